@@ -1,0 +1,37 @@
+"""Fanin: initial weights for neural networks from a recipe and a seed, the same bits on every machine.
+
+    >>> import fanin
+    >>> weights = fanin.materialize({"shape": [784, 10], "scheme": "glorot_uniform", "seed": 42})
+    >>> weights["weight"].shape
+    (784, 10)
+"""
+
+from fanin import backends
+from fanin.arrays import materialize, slice
+from fanin.client import Client
+from fanin.errors import BackendError, FaninError, Fault, FileError, MismatchError, RecipeError, ServiceError
+from fanin.files import Verified, save, verify
+from fanin.layout import Layout
+from fanin.recipe import Recipe, as_recipe
+from fanin.schemes import catalogue
+
+__all__ = [
+    "BackendError",
+    "Client",
+    "FaninError",
+    "Fault",
+    "FileError",
+    "Layout",
+    "MismatchError",
+    "Recipe",
+    "RecipeError",
+    "ServiceError",
+    "Verified",
+    "as_recipe",
+    "backends",
+    "catalogue",
+    "materialize",
+    "save",
+    "slice",
+    "verify",
+]

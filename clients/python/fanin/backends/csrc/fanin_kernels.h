@@ -1,0 +1,236 @@
+/* Element functions of stream fanin/1 (clients/SPEC.md), one source for C and CUDA.
+
+   Three parts: what differs between compilers, the tables, the functions. Functions are pure; every float operation
+   is one IEEE operation rounded once, so build with -ffp-contract=off (gcc, clang) or -fmad=false (nvcc, NVRTC).
+   Nonzero scalars lie in [2^-90, 2^90], so that no intermediate is subnormal or infinite. */
+#ifndef FANIN_KERNELS_H
+#define FANIN_KERNELS_H
+
+/* ---- compilers ---------------------------------------------------------------------------------------------- */
+
+#ifdef __CUDACC_RTC__ /* NVRTC has no standard headers */
+typedef unsigned int uint32_t;
+typedef int int32_t;
+typedef unsigned long long uint64_t;
+typedef long long int64_t;
+#else
+#include <float.h>
+#include <stdint.h>
+#include <string.h>
+#if FLT_EVAL_METHOD != 0
+#error "float arithmetic must round to float after every operation (on 32-bit x86: -msse2 -mfpmath=sse)"
+#endif
+#endif
+
+#ifdef __CUDACC__
+#define FANIN_FUNCTION static __device__ __forceinline__
+#define FANIN_TABLE static __device__ const
+/* Inline PTX is neither fused nor flushed, whatever -fmad and -ftz say; CuPy always adds -ftz=true. */
+FANIN_FUNCTION float fanin_add(float a, float b)
+{
+    float sum;
+    asm("add.rn.f32 %0, %1, %2;" : "=f"(sum) : "f"(a), "f"(b));
+    return sum;
+}
+FANIN_FUNCTION float fanin_mul(float a, float b)
+{
+    float product;
+    asm("mul.rn.f32 %0, %1, %2;" : "=f"(product) : "f"(a), "f"(b));
+    return product;
+}
+FANIN_FUNCTION double fanin_add64(double a, double b) { return __dadd_rn(a, b); }
+FANIN_FUNCTION double fanin_mul64(double a, double b) { return __dmul_rn(a, b); }
+FANIN_FUNCTION uint32_t fanin_bits(float value) { return __float_as_uint(value); }
+FANIN_FUNCTION float fanin_float(uint32_t bits) { return __uint_as_float(bits); }
+FANIN_FUNCTION uint64_t fanin_bits64(double value) { return (uint64_t)__double_as_longlong(value); }
+FANIN_FUNCTION double fanin_double(uint64_t bits) { return __longlong_as_double((int64_t)bits); }
+#else
+#define FANIN_FUNCTION static inline
+#define FANIN_TABLE static const
+FANIN_FUNCTION float fanin_add(float a, float b) { return a + b; }
+FANIN_FUNCTION float fanin_mul(float a, float b) { return a * b; }
+FANIN_FUNCTION double fanin_add64(double a, double b) { return a + b; }
+FANIN_FUNCTION double fanin_mul64(double a, double b) { return a * b; }
+FANIN_FUNCTION uint32_t fanin_bits(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+FANIN_FUNCTION float fanin_float(uint32_t bits)
+{
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+FANIN_FUNCTION uint64_t fanin_bits64(double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+FANIN_FUNCTION double fanin_double(uint64_t bits)
+{
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+#endif
+
+/* ---- tables ------------------------------------------------------------------------------------------------- */
+
+#define FANIN_ROWS_F32 96
+#define FANIN_COEFFICIENTS_F32 9
+FANIN_TABLE float fanin_normal_f32[FANIN_ROWS_F32 * FANIN_COEFFICIENTS_F32] = {
+#include "normal_f32.inc"
+};
+
+#define FANIN_ROWS_F64 128
+#define FANIN_COEFFICIENTS_F64 25
+FANIN_TABLE double fanin_normal_f64[FANIN_ROWS_F64 * FANIN_COEFFICIENTS_F64] = {
+#include "normal_f64.inc"
+};
+
+/* ---- words: Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3") ---------------- */
+
+/* words[0..3] = Philox of counter (lo32(block), hi32(block), key[2], key[3]) under the key (key[0], key[1]). */
+FANIN_FUNCTION void fanin_philox(const uint32_t key[4], uint64_t block, uint32_t words[4])
+{
+    uint32_t c0 = (uint32_t)block, c1 = (uint32_t)(block >> 32), c2 = key[2], c3 = key[3];
+    uint32_t k0 = key[0], k1 = key[1];
+    for (int round = 0; round < 10; round++) {
+        uint64_t p0 = (uint64_t)0xD2511F53u * c0, p1 = (uint64_t)0xCD9E8D57u * c2;
+        c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
+        c1 = (uint32_t)p1;
+        c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
+        c3 = (uint32_t)p0;
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    words[0] = c0;
+    words[1] = c1;
+    words[2] = c2;
+    words[3] = c3;
+}
+
+/* ---- draws -------------------------------------------------------------------------------------------------- */
+
+/* One side of the normal law (SPEC.md section 6.4). Every double holds a number of the compute type. */
+typedef struct {
+    uint64_t count;        /* words on this side, <= 2^32 */
+    uint64_t tail_count;   /* ranks below this are in the tail */
+    double tail_offset;    /* two-sided tail probability at the far end */
+    double central_offset; /* one minus that at the near end */
+    double step;           /* probability of one word, or of one 64-bit word for float64 */
+} fanin_side;
+
+/* value = scale * x + offset, within [low, high]; x is uniform in (-1, 1) or standard normal. */
+typedef struct {
+    double offset, scale, low, high;
+    fanin_side negative, positive;
+} fanin_draw;
+
+FANIN_FUNCTION float fanin_place(const fanin_draw *draw, float x)
+{
+    float value = fanin_add((float)draw->offset, fanin_mul((float)draw->scale, x));
+    value = value < (float)draw->low ? (float)draw->low : value;
+    return value > (float)draw->high ? (float)draw->high : value;
+}
+
+FANIN_FUNCTION double fanin_place64(const fanin_draw *draw, double x)
+{
+    double value = fanin_add64(draw->offset, fanin_mul64(draw->scale, x));
+    value = value < draw->low ? draw->low : value;
+    return value > draw->high ? draw->high : value;
+}
+
+/* Odd multiples of 2^-24 in (-1, 1), exact. */
+FANIN_FUNCTION float fanin_symmetric_unit(uint32_t word)
+{
+    return fanin_mul((float)(2 * (int32_t)(word >> 8) + 1 - (1 << 24)), 0x1p-24f);
+}
+
+/* Odd multiples of 2^-53 in (-1, 1), exact. */
+FANIN_FUNCTION double fanin_symmetric_unit64(uint32_t word, uint32_t low)
+{
+    int64_t top = (int64_t)(((uint64_t)word << 32 | low) >> 11);
+    return fanin_mul64((double)(2 * top + 1 - ((int64_t)1 << 53)), 0x1p-53);
+}
+
+FANIN_FUNCTION float fanin_horner(const float *c, float v)
+{
+    float sum = c[FANIN_COEFFICIENTS_F32 - 1];
+    for (int n = FANIN_COEFFICIENTS_F32 - 2; n >= 0; n--) sum = fanin_add(fanin_mul(sum, v), c[n]);
+    return sum;
+}
+
+FANIN_FUNCTION double fanin_horner64(const double *c, double v)
+{
+    double sum = c[FANIN_COEFFICIENTS_F64 - 1];
+    for (int n = FANIN_COEFFICIENTS_F64 - 2; n >= 0; n--) sum = fanin_add64(fanin_mul64(sum, v), c[n]);
+    return sum;
+}
+
+/* |z| of the word that is rank-th from the far end of its side. */
+FANIN_FUNCTION float fanin_magnitude(const fanin_side *side, uint32_t rank)
+{
+    if (rank < side->tail_count) {
+        float t = fanin_add(fanin_mul((float)side->step, fanin_add((float)rank, 0.5f)), (float)side->tail_offset);
+        uint32_t bits = fanin_bits(t);
+        float mantissa = fanin_float((bits & 0x7FFFFFu) | 0x3F800000u); /* in [1, 2) */
+        return fanin_horner(fanin_normal_f32 + (126 - (bits >> 23)) * FANIN_COEFFICIENTS_F32,
+                            fanin_add(2.0f, -mantissa));
+    } else {
+        float near_rank = (float)((uint32_t)(side->count - 1) - rank);
+        float r = fanin_add(fanin_mul((float)side->step, fanin_add(near_rank, 0.5f)), (float)side->central_offset);
+        return fanin_mul(r, fanin_horner(fanin_normal_f32, fanin_mul(r, r)));
+    }
+}
+
+FANIN_FUNCTION double fanin_magnitude64(const fanin_side *side, uint32_t rank, uint32_t low)
+{
+    if (rank < side->tail_count) {
+        double from_far = (double)((uint64_t)rank << 32 | low);
+        double t = fanin_add64(fanin_mul64(side->step, fanin_add64(from_far, 0.5)), side->tail_offset);
+        uint64_t bits = fanin_bits64(t);
+        double mantissa = fanin_double((bits & 0xFFFFFFFFFFFFFu) | 0x3FF0000000000000u);
+        return fanin_horner64(fanin_normal_f64 + (1022 - (bits >> 52)) * FANIN_COEFFICIENTS_F64,
+                              fanin_add64(2.0, -mantissa));
+    } else {
+        double from_near = (double)((uint64_t)((uint32_t)(side->count - 1) - rank) << 32 | (uint32_t)~low);
+        double r = fanin_add64(fanin_mul64(side->step, fanin_add64(from_near, 0.5)), side->central_offset);
+        return fanin_mul64(r, fanin_horner64(fanin_normal_f64, fanin_mul64(r, r)));
+    }
+}
+
+FANIN_FUNCTION float fanin_standard_normal(const fanin_draw *draw, uint32_t word)
+{
+    return word < draw->negative.count ? -fanin_magnitude(&draw->negative, word)
+                                       : fanin_magnitude(&draw->positive, ~word);
+}
+
+FANIN_FUNCTION double fanin_standard_normal64(const fanin_draw *draw, uint32_t word, uint32_t low)
+{
+    return word < draw->negative.count ? -fanin_magnitude64(&draw->negative, word, low)
+                                       : fanin_magnitude64(&draw->positive, ~word, ~low);
+}
+
+/* ---- storage ------------------------------------------------------------------------------------------------ */
+
+/* The bits of `value` rounded to nearest even in a format of `precision` significand bits, the hidden one included,
+   whose smallest normal number is 2^min_exponent and whose bits are 8 * size wide. The result is finite. */
+FANIN_FUNCTION uint32_t fanin_narrow(float value, int precision, int min_exponent, int size)
+{
+    uint32_t bits = fanin_bits(value), field = (bits >> 23) & 0xFF;
+    int exponent = (field ? (int)field : 1) - 127;
+    uint32_t significand = (bits & 0x7FFFFFu) | (field ? 0x800000u : 0u);
+    int excess = 24 - precision + (exponent < min_exponent ? min_exponent - exponent : 0);
+    if (excess > 25) excess = 25;
+    uint32_t kept = significand >> excess, rest = significand - (kept << excess), half = 1u << (excess - 1);
+    kept += rest > half || (rest == half && (kept & 1));
+    /* A carry out of `kept` moves into the exponent field by itself, as does one out of the subnormals. */
+    uint32_t octaves = exponent > min_exponent ? (uint32_t)(exponent - min_exponent) : 0;
+    return (octaves << (precision - 1)) + kept + ((bits >> 31) << (8 * size - 1));
+}
+
+#endif

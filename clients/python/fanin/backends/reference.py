@@ -1,0 +1,172 @@
+"""The reference backend: SPEC.md in NumPy, written to be read.
+
+Every float operation is one IEEE operation, rounded once. Runs on any machine; about a hundred times slower than
+`native`.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib import resources
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fanin.draws import Draw, Fill, Normal, Side, TruncatedNormal, Uniform
+from fanin.dtypes import DTYPES, DType
+from fanin.streams import Key, Stream
+
+U32 = NDArray[np.uint32]
+U64 = NDArray[np.uint64]
+Floats = NDArray[np.floating]
+
+CHUNK = 1 << 16
+"""Elements per pass: temporaries stay in cache and memory stays bounded."""
+PLAIN_COUNT = 2**31
+PLAIN_TAIL_COUNT = 2**30 - 2**19
+PLAIN = {
+    "F32": Side(PLAIN_COUNT, PLAIN_TAIL_COUNT, 0.0, 0.0, 2.0**-31),
+    "F64": Side(PLAIN_COUNT, PLAIN_TAIL_COUNT, 0.0, 0.0, 2.0**-63),
+}
+"""Both sides of the whole normal law, by compute type."""
+
+
+class ReferenceBackend:
+    """NumPy only."""
+
+    name = "reference"
+
+    def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        count = len(out) // dtype.itemsize
+        target = np.frombuffer(out, dtype=dtype.numpy)
+        if isinstance(draw, Fill):
+            target[:] = np.array(draw.value).astype(dtype.numpy)
+            return
+        for at in range(0, count, CHUNK):
+            size = min(CHUNK, count - at)
+            high = words(stream.key("main"), first + at, size)
+            low = words(stream.key("low"), first + at, size) if dtype.name == "F64" else None
+            target[at : at + size] = store(values(draw, high, low), dtype)
+
+
+def philox4x32(key: Key, blocks: U64) -> U32:
+    """Philox4x32-10 (Salmon et al. 2011) at counters (lo32(b), hi32(b), h0, h1): one row of four words per block b."""
+    k0, k1, h0, h1 = key
+    mask = np.uint64(0xFFFFFFFF)
+    c0, c1 = blocks & mask, blocks >> np.uint64(32)
+    c2, c3 = np.full_like(c0, h0), np.full_like(c0, h1)
+    for _ in range(10):
+        p0, p1 = c0 * np.uint64(0xD2511F53), c2 * np.uint64(0xCD9E8D57)
+        c0, c1, c2, c3 = (
+            (p1 >> np.uint64(32)) ^ c1 ^ np.uint64(k0),
+            p1 & mask,
+            (p0 >> np.uint64(32)) ^ c3 ^ np.uint64(k1),
+            p0 & mask,
+        )
+        k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
+    return np.stack([c0, c1, c2, c3], axis=1).astype(np.uint32)
+
+
+def words(key: Key, first: int, count: int) -> U32:
+    """Words [first, first + count) of a stream: element i has word i mod 4 of block i div 4."""
+    begin, skip = divmod(first, 4)
+    blocks = np.uint64(begin) + np.arange((skip + count + 3) // 4, dtype=np.uint64)
+    return philox4x32(key, blocks).reshape(-1)[skip : skip + count]
+
+
+def values(draw: Draw, high: U32, low: U32 | None) -> Floats:
+    """The draw at these words, in float32, or with `low` words in float64."""
+    compute: type[np.floating] = np.float32 if low is None else np.float64
+    match draw:
+        case Uniform():
+            value = compute(draw.center) + compute(draw.half_width) * symmetric_unit(high, low)
+            return np.clip(value, compute(draw.low), compute(draw.high))
+        case Normal():
+            plain = PLAIN["F32" if low is None else "F64"]
+            return compute(draw.mean) + compute(draw.std) * standard_normal(high, low, plain, plain)
+        case TruncatedNormal():
+            value = compute(draw.mean) + compute(draw.std) * standard_normal(high, low, draw.negative, draw.positive)
+            return np.clip(value, compute(draw.low), compute(draw.high))
+    raise TypeError(f"not a random draw: {draw!r}")
+
+
+def symmetric_unit(high: U32, low: U32 | None) -> Floats:
+    """v = (2 m + 1 - 2^p) 2^-p, m the top p bits of the word: odd multiples of 2^-p in (-1, 1), exact. p = 24, 53."""
+    if low is None:
+        top = (high >> np.uint32(8)).astype(np.int32)
+        return (2 * top + 1 - 2**24).astype(np.float32) * np.float32(2.0**-24)
+    wide = ((high.astype(np.uint64) << np.uint64(32) | low) >> np.uint64(11)).astype(np.int64)
+    return (2 * wide + 1 - 2**53).astype(np.float64) * np.float64(2.0**-53)
+
+
+def standard_normal(high: U32, low: U32 | None, negative: Side, positive: Side) -> Floats:
+    """Inverse CDF of the normal law, or of a truncated one, at these words."""
+    below = high.astype(np.uint64) < np.uint64(negative.count)
+    result = np.empty(high.shape, np.float32 if low is None else np.float64)
+    result[below] = -magnitude(high[below], None if low is None else low[below], negative)
+    result[~below] = magnitude(~high[~below], None if low is None else ~low[~below], positive)
+    return result
+
+
+def magnitude(rank: U32, low: U32 | None, side: Side) -> Floats:
+    """|z| of the words that are `rank`-th from the far end of `side`."""
+    compute: type[np.floating] = np.float32 if low is None else np.float64
+    step, half = compute(side.step), compute(0.5)
+    tail = rank.astype(np.uint64) < np.uint64(side.tail_count)
+    result = np.empty(rank.shape, compute)
+
+    far, near = rank[tail], np.uint32((side.count - 1) & 0xFFFFFFFF) - rank[~tail]
+    if low is None:
+        from_far, from_near = far.astype(np.float32), near.astype(np.float32)
+    else:
+        from_far = (far.astype(np.uint64) << np.uint64(32) | low[tail]).astype(np.float64)
+        from_near = (near.astype(np.uint64) << np.uint64(32) | ~low[~tail]).astype(np.float64)
+
+    t = compute(side.tail_offset) + step * (from_far + half)
+    mantissa, exponent = np.frexp(t)  # mantissa in [0.5, 1): exact
+    result[tail] = horner(table(low is not None)[-exponent], compute(2) - 2 * mantissa)
+
+    r = compute(side.central_offset) + step * (from_near + half)
+    central = np.broadcast_to(table(low is not None)[0], (*r.shape, table(low is not None).shape[1]))
+    result[~tail] = r * horner(central, r * r)
+    return result
+
+
+def horner(coefficients: Floats, v: Floats) -> Floats:
+    """(...(c[n-1] v + c[n-2]) v + ...) v + c[0], a row of coefficients for each v."""
+    total = coefficients[:, -1]
+    for column in range(coefficients.shape[1] - 2, -1, -1):
+        total = total * v + coefficients[:, column]
+    return total
+
+
+@lru_cache(maxsize=2)
+def table(double: bool) -> Floats:
+    """Polynomials of the inverse normal CDF: row 0 the central region, row e the octave [2^-(e+1), 2^-e) of t."""
+    name = "normal_f64.inc" if double else "normal_f32.inc"
+    text = resources.files("fanin.backends").joinpath("csrc", name).read_text("ascii")
+    rows = [line for line in text.splitlines() if line and not line.startswith("//")]
+    numbers = [[float.fromhex(number.strip().rstrip("f")) for number in row.rstrip(",").split(",")] for row in rows]
+    return np.array(numbers, np.float64 if double else np.float32)
+
+
+def store(value: Floats, dtype: DType) -> NDArray[np.generic]:
+    """Round values of the compute type to a storage type: once, to nearest, ties to even."""
+    if dtype is dtype.compute:
+        return value.astype(dtype.numpy)
+    bits = value.view(np.uint32)
+    sign, field = bits >> np.uint32(31), (bits >> np.uint32(23)) & np.uint32(0xFF)
+    exponent = np.maximum(field, 1).astype(np.int32) - 127
+    significand = (bits & np.uint32(0x7FFFFF)) | np.where(field > 0, np.uint32(0x800000), np.uint32(0))
+    # Bits to drop: those beyond the precision, and below the smallest normal number one more for each octave.
+    excess = 24 - dtype.precision + np.maximum(dtype.min_exponent - exponent, 0)
+    excess = np.minimum(excess, 25).astype(np.uint32)
+    kept = significand >> excess
+    rest = significand - (kept << excess)
+    half = np.uint32(1) << (excess - np.uint32(1))
+    kept = kept + ((rest > half) | ((rest == half) & (kept & np.uint32(1) == 1))).astype(np.uint32)
+    # A carry out of `kept` moves into the exponent field by itself, as does one out of the subnormals.
+    hidden = np.uint32(1 << (dtype.precision - 1))
+    packed = np.maximum(exponent - dtype.min_exponent, 0).astype(np.uint32) * hidden + kept
+    packed |= sign << np.uint32(8 * dtype.itemsize - 1)
+    return packed.astype(np.dtype(f"<u{dtype.itemsize}")).view(dtype.numpy)

@@ -1,0 +1,51 @@
+"""Storage types: what a tensor's elements are stored as.
+
+Every draw is computed in its compute type (float64 for F64, float32 for all others) and rounded once, to nearest
+even, to the storage type (SPEC.md section 7).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import ml_dtypes
+import numpy as np
+
+DTypeName = Literal["F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"]
+
+
+@dataclass(frozen=True, slots=True)
+class DType:
+    """A binary floating-point storage format."""
+
+    name: DTypeName
+    itemsize: int
+    """Bytes of one element."""
+    precision: int
+    """Significand bits, the hidden one included."""
+    min_exponent: int
+    """Exponent of the smallest normal number 2**min_exponent."""
+    largest: float
+    """Largest finite number."""
+    numpy: np.dtype
+    """Little-endian NumPy type, of `ml_dtypes` where NumPy has none."""
+
+    @property
+    def compute(self) -> DType:
+        """The type that draws for this storage type are computed in."""
+        return DTYPES["F64" if self.name == "F64" else "F32"]
+
+
+DTYPES: dict[str, DType] = {
+    dtype.name: dtype
+    # In the order of upstream safetensors, which lays tensors out by descending type.
+    for dtype in (
+        DType("F64", 8, 53, -1022, float(np.finfo(np.float64).max), np.dtype("<f8")),
+        DType("F32", 4, 24, -126, float(np.finfo(np.float32).max), np.dtype("<f4")),
+        DType("BF16", 2, 8, -126, float.fromhex("0x1.fep127"), np.dtype(ml_dtypes.bfloat16)),
+        DType("F16", 2, 11, -14, 65504.0, np.dtype("<f2")),
+        DType("F8_E4M3", 1, 4, -6, 448.0, np.dtype(ml_dtypes.float8_e4m3fn)),
+        DType("F8_E5M2", 1, 3, -14, 57344.0, np.dtype(ml_dtypes.float8_e5m2)),
+    )
+}

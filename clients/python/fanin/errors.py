@@ -1,0 +1,72 @@
+"""Every exception of the library, in one tree.
+
+FaninError
+├── RecipeError        the recipe is wrong; carries one `Fault` per offending field
+├── BackendError       the backend asked for is not available here
+├── FileError          a file is not a Fanin file, or is damaged before any tensor
+├── MismatchError      bytes differ from what the recipe says
+└── ServiceError       a request to a Fanin service failed
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+class FaninError(Exception):
+    """Base of every error this library raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with a recipe."""
+
+    pointer: str
+    """JSON pointer (RFC 6901) of the offending field; empty for the whole document."""
+    detail: str
+    """What is wrong and what is allowed."""
+    value: Any = None
+    """The value found, shortened; `None` where there is none to show."""
+
+    def __str__(self) -> str:
+        return f"{self.pointer or '(recipe)'}: {self.detail}"
+
+
+class RecipeError(FaninError, ValueError):
+    """A recipe that cannot be honoured."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+class BackendError(FaninError):
+    """The backend asked for is unknown or not usable on this machine."""
+
+
+class FileError(FaninError):
+    """A file that is not a complete Fanin safetensors file."""
+
+
+class MismatchError(FaninError):
+    """Bytes that differ from what the recipe says."""
+
+    def __init__(self, message: str, *, tensor: str | None = None, element: int | None = None) -> None:
+        self.tensor = tensor
+        """Name of the first tensor that differs; `None` when the header does."""
+        self.element = element
+        """Row-major index of its first differing element."""
+        super().__init__(message)
+
+
+class ServiceError(FaninError):
+    """A request that a Fanin service refused, or that never reached one."""
+
+    def __init__(self, message: str, *, status: int | None = None, problem: dict[str, Any] | None = None) -> None:
+        self.status = status
+        """HTTP status, or `None` when no answer came."""
+        self.problem = problem or {}
+        """The RFC 9457 document the service sent, if it sent one."""
+        super().__init__(message)

@@ -1,0 +1,147 @@
+"""Files: save a recipe's file, and verify one against the recipe in its own header."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from tqdm import tqdm
+
+from fanin import backends
+from fanin.errors import FileError, MismatchError, RecipeError
+from fanin.layout import MAX_HEADER_BYTES, METADATA_RECIPE, Layout
+from fanin.plan import read_into
+from fanin.recipe import RecipeLike, parse_json
+
+CHUNK = 8 << 20
+"""Bytes generated at a time: memory stays bounded whatever the file size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What `verify` found to be right."""
+
+    digest: str
+    """Digest of the recipe in the header."""
+    tensors: int
+    size: int
+    """Bytes of the file, all of them checked."""
+
+
+def save(
+    recipe: RecipeLike, path: str | os.PathLike[str], *, backend: str | None = None, progress: bool | None = None
+) -> None:
+    """Write the recipe's file to `path`, in bounded memory and all or nothing.
+
+    `progress` shows a bar; by default only on a terminal.
+
+    Raises:
+        RecipeError: the recipe is wrong.
+        BackendError: the backend asked for cannot be used here.
+        OSError: the file cannot be written; nothing is left at `path` that was not there before.
+    """
+    layout, maker = Layout.of(recipe), backends.get(backend)
+    with replacing(Path(path)) as file, byte_bar(layout.size, Path(path).name, progress) as bar:
+        buffer = memoryview(bytearray(min(CHUNK, layout.size)))
+        for start in range(0, layout.size, CHUNK):
+            chunk = buffer[: min(CHUNK, layout.size - start)]
+            read_into(layout, start, chunk, maker)
+            file.write(chunk)
+            bar.update(len(chunk))
+
+
+def verify(
+    path: str | os.PathLike[str], *, backend: str | None = None, progress: bool | None = None
+) -> Verified:
+    """Re-derive a file from the recipe in its header and compare every byte.
+
+    Raises:
+        FileError: not a safetensors file with a recipe, or not of the recipe's length.
+        MismatchError: a byte differs; names the first tensor and element.
+        BackendError: the backend asked for cannot be used here.
+        OSError: the file cannot be read.
+    """
+    maker = backends.get(backend)
+    with open(path, "rb") as file:
+        layout = layout_of_file(file)
+        size = os.fstat(file.fileno()).st_size
+        if size != layout.size:
+            raise FileError(f"the file has {size} bytes, its recipe makes {layout.size}")
+        file.seek(0)
+        expected = memoryview(bytearray(min(CHUNK, size)))
+        with byte_bar(size, Path(path).name, progress) as bar:
+            for start in range(0, size, CHUNK):
+                found = file.read(CHUNK)
+                wanted = expected[: len(found)]
+                read_into(layout, start, wanted, maker)
+                if found != wanted:
+                    raise mismatch(layout, start, found, wanted)
+                bar.update(len(found))
+    return Verified(layout.recipe.digest, len(layout.entries), size)
+
+
+def layout_of_file(file: BinaryIO) -> Layout:
+    """The layout of the recipe that stands in the header of a safetensors file, read from its start.
+
+    Raises:
+        FileError: there is none.
+    """
+    prefix = file.read(8)
+    length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
+    if not 0 < length <= MAX_HEADER_BYTES:
+        raise FileError("not a safetensors file: it does not begin with the length of a header")
+    text = file.read(length)
+    if len(text) < length:
+        raise FileError("the file ends inside its header")
+    try:
+        document = parse_json(text)
+    except RecipeError as error:
+        raise FileError(f"not a safetensors file: {error}") from None
+    metadata = document.get("__metadata__") if isinstance(document, dict) else None
+    recipe = metadata.get(METADATA_RECIPE) if isinstance(metadata, dict) else None
+    if not isinstance(recipe, str):
+        raise FileError(f"the header carries no recipe ({METADATA_RECIPE} in __metadata__)")
+    try:
+        return Layout.of(recipe)
+    except RecipeError as error:
+        raise FileError(f"the recipe in the header is wrong: {error}") from None
+
+
+def mismatch(layout: Layout, start: int, found: bytes | memoryview, wanted: bytes | memoryview) -> MismatchError:
+    """The error that names the first difference between two versions of bytes [start, start + n) of a file."""
+    differs = np.frombuffer(found, np.uint8) != np.frombuffer(wanted, np.uint8)
+    offset = start + int(np.argmax(differs))
+    if offset < len(layout.header):
+        return MismatchError(f"the header differs at byte {offset}")
+    entry = layout.entries[layout.index_at(offset)]
+    element = (offset - entry.start) // entry.dtype.itemsize
+    position = ", ".join(map(str, np.unravel_index(element, entry.shape)))
+    where = f"tensor {json.dumps(entry.name, ensure_ascii=False)}, element {element} [{position}]"
+    return MismatchError(f"{where} differs at byte {offset} of the file", tensor=entry.name, element=element)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that takes the place of `path` when all went well, and vanishes otherwise."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with open(partial, "xb", buffering=0) as file:
+            yield file
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def byte_bar(total: int, description: str, progress: bool | None) -> tqdm[None]:
+    """A progress bar in bytes; `progress` None shows it on a terminal only."""
+    disable = None if progress is None else not progress
+    return tqdm(total=total, desc=description, unit="B", unit_scale=True, unit_divisor=1000, disable=disable)

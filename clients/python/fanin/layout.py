@@ -1,0 +1,121 @@
+"""The layout: the virtual safetensors file of a recipe. Costs no generation (SPEC.md section 8)."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fanin.draws import Draw
+from fanin.dtypes import DTYPES, DType
+from fanin.errors import Fault, RecipeError
+from fanin.recipe import Recipe, RecipeLike, as_recipe
+from fanin.streams import Stream
+
+MAX_FILE_BYTES = 2**63 - 1
+"""Files and offsets stay within a signed 64-bit integer."""
+MAX_HEADER_BYTES = 100_000_000
+"""What the official safetensors reader accepts."""
+METADATA_RECIPE = "fanin.recipe"
+
+_RANK = {dtype: rank for rank, dtype in enumerate(DTYPES)}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One tensor in the file."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: DType
+    draw: Draw
+    stream: Stream
+    start: int
+    """Offset of its first byte in the file."""
+    stop: int
+    """Offset behind its last byte."""
+
+    @property
+    def count(self) -> int:
+        """Number of elements."""
+        return (self.stop - self.start) // self.dtype.itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where everything is in the file of one recipe."""
+
+    recipe: Recipe
+    header: bytes
+    """Everything in front of the tensors' bytes: length, JSON and padding."""
+    entries: tuple[Entry, ...]
+    """Tensors in file order, without gaps."""
+    size: int
+    """Bytes of the whole file."""
+
+    @classmethod
+    def of(cls, recipe: RecipeLike) -> Layout:
+        """The layout of this recipe's file.
+
+        Raises:
+            RecipeError: the recipe is wrong, or its file would be too large for the format.
+        """
+        recipe = as_recipe(recipe)
+        ordered = sorted(recipe.tensors.items(), key=lambda item: (_RANK[item[1].dtype], item[0]))
+        sizes = [math.prod(tensor.shape) * DTYPES[tensor.dtype].itemsize for _, tensor in ordered]
+        offsets = [0]
+        for size in sizes:
+            offsets.append(offsets[-1] + size)
+        if offsets[-1] > MAX_FILE_BYTES - MAX_HEADER_BYTES:
+            raise RecipeError([Fault("/tensors", f"the tensors take {offsets[-1]} bytes, more than 2^63 allows")])
+
+        table: dict[str, Any] = {"__metadata__": {"format": "pt", METADATA_RECIPE: recipe.canonical.decode()}}
+        for (name, tensor), start, stop in zip(ordered, offsets, offsets[1:], strict=False):
+            table[name] = {"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": (start, stop)}
+        header = _encode_header(table)
+        return cls(
+            recipe,
+            header,
+            tuple(
+                Entry(
+                    name,
+                    tensor.shape,
+                    DTYPES[tensor.dtype],
+                    tensor.draw,
+                    Stream(recipe.stream, recipe.seed, name),
+                    len(header) + start,
+                    len(header) + stop,
+                )
+                for (name, tensor), start, stop in zip(ordered, offsets, offsets[1:], strict=False)
+            ),
+            len(header) + offsets[-1],
+        )
+
+    def entry(self, name: str) -> Entry:
+        """The tensor of this name.
+
+        Raises:
+            KeyError: there is none.
+        """
+        for entry in self.entries:
+            if entry.name == name:
+                return entry
+        raise KeyError(f"the recipe has no tensor {name!r}")
+
+    def index_at(self, offset: int) -> int:
+        """Index of the first entry that ends behind `offset`, a position in the file."""
+        return bisect_right(self.entries, offset, key=lambda entry: entry.stop)
+
+
+def _encode_header(table: Mapping[str, Any]) -> bytes:
+    text = json.dumps(table, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    text += b" " * (-len(text) % 8)
+    if len(text) > MAX_HEADER_BYTES:
+        raise RecipeError(
+            [Fault("/tensors", f"the file header takes {len(text)} bytes; safetensors readers allow {MAX_HEADER_BYTES}")]
+        )
+    return struct.pack("<Q", len(text)) + text

@@ -1,0 +1,94 @@
+"""The plan: what a byte range of a file needs, header bytes and element ranges of tensors.
+
+Ranges are half-open. A range that cuts an element is settled here; backends see whole elements only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from fanin.backends import Backend
+from fanin.layout import Entry, Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Bytes [start, stop) of the file header."""
+
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Elements:
+    """Elements [first, first + count) of a tensor; of their bytes, [skip, skip + length) are wanted.
+
+    `skip` and a short `length` occur only with a count of 1: an element that the range cuts.
+    """
+
+    entry: Entry
+    first: int
+    count: int
+    skip: int
+    length: int
+
+
+Piece = Header | Elements
+
+
+def plan(layout: Layout, start: int, stop: int) -> Iterator[Piece]:
+    """The pieces of bytes [start, stop) of the file, in order and without gaps."""
+    if start < len(layout.header):
+        yield Header(start, min(stop, len(layout.header)))
+        start = len(layout.header)
+    index = layout.index_at(start)
+    while start < stop:
+        entry = layout.entries[index]
+        end = min(stop, entry.stop)
+        yield from _elements(entry, start - entry.start, end - entry.start)
+        start = end
+        index += 1
+
+
+def _elements(entry: Entry, start: int, stop: int) -> Iterator[Elements]:
+    """Bytes [start, stop) of one tensor: a cut element, whole ones, a cut element, each only if there."""
+    size = entry.dtype.itemsize
+    first, skip = divmod(start, size)
+    if skip:
+        length = min(size - skip, stop - start)
+        yield Elements(entry, first, 1, skip, length)
+        start += length
+        first += 1
+    count, rest = divmod(stop - start, size)
+    if count:
+        yield Elements(entry, first, count, 0, count * size)
+    if rest:
+        yield Elements(entry, first + count, 1, 0, rest)
+
+
+def read_into(layout: Layout, start: int, out: memoryview, backend: Backend) -> None:
+    """Write bytes [start, start + len(out)) of the file into `out`, a writable byte buffer.
+
+    Raises:
+        ValueError: the range is not within the file.
+    """
+    stop = start + len(out)
+    if not 0 <= start <= stop <= layout.size:
+        raise ValueError(f"bytes {start} to {stop} are not within a file of {layout.size} bytes")
+    at = 0
+    for piece in plan(layout, start, stop):
+        match piece:
+            case Header():
+                length = piece.stop - piece.start
+                out[at : at + length] = layout.header[piece.start : piece.stop]
+            case Elements(entry=entry):
+                length = piece.length
+                whole = piece.count * entry.dtype.itemsize
+                if length == whole:
+                    backend.fill(entry.draw, entry.stream, entry.dtype, piece.first, out[at : at + length])
+                else:
+                    element = bytearray(whole)
+                    backend.fill(entry.draw, entry.stream, entry.dtype, piece.first, memoryview(element))
+                    out[at : at + length] = element[piece.skip : piece.skip + length]
+        at += length

@@ -1,0 +1,259 @@
+"""The recipe: what the user asks for, its one canonical JSON text, and its digest (SPEC.md sections 2 and 3)."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+import rfc8785
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from fanin.dtypes import DTypeName
+from fanin.errors import Fault, RecipeError
+from fanin.fans import KernelLayout
+from fanin.schemes import ALIASES, SCHEMES, AnyTensor, Tensor
+
+STREAM = "fanin/1"
+ONLY_TENSOR = "weight"
+"""Name of the tensor of a recipe given in the one-tensor short form."""
+MAX_SEED = 2**64 - 1
+MAX_NAME_BYTES = 1024
+_DECIMAL = re.compile(r"0|[1-9][0-9]{0,19}", re.ASCII)
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_SHOWN = 80
+
+
+def _seed(value: Any) -> int:
+    if isinstance(value, str) and _DECIMAL.fullmatch(value):
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_SEED:
+        return value
+    raise PydanticCustomError("seed", "must be an integer from 0 to 2^64 - 1, as a number or a decimal string")
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise PydanticCustomError("name", "a tensor name must be a string that is not empty")
+    try:
+        size = len(value.encode("utf-8"))
+    except UnicodeEncodeError:
+        raise PydanticCustomError("name", "a tensor name must be valid Unicode, without lone surrogates") from None
+    if size > MAX_NAME_BYTES:
+        raise PydanticCustomError("name", f"a tensor name has at most {MAX_NAME_BYTES} bytes of UTF-8")
+    if _CONTROL.search(value):
+        raise PydanticCustomError("name", "a tensor name must not contain control characters")
+    if value == "__metadata__":
+        raise PydanticCustomError("name", "__metadata__ is reserved by the safetensors format")
+    return value
+
+
+Seed = Annotated[
+    int,
+    BeforeValidator(_seed, json_schema_input_type=int | str),
+    Field(ge=0, le=MAX_SEED, description="0 .. 2^64 - 1, as a number or a decimal string."),
+]
+Name = Annotated[str, BeforeValidator(_name), Field(min_length=1, max_length=MAX_NAME_BYTES)]
+
+
+class Recipe(BaseModel):
+    """A seed, a stream version, and for each named tensor its shape, dtype, scheme and parameters.
+
+    `dtype` and `layout` are the defaults of the tensors that do not give their own; a validated recipe has them
+    written into its tensors, so that two spellings of one meaning are equal.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    stream: Annotated[Literal["fanin/1"], Field(description="Version of the contract.")] = STREAM
+    seed: Seed = 0
+    dtype: Annotated[DTypeName, Field(description="Default storage type of the tensors.")] = "F32"
+    layout: Annotated[KernelLayout, Field(description="Default layout of the kernels.")] = "keras"
+    tensors: dict[Name, AnyTensor]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _hand_down_defaults(cls, data: Any) -> Any:
+        """Write the recipe's dtype and layout into the tensors that take them and do not give their own."""
+        if not isinstance(data, Mapping) or not isinstance(data.get("tensors"), Mapping):
+            return data
+        handed = {field: data[field] for field in ("dtype", "layout") if field in data}
+        if not handed or not all(_is_valid(field, value) for field, value in handed.items()):
+            return data
+        tensors = {name: _with_defaults(tensor, handed) for name, tensor in data["tensors"].items()}
+        return {**{key: data[key] for key in data if key not in handed}, "tensors": tensors}
+
+    @cached_property
+    def canonical(self) -> bytes:
+        """The canonical JSON text (RFC 8785), UTF-8: every spelling of one recipe has the same."""
+        tensors = {name: _canonical_tensor(tensor) for name, tensor in self.tensors.items()}
+        return rfc8785.dumps({"stream": self.stream, "seed": str(self.seed), "tensors": tensors})
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the canonical text, 64 lower-case hexadecimal digits."""
+        return hashlib.sha256(self.canonical).hexdigest()
+
+
+RecipeLike = Recipe | Mapping[str, Any] | str | bytes
+"""A recipe, or its JSON as a mapping or a text; also the one-tensor short form."""
+
+
+def as_recipe(recipe: RecipeLike) -> Recipe:
+    """The recipe that `recipe` spells.
+
+    Raises:
+        RecipeError: it is not JSON, or not a recipe; one fault per offending field.
+    """
+    if isinstance(recipe, Recipe):
+        return recipe
+    document = parse_json(recipe) if isinstance(recipe, str | bytes) else recipe
+    if not isinstance(document, Mapping):
+        raise RecipeError([Fault("", "a recipe is a JSON object", _shown(document))])
+    short = "tensors" not in document and ("shape" in document or "scheme" in document)
+    if short:
+        shared = {field: document[field] for field in ("stream", "seed") if field in document}
+        tensor = {field: value for field, value in document.items() if field not in shared}
+        document = {**shared, "tensors": {ONLY_TENSOR: tensor}}
+    try:
+        return Recipe.model_validate(document)
+    except ValidationError as error:
+        prefix = ("tensors", ONLY_TENSOR) if short else ()
+        raise RecipeError(_faults(error, prefix)) from None
+    except RecursionError:
+        raise RecipeError([Fault("", "the recipe is nested too deeply")]) from None
+
+
+def parse_json(text: str | bytes) -> Any:
+    """JSON as RFC 8259 has it: no duplicate names, no NaN or Infinity, UTF-8.
+
+    Raises:
+        RecipeError: it is not.
+    """
+    try:
+        document = json.loads(
+            text if isinstance(text, str) else text.decode("utf-8"),
+            object_pairs_hook=_object,
+            parse_constant=_refuse_constant,
+        )
+        repetition = _repetition(document)
+    except RecipeError:
+        raise
+    except UnicodeDecodeError as error:
+        raise RecipeError([Fault("", f"the text is not UTF-8: byte {error.start} cannot be decoded")]) from None
+    except RecursionError:
+        raise RecipeError([Fault("", "the JSON is nested too deeply")]) from None
+    except ValueError as error:
+        raise RecipeError([Fault("", f"not JSON: {error}")]) from None
+    if repetition:
+        raise RecipeError([repetition])
+    return document
+
+
+class _Repeating(dict[str, Any]):
+    """A JSON object in which a name stands twice."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        names = [name for name, _ in pairs]
+        self.name = next(name for name in names if names.count(name) > 1)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    return document if len(document) == len(pairs) else _Repeating(pairs)
+
+
+def _repetition(document: Any) -> Fault | None:
+    """The first name that stands twice in one object of `document`."""
+    if isinstance(document, _Repeating):
+        return Fault(_pointer([document.name]), "this name stands twice in one object", _shown(document.name))
+    members = document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    for name, member in members:
+        if isinstance(member, dict | list) and (fault := _repetition(member)):
+            return Fault(_pointer([name]) + fault.pointer, fault.detail, fault.value)
+    return None
+
+
+def _refuse_constant(name: str) -> Any:
+    raise RecipeError([Fault("", f"{name} is not JSON; numbers are finite")])
+
+
+def _is_valid(field: str, value: Any) -> bool:
+    allowed = Recipe.model_fields[field].annotation
+    return isinstance(value, str) and value in allowed.__args__  # type: ignore[union-attr]
+
+
+def _with_defaults(tensor: Any, defaults: Mapping[str, Any]) -> Any:
+    if not isinstance(tensor, Mapping):
+        return tensor
+    name = tensor.get("scheme")
+    scheme = SCHEMES.get(ALIASES.get(name, name)) if isinstance(name, str) else None
+    if scheme is None:
+        return tensor
+    wanted = {field: value for field, value in defaults.items() if field in scheme.model_fields}
+    if "in_axes" in tensor or "out_axes" in tensor:
+        wanted.pop("layout", None)
+    return {**wanted, **tensor}
+
+
+def _canonical_tensor(tensor: Tensor) -> dict[str, Any]:
+    """The members that differ from their defaults; shape, dtype and scheme always."""
+    document = tensor.model_dump(mode="json", exclude_defaults=True)
+    return {**document, "shape": list(tensor.shape), "dtype": tensor.dtype, "scheme": tensor.scheme}
+
+
+def _faults(error: ValidationError, prefix: tuple[str, ...]) -> list[Fault]:
+    return [_fault(details, prefix) for details in error.errors(include_url=False)]
+
+
+def _fault(details: ErrorDetails, prefix: tuple[str, ...]) -> Fault:
+    path = list(details["loc"])
+    context = details.get("ctx", {})
+    # Inside a tensor the union puts the scheme's name in the path; a bad tensor name is marked "[key]".
+    if len(path) > 2 and path[0] == "tensors" and path[2] == "[key]":
+        del path[2]
+    elif len(path) > 2 and path[0] == "tensors":
+        del path[2]
+    if field := context.get("field"):
+        path.append(field)
+    detail, value = details["msg"], details["input"]
+    match details["type"]:
+        case "union_tag_invalid":
+            path.append("scheme")
+            value = context["tag"]
+            near = difflib.get_close_matches(str(value), [*SCHEMES, *ALIASES], n=1)
+            detail = f"unknown scheme; did you mean {near[0]}?" if near else "unknown scheme; `fanin schemes` lists all"
+        case "union_tag_not_found":
+            path.append("scheme")
+            value, detail = None, "a tensor needs a scheme; `fanin schemes` lists all"
+        case "extra_forbidden":
+            detail = "unknown field"
+        case "missing":
+            value, detail = None, "this field is required"
+        case "formula":
+            value = value.get(field) if isinstance(value, Mapping) else None
+    path = path[len(prefix) :] if tuple(path[: len(prefix)]) == prefix else path
+    return Fault(_pointer(path), detail, _shown(value))
+
+
+def _pointer(path: Iterable[str | int]) -> str:
+    """A JSON pointer (RFC 6901 section 3) that can be printed, whatever the names are."""
+    text = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _shown(value: Any) -> Any:
+    """`value` if it is short, else the start of its text."""
+    if value is None or isinstance(value, bool | float):
+        return value
+    text = repr(value) if not isinstance(value, str) else value
+    text = text.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, int) and len(text) <= _SHOWN:
+        return value
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."

@@ -1,0 +1,101 @@
+"""Regions: which elements of a tensor a NumPy-style index selects, as runs of row-major positions."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import operator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import EllipsisType
+from typing import SupportsIndex
+
+Index = SupportsIndex | slice | EllipsisType | tuple[SupportsIndex | slice | EllipsisType, ...]
+"""Integers, slices with any step, and one ellipsis: NumPy's basic indexing without new axes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Elements first, first + step, ..., `count` of them, in the row-major order of the tensor."""
+
+    first: int
+    count: int
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A rectangular selection of a tensor's elements."""
+
+    shape: tuple[int, ...]
+    """Shape of the selection: axes indexed by an integer are gone."""
+    axes: tuple[range, ...]
+    """Selected positions on every axis of the tensor."""
+    sizes: tuple[int, ...]
+    """Shape of the tensor."""
+
+    @classmethod
+    def of(cls, sizes: Sequence[int], index: Index) -> Region:
+        """The region that `index` selects of a tensor of shape `sizes`.
+
+        Raises:
+            IndexError: as NumPy, for too many or out-of-range indices; and for anything but integers, slices and
+                one ellipsis.
+        """
+        parts = list(index) if isinstance(index, tuple) else [index]
+        ellipses = [at for at, part in enumerate(parts) if part is Ellipsis]
+        if len(ellipses) > 1:
+            raise IndexError("an index has one ellipsis at most")
+        given = len(parts) - len(ellipses)
+        if given > len(sizes):
+            raise IndexError(f"{given} indices for a tensor of rank {len(sizes)}")
+        at = ellipses[0] if ellipses else len(parts)
+        parts[at : at + 1] = [slice(None)] * (len(sizes) - given)
+
+        axes, shape = [], []
+        for axis, (size, part) in enumerate(zip(sizes, parts, strict=True)):
+            if isinstance(part, slice):
+                selected = range(*part.indices(size))
+                shape.append(len(selected))
+            else:
+                selected = _single(axis, size, part)
+            axes.append(selected)
+        return cls(tuple(shape), tuple(axes), tuple(sizes))
+
+    @property
+    def count(self) -> int:
+        """Number of selected elements."""
+        return math.prod(self.shape)
+
+    def runs(self) -> Iterator[Run]:
+        """The selected elements in the region's row-major order, in as few runs as one step each allows."""
+        if self.count == 0:
+            return
+        inner, block = len(self.sizes), 1  # axes from `inner` on are whole: `block` elements in one piece
+        while inner and self.axes[inner - 1] == range(self.sizes[inner - 1]):
+            inner -= 1
+            block *= self.sizes[inner]
+        if inner == 0:
+            yield Run(0, block, 1)
+            return
+        last = self.axes[inner - 1]
+        strides = [math.prod(self.sizes[axis + 1 :]) for axis in range(inner)]
+        for outer in itertools.product(*self.axes[: inner - 1]):
+            base = sum(position * stride for position, stride in zip(outer, strides, strict=False))
+            if len(last) == 1 or last.step == 1:
+                yield Run(base + last[0] * block, len(last) * block, 1)
+            elif block == 1:
+                yield Run(base + last[0], len(last), last.step)
+            else:
+                for position in last:
+                    yield Run(base + position * block, block, 1)
+
+
+def _single(axis: int, size: int, part: object) -> range:
+    if isinstance(part, bool) or not isinstance(part, SupportsIndex):
+        raise IndexError(f"an index is made of integers, slices and an ellipsis, not {part!r}")
+    position = operator.index(part)
+    if not -size <= position < size:
+        raise IndexError(f"index {position} is out of bounds for axis {axis} with size {size}")
+    position %= size
+    return range(position, position + 1)
