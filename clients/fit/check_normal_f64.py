@@ -7,6 +7,7 @@ The exact relative error of z is one Newton step on erfc (or erf) evaluated in
 multiple precision at the exact probability (2 * k64 + 1) / 2^64.  Exit status 0 only
 if the largest error is <= 1e-15 and nothing is out of order.
 """
+
 import pathlib
 import re
 import sys
@@ -19,8 +20,14 @@ INC = pathlib.Path(__file__).resolve().parent.parent / "python/fanin/backends/cs
 ROWS = 128
 K = (1 << 30) - (1 << 19)
 N64 = 1 << 63
-TABLE = np.array([float.fromhex(h) for line in INC.read_text().splitlines() if not line.startswith("//")
-                  for h in re.findall(r"0x[0-9a-f.]+p[+-]\d+", line)]).reshape(ROWS, -1)
+TABLE = np.array(
+    [
+        float.fromhex(h)
+        for line in INC.read_text().splitlines()
+        if not line.startswith("//")
+        for h in re.findall(r"0x[0-9a-f.]+p[+-]\d+", line)
+    ]
+).reshape(ROWS, -1)
 
 
 def tail(x):
@@ -49,8 +56,8 @@ def normal(k64):
     k64 = np.asarray(k64, np.uint64)
     is_tail = (k64 >> np.uint64(32)) < np.uint64(K)
     half = np.float64(0.5)
-    xt = (np.where(is_tail, k64, np.uint64(0)).astype(np.float64) + half) * 2.0 ** -63
-    xr = (np.where(is_tail, np.uint64(0), np.uint64(N64 - 1) - k64).astype(np.float64) + half) * 2.0 ** -63
+    xt = (np.where(is_tail, k64, np.uint64(0)).astype(np.float64) + half) * 2.0**-63
+    xr = (np.where(is_tail, np.uint64(0), np.uint64(N64 - 1) - k64).astype(np.float64) + half) * 2.0**-63
     return np.where(is_tail, tail(xt), central(xr)), is_tail
 
 
@@ -65,8 +72,11 @@ def error(z, p, is_tail):
 def worst(name, z, probs, is_tail):
     errs = [abs(error(a, p, b)) for a, p, b in zip(z, probs, is_tail)]
     i = int(np.argmax(errs))
-    print(f"{name}: {len(errs)} points, max relative error {errs[i]:.3e} "
-          f"(t = {mp.nstr(probs[i] if is_tail[i] else 1 - probs[i], 6)})", flush=True)
+    print(
+        f"{name}: {len(errs)} points, max relative error {errs[i]:.3e} "
+        f"(t = {mp.nstr(probs[i] if is_tail[i] else 1 - probs[i], 6)})",
+        flush=True,
+    )
     return errs[i]
 
 
@@ -90,7 +100,7 @@ def main():
 
     ks = words(points * 3 // 4, rng)
     z, is_tail = normal(np.array(ks, np.uint64))
-    down = int((np.diff(z) > 0).sum())          # |z| must not increase with k
+    down = int((np.diff(z) > 0).sum())  # |z| must not increase with k
     scale = mpf(2) ** -64
     probs = [(2 * k + 1) * scale if t else (2 * (N64 - 1 - k) + 1) * scale for k, t in zip(ks, is_tail)]
     err = worst("words", z, probs, is_tail)
@@ -110,7 +120,7 @@ def main():
     for stride in (1, 64, 4096, 1 << 20, 1 << 36):
         k = [(K << 32) + stride * int(i) for i in np.arange(-20000, 20000)]
         down += int((np.diff(normal(np.array(k, np.uint64))[0]) > 0).sum())
-    b = rng.integers(np.float64(2.0 ** -128).view(np.int64), np.float64(0.5).view(np.int64) - 1, 2_000_000)
+    b = rng.integers(np.float64(2.0**-128).view(np.int64), np.float64(0.5).view(np.int64) - 1, 2_000_000)
     down += int((tail(b.view(np.float64)) < tail((b + 1).view(np.float64))).sum())
     k = rng.integers(0, N64 - 1, 2_000_000, dtype=np.uint64)
     down += int((normal(k)[0] < normal(k + np.uint64(1))[0]).sum())

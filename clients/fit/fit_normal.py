@@ -33,6 +33,7 @@ How
 
 Usage: python fit_normal.py [--out DIR]     (needs numpy and mpmath; deterministic)
 """
+
 import argparse
 import math
 import pathlib
@@ -42,11 +43,10 @@ import numpy as np
 from mpmath import mp, mpf
 
 mp.dps = 60
-GRID = 300                      # Chebyshev points per row
-SPLIT = mpf(2) ** -12           # the regions meet at t = 1/2 - SPLIT, r = 1/2 + SPLIT
-POWERS = {32: (0, 1, 2, 3, 4, 5, 8),
-          64: (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 18, 24)}
-CENTRAL = {32: POWERS[32], 64: POWERS[64][:13]}     # in y fewer terms do
+GRID = 300  # Chebyshev points per row
+SPLIT = mpf(2) ** -12  # the regions meet at t = 1/2 - SPLIT, r = 1/2 + SPLIT
+POWERS = {32: (0, 1, 2, 3, 4, 5, 8), 64: (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 18, 24)}
+CENTRAL = {32: POWERS[32], 64: POWERS[64][:13]}  # in y fewer terms do
 ROWS = {32: 96, 64: 128}
 BITS = {32: 24, 64: 53}
 FLOAT = {32: np.float32, 64: np.float64}
@@ -63,7 +63,7 @@ def z_of_t(t):
         if abs(d) < 1e-12:
             break
     z = mpf(z)
-    for _ in range(2):          # cubic: 1e-15 -> 1e-45 -> working precision
+    for _ in range(2):  # cubic: 1e-15 -> 1e-45 -> working precision
         e = (mp.erfc(z / mp.sqrt(2)) - t) / (mp.sqrt(2 / mp.pi) * mp.exp(-z * z / 2))
         z += e / (1 - z * e / 2)
     return z
@@ -75,23 +75,22 @@ def samples(row):
     if row:
         return u, [z_of_t((2 - v) * mpf(2) ** -(row + 1)) for v in u]
     r = [v * (mpf(1) / 2 + 2 * SPLIT) for v in u]
-    f = [z_of_t(1 - x) / x if x > mpf(10) ** -9 else mp.sqrt(mp.pi / 2) * (1 + mp.pi * x * x / 12)
-         for x in r]
+    f = [z_of_t(1 - x) / x if x > mpf(10) ** -9 else mp.sqrt(mp.pi / 2) * (1 + mp.pi * x * x / 12) for x in r]
     return [x * x for x in r], f
 
 
 def weights(bits, row, x, f):
     if bits == 64:
         return [1 / a for a in f]
-    r = [mp.sqrt(a) if row == 0 else mpf(1) for a in x]     # z = r * f
+    r = [mp.sqrt(a) if row == 0 else mpf(1) for a in x]  # z = r * f
     return [s / mpf(2) ** (mp.floor(mp.log(s * a, 2)) - 23) if s else mpf(0) for s, a in zip(r, f)]
 
 
 def remez(x, f, w, powers, start):
     """Weighted minimax over the grid.  Returns coefficients, error and reference."""
     n = len(powers)
-    basis = [[a ** p for p in powers] for a in x]
-    ref = start or [round((1 - math.cos(math.pi * (i + .5) / (n + 1))) / 2 * (len(x) - 1)) for i in range(n + 1)]
+    basis = [[a**p for p in powers] for a in x]
+    ref = start or [round((1 - math.cos(math.pi * (i + 0.5) / (n + 1))) / 2 * (len(x) - 1)) for i in range(n + 1)]
     for _ in range(60):
         a = mp.matrix(n + 1)
         b = mp.matrix(n + 1, 1)
@@ -106,7 +105,7 @@ def remez(x, f, w, powers, start):
         level = abs(s[n])
         if max(map(abs, err)) <= level * mpf("1.0001"):
             break
-        runs = []               # the largest error of every run of equal sign
+        runs = []  # the largest error of every run of equal sign
         for k, e in enumerate(err):
             if e == 0:
                 continue
@@ -130,7 +129,7 @@ def projections(powers, scale, reach=3):
     u = [(1 - mp.cos(mp.pi * (i + mpf(1) / 2) / 64)) / 2 * scale for i in range(64)]
     out = []
     for i, p in enumerate(powers):
-        nxt = powers[i + 1:i + 1 + reach]
+        nxt = powers[i + 1 : i + 1 + reach]
         if not nxt:
             out.append([])
             continue
@@ -185,7 +184,7 @@ def fit(bits, cache, log):
         c, err, ref = remez(x, f, w, powers if r else CENTRAL[bits], ref if r > 1 else None)
         if r == 0:
             row = round_row(bits, c, CENTRAL[bits], proj_c)
-        elif r == 1:            # meet the central row where the regions meet
+        elif r == 1:  # meet the central row where the regions meet
             xr = FLOAT[bits](float(mpf(1) / 2 + SPLIT))
             end = xr * evaluate(bits, table[0], xr * xr)
             floor, step = None, float(mpf(2) ** -BITS[bits])
@@ -195,9 +194,11 @@ def fit(bits, cache, log):
                 row = round_row(bits, c, powers, proj_t, floor)
         else:
             row = round_row(bits, c, powers, proj_t, evaluate(bits, table[-1], 1.0))
-        after = max(abs((mp.fdot(row, [a ** p for p in range(len(row))]) - g) * h) for a, g, h in zip(x, f, w))
-        log(f"f{bits} row {r:3d}  minimax {mp.nstr(err, 3):>9}  rounded {mp.nstr(after, 3):>9}"
-            + ("  (float32 spacings)" if bits == 32 else "  (relative)"))
+        after = max(abs((mp.fdot(row, [a**p for p in range(len(row))]) - g) * h) for a, g, h in zip(x, f, w))
+        log(
+            f"f{bits} row {r:3d}  minimax {mp.nstr(err, 3):>9}  rounded {mp.nstr(after, 3):>9}"
+            + ("  (float32 spacings)" if bits == 32 else "  (relative)")
+        )
         table.append(row)
     return table
 

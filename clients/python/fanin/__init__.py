@@ -1,9 +1,9 @@
 """Fanin: initial weights for neural networks from a recipe and a seed, the same bits on every machine.
 
-    >>> import fanin
-    >>> weights = fanin.materialize({"shape": [784, 10], "scheme": "glorot_uniform", "seed": 42})
-    >>> weights["weight"].shape
-    (784, 10)
+>>> import fanin
+>>> weights = fanin.materialize({"shape": [784, 10], "scheme": "glorot_uniform", "seed": 42})
+>>> weights["weight"].shape
+(784, 10)
 """
 
 from fanin import backends

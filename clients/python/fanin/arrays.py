@@ -77,4 +77,4 @@ def _fill_run(entry: Entry, run: Run, out: Array, backend: Backend) -> None:
 def _fill(entry: Entry, first: int, out: Array, backend: Backend) -> None:
     """`out` is one-dimensional and contiguous."""
     if len(out):
-        backend.fill(entry.draw, entry.stream, entry.dtype, first, memoryview(out.view(np.uint8)))
+        backend.fill(entry.draw, entry.stream, entry.dtype, first, out.view(np.uint8).data)

@@ -1,2 +1,328 @@
-"""Placeholder."""
-class Client: ...
+"""The client: weights from a Fanin service, or the very same bytes made here."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, Self, TypeVar
+
+import numpy as np
+
+from fanin import arrays, backends, files
+from fanin.arrays import Array
+from fanin.errors import FileError, ServiceError
+from fanin.layout import MAX_HEADER_BYTES, Entry, Layout
+from fanin.plan import read_into
+from fanin.recipe import Recipe, RecipeLike
+from fanin.region import Index, Region, Run
+from fanin.transport import RETRIED, Transport
+
+Source = Literal["auto", "remote", "local"]
+Check = bool | Literal["sample"]
+
+GAP = 16 << 10
+"""Bytes between two runs of a slice that are fetched along: a request costs more."""
+SPAN = 8 << 20
+"""Most bytes of one request for a slice with gaps."""
+SAMPLE = 64 << 10
+"""Bytes that `check="sample"` re-derives of each end of a range."""
+
+T = TypeVar("T")
+_log = logging.getLogger("fanin")
+
+
+class Client:
+    """Weights from the Fanin service at `url`.
+
+    `source` says where they are made: `remote` by the service, `local` on this machine, `auto` by the service and
+    here when the service cannot be reached or is overloaded. The bytes are the same.
+
+    `check` re-derives what the service sent and raises `MismatchError` at the first differing bit: True all of it,
+    "sample" the beginning and the end of every range.
+
+        >>> with fanin.Client("http://127.0.0.1:8000") as client:
+        ...     client.save(recipe, "model.safetensors", check=True)
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        source: Source = "auto",
+        check: Check = False,
+        timeout: float = 30.0,
+        retries: int = 5,
+        backend: str | None = None,
+    ) -> None:
+        """
+        Args:
+            url: Root of the service, such as http://127.0.0.1:8000.
+            source: Default of every call.
+            check: Default of every call.
+            timeout: Seconds to wait for a connection, and for each next byte.
+            retries: Tries after a lost connection or an answer of 429, 502, 503 or 504 before giving up.
+            backend: What makes tensors here, for `local` and `check`; by default the fastest there is.
+        """
+        self.source, self.check, self.backend = source, check, backend
+        self._transport = Transport(url, timeout=timeout, retries=retries)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def register(self, recipe: RecipeLike) -> str:
+        """Tell the service a recipe; returns its digest, under which the service then has a URL for its file.
+
+        Raises:
+            RecipeError: the recipe is wrong.
+            ServiceError: the service refused it, or knows it by another digest.
+        """
+        layout = Layout.of(recipe)
+        answer = self._transport.post_json("v1/recipes", layout.recipe.canonical)
+        if answer.get("digest") != layout.recipe.digest:
+            raise ServiceError(f"the service calls the recipe {answer.get('digest')}, not {layout.recipe.digest}")
+        return layout.recipe.digest
+
+    def recipe_at(self, url: str) -> Recipe:
+        """The recipe of the Fanin file at `url`, from its header.
+
+        Raises:
+            FileError: there is no Fanin file at this URL.
+            ServiceError: the service refused, or could not be reached.
+        """
+        head = bytearray()
+        etag = self._transport.read_range(url, 0, 8, head.extend)
+        length = int.from_bytes(head, "little")
+        if not 0 < length <= MAX_HEADER_BYTES:
+            raise FileError(f"{url} is not a safetensors file")
+        self._transport.read_range(url, 8, 8 + length, head.extend, etag=etag)
+        return files.layout_of_file(io.BytesIO(head)).recipe
+
+    def materialize(
+        self,
+        recipe: RecipeLike,
+        *,
+        source: Source | None = None,
+        check: Check | None = None,
+        progress: bool | None = None,
+    ) -> dict[str, Array]:
+        """Every tensor of the recipe as a NumPy array.
+
+        Raises:
+            RecipeError, ServiceError, MismatchError, BackendError: as the class says.
+        """
+        layout = Layout.of(recipe)
+
+        def remote() -> dict[str, Array]:
+            start = len(layout.header)
+            data = np.empty(layout.size - start, np.uint8)
+            with files.byte_bar(len(data), "fanin", progress) as bar:
+                self._read(layout, start, data, check, bar.update)
+            entries = {entry.name: entry for entry in layout.entries}
+            return {name: _view(entries[name], data, start) for name in layout.recipe.tensors}
+
+        return self._made(source, remote, lambda: arrays.materialize(layout.recipe, backend=self.backend))
+
+    def tensor(
+        self, recipe: RecipeLike, name: str, *, source: Source | None = None, check: Check | None = None
+    ) -> Array:
+        """One tensor of the recipe; fetches its bytes only.
+
+        Raises:
+            KeyError: the recipe has no tensor of this name.
+            RecipeError, ServiceError, MismatchError, BackendError: as the class says.
+        """
+        return self.slice(recipe, name, ..., source=source, check=check)
+
+    def slice(
+        self,
+        recipe: RecipeLike,
+        name: str,
+        index: Index,
+        *,
+        source: Source | None = None,
+        check: Check | None = None,
+    ) -> Array:
+        """`materialize(recipe)[name][index]`; fetches its bytes only, and gaps of up to 16 KiB between them.
+
+        Takes integers, slices with any step and an ellipsis.
+
+        Raises:
+            KeyError: the recipe has no tensor of this name.
+            IndexError: the index does not fit the tensor.
+            RecipeError, ServiceError, MismatchError, BackendError: as the class says.
+        """
+        layout = Layout.of(recipe)
+        entry = layout.entry(name)
+        region = Region.of(entry.shape, index)
+
+        def remote() -> Array:
+            size = entry.dtype.itemsize
+            result = np.empty(region.count, entry.dtype.numpy)
+            for first, stop, members in _spans(region, size):
+                data = np.empty((stop - first) * size, np.uint8)
+                self._read(layout, entry.start + first * size, data, check)
+                elements = data.view(entry.dtype.numpy)
+                for at, run in members:
+                    low, high = _ends(run)
+                    picked = elements[low - first : high - first : abs(run.step)]
+                    result[at : at + run.count] = picked if run.step > 0 else picked[::-1]
+            return result.reshape(region.shape)
+
+        return self._made(source, remote, lambda: arrays.slice(layout.recipe, name, index, backend=self.backend))
+
+    def save(
+        self,
+        recipe: RecipeLike,
+        path: str | os.PathLike[str],
+        *,
+        source: Source | None = None,
+        check: Check | None = None,
+        progress: bool | None = None,
+    ) -> None:
+        """Write the recipe's file to `path`, all or nothing.
+
+        What a broken download had received stays beside `path` and the next call goes on from there.
+
+        Raises:
+            FileError: another process is downloading the same file to the same place.
+            OSError: the file cannot be written.
+            RecipeError, ServiceError, MismatchError, BackendError: as the class says.
+        """
+        layout, path = Layout.of(recipe), Path(path)
+
+        def remote() -> None:
+            with files.resuming(path, layout.recipe.digest, layout.size) as (file, have):
+                with files.byte_bar(layout.size, path.name, progress) as bar:
+                    bar.update(have)
+
+                    def sink(chunk: bytes) -> None:
+                        file.write(chunk)
+                        bar.update(len(chunk))
+
+                    self._fetch(layout, have, layout.size, sink)
+                self._check_file(layout, file, check)
+
+        def local() -> None:
+            files.save(layout.recipe, path, backend=self.backend, progress=progress)
+
+        self._made(source, remote, local)
+
+    def _made(self, source: Source | None, remote: Callable[[], T], local: Callable[[], T]) -> T:
+        source = source or self.source
+        if source == "local":
+            return local()
+        try:
+            return remote()
+        except ServiceError as error:
+            if source == "remote" or not (error.status is None or error.status in RETRIED):
+                raise
+            _log.warning("the service cannot serve, so the weights are made here: %s", error)
+            return local()
+
+    def _read(
+        self,
+        layout: Layout,
+        start: int,
+        out: np.ndarray[Any, np.dtype[np.uint8]],
+        check: Check | None,
+        progress: Callable[[int], object] = lambda _: None,
+    ) -> None:
+        """Fill `out` with the file's bytes from `start` on."""
+        at = 0
+        view = out.data
+
+        def sink(chunk: bytes) -> None:
+            nonlocal at
+            view[at : at + len(chunk)] = chunk
+            at += len(chunk)
+            progress(len(chunk))
+
+        self._fetch(layout, start, start + len(out), sink)
+        for first, stop in _checked(0, len(out), self.check if check is None else check):
+            self._compare(layout, start + first, view[first:stop])
+
+    def _fetch(self, layout: Layout, start: int, stop: int, sink: Callable[[bytes], None]) -> None:
+        """Bytes [start, stop) of the file; a service that does not know the recipe is told."""
+        if start == stop:
+            return
+        digest = layout.recipe.digest
+        path = f"v1/recipes/{digest}/model.safetensors"
+        position = start
+
+        def counted(chunk: bytes) -> None:
+            nonlocal position
+            sink(chunk)
+            position += len(chunk)
+
+        try:
+            self._transport.read_range(path, start, stop, counted, etag=f'"{digest}"')
+        except ServiceError as error:
+            if error.status != 404:
+                raise
+            self.register(layout.recipe)
+            self._transport.read_range(path, position, stop, sink, etag=f'"{digest}"')
+
+    def _check_file(self, layout: Layout, file: BinaryIO, check: Check | None) -> None:
+        for first, stop in _checked(0, layout.size, self.check if check is None else check):
+            file.seek(first)
+            self._compare(layout, first, file.read(stop - first))
+
+    def _compare(self, layout: Layout, start: int, found: bytes | memoryview) -> None:
+        wanted = memoryview(bytearray(len(found)))
+        read_into(layout, start, wanted, backends.get(self.backend))
+        if found != wanted:
+            raise files.mismatch(layout, start, found, wanted)
+
+
+def _view(entry: Entry, data: np.ndarray[Any, np.dtype[np.uint8]], start: int) -> Array:
+    """The tensor in `data`, the file's bytes from `start` on."""
+    return data[entry.start - start : entry.stop - start].view(entry.dtype.numpy).reshape(entry.shape)
+
+
+def _checked(start: int, stop: int, check: Check) -> Iterator[tuple[int, int]]:
+    """The parts of [start, stop) to re-derive, in pieces of bounded size."""
+    if check == "sample" and stop - start > 2 * SAMPLE:
+        yield start, start + SAMPLE
+        yield stop - SAMPLE, stop
+    elif check:
+        for first in range(start, stop, files.CHUNK):
+            yield first, min(first + files.CHUNK, stop)
+
+
+def _ends(run: Run) -> tuple[int, int]:
+    """The half-open range of elements that a run spans."""
+    ends = run.first, run.first + (run.count - 1) * run.step
+    return min(ends), max(ends) + 1
+
+
+def _spans(region: Region, size: int) -> Iterator[tuple[int, int, list[tuple[int, Run]]]]:
+    """Element ranges to fetch, each with the runs in it and their places in the result."""
+    placed: list[tuple[int, Run]] = []
+    at = 0
+    for run in region.runs():
+        placed.append((at, run))
+        at += run.count
+    placed.sort(key=lambda item: _ends(item[1]))
+    first = stop = 0
+    members: list[tuple[int, Run]] = []
+    for item in placed:
+        low, high = _ends(item[1])
+        if members and ((low - stop) * size > GAP or (high - first) * size > SPAN):
+            yield first, stop, members
+            members = []
+        if not members:
+            first = low
+        stop = high
+        members.append(item)
+    if members:
+        yield first, stop, members

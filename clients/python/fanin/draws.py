@@ -65,6 +65,13 @@ class Side:
     """Probability of one word, or for float64 of one of its 2^32 refinements."""
 
 
+WHOLE_SIDE = {
+    "F32": Side(2**31, 2**30 - 2**19, 0.0, 0.0, 2.0**-31),
+    "F64": Side(2**31, 2**30 - 2**19, 0.0, 0.0, 2.0**-63),
+}
+"""Either side of the normal law that is not truncated, by compute type."""
+
+
 @dataclass(frozen=True, slots=True)
 class Normal:
     """mean + std * z, z standard normal, by inverse CDF."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import struct
@@ -57,9 +58,7 @@ def save(
             bar.update(len(chunk))
 
 
-def verify(
-    path: str | os.PathLike[str], *, backend: str | None = None, progress: bool | None = None
-) -> Verified:
+def verify(path: str | os.PathLike[str], *, backend: str | None = None, progress: bool | None = None) -> Verified:
     """Re-derive a file from the recipe in its header and compare every byte.
 
     Raises:
@@ -135,10 +134,40 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         with open(partial, "xb", buffering=0) as file:
             yield file
             os.fsync(file.fileno())
-        os.replace(partial, path)
+        partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def resuming(path: Path, digest: str, size: int) -> Iterator[tuple[BinaryIO, int]]:
+    """A file to complete, and how many bytes it has; it takes the place of `path` when all went well.
+
+    On an error it stays beside `path`, for the next call to go on from; unless its bytes are wrong.
+
+    Raises:
+        FileError: another process has it open.
+    """
+    partial = path.with_name(f".{path.name}.{digest[:16]}.partial")
+    with open(os.open(partial, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise FileError(f"another process is downloading {path}") from None
+        have = os.fstat(file.fileno()).st_size
+        if have > size:
+            have = 0
+        file.truncate(have)
+        file.seek(have)
+        try:
+            yield file, have
+        except MismatchError:
+            partial.unlink()
+            raise
+        file.flush()
+        os.fsync(file.fileno())
+        partial.replace(path)
 
 
 def byte_bar(total: int, description: str, progress: bool | None) -> tqdm[None]:

@@ -116,6 +116,10 @@ def _encode_header(table: Mapping[str, Any]) -> bytes:
     text += b" " * (-len(text) % 8)
     if len(text) > MAX_HEADER_BYTES:
         raise RecipeError(
-            [Fault("/tensors", f"the file header takes {len(text)} bytes; safetensors readers allow {MAX_HEADER_BYTES}")]
+            [
+                Fault(
+                    "/tensors", f"the file header takes {len(text)} bytes; safetensors readers allow {MAX_HEADER_BYTES}"
+                )
+            ]
         )
     return struct.pack("<Q", len(text)) + text

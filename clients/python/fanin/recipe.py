@@ -19,7 +19,7 @@ from fanin.errors import Fault, RecipeError
 from fanin.fans import KernelLayout
 from fanin.schemes import ALIASES, SCHEMES, AnyTensor, Tensor
 
-STREAM = "fanin/1"
+STREAM: Literal["fanin/1"] = "fanin/1"
 ONLY_TENSOR = "weight"
 """Name of the tensor of a recipe given in the one-tensor short form."""
 MAX_SEED = 2**64 - 1
@@ -135,13 +135,22 @@ def parse_json(text: str | bytes) -> Any:
     Raises:
         RecipeError: it is not.
     """
+    repeating: list[_Repeating] = []
+
+    def keep(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        document = dict(pairs)
+        if len(document) < len(pairs):
+            document = _Repeating(pairs)
+            repeating.append(document)
+        return document
+
     try:
         document = json.loads(
             text if isinstance(text, str) else text.decode("utf-8"),
-            object_pairs_hook=_object,
+            object_pairs_hook=keep,
             parse_constant=_refuse_constant,
         )
-        repetition = _repetition(document)
+        repetition = _repetition(document) if repeating else None
     except RecipeError:
         raise
     except UnicodeDecodeError as error:
@@ -164,18 +173,14 @@ class _Repeating(dict[str, Any]):
         self.name = next(name for name in names if names.count(name) > 1)
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    return document if len(document) == len(pairs) else _Repeating(pairs)
-
-
 def _repetition(document: Any) -> Fault | None:
     """The first name that stands twice in one object of `document`."""
     if isinstance(document, _Repeating):
         return Fault(_pointer([document.name]), "this name stands twice in one object", _shown(document.name))
-    members = document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
-    for name, member in members:
-        if isinstance(member, dict | list) and (fault := _repetition(member)):
+    if not isinstance(document, dict | list):
+        return None
+    for name, member in document.items() if isinstance(document, dict) else enumerate(document):
+        if fault := _repetition(member):
             return Fault(_pointer([name]) + fault.pointer, fault.detail, fault.value)
     return None
 
@@ -216,9 +221,7 @@ def _fault(details: ErrorDetails, prefix: tuple[str, ...]) -> Fault:
     path = list(details["loc"])
     context = details.get("ctx", {})
     # Inside a tensor the union puts the scheme's name in the path; a bad tensor name is marked "[key]".
-    if len(path) > 2 and path[0] == "tensors" and path[2] == "[key]":
-        del path[2]
-    elif len(path) > 2 and path[0] == "tensors":
+    if len(path) > 2 and path[0] == "tensors":
         del path[2]
     if field := context.get("field"):
         path.append(field)

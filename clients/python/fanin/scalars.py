@@ -123,7 +123,7 @@ def rounded(value: Decimal, dtype: DType, rounding: Rounding = "nearest") -> flo
     exponent = max(_floor_log2(abs(exact)), dtype.min_exponent)
     quantum = Fraction(2) ** (exponent - dtype.precision + 1)
     steps = exact / quantum
-    whole = {"nearest": round, "down": math.floor, "up": math.ceil}[rounding](steps)
+    whole = round(steps) if rounding == "nearest" else math.floor(steps) if rounding == "down" else math.ceil(steps)
     result = whole * quantum
     if abs(result) > Fraction(dtype.largest):
         return math.copysign(math.inf, result)

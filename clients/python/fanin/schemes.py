@@ -65,7 +65,7 @@ class Tensor(BaseModel, ABC):
 
     @field_validator("scheme", mode="after", check_fields=False)
     @classmethod
-    def _canonical_name(cls, name: str) -> str:
+    def _canonical_name(cls, _: str) -> str:
         return cls.names()[0]
 
     @classmethod
@@ -173,7 +173,9 @@ class TruncatedNormal(Tensor):
     restricted; with `corrected` it is that of the result.
     """
 
-    formula = "N(mean, s^2) restricted to [mean + low s, mean + high s]; s = std, or std / std(TN(low, high)) if corrected"
+    formula = (
+        "N(mean, s^2) restricted to [mean + low s, mean + high s]; s = std, or std / std(TN(low, high)) if corrected"
+    )
     source = "Johnson, Kotz & Balakrishnan, Continuous Univariate Distributions 1, section 13.10"
 
     scheme: Literal["truncated_normal"]
@@ -208,9 +210,9 @@ class Scaled(Tensor):
     batch_axes: Annotated[Axes, Field(description="Axes of stacked kernels, left out of the fans.")] = ()
     groups: Annotated[int, Strict(), Field(ge=1, le=MAX_DIMENSION)] = 1
     depthwise: Annotated[Flag, Field(description="A keras depthwise kernel (*k, in, multiplier).")] = False
-    transposed: Annotated[Flag, Field(description="Transposed convolution: torch (in, out, *k), keras (*k, out, in).")] = (
-        False
-    )
+    transposed: Annotated[
+        Flag, Field(description="Transposed convolution: torch (in, out, *k), keras (*k, out, in).")
+    ] = False
 
     @property
     def fans(self) -> Fans:
@@ -254,7 +256,7 @@ class VarianceScaling(Scaled):
     widened so that its variance after the cut is scale / n.
     """
 
-    formula = "variance scale / n: U(+-sqrt(3 scale / n)), N(0, scale / n), or N(0, s^2) cut at 2 s, s = sqrt(scale / n) / 0.8796..."
+    formula = "U(+-sqrt(3 v)), N(0, v), or N(0, s^2) cut at 2 s with s = sqrt(v) / 0.8796...; v = scale / n"
     source = "He et al. 2015 (arXiv:1502.01852); Keras and JAX VarianceScaling"
 
     scheme: Literal["variance_scaling"]

@@ -6,18 +6,16 @@ import ctypes
 import math
 from dataclasses import astuple
 from functools import lru_cache
-from pathlib import Path
+from importlib import resources
 
 import numpy as np
 
-from fanin.backends.reference import PLAIN
-from fanin.draws import Draw, Fill, Normal, TruncatedNormal, Uniform
+from fanin.draws import WHOLE_SIDE, Draw, Fill, Normal, TruncatedNormal, Uniform
 from fanin.dtypes import DTYPES, DType
 from fanin.errors import BackendError
 from fanin.streams import Stream
 
 ABI = 1
-_LIBRARY = Path(__file__).with_name("_native.so")
 _UNIFORM, _NORMAL = 0, 1
 _DTYPES = {name: number for number, name in enumerate(DTYPES)}
 
@@ -48,14 +46,16 @@ class NativeBackend:
 
     name = "native"
 
-    def __init__(self, library: Path = _LIBRARY) -> None:
+    def __init__(self) -> None:
         """Load the compiled kernels.
 
         Raises:
             BackendError: the package was installed without them, or they belong to another version of it.
         """
+        # By resources, not by path: an editable install keeps built files apart from the source.
+        library = str(resources.files("fanin.backends").joinpath("_native.so"))
         try:
-            kernels = ctypes.CDLL(str(library))
+            kernels = ctypes.CDLL(library)
         except OSError as error:
             raise BackendError(f"the native backend was not built with this package: {error}") from error
         if kernels.fanin_abi() != ABI:
@@ -94,7 +94,7 @@ def _parameters(draw: Draw, compute: str) -> tuple[int, _Draw]:
         case Uniform(center, half_width, low, high):
             return _UNIFORM, _Draw(center, half_width, low, high)
         case Normal(mean, std):
-            side = _Side(*astuple(PLAIN[compute]))
+            side = _Side(*astuple(WHOLE_SIDE[compute]))
             return _NORMAL, _Draw(mean, std, -math.inf, math.inf, side, side)
         case TruncatedNormal(mean, std, low, high, negative, positive):
             sides = _Side(*astuple(negative)), _Side(*astuple(positive))

@@ -8,27 +8,21 @@ from __future__ import annotations
 
 from functools import lru_cache
 from importlib import resources
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fanin.draws import Draw, Fill, Normal, Side, TruncatedNormal, Uniform
-from fanin.dtypes import DTYPES, DType
+from fanin.draws import WHOLE_SIDE, Draw, Fill, Normal, Side, TruncatedNormal, Uniform
+from fanin.dtypes import DType
 from fanin.streams import Key, Stream
 
 U32 = NDArray[np.uint32]
 U64 = NDArray[np.uint64]
-Floats = NDArray[np.floating]
+Floats = NDArray[Any]  # float32, or float64 for F64
 
 CHUNK = 1 << 16
 """Elements per pass: temporaries stay in cache and memory stays bounded."""
-PLAIN_COUNT = 2**31
-PLAIN_TAIL_COUNT = 2**30 - 2**19
-PLAIN = {
-    "F32": Side(PLAIN_COUNT, PLAIN_TAIL_COUNT, 0.0, 0.0, 2.0**-31),
-    "F64": Side(PLAIN_COUNT, PLAIN_TAIL_COUNT, 0.0, 0.0, 2.0**-63),
-}
-"""Both sides of the whole normal law, by compute type."""
 
 
 class ReferenceBackend:
@@ -76,14 +70,14 @@ def words(key: Key, first: int, count: int) -> U32:
 
 def values(draw: Draw, high: U32, low: U32 | None) -> Floats:
     """The draw at these words, in float32, or with `low` words in float64."""
-    compute: type[np.floating] = np.float32 if low is None else np.float64
+    compute = np.float32 if low is None else np.float64
     match draw:
         case Uniform():
             value = compute(draw.center) + compute(draw.half_width) * symmetric_unit(high, low)
             return np.clip(value, compute(draw.low), compute(draw.high))
         case Normal():
-            plain = PLAIN["F32" if low is None else "F64"]
-            return compute(draw.mean) + compute(draw.std) * standard_normal(high, low, plain, plain)
+            side = WHOLE_SIDE["F32" if low is None else "F64"]
+            return compute(draw.mean) + compute(draw.std) * standard_normal(high, low, side, side)
         case TruncatedNormal():
             value = compute(draw.mean) + compute(draw.std) * standard_normal(high, low, draw.negative, draw.positive)
             return np.clip(value, compute(draw.low), compute(draw.high))
@@ -150,7 +144,7 @@ def table(double: bool) -> Floats:
     return np.array(numbers, np.float64 if double else np.float32)
 
 
-def store(value: Floats, dtype: DType) -> NDArray[np.generic]:
+def store(value: Floats, dtype: DType) -> NDArray[Any]:
     """Round values of the compute type to a storage type: once, to nearest, ties to even."""
     if dtype is dtype.compute:
         return value.astype(dtype.numpy)
@@ -169,4 +163,5 @@ def store(value: Floats, dtype: DType) -> NDArray[np.generic]:
     hidden = np.uint32(1 << (dtype.precision - 1))
     packed = np.maximum(exponent - dtype.min_exponent, 0).astype(np.uint32) * hidden + kept
     packed |= sign << np.uint32(8 * dtype.itemsize - 1)
-    return packed.astype(np.dtype(f"<u{dtype.itemsize}")).view(dtype.numpy)
+    stored: NDArray[Any] = packed.astype(np.dtype(f"<u{dtype.itemsize}")).view(dtype.numpy)
+    return stored

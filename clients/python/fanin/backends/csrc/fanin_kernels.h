@@ -38,6 +38,20 @@ FANIN_FUNCTION float fanin_mul(float a, float b)
     asm("mul.rn.f32 %0, %1, %2;" : "=f"(product) : "f"(a), "f"(b));
     return product;
 }
+FANIN_FUNCTION float fanin_f32(double value)
+{
+    float rounded;
+    asm("cvt.rn.f32.f64 %0, %1;" : "=f"(rounded) : "d"(value));
+    return rounded;
+}
+/* A bound may be subnormal: a flushing comparison would take it for zero. */
+FANIN_FUNCTION int fanin_less(float a, float b)
+{
+    int less;
+    asm("{ .reg .pred p; setp.lt.f32 p, %1, %2; selp.s32 %0, 1, 0, p; }" : "=r"(less) : "f"(a), "f"(b));
+    return less;
+}
+FANIN_FUNCTION float fanin_negate(float a) { return __uint_as_float(__float_as_uint(a) ^ 0x80000000u); }
 FANIN_FUNCTION double fanin_add64(double a, double b) { return __dadd_rn(a, b); }
 FANIN_FUNCTION double fanin_mul64(double a, double b) { return __dmul_rn(a, b); }
 FANIN_FUNCTION uint32_t fanin_bits(float value) { return __float_as_uint(value); }
@@ -49,6 +63,9 @@ FANIN_FUNCTION double fanin_double(uint64_t bits) { return __longlong_as_double(
 #define FANIN_TABLE static const
 FANIN_FUNCTION float fanin_add(float a, float b) { return a + b; }
 FANIN_FUNCTION float fanin_mul(float a, float b) { return a * b; }
+FANIN_FUNCTION float fanin_f32(double value) { return (float)value; }
+FANIN_FUNCTION int fanin_less(float a, float b) { return a < b; }
+FANIN_FUNCTION float fanin_negate(float a) { return -a; }
 FANIN_FUNCTION double fanin_add64(double a, double b) { return a + b; }
 FANIN_FUNCTION double fanin_mul64(double a, double b) { return a * b; }
 FANIN_FUNCTION uint32_t fanin_bits(float value)
@@ -132,9 +149,10 @@ typedef struct {
 
 FANIN_FUNCTION float fanin_place(const fanin_draw *draw, float x)
 {
-    float value = fanin_add((float)draw->offset, fanin_mul((float)draw->scale, x));
-    value = value < (float)draw->low ? (float)draw->low : value;
-    return value > (float)draw->high ? (float)draw->high : value;
+    float value = fanin_add(fanin_f32(draw->offset), fanin_mul(fanin_f32(draw->scale), x));
+    float low = fanin_f32(draw->low), high = fanin_f32(draw->high);
+    value = fanin_less(value, low) ? low : value;
+    return fanin_less(high, value) ? high : value;
 }
 
 FANIN_FUNCTION double fanin_place64(const fanin_draw *draw, double x)
@@ -175,14 +193,14 @@ FANIN_FUNCTION double fanin_horner64(const double *c, double v)
 FANIN_FUNCTION float fanin_magnitude(const fanin_side *side, uint32_t rank)
 {
     if (rank < side->tail_count) {
-        float t = fanin_add(fanin_mul((float)side->step, fanin_add((float)rank, 0.5f)), (float)side->tail_offset);
+        float t = fanin_add(fanin_mul(fanin_f32(side->step), fanin_add((float)rank, 0.5f)), fanin_f32(side->tail_offset));
         uint32_t bits = fanin_bits(t);
         float mantissa = fanin_float((bits & 0x7FFFFFu) | 0x3F800000u); /* in [1, 2) */
         return fanin_horner(fanin_normal_f32 + (126 - (bits >> 23)) * FANIN_COEFFICIENTS_F32,
-                            fanin_add(2.0f, -mantissa));
+                            fanin_add(2.0f, fanin_negate(mantissa)));
     } else {
         float near_rank = (float)((uint32_t)(side->count - 1) - rank);
-        float r = fanin_add(fanin_mul((float)side->step, fanin_add(near_rank, 0.5f)), (float)side->central_offset);
+        float r = fanin_add(fanin_mul(fanin_f32(side->step), fanin_add(near_rank, 0.5f)), fanin_f32(side->central_offset));
         return fanin_mul(r, fanin_horner(fanin_normal_f32, fanin_mul(r, r)));
     }
 }
@@ -205,7 +223,7 @@ FANIN_FUNCTION double fanin_magnitude64(const fanin_side *side, uint32_t rank, u
 
 FANIN_FUNCTION float fanin_standard_normal(const fanin_draw *draw, uint32_t word)
 {
-    return word < draw->negative.count ? -fanin_magnitude(&draw->negative, word)
+    return word < draw->negative.count ? fanin_negate(fanin_magnitude(&draw->negative, word))
                                        : fanin_magnitude(&draw->positive, ~word);
 }
 

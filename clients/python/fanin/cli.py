@@ -1,0 +1,233 @@
+"""The command line `fanin`.
+
+Exit codes: 0 done; 1 the bytes differ from the recipe, or a file is damaged; 2 wrong usage or a wrong recipe; 3 the
+service or the backend failed; 4 a file could not be read or written; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import EntryPoint, entry_points, version
+from pathlib import Path
+from typing import Any
+
+from fanin import backends, files
+from fanin.client import Client
+from fanin.describe import describe
+from fanin.errors import BackendError, FileError, MismatchError, RecipeError, ServiceError
+from fanin.layout import Layout
+from fanin.recipe import Recipe, as_recipe
+from fanin.schemes import Scaled, catalogue
+
+PLUGINS = "fanin.commands"
+"""Entry points of other packages' commands: `serve` comes from the service."""
+EXIT_CODES: dict[type[BaseException], int] = {
+    MismatchError: 1,
+    FileError: 1,
+    RecipeError: 2,
+    ServiceError: 3,
+    BackendError: 3,
+    OSError: 4,
+    KeyboardInterrupt: 130,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        options = _parser(arguments[:1]).parse_args(arguments)
+        code: int = options.run(options)
+    except BrokenPipeError:
+        # The reader of our output has seen enough, as in `fanin show | head`.
+        sys.stdout = None
+        return 0
+    except tuple(EXIT_CODES) as error:
+        print(f"fanin: {error or 'interrupted'}", file=sys.stderr)
+        return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
+    return code
+
+
+def _parser(command: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="fanin", description="Initial weights from a recipe and a seed.")
+    parser.add_argument("--version", action="version", version=f"fanin {version('fanin')}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    get = _command(commands, "get", _get, "fetch a file from a service")
+    get.add_argument("source", help="URL of a Fanin file, or a recipe (a file, or - for standard input)")
+    get.add_argument("output", type=Path, help="file to write")
+    get.add_argument("--server", default="http://127.0.0.1:8000", help="service for a recipe (%(default)s)")
+    get.add_argument(
+        "--source",
+        dest="where",
+        choices=("remote", "auto", "local"),
+        default="remote",
+        help="who makes it (%(default)s)",
+    )
+    get.add_argument(
+        "--check", nargs="?", const="all", choices=("all", "sample"), help="re-derive what came, all of it or a sample"
+    )
+    get.add_argument("--timeout", type=float, default=30.0, help="seconds without a byte before a retry (%(default)s)")
+
+    make = _command(commands, "make", _make, "make a recipe's file on this machine")
+    make.add_argument("recipe", help="recipe (a file, or - for standard input)")
+    make.add_argument("output", type=Path, help="file to write")
+    _add_backend(make)
+
+    verify = _command(commands, "verify", _verify, "re-derive a file from its own header and compare every byte")
+    verify.add_argument("file", type=Path)
+    _add_backend(verify)
+
+    show = _command(commands, "show", _show, "tensors, shapes, formulas, sizes and digest of a recipe or file")
+    show.add_argument("recipe", help="recipe or Fanin file (- for a recipe on standard input)")
+    show.add_argument("--json", action="store_true", help="machine-readable")
+
+    schemes = _command(commands, "schemes", _schemes, "every initializer, its parameters and its formula")
+    schemes.add_argument("--json", action="store_true", help="machine-readable")
+
+    for plugin in entry_points(group=PLUGINS):
+        parser_of_plugin = commands.add_parser(plugin.name, help=f"see fanin {plugin.name} --help")
+        if plugin.name in command:
+            _load(plugin, parser_of_plugin)
+    return parser
+
+
+def _load(plugin: EntryPoint, parser: argparse.ArgumentParser) -> None:
+    """Let another package fill in its command: a module with HELP, add_arguments(parser) and run(options)."""
+    try:
+        module = plugin.load()
+    except ModuleNotFoundError as error:
+        raise BackendError(f"this command needs a package that is not installed: {error}") from None
+    parser.description = module.HELP
+    module.add_arguments(parser)
+    parser.set_defaults(run=module.run)
+
+
+def _command(
+    commands: Any,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    summary: str,
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=summary, description=summary.capitalize() + ".")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_backend(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--backend", help="native or reference; by default the fastest there is")
+
+
+def _read_recipe(source: str) -> Recipe:
+    return as_recipe(sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes())
+
+
+def _get(options: argparse.Namespace) -> int:
+    check = True if options.check == "all" else options.check or False
+    is_url = options.source.startswith(("http://", "https://"))
+    server = options.source.partition("/v1/")[0] if is_url else options.server
+    with Client(server, source=options.where, check=check, timeout=options.timeout) as client:
+        recipe = client.recipe_at(options.source) if is_url else _read_recipe(options.source)
+        client.save(recipe, options.output)
+    return 0
+
+
+def _make(options: argparse.Namespace) -> int:
+    files.save(_read_recipe(options.recipe), options.output, backend=options.backend)
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    started = time.perf_counter()
+    verified = files.verify(options.file, backend=options.backend)
+    seconds = time.perf_counter() - started
+    print(
+        f"{options.file}: {verified.tensors} tensors, {verified.size} bytes, all as recipe {verified.digest} says"
+        f" ({verified.size / seconds / 1e9:.2f} GB/s, {backends.get(options.backend).name})"
+    )
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    described = describe(_layout(options.recipe))
+    if options.json:
+        print(json.dumps(described, indent=2, ensure_ascii=False))
+        return 0
+    _print_table(
+        ("tensor", "dtype", "shape", "bytes", "scheme", "fan_in", "fan_out", "draw"),
+        [
+            (
+                name,
+                tensor["dtype"],
+                "x".join(map(str, tensor["shape"])) or "scalar",
+                _bytes(tensor["stop"] - tensor["start"]),
+                tensor["scheme"],
+                str(tensor.get("fan_in", "")),
+                str(tensor.get("fan_out", "")),
+                tensor["draw"],
+            )
+            for name, tensor in described["tensors"].items()
+        ],
+        right=frozenset({3, 5, 6}),
+    )
+    size = described["size"]
+    print(f"{len(described['tensors'])} tensors, {described['parameters']} parameters, {size} bytes ({_bytes(size)})")
+    print(f"stream {described['stream']}, seed {described['seed']}, digest {described['digest']}")
+    return 0
+
+
+def _schemes(options: argparse.Namespace) -> int:
+    entries = catalogue()
+    if options.json:
+        print(json.dumps(entries, indent=2, ensure_ascii=False))
+        return 0
+    _print_table(
+        ("scheme", "also called", "formula", "parameters"),
+        [
+            (
+                entry["scheme"],
+                ", ".join(entry["aliases"]),
+                entry["formula"],
+                ", ".join(name for name in entry["parameters"] if name not in Scaled.model_fields) or "",
+            )
+            for entry in entries
+        ],
+    )
+    return 0
+
+
+def _layout(source: str) -> Layout:
+    """The layout of a recipe, or of the one in a safetensors file. JSON begins with a brace, a file with a length."""
+    if source == "-":
+        return Layout.of(_read_recipe(source))
+    with open(source, "rb") as file:
+        if file.read(64).lstrip()[:1] == b"{":
+            return Layout.of(_read_recipe(source))
+        file.seek(0)
+        return files.layout_of_file(file)
+
+
+def _bytes(count: int) -> str:
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000  # type: ignore[assignment]
+    return f"{count:.4g} PB"
+
+
+def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) -> None:
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    for row in (head, ["-" * width for width in widths], *rows):
+        cells = [
+            text.rjust(width) if column in right else text.ljust(width)
+            for column, (text, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        print("  ".join(cells).rstrip())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

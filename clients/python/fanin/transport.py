@@ -1,0 +1,146 @@
+"""Transport: requests to a Fanin service, with retries, resumed ranges and errors in the service's own words."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urljoin
+
+import urllib3
+
+from fanin.errors import ServiceError
+
+RETRIED = frozenset({429, 502, 503, 504})
+"""Statuses that pass: too many requests, and a server that is busy or not there right now."""
+CHUNK = 1 << 20
+BACKOFF_SECONDS = 0.2
+BACKOFF_MAX_SECONDS = 30
+RETRY_AFTER_MAX_SECONDS = 120
+
+Sink = Callable[[bytes], None]
+"""Takes the next bytes of a range."""
+
+
+class Transport:
+    """HTTP to one service. Safe to share among threads."""
+
+    def __init__(self, url: str, *, timeout: float, retries: int) -> None:
+        """`timeout` bounds connecting and every wait for bytes, in seconds; `retries` bounds tries without progress."""
+        self.url = url.rstrip("/") + "/"
+        self.retries = retries
+        policy = urllib3.Retry(
+            total=retries,
+            backoff_factor=BACKOFF_SECONDS,
+            backoff_jitter=BACKOFF_SECONDS,
+            backoff_max=BACKOFF_MAX_SECONDS,
+            status_forcelist=RETRIED,
+            allowed_methods=None,  # every call is idempotent, POST too: recipes are content-addressed
+            raise_on_status=False,
+            retry_after_max=RETRY_AFTER_MAX_SECONDS,
+        )
+        self._pool = urllib3.PoolManager(retries=policy, timeout=timeout, headers={"User-Agent": "fanin"})
+
+    def close(self) -> None:
+        self._pool.clear()
+
+    def post_json(self, path: str, body: bytes) -> dict[str, Any]:
+        """POST a JSON document and return the JSON answer.
+
+        Raises:
+            ServiceError: the service refused, or could not be reached.
+        """
+        response = self._request("POST", path, {"Content-Type": "application/json"}, body)
+        try:
+            if response.status >= 400:
+                raise _refusal(response)
+            document = json.loads(response.data)
+        except (urllib3.exceptions.HTTPError, ValueError) as error:
+            raise ServiceError(f"POST {urljoin(self.url, path)}: the answer is not JSON: {error}") from error
+        finally:
+            response.release_conn()
+        if not isinstance(document, dict):
+            raise ServiceError(f"POST {urljoin(self.url, path)}: the answer is not a JSON object")
+        return document
+
+    def read_range(self, path: str, start: int, stop: int, sink: Sink, *, etag: str | None = None) -> str | None:
+        """Hand bytes [start, stop) of a resource to `sink`, in order, going on after a lost connection.
+
+        With `etag`, only bytes of that representation are taken. Returns the resource's entity tag.
+
+        Raises:
+            ServiceError: the service refused, sent something else, or was lost more than `retries` times in a row
+                without a byte.
+        """
+        position, failures = start, 0
+        while True:
+            response = self._request(
+                "GET", path, {"Range": f"bytes={position}-{stop - 1}", "Accept-Encoding": "identity"}
+            )
+            try:
+                if response.status >= 400:
+                    raise _refusal(response)
+                skip = _offset(response, position)
+                found = response.headers.get("ETag")
+                if etag is not None and found != etag:
+                    raise ServiceError(f"{path}: the service sent {found}, not {etag}", status=response.status)
+                etag = etag or found
+                for chunk in response.stream(CHUNK):
+                    wanted = chunk[skip : skip + stop - position]
+                    skip = max(0, skip - len(chunk))
+                    if wanted:
+                        sink(wanted)
+                        position += len(wanted)
+                        failures = 0
+                    if position == stop:
+                        return etag
+                raise urllib3.exceptions.ProtocolError(f"the body ended at byte {position} of {stop}")
+            except urllib3.exceptions.HTTPError as error:
+                failures += 1
+                if failures > self.retries:
+                    raise ServiceError(f"GET {urljoin(self.url, path)}: {error}") from error
+                time.sleep(min(BACKOFF_SECONDS * 2 ** (failures - 1), BACKOFF_MAX_SECONDS))
+            finally:
+                # A body not read to its end cannot share its connection.
+                response.close()
+                response.release_conn()
+
+    def _request(
+        self, method: str, path: str, headers: dict[str, str], body: bytes | None = None
+    ) -> urllib3.BaseHTTPResponse:
+        url = urljoin(self.url, path)
+        try:
+            return self._pool.request(method, url, headers=headers, body=body, preload_content=False)
+        except urllib3.exceptions.HTTPError as error:
+            raise ServiceError(f"{method} {url}: {error}") from error
+
+
+def _offset(response: urllib3.BaseHTTPResponse, position: int) -> int:
+    """How many bytes of the body lie before `position`: all of them if the service ignored Range (RFC 9110 14.2)."""
+    if response.status == 200:
+        return position
+    content_range = response.headers.get("Content-Range", "")
+    if response.status != 206 or not content_range.startswith(f"bytes {position}-"):
+        raise ServiceError(
+            f"asked for bytes from {position}, got status {response.status} and Content-Range {content_range!r}",
+            status=response.status,
+        )
+    return 0
+
+
+def _refusal(response: urllib3.BaseHTTPResponse) -> ServiceError:
+    """The error in a refusal, from problem+json (RFC 9457) where the service sent it."""
+    problem: dict[str, Any] = {}
+    if response.headers.get("Content-Type", "").startswith("application/problem+json"):
+        try:
+            document = json.loads(response.data)
+            problem = document if isinstance(document, dict) else {}
+        except (urllib3.exceptions.HTTPError, ValueError):
+            pass  # the status alone tells enough
+    words = [str(problem.get("title") or response.reason or "refused")]
+    if problem.get("detail"):
+        words.append(str(problem["detail"]))
+    faults = [fault for fault in problem.get("errors") or () if isinstance(fault, dict)]
+    words += [f"{fault.get('pointer') or '(recipe)'}: {fault.get('detail')}" for fault in faults]
+    return ServiceError(f"{response.status} " + "; ".join(words), status=response.status, problem=problem)
