@@ -89,6 +89,7 @@ static float scalar(enum Kind kind, const Law *l, uint32_t w) {
 }
 
 // ---- AVX-512: 32 rows in two registers per coefficient ---------------------------------------
+// Enough for any law with a_t + beta / 2 >= 2^-32, which is known when the law is set up.
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512dq,avx512vl,avx512bw")
 #define SET(x) _mm512_set1_ps(x)

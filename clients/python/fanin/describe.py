@@ -6,7 +6,7 @@ from typing import Any
 
 from fanin.draws import Draw, Fill, Normal, TruncatedNormal, Uniform
 from fanin.layout import Layout
-from fanin.schemes import Scaled
+from fanin.schemes import Scaled, Tensor
 
 
 def describe(layout: Layout) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def describe(layout: Layout) -> dict[str, Any]:
             "dtype": entry.dtype.name,
             "scheme": tensor.scheme,
             "draw": formula(entry.draw),
-            **({"fan_in": tensor.fans.fan_in, "fan_out": tensor.fans.fan_out} if isinstance(tensor, Scaled) else {}),
+            **_fans(tensor),
             "start": entry.start,
             "stop": entry.stop,
         }
@@ -33,6 +33,13 @@ def describe(layout: Layout) -> dict[str, Any]:
         "parameters": sum(entry.count for entry in layout.entries),
         "tensors": tensors,
     }
+
+
+def _fans(tensor: Tensor) -> dict[str, int]:
+    """The fans, where the scheme has some; a tensor without elements need not determine any."""
+    if not isinstance(tensor, Scaled) or 0 in tensor.shape:
+        return {}
+    return {"fan_in": tensor.fans.fan_in, "fan_out": tensor.fans.fan_out}
 
 
 def formula(draw: Draw) -> str:

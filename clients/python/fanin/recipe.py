@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal
@@ -24,6 +25,8 @@ ONLY_TENSOR = "weight"
 """Name of the tensor of a recipe given in the one-tensor short form."""
 MAX_SEED = 2**64 - 1
 MAX_NAME_BYTES = 1024
+MAX_FAULTS = 100
+"""Faults of a recipe that are told: beyond them, finding near names for each would take minutes."""
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,19}", re.ASCII)
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _SHOWN = 80
@@ -169,8 +172,7 @@ class _Repeating(dict[str, Any]):
 
     def __init__(self, pairs: list[tuple[str, Any]]) -> None:
         super().__init__(pairs)
-        names = [name for name, _ in pairs]
-        self.name = next(name for name in names if names.count(name) > 1)
+        self.name = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
 
 
 def _repetition(document: Any) -> Fault | None:
@@ -214,7 +216,7 @@ def _canonical_tensor(tensor: Tensor) -> dict[str, Any]:
 
 
 def _faults(error: ValidationError, prefix: tuple[str, ...]) -> list[Fault]:
-    return [_fault(details, prefix) for details in error.errors(include_url=False)]
+    return [_fault(details, prefix) for details in error.errors(include_url=False)[:MAX_FAULTS]]
 
 
 def _fault(details: ErrorDetails, prefix: tuple[str, ...]) -> Fault:

@@ -92,9 +92,12 @@ class Region:
 
 
 def _single(axis: int, size: int, part: object) -> range:
-    if isinstance(part, bool) or not isinstance(part, SupportsIndex):
+    try:
+        position = operator.index(part)  # type: ignore[arg-type]
+    except TypeError:
+        position = None
+    if position is None or isinstance(part, bool):
         raise IndexError(f"an index is made of integers, slices and an ellipsis, not {part!r}")
-    position = operator.index(part)
     if not -size <= position < size:
         raise IndexError(f"index {position} is out of bounds for axis {axis} with size {size}")
     position %= size

@@ -58,6 +58,8 @@ class Tensor(BaseModel, ABC):
     """The law of an element, for readers."""
     source: ClassVar[str]
     """Where the formula comes from."""
+    size_field: ClassVar[str] = "scheme"
+    """The field that sets how large the values are."""
 
     shape: Annotated[tuple[Dimension, ...], Field(max_length=MAX_RANK, description="Global shape; [] is a scalar.")]
     dtype: Annotated[DTypeName, Field(description="Storage type; a draw is the same at each, rounded once.")] = "F32"
@@ -78,8 +80,8 @@ class Tensor(BaseModel, ABC):
         try:
             _ = self.draw
         except (DrawError, FansError) as error:
-            # A draw speaks of low, high and std; where a scheme has no such parameter its first own one is to blame.
-            field = error.field if error.field in type(self).model_fields else "scheme"
+            # A draw speaks of low, high and std: a scheme without these says which of its parameters made them so.
+            field = error.field if error.field in type(self).model_fields else self.size_field
             raise PydanticCustomError("formula", "{reason}", {"reason": str(error), "field": field}) from error
         return self
 
@@ -260,6 +262,7 @@ class VarianceScaling(Scaled):
     source = "He et al. 2015 (arXiv:1502.01852); Keras and JAX VarianceScaling"
 
     scheme: Literal["variance_scaling"]
+    size_field = "scale"
     scale: Positive = 1.0
     mode: Mode = "fan_in"
     distribution: Distribution = "truncated_normal"
@@ -280,6 +283,7 @@ class GlorotUniform(Scaled):
     source = "Glorot & Bengio 2010, equation 16"
 
     scheme: Literal["glorot_uniform", "xavier_uniform"]
+    size_field = "gain"
     gain: Positive = 1.0
 
     def lower(self, dtype: DType) -> Draw:
@@ -296,6 +300,7 @@ class GlorotNormal(Scaled):
     source = "Glorot & Bengio 2010, equation 12"
 
     scheme: Literal["glorot_normal", "xavier_normal"]
+    size_field = "gain"
     gain: Positive = 1.0
     truncated: Flag = False
 

@@ -1,0 +1,291 @@
+"""Write the public vectors of stream fanin/1 with the reference backend.
+
+    python clients/vectors/generate.py [FOLDER]
+
+They were generated once and are frozen; this script shows how, and a test compares its output with the files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fanin import backends, draws
+from fanin.backends.reference import philox4x32, store, values
+from fanin.dtypes import DTYPES
+from fanin.layout import Layout
+from fanin.plan import read_into
+from fanin.recipe import as_recipe
+from fanin.streams import Stream
+
+HERE = Path(__file__).parent
+CSRC = HERE.parent / "python" / "fanin" / "backends" / "csrc"
+
+NAMES = ("weight", "a", "layers.0.attention.wq.weight", "мир/重み 🌱", "x" * 1024)
+SEEDS = (0, 1, 42, 2**32, 2**53 + 1, 2**64 - 1)
+BLOCKS = (0, 1, 2**32 - 1, 2**32, 2**33 + 5, 2**63, 2**64 - 1)
+EDGE_WORDS = (0, 1, 2**31 - 1, 2**31, 2**32 - 1, 0x12345678, 0xDEADBEEF, 2**30 - 2**19 - 1, 2**30 - 2**19)
+EDGE_LOWS = (0, 2**32 - 1, 0x9ABCDEF0)
+
+LAWS: tuple[dict[str, Any], ...] = (
+    {"scheme": "constant", "value": 0.1},
+    {"scheme": "ones"},
+    {"scheme": "uniform", "low": -0.05, "high": 0.05},
+    {"scheme": "uniform", "low": 0.1, "high": 0.7},
+    {"scheme": "normal", "std": 0.02},
+    {"scheme": "normal", "mean": -1.5, "std": 0.25},
+    {"scheme": "truncated_normal", "std": 0.02},
+    {"scheme": "truncated_normal", "std": 0.02, "corrected": True},
+    {"scheme": "truncated_normal", "std": 0.5, "low": 3, "high": 4},
+    {"scheme": "truncated_normal", "std": 0.5, "low": -4, "high": -3, "corrected": True},
+    {"scheme": "truncated_normal", "mean": 0.3, "std": 0.5, "low": -1, "high": None},
+    {"scheme": "truncated_normal", "std": 1, "low": None, "high": 8.5},
+    {"scheme": "truncated_normal", "std": 0.5, "low": 8.5, "high": None},
+    {"scheme": "truncated_normal", "std": 0.02, "low": -0.01, "high": 2, "bounds": "absolute"},
+    {"scheme": "variance_scaling", "scale": 2, "mode": "fan_out", "distribution": "uniform"},
+    {"scheme": "variance_scaling", "mode": "fan_avg"},
+    {"scheme": "variance_scaling", "mode": "fan_geo_avg", "distribution": "untruncated_normal"},
+    {"scheme": "glorot_uniform"},
+    {"scheme": "xavier_normal", "gain": 1.6666666666666667},
+    {"scheme": "he_uniform", "negative_slope": 2.23606797749979},
+    {"scheme": "kaiming_normal", "mode": "fan_out", "layout": "torch"},
+    {"scheme": "he_normal", "truncated": True},
+    {"scheme": "lecun_uniform"},
+    {"scheme": "lecun_normal", "truncated": True},
+)
+
+FANS: tuple[dict[str, Any], ...] = (
+    {"shape": [20, 10], "layout": "torch"},
+    {"shape": [10, 20]},
+    {"shape": [32, 16, 3, 3], "layout": "torch"},
+    {"shape": [3, 3, 16, 32]},
+    {"shape": [32, 4, 3, 3], "layout": "torch", "groups": 4},
+    {"shape": [3, 3, 4, 32], "groups": 4},
+    {"shape": [32, 1, 3, 3], "layout": "torch", "groups": 16},
+    {"shape": [3, 3, 1, 32], "groups": 16},
+    {"shape": [3, 3, 16, 2], "depthwise": True},
+    {"shape": [16, 32, 3, 3], "layout": "torch", "transposed": True},
+    {"shape": [3, 3, 32, 16], "transposed": True},
+    {"shape": [16, 8, 3, 3], "layout": "torch", "transposed": True, "groups": 4},
+    {"shape": [100, 16], "in_axes": [], "out_axes": [1], "batch_axes": [0]},
+    {"shape": [32, 4, 8], "in_axes": [0], "out_axes": [1, 2]},
+    {"shape": [12, 20, 10], "layout": "torch", "batch_axes": [0]},
+)
+
+RECIPES = (
+    '{"shape": [784, 10], "scheme": "glorot_uniform", "seed": 42}',
+    '{"shape":[784,10],"scheme":"xavier_uniform","seed":"42","gain":1.0,"layout":"keras","dtype":"F32"}',
+    '{"tensors": {}}',
+    '{"seed": 18446744073709551615, "tensors": {"s": {"shape": [], "scheme": "normal", "std": 1e-7, "mean": -0.0}}}',
+    '{"tensors": {"\\ufb33": {"shape": [0], "scheme": "ones"}, "\\ud83d\\ude00": {"shape": [1], "scheme": "zeros"}, "é\\"\\\\": {"shape": [2], "scheme": "batch_norm_gamma"}}}',  # noqa: E501
+    '{"dtype":"BF16","layout":"torch","tensors":{"w":{"shape":[4,3],"scheme":"kaiming_normal"},"b":{"shape":[4],"scheme":"zeros","dtype":"F32"},"e":{"shape":[5,3],"scheme":"he_normal","in_axes":[],"out_axes":[1],"batch_axes":[0]}}}',  # noqa: E501
+    '{"shape": [2], "scheme": "truncated_normal", "std": 1e21, "low": null, "high": 2.0, "corrected": true}',
+    '{"shape": [2, 2], "scheme": "variance_scaling", "distribution": "untruncated_normal", "scale": 0.1}',
+    '{"shape": [9007199254740991, 0], "scheme": "uniform", "low": -1e-5, "high": 123456789.25}',
+)
+
+FILES = (
+    '{"shape": [2, 3], "scheme": "glorot_uniform", "seed": 42}',
+    '{"tensors": {}}',
+    '{"seed": 7, "tensors": {"b": {"shape": [3], "scheme": "normal", "std": 1, "dtype": "BF16"}, "a": {"shape": [2], "scheme": "uniform", "low": -1, "high": 1}, "z": {"shape": [5], "scheme": "truncated_normal", "std": 1, "dtype": "F8_E4M3"}, "é": {"shape": [], "scheme": "normal", "std": 1, "dtype": "F64"}, "y": {"shape": [2, 2], "scheme": "he_normal", "dtype": "F16"}, "x": {"shape": [3], "scheme": "constant", "value": 0.3, "dtype": "F8_E5M2"}, "w": {"shape": [0, 4], "scheme": "ones"}}}',  # noqa: E501
+)
+
+
+def keys() -> list[Any]:
+    return [
+        {"version": "fanin/1", "seed": str(seed), "name": name, "purpose": purpose, "key": _hex(stream.key(purpose))}
+        for name in NAMES
+        for seed in SEEDS
+        for stream in [Stream("fanin/1", seed, name)]
+        for purpose in ("main", "low")
+    ]
+
+
+def words() -> list[Any]:
+    key = Stream("fanin/1", 42, "weight").key("main")
+    return [
+        {"seed": "42", "name": "weight", "purpose": "main", "block": str(block), "words": _hex(row)}
+        for block in BLOCKS
+        for row in philox4x32(key, np.array([block], np.uint64)).tolist()
+    ]
+
+
+def draws_at_words() -> list[Any]:
+    """Each law at each storage type: the numbers of its draw, and the bits that edge words give."""
+    vectors = []
+    for law in LAWS:
+        for dtype in DTYPES.values():
+            tensor = {"shape": [64, 48], "dtype": dtype.name, **law}
+            draw = as_recipe(tensor).tensors["weight"].draw
+            vector = {"tensor": tensor, "draw": _plain(draw)}
+            if not isinstance(draw, draws.Fill):
+                at = [(word, low) for word in _edges(draw) for low in (EDGE_LOWS if dtype.name == "F64" else (0,))]
+                high = np.array([word for word, _ in at], np.uint32)
+                low = np.array([low for _, low in at], np.uint32) if dtype.name == "F64" else None
+                bits = store(values(draw, high, low), dtype).tobytes()
+                size = dtype.itemsize
+                vector["elements"] = [
+                    [f"{word:08x}", *([f"{low:08x}"] if dtype.name == "F64" else []), _bits(bits[n * size :][:size])]
+                    for n, (word, low) in enumerate(at)
+                ]
+            vectors.append(vector)
+    return vectors
+
+
+def fans() -> list[Any]:
+    vectors = []
+    for kernel in FANS:
+        recipe = as_recipe({**kernel, "scheme": "lecun_normal"})
+        found = recipe.tensors["weight"].fans  # type: ignore[attr-defined]
+        vectors.append({"kernel": kernel, "fan_in": found.fan_in, "fan_out": found.fan_out})
+    return vectors
+
+
+def elements_far_out() -> list[Any]:
+    """Elements around index 2^34, whose blocks pass 2^32, and near the end of what an index can be."""
+    vectors = []
+    for law in ({"scheme": "normal", "std": 0.02}, {"scheme": "uniform", "low": -1, "high": 1}):
+        for dtype in ("F32", "F64", "BF16"):
+            for first in (2**34 - 3, 2**62 - 8):
+                recipe = as_recipe({"shape": [2**53 - 1], "dtype": dtype, "seed": 42, **law})
+                tensor = recipe.tensors["weight"]
+                size = DTYPES[dtype].itemsize
+                out = bytearray(8 * size)
+                backends.get("reference").fill(
+                    tensor.draw, Stream("fanin/1", 42, "weight"), DTYPES[dtype], first, memoryview(out)
+                )
+                bits = [_bits(out[n * size :][:size]) for n in range(8)]
+                vectors.append({"seed": "42", "tensor": {"dtype": dtype, **law}, "first": str(first), "bits": bits})
+    return vectors
+
+
+def storage() -> dict[str, list[list[str]]]:
+    """float32 bits and what each storage type makes of them: ties, carries, subnormal numbers, signs of zero."""
+    patterns = [0x00000000, 0x80000000, 0x3F800000, 0x3DCCCCCD, 0xBDCCCCCD]
+    for significand_bits, smallest in ((8, -126), (11, -14), (4, -6), (3, -14)):
+        drop = 24 - significand_bits
+        for exponent in (0, 1, smallest, smallest - 1, smallest - 2):
+            base = max(exponent + 127, 1) << 23
+            patterns += [base + offset for offset in (0, 1 << (drop - 1), (1 << (drop - 1)) + 1, 3 << (drop - 1))]
+            patterns += [base + 0x7FFFFF, base + (1 << drop) - 1]
+    values32 = np.array(sorted(set(patterns)), np.uint32).view(np.float32)
+    tables = {}
+    for dtype in DTYPES.values():
+        if dtype is dtype.compute:
+            continue
+        kept = values32[np.abs(values32) <= dtype.largest]
+        raw = store(kept, dtype).tobytes()
+        size = dtype.itemsize
+        tables[dtype.name] = [
+            [f"{bits:08x}", _bits(raw[n * size :][:size])] for n, bits in enumerate(kept.view(np.uint32).tolist())
+        ]
+    return tables
+
+
+def recipes() -> list[Any]:
+    return [
+        {"recipe": text, "canonical": recipe.canonical.decode(), "digest": recipe.digest}
+        for text in RECIPES
+        for recipe in [as_recipe(text)]
+    ]
+
+
+def files() -> list[Any]:
+    vectors = []
+    for text in FILES:
+        layout = Layout.of(text)
+        file = bytearray(layout.size)
+        read_into(layout, 0, memoryview(file), backends.get("reference"))
+        vectors.append({"recipe": text, "file": file.hex(), "sha256": hashlib.sha256(file).hexdigest()})
+    return vectors
+
+
+def long_streams() -> list[Any]:
+    """SHA-256 of the first 2^22 elements of each law and storage type, little-endian."""
+    vectors = []
+    for law in LAWS:
+        if law["scheme"] in ("constant", "ones"):
+            continue
+        for dtype in DTYPES.values():
+            tensor = {"shape": [2048, 2048], "dtype": dtype.name, **law}
+            layout = Layout.of({**tensor, "seed": 42})
+            data = bytearray(layout.size - len(layout.header))
+            read_into(layout, len(layout.header), memoryview(data), backends.get("reference"))
+            vectors.append({"seed": "42", "tensor": tensor, "sha256": hashlib.sha256(data).hexdigest()})
+    return vectors
+
+
+def table(name: str) -> str:
+    """A table of polynomials without what only a compiler needs."""
+    lines = (CSRC / name).read_text("ascii").splitlines()
+    rows = [line for line in lines if line and not line.startswith("//")]
+    return "".join(" ".join(number.strip().rstrip("f") for number in row.rstrip(",").split(",")) + "\n" for row in rows)
+
+
+def generate(folder: Path) -> None:
+    """Write every vector file but philox.txt, which is not ours to make."""
+    for name, vectors in (
+        ("keys", keys()),
+        ("words", words()),
+        ("recipes", recipes()),
+        ("fans", fans()),
+        ("draws", draws_at_words()),
+        ("far", elements_far_out()),
+        ("storage", storage()),
+        ("files", files()),
+        ("streams", long_streams()),
+    ):
+        (folder / f"{name}.json").write_text(_lines(vectors), "utf-8")
+    for bits in (32, 64):
+        (folder / f"normal_f{bits}_table.txt").write_text(table(f"normal_f{bits}.inc"), "ascii")
+
+
+def _edges(draw: draws.Draw) -> list[int]:
+    """The edge words, and where a truncated law changes side or region."""
+    found = set(EDGE_WORDS)
+    if isinstance(draw, draws.TruncatedNormal):
+        split = draw.negative.count
+        tails = draw.negative.tail_count, draws.WORDS - draw.positive.tail_count
+        found.update(word for edge in (split, *tails) for word in (edge - 1, edge) if 0 <= word < draws.WORDS)
+    return sorted(found)
+
+
+def _plain(draw: draws.Draw) -> dict[str, Any]:
+    """The draw's numbers, floats in hexadecimal notation."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: plain(member) for name, member in value.items()}
+        return value.hex() if isinstance(value, float) else value
+
+    return {"kind": type(draw).__name__, **{name: plain(value) for name, value in asdict(draw).items()}}
+
+
+def _hex(numbers: Any) -> list[str]:
+    return [f"{number:08x}" for number in numbers]
+
+
+def _bits(element: bytes | bytearray) -> str:
+    """The bits of a little-endian element as a hexadecimal number."""
+    return bytes(reversed(element)).hex()
+
+
+def _lines(vectors: Any) -> str:
+    """JSON with one vector a line."""
+    items = (
+        [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in vectors.items()]
+        if isinstance(vectors, dict)
+        else [json.dumps(vector, ensure_ascii=False) for vector in vectors]
+    )
+    opening, closing = "{}" if isinstance(vectors, dict) else "[]"
+    return f"{opening}\n" + ",\n".join(items) + f"\n{closing}\n"
+
+
+if __name__ == "__main__":
+    generate(Path(sys.argv[1]) if len(sys.argv) > 1 else HERE)

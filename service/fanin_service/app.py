@@ -1,0 +1,66 @@
+"""The application: routes, problems and one `Service`, put together from settings."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from fanin import backends
+from fanin.backends import Backend
+from fanin_service import problems
+from fanin_service.openapi import DescribedAPI
+from fanin_service.registry import Registry
+from fanin_service.routes import health, recipes, schemes, weights
+from fanin_service.service import Service
+from fanin_service.settings import Settings
+
+_ROUTERS = (weights.router, recipes.router, schemes.router, health.router)
+
+_log = logging.getLogger("uvicorn.error")
+
+
+def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
+    """The service with these settings; `backend` generates instead of the one that they name.
+
+    Raises:
+        BackendError: the backend that the settings name is unknown or cannot be used here.
+    """
+    backend = backend or backends.get(settings.backend)
+    app = DescribedAPI(
+        title="Fanin",
+        summary="Initial weights for neural networks from a recipe and a seed: the same bits on every machine.",
+        version=version("fanin"),
+        lifespan=_lifespan,
+        redirect_slashes=False,
+        redoc_url=None,
+    )
+    threads = os.cpu_count() or 1
+    app.state.service = Service(
+        settings,
+        backend,
+        Registry(max_recipes=settings.registry_recipes, max_bytes=settings.registry_bytes),
+        parsers=ThreadPoolExecutor(threads, "fanin-parse"),
+        generators=ThreadPoolExecutor(threads, "fanin-generate"),
+    )
+    for router in _ROUTERS:
+        app.include_router(router)
+    app.state.routes = [*app.routes, *(route for router in _ROUTERS for route in router.routes)]
+    problems.install(app)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    service: Service = app.state.service
+    await service.check_backend()
+    if not service.ready:
+        _log.error("the %s backend failed its known-answer test: no weights are served", service.backend.name)
+    yield
+    for executor in (service.parsers, service.generators):
+        executor.shutdown(wait=False, cancel_futures=True)

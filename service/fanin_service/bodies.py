@@ -1,0 +1,34 @@
+"""Request bodies: read with a limit, and only as JSON."""
+
+from __future__ import annotations
+
+from fastapi import Request
+
+from fanin_service.problems import BodyTooLargeError, UnsupportedContentError
+
+JSON = "application/json"
+
+
+async def read_json_text(request: Request, limit: int) -> bytes:
+    """The body of a request that carries JSON, not yet parsed.
+
+    Raises:
+        UnsupportedContentError: the body is of another type, or compressed.
+        BodyTooLargeError: it has more than `limit` bytes.
+        ClientDisconnect: the client left.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != JSON:
+        found = f"{media_type!a} is not read here" if media_type else "the Content-Type header is missing"
+        # RFC 9110 section 15.5.16: the answer tells what would have been taken.
+        raise UnsupportedContentError(f"{found}; send a recipe as Content-Type: {JSON}", {"Accept": JSON})
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding != "identity":
+        raise UnsupportedContentError(f"Content-Encoding {coding!a} is not read here", {"Accept-Encoding": "identity"})
+    # What Content-Length says may be wrong, or not said at all: what counts is what comes.
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > limit:
+            raise BodyTooLargeError(f"a request body has at most {limit} bytes here")
+    return bytes(body)

@@ -1,0 +1,37 @@
+"""The known-answer test: does the backend in use generate the bits of the contract, on this very machine?"""
+
+from __future__ import annotations
+
+import hashlib
+
+from fanin import Layout
+from fanin.backends import Backend
+from fanin.plan import read_into
+
+RECIPE = {
+    "stream": "fanin/1",
+    "seed": "18446744073709551615",
+    "tensors": {
+        "uniform": {"shape": [67], "scheme": "glorot_uniform", "in_axes": [0], "out_axes": [], "dtype": "F32"},
+        "normal": {"shape": [5, 257], "scheme": "he_normal", "dtype": "F32"},
+        "normal.f64": {"shape": [131], "scheme": "normal", "mean": 0.5, "std": 0.02, "dtype": "F64"},
+        "tail": {"shape": [129], "scheme": "truncated_normal", "std": 1.0, "low": 3.0, "high": None, "dtype": "F32"},
+        "truncated": {"shape": [3, 43], "scheme": "lecun_normal", "truncated": True, "dtype": "BF16"},
+        "uniform.f16": {"shape": [65], "scheme": "uniform", "low": -1.0, "high": 2.0, "dtype": "F16"},
+        "e4m3": {"shape": [63], "scheme": "normal", "std": 1.0, "dtype": "F8_E4M3"},
+        "e5m2": {"shape": [61], "scheme": "truncated_normal", "std": 1.0, "dtype": "F8_E5M2"},
+        "constant": {"shape": [7], "scheme": "constant", "value": 0.1, "dtype": "F16"},
+    },
+}
+"""Every law and every storage type; odd sizes, so that every kernel meets its ragged ends."""
+SHA256 = "2a2db4eb99c1681b252ef628fe1f664d51d00d8df0fbaccb1b0e7e46117f53dd"
+"""Of the whole file."""
+
+
+def passes(backend: Backend) -> bool:
+    """Whether this backend makes the file of `RECIPE` as it has to be."""
+    layout = Layout.of(RECIPE)
+    # Poisoned: a backend that writes nothing must not pass.
+    content = bytearray(b"\xca" * layout.size)
+    read_into(layout, 0, memoryview(content), backend)
+    return hashlib.sha256(content).hexdigest() == SHA256

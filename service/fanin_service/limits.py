@@ -1,0 +1,47 @@
+"""Limits: recipes that are right and yet more than this service takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fanin import Fault, Layout, Recipe, as_recipe
+from fanin.recipe import parse_json
+from fanin_service.problems import LimitExceededError
+from fanin_service.settings import Settings
+
+
+def layout_of(document: bytes | Mapping[str, Any], settings: Settings) -> Layout:
+    """The layout of the recipe that this JSON spells, with its digest already computed.
+
+    Takes seconds for the largest recipes: not for the event loop's thread.
+
+    Raises:
+        RecipeError: it is not a recipe.
+        LimitExceededError: it is, and exceeds a limit.
+    """
+    parsed = parse_json(document) if isinstance(document, bytes) else document
+    tensors = parsed.get("tensors") if isinstance(parsed, Mapping) else None
+    # First of all: everything after this takes time for every tensor.
+    if isinstance(tensors, Mapping) and len(tensors) > settings.max_tensors:
+        raise _exceeded("/tensors", f"{len(tensors)} tensors; this service takes at most {settings.max_tensors}")
+    recipe = as_recipe(parsed)
+    short = tensors is None
+    _check_ranks(recipe, settings.max_rank, short)
+    layout = Layout.of(recipe)
+    if layout.size > settings.max_file_bytes:
+        limit = f"this service makes at most {settings.max_file_bytes:d}"
+        raise _exceeded("/shape" if short else "/tensors", f"the file has {layout.size} bytes; {limit}")
+    _ = recipe.digest
+    return layout
+
+
+def _check_ranks(recipe: Recipe, limit: int, short: bool) -> None:
+    for name, tensor in recipe.tensors.items():
+        if len(tensor.shape) > limit:
+            parent = "" if short else "/tensors/" + name.replace("~", "~0").replace("/", "~1")
+            raise _exceeded(f"{parent}/shape", f"{len(tensor.shape)} axes; this service takes at most {limit}")
+
+
+def _exceeded(pointer: str, detail: str) -> LimitExceededError:
+    return LimitExceededError([Fault(pointer, detail)])

@@ -1,0 +1,80 @@
+"""The OpenAPI document: FastAPI's, with the library's own schemas of a recipe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from fanin import Recipe
+from fanin.schemes import SCHEMES
+from fanin_service.bodies import JSON
+from fanin_service.problems import Problem
+
+_REF = "#/components/schemas/{model}"
+_EXAMPLES = {
+    "recipe": {
+        "summary": "Two tensors",
+        "value": {
+            "seed": 42,
+            "dtype": "BF16",
+            "layout": "torch",
+            "tensors": {
+                "fc.weight": {"shape": [4096, 1024], "scheme": "he_normal"},
+                "fc.bias": {"shape": [4096], "scheme": "zeros", "dtype": "F32"},
+            },
+        },
+    },
+    "short": {
+        "summary": "One tensor, named weight",
+        "value": {"shape": [784, 10], "scheme": "glorot_uniform", "seed": 42},
+    },
+}
+
+RECIPE_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            JSON: {
+                "schema": {
+                    "anyOf": [
+                        {"$ref": _REF.format(model="Recipe")},
+                        {"$ref": _REF.format(model="OneTensor")},
+                    ]
+                },
+                "examples": _EXAMPLES,
+            }
+        },
+    }
+}
+"""OpenAPI's description of a body that is a recipe. Routes read it themselves: FastAPI would take any JSON."""
+
+
+class DescribedAPI(FastAPI):
+    """FastAPI with the schemas that its routes refer to and do not declare."""
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            document = super().openapi()
+            document["components"]["schemas"].update(_schemas())
+        return super().openapi()
+
+
+def _schemas() -> dict[str, Any]:
+    schemas: dict[str, Any] = {}
+    for model in (Recipe, Problem):
+        schema = model.model_json_schema(ref_template=_REF)
+        schemas |= schema.pop("$defs", {})
+        schemas[model.__name__] = schema
+    # A tensor with the seed and the stream of its recipe.
+    shared = {name: schemas["Recipe"]["properties"][name] for name in ("seed", "stream")}
+    schemas["OneTensor"] = {
+        "title": "OneTensor",
+        "description": "Stands for a recipe of one tensor, named weight.",
+        "oneOf": [_with(schemas[cls.__name__], shared) for cls in SCHEMES.values()],
+    }
+    return schemas
+
+
+def _with(schema: dict[str, Any], properties: dict[str, Any]) -> dict[str, Any]:
+    return {**schema, "properties": {**schema["properties"], **properties}}

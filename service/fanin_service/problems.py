@@ -1,0 +1,176 @@
+"""Problems: every error answer, as application/problem+json (RFC 9457).
+
+Code raises exceptions that say what is wrong; one table here says which answer each becomes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.routing import BaseRoute, Match, Route
+
+from fanin import Fault, RecipeError
+
+MEDIA_TYPE = "application/problem+json"
+URN = "urn:fanin:problem:"
+
+
+class RequestError(Exception):
+    """A request the service refuses; `headers` go with the answer."""
+
+    def __init__(self, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        self.headers = dict(headers or {})
+        super().__init__(detail)
+
+
+class BodyTooLargeError(RequestError):
+    """A request body above the limit."""
+
+
+class UnsupportedContentError(RequestError):
+    """A request body of a type or an encoding that is not read here."""
+
+
+class UnknownRecipeError(RequestError):
+    """A digest that is not registered."""
+
+
+class PreconditionFailedError(RequestError):
+    """If-Match names another file."""
+
+
+class RangeNotSatisfiableError(RequestError):
+    """No byte of the range is in the file."""
+
+
+class NotReadyError(RequestError):
+    """The backend has not shown that it generates the right bits."""
+
+
+class LimitExceededError(RecipeError):
+    """A recipe that is right, and more than this service takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What an exception becomes."""
+
+    status: int
+    name: str
+    """Last part of the problem's type."""
+    title: str
+
+
+KINDS: dict[type[Exception], Kind] = {
+    RecipeError: Kind(422, "invalid-recipe", "The recipe is not valid"),
+    LimitExceededError: Kind(422, "limit-exceeded", "The recipe exceeds a limit of this service"),
+    BodyTooLargeError: Kind(413, "body-too-large", "The request body is too large"),
+    UnsupportedContentError: Kind(415, "unsupported-content", "The request body is not JSON as this service reads it"),
+    UnknownRecipeError: Kind(404, "unknown-recipe", "No recipe of this digest is registered"),
+    PreconditionFailedError: Kind(412, "precondition-failed", "The file is not the one that If-Match names"),
+    RangeNotSatisfiableError: Kind(416, "range-not-satisfiable", "No byte of the range is in the file"),
+    NotReadyError: Kind(503, "not-ready", "The service is not ready"),
+    # Nobody reads this answer; without it a lost client would be logged as an error of ours.
+    ClientDisconnect: Kind(400, "incomplete-request", "The request ended before its body did"),
+}
+"""The answer to each exception. A class that is not here answers as its nearest base that is."""
+
+
+class ProblemError(BaseModel):
+    """One offending field."""
+
+    pointer: str = Field(description="JSON pointer (RFC 6901) into the recipe; empty for the whole of it.")
+    detail: str = Field(description="What is wrong and what is allowed.")
+    value: Any = Field(description="The value found, shortened; null where there is none to show.")
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457)."""
+
+    type: str = Field(description=f"{URN}<name>; stable.")
+    title: str
+    status: int
+    detail: str
+    errors: list[ProblemError] | None = Field(None, description="Offending fields of a recipe; absent otherwise.")
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI's description of problems with these statuses."""
+    schema = {"$ref": f"#/components/schemas/{Problem.__name__}"}
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": schema}}}
+        for status in statuses
+    }
+
+
+def install(app: FastAPI) -> None:
+    """Answer every exception with its problem."""
+    for exception in KINDS:
+        app.add_exception_handler(exception, _of_table)
+    app.add_exception_handler(HTTPException, _of_http)
+    app.add_exception_handler(Exception, _of_bug)
+
+
+async def _of_table(_request: Request, error: Exception) -> Response:
+    kind = next(KINDS[cls] for cls in type(error).__mro__ if cls in KINDS)
+    if not isinstance(error, RecipeError):
+        return _answer(kind, str(error) or kind.title, getattr(error, "headers", {}))
+    more = len(error.faults) - 1
+    detail = str(error.faults[0]) + (f" (and {more} more)" if more else "")
+    return _answer(kind, detail, {}, errors=[_error(fault) for fault in error.faults])
+
+
+async def _of_http(request: Request, error: Exception) -> Response:
+    """What routing itself refuses: no such path, no such method."""
+    assert isinstance(error, HTTPException)
+    status, path = error.status_code, request.url.path
+    headers = dict(error.headers or {})
+    if status == HTTPStatus.NOT_FOUND:
+        kind = Kind(404, "not-found", "There is nothing here")
+        return _answer(kind, f"nothing is at {path}; /docs lists what there is", headers)
+    if status == HTTPStatus.METHOD_NOT_ALLOWED:
+        # The router names the methods of the first route of this path only (RFC 9110 section 10.2.1 wants all).
+        headers["Allow"] = ", ".join(sorted(_methods(request)))
+        kind = Kind(405, "method-not-allowed", "The method is not allowed here")
+        return _answer(kind, f"{path} allows {headers['Allow']}", headers)
+    phrase = HTTPStatus(status).phrase
+    return _answer(Kind(status, phrase.lower().replace(" ", "-"), phrase), error.detail, headers)
+
+
+async def _of_bug(_request: Request, _error: Exception) -> Response:
+    """The server's own fault: logged with its trace by the server, and told without it."""
+    kind = Kind(500, "internal-error", "The service failed")
+    return _answer(kind, "an error of the service, not of the request; its log has the details", {})
+
+
+def _methods(request: Request) -> set[str]:
+    routes: list[BaseRoute] = request.app.state.routes
+    return {
+        method
+        for route in routes
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
+        for method in route.methods or ()
+    }
+
+
+def _answer(
+    kind: Kind, detail: str, headers: Mapping[str, str], *, errors: list[dict[str, Any]] | None = None
+) -> Response:
+    document = {"type": URN + kind.name, "title": kind.title, "status": kind.status, "detail": detail}
+    content = json.dumps(document if errors is None else {**document, "errors": errors}, allow_nan=False)
+    # A 404 may be cached by default (RFC 9110 section 15.1), yet the recipe may be registered the next moment.
+    return Response(content, kind.status, {"Cache-Control": "no-store", **headers}, MEDIA_TYPE)
+
+
+def _error(fault: Fault) -> dict[str, Any]:
+    finite = not isinstance(fault.value, float) or math.isfinite(fault.value)
+    return {"pointer": fault.pointer, "detail": fault.detail, "value": fault.value if finite else str(fault.value)}

@@ -1,0 +1,110 @@
+"""The query of GET /v1/weights: the fields of the one-tensor short form as parameters.
+
+A list is comma separated, and empty for `[]`; every other value is written as in JSON, texts without quotes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import Any
+from urllib.parse import unquote
+
+from fanin import Fault, Recipe, RecipeError
+from fanin.schemes import ALIASES, SCHEMES
+
+_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_LITERALS = {"true": True, "false": False, "null": None}
+_REQUIRED = ("shape", "scheme")
+_MAX_DIGITS = 400
+"""Longer numbers, beyond even float64, stay texts; int() would refuse thousands of digits with an error of its own."""
+
+
+def _schemas() -> dict[str, dict[str, Any]]:
+    """The JSON schema of every parameter: a field of several schemes takes what any of them takes."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for scheme in SCHEMES.values():
+        for name, schema in scheme.model_json_schema()["properties"].items():
+            versions = found.setdefault(name, [])
+            if schema not in versions:
+                versions.append(schema)
+    schemas = {name: versions[0] if len(versions) == 1 else {"anyOf": versions} for name, versions in found.items()}
+    recipe = Recipe.model_json_schema()["properties"]
+    return {
+        **schemas,
+        "scheme": {"type": "string", "enum": [*SCHEMES, *ALIASES]},
+        **{name: recipe[name] for name in ("seed", "stream")},
+    }
+
+
+def _types(schema: dict[str, Any]) -> set[str]:
+    return {part["type"] for part in schema["anyOf"] if "type" in part} if "anyOf" in schema else {schema["type"]}
+
+
+_SCHEMAS = _schemas()
+_LISTS = {name for name, schema in _SCHEMAS.items() if "array" in _types(schema)}
+_TEXTS = {name for name, schema in _SCHEMAS.items() if _types(schema) == {"string"}}
+
+
+def parameters() -> list[dict[str, Any]]:
+    """OpenAPI's description of the query."""
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "required": name in _REQUIRED,
+            "description": schema.get("description", "A parameter of the schemes that have it; see /v1/schemes."),
+            "schema": schema,
+            **({"style": "form", "explode": False} if name in _LISTS else {}),
+        }
+        for name, schema in _SCHEMAS.items()
+    ]
+
+
+def parse(query: bytes) -> dict[str, Any]:
+    """The one-tensor short form that a query string spells.
+
+    Values that are no JSON come out as the texts they are: the recipe's own models say what is wrong with them.
+
+    Raises:
+        RecipeError: a parameter is unknown, repeated, missing or not UTF-8.
+    """
+    pairs = [part.partition("=") for part in _decoded(query).split("&") if part]
+    # Percent-encoding only: "+" is a plus sign in a URL (RFC 3986), and 1e+5 needs one; only HTML forms differ.
+    names = Counter(_unquoted(name) for name, _, _ in pairs)
+    faults = [Fault(f"/{name}", "this parameter is given more than once") for name, n in names.items() if n > 1]
+    faults += [Fault(f"/{name}", "unknown parameter") for name in names if name not in _SCHEMAS]
+    faults += [Fault(f"/{name}", "this parameter is required") for name in _REQUIRED if name not in names]
+    if faults:
+        raise RecipeError(faults)
+    return {name: _value(name, _unquoted(value)) for name, _, value in pairs}
+
+
+def _decoded(query: bytes) -> str:
+    try:
+        return query.decode("ascii")
+    except UnicodeDecodeError:
+        raise RecipeError([Fault("", "a query string is ASCII; other characters are percent-encoded")]) from None
+
+
+def _unquoted(text: str) -> str:
+    try:
+        return unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        raise RecipeError([Fault("", f"{text[:80]} is not UTF-8 when percent-decoded")]) from None
+
+
+def _value(name: str, text: str) -> Any:
+    if name in _TEXTS:
+        return text
+    if name in _LISTS and text != "null":
+        return [_number(item) for item in text.split(",")] if text else []
+    return _LITERALS[text] if text in _LITERALS else _number(text)
+
+
+def _number(text: str) -> int | float | str:
+    """The number that `text` spells in JSON (RFC 8259 section 6), or `text`."""
+    if len(text) > _MAX_DIGITS or not _NUMBER.fullmatch(text):
+        return text
+    return int(text) if _INTEGER.fullmatch(text) else float(text)

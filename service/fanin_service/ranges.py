@@ -1,0 +1,124 @@
+"""Conditional and range requests: which part of a file a GET or HEAD gets, if any (RFC 9110 sections 13 and 14).
+
+Pure: header texts in, a verdict out. Ranges are half-open inside; `ByteRange.content_range` is where they become
+HTTP's inclusive form.
+
+A Range header that names several ranges is ignored, and the answer is the whole file (RFC 9110 section 14.2 allows it,
+and every client that sends one must cope). Object stores answer the same way. A `multipart/byteranges` answer would
+serve no reader of safetensors files, who merge what is adjacent and ask for the rest in parallel; 416 would say that
+the ranges lie outside the file, which is false. The length of the answer is in its header, and a client that hangs up
+costs two chunks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+
+_RANGE_SPEC = re.compile(r"([0-9]*)-([0-9]*)")
+_ENTITY_TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
+_EXACT_DIGITS = 19
+"""Decimal digits of the largest file: 2^63 - 1 has this many."""
+
+
+@dataclass(frozen=True, slots=True)
+class ByteRange:
+    """Bytes [start, stop) of a file, at least one."""
+
+    start: int
+    stop: int
+
+    def content_range(self, size: int) -> str:
+        """The Content-Range value of this part of a file of `size` bytes (RFC 9110 section 14.4)."""
+        return f"bytes {self.start}-{self.stop - 1}/{size}"
+
+
+class Verdict(Enum):
+    """What a request gets that does not get a part of the file."""
+
+    WHOLE = auto()
+    """All of it (200)."""
+    NOT_MODIFIED = auto()
+    """The client has it (304)."""
+    PRECONDITION_FAILED = auto()
+    """Nothing: the client wants another file (412)."""
+    UNSATISFIABLE = auto()
+    """Nothing: no byte asked for is in the file (416)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """The conditional headers of a request, each as the values of all its lines.
+
+    If-Modified-Since and If-Unmodified-Since are not among them: a recipe's file has no modification date, and then
+    both must be ignored (RFC 9110 sections 13.1.3 and 13.1.4).
+    """
+
+    if_match: Sequence[str] = ()
+    if_none_match: Sequence[str] = ()
+    if_range: Sequence[str] = ()
+    range: Sequence[str] = ()
+
+
+def select(method: str, conditions: Conditions, etag: str, size: int) -> ByteRange | Verdict:
+    """What a GET or HEAD gets of a file of `size` bytes with this strong entity tag.
+
+    Evaluated in the order of RFC 9110 section 13.2.2.
+    """
+    if conditions.if_match and not _matches(conditions.if_match, etag, weakly=False):
+        return Verdict.PRECONDITION_FAILED
+    if conditions.if_none_match and _matches(conditions.if_none_match, etag, weakly=True):
+        return Verdict.NOT_MODIFIED
+    # Range is defined for GET alone (RFC 9110 section 14.2). Two Range lines are no valid header.
+    if method != "GET" or len(conditions.range) != 1:
+        return Verdict.WHOLE
+    # A date, a weak or another tag: the client's part may be of another file, so it gets the whole (section 13.1.5).
+    if conditions.if_range and list(conditions.if_range) != [etag]:
+        return Verdict.WHOLE
+    return parse_range(conditions.range[0], size)
+
+
+def parse_range(header: str, size: int) -> ByteRange | Verdict:
+    """The one range that a Range header names, cut to a file of `size` bytes (RFC 9110 section 14.1.2).
+
+    WHOLE where the header must or may be ignored: another unit, a malformed set, several ranges.
+    """
+    unit, equals, ranges = header.partition("=")
+    if not equals or unit.lower() != "bytes":
+        return Verdict.WHOLE
+    # Empty elements of a list count for nothing (RFC 9110 section 5.6.1.2).
+    specs = [spec for part in ranges.split(",") if (spec := part.strip(" \t"))]
+    match = _RANGE_SPEC.fullmatch(specs[0]) if len(specs) == 1 else None
+    if match is None:
+        return Verdict.WHOLE
+    first, last = match.groups()
+    if first:
+        start = _position(first)
+        if last and _position(last) < start:
+            return Verdict.WHOLE
+        stop = min(_position(last) + 1, size) if last else size
+        return ByteRange(start, stop) if start < size else Verdict.UNSATISFIABLE
+    if not last:
+        return Verdict.WHOLE
+    length = min(_position(last), size)
+    return ByteRange(size - length, size) if length else Verdict.UNSATISFIABLE
+
+
+def _position(digits: str) -> int:
+    """The number that ASCII digits spell, or one beyond every file that keeps their order.
+
+    int() refuses thousands of decimal digits, but no hexadecimal ones; read as such, longer numbers stay greater.
+    """
+    digits = digits.lstrip("0") or "0"
+    return int(digits) if len(digits) <= _EXACT_DIGITS else int(digits, 16)
+
+
+def _matches(values: Sequence[str], etag: str, *, weakly: bool) -> bool:
+    """Whether an If-Match or If-None-Match header is `*` or lists this strong tag (RFC 9110 section 8.8.3.2)."""
+    text = ", ".join(values).strip(" \t")
+    if text == "*":
+        return True
+    tags: list[str] = _ENTITY_TAG.findall(text)
+    return etag in ([tag.removeprefix("W/") for tag in tags] if weakly else tags)

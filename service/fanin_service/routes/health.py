@@ -1,0 +1,41 @@
+"""Health: is the process alive, and does it make the right bits?"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field
+
+from fanin_service import problems
+from fanin_service.service import TheService
+
+router = APIRouter(tags=["operation"])
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    status: str = "alive"
+
+
+class Ready(BaseModel):
+    """The service makes weights."""
+
+    status: str = "ready"
+    backend: str = Field(description="What generates; it has passed its known-answer test.")
+
+
+@router.head("/livez", operation_id="head_livez", summary="Is the process alive?")
+@router.get("/livez", operation_id="get_livez", summary="Is the process alive?")
+async def get_livez(response: Response) -> Alive:
+    """Answers as long as the event loop turns."""
+    response.headers["Cache-Control"] = "no-store"
+    return Alive()
+
+
+@router.head("/readyz", operation_id="head_readyz", summary="Is the service ready?", responses=problems.responses(503))
+@router.get("/readyz", operation_id="get_readyz", summary="Is the service ready?", responses=problems.responses(503))
+async def get_readyz(response: Response, service: TheService) -> Ready:
+    """Ready once the backend in use has passed its known-answer test, at the start of the process."""
+    service.require_ready()
+    response.headers["Cache-Control"] = "no-store"
+    return Ready(backend=service.backend.name)

@@ -1,0 +1,107 @@
+"""Recipes: registered under their digest, and told in full."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+
+from fanin import Layout
+from fanin.describe import describe
+from fanin_service import problems
+from fanin_service.bodies import JSON, read_json_text
+from fanin_service.openapi import RECIPE_BODY
+from fanin_service.service import TheService, in_thread
+
+router = APIRouter(tags=["recipes"])
+
+
+class Summary(BaseModel):
+    """A registered recipe."""
+
+    digest: str = Field(description="SHA-256 of the canonical recipe, in hexadecimal.")
+    stream: str
+    seed: str = Field(description="In decimal: it may exceed what JSON readers keep of a number.")
+    size: int = Field(description="Bytes of the file.")
+    header_size: int = Field(description="Bytes in front of the first tensor.")
+    tensor_count: int
+
+
+class TensorDescription(BaseModel):
+    """One tensor in the file."""
+
+    shape: list[int]
+    dtype: str
+    scheme: str
+    draw: str = Field(description="The law of an element with its numbers.")
+    fan_in: int | None = Field(None, description="Absent where the scheme has no fans.")
+    fan_out: int | None = Field(None, description="Absent where the scheme has no fans.")
+    start: int = Field(description="Offset of its first byte in the file.")
+    stop: int = Field(description="Offset behind its last byte.")
+
+
+class Description(BaseModel):
+    """Everything about a registered recipe."""
+
+    digest: str
+    stream: str
+    seed: str
+    size: int
+    header_size: int
+    parameters: int = Field(description="Elements of all tensors.")
+    tensors: dict[str, TensorDescription] = Field(description="By name, in file order.")
+    recipe: dict[str, Any] = Field(description="The canonical recipe: its RFC 8785 form has the digest as SHA-256.")
+
+
+@router.post(
+    "/v1/recipes",
+    operation_id="post_recipe",
+    summary="Register a recipe",
+    status_code=201,
+    response_class=Response,
+    openapi_extra=RECIPE_BODY,
+    responses={
+        201: {"description": "Registered", "model": Summary},
+        200: {"description": "Known already", "model": Summary},
+        **problems.responses(400, 413, 415, 422),
+    },
+)
+async def post_recipe(request: Request, service: TheService) -> Response:
+    """From now on the recipe's file has a URL: `/v1/recipes/{digest}/model.safetensors`.
+
+    Registered recipes may be forgotten, the least recently used first; then POST again.
+    """
+    text = await read_json_text(request, service.settings.max_recipe_bytes)
+    layout, is_new = await service.register(text)
+    recipe = layout.recipe
+    summary = Summary(
+        digest=recipe.digest,
+        stream=recipe.stream,
+        seed=str(recipe.seed),
+        size=layout.size,
+        header_size=len(layout.header),
+        tensor_count=len(layout.entries),
+    )
+    location = {"Location": f"/v1/recipes/{recipe.digest}"}
+    return Response(summary.model_dump_json(), 201 if is_new else 200, location, JSON)
+
+
+_GET_RECIPE: dict[str, Any] = {
+    "response_class": Response,
+    "responses": {200: {"description": "The recipe", "model": Description}, **problems.responses(404)},
+}
+
+
+@router.head("/v1/recipes/{digest}", operation_id="head_recipe", summary="Is a recipe registered?", **_GET_RECIPE)
+@router.get("/v1/recipes/{digest}", operation_id="get_recipe", summary="What a recipe amounts to", **_GET_RECIPE)
+async def get_recipe(digest: str, service: TheService) -> Response:
+    """The canonical recipe, its sizes, and of every tensor its place in the file and its formula with numbers."""
+    text = await in_thread(service.parsers, _description, service.layout(digest))
+    return Response(text, media_type=JSON)
+
+
+def _description(layout: Layout) -> bytes:
+    document = {**describe(layout), "recipe": json.loads(layout.recipe.canonical)}
+    return json.dumps(document, ensure_ascii=False).encode()

@@ -1,0 +1,137 @@
+"""Weights: safetensors files, generated while they are sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from fanin import Layout
+from fanin_service import problems, query
+from fanin_service.bodies import read_json_text
+from fanin_service.openapi import RECIPE_BODY
+from fanin_service.problems import PreconditionFailedError, RangeNotSatisfiableError
+from fanin_service.ranges import ByteRange, Conditions, Verdict, select
+from fanin_service.service import Service, TheService
+from fanin_service.streaming import FileStream
+
+router = APIRouter(tags=["weights"])
+
+MEDIA_TYPE = "application/octet-stream"
+"""Of safetensors files: no type of their own is registered with IANA, and the Hugging Face hub uses this one."""
+_CACHE_CONTROL = "public, max-age=31536000, immutable"
+"""A digest names one sequence of bytes for ever."""
+_FILE: dict[str, Any] = {"content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
+_FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The whole file", **_FILE},
+    206: {"description": "One range of it", **_FILE},
+    304: {"description": "The client has the file"},
+}
+
+
+@router.post(
+    "/v1/weights",
+    operation_id="post_weights",
+    summary="Make the file of a recipe",
+    response_class=Response,
+    openapi_extra=RECIPE_BODY,
+    responses={200: {"description": "The file", **_FILE}, **problems.responses(400, 413, 415, 422, 503)},
+)
+async def post_weights(request: Request, service: TheService) -> Response:
+    """Streams the file of the recipe, or of the one-tensor short form, and registers it.
+
+    Content-Location is the file's own URL: there it can be had in ranges, resumed and cached.
+    """
+    text = await read_json_text(request, service.settings.max_recipe_bytes)
+    layout, _ = await service.register(text)
+    return _stream(service, layout, ByteRange(0, layout.size), 200, _headers(layout))
+
+
+_GET_WEIGHTS: dict[str, Any] = {
+    "response_class": Response,
+    "openapi_extra": {"parameters": query.parameters()},
+    "responses": {**_FILE_RESPONSES, **problems.responses(412, 416, 422, 503)},
+}
+
+
+@router.head("/v1/weights", operation_id="head_weights", summary="Size and entity tag of one tensor", **_GET_WEIGHTS)
+@router.get("/v1/weights", operation_id="get_weights", summary="Make the file of one tensor", **_GET_WEIGHTS)
+async def get_weights(request: Request, service: TheService) -> Response:
+    """Streams the file of one tensor, named `weight`, or a range of it. The URL can be cached for ever.
+
+    Lists are comma separated; `shape=` is a scalar.
+    """
+    layout, _ = await service.register(query.parse(request.scope["query_string"]))
+    return _respond(request, service, layout)
+
+
+_GET_FILE: dict[str, Any] = {
+    "response_class": Response,
+    "responses": {**_FILE_RESPONSES, **problems.responses(404, 412, 416, 503)},
+}
+
+
+@router.head(
+    "/v1/recipes/{digest}/model.safetensors",
+    operation_id="head_file",
+    summary="Size and entity tag of a registered recipe's file",
+    **_GET_FILE,
+)
+@router.get(
+    "/v1/recipes/{digest}/model.safetensors",
+    operation_id="get_file",
+    summary="Make the file of a registered recipe",
+    **_GET_FILE,
+)
+async def get_file(digest: str, request: Request, service: TheService) -> Response:
+    """Streams the file, or one range of it; several ranges are ignored. A lost recipe answers 404: POST it again."""
+    return _respond(request, service, service.layout(digest))
+
+
+def _respond(request: Request, service: Service, layout: Layout) -> Response:
+    """What a GET or HEAD of a file is answered, by the request's conditions."""
+    headers = {**_headers(layout), "Accept-Ranges": "bytes", "Cache-Control": _CACHE_CONTROL}
+    lines = request.headers.getlist
+    conditions = Conditions(lines("if-match"), lines("if-none-match"), lines("if-range"), lines("range"))
+    match select(request.method, conditions, headers["ETag"], layout.size):
+        case ByteRange() as part:
+            headers["Content-Range"] = part.content_range(layout.size)
+            return _stream(service, layout, part, 206, headers)
+        case Verdict.WHOLE if request.method == "HEAD":
+            return Response(None, 200, {**headers, "Content-Length": str(layout.size)})
+        case Verdict.WHOLE:
+            return _stream(service, layout, ByteRange(0, layout.size), 200, headers)
+        case Verdict.NOT_MODIFIED:
+            # Only what a cache updates (RFC 9110 section 15.4.5): a 304 has no content to speak of.
+            kept = ("ETag", "Cache-Control", "Content-Location")
+            return Response(None, 304, {name: headers[name] for name in kept})
+        case Verdict.PRECONDITION_FAILED:
+            raise PreconditionFailedError(
+                f"the entity tag of this file is {headers['ETag']}", {"ETag": headers["ETag"]}
+            )
+        case Verdict.UNSATISFIABLE:
+            # RFC 9110 section 15.5.17: the length, so that the client can ask again.
+            content_range = {"Content-Range": f"bytes */{layout.size}"}
+            raise RangeNotSatisfiableError(f"the file has {layout.size} bytes", content_range)
+
+
+def _stream(service: Service, layout: Layout, part: ByteRange, status: int, headers: dict[str, str]) -> FileStream:
+    service.require_ready()
+    return FileStream(
+        layout,
+        part,
+        service.backend,
+        service.generators,
+        status_code=status,
+        headers={**headers, "Content-Length": str(part.stop - part.start)},
+    )
+
+
+def _headers(layout: Layout) -> dict[str, str]:
+    digest = layout.recipe.digest
+    return {
+        "Content-Type": MEDIA_TYPE,
+        "Content-Disposition": f'attachment; filename="fanin-{digest[:12]}.safetensors"',
+        "Content-Location": f"/v1/recipes/{digest}/model.safetensors",
+        "ETag": f'"{digest}"',
+    }

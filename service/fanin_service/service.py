@@ -1,0 +1,83 @@
+"""The service: what every request shares."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Annotated, Any, TypeVar, TypeVarTuple
+
+from fastapi import Depends, Request
+
+from fanin import Layout
+from fanin.backends import Backend
+from fanin_service import known_answer, limits
+from fanin_service.problems import NotReadyError, UnknownRecipeError
+from fanin_service.registry import Registry
+from fanin_service.settings import Settings
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+@dataclass(slots=True)
+class Service:
+    """One running service. Recipes have threads of their own: a large one must not hold up a stream."""
+
+    settings: Settings
+    backend: Backend
+    registry: Registry
+    parsers: ThreadPoolExecutor
+    generators: ThreadPoolExecutor
+    ready: bool = field(default=False, init=False)
+    """The backend has passed its known-answer test."""
+
+    async def check_backend(self) -> None:
+        """Find out whether the service is ready."""
+        self.ready = await in_thread(self.generators, known_answer.passes, self.backend)
+
+    async def register(self, document: bytes | Mapping[str, Any]) -> tuple[Layout, bool]:
+        """The layout of the recipe that this JSON spells, and whether it is new here.
+
+        Raises:
+            RecipeError: it is not a recipe, or exceeds a limit.
+        """
+        layout = await in_thread(self.parsers, limits.layout_of, document, self.settings)
+        return layout, self.registry.add(layout)
+
+    def layout(self, digest: str) -> Layout:
+        """The layout of a registered recipe.
+
+        Raises:
+            UnknownRecipeError: it is not registered.
+        """
+        layout = self.registry.get(digest)
+        if layout is None:
+            raise UnknownRecipeError(
+                "this digest is unknown, or was forgotten: POST the recipe to /v1/recipes, then repeat"
+            )
+        return layout
+
+    def require_ready(self) -> None:
+        """Before anything is generated.
+
+        Raises:
+            NotReadyError: the bits would be wrong, and caches would keep them for a year.
+        """
+        if not self.ready:
+            raise NotReadyError(f"the {self.backend.name} backend failed its known-answer test")
+
+
+async def in_thread(executor: ThreadPoolExecutor, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
+    """Run `function` there, without blocking the event loop."""
+    return await asyncio.get_running_loop().run_in_executor(executor, function, *arguments)
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+TheService = Annotated[Service, Depends(_service)]
+"""The service a request came to."""

@@ -1,0 +1,45 @@
+"""Settings: everything an operator may choose, each with a safe default."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import ByteSize, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from fanin.schemes import MAX_RANK
+
+_MIB = 1 << 20
+
+
+class Settings(BaseSettings):
+    """Read from environment variables FANIN_<NAME>; `fanin serve --<name>` wins over them."""
+
+    model_config = SettingsConfigDict(env_prefix="FANIN_", env_ignore_empty=True, frozen=True, extra="forbid")
+
+    host: Annotated[str, Field(min_length=1, description="Address to listen on; 0.0.0.0 or :: for every one.")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[int, Field(ge=0, le=65535, description="TCP port; 0 takes any free one.")] = 8000
+    backend: Annotated[str | None, Field(description="What generates: its name, or none for the fastest usable.")] = (
+        None
+    )
+    max_recipe_bytes: Annotated[ByteSize, Field(ge=1, description="Largest request body.")] = ByteSize(8 * _MIB)
+    max_tensors: Annotated[int, Field(ge=1, description="Most tensors in a recipe.")] = 100_000
+    max_rank: Annotated[int, Field(ge=0, le=MAX_RANK, description="Most axes of a tensor.")] = 8
+    max_file_bytes: Annotated[
+        ByteSize,
+        Field(ge=1, description="Largest file; costs no memory, since files are generated while they are sent."),
+    ] = ByteSize(1 << 50)
+    registry_recipes: Annotated[
+        int, Field(ge=1, description="Recipes remembered by digest; the least recently used go first.")
+    ] = 10_000
+    registry_bytes: Annotated[
+        ByteSize, Field(ge=1, description="Memory that remembered recipes may take, roughly; the newest always stays.")
+    ] = ByteSize(256 * _MIB)
+    stall_seconds: Annotated[
+        int, Field(ge=1, le=86_400, description="A client that takes no byte for this long is cut off (Linux only).")
+    ] = 60
+    shutdown_seconds: Annotated[
+        int, Field(ge=0, le=86_400, description="How long a stopping server lets running answers go on.")
+    ] = 30

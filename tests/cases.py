@@ -1,0 +1,126 @@
+"""Draws, ranges and streams on which every build of the kernels must give the bytes of the `reference` backend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+
+from fanin import draws
+from fanin.draws import Draw, TruncatedNormal
+from fanin.dtypes import DTYPES, DType
+from fanin.scalars import precise
+from fanin.streams import Key, Purpose, Stream
+
+
+@dataclass(frozen=True)
+class Keyed:
+    """A stream of given keys instead of a given name."""
+
+    main: Key
+    low: Key
+
+    def key(self, purpose: Purpose) -> Key:
+        return self.main if purpose == "main" else self.low
+
+
+@dataclass(frozen=True)
+class Case:
+    """Elements [first, first + count) of a draw."""
+
+    label: str
+    draw: Draw
+    dtype: DType
+    stream: Stream | Keyed
+    first: int
+    count: int
+
+
+STREAM = Stream("fanin/1", 42, "layers.0.weight")
+LAWS = ("uniform", "asymmetric uniform", "normal", "truncated", "far truncated", "half open", "subnormal bound")
+RANGES = (
+    *((0, count) for count in (1, 3, 4, 5)),
+    *((first, 9) for first in (1, 2, 3, 5)),
+    *((1 << bits, (1 << bits) + step) for bits in (8, 12) for step in (-1, 0, 1)),
+    (507, 1040),
+    (2**32 - 2, 7),
+    (2**34 - 5, 11),
+    (2**34 + 1, 1025),
+    (2**63 - 1, 6),
+    (2**66 - 10, 10),
+)
+"""(first, count): around powers of two, the kernels' chunks, and where a 32-bit half of the block counter wraps."""
+
+
+@precise
+def draw(law: str, dtype: DType) -> Draw:
+    """The draw of one of `LAWS`, lowered for this storage type."""
+    number = Decimal
+    infinite = number("Infinity")
+    match law:
+        case "uniform":
+            return draws.uniform(number("-0.05"), number("0.05"), dtype)
+        case "asymmetric uniform":
+            return draws.uniform(number("-0.3"), number("2.5"), dtype)
+        case "normal":
+            return draws.normal(number("0.01"), number("0.02"), dtype)
+        case "truncated":
+            return draws.truncated_normal(number(0), number("0.02"), number(-2), number(2), dtype)
+        case "far truncated":
+            return draws.truncated_normal(number(1), number("0.25"), number(3), number(4), dtype)
+        case "half open":
+            return draws.truncated_normal(number("-0.5"), number(1), number(-1), infinite, dtype)
+        case "subnormal bound":
+            # The lowest draws round to 0 and are raised to the bound: in float32 a subnormal number, which a device
+            # that flushes those would lose.
+            low = (number("1e-42") - 1) / 2
+            return draws.truncated_normal(number(1), number(2), low, infinite, dtype)
+    raise ValueError(law)
+
+
+def cases(dtype: DType) -> Iterator[Case]:
+    """All laws at all ranges, then at the words where the kernels take another branch."""
+    for law in LAWS:
+        lowered = draw(law, dtype)
+        for first, count in RANGES:
+            yield Case(f"{law} {dtype.name} [{first}, +{count})", lowered, dtype, STREAM, first, count)
+        for words in _fours(_edge_words(lowered)):
+            label = f"{law} {dtype.name} words {' '.join(f'{word:08x}' for word in words)}"
+            block, key = counter_of(words)
+            yield Case(label, lowered, dtype, Keyed(key, STREAM.key("low")), 4 * block, 4)
+
+
+def every_case() -> Iterator[Case]:
+    for dtype in DTYPES.values():
+        yield from cases(dtype)
+
+
+def _edge_words(lowered: Draw) -> list[int]:
+    """Words around every octave of both tails, every branch, and both ends."""
+    powers = [1 << bits for bits in range(33)]
+    edges = [*powers, *(2**32 - power for power in powers)]
+    sides = [(lowered.negative, False), (lowered.positive, True)] if isinstance(lowered, TruncatedNormal) else []
+    for side, mirrored in sides:
+        edges += [2**32 - at if mirrored else at for at in (side.count, side.tail_count)]
+    near = {edge + step for edge in edges for step in (-2, -1, 0, 1)}
+    return sorted(word for word in near if 0 <= word < 2**32)
+
+
+def _fours(words: list[int]) -> Iterator[tuple[int, ...]]:
+    for at in range(0, len(words), 4):
+        yield (*words[at : at + 4], 0, 0, 0)[:4]
+
+
+def counter_of(words: tuple[int, ...]) -> tuple[int, Key]:
+    """The block and the key at which Philox4x32-10 gives these four words: its rounds, backwards."""
+    mask = 0xFFFFFFFF
+    inverses = pow(0xD2511F53, -1, 2**32), pow(0xCD9E8D57, -1, 2**32)
+    k0, k1 = STREAM.key("main")[:2]
+    c0, c1, c2, c3 = words
+    for n in reversed(range(10)):
+        round0, round1 = (k0 + n * 0x9E3779B9) & mask, (k1 + n * 0xBB67AE85) & mask
+        before0, before2 = c3 * inverses[0] & mask, c1 * inverses[1] & mask
+        before1 = c0 ^ (before2 * 0xCD9E8D57 >> 32) ^ round0
+        before3 = c2 ^ (before0 * 0xD2511F53 >> 32) ^ round1
+        c0, c1, c2, c3 = before0, before1, before2, before3
+    return c1 << 32 | c0, (k0, k1, c2, c3)

@@ -1,0 +1,90 @@
+"""The CUDA kernels as NVRTC compiles them, which needs no GPU, and their bits on one, which does."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from importlib import metadata
+
+import pytest
+
+from fanin.backends.source import cuda_source
+from fanin.dtypes import DTYPES
+
+ARCHITECTURES = ("compute_80", "compute_90")
+CUPY = "-ftz=true"
+"""What CuPy appends to all options; it beats an earlier -ftz=false."""
+OPTIONS = pytest.mark.parametrize("options", [(CUPY,), ("-fmad=false", CUPY), ("-fmad=false",)], ids=" ".join)
+
+FUSED = re.compile(r"\b(?:fma|mad)\.\w*\.?(?:ftz\.)?f(?:32|64)\b")
+FLUSHED = re.compile(r"\b\S*\.ftz\b\S*")
+INEXACT = re.compile(r"\b(?:\w+\.approx|div|sqrt|rsqrt|rcp|ex2|lg2|sin|cos|tanh)\.\S+")
+
+
+def _library() -> ctypes.CDLL:
+    files = metadata.files("nvidia-cuda-nvrtc-cu12") or []
+    (path,) = (file.locate() for file in files if re.fullmatch(r"libnvrtc\.so\.\d+", file.name))
+    return ctypes.CDLL(str(path))
+
+
+@lru_cache
+def ptx(source: str, *options: str) -> str:
+    """What NVRTC makes of `source`."""
+    nvrtc = _library()
+    program = ctypes.c_void_p()
+    assert nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"fanin.cu", 0, None, None) == 0
+    arguments = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
+    status = nvrtc.nvrtcCompileProgram(program, len(options), arguments)
+    log = _text(program, nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog)
+    assert status == 0, log
+    assert not log, "warnings"
+    return _text(program, nvrtc.nvrtcGetPTXSize, nvrtc.nvrtcGetPTX)
+
+
+def _text(program: ctypes.c_void_p, get_size: Callable[..., int], get: Callable[..., int]) -> str:
+    size = ctypes.c_size_t()
+    assert get_size(program, ctypes.byref(size)) == 0
+    buffer = ctypes.create_string_buffer(size.value)
+    assert get(program, buffer) == 0
+    return buffer.value.decode()
+
+
+@OPTIONS
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_only_exactly_rounded_arithmetic(architecture: str, options: tuple[str, ...]) -> None:
+    code = ptx(cuda_source(), *options, f"-arch={architecture}")
+    assert set(re.findall(r"\.entry (\w+)", code)) == {
+        f"fanin_{law}_{dtype}" for law in ("uniform", "normal") for dtype in DTYPES
+    }
+    for instruction in ("add.rn.f32", "mul.rn.f32", "add.rn.f64", "mul.rn.f64", "cvt.rn.f32.f64"):
+        assert instruction in code
+    assert FUSED.findall(code) == []
+    assert FLUSHED.findall(code) == []
+    assert INEXACT.findall(code) == []
+
+
+@pytest.mark.parametrize(
+    ("expression", "options", "forbidden"),
+    [
+        ("a * b + c", (), FUSED),
+        ("(float)((double)a * b + c)", (), FUSED),
+        ("a * b + c", (CUPY,), FUSED),
+        ("a * b", (CUPY,), FLUSHED),
+        ("__fadd_rn(a, b)", (CUPY,), FLUSHED),
+        ("(float)((double)a * b)", (CUPY,), FLUSHED),
+        ("a < b ? c : a", (CUPY,), FLUSHED),
+        ("-a", (CUPY,), FLUSHED),
+        ("a / b", (), INEXACT),
+        ("__fdividef(a, b)", (CUPY,), INEXACT),
+        ("sqrtf(a)", (CUPY,), INEXACT),
+        ("__logf(a)", (CUPY,), INEXACT),
+    ],
+)
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_plain_arithmetic_would_be_noticed(
+    architecture: str, expression: str, options: tuple[str, ...], forbidden: re.Pattern[str]
+) -> None:
+    source = f'extern "C" __global__ void f(float a, float b, float c, float *out) {{ *out = {expression}; }}'
+    assert forbidden.search(ptx(source, *options, f"-arch={architecture}"))

@@ -1,0 +1,133 @@
+"""The public vectors hold for every backend, and are what the reference backend makes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fanin import backends
+from fanin.backends import reference
+from fanin.dtypes import DTYPES
+from fanin.layout import Layout
+from fanin.plan import read_into
+from fanin.recipe import as_recipe
+from fanin.streams import Stream
+
+VECTORS = Path(__file__).parents[2] / "clients" / "vectors"
+BACKENDS = [backends.load(name) for name in backends.available()]
+
+
+def vectors(name: str) -> Any:
+    return json.loads((VECTORS / f"{name}.json").read_text("utf-8"))
+
+
+def bits(element: bytes) -> str:
+    return bytes(reversed(element)).hex()
+
+
+def test_philox_known_answers() -> None:
+    lines = [line for line in (VECTORS / "philox.txt").read_text().splitlines() if not line.startswith("#")]
+    assert len(lines) == 3
+    for line in lines:
+        numbers = [int(number, 16) for number in line.split()]
+        (c0, c1, c2, c3), (k0, k1), expected = numbers[:4], numbers[4:6], numbers[6:]
+        block = np.array([c1 << 32 | c0], np.uint64)
+        assert reference.philox4x32((k0, k1, c2, c3), block)[0].tolist() == expected
+
+
+def test_keys() -> None:
+    for vector in vectors("keys"):
+        stream = Stream(vector["version"], int(vector["seed"]), vector["name"])
+        assert [f"{word:08x}" for word in stream.key(vector["purpose"])] == vector["key"]
+
+
+def test_words() -> None:
+    for vector in vectors("words"):
+        key = Stream("fanin/1", int(vector["seed"]), vector["name"]).key(vector["purpose"])
+        row = reference.philox4x32(key, np.array([int(vector["block"])], np.uint64))[0].tolist()
+        assert [f"{word:08x}" for word in row] == vector["words"]
+
+
+def test_recipes() -> None:
+    for vector in vectors("recipes"):
+        recipe = as_recipe(vector["recipe"])
+        assert recipe.canonical.decode() == vector["canonical"]
+        assert recipe.digest == vector["digest"] == hashlib.sha256(vector["canonical"].encode()).hexdigest()
+        assert as_recipe(vector["canonical"]) == recipe
+
+
+def test_fans() -> None:
+    for vector in vectors("fans"):
+        fans = as_recipe({**vector["kernel"], "scheme": "lecun_normal"}).tensors["weight"].fans
+        assert (fans.fan_in, fans.fan_out) == (vector["fan_in"], vector["fan_out"])
+
+
+def test_storage() -> None:
+    for name, pairs in vectors("storage").items():
+        values = np.array([int(source, 16) for source, _ in pairs], np.uint32).view(np.float32)
+        raw, size = reference.store(values, DTYPES[name]).tobytes(), DTYPES[name].itemsize
+        assert [bits(raw[n * size :][:size]) for n in range(len(pairs))] == [stored for _, stored in pairs]
+
+
+@pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
+def test_elements_far_out(backend: backends.Backend) -> None:
+    for vector in vectors("far"):
+        dtype = DTYPES[vector["tensor"]["dtype"]]
+        draw = as_recipe({"shape": [1], **vector["tensor"]}).tensors["weight"].draw
+        out = bytearray(b"\xaa" * (8 * dtype.itemsize))
+        backend.fill(draw, Stream("fanin/1", int(vector["seed"]), "weight"), dtype, int(vector["first"]), memoryview(out))
+        assert [bits(out[n * dtype.itemsize :][: dtype.itemsize]) for n in range(8)] == vector["bits"]
+
+
+@pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
+def test_files(backend: backends.Backend) -> None:
+    for vector in vectors("files"):
+        layout = Layout.of(vector["recipe"])
+        file = bytearray(b"\xaa" * layout.size)
+        read_into(layout, 0, memoryview(file), backend)
+        assert file.hex() == vector["file"]
+        assert hashlib.sha256(file).hexdigest() == vector["sha256"]
+
+
+@pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
+def test_long_streams(backend: backends.Backend) -> None:
+    every = vectors("streams")
+    # The reference backend takes a minute for all; the test below makes it write them in the soak.
+    for vector in every if backend.name != "reference" else every[::12]:
+        layout = Layout.of({**vector["tensor"], "seed": vector["seed"]})
+        data = bytearray(b"\xaa" * (layout.size - len(layout.header)))
+        read_into(layout, len(layout.header), memoryview(data), backend)
+        assert hashlib.sha256(data).hexdigest() == vector["sha256"], vector["tensor"]
+
+
+def test_draws_at_edge_words() -> None:
+    generator = runpy.run_path(str(VECTORS / "generate.py"))
+    for vector in vectors("draws"):
+        draw = as_recipe(vector["tensor"]).tensors["weight"].draw
+        assert generator["_plain"](draw) == vector["draw"]
+        dtype = DTYPES[vector["tensor"]["dtype"]]
+        for *source, expected in vector.get("elements", []):
+            numbers = [np.array([int(word, 16)], np.uint32) for word in source]
+            high, low = numbers[0], numbers[1] if len(numbers) > 1 else None
+            assert bits(reference.store(reference.values(draw, high, low), dtype).tobytes()) == expected
+
+
+@pytest.mark.parametrize("width", [32, 64])
+def test_the_public_tables_are_those_the_kernels_include(width: int) -> None:
+    generator = runpy.run_path(str(VECTORS / "generate.py"))
+    assert (VECTORS / f"normal_f{width}_table.txt").read_text() == generator["table"](f"normal_f{width}.inc")
+
+
+@pytest.mark.soak
+def test_the_reference_backend_writes_exactly_these_files(tmp_path: Path) -> None:
+    runpy.run_path(str(VECTORS / "generate.py"))["generate"](tmp_path)
+    written = sorted(path.name for path in tmp_path.iterdir())
+    assert len(written) == 11
+    for name in written:
+        assert (tmp_path / name).read_bytes() == (VECTORS / name).read_bytes(), name

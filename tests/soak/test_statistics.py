@@ -1,0 +1,22 @@
+"""Every random scheme at every storage type follows its law, on 2^26 draws. docs/statistics.md has the figures."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from fanin.dtypes import DTYPES, DTypeName
+from laws import HEADER, LAWS, TAIL_HEADER, Law, measure, row, tail_row
+
+pytestmark = pytest.mark.soak
+
+COUNT = 1 << 26
+
+
+@pytest.mark.parametrize("dtype", list(DTYPES))
+@pytest.mark.parametrize("law", LAWS.values(), ids=list(LAWS))
+def test_follows_its_law(law: Law, dtype: DTypeName) -> None:
+    result = measure(law, dtype, COUNT)
+    sys.stdout.write(f"\n{HEADER}{row(result)}\n{TAIL_HEADER}{tail_row(result)}")
+    assert not result.failures

@@ -1,0 +1,28 @@
+"""Every random scheme at every storage type follows its law, on a million draws; tests/soak has the long run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from fanin.dtypes import DTYPES, DTypeName
+from laws import LAWS, Law, measure, row
+
+COUNT = 1 << 20
+
+
+@pytest.mark.parametrize("dtype", list(DTYPES))
+@pytest.mark.parametrize("law", LAWS.values(), ids=list(LAWS))
+def test_follows_its_law(law: Law, dtype: DTypeName) -> None:
+    result = measure(law, dtype, COUNT)
+    assert not result.failures, row(result)
+
+
+@pytest.mark.parametrize("dtype", list(DTYPES))
+@pytest.mark.parametrize("name", ["normal", "variance scaling, truncated"])
+def test_another_law_is_noticed(name: str, dtype: DTypeName) -> None:
+    law = LAWS[name]
+    assert law.std is not None
+    assert measure(replace(law, std=1.01 * law.std), dtype, COUNT).failures
+    assert measure(replace(law, mean=0.01 * law.std), dtype, COUNT).failures

@@ -1,0 +1,105 @@
+"""Files: saved whole or not at all, verified to the byte."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+
+import fanin
+from fanin import FileError, Layout, MismatchError, files
+from tests.samples import MIXED
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "mixed.safetensors"
+    fanin.save(MIXED, path)
+    return path
+
+
+def test_verify_says_what_it_checked(path: Path) -> None:
+    layout = Layout.of(MIXED)
+    assert fanin.verify(path) == fanin.Verified(layout.recipe.digest, len(layout.entries), layout.size)
+    assert fanin.verify(path, backend="reference") == fanin.verify(path)
+
+
+def test_verify_names_the_first_tensor_and_element_that_differ(path: Path) -> None:
+    layout = Layout.of(MIXED)
+    entry = layout.entry("emb")
+    data = bytearray(path.read_bytes())
+    for element in (700, 123):
+        data[entry.start + element * entry.dtype.itemsize + 1] ^= 0x10
+    path.write_bytes(data)
+    with pytest.raises(MismatchError, match=r'"emb", element 123 \[17, 4\]') as caught:
+        fanin.verify(path)
+    assert (caught.value.tensor, caught.value.element) == ("emb", 123)
+
+
+@pytest.mark.parametrize("offset", range(0, Layout.of(MIXED).size, 97))
+def test_no_flipped_bit_is_missed(path: Path, offset: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[offset] ^= 1
+    path.write_bytes(data)
+    with pytest.raises((MismatchError, FileError)):
+        fanin.verify(path)
+
+
+def test_chunk_borders_do_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "CHUNK", 1001)
+    fanin.save(MIXED, tmp_path / "a")
+    monkeypatch.setattr(files, "CHUNK", 64)
+    fanin.verify(tmp_path / "a")
+
+
+def test_a_file_that_is_cut_or_longer_is_refused(path: Path) -> None:
+    data = path.read_bytes()
+    for wrong in (data[:-1], data + b"\0", data[:100], data[:7], b""):
+        path.write_bytes(wrong)
+        with pytest.raises(FileError):
+            fanin.verify(path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"[]",
+        b"{}",
+        b"not json",
+        b'{"__metadata__":{}}',
+        b'{"__metadata__":{"fanin.recipe":"{}"}}',
+        b'{"__metadata__":{"fanin.recipe":7}}',
+        json.dumps({"__metadata__": {"fanin.recipe": '{"shape":[2,2],"scheme":"nope"}'}}).encode(),
+    ],
+)
+def test_files_without_a_recipe_are_refused(tmp_path: Path, header: bytes) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(struct.pack("<Q", len(header)) + header)
+    with pytest.raises(FileError):
+        fanin.verify(path)
+    path.write_bytes(struct.pack("<Q", 2**63) + header)
+    with pytest.raises(FileError, match="not a safetensors file"):
+        fanin.verify(path)
+
+
+def test_a_failed_save_leaves_nothing_and_harms_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "kept"
+    path.write_bytes(b"before")
+
+    def fail(*_: object) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(files, "read_into", fail)
+    with pytest.raises(OSError, match="full"):
+        fanin.save(MIXED, path)
+    assert path.read_bytes() == b"before"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["kept"]
+
+
+def test_progress_is_quiet_unless_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fanin.save(MIXED, tmp_path / "a")
+    assert capsys.readouterr() == ("", "")
+    fanin.save(MIXED, tmp_path / "a", progress=True)
+    assert "100%" in capsys.readouterr().err

@@ -1,0 +1,89 @@
+"""The file: official readers accept it, and its bytes are where upstream would put them."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+import safetensors.torch
+import torch
+
+import fanin
+from fanin import Layout, RecipeError
+from tests.samples import MIXED
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("layout") / "mixed.safetensors"
+    fanin.save(MIXED, path)
+    return path
+
+
+def header_of(data: bytes) -> tuple[dict[str, object], bytes]:
+    (length,) = struct.unpack("<Q", data[:8])
+    return json.loads(data[8 : 8 + length]), data[8 + length :]
+
+
+def test_the_torch_reader_takes_every_storage_type(file: Path) -> None:
+    loaded = safetensors.torch.load_file(file)
+    made = fanin.materialize(MIXED)
+    assert set(loaded) == set(made)
+    for name, array in made.items():
+        tensor = loaded[name]
+        assert tuple(tensor.shape) == array.shape
+        assert tensor.reshape(-1).view(torch.uint8).numpy().tobytes() == array.tobytes()
+
+
+def test_the_numpy_reader_takes_what_numpy_has(tmp_path: Path) -> None:
+    recipe = {**MIXED, "tensors": {name: MIXED["tensors"][name] for name in ("conv.weight", "norm.weight", "head")}}
+    fanin.save(recipe, tmp_path / "f")
+    loaded = safetensors.numpy.load_file(tmp_path / "f")
+    for name, array in fanin.materialize(recipe).items():
+        np.testing.assert_array_equal(loaded[name], array, strict=True)
+
+
+def test_saving_again_with_upstream_keeps_the_data_bytes(file: Path, tmp_path: Path) -> None:
+    safetensors.torch.save_file(safetensors.torch.load_file(file), tmp_path / "again")
+    ours, data = header_of(file.read_bytes())
+    theirs, data_again = header_of((tmp_path / "again").read_bytes())
+    assert data == data_again
+    del ours["__metadata__"]
+    theirs.pop("__metadata__", None)
+    assert ours == theirs
+    assert list(ours) == list(theirs)
+
+
+def test_upstream_reads_the_recipe_from_the_header(file: Path) -> None:
+    with safetensors.safe_open(file, "pt") as opened:
+        metadata = opened.metadata()
+    assert fanin.as_recipe(metadata["fanin.recipe"]) == fanin.as_recipe(MIXED)
+    assert metadata["format"] == "pt"
+
+
+def test_data_is_aligned(file: Path) -> None:
+    layout = Layout.of(MIXED)
+    assert len(layout.header) % 8 == 0
+    assert all(entry.start % entry.dtype.itemsize == 0 for entry in layout.entries)
+    assert file.stat().st_size == layout.size
+
+
+def test_sizes_are_exact_whatever_they_are() -> None:
+    layout = Layout.of({"shape": [10**7, 10**7], "scheme": "normal", "std": 1, "dtype": "F8_E4M3"})
+    assert layout.size == len(layout.header) + 10**14
+    assert layout.index_at(layout.size - 1) == 0
+
+
+@pytest.mark.parametrize("shape", [[2**53 - 1, 2**10], [2**32, 2**32]])
+def test_files_beyond_64_bits_are_refused(shape: list[int]) -> None:
+    with pytest.raises(RecipeError, match="2\\^63"):
+        Layout.of({"shape": shape, "scheme": "zeros"})
+
+
+def test_unknown_tensor() -> None:
+    with pytest.raises(KeyError, match="nope"):
+        Layout.of(MIXED).entry("nope")

@@ -1,0 +1,193 @@
+"""Recipes: validation in the user's words, one canonical form, and the short form."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import rfc8785
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fanin import RecipeError, as_recipe
+from fanin.schemes import ALIASES, SCHEMES
+
+names = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20).filter(
+    lambda name: name != "__metadata__"
+)
+seeds = st.integers(0, 2**64 - 1)
+reals = st.floats(min_value=-1e20, max_value=1e20).filter(lambda x: x == 0 or abs(x) > 1e-20)
+tensors = st.fixed_dictionaries(
+    {"shape": st.lists(st.integers(0, 2**53 - 1), max_size=6), "scheme": st.just("constant"), "value": reals},
+    optional={"dtype": st.sampled_from(["F32", "F64"])},
+)
+
+
+@given(seed=seeds, tensors=st.dictionaries(names, tensors, max_size=5), dtype=st.sampled_from(["F32", "F64"]))
+def test_the_canonical_text_is_jcs_and_spells_the_same_recipe(
+    seed: int, tensors: dict[str, Any], dtype: str
+) -> None:
+    recipe = as_recipe({"seed": seed, "dtype": dtype, "tensors": tensors})
+    document = json.loads(recipe.canonical, parse_int=lambda text: int(text) if len(text) < 16 else float(text))
+    assert recipe.canonical == rfc8785.dumps(document)
+    assert document["seed"] == str(seed)
+    again = as_recipe(recipe.canonical)
+    assert again == recipe
+    assert again.digest == recipe.digest
+
+
+def test_two_spellings_of_one_meaning_have_one_digest() -> None:
+    one = {
+        "seed": "5",
+        "dtype": "BF16",
+        "layout": "torch",
+        "tensors": {
+            "b": {"shape": [3], "scheme": "batch_norm_gamma"},
+            "w": {"shape": [4, 2], "scheme": "xavier_uniform", "gain": 1, "groups": 1},
+        },
+    }
+    other = {
+        "tensors": {
+            "w": {"dtype": "BF16", "scheme": "glorot_uniform", "shape": [4, 2], "layout": "torch"},
+            "b": {"dtype": "BF16", "scheme": "ones", "shape": [3]},
+        },
+        "stream": "fanin/1",
+        "seed": 5,
+    }
+    assert as_recipe(one).digest == as_recipe(json.dumps(other)).digest
+    assert as_recipe(one) == as_recipe(other)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": 6}, {"dtype": "F16"}, {"layout": "keras"}],
+)
+def test_what_changes_bytes_changes_the_digest(change: dict[str, Any]) -> None:
+    base = {"seed": 5, "layout": "torch", "tensors": {"w": {"shape": [4, 2], "scheme": "he_normal"}}}
+    assert as_recipe(base).digest != as_recipe({**base, **change}).digest
+
+
+def test_the_short_form_is_one_tensor_named_weight() -> None:
+    short = as_recipe({"shape": [784, 10], "scheme": "glorot_uniform", "seed": 42})
+    assert short == as_recipe({"seed": 42, "tensors": {"weight": {"shape": [784, 10], "scheme": "glorot_uniform"}}})
+
+
+def test_a_layout_is_handed_only_to_tensors_that_use_one() -> None:
+    recipe = as_recipe(
+        {
+            "layout": "torch",
+            "tensors": {
+                "kernel": {"shape": [4, 2], "scheme": "he_normal"},
+                "axes": {"shape": [4, 2], "scheme": "he_normal", "in_axes": [0], "out_axes": [1]},
+                "own": {"shape": [4, 2], "scheme": "he_normal", "layout": "keras"},
+                "bias": {"shape": [4], "scheme": "zeros"},
+            },
+        }
+    )
+    fans = {name: tensor.fans.fan_in for name, tensor in recipe.tensors.items() if name != "bias"}
+    assert fans == {"kernel": 2, "axes": 4, "own": 4}
+
+
+def test_aliases_are_schemes() -> None:
+    assert set(ALIASES.values()) <= set(SCHEMES)
+    assert not set(ALIASES) & set(SCHEMES)
+
+
+VALID = {"shape": [4, 2], "scheme": "glorot_uniform"}
+DEEP = "[" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("recipe", "pointer", "words"),
+    [
+        ({**VALID, "seed": -1}, "/seed", "0 to 2^64"),
+        ({**VALID, "seed": 2**64}, "/seed", "0 to 2^64"),
+        ({**VALID, "seed": True}, "/seed", "0 to 2^64"),
+        ({**VALID, "seed": "007"}, "/seed", "0 to 2^64"),
+        ({**VALID, "seed": "٣"}, "/seed", "0 to 2^64"),
+        ({**VALID, "seed": 1.0}, "/seed", "0 to 2^64"),
+        ({**VALID, "stream": "fanin/2"}, "/stream", "fanin/1"),
+        ({**VALID, "dtype": "float32"}, "/dtype", "F8_E5M2"),
+        ({**VALID, "layout": "hwio"}, "/layout", "keras"),
+        ({**VALID, "shape": [4, -2]}, "/shape/1", "greater than or equal to 0"),
+        ({**VALID, "shape": [4, 2.0]}, "/shape/1", "integer"),
+        ({**VALID, "shape": [True, 2]}, "/shape/0", "integer"),
+        ({**VALID, "shape": [2**53, 2]}, "/shape/0", "less than or equal"),
+        ({**VALID, "shape": "42"}, "/shape", "tuple"),
+        ({**VALID, "shape": [1] * 65}, "/shape", "64"),
+        ({**VALID, "gain": 0}, "/gain", "greater than 0"),
+        ({**VALID, "gain": "1"}, "/gain", "number"),
+        ({**VALID, "gain": float("nan")}, "/gain", "finite"),
+        ({**VALID, "gain": float("inf")}, "/gain", "finite"),
+        ({**VALID, "gain": 10**400}, "/gain", "number"),
+        ({**VALID, "gain": 1e300}, "/gain", "2^-90"),
+        ({**VALID, "std": 1.0}, "/std", "unknown field"),
+        ({**VALID, "scheme": "glorot_unifrm"}, "/scheme", "did you mean glorot_uniform"),
+        ({**VALID, "scheme": None}, "/scheme", ""),
+        ({"shape": [4, 2]}, "/scheme", "needs a scheme"),
+        ({"scheme": "zeros"}, "/shape", "required"),
+        ({"shape": [3], "scheme": "glorot_uniform"}, "/in_axes", "give in_axes and out_axes"),
+        ({"shape": [1] * 6, "scheme": "he_normal"}, "/in_axes", "no agreed layout"),
+        ({**VALID, "in_axes": [0]}, "/out_axes", "together"),
+        ({**VALID, "in_axes": [0], "out_axes": [0]}, "/in_axes", "twice"),
+        ({**VALID, "in_axes": [0], "out_axes": [2]}, "/out_axes", "axis 2"),
+        ({**VALID, "in_axes": [0], "out_axes": [1], "layout": "keras"}, "/layout", "exclude"),
+        ({**VALID, "groups": 3}, "/groups", "do not divide"),
+        ({**VALID, "depthwise": True, "groups": 2}, "/depthwise", "groups"),
+        ({"shape": [3], "scheme": "uniform", "low": 1, "high": 1}, "/low", "less than"),
+        ({"shape": [3], "scheme": "uniform", "low": 0.1, "high": 0.1001, "dtype": "F8_E4M3"}, "/low", "no F8_E4M3"),
+        ({"shape": [3], "scheme": "uniform", "low": 0, "high": 1e6, "dtype": "F16"}, "/high", "beyond"),
+        ({"shape": [3], "scheme": "normal", "std": 1e-40}, "/std", "2^-90"),
+        ({"shape": [3], "scheme": "normal", "std": 1, "mean": 1e30}, "/mean", "2^-90"),
+        ({"shape": [3], "scheme": "normal", "std": 40, "dtype": "F8_E4M3"}, "/std", "beyond"),
+        ({"shape": [3], "scheme": "constant", "value": 1e5, "dtype": "F16"}, "/value", "beyond"),
+        ({"shape": [3], "scheme": "truncated_normal", "std": 1, "low": 3, "high": 2}, "/low", "less than"),
+        ({"shape": [3], "scheme": "truncated_normal", "std": 1, "low": 10, "high": 20}, "/low", "9 standard"),
+        ({"shape": [3], "scheme": "truncated_normal", "std": 1, "low": None, "high": -10}, "/high", "9 standard"),
+        (
+            {"shape": [3], "scheme": "truncated_normal", "std": 1, "bounds": "absolute", "corrected": True},
+            "/corrected",
+            "bounds",
+        ),
+        ({"tensors": {"": VALID}}, "/tensors/", "not empty"),
+        ({"tensors": {"a\x00": VALID}}, "/tensors/a\x00", "control"),
+        ({"tensors": {"__metadata__": VALID}}, "/tensors/__metadata__", "reserved"),
+        ({"tensors": {"x" * 1025: VALID}}, "/tensors/" + "x" * 1025, "1024"),
+        ({"tensors": {"a/b~c": {**VALID, "gain": -1}}}, "/tensors/a~1b~0c/gain", "greater than 0"),
+        ({"tensors": {"a": 3}}, "/tensors/a", ""),
+        ({"tensors": []}, "/tensors", "dictionary"),
+        ({"tensors": {}, "tensor": {}}, "/tensor", "unknown field"),
+        ({}, "/tensors", "required"),
+        ([], "", "object"),
+        ("", "", "not JSON"),
+        ("nul", "", "not JSON"),
+        (b"\xff", "", "UTF-8"),
+        ('{"shape": [3], "scheme": "normal", "std": NaN}', "", "NaN"),
+        ('{"shape": [3], "scheme": "normal", "std": -Infinity}', "", "-Infinity"),
+        ('{"shape": [3], "scheme": "normal", "std": 1e999}', "/std", "finite"),
+        ('{"seed": 1, "seed": 2}', "/seed", "twice"),
+        ('{"tensors": {"a": {"shape": [], "scheme": "ones", "shape": [1]}}}', "/tensors/a/shape", "twice"),
+        ('{"tensors": {"\\ud800": {"shape": [], "scheme": "ones"}}}', "/tensors/���", "surrogates"),
+        (DEEP, "", "nested too deeply"),
+        ('{"a":' + "1" * 5000 + "}", "", "not JSON"),
+    ],
+)
+def test_bad_recipes_name_the_field_and_what_is_allowed(recipe: Any, pointer: str, words: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        as_recipe(recipe)
+    assert pointer in [fault.pointer for fault in caught.value.faults]
+    assert words in str(caught.value)
+    json.dumps([fault.value for fault in caught.value.faults if fault.value not in (float("inf"),)])
+
+
+def test_every_fault_is_reported() -> None:
+    with pytest.raises(RecipeError) as caught:
+        as_recipe({"seed": -1, "tensors": {"a": {"shape": [-1], "scheme": "zeros"}, "b": {"scheme": "ones"}}})
+    assert {fault.pointer for fault in caught.value.faults} == {"/seed", "/tensors/a/shape/0", "/tensors/b/shape"}
+
+
+@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)))
+def test_any_json_is_a_recipe_or_a_recipe_error(document: Any) -> None:
+    with pytest.raises(RecipeError):
+        as_recipe({"tensors": {"w": document}} if not isinstance(document, dict) else document)

@@ -1,0 +1,149 @@
+"""Schemes: their formulas against an independent evaluation, and the laws that the fans table promises."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+
+from fanin import RecipeError, as_recipe, catalogue
+from fanin.draws import Draw, Fill, Normal, TruncatedNormal, Uniform
+from fanin.schemes import SCHEMES, Scaled
+
+mpmath.mp.dps = 60
+
+
+def draw(**tensor: Any) -> Draw:
+    return as_recipe(tensor).tensors["weight"].draw
+
+
+def f32(value: Any) -> float:
+    """Rounded once: through float64 would round twice."""
+    value = mpmath.mpf(value)
+    exponent = int(mpmath.floor(mpmath.log(abs(value), 2))) - 23
+    return float(mpmath.nint(value / mpmath.mpf(2) ** exponent)) * 2.0**exponent if value else 0.0
+
+
+def phi(x: float) -> mpmath.mpf:
+    return mpmath.npdf(x)
+
+
+def truncated_std(low: float, high: float) -> mpmath.mpf:
+    mass = mpmath.ncdf(high) - mpmath.ncdf(low)
+    mean = (phi(low) - phi(high)) / mass
+    second = mpmath.quad(lambda x: x * x * phi(x), mpmath.linspace(max(low, -14), min(high, 14), 20)) / mass
+    return mpmath.sqrt(second - mean * mean)
+
+
+@pytest.mark.parametrize("fan", [1, 2, 3, 7, 784, 4096, 10**9 + 7])
+def test_variance_scaling(fan: int) -> None:
+    shape = [fan, 5]
+    variance = mpmath.mpf(2) / fan
+    common = {"shape": shape, "scheme": "variance_scaling", "scale": 2.0}
+    assert draw(**common, distribution="normal") == Normal(0.0, f32(mpmath.sqrt(variance)))
+    uniform = draw(**common, distribution="uniform")
+    assert isinstance(uniform, Uniform)
+    assert uniform.half_width == f32(mpmath.sqrt(3 * variance))
+    truncated = draw(**common)
+    assert isinstance(truncated, TruncatedNormal)
+    assert truncated.std == f32(mpmath.sqrt(variance) / truncated_std(-2, 2))
+
+
+@pytest.mark.parametrize(
+    ("mode", "n"),
+    [("fan_in", 12), ("fan_out", 20), ("fan_avg", 16), ("fan_geo_avg", mpmath.sqrt(240))],
+)
+def test_modes(mode: str, n: Any) -> None:
+    found = draw(shape=[12, 20], scheme="variance_scaling", mode=mode, distribution="normal")
+    assert found == Normal(0.0, f32(1 / mpmath.sqrt(n)))
+
+
+@pytest.mark.parametrize(
+    ("tensor", "limit"),
+    [
+        ({"scheme": "glorot_uniform"}, mpmath.sqrt(mpmath.mpf(6) / 32)),
+        ({"scheme": "xavier_uniform", "gain": 2.0}, 2 * mpmath.sqrt(mpmath.mpf(6) / 32)),
+        ({"scheme": "he_uniform"}, mpmath.sqrt(mpmath.mpf(6) / 12)),
+        ({"scheme": "kaiming_uniform", "negative_slope": 1.0, "mode": "fan_out"}, mpmath.sqrt(mpmath.mpf(3) / 20)),
+        ({"scheme": "lecun_uniform"}, mpmath.sqrt(mpmath.mpf(3) / 12)),
+    ],
+)
+def test_uniform_schemes(tensor: dict[str, Any], limit: Any) -> None:
+    found = draw(shape=[12, 20], **tensor)
+    assert isinstance(found, Uniform)
+    assert (found.center, found.half_width) == (0.0, f32(limit))
+    assert -limit <= found.low < found.high <= limit
+
+
+@pytest.mark.parametrize(
+    ("tensor", "std"),
+    [
+        ({"scheme": "glorot_normal"}, mpmath.sqrt(mpmath.mpf(2) / 32)),
+        ({"scheme": "xavier_normal", "gain": 0.5}, mpmath.sqrt(mpmath.mpf(2) / 32) / 2),
+        ({"scheme": "he_normal"}, mpmath.sqrt(mpmath.mpf(2) / 12)),
+        ({"scheme": "kaiming_normal", "negative_slope": 0.5}, mpmath.sqrt(mpmath.mpf(2) / 15)),
+        ({"scheme": "lecun_normal"}, mpmath.sqrt(mpmath.mpf(1) / 12)),
+    ],
+)
+def test_normal_schemes_and_their_truncated_forms(tensor: dict[str, Any], std: Any) -> None:
+    assert draw(shape=[12, 20], **tensor) == Normal(0.0, f32(std))
+    truncated = draw(shape=[12, 20], **tensor, truncated=True)
+    assert isinstance(truncated, TruncatedNormal)
+    assert truncated.std == f32(std / truncated_std(-2, 2))
+
+
+@pytest.mark.parametrize(("low", "high"), [(-2, 2), (3, 4), (-1, None), (None, 0.5), (-3, 1)])
+def test_corrected_truncated_normal_has_the_std_asked_for(low: float | None, high: float | None) -> None:
+    low_end, high_end = -math.inf if low is None else low, math.inf if high is None else high
+    found = draw(shape=[1], scheme="truncated_normal", std=0.5, low=low, high=high, corrected=True)
+    assert isinstance(found, TruncatedNormal)
+    assert found.std == f32(0.5 / truncated_std(low_end, high_end))
+
+
+def test_absolute_bounds_are_those_of_torch() -> None:
+    absolute = draw(shape=[1], scheme="truncated_normal", mean=1, std=0.5, low=0, high=3, bounds="absolute")
+    assert absolute == draw(shape=[1], scheme="truncated_normal", mean=1, std=0.5, low=-2, high=4)
+
+
+def test_far_bounds_leave_the_law_whole() -> None:
+    found = draw(shape=[1], scheme="truncated_normal", std=0.02, low=-2, high=2, bounds="absolute")
+    assert isinstance(found, TruncatedNormal)
+    assert (found.low, found.high) == (-math.inf, math.inf)
+
+
+def test_layer_defaults_of_batch_norm() -> None:
+    values = {
+        name: draw(shape=[8], scheme=f"batch_norm_{name}") for name in ("gamma", "beta", "moving_mean", "moving_variance")
+    }
+    assert values == {"gamma": Fill(1), "beta": Fill(0), "moving_mean": Fill(0), "moving_variance": Fill(1)}
+
+
+def test_constants_are_rounded_by_way_of_the_compute_type() -> None:
+    assert draw(shape=[1], scheme="constant", value=0.1) == Fill(float(np.float32(0.1)))
+    assert draw(shape=[1], scheme="constant", value=0.1, dtype="F64") == Fill(0.1)
+    assert draw(shape=[1], scheme="constant", value=1e-8, dtype="F16") == Fill(0.0)
+
+
+def test_no_elements_need_no_law() -> None:
+    assert draw(shape=[0, 10], scheme="lecun_normal") == Fill(0)
+
+
+def test_the_catalogue_tells_all() -> None:
+    for entry in catalogue():
+        cls = SCHEMES[entry["scheme"]]
+        assert entry["description"]
+        assert entry["formula"]
+        assert entry["source"]
+        wanted = set(cls.model_fields) - {"shape", "dtype", "scheme"}
+        assert set(entry["parameters"]) == wanted
+    assert [entry["scheme"] for entry in catalogue()] == list(SCHEMES)
+
+
+@pytest.mark.parametrize("name", [name for name, cls in SCHEMES.items() if issubclass(cls, Scaled)])
+@pytest.mark.parametrize("shape", [[], [7], [1, 2, 3, 4, 5, 6]])
+def test_ambiguous_shapes_are_refused(name: str, shape: list[int]) -> None:
+    with pytest.raises(RecipeError, match="in_axes"):
+        draw(shape=shape, scheme=name)
