@@ -13,9 +13,9 @@ from fanin.scalars import precise
 from fanin.streams import Key, Purpose, Stream
 
 
-@dataclass(frozen=True)
-class Keyed:
-    """A stream of given keys instead of a given name."""
+@dataclass(frozen=True, slots=True)
+class Keyed(Stream):
+    """A stream of given keys, whatever its name."""
 
     main: Key
     low: Key
@@ -31,7 +31,7 @@ class Case:
     label: str
     draw: Draw
     dtype: DType
-    stream: Stream | Keyed
+    stream: Stream
     first: int
     count: int
 
@@ -87,7 +87,8 @@ def cases(dtype: DType) -> Iterator[Case]:
         for words in _fours(_edge_words(lowered)):
             label = f"{law} {dtype.name} words {' '.join(f'{word:08x}' for word in words)}"
             block, key = counter_of(words)
-            yield Case(label, lowered, dtype, Keyed(key, STREAM.key("low")), 4 * block, 4)
+            stream = Keyed(STREAM.version, STREAM.seed, STREAM.name, key, STREAM.key("low"))
+            yield Case(label, lowered, dtype, stream, 4 * block, 4)
 
 
 def every_case() -> Iterator[Case]:

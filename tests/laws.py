@@ -281,8 +281,7 @@ def _judge(exact: StoredLaw, dtype: DType, count: int, sample: Sample) -> Result
     z = {}
     for order, name in enumerate(("mean", "variance", "skewness", "kurtosis"), start=1):
         spread = (central[2 * order] - central[order] ** 2) / count
-        # A law of two values has no spread in its even powers: rounding noise is all that is left there.
-        z[name] = (sample.powers[order] / count - central[order]) / max(spread, 1e-24) ** 0.5
+        z[name] = (sample.powers[order] / count - central[order]) / spread**0.5
     for lag, product in zip(LAGS, sample.products, strict=True):
         z[f"lag {lag}"] = product / (count - lag * sample.chunks) ** 0.5
     z["names"], z["seeds"] = sample.name_product / count**0.5, sample.seed_product / count**0.5

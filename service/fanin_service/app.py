@@ -39,6 +39,7 @@ def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
         lifespan=_lifespan,
         redirect_slashes=False,
         redoc_url=None,
+        responses={"default": problems.RESPONSE},
     )
     threads = os.cpu_count() or 1
     app.state.service = Service(

@@ -103,13 +103,16 @@ class Problem(BaseModel):
     errors: list[ProblemError] | None = Field(None, description="Offending fields of a recipe; absent otherwise.")
 
 
+RESPONSE: dict[str, Any] = {
+    "description": "A problem (RFC 9457)",
+    "content": {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}},
+}
+"""OpenAPI's description of every answer that is none of the others."""
+
+
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's description of problems with these statuses."""
-    schema = {"$ref": f"#/components/schemas/{Problem.__name__}"}
-    return {
-        status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": schema}}}
-        for status in statuses
-    }
+    return {status: {**RESPONSE, "description": HTTPStatus(status).phrase} for status in statuses}
 
 
 def install(app: FastAPI) -> None:

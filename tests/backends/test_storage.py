@@ -39,7 +39,19 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     folder: Path = tmp_path_factory.mktemp("narrow")
     library = folder / "narrow.so"
     include = f"-I{Path(native.__file__).with_name('csrc')}"
-    command = ["cc", "-O3", "-ffp-contract=off", include, "-shared", "-fPIC", "-x", "c", "-", "-o", library]
+    command: list[str | Path] = [
+        "cc",
+        "-O3",
+        "-ffp-contract=off",
+        include,
+        "-shared",
+        "-fPIC",
+        "-x",
+        "c",
+        "-",
+        "-o",
+        library,
+    ]
     subprocess.run(command, input=SOURCE.encode(), check=True)
     return ctypes.CDLL(str(library))
 

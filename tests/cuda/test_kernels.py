@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cases import STREAM, Case, cases, draw
 from fanin.backends import load, native
 from fanin.backends.source import cuda_source
 from fanin.dtypes import DTYPES
+from tests.cases import STREAM, Case, cases, draw
 
 ALL_DTYPES = pytest.mark.parametrize("dtype", list(DTYPES))
 LAWS = ("uniform", "normal")

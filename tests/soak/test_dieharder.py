@@ -23,7 +23,7 @@ RAW_STDIN = ("-g", "200")
 TESTS = 110
 """At least so many p-values come of dieharder -a."""
 MOST_WEAK = 8
-"""A p-value below 0.005 or above 0.995 is WEAK, so 1.1 are expected; more than 8 of 114 come once in a million runs."""
+"""A p-value below 0.005 or above 0.995 is WEAK: 1.1 of 114 expected, and 9 or more three times in a million."""
 
 
 @dataclass(frozen=True)

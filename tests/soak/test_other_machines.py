@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from cases import Case, every_case
 from fanin.backends import native
 from fanin.backends.reference import ReferenceBackend
 from fanin.dtypes import DTYPES
+from tests.cases import Case, every_case
 
 pytestmark = pytest.mark.soak
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from fanin.dtypes import DTYPES, DTypeName
-from laws import HEADER, LAWS, TAIL_HEADER, Law, measure, row, tail_row
+from tests.laws import HEADER, LAWS, TAIL_HEADER, Law, measure, row, tail_row
 
 pytestmark = pytest.mark.soak
 

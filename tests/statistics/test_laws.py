@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from fanin.dtypes import DTYPES, DTypeName
-from laws import LAWS, Law, measure, row
+from fanin.dtypes import DTYPES, DType, DTypeName
+from fanin.layout import Entry
+from tests import laws
+from tests.laws import LAWS, Law, measure, row
 
 COUNT = 1 << 20
 
@@ -26,3 +28,14 @@ def test_another_law_is_noticed(name: str, dtype: DTypeName) -> None:
     assert law.std is not None
     assert measure(replace(law, std=1.01 * law.std), dtype, COUNT).failures
     assert measure(replace(law, mean=0.01 * law.std), dtype, COUNT).failures
+
+
+def test_equal_streams_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = laws._entry
+
+    def same(law: Law, dtype: DType, _prefix: str, _seed: int) -> Entry:
+        return entry(law, dtype, "layers.0", 0)
+
+    monkeypatch.setattr(laws, "_entry", same)
+    result = measure(LAWS["uniform"], "F32", COUNT)
+    assert [failure.split(":")[0] for failure in result.failures] == ["names", "seeds"]
