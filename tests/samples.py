@@ -21,4 +21,3 @@ MIXED: dict[str, Any] = {
     },
 }
 """Every storage type, a scalar, a tensor without elements, odd lengths, a name beyond ASCII."""
-

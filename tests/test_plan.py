@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -37,7 +38,7 @@ def test_a_range_is_a_slice_of_the_whole(one: int, other: int) -> None:
 @given(st.lists(offsets, max_size=30))
 def test_a_partition_joins_to_the_whole(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), LAYOUT.size]
-    assert b"".join(read(start, stop) for start, stop in zip(edges, edges[1:])) == WHOLE
+    assert b"".join(read(start, stop) for start, stop in itertools.pairwise(edges)) == WHOLE
 
 
 def test_every_single_byte_around_tensor_borders() -> None:

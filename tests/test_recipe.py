@@ -25,9 +25,7 @@ tensors = st.fixed_dictionaries(
 
 
 @given(seed=seeds, tensors=st.dictionaries(names, tensors, max_size=5), dtype=st.sampled_from(["F32", "F64"]))
-def test_the_canonical_text_is_jcs_and_spells_the_same_recipe(
-    seed: int, tensors: dict[str, Any], dtype: str
-) -> None:
+def test_the_canonical_text_is_jcs_and_spells_the_same_recipe(seed: int, tensors: dict[str, Any], dtype: str) -> None:
     recipe = as_recipe({"seed": seed, "dtype": dtype, "tensors": tensors})
     document = json.loads(recipe.canonical, parse_int=lambda text: int(text) if len(text) < 16 else float(text))
     assert recipe.canonical == rfc8785.dumps(document)
@@ -187,7 +185,11 @@ def test_every_fault_is_reported() -> None:
     assert {fault.pointer for fault in caught.value.faults} == {"/seed", "/tensors/a/shape/0", "/tensors/b/shape"}
 
 
-@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
+    )
+)
 def test_any_json_is_a_recipe_or_a_recipe_error(document: Any) -> None:
     with pytest.raises(RecipeError):
         as_recipe({"tensors": {"w": document}} if not isinstance(document, dict) else document)

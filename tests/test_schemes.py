@@ -116,7 +116,8 @@ def test_far_bounds_leave_the_law_whole() -> None:
 
 def test_layer_defaults_of_batch_norm() -> None:
     values = {
-        name: draw(shape=[8], scheme=f"batch_norm_{name}") for name in ("gamma", "beta", "moving_mean", "moving_variance")
+        name: draw(shape=[8], scheme=f"batch_norm_{name}")
+        for name in ("gamma", "beta", "moving_mean", "moving_variance")
     }
     assert values == {"gamma": Fill(1), "beta": Fill(0), "moving_mean": Fill(0), "moving_variance": Fill(1)}
 

@@ -84,7 +84,7 @@ RECIPES = (
     '{"tensors": {}}',
     '{"seed": 18446744073709551615, "tensors": {"s": {"shape": [], "scheme": "normal", "std": 1e-7, "mean": -0.0}}}',
     '{"tensors": {"\\ufb33": {"shape": [0], "scheme": "ones"}, "\\ud83d\\ude00": {"shape": [1], "scheme": "zeros"}, "é\\"\\\\": {"shape": [2], "scheme": "batch_norm_gamma"}}}',  # noqa: E501
-    '{"dtype":"BF16","layout":"torch","tensors":{"w":{"shape":[4,3],"scheme":"kaiming_normal"},"b":{"shape":[4],"scheme":"zeros","dtype":"F32"},"e":{"shape":[5,3],"scheme":"he_normal","in_axes":[],"out_axes":[1],"batch_axes":[0]}}}',  # noqa: E501
+    '{"dtype":"BF16","layout":"torch","tensors":{"w":{"shape":[4,3],"scheme":"kaiming_normal"},"b":{"shape":[4],"scheme":"zeros","dtype":"F32"},"e":{"shape":[5,3],"scheme":"he_normal","in_axes":[],"out_axes":[1],"batch_axes":[0]}}}',
     '{"shape": [2], "scheme": "truncated_normal", "std": 1e21, "low": null, "high": 2.0, "corrected": true}',
     '{"shape": [2, 2], "scheme": "variance_scaling", "distribution": "untruncated_normal", "scale": 0.1}',
     '{"shape": [9007199254740991, 0], "scheme": "uniform", "low": -1e-5, "high": 123456789.25}',

@@ -30,7 +30,10 @@ HERE = Path(__file__).parent
 def service() -> Iterator[str]:
     """A running service; its URL."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "fanin.cli", "serve", "--port", "0"], stderr=subprocess.PIPE, stdout=sys.stderr, text=True
+        [sys.executable, "-m", "fanin.cli", "serve", "--port", "0"],
+        stderr=subprocess.PIPE,
+        stdout=sys.stderr,
+        text=True,
     )
     try:
         assert process.stderr is not None
@@ -77,8 +80,9 @@ def show(name: str, client: fanin.Client, folder: Path) -> None:
     verified = fanin.verify(remote)
     print(f"  {timed('verified   ', verified.size, started)} from its own header")
     loaded = safetensors.numpy.load_file(remote)
-    name, tensor = next(iter(loaded.items()))
-    print(f"  safetensors loads {len(loaded)} tensors; {name}: {tensor.shape}, mean {tensor.mean():+.2e}, std {tensor.std():.5f}")
+    name, tensor = max(loaded.items(), key=lambda item: item[1].size)
+    law = f"mean {tensor.mean():+.2e}, std {tensor.std():.5f}"
+    print(f"  safetensors loads {len(loaded)} tensors; {name} {tensor.shape} has {law}")
 
 
 def main() -> None:

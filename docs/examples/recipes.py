@@ -1,6 +1,6 @@
 """The recipes of two well-known models, with their real tensor names and shapes.
 
-    python docs/examples/recipes.py     writes gpt2-small.json and resnet-50.json beside this file
+python docs/examples/recipes.py     writes gpt2-small.json and resnet-50.json beside this file
 """
 
 from __future__ import annotations

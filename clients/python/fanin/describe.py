@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from fanin.draws import Draw, Fill, Normal, TruncatedNormal, Uniform
 from fanin.layout import Layout
 from fanin.schemes import Scaled, Tensor
@@ -43,13 +45,18 @@ def _fans(tensor: Tensor) -> dict[str, int]:
 
 
 def formula(draw: Draw) -> str:
-    """The law of an element with its numbers, to nine digits: enough for float32."""
+    """The law of an element with its numbers, each in the fewest digits that tell it from its neighbours."""
     match draw:
         case Fill(value):
-            return f"{value:.9g}"
+            return _short(value)
         case Uniform(low=low, high=high):
-            return f"U[{low:.9g}, {high:.9g}]"
+            return f"U[{_short(low)}, {_short(high)}]"
         case Normal(mean, std):
-            return f"N({mean:.9g}, {std:.9g}^2)"
+            return f"N({_short(mean)}, {_short(std)}^2)"
         case TruncatedNormal(mean, std, low, high):
-            return f"N({mean:.9g}, {std:.9g}^2) in [{low:.9g}, {high:.9g}]"
+            return f"N({_short(mean)}, {_short(std)}^2) in [{_short(low)}, {_short(high)}]"
+
+
+def _short(value: float) -> str:
+    single = np.float32(value)
+    return (str(single) if single == value else repr(value)).removesuffix(".0")

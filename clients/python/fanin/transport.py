@@ -86,7 +86,8 @@ class Transport:
                 if etag is not None and found != etag:
                     raise ServiceError(f"{path}: the service sent {found}, not {etag}", status=response.status)
                 etag = etag or found
-                for chunk in response.stream(CHUNK):
+                # read1 gives what has come: a longer read would lose it together with the connection.
+                while chunk := response.read1(CHUNK):
                     wanted = chunk[skip : skip + stop - position]
                     skip = max(0, skip - len(chunk))
                     if wanted:

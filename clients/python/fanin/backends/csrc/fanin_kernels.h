@@ -193,14 +193,16 @@ FANIN_FUNCTION double fanin_horner64(const double *c, double v)
 FANIN_FUNCTION float fanin_magnitude(const fanin_side *side, uint32_t rank)
 {
     if (rank < side->tail_count) {
-        float t = fanin_add(fanin_mul(fanin_f32(side->step), fanin_add((float)rank, 0.5f)), fanin_f32(side->tail_offset));
+        float t = fanin_add(fanin_mul(fanin_f32(side->step), fanin_add((float)rank, 0.5f)),
+                            fanin_f32(side->tail_offset));
         uint32_t bits = fanin_bits(t);
         float mantissa = fanin_float((bits & 0x7FFFFFu) | 0x3F800000u); /* in [1, 2) */
         return fanin_horner(fanin_normal_f32 + (126 - (bits >> 23)) * FANIN_COEFFICIENTS_F32,
                             fanin_add(2.0f, fanin_negate(mantissa)));
     } else {
         float near_rank = (float)((uint32_t)(side->count - 1) - rank);
-        float r = fanin_add(fanin_mul(fanin_f32(side->step), fanin_add(near_rank, 0.5f)), fanin_f32(side->central_offset));
+        float r = fanin_add(fanin_mul(fanin_f32(side->step), fanin_add(near_rank, 0.5f)),
+                            fanin_f32(side->central_offset));
         return fanin_mul(r, fanin_horner(fanin_normal_f32, fanin_mul(r, r)));
     }
 }

@@ -1,0 +1,131 @@
+"""The command line: what it prints, what it leaves behind, and the exit codes that scripts rely on."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import fanin
+from fanin.cli import main
+from tests.faulty import Faulty, refuse
+from tests.samples import MIXED
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps(MIXED))
+    return path
+
+
+@pytest.fixture
+def service() -> Iterator[Faulty]:
+    with Faulty() as faulty:
+        yield faulty
+
+
+def test_make_then_verify_then_show(recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = tmp_path / "made.safetensors"
+    assert main(["make", str(recipe), str(made)]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert main(["verify", str(made)]) == 0
+    assert fanin.as_recipe(MIXED).digest in capsys.readouterr().out
+    assert main(["show", str(made)]) == 0
+    from_file = capsys.readouterr().out
+    assert main(["show", str(recipe)]) == 0
+    assert capsys.readouterr().out == from_file
+    assert "N(0, 0.02^2)" in from_file
+    assert "é.quant" in from_file
+
+
+def test_show_for_programs(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "--json", str(recipe)]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["digest"] == fanin.as_recipe(MIXED).digest
+    assert document["tensors"]["conv.weight"]["fan_in"] == 36
+
+
+def test_schemes_lists_all(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schemes"]) == 0
+    table = capsys.readouterr().out
+    assert main(["schemes", "--json"]) == 0
+    entries = json.loads(capsys.readouterr().out)
+    assert entries == fanin.catalogue()
+    assert all(entry["scheme"] in table for entry in entries)
+
+
+def test_a_recipe_on_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(MIXED).encode())))
+    assert main(["make", "-", str(tmp_path / "made")]) == 0
+    fanin.verify(tmp_path / "made")
+
+
+def test_get_by_recipe_and_by_url(recipe: Path, tmp_path: Path, service: Faulty) -> None:
+    assert main(["get", str(recipe), str(tmp_path / "one"), "--server", service.url, "--check"]) == 0
+    url = f"{service.url}/v1/recipes/{fanin.as_recipe(MIXED).digest}/model.safetensors"
+    assert main(["get", url, str(tmp_path / "two"), "--check", "sample"]) == 0
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    fanin.verify(tmp_path / "two")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["verify", "{damaged}"], 1, "differs"),
+        (["verify", "{recipe}"], 1, "not a safetensors file"),
+        (["verify", "{missing}"], 4, "No such file"),
+        (["make", "{bad}", "{out}"], 2, "/scheme: unknown scheme"),
+        (["make", "{missing}", "{out}"], 4, "No such file"),
+        (["make", "{recipe}", "{missing}/out"], 4, "No such file"),
+        (["make", "{recipe}", "{out}", "--backend", "cray"], 3, "unknown backend"),
+        (["get", "{recipe}", "{out}", "--server", "http://127.0.0.1:9", "--timeout", "1"], 3, "127.0.0.1"),
+        (["show", "{bad}"], 2, "glorot_uniform"),
+    ],
+)
+def test_exit_codes(
+    arguments: list[str],
+    code: int,
+    words: str,
+    recipe: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fanin.transport.BACKOFF_SECONDS", 0.001)
+    damaged, bad = tmp_path / "damaged", tmp_path / "bad.json"
+    fanin.save(MIXED, damaged)
+    data = bytearray(damaged.read_bytes())
+    data[-1] ^= 1
+    damaged.write_bytes(data)
+    bad.write_text('{"shape": [2, 2], "scheme": "glorot_uniformly"}')
+    places = {"recipe": recipe, "damaged": damaged, "bad": bad, "out": tmp_path / "out", "missing": tmp_path / "none"}
+    assert main([argument.format(**places) for argument in arguments]) == code
+    output = capsys.readouterr()
+    assert words in output.err
+    assert output.err.startswith("fanin: ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_refusal_of_the_service_is_3(recipe: Path, tmp_path: Path, service: Faulty) -> None:
+    service.faults = [refuse(403)]
+    assert main(["get", str(recipe), str(tmp_path / "out"), "--server", service.url]) == 3
+
+
+@pytest.mark.parametrize("arguments", [[], ["nope"], ["make"], ["get", "a", "b", "--check", "some"]])
+def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage: fanin" in capsys.readouterr().err
+
+
+def test_serve_comes_from_the_service(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["serve", "--help"])
+    assert caught.value.code == 0
+    assert "--max-recipe-bytes" in capsys.readouterr().out

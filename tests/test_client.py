@@ -1,0 +1,250 @@
+"""The client, against a service that has bad days."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, basic_indices
+
+import fanin
+from fanin import Client, FileError, Layout, MismatchError, RecipeError, ServiceError, transport
+from tests.faulty import Faulty, cut, ignore_range, refuse, well
+from tests.samples import MIXED
+
+LAYOUT = Layout.of(MIXED)
+BIG: dict[str, Any] = {"shape": [200_000], "scheme": "normal", "std": 0.02}
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "BACKOFF_SECONDS", 0.001)
+
+
+@pytest.fixture
+def service() -> Iterator[Faulty]:
+    with Faulty() as faulty:
+        yield faulty
+
+
+@pytest.fixture
+def client(service: Faulty) -> Iterator[Client]:
+    with Client(service.url, source="remote", retries=3, timeout=5) as client:
+        yield client
+
+
+def whole(tmp_path: Path, recipe: Any = MIXED) -> bytes:
+    fanin.save(recipe, tmp_path / "expected")
+    return (tmp_path / "expected").read_bytes()
+
+
+def assert_equal(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    assert list(found) == list(expected)
+    for name, array in expected.items():
+        assert found[name].dtype == array.dtype
+        assert found[name].shape == array.shape
+        assert found[name].tobytes() == array.tobytes()
+
+
+def test_everything_comes_as_if_made_here(client: Client, tmp_path: Path) -> None:
+    assert_equal(client.materialize(MIXED, check=True), fanin.materialize(MIXED))
+    client.save(MIXED, tmp_path / "got", check="sample")
+    assert (tmp_path / "got").read_bytes() == whole(tmp_path)
+    np.testing.assert_array_equal(client.tensor(MIXED, "head"), fanin.materialize(MIXED)["head"])
+    assert client.register(MIXED) == LAYOUT.recipe.digest
+
+
+def test_an_unknown_recipe_is_sent_by_itself(client: Client, service: Faulty) -> None:
+    client.tensor(MIXED, "emb")
+    assert [request.split()[0] for request in service.requests] == ["GET", "POST", "GET"]
+    client.tensor(MIXED, "emb")
+    assert [request.split()[0] for request in service.requests] == ["GET", "POST", "GET", "GET"]
+
+
+def test_a_tensor_costs_its_own_bytes_only(client: Client, service: Faulty) -> None:
+    client.register(MIXED)
+    client.tensor(MIXED, "emb")
+    entry = LAYOUT.entry("emb")
+    assert service.requests[-1].endswith(f"bytes={entry.start}-{entry.stop - 1}")
+    client.slice(MIXED, "emb", np.s_[10:20])
+    assert service.requests[-1].endswith(f"bytes={entry.start + 140}-{entry.start + 279}")
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), shape=array_shapes(max_dims=4, max_side=7))
+def test_slices_are_those_of_numpy(data: st.DataObject, shape: tuple[int, ...]) -> None:
+    index = data.draw(basic_indices(shape, allow_newaxis=False))
+    recipe: dict[str, Any] = {"shape": list(shape), "scheme": "normal", "std": 1, "dtype": "BF16"}
+    with Faulty() as service, Client(service.url, source="remote") as client:
+        found = client.slice(recipe, "weight", index)
+    np.testing.assert_array_equal(found, fanin.materialize(recipe)["weight"][index], strict=True)
+
+
+def test_wide_gaps_are_not_fetched(client: Client, service: Faulty) -> None:
+    recipe: dict[str, Any] = {"shape": [4, 100_000], "scheme": "normal", "std": 1}
+    client.register(recipe)
+    service.requests.clear()
+    found = client.slice(recipe, "weight", np.s_[:, 5:10])
+    np.testing.assert_array_equal(found, fanin.materialize(recipe)["weight"][:, 5:10])
+    sizes = [re.search(r"bytes=(\d+)-(\d+)", request) for request in service.requests]
+    assert [int(size[2]) - int(size[1]) + 1 for size in sizes if size] == [20, 20, 20, 20]
+
+
+def test_a_lost_connection_is_taken_up_where_it_broke(client: Client, service: Faulty, tmp_path: Path) -> None:
+    client.register(BIG)
+    service.faults = [cut(1000), cut(0), cut(300_000)]
+    client.save(BIG, tmp_path / "got")
+    assert (tmp_path / "got").read_bytes() == whole(tmp_path, BIG)
+    starts = [int(found[1]) for request in service.requests if (found := re.search(r"bytes=(\d+)-", request))]
+    assert starts == [0, 1000, 1000, 301_000]
+
+
+def test_a_download_goes_on_in_a_later_call(client: Client, service: Faulty, tmp_path: Path) -> None:
+    client.register(BIG)
+    service.faults = [cut(500_000), *[cut(0)] * 4]
+    with pytest.raises(ServiceError, match="GET"):
+        client.save(BIG, tmp_path / "got")
+    assert not (tmp_path / "got").exists()
+    service.requests.clear()
+    client.save(BIG, tmp_path / "got", check=True)
+    assert (tmp_path / "got").read_bytes() == whole(tmp_path, BIG)
+    assert "bytes=500000-" in service.requests[0]
+    assert {path.name for path in tmp_path.iterdir()} == {"got", "expected"}
+
+
+def test_one_download_at_a_time_into_one_place(client: Client, service: Faulty, tmp_path: Path) -> None:
+    client.register(BIG)
+
+    def meanwhile(_: object) -> bool:
+        with Client(service.url, source="remote") as other, pytest.raises(FileError, match="another process"):
+            other.save(BIG, tmp_path / "got")
+        return False
+
+    service.faults = [meanwhile]
+    client.save(BIG, tmp_path / "got")
+
+
+def test_a_service_that_ignores_ranges_is_understood(client: Client, service: Faulty) -> None:
+    client.register(MIXED)
+    service.faults = [ignore_range]
+    np.testing.assert_array_equal(client.tensor(MIXED, "head"), fanin.materialize(MIXED)["head"])
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_passing_refusals_are_waited_out(client: Client, service: Faulty, status: int) -> None:
+    service.faults = [refuse(status), refuse(status, Retry_After="0"), well, refuse(status)]
+    np.testing.assert_array_equal(client.tensor(MIXED, "head"), fanin.materialize(MIXED)["head"])
+
+
+def test_lasting_refusals_are_told_in_the_services_words(client: Client, service: Faulty) -> None:
+    service.faults = [refuse(503)] * 10
+    with pytest.raises(ServiceError, match="503 Refused; not now; /seed: no such seed") as caught:
+        client.tensor(MIXED, "head")
+    assert caught.value.status == 503
+    assert caught.value.problem["type"] == "urn:x"
+    assert len(service.requests) == 4
+
+
+def test_a_refusal_that_stays_is_not_repeated(client: Client, service: Faulty) -> None:
+    service.faults = [refuse(422)]
+    with pytest.raises(ServiceError, match="422"):
+        client.tensor(MIXED, "head")
+    assert len(service.requests) == 1
+
+
+def flip(at: int) -> Any:
+    def damage(start: int, data: bytearray) -> None:
+        if start <= at < start + len(data):
+            data[at - start] ^= 4
+
+    return damage
+
+
+def test_check_finds_a_flipped_bit(client: Client, service: Faulty, tmp_path: Path) -> None:
+    entry = LAYOUT.entry("head")
+    service.damage = flip(entry.start + 2 * 33)
+    for get in (
+        lambda: client.materialize(MIXED, check=True),
+        lambda: client.tensor(MIXED, "head", check=True),
+        lambda: client.save(MIXED, tmp_path / "got", check=True),
+    ):
+        with pytest.raises(MismatchError, match='"head", element 33') as caught:
+            get()
+        assert (caught.value.tensor, caught.value.element) == ("head", 33)
+    assert not list(tmp_path.iterdir())
+    assert client.tensor(MIXED, "head").shape == (7, 101)  # nobody asked to check
+
+
+def test_check_sample_looks_at_both_ends(client: Client, service: Faulty) -> None:
+    size = Layout.of(BIG).size
+    for at, found in ((2000, True), (size - 1, True), (size // 2, False)):
+        service.damage = flip(at)
+        if found:
+            with pytest.raises(MismatchError):
+                client.materialize(BIG, check="sample")
+        else:
+            client.materialize(BIG, check="sample")
+
+
+def test_another_representation_is_refused(client: Client, service: Faulty) -> None:
+    service.layouts[LAYOUT.recipe.digest] = Layout.of(BIG)
+    with pytest.raises(ServiceError, match="the service sent"):
+        client.tensor(MIXED, "tiny")
+
+
+@pytest.mark.parametrize("fault", [cut(0), refuse(503), refuse(429)])
+def test_auto_makes_it_here_when_the_service_cannot(
+    service: Faulty, fault: Any, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    with Client(service.url, retries=1, timeout=5) as client, caplog.at_level(logging.WARNING):
+        client.register(MIXED)
+        service.faults = [fault] * 20
+        assert_equal(client.materialize(MIXED), fanin.materialize(MIXED))
+        client.save(MIXED, tmp_path / "got")
+        assert (tmp_path / "got").read_bytes() == whole(tmp_path)
+        assert client.slice(MIXED, "emb", 3).shape == (7,)
+    assert "made here" in caplog.text
+
+
+def test_auto_does_not_hide_a_refusal(service: Faulty) -> None:
+    service.faults = [refuse(403)]
+    with Client(service.url) as client, pytest.raises(ServiceError, match="403"):
+        client.materialize(MIXED)
+
+
+def test_local_asks_nobody(service: Faulty, tmp_path: Path) -> None:
+    with Client(service.url, source="local") as client:
+        assert_equal(client.materialize(MIXED), fanin.materialize(MIXED))
+        client.save(MIXED, tmp_path / "got")
+        client.tensor(MIXED, "emb")
+    assert service.requests == []
+
+
+def test_nobody_there() -> None:
+    with Client("http://127.0.0.1:9", source="remote", retries=1) as client, pytest.raises(ServiceError) as caught:
+        client.materialize(MIXED)
+    assert caught.value.status is None
+
+
+def test_a_wrong_recipe_is_refused_before_any_request(client: Client, service: Faulty) -> None:
+    with pytest.raises(RecipeError, match="/seed"):
+        client.materialize({**MIXED, "seed": -1})
+    with pytest.raises(KeyError, match="nope"):
+        client.tensor(MIXED, "nope")
+    with pytest.raises(IndexError):
+        client.slice(MIXED, "emb", 101)
+    assert service.requests == []
+
+
+def test_progress_is_quiet_unless_asked_for(client: Client, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    client.save(MIXED, tmp_path / "a")
+    assert capsys.readouterr() == ("", "")
+    client.save(MIXED, tmp_path / "a", progress=True)
+    assert "100%" in capsys.readouterr().err
