@@ -128,8 +128,8 @@ def test_constants_are_rounded_by_way_of_the_compute_type() -> None:
     assert draw(shape=[1], scheme="constant", value=1e-8, dtype="F16") == Fill(0.0)
 
 
-def test_no_elements_need_no_law() -> None:
-    assert draw(shape=[0, 10], scheme="lecun_normal") == Fill(0)
+def test_a_fan_of_nothing_counts_as_one() -> None:
+    assert draw(shape=[0, 10], scheme="lecun_normal") == Normal(0, 1)
 
 
 def test_the_catalogue_tells_all() -> None:

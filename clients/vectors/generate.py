@@ -19,6 +19,7 @@ import numpy as np
 from fanin import backends, draws
 from fanin.backends.reference import philox4x32, store, values
 from fanin.dtypes import DTYPES
+from fanin.errors import RecipeError
 from fanin.layout import Layout
 from fanin.plan import read_into
 from fanin.recipe import as_recipe
@@ -48,6 +49,12 @@ LAWS: tuple[dict[str, Any], ...] = (
     {"scheme": "truncated_normal", "std": 1, "low": None, "high": 8.5},
     {"scheme": "truncated_normal", "std": 0.5, "low": 8.5, "high": None},
     {"scheme": "truncated_normal", "std": 0.02, "low": -0.01, "high": 2, "bounds": "absolute"},
+    {"scheme": "truncated_normal", "mean": 0.1, "std": 0.3, "low": -0.7, "high": 0.9, "bounds": "absolute"},
+    {"scheme": "truncated_normal", "std": 1e-9, "low": 0, "high": 1e-25, "corrected": True},
+    {"scheme": "truncated_normal", "std": 9e-4},
+    {"scheme": "uniform", "low": -0.001, "high": 0.1},
+    {"scheme": "variance_scaling", "scale": 16, "distribution": "uniform"},
+    {"scheme": "variance_scaling", "scale": 48, "mode": "fan_geo_avg", "distribution": "normal"},
     {"scheme": "variance_scaling", "scale": 2, "mode": "fan_out", "distribution": "uniform"},
     {"scheme": "variance_scaling", "mode": "fan_avg"},
     {"scheme": "variance_scaling", "mode": "fan_geo_avg", "distribution": "untruncated_normal"},
@@ -90,9 +97,70 @@ RECIPES = (
     '{"shape": [9007199254740991, 0], "scheme": "uniform", "low": -1e-5, "high": 123456789.25}',
 )
 
+REFUSED = (
+    "{}",
+    "[]",
+    '{"shape": [2], "scheme": "zeros", "seed": -1}',
+    '{"shape": [2], "scheme": "zeros", "seed": 18446744073709551616}',
+    '{"shape": [2], "scheme": "zeros", "seed": 1.0}',
+    '{"shape": [2], "scheme": "zeros", "seed": "01"}',
+    '{"shape": [2], "scheme": "zeros", "seed": 1, "seed": 1}',
+    '{"shape": [2], "scheme": "zeros", "stream": "fanin/2"}',
+    '{"shape": [2], "scheme": "zeros", "dtype": "FP32"}',
+    '{"shape": [2], "scheme": "zeros", "std": 1}',
+    '{"shape": [2.0], "scheme": "zeros"}',
+    '{"shape": [-1], "scheme": "zeros"}',
+    '{"shape": [9007199254740992], "scheme": "zeros"}',
+    '{"shape": [2], "scheme": "Zeros"}',
+    '{"shape": [2], "scheme": "normal", "std": 0}',
+    '{"shape": [2], "scheme": "normal", "std": 1e999}',
+    '{"shape": [2], "scheme": "normal", "std": 1e-40}',
+    '{"shape": [2], "scheme": "normal", "std": 1e-60}',
+    '{"shape": [2], "scheme": "normal", "std": 1, "mean": -1e28}',
+    '{"shape": [2], "scheme": "normal", "std": 5039, "dtype": "F16"}',
+    '{"shape": [2], "scheme": "constant", "value": 65520, "dtype": "F16"}',
+    '{"shape": [2], "scheme": "uniform", "low": 1, "high": 1}',
+    '{"shape": [2], "scheme": "uniform", "low": -450, "high": 1, "dtype": "F8_E4M3"}',
+    '{"shape": [2], "scheme": "uniform", "low": 0.1, "high": 0.1001, "dtype": "F8_E4M3"}',
+    '{"shape": [2], "scheme": "uniform", "low": 1e-42, "high": 1}',
+    '{"shape": [2], "scheme": "truncated_normal", "std": 1, "low": 9.5, "high": null}',
+    '{"shape": [2], "scheme": "truncated_normal", "std": 1, "low": 0, "high": 1e-37}',
+    '{"shape": [2], "scheme": "truncated_normal", "std": 1, "bounds": "absolute", "corrected": true}',
+    '{"shape": [0], "scheme": "he_normal"}',
+    '{"shape": [1, 2, 3, 4, 5, 6], "scheme": "he_normal"}',
+    '{"shape": [4, 6], "scheme": "he_normal", "groups": 4}',
+    '{"shape": [4, 6], "scheme": "he_normal", "in_axes": [0]}',
+    '{"shape": [4, 6], "scheme": "he_normal", "in_axes": [0], "out_axes": [-2]}',
+    '{"shape": [4, 6], "scheme": "he_normal", "in_axes": [0], "out_axes": [2]}',
+    '{"tensors": {"w": {"shape": [4, 6], "scheme": "he_normal", "in_axes": [0], "out_axes": [1], "layout": "keras"}}}',
+    '{"tensors": {"w": {"shape": [4], "scheme": "zeros", "layout": "keras"}}}',
+    '{"shape": [3, 3, 4, 2], "scheme": "he_normal", "depthwise": true, "layout": "torch"}',
+    '{"tensors": {"": {"shape": [2], "scheme": "zeros"}}}',
+    '{"tensors": {"a\\u0007": {"shape": [2], "scheme": "zeros"}}}',
+    '{"tensors": {"\\ud800": {"shape": [2], "scheme": "zeros"}}}',
+    '{"tensors": {"__metadata__": {"shape": [2], "scheme": "zeros"}}}',
+)
+
+ACCEPTED = (
+    '{"shape": [2], "scheme": "zeros", "seed": "18446744073709551615"}',
+    '{"shape": [9007199254740991], "scheme": "zeros"}',
+    '{"shape": [2], "scheme": "zeros", "layout": "torch"}',
+    '{"shape": [2], "scheme": "normal", "std": 1e-27, "mean": 0}',
+    '{"shape": [2], "scheme": "normal", "std": 5038, "dtype": "F16"}',
+    '{"shape": [2], "scheme": "constant", "value": 65519, "dtype": "F16"}',
+    '{"shape": [2], "scheme": "constant", "value": 1e-40}',
+    '{"shape": [2], "scheme": "uniform", "low": -448, "high": 448, "dtype": "F8_E4M3"}',
+    '{"shape": [2], "scheme": "truncated_normal", "std": 1, "low": 9, "high": 1000}',
+    '{"shape": [4, 6], "scheme": "he_normal", "in_axes": null}',
+    '{"shape": [4, 6], "scheme": "he_normal", "in_axes": [0], "out_axes": [1], "layout": "torch"}',
+    '{"shape": [5, 3, 3, 4, 2], "scheme": "he_normal", "depthwise": true, "batch_axes": [0]}',
+    '{"shape": [0, 5], "scheme": "lecun_normal"}',
+)
+
 FILES = (
     '{"shape": [2, 3], "scheme": "glorot_uniform", "seed": 42}',
     '{"tensors": {}}',
+    '{"tensors": {"\\ufb33": {"shape": [1], "scheme": "ones"}, "\\ud83d\\ude00": {"shape": [1], "scheme": "zeros"}}}',
     '{"seed": 7, "tensors": {"b": {"shape": [3], "scheme": "normal", "std": 1, "dtype": "BF16"}, "a": {"shape": [2], "scheme": "uniform", "low": -1, "high": 1}, "z": {"shape": [5], "scheme": "truncated_normal", "std": 1, "dtype": "F8_E4M3"}, "é": {"shape": [], "scheme": "normal", "std": 1, "dtype": "F64"}, "y": {"shape": [2, 2], "scheme": "he_normal", "dtype": "F16"}, "x": {"shape": [3], "scheme": "constant", "value": 0.3, "dtype": "F8_E5M2"}, "w": {"shape": [0, 4], "scheme": "ones"}}}',  # noqa: E501
 )
 
@@ -188,6 +256,19 @@ def storage() -> dict[str, list[list[str]]]:
     return tables
 
 
+def errors() -> list[Any]:
+    """Texts that must be refused, with the fields to blame; next to each, where there is one, a text that must not."""
+    vectors = []
+    for text in REFUSED:
+        try:
+            as_recipe(text)
+        except RecipeError as error:
+            vectors.append({"recipe": text, "refused": True, "fields": [fault.pointer for fault in error.faults]})
+        else:
+            raise AssertionError(f"not refused: {text}")
+    return vectors + [{"recipe": text, "refused": False, "digest": as_recipe(text).digest} for text in ACCEPTED]
+
+
 def recipes() -> list[Any]:
     return [
         {"recipe": text, "canonical": recipe.canonical.decode(), "digest": recipe.digest}
@@ -234,6 +315,7 @@ def generate(folder: Path) -> None:
         ("keys", keys()),
         ("words", words()),
         ("recipes", recipes()),
+        ("errors", errors()),
         ("fans", fans()),
         ("draws", draws_at_words()),
         ("far", elements_far_out()),

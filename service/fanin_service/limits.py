@@ -7,7 +7,7 @@ from typing import Any
 
 from fanin import Fault, Layout, Recipe, as_recipe
 from fanin.recipe import parse_json
-from fanin_service.problems import LimitExceededError
+from fanin_service.problems import LimitExceededError, pointer
 from fanin_service.settings import Settings
 
 
@@ -39,9 +39,9 @@ def layout_of(document: bytes | Mapping[str, Any], settings: Settings) -> Layout
 def _check_ranks(recipe: Recipe, limit: int, short: bool) -> None:
     for name, tensor in recipe.tensors.items():
         if len(tensor.shape) > limit:
-            parent = "" if short else "/tensors/" + name.replace("~", "~0").replace("/", "~1")
-            raise _exceeded(f"{parent}/shape", f"{len(tensor.shape)} axes; this service takes at most {limit}")
+            field = pointer("shape") if short else pointer("tensors", name, "shape")
+            raise _exceeded(field, f"{len(tensor.shape)} axes; this service takes at most {limit}")
 
 
-def _exceeded(pointer: str, detail: str) -> LimitExceededError:
-    return LimitExceededError([Fault(pointer, detail)])
+def _exceeded(field: str, detail: str) -> LimitExceededError:
+    return LimitExceededError([Fault(field, detail)])

@@ -50,10 +50,13 @@ async def _chunks(
     """The bytes of `part`, each chunk generated in a thread while the one before it is sent.
 
     At most two chunks exist here and two in the server's hands, however slow the client.
+
+    Other requests get their turn at every chunk, and a client's leaving is noticed there: either sending suspends, or
+    the event loop has not run since the next chunk was asked for, and then awaiting that suspends.
     """
     loop = asyncio.get_running_loop()
-    start, length = part.start, FIRST_CHUNK
-    pending = loop.run_in_executor(executor, _generate, layout, start, min(start + length, part.stop), backend)
+    start, stop = part.start, min(part.start + FIRST_CHUNK, part.stop)
+    pending = loop.run_in_executor(executor, _generate, layout, start, stop, backend)
     try:
         while True:
             chunk = await pending
@@ -64,9 +67,6 @@ async def _chunks(
             yield chunk
             if start == part.stop:
                 return
-            # Neither sending to a fast client nor awaiting a finished chunk suspends; without this, other requests
-            # would wait for the whole file, and a client's leaving would go unnoticed until its end.
-            await asyncio.sleep(0)
     finally:
         pending.cancel()
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fanin import backends
+from fanin import RecipeError, backends
 from fanin.backends import reference
 from fanin.dtypes import DTYPES
 from fanin.layout import Layout
@@ -62,6 +62,16 @@ def test_recipes() -> None:
         assert as_recipe(vector["canonical"]) == recipe
 
 
+def test_errors() -> None:
+    for vector in vectors("errors"):
+        if vector["refused"]:
+            with pytest.raises(RecipeError) as caught:
+                Layout.of(vector["recipe"])
+            assert [fault.pointer for fault in caught.value.faults] == vector["fields"]
+        else:
+            assert as_recipe(vector["recipe"]).digest == vector["digest"]
+
+
 def test_fans() -> None:
     for vector in vectors("fans"):
         fans = as_recipe({**vector["kernel"], "scheme": "lecun_normal"}).tensors["weight"].fans
@@ -81,7 +91,9 @@ def test_elements_far_out(backend: backends.Backend) -> None:
         dtype = DTYPES[vector["tensor"]["dtype"]]
         draw = as_recipe({"shape": [1], **vector["tensor"]}).tensors["weight"].draw
         out = bytearray(b"\xaa" * (8 * dtype.itemsize))
-        backend.fill(draw, Stream("fanin/1", int(vector["seed"]), "weight"), dtype, int(vector["first"]), memoryview(out))
+        backend.fill(
+            draw, Stream("fanin/1", int(vector["seed"]), "weight"), dtype, int(vector["first"]), memoryview(out)
+        )
         assert [bits(out[n * dtype.itemsize :][: dtype.itemsize]) for n in range(8)] == vector["bits"]
 
 
@@ -128,6 +140,6 @@ def test_the_public_tables_are_those_the_kernels_include(width: int) -> None:
 def test_the_reference_backend_writes_exactly_these_files(tmp_path: Path) -> None:
     runpy.run_path(str(VECTORS / "generate.py"))["generate"](tmp_path)
     written = sorted(path.name for path in tmp_path.iterdir())
-    assert len(written) == 11
+    assert len(written) == 12
     for name in written:
         assert (tmp_path / name).read_bytes() == (VECTORS / name).read_bytes(), name

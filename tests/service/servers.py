@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-import pytest
 import uvicorn
 from fastapi import FastAPI
 
-from fanin import Layout, backends
+from fanin import backends
 from fanin.backends import Backend
 from fanin.draws import Draw
 from fanin.dtypes import DType
-from fanin.plan import read_into
 from fanin.streams import Stream
 from fanin_service.app import create_app
 from fanin_service.serve import listen
@@ -116,24 +114,3 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it never came to pass"
         time.sleep(0.01)
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[Running]:
-    """One server for all tests that leave nothing behind."""
-    with running() as server:
-        yield server
-
-
-@pytest.fixture
-def client(server: Running) -> httpx.Client:
-    return server.client
-
-
-@pytest.fixture(scope="session")
-def mixed_file() -> bytes:
-    """The whole file of `MIXED`, by the reference backend."""
-    layout = Layout.of(MIXED)
-    content = bytearray(b"\xca" * layout.size)
-    read_into(layout, 0, memoryview(content), backends.load("reference"))
-    return bytes(content)

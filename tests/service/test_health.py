@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import httpx
 import pytest
-from conftest import CountingBackend, running
 
 from fanin import backends
 from fanin.draws import Draw
 from fanin.dtypes import DType
 from fanin.streams import Stream
 from fanin_service import known_answer
+from tests.service.servers import CountingBackend, running
 
 
 class IdleBackend:

@@ -7,7 +7,8 @@ import socket
 
 import httpx
 import pytest
-from conftest import JSON, Running
+
+from tests.service.servers import JSON, Running
 
 DIGITS = "1" + "0" * 5000
 TENSOR = '{"shape":[2],"scheme":"zeros"}'

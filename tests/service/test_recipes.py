@@ -6,15 +6,14 @@ import hashlib
 
 import httpx
 import rfc8785
-from conftest import MIXED, running
 
 from fanin import Layout, catalogue
-from fanin.layout import Layout as LayoutClass
 from fanin_service.registry import Registry
 from fanin_service.settings import Settings
+from tests.service.servers import MIXED, running
 
 
-def layout(seed: int, tensors: int = 1) -> LayoutClass:
+def layout(seed: int, tensors: int = 1) -> Layout:
     return Layout.of({"seed": seed, "tensors": {f"t{i}": {"shape": [1], "scheme": "ones"} for i in range(tensors)}})
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import httpx
 import pytest
 
-from fanin import backends
 from fanin_service.serve import _option, _variable
 from fanin_service.settings import Settings
 
@@ -57,23 +59,35 @@ def test_a_wrong_setting_stops_the_start(options: list[str], environment: dict[s
     assert all(word in done.stderr for word in words), done.stderr
 
 
-def test_serving_and_stopping() -> None:
-    command = [sys.executable, "-c", COMMAND, "--port", "0", "--max-file-bytes", "1KiB"]
-    environment = os.environ | {"FANIN_BACKEND": "reference"}
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+@contextmanager
+def serving(*options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """URL and process of a server of its own."""
+    command = [sys.executable, "-c", COMMAND, "--port", "0", "--backend", "reference", *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
         assert process.stderr
         try:
             line = process.stderr.readline()
             started = re.search(r"(http://127\.0\.0\.1:[0-9]+) with the reference backend", line)
             assert started, line
-            with httpx.Client(base_url=started[1], transport=httpx.HTTPTransport(retries=5)) as client:
-                assert client.get("/readyz").json()["backend"] == "reference"
-                assert client.get("/v1/weights?shape=1000&scheme=zeros").status_code == 422
-            taken = run("--port", started[1].rpartition(":")[2])
-            assert taken.returncode == 3
-            assert len(taken.stderr.splitlines()) == 1
+            yield started[1], process
         finally:
             process.send_signal(signal.SIGTERM)
             process.communicate(timeout=60)
     assert process.returncode in (0, -signal.SIGTERM)
-    assert backends.available()
+
+
+def test_serving_and_stopping() -> None:
+    with serving("--max-file-bytes", "1KiB") as (url, _):
+        with httpx.Client(base_url=url) as client:
+            assert client.get("/readyz").json()["backend"] == "reference"
+            assert client.get("/v1/weights?shape=1000&scheme=zeros").status_code == 422
+        taken = run("--port", url.rpartition(":")[2])
+        assert taken.returncode == 3
+        assert len(taken.stderr.splitlines()) == 1
+
+
+def test_stopping_does_not_wait_for_a_stalled_client() -> None:
+    with socket.socket() as connection, serving("--shutdown-seconds", "1") as (url, _):
+        connection.connect(("127.0.0.1", int(url.rpartition(":")[2])))
+        connection.sendall(b"GET /v1/weights?shape=1000000000&scheme=zeros HTTP/1.1\r\nHost: test\r\n\r\n")
+        assert connection.recv(16)

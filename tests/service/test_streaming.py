@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import inspect
-import socket
+import resource
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
-from conftest import HUGE, MIXED, CountingBackend, Running, running, wait_for
+from starlette.requests import ClientDisconnect
+from starlette.types import Message
 
-from fanin import backends
+from fanin import Layout, backends
+from fanin.backends import Backend
 from fanin.draws import Draw
 from fanin.dtypes import DType
 from fanin.streams import Stream
 from fanin_service import streaming
+from fanin_service.ranges import ByteRange
 from fanin_service.settings import Settings
+from tests.service.servers import HUGE, MIXED, CountingBackend, Running, running, wait_for
 
 IN_FLIGHT = 24 << 20
 """More than two chunks here, two with the server, and the kernel's socket buffers on both sides."""
@@ -119,6 +127,77 @@ def test_a_kernel_does_not_block_others() -> None:
             backend.let.set()
 
 
+def test_others_get_their_turn_at_every_chunk() -> None:
+    """A client that keeps up must not have the event loop to itself."""
+
+    async def main() -> None:
+        turns = chunks = 0
+
+        async def other() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        async def send(message: Message) -> None:
+            nonlocal chunks
+            chunks += message["type"] == "http.response.body"
+
+        task = asyncio.create_task(other())
+        await stream(executor, ByteRange(0, 64 << 20))({"type": "http", "asgi": {"spec_version": "2.4"}}, never, send)
+        task.cancel()
+        assert 64 < chunks <= turns
+
+    with ThreadPoolExecutor(1) as executor:
+        asyncio.run(main())
+
+
+def test_the_generator_is_closed_when_sending_fails() -> None:
+    async def main() -> None:
+        response = stream(executor, ByteRange(0, 1 << 40))
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                raise OSError
+
+        with pytest.raises(ClientDisconnect):
+            await response({"type": "http", "asgi": {"spec_version": "2.4"}}, never, send)
+        assert response._chunks.ag_frame is None
+
+    with ThreadPoolExecutor(1) as executor:
+        asyncio.run(main())
+
+
+def test_a_chunk_nobody_waits_for_is_not_generated() -> None:
+    """Threads are few: chunks of clients that left must not stand in the queue before those of others."""
+    let = threading.Event()
+
+    class Busy(CountingBackend):
+        def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+            executor.submit(let.wait, 60)
+            super().fill(draw, stream, dtype, first, out)
+
+    async def main() -> None:
+        chunks = stream(executor, ByteRange(0, 1 << 40), backend)._chunks
+        await anext(chunks)
+        await chunks.aclose()
+        let.set()
+
+    backend = Busy()
+    with ThreadPoolExecutor(1) as executor:
+        asyncio.run(main())
+    assert 0 < backend.generated < streaming.CHUNK
+
+
+def stream(executor: ThreadPoolExecutor, part: ByteRange, backend: Backend | None = None) -> streaming.FileStream:
+    layout = Layout.of(HUGE)
+    return streaming.FileStream(layout, part, backend or backends.get(), executor, status_code=206, headers={})
+
+
+async def never() -> Message:
+    raise AssertionError("nothing is to be received")
+
+
 class FailingBackend(CountingBackend):
     """Fails late."""
 
@@ -148,39 +227,27 @@ def test_a_stalled_client_is_cut_off() -> None:
         wait_for(lambda: not server.server.server_state.tasks)
 
 
-def test_shutdown_does_not_wait_for_a_stalled_client() -> None:
-    with socket.socket() as connection:
-        with running(Settings(shutdown_seconds=1)) as server:
-            path = server.register(HUGE)
-            connection.connect(server.address)
-            connection.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
-            assert connection.recv(16)
-        # running() has asserted that the server's thread ended.
+def resident() -> int:
+    """Bytes of memory this process holds."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 @pytest.mark.soak
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_stays_flat_for_slow_readers() -> None:
-    """Twenty clients at a few MB/s each, for half a minute: resident memory ends where it began, plus their chunks."""
-    resource = pytest.importorskip("psutil")
-    process = resource.Process()
-    with running() as server:
+    """Twenty clients at about a MB/s each, for half a minute: what they cost is their chunks."""
+    pause = threading.Event()
+    with running() as server, ExitStack() as stack:
         path = server.register(HUGE)
-        pause = threading.Event()
-        with server.connection(path) as first:
-            first.recv(1 << 20)
-            before = process.memory_info().rss
-            connections = [socket.create_connection(server.address) for _ in range(20)]
-            try:
-                for connection in connections:
-                    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
-                for _ in range(300):
-                    pause.wait(0.1)
-                    for connection in connections:
-                        connection.recv(1 << 18)
-                assert process.memory_info().rss - before < 20 * 5 * streaming.CHUNK
-            finally:
-                for connection in connections:
-                    connection.close()
+        first = stack.enter_context(server.connection(path))
+        first.recv(1 << 16)
+        before = resident()
+        connections = [first, *(stack.enter_context(server.connection(path)) for _ in range(20))]
+        for _ in range(300):
+            pause.wait(0.1)
+            for connection in connections:
+                connection.recv(1 << 17)
+            assert resident() - before < 21 * 5 * streaming.CHUNK
 
 
 def test_all_backends_serve_the_same_file(mixed_file: bytes) -> None:

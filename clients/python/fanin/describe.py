@@ -38,10 +38,8 @@ def describe(layout: Layout) -> dict[str, Any]:
 
 
 def _fans(tensor: Tensor) -> dict[str, int]:
-    """The fans, where the scheme has some; a tensor without elements need not determine any."""
-    if not isinstance(tensor, Scaled) or 0 in tensor.shape:
-        return {}
-    return {"fan_in": tensor.fans.fan_in, "fan_out": tensor.fans.fan_out}
+    """The fans, where the scheme has some."""
+    return {"fan_in": tensor.fans.fan_in, "fan_out": tensor.fans.fan_out} if isinstance(tensor, Scaled) else {}
 
 
 def formula(draw: Draw) -> str:

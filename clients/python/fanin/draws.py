@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal, localcontext
+from fractions import Fraction
 from functools import lru_cache
 
 from fanin import scalars
 from fanin.dtypes import DTYPES, DType
-from fanin.scalars import precise
+from fanin.scalars import Bound
 
 SMALLEST, LARGEST = 2.0**-90, 2.0**90
-"""Range of a nonzero scalar: no intermediate of a draw is then subnormal or infinite on any device."""
-NEAREST_BOUND = Decimal(9)
+"""Range of a nonzero scalar's magnitude: no intermediate of a draw is then subnormal or infinite on any device."""
+SMALLEST_BOUND = 2.0**-126
+"""Least magnitude of a nonzero bound: a device that flushes subnormal numbers still compares with it rightly."""
+SMALLEST_STEP = Fraction(1, 2**120)
+"""Least probability of a word, for the same reason."""
+NEAREST = Fraction(9)
 """A truncation interval must reach to within this many standard deviations of the mean: the tables end there."""
-CENTRAL = Decimal("0.499755859375")
-"""0.5 - 2^-12. Two-sided tail probabilities below it use the tail polynomials, the others the central one."""
+CENTRAL = Fraction(1, 2) - Fraction(1, 2**12)
+"""Two-sided tail probabilities below it use the tail polynomials, the others the central one."""
 WORDS = 2**32
 
 
@@ -97,78 +102,86 @@ class TruncatedNormal:
 Draw = Fill | Uniform | Normal | TruncatedNormal
 
 
-def fill(value: Decimal, dtype: DType) -> Fill:
+def fill(value: Fraction, dtype: DType) -> Fill:
     """A constant: rounded to the compute type, then to the storage type."""
-    stored = scalars.rounded(Decimal(scalars.rounded(value, dtype.compute)), dtype)
+    computed = scalars.rounded(value, dtype.compute)
+    stored = scalars.rounded(Fraction(computed), dtype) if math.isfinite(computed) else computed
     if not math.isfinite(stored):
-        raise DrawError("value", f"{_short(value)} is beyond the largest finite {dtype.name}, {dtype.largest:g}")
+        raise _too_large("value", value, dtype)
     return Fill(stored)
 
 
 @lru_cache(maxsize=4096)
-@precise
-def uniform(low: Decimal, high: Decimal, dtype: DType) -> Uniform:
+def uniform(low: Fraction, high: Fraction, dtype: DType) -> Uniform:
     """The uniform law on [low, high]."""
-    if not low < high:
-        raise DrawError("low", f"low ({_short(low)}) must be less than high ({_short(high)})")
+    _check_order(low, high)
+    for field, end in (("low", low), ("high", high)):
+        if abs(end) > Fraction(dtype.largest):
+            raise _too_large(field, end, dtype)
     center = _scalar("low", (low + high) / 2, dtype)
     half_width = _scalar("high", (high - low) / 2, dtype)
-    return Uniform(center, half_width, *_bounds(low, high, dtype))
+    return Uniform(center, half_width, *_inside(low, high, dtype))
 
 
 @lru_cache(maxsize=4096)
-@precise
-def normal(mean: Decimal, std: Decimal, dtype: DType) -> Normal:
+def normal(mean: Fraction, std: Fraction, dtype: DType) -> Normal:
     """The normal law with this mean and standard deviation."""
-    _check_reach(mean, std, -scalars.FAR, scalars.FAR, dtype)
+    _check_reach(mean, std, None, None, dtype)
     return Normal(_scalar("mean", mean, dtype), _scalar("std", std, dtype))
 
 
 @lru_cache(maxsize=4096)
-@precise
-def truncated_normal(mean: Decimal, std: Decimal, low: Decimal, high: Decimal, dtype: DType) -> TruncatedNormal:
-    """The normal law restricted to mean + std * [low, high]; low and high may be infinite.
+def truncated_normal(mean: Fraction, std: Fraction, low: Bound, high: Bound, dtype: DType) -> TruncatedNormal:
+    """The normal law restricted to mean + std * [low, high].
 
     `mean` and `std` are those of the law before it is restricted.
     """
-    if not low < high:
-        raise DrawError("low", f"low ({_short(low)}) must be less than high ({_short(high)})")
-    for field, near in (("low", low), ("high", -high)):
-        if near > NEAREST_BOUND:
+    if low is not None and high is not None:
+        _check_order(low, high)
+    for field, too_far in (("low", low is not None and low > NEAREST), ("high", high is not None and high < -NEAREST)):
+        if too_far:
             raise DrawError(
                 field,
-                f"the interval lies wholly more than {NEAREST_BOUND} standard deviations from the mean,"
+                f"the interval lies wholly more than {NEAREST} standard deviations from the mean,"
                 " where the normal law has a probability below 2^-62",
             )
-    low = low if low > -scalars.FAR else Decimal("-Infinity")
-    high = high if high < scalars.FAR else Decimal("Infinity")
-    _check_reach(mean, std, max(low, -scalars.FAR), min(high, scalars.FAR), dtype)
-    below = scalars.centre(-low) if low < 0 else Decimal(0)
-    above = scalars.centre(high) if high > 0 else Decimal(0)
-    if low >= 0:
+    low = None if low is None or low < -scalars.FAR else low
+    high = None if high is None or high > scalars.FAR else high
+    _check_reach(mean, std, low, high, dtype)
+    if low is not None and low >= 0:
         split = 0
-    elif high <= 0:
+    elif high is not None and high <= 0:
         split = WORDS
     else:
-        split = round(below * WORDS / (below + above))
+        below, above = (scalars.centre(None if end is None else abs(end)) for end in (low, high))
+        split = round(WORDS * below / (below + above))
     return TruncatedNormal(
         _scalar("mean", mean, dtype),
         _scalar("std", std, dtype),
-        *_bounds(mean + std * low, mean + std * high, dtype),
-        _side(split, max(-high, Decimal(0)), -low, dtype),
-        _side(WORDS - split, max(low, Decimal(0)), high, dtype),
+        *_inside(_at(mean, std, low), _at(mean, std, high), dtype),
+        _side(split, _nearest_to_zero(high, -1), None if low is None else -low, dtype),
+        _side(WORDS - split, _nearest_to_zero(low, 1), high, dtype),
     )
 
 
-def _side(count: int, near: Decimal, far: Decimal, dtype: DType) -> Side:
+def _at(mean: Fraction, std: Fraction, end: Bound) -> Bound:
+    return None if end is None else mean + std * end
+
+
+def _nearest_to_zero(end: Bound, sign: int) -> Fraction:
+    """Where a side begins: at 0, or at the end of the interval that lies on this side of it."""
+    return Fraction(0) if end is None else max(sign * end, Fraction(0))
+
+
+def _side(count: int, near: Fraction, far: Bound, dtype: DType) -> Side:
     """`count` words spread evenly, in probability, over near < |z| < far."""
     if count == 0:
         return Side(0, 0, 0.0, 0.0, 0.0)
-    near_tail, far_tail = scalars.two_sided_tail(near), scalars.two_sided_tail(far)
-    step = (near_tail - far_tail) / count
-    if step < Decimal(2) ** -120:
+    far_tail = scalars.tail(far)
+    step = (scalars.tail(near) - far_tail) / count
+    if step < SMALLEST_STEP:
         raise DrawError("low", "low and high are too close to each other")
-    tail_count = math.ceil((CENTRAL - far_tail) / step - Decimal("0.5"))
+    tail_count = math.ceil((CENTRAL - far_tail) / step - Fraction(1, 2))
     compute = dtype.compute
     refined = step if compute is DTYPES["F32"] else step / WORDS
     return Side(
@@ -180,35 +193,46 @@ def _side(count: int, near: Decimal, far: Decimal, dtype: DType) -> Side:
     )
 
 
-def _scalar(field: str, value: Decimal, dtype: DType) -> float:
+def _scalar(field: str, value: Fraction, dtype: DType) -> float:
     result = scalars.rounded(value, dtype.compute)
-    if result and not SMALLEST <= abs(result) <= LARGEST:
-        raise DrawError(field, f"{_short(value)} is out of range: a nonzero scalar lies in [2^-90, 2^90]")
+    if value and not SMALLEST <= abs(result) <= LARGEST:
+        raise DrawError(field, f"{_short(value)} is out of range: a nonzero scalar lies in +-[2^-90, 2^90]")
     return result
 
 
-def _bounds(low: Decimal, high: Decimal, dtype: DType) -> tuple[float, float]:
+def _inside(low: Bound, high: Bound, dtype: DType) -> tuple[float, float]:
     """The interval [low, high] shrunk to numbers of the storage type."""
-    inside = scalars.rounded(low, dtype, "up"), scalars.rounded(high, dtype, "down")
-    if not inside[0] <= inside[1]:
+    lowest = -math.inf if low is None else scalars.rounded(low, dtype, "up")
+    highest = math.inf if high is None else scalars.rounded(high, dtype, "down")
+    for field, end in (("low", lowest), ("high", highest)):
+        if 0 < abs(end) < SMALLEST_BOUND:
+            raise DrawError(field, f"{end:.9g} is out of range: a nonzero bound is at least 2^-126 in magnitude")
+    if lowest > highest:
         raise DrawError("low", f"no {dtype.name} number lies between {_short(low)} and {_short(high)}")
-    if math.isinf(inside[0]) and low.is_finite():
-        raise DrawError("low", f"{_short(low)} is beyond the largest finite {dtype.name}, {dtype.largest:g}")
-    if math.isinf(inside[1]) and high.is_finite():
-        raise DrawError("high", f"{_short(high)} is beyond the largest finite {dtype.name}, {dtype.largest:g}")
-    return inside
+    return lowest, highest
 
 
-def _check_reach(mean: Decimal, std: Decimal, low: Decimal, high: Decimal, dtype: DType) -> None:
+def _check_order(low: Fraction, high: Fraction) -> None:
+    if low >= high:
+        raise DrawError("low", f"low ({_short(low)}) must be less than high ({_short(high)})")
+
+
+def _check_reach(mean: Fraction, std: Fraction, low: Bound, high: Bound, dtype: DType) -> None:
     """No value of a file is infinite: the law, followed to 13 standard deviations, must fit the storage type."""
-    for end in (low, high):
-        if abs(mean + std * end) > Decimal(dtype.largest):
-            raise DrawError(
-                "std",
-                f"values as far as {_short(mean + std * end)} are beyond the largest finite {dtype.name},"
-                f" {dtype.largest:g}",
-            )
+    for end in (-scalars.FAR if low is None else low, scalars.FAR if high is None else high):
+        if abs(mean + std * end) > Fraction(dtype.largest):
+            raise _too_large("std", mean + std * end, dtype)
 
 
-def _short(value: Decimal) -> str:
-    return f"{float(value):.9g}"
+def _too_large(field: str, value: Fraction, dtype: DType) -> DrawError:
+    return DrawError(
+        field, f"a value of {_short(value)} is beyond the largest finite {dtype.name}, {dtype.largest:.9g}"
+    )
+
+
+def _short(value: Bound) -> str:
+    """A number for an error text; a fraction may exceed every float."""
+    if value is None:
+        return "infinity"
+    with localcontext(Context(prec=9)):
+        return f"{(Decimal(value.numerator) / Decimal(value.denominator)).normalize():g}"

@@ -120,7 +120,7 @@ def as_recipe(recipe: RecipeLike) -> Recipe:
         raise RecipeError([Fault("", "a recipe is a JSON object", _shown(document))])
     short = "tensors" not in document and ("shape" in document or "scheme" in document)
     if short:
-        shared = {field: document[field] for field in ("stream", "seed") if field in document}
+        shared = {field: document[field] for field in ("stream", "seed", "dtype", "layout") if field in document}
         tensor = {field: value for field, value in document.items() if field not in shared}
         document = {**shared, "tensors": {ONLY_TENSOR: tensor}}
     try:
@@ -204,7 +204,7 @@ def _with_defaults(tensor: Any, defaults: Mapping[str, Any]) -> Any:
     if scheme is None:
         return tensor
     wanted = {field: value for field, value in defaults.items() if field in scheme.model_fields}
-    if "in_axes" in tensor or "out_axes" in tensor:
+    if tensor.get("in_axes") is not None or tensor.get("out_axes") is not None:
         wanted.pop("layout", None)
     return {**wanted, **tensor}
 

@@ -1,7 +1,7 @@
 """Real-number arithmetic for the few scalars of a draw (SPEC.md section 5).
 
-Scalars are real-number formulas, evaluated here in decimal to far more than 50 digits and rounded once to the type
-that uses them. Nothing here runs per element.
+A scalar is a real-number formula, rounded once to the type that uses it. Rational arithmetic is exact, in fractions;
+roots and the normal law are evaluated in decimal to 120 digits. Nothing here runs per element.
 """
 
 from __future__ import annotations
@@ -11,89 +11,109 @@ from collections.abc import Callable
 from decimal import Context, Decimal, localcontext
 from fractions import Fraction
 from functools import lru_cache, wraps
-from typing import Literal, ParamSpec, TypeVar
+from typing import Literal, ParamSpec, cast
 
 from fanin.dtypes import DType
 
-# Guard digits: 1 - erf loses up to 40 digits at 13 standard deviations, and a result must still keep 50.
+# Guard digits: 1 - erf loses up to 40 digits at 13 standard deviations, and the standard deviation of a narrow interval
+# loses 80; a result must still keep more than any type has.
 _CONTEXT = Context(prec=120)
-FAR = Decimal(13)
-"""Bounds farther out than this many standard deviations count as infinite: P(|Z| > 13) < 2^-126."""
+FAR = Fraction(13)
+"""A bound farther out than this many standard deviations counts as none: P(|Z| > 13) < 2^-126."""
 
+Bound = Fraction | None
+"""A bound in standard deviations; `None` where there is none."""
 Rounding = Literal["nearest", "down", "up"]
 
 P = ParamSpec("P")
-T = TypeVar("T")
 
 
-def precise(function: Callable[P, T]) -> Callable[P, T]:
-    """Run `function` with decimal arithmetic of 120 digits, whatever context the caller has."""
+def _in_decimal(function: Callable[P, Decimal]) -> Callable[P, Fraction]:
+    """Evaluate `function` with 120 digits, whatever decimal context the caller has."""
 
     @wraps(function)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> Fraction:
         with localcontext(_CONTEXT):
-            return function(*args, **kwargs)
+            return Fraction(function(*args, **kwargs))
 
-    return wrapper
+    return cast("Callable[P, Fraction]", lru_cache(maxsize=1024)(wrapper))
 
 
-@lru_cache(maxsize=1024)
-@precise
-def two_sided_tail(z: Decimal) -> Decimal:
+def fourth_root(square_of_square: Fraction) -> Fraction:
+    """The fourth root, exact where it is rational: a bound of 1 must be 1, not the number below it."""
+    top, bottom = (_exact_fourth_root(n) for n in square_of_square.as_integer_ratio())
+    return _fourth_root(square_of_square) if top is None or bottom is None else Fraction(top, bottom)
+
+
+def _exact_fourth_root(n: int) -> int | None:
+    root = math.isqrt(math.isqrt(n))
+    return root if root**4 == n else None
+
+
+@_in_decimal
+def _fourth_root(value: Fraction) -> Decimal:
+    return _decimal(value).sqrt().sqrt()
+
+
+def tail(z: Bound) -> Fraction:
     """P(|Z| > z) of the standard normal law, for z >= 0; exactly 0 beyond `FAR`."""
     return 1 - centre(z)
 
 
-@lru_cache(maxsize=1024)
-@precise
-def centre(z: Decimal) -> Decimal:
-    """P(|Z| < z) = erf(z / sqrt 2) of the standard normal law, for z >= 0; exactly 1 beyond `FAR`.
+def centre(z: Bound) -> Fraction:
+    """P(|Z| < z) = erf(z / sqrt 2) of the standard normal law, for z >= 0; exactly 1 beyond `FAR`."""
+    return Fraction(1) if z is None or z > FAR else _erf(z)
 
-    erf(x) = 2/sqrt(pi) exp(-x^2) sum_n 2^n x^(2n+1) / (2n+1)!!  (Abramowitz & Stegun 7.1.6): no term is negative.
+
+@_in_decimal
+def _erf(z: Fraction) -> Decimal:
+    """erf(z / sqrt 2), by erf(x) = 2/sqrt(pi) exp(-x^2) sum_n 2^n x^(2n+1) / (2n+1)!!: no term is negative.
+
+    Abramowitz & Stegun 7.1.6.
     """
-    if z > FAR:
-        return Decimal(1)
-    square = z * z
-    term = total = z
+    term = total = _decimal(z)
+    square = total * total
     n = 1
     while term > total.scaleb(-_CONTEXT.prec):
         term *= square / (2 * n + 1)
         total += term
         n += 1
-    return 2 * density(z) * total
+    return 2 * _density(_decimal(z)) * total
 
 
-@lru_cache(maxsize=1024)
-@precise
-def density(z: Decimal) -> Decimal:
-    """Density of the standard normal law at z; exactly 0 beyond `FAR`."""
-    if abs(z) > FAR:
-        return Decimal(0)
-    return (-z * z / 2).exp() / (2 * _pi()).sqrt()
-
-
-@lru_cache(maxsize=1024)
-@precise
-def truncated_std(low: Decimal, high: Decimal) -> Decimal:
-    """Standard deviation of the standard normal law restricted to [low, high], either of which may be infinite.
+@_in_decimal
+def truncated_std(low: Bound, high: Bound) -> Decimal:
+    """Standard deviation of the standard normal law restricted to [low, high].
 
     Johnson, Kotz & Balakrishnan, Continuous Univariate Distributions 1, section 13.10.1. For [-2, 2] it is
-    0.87962566103423978...
+    0.87962566103423975...
     """
-    mass = _mass_below(high) - _mass_below(low)
-    at_low, at_high = density(low), density(high)
-    first = (at_low - at_high) / mass
-    edges = (low * at_low if at_low else 0) - (high * at_high if at_high else 0)
-    return (1 + edges / mass - first * first).sqrt()
+    mass = _decimal(_mass_from_zero(high, 1) - _mass_from_zero(low, -1))
+    # Of each end: its density, and the end times it.
+    (at_low, low_moment), (at_high, high_moment) = (_moments(end) for end in (low, high))
+    mean = (at_low - at_high) / mass
+    return (1 + (low_moment - high_moment) / mass - mean * mean).sqrt()
 
 
-def _mass_below(z: Decimal) -> Decimal:
-    """P(0 < Z < z), negative for negative z."""
-    return (centre(abs(z)) / 2).copy_sign(z)
+def _mass_from_zero(end: Bound, side: int) -> Fraction:
+    """P(0 < Z < end), negative below 0; `side` is the sign of an end that is not there."""
+    if end is None:
+        return Fraction(side, 2)
+    return centre(abs(end)) / 2 if end > 0 else -centre(abs(end)) / 2
 
 
-@lru_cache(maxsize=1)
-@precise
+def _moments(end: Bound) -> tuple[Decimal, Decimal]:
+    if end is None or abs(end) > FAR:
+        return Decimal(0), Decimal(0)
+    density = _density(_decimal(end))
+    return density, _decimal(end) * density
+
+
+def _density(z: Decimal) -> Decimal:
+    return (-z * z / 2).exp() / (2 * _decimal(_pi())).sqrt()
+
+
+@_in_decimal
 def _pi() -> Decimal:
     """Machin 1706: pi = 16 atan(1/5) - 4 atan(1/239)."""
 
@@ -109,20 +129,21 @@ def _pi() -> Decimal:
     return 16 * arctan_inverse(5) - 4 * arctan_inverse(239)
 
 
-def rounded(value: Decimal, dtype: DType, rounding: Rounding = "nearest") -> float:
+def _decimal(value: Fraction) -> Decimal:
+    return Decimal(value.numerator) / Decimal(value.denominator)
+
+
+def rounded(value: Fraction, dtype: DType, rounding: Rounding = "nearest") -> float:
     """`value` rounded once to `dtype`: to nearest even, or down or up to the next number of that type.
 
     Returned as a Python float, which holds every number of every storage type exactly; never -0.0. Beyond the
     largest finite number of the type the answer is infinite.
     """
-    if not value.is_finite():
-        return float(value)
-    exact = Fraction(value)
-    if exact == 0:
+    if value == 0:
         return 0.0
-    exponent = max(_floor_log2(abs(exact)), dtype.min_exponent)
+    exponent = max(_floor_log2(abs(value)), dtype.min_exponent)
     quantum = Fraction(2) ** (exponent - dtype.precision + 1)
-    steps = exact / quantum
+    steps = value / quantum
     whole = round(steps) if rounding == "nearest" else math.floor(steps) if rounding == "down" else math.ceil(steps)
     result = whole * quantum
     if abs(result) > Fraction(dtype.largest):

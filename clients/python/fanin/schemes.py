@@ -7,7 +7,7 @@ a scheme's name.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from decimal import Decimal
+from fractions import Fraction
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
@@ -28,7 +28,7 @@ from fanin import draws
 from fanin.draws import Draw, DrawError
 from fanin.dtypes import DTYPES, DType, DTypeName
 from fanin.fans import Fans, FansError, KernelLayout, Mode, fans
-from fanin.scalars import precise, truncated_std
+from fanin.scalars import Bound, fourth_root, truncated_std
 
 MAX_RANK = 64
 """Axes of a tensor, as in NumPy."""
@@ -36,16 +36,17 @@ MAX_DIMENSION = 2**53 - 1
 """Largest size of an axis: the largest integer that every JSON reader keeps."""
 
 # Adding 0.0 turns -0.0, which would have a spelling of its own, into 0.0.
-Real = Annotated[float, Strict(), AllowInfNan(False), AfterValidator(lambda value: value + 0.0)]
-Positive = Annotated[Real, Field(gt=0)]
-NonNegative = Annotated[Real, Field(ge=0)]
+_POSITIVE_ZERO = AfterValidator(lambda value: value + 0.0)
+Real = Annotated[float, Strict(), AllowInfNan(False), _POSITIVE_ZERO]
+Positive = Annotated[float, Strict(), AllowInfNan(False), Field(gt=0), _POSITIVE_ZERO]
+NonNegative = Annotated[float, Strict(), AllowInfNan(False), Field(ge=0), _POSITIVE_ZERO]
 Dimension = Annotated[int, Strict(), Field(ge=0, le=MAX_DIMENSION)]
 Axis = Annotated[int, Strict(), Field(ge=-MAX_RANK, lt=MAX_RANK)]
 Axes = Annotated[tuple[Axis, ...], Field(max_length=MAX_RANK)]
 Flag = Annotated[bool, Strict()]
 Distribution = Literal["uniform", "normal", "untruncated_normal", "truncated_normal"]
 
-TRUNCATION = Decimal(2)
+TRUNCATION = Fraction(2)
 """Variance scaling cuts its truncated normal at this many standard deviations, as every framework does."""
 
 
@@ -86,16 +87,13 @@ class Tensor(BaseModel, ABC):
         return self
 
     @cached_property
-    @precise
     def draw(self) -> Draw:
         """The draw this tensor lowers to."""
-        if 0 in self.shape:
-            return draws.Fill(0.0)
         return self.lower(DTYPES[self.dtype])
 
     @abstractmethod
     def lower(self, dtype: DType) -> Draw:
-        """The draw of a tensor that has elements.
+        """The draw at this storage type.
 
         Raises:
             DrawError, FansError: the parameters, the shape or the type do not allow it.
@@ -111,7 +109,7 @@ class Zeros(Tensor):
     scheme: Literal["zeros", "batch_norm_beta", "batch_norm_moving_mean"]
 
     def lower(self, dtype: DType) -> Draw:
-        return draws.fill(Decimal(0), dtype)
+        return draws.fill(Fraction(0), dtype)
 
 
 class Ones(Tensor):
@@ -123,7 +121,7 @@ class Ones(Tensor):
     scheme: Literal["ones", "batch_norm_gamma", "batch_norm_moving_variance"]
 
     def lower(self, dtype: DType) -> Draw:
-        return draws.fill(Decimal(1), dtype)
+        return draws.fill(Fraction(1), dtype)
 
 
 class Constant(Tensor):
@@ -136,7 +134,7 @@ class Constant(Tensor):
     value: Real
 
     def lower(self, dtype: DType) -> Draw:
-        return draws.fill(Decimal(self.value), dtype)
+        return draws.fill(Fraction(self.value), dtype)
 
 
 class Uniform(Tensor):
@@ -150,7 +148,7 @@ class Uniform(Tensor):
     high: Real
 
     def lower(self, dtype: DType) -> Draw:
-        return draws.uniform(Decimal(self.low), Decimal(self.high), dtype)
+        return draws.uniform(Fraction(self.low), Fraction(self.high), dtype)
 
 
 class Normal(Tensor):
@@ -164,7 +162,7 @@ class Normal(Tensor):
     std: Positive
 
     def lower(self, dtype: DType) -> Draw:
-        return draws.normal(Decimal(self.mean), Decimal(self.std), dtype)
+        return draws.normal(Fraction(self.mean), Fraction(self.std), dtype)
 
 
 class TruncatedNormal(Tensor):
@@ -189,18 +187,20 @@ class TruncatedNormal(Tensor):
     corrected: Flag = False
 
     def lower(self, dtype: DType) -> Draw:
-        mean, std = Decimal(self.mean), Decimal(self.std)
-        low = Decimal("-Infinity") if self.low is None else Decimal(self.low)
-        high = Decimal("Infinity") if self.high is None else Decimal(self.high)
-        if self.bounds == "absolute":
-            if self.corrected:
-                raise DrawError("corrected", "corrected needs bounds in standard deviations: give bounds std")
-            low, high = (low - mean) / std, (high - mean) / std
+        mean, std = Fraction(self.mean), Fraction(self.std)
+        low, high = self._bound(self.low), self._bound(self.high)
+        draw = draws.truncated_normal(mean, std, low, high, dtype)
         if not self.corrected:
-            return draws.truncated_normal(mean, std, low, high, dtype)
-        # Drawn once uncorrected, so that bad bounds are refused before their standard deviation is asked for.
-        draws.truncated_normal(mean, std, low, high, dtype)
+            return draw
+        if self.bounds == "absolute":
+            raise DrawError("corrected", "corrected needs bounds in standard deviations: give bounds std")
         return draws.truncated_normal(mean, std / truncated_std(low, high), low, high, dtype)
+
+    def _bound(self, value: float | None) -> Bound:
+        """In standard deviations from the mean; exact, so that an absolute bound comes back as it was."""
+        if value is None:
+            return None
+        return Fraction(value) if self.bounds == "std" else (Fraction(value) - Fraction(self.mean)) / Fraction(self.std)
 
 
 class Scaled(Tensor):
@@ -236,19 +236,18 @@ class Scaled(Tensor):
             transposed=self.transposed,
         )
 
-    def scaled(self, scale: Decimal, mode: Mode, distribution: Distribution, dtype: DType) -> Draw:
-        """Zero mean and variance scale / n, n the fan that `mode` selects."""
-        square = self.fans.squared(mode)
-        variance = scale / (Decimal(square.numerator) / square.denominator).sqrt()
+    def scaled(self, scale: Fraction, mode: Mode, distribution: Distribution, dtype: DType) -> Draw:
+        """Zero mean and variance scale / n, n the fan that `mode` selects; of a kernel without elements n may be 1."""
+        square_of_variance = scale**2 / (self.fans.squared(mode) or 1)
         match distribution:
             case "uniform":
-                limit = (3 * variance).sqrt()
+                limit = fourth_root(9 * square_of_variance)
                 return draws.uniform(-limit, limit, dtype)
             case "normal" | "untruncated_normal":
-                return draws.normal(Decimal(0), variance.sqrt(), dtype)
+                return draws.normal(Fraction(0), fourth_root(square_of_variance), dtype)
             case "truncated_normal":
-                std = variance.sqrt() / truncated_std(-TRUNCATION, TRUNCATION)
-                return draws.truncated_normal(Decimal(0), std, -TRUNCATION, TRUNCATION, dtype)
+                std = fourth_root(square_of_variance) / truncated_std(-TRUNCATION, TRUNCATION)
+                return draws.truncated_normal(Fraction(0), std, -TRUNCATION, TRUNCATION, dtype)
 
 
 class VarianceScaling(Scaled):
@@ -273,7 +272,7 @@ class VarianceScaling(Scaled):
         return "normal" if name == "untruncated_normal" else name
 
     def lower(self, dtype: DType) -> Draw:
-        return self.scaled(Decimal(self.scale), self.mode, self.distribution, dtype)
+        return self.scaled(Fraction(self.scale), self.mode, self.distribution, dtype)
 
 
 class GlorotUniform(Scaled):
@@ -287,7 +286,7 @@ class GlorotUniform(Scaled):
     gain: Positive = 1.0
 
     def lower(self, dtype: DType) -> Draw:
-        return self.scaled(Decimal(self.gain) ** 2, "fan_avg", "uniform", dtype)
+        return self.scaled(Fraction(self.gain) ** 2, "fan_avg", "uniform", dtype)
 
 
 class GlorotNormal(Scaled):
@@ -305,7 +304,7 @@ class GlorotNormal(Scaled):
     truncated: Flag = False
 
     def lower(self, dtype: DType) -> Draw:
-        return self.scaled(Decimal(self.gain) ** 2, "fan_avg", _normal(self.truncated), dtype)
+        return self.scaled(Fraction(self.gain) ** 2, "fan_avg", _normal(self.truncated), dtype)
 
 
 class HeUniform(Scaled):
@@ -349,7 +348,7 @@ class LecunUniform(Scaled):
     scheme: Literal["lecun_uniform"]
 
     def lower(self, dtype: DType) -> Draw:
-        return self.scaled(Decimal(1), "fan_in", "uniform", dtype)
+        return self.scaled(Fraction(1), "fan_in", "uniform", dtype)
 
 
 class LecunNormal(Scaled):
@@ -362,11 +361,11 @@ class LecunNormal(Scaled):
     truncated: Flag = False
 
     def lower(self, dtype: DType) -> Draw:
-        return self.scaled(Decimal(1), "fan_in", _normal(self.truncated), dtype)
+        return self.scaled(Fraction(1), "fan_in", _normal(self.truncated), dtype)
 
 
-def _he_scale(negative_slope: float) -> Decimal:
-    return 2 / (1 + Decimal(negative_slope) ** 2)
+def _he_scale(negative_slope: float) -> Fraction:
+    return 2 / (1 + Fraction(negative_slope) ** 2)
 
 
 def _normal(truncated: bool) -> Distribution:

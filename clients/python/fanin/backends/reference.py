@@ -74,14 +74,20 @@ def values(draw: Draw, high: U32, low: U32 | None) -> Floats:
     match draw:
         case Uniform():
             value = compute(draw.center) + compute(draw.half_width) * symmetric_unit(high, low)
-            return np.clip(value, compute(draw.low), compute(draw.high))
+            return within(value, compute(draw.low), compute(draw.high))
         case Normal():
             side = WHOLE_SIDE["F32" if low is None else "F64"]
             return compute(draw.mean) + compute(draw.std) * standard_normal(high, low, side, side)
         case TruncatedNormal():
             value = compute(draw.mean) + compute(draw.std) * standard_normal(high, low, draw.negative, draw.positive)
-            return np.clip(value, compute(draw.low), compute(draw.high))
+            return within(value, compute(draw.low), compute(draw.high))
     raise TypeError(f"not a random draw: {draw!r}")
+
+
+def within(value: Floats, low: Any, high: Any) -> Floats:
+    """Values outside an interval, moved to its ends."""
+    value = np.where(value < low, low, value)
+    return np.where(value > high, high, value)
 
 
 def symmetric_unit(high: U32, low: U32 | None) -> Floats:
