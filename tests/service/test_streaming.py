@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from types import AsyncGeneratorType
 
 import pytest
 from starlette.requests import ClientDisconnect
