@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from fanin import Fault, Layout, Recipe, as_recipe
+from fanin.errors import pointer
 from fanin.recipe import parse_json
-from fanin_service.problems import LimitExceededError, pointer
+from fanin_service.problems import LimitExceededError
 from fanin_service.settings import Settings
 
 
@@ -39,7 +40,7 @@ def layout_of(document: bytes | Mapping[str, Any], settings: Settings) -> Layout
 def _check_ranks(recipe: Recipe, limit: int, short: bool) -> None:
     for name, tensor in recipe.tensors.items():
         if len(tensor.shape) > limit:
-            field = pointer("shape") if short else pointer("tensors", name, "shape")
+            field = pointer(["shape"] if short else ["tensors", name, "shape"])
             raise _exceeded(field, f"{len(tensor.shape)} axes; this service takes at most {limit}")
 
 

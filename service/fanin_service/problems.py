@@ -115,11 +115,6 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {**RESPONSE, "description": HTTPStatus(status).phrase} for status in statuses}
 
 
-def pointer(*names: str) -> str:
-    """The JSON pointer (RFC 6901 section 3) of a field inside a recipe."""
-    return "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in names)
-
-
 def install(app: FastAPI) -> None:
     """Answer every exception with its problem."""
     for exception in KINDS:

@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from fanin import Fault, Recipe, RecipeError
+from fanin.errors import pointer
 from fanin.schemes import ALIASES, SCHEMES
-from fanin_service.problems import pointer
 
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
@@ -74,9 +74,9 @@ def parse(query: bytes) -> dict[str, Any]:
     pairs = [part.partition("=") for part in _decoded(query).split("&") if part]
     # Percent-encoding only: "+" is a plus sign in a URL (RFC 3986), and 1e+5 needs one; only HTML forms differ.
     names = Counter(_unquoted(name) for name, _, _ in pairs)
-    faults = [Fault(pointer(name), "this parameter is given more than once") for name, n in names.items() if n > 1]
-    faults += [Fault(pointer(name), "unknown parameter") for name in names if name not in _SCHEMAS]
-    faults += [Fault(pointer(name), "this parameter is required") for name in _REQUIRED if name not in names]
+    faults = [Fault(pointer([name]), "this parameter is given more than once") for name, n in names.items() if n > 1]
+    faults += [Fault(pointer([name]), "unknown parameter") for name in names if name not in _SCHEMAS]
+    faults += [Fault(pointer([name]), "this parameter is required") for name in _REQUIRED if name not in names]
     if faults:
         raise RecipeError(faults)
     return {name: _value(name, _unquoted(value)) for name, _, value in pairs}

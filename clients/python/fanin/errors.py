@@ -10,7 +10,7 @@ FaninError
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,12 @@ class Fault:
 
     def __str__(self) -> str:
         return f"{self.pointer or '(recipe)'}: {self.detail}"
+
+
+def pointer(path: Iterable[str | int]) -> str:
+    """A JSON pointer (RFC 6901 section 3) that can be printed, whatever the names are."""
+    text = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 class RecipeError(FaninError, ValueError):

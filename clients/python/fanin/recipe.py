@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from fanin.dtypes import DTypeName
-from fanin.errors import Fault, RecipeError
+from fanin.errors import Fault, RecipeError, pointer
 from fanin.fans import KernelLayout
 from fanin.schemes import ALIASES, SCHEMES, AnyTensor, Tensor
 
@@ -178,12 +178,12 @@ class _Repeating(dict[str, Any]):
 def _repetition(document: Any) -> Fault | None:
     """The first name that stands twice in one object of `document`."""
     if isinstance(document, _Repeating):
-        return Fault(_pointer([document.name]), "this name stands twice in one object", _shown(document.name))
+        return Fault(pointer([document.name]), "this name stands twice in one object", _shown(document.name))
     if not isinstance(document, dict | list):
         return None
     for name, member in document.items() if isinstance(document, dict) else enumerate(document):
         if fault := _repetition(member):
-            return Fault(_pointer([name]) + fault.pointer, fault.detail, fault.value)
+            return Fault(pointer([name]) + fault.pointer, fault.detail, fault.value)
     return None
 
 
@@ -244,13 +244,7 @@ def _fault(details: ErrorDetails, prefix: tuple[str, ...]) -> Fault:
         case "formula":
             value = value.get(field) if isinstance(value, Mapping) else None
     path = path[len(prefix) :] if tuple(path[: len(prefix)]) == prefix else path
-    return Fault(_pointer(path), detail, _shown(value))
-
-
-def _pointer(path: Iterable[str | int]) -> str:
-    """A JSON pointer (RFC 6901 section 3) that can be printed, whatever the names are."""
-    text = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
-    return text.encode("utf-8", "backslashreplace").decode()
+    return Fault(pointer(path), detail, _shown(value))
 
 
 def _shown(value: Any) -> Any:

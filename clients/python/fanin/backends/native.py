@@ -8,8 +8,7 @@ from dataclasses import astuple
 from functools import lru_cache
 from importlib import resources
 
-import numpy as np
-
+from fanin.backends.reference import repeat
 from fanin.draws import WHOLE_SIDE, Draw, Fill, Normal, TruncatedNormal, Uniform
 from fanin.dtypes import DTYPES, DType
 from fanin.errors import BackendError
@@ -77,7 +76,7 @@ class NativeBackend:
         if not out:
             return
         if isinstance(draw, Fill):
-            out[:] = np.array(draw.value).astype(dtype.numpy).tobytes() * (len(out) // dtype.itemsize)
+            repeat(draw.value, dtype, out)
             return
         law, parameters = _parameters(draw, dtype.compute.name)
         low = stream.key("low") if dtype.name == "F64" else (0, 0, 0, 0)

@@ -31,16 +31,21 @@ class ReferenceBackend:
     name = "reference"
 
     def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        if isinstance(draw, Fill):
+            repeat(draw.value, dtype, out)
+            return
         count = len(out) // dtype.itemsize
         target = np.frombuffer(out, dtype=dtype.numpy)
-        if isinstance(draw, Fill):
-            target[:] = np.array(draw.value).astype(dtype.numpy)
-            return
         for at in range(0, count, CHUNK):
             size = min(CHUNK, count - at)
             high = words(stream.key("main"), first + at, size)
             low = words(stream.key("low"), first + at, size) if dtype.name == "F64" else None
             target[at : at + size] = store(values(draw, high, low), dtype)
+
+
+def repeat(value: float, dtype: DType, out: memoryview) -> None:
+    """Write one number of the storage type all over `out`."""
+    np.frombuffer(out, dtype=dtype.numpy)[:] = np.array(value).astype(dtype.numpy)
 
 
 def philox4x32(key: Key, blocks: U64) -> U32:
