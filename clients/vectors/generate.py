@@ -36,6 +36,7 @@ EDGE_LOWS = (0, 2**32 - 1, 0x9ABCDEF0)
 
 LAWS: tuple[dict[str, Any], ...] = (
     {"scheme": "constant", "value": 0.1},
+    {"scheme": "constant", "value": -1e-10},
     {"scheme": "ones"},
     {"scheme": "uniform", "low": -0.05, "high": 0.05},
     {"scheme": "uniform", "low": 0.1, "high": 0.7},
@@ -105,6 +106,10 @@ REFUSED = (
     '{"shape": [2], "scheme": "zeros", "seed": 1.0}',
     '{"shape": [2], "scheme": "zeros", "seed": "01"}',
     '{"shape": [2], "scheme": "zeros", "seed": 1, "seed": 1}',
+    '{"shape": [2], "scheme": "zeros", "\\u0073hape": [2]}',
+    '{"shape": [9007199254740991, 1024], "scheme": "zeros", "dtype": "F8_E5M2"}',
+    '{"shape": [2], "scheme": "zeros", "dtype": null}',
+    '{"shape": [2], "scheme": "zeros", "dtype": ["F32"]}',
     '{"shape": [2], "scheme": "zeros", "stream": "fanin/2"}',
     '{"shape": [2], "scheme": "zeros", "dtype": "FP32"}',
     '{"shape": [2], "scheme": "zeros", "std": 1}',
@@ -125,6 +130,8 @@ REFUSED = (
     '{"shape": [2], "scheme": "uniform", "low": 1e-42, "high": 1}',
     '{"shape": [2], "scheme": "truncated_normal", "std": 1, "low": 9.5, "high": null}',
     '{"shape": [2], "scheme": "truncated_normal", "std": 1, "low": 0, "high": 1e-37}',
+    '{"shape": [2], "scheme": "truncated_normal", "std": 1e-27, "low": 0, "high": 1e-6}',
+    '{"shape": [2], "scheme": "truncated_normal", "std": 35, "low": null, "high": 12.9, "dtype": "F8_E4M3"}',
     '{"shape": [2], "scheme": "truncated_normal", "std": 1, "bounds": "absolute", "corrected": true}',
     '{"shape": [0], "scheme": "he_normal"}',
     '{"shape": [1, 2, 3, 4, 5, 6], "scheme": "he_normal"}',
@@ -135,6 +142,7 @@ REFUSED = (
     '{"tensors": {"w": {"shape": [4, 6], "scheme": "he_normal", "in_axes": [0], "out_axes": [1], "layout": "keras"}}}',
     '{"tensors": {"w": {"shape": [4], "scheme": "zeros", "layout": "keras"}}}',
     '{"shape": [3, 3, 4, 2], "scheme": "he_normal", "depthwise": true, "layout": "torch"}',
+    '{"layout": "torch", "tensors": {"w": {"shape": [3, 3, 4, 2], "scheme": "he_normal", "depthwise": true}}}',
     '{"tensors": {"": {"shape": [2], "scheme": "zeros"}}}',
     '{"tensors": {"a\\u0007": {"shape": [2], "scheme": "zeros"}}}',
     '{"tensors": {"\\ud800": {"shape": [2], "scheme": "zeros"}}}',
@@ -150,7 +158,10 @@ ACCEPTED = (
     '{"shape": [2], "scheme": "constant", "value": 65519, "dtype": "F16"}',
     '{"shape": [2], "scheme": "constant", "value": 1e-40}',
     '{"shape": [2], "scheme": "uniform", "low": -448, "high": 448, "dtype": "F8_E4M3"}',
+    '{"shape": [2], "scheme": "uniform", "low": -1e-46, "high": 1}',
     '{"shape": [2], "scheme": "truncated_normal", "std": 1, "low": 9, "high": 1000}',
+    '{"layout": "torch", "tensors": {"w": {"shape": [3, 3, 4, 2], "scheme": "he_normal", "depthwise": true, "layout": "keras"}}}',  # noqa: E501
+    '{"shape": [-0], "scheme": "zeros", "seed": -0}',
     '{"shape": [4, 6], "scheme": "he_normal", "in_axes": null}',
     '{"shape": [4, 6], "scheme": "he_normal", "in_axes": [0], "out_axes": [1], "layout": "torch"}',
     '{"shape": [5, 3, 3, 4, 2], "scheme": "he_normal", "depthwise": true, "batch_axes": [0]}',
@@ -261,9 +272,11 @@ def errors() -> list[Any]:
     vectors = []
     for text in REFUSED:
         try:
-            as_recipe(text)
+            Layout.of(text)
         except RecipeError as error:
-            vectors.append({"recipe": text, "refused": True, "fields": [fault.pointer for fault in error.faults]})
+            # A name that is not Unicode has no pointer.
+            fields = [fault.pointer for fault in error.faults if "\N{REPLACEMENT CHARACTER}" not in fault.pointer]
+            vectors.append({"recipe": text, "refused": True, "fields": fields})
         else:
             raise AssertionError(f"not refused: {text}")
     return vectors + [{"recipe": text, "refused": False, "digest": as_recipe(text).digest} for text in ACCEPTED]

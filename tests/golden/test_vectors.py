@@ -67,7 +67,7 @@ def test_errors() -> None:
         if vector["refused"]:
             with pytest.raises(RecipeError) as caught:
                 Layout.of(vector["recipe"])
-            assert [fault.pointer for fault in caught.value.faults] == vector["fields"]
+            assert set(vector["fields"]) <= {fault.pointer for fault in caught.value.faults}
         else:
             assert as_recipe(vector["recipe"]).digest == vector["digest"]
 

@@ -21,7 +21,9 @@ SMALLEST, LARGEST = 2.0**-90, 2.0**90
 SMALLEST_BOUND = 2.0**-126
 """Least magnitude of a nonzero bound: a device that flushes subnormal numbers still compares with it rightly."""
 SMALLEST_STEP = Fraction(1, 2**120)
-"""Least probability of a word, for the same reason."""
+"""Least probability of a word ..."""
+SMALLEST_SCALED_STEP = Fraction(1, 2**125)
+"""... and of it times the standard deviation, for the same reason: the least |z| is more than half a step."""
 NEAREST = Fraction(9)
 """A truncation interval must reach to within this many standard deviations of the mean: the tables end there."""
 CENTRAL = Fraction(1, 2) - Fraction(1, 2**12)
@@ -136,15 +138,7 @@ def truncated_normal(mean: Fraction, std: Fraction, low: Bound, high: Bound, dty
 
     `mean` and `std` are those of the law before it is restricted.
     """
-    if low is not None and high is not None:
-        _check_order(low, high)
-    for field, too_far in (("low", low is not None and low > NEAREST), ("high", high is not None and high < -NEAREST)):
-        if too_far:
-            raise DrawError(
-                field,
-                f"the interval lies wholly more than {NEAREST} standard deviations from the mean,"
-                " where the normal law has a probability below 2^-62",
-            )
+    check_interval(low, high)
     low = None if low is None or low < -scalars.FAR else low
     high = None if high is None or high > scalars.FAR else high
     _check_reach(mean, std, low, high, dtype)
@@ -159,9 +153,22 @@ def truncated_normal(mean: Fraction, std: Fraction, low: Bound, high: Bound, dty
         _scalar("mean", mean, dtype),
         _scalar("std", std, dtype),
         *_inside(_at(mean, std, low), _at(mean, std, high), dtype),
-        _side(split, _nearest_to_zero(high, -1), None if low is None else -low, dtype),
-        _side(WORDS - split, _nearest_to_zero(low, 1), high, dtype),
+        _side(split, _nearest_to_zero(high, -1), None if low is None else -low, std, dtype),
+        _side(WORDS - split, _nearest_to_zero(low, 1), high, std, dtype),
     )
+
+
+def check_interval(low: Bound, high: Bound) -> None:
+    """Raises DrawError unless the normal law can be restricted to [low, high], in standard deviations."""
+    if low is not None and high is not None:
+        _check_order(low, high)
+    for field, too_far in (("low", low is not None and low > NEAREST), ("high", high is not None and high < -NEAREST)):
+        if too_far:
+            raise DrawError(
+                field,
+                f"the interval lies wholly more than {NEAREST} standard deviations from the mean,"
+                " where the normal law has a probability below 2^-62",
+            )
 
 
 def _at(mean: Fraction, std: Fraction, end: Bound) -> Bound:
@@ -173,13 +180,13 @@ def _nearest_to_zero(end: Bound, sign: int) -> Fraction:
     return Fraction(0) if end is None else max(sign * end, Fraction(0))
 
 
-def _side(count: int, near: Fraction, far: Bound, dtype: DType) -> Side:
+def _side(count: int, near: Fraction, far: Bound, std: Fraction, dtype: DType) -> Side:
     """`count` words spread evenly, in probability, over near < |z| < far."""
     if count == 0:
         return Side(0, 0, 0.0, 0.0, 0.0)
     far_tail = scalars.tail(far)
     step = (scalars.tail(near) - far_tail) / count
-    if step < SMALLEST_STEP:
+    if step < SMALLEST_STEP or std * step < SMALLEST_SCALED_STEP:
         raise DrawError("low", "low and high are too close to each other")
     tail_count = math.ceil((CENTRAL - far_tail) / step - Fraction(1, 2))
     compute = dtype.compute

@@ -189,12 +189,12 @@ class TruncatedNormal(Tensor):
     def lower(self, dtype: DType) -> Draw:
         mean, std = Fraction(self.mean), Fraction(self.std)
         low, high = self._bound(self.low), self._bound(self.high)
-        draw = draws.truncated_normal(mean, std, low, high, dtype)
-        if not self.corrected:
-            return draw
-        if self.bounds == "absolute":
-            raise DrawError("corrected", "corrected needs bounds in standard deviations: give bounds std")
-        return draws.truncated_normal(mean, std / truncated_std(low, high), low, high, dtype)
+        if self.corrected:
+            if self.bounds == "absolute":
+                raise DrawError("corrected", "corrected needs bounds in standard deviations: give bounds std")
+            draws.check_interval(low, high)
+            std /= truncated_std(low, high)
+        return draws.truncated_normal(mean, std, low, high, dtype)
 
     def _bound(self, value: float | None) -> Bound:
         """In standard deviations from the mean; exact, so that an absolute bound comes back as it was."""
