@@ -26,5 +26,5 @@ ENV PATH=/opt/fanin/bin:$PATH \
 USER 10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s \
-    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/readyz', timeout=2)"]
+    CMD ["python", "-c", "from os import environ; from urllib.request import urlopen; urlopen(f'http://127.0.0.1:{environ[\"FANIN_PORT\"]}/readyz', timeout=2)"]
 ENTRYPOINT ["fanin", "serve"]

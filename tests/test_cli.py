@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +52,24 @@ def test_show_for_programs(recipe: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert document["tensors"]["conv.weight"]["fan_in"] == 36
 
 
+def test_show_knows_a_file_whose_length_reads_as_a_brace(tmp_path: Path) -> None:
+    for count in range(300, 600):
+        recipe = {"tensors": {f"{n:04}" + "x" * 20: {"shape": [1], "scheme": "zeros"} for n in range(count)}}
+        header = fanin.Layout.of(recipe).header
+        if header[1:2] == b"{":
+            break
+    else:
+        pytest.fail("no header of such a length")
+    fanin.save(recipe, tmp_path / "f")
+    assert main(["show", str(tmp_path / "f")]) == 0
+
+
+def test_names_that_the_terminal_has_not(recipe: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "fanin.cli", "show", str(recipe)]
+    shown = subprocess.run(command, capture_output=True, check=True, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert b"\\xe9.quant" in shown.stdout
+
+
 def test_schemes_lists_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schemes"]) == 0
     table = capsys.readouterr().out
@@ -66,9 +86,9 @@ def test_a_recipe_on_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_get_by_recipe_and_by_url(recipe: Path, tmp_path: Path, service: Faulty) -> None:
-    assert main(["get", str(recipe), str(tmp_path / "one"), "--server", service.url, "--check"]) == 0
+    assert main(["get", str(recipe), str(tmp_path / "one"), "--check", "--server", service.url]) == 0
     url = f"{service.url}/v1/recipes/{fanin.as_recipe(MIXED).digest}/model.safetensors"
-    assert main(["get", url, str(tmp_path / "two"), "--check", "sample"]) == 0
+    assert main(["get", url, str(tmp_path / "two"), "--check-sample"]) == 0
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
     fanin.verify(tmp_path / "two")
 
@@ -85,6 +105,8 @@ def test_get_by_recipe_and_by_url(recipe: Path, tmp_path: Path, service: Faulty)
         (["make", "{recipe}", "{out}", "--backend", "cray"], 3, "unknown backend"),
         (["get", "{recipe}", "{out}", "--server", "http://127.0.0.1:9", "--timeout", "1"], 3, "127.0.0.1"),
         (["show", "{bad}"], 2, "glorot_uniform"),
+        (["get", "{recipe}", "{out}", "--server", "http://[bad"], 2, "not a URL"),
+        (["get", "{recipe}", "{out}", "--timeout", "0"], 2, "timeout"),
     ],
 )
 def test_exit_codes(
@@ -116,7 +138,7 @@ def test_a_refusal_of_the_service_is_3(recipe: Path, tmp_path: Path, service: Fa
     assert main(["get", str(recipe), str(tmp_path / "out"), "--server", service.url]) == 3
 
 
-@pytest.mark.parametrize("arguments", [[], ["nope"], ["make"], ["get", "a", "b", "--check", "some"]])
+@pytest.mark.parametrize("arguments", [[], ["nope"], ["make"], ["get", "a", "b", "--check=some"]])
 def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)

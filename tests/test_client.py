@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, basic_indices
 
 import fanin
-from fanin import Client, FileError, Layout, MismatchError, RecipeError, ServiceError, transport
+from fanin import Client, Layout, MismatchError, RecipeError, ServiceError, files, transport
 from tests.faulty import Faulty, cut, ignore_range, refuse, well
 from tests.samples import MIXED
 
@@ -97,6 +97,27 @@ def test_wide_gaps_are_not_fetched(client: Client, service: Faulty) -> None:
     assert [int(size[2]) - int(size[1]) + 1 for size in sizes if size] == [20, 20, 20, 20]
 
 
+@pytest.mark.parametrize("step", [200_000, -200_000])
+def test_wide_strides_are_not_fetched(client: Client, service: Faulty, step: int) -> None:
+    recipe: dict[str, Any] = {"shape": [1_000_000], "scheme": "normal", "std": 1}
+    client.register(recipe)
+    service.requests.clear()
+    found = client.slice(recipe, "weight", np.s_[::step])
+    np.testing.assert_array_equal(found, fanin.slice(recipe, "weight", np.s_[::step]))
+    sizes = [re.search(r"bytes=(\d+)-(\d+)", request) for request in service.requests]
+    assert [int(size[2]) - int(size[1]) + 1 for size in sizes if size] == [4] * 5
+
+
+def test_narrow_strides_come_in_pieces(client: Client, service: Faulty, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fanin.client.SPAN", 100_000)
+    recipe: dict[str, Any] = {"shape": [300_000], "scheme": "normal", "std": 1}
+    client.register(recipe)
+    service.requests.clear()
+    found = client.slice(recipe, "weight", np.s_[5::7])
+    np.testing.assert_array_equal(found, fanin.materialize(recipe)["weight"][5::7])
+    assert len(service.requests) >= 12
+
+
 def test_a_lost_connection_is_taken_up_where_it_broke(client: Client, service: Faulty, tmp_path: Path) -> None:
     client.register(BIG)
     service.faults = [cut(1000), cut(0), cut(300_000)]
@@ -119,11 +140,21 @@ def test_a_download_goes_on_in_a_later_call(client: Client, service: Faulty, tmp
     assert {path.name for path in tmp_path.iterdir()} == {"got", "expected"}
 
 
+def test_what_a_crash_left_wrong_is_not_built_upon(client: Client, service: Faulty, tmp_path: Path) -> None:
+    """After a loss of power the file may have its length and yet not its last bytes."""
+    client.register(BIG)
+    layout = Layout.of(BIG)
+    partial = files.partial_of(tmp_path / "got", layout)
+    partial.write_bytes(layout.header + bytes(300_000))
+    client.save(BIG, tmp_path / "got")
+    assert (tmp_path / "got").read_bytes() == whole(tmp_path, BIG)
+
+
 def test_one_download_at_a_time_into_one_place(client: Client, service: Faulty, tmp_path: Path) -> None:
     client.register(BIG)
 
     def meanwhile(_: object) -> bool:
-        with Client(service.url, source="remote") as other, pytest.raises(FileError, match="another process"):
+        with Client(service.url, source="remote") as other, pytest.raises(BlockingIOError, match="another process"):
             other.save(BIG, tmp_path / "got")
         return False
 
@@ -217,6 +248,62 @@ def test_auto_does_not_hide_a_refusal(service: Faulty) -> None:
     service.faults = [refuse(403)]
     with Client(service.url) as client, pytest.raises(ServiceError, match="403"):
         client.materialize(MIXED)
+
+
+def test_auto_does_not_hide_nonsense(service: Faulty) -> None:
+    def lie(handler: Any) -> bool:
+        handler.answer(201, {"Content-Type": "application/json"}, b'{"digest": "dead"}')
+        return True
+
+    def babble(handler: Any) -> bool:
+        handler.answer(201, {"Content-Type": "application/json"}, b"hello")
+        return True
+
+    for fault in (lie, babble):
+        service.faults = [well, fault]
+        with Client(service.url) as client, pytest.raises(ServiceError):
+            client.materialize(MIXED)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *({"url": url} for url in ("127.0.0.1:8000", "ftp://x", "", "http://[bad")),
+        *({"source": "remot"}, {"check": "samples"}, {"timeout": 0}, {"timeout": float("nan")}, {"retries": -1}),
+    ],
+)
+def test_wrong_arguments_are_refused(arguments: dict[str, Any]) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011
+        Client(**{"url": "http://127.0.0.1:8000", **arguments})
+    with Client("http://127.0.0.1:9") as client, pytest.raises(ValueError, match="source"):
+        client.materialize(MIXED, source="nowhere")  # type: ignore[arg-type]
+
+
+def test_auto_leaves_no_broken_download_behind(service: Faulty, tmp_path: Path) -> None:
+    with Client(service.url, retries=1, timeout=5) as client:
+        client.register(BIG)
+        service.faults = [cut(300_000), *[refuse(503)] * 9]
+        client.save(BIG, tmp_path / "got")
+    assert [path.name for path in tmp_path.iterdir()] == ["got"]
+    fanin.verify(tmp_path / "got")
+
+
+def test_replicas_that_know_nothing_are_told_one_by_one(client: Client, service: Faulty) -> None:
+    def forgetful(handler: Any) -> bool:
+        handler.problem(404, "Unknown recipe", "register it")
+        return True
+
+    service.faults = [forgetful, well, forgetful, well]
+    np.testing.assert_array_equal(client.tensor(MIXED, "head"), fanin.materialize(MIXED)["head"])
+    service.faults = [forgetful, well] * 20
+    with pytest.raises(ServiceError, match="404"):
+        client.tensor(MIXED, "head")
+
+
+def test_any_server_may_hold_the_file(client: Client, service: Faulty, tmp_path: Path) -> None:
+    service.layouts["published"] = LAYOUT
+    client.download(f"{service.url}/some/path/published/model.safetensors", tmp_path / "got", check=True)
+    assert (tmp_path / "got").read_bytes() == whole(tmp_path)
 
 
 def test_local_asks_nobody(service: Faulty, tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ def run(command: str) -> None:
 def curl(words: list[str]) -> None:
     """What these pages ask of curl, which a test machine need not have."""
     parser = argparse.ArgumentParser()
+    parser.add_argument("-f", action="store_true")  # as below, always
     parser.add_argument("-o", dest="output", type=Path)
     parser.add_argument("-r", dest="range")
     parser.add_argument("-H", dest="header", default="Accept: */*")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import struct
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -96,6 +100,55 @@ def test_a_failed_save_leaves_nothing_and_harms_nothing(tmp_path: Path, monkeypa
         fanin.save(MIXED, path)
     assert path.read_bytes() == b"before"
     assert [entry.name for entry in tmp_path.iterdir()] == ["kept"]
+
+
+def test_a_disk_that_fills_up_is_noticed(tmp_path: Path) -> None:
+    """Within the last chunk: a short write must not pass for a whole one."""
+    code = f"""
+import resource, signal, fanin
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+recipe = {{"shape": [1000, 1000], "scheme": "ones"}}
+resource.setrlimit(resource.RLIMIT_FSIZE, (fanin.Layout.of(recipe).size - 1000,) * 2)
+fanin.save(recipe, {str(tmp_path / "f")!r})
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "File too large" in found.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_many_may_save_to_one_place(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda _: fanin.save(MIXED, tmp_path / "f"), range(12)))
+    fanin.verify(tmp_path / "f")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["f"]
+
+
+def test_a_folder_is_no_place_and_a_link_is_followed(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError):
+        fanin.save(MIXED, tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    fanin.save(MIXED, tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    fanin.verify(tmp_path / "target")
+
+
+def test_a_download_that_finishes_meanwhile_is_not_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between opening the partial file and locking it, its owner renames it: the next one begins anew."""
+    layout = Layout.of(MIXED)
+    path = tmp_path / "f"
+    partial = files.partial_of(path, layout)
+    partial.write_bytes(b"finished elsewhere")
+    lock = fcntl.flock
+
+    def rename_first(file: object, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", lock)
+        partial.replace(path)
+        lock(file, operation)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fcntl, "flock", rename_first)
+    with files.resuming(path, layout) as (_, have):
+        assert have == 0
+        assert path.read_bytes() == b"finished elsewhere"
 
 
 def test_progress_is_quiet_unless_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ import torch
 
 import fanin
 from fanin import Layout, RecipeError
+from fanin.describe import describe
 from tests.samples import MIXED
 
 
@@ -87,3 +88,14 @@ def test_files_beyond_64_bits_are_refused(shape: list[int]) -> None:
 def test_unknown_tensor() -> None:
     with pytest.raises(KeyError, match="nope"):
         Layout.of(MIXED).entry("nope")
+
+
+def test_a_layout_may_stand_for_its_recipe() -> None:
+    layout = Layout.of(MIXED)
+    assert Layout.of(layout) is layout
+    np.testing.assert_array_equal(fanin.slice(layout, "head", 3), fanin.slice(MIXED, "head", 3))
+
+
+def test_a_description_shows_every_finite_number() -> None:
+    recipe = {"tensors": {"a": {"shape": [1], "scheme": "constant", "value": 1e300, "dtype": "F64"}}}
+    assert describe(Layout.of(recipe))["tensors"]["a"]["draw"] == "1e+300"

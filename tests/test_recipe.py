@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fanin import RecipeError, as_recipe
-from fanin.schemes import ALIASES, SCHEMES
+from fanin.schemes import ALIASES, SCHEMES, Normal
 
 names = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20).filter(
     lambda name: name != "__metadata__"
@@ -87,6 +87,26 @@ def test_a_layout_is_handed_only_to_tensors_that_use_one() -> None:
     assert fans == {"kernel": 2, "axes": 4, "own": 4}
 
 
+def test_a_copy_has_a_draw_and_a_digest_of_its_own() -> None:
+    recipe = as_recipe({"seed": 1, "tensors": {"w": {"shape": [4, 2], "scheme": "he_normal", "layout": "torch"}}})
+    assert recipe.digest
+    assert recipe.model_copy(update={"seed": 2}).digest == as_recipe(recipe.canonical.replace(b'"1"', b'"2"')).digest
+    tensor = recipe.tensors["w"]
+    assert (
+        tensor.model_copy(update={"shape": [4, 8]}).draw
+        == as_recipe({"shape": [4, 8], "scheme": "he_normal", "layout": "torch"}).tensors["weight"].draw
+    )
+    with pytest.raises(ValueError, match="greater than"):
+        tensor.model_copy(update={"shape": [-1]})
+
+
+def test_defaults_reach_tensors_that_are_models_already() -> None:
+    law: dict[str, Any] = {"shape": (2,), "scheme": "normal", "std": 1.0}
+    tensors = {"bare": Normal(**law), "own": Normal(**law, dtype="F32")}
+    recipe = as_recipe({"dtype": "BF16", "tensors": tensors})
+    assert (recipe.tensors["bare"].dtype, recipe.tensors["own"].dtype) == ("BF16", "F32")
+
+
 def test_aliases_are_schemes() -> None:
     assert set(ALIASES.values()) <= set(SCHEMES)
     assert not set(ALIASES) & set(SCHEMES)
@@ -150,6 +170,8 @@ DEEP = "[" * 100_000
         ({"shape": [3], "scheme": "normal", "std": 1, "mean": 1e30}, "/mean", "2^-90"),
         ({"shape": [3], "scheme": "normal", "std": 40, "dtype": "F8_E4M3"}, "/std", "beyond"),
         ({"shape": [3], "scheme": "constant", "value": 1e5, "dtype": "F16"}, "/value", "beyond"),
+        ({"shape": [3], "scheme": "constant", "value": 1.7976931348623157e308}, "/value", "beyond"),
+        ({"shape": [3], "scheme": "constant", "value": -3.5e38}, "/value", "beyond"),
         ({"shape": [3], "scheme": "truncated_normal", "std": 1, "low": 3, "high": 2}, "/low", "less than"),
         ({"shape": [3], "scheme": "truncated_normal", "std": 1, "low": 10, "high": 20}, "/low", "9 standard"),
         ({"shape": [3], "scheme": "truncated_normal", "std": 1, "low": None, "high": -10}, "/high", "9 standard"),

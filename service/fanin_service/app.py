@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
@@ -41,14 +39,8 @@ def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
         redoc_url=None,
         responses={"default": problems.RESPONSE},
     )
-    threads = os.cpu_count() or 1
-    app.state.service = Service(
-        settings,
-        backend,
-        Registry(max_recipes=settings.registry_recipes, max_bytes=settings.registry_bytes),
-        parsers=ThreadPoolExecutor(threads, "fanin-parse"),
-        generators=ThreadPoolExecutor(threads, "fanin-generate"),
-    )
+    registry = Registry(max_recipes=settings.registry_recipes, max_bytes=settings.registry_bytes)
+    app.state.service = Service(settings, backend, registry)
     for router in _ROUTERS:
         app.include_router(router)
     app.state.routes = [*app.routes, *(route for router in _ROUTERS for route in router.routes)]
@@ -59,9 +51,8 @@ def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
-    await service.check_backend()
-    if not service.ready:
-        _log.error("the %s backend failed its known-answer test: no weights are served", service.backend.name)
-    yield
-    for executor in (service.parsers, service.generators):
-        executor.shutdown(wait=False, cancel_futures=True)
+    with service.threads():
+        await service.check_backend()
+        if not service.ready:
+            _log.error("the %s backend failed its known-answer test: no weights are served", service.backend.name)
+        yield

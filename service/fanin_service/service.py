@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar, TypeVarTuple
 
@@ -28,23 +30,34 @@ class Service:
     settings: Settings
     backend: Backend
     registry: Registry
-    parsers: ThreadPoolExecutor
-    generators: ThreadPoolExecutor
+    parsers: ThreadPoolExecutor = field(init=False)
+    generators: ThreadPoolExecutor = field(init=False)
     ready: bool = field(default=False, init=False)
     """The backend has passed its known-answer test."""
+
+    @contextmanager
+    def threads(self) -> Iterator[None]:
+        """The service's threads, as long as it runs: as many of each kind as there are CPUs for this process."""
+        count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self.parsers = ThreadPoolExecutor(count, "fanin-parse")
+        self.generators = ThreadPoolExecutor(count, "fanin-generate")
+        try:
+            yield
+        finally:
+            for executor in (self.parsers, self.generators):
+                executor.shutdown(wait=False, cancel_futures=True)
 
     async def check_backend(self) -> None:
         """Find out whether the service is ready."""
         self.ready = await in_thread(self.generators, known_answer.passes, self.backend)
 
-    async def register(self, document: bytes | Mapping[str, Any]) -> tuple[Layout, bool]:
-        """The layout of the recipe that this JSON spells, and whether it is new here.
+    async def read(self, document: bytes | Mapping[str, Any]) -> Layout:
+        """The layout of the recipe that this JSON spells.
 
         Raises:
             RecipeError: it is not a recipe, or exceeds a limit.
         """
-        layout = await in_thread(self.parsers, limits.layout_of, document, self.settings)
-        return layout, self.registry.add(layout)
+        return await in_thread(self.parsers, limits.layout_of, document, self.settings)
 
     def layout(self, digest: str) -> Layout:
         """The layout of a registered recipe.

@@ -9,7 +9,16 @@
 from fanin import backends
 from fanin.arrays import materialize, slice
 from fanin.client import Client
-from fanin.errors import BackendError, FaninError, Fault, FileError, MismatchError, RecipeError, ServiceError
+from fanin.errors import (
+    BackendError,
+    FaninError,
+    Fault,
+    FileError,
+    MismatchError,
+    RecipeError,
+    ServiceError,
+    UnavailableError,
+)
 from fanin.files import Verified, save, verify
 from fanin.layout import Layout
 from fanin.recipe import Recipe, as_recipe
@@ -26,6 +35,7 @@ __all__ = [
     "Recipe",
     "RecipeError",
     "ServiceError",
+    "UnavailableError",
     "Verified",
     "as_recipe",
     "backends",

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from fanin import backends
 from fanin.backends import Backend
-from fanin.layout import Entry, Layout
-from fanin.recipe import RecipeLike
+from fanin.layout import Entry, Layout, LayoutLike
 from fanin.region import Index, Region, Run
 
 Array = NDArray[Any]
@@ -19,7 +18,7 @@ STRIDED_SPAN = 1 << 16
 """Elements generated at a time to pick every n-th of them."""
 
 
-def materialize(recipe: RecipeLike, *, backend: str | None = None) -> dict[str, Array]:
+def materialize(recipe: LayoutLike, *, backend: str | None = None) -> dict[str, Array]:
     """Every tensor of the recipe as a NumPy array, in the recipe's order.
 
     BF16 and F8 tensors have the NumPy types of `ml_dtypes`.
@@ -29,14 +28,13 @@ def materialize(recipe: RecipeLike, *, backend: str | None = None) -> dict[str, 
         BackendError: the backend asked for cannot be used here.
     """
     layout, maker = Layout.of(recipe), backends.get(backend)
-    entries = {entry.name: entry for entry in layout.entries}
-    return {name: _whole(entries[name], maker) for name in layout.recipe.tensors}
+    return {name: _whole(layout.entry(name), maker) for name in layout.recipe.tensors}
 
 
-def slice(recipe: RecipeLike, name: str, index: Index, *, backend: str | None = None) -> Array:
+def slice(recipe: LayoutLike, name: str, index: Index, *, backend: str | None = None) -> Array:
     """`materialize(recipe)[name][index]`, making only the elements it selects.
 
-    Takes integers, slices with any step and an ellipsis.
+    Takes integers, slices with any step and an ellipsis. For many slices of one recipe pass its `Layout`.
 
     Raises:
         RecipeError: the recipe is wrong.

@@ -1,12 +1,13 @@
 """The command line `fanin`.
 
 Exit codes: 0 done; 1 the bytes differ from the recipe, or a file is damaged; 2 wrong usage or a wrong recipe; 3 the
-service or the backend failed; 4 a file could not be read or written; 130 interrupted.
+service or the backend failed; 4 a file could not be read or written, or another process is writing it; 130 interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
 import time
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fanin import backends, files
-from fanin.client import Client
+from fanin.client import Check, Client
 from fanin.describe import describe
 from fanin.errors import BackendError, FileError, MismatchError, RecipeError, ServiceError
 from fanin.layout import Layout
@@ -29,6 +30,7 @@ EXIT_CODES: dict[type[BaseException], int] = {
     MismatchError: 1,
     FileError: 1,
     RecipeError: 2,
+    ValueError: 2,
     ServiceError: 3,
     BackendError: 3,
     OSError: 4,
@@ -39,6 +41,9 @@ EXIT_CODES: dict[type[BaseException], int] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of tensors may have characters that the terminal has not.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         options = _parser(arguments[:1]).parse_args(arguments)
         code: int = options.run(options)
@@ -68,9 +73,8 @@ def _parser(command: Sequence[str]) -> argparse.ArgumentParser:
         default="remote",
         help="who makes it (%(default)s)",
     )
-    get.add_argument(
-        "--check", nargs="?", const="all", choices=("all", "sample"), help="re-derive what came, all of it or a sample"
-    )
+    get.add_argument("--check", action="store_true", help="re-derive all that came and compare")
+    get.add_argument("--check-sample", action="store_true", help="re-derive the beginning and the end of what came")
     get.add_argument("--timeout", type=float, default=30.0, help="seconds without a byte before a retry (%(default)s)")
 
     make = _command(commands, "make", _make, "make a recipe's file on this machine")
@@ -127,12 +131,15 @@ def _read_recipe(source: str) -> Recipe:
 
 
 def _get(options: argparse.Namespace) -> int:
-    check = True if options.check == "all" else options.check or False
+    check: Check = options.check or ("sample" if options.check_sample else False)
     is_url = options.source.startswith(("http://", "https://"))
-    server = options.source.partition("/v1/")[0] if is_url else options.server
-    with Client(server, source=options.where, check=check, timeout=options.timeout) as client:
-        recipe = client.recipe_at(options.source) if is_url else _read_recipe(options.source)
-        client.save(recipe, options.output)
+    with Client(
+        options.source if is_url else options.server, source=options.where, check=check, timeout=options.timeout
+    ) as client:
+        if is_url:
+            client.download(options.source, options.output)
+        else:
+            client.save(_read_recipe(options.source), options.output)
     return 0
 
 
@@ -201,11 +208,14 @@ def _schemes(options: argparse.Namespace) -> int:
 
 
 def _layout(source: str) -> Layout:
-    """The layout of a recipe, or of the one in a safetensors file. JSON begins with a brace, a file with a length."""
+    """The layout of a recipe, or of the one in a safetensors file.
+
+    A file begins with a length of eight bytes, the upper ones zero; JSON has no such bytes.
+    """
     if source == "-":
         return Layout.of(_read_recipe(source))
     with open(source, "rb") as file:
-        if file.read(64).lstrip()[:1] == b"{":
+        if b"\0" not in file.read(8):
             return Layout.of(_read_recipe(source))
         file.seek(0)
         return files.layout_of_file(file)

@@ -7,18 +7,17 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, Self, TypeVar
+from typing import Any, BinaryIO, Literal, Self, TypeVar, get_args
 
 import numpy as np
 
 from fanin import arrays, backends, files
 from fanin.arrays import Array
-from fanin.errors import FileError, ServiceError
-from fanin.layout import MAX_HEADER_BYTES, Entry, Layout
+from fanin.errors import FileError, MismatchError, ServiceError, UnavailableError
+from fanin.layout import MAX_HEADER_BYTES, Entry, Layout, LayoutLike
 from fanin.plan import read_into
-from fanin.recipe import Recipe, RecipeLike
 from fanin.region import Index, Region, Run
-from fanin.transport import RETRIED, Transport
+from fanin.transport import Transport
 
 Source = Literal["auto", "remote", "local"]
 Check = bool | Literal["sample"]
@@ -65,8 +64,13 @@ class Client:
             timeout: Seconds to wait for a connection, and for each next byte.
             retries: Tries after a lost connection or an answer of 429, 502, 503 or 504 before giving up.
             backend: What makes tensors here, for `local` and `check`; by default the fastest there is.
+
+        Raises:
+            ValueError: an argument is not one of these.
         """
-        self.source, self.check, self.backend = source, check, backend
+        if check not in (False, True, "sample"):
+            raise ValueError(f"check is True, False or 'sample', not {check!r}")
+        self.source, self.check, self.backend = _known(source), check, backend
         self._transport = Transport(url, timeout=timeout, retries=retries)
 
     def __enter__(self) -> Self:
@@ -79,7 +83,7 @@ class Client:
         """Close the connections."""
         self._transport.close()
 
-    def register(self, recipe: RecipeLike) -> str:
+    def register(self, recipe: LayoutLike) -> str:
         """Tell the service a recipe; returns its digest, under which the service then has a URL for its file.
 
         Raises:
@@ -92,24 +96,31 @@ class Client:
             raise ServiceError(f"the service calls the recipe {answer.get('digest')}, not {layout.recipe.digest}")
         return layout.recipe.digest
 
-    def recipe_at(self, url: str) -> Recipe:
-        """The recipe of the Fanin file at `url`, from its header.
+    def download(
+        self, url: str, path: str | os.PathLike[str], *, check: Check | None = None, progress: bool | None = None
+    ) -> None:
+        """Write the Fanin file at `url`, of a service or of any server with ranges, to `path`, as `save` does.
 
         Raises:
             FileError: there is no Fanin file at this URL.
-            ServiceError: the service refused, or could not be reached.
+            ServiceError, MismatchError, BackendError, OSError: as `save`.
         """
+        layout = self._layout_at(url)
+        self._complete(layout, Path(path).resolve(), url, check, progress)
+
+    def _layout_at(self, url: str) -> Layout:
+        """The layout of the Fanin file at `url`, from its header."""
         head = bytearray()
         etag = self._transport.read_range(url, 0, 8, head.extend)
         length = int.from_bytes(head, "little")
         if not 0 < length <= MAX_HEADER_BYTES:
             raise FileError(f"{url} is not a safetensors file")
         self._transport.read_range(url, 8, 8 + length, head.extend, etag=etag)
-        return files.layout_of_file(io.BytesIO(head)).recipe
+        return files.layout_of_file(io.BytesIO(head))
 
     def materialize(
         self,
-        recipe: RecipeLike,
+        recipe: LayoutLike,
         *,
         source: Source | None = None,
         check: Check | None = None,
@@ -127,13 +138,12 @@ class Client:
             data = np.empty(layout.size - start, np.uint8)
             with files.byte_bar(len(data), "fanin", progress) as bar:
                 self._read(layout, start, data, check, bar.update)
-            entries = {entry.name: entry for entry in layout.entries}
-            return {name: _view(entries[name], data, start) for name in layout.recipe.tensors}
+            return {name: _view(layout.entry(name), data, start) for name in layout.recipe.tensors}
 
-        return self._made(source, remote, lambda: arrays.materialize(layout.recipe, backend=self.backend))
+        return self._made(source, remote, lambda: arrays.materialize(layout, backend=self.backend))
 
     def tensor(
-        self, recipe: RecipeLike, name: str, *, source: Source | None = None, check: Check | None = None
+        self, recipe: LayoutLike, name: str, *, source: Source | None = None, check: Check | None = None
     ) -> Array:
         """One tensor of the recipe; fetches its bytes only.
 
@@ -145,7 +155,7 @@ class Client:
 
     def slice(
         self,
-        recipe: RecipeLike,
+        recipe: LayoutLike,
         name: str,
         index: Index,
         *,
@@ -178,11 +188,11 @@ class Client:
                     result[at : at + run.count] = picked if run.step > 0 else picked[::-1]
             return result.reshape(region.shape)
 
-        return self._made(source, remote, lambda: arrays.slice(layout.recipe, name, index, backend=self.backend))
+        return self._made(source, remote, lambda: arrays.slice(layout, name, index, backend=self.backend))
 
     def save(
         self,
-        recipe: RecipeLike,
+        recipe: LayoutLike,
         path: str | os.PathLike[str],
         *,
         source: Source | None = None,
@@ -194,37 +204,58 @@ class Client:
         What a broken download had received stays beside `path` and the next call goes on from there.
 
         Raises:
-            FileError: another process is downloading the same file to the same place.
+            BlockingIOError: another process is downloading the same file to the same place.
             OSError: the file cannot be written.
             RecipeError, ServiceError, MismatchError, BackendError: as the class says.
         """
-        layout, path = Layout.of(recipe), Path(path)
-
-        def remote() -> None:
-            with files.resuming(path, layout.recipe.digest, layout.size) as (file, have):
-                with files.byte_bar(layout.size, path.name, progress) as bar:
-                    bar.update(have)
-
-                    def sink(chunk: bytes) -> None:
-                        file.write(chunk)
-                        bar.update(len(chunk))
-
-                    self._fetch(layout, have, layout.size, sink)
-                self._check_file(layout, file, check)
+        layout, path = Layout.of(recipe), Path(path).resolve()
 
         def local() -> None:
-            files.save(layout.recipe, path, backend=self.backend, progress=progress)
+            files.save(layout, path, backend=self.backend, progress=progress)
+            files.partial_of(path, layout).unlink(missing_ok=True)
 
-        self._made(source, remote, local)
+        self._made(source, lambda: self._complete(layout, path, None, check, progress), local)
+
+    def _complete(
+        self, layout: Layout, path: Path, url: str | None, check: Check | None, progress: bool | None
+    ) -> None:
+        """Fetch what is missing of the file, from `url` or the service, and put it in place."""
+        with files.resuming(path, layout) as (file, have), files.byte_bar(layout.size, path.name, progress) as bar:
+            have = self._trusted(layout, file, have)
+            bar.update(have)
+
+            def sink(chunk: bytes) -> None:
+                file.write(chunk)
+                bar.update(len(chunk))
+
+            if url is None:
+                self._fetch(layout, have, layout.size, sink)
+            elif have < layout.size:
+                self._transport.read_range(url, have, layout.size, sink)
+            for first, stop in _checked(0, layout.size, self.check if check is None else check):
+                file.seek(first)
+                self._compare(layout, first, file.read(stop - first))
+
+    def _trusted(self, layout: Layout, file: BinaryIO, have: int) -> int:
+        """How many bytes of a broken download to keep: none if its last ones, which a crash may lose, are wrong."""
+        first = max(0, have - SAMPLE)
+        file.seek(first)
+        try:
+            self._compare(layout, first, file.read(have - first))
+        except MismatchError:
+            have = 0
+        file.truncate(have)
+        file.seek(have)
+        return have
 
     def _made(self, source: Source | None, remote: Callable[[], T], local: Callable[[], T]) -> T:
-        source = source or self.source
+        source = self.source if source is None else _known(source)
         if source == "local":
             return local()
         try:
             return remote()
-        except ServiceError as error:
-            if source == "remote" or not (error.status is None or error.status in RETRIED):
+        except UnavailableError as error:
+            if source == "remote":
                 raise
             _log.warning("the service cannot serve, so the weights are made here: %s", error)
             return local()
@@ -256,7 +287,6 @@ class Client:
         if start == stop:
             return
         digest = layout.recipe.digest
-        path = f"v1/recipes/{digest}/model.safetensors"
         position = start
 
         def counted(chunk: bytes) -> None:
@@ -264,18 +294,20 @@ class Client:
             sink(chunk)
             position += len(chunk)
 
-        try:
-            self._transport.read_range(path, start, stop, counted, etag=f'"{digest}"')
-        except ServiceError as error:
-            if error.status != 404:
-                raise
-            self.register(layout.recipe)
-            self._transport.read_range(path, position, stop, sink, etag=f'"{digest}"')
-
-    def _check_file(self, layout: Layout, file: BinaryIO, check: Check | None) -> None:
-        for first, stop in _checked(0, layout.size, self.check if check is None else check):
-            file.seek(first)
-            self._compare(layout, first, file.read(stop - first))
+        failures = 0
+        while True:
+            before = position
+            try:
+                self._transport.read_range(
+                    f"v1/recipes/{digest}/model.safetensors", position, stop, counted, etag=f'"{digest}"'
+                )
+                return
+            except ServiceError as error:
+                # Forgotten, or known to another replica only: each must be told once.
+                failures = failures + 1 if position == before else 0
+                if error.status != 404 or failures > self._transport.retries:
+                    raise
+                self.register(layout)
 
     def _compare(self, layout: Layout, start: int, found: bytes | memoryview) -> None:
         wanted = memoryview(bytearray(len(found)))
@@ -305,13 +337,30 @@ def _ends(run: Run) -> tuple[int, int]:
     return min(ends), max(ends) + 1
 
 
+def _known(source: Source) -> Source:
+    if source not in get_args(Source):
+        raise ValueError(f"source is one of {', '.join(get_args(Source))}, not {source!r}")
+    return source
+
+
+def _pieces(run: Run, size: int) -> Iterator[Run]:
+    """A run in parts: single elements where the gaps between them are wide, else no part longer than a request."""
+    most = 1 if abs(run.step) * size > GAP else max(1, SPAN // (abs(run.step) * size))
+    if run.step == 1:
+        yield run
+        return
+    for at in range(0, run.count, most):
+        yield Run(run.first + at * run.step, min(most, run.count - at), run.step)
+
+
 def _spans(region: Region, size: int) -> Iterator[tuple[int, int, list[tuple[int, Run]]]]:
     """Element ranges to fetch, each with the runs in it and their places in the result."""
     placed: list[tuple[int, Run]] = []
     at = 0
     for run in region.runs():
-        placed.append((at, run))
-        at += run.count
+        for piece in _pieces(run, size):
+            placed.append((at, piece))
+            at += piece.count
     placed.sort(key=lambda item: _ends(item[1]))
     first = stop = 0
     members: list[tuple[int, Run]] = []

@@ -56,5 +56,6 @@ def formula(draw: Draw) -> str:
 
 
 def _short(value: float) -> str:
-    single = np.float32(value)
-    return (str(single) if single == value else repr(value)).removesuffix(".0")
+    with np.errstate(over="ignore"):
+        single = np.float32(value)
+    return (str(single) if float(single) == value else repr(value)).removesuffix(".0")

@@ -6,6 +6,7 @@ FaninError
 ├── FileError          a file is not a Fanin file, or is damaged before any tensor
 ├── MismatchError      bytes differ from what the recipe says
 └── ServiceError       a request to a Fanin service failed
+    └── UnavailableError   it could not be reached, or was too busy: another time it may do
 """
 
 from __future__ import annotations
@@ -76,3 +77,7 @@ class ServiceError(FaninError):
         self.problem = problem or {}
         """The RFC 9457 document the service sent, if it sent one."""
         super().__init__(message)
+
+
+class UnavailableError(ServiceError):
+    """A service that could not be reached, or was too busy, for as long as the client was told to try."""

@@ -1,7 +1,7 @@
 """Fans: how many connections feed one output unit, and how many one input unit feeds.
 
 The numbers are those of the layer at stride 1, for grouped, depthwise and transposed convolutions too, where the
-framework initializers count wrongly (SPEC.md section 6.2 has the table).
+framework initializers count wrongly (SPEC.md section 9.2 has the table).
 """
 
 from __future__ import annotations

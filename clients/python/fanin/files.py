@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import struct
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,9 +19,9 @@ from tqdm import tqdm
 
 from fanin import backends
 from fanin.errors import FileError, MismatchError, RecipeError
-from fanin.layout import MAX_HEADER_BYTES, METADATA_RECIPE, Layout
+from fanin.layout import MAX_HEADER_BYTES, METADATA_RECIPE, Layout, LayoutLike
 from fanin.plan import read_into
-from fanin.recipe import RecipeLike, parse_json
+from fanin.recipe import parse_json
 
 CHUNK = 8 << 20
 """Bytes generated at a time: memory stays bounded whatever the file size."""
@@ -37,9 +39,9 @@ class Verified:
 
 
 def save(
-    recipe: RecipeLike, path: str | os.PathLike[str], *, backend: str | None = None, progress: bool | None = None
+    recipe: LayoutLike, path: str | os.PathLike[str], *, backend: str | None = None, progress: bool | None = None
 ) -> None:
-    """Write the recipe's file to `path`, in bounded memory and all or nothing.
+    """Write the recipe's file to `path`, in bounded memory and all or nothing; a symbolic link is followed.
 
     `progress` shows a bar; by default only on a terminal.
 
@@ -48,8 +50,8 @@ def save(
         BackendError: the backend asked for cannot be used here.
         OSError: the file cannot be written; nothing is left at `path` that was not there before.
     """
-    layout, maker = Layout.of(recipe), backends.get(backend)
-    with replacing(Path(path)) as file, byte_bar(layout.size, Path(path).name, progress) as bar:
+    layout, maker, path = Layout.of(recipe), backends.get(backend), Path(path).resolve()
+    with replacing(path) as file, byte_bar(layout.size, path.name, progress) as bar:
         buffer = memoryview(bytearray(min(CHUNK, layout.size)))
         for start in range(0, layout.size, CHUNK):
             chunk = buffer[: min(CHUNK, layout.size - start)]
@@ -129,34 +131,30 @@ def mismatch(layout: Layout, start: int, found: bytes | memoryview, wanted: byte
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file to write that takes the place of `path` when all went well, and vanishes otherwise."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = _beside(path, uuid.uuid4().hex)
+    file = partial.open("xb")
     try:
-        with open(partial, "xb", buffering=0) as file:
+        with file:
             yield file
-            os.fsync(file.fileno())
-        partial.replace(path)
+            _sync(file)
+        _publish(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
 
 
 @contextmanager
-def resuming(path: Path, digest: str, size: int) -> Iterator[tuple[BinaryIO, int]]:
+def resuming(path: Path, layout: Layout) -> Iterator[tuple[BinaryIO, int]]:
     """A file to complete, and how many bytes it has; it takes the place of `path` when all went well.
 
     On an error it stays beside `path`, for the next call to go on from; unless its bytes are wrong.
 
     Raises:
-        FileError: another process has it open.
+        BlockingIOError: another process is completing it.
     """
-    partial = path.with_name(f".{path.name}.{digest[:16]}.partial")
-    with open(os.open(partial, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise FileError(f"another process is downloading {path}") from None
+    with _locked(partial_of(path, layout)) as (file, partial):
         have = os.fstat(file.fileno()).st_size
-        if have > size:
+        if have > layout.size:
             have = 0
         file.truncate(have)
         file.seek(have)
@@ -165,9 +163,49 @@ def resuming(path: Path, digest: str, size: int) -> Iterator[tuple[BinaryIO, int
         except MismatchError:
             partial.unlink()
             raise
-        file.flush()
-        os.fsync(file.fileno())
-        partial.replace(path)
+        _sync(file)
+        _publish(partial, path)
+
+
+def partial_of(path: Path, layout: Layout) -> Path:
+    """Where a download that broke off has left what it got."""
+    return _beside(path, layout.recipe.digest[:16])
+
+
+@contextmanager
+def _locked(partial: Path) -> Iterator[tuple[BinaryIO, Path]]:
+    """`partial`, made if need be, for this process alone."""
+    while True:
+        with open(os.open(partial, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise BlockingIOError(error.errno, "another process is downloading it", str(partial)) from None
+            # Between opening and locking, whoever had it may have finished and renamed it.
+            if partial.exists() and os.path.samestat(os.fstat(file.fileno()), partial.stat()):
+                yield file, partial
+                return
+
+
+def _beside(path: Path, mark: str) -> Path:
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    return path.with_name(f".{path.name}.{mark}.partial")
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _publish(partial: Path, path: Path) -> None:
+    """Rename, and make the renaming last."""
+    partial.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def byte_bar(total: int, description: str, progress: bool | None) -> tqdm[None]:

@@ -56,14 +56,18 @@ class Layout:
     """Tensors in file order, without gaps."""
     size: int
     """Bytes of the whole file."""
+    places: Mapping[str, int]
+    """Place of each tensor in `entries`, by name."""
 
     @classmethod
-    def of(cls, recipe: RecipeLike) -> Layout:
-        """The layout of this recipe's file.
+    def of(cls, recipe: LayoutLike) -> Layout:
+        """The layout of this recipe's file; a layout is its own.
 
         Raises:
             RecipeError: the recipe is wrong, or its file would be too large for the format.
         """
+        if isinstance(recipe, Layout):
+            return recipe
         recipe = as_recipe(recipe)
         ordered = sorted(recipe.tensors.items(), key=lambda item: (_RANK[item[1].dtype], item[0]))
         sizes = [math.prod(tensor.shape) * DTYPES[tensor.dtype].itemsize for _, tensor in ordered]
@@ -93,6 +97,7 @@ class Layout:
                 for (name, tensor), start, stop in zip(ordered, offsets, offsets[1:], strict=False)
             ),
             len(header) + offsets[-1],
+            {name: place for place, (name, _) in enumerate(ordered)},
         )
 
     def entry(self, name: str) -> Entry:
@@ -101,14 +106,17 @@ class Layout:
         Raises:
             KeyError: there is none.
         """
-        for entry in self.entries:
-            if entry.name == name:
-                return entry
-        raise KeyError(f"the recipe has no tensor {name!r}")
+        if name not in self.places:
+            raise KeyError(f"the recipe has no tensor {name!r}")
+        return self.entries[self.places[name]]
 
     def index_at(self, offset: int) -> int:
         """Index of the first entry that ends behind `offset`, a position in the file."""
         return bisect_right(self.entries, offset, key=lambda entry: entry.stop)
+
+
+LayoutLike = Layout | RecipeLike
+"""A recipe in any spelling, or its layout: made once, it saves the work of every later call."""
 
 
 def _encode_header(table: Mapping[str, Any]) -> bytes:

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import rfc8785
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -67,8 +67,8 @@ Name = Annotated[str, BeforeValidator(_name), Field(min_length=1, max_length=MAX
 class Recipe(BaseModel):
     """A seed, a stream version, and for each named tensor its shape, dtype, scheme and parameters.
 
-    `dtype` and `layout` are the defaults of the tensors that do not give their own; a validated recipe has them
-    written into its tensors, so that two spellings of one meaning are equal.
+    `dtype` and `layout` are for input: defaults of the tensors that do not give their own. A validated recipe has them
+    written into its tensors, so that two spellings of one meaning are equal, and shows the library's defaults here.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -90,6 +90,10 @@ class Recipe(BaseModel):
             return data
         tensors = {name: _with_defaults(tensor, handed) for name, tensor in data["tensors"].items()}
         return {**{key: data[key] for key in data if key not in handed}, "tensors": tensors}
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:  # noqa: ARG002
+        """A validated copy: pydantic's own would keep the digest of the original."""
+        return self.model_validate({"seed": self.seed, "tensors": self.tensors, **(update or {})})
 
     @cached_property
     def canonical(self) -> bytes:
@@ -197,6 +201,8 @@ def _is_valid(field: str, value: Any) -> bool:
 
 
 def _with_defaults(tensor: Any, defaults: Mapping[str, Any]) -> Any:
+    if isinstance(tensor, Tensor):
+        tensor = tensor.given()
     if not isinstance(tensor, Mapping):
         return tensor
     name = tensor.get("scheme")

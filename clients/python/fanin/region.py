@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import operator
 from collections.abc import Iterator, Sequence
@@ -80,8 +79,7 @@ class Region:
             return
         last = self.axes[inner - 1]
         strides = [math.prod(self.sizes[axis + 1 :]) for axis in range(inner)]
-        for outer in itertools.product(*self.axes[: inner - 1]):
-            base = sum(position * stride for position, stride in zip(outer, strides, strict=False))
+        for base in _positions(self.axes[: inner - 1], strides):
             if len(last) == 1 or last.step == 1:
                 yield Run(base + last[0] * block, len(last) * block, 1)
             elif block == 1:
@@ -89,6 +87,16 @@ class Region:
             else:
                 for position in last:
                     yield Run(base + position * block, block, 1)
+
+
+def _positions(axes: Sequence[range], strides: Sequence[int]) -> Iterator[int]:
+    """Row-major positions of what leading axes select. (itertools.product would copy the ranges.)"""
+    if not axes:
+        yield 0
+        return
+    for position in axes[0]:
+        for rest in _positions(axes[1:], strides[1:]):
+            yield position * strides[0] + rest
 
 
 def _single(axis: int, size: int, part: object) -> range:

@@ -147,7 +147,7 @@ def rounded(value: Fraction, dtype: DType, rounding: Rounding = "nearest") -> fl
     whole = round(steps) if rounding == "nearest" else math.floor(steps) if rounding == "down" else math.ceil(steps)
     result = whole * quantum
     if abs(result) > Fraction(dtype.largest):
-        return math.copysign(math.inf, result)
+        return math.inf if result > 0 else -math.inf
     return float(result) + 0.0
 
 

@@ -7,6 +7,7 @@ a scheme's name.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from fractions import Fraction
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
@@ -90,6 +91,14 @@ class Tensor(BaseModel, ABC):
     def draw(self) -> Draw:
         """The draw this tensor lowers to."""
         return self.lower(DTYPES[self.dtype])
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:  # noqa: ARG002
+        """A validated copy: pydantic's own would keep the draw of the original."""
+        return self.model_validate({**self.given(), **(update or {})})
+
+    def given(self) -> dict[str, Any]:
+        """The members that were given, as a recipe may have them."""
+        return self.model_dump(exclude_unset=True)
 
     @abstractmethod
     def lower(self, dtype: DType) -> Draw:

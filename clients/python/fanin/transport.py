@@ -10,11 +10,13 @@ from urllib.parse import urljoin
 
 import urllib3
 
-from fanin.errors import ServiceError
+from fanin.errors import ServiceError, UnavailableError
 
 RETRIED = frozenset({429, 502, 503, 504})
 """Statuses that pass: too many requests, and a server that is busy or not there right now."""
 CHUNK = 1 << 20
+CONNECTIONS = 16
+"""Connections kept open for the threads that share a client."""
 BACKOFF_SECONDS = 0.2
 BACKOFF_MAX_SECONDS = 30
 RETRY_AFTER_MAX_SECONDS = 120
@@ -27,7 +29,19 @@ class Transport:
     """HTTP to one service. Safe to share among threads."""
 
     def __init__(self, url: str, *, timeout: float, retries: int) -> None:
-        """`timeout` bounds connecting and every wait for bytes, in seconds; `retries` bounds tries without progress."""
+        """`timeout` bounds connecting and every wait for bytes, in seconds; `retries` bounds tries without progress.
+
+        Raises:
+            ValueError: the URL is not one of HTTP, or a number is out of range.
+        """
+        try:
+            parts = urllib3.util.parse_url(url)
+        except urllib3.exceptions.LocationParseError as error:
+            raise ValueError(f"{url!r} is not a URL: {error}") from None
+        if parts.scheme not in ("http", "https") or not parts.host:
+            raise ValueError(f"{url!r} is not the URL of a service: it begins with http:// or https://")
+        if not timeout > 0 or retries < 0:
+            raise ValueError(f"timeout must be above 0 and retries not below, not {timeout} and {retries}")
         self.url = url.rstrip("/") + "/"
         self.retries = retries
         policy = urllib3.Retry(
@@ -40,7 +54,9 @@ class Transport:
             raise_on_status=False,
             retry_after_max=RETRY_AFTER_MAX_SECONDS,
         )
-        self._pool = urllib3.PoolManager(retries=policy, timeout=timeout, headers={"User-Agent": "fanin"})
+        self._pool = urllib3.PoolManager(
+            retries=policy, timeout=timeout, maxsize=CONNECTIONS, headers={"User-Agent": "fanin"}
+        )
 
     def close(self) -> None:
         self._pool.clear()
@@ -57,11 +73,11 @@ class Transport:
                 raise _refusal(response)
             document = json.loads(response.data)
         except (urllib3.exceptions.HTTPError, ValueError) as error:
-            raise ServiceError(f"POST {urljoin(self.url, path)}: the answer is not JSON: {error}") from error
+            raise _nonsense(response, f"POST {urljoin(self.url, path)}: the answer is not JSON: {error}") from error
         finally:
             response.release_conn()
         if not isinstance(document, dict):
-            raise ServiceError(f"POST {urljoin(self.url, path)}: the answer is not a JSON object")
+            raise _nonsense(response, f"POST {urljoin(self.url, path)}: the answer is not a JSON object")
         return document
 
     def read_range(self, path: str, start: int, stop: int, sink: Sink, *, etag: str | None = None) -> str | None:
@@ -100,7 +116,7 @@ class Transport:
             except urllib3.exceptions.HTTPError as error:
                 failures += 1
                 if failures > self.retries:
-                    raise ServiceError(f"GET {urljoin(self.url, path)}: {error}") from error
+                    raise UnavailableError(f"GET {urljoin(self.url, path)}: {error}") from error
                 time.sleep(min(BACKOFF_SECONDS * 2 ** (failures - 1), BACKOFF_MAX_SECONDS))
             finally:
                 # A body not read to its end cannot share its connection.
@@ -114,7 +130,7 @@ class Transport:
         try:
             return self._pool.request(method, url, headers=headers, body=body, preload_content=False)
         except urllib3.exceptions.HTTPError as error:
-            raise ServiceError(f"{method} {url}: {error}") from error
+            raise UnavailableError(f"{method} {url}: {error}") from error
 
 
 def _offset(response: urllib3.BaseHTTPResponse, position: int) -> int:
@@ -144,4 +160,9 @@ def _refusal(response: urllib3.BaseHTTPResponse) -> ServiceError:
         words.append(str(problem["detail"]))
     faults = [fault for fault in problem.get("errors") or () if isinstance(fault, dict)]
     words += [f"{fault.get('pointer') or '(recipe)'}: {fault.get('detail')}" for fault in faults]
-    return ServiceError(f"{response.status} " + "; ".join(words), status=response.status, problem=problem)
+    kind = UnavailableError if response.status in RETRIED else ServiceError
+    return kind(f"{response.status} " + "; ".join(words), status=response.status, problem=problem)
+
+
+def _nonsense(response: urllib3.BaseHTTPResponse, message: str) -> ServiceError:
+    return ServiceError(message, status=response.status)

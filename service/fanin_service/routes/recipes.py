@@ -74,7 +74,8 @@ async def post_recipe(request: Request, service: TheService) -> Response:
     Registered recipes may be forgotten, the least recently used first; then POST again.
     """
     text = await read_json_text(request, service.settings.max_recipe_bytes)
-    layout, is_new = await service.register(text)
+    layout = await service.read(text)
+    is_new = service.registry.add(layout)
     recipe = layout.recipe
     summary = Summary(
         digest=recipe.digest,

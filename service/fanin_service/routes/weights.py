@@ -43,8 +43,9 @@ async def post_weights(request: Request, service: TheService) -> Response:
     Content-Location is the file's own URL: there it can be had in ranges, resumed and cached.
     """
     text = await read_json_text(request, service.settings.max_recipe_bytes)
-    layout, _ = await service.register(text)
-    return _stream(service, layout, ByteRange(0, layout.size), 200, _headers(layout))
+    layout = await service.read(text)
+    service.registry.add(layout)
+    return _stream(service, layout, ByteRange(0, layout.size), 200, {**_headers(layout), **_location(layout)})
 
 
 _GET_WEIGHTS: dict[str, Any] = {
@@ -61,8 +62,8 @@ async def get_weights(request: Request, service: TheService) -> Response:
 
     Lists are comma separated; `shape=` is a scalar.
     """
-    layout, _ = await service.register(query.parse(request.scope["query_string"]))
-    return _respond(request, service, layout)
+    # Not registered: the query says it all, and a sweep over seeds would push out other recipes.
+    return _respond(request, service, await service.read(query.parse(request.scope["query_string"])))
 
 
 _GET_FILE: dict[str, Any] = {
@@ -103,7 +104,7 @@ def _respond(request: Request, service: Service, layout: Layout) -> Response:
             return _stream(service, layout, ByteRange(0, layout.size), 200, headers)
         case Verdict.NOT_MODIFIED:
             # Only what a cache updates (RFC 9110 section 15.4.5): a 304 has no content to speak of.
-            kept = ("ETag", "Cache-Control", "Content-Location")
+            kept = ("ETag", "Cache-Control")
             return Response(None, 304, {name: headers[name] for name in kept})
         case Verdict.PRECONDITION_FAILED:
             raise PreconditionFailedError(
@@ -132,6 +133,10 @@ def _headers(layout: Layout) -> dict[str, str]:
     return {
         "Content-Type": MEDIA_TYPE,
         "Content-Disposition": f'attachment; filename="fanin-{digest[:12]}.safetensors"',
-        "Content-Location": f"/v1/recipes/{digest}/model.safetensors",
         "ETag": f'"{digest}"',
     }
+
+
+def _location(layout: Layout) -> dict[str, str]:
+    """Where what a POST was answered can be had again (RFC 9110 section 8.7)."""
+    return {"Content-Location": f"/v1/recipes/{layout.recipe.digest}/model.safetensors"}

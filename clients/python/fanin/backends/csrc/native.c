@@ -3,11 +3,7 @@
 
 #include <stddef.h>
 
-#if defined(_WIN32)
-#define FANIN_EXPORT __declspec(dllexport)
-#else
 #define FANIN_EXPORT __attribute__((visibility("default")))
-#endif
 
 enum { FANIN_UNIFORM, FANIN_NORMAL };                                            /* laws */
 enum { FANIN_F64, FANIN_F32, FANIN_BF16, FANIN_F16, FANIN_F8_E4M3, FANIN_F8_E5M2 }; /* storage types */
