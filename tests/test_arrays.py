@@ -116,6 +116,15 @@ def test_unknown_names_are_told() -> None:
         fanin.materialize(MIXED, backend="cray")
 
 
+def test_bounds_hold_beyond_what_the_law_reaches() -> None:
+    """A bound 14 standard deviations out: no draw comes near, but rounding to a coarse type would step over it."""
+    tensor = {"scheme": "truncated_normal", "mean": 1, "std": 0.001, "low": 9, "high": 14, "dtype": "F8_E4M3"}
+    with pytest.raises(fanin.RecipeError, match="no F8_E4M3 number"):
+        fanin.materialize({"shape": [9], **tensor})
+    wide = fanin.materialize({"shape": [99], **tensor, "low": -14})["weight"].astype(np.float64)
+    assert (wide == 1).all()
+
+
 def test_bounds_hold_at_every_storage_type() -> None:
     for dtype in ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"):
         for low, high in ((-0.3, 0.7), (3, 4), (-0.011, 0.013), (2.9, 3.3)):

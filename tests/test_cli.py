@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,7 +81,7 @@ def test_schemes_lists_all(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_recipe_on_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(MIXED).encode())))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(json.dumps(MIXED).encode()))))
     assert main(["make", "-", str(tmp_path / "made")]) == 0
     fanin.verify(tmp_path / "made")
 
@@ -144,6 +145,30 @@ def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[st
         main(arguments)
     assert caught.value.code == 2
     assert "usage: fanin" in capsys.readouterr().err
+
+
+def test_told_to_stop_it_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "big.json").write_text('{"shape": [100000, 100000], "scheme": "normal", "std": 1}')
+    command = [sys.executable, "-m", "fanin.cli", "make", "big.json", "big"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 60
+        while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.terminate()
+        assert process.wait(30) == 128 + 15
+    assert [path.name for path in tmp_path.iterdir()] == ["big.json"]
+
+
+def test_what_others_wrote_does_not_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "evil.json").write_text(json.dumps({"shape": [1], "scheme": "ones", "\x1b[31mred": 1}))
+    assert main(["show", str(tmp_path / "evil.json")]) == 2
+    assert "\x1b" not in capsys.readouterr().err
+
+
+def test_a_file_of_fanin_is_a_recipe_too(recipe: Path, tmp_path: Path) -> None:
+    assert main(["make", str(recipe), str(tmp_path / "one")]) == 0
+    assert main(["make", str(tmp_path / "one"), str(tmp_path / "two")]) == 0
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
 def test_serve_comes_from_the_service(capsys: pytest.CaptureFixture[str]) -> None:

@@ -176,7 +176,7 @@ def test_passing_refusals_are_waited_out(client: Client, service: Faulty, status
 
 def test_lasting_refusals_are_told_in_the_services_words(client: Client, service: Faulty) -> None:
     service.faults = [refuse(503)] * 10
-    with pytest.raises(ServiceError, match="503 Refused; not now; /seed: no such seed") as caught:
+    with pytest.raises(ServiceError, match="503 Refused; /seed: no such seed") as caught:
         client.tensor(MIXED, "head")
     assert caught.value.status == 503
     assert caught.value.problem["type"] == "urn:x"
@@ -297,6 +297,37 @@ def test_replicas_that_know_nothing_are_told_one_by_one(client: Client, service:
     np.testing.assert_array_equal(client.tensor(MIXED, "head"), fanin.materialize(MIXED)["head"])
     service.faults = [forgetful, well] * 20
     with pytest.raises(ServiceError, match="404"):
+        client.tensor(MIXED, "head")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"errors": 5}',
+        b'{"errors": true, "title": [1]}',
+        b"[" * 100_000,
+        b"\xff",
+        b"{" + b'"a":1,' * 10**6 + b'"b":1}',
+    ],
+)
+def test_odd_problems_are_service_errors(client: Client, service: Faulty, body: bytes) -> None:
+    def odd(handler: Any) -> bool:
+        handler.answer(422, {"Content-Type": "application/problem+json"}, body)
+        return True
+
+    service.faults = [odd]
+    with pytest.raises(ServiceError, match="422"):
+        client.tensor(MIXED, "head")
+
+
+@pytest.mark.parametrize("headers", [{"Retry-After": "9" * 5000}, {"Location": "http://[::bad"}])
+def test_odd_headers_are_service_errors(client: Client, service: Faulty, headers: dict[str, str]) -> None:
+    def odd(handler: Any) -> bool:
+        handler.answer(503 if "Retry-After" in headers else 302, headers, b"")
+        return True
+
+    service.faults = [odd] * 9
+    with pytest.raises(ServiceError):
         client.tensor(MIXED, "head")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -123,9 +124,18 @@ def test_many_may_save_to_one_place(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["f"]
 
 
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="not a regular file"):
+        fanin.save(MIXED, tmp_path / "pipe")
+    assert (tmp_path / "pipe").is_fifo()
+
+
 def test_a_folder_is_no_place_and_a_link_is_followed(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError):
         fanin.save(MIXED, tmp_path)
+    with pytest.raises(FileNotFoundError, match="none"):
+        fanin.save(MIXED, tmp_path / "none" / "f")
     (tmp_path / "link").symlink_to(tmp_path / "target")
     fanin.save(MIXED, tmp_path / "link")
     assert (tmp_path / "link").is_symlink()

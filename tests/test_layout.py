@@ -85,6 +85,12 @@ def test_files_beyond_64_bits_are_refused(shape: list[int]) -> None:
         Layout.of({"shape": shape, "scheme": "zeros"})
 
 
+def test_sizes_that_readers_cannot_multiply_are_refused() -> None:
+    with pytest.raises(RecipeError, match="multiply") as caught:
+        Layout.of({"shape": [2**53 - 1, 2**53 - 1, 0], "scheme": "zeros"})
+    assert caught.value.faults[0].pointer == "/tensors/weight/shape"
+
+
 def test_unknown_tensor() -> None:
     with pytest.raises(KeyError, match="nope"):
         Layout.of(MIXED).entry("nope")

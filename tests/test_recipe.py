@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 import rfc8785
 from hypothesis import given
@@ -209,6 +210,24 @@ def test_bad_recipes_name_the_field_and_what_is_allowed(recipe: Any, pointer: st
     assert pointer in [fault.pointer for fault in caught.value.faults]
     assert words in str(caught.value)
     json.dumps([fault.value for fault in caught.value.faults if fault.value not in (float("inf"),)])
+
+
+def test_deep_python_values_are_refused() -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    for recipe in ({**VALID, "shape": deep}, {**VALID, "odd": deep}):
+        with pytest.raises(RecipeError):
+            as_recipe(recipe)
+
+
+def test_integers_of_numpy_are_integers() -> None:
+    shape = np.zeros((4, 2)).shape
+    recipe = as_recipe({"shape": [np.int64(4), shape[1]], "scheme": "glorot_uniform", "seed": np.uint64(5)})
+    assert recipe == as_recipe({**VALID, "seed": 5})
+    for wrong in (np.bool_(True), np.float64(4)):
+        with pytest.raises(RecipeError):
+            as_recipe({**VALID, "shape": [wrong, 2]})
 
 
 def test_every_fault_is_reported() -> None:

@@ -26,6 +26,8 @@ def layout_of(document: bytes | Mapping[str, Any], settings: Settings) -> Layout
     # First of all: everything after this takes time for every tensor.
     if isinstance(tensors, Mapping) and len(tensors) > settings.max_tensors:
         raise _exceeded("/tensors", f"{len(tensors)} tensors; this service takes at most {settings.max_tensors}")
+    if isinstance(tensors, Mapping):
+        _check_laws(tensors, settings.max_laws)
     recipe = as_recipe(parsed)
     short = tensors is None
     _check_ranks(recipe, settings.max_rank, short)
@@ -35,6 +37,13 @@ def layout_of(document: bytes | Mapping[str, Any], settings: Settings) -> Layout
         raise _exceeded("/shape" if short else "/tensors", f"the file has {layout.size} bytes; {limit}")
     _ = recipe.digest
     return layout
+
+
+def _check_laws(tensors: Mapping[str, Any], limit: int) -> None:
+    """The scalars of a law cost up to a millisecond, once for all tensors alike: models have a few dozen."""
+    laws = {str(tensor) for tensor in tensors.values()}
+    if len(laws) > limit:
+        raise _exceeded("/tensors", f"{len(laws)} different tensors; this service takes at most {limit}")
 
 
 def _check_ranks(recipe: Recipe, limit: int, short: bool) -> None:

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from fanin import Fault, Recipe, RecipeError
 from fanin.errors import pointer
+from fanin.recipe import MAX_FAULTS
 from fanin.schemes import ALIASES, SCHEMES
 
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
@@ -78,7 +79,7 @@ def parse(query: bytes) -> dict[str, Any]:
     faults += [Fault(pointer([name]), "unknown parameter") for name in names if name not in _SCHEMAS]
     faults += [Fault(pointer([name]), "this parameter is required") for name in _REQUIRED if name not in names]
     if faults:
-        raise RecipeError(faults)
+        raise RecipeError(faults[:MAX_FAULTS])
     return {name: _value(name, _unquoted(value)) for name, _, value in pairs}
 
 

@@ -19,6 +19,7 @@ from enum import Enum, auto
 
 _RANGE_SPEC = re.compile(r"([0-9]*)-([0-9]*)")
 _ENTITY_TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
+_TAG_LIST = re.compile(rf"[ \t]*{_ENTITY_TAG.pattern}(?:[ \t]*,[ \t]*{_ENTITY_TAG.pattern})*[ \t]*")
 _EXACT_DIGITS = 19
 """Decimal digits of the largest file: 2^63 - 1 has this many."""
 
@@ -120,5 +121,5 @@ def _matches(values: Sequence[str], etag: str, *, weakly: bool) -> bool:
     text = ", ".join(values).strip(" \t")
     if text == "*":
         return True
-    tags: list[str] = _ENTITY_TAG.findall(text)
+    tags: list[str] = _ENTITY_TAG.findall(text) if _TAG_LIST.fullmatch(text) else []
     return etag in ([tag.removeprefix("W/") for tag in tags] if weakly else tags)

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from fanin import BackendError
 from fanin_service.app import create_app
+from fanin_service.protocol import BoundedProtocol
 from fanin_service.settings import Settings
 
 HELP = "Serve weights over HTTP. Every option may also be given as an environment variable."
@@ -45,7 +46,12 @@ def run(options: argparse.Namespace) -> int:
         return _refuse(f"{_option('backend') if 'backend' in given else _variable('backend')}: {error}")
 
     config = uvicorn.Config(
-        app, ws="none", lifespan="on", server_header=False, timeout_graceful_shutdown=settings.shutdown_seconds
+        app,
+        http=BoundedProtocol,
+        ws="none",
+        lifespan="on",
+        server_header=False,
+        timeout_graceful_shutdown=settings.shutdown_seconds,
     )
     try:
         listener = listen(settings.host, settings.port, settings.stall_seconds)

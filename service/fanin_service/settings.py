@@ -26,6 +26,9 @@ class Settings(BaseSettings):
     )
     max_recipe_bytes: Annotated[ByteSize, Field(ge=1, description="Largest request body.")] = ByteSize(8 * _MIB)
     max_tensors: Annotated[int, Field(ge=1, description="Most tensors in a recipe.")] = 100_000
+    max_laws: Annotated[
+        int, Field(ge=1, description="Most different tensors, by shape and parameters, in a recipe.")
+    ] = 10_000
     max_rank: Annotated[int, Field(ge=0, le=MAX_RANK, description="Most axes of a tensor.")] = 8
     max_file_bytes: Annotated[
         ByteSize,

@@ -20,6 +20,7 @@ from fanin.draws import Draw
 from fanin.dtypes import DType
 from fanin.streams import Stream
 from fanin_service.app import create_app
+from fanin_service.protocol import BoundedProtocol
 from fanin_service.serve import listen
 from fanin_service.settings import Settings
 
@@ -91,7 +92,12 @@ def running(settings: Settings | None = None, backend: Backend | None = None) ->
     settings = settings or Settings(stall_seconds=30)
     app = create_app(settings, backend)
     config = uvicorn.Config(
-        app, ws="none", lifespan="on", log_config=None, timeout_graceful_shutdown=settings.shutdown_seconds
+        app,
+        http=BoundedProtocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        timeout_graceful_shutdown=settings.shutdown_seconds,
     )
     server = uvicorn.Server(config)
     with listen("127.0.0.1", 0, settings.stall_seconds) as listener:

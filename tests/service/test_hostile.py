@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 
 import httpx
 import pytest
 
-from tests.service.servers import JSON, Running
+from fanin_service.app import create_app
+from fanin_service.settings import Settings
+from tests.service.servers import JSON, Running, running
 
 DIGITS = "1" + "0" * 5000
 TENSOR = '{"shape":[2],"scheme":"zeros"}'
@@ -57,7 +60,7 @@ TENSOR = '{"shape":[2],"scheme":"zeros"}'
         ('{"shape":[2.0],"scheme":"zeros"}', "/shape/0"),
         ('{"shape":[-1],"scheme":"zeros"}', "/shape/0"),
         ('{"shape":[9007199254740992],"scheme":"zeros"}', "/shape/0"),
-        ('{"shape":[' + "9007199254740991," * 7 + '9007199254740991],"scheme":"zeros"}', "/tensors"),
+        ('{"shape":[' + "9007199254740991," * 7 + '9007199254740991],"scheme":"zeros"}', "/tensors/weight/shape"),
         ('{"shape":[' + "1," * 100 + '1],"scheme":"zeros"}', "/shape"),
         ('{"shape":[2],"scheme":"zeros","gain":1}', "/gain"),
         ('{"shape":[2],"scheme":"he_normal"}', "/in_axes"),
@@ -203,3 +206,68 @@ def test_raw_bytes(server: Running, request_: bytes, caplog: pytest.LogCaptureFi
     assert answer == b"" or answer.startswith((b"HTTP/1.1 4", b"HTTP/1.1 200"))
     assert server.client.get("/livez").status_code == 200
     assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_a_head_that_does_not_end(server: Running) -> None:
+    with socket.create_connection(server.address, timeout=30) as connection:
+        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: test\r\nX: ")
+        answer = b""
+        for _ in range(1000):
+            try:
+                connection.sendall(b"x" * 10_000)
+            except OSError:
+                break
+            connection.settimeout(0.001)
+            try:
+                answer = connection.recv(1000)
+                break
+            except TimeoutError:
+                connection.settimeout(30)
+        else:
+            pytest.fail("ten megabytes of header were taken")
+    assert answer.startswith(b"HTTP/1.1 400") or not answer
+
+
+def test_a_long_body_before_the_next_head_is_none(server: Running) -> None:
+    """A head that begins in the piece in which a body of 200 kB ends."""
+    recipe = json.dumps({"tensors": {f"{n:0100}": {"shape": [1], "scheme": "ones"} for n in range(1400)}}).encode()
+    head = "POST /v1/recipes HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
+    head += f"Content-Length: {len(recipe)}\r\n\r\n"
+    with socket.create_connection(server.address, timeout=30) as connection:
+        connection.sendall(head.encode() + recipe + b"GET /livez HTTP/1.1\r\nHost: t")
+        answer = b""
+        while b"tensor_count" not in answer:
+            answer += connection.recv(1 << 16)
+        connection.sendall(b"est\r\nConnection: close\r\n\r\n")
+        while part := connection.recv(1 << 16):
+            answer += part
+    assert answer.count(b"HTTP/1.1 20") == 2
+
+
+def test_different_tensors_are_limited() -> None:
+    recipe = {"tensors": {f"t{n}": {"shape": [2], "scheme": "normal", "std": 1 + n} for n in range(30)}}
+    alike = {"tensors": {f"t{n}": {"shape": [2], "scheme": "normal", "std": 1} for n in range(30)}}
+    with running(Settings(max_laws=20)) as server:
+        answer = server.client.post("/v1/recipes", json=recipe)
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/tensors")
+        assert server.client.post("/v1/recipes", json=alike).status_code == 201
+
+
+def test_a_query_does_not_push_out_recipes() -> None:
+    with running(Settings(registry_recipes=2)) as server:
+        path = server.register({"shape": [2], "scheme": "ones"})
+        for seed in range(5):
+            assert server.client.get(f"/v1/weights?shape=2&scheme=ones&seed={seed}").status_code == 200
+        assert server.client.get(path).status_code == 200
+
+
+def test_an_app_may_be_started_again() -> None:
+    app = create_app(Settings())
+
+    async def start() -> bool:
+        async with app.router.lifespan_context(app):
+            ready: bool = app.state.service.ready
+            return ready
+
+    assert asyncio.run(start())
+    assert asyncio.run(start())

@@ -9,9 +9,11 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,6 @@ from fanin.client import Check, Client
 from fanin.describe import describe
 from fanin.errors import BackendError, FileError, MismatchError, RecipeError, ServiceError
 from fanin.layout import Layout
-from fanin.recipe import Recipe, as_recipe
 from fanin.schemes import Scaled, catalogue
 
 PLUGINS = "fanin.commands"
@@ -41,6 +42,8 @@ EXIT_CODES: dict[type[BaseException], int] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    # Told to stop, leave as after an error: nothing half-written stays. (The service has its own way.)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of tensors may have characters that the terminal has not.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -52,9 +55,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout = None
         return 0
     except tuple(EXIT_CODES) as error:
-        print(f"fanin: {error or 'interrupted'}", file=sys.stderr)
+        print(f"fanin: {_printable(str(error) or 'interrupted')}", file=sys.stderr)
         return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
     return code
+
+
+def _printable(text: str) -> str:
+    """What others wrote must not steer the terminal."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)
 
 
 def _parser(command: Sequence[str]) -> argparse.ArgumentParser:
@@ -63,7 +71,7 @@ def _parser(command: Sequence[str]) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     get = _command(commands, "get", _get, "fetch a file from a service")
-    get.add_argument("source", help="URL of a Fanin file, or a recipe (a file, or - for standard input)")
+    get.add_argument("source", help="URL of a Fanin file, or a recipe (- for standard input)")
     get.add_argument("output", type=Path, help="file to write")
     get.add_argument("--server", default="http://127.0.0.1:8000", help="service for a recipe (%(default)s)")
     get.add_argument(
@@ -78,7 +86,7 @@ def _parser(command: Sequence[str]) -> argparse.ArgumentParser:
     get.add_argument("--timeout", type=float, default=30.0, help="seconds without a byte before a retry (%(default)s)")
 
     make = _command(commands, "make", _make, "make a recipe's file on this machine")
-    make.add_argument("recipe", help="recipe (a file, or - for standard input)")
+    make.add_argument("recipe", help="recipe, or a Fanin file for the one in its header (- for standard input)")
     make.add_argument("output", type=Path, help="file to write")
     _add_backend(make)
 
@@ -87,7 +95,7 @@ def _parser(command: Sequence[str]) -> argparse.ArgumentParser:
     _add_backend(verify)
 
     show = _command(commands, "show", _show, "tensors, shapes, formulas, sizes and digest of a recipe or file")
-    show.add_argument("recipe", help="recipe or Fanin file (- for a recipe on standard input)")
+    show.add_argument("recipe", help="recipe or Fanin file (- for standard input)")
     show.add_argument("--json", action="store_true", help="machine-readable")
 
     schemes = _command(commands, "schemes", _schemes, "every initializer, its parameters and its formula")
@@ -126,10 +134,6 @@ def _add_backend(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", help="native or reference; by default the fastest there is")
 
 
-def _read_recipe(source: str) -> Recipe:
-    return as_recipe(sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes())
-
-
 def _get(options: argparse.Namespace) -> int:
     check: Check = options.check or ("sample" if options.check_sample else False)
     is_url = options.source.startswith(("http://", "https://"))
@@ -139,12 +143,12 @@ def _get(options: argparse.Namespace) -> int:
         if is_url:
             client.download(options.source, options.output)
         else:
-            client.save(_read_recipe(options.source), options.output)
+            client.save(_layout(options.source), options.output)
     return 0
 
 
 def _make(options: argparse.Namespace) -> int:
-    files.save(_read_recipe(options.recipe), options.output, backend=options.backend)
+    files.save(_layout(options.recipe), options.output, backend=options.backend)
     return 0
 
 
@@ -212,13 +216,9 @@ def _layout(source: str) -> Layout:
 
     A file begins with a length of eight bytes, the upper ones zero; JSON has no such bytes.
     """
-    if source == "-":
-        return Layout.of(_read_recipe(source))
-    with open(source, "rb") as file:
-        if b"\0" not in file.read(8):
-            return Layout.of(_read_recipe(source))
-        file.seek(0)
-        return files.layout_of_file(file)
+    with nullcontext(sys.stdin.buffer) if source == "-" else open(source, "rb") as file:
+        assert isinstance(file, io.BufferedReader)
+        return files.layout_of_file(file) if b"\0" in file.peek(8)[:8] else Layout.of(file.read())
 
 
 def _bytes(count: int) -> str:

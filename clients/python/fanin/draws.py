@@ -139,6 +139,7 @@ def truncated_normal(mean: Fraction, std: Fraction, low: Bound, high: Bound, dty
     `mean` and `std` are those of the law before it is restricted.
     """
     check_interval(low, high)
+    bounds = _inside(_at(mean, std, low), _at(mean, std, high), dtype)
     low = None if low is None or low < -scalars.FAR else low
     high = None if high is None or high > scalars.FAR else high
     _check_reach(mean, std, low, high, dtype)
@@ -152,7 +153,7 @@ def truncated_normal(mean: Fraction, std: Fraction, low: Bound, high: Bound, dty
     return TruncatedNormal(
         _scalar("mean", mean, dtype),
         _scalar("std", std, dtype),
-        *_inside(_at(mean, std, low), _at(mean, std, high), dtype),
+        *bounds,
         _side(split, _nearest_to_zero(high, -1), None if low is None else -low, std, dtype),
         _side(WORDS - split, _nearest_to_zero(low, 1), high, std, dtype),
     )
@@ -208,7 +209,7 @@ def _scalar(field: str, value: Fraction, dtype: DType) -> float:
 
 
 def _inside(low: Bound, high: Bound, dtype: DType) -> tuple[float, float]:
-    """The interval [low, high] shrunk to numbers of the storage type."""
+    """The interval [low, high] shrunk to numbers of the storage type; an end beyond all of them is infinite."""
     lowest = -math.inf if low is None else scalars.rounded(low, dtype, "up")
     highest = math.inf if high is None else scalars.rounded(high, dtype, "down")
     for field, end in (("low", lowest), ("high", highest)):

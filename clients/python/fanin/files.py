@@ -160,8 +160,9 @@ def resuming(path: Path, layout: Layout) -> Iterator[tuple[BinaryIO, int]]:
         file.seek(have)
         try:
             yield file, have
-        except MismatchError:
-            partial.unlink()
+        except BaseException as error:
+            if isinstance(error, MismatchError) or file.tell() == 0:
+                partial.unlink()
             raise
         _sync(file)
         _publish(partial, path)
@@ -190,6 +191,11 @@ def _locked(partial: Path) -> Iterator[tuple[BinaryIO, Path]]:
 def _beside(path: Path, mark: str) -> Path:
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if path.exists() and not path.is_file():
+        # A device would be replaced by a file of its name.
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
     return path.with_name(f".{path.name}.{mark}.partial")
 
 

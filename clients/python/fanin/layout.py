@@ -12,7 +12,7 @@ from typing import Any
 
 from fanin.draws import Draw
 from fanin.dtypes import DTYPES, DType
-from fanin.errors import Fault, RecipeError
+from fanin.errors import Fault, RecipeError, pointer
 from fanin.recipe import Recipe, RecipeLike, as_recipe
 from fanin.streams import Stream
 
@@ -70,6 +70,12 @@ class Layout:
             return recipe
         recipe = as_recipe(recipe)
         ordered = sorted(recipe.tensors.items(), key=lambda item: (_RANK[item[1].dtype], item[0]))
+        for name, tensor in ordered:
+            # Readers multiply the sizes one by one, whether a later one is 0 or not.
+            if math.prod(size or 1 for size in tensor.shape) * DTYPES[tensor.dtype].itemsize > MAX_FILE_BYTES:
+                raise RecipeError(
+                    [Fault(pointer(["tensors", name, "shape"]), "the sizes multiply to 2^63 bytes or more")]
+                )
         sizes = [math.prod(tensor.shape) * DTYPES[tensor.dtype].itemsize for _, tensor in ordered]
         offsets = [0]
         for size in sizes:

@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from fanin.dtypes import DTypeName
 from fanin.errors import Fault, RecipeError, pointer
 from fanin.fans import KernelLayout
-from fanin.schemes import ALIASES, SCHEMES, AnyTensor, Tensor
+from fanin.schemes import ALIASES, SCHEMES, AnyTensor, Tensor, as_integer
 
 STREAM: Literal["fanin/1"] = "fanin/1"
 ONLY_TENSOR = "weight"
@@ -33,8 +33,7 @@ _SHOWN = 80
 
 
 def _seed(value: Any) -> int:
-    if isinstance(value, str) and _DECIMAL.fullmatch(value):
-        value = int(value)
+    value = int(value) if isinstance(value, str) and _DECIMAL.fullmatch(value) else as_integer(value)
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_SEED:
         return value
     raise PydanticCustomError("seed", "must be an integer from 0 to 2^64 - 1, as a number or a decimal string")
@@ -128,10 +127,11 @@ def as_recipe(recipe: RecipeLike) -> Recipe:
         tensor = {field: value for field, value in document.items() if field not in shared}
         document = {**shared, "tensors": {ONLY_TENSOR: tensor}}
     try:
-        return Recipe.model_validate(document)
-    except ValidationError as error:
-        prefix = ("tensors", ONLY_TENSOR) if short else ()
-        raise RecipeError(_faults(error, prefix)) from None
+        try:
+            return Recipe.model_validate(document)
+        except ValidationError as error:
+            prefix = ("tensors", ONLY_TENSOR) if short else ()
+            raise RecipeError(_faults(error, prefix)) from None
     except RecursionError:
         raise RecipeError([Fault("", "the recipe is nested too deeply")]) from None
 

@@ -74,7 +74,8 @@ def _erf(z: Fraction) -> Decimal:
     term = total = _decimal(z)
     square = total * total
     n = 1
-    while term > total.scaleb(-_CONTEXT.prec):
+    least = total.scaleb(-_CONTEXT.prec)
+    while term > least:
         term *= square / (2 * n + 1)
         total += term
         n += 1

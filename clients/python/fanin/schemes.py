@@ -6,6 +6,7 @@ a scheme's name.
 
 from __future__ import annotations
 
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from fractions import Fraction
@@ -16,6 +17,7 @@ from pydantic import (
     AfterValidator,
     AllowInfNan,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -36,13 +38,19 @@ MAX_RANK = 64
 MAX_DIMENSION = 2**53 - 1
 """Largest size of an axis: the largest integer that every JSON reader keeps."""
 
+
+def as_integer(value: Any) -> Any:
+    """NumPy's integers as Python's; everything else as it is."""
+    return operator.index(value) if hasattr(value, "__index__") and not isinstance(value, bool) else value
+
+
 # Adding 0.0 turns -0.0, which would have a spelling of its own, into 0.0.
 _POSITIVE_ZERO = AfterValidator(lambda value: value + 0.0)
 Real = Annotated[float, Strict(), AllowInfNan(False), _POSITIVE_ZERO]
 Positive = Annotated[float, Strict(), AllowInfNan(False), Field(gt=0), _POSITIVE_ZERO]
 NonNegative = Annotated[float, Strict(), AllowInfNan(False), Field(ge=0), _POSITIVE_ZERO]
-Dimension = Annotated[int, Strict(), Field(ge=0, le=MAX_DIMENSION)]
-Axis = Annotated[int, Strict(), Field(ge=-MAX_RANK, lt=MAX_RANK)]
+Dimension = Annotated[int, BeforeValidator(as_integer), Strict(), Field(ge=0, le=MAX_DIMENSION)]
+Axis = Annotated[int, BeforeValidator(as_integer), Strict(), Field(ge=-MAX_RANK, lt=MAX_RANK)]
 Axes = Annotated[tuple[Axis, ...], Field(max_length=MAX_RANK)]
 Flag = Annotated[bool, Strict()]
 Distribution = Literal["uniform", "normal", "untruncated_normal", "truncated_normal"]
@@ -219,7 +227,7 @@ class Scaled(Tensor):
     in_axes: Annotated[Axes | None, Field(description="Input axes, instead of a layout; [] counts as 1.")] = None
     out_axes: Annotated[Axes | None, Field(description="Output axes, instead of a layout; [] counts as 1.")] = None
     batch_axes: Annotated[Axes, Field(description="Axes of stacked kernels, left out of the fans.")] = ()
-    groups: Annotated[int, Strict(), Field(ge=1, le=MAX_DIMENSION)] = 1
+    groups: Annotated[int, BeforeValidator(as_integer), Strict(), Field(ge=1, le=MAX_DIMENSION)] = 1
     depthwise: Annotated[Flag, Field(description="A keras depthwise kernel (*k, in, multiplier).")] = False
     transposed: Annotated[
         Flag, Field(description="Transposed convolution: torch (in, out, *k), keras (*k, out, in).")

@@ -21,6 +21,9 @@ BACKOFF_SECONDS = 0.2
 BACKOFF_MAX_SECONDS = 30
 RETRY_AFTER_MAX_SECONDS = 120
 
+MAX_ANSWER_BYTES = 1 << 20
+"""Of answers that are not files: more is nonsense."""
+
 Sink = Callable[[bytes], None]
 """Takes the next bytes of a range."""
 
@@ -35,7 +38,7 @@ class Transport:
             ValueError: the URL is not one of HTTP, or a number is out of range.
         """
         try:
-            parts = urllib3.util.parse_url(url)
+            parts = urllib3.util.parse_url(str(url))
         except urllib3.exceptions.LocationParseError as error:
             raise ValueError(f"{url!r} is not a URL: {error}") from None
         if parts.scheme not in ("http", "https") or not parts.host:
@@ -71,11 +74,11 @@ class Transport:
         try:
             if response.status >= 400:
                 raise _refusal(response)
-            document = json.loads(response.data)
-        except (urllib3.exceptions.HTTPError, ValueError) as error:
+            document = json.loads(response.read(MAX_ANSWER_BYTES))
+        except (urllib3.exceptions.HTTPError, ValueError, RecursionError) as error:
             raise _nonsense(response, f"POST {urljoin(self.url, path)}: the answer is not JSON: {error}") from error
         finally:
-            response.release_conn()
+            response.close()
         if not isinstance(document, dict):
             raise _nonsense(response, f"POST {urljoin(self.url, path)}: the answer is not a JSON object")
         return document
@@ -130,7 +133,11 @@ class Transport:
         try:
             return self._pool.request(method, url, headers=headers, body=body, preload_content=False)
         except urllib3.exceptions.HTTPError as error:
-            raise UnavailableError(f"{method} {url}: {error}") from error
+            reason = getattr(error, "reason", None) or error
+            raise UnavailableError(f"{method} {url}: {reason}") from error
+        except (ValueError, OverflowError) as error:
+            # A Retry-After or a Location that no one can read.
+            raise ServiceError(f"{method} {url}: {error}") from error
 
 
 def _offset(response: urllib3.BaseHTTPResponse, position: int) -> int:
@@ -151,15 +158,17 @@ def _refusal(response: urllib3.BaseHTTPResponse) -> ServiceError:
     problem: dict[str, Any] = {}
     if response.headers.get("Content-Type", "").startswith("application/problem+json"):
         try:
-            document = json.loads(response.data)
+            document = json.loads(response.read(MAX_ANSWER_BYTES))
             problem = document if isinstance(document, dict) else {}
-        except (urllib3.exceptions.HTTPError, ValueError):
+        except (urllib3.exceptions.HTTPError, ValueError, RecursionError):
             pass  # the status alone tells enough
     words = [str(problem.get("title") or response.reason or "refused")]
-    if problem.get("detail"):
+    errors = problem.get("errors")
+    faults = [fault for fault in errors if isinstance(fault, dict)] if isinstance(errors, list) else []
+    if faults:
+        words += [f"{fault.get('pointer') or '(recipe)'}: {fault.get('detail')}" for fault in faults]
+    elif problem.get("detail"):
         words.append(str(problem["detail"]))
-    faults = [fault for fault in problem.get("errors") or () if isinstance(fault, dict)]
-    words += [f"{fault.get('pointer') or '(recipe)'}: {fault.get('detail')}" for fault in faults]
     kind = UnavailableError if response.status in RETRIED else ServiceError
     return kind(f"{response.status} " + "; ".join(words), status=response.status, problem=problem)
 
