@@ -69,7 +69,9 @@ CLEAN = "sys.meta_path = [finder for finder in sys.meta_path if 'ScikitBuild' no
 
 
 def test_importing_is_light() -> None:
-    heavy = "{'torch', 'jax', 'cupy', 'scipy', 'fastapi', 'httpx', 'safetensors', 'pandas'} & set(sys.modules)"
+    heavy = (
+        "{'urllib3', 'torch', 'jax', 'cupy', 'scipy', 'fastapi', 'httpx', 'safetensors', 'pandas'} & set(sys.modules)"
+    )
     code = f"import sys, fanin; print({heavy})"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"

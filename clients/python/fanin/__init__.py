@@ -6,9 +6,10 @@
 (784, 10)
 """
 
+from typing import TYPE_CHECKING, Any
+
 from fanin import backends
 from fanin.arrays import materialize, slice
-from fanin.client import Client
 from fanin.errors import (
     BackendError,
     FaninError,
@@ -23,6 +24,9 @@ from fanin.files import Verified, save, verify
 from fanin.layout import Layout
 from fanin.recipe import Recipe, as_recipe
 from fanin.schemes import catalogue
+
+if TYPE_CHECKING:
+    from fanin.client import Client
 
 __all__ = [
     "BackendError",
@@ -45,3 +49,12 @@ __all__ = [
     "slice",
     "verify",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The client when it is asked for: those who make weights here need not wait for HTTP."""
+    if name == "Client":
+        from fanin.client import Client
+
+        return Client
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
