@@ -11,7 +11,8 @@ import pytest
 
 from fanin import RecipeError, as_recipe, catalogue
 from fanin.draws import WHOLE_SIDE, Draw, Fill, Normal, TruncatedNormal, Uniform
-from fanin.schemes import SCHEMES, Scaled
+from fanin.schemes import SCHEMES
+from fanin.tensor import Scaled
 
 mpmath.mp.dps = 60
 

@@ -7,8 +7,10 @@ import logging
 import socket
 import sys
 from contextlib import suppress
+from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 from pydantic import ByteSize, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -45,14 +47,7 @@ def run(options: argparse.Namespace) -> int:
     except BackendError as error:
         return _refuse(f"{_option('backend') if 'backend' in given else _variable('backend')}: {error}")
 
-    config = uvicorn.Config(
-        app,
-        http=BoundedProtocol,
-        ws="none",
-        lifespan="on",
-        server_header=False,
-        timeout_graceful_shutdown=settings.shutdown_seconds,
-    )
+    config = configure(app, settings)
     try:
         listener = listen(settings.host, settings.port, settings.stall_seconds)
     except OSError as error:
@@ -66,6 +61,19 @@ def run(options: argparse.Namespace) -> int:
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
     return 0 if server.started else _FAILED
+
+
+def configure(app: FastAPI, settings: Settings, **options: Any) -> uvicorn.Config:
+    """How uvicorn runs the service."""
+    return uvicorn.Config(
+        app,
+        http=BoundedProtocol,
+        ws="none",
+        lifespan="on",
+        server_header=False,
+        timeout_graceful_shutdown=settings.shutdown_seconds,
+        **options,
+    )
 
 
 def listen(host: str, port: int, stall_seconds: int) -> socket.socket:

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import ByteSize, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from fanin.schemes import MAX_RANK
+from fanin.tensor import MAX_RANK
 
 _MIB = 1 << 20
 

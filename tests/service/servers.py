@@ -20,8 +20,7 @@ from fanin.draws import Draw
 from fanin.dtypes import DType
 from fanin.streams import Stream
 from fanin_service.app import create_app
-from fanin_service.protocol import BoundedProtocol
-from fanin_service.serve import listen
+from fanin_service.serve import configure, listen
 from fanin_service.settings import Settings
 
 MIXED = {
@@ -91,14 +90,7 @@ def running(settings: Settings | None = None, backend: Backend | None = None) ->
     """A server in a thread of this process."""
     settings = settings or Settings(stall_seconds=30)
     app = create_app(settings, backend)
-    config = uvicorn.Config(
-        app,
-        http=BoundedProtocol,
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        timeout_graceful_shutdown=settings.shutdown_seconds,
-    )
+    config = configure(app, settings, log_config=None)
     server = uvicorn.Server(config)
     with listen("127.0.0.1", 0, settings.stall_seconds) as listener:
         address = listener.getsockname()

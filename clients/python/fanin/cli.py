@@ -23,7 +23,8 @@ from fanin.client import Check, Client
 from fanin.describe import describe
 from fanin.errors import BackendError, FileError, MismatchError, RecipeError, ServiceError
 from fanin.layout import Layout
-from fanin.schemes import Scaled, catalogue
+from fanin.schemes import catalogue
+from fanin.tensor import Scaled
 
 PLUGINS = "fanin.commands"
 """Entry points of other packages' commands: `serve` comes from the service."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from fanin.draws import Draw, Fill, Normal, TruncatedNormal, Uniform
 from fanin.layout import Layout
-from fanin.schemes import Scaled, Tensor
+from fanin.tensor import Scaled, Tensor
 
 
 def describe(layout: Layout) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from fanin.dtypes import DTypeName
 from fanin.errors import Fault, RecipeError, pointer
 from fanin.fans import KernelLayout
-from fanin.schemes import ALIASES, SCHEMES, AnyTensor, Tensor, as_integer
+from fanin.schemes import ALIASES, SCHEMES, AnyTensor
+from fanin.tensor import Tensor, as_integer
 
 STREAM: Literal["fanin/1"] = "fanin/1"
 ONLY_TENSOR = "weight"

@@ -6,115 +6,17 @@ a scheme's name.
 
 from __future__ import annotations
 
-import operator
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from fractions import Fraction
-from functools import cached_property
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import (
-    AfterValidator,
-    AllowInfNan,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Strict,
-    field_validator,
-    model_validator,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import Discriminator, field_validator
 
 from fanin import draws
 from fanin.draws import Draw, DrawError
-from fanin.dtypes import DTYPES, DType, DTypeName
-from fanin.fans import Fans, FansError, KernelLayout, Mode, fans
-from fanin.scalars import Bound, fourth_root, truncated_std
-
-MAX_RANK = 64
-"""Axes of a tensor, as in NumPy."""
-MAX_DIMENSION = 2**53 - 1
-"""Largest size of an axis: the largest integer that every JSON reader keeps."""
-
-
-def as_integer(value: Any) -> Any:
-    """NumPy's integers as Python's; everything else as it is."""
-    return operator.index(value) if hasattr(value, "__index__") and not isinstance(value, bool) else value
-
-
-# Adding 0.0 turns -0.0, which would have a spelling of its own, into 0.0.
-_POSITIVE_ZERO = AfterValidator(lambda value: value + 0.0)
-Real = Annotated[float, Strict(), AllowInfNan(False), _POSITIVE_ZERO]
-Positive = Annotated[float, Strict(), AllowInfNan(False), Field(gt=0), _POSITIVE_ZERO]
-NonNegative = Annotated[float, Strict(), AllowInfNan(False), Field(ge=0), _POSITIVE_ZERO]
-Dimension = Annotated[int, BeforeValidator(as_integer), Strict(), Field(ge=0, le=MAX_DIMENSION)]
-Axis = Annotated[int, BeforeValidator(as_integer), Strict(), Field(ge=-MAX_RANK, lt=MAX_RANK)]
-Axes = Annotated[tuple[Axis, ...], Field(max_length=MAX_RANK)]
-Flag = Annotated[bool, Strict()]
-Distribution = Literal["uniform", "normal", "untruncated_normal", "truncated_normal"]
-
-TRUNCATION = Fraction(2)
-"""Variance scaling cuts its truncated normal at this many standard deviations, as every framework does."""
-
-
-class Tensor(BaseModel, ABC):
-    """What every tensor of a recipe has, whatever its scheme."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    formula: ClassVar[str]
-    """The law of an element, for readers."""
-    source: ClassVar[str]
-    """Where the formula comes from."""
-    size_field: ClassVar[str] = "scheme"
-    """The field that sets how large the values are."""
-
-    shape: Annotated[tuple[Dimension, ...], Field(max_length=MAX_RANK, description="Global shape; [] is a scalar.")]
-    dtype: Annotated[DTypeName, Field(description="Storage type; a draw is the same at each, rounded once.")] = "F32"
-    scheme: str
-
-    @field_validator("scheme", mode="after", check_fields=False)
-    @classmethod
-    def _canonical_name(cls, _: str) -> str:
-        return cls.names()[0]
-
-    @classmethod
-    def names(cls) -> tuple[str, ...]:
-        """The scheme's name, then its aliases."""
-        return get_args(cls.model_fields["scheme"].annotation)
-
-    @model_validator(mode="after")
-    def _can_be_drawn(self) -> Self:
-        try:
-            _ = self.draw
-        except (DrawError, FansError) as error:
-            # A draw speaks of low, high and std: a scheme without these says which of its parameters made them so.
-            field = error.field if error.field in type(self).model_fields else self.size_field
-            raise PydanticCustomError("formula", "{reason}", {"reason": str(error), "field": field}) from error
-        return self
-
-    @cached_property
-    def draw(self) -> Draw:
-        """The draw this tensor lowers to."""
-        return self.lower(DTYPES[self.dtype])
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:  # noqa: ARG002
-        """A validated copy: pydantic's own would keep the draw of the original."""
-        return self.model_validate({**self.given(), **(update or {})})
-
-    def given(self) -> dict[str, Any]:
-        """The members that were given, as a recipe may have them."""
-        return self.model_dump(exclude_unset=True)
-
-    @abstractmethod
-    def lower(self, dtype: DType) -> Draw:
-        """The draw at this storage type.
-
-        Raises:
-            DrawError, FansError: the parameters, the shape or the type do not allow it.
-        """
+from fanin.dtypes import DType
+from fanin.fans import Mode
+from fanin.scalars import Bound, truncated_std
+from fanin.tensor import Distribution, Flag, NonNegative, Positive, Real, Scaled, Tensor
 
 
 class Zeros(Tensor):
@@ -218,53 +120,6 @@ class TruncatedNormal(Tensor):
         if value is None:
             return None
         return Fraction(value) if self.bounds == "std" else (Fraction(value) - Fraction(self.mean)) / Fraction(self.std)
-
-
-class Scaled(Tensor):
-    """A zero-mean scheme whose variance follows from the fans of the kernel."""
-
-    layout: Annotated[KernelLayout, Field(description="keras: (*k, in, out); torch: (out, in, *k).")] = "keras"
-    in_axes: Annotated[Axes | None, Field(description="Input axes, instead of a layout; [] counts as 1.")] = None
-    out_axes: Annotated[Axes | None, Field(description="Output axes, instead of a layout; [] counts as 1.")] = None
-    batch_axes: Annotated[Axes, Field(description="Axes of stacked kernels, left out of the fans.")] = ()
-    groups: Annotated[int, BeforeValidator(as_integer), Strict(), Field(ge=1, le=MAX_DIMENSION)] = 1
-    depthwise: Annotated[Flag, Field(description="A keras depthwise kernel (*k, in, multiplier).")] = False
-    transposed: Annotated[
-        Flag, Field(description="Transposed convolution: torch (in, out, *k), keras (*k, out, in).")
-    ] = False
-
-    @property
-    def fans(self) -> Fans:
-        """Fans of this kernel.
-
-        Raises:
-            FansError: the shape does not determine them.
-        """
-        if self.in_axes is not None and "layout" in self.model_fields_set:
-            raise FansError("layout", "layout and in_axes exclude each other")
-        return fans(
-            self.shape,
-            layout=self.layout,
-            in_axes=self.in_axes,
-            out_axes=self.out_axes,
-            batch_axes=self.batch_axes,
-            groups=self.groups,
-            depthwise=self.depthwise,
-            transposed=self.transposed,
-        )
-
-    def scaled(self, scale: Fraction, mode: Mode, distribution: Distribution, dtype: DType) -> Draw:
-        """Zero mean and variance scale / n, n the fan that `mode` selects; of a kernel without elements n may be 1."""
-        square_of_variance = scale**2 / (self.fans.squared(mode) or 1)
-        match distribution:
-            case "uniform":
-                limit = fourth_root(9 * square_of_variance)
-                return draws.uniform(-limit, limit, dtype)
-            case "normal" | "untruncated_normal":
-                return draws.normal(Fraction(0), fourth_root(square_of_variance), dtype)
-            case "truncated_normal":
-                std = fourth_root(square_of_variance) / truncated_std(-TRUNCATION, TRUNCATION)
-                return draws.truncated_normal(Fraction(0), std, -TRUNCATION, TRUNCATION, dtype)
 
 
 class VarianceScaling(Scaled):
