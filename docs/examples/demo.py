@@ -32,7 +32,7 @@ def service() -> Iterator[str]:
     process = subprocess.Popen(
         [sys.executable, "-m", "fanin.cli", "serve", "--port", "0"],
         stderr=subprocess.PIPE,
-        stdout=sys.stderr,
+        stdout=subprocess.DEVNULL,
         text=True,
     )
     try:
