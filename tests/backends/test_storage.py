@@ -40,7 +40,7 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     library = folder / "narrow.so"
     include = f"-I{Path(native.__file__).with_name('csrc')}"
     command: list[str | Path] = [
-        "cc",
+        "gcc",
         "-O3",
         "-ffp-contract=off",
         include,
