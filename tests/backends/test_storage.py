@@ -28,7 +28,9 @@ SOURCE = """
 
 void narrow(const uint32_t *patterns, size_t count, int precision, int min_exponent, int size, uint32_t *out)
 {
-    for (size_t n = 0; n < count; n++) out[n] = fanin_narrow(fanin_float(patterns[n]), precision, min_exponent, size);
+    for (size_t n = 0; n < count; n++)
+        out[n] = precision == 8 ? fanin_narrow_bf16(fanin_float(patterns[n]))
+                                : fanin_narrow(fanin_float(patterns[n]), precision, min_exponent, size);
 }
 """
 

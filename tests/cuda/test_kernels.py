@@ -16,7 +16,8 @@ from fanin.dtypes import DTYPES
 from tests.cases import STREAM, Case, cases, draw
 
 ALL_DTYPES = pytest.mark.parametrize("dtype", list(DTYPES))
-LAWS = ("uniform", "normal")
+LAWS = ("uniform", "normal", "normal")
+"""The kernel of each law of the native backend: truncated laws have the normal one."""
 GUARD = b"\xa5" * 64
 """Behind the output: a kernel that writes too far changes it."""
 

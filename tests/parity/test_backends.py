@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
+import multiprocessing
+import platform
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from fanin import RecipeError, backends
+import fanin
+from fanin import BackendError, RecipeError, backends
+from fanin.backends import Backend
+from fanin.backends.native import NativeBackend
 from fanin.draws import Draw
 from fanin.dtypes import DTYPES, DType
 from fanin.recipe import as_recipe
 from fanin.streams import Stream
+from tests.cases import cases
 
 POISON = b"\xa5"
-FAST = [name for name in backends.available() if name != "reference"]
+REFERENCE = backends.load("reference")
+LEVELS = NativeBackend().levels
+FAST = [NativeBackend(level) for level in LEVELS]
+"""The native backend at every level of instructions that this machine has."""
 
 small = st.floats(-3, 3, width=32).map(lambda x: 0.0 if abs(x) < 1e-3 else x)
 widths = st.floats(0.0078125, 4, width=32)
@@ -42,21 +53,46 @@ def laws(draw: st.DrawFn) -> dict[str, Any]:
             return {"scheme": "truncated_normal", "std": std, **bounds}
 
 
-def fill(name: str, draw: Draw, dtype: DType, first: int, count: int, offset: int) -> bytes:
+def fill(backend: Backend, draw: Draw, dtype: DType, first: int, count: int, offset: int) -> bytes:
     """`count` elements written at an odd offset; what lies around them must stay as it was."""
     size = count * dtype.itemsize
     buffer = bytearray(POISON * (offset + size + 16))
-    backends.get(name).fill(draw, Stream("fanin/1", 9, "w"), dtype, first, memoryview(buffer)[offset : offset + size])
+    backend.fill(draw, Stream("fanin/1", 9, "w"), dtype, first, memoryview(buffer)[offset : offset + size])
     assert buffer[:offset] == POISON * offset
     assert buffer[offset + size :] == POISON * 16
     return bytes(buffer[offset : offset + size])
 
 
-def test_a_fast_backend_is_there() -> None:
-    assert FAST, "the kernels were not built: a compiler is part of the test environment"
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="levels are those of x86-64")
+def test_levels_are_what_the_processor_has() -> None:
+    flags = Path("/proc/cpuinfo").read_text()
+    assert ("avx2" in LEVELS) == (" avx2 " in flags)
+    assert ("avx512" in LEVELS) == all(f" avx512{part}" in flags for part in ("f", "dq", "bw", "vl"))
 
 
-@pytest.mark.parametrize("name", FAST)
+def test_a_level_is_chosen_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert NativeBackend().level == LEVELS[-1]
+    monkeypatch.setenv("FANIN_SIMD", "baseline")
+    assert NativeBackend().level == "baseline"
+    monkeypatch.setenv("FANIN_SIMD", "sse9")
+    with pytest.raises(BackendError, match="baseline"):
+        NativeBackend()
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of Python 3.12: it has threads, and forks
+def test_a_forked_child_makes_the_same() -> None:
+    """Its parent's threads are not there: without new ones it would wait for ever."""
+    recipe = {"shape": [3_000_000], "scheme": "normal", "std": 1}
+    expected = hashlib.sha256(fanin.materialize(recipe)["weight"]).hexdigest()
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert pool.apply_async(_digest, (recipe,)).get(60) == expected
+
+
+def _digest(recipe: dict[str, Any]) -> str:
+    return hashlib.sha256(fanin.materialize(recipe)["weight"]).hexdigest()
+
+
+@pytest.mark.parametrize("backend", FAST, ids=LEVELS)
 @settings(max_examples=400, deadline=None)
 @given(
     law=laws(),
@@ -66,17 +102,28 @@ def test_a_fast_backend_is_there() -> None:
     offset=st.integers(0, 9),
 )
 def test_fills_as_the_reference_does(
-    name: str, law: dict[str, Any], dtype: DType, first: int, count: int, offset: int
+    backend: Backend, law: dict[str, Any], dtype: DType, first: int, count: int, offset: int
 ) -> None:
     try:
         draw = as_recipe({"shape": [1], "dtype": dtype.name, **law}).tensors["weight"].draw
     except RecipeError:
         reject()  # no number of this type lies between the bounds
-    expected = fill("reference", draw, dtype, first, count, 0)
-    assert fill(name, draw, dtype, first, count, offset) == expected
+    expected = fill(REFERENCE, draw, dtype, first, count, 0)
+    assert fill(backend, draw, dtype, first, count, offset) == expected
 
 
-@pytest.mark.parametrize("name", FAST)
+@pytest.mark.parametrize("backend", FAST, ids=LEVELS)
+@pytest.mark.parametrize("dtype", DTYPES.values(), ids=list(DTYPES))
+def test_words_at_the_edges(backend: Backend, dtype: DType) -> None:
+    """Where a law changes side, region or row, and where a vector's lookup has not the row."""
+    for case in cases(dtype):
+        out = [bytearray(POISON * (case.count * dtype.itemsize)) for _ in range(2)]
+        for maker, buffer in zip((backend, REFERENCE), out, strict=True):
+            maker.fill(case.draw, case.stream, dtype, case.first, memoryview(buffer))
+        assert out[0] == out[1], case
+
+
+@pytest.mark.parametrize("backend", FAST, ids=LEVELS)
 @pytest.mark.parametrize("dtype", DTYPES.values(), ids=list(DTYPES))
 @pytest.mark.parametrize(
     "law",
@@ -86,8 +133,12 @@ def test_fills_as_the_reference_does(
         {"scheme": "truncated_normal", "std": 0.02},
         {"scheme": "truncated_normal", "std": 0.5, "low": 8.9, "high": None},
         {"scheme": "truncated_normal", "std": 0.5, "low": -1, "high": None},
+        {"scheme": "truncated_normal", "std": 0.5, "low": 3, "high": 4},
+        {"scheme": "truncated_normal", "std": 0.5, "low": None, "high": -2},
+        {"scheme": "truncated_normal", "std": 0.5, "low": -0.1, "high": 6},
+        {"scheme": "truncated_normal", "std": 0.5, "low": 0.1, "high": 0.3},
     ],
 )
-def test_a_million_elements(name: str, dtype: DType, law: dict[str, Any]) -> None:
+def test_a_million_elements(backend: Backend, dtype: DType, law: dict[str, Any]) -> None:
     draw = as_recipe({"shape": [1], "dtype": dtype.name, **law}).tensors["weight"].draw
-    assert fill(name, draw, dtype, 3, 1 << 20, 1) == fill("reference", draw, dtype, 3, 1 << 20, 0)
+    assert fill(backend, draw, dtype, 3, 1 << 20, 1) == fill(REFERENCE, draw, dtype, 3, 1 << 20, 0)

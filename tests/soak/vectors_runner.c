@@ -43,7 +43,7 @@ int main(void)
         /* A byte off, since callers' buffers have any alignment. */
         unsigned char *out = malloc(count * sizes[dtype] + 1);
         if (!out) return EXIT_FAILURE;
-        fanin_fill(&draw, law, dtype, keys, block, skip, count, out + 1);
+        fanin_fill(&draw, law, dtype, keys, block, skip, count, out + 1, 0);
         if (fwrite(out + 1, sizes[dtype], count, stdout) != count) return EXIT_FAILURE;
         free(out);
     }

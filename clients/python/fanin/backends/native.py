@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import math
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
 from functools import lru_cache
 from importlib import resources
+from queue import SimpleQueue
 
 from fanin.backends.reference import repeat
 from fanin.draws import WHOLE_SIDE, Draw, Fill, Normal, TruncatedNormal, Uniform
@@ -14,8 +17,14 @@ from fanin.dtypes import DTYPES, DType
 from fanin.errors import BackendError
 from fanin.streams import Stream
 
-ABI = 1
-_UNIFORM, _NORMAL = 0, 1
+ABI = 2
+_UNIFORM, _NORMAL, _TRUNCATED = 0, 1, 2
+LEVELS = ("baseline", "avx2", "avx512")
+"""Levels of instructions, the plainest first; all make the same bits."""
+ENVIRONMENT = "FANIN_SIMD"
+"""Environment variable that names the level to use; by default the highest that this processor has."""
+PART = 1 << 18
+"""Least elements that are worth a thread: a tenth of a millisecond or so."""
 _DTYPES = {name: number for number, name in enumerate(DTYPES)}
 
 
@@ -41,15 +50,19 @@ class _Draw(ctypes.Structure):
 
 
 class NativeBackend:
-    """C, one thread."""
+    """C, in vectors where the processor has them, on every CPU this process may use.
+
+    Its threads are kept, each on its CPU.
+    """
 
     name = "native"
 
-    def __init__(self) -> None:
-        """Load the compiled kernels.
+    def __init__(self, level: str | None = None) -> None:
+        """Load the compiled kernels; `level` is one of `LEVELS`.
 
         Raises:
-            BackendError: the package was installed without them, or they belong to another version of it.
+            BackendError: the package was installed without them, or they belong to another version of it, or the
+                level asked for, here or by the environment, is unknown or not one of this processor.
         """
         # By resources, not by path: an editable install keeps built files apart from the source.
         library = str(resources.files("fanin.backends").joinpath("_native.so"))
@@ -59,6 +72,12 @@ class NativeBackend:
             raise BackendError(f"the native backend was not built with this package: {error}") from error
         if kernels.fanin_abi() != ABI:
             raise BackendError(f"{library} belongs to another version of this package")
+        self.levels = [name for number, name in enumerate(LEVELS) if kernels.fanin_has_level(number)]
+        """Levels that this processor has, the plainest first."""
+        self.level = level or os.environ.get(ENVIRONMENT) or self.levels[-1]
+        """Level of instructions in use."""
+        if self.level not in self.levels:
+            raise BackendError(f"unknown or unusable level {self.level!r}; here there are {', '.join(self.levels)}")
         self._fill = kernels.fanin_fill
         self._fill.restype = None
         self._fill.argtypes = [
@@ -70,6 +89,7 @@ class NativeBackend:
             ctypes.c_int,
             ctypes.c_uint64,
             ctypes.c_void_p,
+            ctypes.c_int,
         ]
 
     def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
@@ -81,9 +101,44 @@ class NativeBackend:
         law, parameters = _parameters(draw, dtype.compute.name)
         low = stream.key("low") if dtype.name == "F64" else (0, 0, 0, 0)
         keys = (ctypes.c_uint32 * 8)(*stream.key("main"), *low)
-        block, skip = divmod(first, 4)
         address = ctypes.addressof(ctypes.c_char.from_buffer(out))
-        self._fill(parameters, law, _DTYPES[dtype.name], keys, block, skip, len(out) // dtype.itemsize, address)
+        level, size = LEVELS.index(self.level), dtype.itemsize
+
+        def part(start: int, stop: int) -> None:
+            block, skip = divmod(first + start, 4)
+            at = address + start * size
+            self._fill(parameters, law, _DTYPES[dtype.name], keys, block, skip, stop - start, at, level)
+
+        count = len(out) // size
+        parts = min(len(_cpus()), count // PART)
+        if parts < 2:
+            part(0, count)
+            return
+        edges = [count * n // parts for n in range(parts + 1)]
+        list(_threads().map(part, edges[:-1], edges[1:]))
+
+
+@lru_cache(maxsize=1)
+def _threads() -> ThreadPoolExecutor:
+    """One thread for each CPU, and there to stay: left alone, short work is often packed on one of them."""
+    cpus = SimpleQueue[int]()
+    for cpu in _cpus():
+        cpus.put(cpu)
+    return ThreadPoolExecutor(len(_cpus()), "fanin-fill", lambda: _stay_on(cpus.get()))
+
+
+# A forked child, such as a data loader's worker, inherits the executor and none of its threads.
+os.register_at_fork(after_in_child=_threads.cache_clear)
+
+
+def _cpus() -> list[int]:
+    """The CPUs this process may use."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+
+
+def _stay_on(cpu: int) -> None:
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {cpu})
 
 
 @lru_cache(maxsize=1024)
@@ -97,5 +152,5 @@ def _parameters(draw: Draw, compute: str) -> tuple[int, _Draw]:
             return _NORMAL, _Draw(mean, std, -math.inf, math.inf, side, side)
         case TruncatedNormal(mean, std, low, high, negative, positive):
             sides = _Side(*astuple(negative)), _Side(*astuple(positive))
-            return _NORMAL, _Draw(mean, std, low, high, *sides)
+            return _TRUNCATED, _Draw(mean, std, low, high, *sides)
     raise TypeError(f"not a random draw: {draw!r}")

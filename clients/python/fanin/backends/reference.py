@@ -45,7 +45,8 @@ class ReferenceBackend:
 
 def repeat(value: float, dtype: DType, out: memoryview) -> None:
     """Write one number of the storage type all over `out`."""
-    np.frombuffer(out, dtype=dtype.numpy)[:] = np.array(value).astype(dtype.numpy)
+    bits = np.array(value).astype(dtype.numpy).view(f"<u{dtype.itemsize}")
+    np.frombuffer(out, dtype=bits.dtype)[:] = bits
 
 
 def philox4x32(key: Key, blocks: U64) -> U32:

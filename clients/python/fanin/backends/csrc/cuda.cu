@@ -54,7 +54,7 @@ FANIN_FUNCTION double fanin_normal64(const fanin_draw *draw, uint32_t word, uint
 #define FANIN_KERNELS(law)                                                                                           \
     FANIN_KERNEL(law##_F64, double, FANIN_BOTH_WORDS, law##64(&draw, main_words[n], low_words[n]))                   \
     FANIN_KERNEL(law##_F32, float, FANIN_MAIN_WORDS, law(&draw, main_words[n]))                                      \
-    FANIN_KERNEL(law##_BF16, unsigned short, FANIN_MAIN_WORDS, fanin_narrow(law(&draw, main_words[n]), 8, -126, 2))  \
+    FANIN_KERNEL(law##_BF16, unsigned short, FANIN_MAIN_WORDS, fanin_narrow_bf16(law(&draw, main_words[n])))         \
     FANIN_KERNEL(law##_F16, unsigned short, FANIN_MAIN_WORDS, fanin_narrow(law(&draw, main_words[n]), 11, -14, 2))   \
     FANIN_KERNEL(law##_F8_E4M3, unsigned char, FANIN_MAIN_WORDS, fanin_narrow(law(&draw, main_words[n]), 4, -6, 1))  \
     FANIN_KERNEL(law##_F8_E5M2, unsigned char, FANIN_MAIN_WORDS, fanin_narrow(law(&draw, main_words[n]), 3, -14, 1))

@@ -253,4 +253,11 @@ FANIN_FUNCTION uint32_t fanin_narrow(float value, int precision, int min_exponen
     return (octaves << (precision - 1)) + kept + ((bits >> 31) << (8 * size - 1));
 }
 
+/* The same for BF16, whose bits are the upper half of a float's. */
+FANIN_FUNCTION uint32_t fanin_narrow_bf16(float value)
+{
+    uint32_t bits = fanin_bits(value);
+    return (bits + 0x7FFFu + ((bits >> 16) & 1)) >> 16;
+}
+
 #endif

@@ -1,70 +1,78 @@
-/* The native backend: loops over the element functions, and little-endian stores. Called through ctypes. */
-#include "fanin_kernels.h"
-
-#include <stddef.h>
+/* The native backend: passes over the chunks of an element range, at one of several levels of instructions. Called
+   through ctypes. */
+#include "native.h"
 
 #define FANIN_EXPORT __attribute__((visibility("default")))
 
-enum { FANIN_UNIFORM, FANIN_NORMAL };                                            /* laws */
-enum { FANIN_F64, FANIN_F32, FANIN_BF16, FANIN_F16, FANIN_F8_E4M3, FANIN_F8_E5M2 }; /* storage types */
-enum { FANIN_CHUNK = 512 };                                                      /* elements per pass, in L1 */
-
 /* Bumped when the meaning of an argument changes, so that a stale library is refused. */
-FANIN_EXPORT int fanin_abi(void) { return 1; }
+FANIN_EXPORT int fanin_abi(void) { return 2; }
 
-static void put(unsigned char *out, uint64_t bits, int size)
+static void baseline_values(const fanin_draw *draw, int law, const uint32_t key[4], uint64_t block, size_t blocks, float *out)
 {
-    for (int n = 0; n < size; n++) out[n] = (unsigned char)(bits >> (8 * n));
+    for (size_t at = 0; at < blocks; at++) {
+        uint32_t words[4];
+        fanin_philox(key, block + at, words);
+        for (int n = 0; n < 4; n++)
+            *out++ = fanin_place(draw, law == FANIN_UNIFORM ? fanin_symmetric_unit(words[n]) : fanin_standard_normal(draw, words[n]));
+    }
 }
 
-/* words[i] = word first + i of the stream; room for 3 words more than count. Returns the first wanted word. */
-static const uint32_t *generate(const uint32_t key[4], uint64_t block, int skip, size_t count, uint32_t *words)
+static const fanin_level baseline = {baseline_values, fanin_store, 0};
+
+/* Level number n, 0 the plainest; NULL where this processor or this build has none of that number. */
+static const fanin_level *level_of(int number)
 {
-    for (size_t n = 0; n < skip + count; n += 4) fanin_philox(key, block + n / 4, words + n);
-    return words + skip;
+    switch (number) {
+    case 0: return &baseline;
+#ifdef FANIN_X86
+    case 1: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c") ? &fanin_avx2 : NULL;
+    case 2:
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
+                       __builtin_cpu_supports("avx512vl")
+                   ? &fanin_avx512
+                   : NULL;
+#endif
+    default: return NULL;
+    }
+}
+
+FANIN_EXPORT int fanin_has_level(int number) { return level_of(number) != NULL; }
+
+static void fill_f64(const fanin_draw *draw, int law, const uint32_t keys[8], uint64_t block, int skip, uint64_t count,
+                     unsigned char *out)
+{
+    for (; count; block++, skip = 0) {
+        uint32_t high[4], low[4];
+        fanin_philox(keys, block, high);
+        fanin_philox(keys + 4, block, low);
+        for (int n = skip; n < 4 && count; n++, count--, out += 8) {
+            double x = law == FANIN_UNIFORM ? fanin_symmetric_unit64(high[n], low[n])
+                                            : fanin_standard_normal64(draw, high[n], low[n]);
+            fanin_put(out, fanin_bits64(fanin_place64(draw, x)), 8);
+        }
+    }
 }
 
 /* Write `count` elements of a random draw, from word `skip` (0 to 3) of Philox block `block` on, to `out`.
-   `keys` are the four words of stream purpose main, then those of low. */
+   `keys` are the four words of stream purpose main, then those of low; `level` is one that fanin_has_level. */
 FANIN_EXPORT void fanin_fill(const fanin_draw *draw, int law, int dtype, const uint32_t keys[8], uint64_t block, int skip,
-                             uint64_t count, unsigned char *out)
+                             uint64_t count, unsigned char *out, int level)
 {
-    uint32_t main_words[FANIN_CHUNK + 8], low_words[FANIN_CHUNK + 8];
+    static const int sizes[] = {8, 4, 2, 2, 1, 1};
+    const fanin_level *use = level_of(level);
+    if (dtype == FANIN_F64) {
+        fill_f64(draw, law, keys, block, skip, count, out);
+        return;
+    }
     while (count) {
-        /* Whole blocks, so that the next pass starts at a block. */
+        /* Whole blocks, so that the next pass starts at a block; whole groups are made, and the rest left out. */
+        float values[FANIN_CHUNK + FANIN_GROUP];
         size_t size = count < (uint64_t)(FANIN_CHUNK - skip) ? (size_t)count : (size_t)(FANIN_CHUNK - skip);
-        const uint32_t *high = generate(keys, block, skip, size, main_words);
-        if (dtype == FANIN_F64) {
-            const uint32_t *low = generate(keys + 4, block, skip, size, low_words);
-            for (size_t n = 0; n < size; n++, out += 8) {
-                double x = law == FANIN_UNIFORM ? fanin_symmetric_unit64(high[n], low[n])
-                                                : fanin_standard_normal64(draw, high[n], low[n]);
-                put(out, fanin_bits64(fanin_place64(draw, x)), 8);
-            }
-        } else {
-            float values[FANIN_CHUNK];
-            for (size_t n = 0; n < size; n++) {
-                float x = law == FANIN_UNIFORM ? fanin_symmetric_unit(high[n]) : fanin_standard_normal(draw, high[n]);
-                values[n] = fanin_place(draw, x);
-            }
-            switch (dtype) {
-            case FANIN_F32:
-                for (size_t n = 0; n < size; n++, out += 4) put(out, fanin_bits(values[n]), 4);
-                break;
-            case FANIN_BF16:
-                for (size_t n = 0; n < size; n++, out += 2) put(out, fanin_narrow(values[n], 8, -126, 2), 2);
-                break;
-            case FANIN_F16:
-                for (size_t n = 0; n < size; n++, out += 2) put(out, fanin_narrow(values[n], 11, -14, 2), 2);
-                break;
-            case FANIN_F8_E4M3:
-                for (size_t n = 0; n < size; n++, out += 1) put(out, fanin_narrow(values[n], 4, -6, 1), 1);
-                break;
-            case FANIN_F8_E5M2:
-                for (size_t n = 0; n < size; n++, out += 1) put(out, fanin_narrow(values[n], 3, -14, 1), 1);
-                break;
-            }
-        }
+        size_t made = (skip + size + FANIN_GROUP - 1) / FANIN_GROUP * FANIN_GROUP;
+        int in_place = use->in_place && dtype == FANIN_F32 && skip == 0 && made == size;
+        use->values(draw, law, keys, block, made / 4, in_place ? (float *)out : values);
+        if (!in_place) use->store(values + skip, size, dtype, out);
+        out += size * sizes[dtype];
         block += (skip + size) / 4;
         skip = (int)((skip + size) % 4);
         count -= size;
