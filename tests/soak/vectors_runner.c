@@ -26,7 +26,8 @@ static int read_side(fanin_side *side)
 int main(void)
 {
     static const int sizes[] = {8, 4, 2, 2, 1, 1}; /* by storage type */
-    int law, dtype, skip;
+    int law, dtype, skip, level = 2;
+    while (!fanin_has_level(level)) level--;
     while (scanf("%d %d", &law, &dtype) == 2) {
         double numbers[4];
         fanin_draw draw;
@@ -43,7 +44,7 @@ int main(void)
         /* A byte off, since callers' buffers have any alignment. */
         unsigned char *out = malloc(count * sizes[dtype] + 1);
         if (!out) return EXIT_FAILURE;
-        fanin_fill(&draw, law, dtype, keys, block, skip, count, out + 1, 0);
+        fanin_fill(&draw, law, dtype, keys, block, skip, count, out + 1, level);
         if (fwrite(out + 1, sizes[dtype], count, stdout) != count) return EXIT_FAILURE;
         free(out);
     }

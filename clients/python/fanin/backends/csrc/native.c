@@ -17,7 +17,9 @@ static void baseline_values(const fanin_draw *draw, int law, const uint32_t key[
     }
 }
 
-static const fanin_level baseline = {baseline_values, fanin_store, 0};
+static void nothing(void) {}
+
+static const fanin_level baseline = {nothing, baseline_values, fanin_store, 0};
 
 /* Level number n, 0 the plainest; NULL where this processor or this build has none of that number. */
 static const fanin_level *level_of(int number)
@@ -36,7 +38,13 @@ static const fanin_level *level_of(int number)
     }
 }
 
-FANIN_EXPORT int fanin_has_level(int number) { return level_of(number) != NULL; }
+/* Whether level `number` can be used; it must not be before this has been asked. */
+FANIN_EXPORT int fanin_has_level(int number)
+{
+    const fanin_level *level = level_of(number);
+    if (level) level->prepare();
+    return level != NULL;
+}
 
 static void fill_f64(const fanin_draw *draw, int law, const uint32_t keys[8], uint64_t block, int skip, uint64_t count,
                      unsigned char *out)

@@ -13,6 +13,8 @@ enum { FANIN_GROUP = 64 };                                                      
 
 /* One level of instructions. */
 typedef struct {
+    /* Called before the others, on a processor that has the instructions; twice does no harm. */
+    void (*prepare)(void);
     /* The float32 values of Philox blocks [block, block + blocks), a multiple of FANIN_GROUP / 4, to `out`. */
     void (*values)(const fanin_draw *draw, int law, const uint32_t key[4], uint64_t block, size_t blocks, float *out);
     /* `count` values, at most FANIN_CHUNK and with FANIN_GROUP more behind them, in a storage type other than F64, little-endian, of any alignment. */

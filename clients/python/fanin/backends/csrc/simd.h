@@ -20,7 +20,7 @@
 /* Row of exponent field e: 126 - e, and e mod ROWS is its place in a column. */
 static column columns[FANIN_COEFFICIENTS_F32];
 
-__attribute__((constructor)) static void fill_columns(void)
+static void prepare(void)
 {
     for (int c = 0; c < FANIN_COEFFICIENTS_F32; c++) {
         float values[ROWS];
@@ -168,4 +168,4 @@ static void make_values(const fanin_draw *draw, int law, const uint32_t key[4], 
     }
 }
 
-const fanin_level FANIN_NAME = {make_values, fanin_store, 1};
+const fanin_level FANIN_NAME = {prepare, make_values, fanin_store, 1};
