@@ -69,7 +69,7 @@ def test_fused_arithmetic_would_be_noticed(
     assert {"F64", "F32"} <= changed
 
 
-# Not Haswell: QEMU 7.2 emulates AVX2's gathers wrongly; tests/parity tries that level on real processors.
+# Not Haswell: QEMU 7.2 gets the AVX2 kernels wrong, where hardware and valgrind run the same binary rightly.
 @pytest.mark.parametrize("processor", ["", "qemu-x86_64 -cpu Nehalem"])
 def test_each_processor_gets_instructions_that_it_has(
     processor: str, cases: list[Case], text: bytes, expected: list[bytes], tmp_path: Path
