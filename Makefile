@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 KERNELS := $(wildcard clients/python/fanin/backends/csrc/*)
 
-.PHONY: demo test check format soak serve clean
+.PHONY: demo test check format soak bench serve clean
 
 demo: $(VENV)/service
 	$(BIN)/python docs/examples/demo.py
@@ -27,6 +27,10 @@ format: $(VENV)/dev
 # On Debian it needs: dieharder gcc-aarch64-linux-gnu gcc-s390x-linux-gnu qemu-user
 soak: $(VENV)/dev
 	$(BIN)/python -m pytest -m soak
+
+# How fast elements are made here, beside torch and NumPy.
+bench: $(VENV)/dev
+	$(BIN)/python tests/bench/fill.py
 
 serve: $(VENV)/service
 	$(BIN)/fanin serve

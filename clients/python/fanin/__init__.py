@@ -28,6 +28,8 @@ from fanin.schemes import catalogue
 if TYPE_CHECKING:
     from fanin.client import Client
 
+    __version__: str
+
 __all__ = [
     "BackendError",
     "Client",
@@ -52,7 +54,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The client when it is asked for: those who make weights here need not wait for HTTP."""
+    """What takes time to import, when it is asked for: those who make weights here need not wait for HTTP."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("fanin")
     if name == "Client":
         from fanin.client import Client
 
