@@ -207,20 +207,40 @@ FANIN_FUNCTION float fanin_magnitude(const fanin_side *side, uint32_t rank)
     }
 }
 
-FANIN_FUNCTION double fanin_magnitude64(const fanin_side *side, uint32_t rank, uint32_t low)
+/* |z| = factor * polynomial(v) of the row that begins at `row` of the table; in the tail the factor is 1, exactly. */
+typedef struct {
+    uint32_t row;
+    double v, factor;
+} fanin_term64;
+
+FANIN_FUNCTION fanin_term64 fanin_term(const fanin_side *side, uint32_t rank, uint32_t low)
 {
+    fanin_term64 term;
     if (rank < side->tail_count) {
         double from_far = (double)((uint64_t)rank << 32 | low);
         double t = fanin_add64(fanin_mul64(side->step, fanin_add64(from_far, 0.5)), side->tail_offset);
         uint64_t bits = fanin_bits64(t);
         double mantissa = fanin_double((bits & 0xFFFFFFFFFFFFFu) | 0x3FF0000000000000u);
-        return fanin_horner64(fanin_normal_f64 + (1022 - (bits >> 52)) * FANIN_COEFFICIENTS_F64,
-                              fanin_add64(2.0, -mantissa));
+        term.row = (uint32_t)(1022 - (bits >> 52)) * FANIN_COEFFICIENTS_F64;
+        term.v = fanin_add64(2.0, -mantissa);
+        term.factor = 1.0;
     } else {
         double from_near = (double)((uint64_t)((uint32_t)(side->count - 1) - rank) << 32 | (uint32_t)~low);
         double r = fanin_add64(fanin_mul64(side->step, fanin_add64(from_near, 0.5)), side->central_offset);
-        return fanin_mul64(r, fanin_horner64(fanin_normal_f64, fanin_mul64(r, r)));
+        term.row = 0;
+        term.v = fanin_mul64(r, r);
+        term.factor = r;
     }
+    return term;
+}
+
+/* The same with the sign of z in the factor. */
+FANIN_FUNCTION fanin_term64 fanin_signed_term(const fanin_draw *draw, uint32_t word, uint32_t low)
+{
+    int is_negative = word < draw->negative.count;
+    fanin_term64 term = is_negative ? fanin_term(&draw->negative, word, low) : fanin_term(&draw->positive, ~word, ~low);
+    if (is_negative) term.factor = -term.factor;
+    return term;
 }
 
 FANIN_FUNCTION float fanin_standard_normal(const fanin_draw *draw, uint32_t word)
@@ -231,8 +251,8 @@ FANIN_FUNCTION float fanin_standard_normal(const fanin_draw *draw, uint32_t word
 
 FANIN_FUNCTION double fanin_standard_normal64(const fanin_draw *draw, uint32_t word, uint32_t low)
 {
-    return word < draw->negative.count ? -fanin_magnitude64(&draw->negative, word, low)
-                                       : fanin_magnitude64(&draw->positive, ~word, ~low);
+    fanin_term64 term = fanin_signed_term(draw, word, low);
+    return fanin_mul64(term.factor, fanin_horner64(fanin_normal_f64 + term.row, term.v));
 }
 
 /* ---- storage ------------------------------------------------------------------------------------------------ */

@@ -19,7 +19,7 @@ static void baseline_values(const fanin_draw *draw, int law, const uint32_t key[
 
 static void nothing(void) {}
 
-static const fanin_level baseline = {nothing, baseline_values, fanin_store, 0};
+static const fanin_level baseline = {nothing, baseline_values, fanin_store, fanin_values64, 0};
 
 /* Level number n, 0 the plainest; NULL where this processor or this build has none of that number. */
 static const fanin_level *level_of(int number)
@@ -46,19 +46,14 @@ FANIN_EXPORT int fanin_has_level(int number)
     return level != NULL;
 }
 
-static void fill_f64(const fanin_draw *draw, int law, const uint32_t keys[8], uint64_t block, int skip, uint64_t count,
-                     unsigned char *out)
+static void generate(const uint32_t key[4], uint64_t block, size_t words, uint32_t *out)
 {
-    for (; count; block++, skip = 0) {
-        uint32_t high[4], low[4];
-        fanin_philox(keys, block, high);
-        fanin_philox(keys + 4, block, low);
-        for (int n = skip; n < 4 && count; n++, count--, out += 8) {
-            double x = law == FANIN_UNIFORM ? fanin_symmetric_unit64(high[n], low[n])
-                                            : fanin_standard_normal64(draw, high[n], low[n]);
-            fanin_put(out, fanin_bits64(fanin_place64(draw, x)), 8);
-        }
-    }
+    for (size_t n = 0; n < words; n += 4) fanin_philox(key, block + n / 4, out + n);
+}
+
+static void store_f64(const double *values, size_t count, unsigned char *out)
+{
+    for (size_t n = 0; n < count; n++) fanin_put(out + 8 * n, fanin_bits64(values[n]), 8);
 }
 
 /* Write `count` elements of a random draw, from word `skip` (0 to 3) of Philox block `block` on, to `out`.
@@ -68,18 +63,24 @@ FANIN_EXPORT void fanin_fill(const fanin_draw *draw, int law, int dtype, const u
 {
     static const int sizes[] = {8, 4, 2, 2, 1, 1};
     const fanin_level *use = level_of(level);
-    if (dtype == FANIN_F64) {
-        fill_f64(draw, law, keys, block, skip, count, out);
-        return;
-    }
     while (count) {
-        /* Whole blocks, so that the next pass starts at a block; whole groups are made, and the rest left out. */
-        float values[FANIN_CHUNK + FANIN_GROUP];
+        /* Whole blocks, so that the next pass starts at a block. */
         size_t size = count < (uint64_t)(FANIN_CHUNK - skip) ? (size_t)count : (size_t)(FANIN_CHUNK - skip);
-        size_t made = (skip + size + FANIN_GROUP - 1) / FANIN_GROUP * FANIN_GROUP;
-        int in_place = use->in_place && dtype == FANIN_F32 && skip == 0 && made == size;
-        use->values(draw, law, keys, block, made / 4, in_place ? (float *)out : values);
-        if (!in_place) use->store(values + skip, size, dtype, out);
+        if (dtype == FANIN_F64) {
+            uint32_t high[FANIN_CHUNK], low[FANIN_CHUNK];
+            double values[FANIN_CHUNK];
+            generate(keys, block, skip + size, high);
+            generate(keys + 4, block, skip + size, low);
+            use->values64(draw, law, high + skip, low + skip, size, values);
+            store_f64(values, size, out);
+        } else {
+            /* Whole groups are made, and the rest left out. */
+            float values[FANIN_CHUNK + FANIN_GROUP];
+            size_t made = (skip + size + FANIN_GROUP - 1) / FANIN_GROUP * FANIN_GROUP;
+            int in_place = use->in_place && dtype == FANIN_F32 && skip == 0 && made == size;
+            use->values(draw, law, keys, block, made / 4, in_place ? (float *)out : values);
+            if (!in_place) use->store(values + skip, size, dtype, out);
+        }
         out += size * sizes[dtype];
         block += (skip + size) / 4;
         skip = (int)((skip + size) % 4);

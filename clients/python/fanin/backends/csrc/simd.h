@@ -168,4 +168,4 @@ static void make_values(const fanin_draw *draw, int law, const uint32_t key[4], 
     }
 }
 
-const fanin_level FANIN_NAME = {prepare, make_values, fanin_store, 1};
+const fanin_level FANIN_NAME = {prepare, make_values, fanin_store, fanin_values64, 1};
