@@ -124,6 +124,14 @@ def test_many_may_save_to_one_place(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["f"]
 
 
+def test_long_names_are_names(tmp_path: Path) -> None:
+    path = tmp_path / ("é" * 120)
+    fanin.save(MIXED, path)
+    with files.resuming(path.with_name("x" * 250), Layout.of(MIXED)) as (file, _):
+        file.write(b"y")
+    assert (tmp_path / ("x" * 250)).read_bytes() == b"y"
+
+
 def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(OSError, match="not a regular file"):

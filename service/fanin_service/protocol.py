@@ -7,31 +7,46 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES = 64 << 10
-"""Of request line and headers, after the first piece and still not complete. Servers allow 8 to 64 KiB."""
+"""Of a request, after its first piece, without any byte of body: line, headers, trailers. Servers allow 8 to 64 KiB."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Cuts a connection whose request head does not end (RFC 9110 section 5.4)."""
+    """Cuts a connection whose request head or trailer does not end (RFC 9110 section 5.4)."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._head_bytes = 0
-        self._in_head = True
-        self._has_begun = False
+        self._idle_bytes = 0
+        self._in_message = self._in_head = True
+        self._has_moved = False
 
     def on_message_begin(self) -> None:
-        self._head_bytes, self._in_head, self._has_begun = 0, True, True
+        self._in_message = self._in_head = self._has_moved = True
         super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # Trailers say nothing here (RFC 9110 section 6.5.1 lets them be ignored).
+        if self._in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._in_head = False
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        self._has_moved = True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._in_message = False
+        super().on_message_complete()
+
     def data_received(self, data: bytes) -> None:
-        self._has_begun = False
+        self._has_moved = False
         super().data_received(data)
-        # What a head began in may hold the end of the body before it: counted from the next piece on.
-        if self._in_head and not self._has_begun:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self.send_400_response("The request head is too long.")
+        # A piece in which a message began, or that had some body, may be long.
+        if not self._in_message or self._has_moved:
+            self._idle_bytes = 0
+            return
+        self._idle_bytes += len(data)
+        if self._idle_bytes > MAX_HEAD_BYTES:
+            self.send_400_response("The request head is too long.")

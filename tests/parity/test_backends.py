@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import os
 import platform
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from hypothesis import strategies as st
 
 import fanin
 from fanin import BackendError, RecipeError, backends
-from fanin.backends import Backend
+from fanin.backends import Backend, native
 from fanin.backends.native import NativeBackend
 from fanin.draws import Draw
 from fanin.dtypes import DTYPES, DType
@@ -77,6 +80,50 @@ def test_a_level_is_chosen_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FANIN_SIMD", "sse9")
     with pytest.raises(BackendError, match="baseline"):
         NativeBackend()
+    backends.load.cache_clear()
+    backends.available.cache_clear()
+    with pytest.raises(BackendError, match="baseline"):
+        backends.get()
+    backends.load.cache_clear()
+
+
+def test_an_interrupt_waits_for_the_threads() -> None:
+    """They write into memory that the caller may give back: interrupted, it must not crash."""
+    code = """
+import threading, _thread, time, fanin
+threading.Timer(0.3, _thread.interrupt_main).start()
+try:
+    for _ in range(40):
+        fanin.materialize({"shape": [1 << 25], "scheme": "normal", "std": 1})
+except KeyboardInterrupt:
+    time.sleep(0.2)
+    print("interrupted")
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout.strip()) == (0, "interrupted")
+
+
+def test_threads_outlive_the_main_one() -> None:
+    code = """
+import threading, time, fanin
+fanin.backends.get()  # Python imports no thread pool once the main thread has ended
+def late():
+    time.sleep(0.3)
+    print(len(fanin.materialize({"shape": [3_000_000], "scheme": "normal", "std": 1})["weight"]))
+threading.Thread(target=late).start()
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (found.stderr, found.stdout.strip()) == ("", "3000000")
+
+
+def test_pinning_may_be_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbid(*_: object) -> None:
+        raise PermissionError("not here")
+
+    monkeypatch.setattr(os, "sched_setaffinity", forbid)
+    native._threads.cache_clear()
+    assert fanin.materialize({"shape": [3_000_000], "scheme": "normal", "std": 1})["weight"].any()
+    native._threads.cache_clear()
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of Python 3.12: it has threads, and forks

@@ -228,6 +228,21 @@ def test_a_head_that_does_not_end(server: Running) -> None:
     assert answer.startswith(b"HTTP/1.1 400") or not answer
 
 
+def test_trailers_that_do_not_end(server: Running) -> None:
+    head = (
+        b"POST /v1/recipes HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    for trailer in (b"X: y\r\n" * 2000, b"y" * 12_000):
+        with socket.create_connection(server.address, timeout=30) as connection:
+            connection.sendall(head + b"1\r\n{\r\n0\r\nX: ")
+            try:
+                for _ in range(1000):
+                    connection.sendall(trailer)
+            except OSError:
+                continue
+            pytest.fail("twelve megabytes of trailers were taken")
+
+
 def test_a_long_body_before_the_next_head_is_none(server: Running) -> None:
     """A head that begins in the piece in which a body of 200 kB ends."""
     recipe = json.dumps({"tensors": {f"{n:0100}": {"shape": [1], "scheme": "ones"} for n in range(1400)}}).encode()

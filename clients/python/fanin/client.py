@@ -212,7 +212,7 @@ class Client:
 
         def local() -> None:
             files.save(layout, path, backend=self.backend, progress=progress)
-            files.partial_of(path, layout).unlink(missing_ok=True)
+            files.discard_partial(path, layout)
 
         self._made(source, lambda: self._complete(layout, path, None, check, progress), local)
 

@@ -3,6 +3,7 @@
 FaninError
 ├── RecipeError        the recipe is wrong; carries one `Fault` per offending field
 ├── BackendError       the backend asked for is not available here
+│   └── NotBuiltError      this package was installed without it
 ├── FileError          a file is not a Fanin file, or is damaged before any tensor
 ├── MismatchError      bytes differ from what the recipe says
 └── ServiceError       a request to a Fanin service failed
@@ -51,6 +52,10 @@ class RecipeError(FaninError, ValueError):
 
 class BackendError(FaninError):
     """The backend asked for is unknown or not usable on this machine."""
+
+
+class NotBuiltError(BackendError):
+    """The backend is not part of this installation."""
 
 
 class FileError(FaninError):

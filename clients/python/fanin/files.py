@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import struct
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -25,6 +26,10 @@ from fanin.recipe import parse_json
 
 CHUNK = 8 << 20
 """Bytes generated at a time: memory stays bounded whatever the file size."""
+
+
+LONG_NAME = 150
+"""Bytes of a file name that leave room for what is added to it while the file is not complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +167,7 @@ def resuming(path: Path, layout: Layout) -> Iterator[tuple[BinaryIO, int]]:
             yield file, have
         except BaseException as error:
             if isinstance(error, MismatchError) or file.tell() == 0:
-                partial.unlink()
+                partial.unlink(missing_ok=True)
             raise
         _sync(file)
         _publish(partial, path)
@@ -171,6 +176,14 @@ def resuming(path: Path, layout: Layout) -> Iterator[tuple[BinaryIO, int]]:
 def partial_of(path: Path, layout: Layout) -> Path:
     """Where a download that broke off has left what it got."""
     return _beside(path, layout.recipe.digest[:16])
+
+
+def discard_partial(path: Path, layout: Layout) -> None:
+    """Remove what a broken download left, unless another process is at it."""
+    partial = partial_of(path, layout)
+    if partial.exists():
+        with suppress(BlockingIOError), _locked(partial):
+            partial.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -183,7 +196,11 @@ def _locked(partial: Path) -> Iterator[tuple[BinaryIO, Path]]:
             except BlockingIOError as error:
                 raise BlockingIOError(error.errno, "another process is downloading it", str(partial)) from None
             # Between opening and locking, whoever had it may have finished and renamed it.
-            if partial.exists() and os.path.samestat(os.fstat(file.fileno()), partial.stat()):
+            try:
+                is_same = os.path.samestat(os.fstat(file.fileno()), partial.stat())
+            except FileNotFoundError:
+                continue
+            if is_same:
                 yield file, partial
                 return
 
@@ -196,7 +213,10 @@ def _beside(path: Path, mark: str) -> Path:
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
-    return path.with_name(f".{path.name}.{mark}.partial")
+    name = path.name
+    if len(name.encode()) > LONG_NAME:
+        name = f"{name[:20]}.{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    return path.with_name(f".{name}.{mark}.partial")
 
 
 def _sync(file: BinaryIO) -> None:
@@ -207,11 +227,13 @@ def _sync(file: BinaryIO) -> None:
 def _publish(partial: Path, path: Path) -> None:
     """Rename, and make the renaming last."""
     partial.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    # Some network file systems cannot; the file is in place all the same.
+    with suppress(OSError):
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def byte_bar(total: int, description: str, progress: bool | None) -> tqdm[None]:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from fanin.draws import Draw
 from fanin.dtypes import DType
-from fanin.errors import BackendError
+from fanin.errors import BackendError, NotBuiltError
 from fanin.streams import Stream
 
 ENVIRONMENT = "FANIN_BACKEND"
@@ -71,12 +71,16 @@ def get(name: str | None = None) -> Backend:
 
 @lru_cache
 def available() -> tuple[str, ...]:
-    """Names of the backends usable here, the fastest first. `reference` always is."""
+    """Names of the backends usable here, the fastest first. `reference` always is.
+
+    Raises:
+        BackendError: the environment asks one of them for what it has not.
+    """
     usable = []
     for name in _FACTORIES:
         try:
             load(name)
-        except BackendError:
+        except NotBuiltError:
             continue
         usable.append(name)
     return tuple(usable)

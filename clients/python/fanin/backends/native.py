@@ -5,16 +5,19 @@ from __future__ import annotations
 import ctypes
 import math
 import os
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import astuple
 from functools import lru_cache
 from importlib import resources
+from itertools import pairwise
 from queue import SimpleQueue
 
 from fanin.backends.reference import repeat
 from fanin.draws import WHOLE_SIDE, Draw, Fill, Normal, TruncatedNormal, Uniform
 from fanin.dtypes import DTYPES, DType
-from fanin.errors import BackendError
+from fanin.errors import BackendError, NotBuiltError
 from fanin.streams import Stream
 
 ABI = 2
@@ -69,9 +72,9 @@ class NativeBackend:
         try:
             kernels = ctypes.CDLL(library)
         except OSError as error:
-            raise BackendError(f"the native backend was not built with this package: {error}") from error
+            raise NotBuiltError(f"the native backend was not built with this package: {error}") from error
         if kernels.fanin_abi() != ABI:
-            raise BackendError(f"{library} belongs to another version of this package")
+            raise NotBuiltError(f"{library} belongs to another version of this package")
         self.levels = [name for number, name in enumerate(LEVELS) if kernels.fanin_has_level(number)]
         """Levels that this processor has, the plainest first."""
         self.level = level or os.environ.get(ENVIRONMENT) or self.levels[-1]
@@ -101,7 +104,8 @@ class NativeBackend:
         law, parameters = _parameters(draw, dtype.compute.name)
         low = stream.key("low") if dtype.name == "F64" else (0, 0, 0, 0)
         keys = (ctypes.c_uint32 * 8)(*stream.key("main"), *low)
-        address = ctypes.addressof(ctypes.c_char.from_buffer(out))
+        held = ctypes.c_char.from_buffer(out)
+        address = ctypes.addressof(held)
         level, size = LEVELS.index(self.level), dtype.itemsize
 
         def part(start: int, stop: int) -> None:
@@ -109,35 +113,62 @@ class NativeBackend:
             at = address + start * size
             self._fill(parameters, law, _DTYPES[dtype.name], keys, block, skip, stop - start, at, level)
 
-        count = len(out) // size
-        parts = min(len(_cpus()), count // PART)
+        count, cpus = len(out) // size, _cpus()
+        parts = min(len(cpus), count // PART)
         if parts < 2:
             part(0, count)
-            return
-        edges = [count * n // parts for n in range(parts + 1)]
-        list(_threads().map(part, edges[:-1], edges[1:]))
+        else:
+            _in_threads(part, [count * n // parts for n in range(parts + 1)], cpus)
+
+
+def _in_threads(part: Callable[[int, int], None], edges: list[int], cpus: tuple[int, ...]) -> None:
+    """Run `part` between each two edges; returns, or raises, when no thread is at it any more.
+
+    The parts write into the caller's memory, which may be gone the moment this has returned: an interrupt waits.
+    """
+    running: list[Future[None]] = []
+    interrupt: BaseException | None = None
+    try:
+        for start, stop in pairwise(edges):
+            try:
+                running.append(_threads(cpus).submit(part, start, stop))
+            except RuntimeError:  # the interpreter is ending, and takes no more work
+                part(start, stop)
+    except BaseException as error:
+        interrupt = error
+    while True:
+        try:
+            wait(running)
+            break
+        except BaseException as error:
+            interrupt = error
+    if interrupt:
+        raise interrupt
+    for future in running:
+        future.result()
 
 
 @lru_cache(maxsize=1)
-def _threads() -> ThreadPoolExecutor:
+def _threads(cpus: tuple[int, ...]) -> ThreadPoolExecutor:
     """One thread for each CPU, and there to stay: left alone, short work is often packed on one of them."""
-    cpus = SimpleQueue[int]()
-    for cpu in _cpus():
-        cpus.put(cpu)
-    return ThreadPoolExecutor(len(_cpus()), "fanin-fill", lambda: _stay_on(cpus.get()))
+    free = SimpleQueue[int]()
+    for cpu in cpus:
+        free.put(cpu)
+    return ThreadPoolExecutor(len(cpus), "fanin-fill", lambda: _stay_on(free.get()))
 
 
 # A forked child, such as a data loader's worker, inherits the executor and none of its threads.
 os.register_at_fork(after_in_child=_threads.cache_clear)
 
 
-def _cpus() -> list[int]:
+def _cpus() -> tuple[int, ...]:
     """The CPUs this process may use."""
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+    return tuple(sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
 
 
 def _stay_on(cpu: int) -> None:
-    if hasattr(os, "sched_setaffinity"):
+    # It helps, and may be forbidden.
+    with suppress(OSError, AttributeError):
         os.sched_setaffinity(0, {cpu})
 
 

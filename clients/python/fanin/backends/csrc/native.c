@@ -21,13 +21,23 @@ static void nothing(void) {}
 
 static const fanin_level baseline = {nothing, baseline_values, fanin_store, fanin_values64, 0};
 
+#ifdef FANIN_X86
+#include <cpuid.h>
+/* __builtin_cpu_supports knows it only from gcc 11 and clang 18 on. */
+static int has_f16c(void)
+{
+    unsigned a, b, c, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+#endif
+
 /* Level number n, 0 the plainest; NULL where this processor or this build has none of that number. */
 static const fanin_level *level_of(int number)
 {
     switch (number) {
     case 0: return &baseline;
 #ifdef FANIN_X86
-    case 1: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("f16c") ? &fanin_avx2 : NULL;
+    case 1: return __builtin_cpu_supports("avx2") && has_f16c() ? &fanin_avx2 : NULL;
     case 2:
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
                        __builtin_cpu_supports("avx512vl")

@@ -116,7 +116,8 @@ static __attribute__((noinline, cold)) void redo(const fanin_draw *draw, const u
         const int n = __builtin_ctzll(rare);
         uint32_t words[4];
         fanin_philox(key, block + n / 4, words);
-        out[n] = fanin_place(draw, fanin_standard_normal(draw, words[n % 4]));
+        const float value = fanin_place(draw, fanin_standard_normal(draw, words[n % 4]));
+        memcpy((unsigned char *)out + n * sizeof value, &value, sizeof value); /* of any alignment */
     }
 }
 
