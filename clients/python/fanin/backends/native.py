@@ -113,7 +113,8 @@ class NativeBackend:
             at = address + start * size
             self._fill(parameters, law, _DTYPES[dtype.name], keys, block, skip, stop - start, at, level)
 
-        count, cpus = len(out) // size, _cpus()
+        count = len(out) // size
+        cpus = _cpus() if count >= 2 * PART else ()
         parts = min(len(cpus), count // PART)
         if parts < 2:
             part(0, count)
