@@ -24,6 +24,7 @@ from fanin.layout import Layout
 from fanin.plan import read_into
 from fanin.recipe import as_recipe
 from fanin.streams import Stream
+from fanin.tensor import Scaled
 
 HERE = Path(__file__).parent
 CSRC = HERE.parent / "python" / "fanin" / "backends" / "csrc"
@@ -232,7 +233,9 @@ def fans() -> list[Any]:
     vectors = []
     for kernel in FANS:
         recipe = as_recipe({**kernel, "scheme": "lecun_normal"})
-        found = recipe.tensors["weight"].fans  # type: ignore[attr-defined]
+        tensor = recipe.tensors["weight"]
+        assert isinstance(tensor, Scaled)
+        found = tensor.fans
         vectors.append({"kernel": kernel, "fan_in": found.fan_in, "fan_out": found.fan_out})
     return vectors
 

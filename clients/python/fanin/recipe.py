@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import rfc8785
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -91,7 +91,7 @@ class Recipe(BaseModel):
         tensors = {name: _with_defaults(tensor, handed) for name, tensor in data["tensors"].items()}
         return {**{key: data[key] for key in data if key not in handed}, "tensors": tensors}
 
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:  # noqa: ARG002
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:  # noqa: ARG002 (pydantic's)
         """A validated copy: pydantic's own would keep the digest of the original."""
         return self.model_validate({"seed": self.seed, "tensors": self.tensors, **(update or {})})
 
@@ -197,8 +197,7 @@ def _refuse_constant(name: str) -> Any:
 
 
 def _is_valid(field: str, value: Any) -> bool:
-    allowed = Recipe.model_fields[field].annotation
-    return isinstance(value, str) and value in allowed.__args__  # type: ignore[union-attr]
+    return isinstance(value, str) and value in get_args(Recipe.model_fields[field].annotation)
 
 
 def _with_defaults(tensor: Any, defaults: Mapping[str, Any]) -> Any:

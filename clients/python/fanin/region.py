@@ -7,7 +7,7 @@ import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import EllipsisType
-from typing import SupportsIndex
+from typing import Any, SupportsIndex
 
 Index = SupportsIndex | slice | EllipsisType | tuple[SupportsIndex | slice | EllipsisType, ...]
 """Integers, slices with any step, and one ellipsis: NumPy's basic indexing without new axes."""
@@ -99,13 +99,13 @@ def _positions(axes: Sequence[range], strides: Sequence[int]) -> Iterator[int]:
             yield position * strides[0] + rest
 
 
-def _single(axis: int, size: int, part: object) -> range:
+def _single(axis: int, size: int, part: Any) -> range:
     try:
-        position = operator.index(part)  # type: ignore[arg-type]
+        if isinstance(part, bool):
+            raise TypeError("NumPy takes it for a mask")
+        position = operator.index(part)
     except TypeError:
-        position = None
-    if position is None or isinstance(part, bool):
-        raise IndexError(f"an index is made of integers, slices and an ellipsis, not {part!r}")
+        raise IndexError(f"an index is made of integers, slices and an ellipsis, not {part!r}") from None
     if not -size <= position < size:
         raise IndexError(f"index {position} is out of bounds for axis {axis} with size {size}")
     position %= size

@@ -95,7 +95,7 @@ class Tensor(BaseModel, ABC):
         """The draw this tensor lowers to."""
         return self.lower(DTYPES[self.dtype])
 
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:  # noqa: ARG002
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:  # noqa: ARG002 (pydantic's)
         """A validated copy: pydantic's own would keep the draw of the original."""
         return self.model_validate({**self.given(), **(update or {})})
 
