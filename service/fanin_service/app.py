@@ -14,11 +14,11 @@ from fanin.backends import Backend
 from fanin_service import problems
 from fanin_service.openapi import DescribedAPI
 from fanin_service.registry import Registry
-from fanin_service.routes import health, recipes, schemes, weights
+from fanin_service.routes import digests, health, recipes, schemes, weights
 from fanin_service.service import Service
 from fanin_service.settings import Settings
 
-_ROUTERS = (weights.router, recipes.router, schemes.router, health.router)
+_ROUTERS = (weights.router, recipes.router, digests.router, schemes.router, health.router)
 
 _log = logging.getLogger("uvicorn.error")
 

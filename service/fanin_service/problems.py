@@ -56,6 +56,10 @@ class NotReadyError(RequestError):
     """The backend has not shown that it generates the right bits."""
 
 
+class DigestsPendingError(RequestError):
+    """Digests that are still being computed."""
+
+
 class LimitExceededError(RecipeError):
     """A recipe that is right, and more than this service takes."""
 
@@ -79,6 +83,7 @@ KINDS: dict[type[Exception], Kind] = {
     PreconditionFailedError: Kind(412, "precondition-failed", "The file is not the one that If-Match names"),
     RangeNotSatisfiableError: Kind(416, "range-not-satisfiable", "No byte of the range is in the file"),
     NotReadyError: Kind(503, "not-ready", "The service is not ready"),
+    DigestsPendingError: Kind(503, "digests-pending", "The digests are being computed"),
     # Nobody reads this answer; without it a lost client would be logged as an error of ours.
     ClientDisconnect: Kind(400, "incomplete-request", "The request ended before its body did"),
 }

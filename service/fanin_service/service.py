@@ -15,6 +15,7 @@ from fastapi import Depends, Request
 from fanin import Layout
 from fanin.backends import Backend
 from fanin_service import known_answer, limits
+from fanin_service.manifests import Manifests
 from fanin_service.problems import NotReadyError, UnknownRecipeError
 from fanin_service.registry import Registry
 from fanin_service.settings import Settings
@@ -30,10 +31,14 @@ class Service:
     settings: Settings
     backend: Backend
     registry: Registry
+    manifests: Manifests = field(init=False)
     parsers: ThreadPoolExecutor = field(init=False)
     generators: ThreadPoolExecutor = field(init=False)
     ready: bool = field(default=False, init=False)
     """The backend has passed its known-answer test."""
+
+    def __post_init__(self) -> None:
+        self.manifests = Manifests(self.backend)
 
     @contextmanager
     def threads(self) -> Iterator[None]:

@@ -34,6 +34,9 @@ class Settings(BaseSettings):
         ByteSize,
         Field(ge=1, description="Largest file; costs no memory, since files are generated while they are sent."),
     ] = ByteSize(1 << 50)
+    max_digest_bytes: Annotated[
+        ByteSize, Field(ge=1, description="Largest file whose digests are computed: they cost as much as sending it.")
+    ] = ByteSize(64 << 30)
     registry_recipes: Annotated[
         int, Field(ge=1, description="Recipes remembered by digest; the least recently used go first.")
     ] = 10_000

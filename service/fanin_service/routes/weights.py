@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -19,7 +20,7 @@ router = APIRouter(tags=["weights"])
 
 MEDIA_TYPE = "application/octet-stream"
 """Of safetensors files: no type of their own is registered with IANA, and the Hugging Face hub uses this one."""
-_CACHE_CONTROL = "public, max-age=31536000, immutable"
+IMMUTABLE = "public, max-age=31536000, immutable"
 """A digest names one sequence of bytes for ever."""
 _FILE: dict[str, Any] = {"content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
 _FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -91,7 +92,10 @@ async def get_file(digest: str, request: Request, service: TheService) -> Respon
 
 def _respond(request: Request, service: Service, layout: Layout) -> Response:
     """What a GET or HEAD of a file is answered, by the request's conditions."""
-    headers = {**_headers(layout), "Accept-Ranges": "bytes", "Cache-Control": _CACHE_CONTROL}
+    headers = {**_headers(layout), "Accept-Ranges": "bytes", "Cache-Control": IMMUTABLE}
+    if known := service.manifests.known(layout):
+        # Of the whole file, whichever part is sent (RFC 9530 section 3).
+        headers["Repr-Digest"] = f"sha-256=:{b64encode(known.file).decode()}:"
     lines = request.headers.getlist
     conditions = Conditions(lines("if-match"), lines("if-none-match"), lines("if-range"), lines("range"))
     match select(request.method, conditions, headers["ETag"], layout.size):

@@ -1,0 +1,97 @@
+"""Manifests: the digests of files, each computed once, in the background, and remembered."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from fanin import Layout
+from fanin.backends import Backend
+from fanin.digests import Digester
+from fanin_service.problems import DigestsPendingError
+
+PATIENCE_SECONDS = 10.0
+"""How long a request waits for digests before it is told to come again."""
+RETRY_SECONDS = 2
+MAX_PENDING = 8
+"""Files that are digested, one after another, at a time: each costs as much as sending it."""
+MAX_BYTES = 64 << 20
+"""Of remembered manifests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Digests that are computed."""
+
+    file: bytes
+    """SHA-256 of the whole file."""
+    text: bytes
+    """The manifest as JSON."""
+
+
+class Manifests:
+    """Manifests by recipe digest, bounded in memory. Used by the event loop's thread alone."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._known: OrderedDict[str, Known] = OrderedDict()
+        self._bytes = 0
+        self._pending: dict[str, tuple[Digester, asyncio.Task[Known]]] = {}
+        self._turn = asyncio.Lock()
+
+    def known(self, layout: Layout) -> Known | None:
+        """The digests of this layout's file, if they are remembered."""
+        known = self._known.get(layout.recipe.digest)
+        if known is not None:
+            self._known.move_to_end(layout.recipe.digest)
+        return known
+
+    async def get(self, layout: Layout, executor: ThreadPoolExecutor) -> Known:
+        """The digests of this layout's file, computed in `executor` if need be.
+
+        A request that goes away does not end the computation: it will come again.
+
+        Raises:
+            DigestsPendingError: they take longer than a request waits; or so many files wait for theirs already.
+        """
+        if known := self.known(layout):
+            return known
+        digest = layout.recipe.digest
+        if digest not in self._pending:
+            if len(self._pending) >= MAX_PENDING:
+                raise DigestsPendingError("the digests of other files are being computed", _RETRY)
+            digester = Digester(layout, self._backend)
+            self._pending[digest] = digester, asyncio.create_task(self._compute(layout, digester, executor))
+        digester, task = self._pending[digest]
+        done, _ = await asyncio.wait([task], timeout=PATIENCE_SECONDS)
+        if not done:
+            raise DigestsPendingError(f"{digester.done} of {layout.size} bytes are digested", _RETRY)
+        return task.result()
+
+    async def _compute(self, layout: Layout, digester: Digester, executor: ThreadPoolExecutor) -> Known:
+        loop, digest = asyncio.get_running_loop(), layout.recipe.digest
+        try:
+            async with self._turn:
+                # A block at a time, so that streams get their turn.
+                while await loop.run_in_executor(executor, digester.step):
+                    pass
+            manifest = digester.manifest()
+            text = json.dumps({"digest": digest, "size": layout.size, **manifest.document()}, ensure_ascii=False)
+            known = Known(bytes.fromhex(manifest.file), text.encode())
+            self._remember(digest, known)
+            return known
+        finally:
+            del self._pending[digest]
+
+    def _remember(self, digest: str, known: Known) -> None:
+        self._known[digest] = known
+        self._bytes += len(known.text)
+        while self._bytes > MAX_BYTES and len(self._known) > 1:
+            _, oldest = self._known.popitem(last=False)
+            self._bytes -= len(oldest.text)
+
+
+_RETRY = {"Retry-After": str(RETRY_SECONDS)}

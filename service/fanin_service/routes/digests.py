@@ -1,0 +1,58 @@
+"""Digests: what a client checks received bytes against."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field
+
+from fanin import Fault
+from fanin_service import problems
+from fanin_service.bodies import JSON
+from fanin_service.problems import LimitExceededError
+from fanin_service.routes.weights import IMMUTABLE
+from fanin_service.service import TheService
+
+router = APIRouter(tags=["recipes"])
+
+_HEX = "SHA-256 in hexadecimal"
+
+
+class Digests(BaseModel):
+    """The digests of a recipe's file."""
+
+    digest: str = Field(description="Of the recipe, not of the file.")
+    size: int = Field(description="Bytes of the file.")
+    algorithm: str = Field(description="sha-256")
+    block_size: int = Field(description="Bytes of a tensor under one digest; its last block may be shorter.")
+    file: str = Field(description=f"{_HEX} of the whole file.")
+    header: str = Field(description=f"{_HEX} of what stands in front of the first tensor.")
+    tensors: dict[str, list[str]] = Field(description=f"{_HEX} of each tensor's blocks, in file order.")
+
+
+_GET_DIGESTS: dict[str, Any] = {
+    "response_class": Response,
+    "responses": {200: {"description": "The digests", "model": Digests}, **problems.responses(404, 422, 503)},
+}
+
+
+@router.head(
+    "/v1/recipes/{digest}/digests", operation_id="head_digests", summary="Headers of the digests", **_GET_DIGESTS
+)
+@router.get(
+    "/v1/recipes/{digest}/digests", operation_id="get_digests", summary="SHA-256 of a file, by blocks", **_GET_DIGESTS
+)
+async def get_digests(digest: str, service: TheService) -> Response:
+    """What a client can check received bytes against without making them: SHA-256 of the file and of every block.
+
+    Computed once, in the background: 503 with Retry-After until that is done. From then on the file's answers carry
+    `Repr-Digest` (RFC 9530).
+    """
+    layout, limit = service.layout(digest), service.settings.max_digest_bytes
+    if layout.size > limit:
+        detail = f"the file has {layout.size} bytes; digests are computed of at most {limit:d}"
+        raise LimitExceededError([Fault("", detail)])
+    service.require_ready()
+    known = await service.manifests.get(layout, service.generators)
+    return Response(known.text, media_type=JSON, headers={"Cache-Control": IMMUTABLE})

@@ -1,0 +1,117 @@
+"""Digests over HTTP: computed once, in the background."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from fanin import Layout, backends
+from fanin.digests import Manifest, manifest_of
+from fanin.draws import Draw
+from fanin.dtypes import DType
+from fanin.streams import Stream
+from fanin_service import manifests
+from fanin_service.settings import Settings
+from tests.service.servers import MIXED, CountingBackend, running
+
+
+class GatedBackend(CountingBackend):
+    """Generates a large tensor only once the gate is open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+
+    def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        if len(out) > 100_000:
+            assert self.gate.wait(60)
+        super().fill(draw, stream, dtype, first, out)
+
+
+def test_digests_are_those_of_the_file(client: httpx.Client, mixed_file: bytes) -> None:
+    layout = Layout.of(MIXED)
+    digest = client.post("/v1/recipes", json=MIXED).json()["digest"]
+    answer = client.get(f"/v1/recipes/{digest}/digests")
+    assert answer.status_code == 200
+    document = answer.json()
+    assert document["file"] == hashlib.sha256(mixed_file).hexdigest()
+    assert (document["digest"], document["size"]) == (digest, len(mixed_file))
+    assert Manifest.read(document, layout) == manifest_of(layout, backends.load("reference"))
+    assert "immutable" in answer.headers["Cache-Control"]
+    assert client.head(f"/v1/recipes/{digest}/digests").headers["Content-Length"] == str(len(answer.content))
+
+
+def test_the_file_carries_its_digest_once_it_is_known() -> None:
+    with running() as server:
+        path = server.register(MIXED)
+        assert "Repr-Digest" not in server.client.head(path).headers
+        file = server.client.get(path.replace("model.safetensors", "digests")).json()["file"]
+        expected = f"sha-256=:{base64.b64encode(bytes.fromhex(file)).decode()}:"
+        for headers, status in (({}, 200), ({"Range": "bytes=5-99"}, 206)):
+            answer = server.client.get(path, headers=headers)
+            assert (answer.status_code, answer.headers["Repr-Digest"]) == (status, expected)
+        assert server.client.head(path).headers["Repr-Digest"] == expected
+
+
+def test_digests_are_computed_once() -> None:
+    backend = CountingBackend()
+    with running(backend=backend) as server:
+        path = server.register(MIXED).replace("model.safetensors", "digests")
+        before = backend.generated
+        with ThreadPoolExecutor(8) as threads:
+            texts = {answer.content for answer in threads.map(server.client.get, [path] * 8)}
+        assert len(texts) == 1
+        assert server.client.get(path).content in texts
+        layout = Layout.of(MIXED)
+        assert backend.generated - before == layout.size - len(layout.header)
+
+
+def test_digests_that_take_long_are_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifests, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(manifests, "MAX_PENDING", 2)
+    backend = GatedBackend()
+    with running(backend=backend) as server:
+        paths = [
+            server.register({"seed": seed, "shape": [30_000], "scheme": "normal", "std": 1.0}) for seed in range(3)
+        ]
+        for path in paths:
+            answer = server.client.get(path.replace("model.safetensors", "digests"))
+            assert (answer.status_code, answer.json()["type"]) == (503, "urn:fanin:problem:digests-pending")
+            assert int(answer.headers["Retry-After"]) > 0
+        assert "other files" in answer.json()["detail"]
+        backend.gate.set()
+        for path in paths:
+            for _ in range(200):
+                answer = server.client.get(path.replace("model.safetensors", "digests"))
+                if answer.status_code == 200:
+                    break
+            assert answer.json()["file"] == hashlib.sha256(server.client.get(path).content).hexdigest()
+
+
+def test_files_too_large_to_digest_are_refused() -> None:
+    backend = CountingBackend()
+    with running(Settings(max_digest_bytes=1000), backend) as server:
+        path = server.register({"shape": [1000], "scheme": "ones"}).replace("model.safetensors", "digests")
+        before = backend.generated
+        answer = server.client.get(path)
+        assert (answer.status_code, answer.json()["type"]) == (422, "urn:fanin:problem:limit-exceeded")
+        assert "1000" in answer.json()["detail"]
+        assert backend.generated == before
+
+
+def test_an_unknown_recipe_has_no_digests(client: httpx.Client) -> None:
+    assert client.get(f"/v1/recipes/{'0' * 64}/digests").status_code == 404
+
+
+def test_remembered_digests_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifests, "MAX_BYTES", 900)
+    with running() as server:
+        paths = [server.register({"seed": seed, "shape": [3], "scheme": "ones"}) for seed in range(6)]
+        for path in paths:
+            assert server.client.get(path.replace("model.safetensors", "digests")).status_code == 200
+        assert ["Repr-Digest" in server.client.head(path).headers for path in paths] == [False] * 4 + [True] * 2
