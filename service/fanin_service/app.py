@@ -17,6 +17,7 @@ from fanin_service.registry import Registry
 from fanin_service.routes import digests, health, recipes, schemes, weights
 from fanin_service.service import Service
 from fanin_service.settings import Settings
+from fanin_service.store import RecipeStore
 
 _ROUTERS = (weights.router, recipes.router, digests.router, schemes.router, health.router)
 
@@ -40,12 +41,19 @@ def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
         responses={"default": problems.RESPONSE},
     )
     registry = Registry(max_recipes=settings.registry_recipes, max_bytes=settings.registry_bytes)
-    app.state.service = Service(settings, backend, registry)
+    app.state.service = Service(settings, backend, registry, _store(settings))
     for router in _ROUTERS:
         app.include_router(router)
     app.state.routes = [*app.routes, *(route for router in _ROUTERS for route in router.routes)]
     problems.install(app)
     return app
+
+
+def _store(settings: Settings) -> RecipeStore | None:
+    if settings.recipe_store is None:
+        return None
+    limits = {"max_recipes": settings.recipe_store_recipes, "max_bytes": settings.recipe_store_bytes}
+    return RecipeStore(settings.recipe_store, **limits)
 
 
 @asynccontextmanager

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import argparse
 import logging
+import multiprocessing
+import os
+import signal
 import socket
 import sys
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 from pydantic import ByteSize, ValidationError
 from pydantic_core import ErrorDetails
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
 
-from fanin import BackendError
+from fanin import BackendError, backends
+from fanin.backends import Backend
 from fanin_service.app import create_app
 from fanin_service.protocol import BoundedProtocol
 from fanin_service.settings import Settings
@@ -23,6 +34,8 @@ HELP = "Serve weights over HTTP. Every option may also be given as an environmen
 _WRONG_USAGE = 2
 _FAILED = 3
 _BACKLOG = 2048
+_HEALTHCHECK_SECONDS = 60
+"""A worker that answers its supervisor nothing for so long is replaced. Starting may take several."""
 
 _log = logging.getLogger("uvicorn.error")
 
@@ -41,30 +54,90 @@ def run(options: argparse.Namespace) -> int:
     given = {name: value for name in Settings.model_fields if (value := getattr(options, name)) is not None}
     try:
         settings = Settings(**given)
-        app = create_app(settings)
+        backend = backends.get(settings.backend)
     except ValidationError as error:
         return _refuse("; ".join(_complaint(details, given) for details in error.errors()))
     except BackendError as error:
         return _refuse(f"{_option('backend') if 'backend' in given else _variable('backend')}: {error}")
 
-    config = configure(app, settings)
     try:
         listener = listen(settings.host, settings.port, settings.stall_seconds)
     except OSError as error:
-        sys.stderr.write(f"fanin serve: cannot listen on {settings.host} port {settings.port}: {error}\n")
-        return _FAILED
-    host, port = listener.getsockname()[:2]
-    address = f"[{host}]:{port}" if listener.family is socket.AF_INET6 else f"{host}:{port}"
-    _log.info("Fanin on http://%s with the %s backend", address, app.state.service.backend.name)
-    server = uvicorn.Server(config)
+        return _fail(f"cannot listen on {settings.host} port {settings.port}: {error}")
+    try:
+        with _stored(settings) as settings:
+            serve = _serve if settings.workers == 1 else _serve_by_workers
+            return serve(settings, backend, listener)
+    except OSError as error:
+        return _fail(f"cannot use the recipe store: {error}")
+
+
+def _serve(settings: Settings, backend: Backend, listener: socket.socket) -> int:
+    """Serve in this process."""
+    server = uvicorn.Server(configure(create_app(settings, backend), settings))
+    _announce(listener, backend)
     # Raised again by uvicorn after an orderly end.
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
     return 0 if server.started else _FAILED
 
 
-def configure(app: FastAPI, settings: Settings, **options: Any) -> uvicorn.Config:
-    """How uvicorn runs the service."""
+def _serve_by_workers(settings: Settings, backend: Backend, listener: socket.socket) -> int:
+    """Serve in processes of their own, which accept from one socket and are replaced when they die.
+
+    One socket and not one each (SO_REUSEPORT): connections that wait for a worker that dies are taken by another.
+    """
+    config = configure(
+        partial(_worker, settings),
+        settings,
+        factory=True,
+        workers=settings.workers,
+        timeout_worker_healthcheck=_HEALTHCHECK_SECONDS,
+    )
+    _announce(listener, backend)
+    supervisor = Multiprocess(config, [listener])
+    supervisor.run()
+    return _FAILED if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes) else 0
+
+
+def _worker(settings: Settings) -> FastAPI:
+    """The application of one worker, which ends when its supervisor is gone."""
+
+    def follow() -> None:
+        supervisor = multiprocessing.parent_process()
+        assert supervisor
+        supervisor.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=follow, name="fanin-follow", daemon=True).start()
+    return create_app(settings)
+
+
+@contextmanager
+def _stored(settings: Settings) -> Iterator[Settings]:
+    """The settings with a recipe store where one is needed: what one worker is told, the others must know.
+
+    Raises:
+        OSError: the directory cannot be made.
+    """
+    if settings.recipe_store:
+        settings.recipe_store.mkdir(parents=True, exist_ok=True)
+        yield settings
+    elif settings.workers == 1:
+        yield settings
+    else:
+        with TemporaryDirectory(prefix="fanin-") as directory:
+            yield settings.model_copy(update={"recipe_store": Path(directory)})
+
+
+def _announce(listener: socket.socket, backend: Backend) -> None:
+    host, port = listener.getsockname()[:2]
+    address = f"[{host}]:{port}" if listener.family is socket.AF_INET6 else f"{host}:{port}"
+    _log.info("Fanin on http://%s with the %s backend", address, backend.name)
+
+
+def configure(app: FastAPI | Callable[[], FastAPI], settings: Settings, **options: Any) -> uvicorn.Config:
+    """How uvicorn runs the service, or with `factory=True` what makes it."""
     return uvicorn.Config(
         app,
         http=BoundedProtocol,
@@ -95,6 +168,11 @@ def listen(host: str, port: int, stall_seconds: int) -> socket.socket:
 def _refuse(reason: str) -> int:
     sys.stderr.write(f"fanin serve: {reason}\n")
     return _WRONG_USAGE
+
+
+def _fail(reason: str) -> int:
+    sys.stderr.write(f"fanin serve: {reason}\n")
+    return _FAILED
 
 
 def _complaint(details: ErrorDetails, given: dict[str, str]) -> str:

@@ -12,13 +12,14 @@ from typing import Annotated, Any, TypeVar, TypeVarTuple
 
 from fastapi import Depends, Request
 
-from fanin import Layout
+from fanin import Layout, RecipeError
 from fanin.backends import Backend
 from fanin_service import known_answer, limits
 from fanin_service.manifests import Manifests
 from fanin_service.problems import NotReadyError, UnknownRecipeError
 from fanin_service.registry import Registry
 from fanin_service.settings import Settings
+from fanin_service.store import RecipeStore
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -31,6 +32,8 @@ class Service:
     settings: Settings
     backend: Backend
     registry: Registry
+    store: RecipeStore | None = None
+    """Behind the registry, where there is one."""
     manifests: Manifests = field(init=False)
     parsers: ThreadPoolExecutor = field(init=False)
     generators: ThreadPoolExecutor = field(init=False)
@@ -64,18 +67,44 @@ class Service:
         """
         return await in_thread(self.parsers, limits.layout_of, document, self.settings)
 
-    def layout(self, digest: str) -> Layout:
+    async def register(self, document: bytes) -> tuple[Layout, bool]:
+        """Remember the recipe that this JSON spells: its layout, and whether it is new here.
+
+        Raises:
+            RecipeError: it is not a recipe, or exceeds a limit.
+        """
+        layout, is_new = await in_thread(self.parsers, self._read_and_store, document)
+        return layout, self.registry.add(layout) and is_new
+
+    def _read_and_store(self, document: bytes) -> tuple[Layout, bool]:
+        layout = limits.layout_of(document, self.settings)
+        recipe = layout.recipe
+        return layout, self.store is None or self.store.add(recipe.digest, recipe.canonical)
+
+    async def layout(self, digest: str) -> Layout:
         """The layout of a registered recipe.
 
         Raises:
             UnknownRecipeError: it is not registered.
         """
         layout = self.registry.get(digest)
+        if layout is None and self.store is not None:
+            layout = await in_thread(self.parsers, self._stored, self.store, digest)
+            if layout is not None:
+                self.registry.add(layout)
         if layout is None:
             raise UnknownRecipeError(
                 "this digest is unknown, or was forgotten: POST the recipe to /v1/recipes, then repeat"
             )
         return layout
+
+    def _stored(self, store: RecipeStore, digest: str) -> Layout | None:
+        text = store.get(digest)
+        try:
+            return None if text is None else limits.layout_of(text, self.settings)
+        except RecipeError:
+            # Another version of this service, or one with other limits, has put it there: a POST will tell why.
+            return None
 
     def require_ready(self) -> None:
         """Before anything is generated.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import ByteSize, Field
@@ -21,6 +22,9 @@ class Settings(BaseSettings):
         "127.0.0.1"
     )
     port: Annotated[int, Field(ge=0, le=65535, description="TCP port; 0 takes any free one.")] = 8000
+    workers: Annotated[
+        int, Field(ge=1, le=1024, description="Processes that serve, each with its own event loop and threads.")
+    ] = 1
     backend: Annotated[str | None, Field(description="What generates: its name, or none for the fastest usable.")] = (
         None
     )
@@ -43,6 +47,16 @@ class Settings(BaseSettings):
     registry_bytes: Annotated[
         ByteSize, Field(ge=1, description="Memory that remembered recipes may take, roughly; the newest always stays.")
     ] = ByteSize(256 * _MIB)
+    recipe_store: Annotated[
+        Path | None,
+        Field(description="Directory of registered recipes, for the workers and other servers that share it."),
+    ] = None
+    recipe_store_recipes: Annotated[
+        int, Field(ge=1, description="Recipes kept in the store; those not registered for the longest time go first.")
+    ] = 100_000
+    recipe_store_bytes: Annotated[ByteSize, Field(ge=1, description="Bytes of recipes kept in the store.")] = ByteSize(
+        1024 * _MIB
+    )
     stall_seconds: Annotated[
         int, Field(ge=1, le=86_400, description="A client that takes no byte for this long is cut off (Linux only).")
     ] = 60

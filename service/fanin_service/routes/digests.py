@@ -49,7 +49,7 @@ async def get_digests(digest: str, service: TheService) -> Response:
     Computed once, in the background: 503 with Retry-After until that is done. From then on the file's answers carry
     `Repr-Digest` (RFC 9530).
     """
-    layout, limit = service.layout(digest), service.settings.max_digest_bytes
+    layout, limit = await service.layout(digest), service.settings.max_digest_bytes
     if layout.size > limit:
         detail = f"the file has {layout.size} bytes; digests are computed of at most {limit:d}"
         raise LimitExceededError([Fault("", detail)])

@@ -74,8 +74,7 @@ async def post_recipe(request: Request, service: TheService) -> Response:
     Registered recipes may be forgotten, the least recently used first; then POST again.
     """
     text = await read_json_text(request, service.settings.max_recipe_bytes)
-    layout = await service.read(text)
-    is_new = service.registry.add(layout)
+    layout, is_new = await service.register(text)
     recipe = layout.recipe
     summary = Summary(
         digest=recipe.digest,
@@ -99,7 +98,7 @@ _GET_RECIPE: dict[str, Any] = {
 @router.get("/v1/recipes/{digest}", operation_id="get_recipe", summary="What a recipe amounts to", **_GET_RECIPE)
 async def get_recipe(digest: str, service: TheService) -> Response:
     """The canonical recipe, its sizes, and of every tensor its place in the file and its formula with numbers."""
-    text = await in_thread(service.parsers, _description, service.layout(digest))
+    text = await in_thread(service.parsers, _description, await service.layout(digest))
     return Response(text, media_type=JSON)
 
 

@@ -44,8 +44,7 @@ async def post_weights(request: Request, service: TheService) -> Response:
     Content-Location is the file's own URL: there it can be had in ranges, resumed and cached.
     """
     text = await read_json_text(request, service.settings.max_recipe_bytes)
-    layout = await service.read(text)
-    service.registry.add(layout)
+    layout, _ = await service.register(text)
     return _stream(service, layout, ByteRange(0, layout.size), 200, {**_headers(layout), **_location(layout)})
 
 
@@ -87,7 +86,7 @@ _GET_FILE: dict[str, Any] = {
 )
 async def get_file(digest: str, request: Request, service: TheService) -> Response:
     """Streams the file, or one range of it; several ranges are ignored. A lost recipe answers 404: POST it again."""
-    return _respond(request, service, service.layout(digest))
+    return _respond(request, service, await service.layout(digest))
 
 
 def _respond(request: Request, service: Service, layout: Layout) -> Response:

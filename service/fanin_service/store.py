@@ -1,0 +1,112 @@
+"""The recipe store: canonical recipes in files named by digest, shared by the workers of a machine or by replicas.
+
+A file is written once, under another name first, and read with its digest checked: no reader sees half of one, and no
+lock is needed. All of it may be lost, as the registry's memory may.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+import threading
+import time
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_SUFFIX = ".json"
+_PARTIAL = ".partial"
+_PARTIAL_SECONDS = 3600
+"""A file that was not completed in this time never will be: its process is gone."""
+_SLACK = 100
+"""The bounds are looked after whenever a process has written this part of them."""
+
+_log = logging.getLogger("uvicorn.error")
+
+
+class RecipeStore:
+    """Recipes in a directory, bounded in number and in bytes; those not registered for the longest time go first.
+
+    Every process that shares the directory may exceed the bounds by a hundredth. Used by any thread. No failure of
+    the disk is an error here: a recipe is then not there, or not kept, and the log says so.
+    """
+
+    def __init__(self, directory: Path, *, max_recipes: int, max_bytes: int) -> None:
+        self._directory = directory
+        self._max_recipes = max_recipes
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._new_recipes = self._new_bytes = 0
+        """Written by this process since it looked after the bounds."""
+
+    def get(self, digest: str) -> bytes | None:
+        """The canonical text of this recipe, if it is here."""
+        if not _DIGEST.fullmatch(digest):
+            return None
+        path = self._path(digest)
+        try:
+            text = path.read_bytes()
+            if hashlib.sha256(text).hexdigest() == digest:
+                return text
+            _log.warning("the recipe store had a damaged file, now removed: %s", path)
+            path.unlink()
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            _log.warning("the recipe store cannot be read: %s", error)
+        return None
+
+    def add(self, digest: str, text: bytes) -> bool:
+        """Keep a recipe; true if it was not there before."""
+        path = self._path(digest)
+        try:
+            if path.stat().st_size == len(text):
+                os.utime(path)
+                return False
+        except OSError:
+            pass  # not there, or it will be told below
+        partial = path.with_name(f"{digest}.{uuid.uuid4().hex}{_PARTIAL}")
+        try:
+            partial.write_bytes(text)
+            partial.replace(path)
+            self._keep_bounds(len(text))
+        except OSError as error:
+            _log.warning("the recipe store cannot be written, so a recipe is known to one process only: %s", error)
+            with suppress(OSError):
+                partial.unlink()
+        return True
+
+    def _path(self, digest: str) -> Path:
+        return self._directory / f"{digest}{_SUFFIX}"
+
+    def _keep_bounds(self, written: int) -> None:
+        with self._lock:
+            self._new_recipes += 1
+            self._new_bytes += written
+            if self._new_recipes * _SLACK < self._max_recipes and self._new_bytes * _SLACK < self._max_bytes:
+                return
+            self._new_recipes = self._new_bytes = 0
+            self._prune()
+
+    def _prune(self) -> None:
+        """Remove the oldest files beyond the bounds, and what dead processes left."""
+        files = []
+        with os.scandir(self._directory) as entries:
+            for entry in entries:
+                # Another process may be removing it.
+                with suppress(FileNotFoundError):
+                    status = entry.stat()
+                    if entry.name.endswith(_SUFFIX):
+                        files.append((status.st_mtime_ns, status.st_size, entry.path))
+                    elif entry.name.endswith(_PARTIAL) and status.st_mtime < time.time() - _PARTIAL_SECONDS:
+                        Path(entry.path).unlink()
+        files.sort()
+        count, size = len(files), sum(size for _, size, _ in files)
+        for _, length, path in files[:-1]:  # the newest always stays
+            if count <= self._max_recipes and size <= self._max_bytes:
+                return
+            Path(path).unlink(missing_ok=True)
+            count, size = count - 1, size - length
