@@ -36,7 +36,17 @@ class Case:
 
 
 STREAM = Stream("fanin/1", 42, "layers.0.weight")
-LAWS = ("uniform", "asymmetric uniform", "normal", "truncated", "far truncated", "half open")
+LAWS = (
+    "uniform",
+    "asymmetric uniform",
+    "normal",
+    "truncated",
+    "far truncated",
+    "half open",
+    "farthest above",
+    "farthest below",
+    "narrow",
+)
 RANGES = (
     *((0, count) for count in (1, 3, 4, 5)),
     *((first, 9) for first in (1, 2, 3, 5)),
@@ -49,6 +59,72 @@ RANGES = (
     (2**66 - 10, 10),
 )
 """(first, count): around powers of two, the kernels' chunks, and where a 32-bit half of the block counter wraps."""
+
+
+FIRST_AND_LAST = (0, 2**32 - 1, 0, 2**32 - 1)
+LOW_COUNTERS = (
+    *(
+        5169782409,
+        1584978071,
+        2320387796,
+        89168930,
+        416018645,
+        110682933,
+        9463604,
+        111364650,
+        55371656,
+        11636969,
+        11231924,
+    ),
+    *(
+        1406388,
+        1378140,
+        984551,
+        38505,
+        359072,
+        148,
+        23720,
+        45363,
+        15324,
+        3432,
+        3407,
+        2469,
+        2144,
+        82,
+        9,
+        303,
+        157,
+        100,
+        13,
+        3,
+    ),
+    *(8, 0),
+    *(1272957273, 5582755106, 151716920, 43740936, 44106925, 35588047, 130424034, 47297012, 34353024, 5708057, 3453182),
+    *(
+        1179743,
+        3071155,
+        808516,
+        25557,
+        14643,
+        45231,
+        45947,
+        22233,
+        10546,
+        11157,
+        465,
+        488,
+        330,
+        309,
+        96,
+        36,
+        0,
+        3,
+        2,
+        1,
+        4,
+    ),
+)
+"""Upper halves of the counter at which the low words beside `FIRST_AND_LAST` have every length in bits: by search."""
 
 
 def draw(law: str, dtype: DType) -> Draw:
@@ -67,11 +143,17 @@ def draw(law: str, dtype: DType) -> Draw:
             return draws.truncated_normal(number(1), number("0.25"), number(3), number(4), dtype)
         case "half open":
             return draws.truncated_normal(number("-0.5"), number(1), number(-1), None, dtype)
+        case "farthest above":
+            return draws.truncated_normal(number(0), number("0.5"), number(9), None, dtype)
+        case "farthest below":
+            return draws.truncated_normal(number(0), number("0.5"), None, number(-9), dtype)
+        case "narrow":
+            return draws.truncated_normal(number(1), number(2), number("0.1"), number("0.3"), dtype)
     raise ValueError(law)
 
 
 def cases(dtype: DType) -> Iterator[Case]:
-    """All laws at all ranges, then at the words where the kernels take another branch."""
+    """All laws at all ranges, then at the words where the kernels take another branch or row of the table."""
     for law in LAWS:
         lowered = draw(law, dtype)
         for first, count in RANGES:
@@ -81,6 +163,9 @@ def cases(dtype: DType) -> Iterator[Case]:
             block, key = counter_of(words)
             stream = Keyed(STREAM.version, STREAM.seed, STREAM.name, key, STREAM.key("low"))
             yield Case(label, lowered, dtype, stream, 4 * block, 4)
+        if dtype.name == "F64":
+            for counter in LOW_COUNTERS:
+                yield Case(f"{law} low {counter}", lowered, dtype, low_stream(counter), 4 * LOW_BLOCK, 4)
 
 
 def every_case() -> Iterator[Case]:
@@ -92,8 +177,9 @@ def _edge_words(lowered: Draw) -> list[int]:
     """Words around every octave of both tails, every branch, and both ends."""
     powers = [1 << bits for bits in range(33)]
     edges = [*powers, *(2**32 - power for power in powers)]
-    sides = [(lowered.negative, False), (lowered.positive, True)] if isinstance(lowered, TruncatedNormal) else []
-    for side, mirrored in sides:
+    whole = draws.WHOLE_SIDE["F32"]
+    halves = (lowered.negative, lowered.positive) if isinstance(lowered, TruncatedNormal) else (whole, whole)
+    for side, mirrored in zip(halves, (False, True), strict=True):
         edges += [2**32 - at if mirrored else at for at in (side.count, side.tail_count)]
     near = {edge + step for edge in edges for step in (-2, -1, 0, 1)}
     return sorted(word for word in near if 0 <= word < 2**32)
@@ -117,3 +203,13 @@ def counter_of(words: tuple[int, ...]) -> tuple[int, Key]:
         before3 = c2 ^ (before0 * 0xD2511F53 >> 32) ^ round1
         c0, c1, c2, c3 = before0, before1, before2, before3
     return c1 << 32 | c0, (k0, k1, c2, c3)
+
+
+LOW_BLOCK, _FIRST_AND_LAST_KEY = counter_of(FIRST_AND_LAST)
+
+
+def low_stream(counter: int) -> Keyed:
+    """Of the words `FIRST_AND_LAST` in block `LOW_BLOCK`, and low words from an upper half of the counter."""
+    k0, k1 = _FIRST_AND_LAST_KEY[:2]
+    low = (k0, k1, counter % 2**32, counter >> 32)
+    return Keyed(STREAM.version, STREAM.seed, STREAM.name, _FIRST_AND_LAST_KEY, low)

@@ -19,11 +19,12 @@ import fanin
 from fanin import BackendError, RecipeError, backends
 from fanin.backends import Backend, native
 from fanin.backends.native import NativeBackend
+from fanin.backends.reference import words
 from fanin.draws import Draw
 from fanin.dtypes import DTYPES, DType
 from fanin.recipe import as_recipe
 from fanin.streams import Stream
-from tests.cases import cases
+from tests.cases import FIRST_AND_LAST, LOW_BLOCK, LOW_COUNTERS, cases, low_stream
 
 POISON = b"\xa5"
 REFERENCE = backends.load("reference")
@@ -168,6 +169,17 @@ def test_words_at_the_edges(backend: Backend, dtype: DType) -> None:
         for maker, buffer in zip((backend, REFERENCE), out, strict=True):
             maker.fill(case.draw, case.stream, dtype, case.first, memoryview(buffer))
         assert out[0] == out[1], case
+
+
+def test_low_words_reach_every_row() -> None:
+    """Beside the first word of a side, the low word alone decides on the row; 127 no law has."""
+    lengths = set()
+    for stream in map(low_stream, LOW_COUNTERS):
+        assert tuple(words(stream.key("main"), 4 * LOW_BLOCK, 4)) == FIRST_AND_LAST
+        low = [int(word) for word in words(stream.key("low"), 4 * LOW_BLOCK, 2)]
+        lengths |= {(0, low[0].bit_length()), (1, (low[1] ^ 0xFFFFFFFF).bit_length())}
+    every = {(side, length) for side in (0, 1) for length in range(33)}
+    assert every - lengths == {(1, 1)}
 
 
 @pytest.mark.parametrize("backend", FAST, ids=LEVELS)

@@ -1,6 +1,7 @@
 /* AVX-512: 16 lanes, masks of their own, and 32 rows of the table in two registers a column. */
+#include "native.h"
+
 #include <immintrin.h>
-#include <stdint.h>
 
 #define FANIN_VECTOR static inline __attribute__((always_inline))
 #define FANIN_NAME fanin_avx512
@@ -79,6 +80,58 @@ FANIN_VECTOR void philox4(const uint32_t key[4], uint64_t block, vi words[4])
         c2 = _mm512_mask_shuffle_epi32(c2, 0xAAAA, c3, 0xA0);
         words[2 * half] = _mm512_unpacklo_epi64(c0, c2);
         words[2 * half + 1] = _mm512_unpackhi_epi64(c0, c2);
+    }
+}
+
+typedef __m512d vf64;
+typedef __m512i vi64;
+typedef __mmask8 vm64;
+enum { ROWS64 = 16, TOGETHER = 4 };
+
+#define set64(x) _mm512_set1_pd(x)
+#define set64i(x) _mm512_set1_epi64((long long)(x))
+#define add64(a, b) _mm512_add_pd(a, b)
+#define sub64(a, b) _mm512_sub_pd(a, b)
+#define mul64(a, b) _mm512_mul_pd(a, b)
+#define at_least64(low, x) _mm512_max_pd(low, x)
+#define at_most64(high, x) _mm512_min_pd(high, x)
+#define sub64i(a, b) _mm512_sub_epi64(a, b)
+#define and64i(a, b) _mm512_and_si512(a, b)
+#define or64i(a, b) _mm512_or_si512(a, b)
+#define xor64i(a, b) _mm512_xor_si512(a, b)
+#define and_not64i(a, b) _mm512_andnot_si512(b, a)
+#define shift_right64(a, n) _mm512_srli_epi64(a, n)
+#define fill_with_sign(a) _mm512_srai_epi64(a, 63)
+#define as_int64(x) _mm512_castpd_si512(x)
+#define as_double(x) _mm512_castsi512_pd(x)
+#define to_double(a) _mm512_cvtepu64_pd(a)
+#define select64(m, yes, no) _mm512_mask_blend_pd(m, no, yes)
+#define select64i(m, yes, no) _mm512_mask_blend_epi64(m, no, yes)
+#define high_below(a, b) _mm512_cmplt_epu64_mask(a, b)
+#define same64(a, b) ((__mmask8) ~((a) ^ (b)))
+#define all64() ((__mmask8)0xFF)
+#define lanes_below64(a, n) _cvtmask8_u32(_mm512_cmplt_epi64_mask(a, _mm512_set1_epi64(n)))
+#define store_doubles(out, x) _mm512_storeu_pd(out, x)
+
+FANIN_VECTOR void join(vi high, vi low, vi64 w[2])
+{
+    const __m512i a = _mm512_unpacklo_epi32(low, high), b = _mm512_unpackhi_epi32(low, high);
+    w[0] = _mm512_permutex2var_epi64(a, _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11), b);
+    w[1] = _mm512_permutex2var_epi64(a, _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15), b);
+}
+
+/* By columns, as a lookup in two registers needs them. */
+static double table64[FANIN_TERMS_F64 * ROWS64] __attribute__((aligned(64)));
+#define place_in_table64(row, term) (ROWS64 * (term) + (1022 - (row)) % ROWS64)
+
+FANIN_VECTOR void coefficients(int far, int term, vi64 e, vf64 c[4])
+{
+    const vi64 row = _mm512_mullo_epi64(sub64i(set64i(1022), e), set64i(FANIN_COEFFICIENTS_F64));
+#pragma GCC unroll 4
+    for (int n = 0; n < 4; n++) {
+        const double *column = table64 + ROWS64 * (term + n);
+        c[n] = far ? _mm512_i64gather_pd(row, fanin_normal_f64 + fanin_powers_f64[term + n], 8)
+                   : _mm512_permutex2var_pd(_mm512_load_pd(column), e, _mm512_load_pd(column + 8));
     }
 }
 

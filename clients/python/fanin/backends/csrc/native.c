@@ -17,9 +17,21 @@ static void baseline_values(const fanin_draw *draw, int law, const uint32_t key[
     }
 }
 
+static void baseline_values64(const fanin_draw *draw, int law, const uint32_t keys[8], uint64_t block, size_t blocks, double *out)
+{
+    for (size_t at = 0; at < blocks; at++) {
+        uint32_t words[4], low[4];
+        fanin_philox(keys, block + at, words);
+        fanin_philox(keys + 4, block + at, low);
+        for (int n = 0; n < 4; n++)
+            *out++ = fanin_place64(draw, law == FANIN_UNIFORM ? fanin_symmetric_unit64(words[n], low[n])
+                                                              : fanin_standard_normal64(draw, words[n], low[n]));
+    }
+}
+
 static void nothing(void) {}
 
-static const fanin_level baseline = {nothing, baseline_values, fanin_store, fanin_values64, 0};
+static const fanin_level baseline = {nothing, baseline_values, fanin_store, baseline_values64, 0};
 
 #ifdef FANIN_X86
 #include <cpuid.h>
@@ -56,11 +68,6 @@ FANIN_EXPORT int fanin_has_level(int number)
     return level != NULL;
 }
 
-static void generate(const uint32_t key[4], uint64_t block, size_t words, uint32_t *out)
-{
-    for (size_t n = 0; n < words; n += 4) fanin_philox(key, block + n / 4, out + n);
-}
-
 static void store_f64(const double *values, size_t count, unsigned char *out)
 {
     for (size_t n = 0; n < count; n++) fanin_put(out + 8 * n, fanin_bits64(values[n]), 8);
@@ -76,18 +83,15 @@ FANIN_EXPORT void fanin_fill(const fanin_draw *draw, int law, int dtype, const u
     while (count) {
         /* Whole blocks, so that the next pass starts at a block. */
         size_t size = count < (uint64_t)(FANIN_CHUNK - skip) ? (size_t)count : (size_t)(FANIN_CHUNK - skip);
+        /* Whole groups are made, and the rest left out. */
+        size_t made = (skip + size + FANIN_GROUP - 1) / FANIN_GROUP * FANIN_GROUP;
+        int in_place = use->in_place && (dtype == FANIN_F32 || dtype == FANIN_F64) && skip == 0 && made == size;
         if (dtype == FANIN_F64) {
-            uint32_t high[FANIN_CHUNK], low[FANIN_CHUNK];
-            double values[FANIN_CHUNK];
-            generate(keys, block, skip + size, high);
-            generate(keys + 4, block, skip + size, low);
-            use->values64(draw, law, high + skip, low + skip, size, values);
-            store_f64(values, size, out);
+            double values[FANIN_CHUNK + FANIN_GROUP];
+            use->values64(draw, law, keys, block, made / 4, in_place ? (double *)out : values);
+            if (!in_place) store_f64(values + skip, size, out);
         } else {
-            /* Whole groups are made, and the rest left out. */
             float values[FANIN_CHUNK + FANIN_GROUP];
-            size_t made = (skip + size + FANIN_GROUP - 1) / FANIN_GROUP * FANIN_GROUP;
-            int in_place = use->in_place && dtype == FANIN_F32 && skip == 0 && made == size;
             use->values(draw, law, keys, block, made / 4, in_place ? (float *)out : values);
             if (!in_place) use->store(values + skip, size, dtype, out);
         }

@@ -19,11 +19,15 @@ typedef struct {
     void (*values)(const fanin_draw *draw, int law, const uint32_t key[4], uint64_t block, size_t blocks, float *out);
     /* `count` values, at most FANIN_CHUNK and with FANIN_GROUP more behind them, in a storage type other than F64, little-endian, of any alignment. */
     void (*store)(const float *values, size_t count, int dtype, unsigned char *out);
-    /* The float64 values of `count` elements, at most FANIN_CHUNK, with these words. */
-    void (*values64)(const fanin_draw *draw, int law, const uint32_t *high, const uint32_t *low, size_t count, double *out);
+    /* The same in float64; the keys of stream purpose low follow those of main. */
+    void (*values64)(const fanin_draw *draw, int law, const uint32_t keys[8], uint64_t block, size_t blocks, double *out);
     /* Whether values may go to an address of any alignment, in the byte order of storage. */
     int in_place;
 } fanin_level;
+
+/* The columns of the float64 table that are not zero in every row. */
+enum { FANIN_TERMS_F64 = 16 };
+static const int fanin_powers_f64[FANIN_TERMS_F64] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 18, 24};
 
 extern const fanin_level fanin_avx512, fanin_avx2;
 
@@ -65,34 +69,6 @@ static inline void fanin_store(const float *values, size_t count, int dtype, uns
     }
 #undef FANIN_STORE
 #undef FANIN_PUT
-}
-
-/* Compiled anew in each file, too: Horner's rule for all elements at once, a column at a time. */
-static inline void fanin_values64(const fanin_draw *draw, int law, const uint32_t *high, const uint32_t *low, size_t count,
-                                  double *out)
-{
-    if (law == FANIN_UNIFORM) {
-        for (size_t n = 0; n < count; n++) out[n] = fanin_place64(draw, fanin_symmetric_unit64(high[n], low[n]));
-        return;
-    }
-    uint32_t row[FANIN_CHUNK];
-    double v[FANIN_CHUNK], factor[FANIN_CHUNK], sum[FANIN_CHUNK];
-    for (size_t n = 0; n < count; n++) {
-        fanin_term64 term = fanin_signed_term(draw, high[n], low[n]);
-        row[n] = term.row;
-        v[n] = term.v;
-        factor[n] = term.factor;
-        sum[n] = 0;
-    }
-    for (int column = FANIN_COEFFICIENTS_F64 - 1; column >= 0; column--) {
-        const double *coefficients = fanin_normal_f64 + column;
-        /* A column of zeros is zero in its last row too; adding it would change no bit. */
-        if (coefficients[(FANIN_ROWS_F64 - 1) * FANIN_COEFFICIENTS_F64] == 0)
-            for (size_t n = 0; n < count; n++) sum[n] = fanin_mul64(sum[n], v[n]);
-        else
-            for (size_t n = 0; n < count; n++) sum[n] = fanin_add64(fanin_mul64(sum[n], v[n]), coefficients[row[n]]);
-    }
-    for (size_t n = 0; n < count; n++) out[n] = fanin_place64(draw, fanin_mul64(factor[n], sum[n]));
 }
 
 #endif

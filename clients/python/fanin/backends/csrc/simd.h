@@ -69,7 +69,7 @@ FANIN_VECTOR vf whole_normal(vi w, unsigned *rare)
 typedef struct {
     uint32_t split, first_central, centrals;
     int has_negative, all_central;
-    float step[2], tail_offset[2], central_offset; /* of the negative and the positive side */
+    double step[2], tail_offset[2], central_offset; /* of the negative and the positive side */
 } fanin_words;
 
 static fanin_words words_of(const fanin_draw *draw)
@@ -81,10 +81,10 @@ static fanin_words words_of(const fanin_draw *draw)
         .centrals = (uint32_t)(0u - (uint32_t)n->tail_count - (uint32_t)p->tail_count),
         .has_negative = n->count > 0,
         .all_central = n->tail_count + p->tail_count == 0,
-        .step = {(float)n->step, (float)p->step},
-        .tail_offset = {(float)n->tail_offset, (float)p->tail_offset},
+        .step = {n->step, p->step},
+        .tail_offset = {n->tail_offset, p->tail_offset},
         /* Other than 0 only where there is one side. */
-        .central_offset = (float)n->central_offset + (float)p->central_offset,
+        .central_offset = n->central_offset + p->central_offset,
     };
 }
 
@@ -95,9 +95,9 @@ FANIN_VECTOR vf truncated_normal(int far, const fanin_words *words, vi w, unsign
     const vm central = words->all_central ? all() : below(subi(w, set1i(words->first_central)), set1i(words->centrals));
     const vi base = subi(w, selecti(central, set1i(words->split), set1i(0)));
     const vi j = selecti(same(negative, central), subi(set1i(-1), base), base);
-    const vf step = select(negative, set1(words->step[0]), set1(words->step[1]));
-    const vf tail_offset = select(negative, set1(words->tail_offset[0]), set1(words->tail_offset[1]));
-    const vf offset = select(central, set1(words->central_offset), tail_offset);
+    const vf step = select(negative, set1((float)words->step[0]), set1((float)words->step[1]));
+    const vf tail_offset = select(negative, set1((float)words->tail_offset[0]), set1((float)words->tail_offset[1]));
+    const vf offset = select(central, set1((float)words->central_offset), tail_offset);
     const vf z = magnitude(far, add(mul(step, add(to_float_unsigned(j), set1(0.5f))), offset), central, rare);
     return as_float(xori(as_int(z), selecti(negative, set1i(1u << 31), set1i(0))));
 }
@@ -146,12 +146,13 @@ FANIN_VECTOR void values(int law, int far, const fanin_draw *draw, const uint32_
     }
 }
 
-/* Whether a side of the law has more than one word in 64 in rows that a lookup has not. */
-static int is_far(const fanin_draw *draw)
+/* Whether a side of the law has more than one word in 64 beyond the first `rows`; its step is for one in `parts` of a word. */
+static int is_far(const fanin_draw *draw, double parts, int rows)
 {
     const fanin_side *sides[] = {&draw->negative, &draw->positive};
+    const double least = fanin_double((uint64_t)(1023 + 6 - rows) << 52); /* 64 * 2^-rows */
     for (int n = 0; n < 2; n++)
-        if (sides[n]->count && sides[n]->step * (double)sides[n]->count < 64.0 / ((uint64_t)1 << ROWS)) return 1;
+        if (sides[n]->count && sides[n]->step * parts * (double)sides[n]->count < least) return 1;
     return 0;
 }
 
@@ -162,11 +163,19 @@ static void make_values(const fanin_draw *draw, int law, const uint32_t key[4], 
         values(FANIN_UNIFORM, 0, draw, key, block, blocks, out);
     } else if (law == FANIN_NORMAL) {
         values(FANIN_NORMAL, 0, draw, key, block, blocks, out);
-    } else if (is_far(draw)) {
+    } else if (is_far(draw, 1, ROWS)) {
         values(FANIN_TRUNCATED, 1, draw, key, block, blocks, out);
     } else {
         values(FANIN_TRUNCATED, 0, draw, key, block, blocks, out);
     }
 }
 
-const fanin_level FANIN_NAME = {prepare, make_values, fanin_store, fanin_values64, 1};
+#include "simd64.h"
+
+static void prepare_both(void)
+{
+    prepare();
+    prepare64();
+}
+
+const fanin_level FANIN_NAME = {prepare_both, make_values, fanin_store, make_values64, 1};
