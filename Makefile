@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 KERNELS := $(wildcard clients/python/fanin/backends/csrc/*)
 
-.PHONY: demo test check format soak bench serve clean
+.PHONY: demo test check format soak bench serve lock sbom licenses audit clean
 
 demo: $(VENV)/service
 	$(BIN)/python docs/examples/demo.py
@@ -34,6 +34,16 @@ bench: $(VENV)/dev
 
 serve: $(VENV)/service
 	$(BIN)/fanin serve
+
+# Versions and hashes of what the images install. Kept where pyproject.toml still allows them; UPGRADE=1 takes the newest.
+PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+       --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+LOCKS := deploy/requirements
+lock: $(VENV)/dev
+	$(PIN) --group build --output-file $(LOCKS)/build.txt
+	$(PIN) pyproject.toml --extra service --output-file $(LOCKS)/cpu.txt
+	$(PIN) pyproject.toml --extra service --extra cuda12 --output-file $(LOCKS)/cuda12.txt
+	$(PIN) pyproject.toml --extra service --extra cuda13 --output-file $(LOCKS)/cuda13.txt
 
 clean:
 	rm -rf $(VENV) build
