@@ -1,0 +1,302 @@
+"""nginx as configured in deploy/nginx, in front of two replicas."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+import fanin
+from fanin import Layout
+from tests.service.servers import CountingBackend, Running, running, wait_for
+
+CONFIGURATION = Path(__file__).parents[2] / "deploy" / "nginx" / "fanin.conf"
+SLICE = 8 << 20
+LARGE = {"seed": 5, "tensors": {"w": {"shape": [5_500_000], "scheme": "normal", "std": 0.02}}}
+"""Three slices, the last one not full."""
+ONE = "/v1/weights?shape=784,10&scheme=glorot_uniform&seed=42"
+UNKNOWN = f"/v1/recipes/{'0' * 64}/model.safetensors"
+PROBLEM = "application/problem+json"
+
+PROGRAMS = {name: shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") for name in ("nginx", "openssl")}
+MISSING = [name for name, found in PROGRAMS.items() if not found]
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
+
+
+@dataclass(frozen=True)
+class Front:
+    """nginx, and what is behind it."""
+
+    client: httpx.Client
+    replicas: list[Running]
+    backends: list[CountingBackend]
+    certificate: Path
+    plain_port: int
+
+    @property
+    def generated(self) -> int:
+        return sum(backend.generated for backend in self.backends)
+
+    def register(self, recipe: Any, replica: int) -> str:
+        """Make the recipe known to one replica alone."""
+        return self.replicas[replica].register(recipe)
+
+
+@contextmanager
+def front(folder: Path, *, replicas: int = 2) -> Iterator[Front]:
+    """nginx before so many replicas; the others of its two are not there."""
+    with ExitStack() as stack:
+        backends = [CountingBackend() for _ in range(replicas)]
+        behind = [stack.enter_context(running(backend=backend)) for backend in backends]
+        ports = [server.address[1] for server in behind] + [free_port() for _ in range(2 - replicas)]
+        plain, tls = free_port(), free_port()
+        certificate = make_certificate(folder)
+        text = CONFIGURATION.read_text()
+        for old, new in {
+            "127.0.0.1:8001": f"127.0.0.1:{ports[0]}",
+            "127.0.0.1:8002": f"127.0.0.1:{ports[1]}",
+            "/var/cache/nginx/fanin": str(folder / "cache"),
+            "listen 80;": f"listen 127.0.0.1:{plain};",
+            "listen 443 ssl;": f"listen 127.0.0.1:{tls} ssl;",
+            "/etc/nginx/tls/fanin.crt": str(certificate),
+            "/etc/nginx/tls/fanin.key": str(folder / "key.pem"),
+        }.items():
+            assert text.count(old) == 1, old
+            text = text.replace(old, new)
+        (folder / "fanin.conf").write_text(text)
+        (folder / "nginx.conf").write_text(
+            ("user root;\n" if os.geteuid() == 0 else "")
+            + f"daemon off;\npid {folder}/pid;\nerror_log {folder}/error.log notice;\nworker_processes 1;\n"
+            + "events {}\nhttp {\naccess_log off;\n"
+            + "".join(
+                f"{kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+            )
+            + f"include {folder}/fanin.conf;\n}}\n"
+        )
+        command = [str(PROGRAMS["nginx"]), "-p", str(folder), "-e", str(folder / "error.log"), "-c", "nginx.conf"]
+        process = subprocess.Popen(command)
+        try:
+            wait_for(lambda: process.poll() is not None or connects(tls))
+            assert process.poll() is None, (folder / "error.log").read_text()
+            context = ssl.create_default_context(cafile=str(certificate))
+            url = f"https://localhost:{tls}"
+            with httpx.Client(base_url=url, verify=context, timeout=60) as client:
+                yield Front(client, behind, backends, certificate, plain)
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def connects(port: int) -> bool:
+    with socket.socket() as connection:
+        return connection.connect_ex(("127.0.0.1", port)) == 0
+
+
+def make_certificate(folder: Path) -> Path:
+    certificate = folder / "certificate.pem"
+    made = f"-newkey ec -pkeyopt ec_paramgen_curve:P-256 -keyout {folder / 'key.pem'} -out {certificate}"
+    named = "-subj /CN=localhost -addext subjectAltName=DNS:localhost"
+    command = f"{PROGRAMS['openssl']} req -x509 -nodes -days 2 {made} {named}"
+    subprocess.run(command.split(), check=True, capture_output=True)
+    return certificate
+
+
+@pytest.fixture(scope="module")
+def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    with front(tmp_path_factory.mktemp("nginx")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("large") / "file"
+    fanin.save(LARGE, path)
+    return path.read_bytes()
+
+
+def test_the_whole_file_and_then_from_the_cache(nginx: Front, large: bytes) -> None:
+    path = nginx.register(LARGE, 0)
+    first = nginx.client.get(path)
+    assert (first.status_code, first.headers["X-Cache-Status"]) == (200, "MISS")
+    assert first.content == large
+    assert first.headers["ETag"] == f'"{Layout.of(LARGE).recipe.digest}"'
+    assert "immutable" in first.headers["Cache-Control"]
+    before = nginx.generated
+    again = nginx.client.get(path)
+    assert (again.status_code, again.headers["X-Cache-Status"]) == (200, "HIT")
+    assert again.content == large
+    assert nginx.generated == before
+
+
+@pytest.mark.parametrize(
+    ("start", "stop"),
+    [(0, 1), (SLICE - 1, SLICE + 1), (SLICE, 2 * SLICE), (1000, 2 * SLICE + 7), (2 * SLICE + 5, None), (0, None)],
+)
+def test_ranges(nginx: Front, large: bytes, start: int, stop: int | None) -> None:
+    path = nginx.register(LARGE, 0)
+    wanted = large[start:stop]
+    last = "" if stop is None else str(stop - 1)
+    for _ in range(2):
+        answer = nginx.client.get(path, headers={"Range": f"bytes={start}-{last}"})
+        assert answer.status_code == 206
+        assert answer.headers["Content-Range"] == f"bytes {start}-{start + len(wanted) - 1}/{len(large)}"
+        assert answer.content == wanted
+    assert answer.headers["X-Cache-Status"] == "HIT"
+
+
+def test_the_end_of_a_file_beyond_every_disk(nginx: Front) -> None:
+    recipe = {"tensors": {"a": {"shape": [1 << 20, 1 << 25], "scheme": "normal", "std": 1.0}}}
+    path, size = nginx.register(recipe, 0), Layout.of(recipe).size
+    before = nginx.generated
+    answer = nginx.client.get(path, headers={"Range": f"bytes={size - 10}-"})
+    assert (answer.status_code, len(answer.content)) == (206, 10)
+    assert nginx.generated - before <= SLICE
+    with fanin.Client(nginx.replicas[0].url) as client:
+        wanted = client.slice(recipe, "a", (-1, slice(-2, None)))
+    assert answer.content[2:] == wanted.tobytes()
+
+
+def test_one_tensor(nginx: Front) -> None:
+    direct = nginx.replicas[0].client.get(ONE)
+    seen = [nginx.client.get(ONE) for _ in range(2)]
+    assert [answer.headers["X-Cache-Status"] for answer in seen] == ["MISS", "HIT"]
+    assert all(answer.content == direct.content for answer in seen)
+
+
+def test_post_streams_and_is_not_kept(nginx: Front, large: bytes) -> None:
+    for _ in range(2):
+        answer = nginx.client.post("/v1/weights", json=LARGE)
+        assert answer.status_code == 200
+        assert answer.content == large
+        assert answer.headers.get("X-Cache-Status") != "HIT"
+
+
+def test_head_generates_nothing(nginx: Front, large: bytes) -> None:
+    recipe = {**LARGE, "seed": 6}
+    path = nginx.register(recipe, 1)
+    before = nginx.generated
+    answer = nginx.client.head(path)
+    assert (answer.status_code, int(answer.headers["Content-Length"])) == (200, Layout.of(recipe).size)
+    assert nginx.generated == before
+
+
+def test_conditions(nginx: Front, large: bytes) -> None:
+    path = nginx.register(LARGE, 0)
+    etag = f'"{Layout.of(LARGE).recipe.digest}"'
+    for _ in range(2):
+        assert nginx.client.get(path, headers={"If-None-Match": etag}).status_code == 304
+        part = {"Range": "bytes=0-9"}
+        assert nginx.client.get(path, headers={**part, "If-Range": etag}).status_code == 206
+        assert nginx.client.get(path, headers={**part, "If-Range": '"other"'}).content == large
+        failed = nginx.client.get(path, headers={"If-Match": '"other"'})
+        assert (failed.status_code, failed.headers["Content-Type"]) == (412, PROBLEM)
+
+
+def test_what_shows_a_key_passes_the_cache_by(nginx: Front) -> None:
+    path = "/v1/weights?shape=3&scheme=normal&std=1"
+    for headers in ({"Authorization": "Bearer x"}, {"X-API-Key": "x"}):
+        for _ in range(2):
+            answer = nginx.client.get(path, headers=headers)
+            assert answer.headers["X-Cache-Status"] == "BYPASS"
+    assert nginx.client.get(path).headers["X-Cache-Status"] == "MISS"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "content", "headers", "status"),
+    [
+        ("GET", UNKNOWN, b"", {}, 404),
+        ("GET", "/nothing", b"", {}, 404),
+        ("GET", "/v1/weights?shape=3&scheme=none", b"", {}, 422),
+        ("POST", "/v1/recipes", b"{", {"Content-Type": "application/json"}, 422),
+        ("POST", "/v1/recipes", b"{}", {"Content-Type": "text/plain"}, 415),
+        ("POST", "/v1/recipes", b" " * (8 * 1024 * 1024 + 1), {"Content-Type": "application/json"}, 413),
+        ("DELETE", "/v1/recipes", b"", {}, 405),
+    ],
+)
+def test_refusals_of_the_service_pass_unchanged(
+    nginx: Front, method: str, path: str, content: bytes, headers: dict[str, str], status: int
+) -> None:
+    direct, through = (
+        client.request(method, path, content=content, headers=headers)
+        for client in (nginx.replicas[0].client, nginx.client)
+    )
+    assert direct.status_code == through.status_code == status
+    assert through.content == direct.content
+    for name in ("Content-Type", "Cache-Control", "Allow"):
+        assert through.headers.get(name) == direct.headers.get(name)
+    assert through.headers.get("X-Cache-Status") != "HIT"
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "content", "status"),
+    [
+        (ONE, {"Range": "bytes=40000-"}, b"", 416),
+        ("/v1/recipes", {}, b" " * (9 * 1024 * 1024 + 1), 413),
+    ],
+)
+def test_refusals_of_nginx_are_problems_too(
+    nginx: Front, path: str, headers: dict[str, str], content: bytes, status: int
+) -> None:
+    answer = nginx.client.request("POST" if content else "GET", path, headers=headers, content=content)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (status, PROBLEM)
+    assert answer.json()["status"] == status
+
+
+def test_the_other_replica_is_asked_for_what_one_does_not_know(nginx: Front) -> None:
+    recipe = {**LARGE, "seed": 7}
+    path = nginx.register(recipe, 1)
+    for first in range(0, 20, 2):
+        assert nginx.client.get(path, headers={"Range": f"bytes={first}-{first + 1}"}).status_code == 206
+        assert nginx.client.get(path.rpartition("/")[0]).status_code == 200
+
+
+def test_the_client_through_nginx(nginx: Front, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: bytes) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(nginx.certificate))
+    with fanin.Client(str(nginx.client.base_url), source="remote") as client:
+        client.save(LARGE, tmp_path / "file", check=True)
+    assert (tmp_path / "file").read_bytes() == large
+
+
+def test_plain_http_is_sent_to_tls(nginx: Front) -> None:
+    answer = httpx.get(f"http://127.0.0.1:{nginx.plain_port}{ONE}", headers={"Host": "weights.example.org"})
+    assert (answer.status_code, answer.headers["Location"]) == (301, f"https://weights.example.org{ONE}")
+
+
+def test_metrics_are_not_for_everyone(nginx: Front) -> None:
+    assert nginx.client.get("/metrics").status_code == 404
+
+
+def test_one_replica_of_two_is_enough(tmp_path: Path, large: bytes) -> None:
+    with front(tmp_path, replicas=1) as found:
+        path = found.register(LARGE, 0)
+        for _ in range(4):
+            assert found.client.post("/v1/recipes", json=LARGE).status_code == 200
+        assert found.client.get(path).content == large
+
+
+def test_what_is_cached_survives_the_replicas(tmp_path: Path) -> None:
+    with front(tmp_path) as found:
+        content = found.client.get(ONE).content
+        for replica in found.replicas:
+            replica.server.should_exit = True
+        wait_for(lambda: not any(connects(replica.address[1]) for replica in found.replicas))
+        kept = found.client.get(ONE)
+        assert (kept.status_code, kept.content, kept.headers["X-Cache-Status"]) == (200, content, "HIT")
+        lost = found.client.post("/v1/recipes", json=LARGE)
+        assert (lost.status_code, lost.headers["Content-Type"]) == (502, PROBLEM)
+        assert lost.json()["type"] == "urn:fanin:problem:bad-gateway"
