@@ -91,7 +91,8 @@ def test_a_level_is_chosen_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_interrupt_waits_for_the_threads() -> None:
     """They write into memory that the caller may give back: interrupted, it must not crash."""
     code = """
-import threading, _thread, time, fanin
+import signal, threading, _thread, time, fanin
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 threading.Timer(0.3, _thread.interrupt_main).start()
 try:
     for _ in range(40):
