@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 KERNELS := $(wildcard clients/python/fanin/backends/csrc/*)
 
-.PHONY: demo test check format soak bench serve lock sbom licenses audit clean
+.PHONY: demo test check format soak bench serve lock transcript sbom licenses audit clean
 
 demo: $(VENV)/service
 	$(BIN)/python docs/examples/demo.py
@@ -44,6 +44,39 @@ lock: $(VENV)/dev
 	$(PIN) pyproject.toml --extra service --output-file $(LOCKS)/cpu.txt
 	$(PIN) pyproject.toml --extra service --extra cuda12 --output-file $(LOCKS)/cuda12.txt
 	$(PIN) pyproject.toml --extra service --extra cuda13 --output-file $(LOCKS)/cuda13.txt
+
+# What this version's client and server say to one another, for later versions to be held against.
+transcript: $(VENV)/dev
+	$(BIN)/python -m tests.compat.record
+
+# What the images install, alone in an environment, and the tools that look at it from outside.
+AUDIT := build/audit
+$(AUDIT)/done: pyproject.toml $(LOCKS)/cpu.txt
+	rm -rf $(AUDIT)
+	$(PYTHON) -m venv $(AUDIT)/tools
+	$(PYTHON) -m venv --without-pip $(AUDIT)/runtime
+	$(AUDIT)/tools/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(AUDIT)/tools/bin/python -m pip install --quiet --group audit
+	$(AUDIT)/tools/bin/python -m pip --python $(AUDIT)/runtime install --quiet --require-hashes --requirement $(LOCKS)/cpu.txt
+	touch $@
+
+# A CycloneDX bill of materials of the service.
+sbom: $(AUDIT)/done
+	mkdir -p dist
+	$(AUDIT)/tools/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+	    --output-file dist/sbom.cdx.json $(AUDIT)/runtime/bin/python
+
+# The licences of what the service needs; fails on one that pyproject.toml does not allow.
+licenses: $(AUDIT)/done
+	mkdir -p dist
+	$(AUDIT)/tools/bin/pip-licenses --python $(AUDIT)/runtime/bin/python --output-file dist/licenses.md
+
+# Suspicious code, then known vulnerabilities of all that the images install. Without PyPI's advisories it fails: no
+# answer is not a good one.
+audit: $(AUDIT)/done
+	$(AUDIT)/tools/bin/bandit --quiet --configfile pyproject.toml --recursive clients/python service
+	$(AUDIT)/tools/bin/pip-audit --strict --disable-pip --require-hashes $(foreach lock,$(wildcard $(LOCKS)/*.txt),-r $(lock)) || \
+	    { echo "audit: a vulnerability, or no advisories to be had from PyPI; see above" >&2; exit 1; }
 
 clean:
 	rm -rf $(VENV) build
