@@ -118,3 +118,24 @@ def test_the_example_recipes_are_what_their_script_writes() -> None:
     script = runpy.run_path(str(ROOT / "docs" / "examples" / "recipes.py"))
     for name, recipe in script["EXAMPLES"].items():
         assert (ROOT / "docs" / "examples" / name).read_text() == script["text"](recipe())
+
+
+def test_the_performance_page_says_what_its_figures_say() -> None:
+    script = runpy.run_path(str(ROOT / "docs" / "bench" / "page.py"))
+    text = (ROOT / "docs" / "performance.md").read_text("utf-8")
+    assert script["page"](text) == text, "run: python docs/bench/page.py"
+    assert all(f"<!-- {name} -->" in text for name in script["SECTIONS"])
+
+
+def test_the_kept_figures_are_whole() -> None:
+    documents = [json.loads(path.read_text()) for path in (ROOT / "docs" / "bench").glob("*.json")]
+    assert documents
+    for document in documents:
+        assert document["fill"]["failures"] == []
+        assert {maker["name"] for maker in document["fill"]["makers"]} >= {
+            "torch",
+            "numpy",
+            "jax",
+            "tensorflow",
+            "keras",
+        }

@@ -1,0 +1,162 @@
+"""Keep the figures of `make bench`, and write the tables of docs/performance.md from those that are kept.
+
+    python docs/bench/page.py [FOLDER]
+
+With FOLDER, where `make bench` left its JSON, they are kept first: one file for each kind of machine. What stands
+between the markers `<!-- name -->` and `<!-- end -->` of the page is written; everything else there is by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from fanin.bench import report
+from fanin.bench.command import dumps
+
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "performance.md"
+PARTS = ("fill", "http", "gpu")
+"""What may be measured of a machine, a document each."""
+MARKED = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
+
+Kept = dict[str, Any]
+"""Documents of one machine, by part."""
+
+
+def keep(folder: Path) -> Path:
+    """Put the documents that `make bench` left in `folder` into the file of this machine."""
+    measured = {name: json.loads(path.read_text()) for name in PARTS if (path := folder / f"{name}.json").exists()}
+    machine = next(iter(measured.values()))["machine"]
+    words = f"{machine['cpu']} {machine['family']} {machine['cpus']} cpus".lower().replace("(r)", "")
+    target = HERE / f"{re.sub('[^a-z0-9]+', '-', words)}.json"
+    kept = {**(json.loads(target.read_text()) if target.exists() else {}), **measured}
+    lines = [f"{json.dumps(name)}: {dumps(kept[name]).strip()}" for name in PARTS if name in kept]
+    target.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    chart = folder / "fill.svg"
+    if chart.exists():
+        target.with_suffix(".svg").write_text(chart.read_text())
+    return target
+
+
+def machines() -> dict[str, Kept]:
+    """The documents of every machine, by the name of its file."""
+    return {path.stem: json.loads(path.read_text()) for path in sorted(HERE.glob("*.json"))}
+
+
+def page(text: str) -> str:
+    """The page, its tables written anew."""
+    kept = machines()
+    return MARKED.sub(lambda match: match[1] + SECTIONS[match[2]](kept) + match[3], text)
+
+
+def bar(kept: dict[str, Kept]) -> str:
+    """What must be reached, and what is, on each machine."""
+    head = ["work", "ratio", "at least", *map(_machine, kept.values())]
+    rows = []
+    for work, what, least, reached in BAR:
+        values = [reached(parts["fill"]) for parts in kept.values()]
+        rows.append([work, what, f"{least:.3g}", *(_verdict(value, least) for value in values)])
+    return _table(head, rows)
+
+
+def _verdict(value: float | None, least: float) -> str:
+    if value is None:
+        return ""
+    return f"**{value:.2f}**" if value >= least else f"{value:.2f}"
+
+
+def fills(kept: dict[str, Kept]) -> str:
+    """For each machine: what it is, a chart, the summary, and what its memory and sockets do."""
+    text = []
+    for name, parts in kept.items():
+        document = parts["fill"]
+        text += [f"### {_machine(parts)}\n", report.about(document) + "\n"]
+        text += [f"![Elements a second of every maker, by law](bench/{name}.svg)\n"]
+        text += [_table(*report.summary(document)[1:]), _table(*report.ceilings(document)[1:])]
+    return "\n".join(text)
+
+
+def calls(kept: dict[str, Kept]) -> str:
+    """What each library was asked."""
+    told: dict[tuple[str, str], Sequence[str]] = {}
+    for parts in kept.values():
+        told |= {(name, law): (name, law, call) for name, law, call in report.calls(parts["fill"])[2]}
+    return _table(("maker", "law", "call"), told.values())
+
+
+SECTIONS: dict[str, Callable[[dict[str, Kept]], str]] = {"bar": bar, "fills": fills, "calls": calls}
+
+
+def _machine(parts: Kept) -> str:
+    machine = next(iter(parts.values()))["machine"]
+    return ", ".join(filter(None, (machine["cpu"], machine["family"], f"{machine['cpus']} CPUs")))
+
+
+def _table(head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
+    return report.piped(("", list(head), list(rows))).partition("\n\n")[2]
+
+
+Side = tuple[str, str, str, str]
+"""Work, law, storage type and maker; `native` is the best level that the machine has."""
+Reached = Callable[[report.Document], float | None]
+
+
+def ratio(longer: Side, shorter: Side, threads: tuple[int, int] = (0, 0)) -> Reached:
+    """How many times longer one side takes; with the fewest threads (0) or the most (-1)."""
+
+    def value(document: report.Document) -> float | None:
+        counts = report.threads(document)
+        times = [_time(document, side, counts[place]) for side, place in zip((longer, shorter), threads)]
+        return times[0] / times[1] if times[0] and times[1] else None
+
+    return value
+
+
+def _time(document: report.Document, side: Side, threads: int) -> float | None:
+    """Nanoseconds an element."""
+    *case, maker = side
+    names = [name for name in report.kinds(document) if maker in (name, name.split()[0])]
+    row = report.find(document, (case[0], case[1], case[2]), threads, names[0]) if names else None
+    return float(row["ns"]) if row else None
+
+
+def _bar() -> Iterator[tuple[str, str, float, Reached]]:
+    def beside(work: str, law: str, dtype: str, peer: str, least: float) -> tuple[str, str, float, Reached]:
+        name = report.case_name(work, law, dtype)
+        reached = ratio((work, law, dtype, peer), (work, law, dtype, "native"))
+        return f"{name}, 1 thread", f"{peer} / Fanin", least, reached
+
+    yield beside("fill", "normal", "F32", "torch", 3)
+    yield beside("fill", "normal", "F32", "numpy", 7)
+    yield beside("fill", "normal", "F32", "jax", 15)
+    yield beside("fill", "uniform", "F32", "torch", 5)
+    yield beside("fill", "truncated", "F32", "torch", 50)
+    yield beside("fill", "truncated", "F32", "jax", 15)
+    native, truncated = ("fill", "normal", "F32", "native"), ("fill", "truncated", "F32", "native")
+    yield "truncated normal F32, 1 thread", "normal / truncated", 1 / 1.1, ratio(native, truncated)
+    for law in ("uniform", "normal", "truncated"):
+        wide, narrow = ("fill", law, "F32", "native avx512"), ("fill", law, "F32", "native avx2")
+        yield f"{report.case_name('fill', law, 'F32')}, 1 thread", "AVX-512 / AVX2", 0.5, ratio(wide, narrow)
+    for dtype in ("BF16", "F16"):
+        yield f"normal {dtype}, 1 thread", f"F32 / {dtype}", 1, ratio(native, ("fill", "normal", dtype, "native"))
+    for law in ("uniform", "normal", "truncated"):
+        side = ("fill", law, "F32", "native")
+        yield report.case_name("fill", law, "F32"), "1 thread / all (2 CPUs)", 1.85, ratio(side, side, (0, -1))
+    for dtype in ("F32", "BF16"):
+        yield beside("fill", "constant", dtype, "memory write", 1)
+    yield beside("small", "normal", "F32", "torch", 1)
+    yield beside("fresh", "normal", "F32", "torch", 1)
+
+
+BAR = tuple(_bar())
+
+
+if __name__ == "__main__":
+    for folder in sys.argv[1:]:
+        print(keep(Path(folder)))
+    PAGE.write_text(page(PAGE.read_text("utf-8")), "utf-8")
