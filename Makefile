@@ -28,9 +28,28 @@ format: $(VENV)/dev
 soak: $(VENV)/dev
 	$(BIN)/python -m pytest -m soak
 
-# How fast elements are made here, beside torch and NumPy.
-bench: $(VENV)/dev
-	$(BIN)/python tests/bench/fill.py
+# How fast elements are made here, beside the frameworks.
+bench: $(VENV)/peers
+	mkdir -p build/bench
+	$(BIN)/fanin bench --json build/bench/fill.json --plot build/bench/fill.svg
+
+.PHONY: performance
+# The same, kept in docs/bench and shown in docs/performance.md.
+performance: bench
+	$(BIN)/python docs/bench/page.py build/bench
+
+.PHONY: wheel
+# A wheel with the kernels for this platform, and one without for every other, into dist/.
+wheel: $(VENV)/dev
+	rm -rf dist/*.whl build/wheel
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir build/wheel .
+ifeq ($(shell uname -s),Linux)
+	PATH="$(BIN):$$PATH" $(BIN)/python -m auditwheel repair --wheel-dir dist build/wheel/*.whl
+else
+	mkdir -p dist && cp build/wheel/*.whl dist
+endif
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -C wheel.cmake=false --wheel-dir dist .
+	ls dist
 
 serve: $(VENV)/service
 	$(BIN)/fanin serve
@@ -79,7 +98,7 @@ audit: $(AUDIT)/done
 	    { echo "audit: a vulnerability, or no advisories to be had from PyPI; see above" >&2; exit 1; }
 
 clean:
-	rm -rf $(VENV) build
+	rm -rf $(VENV) build dist
 
 # The package is installed in place: edits of Python take effect at once, edits of kernels by the next make.
 $(VENV)/service: pyproject.toml $(KERNELS)
@@ -90,4 +109,8 @@ $(VENV)/service: pyproject.toml $(KERNELS)
 
 $(VENV)/dev: $(VENV)/service
 	$(BIN)/python -m pip install --quiet --group dev
+	touch $@
+
+$(VENV)/peers: $(VENV)/dev
+	$(BIN)/python -m pip install --quiet --group peers
 	touch $@
