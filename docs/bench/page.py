@@ -55,19 +55,26 @@ def page(text: str) -> str:
 
 
 def bar(kept: dict[str, Kept]) -> str:
-    """What must be reached, and what is, on each machine."""
+    """What must be reached, and what is, on each machine: ratios of times here, then what the other parts found."""
     head = ["work", "ratio", "at least", *map(_machine, kept.values())]
     rows = []
     for work, what, least, reached in BAR:
         values = [reached(parts["fill"]) for parts in kept.values()]
-        rows.append([work, what, f"{least:.3g}", *(_verdict(value, least) for value in values)])
-    return _table(head, rows)
+        rows.append([work, what, f"{least:.3g}", *("" if v is None else _bold(f"{v:.2f}", v >= least) for v in values)])
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for name, parts in kept.items():
+        for row in (row for part in PARTS[1:] if part in parts for row in parts[part]["rows"]):
+            ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}x, "
+            found.setdefault((row["work"], row["wanted"]), {})[name] = _bold(f"{ratio}{row['found']}", row["ok"])
+    others = [[work, wanted, *(cells.get(name, "") for name in kept)] for (work, wanted), cells in found.items()]
+    tables = [_table(head, rows)]
+    if others:
+        tables.append(_table(["work", "must be", *map(_machine, kept.values())], others))
+    return "\n".join(tables)
 
 
-def _verdict(value: float | None, least: float) -> str:
-    if value is None:
-        return ""
-    return f"**{value:.2f}**" if value >= least else f"{value:.2f}"
+def _bold(text: str, reached: bool | None) -> str:
+    return f"**{text}**" if reached else text
 
 
 def fills(kept: dict[str, Kept]) -> str:

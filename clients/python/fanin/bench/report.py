@@ -141,7 +141,8 @@ def ceilings(document: Document) -> Table:
 
 def calls(document: Document) -> Table:
     """What each maker was asked."""
-    told = {(package(maker), law): call for maker in document["makers"] for law, call in maker["calls"].items()}
+    makers = (maker for maker in document["makers"] if maker["kind"] != "ceiling")
+    told = {(package(maker), law): call for maker in makers for law, call in maker["calls"].items()}
     return "Calls", ("maker", "law", "call"), [(name, law, f"`{call}`") for (name, law), call in told.items()]
 
 
@@ -157,8 +158,13 @@ def _threads(count: int) -> str:
 def piped(table: Table) -> str:
     """A table in Markdown."""
     title, head, rows = table
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    lines = [head, ["---:" if all(map(_numeric, column)) else "---" for column in zip(*rows)], *rows]
     return "\n".join([f"**{title}**", "", *("| " + " | ".join(line) + " |" for line in lines), ""])
+
+
+def _numeric(cell: str) -> bool:
+    """Numbers stand to the right."""
+    return not cell or cell.lstrip("*")[:1].isdigit()
 
 
 def _aligned(table: Table) -> str:
