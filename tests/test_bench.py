@@ -117,7 +117,10 @@ def test_the_chart_shows_every_law_and_maker(folder: Path, document: dict[str, A
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (["--only=torch,tortch"], "--only: 'tortch' is unknown; there are native, reference, torch, numpy"),
+        (
+            ["--only=torch,tortch"],
+            "--only: 'tortch' is unknown or not usable here; there are native, reference, torch, numpy",
+        ),
         (["--laws=normal,cauchy"], "--laws: 'cauchy' is unknown; there are uniform, normal"),
         (["--dtypes=F32,I8"], "--dtypes: 'I8' is unknown; there are F64, F32"),
         (["--dtypes="], "name at least one"),

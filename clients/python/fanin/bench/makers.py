@@ -104,7 +104,8 @@ def chosen(names: Sequence[str] | None) -> list[Maker]:
     families = list(dict.fromkeys(name.split()[0] for name in there))
     for name in names or ():
         if name not in there and name not in families:
-            reason = "not installed here" if name in {maker.name for maker in PEERS} else "unknown"
+            peer = name in {maker.name for maker in PEERS}
+            reason = "not installed here" if peer else "unknown or not usable here"
             raise ValueError(f"--only: {name!r} is {reason}; there are {', '.join(families)}")
     wanted = set(names or families)
     return [*(maker for name, maker in there.items() if {name, name.split()[0]} & wanted), MEMORY]
