@@ -153,7 +153,7 @@ def _bar() -> Iterator[tuple[str, str, float, Reached]]:
         yield f"normal {dtype}, 1 thread", f"F32 / {dtype}", 1, ratio(native, ("fill", "normal", dtype, "native"))
     for law in ("uniform", "normal", "truncated"):
         side = ("fill", law, "F32", "native")
-        yield report.case_name("fill", law, "F32"), "1 thread / all (2 CPUs)", 1.85, ratio(side, side, (0, -1))
+        yield report.case_name("fill", law, "F32"), "1 thread / all threads", 1.85, ratio(side, side, (0, -1))
     for dtype in ("F32", "BF16"):
         yield beside("fill", "constant", dtype, "memory write", 1)
     yield beside("small", "normal", "F32", "torch", 1)

@@ -43,6 +43,9 @@ def run(options: argparse.Namespace) -> int:
     """Run the benchmark; 0, or 3 when a maker failed."""
     settings = Settings(options.laws, options.dtypes, options.elements, options.repeats, options.seconds)
     makers = chosen(options.only)
+    for path in filter(None, (options.json, options.plot)):
+        if not path.parent.is_dir():  # to be told before the measurement
+            raise FileNotFoundError(f"there is no folder {str(path.parent)!r} for {path.name}")
     if options.plot:
         plot.check(options.plot)
     about = machine.describe()  # before this very program loads it
