@@ -1,0 +1,280 @@
+"""The Helm chart: linted and rendered by Helm's own library, and each manifest held against Kubernetes' schemas."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from fanin_service.settings import Settings
+from tests.deploy import image
+
+helm = pytest.importorskip("helm_python", reason="helm-python-sdk has no binary for this platform")
+
+CHART = Path(__file__).parents[2] / "deploy" / "helm" / "fanin"
+KUBERNETES = ("1.30", "1.37")
+"""The oldest that the chart takes, and the newest with schemas here."""
+NAMESPACE = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "training"}}}
+VALUES: dict[str, dict[str, Any]] = {
+    "default": {},
+    "open": {"access": {"mode": "open"}, "replicaCount": 1, "networkPolicy": {"from": [NAMESPACE]}},
+    "jwt": {
+        "access": {
+            "mode": "keys+jwt",
+            "jwt": {
+                "issuer": "https://id.example.org",
+                "audience": "fanin",
+                "jwksUrl": "https://id.example.org/keys",
+            },
+        },
+        "networkPolicy": {"egress": [{"ports": [{"port": 6379, "protocol": "TCP"}]}]},
+    },
+    "gpu": {
+        "gpu": {"enabled": True, "count": 2, "runtimeClassName": "nvidia"},
+        "nodeSelector": {"pool": "weights"},
+        "tolerations": [{"key": "spot", "operator": "Exists"}],
+    },
+    "everything": {
+        "image": {"digest": f"sha256:{'0' * 64}"},
+        "imagePullSecrets": [{"name": "registry"}],
+        "ingress": {"enabled": True, "tlsSecretName": "fanin-tls"},
+        "autoscaling": {"enabled": True, "minReplicas": 3, "maxReplicas": 9},
+        "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}, "keySecret": {"name": "scrape"}},
+        "service": {"type": "LoadBalancer", "port": 8080, "annotations": {"a": "b"}},
+        "settings": {"max_file_bytes": "1TiB", "workers": 2},
+        "extraEnv": [{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector:4318"}],
+        "extraVolumes": [{"name": "store", "emptyDir": {}}],
+        "extraVolumeMounts": [{"name": "store", "mountPath": "/var/lib/fanin"}],
+        "podAnnotations": {"a": "b"},
+        "podLabels": {"team": "x"},
+        "priorityClassName": "high",
+        "podDisruptionBudget": {"maxUnavailable": "25%"},
+        "serviceAccount": {"annotations": {"a": "b"}},
+    },
+}
+CASES = [pytest.param(values, id=name) for name, values in VALUES.items()]
+
+
+def render(values: dict[str, Any], name: str = "demo") -> list[dict[str, Any]]:
+    """Every manifest."""
+    with helm.Chart.load(CHART) as chart:
+        rendered = chart.render(values, name=name, namespace="weights")
+    documents = [yaml.safe_load_all(text) for path, text in rendered.items() if not path.endswith("NOTES.txt")]
+    return [document for each in documents for document in each if document]
+
+
+def one(kind: str, values: dict[str, Any], **label: str) -> dict[str, Any]:
+    found = [
+        manifest
+        for manifest in render(values)
+        if manifest["kind"] == kind and label.items() <= manifest["metadata"]["labels"].items()
+    ]
+    assert len(found) == 1
+    return found[0]
+
+
+def pod(values: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = one("Deployment", values)["spec"]["template"]["spec"]
+    return found
+
+
+def environment(values: dict[str, Any]) -> dict[str, str]:
+    (container,) = pod(values)["containers"]
+    names = [variable["name"] for variable in container["env"]]
+    assert len(names) == len(set(names))
+    return {variable["name"]: variable["value"] for variable in container["env"]}
+
+
+@pytest.mark.parametrize("values", CASES)
+def test_lint(values: dict[str, Any]) -> None:
+    report = helm.chart.lint(CHART, values, strict=True)
+    assert report["total_charts_linted"] == 1
+    # Severity 1 recommends an icon.
+    assert [message for message in report["messages"] if message["severity"] > 1] == []
+    assert report["errors"] == []
+
+
+@pytest.mark.parametrize("version", KUBERNETES)
+@pytest.mark.parametrize("values", CASES)
+def test_kubernetes_takes_every_manifest(values: dict[str, Any], version: str) -> None:
+    manifests = render(values)
+    assert len(manifests) >= 6
+    for manifest in manifests:
+        if manifest["kind"] == "ServiceMonitor":  # of the Prometheus operator: Kubernetes has no schema for it
+            (endpoint,) = manifest["spec"]["endpoints"]
+            assert endpoint["port"] == "admin"
+            assert endpoint["authorization"] == {"credentials": {"name": "scrape", "key": "key"}}
+            continue
+        kubernetes_validate.validate(manifest, version, strict=True)
+
+
+def test_the_schemas_find_faults() -> None:
+    manifest = one("Deployment", {})
+    manifest["spec"]["template"]["spec"]["containers"][0]["readinessProb"] = {}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(manifest, KUBERNETES[0], strict=True)
+
+
+@pytest.mark.parametrize(
+    ("path", "wrong"),
+    [
+        ("replicaCount", 0),
+        ("replicaCount", "two"),
+        ("replicas", 2),
+        ("image.repository", ""),
+        ("image.digest", "sha256:abc"),
+        ("image.pullPolicy", "Sometimes"),
+        ("access.mode", "none"),
+        ("access.mode", "jwt"),  # without an issuer
+        ("access.keysSecret.name", "Not_A_Name"),
+        ("access.jwt.jwksUrl", "http://id.example.org"),
+        ("settings", {"keys_file": "/tmp/x"}),
+        ("settings", {"MAX_TENSORS": 5}),
+        ("settings", {"max_tensors": [5]}),
+        ("shutdownSeconds", -1),
+        ("extraEnv", [{"name": "FANIN_PORT", "value": "1"}]),
+        ("gpu.count", 0),
+        ("gpu.resourceName", "gpu"),
+        ("resources.limits", {"memory": "lots"}),
+        ("service.type", "Internal"),
+        ("service.port", 70000),
+        ("autoscaling.inFlightBytes", "many"),
+        ("podDisruptionBudget.maxUnavailable", 0),
+        ("serviceMonitor.interval", 15),
+        ("networkPolicy.from", "everyone"),
+    ],
+)
+def test_a_wrong_value_is_refused(path: str, wrong: Any) -> None:
+    *parents, last = path.split(".")
+    values: dict[str, Any] = {}
+    at = values
+    for name in parents:
+        at = at.setdefault(name, {})
+    at[last] = wrong
+    with helm.Chart.load(CHART) as chart, pytest.raises(helm.HelmError):
+        chart.validate_schema(values)
+    assert helm.chart.lint(CHART, values)["errors"]
+
+
+def test_fewer_at_most_than_at_least_is_refused() -> None:
+    with pytest.raises(helm.HelmError, match=r"minReplicas is above"):
+        render({"autoscaling": {"enabled": True, "minReplicas": 5, "maxReplicas": 2}})
+
+
+@pytest.mark.parametrize("values", CASES)
+def test_the_service_starts_with_the_settings_of_the_chart(
+    values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "access" not in Settings.model_fields:
+        pytest.skip("this version has no access control")
+    ours = {name: value for name, value in environment(values).items() if name.startswith("FANIN_")}
+    for name, value in ours.items():
+        assert name.removeprefix("FANIN_").lower() in Settings.model_fields, name
+        monkeypatch.setenv(name, value)
+    assert Settings().host == "0.0.0.0"
+
+
+@pytest.mark.parametrize("values", CASES)
+def test_pods_are_confined(values: dict[str, Any]) -> None:
+    user = str(image.final("cpu").value("USER")).split(":")[0]
+    pods = [pod(values), *(manifest["spec"] for manifest in render(values) if manifest["kind"] == "Pod")]
+    assert len(pods) == 2
+    for spec in pods:
+        security = spec["securityContext"]
+        assert security["runAsNonRoot"] is True
+        assert security["runAsUser"] == int(user)
+        assert security["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert spec["automountServiceAccountToken"] is False
+        assert spec["enableServiceLinks"] is False
+        for container in spec["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert container["resources"]["limits"]["memory"]
+
+
+def test_stopping_leaves_time_for_running_answers() -> None:
+    values = {"shutdownSeconds": 100, "drainSeconds": 7}
+    spec = pod(values)
+    assert spec["containers"][0]["lifecycle"] == {"preStop": {"sleep": {"seconds": 7}}}
+    assert environment(values)["FANIN_SHUTDOWN_SECONDS"] == "100"
+    assert spec["terminationGracePeriodSeconds"] > 107
+
+
+def test_keys_come_from_a_secret() -> None:
+    values = {"access": {"keysSecret": {"name": "ours", "key": "file.json"}}}
+    spec = pod(values)
+    (volume,) = (volume for volume in spec["volumes"] if volume["name"] == "keys")
+    assert volume["secret"]["secretName"] == "ours"
+    (mount,) = (mount for mount in spec["containers"][0]["volumeMounts"] if mount["name"] == "keys")
+    assert environment(values)["FANIN_KEYS_FILE"] == f"{mount['mountPath']}/file.json"
+    assert "FANIN_KEYS_FILE" not in environment(VALUES["open"])
+
+
+def test_gpus() -> None:
+    spec = pod(VALUES["gpu"])
+    assert spec["runtimeClassName"] == "nvidia"
+    assert spec["nodeSelector"] == {"nvidia.com/gpu.present": "true", "pool": "weights"}
+    assert [toleration["key"] for toleration in spec["tolerations"]] == ["spot", "nvidia.com/gpu"]
+    (container,) = spec["containers"]
+    assert container["resources"]["limits"] == {"memory": "2Gi", "nvidia.com/gpu": 2}
+    assert container["image"] == "fanin:0.1.0-cuda12"
+    assert environment(VALUES["gpu"])["FANIN_BACKEND"] == "cuda"
+    assert "gpu" not in str(pod({}))
+    assert environment({"gpu": {"enabled": True}, "settings": {"backend": "native"}})["FANIN_BACKEND"] == "native"
+
+
+def test_selectors_find_the_pods() -> None:
+    labels = one("Deployment", {})["spec"]["template"]["metadata"]["labels"].items()
+    everything = render(VALUES["everything"])
+    for manifest in everything:
+        spec = manifest.get("spec", {})
+        selector = {
+            "Service": lambda spec: spec["selector"],
+            "Deployment": lambda spec: spec["selector"]["matchLabels"],
+            "PodDisruptionBudget": lambda spec: spec["selector"]["matchLabels"],
+            "NetworkPolicy": lambda spec: spec["podSelector"]["matchLabels"],
+        }.get(manifest["kind"])
+        if selector:
+            assert selector(spec).items() <= labels
+    (monitor,) = (manifest for manifest in everything if manifest["kind"] == "ServiceMonitor")
+    services = [manifest for manifest in everything if manifest["kind"] == "Service"]
+    wanted = monitor["spec"]["selector"]["matchLabels"].items()
+    watched = [service for service in services if wanted <= service["metadata"]["labels"].items()]
+    assert [service["spec"]["ports"][0]["name"] for service in watched] == ["admin"]
+
+
+def test_autoscaling_decides_the_replicas() -> None:
+    assert "replicas" not in one("Deployment", VALUES["everything"])["spec"]
+    scaler = one("HorizontalPodAutoscaler", VALUES["everything"])["spec"]
+    assert scaler["scaleTargetRef"]["name"] == one("Deployment", {})["metadata"]["name"]
+    assert (scaler["minReplicas"], scaler["maxReplicas"]) == (3, 9)
+    assert scaler["metrics"][0]["pods"]["metric"]["name"] == "fanin_in_flight_bytes"
+
+
+def test_pods_open_no_connections() -> None:
+    policy = one("NetworkPolicy", {})["spec"]
+    assert (policy["policyTypes"], policy["egress"]) == (["Ingress", "Egress"], [])
+    assert one("NetworkPolicy", VALUES["open"])["spec"]["ingress"][0]["from"] == [NAMESPACE]
+
+
+def test_an_image_by_digest() -> None:
+    assert pod(VALUES["everything"])["containers"][0]["image"] == f"fanin@sha256:{'0' * 64}"
+
+
+@pytest.mark.parametrize("values", CASES)
+def test_notes(values: dict[str, Any]) -> None:
+    with helm.Chart.load(CHART) as chart:
+        rendered = chart.render(values, name="demo", namespace="weights")
+    assert "http://demo-fanin.weights:" in rendered["fanin/templates/NOTES.txt"]
+
+
+def test_versions() -> None:
+    version = image.stages()["runtime"].variables("ARG")["VERSION"]
+    with helm.Chart.load(CHART) as chart:
+        assert chart.metadata["appVersion"] == chart.metadata["version"] == version
