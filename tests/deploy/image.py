@@ -85,9 +85,9 @@ def bubblewrap() -> str:
 
 
 def sandbox(own: dict[str, Path], *, writable: bool) -> list[str]:
-    """The machine's root without what lies at the paths `own`, which come from elsewhere; the network is shared."""
+    """The machine's root, where the paths `own` come from elsewhere and /tmp is empty; the network is shared."""
     arguments = [bubblewrap(), "--unshare-all", "--share-net", "--die-with-parent", "--cap-drop", "ALL"]
-    hidden = {"dev", "proc", "tmp", *(Path(path).parts[1] for path in own)}
+    hidden = {"dev", "proc", "tmp", *(path[1:] for path in own)}
     for entry in sorted(Path("/").iterdir()):
         if entry.is_symlink():
             arguments += ["--symlink", str(entry.readlink()), str(entry)]

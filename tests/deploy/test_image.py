@@ -72,9 +72,8 @@ def test_the_last_stage_is_for_the_cpu() -> None:
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.stem)
 def test_every_pinned_package_has_a_hash(lock: Path) -> None:
-    entries = _entries(lock)
-    assert entries
-    for entry in entries:
+    assert entries(lock)
+    for entry in entries(lock):
         assert re.search(r"--hash=sha256:[0-9a-f]{64}", entry), entry
         assert "://" not in entry
 
@@ -90,11 +89,11 @@ def test_the_lock_holds_what_the_project_asks_for(lock: Path) -> None:
             line for extra in extras for line in project["project"]["optional-dependencies"][extra]
         ]
     pinned: dict[str, list[Version]] = {}
-    for entry in _entries(lock):
+    for entry in entries(lock):
         found = Requirement(entry.split(" --hash", 1)[0])
-        pinned.setdefault(_canonical(found.name), []).append(Version(next(iter(found.specifier)).version))
+        pinned.setdefault(canonical(found.name), []).append(Version(next(iter(found.specifier)).version))
     for requirement in map(Requirement, wanted):
-        versions = pinned.get(_canonical(requirement.name), [])
+        versions = pinned.get(canonical(requirement.name), [])
         assert versions, f"{requirement} is not in {lock.name}: run `make lock`"
         assert all(version in requirement.specifier for version in versions), f"{requirement}: run `make lock`"
 
@@ -102,7 +101,8 @@ def test_the_lock_holds_what_the_project_asks_for(lock: Path) -> None:
 def test_the_service_runs_as_in_a_container(tmp_path: Path) -> None:
     """From this environment: another user, a read-only root, no shell, no capability."""
     scripts = sysconfig.get_path("scripts")
-    _serves({str(ROOT): ROOT}, tmp_path, PATH=f"{scripts}:{os.environ['PATH']}")
+    own = {str(path): path for path in (ROOT, Path(sys.prefix).resolve())}
+    _serves(own, tmp_path, PATH=f"{scripts}:{os.environ['PATH']}")
 
 
 @pytest.mark.soak
@@ -165,11 +165,11 @@ def _project() -> dict[str, dict[str, dict[str, list[str]]]]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
-def _entries(lock: Path) -> list[str]:
+def entries(lock: Path) -> list[str]:
     """Pinned packages, each with its hashes on one line."""
     text = re.sub(r"^#.*\n", "", lock.read_text(), flags=re.MULTILINE)
     return [line for line in text.replace("\\\n", " ").splitlines() if line.strip()]
 
 
-def _canonical(name: str) -> str:
+def canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
