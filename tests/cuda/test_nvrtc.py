@@ -56,13 +56,26 @@ def _text(program: ctypes.c_void_p, get_size: Callable[..., int], get: Callable[
 def test_only_exactly_rounded_arithmetic(architecture: str, options: tuple[str, ...]) -> None:
     code = ptx(cuda_source(), *options, f"-arch={architecture}")
     assert set(re.findall(r"\.entry (\w+)", code)) == {
-        f"fanin_{law}_{dtype}" for law in ("uniform", "normal") for dtype in DTYPES
+        f"fanin_{law}_{dtype}" for law in ("constant", "uniform", "normal") for dtype in DTYPES
     }
     for instruction in ("add.rn.f32", "mul.rn.f32", "add.rn.f64", "mul.rn.f64", "cvt.rn.f32.f64"):
         assert instruction in code
     assert FUSED.findall(code) == []
     assert FLUSHED.findall(code) == []
     assert INEXACT.findall(code) == []
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_whole_vectors_are_stored_from_registers(architecture: str) -> None:
+    code = ptx(cuda_source(), "-fmad=false", CUPY, f"-arch={architecture}")
+    kernels = dict(re.findall(r"\.entry (\w+)\((.*?)\n\}", code, re.DOTALL))
+    assert len(kernels) == 3 * len(DTYPES)
+    for name, body in kernels.items():
+        assert len(re.findall(r"\bst\.global\.v4\.\w32\b", body)) == (2 if name.endswith("_F64") else 1), name
+        assert ".local" not in body, name
+        # Tables are read from shared memory, and from global memory only to bring them there.
+        assert ("ld.shared" in body) == ("normal" in name), name
+        assert len(re.findall(r"\bld\.global\b", body)) == ("normal" in name), name
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_a_level_is_chosen_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BackendError, match="baseline"):
         NativeBackend()
     backends.load.cache_clear()
-    backends.available.cache_clear()
+    backends._usable.cache_clear()
     with pytest.raises(BackendError, match="baseline"):
         backends.get()
     backends.load.cache_clear()

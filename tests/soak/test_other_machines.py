@@ -107,7 +107,7 @@ def _run(runner: Path, compiler: str, cases: list[Case], text: bytes, *emulator:
 
 def _line(case: Case) -> str:
     """One case as the runner reads it: the arguments of fanin_fill in their order, floats in hexadecimal."""
-    law, parameters = native._parameters(case.draw, case.dtype.compute.name)
+    law, parameters = native.parameters(case.draw, case.dtype.compute.name)
     block, skip = divmod(case.first, 4)
     numbers = [
         law,

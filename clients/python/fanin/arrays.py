@@ -8,9 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanin import backends
-from fanin.backends import Backend
+from fanin.backends import ArrayBackend, Backend
+from fanin.draws import Draw
+from fanin.dtypes import DType
 from fanin.layout import Entry, Layout, LayoutLike
 from fanin.region import Index, Region, Run
+from fanin.streams import Stream
 
 Array = NDArray[Any]
 
@@ -18,16 +21,36 @@ STRIDED_SPAN = 1 << 16
 """Elements generated at a time to pick every n-th of them."""
 
 
+class _HostArrays:
+    """NumPy arrays, filled by any backend."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def empty(self, count: int, dtype: DType) -> Array:
+        return np.empty(count, dtype.numpy)
+
+    def fill_array(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: Array) -> None:
+        if len(out):
+            self._backend.fill(draw, stream, dtype, first, out.view(np.uint8).data)
+
+
+def _maker(name: str | None) -> ArrayBackend:
+    backend = backends.get(name)
+    return backend if isinstance(backend, ArrayBackend) else _HostArrays(backend)
+
+
 def materialize(recipe: LayoutLike, *, backend: str | None = None) -> dict[str, Array]:
     """Every tensor of the recipe as a NumPy array, in the recipe's order.
 
-    BF16 and F8 tensors have the NumPy types of `ml_dtypes`.
+    BF16 and F8 tensors have the NumPy types of `ml_dtypes`. The backend `cuda` makes CuPy arrays, which stay on the
+    GPU (docs/gpu.md).
 
     Raises:
         RecipeError: the recipe is wrong.
         BackendError: the backend asked for cannot be used here.
     """
-    layout, maker = Layout.of(recipe), backends.get(backend)
+    layout, maker = Layout.of(recipe), _maker(backend)
     return {name: _whole(layout.entry(name), maker) for name in layout.recipe.tensors}
 
 
@@ -42,10 +65,10 @@ def slice(recipe: LayoutLike, name: str, index: Index, *, backend: str | None = 
         IndexError: the index does not fit the tensor.
         BackendError: the backend asked for cannot be used here.
     """
-    maker = backends.get(backend)
+    maker = _maker(backend)
     entry = Layout.of(recipe).entry(name)
     region = Region.of(entry.shape, index)
-    result = np.empty(region.count, entry.dtype.numpy)
+    result: Array = maker.empty(region.count, entry.dtype)
     at = 0
     for run in region.runs():
         _fill_run(entry, run, result[at : at + run.count], maker)
@@ -53,26 +76,20 @@ def slice(recipe: LayoutLike, name: str, index: Index, *, backend: str | None = 
     return result.reshape(region.shape)
 
 
-def _whole(entry: Entry, backend: Backend) -> Array:
-    array = np.empty(entry.count, entry.dtype.numpy)
-    _fill(entry, 0, array, backend)
+def _whole(entry: Entry, maker: ArrayBackend) -> Array:
+    array: Array = maker.empty(entry.count, entry.dtype)
+    maker.fill_array(entry.draw, entry.stream, entry.dtype, 0, array)
     return array.reshape(entry.shape)
 
 
-def _fill_run(entry: Entry, run: Run, out: Array, backend: Backend) -> None:
+def _fill_run(entry: Entry, run: Run, out: Array, maker: ArrayBackend) -> None:
     if run.step == 1:
-        _fill(entry, run.first, out, backend)
+        maker.fill_array(entry.draw, entry.stream, entry.dtype, run.first, out)
         return
     per_span = max(1, STRIDED_SPAN // abs(run.step))
     for at in range(0, run.count, per_span):
         part = out[at : at + per_span]
         ends = run.first + at * run.step, run.first + (at + len(part) - 1) * run.step
-        span = np.empty(max(ends) - min(ends) + 1, entry.dtype.numpy)
-        _fill(entry, min(ends), span, backend)
+        span = maker.empty(max(ends) - min(ends) + 1, entry.dtype)
+        maker.fill_array(entry.draw, entry.stream, entry.dtype, min(ends), span)
         part[:] = span[:: run.step]
-
-
-def _fill(entry: Entry, first: int, out: Array, backend: Backend) -> None:
-    """`out` is one-dimensional and contiguous."""
-    if len(out):
-        backend.fill(entry.draw, entry.stream, entry.dtype, first, out.view(np.uint8).data)

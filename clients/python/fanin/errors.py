@@ -3,7 +3,8 @@
 FaninError
 ├── RecipeError        the recipe is wrong; carries one `Fault` per offending field
 ├── BackendError       the backend asked for is not available here
-│   └── NotBuiltError      this package was installed without it
+│   ├── NotBuiltError      this package was installed without it
+│   └── NoDeviceError      there is no device for it
 ├── FileError          a file is not a Fanin file, or is damaged before any tensor
 ├── MismatchError      bytes differ from what the recipe says
 └── ServiceError       a request to a Fanin service failed
@@ -56,6 +57,10 @@ class BackendError(FaninError):
 
 class NotBuiltError(BackendError):
     """The backend is not part of this installation."""
+
+
+class NoDeviceError(BackendError):
+    """The backend is for a device that is not in this machine, or cannot be used."""
 
 
 class FileError(FaninError):

@@ -1,6 +1,6 @@
 """Backends: each fills an element range of one draw into a buffer. They know draws, not schemes.
 
-`native` (C) and `reference` (NumPy) give the same bits; `get` picks.
+`cuda` (a GPU, through CuPy), `native` (C) and `reference` (NumPy) give the same bits; `get` picks.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from fanin.draws import Draw
 from fanin.dtypes import DType
-from fanin.errors import BackendError, NotBuiltError
+from fanin.errors import BackendError, NoDeviceError, NotBuiltError
 from fanin.streams import Stream
 
 ENVIRONMENT = "FANIN_BACKEND"
@@ -31,6 +31,23 @@ class Backend(Protocol):
         """
 
 
+@runtime_checkable
+class ArrayBackend(Protocol):
+    """What makes arrays of a kind of its own, as a GPU does in its memory."""
+
+    def empty(self, count: int, dtype: DType) -> Any:
+        """A one-dimensional array of this storage type, or of unsigned integers for its bits."""
+
+    def fill_array(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: Any) -> None:
+        """Write elements [first, first + n) into `out`, a contiguous one-dimensional array of n elements."""
+
+
+def _cuda() -> Backend:
+    from fanin.backends.cuda import CudaBackend
+
+    return CudaBackend()
+
+
 def _native() -> Backend:
     from fanin.backends.native import NativeBackend
 
@@ -43,8 +60,8 @@ def _reference() -> Backend:
     return ReferenceBackend()
 
 
-# In order of preference.
-_FACTORIES: dict[str, Callable[[], Backend]] = {"native": _native, "reference": _reference}
+# The fastest first.
+_FACTORIES: dict[str, Callable[[], Backend]] = {"cuda": _cuda, "native": _native, "reference": _reference}
 
 
 @lru_cache
@@ -60,27 +77,36 @@ def load(name: str) -> Backend:
 
 
 def get(name: str | None = None) -> Backend:
-    """The backend `name`, else the one the environment names, else the fastest usable one.
+    """The backend `name`, else the one the environment names, else the fastest usable one of this machine's CPUs.
+
+    A GPU is used only where it is asked for: starting CUDA takes a second and hundreds of megabytes of its memory,
+    keeps this process from forking, and arrays would be of another kind from one machine to the next.
 
     Raises:
         BackendError: the named one is unknown or cannot be used here.
     """
     name = name or os.environ.get(ENVIRONMENT) or None
-    return load(name) if name else load(available()[0])
+    return load(name) if name else load(_usable(("native", "reference"))[0])
 
 
-@lru_cache
 def available() -> tuple[str, ...]:
     """Names of the backends usable here, the fastest first. `reference` always is.
+
+    Where CuPy is installed this starts CUDA.
 
     Raises:
         BackendError: the environment asks one of them for what it has not.
     """
+    return _usable(tuple(_FACTORIES))
+
+
+@lru_cache
+def _usable(names: tuple[str, ...]) -> tuple[str, ...]:
     usable = []
-    for name in _FACTORIES:
+    for name in names:
         try:
             load(name)
-        except NotBuiltError:
+        except (NotBuiltError, NoDeviceError):
             continue
         usable.append(name)
     return tuple(usable)

@@ -21,7 +21,7 @@ from fanin.errors import BackendError, NotBuiltError
 from fanin.streams import Stream
 
 ABI = 2
-_UNIFORM, _NORMAL, _TRUNCATED = 0, 1, 2
+_UNIFORM, _NORMAL, _TRUNCATED, _CONSTANT = 0, 1, 2, 3
 LEVELS = ("baseline", "avx2", "avx512")
 """Levels of instructions, the plainest first; all make the same bits."""
 ENVIRONMENT = "FANIN_SIMD"
@@ -101,7 +101,7 @@ class NativeBackend:
         if isinstance(draw, Fill):
             repeat(draw.value, dtype, out)
             return
-        law, parameters = _parameters(draw, dtype.compute.name)
+        law, numbers = parameters(draw, dtype.compute.name)
         low = stream.key("low") if dtype.name == "F64" else (0, 0, 0, 0)
         keys = (ctypes.c_uint32 * 8)(*stream.key("main"), *low)
         held = ctypes.c_char.from_buffer(out)
@@ -111,7 +111,7 @@ class NativeBackend:
         def part(start: int, stop: int) -> None:
             block, skip = divmod(first + start, 4)
             at = address + start * size
-            self._fill(parameters, law, _DTYPES[dtype.name], keys, block, skip, stop - start, at, level)
+            self._fill(numbers, law, _DTYPES[dtype.name], keys, block, skip, stop - start, at, level)
 
         count = len(out) // size
         cpus = _cpus() if count >= 2 * PART else ()
@@ -174,9 +174,11 @@ def _stay_on(cpu: int) -> None:
 
 
 @lru_cache(maxsize=1024)
-def _parameters(draw: Draw, compute: str) -> tuple[int, _Draw]:
-    """The law and the numbers of a random draw, as the kernels take them."""
+def parameters(draw: Draw, compute: str) -> tuple[int, _Draw]:
+    """The law and the numbers of a draw, as the kernels take them."""
     match draw:
+        case Fill(value):
+            return _CONSTANT, _Draw(value)
         case Uniform(center, half_width, low, high):
             return _UNIFORM, _Draw(center, half_width, low, high)
         case Normal(mean, std):
@@ -185,4 +187,4 @@ def _parameters(draw: Draw, compute: str) -> tuple[int, _Draw]:
         case TruncatedNormal(mean, std, low, high, negative, positive):
             sides = _Side(*astuple(negative)), _Side(*astuple(positive))
             return _TRUNCATED, _Draw(mean, std, low, high, *sides)
-    raise TypeError(f"not a random draw: {draw!r}")
+    raise TypeError(f"not a draw: {draw!r}")

@@ -108,6 +108,18 @@ FANIN_TABLE double fanin_normal_f64[FANIN_ROWS_F64 * FANIN_COEFFICIENTS_F64] = {
 #include "normal_f64.inc"
 };
 
+/* Where the element functions read the tables. On a GPU: copies in the shared memory of each block (cuda.cu), where the
+   odd row lengths keep threads that read different rows on different banks. */
+#ifdef FANIN_SHARED
+static FANIN_SHARED float fanin_near_f32[FANIN_ROWS_F32 * FANIN_COEFFICIENTS_F32];
+static FANIN_SHARED double fanin_near_f64[FANIN_ROWS_F64 * FANIN_COEFFICIENTS_F64];
+#define FANIN_NORMAL_F32 fanin_near_f32
+#define FANIN_NORMAL_F64 fanin_near_f64
+#else
+#define FANIN_NORMAL_F32 fanin_normal_f32
+#define FANIN_NORMAL_F64 fanin_normal_f64
+#endif
+
 /* ---- words: Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3") ---------------- */
 
 /* words[0..3] = Philox of counter (lo32(block), hi32(block), key[2], key[3]) under the key (key[0], key[1]). */
@@ -189,24 +201,6 @@ FANIN_FUNCTION double fanin_horner64(const double *c, double v)
     return sum;
 }
 
-/* |z| of the word that is rank-th from the far end of its side. */
-FANIN_FUNCTION float fanin_magnitude(const fanin_side *side, uint32_t rank)
-{
-    if (rank < side->tail_count) {
-        float t = fanin_add(fanin_mul(fanin_f32(side->step), fanin_add((float)rank, 0.5f)),
-                            fanin_f32(side->tail_offset));
-        uint32_t bits = fanin_bits(t);
-        float mantissa = fanin_float((bits & 0x7FFFFFu) | 0x3F800000u); /* in [1, 2) */
-        return fanin_horner(fanin_normal_f32 + (126 - (bits >> 23)) * FANIN_COEFFICIENTS_F32,
-                            fanin_add(2.0f, fanin_negate(mantissa)));
-    } else {
-        float near_rank = (float)((uint32_t)(side->count - 1) - rank);
-        float r = fanin_add(fanin_mul(fanin_f32(side->step), fanin_add(near_rank, 0.5f)),
-                            fanin_f32(side->central_offset));
-        return fanin_mul(r, fanin_horner(fanin_normal_f32, fanin_mul(r, r)));
-    }
-}
-
 /* |z| = factor * polynomial(v) of the row that begins at `row` of the table; in the tail the factor is 1, exactly. */
 typedef struct {
     uint32_t row;
@@ -243,16 +237,31 @@ FANIN_FUNCTION fanin_term64 fanin_signed_term(const fanin_draw *draw, uint32_t w
     return term;
 }
 
+/* One path for both sides and both regions, of choices and no branches: the threads of a GPU go it together. */
 FANIN_FUNCTION float fanin_standard_normal(const fanin_draw *draw, uint32_t word)
 {
-    return word < draw->negative.count ? fanin_negate(fanin_magnitude(&draw->negative, word))
-                                       : fanin_magnitude(&draw->positive, ~word);
+    int is_negative = word < draw->negative.count;
+    uint32_t rank = is_negative ? word : ~word;
+    uint32_t last = (uint32_t)((is_negative ? draw->negative.count : draw->positive.count) - 1);
+    int in_tail = rank < (is_negative ? draw->negative.tail_count : draw->positive.tail_count);
+    float tail = is_negative ? fanin_f32(draw->negative.tail_offset) : fanin_f32(draw->positive.tail_offset);
+    float centre = is_negative ? fanin_f32(draw->negative.central_offset) : fanin_f32(draw->positive.central_offset);
+    float step = is_negative ? fanin_f32(draw->negative.step) : fanin_f32(draw->positive.step);
+    /* t in the tail, else r = 1 - t */
+    float p = fanin_add(fanin_mul(step, fanin_add((float)(in_tail ? rank : last - rank), 0.5f)),
+                        in_tail ? tail : centre);
+    uint32_t bits = fanin_bits(p);
+    float mantissa = fanin_float((bits & 0x7FFFFFu) | 0x3F800000u); /* in [1, 2) */
+    uint32_t row = in_tail ? (126 - (bits >> 23)) * FANIN_COEFFICIENTS_F32 : 0;
+    float v = in_tail ? fanin_add(2.0f, fanin_negate(mantissa)) : fanin_mul(p, p);
+    float factor = in_tail ? 1.0f : p; /* a product with 1 is exact */
+    return fanin_mul(is_negative ? fanin_negate(factor) : factor, fanin_horner(FANIN_NORMAL_F32 + row, v));
 }
 
 FANIN_FUNCTION double fanin_standard_normal64(const fanin_draw *draw, uint32_t word, uint32_t low)
 {
     fanin_term64 term = fanin_signed_term(draw, word, low);
-    return fanin_mul64(term.factor, fanin_horner64(fanin_normal_f64 + term.row, term.v));
+    return fanin_mul64(term.factor, fanin_horner64(FANIN_NORMAL_F64 + term.row, term.v));
 }
 
 /* ---- storage ------------------------------------------------------------------------------------------------ */

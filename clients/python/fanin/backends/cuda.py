@@ -1,0 +1,265 @@
+"""The CUDA backend: the kernels of `csrc/cuda.cu` on an NVIDIA GPU, through CuPy.
+
+Host memory is filled in slabs: while one slab is copied to the host and on into the caller's buffer, the next is
+generated. Arrays on the GPU are filled in place, on CuPy's current stream.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from queue import LifoQueue
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fanin.backends.native import parameters
+from fanin.backends.reference import repeat
+from fanin.backends.source import cuda_source
+from fanin.draws import Draw, Fill
+from fanin.dtypes import DTYPES, DType
+from fanin.errors import BackendError, NoDeviceError, NotBuiltError
+from fanin.streams import Stream
+
+SLAB = 2 << 20
+"""Bytes generated and copied at a time: long enough to hide a launch, short enough for a first copy to begin early."""
+LANES = 8
+"""Host fills that the GPU works on at once; more wait. Each has two slabs, on the GPU and in pinned memory."""
+THREADS = 256
+"""Threads of a block."""
+BLOCKS = 8
+"""Blocks for each multiprocessor, at most: as many as keep it full. They stride over the rest."""
+OPTIONS = ("-fmad=false",)
+"""Of the compiler. CuPy appends -ftz=true; the kernels' arithmetic is in PTX, which neither option changes."""
+_ALIGNMENT = 16
+"""Bytes that a thread stores at a time."""
+_WORDS = 4
+"""Words of a Philox block."""
+_BFLOAT16_SINCE = 14
+"""CuPy's first version with ml_dtypes.bfloat16 (https://github.com/cupy/cupy/pull/9494); none has float8."""
+
+
+class CudaBackend:
+    """One GPU: the one that was CuPy's current device when this was made.
+
+    Any number of threads and processes may use the GPU; a process that is forked from one which has, may not.
+    """
+
+    name = "cuda"
+
+    def __init__(self, *, slab: int = SLAB, lanes: int = LANES) -> None:
+        """Compile the kernels for the current device; CuPy keeps the result in its cache on disk.
+
+        Host fills take up to 2 * lanes * slab bytes on the GPU, and as many of pinned host memory, once they are used.
+
+        Raises:
+            NotBuiltError: CuPy, or what it compiles with, is not installed.
+            NoDeviceError: there is no GPU that it can use.
+        """
+        try:
+            import cupy
+        except ImportError as error:
+            raise NotBuiltError(f"CuPy cannot be imported ({error}): install fanin[cuda12] or fanin[cuda13]") from error
+        runtime = cupy.cuda.runtime
+        if runtime.is_hip:
+            raise NoDeviceError("this CuPy is for AMD GPUs, on which the kernels have not been tried")
+        try:
+            if not runtime.getDeviceCount():
+                raise NoDeviceError("no NVIDIA GPU is visible")
+            self._device = runtime.getDevice()
+            self._module = cupy.RawModule(code=cuda_source(), options=OPTIONS)
+            with cupy.cuda.Device(self._device):
+                self._module.get_function("fanin_normal_F32")
+        except runtime.CUDARuntimeError as error:
+            raise NoDeviceError(f"no usable NVIDIA GPU: {error}") from error
+        except (RuntimeError, OSError, ImportError, cupy.cuda.compiler.CompileException) as error:
+            raise NotBuiltError(f"CuPy cannot compile here: {error}") from error
+        self._cupy: Any = cupy
+        self._process = os.getpid()
+        self._slab = max(slab // _ALIGNMENT, 1) * _ALIGNMENT
+        self._kernels: dict[str, Any] = {}
+        # Last in, first out: a lane is only made when all that were made are in use.
+        self._lanes: LifoQueue[_Lane | None] = LifoQueue()
+        for _ in range(lanes):
+            self._lanes.put(None)
+
+    # ---- host memory ------------------------------------------------------------------------------------------------
+
+    def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        """As `Backend.fill`. Pinned memory (`cupyx.empty_pinned`) is written by the GPU itself, without another copy.
+
+        Raises:
+            BackendError: the GPU failed, or this process was forked from one that used it. `out` may be half written,
+                and nothing writes to it any more.
+        """
+        if isinstance(draw, Fill):
+            repeat(draw.value, dtype, out)
+            return
+        if not out:
+            return
+        target = np.frombuffer(out, np.uint8)
+        with self._on(self._device), self._lane() as lane:
+            pinned = self._is_pinned(target)
+            copying: deque[tuple[_Slab, NDArray[np.uint8]]] = deque()
+            for n, at in enumerate(range(0, len(target), self._slab)):
+                if len(copying) == len(lane):
+                    _collect(*copying.popleft(), pinned)
+                slab, part = lane[n % len(lane)], target[at : at + self._slab]
+                self._start(slab, draw, stream, dtype, first + at // dtype.itemsize, part, pinned)
+                copying.append((slab, part))
+            while copying:
+                _collect(*copying.popleft(), pinned)
+
+    def _start(
+        self, slab: _Slab, draw: Draw, stream: Stream, dtype: DType, first: int, part: NDArray[np.uint8], pinned: bool
+    ) -> None:
+        """Have these elements made and copied, to the slab's pinned memory or to `part` itself."""
+        # So far into the slab that words begin at multiples of 16 bytes: the kernel then stores whole vectors.
+        source = slab.device + first % _WORDS * dtype.itemsize
+        with slab.stream:
+            self._launch(draw, stream, dtype, first, len(part) // dtype.itemsize, source.ptr)
+        source.copy_to_host_async(part.ctypes.data if pinned else slab.pinned.ptr, len(part), slab.stream)
+        slab.copied.record(slab.stream)
+
+    @contextmanager
+    def _lane(self) -> Iterator[_Lane]:
+        """Slabs of one's own. When they come back nothing is at work on them, or on memory that they copy to."""
+        lane, kept = self._lanes.get(), None
+        try:
+            if lane is None:
+                lane = _Slab(self._cupy, self._slab), _Slab(self._cupy, self._slab)
+            try:
+                yield lane
+                kept = lane
+            finally:
+                if kept is None:
+                    _settle(lane)
+        finally:
+            self._lanes.put(kept)
+
+    def _is_pinned(self, target: NDArray[np.uint8]) -> bool:
+        """Whether the GPU may write here: both ends lie in memory that CUDA has pinned."""
+        runtime, address = self._cupy.cuda.runtime, target.ctypes.data
+        ends = (address, address + len(target) - 1)
+        return all(runtime.pointerGetAttributes(end).type == runtime.memoryTypeHost for end in ends)
+
+    # ---- arrays on the GPU ------------------------------------------------------------------------------------------
+
+    def empty(self, count: int, dtype: DType) -> Any:
+        """A one-dimensional CuPy array on the current device.
+
+        BF16 is `ml_dtypes.bfloat16` from CuPy 14 on. Where CuPy has no such type, elements are the unsigned integers
+        of the same bits: uint16 for BF16 before, uint8 for F8.
+
+        Raises:
+            BackendError: as for `fill`.
+        """
+        with self._on():
+            return self._cupy.empty(count, _array_type(self._cupy.__version__, dtype))
+
+    def fill_array(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: Any) -> None:
+        """Write elements [first, first + n) into `out`, a C-contiguous CuPy array of n * dtype.itemsize bytes.
+
+        In order with other work of the current stream; returns before it is done.
+
+        Raises:
+            ValueError: `out` is not contiguous.
+            BackendError: as for `fill`; a failure of the kernel itself shows when the stream is synchronized.
+        """
+        if not out.flags.c_contiguous:
+            raise ValueError("the array must be C-contiguous")
+        if out.nbytes:
+            with self._on(out.device.id):
+                self._launch(draw, stream, dtype, first, out.nbytes // dtype.itemsize, out.data.ptr)
+
+    # ---- both -------------------------------------------------------------------------------------------------------
+
+    def _launch(self, draw: Draw, stream: Stream, dtype: DType, first: int, count: int, address: int) -> None:
+        """Have the current stream of the current device write elements [first, first + count) to `address`."""
+        law, numbers = parameters(draw, dtype.compute.name)
+        low = stream.key("low") if dtype.name == "F64" else (0, 0, 0, 0)
+        keys = np.array((*stream.key("main"), *low), np.uint32)
+        block, skip = divmod(first, _WORDS)
+        unit = max(_WORDS, _ALIGNMENT // dtype.itemsize)
+        blocks = -(-(skip + count) // (unit * THREADS))
+        most = BLOCKS * _multiprocessors(self._cupy, self._cupy.cuda.runtime.getDevice())
+        # CuPy passes an array of one structure by value.
+        values = np.frombuffer(bytes(numbers), f"V{len(bytes(numbers))}"), keys.view(f"V{keys.nbytes}")
+        self._kernel(f"fanin_{_KERNELS[law]}_{dtype.name}")(
+            (min(blocks, most),),
+            (THREADS,),
+            (*values, np.uint64(block), np.uint32(skip), np.uint64(count), np.uint64(address)),
+        )
+
+    def _kernel(self, name: str) -> Any:
+        if name not in self._kernels:
+            self._kernels[name] = self._module.get_function(name)
+        return self._kernels[name]
+
+    @contextmanager
+    def _on(self, device: int | None = None) -> Iterator[None]:
+        """On this device, or the current one, with failures in our words."""
+        if os.getpid() != self._process:
+            raise BackendError(
+                "this process was forked from one that uses the GPU, and CUDA does not survive that: start processes"
+                " by the method 'spawn', or use the GPU in the children only"
+            )
+        cupy = self._cupy
+        try:
+            # An object of one's own: CuPy's keep the device to go back to, and are not for several threads.
+            with cupy.cuda.Device(device):
+                yield
+        except (RuntimeError, MemoryError, cupy.cuda.compiler.CompileException) as error:
+            raise BackendError(f"the GPU failed: {error}") from error
+
+
+_KERNELS = ("uniform", "normal", "normal", "constant")
+"""By the number of the law: truncated laws have the normal kernel."""
+
+
+class _Slab:
+    """Memory on the GPU, pinned memory for its copy, and the stream in which both are used.
+
+    Memory straight from CUDA, not from CuPy's pool: what that gives may still be in use by an earlier stream.
+    """
+
+    def __init__(self, cupy: Any, size: int) -> None:
+        cuda = cupy.cuda
+        self.stream = cuda.Stream(non_blocking=True)
+        self.copied = cuda.Event(block=True, disable_timing=True)
+        self.device = cuda.MemoryPointer(cuda.Memory(size + _WORDS * DTYPES["F64"].itemsize), 0)
+        self.pinned = cuda.alloc_pinned_memory(size)
+        self.host = np.frombuffer(self.pinned, np.uint8, size)
+
+
+_Lane = tuple[_Slab, _Slab]
+
+
+def _collect(slab: _Slab, part: NDArray[np.uint8], pinned: bool) -> None:
+    """Wait until the slab's copy is there, and bring it to where it belongs."""
+    slab.copied.synchronize()
+    if not pinned:
+        part[:] = slab.host[: len(part)]
+
+
+def _settle(lane: _Lane) -> None:
+    """Wait for whatever still runs: it may write into memory that the caller takes back."""
+    for slab in lane:
+        with suppress(RuntimeError):  # a GPU that has failed runs nothing
+            slab.stream.synchronize()
+
+
+def _array_type(version: str, dtype: DType) -> np.dtype[Any]:
+    has_bfloat16 = int(version.partition(".")[0]) >= _BFLOAT16_SINCE
+    known = dtype.name in ("F64", "F32", "F16") or (dtype.name == "BF16" and has_bfloat16)
+    return np.dtype(dtype.numpy if known else f"<u{dtype.itemsize}")
+
+
+@lru_cache
+def _multiprocessors(cupy: Any, device: int) -> int:
+    count: int = cupy.cuda.Device(device).attributes["MultiProcessorCount"]
+    return count

@@ -1,0 +1,158 @@
+"""On a real GPU: the bits of the CPU. And whether CuPy, where it is installed, has what the backend uses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fanin
+from fanin.backends import load
+from fanin.backends.cuda import SLAB, CudaBackend
+from fanin.draws import Draw
+from fanin.dtypes import DTYPES, DType
+from fanin_service import known_answer
+from tests.cases import LAWS, STREAM, cases, draw
+from tests.cuda.fake_cupy import FakeCuPy
+
+ALL_DTYPES = pytest.mark.parametrize("dtype", DTYPES.values(), ids=list(DTYPES))
+BEYOND = 2**32 + 4097
+"""Elements of an array that 32 bits do not count."""
+
+
+@pytest.fixture(scope="module")
+def cupy() -> Any:
+    return pytest.importorskip("cupy", reason="CuPy is not installed", exc_type=ImportError)
+
+
+@pytest.fixture(scope="module")
+def backend(cupy: Any) -> CudaBackend:
+    try:
+        return CudaBackend()
+    except fanin.BackendError as error:
+        pytest.skip(f"no usable GPU: {error}")
+
+
+def on_the_cpu(draw: Draw, dtype: DType, first: int, count: int) -> bytes:
+    out = bytearray(count * dtype.itemsize)
+    load("native").fill(draw, STREAM, dtype, first, memoryview(out))
+    return bytes(out)
+
+
+def test_cupy_has_what_the_backend_uses(cupy: Any, tmp_path: Path) -> None:
+    """Every name of the fake that the other tests use."""
+
+    def check(fake: object, real: object, path: str) -> None:
+        names = vars(fake) if isinstance(fake, SimpleNamespace) else ("__version__", "RawModule", "cuda", "empty")
+        for name in names:
+            assert hasattr(real, name), f"{path}.{name}"
+            if isinstance(getattr(fake, name), SimpleNamespace):
+                check(getattr(fake, name), getattr(real, name), f"{path}.{name}")
+
+    check(FakeCuPy(tmp_path), cupy, "cupy")
+    cuda = cupy.cuda
+    members = {
+        cuda.Stream: ("__enter__", "__exit__", "synchronize"),
+        cuda.Event: ("record", "synchronize"),
+        cuda.MemoryPointer: ("__add__", "ptr", "copy_to_host_async"),
+        cuda.PinnedMemoryPointer: ("ptr",),
+        cuda.Device: ("__enter__", "__exit__", "id", "attributes"),
+        cupy.RawModule: ("get_function",),
+        cupy.ndarray: ("flags", "nbytes", "data", "device", "reshape", "get", "__dlpack__"),
+    }
+    for cls, names in members.items():
+        assert [name for name in names if not hasattr(cls, name)] == [], cls
+
+
+@pytest.mark.gpu
+@ALL_DTYPES
+def test_every_case(backend: CudaBackend, dtype: DType) -> None:
+    for case in cases(dtype):
+        out = bytearray(b"\xa5" * (case.count * dtype.itemsize))
+        backend.fill(case.draw, case.stream, dtype, case.first, memoryview(out))
+        wanted = bytearray(len(out))
+        load("native").fill(case.draw, case.stream, dtype, case.first, memoryview(wanted))
+        assert out == wanted, case.label
+
+
+@pytest.mark.gpu
+@ALL_DTYPES
+@pytest.mark.parametrize("law", LAWS)
+def test_sizes_around_powers_of_two(backend: CudaBackend, dtype: DType, law: str) -> None:
+    """In arrays on the GPU, and in host memory around and beyond the slabs."""
+    lowered = draw(law, dtype)
+    sizes = {2**bits + step for bits in (10, 16, 20, 23) for step in (-1, 0, 1)}
+    sizes |= {n * SLAB // dtype.itemsize + step for n in (1, 2, 3) for step in (-1, 0, 1)}
+    wanted = {first: on_the_cpu(lowered, dtype, first, max(sizes)) for first in (0, 3, 2**34 - 4097)}
+    for first, expected in wanted.items():
+        for count in sizes:
+            size = count * dtype.itemsize
+            array = backend.empty(count, dtype)
+            backend.fill_array(lowered, STREAM, dtype, first, array)
+            assert array.get().tobytes() == expected[:size], (first, count)
+            out = bytearray(size)
+            backend.fill(lowered, STREAM, dtype, first, memoryview(out))
+            assert out == expected[:size], (first, count)
+
+
+@pytest.mark.gpu
+@ALL_DTYPES
+def test_beyond_32_bits(backend: CudaBackend, cupy: Any, dtype: DType) -> None:
+    """One launch of more than 2^32 elements: both ends, both sides of element 2^32, and places between."""
+    size = BEYOND * dtype.itemsize
+    free, _ = cupy.cuda.runtime.memGetInfo()
+    if free < size + (1 << 30):
+        pytest.skip(f"{size / 2**30:.0f} GiB do not fit into the {free / 2**30:.0f} GiB that the GPU has free")
+    lowered = draw("truncated", dtype)
+    array = backend.empty(BEYOND, dtype)
+    backend.fill_array(lowered, STREAM, dtype, 1, array)
+    width = 1 << 16
+    for start in (0, 2**30, 2**31 - width // 2, 2**32 - width // 2, BEYOND - width):
+        found = array[start : start + width].get().tobytes()
+        assert found == on_the_cpu(lowered, dtype, 1 + start, width), start
+    del array
+    cupy.get_default_memory_pool().free_all_blocks()
+
+
+@pytest.mark.gpu
+def test_pinned_memory(backend: CudaBackend) -> None:
+    cupyx = pytest.importorskip("cupyx")
+    dtype = DTYPES["F32"]
+    lowered = draw("normal", dtype)
+    pinned = cupyx.empty_pinned(3 * SLAB + 5, np.float32)
+    assert backend._is_pinned(pinned.view(np.uint8))
+    assert not backend._is_pinned(np.empty(4096, np.uint8))
+    backend.fill(lowered, STREAM, dtype, 3, pinned.view(np.uint8).data)
+    assert pinned.tobytes() == on_the_cpu(lowered, dtype, 3, len(pinned))
+
+
+@pytest.mark.gpu
+def test_known_answer(backend: CudaBackend) -> None:
+    assert known_answer.passes(backend)
+
+
+@pytest.mark.gpu
+@ALL_DTYPES
+def test_arrays_and_dlpack(backend: CudaBackend, dtype: DType) -> None:
+    recipe = {"shape": [65, 33], "scheme": "he_normal", "dtype": dtype.name}
+    expected = fanin.materialize(recipe, backend="native")["weight"]
+    array = fanin.materialize(recipe, backend="cuda")["weight"]
+    assert array.get().tobytes() == expected.tobytes()  # type: ignore[attr-defined]
+    part = fanin.slice(recipe, "weight", (slice(None, None, -2), slice(3, 9)), backend="cuda")
+    assert part.get().tobytes() == expected[::-2, 3:9].tobytes()  # type: ignore[attr-defined]
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("this torch has no CUDA")
+    bits = torch.from_dlpack(array.view(f"<u{dtype.itemsize}"))
+    assert bits.cpu().numpy().tobytes() == expected.tobytes()
+
+
+@pytest.mark.gpu
+def test_a_constant(backend: CudaBackend) -> None:
+    for name in DTYPES:
+        recipe = {"shape": [1031], "scheme": "constant", "value": 0.1, "dtype": name}
+        found = fanin.materialize(recipe, backend="cuda")["weight"].get()  # type: ignore[attr-defined]
+        assert found.tobytes() == fanin.materialize(recipe, backend="native")["weight"].tobytes()
