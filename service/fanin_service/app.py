@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
 
-from fanin import backends
 from fanin.backends import Backend
 from fanin_service import problems
+from fanin_service.guard import GuardedBackend, choose
 from fanin_service.openapi import DescribedAPI
 from fanin_service.registry import Registry
 from fanin_service.routes import digests, health, recipes, schemes, weights
@@ -21,16 +21,14 @@ from fanin_service.store import RecipeStore
 
 _ROUTERS = (weights.router, recipes.router, digests.router, schemes.router, health.router)
 
-_log = logging.getLogger("uvicorn.error")
-
 
 def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
     """The service with these settings; `backend` generates instead of the one that they name.
 
     Raises:
-        BackendError: the backend that the settings name is unknown or cannot be used here.
+        BackendError: the backend that the settings name is unknown, cannot be used here or makes wrong bits.
     """
-    backend = backend or backends.get(settings.backend)
+    guarded = GuardedBackend(backend or choose(settings), settings.check_seconds)
     app = DescribedAPI(
         title="Fanin",
         summary="Initial weights for neural networks from a recipe and a seed: the same bits on every machine.",
@@ -41,7 +39,7 @@ def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
         responses={"default": problems.RESPONSE},
     )
     registry = Registry(max_recipes=settings.registry_recipes, max_bytes=settings.registry_bytes)
-    app.state.service = Service(settings, backend, registry, _store(settings))
+    app.state.service = Service(settings, guarded, registry, _store(settings))
     for router in _ROUTERS:
         app.include_router(router)
     app.state.routes = [*app.routes, *(route for router in _ROUTERS for route in router.routes)]
@@ -61,6 +59,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
     with service.threads():
         await service.check_backend()
-        if not service.ready:
-            _log.error("the %s backend failed its known-answer test: no weights are served", service.backend.name)
-        yield
+        watch = asyncio.create_task(service.watch_backend())
+        try:
+            yield
+        finally:
+            watch.cancel()

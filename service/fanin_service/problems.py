@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Match, Route
 
-from fanin import Fault, RecipeError
+from fanin import BackendError, Fault, RecipeError
 
 MEDIA_TYPE = "application/problem+json"
 URN = "urn:fanin:problem:"
@@ -83,6 +83,7 @@ KINDS: dict[type[Exception], Kind] = {
     PreconditionFailedError: Kind(412, "precondition-failed", "The file is not the one that If-Match names"),
     RangeNotSatisfiableError: Kind(416, "range-not-satisfiable", "No byte of the range is in the file"),
     NotReadyError: Kind(503, "not-ready", "The service is not ready"),
+    BackendError: Kind(503, "not-ready", "The service is not ready"),
     DigestsPendingError: Kind(503, "digests-pending", "The digests are being computed"),
     # Nobody reads this answer; without it a lost client would be logged as an error of ours.
     ClientDisconnect: Kind(400, "incomplete-request", "The request ended before its body did"),

@@ -24,9 +24,10 @@ from pydantic_core import ErrorDetails
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from fanin import BackendError, backends
+from fanin import BackendError
 from fanin.backends import Backend
 from fanin_service.app import create_app
+from fanin_service.guard import choose
 from fanin_service.protocol import BoundedProtocol
 from fanin_service.settings import Settings
 
@@ -54,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     given = {name: value for name in Settings.model_fields if (value := getattr(options, name)) is not None}
     try:
         settings = Settings(**given)
-        backend = backends.get(settings.backend)
+        backend = choose(settings)
     except ValidationError as error:
         return _refuse("; ".join(_complaint(details, given) for details in error.errors()))
     except BackendError as error:

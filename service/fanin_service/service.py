@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar, TypeVarTuple
 
 from fastapi import Depends, Request
 
 from fanin import Layout, RecipeError
-from fanin.backends import Backend
-from fanin_service import known_answer, limits
+from fanin_service import limits
+from fanin_service.guard import GuardedBackend
 from fanin_service.manifests import Manifests
 from fanin_service.problems import NotReadyError, UnknownRecipeError
 from fanin_service.registry import Registry
 from fanin_service.settings import Settings
 from fanin_service.store import RecipeStore
+
+_log = logging.getLogger("uvicorn.error")
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -30,15 +33,13 @@ class Service:
     """One running service. Recipes have threads of their own: a large one must not hold up a stream."""
 
     settings: Settings
-    backend: Backend
+    backend: GuardedBackend
     registry: Registry
     store: RecipeStore | None = None
     """Behind the registry, where there is one."""
     manifests: Manifests = field(init=False)
     parsers: ThreadPoolExecutor = field(init=False)
     generators: ThreadPoolExecutor = field(init=False)
-    ready: bool = field(default=False, init=False)
-    """The backend has passed its known-answer test."""
 
     def __post_init__(self) -> None:
         self.manifests = Manifests(self.backend)
@@ -55,9 +56,34 @@ class Service:
             for executor in (self.parsers, self.generators):
                 executor.shutdown(wait=False, cancel_futures=True)
 
+    @property
+    def ready(self) -> bool:
+        """The backend has passed its known-answer test, lately."""
+        return self.backend.fault is None
+
     async def check_backend(self) -> None:
         """Find out whether the service is ready."""
-        self.ready = await in_thread(self.generators, known_answer.passes, self.backend)
+        before = self.ready
+        await in_thread(self.generators, self.backend.test)
+        if fault := self.backend.fault:
+            _log.error("%s: no weights are served", fault)
+        elif not before:
+            _log.info("the %s backend passed its known-answer test", self.backend.name)
+
+    async def watch_backend(self) -> None:
+        """Check the backend at every interval, and at once when it failed."""
+        loop, failed = asyncio.get_running_loop(), asyncio.Event()
+
+        def wake() -> None:
+            with suppress(RuntimeError):  # the service has stopped
+                loop.call_soon_threadsafe(failed.set)
+
+        self.backend.on_failure = wake
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(failed.wait(), self.settings.check_seconds)
+            failed.clear()
+            await self.check_backend()
 
     async def read(self, document: bytes | Mapping[str, Any]) -> Layout:
         """The layout of the recipe that this JSON spells.
@@ -112,8 +138,8 @@ class Service:
         Raises:
             NotReadyError: the bits would be wrong, and caches would keep them for a year.
         """
-        if not self.ready:
-            raise NotReadyError(f"the {self.backend.name} backend failed its known-answer test")
+        if fault := self.backend.fault:
+            raise NotReadyError(fault)
 
 
 async def in_thread(executor: ThreadPoolExecutor, function: Callable[[*Ts], T], *arguments: *Ts) -> T:

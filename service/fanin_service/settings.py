@@ -25,9 +25,15 @@ class Settings(BaseSettings):
     workers: Annotated[
         int, Field(ge=1, le=1024, description="Processes that serve, each with its own event loop and threads.")
     ] = 1
-    backend: Annotated[str | None, Field(description="What generates: its name, or none for the fastest usable.")] = (
-        None
-    )
+    backend: Annotated[
+        str | None, Field(description="What generates: its name, or none for the fastest usable, a GPU included.")
+    ] = None
+    backend_fallback: Annotated[
+        bool, Field(description="Use another backend where the named one does not work, rather than refuse to start.")
+    ] = False
+    check_seconds: Annotated[
+        int, Field(ge=1, le=86_400, description="How often the backend has to pass its known-answer test.")
+    ] = 60
     max_recipe_bytes: Annotated[ByteSize, Field(ge=1, description="Largest request body.")] = ByteSize(8 * _MIB)
     max_tensors: Annotated[int, Field(ge=1, description="Most tensors in a recipe.")] = 100_000
     max_laws: Annotated[

@@ -21,7 +21,7 @@ class Ready(BaseModel):
     """The service makes weights."""
 
     status: str = "ready"
-    backend: str = Field(description="What generates; it has passed its known-answer test.")
+    backend: str = Field(description="What generates; it has passed its known-answer test, lately.")
 
 
 @router.head("/livez", operation_id="head_livez", summary="Is the process alive?")
@@ -35,7 +35,7 @@ async def get_livez(response: Response) -> Alive:
 @router.head("/readyz", operation_id="head_readyz", summary="Is the service ready?", responses=problems.responses(503))
 @router.get("/readyz", operation_id="get_readyz", summary="Is the service ready?", responses=problems.responses(503))
 async def get_readyz(response: Response, service: TheService) -> Ready:
-    """Ready once the backend in use has passed its known-answer test, at the start of the process."""
+    """Ready while the backend in use passes its known-answer test: at the start, and again and again."""
     service.require_ready()
     response.headers["Cache-Control"] = "no-store"
     return Ready(backend=service.backend.name)

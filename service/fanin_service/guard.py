@@ -1,0 +1,100 @@
+"""The guard: which backend the service uses, and for how long its bits are trusted."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+
+from fanin import BackendError, backends
+from fanin.backends import Backend
+from fanin.draws import Draw
+from fanin.dtypes import DType
+from fanin.errors import NoDeviceError, NotBuiltError
+from fanin.streams import Stream
+from fanin_service import known_answer
+from fanin_service.settings import Settings
+
+MISSED = 3
+"""Intervals without a test, after which the last one counts no more: the backend hangs."""
+
+_log = logging.getLogger("uvicorn.error")
+
+
+class GuardedBackend:
+    """Generates as its backend does, for as long as that passes its known-answer test.
+
+    A backend that has failed, in the test or while it generated, generates nothing more before it passes again: what
+    is being sent is cut short.
+    """
+
+    def __init__(self, backend: Backend, seconds: float) -> None:
+        """A guard that is to test `backend` every so many seconds; it has not passed yet."""
+        self.name = backend.name
+        self.on_failure: Callable[[], None] = lambda: None
+        """Called where generating failed, in the thread where it did."""
+        self._backend = backend
+        self._seconds = seconds
+        self._passed_at: float | None = None
+        self._fault = "has not passed its known-answer test yet"
+
+    @property
+    def fault(self) -> str | None:
+        """Why nothing may be generated; `None` if it may."""
+        if self._passed_at is None:
+            return f"the {self.name} backend {self._fault}"
+        if time.monotonic() - self._passed_at > MISSED * self._seconds:
+            return f"the {self.name} backend has not passed its known-answer test lately"
+        return None
+
+    def test(self) -> None:
+        """Run the known-answer test, in this thread."""
+        fault = _fault(self._backend)
+        self._fault = fault or ""
+        self._passed_at = None if fault else time.monotonic()
+
+    def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        if self._passed_at is None:
+            raise BackendError(self.fault)
+        try:
+            self._backend.fill(draw, stream, dtype, first, out)
+        except Exception as error:
+            self._fault, self._passed_at = f"failed: {error}", None
+            self.on_failure()
+            raise
+
+
+def choose(settings: Settings) -> Backend:
+    """The backend that the settings name, else the fastest that works here; it has passed its known-answer test.
+
+    Raises:
+        BackendError: the named one is unknown, or cannot be used here, or fails, and the settings ask for no other.
+    """
+    named = settings.backend
+    for name in _candidates(settings):
+        try:
+            backend = backends.load(name)
+            fault = _fault(backend)
+        except (NotBuiltError, NoDeviceError) as error:
+            fault = f"cannot be used: {error}"
+        if fault is None:
+            return backend
+        if name == named and not settings.backend_fallback:
+            raise BackendError(f"the {name} backend {fault}")
+        _log.warning("the %s backend %s", name, fault)
+    raise BackendError("no backend passes its known-answer test here")
+
+
+def _candidates(settings: Settings) -> Iterator[str]:
+    """Names of backends, in the order in which they are to be tried."""
+    if settings.backend:
+        yield settings.backend
+    yield from (name for name in backends.available() if name != settings.backend)
+
+
+def _fault(backend: Backend) -> str | None:
+    """What is wrong with it, by the known-answer test."""
+    try:
+        return None if known_answer.passes(backend) else "failed its known-answer test"
+    except Exception as error:  # whatever it is: not even this could be made
+        return f"failed its known-answer test: {error}"

@@ -1,0 +1,180 @@
+"""The guard: a backend is chosen, tested again and again, and trusted no longer than it passes."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from fanin import BackendError, backends
+from fanin.backends import Backend
+from fanin.draws import Draw
+from fanin.dtypes import DType
+from fanin.errors import NoDeviceError
+from fanin.streams import Stream
+from fanin_service import guard, serve
+from fanin_service.guard import GuardedBackend, choose
+from fanin_service.settings import Settings
+from tests.service.servers import HUGE, Running, running, wait_for
+
+BEST = backends.get()
+SMALL = "/v1/weights?shape=1000&scheme=normal&std=1"
+
+
+class MoodyBackend:
+    """Generates as the best one does, or wrong bits, or not at all."""
+
+    name = "moody"
+
+    def __init__(self) -> None:
+        self.mood = "well"
+        self.failures = 0
+
+    def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        if self.mood == "failing":
+            self.failures += 1
+            raise BackendError("the GPU failed: cudaErrorECCUncorrectable")
+        BEST.fill(draw, stream, dtype, first, out)
+        if self.mood == "wrong":
+            out[0] ^= 1
+
+
+def status(server: Running, path: str = "/readyz") -> int:
+    return server.client.get(path).status_code
+
+
+def receive(server: Running, path: str, backend: MoodyBackend, mood: str) -> None:
+    """Read a file to its end; after some of it the backend changes its mood."""
+    with server.client.stream("GET", path) as answer:
+        for n, _ in enumerate(answer.iter_raw(1 << 20)):
+            if n == 3:
+                backend.mood = mood
+
+
+def broken_backend(error: Exception) -> Callable[[], Backend]:
+    def load() -> Backend:
+        raise error
+
+    return load
+
+
+@pytest.fixture
+def kinds(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Callable[[], Backend]]]:
+    """The backends that there are, the fastest first."""
+    known: dict[str, Callable[[], Backend]] = {**backends._FACTORIES, "cuda": MoodyBackend}
+    monkeypatch.setattr(backends, "_FACTORIES", known)
+    for function in (backends.load, backends._usable):
+        function.cache_clear()
+    yield known
+    for function in (backends.load, backends._usable):
+        function.cache_clear()
+
+
+def wrong() -> Backend:
+    backend = MoodyBackend()
+    backend.mood = "wrong"
+    return backend
+
+
+def test_a_usable_gpu_is_found(kinds: dict[str, Any]) -> None:
+    assert choose(Settings()).name == "moody"
+    assert choose(Settings(backend="native")).name == "native"
+
+
+@pytest.mark.parametrize("broken", [wrong, broken_backend(NoDeviceError("no NVIDIA GPU is visible"))])
+def test_what_does_not_work_is_passed_over(kinds: dict[str, Any], broken: Callable[[], Backend]) -> None:
+    kinds["cuda"] = broken
+    assert choose(Settings()).name == "native"
+    assert choose(Settings(backend="cuda", backend_fallback=True)).name == "native"
+    with pytest.raises(BackendError, match=r"^the cuda backend (failed its known-answer|cannot be used: no NVIDIA)"):
+        choose(Settings(backend="cuda"))
+
+
+def test_a_name_that_there_is_not_is_never_passed_over(kinds: dict[str, Any]) -> None:
+    with pytest.raises(BackendError, match="unknown backend 'cudda'"):
+        choose(Settings(backend="cudda", backend_fallback=True))
+
+
+def test_some_backend_must_work(kinds: dict[str, Any]) -> None:
+    for name in kinds:
+        kinds[name] = wrong
+    with pytest.raises(BackendError, match="no backend passes"):
+        choose(Settings())
+
+
+def test_the_command_refuses(kinds: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    kinds["cuda"] = wrong
+    parser = argparse.ArgumentParser()
+    serve.add_arguments(parser)
+    assert serve.run(parser.parse_args(["--backend", "cuda", "--port", "0"])) == 2
+    assert capsys.readouterr().err == "fanin serve: --backend: the cuda backend failed its known-answer test\n"
+
+
+def test_a_failure_cuts_the_stream_and_is_looked_into_at_once() -> None:
+    backend = MoodyBackend()
+    with running(Settings(check_seconds=3600), backend) as server:
+        path = server.register(HUGE)
+        with pytest.raises(httpx.RemoteProtocolError, match="without sending complete message body"):
+            receive(server, path, backend, "failing")
+        # By the stream, and by the test after it.
+        wait_for(lambda: backend.failures >= 2)
+        for refused in ("/readyz", SMALL, path):
+            problem = server.client.get(refused)
+            assert problem.status_code == 503
+            assert problem.json()["type"] == "urn:fanin:problem:not-ready"
+            assert "cudaErrorECCUncorrectable" in problem.json()["detail"]
+        assert status(server, "/livez") == 200
+
+
+def test_a_passing_failure_is_forgiven() -> None:
+    class Once(MoodyBackend):
+        def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+            try:
+                super().fill(draw, stream, dtype, first, out)
+            finally:
+                self.mood = "well"
+
+    backend = Once()
+    with running(Settings(check_seconds=3600), backend) as server:
+        backend.mood = "failing"
+        with pytest.raises(httpx.RemoteProtocolError):
+            server.client.get(SMALL)
+        assert backend.failures == 1
+        wait_for(lambda: status(server) == 200)
+        assert status(server, SMALL) == 200
+
+
+def test_wrong_bits_are_found_at_the_interval() -> None:
+    backend = MoodyBackend()
+    with running(Settings(check_seconds=1), backend) as server:
+        path = server.register(HUGE)
+        with pytest.raises(httpx.RemoteProtocolError, match="without sending complete message body"):
+            receive(server, path, backend, "wrong")
+        assert status(server) == status(server, SMALL) == 503
+        backend.mood = "well"
+        wait_for(lambda: status(server) == 200)
+        assert status(server, SMALL) == 200
+
+
+def test_a_digest_that_cannot_be_made_is_not_our_fault() -> None:
+    backend = MoodyBackend()
+    with running(Settings(check_seconds=3600), backend) as server:
+        path = server.register({"shape": [5], "scheme": "normal", "std": 1})
+        backend.mood = "failing"
+        assert status(server, path.replace("model.safetensors", "digests")) == 503
+
+
+def test_a_backend_that_hangs_is_trusted_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    guarded = GuardedBackend(MoodyBackend(), seconds=60)
+    assert guarded.fault == "the moody backend has not passed its known-answer test yet"
+    guarded.test()
+    assert guarded.fault is None
+    now = time.monotonic()
+    monkeypatch.setattr(guard.time, "monotonic", lambda: now + 181)
+    assert guarded.fault == "the moody backend has not passed its known-answer test lately"
+    guarded.test()
+    assert guarded.fault is None
