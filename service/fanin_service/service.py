@@ -63,12 +63,9 @@ class Service:
 
     async def check_backend(self) -> None:
         """Find out whether the service is ready."""
-        before = self.ready
         await in_thread(self.generators, self.backend.test)
         if fault := self.backend.fault:
             _log.error("%s: no weights are served", fault)
-        elif not before:
-            _log.info("the %s backend passed its known-answer test", self.backend.name)
 
     async def watch_backend(self) -> None:
         """Check the backend at every interval, and at once when it failed."""
@@ -83,7 +80,10 @@ class Service:
             with suppress(TimeoutError):
                 await asyncio.wait_for(failed.wait(), self.settings.check_seconds)
             failed.clear()
+            was_ready = self.ready
             await self.check_backend()
+            if self.ready and not was_ready:
+                _log.warning("the %s backend passes its known-answer test again", self.backend.name)
 
     async def read(self, document: bytes | Mapping[str, Any]) -> Layout:
         """The layout of the recipe that this JSON spells.

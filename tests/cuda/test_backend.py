@@ -132,6 +132,18 @@ def test_arrays(make: Make, dtype: DType, pace: Any) -> None:
     fake.check_fences()
 
 
+def test_arrays_are_filled_on_the_current_stream(make: Make) -> None:
+    fake, backend = make("lazy")
+    dtype = DTYPES["F32"]
+    array, stream = backend.empty(100, dtype), fake.cuda.Stream(non_blocking=True)
+    with stream:
+        backend.fill_array(draw("normal", dtype), STREAM, dtype, 0, array)
+    untouched = bytes([POISON]) * 400
+    assert array.get().tobytes() == untouched  # as the null stream sees it
+    stream.synchronize()
+    assert array.get().tobytes() != untouched
+
+
 @ALL_DTYPES
 @pytest.mark.parametrize("value", [0.0, 0.1, -1.5, 1e-40, 2.0**-24])
 def test_constants(make: Make, dtype: DType, value: float) -> None:

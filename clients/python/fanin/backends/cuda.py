@@ -6,6 +6,7 @@ generated. Arrays on the GPU are filled in place, on CuPy's current stream.
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections import deque
 from collections.abc import Iterator
@@ -188,7 +189,7 @@ class CudaBackend:
         blocks = -(-(skip + count) // (unit * THREADS))
         most = BLOCKS * _multiprocessors(self._cupy, self._cupy.cuda.runtime.getDevice())
         # CuPy passes an array of one structure by value.
-        values = np.frombuffer(bytes(numbers), f"V{len(bytes(numbers))}"), keys.view(f"V{keys.nbytes}")
+        values = np.frombuffer(bytes(numbers), f"V{ctypes.sizeof(numbers)}"), keys.view(f"V{keys.nbytes}")
         self._kernel(f"fanin_{_KERNELS[law]}_{dtype.name}")(
             (min(blocks, most),),
             (THREADS,),
