@@ -12,6 +12,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
+import torch
 
 import fanin
 from fanin import BackendError, Layout, backends
@@ -153,6 +154,22 @@ def test_constants(make: Make, dtype: DType, value: float) -> None:
     array = backend.empty(case.count, dtype)
     backend.fill_array(case.draw, case.stream, dtype, case.first, array)
     assert array.get().tobytes() == filled(backend, case) == filled(load("reference"), case)
+
+
+@ALL_DTYPES
+def test_the_way_to_torch(dtype: DType) -> None:
+    """Of docs/gpu.md, for arrays in host memory: by DLPack as unsigned integers, then seen as what they are."""
+    types = {
+        "F64": torch.float64,
+        "F32": torch.float32,
+        "F16": torch.float16,
+        "BF16": torch.bfloat16,
+        "F8_E4M3": torch.float8_e4m3fn,
+        "F8_E5M2": torch.float8_e5m2,
+    }
+    array = fanin.materialize({"shape": [999], "scheme": "normal", "std": 1, "dtype": dtype.name})["weight"]
+    tensor = torch.from_dlpack(array.view(f"<u{dtype.itemsize}")).view(types[dtype.name])
+    assert (tensor.double().numpy() == array.astype(np.float64)).all()
 
 
 def test_an_array_must_be_contiguous(make: Make) -> None:

@@ -63,7 +63,7 @@ def broken_backend(error: Exception) -> Callable[[], Backend]:
 
 
 @pytest.fixture
-def kinds(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Callable[[], Backend]]]:
+def factories(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Callable[[], Backend]]]:
     """The backends that there are, the fastest first."""
     known: dict[str, Callable[[], Backend]] = {**backends._FACTORIES, "cuda": MoodyBackend}
     monkeypatch.setattr(backends, "_FACTORIES", known)
@@ -80,34 +80,34 @@ def wrong() -> Backend:
     return backend
 
 
-def test_a_usable_gpu_is_found(kinds: dict[str, Any]) -> None:
+def test_a_usable_gpu_is_found(factories: dict[str, Any]) -> None:
     assert choose(Settings()).name == "moody"
     assert choose(Settings(backend="native")).name == "native"
 
 
 @pytest.mark.parametrize("broken", [wrong, broken_backend(NoDeviceError("no NVIDIA GPU is visible"))])
-def test_what_does_not_work_is_passed_over(kinds: dict[str, Any], broken: Callable[[], Backend]) -> None:
-    kinds["cuda"] = broken
+def test_what_does_not_work_is_passed_over(factories: dict[str, Any], broken: Callable[[], Backend]) -> None:
+    factories["cuda"] = broken
     assert choose(Settings()).name == "native"
     assert choose(Settings(backend="cuda", backend_fallback=True)).name == "native"
     with pytest.raises(BackendError, match=r"^the cuda backend (failed its known-answer|cannot be used: no NVIDIA)"):
         choose(Settings(backend="cuda"))
 
 
-def test_a_name_that_there_is_not_is_never_passed_over(kinds: dict[str, Any]) -> None:
+def test_a_name_that_there_is_not_is_never_passed_over(factories: dict[str, Any]) -> None:
     with pytest.raises(BackendError, match="unknown backend 'cudda'"):
         choose(Settings(backend="cudda", backend_fallback=True))
 
 
-def test_some_backend_must_work(kinds: dict[str, Any]) -> None:
-    for name in kinds:
-        kinds[name] = wrong
+def test_some_backend_must_work(factories: dict[str, Any]) -> None:
+    for name in factories:
+        factories[name] = wrong
     with pytest.raises(BackendError, match="no backend passes"):
         choose(Settings())
 
 
-def test_the_command_refuses(kinds: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
-    kinds["cuda"] = wrong
+def test_the_command_refuses(factories: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    factories["cuda"] = wrong
     parser = argparse.ArgumentParser()
     serve.add_arguments(parser)
     assert serve.run(parser.parse_args(["--backend", "cuda", "--port", "0"])) == 2
