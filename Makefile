@@ -31,7 +31,7 @@ soak: $(VENV)/dev
 # How fast elements are made here, beside the frameworks.
 bench: $(VENV)/peers
 	mkdir -p build/bench
-	$(BIN)/fanin bench --json build/bench/fill.json --plot build/bench/fill.svg
+	$(BIN)/fanin bench --seconds 240 --json build/bench/fill.json --plot build/bench/fill.svg
 
 .PHONY: performance
 # The same, kept in docs/bench and shown in docs/performance.md.

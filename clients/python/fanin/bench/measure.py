@@ -19,7 +19,7 @@ from fanin.bench.machine import rounded
 from fanin.bench.makers import LAWS, SMALL, Case, Maker
 from fanin.dtypes import DTYPES
 
-LEAST = 3
+LEAST = 2
 """Measurements that every maker of a case gets, even when time is up."""
 SLOW = 16
 """Slow makers make one in so many elements."""
