@@ -20,8 +20,8 @@ from fanin.bench.command import dumps
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "performance.md"
-PARTS = ("fill", "http", "gpu")
-"""What may be measured of a machine, a document each."""
+PARTS = ("fill", "http")
+"""What `make bench` measures of a machine, a document each."""
 MARKED = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
 
 Kept = dict[str, Any]
@@ -55,7 +55,7 @@ def page(text: str) -> str:
 
 
 def bar(kept: dict[str, Kept]) -> str:
-    """What must be reached, and what is, on each machine: ratios of times here, then what the other parts found."""
+    """What must be reached, and what is, on each machine: ratios of times, then what was found over HTTP."""
     head = ["work", "ratio", "at least", *map(_machine, kept.values())]
     rows = []
     for work, what, least, reached in BAR:
@@ -63,13 +63,13 @@ def bar(kept: dict[str, Kept]) -> str:
         rows.append([work, what, f"{least:.3g}", *("" if v is None else _bold(f"{v:.2f}", v >= least) for v in values)])
     found: dict[tuple[str, str], dict[str, str]] = {}
     for name, parts in kept.items():
-        for row in (row for part in PARTS[1:] if part in parts for row in parts[part]["rows"]):
+        for row in parts["http"]["rows"] if "http" in parts else ():
             ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}x, "
             found.setdefault((row["work"], row["wanted"]), {})[name] = _bold(f"{ratio}{row['found']}", row["ok"])
-    others = [[work, wanted, *(cells.get(name, "") for name in kept)] for (work, wanted), cells in found.items()]
+    over_http = [[work, wanted, *(cells.get(name, "") for name in kept)] for (work, wanted), cells in found.items()]
     tables = [_table(head, rows)]
-    if others:
-        tables.append(_table(["work", "must be", *map(_machine, kept.values())], others))
+    if over_http:
+        tables.append(_table(["over HTTP", "must be", *head[3:]], over_http))
     return "\n".join(tables)
 
 

@@ -158,7 +158,8 @@ def _threads(count: int) -> str:
 def piped(table: Table) -> str:
     """A table in Markdown."""
     title, head, rows = table
-    lines = [head, ["---:" if all(map(_numeric, column)) else "---" for column in zip(*rows)], *rows]
+    rule = ["---:" if all(_numeric(row[place]) for row in rows) else "---" for place in range(len(head))]
+    lines = [head, rule, *rows]
     return "\n".join([f"**{title}**", "", *("| " + " | ".join(line) + " |" for line in lines), ""])
 
 
