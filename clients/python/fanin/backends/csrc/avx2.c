@@ -5,13 +5,7 @@
 
 #define FANIN_VECTOR static inline __attribute__((always_inline))
 #define FANIN_NAME fanin_avx2
-#define FANIN_HALVES 8
 enum { LANES = 8, BLOCKS = 8, ROWS = 8 };
-
-FANIN_VECTOR void pack_halves(const float *values, uint16_t *packed)
-{
-    _mm_storeu_si128((__m128i *)packed, _mm256_cvtps_ph(_mm256_loadu_ps(values), _MM_FROUND_TO_NEAREST_INT));
-}
 
 typedef __m256 vf;
 typedef __m256i vi;
@@ -27,19 +21,24 @@ typedef __m256 column;
 #define at_most(high, x) _mm256_min_ps(high, x)
 #define addi(a, b) _mm256_add_epi32(a, b)
 #define subi(a, b) _mm256_sub_epi32(a, b)
+#define most(a, b) _mm256_max_epu32(a, b)
 #define muli(a, b) _mm256_mullo_epi32(a, b)
 #define andi(a, b) _mm256_and_si256(a, b)
 #define ori(a, b) _mm256_or_si256(a, b)
 #define xori(a, b) _mm256_xor_si256(a, b)
-#define noti(a) _mm256_xor_si256(a, _mm256_set1_epi32(-1))
-#define shift_left(a, n) _mm256_slli_epi32(a, n)
 #define shift_right(a, n) _mm256_srli_epi32(a, n)
 #define shift_right_signed(a, n) _mm256_srai_epi32(a, n)
 #define as_int(x) _mm256_castps_si256(x)
 #define as_float(x) _mm256_castsi256_ps(x)
 #define to_float(a) _mm256_cvtepi32_ps(a)
 #define select(m, yes, no) _mm256_blendv_ps(no, yes, _mm256_castsi256_ps(m))
-#define selecti(m, yes, no) _mm256_blendv_epi8(no, yes, m)
+#define flip(m, a, bits) xori(a, andi(m, set1i(bits)))
+#define mul_where(m, a, b) mul(a, _mm256_max_ps(b, _mm256_andnot_ps(as_float(m), set1(1.0f)))) /* of b up to 1 */
+#define subi_where(m, a, b) subi(a, andi(m, b))
+#define add_unless(m, x, y) add(x, _mm256_andnot_ps(as_float(m), y))
+#define exponent_unless(m, bits, e) _mm256_max_epi32(shift_right(bits, 23), andi(m, set1i(e))) /* of fields up to e */
+#define mantissa(x) as_float(ori(andi(as_int(x), set1i(0x7FFFFF)), set1i(0x3F800000)))
+#define copy_inverted_sign(w, x) as_float(xori(as_int(x), _mm256_andnot_si256(w, set1i(1u << 31))))
 #define more_signed(a, b) _mm256_cmpgt_epi32(a, b)
 #define not_more(a, b) _mm256_cmpeq_epi32(_mm256_min_epu32(a, b), a)
 #define below(a, b) _mm256_andnot_si256(_mm256_cmpeq_epi32(_mm256_max_epu32(a, b), a), _mm256_set1_epi32(-1))
@@ -47,7 +46,6 @@ typedef __m256 column;
 #define none() _mm256_setzero_si256()
 #define all() _mm256_set1_epi32(-1)
 #define lanes_below(a, n) (unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(n), a)))
-#define store_floats(out, x) _mm256_storeu_ps(out, x)
 #define gather(table, index) _mm256_i32gather_ps(table, index, 4)
 #define lookup(c, e) _mm256_permutevar8x32_ps(c, e)
 #define load_column(values) _mm256_loadu_ps(values)
@@ -59,28 +57,63 @@ FANIN_VECTOR vf to_float_unsigned(vi a)
     return add(high, to_float(_mm256_blend_epi16(a, _mm256_setzero_si256(), 0xAA)));
 }
 
-/* The state's words live in the low halves of 64-bit lanes, where products are taken. */
-FANIN_VECTOR void philox4(const uint32_t key[4], uint64_t block, vi words[4])
+FANIN_VECTOR void store_bits(const vi x[4], unsigned char *out)
+{
+    for (int n = 0; n < 4; n++) _mm256_storeu_si256((__m256i *)(out + 32 * n), x[n]);
+}
+
+FANIN_VECTOR void pack_halves(const vf x[4], unsigned char *out)
+{
+    for (int n = 0; n < 4; n++)
+        _mm_storeu_si128((__m128i *)(out + 16 * n), _mm256_cvtps_ph(x[n], _MM_FROUND_TO_NEAREST_INT));
+}
+
+FANIN_VECTOR void pack_upper(const vi x[4], unsigned char *out)
+{
+    for (int n = 0; n < 4; n += 2) {
+        const __m256i both = _mm256_packus_epi32(shift_right(x[n], 16), shift_right(x[n + 1], 16));
+        _mm256_storeu_si256((__m256i *)(out + 16 * n), _mm256_permute4x64_epi64(both, 0xD8));
+    }
+}
+
+FANIN_VECTOR void pack_bytes(const vi x[4], unsigned char *out)
+{
+    const __m256i words = _mm256_packus_epi32(x[0], x[1]), more = _mm256_packus_epi32(x[2], x[3]);
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7); /* packed by 128 bits */
+    _mm256_storeu_si256((__m256i *)out, _mm256_permutevar8x32_epi32(_mm256_packus_epi16(words, more), order));
+}
+
+/* The state's words live in the low halves of 64-bit lanes, where products are taken; two halves of the blocks take turns,
+   since each waits for its products. */
+FANIN_VECTOR void philox4(const fanin_rounds *rounds, uint32_t block, vi words[4])
 {
     const __m256i order = _mm256_setr_epi64x(0, 2, 1, 3); /* so that unpacking sorts */
     const __m256i m0 = _mm256_set1_epi64x(0xD2511F53), m1 = _mm256_set1_epi64x(0xCD9E8D57);
-    for (int half = 0; half < 2; half++) {
-        const __m256i counter = _mm256_add_epi64(_mm256_set1_epi64x((long long)block + 4 * half), order);
-        __m256i c0 = counter, c1 = _mm256_srli_epi64(counter, 32);
-        __m256i c2 = _mm256_set1_epi64x(key[2]), c3 = _mm256_set1_epi64x(key[3]);
-        uint32_t k0 = key[0], k1 = key[1];
-#pragma GCC unroll 10
-        for (int round = 0; round < 10; round++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
-            const __m256i p0 = _mm256_mul_epu32(c0, m0), p1 = _mm256_mul_epu32(c2, m1);
-            const __m256i h0 = _mm256_shuffle_epi32(p0, 0xF5), h1 = _mm256_shuffle_epi32(p1, 0xF5);
-            c0 = xori(xori(c1, set1i(k0)), h1), c1 = p1;
-            c2 = xori(xori(c3, set1i(k1)), h0), c3 = p0;
-        }
-        c0 = _mm256_blend_epi32(c0, _mm256_slli_epi64(c1, 32), 0xAA);
-        c2 = _mm256_blend_epi32(c2, _mm256_slli_epi64(c3, 32), 0xAA);
-        words[2 * half] = _mm256_unpacklo_epi64(c0, c2);
-        words[2 * half + 1] = _mm256_unpackhi_epi64(c0, c2);
+    const __m256i lower = _mm256_set1_epi64x(0xFFFFFFFF);
+    __m256i c0[2], c1[2], c2[2], c3[2], p0[2], p1[2];
+#define UPPER(p) _mm256_shuffle_epi32(p, 0xF5)
+#define HALVES for (int h = 0; h < 2; h++)
+    HALVES p0[h] = _mm256_mul_epu32(_mm256_add_epi64(_mm256_set1_epi64x(block + 4 * h), order), m0);
+    HALVES c3[h] = p0[h], c2[h] = xori(UPPER(p0[h]), set1i(rounds->first2));
+    HALVES p1[h] = _mm256_mul_epu32(c2[h], m1);
+    HALVES c1[h] = p1[h], c0[h] = xori(UPPER(p1[h]), set1i(rounds->second0));
+    HALVES c2[h] = xori(c3[h], set1i(rounds->second2));
+    HALVES p0[h] = _mm256_mul_epu32(c0[h], m0), p1[h] = _mm256_mul_epu32(c2[h], m1);
+    HALVES c0[h] = xori(UPPER(p1[h]), xori(c1[h], set1i(rounds->k0[2]))), c1[h] = p1[h];
+    HALVES c2[h] = xori(UPPER(p0[h]), set1i(rounds->third2)), c3[h] = p0[h];
+#pragma GCC unroll 6
+    for (int n = 3; n < 9; n++) {
+        HALVES p0[h] = _mm256_mul_epu32(c0[h], m0), p1[h] = _mm256_mul_epu32(c2[h], m1);
+        HALVES c0[h] = xori(UPPER(p1[h]), xori(c1[h], set1i(rounds->k0[n]))), c1[h] = p1[h];
+        HALVES c2[h] = xori(UPPER(p0[h]), xori(c3[h], set1i(rounds->k1[n]))), c3[h] = p0[h];
     }
+    /* The last products, their halves exchanged, are both words of a pair already. */
+    HALVES p0[h] = _mm256_shuffle_epi32(_mm256_mul_epu32(c0[h], m0), 0xB1);
+    HALVES p1[h] = _mm256_shuffle_epi32(_mm256_mul_epu32(c2[h], m1), 0xB1);
+    HALVES c0[h] = xori(p1[h], andi(xori(c1[h], set1i(rounds->k0[9])), lower));
+    HALVES c2[h] = xori(p0[h], andi(xori(c3[h], set1i(rounds->k1[9])), lower));
+    HALVES words[2 * h] = _mm256_unpacklo_epi64(c0[h], c2[h]);
+    HALVES words[2 * h + 1] = _mm256_unpackhi_epi64(c0[h], c2[h]);
 }
 
 typedef __m256d vf64;

@@ -5,13 +5,7 @@
 
 #define FANIN_VECTOR static inline __attribute__((always_inline))
 #define FANIN_NAME fanin_avx512
-#define FANIN_HALVES 16
 enum { LANES = 16, BLOCKS = 16, ROWS = 32 };
-
-FANIN_VECTOR void pack_halves(const float *values, uint16_t *packed)
-{
-    _mm256_storeu_si256((__m256i *)packed, _mm512_cvtps_ph(_mm512_loadu_ps(values), _MM_FROUND_TO_NEAREST_INT));
-}
 
 typedef __m512 vf;
 typedef __m512i vi;
@@ -29,12 +23,11 @@ typedef struct {
 #define at_most(high, x) _mm512_min_ps(high, x)
 #define addi(a, b) _mm512_add_epi32(a, b)
 #define subi(a, b) _mm512_sub_epi32(a, b)
+#define most(a, b) _mm512_max_epu32(a, b)
 #define muli(a, b) _mm512_mullo_epi32(a, b)
 #define andi(a, b) _mm512_and_si512(a, b)
 #define ori(a, b) _mm512_or_si512(a, b)
 #define xori(a, b) _mm512_xor_si512(a, b)
-#define noti(a) _mm512_sub_epi32(_mm512_set1_epi32(-1), a) /* gcc 12's vpternlog waits for its old result */
-#define shift_left(a, n) _mm512_slli_epi32(a, n)
 #define shift_right(a, n) _mm512_srli_epi32(a, n)
 #define shift_right_signed(a, n) _mm512_srai_epi32(a, n)
 #define as_int(x) _mm512_castps_si512(x)
@@ -42,7 +35,13 @@ typedef struct {
 #define to_float(a) _mm512_cvtepi32_ps(a)
 #define to_float_unsigned(a) _mm512_cvtepu32_ps(a)
 #define select(m, yes, no) _mm512_mask_blend_ps(m, no, yes)
-#define selecti(m, yes, no) _mm512_mask_blend_epi32(m, no, yes)
+#define flip(m, a, bits) _mm512_mask_xor_epi32(a, m, a, set1i(bits))
+#define mul_where(m, a, b) _mm512_mask_mul_ps(a, m, a, b)
+#define subi_where(m, a, b) _mm512_mask_sub_epi32(a, m, a, b)
+#define add_unless(m, x, y) _mm512_mask_add_ps(x, (__mmask16)~(m), x, y)
+#define exponent_unless(m, bits, e) _mm512_mask_srli_epi32(set1i(e), (__mmask16)~(m), bits, 23)
+#define mantissa(x) _mm512_getmant_ps(x, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_src)
+#define copy_inverted_sign(w, x) as_float(_mm512_ternarylogic_epi32(as_int(x), w, set1i(1u << 31), 0xD2)) /* x ^ (~w & sign) */
 #define more_signed(a, b) _mm512_cmpgt_epi32_mask(a, b)
 #define not_more(a, b) _mm512_cmple_epu32_mask(a, b)
 #define below(a, b) _mm512_cmplt_epu32_mask(a, b)
@@ -50,7 +49,6 @@ typedef struct {
 #define none() ((__mmask16)0)
 #define all() ((__mmask16)0xFFFF)
 #define lanes_below(a, n) _cvtmask16_u32(_mm512_cmplt_epi32_mask(a, _mm512_set1_epi32(n)))
-#define store_floats(out, x) _mm512_storeu_ps(out, x)
 #define gather(table, index) _mm512_i32gather_ps(index, table, 4)
 #define lookup(c, e) _mm512_permutex2var_ps((c).low, e, (c).high)
 
@@ -59,28 +57,66 @@ FANIN_VECTOR column load_column(const float *values)
     return (column){_mm512_loadu_ps(values), _mm512_loadu_ps(values + 16)};
 }
 
-/* The state's words live in the low halves of 64-bit lanes, where products are taken. */
-FANIN_VECTOR void philox4(const uint32_t key[4], uint64_t block, vi words[4])
+FANIN_VECTOR void store_bits(const vi x[4], unsigned char *out)
+{
+    for (int n = 0; n < 4; n++) _mm512_storeu_si512(out + 64 * n, x[n]);
+}
+
+FANIN_VECTOR void pack_halves(const vf x[4], unsigned char *out)
+{
+    for (int n = 0; n < 4; n++)
+        _mm256_storeu_si256((__m256i *)(out + 32 * n), _mm512_cvtps_ph(x[n], _MM_FROUND_TO_NEAREST_INT));
+}
+
+FANIN_VECTOR void pack_upper(const vi x[4], unsigned char *out)
+{
+    /* Interleaved first: the evens of both come before the odds. */
+    const __m512i order = _mm512_set_epi16(31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1, 30, 28, 26, 24, 22, 20,
+                                           18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+    for (int n = 0; n < 4; n += 2) {
+        const __m512i both = _mm512_mask_blend_epi16(0xAAAAAAAA, _mm512_srli_epi32(x[n], 16), x[n + 1]);
+        _mm512_storeu_si512(out + 32 * n, _mm512_permutexvar_epi16(order, both));
+    }
+}
+
+FANIN_VECTOR void pack_bytes(const vi x[4], unsigned char *out)
+{
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15); /* packed by 128 bits */
+    const __m512i words = _mm512_packus_epi32(x[0], x[1]), more = _mm512_packus_epi32(x[2], x[3]);
+    _mm512_storeu_si512(out, _mm512_permutexvar_epi32(order, _mm512_packus_epi16(words, more)));
+}
+
+/* The state's words live in the low halves of 64-bit lanes, where products are taken; two halves of the blocks take turns,
+   since each waits for its products. */
+FANIN_VECTOR void philox4(const fanin_rounds *rounds, uint32_t block, vi words[4])
 {
     const __m512i order = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7); /* so that unpacking sorts */
     const __m512i m0 = _mm512_set1_epi64(0xD2511F53), m1 = _mm512_set1_epi64(0xCD9E8D57);
-    for (int half = 0; half < 2; half++) {
-        const __m512i counter = _mm512_add_epi64(_mm512_set1_epi64((long long)block + 8 * half), order);
-        __m512i c0 = counter, c1 = _mm512_srli_epi64(counter, 32);
-        __m512i c2 = _mm512_set1_epi64(key[2]), c3 = _mm512_set1_epi64(key[3]);
-        uint32_t k0 = key[0], k1 = key[1];
-#pragma GCC unroll 10
-        for (int round = 0; round < 10; round++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
-            const __m512i p0 = _mm512_mul_epu32(c0, m0), p1 = _mm512_mul_epu32(c2, m1);
-            const __m512i h0 = _mm512_shuffle_epi32(p0, 0xF5), h1 = _mm512_shuffle_epi32(p1, 0xF5);
-            c0 = _mm512_ternarylogic_epi32(h1, c1, set1i(k0), 0x96), c1 = p1;
-            c2 = _mm512_ternarylogic_epi32(h0, c3, set1i(k1), 0x96), c3 = p0;
-        }
-        c0 = _mm512_mask_shuffle_epi32(c0, 0xAAAA, c1, 0xA0);
-        c2 = _mm512_mask_shuffle_epi32(c2, 0xAAAA, c3, 0xA0);
-        words[2 * half] = _mm512_unpacklo_epi64(c0, c2);
-        words[2 * half + 1] = _mm512_unpackhi_epi64(c0, c2);
+    __m512i c0[2], c1[2], c2[2], c3[2], p0[2], p1[2];
+#define UPPER(p) _mm512_shuffle_epi32(p, 0xF5)
+#define XOR3(a, b, c) _mm512_ternarylogic_epi32(a, b, set1i(c), 0x96)
+#define HALVES for (int h = 0; h < 2; h++)
+    HALVES p0[h] = _mm512_mul_epu32(_mm512_add_epi64(_mm512_set1_epi64(block + 8 * h), order), m0);
+    HALVES c3[h] = p0[h], c2[h] = xori(UPPER(p0[h]), set1i(rounds->first2));
+    HALVES p1[h] = _mm512_mul_epu32(c2[h], m1);
+    HALVES c1[h] = p1[h], c0[h] = xori(UPPER(p1[h]), set1i(rounds->second0));
+    HALVES c2[h] = xori(c3[h], set1i(rounds->second2));
+    HALVES p0[h] = _mm512_mul_epu32(c0[h], m0), p1[h] = _mm512_mul_epu32(c2[h], m1);
+    HALVES c0[h] = XOR3(UPPER(p1[h]), c1[h], rounds->k0[2]), c1[h] = p1[h];
+    HALVES c2[h] = xori(UPPER(p0[h]), set1i(rounds->third2)), c3[h] = p0[h];
+#pragma GCC unroll 6
+    for (int n = 3; n < 9; n++) {
+        HALVES p0[h] = _mm512_mul_epu32(c0[h], m0), p1[h] = _mm512_mul_epu32(c2[h], m1);
+        HALVES c0[h] = XOR3(UPPER(p1[h]), c1[h], rounds->k0[n]), c1[h] = p1[h];
+        HALVES c2[h] = XOR3(UPPER(p0[h]), c3[h], rounds->k1[n]), c3[h] = p0[h];
     }
+    /* The last products, their halves exchanged, are both words of a pair already. */
+    HALVES p0[h] = _mm512_shuffle_epi32(_mm512_mul_epu32(c0[h], m0), 0xB1);
+    HALVES p1[h] = _mm512_shuffle_epi32(_mm512_mul_epu32(c2[h], m1), 0xB1);
+    HALVES c0[h] = _mm512_mask_ternarylogic_epi32(p1[h], 0x5555, c1[h], set1i(rounds->k0[9]), 0x96);
+    HALVES c2[h] = _mm512_mask_ternarylogic_epi32(p0[h], 0x5555, c3[h], set1i(rounds->k1[9]), 0x96);
+    HALVES words[2 * h] = _mm512_unpacklo_epi64(c0[h], c2[h]);
+    HALVES words[2 * h + 1] = _mm512_unpackhi_epi64(c0[h], c2[h]);
 }
 
 typedef __m512d vf64;

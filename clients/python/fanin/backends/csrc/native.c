@@ -7,31 +7,39 @@
 /* Bumped when the meaning of an argument changes, so that a stale library is refused. */
 FANIN_EXPORT int fanin_abi(void) { return 2; }
 
-static void baseline_values(const fanin_draw *draw, int law, const uint32_t key[4], uint64_t block, size_t blocks, float *out)
+static void baseline_fill(const fanin_draw *draw, int law, int dtype, const uint32_t keys[8], uint64_t block, int skip,
+                          uint64_t count, unsigned char *out)
 {
-    for (size_t at = 0; at < blocks; at++) {
-        uint32_t words[4];
-        fanin_philox(key, block + at, words);
-        for (int n = 0; n < 4; n++)
-            *out++ = fanin_place(draw, law == FANIN_UNIFORM ? fanin_symmetric_unit(words[n]) : fanin_standard_normal(draw, words[n]));
-    }
-}
-
-static void baseline_values64(const fanin_draw *draw, int law, const uint32_t keys[8], uint64_t block, size_t blocks, double *out)
-{
-    for (size_t at = 0; at < blocks; at++) {
-        uint32_t words[4], low[4];
-        fanin_philox(keys, block + at, words);
-        fanin_philox(keys + 4, block + at, low);
-        for (int n = 0; n < 4; n++)
-            *out++ = fanin_place64(draw, law == FANIN_UNIFORM ? fanin_symmetric_unit64(words[n], low[n])
-                                                              : fanin_standard_normal64(draw, words[n], low[n]));
+    while (count) {
+        /* Whole blocks, so that the next pass starts at a block. */
+        const size_t size = count < (uint64_t)(FANIN_CHUNK - skip) ? (size_t)count : (size_t)(FANIN_CHUNK - skip);
+        float values[FANIN_CHUNK];
+        for (size_t n = 0; n < skip + size; n += 4) {
+            uint32_t words[4], low[4];
+            fanin_philox(keys, block + n / 4, words);
+            if (dtype == FANIN_F64) fanin_philox(keys + 4, block + n / 4, low);
+            for (size_t m = 0; m < 4; m++) {
+                if (dtype != FANIN_F64) {
+                    values[n + m] = fanin_place(draw, law == FANIN_UNIFORM ? fanin_symmetric_unit(words[m])
+                                                                           : fanin_standard_normal(draw, words[m]));
+                } else if (n + m >= (size_t)skip && n + m < skip + size) {
+                    const double value = fanin_place64(draw, law == FANIN_UNIFORM ? fanin_symmetric_unit64(words[m], low[m])
+                                                                                  : fanin_standard_normal64(draw, words[m], low[m]));
+                    fanin_put(out + 8 * (n + m - skip), fanin_bits64(value), 8);
+                }
+            }
+        }
+        if (dtype != FANIN_F64) fanin_store(values + skip, size, dtype, out);
+        out += size * fanin_sizes[dtype];
+        block += (skip + size) / 4;
+        skip = (int)((skip + size) % 4);
+        count -= size;
     }
 }
 
 static void nothing(void) {}
 
-static const fanin_level baseline = {nothing, baseline_values, fanin_store, baseline_values64, 0};
+static const fanin_level baseline = {nothing, baseline_fill};
 
 #ifdef FANIN_X86
 #include <cpuid.h>
@@ -68,36 +76,10 @@ FANIN_EXPORT int fanin_has_level(int number)
     return level != NULL;
 }
 
-static void store_f64(const double *values, size_t count, unsigned char *out)
-{
-    for (size_t n = 0; n < count; n++) fanin_put(out + 8 * n, fanin_bits64(values[n]), 8);
-}
-
 /* Write `count` elements of a random draw, from word `skip` (0 to 3) of Philox block `block` on, to `out`.
    `keys` are the four words of stream purpose main, then those of low; `level` is one that fanin_has_level. */
 FANIN_EXPORT void fanin_fill(const fanin_draw *draw, int law, int dtype, const uint32_t keys[8], uint64_t block, int skip,
                              uint64_t count, unsigned char *out, int level)
 {
-    static const int sizes[] = {8, 4, 2, 2, 1, 1};
-    const fanin_level *use = level_of(level);
-    while (count) {
-        /* Whole blocks, so that the next pass starts at a block. */
-        size_t size = count < (uint64_t)(FANIN_CHUNK - skip) ? (size_t)count : (size_t)(FANIN_CHUNK - skip);
-        /* Whole groups are made, and the rest left out. */
-        size_t made = (skip + size + FANIN_GROUP - 1) / FANIN_GROUP * FANIN_GROUP;
-        int in_place = use->in_place && (dtype == FANIN_F32 || dtype == FANIN_F64) && skip == 0 && made == size;
-        if (dtype == FANIN_F64) {
-            double values[FANIN_CHUNK + FANIN_GROUP];
-            use->values64(draw, law, keys, block, made / 4, in_place ? (double *)out : values);
-            if (!in_place) store_f64(values + skip, size, out);
-        } else {
-            float values[FANIN_CHUNK + FANIN_GROUP];
-            use->values(draw, law, keys, block, made / 4, in_place ? (float *)out : values);
-            if (!in_place) use->store(values + skip, size, dtype, out);
-        }
-        out += size * sizes[dtype];
-        block += (skip + size) / 4;
-        skip = (int)((skip + size) % 4);
-        count -= size;
-    }
+    level_of(level)->fill(draw, law, dtype, keys, block, skip, count, out);
 }

@@ -8,21 +8,18 @@
 
 enum { FANIN_UNIFORM, FANIN_NORMAL, FANIN_TRUNCATED };                              /* laws */
 enum { FANIN_F64, FANIN_F32, FANIN_BF16, FANIN_F16, FANIN_F8_E4M3, FANIN_F8_E5M2 }; /* storage types */
-enum { FANIN_CHUNK = 512 };                                                         /* elements per pass, in L1 */
-enum { FANIN_GROUP = 64 };                                                          /* elements that levels make at once */
+enum { FANIN_CHUNK = 512 };                                                         /* elements per pass of the plain loops, in L1 */
+
+static const int fanin_sizes[] = {8, 4, 2, 2, 1, 1}; /* bytes of an element, by storage type */
 
 /* One level of instructions. */
 typedef struct {
-    /* Called before the others, on a processor that has the instructions; twice does no harm. */
+    /* Called before `fill`, on a processor that has the instructions; twice does no harm. */
     void (*prepare)(void);
-    /* The float32 values of Philox blocks [block, block + blocks), a multiple of FANIN_GROUP / 4, to `out`. */
-    void (*values)(const fanin_draw *draw, int law, const uint32_t key[4], uint64_t block, size_t blocks, float *out);
-    /* `count` values, at most FANIN_CHUNK and with FANIN_GROUP more behind them, in a storage type other than F64, little-endian, of any alignment. */
-    void (*store)(const float *values, size_t count, int dtype, unsigned char *out);
-    /* The same in float64; the keys of stream purpose low follow those of main. */
-    void (*values64)(const fanin_draw *draw, int law, const uint32_t keys[8], uint64_t block, size_t blocks, double *out);
-    /* Whether values may go to an address of any alignment, in the byte order of storage. */
-    int in_place;
+    /* Write `count` elements of a random draw in a storage type, little-endian, from word `skip` (0 to 3) of Philox block
+       `block` on, to `out`, of any alignment. `keys` are the four words of stream purpose main, then those of low. */
+    void (*fill)(const fanin_draw *draw, int law, int dtype, const uint32_t keys[8], uint64_t block, int skip, uint64_t count,
+                 unsigned char *out);
 } fanin_level;
 
 /* The columns of the float64 table that are not zero in every row. */
@@ -31,13 +28,37 @@ static const int fanin_powers_f64[FANIN_TERMS_F64] = {0, 1, 2, 3, 4, 5, 6, 7, 8,
 
 extern const fanin_level fanin_avx512, fanin_avx2;
 
+/* Philox rounds, with what is the same for all blocks of a call: the key, and the upper half of the block number. Of the
+   first two rounds, half is the same for all; of the third, one word. */
+typedef struct {
+    uint32_t first2, second0, second2, third2; /* what is added, modulo 2, to the upper halves of products */
+    uint32_t k0[10], k1[10];
+} fanin_rounds;
+
+static inline fanin_rounds fanin_rounds_of(const uint32_t key[4], uint64_t block)
+{
+    fanin_rounds rounds;
+    for (uint32_t n = 0; n < 10; n++) {
+        rounds.k0[n] = key[0] + n * 0x9E3779B9u;
+        rounds.k1[n] = key[1] + n * 0xBB67AE85u;
+    }
+    const uint64_t p1 = (uint64_t)0xCD9E8D57u * key[2];
+    const uint32_t c0 = (uint32_t)(p1 >> 32) ^ (uint32_t)(block >> 32) ^ rounds.k0[0];
+    const uint64_t p0 = (uint64_t)0xD2511F53u * c0;
+    rounds.first2 = key[3] ^ rounds.k1[0];
+    rounds.second0 = (uint32_t)p1 ^ rounds.k0[1];
+    rounds.second2 = (uint32_t)(p0 >> 32) ^ rounds.k1[1];
+    rounds.third2 = (uint32_t)p0 ^ rounds.k1[2];
+    return rounds;
+}
+
 static inline void fanin_put(unsigned char *out, uint64_t bits, int size)
 {
     for (int n = 0; n < size; n++) out[n] = (unsigned char)(bits >> (8 * n));
 }
 
-/* Compiled anew in each file, for its instructions: packed first, in a loop that compilers make vectors of. A file that has
-   an instruction for F16, rounding as we do, defines FANIN_HALVES, how many it packs, and pack_halves. */
+/* `count` values, at most FANIN_CHUNK, in a storage type other than F64. Compiled anew in each file, for its instructions:
+   packed first, in a loop that compilers make vectors of. */
 static inline void fanin_store(const float *values, size_t count, int dtype, unsigned char *out)
 {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
@@ -54,16 +75,7 @@ static inline void fanin_store(const float *values, size_t count, int dtype, uns
     switch (dtype) {
     case FANIN_F32: FANIN_STORE(uint32_t, fanin_bits(values[n])); break;
     case FANIN_BF16: FANIN_STORE(uint16_t, fanin_narrow_bf16(values[n])); break;
-#ifdef FANIN_HALVES
-    case FANIN_F16: {
-        uint16_t packed[FANIN_CHUNK];
-        for (size_t n = 0; n < count; n += FANIN_HALVES) pack_halves(values + n, packed + n);
-        FANIN_PUT(packed);
-        break;
-    }
-#else
     case FANIN_F16: FANIN_STORE(uint16_t, fanin_narrow(values[n], 11, -14, 2)); break;
-#endif
     case FANIN_F8_E4M3: FANIN_STORE(uint8_t, fanin_narrow(values[n], 4, -6, 1)); break;
     case FANIN_F8_E5M2: FANIN_STORE(uint8_t, fanin_narrow(values[n], 3, -14, 1)); break;
     }

@@ -1,21 +1,26 @@
 /* The float32 draws in vectors, one source for every instruction set: the file that includes it has defined the vector
    types and the few operations below, and FANIN_NAME. The bits are those of the element functions.
 
-   LANES        elements of a vector; BLOCKS Philox blocks make 4 vectors
+   LANES        elements of a vector; BLOCKS Philox blocks make a group, 4 vectors
    vf vi vm     floats, 32-bit integers, and masks of a vector
-   philox4      the words of BLOCKS blocks from `block` on, as 4 vectors in stream order
-   column       a column of the first rows of the table; lookup reads it at an exponent */
-#include "native.h"
+   philox4      the words of the BLOCKS blocks from `block` on, as 4 vectors in stream order
+   column       a column of the first ROWS rows of the table; lookup reads it at an exponent field, modulo ROWS
+   pack_*       4 vectors of bits, of floats for F16, to elements of 2 or 1 bytes: those are the upper halves of pack_upper's
+                lanes, and the lowest bytes of pack_bytes's */
 
-/* Columns 6 and 7 of the table are zero in every row. */
-#define FANIN_HORNER(c)                                                                                             \
-    vf q = mul(mul(mul(c(8), v), v), v);                                                                             \
-    q = add(q, c(5));                                                                                                \
-    q = add(mul(q, v), c(4));                                                                                        \
-    q = add(mul(q, v), c(3));                                                                                        \
-    q = add(mul(q, v), c(2));                                                                                        \
-    q = add(mul(q, v), c(1));                                                                                        \
-    return add(mul(q, v), c(0))
+enum { GROUP = 4 * LANES };
+
+/* Laws, as they differ in the loop. */
+enum {
+    UNIFORM,
+    NORMAL,
+    SYMMETRIC, /* a truncated law of two equal sides, all of whose rows a lookup has */
+    TRUNCATED, /* any other: the few words whose row a lookup has not are done again ... */
+    FAR        /* ... and where these are not few, every row is gathered from the whole table */
+};
+
+/* The vectors of a group take turns, since each step of one waits for the step before. */
+#define EACH for (int n = 0; n < 4; n++)
 
 /* Row of exponent field e: 126 - e, and e mod ROWS is its place in a column. */
 static column columns[FANIN_COEFFICIENTS_F32];
@@ -29,39 +34,51 @@ static void prepare(void)
     }
 }
 
-FANIN_VECTOR vf horner(int far, vi e, vf v)
+/* Columns 6 and 7 of the table are zero in every row. */
+#define FANIN_HORNER(c)                                                                                              \
+    EACH q[n] = mul(mul(mul(c(8), v[n]), v[n]), v[n]);                                                               \
+    EACH q[n] = add(q[n], c(5));                                                                                     \
+    EACH q[n] = add(mul(q[n], v[n]), c(4));                                                                          \
+    EACH q[n] = add(mul(q[n], v[n]), c(3));                                                                          \
+    EACH q[n] = add(mul(q[n], v[n]), c(2));                                                                          \
+    EACH q[n] = add(mul(q[n], v[n]), c(1));                                                                          \
+    EACH q[n] = add(mul(q[n], v[n]), c(0))
+
+FANIN_VECTOR void horner(const column *columns, int far, const vi *e, const vf *v, vf *q)
 {
-#define NEAR(c) lookup(columns[c], e)
-#define FAR(c) gather(fanin_normal_f32 + c, row)
+#define NEAR(c) lookup(columns[c], e[n])
+#define GATHERED(c) gather(fanin_normal_f32 + c, muli(subi(set1i(126), e[n]), set1i(FANIN_COEFFICIENTS_F32)))
     if (far) {
-        const vi row = muli(subi(set1i(126), e), set1i(FANIN_COEFFICIENTS_F32));
-        FANIN_HORNER(FAR);
+        FANIN_HORNER(GATHERED);
+    } else {
+        FANIN_HORNER(NEAR);
     }
-    FANIN_HORNER(NEAR);
 }
 
-/* |z| from x: in the tail x is the two-sided probability t, in the centre r = 1 - t. Sets a bit for each lane whose row a
-   lookup has not; a far law gathers its rows from the whole table. */
-FANIN_VECTOR vf magnitude(int far, vf x, vm central, unsigned *rare)
+/* |z| from x: in the tail x is the two-sided probability t, in the centre r = 1 - t. `e` becomes the exponent field of the
+   row. */
+FANIN_VECTOR void magnitude(const column *columns, int far, const vm *central, vf *x, vi *e)
 {
-    const vi bits = as_int(x);
-    const vi e = selecti(central, set1i(126), shift_right(bits, 23));
-    const vf mantissa = as_float(ori(andi(bits, set1i(0x7FFFFF)), set1i(0x3F800000)));
-    const vf v = select(central, mul(x, x), sub(set1(2.0f), mantissa));
-    const vf q = horner(far, e, v);
-    *rare = far ? 0 : lanes_below(e, 126 - ROWS + 1);
-    return select(central, mul(x, q), q);
+    vf v[4], q[4];
+    EACH e[n] = exponent_unless(central[n], as_int(x[n]), 126);
+    EACH v[n] = select(central[n], mul(x[n], x[n]), sub(set1(2.0f), mantissa(x[n])));
+    horner(columns, far, e, v, q);
+    EACH x[n] = mul_where(central[n], q[n], x[n]);
 }
 
-/* z of the whole law: both sides have 2^31 words. */
-FANIN_VECTOR vf whole_normal(vi w, unsigned *rare)
+/* z of a law whose sides are equal, of 2^31 words each. */
+FANIN_VECTOR void symmetric_normal(const column *columns, vi last_of_tail, vf step, int has_offset, vf tail_offset, const vi *w,
+                                   vf *x, vi *e)
 {
-    const vi sign = shift_right_signed(w, 31); /* all ones on the positive side, whose words are complemented */
-    const vi k = xori(w, sign);
-    const vm central = more_signed(k, set1i((1 << 30) - (1 << 19) - 1));
-    const vi j = xori(k, selecti(central, set1i(0x7FFFFFFF), set1i(0)));
-    const vf x = mul(set1(0x1p-31f), add(to_float(j), set1(0.5f)));
-    return as_float(xori(as_int(magnitude(0, x, central, rare)), andi(noti(sign), set1i(1u << 31))));
+    vi k[4];
+    vm central[4];
+    /* The sign is all ones on the positive side, whose words are complemented. */
+    EACH k[n] = xori(w[n], shift_right_signed(w[n], 31));
+    EACH central[n] = more_signed(k[n], last_of_tail);
+    EACH x[n] = mul(step, add(to_float(flip(central[n], k[n], 0x7FFFFFFF)), set1(0.5f)));
+    if (has_offset) EACH x[n] = add_unless(central[n], x[n], tail_offset);
+    magnitude(columns, 0, central, x, e);
+    EACH x[n] = copy_inverted_sign(w[n], x[n]);
 }
 
 /* What a truncated law is in terms of words: the T words below `split` are negative; the words from `first_central` on
@@ -89,88 +106,190 @@ static fanin_words words_of(const fanin_draw *draw)
 }
 
 /* With w - T for the central words, rank and rank from the near end are the word or its complement. */
-FANIN_VECTOR vf truncated_normal(int far, const fanin_words *words, vi w, unsigned *rare)
+FANIN_VECTOR void truncated_normal(const column *columns, int far, const fanin_words *words, const vi *w, vf *x, vi *e)
 {
-    const vm negative = words->has_negative ? not_more(w, set1i(words->split - 1)) : none();
-    const vm central = words->all_central ? all() : below(subi(w, set1i(words->first_central)), set1i(words->centrals));
-    const vi base = subi(w, selecti(central, set1i(words->split), set1i(0)));
-    const vi j = selecti(same(negative, central), subi(set1i(-1), base), base);
-    const vf step = select(negative, set1((float)words->step[0]), set1((float)words->step[1]));
-    const vf tail_offset = select(negative, set1((float)words->tail_offset[0]), set1((float)words->tail_offset[1]));
-    const vf offset = select(central, set1((float)words->central_offset), tail_offset);
-    const vf z = magnitude(far, add(mul(step, add(to_float_unsigned(j), set1(0.5f))), offset), central, rare);
-    return as_float(xori(as_int(z), selecti(negative, set1i(1u << 31), set1i(0))));
+    vm negative[4], central[4];
+    EACH negative[n] = words->has_negative ? not_more(w[n], set1i(words->split - 1)) : none();
+    EACH central[n] = words->all_central ? all() : below(subi(w[n], set1i(words->first_central)), set1i(words->centrals));
+    EACH {
+        const vi base = subi_where(central[n], w[n], set1i(words->split));
+        const vi j = flip(same(negative[n], central[n]), base, 0xFFFFFFFF);
+        const vf step = select(negative[n], set1((float)words->step[0]), set1((float)words->step[1]));
+        const vf tail_offset = select(negative[n], set1((float)words->tail_offset[0]), set1((float)words->tail_offset[1]));
+        const vf offset = select(central[n], set1((float)words->central_offset), tail_offset);
+        x[n] = add(mul(step, add(to_float_unsigned(j), set1(0.5f))), offset);
+    }
+    magnitude(columns, far, central, x, e);
+    EACH x[n] = as_float(flip(negative[n], as_int(x[n]), 1u << 31));
 }
 
-FANIN_VECTOR vf symmetric_unit(vi w)
+/* 2^31 times the uniform number: (2 m + 1 - 2^24) 2^7, m the upper 24 bits of the word. Exact, as is what follows: the
+   factor is scaled by 2^-31 instead. */
+FANIN_VECTOR vf scaled_unit(vi w) { return to_float(ori(andi(xori(w, set1i(1u << 31)), set1i(0xFFFFFF00)), set1i(0x80))); }
+
+/* The bits of x rounded to BF16, in the upper half of each lane; the lower half is left over. */
+FANIN_VECTOR vi to_bf16(vf x)
 {
-    const vi twice = shift_left(shift_right(w, 8), 1);
-    return mul(to_float(addi(twice, set1i(1 - (1 << 24)))), set1(0x1p-24f));
+    const vi bits = as_int(x), odd = andi(shift_right(bits, 16), set1i(1));
+    return addi(bits, addi(odd, set1i(0x7FFF)));
 }
 
-/* Elements of the group of vectors at `block` again, one by one: those whose bit is set. */
-static __attribute__((noinline, cold)) void redo(const fanin_draw *draw, const uint32_t key[4], uint64_t block, uint64_t rare,
-                                                float *out)
+/* The bits of x rounded to a format of one byte: added to the power of two whose last place is the format's at x, |x|
+   leaves its rounded significand in the lowest bits of the sum. */
+FANIN_VECTOR vi to_f8(vf x, int precision, int min_exponent)
 {
-    for (; rare; rare &= rare - 1) {
-        const int n = __builtin_ctzll(rare);
-        uint32_t words[4];
-        fanin_philox(key, block + n / 4, words);
-        const float value = fanin_place(draw, fanin_standard_normal(draw, words[n % 4]));
-        memcpy((unsigned char *)out + n * sizeof value, &value, sizeof value); /* of any alignment */
+    const vi bits = as_int(x);
+    const vi field = most(andi(bits, set1i(0x7F800000)), set1i((127 + min_exponent) << 23));
+    const vi power = addi(field, set1i((24 - precision) << 23));
+    const vi sum = as_int(add(as_float(andi(bits, set1i(0x7FFFFFFF))), as_float(power)));
+    const vi octaves = subi(shift_right(field, 24 - precision), set1i((127 + min_exponent) << (precision - 1)));
+    return ori(addi(subi(sum, power), octaves), andi(shift_right(bits, 24), set1i(0x80)));
+}
+
+FANIN_VECTOR void store_group(int dtype, const vf x[4], unsigned char *out)
+{
+    vi bits[4];
+    EACH bits[n] = dtype == FANIN_BF16      ? to_bf16(x[n])
+                   : dtype == FANIN_F8_E4M3 ? to_f8(x[n], 4, -6)
+                   : dtype == FANIN_F8_E5M2 ? to_f8(x[n], 3, -14)
+                                            : as_int(x[n]);
+    if (dtype == FANIN_F32) store_bits(bits, out);
+    if (dtype == FANIN_BF16) pack_upper(bits, out);
+    if (dtype == FANIN_F16) pack_halves(x, out);
+    if (dtype == FANIN_F8_E4M3 || dtype == FANIN_F8_E5M2) pack_bytes(bits, out);
+}
+
+/* Elements of a group one by one, of the words in `words`: those whose bit is set. */
+static __attribute__((noinline, cold)) void redo(const fanin_draw *draw, int law, int dtype, const unsigned char *words,
+                                                 uint64_t lanes, unsigned char *out)
+{
+    for (; lanes; lanes &= lanes - 1) {
+        const int n = __builtin_ctzll(lanes);
+        uint32_t word;
+        memcpy(&word, words + n * sizeof word, sizeof word);
+        const float value = fanin_place(draw, law == UNIFORM ? fanin_symmetric_unit(word) : fanin_standard_normal(draw, word));
+        fanin_store(&value, 1, dtype, out + n * fanin_sizes[dtype]);
     }
 }
 
-FANIN_VECTOR void values(int law, int far, const fanin_draw *draw, const uint32_t key[4], uint64_t block, size_t blocks,
-                         float *out)
+/* `groups` groups, in none of which the lower half of the block number wraps. */
+FANIN_VECTOR void make_groups(int law, int dtype, const fanin_draw *draw, const uint32_t keys[8], uint64_t block, size_t groups,
+                              unsigned char *out)
 {
+    column local[FANIN_COEFFICIENTS_F32];
+    memcpy(local, columns, sizeof local);
     const fanin_words words = words_of(draw);
-    const vf offset = set1((float)draw->offset), scale = set1((float)draw->scale);
+    const fanin_rounds rounds = fanin_rounds_of(keys, block);
+    const vf offset = set1((float)draw->offset), scale = set1((float)draw->scale * (law == UNIFORM ? 0x1p-31f : 1.0f));
     const vf low = set1((float)draw->low), high = set1((float)draw->high);
-    for (size_t at = 0; at < blocks; at += BLOCKS, out += 4 * LANES) {
-        vi w[4];
-        philox4(key, block + at, w);
-        uint64_t all_rare = 0;
-#pragma GCC unroll 4
-        for (int n = 0; n < 4; n++) {
-            unsigned rare = 0;
-            vf x = law == FANIN_UNIFORM  ? symmetric_unit(w[n])
-                   : law == FANIN_NORMAL ? whole_normal(w[n], &rare)
-                                         : truncated_normal(far, &words, w[n], &rare);
-            x = add(offset, mul(scale, x));
-            if (law != FANIN_NORMAL) x = at_most(high, at_least(low, x));
-            store_floats(out + n * LANES, x);
-            all_rare |= (uint64_t)rare << n * LANES;
+    const vi last_of_tail = set1i((uint32_t)draw->negative.tail_count - 1);
+    for (; groups; groups--, block += BLOCKS, out += GROUP * fanin_sizes[dtype]) {
+        vi w[4], e[4];
+        vf x[4];
+        philox4(&rounds, (uint32_t)block, w);
+        if (law == UNIFORM)
+            EACH x[n] = scaled_unit(w[n]);
+        else if (law == NORMAL)
+            symmetric_normal(local, set1i((1 << 30) - (1 << 19) - 1), set1(0x1p-31f), 0, set1(0), w, x, e);
+        else if (law == SYMMETRIC)
+            symmetric_normal(local, last_of_tail, set1((float)words.step[0]), 1, set1((float)words.tail_offset[0]), w, x, e);
+        else
+            truncated_normal(local, law == FAR, &words, w, x, e);
+        EACH x[n] = add(offset, mul(scale, x[n]));
+        if (law != NORMAL) EACH x[n] = at_most(high, at_least(low, x[n]));
+        store_group(dtype, x, out);
+        /* The least t of the whole law is 2^-32, of row 31. */
+        if ((law == NORMAL && ROWS < 32) || law == TRUNCATED) {
+            uint64_t rare = 0;
+            EACH rare |= (uint64_t)lanes_below(e[n], 126 - ROWS + 1) << n * LANES;
+            if (__builtin_expect(rare != 0, 0)) {
+                unsigned char bits[GROUP * sizeof(uint32_t)];
+                store_bits(w, bits);
+                redo(draw, law, dtype, bits, rare, out);
+            }
         }
-        if (__builtin_expect(all_rare != 0, 0)) redo(draw, key, block + at, all_rare, out);
-    }
-}
-
-/* Whether a side of the law has more than one word in 64 beyond the first `rows`; its step is for one in `parts` of a word. */
-static int is_far(const fanin_draw *draw, double parts, int rows)
-{
-    const fanin_side *sides[] = {&draw->negative, &draw->positive};
-    const double least = fanin_double((uint64_t)(1023 + 6 - rows) << 52); /* 64 * 2^-rows */
-    for (int n = 0; n < 2; n++)
-        if (sides[n]->count && sides[n]->step * parts * (double)sides[n]->count < least) return 1;
-    return 0;
-}
-
-static void make_values(const fanin_draw *draw, int law, const uint32_t key[4], uint64_t block, size_t blocks, float *out)
-{
-    /* Constants, so that the loop is compiled for each law alone. */
-    if (law == FANIN_UNIFORM) {
-        values(FANIN_UNIFORM, 0, draw, key, block, blocks, out);
-    } else if (law == FANIN_NORMAL) {
-        values(FANIN_NORMAL, 0, draw, key, block, blocks, out);
-    } else if (is_far(draw, 1, ROWS)) {
-        values(FANIN_TRUNCATED, 1, draw, key, block, blocks, out);
-    } else {
-        values(FANIN_TRUNCATED, 0, draw, key, block, blocks, out);
     }
 }
 
 #include "simd64.h"
+
+typedef void maker(const fanin_draw *draw, const uint32_t keys[8], uint64_t block, size_t groups, unsigned char *out);
+
+/* A loop for each law and storage type, of which those are constants. */
+#define MAKER(law, dtype)                                                                                            \
+    static void make_##law##_##dtype(const fanin_draw *draw, const uint32_t keys[8], uint64_t block, size_t groups,  \
+                                     unsigned char *out)                                                             \
+    {                                                                                                                \
+        if (FANIN_##dtype == FANIN_F64)                                                                              \
+            make_groups64(law, draw, keys, block, groups, out);                                                      \
+        else                                                                                                         \
+            make_groups(law, FANIN_##dtype, draw, keys, block, groups, out);                                         \
+    }
+#define MAKERS(law) MAKER(law, F64) MAKER(law, F32) MAKER(law, BF16) MAKER(law, F16) MAKER(law, F8_E4M3) MAKER(law, F8_E5M2)
+#define NAMES(law)                                                                                                   \
+    {make_##law##_F64, make_##law##_F32, make_##law##_BF16, make_##law##_F16, make_##law##_F8_E4M3, make_##law##_F8_E5M2}
+MAKERS(UNIFORM)
+MAKERS(NORMAL)
+MAKERS(SYMMETRIC)
+MAKERS(TRUNCATED)
+MAKERS(FAR)
+static maker *const makers[][FANIN_F8_E5M2 + 1] = {NAMES(UNIFORM), NAMES(NORMAL), NAMES(SYMMETRIC), NAMES(TRUNCATED), NAMES(FAR)};
+
+/* The loop for this draw, UNIFORM to FAR. A step is the probability of one in `parts` of a word. */
+static int loop_of(const fanin_draw *draw, int law, double parts, int rows)
+{
+    if (law != FANIN_TRUNCATED) return law == FANIN_UNIFORM ? UNIFORM : NORMAL;
+    const fanin_side *n = &draw->negative, *p = &draw->positive, *sides[] = {n, p};
+    const double least = fanin_double((uint64_t)(1023 - rows) << 52); /* t in the rows that a lookup has: 2^-rows */
+    if (n->count == p->count && n->tail_count == p->tail_count && n->tail_offset == p->tail_offset && n->step == p->step &&
+        n->central_offset == 0 && p->central_offset == 0 && n->tail_offset >= least)
+        return SYMMETRIC;
+    /* More than one word in 64 in other rows. */
+    for (int side = 0; side < 2; side++)
+        if (sides[side]->count && sides[side]->step * parts * (double)sides[side]->count < 64 * least) return FAR;
+    return TRUNCATED;
+}
+
+/* One group where the lower half of the block number wraps, element by element. */
+static void make_wrapping(const fanin_draw *draw, int law, int dtype, const uint32_t keys[8], uint64_t block,
+                          unsigned char *out)
+{
+    const uint64_t every = ~(uint64_t)0 >> (64 - GROUP);
+    if (dtype == FANIN_F64) {
+        redo64(draw, law, keys, block, every, out);
+    } else {
+        uint32_t words[GROUP];
+        for (int n = 0; n < BLOCKS; n++) fanin_philox(keys, block + n, words + 4 * n);
+        redo(draw, law, dtype, (const unsigned char *)words, every, out);
+    }
+}
+
+static void fill(const fanin_draw *draw, int law, int dtype, const uint32_t keys[8], uint64_t block, int skip, uint64_t count,
+                 unsigned char *out)
+{
+    const int loop = dtype == FANIN_F64 ? loop_of(draw, law, 0x1p32, ROWS64) : loop_of(draw, law, 1, ROWS);
+    const int size = fanin_sizes[dtype];
+    maker *const make = makers[loop][dtype];
+    while (count) {
+        const uint64_t before_wrap = (((uint64_t)1 << 32) - (uint32_t)block) / BLOCKS; /* groups */
+        uint64_t groups = count / GROUP < before_wrap ? count / GROUP : before_wrap, made = groups * GROUP;
+        if (groups && !skip) {
+            make(draw, keys, block, groups, out);
+        } else { /* through a buffer, up to the next group */
+            unsigned char group[GROUP * sizeof(double)];
+            if (before_wrap)
+                make(draw, keys, block, 1, group);
+            else
+                make_wrapping(draw, loop, dtype, keys, block, group);
+            made = count < (uint64_t)(GROUP - skip) ? count : (uint64_t)(GROUP - skip);
+            memcpy(out, group + skip * size, made * size);
+        }
+        out += made * size;
+        block += (skip + made) / 4;
+        skip = (int)((skip + made) % 4);
+        count -= made;
+    }
+}
 
 static void prepare_both(void)
 {
@@ -178,4 +297,4 @@ static void prepare_both(void)
     prepare64();
 }
 
-const fanin_level FANIN_NAME = {prepare_both, make_values, fanin_store, make_values64, 1};
+const fanin_level FANIN_NAME = {prepare_both, fill};

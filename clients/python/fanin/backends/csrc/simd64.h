@@ -9,7 +9,7 @@
 
 enum { VECTORS = 8, TERMS = FANIN_TERMS_F64 };
 #define powers fanin_powers_f64
-#define EACH for (int n = 0; n < TOGETHER; n++)
+#define EACH64 for (int n = 0; n < TOGETHER; n++)
 
 static void prepare64(void)
 {
@@ -23,20 +23,20 @@ static void prepare64(void)
 FANIN_VECTOR void horner64(int far, const vi64 e[TOGETHER], const vf64 v[TOGETHER], vf64 q[TOGETHER])
 {
     vf64 c[TOGETHER][4];
-    EACH coefficients(far, 12, e[n], c[n]); /* of the powers 13, 15, 18 and 24 */
-    EACH q[n] = c[n][3];
-    for (int power = 24; power > 18; power--) EACH q[n] = mul64(q[n], v[n]);
-    EACH q[n] = add64(q[n], c[n][2]);
-    for (int power = 18; power > 15; power--) EACH q[n] = mul64(q[n], v[n]);
-    EACH q[n] = add64(q[n], c[n][1]);
-    for (int power = 15; power > 13; power--) EACH q[n] = mul64(q[n], v[n]);
-    EACH q[n] = add64(q[n], c[n][0]);
-    EACH q[n] = mul64(q[n], v[n]);
+    EACH64 coefficients(far, 12, e[n], c[n]); /* of the powers 13, 15, 18 and 24 */
+    EACH64 q[n] = c[n][3];
+    for (int power = 24; power > 18; power--) EACH64 q[n] = mul64(q[n], v[n]);
+    EACH64 q[n] = add64(q[n], c[n][2]);
+    for (int power = 18; power > 15; power--) EACH64 q[n] = mul64(q[n], v[n]);
+    EACH64 q[n] = add64(q[n], c[n][1]);
+    for (int power = 15; power > 13; power--) EACH64 q[n] = mul64(q[n], v[n]);
+    EACH64 q[n] = add64(q[n], c[n][0]);
+    EACH64 q[n] = mul64(q[n], v[n]);
 #pragma GCC unroll 1
     for (int power = 8; power >= 0; power -= 4) {
-        EACH coefficients(far, power, e[n], c[n]);
+        EACH64 coefficients(far, power, e[n], c[n]);
 #pragma GCC unroll 4
-        for (int at = 3; at >= 0; at--) EACH q[n] = add64(mul64(q[n], v[n]), c[n][at]);
+        for (int at = 3; at >= 0; at--) EACH64 q[n] = add64(mul64(q[n], v[n]), c[n][at]);
     }
 }
 
@@ -91,7 +91,7 @@ FANIN_VECTOR vf64 symmetric_unit64(vi64 w)
 }
 
 /* z of some vectors' words; sets a bit of `rare` for each element whose row is not among ROWS64. */
-FANIN_VECTOR void normals64(int law, int far, const fanin_words *words, const vi64 w[TOGETHER], vf64 z[TOGETHER],
+FANIN_VECTOR void normals64(int law, const fanin_words *words, const vi64 w[TOGETHER], vf64 z[TOGETHER],
                             uint64_t *rare)
 {
     vi64 e[TOGETHER];
@@ -99,73 +99,64 @@ FANIN_VECTOR void normals64(int law, int far, const fanin_words *words, const vi
     fanin_place_in_law place[TOGETHER];
 #pragma GCC unroll 16
     for (int n = 0; n < TOGETHER; n++) {
-        place[n] = law == FANIN_NORMAL ? whole64(w[n]) : truncated64(words, w[n]);
+        place[n] = law == NORMAL ? whole64(w[n]) : truncated64(words, w[n]);
         const vf64 x = place[n].x;
         const vi64 bits = as_int64(x);
         const vf64 mantissa = as_double(or64i(and64i(bits, set64i(0xFFFFFFFFFFFFF)), as_int64(set64(1.0))));
         e[n] = select64i(place[n].central, set64i(1022), shift_right64(bits, 52));
         v[n] = select64(place[n].central, mul64(x, x), sub64(set64(2.0), mantissa));
-        if (!far) *rare |= (uint64_t)lanes_below64(e[n], 1022 - ROWS64 + 1) << n * LANES / 2;
+        if (law != FAR) *rare |= (uint64_t)lanes_below64(e[n], 1022 - ROWS64 + 1) << n * LANES / 2;
     }
-    horner64(far, e, v, q);
+    horner64(law == FAR, e, v, q);
 #pragma GCC unroll 16
     for (int n = 0; n < TOGETHER; n++)
         z[n] = as_double(xor64i(as_int64(select64(place[n].central, mul64(place[n].x, q[n]), q[n])), place[n].sign));
 }
 
-static __attribute__((noinline, cold)) void redo64(const fanin_draw *draw, const uint32_t keys[8], uint64_t block, uint64_t rare,
-                                                  double *out)
+/* Elements of the group at `block` one by one: those whose bit is set. */
+static __attribute__((noinline, cold)) void redo64(const fanin_draw *draw, int law, const uint32_t keys[8], uint64_t block,
+                                                  uint64_t lanes, unsigned char *out)
 {
-    for (; rare; rare &= rare - 1) {
-        const int n = __builtin_ctzll(rare);
+    for (; lanes; lanes &= lanes - 1) {
+        const int n = __builtin_ctzll(lanes);
         uint32_t high[4], low[4];
         fanin_philox(keys, block + n / 4, high);
         fanin_philox(keys + 4, block + n / 4, low);
-        const double value = fanin_place64(draw, fanin_standard_normal64(draw, high[n % 4], low[n % 4]));
-        memcpy((unsigned char *)out + n * sizeof value, &value, sizeof value); /* of any alignment */
+        const double value = fanin_place64(draw, law == UNIFORM ? fanin_symmetric_unit64(high[n % 4], low[n % 4])
+                                                                : fanin_standard_normal64(draw, high[n % 4], low[n % 4]));
+        memcpy(out + n * sizeof value, &value, sizeof value);
     }
 }
 
-FANIN_VECTOR void values64(int law, int far, const fanin_draw *draw, const uint32_t keys[8], uint64_t block, size_t blocks,
-                           double *out)
+/* As make_groups in simd.h, of doubles. */
+FANIN_VECTOR void make_groups64(int law, const fanin_draw *draw, const uint32_t keys[8], uint64_t block, size_t groups,
+                                unsigned char *out)
 {
     const fanin_words words = words_of(draw);
+    const fanin_rounds rounds = fanin_rounds_of(keys, block), low_rounds = fanin_rounds_of(keys + 4, block);
     const vf64 offset = set64(draw->offset), scale = set64(draw->scale);
     const vf64 least = set64(draw->low), most = set64(draw->high);
-    for (size_t at = 0; at < blocks; at += BLOCKS, out += 4 * LANES) {
+    for (; groups; groups--, block += BLOCKS, out += GROUP * sizeof(double)) {
         vi high[4], low[4];
         vi64 w[VECTORS];
-        philox4(keys, block + at, high);
-        philox4(keys + 4, block + at, low);
+        philox4(&rounds, (uint32_t)block, high);
+        philox4(&low_rounds, (uint32_t)block, low);
 #pragma GCC unroll 4
         for (int n = 0; n < 4; n++) join(high[n], low[n], w + 2 * n);
         uint64_t all_rare = 0;
         for (int first = 0; first < VECTORS; first += TOGETHER) {
             vf64 x[TOGETHER];
             uint64_t rare = 0;
-            if (law != FANIN_UNIFORM) normals64(law, far, &words, w + first, x, &rare);
+            if (law != UNIFORM) normals64(law, &words, w + first, x, &rare);
 #pragma GCC unroll 16
             for (int n = 0; n < TOGETHER; n++) {
-                if (law == FANIN_UNIFORM) x[n] = symmetric_unit64(w[first + n]);
+                if (law == UNIFORM) x[n] = symmetric_unit64(w[first + n]);
                 x[n] = add64(offset, mul64(scale, x[n]));
-                if (law != FANIN_NORMAL) x[n] = at_most64(most, at_least64(least, x[n]));
-                store_doubles(out + (first + n) * LANES / 2, x[n]);
+                if (law != NORMAL) x[n] = at_most64(most, at_least64(least, x[n]));
+                store_doubles((double *)(out + (first + n) * LANES / 2 * sizeof(double)), x[n]);
             }
             all_rare |= rare << first * LANES / 2;
         }
-        if (__builtin_expect(all_rare != 0, 0)) redo64(draw, keys, block + at, all_rare, out);
-    }
-}
-
-static void make_values64(const fanin_draw *draw, int law, const uint32_t keys[8], uint64_t block, size_t blocks, double *out)
-{
-    if (law == FANIN_UNIFORM) {
-        values64(FANIN_UNIFORM, 0, draw, keys, block, blocks, out);
-    } else if (law == FANIN_NORMAL) {
-        values64(FANIN_NORMAL, 0, draw, keys, block, blocks, out);
-    } else if (is_far(draw, 0x1p32, ROWS64)) {
-        values64(FANIN_TRUNCATED, 1, draw, keys, block, blocks, out);
-    } else {
-        values64(FANIN_TRUNCATED, 0, draw, keys, block, blocks, out);
+        if (__builtin_expect(all_rare != 0, 0)) redo64(draw, law, keys, block, all_rare, out);
     }
 }
