@@ -87,7 +87,11 @@ def test_each_processor_gets_instructions_that_it_has(
 def _built(compiler: str, options: list[str], folder: Path) -> Path:
     runner = folder / "runner"
     subprocess.run(
-        [compiler, *FLAGS, *options, "-static", f"-I{CSRC}", HERE / "vectors_runner.c", "-o", runner], check=True
+        [
+            *(compiler, *FLAGS, *options, "-static", f"-I{CSRC}"),
+            *(HERE / "vectors_runner.c", CSRC / "baseline.c", "-o", runner),
+        ],
+        check=True,
     )
     return runner
 

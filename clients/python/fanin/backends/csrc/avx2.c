@@ -47,7 +47,7 @@ typedef __m256 column;
 #define all() _mm256_set1_epi32(-1)
 #define lanes_below(a, n) (unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(n), a)))
 #define gather(table, index) _mm256_i32gather_ps(table, index, 4)
-#define lookup(c, e) _mm256_permutevar8x32_ps(c, e)
+#define lookup(columns, c, e) _mm256_permutevar8x32_ps((columns)[c], e)
 #define load_column(values) _mm256_loadu_ps(values)
 
 /* One rounding: both halves, and the upper one scaled, are exact. */
@@ -119,7 +119,7 @@ FANIN_VECTOR void philox4(const fanin_rounds *rounds, uint32_t block, vi words[4
 typedef __m256d vf64;
 typedef __m256i vi64;
 typedef __m256d vm64;
-enum { ROWS64 = 128, TOGETHER = 4 };
+enum { ROWS64 = FANIN_ROWS_F64 };
 
 #define set64(x) _mm256_set1_pd(x)
 #define set64i(x) _mm256_set1_epi64x((long long)(x))
@@ -144,7 +144,7 @@ enum { ROWS64 = 128, TOGETHER = 4 };
 #define same64(a, b) as_double(_mm256_cmpeq_epi64(as_int64(a), as_int64(b)))
 #define all64() as_double(_mm256_set1_epi64x(-1))
 #define lanes_below64(a, n) 0
-#define store_doubles(out, x) _mm256_storeu_pd(out, x)
+#define store_doubles(x, out) _mm256_storeu_pd((double *)(out), x)
 
 /* One rounding: a half in the lowest bits of 2^84 or 2^52 counts units of 2^32 or 1, and the difference is a multiple of
    2^32 below 2^64, exact. */

@@ -50,7 +50,7 @@ typedef struct {
 #define all() ((__mmask16)0xFFFF)
 #define lanes_below(a, n) _cvtmask16_u32(_mm512_cmplt_epi32_mask(a, _mm512_set1_epi32(n)))
 #define gather(table, index) _mm512_i32gather_ps(index, table, 4)
-#define lookup(c, e) _mm512_permutex2var_ps((c).low, e, (c).high)
+#define lookup(columns, c, e) _mm512_permutex2var_ps((columns)[c].low, e, (columns)[c].high)
 
 FANIN_VECTOR column load_column(const float *values)
 {
@@ -122,7 +122,7 @@ FANIN_VECTOR void philox4(const fanin_rounds *rounds, uint32_t block, vi words[4
 typedef __m512d vf64;
 typedef __m512i vi64;
 typedef __mmask8 vm64;
-enum { ROWS64 = 16, TOGETHER = 4 };
+enum { ROWS64 = 16 };
 
 #define set64(x) _mm512_set1_pd(x)
 #define set64i(x) _mm512_set1_epi64((long long)(x))
@@ -147,7 +147,7 @@ enum { ROWS64 = 16, TOGETHER = 4 };
 #define same64(a, b) ((__mmask8) ~((a) ^ (b)))
 #define all64() ((__mmask8)0xFF)
 #define lanes_below64(a, n) _cvtmask8_u32(_mm512_cmplt_epi64_mask(a, _mm512_set1_epi64(n)))
-#define store_doubles(out, x) _mm512_storeu_pd(out, x)
+#define store_doubles(x, out) _mm512_storeu_pd(out, x)
 
 FANIN_VECTOR void join(vi high, vi low, vi64 w[2])
 {

@@ -270,16 +270,13 @@ FANIN_FUNCTION double fanin_standard_normal64(const fanin_draw *draw, uint32_t w
    whose smallest normal number is 2^min_exponent and whose bits are 8 * size wide. The result is finite. */
 FANIN_FUNCTION uint32_t fanin_narrow(float value, int precision, int min_exponent, int size)
 {
-    uint32_t bits = fanin_bits(value), field = (bits >> 23) & 0xFF;
-    int exponent = (field ? (int)field : 1) - 127;
-    uint32_t significand = (bits & 0x7FFFFFu) | (field ? 0x800000u : 0u);
-    int excess = 24 - precision + (exponent < min_exponent ? min_exponent - exponent : 0);
-    if (excess > 25) excess = 25;
-    uint32_t kept = significand >> excess, rest = significand - (kept << excess), half = 1u << (excess - 1);
-    kept += rest > half || (rest == half && (kept & 1));
-    /* A carry out of `kept` moves into the exponent field by itself, as does one out of the subnormals. */
-    uint32_t octaves = exponent > min_exponent ? (uint32_t)(exponent - min_exponent) : 0;
-    return (octaves << (precision - 1)) + kept + ((bits >> 31) << (8 * size - 1));
+    uint32_t bits = fanin_bits(value), magnitude = bits & 0x7FFFFFFFu, least = (uint32_t)(127 + min_exponent) << 23;
+    uint32_t octave = magnitude < least ? least : magnitude & 0x7F800000u;
+    /* Added to the power of two whose last place is the format's at `value`, the magnitude leaves its rounded significand
+       in the lowest bits. A carry out of it moves into the exponent field by itself, as does one out of the subnormals. */
+    uint32_t power = octave + ((uint32_t)(24 - precision) << 23);
+    uint32_t significand = fanin_bits(fanin_add(fanin_float(magnitude), fanin_float(power))) - power;
+    return ((octave - least) >> (24 - precision)) + significand + ((bits >> 31) << (8 * size - 1));
 }
 
 /* The same for BF16, whose bits are the upper half of a float's. */

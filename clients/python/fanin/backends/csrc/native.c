@@ -7,40 +7,6 @@
 /* Bumped when the meaning of an argument changes, so that a stale library is refused. */
 FANIN_EXPORT int fanin_abi(void) { return 2; }
 
-static void baseline_fill(const fanin_draw *draw, int law, int dtype, const uint32_t keys[8], uint64_t block, int skip,
-                          uint64_t count, unsigned char *out)
-{
-    while (count) {
-        /* Whole blocks, so that the next pass starts at a block. */
-        const size_t size = count < (uint64_t)(FANIN_CHUNK - skip) ? (size_t)count : (size_t)(FANIN_CHUNK - skip);
-        float values[FANIN_CHUNK];
-        for (size_t n = 0; n < skip + size; n += 4) {
-            uint32_t words[4], low[4];
-            fanin_philox(keys, block + n / 4, words);
-            if (dtype == FANIN_F64) fanin_philox(keys + 4, block + n / 4, low);
-            for (size_t m = 0; m < 4; m++) {
-                if (dtype != FANIN_F64) {
-                    values[n + m] = fanin_place(draw, law == FANIN_UNIFORM ? fanin_symmetric_unit(words[m])
-                                                                           : fanin_standard_normal(draw, words[m]));
-                } else if (n + m >= (size_t)skip && n + m < skip + size) {
-                    const double value = fanin_place64(draw, law == FANIN_UNIFORM ? fanin_symmetric_unit64(words[m], low[m])
-                                                                                  : fanin_standard_normal64(draw, words[m], low[m]));
-                    fanin_put(out + 8 * (n + m - skip), fanin_bits64(value), 8);
-                }
-            }
-        }
-        if (dtype != FANIN_F64) fanin_store(values + skip, size, dtype, out);
-        out += size * fanin_sizes[dtype];
-        block += (skip + size) / 4;
-        skip = (int)((skip + size) % 4);
-        count -= size;
-    }
-}
-
-static void nothing(void) {}
-
-static const fanin_level baseline = {nothing, baseline_fill};
-
 #ifdef FANIN_X86
 #include <cpuid.h>
 /* __builtin_cpu_supports knows it only from gcc 11 and clang 18 on. */
@@ -55,7 +21,7 @@ static int has_f16c(void)
 static const fanin_level *level_of(int number)
 {
     switch (number) {
-    case 0: return &baseline;
+    case 0: return &fanin_baseline;
 #ifdef FANIN_X86
     case 1: return __builtin_cpu_supports("avx2") && has_f16c() ? &fanin_avx2 : NULL;
     case 2:

@@ -8,7 +8,6 @@
 
 enum { FANIN_UNIFORM, FANIN_NORMAL, FANIN_TRUNCATED };                              /* laws */
 enum { FANIN_F64, FANIN_F32, FANIN_BF16, FANIN_F16, FANIN_F8_E4M3, FANIN_F8_E5M2 }; /* storage types */
-enum { FANIN_CHUNK = 512 };                                                         /* elements per pass of the plain loops, in L1 */
 
 static const int fanin_sizes[] = {8, 4, 2, 2, 1, 1}; /* bytes of an element, by storage type */
 
@@ -26,7 +25,7 @@ typedef struct {
 enum { FANIN_TERMS_F64 = 16 };
 static const int fanin_powers_f64[FANIN_TERMS_F64] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 18, 24};
 
-extern const fanin_level fanin_avx512, fanin_avx2;
+extern const fanin_level fanin_baseline, fanin_avx2, fanin_avx512;
 
 /* Philox rounds, with what is the same for all blocks of a call: the key, and the upper half of the block number. Of the
    first two rounds, half is the same for all; of the third, one word. */
@@ -57,30 +56,17 @@ static inline void fanin_put(unsigned char *out, uint64_t bits, int size)
     for (int n = 0; n < size; n++) out[n] = (unsigned char)(bits >> (8 * n));
 }
 
-/* `count` values, at most FANIN_CHUNK, in a storage type other than F64. Compiled anew in each file, for its instructions:
-   packed first, in a loop that compilers make vectors of. */
-static inline void fanin_store(const float *values, size_t count, int dtype, unsigned char *out)
+/* A value in a storage type other than F64. */
+static inline void fanin_store(float value, int dtype, unsigned char *out)
 {
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-#define FANIN_PUT(packed) memcpy(out, packed, count * sizeof packed[0])
-#else
-#define FANIN_PUT(packed) for (size_t n = 0; n < count; n++) fanin_put(out + n * sizeof packed[0], packed[n], sizeof packed[0])
-#endif
-#define FANIN_STORE(type, bits)                                                                                      \
-    do {                                                                                                             \
-        type packed[FANIN_CHUNK];                                                                                    \
-        for (size_t n = 0; n < count; n++) packed[n] = (type)(bits);                                                 \
-        FANIN_PUT(packed);                                                                                           \
-    } while (0)
+    uint32_t bits = fanin_bits(value);
     switch (dtype) {
-    case FANIN_F32: FANIN_STORE(uint32_t, fanin_bits(values[n])); break;
-    case FANIN_BF16: FANIN_STORE(uint16_t, fanin_narrow_bf16(values[n])); break;
-    case FANIN_F16: FANIN_STORE(uint16_t, fanin_narrow(values[n], 11, -14, 2)); break;
-    case FANIN_F8_E4M3: FANIN_STORE(uint8_t, fanin_narrow(values[n], 4, -6, 1)); break;
-    case FANIN_F8_E5M2: FANIN_STORE(uint8_t, fanin_narrow(values[n], 3, -14, 1)); break;
+    case FANIN_BF16: bits = fanin_narrow_bf16(value); break;
+    case FANIN_F16: bits = fanin_narrow(value, 11, -14, 2); break;
+    case FANIN_F8_E4M3: bits = fanin_narrow(value, 4, -6, 1); break;
+    case FANIN_F8_E5M2: bits = fanin_narrow(value, 3, -14, 1); break;
     }
-#undef FANIN_STORE
-#undef FANIN_PUT
+    fanin_put(out, bits, fanin_sizes[dtype]);
 }
 
 #endif

@@ -4,7 +4,7 @@
    LANES        elements of a vector; BLOCKS Philox blocks make a group, 4 vectors
    vf vi vm     floats, 32-bit integers, and masks of a vector
    philox4      the words of the BLOCKS blocks from `block` on, as 4 vectors in stream order
-   column       a column of the first ROWS rows of the table; lookup reads it at an exponent field, modulo ROWS
+   column       a column of the first ROWS rows of the table; lookup reads one at an exponent field, modulo ROWS
    pack_*       4 vectors of bits, of floats for F16, to elements of 2 or 1 bytes: those are the upper halves of pack_upper's
                 lanes, and the lowest bytes of pack_bytes's */
 
@@ -46,7 +46,7 @@ static void prepare(void)
 
 FANIN_VECTOR void horner(const column *columns, int far, const vi *e, const vf *v, vf *q)
 {
-#define NEAR(c) lookup(columns[c], e[n])
+#define NEAR(c) lookup(columns, c, e[n])
 #define GATHERED(c) gather(fanin_normal_f32 + c, muli(subi(set1i(126), e[n]), set1i(FANIN_COEFFICIENTS_F32)))
     if (far) {
         FANIN_HORNER(GATHERED);
@@ -168,7 +168,7 @@ static __attribute__((noinline, cold)) void redo(const fanin_draw *draw, int law
         uint32_t word;
         memcpy(&word, words + n * sizeof word, sizeof word);
         const float value = fanin_place(draw, law == UNIFORM ? fanin_symmetric_unit(word) : fanin_standard_normal(draw, word));
-        fanin_store(&value, 1, dtype, out + n * fanin_sizes[dtype]);
+        fanin_store(value, dtype, out + n * fanin_sizes[dtype]);
     }
 }
 

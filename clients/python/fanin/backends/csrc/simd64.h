@@ -9,7 +9,7 @@
 
 enum { VECTORS = 8, TERMS = FANIN_TERMS_F64 };
 #define powers fanin_powers_f64
-#define EACH64 for (int n = 0; n < TOGETHER; n++)
+#define EACH64 for (int n = 0; n < VECTORS; n++)
 
 static void prepare64(void)
 {
@@ -20,9 +20,9 @@ static void prepare64(void)
 
 /* Horner's rule for several vectors at once, as each waits long for its last result. A loop, since a compiler that sees
    all of it reads all coefficients first and runs out of registers. */
-FANIN_VECTOR void horner64(int far, const vi64 e[TOGETHER], const vf64 v[TOGETHER], vf64 q[TOGETHER])
+FANIN_VECTOR void horner64(int far, const vi64 e[VECTORS], const vf64 v[VECTORS], vf64 q[VECTORS])
 {
-    vf64 c[TOGETHER][4];
+    vf64 c[VECTORS][4];
     EACH64 coefficients(far, 12, e[n], c[n]); /* of the powers 13, 15, 18 and 24 */
     EACH64 q[n] = c[n][3];
     for (int power = 24; power > 18; power--) EACH64 q[n] = mul64(q[n], v[n]);
@@ -91,14 +91,13 @@ FANIN_VECTOR vf64 symmetric_unit64(vi64 w)
 }
 
 /* z of some vectors' words; sets a bit of `rare` for each element whose row is not among ROWS64. */
-FANIN_VECTOR void normals64(int law, const fanin_words *words, const vi64 w[TOGETHER], vf64 z[TOGETHER],
-                            uint64_t *rare)
+FANIN_VECTOR void normals64(int law, const fanin_words *words, const vi64 w[VECTORS], vf64 z[VECTORS], uint64_t *rare)
 {
-    vi64 e[TOGETHER];
-    vf64 v[TOGETHER], q[TOGETHER];
-    fanin_place_in_law place[TOGETHER];
-#pragma GCC unroll 16
-    for (int n = 0; n < TOGETHER; n++) {
+    vi64 e[VECTORS];
+    vf64 v[VECTORS], q[VECTORS];
+    fanin_place_in_law place[VECTORS];
+#pragma GCC unroll 8
+    EACH64 {
         place[n] = law == NORMAL ? whole64(w[n]) : truncated64(words, w[n]);
         const vf64 x = place[n].x;
         const vi64 bits = as_int64(x);
@@ -108,9 +107,7 @@ FANIN_VECTOR void normals64(int law, const fanin_words *words, const vi64 w[TOGE
         if (law != FAR) *rare |= (uint64_t)lanes_below64(e[n], 1022 - ROWS64 + 1) << n * LANES / 2;
     }
     horner64(law == FAR, e, v, q);
-#pragma GCC unroll 16
-    for (int n = 0; n < TOGETHER; n++)
-        z[n] = as_double(xor64i(as_int64(select64(place[n].central, mul64(place[n].x, q[n]), q[n])), place[n].sign));
+    EACH64 z[n] = as_double(xor64i(as_int64(select64(place[n].central, mul64(place[n].x, q[n]), q[n])), place[n].sign));
 }
 
 /* Elements of the group at `block` one by one: those whose bit is set. */
@@ -124,7 +121,7 @@ static __attribute__((noinline, cold)) void redo64(const fanin_draw *draw, int l
         fanin_philox(keys + 4, block + n / 4, low);
         const double value = fanin_place64(draw, law == UNIFORM ? fanin_symmetric_unit64(high[n % 4], low[n % 4])
                                                                 : fanin_standard_normal64(draw, high[n % 4], low[n % 4]));
-        memcpy(out + n * sizeof value, &value, sizeof value);
+        fanin_put(out + n * sizeof value, fanin_bits64(value), sizeof value);
     }
 }
 
@@ -143,20 +140,16 @@ FANIN_VECTOR void make_groups64(int law, const fanin_draw *draw, const uint32_t 
         philox4(&low_rounds, (uint32_t)block, low);
 #pragma GCC unroll 4
         for (int n = 0; n < 4; n++) join(high[n], low[n], w + 2 * n);
-        uint64_t all_rare = 0;
-        for (int first = 0; first < VECTORS; first += TOGETHER) {
-            vf64 x[TOGETHER];
-            uint64_t rare = 0;
-            if (law != UNIFORM) normals64(law, &words, w + first, x, &rare);
-#pragma GCC unroll 16
-            for (int n = 0; n < TOGETHER; n++) {
-                if (law == UNIFORM) x[n] = symmetric_unit64(w[first + n]);
-                x[n] = add64(offset, mul64(scale, x[n]));
-                if (law != NORMAL) x[n] = at_most64(most, at_least64(least, x[n]));
-                store_doubles((double *)(out + (first + n) * LANES / 2 * sizeof(double)), x[n]);
-            }
-            all_rare |= rare << first * LANES / 2;
+        vf64 x[VECTORS];
+        uint64_t rare = 0;
+        if (law != UNIFORM) normals64(law, &words, w, x, &rare);
+#pragma GCC unroll 8
+        EACH64 {
+            if (law == UNIFORM) x[n] = symmetric_unit64(w[n]);
+            x[n] = add64(offset, mul64(scale, x[n]));
+            if (law != NORMAL) x[n] = at_most64(most, at_least64(least, x[n]));
+            store_doubles(x[n], out + n * LANES / 2 * sizeof(double));
         }
-        if (__builtin_expect(all_rare != 0, 0)) redo64(draw, law, keys, block, all_rare, out);
+        if (__builtin_expect(rare != 0, 0)) redo64(draw, law, keys, block, rare, out);
     }
 }
