@@ -58,7 +58,7 @@ FANIN_VECTOR vi64 set64i(uint64_t x) { return (vi64){x, x}; }
 #define none() set1i(0)
 #define all() set1i(0xFFFFFFFF)
 #define lanes_below(a, n) 0
-#if defined(__SSE2__)
+#if defined(__SSE2__) /* whose instructions compilers do not find in a selection */
 #define at_least(low, x) ((vf)_mm_max_ps((__m128)(low), (__m128)(x)))
 #define at_most(high, x) ((vf)_mm_min_ps((__m128)(high), (__m128)(x)))
 #else
