@@ -8,18 +8,20 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from fanin.backends import Backend
 from fanin_service import problems
 from fanin_service.guard import GuardedBackend, choose
+from fanin_service.observation import Observation
 from fanin_service.openapi import DescribedAPI
 from fanin_service.registry import Registry
-from fanin_service.routes import digests, health, recipes, schemes, weights
+from fanin_service.routes import digests, health, metrics, recipes, schemes, weights
 from fanin_service.service import Service
 from fanin_service.settings import Settings
 from fanin_service.store import RecipeStore
 
-_ROUTERS = (weights.router, recipes.router, digests.router, schemes.router, health.router)
+_ROUTERS = (weights.router, recipes.router, digests.router, schemes.router, health.router, metrics.router)
 
 
 def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
@@ -29,7 +31,9 @@ def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
         BackendError: the backend that the settings name is unknown, cannot be used here or makes wrong bits.
     """
     guarded = GuardedBackend(backend or choose(settings), settings.check_seconds)
-    app = DescribedAPI(
+    registry = Registry(max_recipes=settings.registry_recipes, max_bytes=settings.registry_bytes)
+    service = Service(settings, guarded, registry, _store(settings))
+    app = _Application(
         title="Fanin",
         summary="Initial weights for neural networks from a recipe and a seed: the same bits on every machine.",
         version=version("fanin"),
@@ -38,8 +42,7 @@ def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
         redoc_url=None,
         responses={"default": problems.RESPONSE},
     )
-    registry = Registry(max_recipes=settings.registry_recipes, max_bytes=settings.registry_bytes)
-    app.state.service = Service(settings, guarded, registry, _store(settings))
+    app.state.service = service
     for router in _ROUTERS:
         app.include_router(router)
     app.state.routes = [*app.routes, *(route for router in _ROUTERS for route in router.routes)]
@@ -54,6 +57,14 @@ def _store(settings: Settings) -> RecipeStore | None:
     return RecipeStore(settings.recipe_store, **limits)
 
 
+class _Application(DescribedAPI):
+    """Observed from outside: also where it answers to an error of its own."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        service: Service = self.state.service
+        return Observation(super().build_middleware_stack(), service.metrics, service.tracing)
+
+
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
@@ -64,3 +75,4 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             yield
         finally:
             watch.cancel()
+            service.tracing.close()

@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Match, Route
 
 from fanin import BackendError, Fault, RecipeError
+from fanin_service.exchange import current
 
 MEDIA_TYPE = "application/problem+json"
 URN = "urn:fanin:problem:"
@@ -106,6 +107,7 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
+    request_id: str = Field(description="The request's X-Request-ID, given or made: its lines in the log have it.")
     errors: list[ProblemError] | None = Field(None, description="Offending fields of a recipe; absent otherwise.")
 
 
@@ -174,7 +176,15 @@ def _methods(request: Request) -> set[str]:
 def _answer(
     kind: Kind, detail: str, headers: Mapping[str, str], *, errors: list[dict[str, Any]] | None = None
 ) -> Response:
-    document = {"type": URN + kind.name, "title": kind.title, "status": kind.status, "detail": detail}
+    exchange = current()
+    exchange.problem = kind.name
+    document = {
+        "type": URN + kind.name,
+        "title": kind.title,
+        "status": kind.status,
+        "detail": detail,
+        "request_id": exchange.request_id,
+    }
     content = json.dumps(document if errors is None else {**document, "errors": errors}, allow_nan=False)
     # A 404 may be cached by default (RFC 9110 section 15.1), yet the recipe may be registered the next moment.
     return Response(content, kind.status, {"Cache-Control": "no-store", **headers}, MEDIA_TYPE)

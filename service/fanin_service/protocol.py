@@ -6,6 +6,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from fanin_service.exchange import exchange_of
+
 MAX_HEAD_BYTES = 64 << 10
 """Of a request, after its first piece, without any byte of body: line, headers, trailers. Servers allow 8 to 64 KiB."""
 
@@ -18,6 +20,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._idle_bytes = 0
         self._in_message = self._in_head = True
         self._has_moved = False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        # Of the system, by TCP_USER_TIMEOUT. First of all: what follows wakes the application.
+        if isinstance(exc, TimeoutError) and self.cycle and (exchange := exchange_of(self.cycle.scope)):
+            exchange.stalled = True
+        super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
         self._in_message = self._in_head = self._has_moved = True

@@ -26,6 +26,7 @@ from uvicorn.supervisors import Multiprocess
 
 from fanin import BackendError
 from fanin.backends import Backend
+from fanin_service import logs, metrics
 from fanin_service.app import create_app
 from fanin_service.guard import choose
 from fanin_service.protocol import BoundedProtocol
@@ -38,7 +39,7 @@ _BACKLOG = 2048
 _HEALTHCHECK_SECONDS = 60
 """A worker that answers its supervisor nothing for so long is replaced. Starting may take several."""
 
-_log = logging.getLogger("uvicorn.error")
+_log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -97,7 +98,10 @@ def _serve_by_workers(settings: Settings, backend: Backend, listener: socket.soc
     )
     _announce(listener, backend)
     supervisor = Multiprocess(config, [listener])
-    supervisor.run()
+    # Workers count together: prometheus_client, when they import it, finds its files there.
+    with TemporaryDirectory(prefix="fanin-metrics-") as directory:
+        os.environ[metrics.DIRECTORY] = directory
+        supervisor.run()
     return _FAILED if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes) else 0
 
 
@@ -146,7 +150,8 @@ def configure(app: FastAPI | Callable[[], FastAPI], settings: Settings, **option
         lifespan="on",
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_seconds,
-        **options,
+        access_log=False,
+        **{"log_config": logs.config(settings), **options},
     )
 
 

@@ -15,14 +15,17 @@ from fastapi import Depends, Request
 
 from fanin import Layout, RecipeError
 from fanin_service import limits
+from fanin_service.exchange import current
 from fanin_service.guard import GuardedBackend
 from fanin_service.manifests import Manifests
+from fanin_service.metrics import Metrics
 from fanin_service.problems import NotReadyError, UnknownRecipeError
 from fanin_service.registry import Registry
 from fanin_service.settings import Settings
 from fanin_service.store import RecipeStore
+from fanin_service.tracing import NoTracing, Tracing, exporting
 
-_log = logging.getLogger("uvicorn.error")
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -38,11 +41,15 @@ class Service:
     store: RecipeStore | None = None
     """Behind the registry, where there is one."""
     manifests: Manifests = field(init=False)
+    metrics: Metrics = field(init=False)
+    tracing: Tracing = field(init=False)
     parsers: ThreadPoolExecutor = field(init=False)
     generators: ThreadPoolExecutor = field(init=False)
 
     def __post_init__(self) -> None:
         self.manifests = Manifests(self.backend)
+        self.metrics = Metrics(self.backend.name)
+        self.tracing = exporting() if self.settings.traces else NoTracing()
 
     @contextmanager
     def threads(self) -> Iterator[None]:
@@ -50,6 +57,7 @@ class Service:
         count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.parsers = ThreadPoolExecutor(count, "fanin-parse")
         self.generators = ThreadPoolExecutor(count, "fanin-generate")
+        self.metrics.threads(count)
         try:
             yield
         finally:
@@ -64,6 +72,7 @@ class Service:
     async def check_backend(self) -> None:
         """Find out whether the service is ready."""
         await in_thread(self.generators, self.backend.test)
+        self.metrics.known_answer(self.ready)
         if fault := self.backend.fault:
             _log.error("%s: no weights are served", fault)
 
@@ -91,7 +100,10 @@ class Service:
         Raises:
             RecipeError: it is not a recipe, or exceeds a limit.
         """
-        return await in_thread(self.parsers, limits.layout_of, document, self.settings)
+        with self.tracing.span("parse"):
+            layout = await in_thread(self.parsers, limits.layout_of, document, self.settings)
+        current().recipe = layout.recipe.digest
+        return layout
 
     async def register(self, document: bytes) -> tuple[Layout, bool]:
         """Remember the recipe that this JSON spells: its layout, and whether it is new here.
@@ -99,8 +111,15 @@ class Service:
         Raises:
             RecipeError: it is not a recipe, or exceeds a limit.
         """
-        layout, is_new = await in_thread(self.parsers, self._read_and_store, document)
-        return layout, self.registry.add(layout) and is_new
+        with self.tracing.span("parse"):
+            layout, is_new = await in_thread(self.parsers, self._read_and_store, document)
+        current().recipe = layout.recipe.digest
+        return layout, self._remember(layout) and is_new
+
+    def _remember(self, layout: Layout) -> bool:
+        is_new = self.registry.add(layout)
+        self.metrics.recipes(len(self.registry))
+        return is_new
 
     def _read_and_store(self, document: bytes) -> tuple[Layout, bool]:
         layout = limits.layout_of(document, self.settings)
@@ -117,11 +136,12 @@ class Service:
         if layout is None and self.store is not None:
             layout = await in_thread(self.parsers, self._stored, self.store, digest)
             if layout is not None:
-                self.registry.add(layout)
+                self._remember(layout)
         if layout is None:
             raise UnknownRecipeError(
                 "this digest is unknown, or was forgotten: POST the recipe to /v1/recipes, then repeat"
             )
+        current().recipe = digest
         return layout
 
     def _stored(self, store: RecipeStore, digest: str) -> Layout | None:

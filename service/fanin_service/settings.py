@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import ByteSize, Field
+from pydantic import ByteSize, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fanin.tensor import MAX_RANK
+from fanin_service import tracing
 
 _MIB = 1 << 20
 
@@ -69,3 +70,19 @@ class Settings(BaseSettings):
     shutdown_seconds: Annotated[
         int, Field(ge=0, le=86_400, description="How long a stopping server lets running answers go on.")
     ] = 30
+    log_format: Annotated[
+        Literal["console", "json"], Field(description="Log lines: text for people, or one JSON object each.")
+    ] = "console"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Field(description="Least level that is logged.")
+    ] = "info"
+    traces: Annotated[
+        bool, Field(description="Send OpenTelemetry traces, as the standard variables OTEL_* say; needs fanin[otel].")
+    ] = False
+
+    @field_validator("traces")
+    @classmethod
+    def _can_be_sent(cls, value: bool) -> bool:
+        if value and (package := tracing.missing()):
+            raise ValueError(f"traces need the package {package}: pip install 'fanin[otel]'")
+        return value

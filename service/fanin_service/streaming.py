@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from starlette.responses import StreamingResponse
@@ -20,6 +21,9 @@ stalled client; below 256 KiB the event loop's work per chunk shows."""
 FIRST_CHUNK = 64 << 10
 """Bytes of the first chunk: the client has something to read while the next is made."""
 
+Report = Callable[[int, float], None]
+"""Told of every chunk, in the thread that generated it: bytes and seconds."""
+
 
 class FileStream(StreamingResponse):
     """A part of a layout's file. The generator is closed on every way out: Starlette leaves that to the collector."""
@@ -30,11 +34,12 @@ class FileStream(StreamingResponse):
         part: ByteRange,
         backend: Backend,
         executor: ThreadPoolExecutor,
+        report: Report,
         *,
         status_code: int,
         headers: Mapping[str, str],
     ) -> None:
-        self._chunks = _chunks(layout, part, backend, executor)
+        self._chunks = _chunks(layout, part, backend, executor, report)
         super().__init__(self._chunks, status_code, headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,7 +50,7 @@ class FileStream(StreamingResponse):
 
 
 async def _chunks(
-    layout: Layout, part: ByteRange, backend: Backend, executor: ThreadPoolExecutor
+    layout: Layout, part: ByteRange, backend: Backend, executor: ThreadPoolExecutor, report: Report
 ) -> AsyncGenerator[memoryview, None]:
     """The bytes of `part`, each chunk generated in a thread while the one before it is sent.
 
@@ -56,14 +61,14 @@ async def _chunks(
     """
     loop = asyncio.get_running_loop()
     start, stop = part.start, min(part.start + FIRST_CHUNK, part.stop)
-    pending = loop.run_in_executor(executor, _generate, layout, start, stop, backend)
+    pending = loop.run_in_executor(executor, _generate, layout, start, stop, backend, report)
     try:
         while True:
             chunk = await pending
             start += len(chunk)
             if start < part.stop:
                 stop = min(start + CHUNK, part.stop)
-                pending = loop.run_in_executor(executor, _generate, layout, start, stop, backend)
+                pending = loop.run_in_executor(executor, _generate, layout, start, stop, backend, report)
             yield chunk
             if start == part.stop:
                 return
@@ -71,8 +76,10 @@ async def _chunks(
         pending.cancel()
 
 
-def _generate(layout: Layout, start: int, stop: int, backend: Backend) -> memoryview:
+def _generate(layout: Layout, start: int, stop: int, backend: Backend, report: Report) -> memoryview:
     """Bytes [start, stop) in a buffer of their own: the server sends from it after it has taken the next."""
+    began = time.perf_counter()
     chunk = memoryview(bytearray(stop - start))
     read_into(layout, start, chunk, backend)
+    report(len(chunk), time.perf_counter() - began)
     return chunk

@@ -192,7 +192,12 @@ def test_a_chunk_nobody_waits_for_is_not_generated() -> None:
 
 def stream(executor: ThreadPoolExecutor, part: ByteRange, backend: Backend | None = None) -> streaming.FileStream:
     layout = Layout.of(HUGE)
-    return streaming.FileStream(layout, part, backend or backends.get(), executor, status_code=206, headers={})
+    backend = backend or backends.get()
+    return streaming.FileStream(layout, part, backend, executor, unheard, status_code=206, headers={})
+
+
+def unheard(count: int, seconds: float) -> None:
+    pass
 
 
 async def never() -> Message:

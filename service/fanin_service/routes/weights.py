@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from fanin import Layout
 from fanin_service import problems, query
 from fanin_service.bodies import read_json_text
+from fanin_service.exchange import current
 from fanin_service.openapi import RECIPE_BODY
 from fanin_service.problems import PreconditionFailedError, RangeNotSatisfiableError
 from fanin_service.ranges import ByteRange, Conditions, Verdict, select
@@ -121,11 +122,13 @@ def _respond(request: Request, service: Service, layout: Layout) -> Response:
 
 def _stream(service: Service, layout: Layout, part: ByteRange, status: int, headers: dict[str, str]) -> FileStream:
     service.require_ready()
+    current().part = part
     return FileStream(
         layout,
         part,
         service.backend,
         service.generators,
+        service.metrics.generated,
         status_code=status,
         headers={**headers, "Content-Length": str(part.stop - part.start)},
     )

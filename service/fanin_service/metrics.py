@@ -1,0 +1,193 @@
+"""Metrics, for Prometheus. Names and labels are an interface: dashboards and alerts of users refer to them."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterable
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.registry import Collector
+
+from fanin.recipe import STREAM
+from fanin_service.exchange import Exchange
+
+DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+"""Environment variable that prometheus_client reads when it is imported: where processes count together."""
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_LONG = (*_SECONDS, 30, 60, 300, 1800)
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class Metrics:
+    """What one application counts; or all those whose `DIRECTORY` is the same, and then each tells of all."""
+
+    def __init__(self, backend: str) -> None:
+        self.registry = registry = CollectorRegistry()
+        self._directory = os.environ.get(DIRECTORY)
+        counter, histogram = partial(Counter, registry=registry), partial(Histogram, registry=registry)
+        gauge = partial(Gauge, registry=registry)
+        total = partial(gauge, multiprocess_mode="livesum")
+
+        self._requests = counter(
+            "fanin_http_requests", "Requests answered, by the path's template.", ("route", "method", "status")
+        )
+        self._duration = histogram(
+            "fanin_http_request_duration_seconds",
+            "From a request's head to the end of its answer.",
+            ("route",),
+            buckets=_LONG,
+        )
+        self._first_byte = histogram(
+            "fanin_http_first_byte_seconds",
+            "From a request's head to the first byte of its answer's body.",
+            ("route",),
+            buckets=_SECONDS,
+        )
+        self._sent = counter("fanin_http_sent_bytes", "Bytes of bodies handed to connections.")
+        self._problems = counter(
+            "fanin_problems", "Requests refused, by the last part of the problem's type.", ("problem",)
+        )
+        self._ended = counter(
+            "fanin_streams_ended_early",
+            "Answers cut short: client_left, stalled, drained (the server stopped), failed.",
+            ("reason",),
+        )
+        self._streams = total("fanin_streams", "Files being streamed.")
+        self._in_flight = total("fanin_in_flight_bytes", "Bytes that these streams have still to send.")
+        self._generated = counter("fanin_generated_bytes", "Bytes of files generated.")
+        self._generation = counter(
+            "fanin_generation_seconds", "Time that threads spent generating them; their sum, not the clock's."
+        )
+        self._threads = total("fanin_generator_threads", "Threads that generate.")
+        self._recipes = total("fanin_recipes", "Recipes remembered in memory.")
+        self._ready = gauge(
+            "fanin_ready",
+            "1 when weights are served, 0 when not; of all workers the least.",
+            multiprocess_mode="livemin",
+        )
+        self._known_answers = counter(
+            "fanin_known_answer_tests", "Known-answer tests of the backend: passed, failed.", ("result",)
+        )
+        self._known_answer_time = gauge(
+            "fanin_known_answer_timestamp_seconds",
+            "When the last known-answer test ended, as Unix time; the earliest of all workers.",
+            multiprocess_mode="livemin",
+        )
+        # Gauges and not prometheus_client's Info, which does not work across processes.
+        info = partial(gauge, multiprocess_mode="livemax")
+        info("fanin_backend_info", "The backend that generates.", ("backend",)).labels(backend).set(1)
+        info("fanin_build_info", "Version of Fanin and its stream.", ("version", "stream")).labels(
+            version("fanin"), STREAM
+        ).set(1)
+        for result in ("passed", "failed"):
+            self._known_answers.labels(result)
+        for reason in ("client_left", "stalled", "drained", "failed"):
+            self._ended.labels(reason)
+        # Those of processes that count together would be of whichever answers.
+        if self._directory is None:
+            ProcessCollector(registry=registry)
+        registry.register(GpuMemory())
+
+    def request_ends(self, exchange: Exchange) -> None:
+        """Count a request and its answer."""
+        route = exchange.route or "none"
+        method = exchange.method if exchange.method in _METHODS else "other"
+        self._requests.labels(route, method, exchange.status or "none").inc()
+        self._duration.labels(route).observe(exchange.seconds)
+        if exchange.first_byte_seconds is not None:
+            self._first_byte.labels(route).observe(exchange.first_byte_seconds)
+        if exchange.problem:
+            self._problems.labels(exchange.problem).inc()
+        if exchange.ended:
+            self._ended.labels(exchange.ended.replace(" ", "_")).inc()
+
+    def stream_begins(self, size: int) -> None:
+        """A file, or `size` bytes of it, is going to be streamed."""
+        self._streams.inc()
+        self._in_flight.inc(size)
+
+    def stream_ends(self, unsent: int) -> None:
+        """It ends, with so many bytes not sent."""
+        self._streams.dec()
+        self._in_flight.dec(unsent)
+
+    def sent(self, count: int, *, streaming: bool) -> None:
+        """Bytes of a body were handed to the connection."""
+        self._sent.inc(count)
+        if streaming:
+            self._in_flight.dec(count)
+
+    def generated(self, count: int, seconds: float) -> None:
+        """A thread has generated `count` bytes."""
+        self._generated.inc(count)
+        self._generation.inc(seconds)
+
+    def threads(self, count: int) -> None:
+        """So many threads generate."""
+        self._threads.set(count)
+
+    def recipes(self, count: int) -> None:
+        """So many recipes are remembered."""
+        self._recipes.set(count)
+
+    def known_answer(self, passed: bool) -> None:
+        """A known-answer test has ended."""
+        self._known_answers.labels("passed" if passed else "failed").inc()
+        self._known_answer_time.set(time.time())
+        self._ready.set(passed)
+
+    def exposition(self, accept: str) -> tuple[bytes, str]:
+        """All metrics, of all workers, and their media type: OpenMetrics where the Accept header names it."""
+        registry = self.registry
+        if self._directory is not None:
+            _forget_the_dead(Path(self._directory))
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry, self._directory)
+            registry.register(GpuMemory())
+        # prometheus_client's own choice would answer with whatever version the header names.
+        if "application/openmetrics-text" in accept:
+            return openmetrics.generate_latest(registry), openmetrics.CONTENT_TYPE_LATEST
+        return generate_latest(registry), CONTENT_TYPE_LATEST
+
+
+class GpuMemory(Collector):
+    """Memory of the GPUs, where CuPy is in use; a GPU that does not answer has no sample."""
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        return (
+            GaugeMetricFamily("fanin_gpu_memory_used_bytes", "GPU memory in use, by all processes.", labels=("gpu",)),
+            GaugeMetricFamily("fanin_gpu_memory_bytes", "GPU memory there is.", labels=("gpu",)),
+        )
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        used, total = families = self.describe()
+        if (cupy := sys.modules.get("cupy")) is not None:
+            runtime = cupy.cuda.runtime
+            try:
+                for gpu in range(runtime.getDeviceCount()):
+                    with cupy.cuda.Device(gpu):
+                        free, size = runtime.memGetInfo()
+                    used.add_metric((str(gpu),), size - free)
+                    total.add_metric((str(gpu),), size)
+            except runtime.CUDARuntimeError:
+                pass
+        return families
+
+
+def _forget_the_dead(directory: Path) -> None:
+    """Remove the gauges of workers that have ended: what they had in flight is not in flight any more."""
+    for pid in {path.stem.rpartition("_")[2] for path in directory.glob("gauge_live*.db")}:
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            mark_process_dead(int(pid), str(directory))

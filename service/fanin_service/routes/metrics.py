@@ -1,0 +1,28 @@
+"""Metrics, for Prometheus to scrape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from fanin_service.service import TheService
+
+router = APIRouter(tags=["operation"])
+
+_TEXT = {"schema": {"type": "string"}}
+_GET_METRICS: dict[str, Any] = {
+    "response_class": Response,
+    "responses": {
+        200: {"description": "Metrics", "content": {"text/plain": _TEXT, "application/openmetrics-text": _TEXT}}
+    },
+}
+
+
+# Not async: telling takes milliseconds, and the event loop has streams to serve.
+@router.head("/metrics", operation_id="head_metrics", summary="Headers of the metrics", **_GET_METRICS)
+@router.get("/metrics", operation_id="get_metrics", summary="What the service counts", **_GET_METRICS)
+def get_metrics(request: Request, service: TheService) -> Response:
+    """In the text format of Prometheus, or as OpenMetrics where Accept names it."""
+    text, media_type = service.metrics.exposition(request.headers.get("accept", ""))
+    return Response(text, headers={"Content-Type": media_type, "Cache-Control": "no-store"})
