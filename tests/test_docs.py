@@ -139,3 +139,8 @@ def test_the_kept_figures_are_whole() -> None:
             "tensorflow",
             "keras",
         }
+
+
+def test_the_table_of_metrics_is_current() -> None:
+    script = runpy.run_path(str(ROOT / "docs" / "metrics.py"))
+    assert script["page"]() == script["PAGE"].read_text("utf-8"), "run: python docs/metrics.py"

@@ -23,6 +23,7 @@ from fanin_service.store import RecipeStore
 
 _ROUTERS = (weights.router, recipes.router, digests.router, schemes.router, health.router, metrics.router)
 
+_TURNS = 100
 
 def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
     """The service with these settings; `backend` generates instead of the one that they name.
@@ -75,4 +76,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             yield
         finally:
             watch.cancel()
+            # Requests that the server has just cancelled take some turns of the event loop to end, and be told of.
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
             service.tracing.close()

@@ -39,27 +39,29 @@ class Metrics:
         total = partial(gauge, multiprocess_mode="livesum")
 
         self._requests = counter(
-            "fanin_http_requests", "Requests answered, by the path's template.", ("route", "method", "status")
+            "fanin_http_requests",
+            "Requests answered, by route (the path's template), method and status.",
+            ("route", "method", "status"),
         )
         self._duration = histogram(
             "fanin_http_request_duration_seconds",
-            "From a request's head to the end of its answer.",
+            "From a request's head to the end of its answer, by route.",
             ("route",),
             buckets=_LONG,
         )
         self._first_byte = histogram(
             "fanin_http_first_byte_seconds",
-            "From a request's head to the first byte of its answer's body.",
+            "From a request's head to the first byte of its answer's body, by route.",
             ("route",),
             buckets=_SECONDS,
         )
         self._sent = counter("fanin_http_sent_bytes", "Bytes of bodies handed to connections.")
         self._problems = counter(
-            "fanin_problems", "Requests refused, by the last part of the problem's type.", ("problem",)
+            "fanin_problems", "Requests refused, by problem: the last part of its type.", ("problem",)
         )
         self._ended = counter(
             "fanin_streams_ended_early",
-            "Answers cut short: client_left, stalled, drained (the server stopped), failed.",
+            "Answers cut short, by reason: client_left, stalled, drained (the server stopped), failed.",
             ("reason",),
         )
         self._streams = total("fanin_streams", "Files being streamed.")
@@ -76,7 +78,7 @@ class Metrics:
             multiprocess_mode="livemin",
         )
         self._known_answers = counter(
-            "fanin_known_answer_tests", "Known-answer tests of the backend: passed, failed.", ("result",)
+            "fanin_known_answer_tests", "Known-answer tests of the backend, by result: passed, failed.", ("result",)
         )
         self._known_answer_time = gauge(
             "fanin_known_answer_timestamp_seconds",
@@ -85,8 +87,8 @@ class Metrics:
         )
         # Gauges and not prometheus_client's Info, which does not work across processes.
         info = partial(gauge, multiprocess_mode="livemax")
-        info("fanin_backend_info", "The backend that generates.", ("backend",)).labels(backend).set(1)
-        info("fanin_build_info", "Version of Fanin and its stream.", ("version", "stream")).labels(
+        info("fanin_backend_info", "1, with the backend that generates.", ("backend",)).labels(backend).set(1)
+        info("fanin_build_info", "1, with the version of Fanin and of the stream.", ("version", "stream")).labels(
             version("fanin"), STREAM
         ).set(1)
         for result in ("passed", "failed"):
@@ -165,8 +167,12 @@ class GpuMemory(Collector):
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
         return (
-            GaugeMetricFamily("fanin_gpu_memory_used_bytes", "GPU memory in use, by all processes.", labels=("gpu",)),
-            GaugeMetricFamily("fanin_gpu_memory_bytes", "GPU memory there is.", labels=("gpu",)),
+            GaugeMetricFamily(
+                "fanin_gpu_memory_used_bytes",
+                "Memory in use on each gpu, by all processes; where CuPy is in use.",
+                labels=("gpu",),
+            ),
+            GaugeMetricFamily("fanin_gpu_memory_bytes", "Memory of each gpu.", labels=("gpu",)),
         )
 
     def collect(self) -> Iterable[GaugeMetricFamily]:

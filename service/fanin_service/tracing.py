@@ -1,4 +1,4 @@
-"""Traces, by OpenTelemetry, as an option: the packages of the extra `otel`, imported only where traces are on."""
+"""Traces, by OpenTelemetry, as an option: the SDK, of the extra `otel`, is imported only where traces are on."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class NoTracing:
 class OpenTelemetry:
     """Spans by OpenTelemetry's semantic conventions for HTTP servers. The parent comes as W3C Trace Context says.
 
-    The instrumentation of ASGI by OpenTelemetry has spans for single messages, and records queries; the one of
-    Starlette is called experimental, and records them too.
+    What FastAPI, Starlette and OpenTelemetry have for this records queries; FastAPI's calls a client that leaves an
+    error, and OpenTelemetry's makes a span of every chunk.
     """
 
     def __init__(self, provider: TracerProvider) -> None:
