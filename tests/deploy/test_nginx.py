@@ -232,7 +232,7 @@ def test_refusals_of_the_service_pass_unchanged(
     nginx: Front, method: str, path: str, content: bytes, headers: dict[str, str], status: int
 ) -> None:
     direct, through = (
-        client.request(method, path, content=content, headers=headers)
+        client.request(method, path, content=content, headers={"X-Request-ID": "one", **headers})
         for client in (nginx.replicas[0].client, nginx.client)
     )
     assert direct.status_code == through.status_code == status
