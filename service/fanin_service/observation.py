@@ -5,11 +5,11 @@ Pure ASGI: Starlette's BaseHTTPMiddleware leaves the generators of clients that 
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from asyncio import CancelledError
 from contextlib import ExitStack
-from uuid import uuid4
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -38,41 +38,53 @@ class Observation:
             await self._app(scope, receive, send)
             return
         exchange = scope[KEY] = _received(scope)
-        ending: Ending = "client left"
         begin(exchange)
-        with ExitStack() as stack:
-            stack.callback(self._finish, exchange)
-            if scope["path"] not in OPERATION:
-                stack.enter_context(self._tracing.request(scope, exchange))
-            try:
-                await self._app(scope, receive, self._observed(exchange, stack, send))
-            except CancelledError:
-                # Only a server whose time to stop has run out cancels requests.
-                ending = "drained"
-                raise
-            except Exception:
-                ending = "failed"
-                raise
-            finally:
-                if route := scope.get("route"):
-                    exchange.route = route.path
-                exchange.seconds = time.perf_counter() - exchange.started
-                if not exchange.complete:
-                    exchange.ended = "stalled" if exchange.stalled else ending
+        try:
+            if scope["path"] in OPERATION:
+                await self._serve(exchange, scope, receive, send)
+            else:
+                with self._tracing.request(scope, exchange):
+                    await self._serve(exchange, scope, receive, send)
+        finally:
+            self._metrics.request_ends(exchange)
+            logs.access(exchange, quiet=exchange.route in OPERATION)
 
-    def _observed(self, exchange: Exchange, stack: ExitStack, send: Send) -> Send:
+    async def _serve(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
+        ending: Ending = "client left"
+        stream = ExitStack()
+        try:
+            await self._app(scope, receive, self._observed(exchange, stream, send))
+        except CancelledError:
+            # Only a server whose time to stop has run out cancels requests.
+            ending = "drained"
+            raise
+        except Exception:
+            ending = "failed"
+            raise
+        finally:
+            stream.close()
+            if route := scope.get("route"):
+                exchange.route = route.path
+            exchange.seconds = time.perf_counter() - exchange.started
+            if not exchange.complete:
+                exchange.ended = "stalled" if exchange.stalled else ending
+
+    def _observed(self, exchange: Exchange, stream: ExitStack, send: Send) -> Send:
+        """`send`, watched; what has to end with a stream is left in `stream`."""
         metrics = self._metrics
 
         async def observed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
                 headers = message["headers"] = list(message["headers"])
-                exchange.promised_bytes = next((int(value) for name, value in headers if name == b"content-length"), 0)
+                for name, value in headers:
+                    if name == b"content-length":
+                        exchange.promised_bytes = int(value)
                 headers.append((b"x-request-id", exchange.request_id.encode()))
                 if exchange.part is not None:
                     metrics.stream_begins(exchange.promised_bytes)
-                    stack.callback(lambda: metrics.stream_ends(exchange.promised_bytes - exchange.sent_bytes))
-                    stack.enter_context(self._tracing.span("generate"))
+                    stream.callback(lambda: metrics.stream_ends(exchange.promised_bytes - exchange.sent_bytes))
+                    stream.enter_context(self._tracing.span("generate"))
             await send(message)
             # Uvicorn sends no body to HEAD, whatever it is given.
             if (count := len(message.get("body", b""))) and exchange.method != "HEAD":
@@ -83,10 +95,6 @@ class Observation:
 
         return observed
 
-    def _finish(self, exchange: Exchange) -> None:
-        self._metrics.request_ends(exchange)
-        logs.access(exchange, quiet=exchange.route in OPERATION)
-
 
 def _received(scope: Scope) -> Exchange:
     request_id = trace_id = None
@@ -96,4 +104,4 @@ def _received(scope: Scope) -> Exchange:
         elif name == b"traceparent" and (match := _TRACE_PARENT.fullmatch(value)):
             trace_id = match[1].decode()
     client = scope.get("client")
-    return Exchange(scope["method"], request_id or uuid4().hex, trace_id, client[0] if client else None)
+    return Exchange(scope["method"], request_id or os.urandom(16).hex(), trace_id, client[0] if client else None)
