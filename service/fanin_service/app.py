@@ -25,6 +25,7 @@ _ROUTERS = (weights.router, recipes.router, digests.router, schemes.router, heal
 
 _TURNS = 100
 
+
 def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
     """The service with these settings; `backend` generates instead of the one that they name.
 

@@ -18,7 +18,7 @@ from fanin_service.settings import Settings
 MISSED = 3
 """Intervals without a test, after which the last one counts no more: the backend hangs."""
 
-_log = logging.getLogger("uvicorn.error")
+_log = logging.getLogger(__name__)
 
 
 class GuardedBackend:

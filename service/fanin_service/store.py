@@ -24,7 +24,7 @@ _PARTIAL_SECONDS = 3600
 _SLACK = 100
 """The bounds are looked after whenever a process has written this part of them."""
 
-_log = logging.getLogger("uvicorn.error")
+_log = logging.getLogger(__name__)
 
 
 class RecipeStore:
