@@ -158,7 +158,10 @@ class Metrics:
         """A known-answer test has ended."""
         self._known_answers.labels("passed" if passed else "failed").inc()
         self._known_answer_time.set(time.time())
-        self._ready.set(passed)
+
+    def ready(self, ready: bool) -> None:
+        """Whether weights are served."""
+        self._ready.set(ready)
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """All metrics, of all workers, and their media type: OpenMetrics where the Accept header names it."""

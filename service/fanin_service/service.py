@@ -73,6 +73,7 @@ class Service:
         """Find out whether the service is ready."""
         await in_thread(self.generators, self.backend.test)
         self.metrics.known_answer(self.ready)
+        self.metrics.ready(self.ready)
         if fault := self.backend.fault:
             _log.error("%s: no weights are served", fault)
 

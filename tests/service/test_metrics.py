@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from starlette.types import Message, Receive, Scope, Send
 
 from fanin import backends
+from fanin_service import guard
 from fanin_service.exchange import current
 from fanin_service.metrics import Metrics
 from fanin_service.observation import Observation
@@ -188,6 +190,14 @@ def test_known_answers(backend: backends.Backend, passed: int) -> None:
         assert value(client, "fanin_known_answer_tests_total", result="failed") == 1 - passed
         assert value(client, "fanin_known_answer_timestamp_seconds") > 1.7e9
         assert value(client, "fanin_backend_info", backend=backend.name) == 1
+
+
+def test_a_backend_that_hangs_is_not_ready(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test ends that could say so."""
+    now = time.monotonic()
+    assert value(server.client, "fanin_ready") == 1
+    monkeypatch.setattr(guard, "time", SimpleNamespace(monotonic=lambda: now + 3600))
+    assert value(server.client, "fanin_ready") == 0
 
 
 def test_remembered_recipes() -> None:

@@ -141,7 +141,7 @@ def test_a_full_disk_is_no_error(
 
     with running(Settings(recipe_store=tmp_path)) as server:
         monkeypatch.setattr(Path, "write_bytes", full)
-        with caplog.at_level(logging.WARNING, "uvicorn.error"):
+        with caplog.at_level(logging.WARNING, "fanin_service.store"):
             path = server.register(KEPT)
         assert "No space left" in caplog.text
         assert list(tmp_path.iterdir()) == []
