@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 KERNELS := $(wildcard clients/python/fanin/backends/csrc/*)
 
-.PHONY: demo test check format soak bench serve lock transcript sbom licenses audit clean
+.PHONY: demo test check format docs soak bench serve lock transcript sbom licenses audit clean
 
 demo: $(VENV)/service
 	$(BIN)/python docs/examples/demo.py
@@ -22,6 +22,10 @@ check: $(VENV)/dev
 format: $(VENV)/dev
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+# The pages that come from the code: settings, and the description of the API.
+docs: $(VENV)/dev
+	$(BIN)/python docs/generate.py
 
 # Hours: long statistics, dieharder, other processors under qemu, memory while streaming.
 # On Debian it needs: dieharder gcc-aarch64-linux-gnu gcc-s390x-linux-gnu qemu-user
@@ -60,9 +64,9 @@ PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 LOCKS := deploy/requirements
 lock: $(VENV)/dev
 	$(PIN) --group build --output-file $(LOCKS)/build.txt
-	$(PIN) pyproject.toml --extra service --extra otel --output-file $(LOCKS)/cpu.txt
-	$(PIN) pyproject.toml --extra service --extra otel --extra cuda12 --output-file $(LOCKS)/cuda12.txt
-	$(PIN) pyproject.toml --extra service --extra otel --extra cuda13 --output-file $(LOCKS)/cuda13.txt
+	$(PIN) pyproject.toml --extra service --extra jwt --extra otel --output-file $(LOCKS)/cpu.txt
+	$(PIN) pyproject.toml --extra service --extra jwt --extra otel --extra cuda12 --output-file $(LOCKS)/cuda12.txt
+	$(PIN) pyproject.toml --extra service --extra jwt --extra otel --extra cuda13 --output-file $(LOCKS)/cuda13.txt
 
 # What this version's client and server say to one another, for later versions to be held against.
 transcript: $(VENV)/dev

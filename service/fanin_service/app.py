@@ -7,23 +7,32 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-from fastapi import FastAPI
-from starlette.types import ASGIApp
+from fastapi import APIRouter, FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, StatelessLifespan
 
 from fanin.backends import Backend
-from fanin_service import problems
+from fanin_service import access, problems
+from fanin_service.access import Access, Authenticator
 from fanin_service.guard import GuardedBackend, choose
 from fanin_service.observation import Observation
 from fanin_service.openapi import DescribedAPI
 from fanin_service.registry import Registry
-from fanin_service.routes import digests, health, metrics, recipes, schemes, weights
+from fanin_service.routes import digests, documents, health, metrics, recipes, schemes, weights
 from fanin_service.service import Service
 from fanin_service.settings import Settings
 from fanin_service.store import RecipeStore
 
-_ROUTERS = (weights.router, recipes.router, digests.router, schemes.router, health.router, metrics.router)
-
+_ROUTERS = (weights.router, recipes.router, digests.router, schemes.router, health.router, documents.router)
+_ADMIN_ROUTERS = (health.router, metrics.router, documents.router)
 _TURNS = 100
+_METHODS = ("GET", "HEAD", "POST")
+_SENT = ("Authorization", "Content-Type", "If-Match", "If-None-Match", "If-Range", "Range")
+_EXPOSED = (
+    *("Accept-Ranges", "Content-Digest", "Content-Disposition", "Content-Length", "Content-Location", "Content-Range"),
+    *("ETag", "Location", "Repr-Digest", "Retry-After", "WWW-Authenticate"),
+)
+"""Headers that pages of other origins may send, and read."""
 
 
 def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
@@ -31,24 +40,52 @@ def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
 
     Raises:
         BackendError: the backend that the settings name is unknown, cannot be used here or makes wrong bits.
+        SettingsError: the key file cannot be used, or a package is missing.
+        RuntimeError: a route has no access rule.
     """
     guarded = GuardedBackend(backend or choose(settings), settings.check_seconds)
     registry = Registry(max_recipes=settings.registry_recipes, max_bytes=settings.registry_bytes)
     service = Service(settings, guarded, registry, _store(settings))
+    routers = _ROUTERS if settings.admin_port is not None else (*_ROUTERS, metrics.router)
+    app = _assemble(service, routers, access.authenticator(settings), _lifespan)
+    if settings.cors_origins:
+        # Around the access rules: a preflight has no key, and a page may read why it was refused.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=_METHODS,
+            allow_headers=_SENT,
+            expose_headers=_EXPOSED,
+        )
+    return app
+
+
+def create_admin_app(app: FastAPI) -> FastAPI:
+    """What the second port answers: the same service, as an operator sees it."""
+    return _assemble(app.state.service, _ADMIN_ROUTERS, app.state.authenticator)
+
+
+def _assemble(
+    service: Service,
+    routers: tuple[APIRouter, ...],
+    authenticator: Authenticator | None,
+    lifespan: StatelessLifespan[FastAPI] | None = None,
+) -> FastAPI:
     app = _Application(
         title="Fanin",
         summary="Initial weights for neural networks from a recipe and a seed: the same bits on every machine.",
         version=version("fanin"),
-        lifespan=_lifespan,
+        lifespan=lifespan,
         redirect_slashes=False,
-        redoc_url=None,
+        openapi_url=None,  # FastAPI's own routes have no access rules
         responses={"default": problems.RESPONSE},
     )
-    app.state.service = service
-    for router in _ROUTERS:
+    app.state.service, app.state.authenticator = service, authenticator
+    for router in routers:
         app.include_router(router)
-    app.state.routes = [*app.routes, *(route for router in _ROUTERS for route in router.routes)]
+    app.state.routes = [route for router in routers for route in router.routes]
     problems.install(app)
+    app.add_middleware(Access, rules=access.rules(app.state.routes), authenticator=authenticator)
     return app
 
 

@@ -11,6 +11,7 @@ from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
 from fanin_service.exchange import Exchange, at_hand
+from fanin_service.redaction import RedactingFilter
 from fanin_service.settings import Settings
 
 _RESERVED = [*RESERVED_ATTRS, "color_message"]
@@ -26,14 +27,14 @@ def config(settings: Settings) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"exchange": {"()": ExchangeFilter}},
+        "filters": {"exchange": {"()": ExchangeFilter}, "redacted": {"()": RedactingFilter}},
         "formatters": {"lines": {"()": formatter}},
         "handlers": {
             "stderr": {
                 "class": "logging.StreamHandler",
                 "stream": "ext://sys.stderr",
                 "formatter": "lines",
-                "filters": ["exchange"],
+                "filters": ["exchange", "redacted"],
             }
         },
         "loggers": {"fanin_service": {"level": level}, "uvicorn": {"level": level}},

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from fanin_service import logs
 from fanin_service.exchange import KEY, Ending, Exchange, begin
 from fanin_service.metrics import Metrics
+from fanin_service.redaction import redact
 from fanin_service.tracing import Tracing
 
 OPERATION = frozenset({"/livez", "/readyz", "/metrics"})
@@ -100,7 +101,7 @@ def _received(scope: Scope) -> Exchange:
     request_id = trace_id = None
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
-            request_id = value.decode()
+            request_id = redact(value.decode())
         elif name == b"traceparent" and (match := _TRACE_PARENT.fullmatch(value)):
             trace_id = match[1].decode()
     client = scope.get("client")

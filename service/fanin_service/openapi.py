@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
 from fanin import Recipe
 from fanin.schemes import SCHEMES
+from fanin_service import problems
+from fanin_service.access import right_for
 from fanin_service.bodies import JSON
 from fanin_service.problems import Problem
 
@@ -50,6 +53,14 @@ RECIPE_BODY = {
 """OpenAPI's description of a body that is a recipe. Routes read it themselves: FastAPI would take any JSON."""
 
 
+_BEARER = "bearer"
+_SECURITY_SCHEME = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An API key, or a JSON web token of the identity provider. Without, where access is open.",
+}
+
+
 class DescribedAPI(FastAPI):
     """FastAPI with the schemas that its routes refer to and do not declare."""
 
@@ -57,7 +68,19 @@ class DescribedAPI(FastAPI):
         if self.openapi_schema is None:
             document = super().openapi()
             document["components"]["schemas"].update(_schemas())
+            document["components"]["securitySchemes"] = {_BEARER: _SECURITY_SCHEME}
+            for route in self.state.routes:
+                if isinstance(route, APIRoute) and route.include_in_schema:
+                    for method in route.methods or ():
+                        _secure(document["paths"][route.path_format][method.lower()], right_for(route))
         return super().openapi()
+
+
+def _secure(operation: dict[str, Any], right: str | None) -> None:
+    """What a request of this operation needs; OpenAPI 3.1 lets scopes stand beside every scheme."""
+    operation["security"] = [] if right is None else [{_BEARER: [right]}]
+    if right is not None:
+        operation["responses"] |= {str(status): each for status, each in problems.responses(401, 403).items()}
 
 
 def _schemas() -> dict[str, Any]:

@@ -20,6 +20,7 @@ from starlette.routing import BaseRoute, Match, Route
 
 from fanin import BackendError, Fault, RecipeError
 from fanin_service.exchange import current
+from fanin_service.redaction import redact
 
 MEDIA_TYPE = "application/problem+json"
 URN = "urn:fanin:problem:"
@@ -61,6 +62,37 @@ class DigestsPendingError(RequestError):
     """Digests that are still being computed."""
 
 
+class UnauthenticatedError(RequestError):
+    """It cannot be told who sends the request."""
+
+    def __init__(self, detail: str, error: str | None = None) -> None:
+        """`error` is that of RFC 6750 section 3.1; a request without any key has none."""
+        super().__init__(detail, {"WWW-Authenticate": _challenge(error=error)})
+
+
+class ForbiddenError(RequestError):
+    """Who sends the request may not."""
+
+    def __init__(self, detail: str, scope: str) -> None:
+        """`scope` is the one that is missing."""
+        super().__init__(detail, {"WWW-Authenticate": _challenge(error="insufficient_scope", scope=scope)})
+
+
+class TokenUncheckedError(RequestError):
+    """The keys that a token must be checked with cannot be had."""
+
+    def __init__(self, seconds: float) -> None:
+        """It is worth trying again in so many seconds."""
+        wait = str(max(1, math.ceil(seconds)))
+        super().__init__("the keys of the identity provider cannot be had just now", {"Retry-After": wait})
+
+
+def _challenge(**attributes: str | None) -> str:
+    """What a WWW-Authenticate header says (RFC 6750 section 3)."""
+    given = {"realm": "fanin", **attributes}
+    return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in given.items() if value is not None)
+
+
 class LimitExceededError(RecipeError):
     """A recipe that is right, and more than this service takes."""
 
@@ -78,6 +110,9 @@ class Kind:
 KINDS: dict[type[Exception], Kind] = {
     RecipeError: Kind(422, "invalid-recipe", "The recipe is not valid"),
     LimitExceededError: Kind(422, "limit-exceeded", "The recipe exceeds a limit of this service"),
+    UnauthenticatedError: Kind(401, "unauthenticated", "A key is needed, and a good one"),
+    ForbiddenError: Kind(403, "insufficient-scope", "The key does not allow this"),
+    TokenUncheckedError: Kind(503, "token-unchecked", "The token cannot be checked now"),
     BodyTooLargeError: Kind(413, "body-too-large", "The request body is too large"),
     UnsupportedContentError: Kind(415, "unsupported-content", "The request body is not JSON as this service reads it"),
     UnknownRecipeError: Kind(404, "unknown-recipe", "No recipe of this digest is registered"),
@@ -131,13 +166,18 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _of_bug)
 
 
-async def _of_table(_request: Request, error: Exception) -> Response:
+def answer(error: Exception) -> Response:
+    """The problem that one of `KINDS` becomes."""
     kind = next(KINDS[cls] for cls in type(error).__mro__ if cls in KINDS)
     if not isinstance(error, RecipeError):
         return _answer(kind, str(error) or kind.title, getattr(error, "headers", {}))
     more = len(error.faults) - 1
     detail = str(error.faults[0]) + (f" (and {more} more)" if more else "")
     return _answer(kind, detail, {}, errors=[_error(fault) for fault in error.faults])
+
+
+async def _of_table(_request: Request, error: Exception) -> Response:
+    return answer(error)
 
 
 async def _of_http(request: Request, error: Exception) -> Response:
@@ -185,7 +225,7 @@ def _answer(
         "detail": detail,
         "request_id": exchange.request_id,
     }
-    content = json.dumps(document if errors is None else {**document, "errors": errors}, allow_nan=False)
+    content = redact(json.dumps(document if errors is None else {**document, "errors": errors}, allow_nan=False))
     # A 404 may be cached by default (RFC 9110 section 15.1), yet the recipe may be registered the next moment.
     return Response(content, kind.status, {"Cache-Control": "no-store", **headers}, MEDIA_TYPE)
 

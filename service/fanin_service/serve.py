@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -19,18 +20,16 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
-from pydantic import ByteSize, ValidationError
-from pydantic_core import ErrorDetails
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from fanin import BackendError
 from fanin.backends import Backend
-from fanin_service import logs, metrics
-from fanin_service.app import create_app
+from fanin_service import access, admin, logs, metrics, tls
+from fanin_service.app import create_admin_app, create_app
 from fanin_service.guard import choose
 from fanin_service.protocol import BoundedProtocol
-from fanin_service.settings import Settings
+from fanin_service.settings import Settings, SettingsError, default_text, option, read, variable
 
 HELP = "Serve weights over HTTP. Every option may also be given as an environment variable."
 _WRONG_USAGE = 2
@@ -45,58 +44,66 @@ _log = logging.getLogger(__name__)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One option for every setting."""
     for name, field in Settings.model_fields.items():
-        default = field.default.human_readable() if isinstance(field.default, ByteSize) else field.default
-        known = "" if default is None else f"default {default}, "
-        text = f"{field.description} ({known}{_variable(name)})"
-        parser.add_argument(_option(name), dest=name, metavar=name.rpartition("_")[2].upper(), help=text)
+        default = default_text(name)
+        known = f"default {default}, " if default else ""
+        text = f"{field.description} ({known}{variable(name)})"
+        parser.add_argument(option(name), dest=name, metavar=name.rpartition("_")[2].upper(), help=text)
 
 
 def run(options: argparse.Namespace) -> int:
     """Serve until told to stop."""
     given = {name: value for name in Settings.model_fields if (value := getattr(options, name)) is not None}
     try:
-        settings = Settings(**given)
+        settings = read(given)
         backend = choose(settings)
-    except ValidationError as error:
-        return _refuse("; ".join(_complaint(details, given) for details in error.errors()))
+        # Tried before there are workers, which could only die of it.
+        tls.options(settings)
+        access.authenticator(settings)
+    except SettingsError as error:
+        return _refuse(str(error))
     except BackendError as error:
-        return _refuse(f"{_option('backend') if 'backend' in given else _variable('backend')}: {error}")
+        return _refuse(f"{option('backend') if 'backend' in given else variable('backend')}: {error}")
 
+    beside = None
     try:
         listener = listen(settings.host, settings.port, settings.stall_seconds)
+        if settings.admin_port is not None:
+            beside = listen(settings.admin_host, settings.admin_port, settings.stall_seconds)
     except OSError as error:
-        return _fail(f"cannot listen on {settings.host} port {settings.port}: {error}")
+        return _fail(str(error))
     try:
         with _stored(settings) as settings:
             serve = _serve if settings.workers == 1 else _serve_by_workers
-            return serve(settings, backend, listener)
+            return serve(settings, backend, listener, beside)
     except OSError as error:
         return _fail(f"cannot use the recipe store: {error}")
 
 
-def _serve(settings: Settings, backend: Backend, listener: socket.socket) -> int:
-    """Serve in this process."""
-    server = uvicorn.Server(configure(create_app(settings, backend), settings))
-    _announce(listener, backend)
+def _serve(settings: Settings, backend: Backend, listener: socket.socket, beside: socket.socket | None) -> int:
+    """Serve in this process; health and metrics from `beside`, if there is a second port."""
+    server = uvicorn.Server(configure(_app(settings, backend, beside), settings))
+    _announce(settings, backend, listener, beside)
     # Raised again by uvicorn after an orderly end.
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
     return 0 if server.started else _FAILED
 
 
-def _serve_by_workers(settings: Settings, backend: Backend, listener: socket.socket) -> int:
+def _serve_by_workers(
+    settings: Settings, backend: Backend, listener: socket.socket, beside: socket.socket | None
+) -> int:
     """Serve in processes of their own, which accept from one socket and are replaced when they die.
 
     One socket and not one each (SO_REUSEPORT): connections that wait for a worker that dies are taken by another.
     """
     config = configure(
-        partial(_worker, settings),
+        partial(_worker, settings, beside),
         settings,
         factory=True,
         workers=settings.workers,
         timeout_worker_healthcheck=_HEALTHCHECK_SECONDS,
     )
-    _announce(listener, backend)
+    _announce(settings, backend, listener, beside)
     supervisor = Multiprocess(config, [listener])
     # Workers count together: prometheus_client, when they import it, finds its files there.
     with TemporaryDirectory(prefix="fanin-metrics-") as directory:
@@ -105,7 +112,7 @@ def _serve_by_workers(settings: Settings, backend: Backend, listener: socket.soc
     return _FAILED if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes) else 0
 
 
-def _worker(settings: Settings) -> FastAPI:
+def _worker(settings: Settings, beside: socket.socket | None) -> FastAPI:
     """The application of one worker, which ends when its supervisor is gone."""
 
     def follow() -> None:
@@ -115,7 +122,16 @@ def _worker(settings: Settings) -> FastAPI:
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=follow, name="fanin-follow", daemon=True).start()
-    return create_app(settings)
+    return _app(settings, None, beside)
+
+
+def _app(settings: Settings, backend: Backend | None, beside: socket.socket | None) -> FastAPI:
+    app = create_app(settings, backend)
+    if beside is not None:
+        # A prober has no client certificate.
+        options = {"lifespan": "off", "log_config": None, "ssl_cert_reqs": ssl.CERT_NONE}
+        admin.attach(app, configure(create_admin_app(app), settings, **options), beside)
+    return app
 
 
 @contextmanager
@@ -135,10 +151,18 @@ def _stored(settings: Settings) -> Iterator[Settings]:
             yield settings.model_copy(update={"recipe_store": Path(directory)})
 
 
-def _announce(listener: socket.socket, backend: Backend) -> None:
+def _announce(settings: Settings, backend: Backend, listener: socket.socket, beside: socket.socket | None) -> None:
+    scheme = "https" if settings.tls_cert else "http"
+    _log.info("Fanin on %s://%s with the %s backend", scheme, _address(listener), backend.name)
+    if beside is not None:
+        _log.info("Health and metrics on %s://%s", scheme, _address(beside))
+    if settings.access == "open" and settings.tls_client_ca is None:
+        _log.warning("Access is open to whoever can reach this address")
+
+
+def _address(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
-    address = f"[{host}]:{port}" if listener.family is socket.AF_INET6 else f"{host}:{port}"
-    _log.info("Fanin on http://%s with the %s backend", address, backend.name)
+    return f"[{host}]:{port}" if listener.family is socket.AF_INET6 else f"{host}:{port}"
 
 
 def configure(app: FastAPI | Callable[[], FastAPI], settings: Settings, **options: Any) -> uvicorn.Config:
@@ -147,11 +171,10 @@ def configure(app: FastAPI | Callable[[], FastAPI], settings: Settings, **option
         app,
         http=BoundedProtocol,
         ws="none",
-        lifespan="on",
         server_header=False,
         timeout_graceful_shutdown=settings.shutdown_seconds,
         access_log=False,
-        **{"log_config": logs.config(settings), **options},
+        **{"lifespan": "on", "log_config": logs.config(settings), **tls.options(settings), **options},
     )
 
 
@@ -163,8 +186,11 @@ def listen(host: str, port: int, stall_seconds: int) -> socket.socket:
     Raises:
         OSError: the address is wrong or taken.
     """
-    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    listener = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listener = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise OSError(f"cannot listen on {host} port {port}: {error}") from None
     if sys.platform == "linux":
         # Accepted connections inherit it. It counts time without progress, so slow clients live on (RFC 5482).
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, stall_seconds * 1000)
@@ -179,17 +205,3 @@ def _refuse(reason: str) -> int:
 def _fail(reason: str) -> int:
     sys.stderr.write(f"fanin serve: {reason}\n")
     return _FAILED
-
-
-def _complaint(details: ErrorDetails, given: dict[str, str]) -> str:
-    name = str(details["loc"][0])
-    where = _option(name) if name in given else _variable(name)
-    return f"{where}: {details['msg'][0].lower()}{details['msg'][1:]}, not {details['input']!r}"
-
-
-def _option(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
-def _variable(name: str) -> str:
-    return f"FANIN_{name.upper()}"

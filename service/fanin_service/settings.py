@@ -2,22 +2,68 @@
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import ByteSize, Field, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from fanin.tensor import MAX_RANK
 from fanin_service import tracing
 
+PREFIX = "FANIN_"
+OF_THE_LIBRARY = frozenset({"FANIN_SIMD", "FANIN_TOKEN"})
+"""Variables that begin as settings do and are read by the library."""
 _MIB = 1 << 20
+
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+"""How tokens may be signed: by a private key, so that what checks them cannot make them (RFC 7518 section 3.1)."""
+
+
+class SettingsError(Exception):
+    """Settings that the service cannot start with; says of each its name and what is allowed."""
+
+    def __init__(self, complaints: Sequence[str]) -> None:
+        super().__init__("; ".join(complaints))
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _origin(text: str) -> str:
+    """An origin (RFC 6454 section 6.2), or `*` for all."""
+    if text != "*" and not re.fullmatch(r"https?://[a-z0-9.-]+(:[0-9]+)?|https?://\[[0-9a-f:.]+\](:[0-9]+)?", text):
+        raise ValueError("an origin is such as https://example.org, in lower case, without a path; or * for all")
+    return text
+
+
+def _provider_url(text: str) -> str:
+    """Keys that come over plain HTTP could be anybody's."""
+    parts = urlsplit(text)
+    if not parts.hostname or (parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname))):
+        raise ValueError("the URL begins with https://, or is of this machine")
+    return text
+
+
+def is_loopback(host: str) -> bool:
+    """Only this machine reaches it."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class Settings(BaseSettings):
     """Read from environment variables FANIN_<NAME>; `fanin serve --<name>` wins over them."""
 
-    model_config = SettingsConfigDict(env_prefix="FANIN_", env_ignore_empty=True, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
 
     host: Annotated[str, Field(min_length=1, description="Address to listen on; 0.0.0.0 or :: for every one.")] = (
         "127.0.0.1"
@@ -26,6 +72,56 @@ class Settings(BaseSettings):
     workers: Annotated[
         int, Field(ge=1, le=1024, description="Processes that serve, each with its own event loop and threads.")
     ] = 1
+    access: Annotated[
+        Literal["open", "keys", "jwt", "keys+jwt"] | None,
+        Field(
+            description="Who may use the service: open (whoever reaches it), keys, jwt, or keys+jwt."
+            " Without it, open on a loopback address; any other needs a decision."
+        ),
+    ] = None
+    keys_file: Annotated[
+        Path | None, Field(description="File of API keys, made by fanin keys; changes are seen within a second or two.")
+    ] = None
+    jwt_issuer: Annotated[str | None, Field(min_length=1, description="What the claim iss of a token must be.")] = None
+    jwt_audience: Annotated[str | None, Field(min_length=1, description="What the claim aud must be, or have.")] = None
+    jwt_jwks_url: Annotated[
+        Annotated[str, AfterValidator(_provider_url)] | None,
+        Field(description="Where the identity provider has its public keys: its JWKS URL, with https://."),
+    ] = None
+    jwt_algorithms: Annotated[
+        tuple[Algorithm, ...],
+        NoDecode,
+        BeforeValidator(_split),
+        Field(min_length=1, description="How tokens may be signed, separated by commas; none of them symmetric."),
+    ] = ("RS256", "ES256", "EdDSA")
+    jwt_leeway_seconds: Annotated[
+        int, Field(ge=0, le=600, description="How far the clocks of provider and service may differ.")
+    ] = 30
+    cors_origins: Annotated[
+        tuple[Annotated[str, AfterValidator(_origin)], ...],
+        NoDecode,
+        BeforeValidator(_split),
+        Field(description="Origins whose pages may call the service from a browser, separated by commas; * for all."),
+    ] = ()
+    tls_cert: Annotated[
+        Path | None, Field(description="Certificate in PEM, with its chain: serves HTTPS only. Needs a key.")
+    ] = None
+    tls_key: Annotated[Path | None, Field(description="The certificate's private key in PEM, not encrypted.")] = None
+    tls_client_ca: Annotated[
+        Path | None, Field(description="Authorities in PEM: every client must have a certificate by one of them.")
+    ] = None
+    admin_host: Annotated[
+        str, Field(min_length=1, description="Address of the second port; access is decided as for the first.")
+    ] = "127.0.0.1"
+    admin_port: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=65535,
+            description="Second TCP port, for health and metrics, which answers while the service ends;"
+            " metrics are then there alone. No client certificate is asked for.",
+        ),
+    ] = None
     backend: Annotated[
         str | None, Field(description="What generates: its name, or none for the fastest usable, a GPU included.")
     ] = None
@@ -86,3 +182,104 @@ class Settings(BaseSettings):
         if value and (package := tracing.missing()):
             raise ValueError(f"traces need the package {package}: pip install 'fanin[otel]'")
         return value
+
+    @property
+    def uses_keys(self) -> bool:
+        return self.access in ("keys", "keys+jwt")
+
+    @property
+    def uses_jwt(self) -> bool:
+        return self.access in ("jwt", "keys+jwt")
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        complaints = [*self._undecided(), *self._unused(), *self._unpaired()]
+        if complaints:
+            raise ValueError("; ".join(complaints))
+        return self
+
+    def _undecided(self) -> Iterator[str]:
+        hosts = {"host": self.host} | ({} if self.admin_port is None else {"admin_host": self.admin_host})
+        for name, host in hosts.items():
+            if self.access is None and not is_loopback(host):
+                yield (
+                    f"{variable('access')}: say who may use the service, since others can reach it by"
+                    f" {variable(name)}={host}: keys, jwt, keys+jwt, or open for whoever does"
+                )
+
+    def _unused(self) -> Iterator[str]:
+        """A setting without effect is a wish that is not met, and this one may be for protection."""
+        needed = {"keys_file": self.uses_keys} | dict.fromkeys(
+            ("jwt_issuer", "jwt_audience", "jwt_jwks_url"), self.uses_jwt
+        )
+        for name, is_needed in needed.items():
+            is_given = getattr(self, name) is not None
+            if is_given != is_needed:
+                state = f"is needed with {self.access}" if is_needed else f"has no effect with {self.access or 'none'}"
+                yield f"{variable(name)}: {state} as {variable('access')}"
+
+    def _unpaired(self) -> Iterator[str]:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            yield f"{variable('tls_cert')}, {variable('tls_key')}: the one needs the other"
+        if self.tls_client_ca is not None and self.tls_cert is None:
+            yield f"{variable('tls_client_ca')}: needs {variable('tls_cert')}"
+        if "admin_host" in self.model_fields_set and self.admin_port is None:
+            yield f"{variable('admin_host')}: needs {variable('admin_port')}"
+        if self.admin_port and self.admin_port == self.port:
+            yield f"{variable('admin_port')}: must differ from {variable('port')}"
+
+
+def read(given: Mapping[str, Any]) -> Settings:
+    """The settings of the environment, and of `given`, options of the command line, which win.
+
+    Raises:
+        SettingsError: one is wrong, or there is none of this name.
+    """
+    known = OF_THE_LIBRARY | {variable(name) for name in Settings.model_fields}
+    unknown = [name for name in os.environ if name.startswith(PREFIX) and name not in known]
+    if unknown:
+        raise SettingsError([_misnomer(name, known) for name in sorted(unknown)])
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise SettingsError([_complaint(details, given) for details in error.errors()]) from None
+
+
+def option(name: str) -> str:
+    """The command line's option for a setting."""
+    return "--" + name.replace("_", "-")
+
+
+def variable(name: str) -> str:
+    """The environment variable for a setting."""
+    return PREFIX + name.upper()
+
+
+def default_text(name: str) -> str:
+    """The default of a setting as one would write it; empty where there is none."""
+    default = Settings.model_fields[name].default
+    match default:
+        case None | ():
+            return ""
+        case bool():
+            return str(default).lower()
+        case ByteSize():
+            return re.sub(r"\.0(?=\D)", "", default.human_readable())
+        case tuple():
+            return ",".join(default)
+        case _:
+            return str(default)
+
+
+def _misnomer(name: str, known: frozenset[str]) -> str:
+    close = get_close_matches(name, known, 1)
+    return f"{name}: there is no such setting" + (f"; is {close[0]} meant?" if close else "")
+
+
+def _complaint(details: Any, given: Mapping[str, Any]) -> str:
+    message = details["msg"].removeprefix("Value error, ")
+    if not details["loc"]:
+        return str(message)
+    name = str(details["loc"][0])
+    where = option(name) if name in given else variable(name)
+    return f"{where}: {message[0].lower()}{message[1:]}, not {details['input']!r}"

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable
-from schemathesis import GenerationMode
+from schemathesis import CheckContext, GenerationMode, Response
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
+    ignored_auth,
     response_headers_conformance,
     response_schema_conformance,
     status_code_conformance,
 )
 
 from fanin.schemes import SCHEMES
+from fanin_service import keys
+from fanin_service.principal import Right
 from fanin_service.settings import Settings
 from tests.service.servers import Running, running
 
@@ -77,21 +81,71 @@ def small_server() -> Iterator[Running]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def guarded_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, str]]:
+    """The same behind API keys, and a key."""
+    path = tmp_path_factory.mktemp("keys") / "keys.json"
+    key, _ = keys.create(path, "fuzzer", tuple(Right))
+    with running(Settings(max_file_bytes=1 << 20, access="keys", keys_file=path)) as server:
+        yield server, key
+
+
 @pytest.mark.parametrize("mode", list(GenerationMode))
 def test_fuzzed(small_server: Running, mode: GenerationMode) -> None:
     """Requests that the document allows, and requests that it forbids: no 500, and only answers that it describes."""
-    api = schemathesis.openapi.from_url(f"{small_server.url}/openapi.json")
+    fuzz(small_server, mode, 30, CHECKS)
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode))
+def test_fuzzed_with_a_key(guarded_server: tuple[Running, str], mode: GenerationMode) -> None:
+    """And nothing is answered to the same request without its key."""
+    server, key = guarded_server
+    fuzz(server, mode, 10, [*CHECKS, ignored_auth], {"Authorization": f"Bearer {key}"})
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode))
+def test_fuzzed_without_a_key(guarded_server: tuple[Running, str], mode: GenerationMode) -> None:
+    server, _ = guarded_server
+    fuzz(server, mode, 10, [*CHECKS, refused])
+
+
+def refused(_: CheckContext, answer: Response, case: schemathesis.Case) -> None:
+    """Health is for all, and nothing else."""
+    assert answer.status_code == 401 or case.operation.path in ("/livez", "/readyz")
+
+
+def fuzz(
+    server: Running, mode: GenerationMode, examples: int, checks: list[Any], headers: dict[str, str] | None = None
+) -> None:
+    api = schemathesis.openapi.from_dict(server.app.openapi())
     fuzzed = set()
     for result in api.get_all_operations():
         operation = result.ok()
 
-        @settings(max_examples=30, deadline=None, derandomize=True, database=None, suppress_health_check=[*HealthCheck])
+        @settings(
+            max_examples=examples,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=[*HealthCheck],
+        )
         @given(case=operation.as_strategy(generation_mode=mode))
-        def fuzz(case: schemathesis.Case) -> None:
-            case.call_and_validate(checks=CHECKS)
+        def try_one(case: schemathesis.Case) -> None:
+            case.headers.pop("Authorization", None)
+            case.call_and_validate(server.url, checks=checks, headers=headers)
 
         # An operation without input has none that is wrong.
         with suppress(Unsatisfiable):
-            fuzz()
+            try_one()
             fuzzed.add(operation.label)
     assert {"POST /v1/weights", "GET /v1/weights", "HEAD /v1/weights", "POST /v1/recipes"} <= fuzzed
+
+
+def test_every_operation_says_what_it_needs(client: httpx.Client) -> None:
+    document = client.get("/openapi.json").json()
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            needed = operation["security"]
+            assert (needed == []) == (path in ("/livez", "/readyz"))
+            assert all(scheme in document["components"]["securitySchemes"] for each in needed for scheme in each)
+            assert {"401", "403"} <= operation["responses"].keys() or not needed

@@ -14,8 +14,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-from fanin_service.serve import _option, _variable
-from fanin_service.settings import Settings
+from fanin_service.settings import Settings, option, variable
 
 COMMAND = (
     "import argparse, sys; from fanin_service import serve; parser = argparse.ArgumentParser(description=serve.HELP);"
@@ -31,8 +30,8 @@ def run(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
 def test_help_lists_every_setting() -> None:
     text = run("--help").stdout
     for name in Settings.model_fields:
-        assert _option(name) in text
-        assert _variable(name) in text
+        assert option(name) in text
+        assert variable(name) in text
 
 
 def test_every_setting_is_described() -> None:

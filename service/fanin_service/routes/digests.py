@@ -9,7 +9,9 @@ from pydantic import BaseModel, Field
 
 from fanin import Fault
 from fanin_service import problems
+from fanin_service.access import requires
 from fanin_service.bodies import JSON
+from fanin_service.principal import Right
 from fanin_service.problems import LimitExceededError
 from fanin_service.routes.weights import IMMUTABLE
 from fanin_service.service import TheService
@@ -43,6 +45,7 @@ _GET_DIGESTS: dict[str, Any] = {
 @router.get(
     "/v1/recipes/{digest}/digests", operation_id="get_digests", summary="SHA-256 of a file, by blocks", **_GET_DIGESTS
 )
+@requires(Right.WEIGHTS_READ)
 async def get_digests(digest: str, service: TheService) -> Response:
     """What a client can check received bytes against without making them: SHA-256 of the file and of every block.
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from fanin_service import problems
+from fanin_service.access import public
 from fanin_service.service import TheService
 
 router = APIRouter(tags=["operation"])
@@ -26,6 +27,7 @@ class Ready(BaseModel):
 
 @router.head("/livez", operation_id="head_livez", summary="Is the process alive?")
 @router.get("/livez", operation_id="get_livez", summary="Is the process alive?")
+@public
 async def get_livez(response: Response) -> Alive:
     """Answers as long as the event loop turns."""
     response.headers["Cache-Control"] = "no-store"
@@ -34,6 +36,7 @@ async def get_livez(response: Response) -> Alive:
 
 @router.head("/readyz", operation_id="head_readyz", summary="Is the service ready?", responses=problems.responses(503))
 @router.get("/readyz", operation_id="get_readyz", summary="Is the service ready?", responses=problems.responses(503))
+@public
 async def get_readyz(response: Response, service: TheService) -> Ready:
     """Ready while the backend in use passes its known-answer test: at the start, and again and again."""
     service.require_ready()

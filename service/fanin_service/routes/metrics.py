@@ -6,6 +6,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from fanin_service.access import requires
+from fanin_service.principal import Right
 from fanin_service.service import TheService
 
 router = APIRouter(tags=["operation"])
@@ -22,6 +24,7 @@ _GET_METRICS: dict[str, Any] = {
 # Not async: telling takes milliseconds, and the event loop has streams to serve.
 @router.head("/metrics", operation_id="head_metrics", summary="Headers of the metrics", **_GET_METRICS)
 @router.get("/metrics", operation_id="get_metrics", summary="What the service counts", **_GET_METRICS)
+@requires(Right.METRICS_READ)
 def get_metrics(request: Request, service: TheService) -> Response:
     """In the text format of Prometheus, or as OpenMetrics where Accept names it."""
     # A backend that hangs ends no test that could say so.

@@ -11,8 +11,10 @@ from pydantic import BaseModel, Field
 from fanin import Layout
 from fanin.describe import describe
 from fanin_service import problems
+from fanin_service.access import requires
 from fanin_service.bodies import JSON, read_json_text
 from fanin_service.openapi import RECIPE_BODY
+from fanin_service.principal import Right
 from fanin_service.service import TheService, in_thread
 
 router = APIRouter(tags=["recipes"])
@@ -68,6 +70,7 @@ class Description(BaseModel):
         **problems.responses(400, 413, 415, 422),
     },
 )
+@requires(Right.RECIPES_WRITE)
 async def post_recipe(request: Request, service: TheService) -> Response:
     """From now on the recipe's file has a URL: `/v1/recipes/{digest}/model.safetensors`.
 
@@ -96,6 +99,7 @@ _GET_RECIPE: dict[str, Any] = {
 
 @router.head("/v1/recipes/{digest}", operation_id="head_recipe", summary="Is a recipe registered?", **_GET_RECIPE)
 @router.get("/v1/recipes/{digest}", operation_id="get_recipe", summary="What a recipe amounts to", **_GET_RECIPE)
+@requires(Right.RECIPES_READ)
 async def get_recipe(digest: str, service: TheService) -> Response:
     """The canonical recipe, its sizes, and of every tensor its place in the file and its formula with numbers."""
     text = await in_thread(service.parsers, _description, await service.layout(digest))

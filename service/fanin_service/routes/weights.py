@@ -9,9 +9,11 @@ from fastapi import APIRouter, Request, Response
 
 from fanin import Layout
 from fanin_service import problems, query
+from fanin_service.access import requires
 from fanin_service.bodies import read_json_text
 from fanin_service.exchange import current
 from fanin_service.openapi import RECIPE_BODY
+from fanin_service.principal import Right
 from fanin_service.problems import PreconditionFailedError, RangeNotSatisfiableError
 from fanin_service.ranges import ByteRange, Conditions, Verdict, select
 from fanin_service.service import Service, TheService
@@ -39,6 +41,7 @@ _FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
     openapi_extra=RECIPE_BODY,
     responses={200: {"description": "The file", **_FILE}, **problems.responses(400, 413, 415, 422, 503)},
 )
+@requires(Right.WEIGHTS_READ)
 async def post_weights(request: Request, service: TheService) -> Response:
     """Streams the file of the recipe, or of the one-tensor short form, and registers it.
 
@@ -58,6 +61,7 @@ _GET_WEIGHTS: dict[str, Any] = {
 
 @router.head("/v1/weights", operation_id="head_weights", summary="Size and entity tag of one tensor", **_GET_WEIGHTS)
 @router.get("/v1/weights", operation_id="get_weights", summary="Make the file of one tensor", **_GET_WEIGHTS)
+@requires(Right.WEIGHTS_READ)
 async def get_weights(request: Request, service: TheService) -> Response:
     """Streams the file of one tensor, named `weight`, or a range of it. The URL can be cached for ever.
 
@@ -85,6 +89,7 @@ _GET_FILE: dict[str, Any] = {
     summary="Make the file of a registered recipe",
     **_GET_FILE,
 )
+@requires(Right.WEIGHTS_READ)
 async def get_file(digest: str, request: Request, service: TheService) -> Response:
     """Streams the file, or one range of it; several ranges are ignored. A lost recipe answers 404: POST it again."""
     return _respond(request, service, await service.layout(digest))

@@ -1,0 +1,36 @@
+"""The second port: health and metrics of the service beside it, apart from what clients reach."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+
+class _AdminServer(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the first port's."""
+        yield
+
+
+def attach(app: FastAPI, config: uvicorn.Config, listener: socket.socket) -> None:
+    """Serve `config` from `listener` while `app` runs: from before it is ready until its last answer has ended."""
+    lifespan = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def longer(app: FastAPI) -> AsyncIterator[None]:
+        server = _AdminServer(config)
+        serving = asyncio.create_task(server.serve([listener]))
+        try:
+            async with lifespan(app):
+                yield
+        finally:
+            server.should_exit = True
+            await serving
+
+    app.router.lifespan_context = longer

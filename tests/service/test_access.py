@@ -1,0 +1,362 @@
+"""Access: every route of the application's own table, with every kind of good and bad key and token."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
+from pathlib import Path
+
+import httpx
+import jwt
+import pytest
+from fastapi import FastAPI
+from starlette.routing import Route
+
+from fanin_service import keys
+from fanin_service.access import right_for
+from fanin_service.app import create_admin_app, create_app
+from fanin_service.principal import Right
+from fanin_service.settings import Settings
+from tests.service.identity import Provider
+from tests.service.servers import CountingBackend, Running, running
+
+RECIPE = {"tensors": {"w": {"shape": [3, 4], "scheme": "he_normal"}}}
+PUBLIC = {"/livez", "/readyz"}
+WEIGHTS = "/v1/weights?shape=4&scheme=zeros"
+
+
+@dataclass
+class Guarded:
+    """A service that knows keys and tokens."""
+
+    server: Running
+    backend: CountingBackend
+    provider: Provider
+    keys_file: Path
+    digest: str
+
+    def key(self, *scopes: Right, **options: timedelta) -> str:
+        now = datetime.now(UTC)
+        expires = now + options["lasts"] if "lasts" in options else None
+        return keys.create(self.keys_file, "tester", scopes, expires=expires)[0]
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    path, backend = tmp_path_factory.mktemp("keys") / "keys.json", CountingBackend()
+    key = keys.create(path, "first", tuple(Right))[0]
+    with pytest.MonkeyPatch.context() as patch, Provider() as provider:
+        patch.setattr(keys, "RELOAD_SECONDS", 0.0)
+        with running(provider.settings(access="keys+jwt", keys_file=path), backend) as server:
+            answer = server.client.post("/v1/recipes", json=RECIPE, headers=bearer(key))
+            yield Guarded(server, backend, provider, path, answer.json()["digest"])
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def routes_of(app: FastAPI) -> list[Route]:
+    routes: list[Route] = app.state.routes
+    return routes
+
+
+def both() -> tuple[FastAPI, FastAPI]:
+    """The application of each port."""
+    app = create_app(Settings())
+    return app, create_admin_app(app)
+
+
+def operations(public: bool) -> list[object]:
+    """Method and path of every route in the table, by whether it is public."""
+    return [
+        pytest.param(method, route.path, right_for(route), id=f"{method} {route.path}")
+        for route in routes_of(create_app(Settings()))
+        for method in sorted(route.methods or ())
+        if (right_for(route) is None) == public
+    ]
+
+
+def ask(
+    guarded: Guarded, method: str, path: str, headers: dict[str, str] | list[tuple[str, str]] | None = None
+) -> httpx.Response:
+    """A request that is right but for its key."""
+    path = path.format(digest=guarded.digest)
+    if method == "POST":
+        return guarded.server.client.request(method, path, json=RECIPE, headers=headers)
+    query = {"shape": "4", "scheme": "zeros"} if path == "/v1/weights" else {}
+    return guarded.server.client.request(method, path, params=query, headers=headers)
+
+
+def basic(guarded: Guarded) -> str:
+    return "Basic " + base64.b64encode(f"fanin:{guarded.key(*Right)}".encode()).decode()
+
+
+def hmac_with_public_key(guarded: Guarded) -> str:
+    """Algorithm confusion: the public key, which everyone knows, as the secret of an HMAC."""
+    part = lambda found: base64.urlsafe_b64encode(found).rstrip(b"=")  # noqa: E731
+    claims = jwt.decode(guarded.provider.token(), options={"verify_signature": False})
+    head = {"alg": "HS256", "typ": "JWT", "kid": "first"}
+    signed = part(json.dumps(head).encode()) + b"." + part(json.dumps(claims).encode())
+    return (signed + b"." + part(hmac.digest(guarded.provider.public_pem, signed, hashlib.sha256))).decode()
+
+
+def tampered(guarded: Guarded) -> str:
+    head, _, signature = guarded.provider.token(scope="weights:read").split(".")
+    return ".".join((head, guarded.provider.token().split(".")[1], signature))
+
+
+def flipped(key: str) -> str:
+    return key[:-1] + ("1" if key[-1] == "0" else "0")
+
+
+def revoked(guarded: Guarded) -> str:
+    key = guarded.key(*Right)
+    keys.revoke(guarded.keys_file, key.split("_")[1])
+    return key
+
+
+BAD: dict[str, Callable[[Guarded], str]] = {
+    "wrong secret": lambda guarded: flipped(guarded.key(*Right)),
+    "another's secret": lambda guarded: guarded.key(*Right)[:18] + guarded.key(*Right)[18:],
+    "unknown id": lambda _: f"fanin_{'0' * 12}_{'0' * 64}",
+    "malformed key": lambda guarded: guarded.key(*Right) + "a",
+    "the hash of the key": lambda guarded: f"{guarded.key(*Right)[:19]}{keys.read(guarded.keys_file)[-1].sha256}",
+    "non-ASCII": lambda guarded: guarded.key(*Right)[:-1] + "é",
+    "prefix": lambda _: "fanin_",
+    "word": lambda _: "letmein",
+    "expired key": lambda guarded: guarded.key(*Right, lasts=timedelta(seconds=-1)),
+    "revoked key": revoked,
+    "issuer": lambda guarded: guarded.provider.token(iss="https://other.example"),
+    "no issuer": lambda guarded: guarded.provider.token(iss=None),
+    "audience": lambda guarded: guarded.provider.token(aud="other"),
+    "no audience": lambda guarded: guarded.provider.token(aud=None),
+    "no subject": lambda guarded: guarded.provider.token(sub=None),
+    "expired token": lambda guarded: guarded.provider.token(exp=int(time.time()) - 31),
+    "never expires": lambda guarded: guarded.provider.token(exp=None),
+    "not yet valid": lambda guarded: guarded.provider.token(nbf=int(time.time()) + 60),
+    "unknown kid": lambda guarded: guarded.provider.token(kid="second"),
+    "no kid": lambda guarded: guarded.provider.token(kid=None),
+    "kid of the wrong key": lambda guarded: guarded.provider.token(kid="curve"),
+    "algorithm none": lambda guarded: guarded.provider.token(key="", algorithm="none"),
+    "HS256 with the public key": hmac_with_public_key,
+    "HS256 with a symmetric key that the provider shows": lambda guarded: guarded.provider.token(
+        key="secret" * 8, algorithm="HS256", kid="symmetric"
+    ),
+    "algorithm not allowed": lambda guarded: guarded.provider.token(algorithm="RS512"),
+    "tampered": tampered,
+    "too long": lambda guarded: guarded.provider.token(more="x" * 8192),
+    "claims are no object": lambda guarded: jwt.PyJWS().encode(b"[]", guarded.provider.rsa, "RS256", {"kid": "first"}),
+    "dots": lambda _: "..",
+}
+
+
+@pytest.mark.parametrize(("method", "path", "right"), operations(public=False))
+class TestGuardedRoute:
+    def test_no_key(self, guarded: Guarded, method: str, path: str, right: Right) -> None:
+        answer = ask(guarded, method, path)
+        assert_unauthenticated(answer)
+        assert "error" not in answer.headers["WWW-Authenticate"]
+
+    def test_bad_keys(self, guarded: Guarded, method: str, path: str, right: Right) -> None:
+        made = guarded.backend.generated
+        for name, make in BAD.items():
+            token = make(guarded)
+            answer = ask(guarded, method, path, {"Authorization": f"Bearer {token}".encode()})  # type: ignore[dict-item]
+            assert_unauthenticated(answer)
+            assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"], name
+        assert guarded.backend.generated == made
+
+    def test_bad_headers(self, guarded: Guarded, method: str, path: str, right: Right) -> None:
+        good = guarded.key(*Right)
+        for value in ("", "Bearer", good, f"Token {good}", f"Bearer {good} {good}", f"Bearer {good},"):
+            assert_unauthenticated(ask(guarded, method, path, {"Authorization": value}))
+        assert_unauthenticated(ask(guarded, method, path, {"Authorization": basic(guarded)}))
+        assert_unauthenticated(ask(guarded, method, path, {"X-API-Key": good, "Cookie": f"token={good}"}))
+        for other in (good, "bad"):
+            twice = [("Authorization", f"Bearer {good}"), ("Authorization", f"Bearer {other}")]
+            assert_unauthenticated(ask(guarded, method, path, twice))
+
+    def test_without_the_scope(self, guarded: Guarded, method: str, path: str, right: Right) -> None:
+        others = [each for each in Right if each != right]
+        for token in (guarded.key(*others), guarded.provider.token(scope=" ".join(others)), guarded.key()):
+            answer = ask(guarded, method, path, bearer(token))
+            assert answer.status_code == 403
+            assert answer.headers["WWW-Authenticate"] == (
+                f'Bearer realm="fanin", error="insufficient_scope", scope="{right}"'
+            )
+            if method != "HEAD":
+                assert answer.json()["type"] == "urn:fanin:problem:insufficient-scope"
+        for scopes in ({}, [7], f"x{right}", None):
+            assert ask(guarded, method, path, bearer(guarded.provider.token(scope=scopes))).status_code == 403
+
+    def test_right_key(self, guarded: Guarded, method: str, path: str, right: Right) -> None:
+        provider = guarded.provider
+        good = (
+            guarded.key(right),
+            guarded.key(right, lasts=timedelta(hours=1)),
+            provider.token(scope=f"openid {right}"),
+            provider.token(scope=None, scp=[right]),
+            provider.token(aud=["other", "fanin"]),
+            provider.token(exp=int(time.time()) - 20, nbf=int(time.time()) + 20),  # within the leeway
+            provider.token(key=provider.ec, algorithm="ES256", kid="curve"),
+        )
+        for token in good:
+            answer = ask(guarded, method, path, bearer(token))
+            assert answer.status_code in (200, 201, 503), answer.text
+            # 503 from /digests: they are being made.
+            assert answer.status_code != 503 or answer.headers["Retry-After"]
+            assert "public" not in answer.headers.get("Cache-Control", "")
+        assert ask(guarded, method, path, {"authorization": f"bearer  {good[0]}"}).status_code in (200, 201, 503)
+
+
+def assert_unauthenticated(answer: httpx.Response) -> None:
+    assert answer.status_code == 401, answer.text
+    assert answer.headers["WWW-Authenticate"].startswith('Bearer realm="fanin"')
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    if answer.request.method != "HEAD":
+        assert answer.json()["type"] == "urn:fanin:problem:unauthenticated"
+
+
+@pytest.mark.parametrize(("method", "path", "right"), operations(public=True))
+def test_public_routes(guarded: Guarded, method: str, path: str, right: None) -> None:
+    assert path in PUBLIC
+    for headers in ({}, bearer("bad"), {"Authorization": ""}):
+        assert ask(guarded, method, path, headers).status_code == 200
+
+
+def test_health_alone_is_public() -> None:
+    for app in both():
+        assert {route.path for route in routes_of(app) if right_for(route) is None} == PUBLIC
+
+
+def test_the_table_has_every_route() -> None:
+    """FastAPI adds none of its own, and what the application knows is what the rules are for."""
+    for app in both():
+        routers = [getattr(route, "original_router", None) for route in app.routes]
+        assert None not in routers
+        assert [route for router in routers if router for route in router.routes] == routes_of(app)
+
+
+def test_a_route_without_a_rule_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fanin_service.routes import schemes
+
+    async def forgotten() -> None: ...
+
+    monkeypatch.setattr(schemes.router, "routes", [*schemes.router.routes, Route("/forgotten", forgotten)])
+    with pytest.raises(RuntimeError, match="/forgotten"):
+        create_app(Settings())
+
+
+def test_paths_cannot_be_found_out(guarded: Guarded) -> None:
+    """The same answer, whether or not there is something."""
+    key = guarded.key(*Right)
+    for method, path in (
+        *(("GET", "/nothing"), ("GET", "/"), ("DELETE", "/v1/recipes"), ("OPTIONS", "/v1/recipes"), ("PUT", "/livez")),
+        *(("GET", "//livez"), ("GET", "/livez/"), ("GET", "/v1/../livez"), ("GET", "/livez%2f..%2fv1/schemes")),
+        *(("GET", "/LIVEZ"), ("GET", "/livez;/v1/schemes"), ("GET", "/v1/recipes/" + "0" * 64), ("GET", "/redoc")),
+    ):
+        # Not by httpx, which would mend the paths.
+        for headers, statuses in (({}, {401}), (bearer(key), {404, 405})):
+            connection = HTTPConnection(*guarded.server.address)
+            connection.request(method, path, headers=headers)
+            assert connection.getresponse().status in statuses, (method, path)
+            connection.close()
+
+
+def test_no_body_is_read_for_a_stranger(guarded: Guarded) -> None:
+    """The answer comes before the body, and tells the client not to send it."""
+    head = b"POST /v1/weights HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n"
+    with guarded.server.connection("/livez") as connection:
+        connection.recv(4096)
+        connection.sendall(head + b"Expect: 100-continue\r\n\r\n")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 401 ")
+
+
+def test_caches_know_who_may_read() -> None:
+    with running() as server:
+        assert server.client.get(WEIGHTS).headers["Cache-Control"] == "public, max-age=31536000, immutable"
+
+
+def test_open_access_asks_for_nothing() -> None:
+    with running(Settings(stall_seconds=30, access="open")) as server:
+        for headers in ({}, bearer("whatever"), {"Authorization": "nonsense"}):
+            assert server.client.get(WEIGHTS, headers=headers).status_code == 200
+
+
+def test_a_change_of_the_key_file_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "RELOAD_SECONDS", 0.0)
+    path = tmp_path / "keys.json"
+    first = keys.create(path, "first", (Right.WEIGHTS_READ,))[0]
+    with running(Settings(stall_seconds=30, access="keys", keys_file=path)) as server:
+
+        def status(key: str) -> int:
+            return server.client.get(WEIGHTS, headers=bearer(key)).status_code
+
+        second = keys.create(path, "second", (Right.WEIGHTS_READ,))[0]
+        assert (status(first), status(second)) == (200, 200)
+        assert keys.revoke(path, "second")
+        assert (status(first), status(second)) == (200, 401)
+        good = path.read_text()
+        for damaged in ("", "{", '{"version": 2, "keys": []}', good.replace("sha256", "sha1")):
+            path.write_text(damaged)
+            assert (status(first), status(second)) == (200, 401)
+        path.unlink()
+        assert status(first) == 200
+        path.write_text('{"keys": []}')
+        assert status(first) == 401
+
+
+def test_tokens_wait_for_the_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its keys are fetched at the first token; while they cannot be had no token is good, and none is bad."""
+    from fanin_service import tokens
+
+    with Provider() as provider, running(provider.settings()) as server:
+
+        def get(**claims: object) -> httpx.Response:
+            return server.client.get(WEIGHTS, headers=bearer(provider.token(**claims)))
+
+        provider.status = 500
+        answers = [get() for _ in range(5)]
+        assert {answer.status_code for answer in answers} == {503}
+        assert 1 <= int(answers[0].headers["Retry-After"]) <= 10
+        assert answers[0].json()["type"] == "urn:fanin:problem:token-unchecked"
+        assert provider.requests == 1
+        assert get(key="x" * 32, algorithm="HS256").status_code == 401
+        for body in (b"[]", b"{}", b'{"keys": {}}', b'{"keys": []}', b"nonsense", b"[" * 100_000, b" " * (1 << 21)):
+            provider.status, provider.answer = 200, body
+            monkeypatch.setattr(tokens, "COOLDOWN_SECONDS", 0.0)
+            assert get().status_code == 503
+        provider.answer = None
+        assert get().status_code == 200
+
+        # A new key is found, and strangers cannot make us ask all the time.
+        monkeypatch.setattr(tokens, "COOLDOWN_SECONDS", 10.0)
+        asked = provider.requests
+        provider.keys.append(provider.describe("new", provider.rsa))
+        assert get(kid="new").status_code == 401  # fetched a moment ago
+        assert provider.requests == asked
+        monkeypatch.setattr(tokens, "COOLDOWN_SECONDS", 0.0)
+        assert get(kid="new").status_code == 200
+        monkeypatch.setattr(tokens, "COOLDOWN_SECONDS", 10.0)
+        asked = provider.requests
+        assert {get(kid=f"guess-{n}").status_code for n in range(5)} == {401}
+        assert provider.requests <= asked + 1
+
+        # Without the provider, known keys go on being good for a while, and no longer.
+        provider.status = 500
+        monkeypatch.setattr(tokens, "COOLDOWN_SECONDS", 0.0)
+        monkeypatch.setattr(tokens, "FRESH_SECONDS", 0.0)
+        assert get().status_code == 200
+        monkeypatch.setattr(tokens, "STALE_SECONDS", 0.0)
+        assert get().status_code == 503
+        provider.status = 200
+        monkeypatch.undo()
