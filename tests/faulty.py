@@ -28,6 +28,8 @@ class Faulty(ThreadingHTTPServer):
         self.faults: list[Fault] = []
         self.requests: list[str] = []
         """Method, path and Range of each request."""
+        self.authorizations: list[str | None] = []
+        """Authorization of each request."""
         self.damage: Callable[[int, bytearray], None] = lambda start, data: None
         """Changes bytes on their way out."""
 
@@ -95,6 +97,7 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def _faulty(self) -> bool:
+        self.server.authorizations.append(self.headers["Authorization"])
         self.server.requests.append(f"{self.command} {self.path} {self.headers.get('Range', '')}".strip())
         return bool(self.server.faults) and self.server.faults.pop(0)(self)
 

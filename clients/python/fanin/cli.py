@@ -84,6 +84,14 @@ def _parser(command: Sequence[str]) -> argparse.ArgumentParser:
     )
     get.add_argument("--check", action="store_true", help="re-derive all that came and compare")
     get.add_argument("--check-sample", action="store_true", help="re-derive the beginning and the end of what came")
+    get.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="has the key for the server, which is sent to no other (or FANIN_TOKEN has it)",
+    )
+    get.add_argument("--ca-certs", metavar="FILE", help="certificates in PEM to trust, in place of the system's")
+    get.add_argument("--client-cert", nargs=2, metavar=("CERT", "KEY"), help="files in PEM of a certificate to show")
     get.add_argument("--timeout", type=float, default=30.0, help="seconds without a byte before a retry (%(default)s)")
 
     make = _command(commands, "make", _make, "make a recipe's file on this machine")
@@ -139,7 +147,13 @@ def _get(options: argparse.Namespace) -> int:
     check: Check = options.check or ("sample" if options.check_sample else False)
     is_url = options.source.startswith(("http://", "https://"))
     with Client(
-        options.source if is_url else options.server, source=options.where, check=check, timeout=options.timeout
+        options.server,
+        source=options.where,
+        check=check,
+        timeout=options.timeout,
+        token=options.token_file and options.token_file.read_text().strip(),
+        ca_certs=options.ca_certs,
+        client_cert=options.client_cert and tuple(options.client_cert),
     ) as client:
         if is_url:
             client.download(options.source, options.output)

@@ -55,6 +55,9 @@ class Client:
         timeout: float = 30.0,
         retries: int = 5,
         backend: str | None = None,
+        token: str | None = None,
+        ca_certs: str | os.PathLike[str] | None = None,
+        client_cert: tuple[str | os.PathLike[str], str | os.PathLike[str]] | None = None,
     ) -> None:
         """
         Args:
@@ -64,14 +67,25 @@ class Client:
             timeout: Seconds to wait for a connection, and for each next byte.
             retries: Tries after a lost connection or an answer of 429, 502, 503 or 504 before giving up.
             backend: What makes tensors here, for `local` and `check`; by default the fastest there is.
+            token: API key or other bearer token; by default the environment variable FANIN_TOKEN. Sent to the origin
+                of `url` and nowhere else.
+            ca_certs: File of certificates in PEM to trust, in place of the system's.
+            client_cert: Files in PEM of a certificate to show, and of its key.
 
         Raises:
-            ValueError: an argument is not one of these.
+            ValueError: an argument is not one of these, or a file cannot be used.
         """
         if check not in (False, True, "sample"):
             raise ValueError(f"check is True, False or 'sample', not {check!r}")
         self.source, self.check, self.backend = _known(source), check, backend
-        self._transport = Transport(url, timeout=timeout, retries=retries)
+        self._transport = Transport(
+            url,
+            timeout=timeout,
+            retries=retries,
+            token=os.environ.get("FANIN_TOKEN") if token is None else token,
+            ca_certs=ca_certs,
+            client_cert=client_cert,
+        )
 
     def __enter__(self) -> Self:
         return self

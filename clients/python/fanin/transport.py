@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import ssl
 import time
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +27,9 @@ RETRY_AFTER_MAX_SECONDS = 120
 MAX_ANSWER_BYTES = 1 << 20
 """Of answers that are not files: more is nonsense."""
 
+_TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*", re.ASCII)
+
+StrPath = str | os.PathLike[str]
 Sink = Callable[[bytes], None]
 """Takes the next bytes of a range."""
 
@@ -31,11 +37,21 @@ Sink = Callable[[bytes], None]
 class Transport:
     """HTTP to one service. Safe to share among threads."""
 
-    def __init__(self, url: str, *, timeout: float, retries: int) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float,
+        retries: int,
+        token: str | None = None,
+        ca_certs: StrPath | None = None,
+        client_cert: tuple[StrPath, StrPath] | None = None,
+    ) -> None:
         """`timeout` bounds connecting and every wait for bytes, in seconds; `retries` bounds tries without progress.
 
         Raises:
-            ValueError: the URL is not one of HTTP, or a number is out of range.
+            ValueError: the URL is not one of HTTP, a number is out of range, the token could not be sent, or a file of
+                certificates cannot be used.
         """
         try:
             parts = urllib3.util.parse_url(str(url))
@@ -45,7 +61,12 @@ class Transport:
             raise ValueError(f"{url!r} is not the URL of a service: it begins with http:// or https://")
         if not timeout > 0 or retries < 0:
             raise ValueError(f"timeout must be above 0 and retries not below, not {timeout} and {retries}")
+        if token and not _TOKEN.fullmatch(token):
+            # Without telling it.
+            raise ValueError("token: only letters, digits and -._~+/= may be in it (RFC 6750 section 2.1)")
         self.url = url.rstrip("/") + "/"
+        self._origin = _origin(self.url)
+        self._authorization = {"Authorization": f"Bearer {token}"} if token else {}
         self.retries = retries
         policy = urllib3.Retry(
             total=retries,
@@ -58,7 +79,11 @@ class Transport:
             retry_after_max=RETRY_AFTER_MAX_SECONDS,
         )
         self._pool = urllib3.PoolManager(
-            retries=policy, timeout=timeout, maxsize=CONNECTIONS, headers={"User-Agent": "fanin"}
+            retries=policy,
+            timeout=timeout,
+            maxsize=CONNECTIONS,
+            headers={"User-Agent": "fanin"},
+            ssl_context=_context(ca_certs, client_cert),
         )
 
     def close(self) -> None:
@@ -131,6 +156,9 @@ class Transport:
     ) -> urllib3.BaseHTTPResponse:
         url = urljoin(self.url, path)
         try:
+            if _origin(url) == self._origin:
+                # On a redirect to another host urllib3 takes it away again.
+                headers = headers | self._authorization
             return self._pool.request(method, url, headers=headers, body=body, preload_content=False)
         except urllib3.exceptions.HTTPError as error:
             reason = getattr(error, "reason", None) or error
@@ -138,6 +166,25 @@ class Transport:
         except (ValueError, OverflowError) as error:
             # A Retry-After or a Location that no one can read.
             raise ServiceError(f"{method} {url}: {error}") from error
+
+
+def _origin(url: str) -> tuple[str | None, str | None, int | None]:
+    """Scheme, host and port (RFC 6454 section 4)."""
+    parts = urllib3.util.parse_url(url)
+    return parts.scheme, parts.host, parts.port or {"http": 80, "https": 443}.get(parts.scheme or "")
+
+
+def _context(ca_certs: StrPath | None, client_cert: tuple[StrPath, StrPath] | None) -> ssl.SSLContext | None:
+    """How certificates are checked and shown; None for the usual way."""
+    if ca_certs is None and client_cert is None:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=ca_certs)
+        if client_cert is not None:
+            context.load_cert_chain(*client_cert)
+    except OSError as error:
+        raise ValueError(f"ca_certs={ca_certs!r}, client_cert={client_cert!r}: cannot be used: {error}") from None
+    return context
 
 
 def _offset(response: urllib3.BaseHTTPResponse, position: int) -> int:
