@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -63,10 +64,7 @@ class Running:
     server: uvicorn.Server
     address: tuple[str, int]
     client: httpx.Client
-
-    @property
-    def url(self) -> str:
-        return f"http://{self.address[0]}:{self.address[1]}"
+    url: str
 
     def register(self, recipe: Any) -> str:
         """Path of the recipe's file."""
@@ -86,8 +84,10 @@ class Running:
 
 
 @contextmanager
-def running(settings: Settings | None = None, backend: Backend | None = None) -> Iterator[Running]:
-    """A server in a thread of this process."""
+def running(
+    settings: Settings | None = None, backend: Backend | None = None, *, verify: ssl.SSLContext | bool = True
+) -> Iterator[Running]:
+    """A server in a thread of this process; `verify` is how its client checks certificates."""
     settings = settings or Settings(stall_seconds=30)
     app = create_app(settings, backend)
     config = configure(app, settings, log_config=None)
@@ -98,8 +98,9 @@ def running(settings: Settings | None = None, backend: Backend | None = None) ->
         thread.start()
         try:
             wait_for(lambda: server.started)
-            with httpx.Client(base_url=f"http://{address[0]}:{address[1]}", timeout=60) as client:
-                yield Running(app, server, address, client)
+            url = f"{'https' if config.is_ssl else 'http'}://{address[0]}:{address[1]}"
+            with httpx.Client(base_url=url, timeout=60, verify=verify) as client:
+                yield Running(app, server, address, client, url)
         finally:
             server.should_exit = True
             thread.join(60)

@@ -10,11 +10,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
 
-from fanin_service.settings import Settings, option, variable
+import fanin
+from fanin_service.settings import OF_THE_LIBRARY, Settings, option, variable
 
 COMMAND = (
     "import argparse, sys; from fanin_service import serve; parser = argparse.ArgumentParser(description=serve.HELP);"
@@ -49,6 +51,28 @@ def test_every_setting_is_described() -> None:
         (["--backend", "abacus"], {}, ("--backend", "abacus", "reference")),
         ([], {"FANIN_BACKEND": "abacus"}, ("FANIN_BACKEND", "abacus", "reference")),
         (["--port", "0"], {"FANIN_STALL_SECONDS": "0"}, ("FANIN_STALL_SECONDS", "1", "'0'")),
+        ([], {"FANIN_MAX_TENSOR": "5"}, ("FANIN_MAX_TENSOR:", "FANIN_MAX_TENSORS")),
+        ([], {"FANIN_": "5"}, ("FANIN_:", "no such setting")),
+        (["--access", "none"], {}, ("--access", "open", "keys+jwt", "none")),
+        (["--host", "0.0.0.0"], {}, ("FANIN_ACCESS", "FANIN_HOST=0.0.0.0", "keys", "open")),
+        ([], {"FANIN_HOST": "::"}, ("FANIN_ACCESS", "FANIN_HOST=::")),
+        (["--host", "example.org"], {}, ("FANIN_ACCESS", "example.org")),
+        (["--admin-host", "0.0.0.0", "--admin-port", "0"], {}, ("FANIN_ACCESS", "FANIN_ADMIN_HOST=0.0.0.0")),
+        (["--admin-host", "127.0.0.1"], {}, ("FANIN_ADMIN_HOST", "FANIN_ADMIN_PORT")),
+        (["--port", "8001", "--admin-port", "8001"], {}, ("FANIN_ADMIN_PORT", "FANIN_PORT")),
+        (["--access", "keys"], {}, ("FANIN_KEYS_FILE", "needed")),
+        (["--keys-file", "keys.json"], {}, ("FANIN_KEYS_FILE", "no effect", "FANIN_ACCESS")),
+        (["--access", "keys", "--keys-file", "/nonexistent"], {}, ("FANIN_KEYS_FILE", "/nonexistent", "keys create")),
+        (["--access", "keys", "--keys-file", __file__], {}, ("FANIN_KEYS_FILE", "not a key file")),
+        (["--access", "jwt"], {}, ("FANIN_JWT_ISSUER", "FANIN_JWT_AUDIENCE", "FANIN_JWT_JWKS_URL")),
+        (["--jwt-issuer", "x"], {}, ("FANIN_JWT_ISSUER", "no effect")),
+        (["--jwt-algorithms", "HS256"], {}, ("--jwt-algorithms", "RS256", "HS256")),
+        (["--jwt-algorithms", "none"], {}, ("--jwt-algorithms", "RS256", "none")),
+        (["--jwt-algorithms", ","], {}, ("--jwt-algorithms", "at least 1")),
+        (["--jwt-jwks-url", "http://example.org/keys"], {}, ("--jwt-jwks-url", "https://", "example.org")),
+        (["--jwt-jwks-url", "file:///etc/passwd"], {}, ("--jwt-jwks-url", "https://")),
+        (["--cors-origins", "https://a.org/"], {}, ("--cors-origins", "https://example.org", "a.org")),
+        (["--cors-origins", "https://a.org,b"], {}, ("--cors-origins", "'b'")),
     ],
 )
 def test_a_wrong_setting_stops_the_start(options: list[str], environment: dict[str, str], words: tuple[str]) -> None:
@@ -66,7 +90,7 @@ def serving(*options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
         assert process.stderr
         try:
             line = process.stderr.readline()
-            started = re.search(r"(http://127\.0\.0\.1:[0-9]+) with the reference backend", line)
+            started = re.search(r"(https?://127\.0\.0\.1:[0-9]+) with the reference backend", line)
             assert started, line
             yield started[1], process
         finally:
@@ -90,3 +114,13 @@ def test_stopping_does_not_wait_for_a_stalled_client() -> None:
         connection.connect(("127.0.0.1", int(url.rpartition(":")[2])))
         connection.sendall(b"GET /v1/weights?shape=1000000000&scheme=zeros HTTP/1.1\r\nHost: test\r\n\r\n")
         assert connection.recv(16)
+
+
+def test_the_library_reads_no_variable_that_stops_the_service() -> None:
+    read = {
+        name
+        for path in Path(fanin.__file__).parent.rglob("*.py")
+        for name in re.findall(r"[\"'](FANIN_[A-Z0-9_]+)[\"']", path.read_text())
+    }
+    assert read >= {"FANIN_BACKEND", "FANIN_SIMD", "FANIN_TOKEN"}
+    assert read <= OF_THE_LIBRARY | {variable(name) for name in Settings.model_fields}
