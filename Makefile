@@ -32,10 +32,11 @@ docs: $(VENV)/dev
 soak: $(VENV)/dev
 	$(BIN)/python -m pytest -m soak
 
-# How fast elements are made here, beside the frameworks.
+# How fast elements are made here, beside the frameworks, and how fast they are sent.
 bench: $(VENV)/peers
 	mkdir -p build/bench
 	$(BIN)/fanin bench --seconds 240 --json build/bench/fill.json --plot build/bench/fill.svg
+	$(BIN)/python -m tests.bench.http --json build/bench/http.json
 
 .PHONY: performance
 # The same, kept in docs/bench and shown in docs/performance.md.

@@ -44,7 +44,7 @@ def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
         RuntimeError: a route has no access rule.
     """
     guarded = GuardedBackend(backend or choose(settings), settings.check_seconds)
-    registry = Registry(max_recipes=settings.registry_recipes, max_bytes=settings.registry_bytes)
+    registry = Registry[str](max_recipes=settings.registry_recipes, max_bytes=settings.registry_bytes)
     service = Service(settings, guarded, registry, _store(settings))
     routers = _ROUTERS if settings.admin_port is not None else (*_ROUTERS, metrics.router)
     app = _assemble(service, routers, access.authenticator(settings), _lifespan)

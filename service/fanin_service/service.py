@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Annotated, Any, TypeVar, TypeVarTuple
+from typing import Annotated, TypeVar, TypeVarTuple
 
 from fastapi import Depends, Request
 
 from fanin import Layout, RecipeError
-from fanin_service import limits
+from fanin_service import limits, query
 from fanin_service.exchange import current
 from fanin_service.guard import GuardedBackend
 from fanin_service.manifests import Manifests
@@ -29,6 +29,8 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
+QUERIES, QUERY_BYTES = 1024, 16 << 20
+"""Bounds of the query strings whose layouts are kept."""
 
 
 @dataclass(slots=True)
@@ -37,9 +39,11 @@ class Service:
 
     settings: Settings
     backend: GuardedBackend
-    registry: Registry
+    registry: Registry[str]
     store: RecipeStore | None = None
     """Behind the registry, where there is one."""
+    queries: Registry[bytes] = field(init=False)
+    """Layouts by query string."""
     manifests: Manifests = field(init=False)
     metrics: Metrics = field(init=False)
     tracing: Tracing = field(init=False)
@@ -47,6 +51,7 @@ class Service:
     generators: ThreadPoolExecutor = field(init=False)
 
     def __post_init__(self) -> None:
+        self.queries = Registry[bytes](max_recipes=QUERIES, max_bytes=QUERY_BYTES)
         self.manifests = Manifests(self.backend)
         self.metrics = Metrics(self.backend.name)
         self.tracing = exporting() if self.settings.traces else NoTracing()
@@ -95,14 +100,20 @@ class Service:
             if self.ready and not was_ready:
                 _log.warning("the %s backend passes its known-answer test again", self.backend.name)
 
-    async def read(self, document: bytes | Mapping[str, Any]) -> Layout:
-        """The layout of the recipe that this JSON spells.
+    def layout_of_query(self, text: bytes) -> Layout:
+        """The layout of the tensor that a query string spells.
+
+        It is not registered: the query says it all, and a sweep over seeds would push out other recipes. One tensor
+        is read in about the time that handing it to a thread takes.
 
         Raises:
-            RecipeError: it is not a recipe, or exceeds a limit.
+            RecipeError: it spells no tensor, or one that exceeds a limit.
         """
-        with self.tracing.span("parse"):
-            layout = await in_thread(self.parsers, limits.layout_of, document, self.settings)
+        layout = self.queries.get(text)
+        if layout is None:
+            with self.tracing.span("parse"):
+                layout = limits.layout_of(query.parse(text), self.settings)
+            self.queries.add(text, layout)
         current().recipe = layout.recipe.digest
         return layout
 
@@ -118,7 +129,7 @@ class Service:
         return layout, self._remember(layout) and is_new
 
     def _remember(self, layout: Layout) -> bool:
-        is_new = self.registry.add(layout)
+        is_new = self.registry.add(layout.recipe.digest, layout)
         self.metrics.recipes(len(self.registry))
         return is_new
 
@@ -168,7 +179,8 @@ async def in_thread(executor: ThreadPoolExecutor, function: Callable[[*Ts], T], 
     return await asyncio.get_running_loop().run_in_executor(executor, function, *arguments)
 
 
-def _service(request: Request) -> Service:
+# async: FastAPI would call a plain function in a thread.
+async def _service(request: Request) -> Service:
     service: Service = request.app.state.service
     return service
 

@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+import weakref
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 
+import numpy as np
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from fanin import Layout
 from fanin.backends import Backend
+from fanin.backends.reference import repeat
+from fanin.draws import Fill
+from fanin.dtypes import DType
 from fanin.plan import read_into
 from fanin_service.ranges import ByteRange
 
 CHUNK = 1 << 20
 """Bytes generated and sent at a time. Larger ones leave the CPU's cache before they are sent and cost memory for every
-stalled client; below 256 KiB the event loop's work per chunk shows."""
+stalled client; of smaller ones the event loop's work shows (docs/performance.md)."""
 FIRST_CHUNK = 64 << 10
 """Bytes of the first chunk: the client has something to read while the next is made."""
+AHEAD = 3
+"""Chunks generated at a time for one stream, by as many threads: one alone is slower than the network."""
+KEPT = 64
+"""Buffers that wait for their next use."""
 
 Report = Callable[[int, float], None]
-"""Told of every chunk, in the thread that generated it: bytes and seconds."""
+"""Told of every chunk that is generated, in the thread that does: bytes and seconds."""
 
 
 class FileStream(StreamingResponse):
@@ -52,34 +63,87 @@ class FileStream(StreamingResponse):
 async def _chunks(
     layout: Layout, part: ByteRange, backend: Backend, executor: ThreadPoolExecutor, report: Report
 ) -> AsyncGenerator[memoryview, None]:
-    """The bytes of `part`, each chunk generated in a thread while the one before it is sent.
+    """The bytes of `part`, the next chunks generated in threads while one is sent.
 
-    At most two chunks exist here and two in the server's hands, however slow the client.
+    At most AHEAD + 1 chunks exist here and two in the server's hands, however slow the client.
 
-    Other requests get their turn at every chunk, and a client's leaving is noticed there: either sending suspends, or
-    the event loop has not run since the next chunk was asked for, and then awaiting that suspends.
+    Other requests get their turn at every chunk, and a client's leaving is noticed there: sending suspends, or
+    awaiting the next chunk does, or else we do.
     """
     loop = asyncio.get_running_loop()
-    start, stop = part.start, min(part.start + FIRST_CHUNK, part.stop)
-    pending = loop.run_in_executor(executor, _generate, layout, start, stop, backend, report)
+    edges = _edges(part)
+    pending: deque[asyncio.Future[memoryview]] = deque()
+
+    def ask() -> None:
+        if (edge := next(edges, None)) is None:
+            return
+        if (ready := _constant(layout, *edge)) is not None:
+            future = loop.create_future()
+            future.set_result(ready)
+        else:
+            future = loop.run_in_executor(executor, generate, layout, *edge, backend, report)
+        pending.append(future)
+
     try:
-        while True:
-            chunk = await pending
-            start += len(chunk)
-            if start < part.stop:
-                stop = min(start + CHUNK, part.stop)
-                pending = loop.run_in_executor(executor, _generate, layout, start, stop, backend, report)
+        for _ in range(AHEAD):
+            ask()
+        while pending:
+            if pending[0].done():
+                await asyncio.sleep(0)
+            chunk = await pending.popleft()
+            ask()
             yield chunk
-            if start == part.stop:
-                return
+            del chunk  # or its buffer would not be free before the next one has come
     finally:
-        pending.cancel()
+        for future in pending:
+            future.cancel()
 
 
-def _generate(layout: Layout, start: int, stop: int, backend: Backend, report: Report) -> memoryview:
-    """Bytes [start, stop) in a buffer of their own: the server sends from it after it has taken the next."""
+def _edges(part: ByteRange) -> Iterator[tuple[int, int]]:
+    """Where the chunks of a part begin and end."""
+    start, stop = part.start, min(part.start + FIRST_CHUNK, part.stop)
+    while start < part.stop:
+        yield start, stop
+        start, stop = stop, min(stop + CHUNK, part.stop)
+
+
+def _constant(layout: Layout, start: int, stop: int) -> memoryview | None:
+    """Bytes [start, stop), at most a chunk, where they are all of one constant tensor: these are made once."""
+    if start < len(layout.header):
+        return None
+    entry = layout.entries[layout.index_at(start)]
+    if stop > entry.stop or not isinstance(entry.draw, Fill):
+        return None
+    skip = (start - entry.start) % entry.dtype.itemsize
+    return _constant_chunk(entry.draw, entry.dtype)[skip : skip + stop - start]
+
+
+@lru_cache(maxsize=8)
+def _constant_chunk(draw: Fill, dtype: DType) -> memoryview:
+    """A chunk of a constant, and an element more."""
+    content = memoryview(bytearray(CHUNK + dtype.itemsize))
+    repeat(draw.value, dtype, content)
+    return content.toreadonly()
+
+
+def generate(layout: Layout, start: int, stop: int, backend: Backend, report: Report) -> memoryview:
+    """Bytes [start, stop), at most a chunk of them, in a buffer that is theirs as long as anything refers to it.
+
+    The server sends from it after it has taken the next one, and no one says when it is done.
+    """
     began = time.perf_counter()
-    chunk = memoryview(bytearray(stop - start))
+    try:
+        buffer = _free.popleft()
+    except IndexError:
+        buffer = np.empty(CHUNK, np.uint8)
+    # The buffer comes back when this array, which every memoryview of it holds, is gone.
+    lent = buffer[: stop - start]
+    weakref.finalize(lent, _free.append, buffer).atexit = False
+    chunk = lent.data
     read_into(layout, start, chunk, backend)
     report(len(chunk), time.perf_counter() - began)
     return chunk
+
+
+_free: deque[np.ndarray[tuple[int], np.dtype[np.uint8]]] = deque(maxlen=KEPT)
+"""Buffers that nobody refers to: memory whose pages are there, and often still in the cache."""

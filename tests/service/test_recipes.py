@@ -80,26 +80,26 @@ def test_a_forgotten_recipe_can_be_sent_again() -> None:
 
 
 def test_registry_forgets_the_least_recently_used() -> None:
-    registry = Registry(max_recipes=2, max_bytes=1 << 30)
+    registry = Registry[str](max_recipes=2, max_bytes=1 << 30)
     first, second, third = layout(1), layout(2), layout(3)
-    assert [registry.add(first), registry.add(second), registry.add(first)] == [True, True, False]
-    assert registry.add(third)
-    assert registry.get(first.recipe.digest) is first
-    assert registry.get(second.recipe.digest) is None
+    assert [registry.add("1", first), registry.add("2", second), registry.add("1", first)] == [True, True, False]
+    assert registry.add("3", third)
+    assert registry.get("1") is first
+    assert registry.get("2") is None
 
 
 def test_registry_is_bounded_in_bytes() -> None:
-    registry = Registry(max_recipes=1000, max_bytes=100_000)
+    registry = Registry[str](max_recipes=1000, max_bytes=100_000)
     for seed in range(200):
-        registry.add(layout(seed))
+        registry.add(str(seed), layout(seed))
     kept = len(registry)
     assert 5 < kept < 60
     large = layout(0, tensors=1000)
-    assert registry.add(large)
-    assert registry.get(large.recipe.digest) is large
+    assert registry.add("large", large)
+    assert registry.get("large") is large
     assert len(registry) == 1
     for seed in range(200):
-        registry.add(layout(seed))
+        registry.add(str(seed), layout(seed))
     assert len(registry) == kept
 
 

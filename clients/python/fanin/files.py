@@ -13,16 +13,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
-from tqdm import tqdm
 
 from fanin import backends
 from fanin.errors import FileError, MismatchError, RecipeError
 from fanin.layout import MAX_HEADER_BYTES, METADATA_RECIPE, Layout, LayoutLike
 from fanin.plan import read_into
 from fanin.recipe import parse_json
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 CHUNK = 8 << 20
 """Bytes generated at a time: memory stays bounded whatever the file size."""
@@ -238,5 +240,7 @@ def _publish(partial: Path, path: Path) -> None:
 
 def byte_bar(total: int, description: str, progress: bool | None) -> tqdm[None]:
     """A progress bar in bytes; `progress` None shows it on a terminal only."""
+    from tqdm import tqdm  # here, since many programs never show one
+
     disable = None if progress is None else not progress
     return tqdm(total=total, desc=description, unit="B", unit_scale=True, unit_divisor=1000, disable=disable)

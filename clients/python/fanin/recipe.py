@@ -71,7 +71,7 @@ class Recipe(BaseModel):
     written into its tensors, so that two spellings of one meaning are equal, and shows the library's defaults here.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     stream: Annotated[Literal["fanin/1"], Field(description="Version of the contract.")] = STREAM
     seed: Seed = 0

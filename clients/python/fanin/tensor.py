@@ -57,7 +57,7 @@ TRUNCATION = Fraction(2)
 class Tensor(BaseModel, ABC):
     """What every tensor of a recipe has, whatever its scheme."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
     formula: ClassVar[str]
     """The law of an element, for readers."""

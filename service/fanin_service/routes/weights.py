@@ -16,8 +16,8 @@ from fanin_service.openapi import RECIPE_BODY
 from fanin_service.principal import Right
 from fanin_service.problems import PreconditionFailedError, RangeNotSatisfiableError
 from fanin_service.ranges import ByteRange, Conditions, Verdict, select
-from fanin_service.service import Service, TheService
-from fanin_service.streaming import FileStream
+from fanin_service.service import Service, TheService, in_thread
+from fanin_service.streaming import CHUNK, FileStream, generate
 
 router = APIRouter(tags=["weights"])
 
@@ -49,7 +49,8 @@ async def post_weights(request: Request, service: TheService) -> Response:
     """
     text = await read_json_text(request, service.settings.max_recipe_bytes)
     layout, _ = await service.register(text)
-    return _stream(service, layout, ByteRange(0, layout.size), 200, {**_headers(layout), **_location(layout)})
+    headers = {**_headers(layout), **_location(layout)}
+    return await _content(service, layout, ByteRange(0, layout.size), 200, headers)
 
 
 _GET_WEIGHTS: dict[str, Any] = {
@@ -67,8 +68,7 @@ async def get_weights(request: Request, service: TheService) -> Response:
 
     Lists are comma separated; `shape=` is a scalar.
     """
-    # Not registered: the query says it all, and a sweep over seeds would push out other recipes.
-    return _respond(request, service, await service.read(query.parse(request.scope["query_string"])))
+    return await _respond(request, service, service.layout_of_query(request.scope["query_string"]))
 
 
 _GET_FILE: dict[str, Any] = {
@@ -92,10 +92,10 @@ _GET_FILE: dict[str, Any] = {
 @requires(Right.WEIGHTS_READ)
 async def get_file(digest: str, request: Request, service: TheService) -> Response:
     """Streams the file, or one range of it; several ranges are ignored. A lost recipe answers 404: POST it again."""
-    return _respond(request, service, await service.layout(digest))
+    return await _respond(request, service, await service.layout(digest))
 
 
-def _respond(request: Request, service: Service, layout: Layout) -> Response:
+async def _respond(request: Request, service: Service, layout: Layout) -> Response:
     """What a GET or HEAD of a file is answered, by the request's conditions."""
     headers = {**_headers(layout), "Accept-Ranges": "bytes", "Cache-Control": IMMUTABLE}
     if known := service.manifests.known(layout):
@@ -106,11 +106,11 @@ def _respond(request: Request, service: Service, layout: Layout) -> Response:
     match select(request.method, conditions, headers["ETag"], layout.size):
         case ByteRange() as part:
             headers["Content-Range"] = part.content_range(layout.size)
-            return _stream(service, layout, part, 206, headers)
+            return await _content(service, layout, part, 206, headers)
         case Verdict.WHOLE if request.method == "HEAD":
             return Response(None, 200, {**headers, "Content-Length": str(layout.size)})
         case Verdict.WHOLE:
-            return _stream(service, layout, ByteRange(0, layout.size), 200, headers)
+            return await _content(service, layout, ByteRange(0, layout.size), 200, headers)
         case Verdict.NOT_MODIFIED:
             # Only what a cache updates (RFC 9110 section 15.4.5): a 304 has no content to speak of.
             kept = ("ETag", "Cache-Control")
@@ -125,18 +125,17 @@ def _respond(request: Request, service: Service, layout: Layout) -> Response:
             raise RangeNotSatisfiableError(f"the file has {layout.size} bytes", content_range)
 
 
-def _stream(service: Service, layout: Layout, part: ByteRange, status: int, headers: dict[str, str]) -> FileStream:
+async def _content(service: Service, layout: Layout, part: ByteRange, status: int, headers: dict[str, str]) -> Response:
+    """An answer with this part of the file: what fits one chunk in one piece, more as a stream."""
     service.require_ready()
     current().part = part
-    return FileStream(
-        layout,
-        part,
-        service.backend,
-        service.generators,
-        service.metrics.generated,
-        status_code=status,
-        headers={**headers, "Content-Length": str(part.stop - part.start)},
-    )
+    report = service.metrics.generated
+    length = part.stop - part.start
+    if length <= CHUNK:
+        chunk = await in_thread(service.generators, generate, layout, part.start, part.stop, service.backend, report)
+        return Response(chunk, status, headers)
+    headers = {**headers, "Content-Length": str(length)}
+    return FileStream(layout, part, service.backend, service.generators, report, status_code=status, headers=headers)
 
 
 def _headers(layout: Layout) -> dict[str, str]:
