@@ -269,7 +269,15 @@ def test_auto_does_not_hide_nonsense(service: Faulty) -> None:
     "arguments",
     [
         *({"url": url} for url in ("127.0.0.1:8000", "ftp://x", "", "http://[bad")),
-        *({"source": "remot"}, {"check": "samples"}, {"timeout": 0}, {"timeout": float("nan")}, {"retries": -1}),
+        *(
+            {"source": "remot"},
+            {"check": "samples"},
+            {"timeout": 0},
+            {"timeout": float("nan")},
+            {"retries": -1},
+            {"connections": 0},
+            {"connections": 17},
+        ),
     ],
 )
 def test_wrong_arguments_are_refused(arguments: dict[str, Any]) -> None:
@@ -329,6 +337,62 @@ def test_odd_headers_are_service_errors(client: Client, service: Faulty, headers
     service.faults = [odd] * 9
     with pytest.raises(ServiceError):
         client.tensor(MIXED, "head")
+
+
+@pytest.fixture
+def four(service: Faulty, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+    """A client of four connections and small parts: `BIG` has thirteen."""
+    monkeypatch.setattr("fanin.client.PART", 1 << 16)
+    with Client(service.url, source="remote", retries=3, timeout=5, connections=4) as client:
+        yield client
+
+
+def test_parts_over_several_connections(four: Client, service: Faulty, tmp_path: Path) -> None:
+    """Unknown at first, cut at all places, once a whole file in place of a part."""
+    service.faults = [well] * 5 + [well, cut(1000), ignore_range, cut(0), cut(60_000), refuse(503), cut(1), well]
+    four.save(BIG, tmp_path / "got", check=True)
+    assert (tmp_path / "got").read_bytes() == whole(tmp_path, BIG)
+    asked = {
+        tuple(map(int, found[0]))
+        for request in service.requests
+        if (found := re.findall(r"bytes=(\d+)-(\d+)", request))
+    }
+    size = (tmp_path / "got").stat().st_size
+    assert {(first, min(first + (1 << 16), size) - 1) for first in range(0, size, 1 << 16)} <= asked
+    assert_equal(four.materialize(BIG), fanin.materialize(BIG))
+    np.testing.assert_array_equal(
+        four.slice(BIG, "weight", np.s_[7:150_001]), fanin.materialize(BIG)["weight"][7:150_001]
+    )
+
+
+def test_what_parts_had_brought_is_kept_in_order(four: Client, service: Faulty, tmp_path: Path) -> None:
+    """All or nothing; what stays for the next call has no holes."""
+    four.register(BIG)
+
+    def broken(handler: Any) -> bool:
+        found = re.search(r"bytes=(\d+)", handler.headers["Range"])
+        return found is not None and int(found[1]) >= 5 << 16 and refuse(500)(handler)
+
+    service.faults = [broken] * 99
+    with pytest.raises(ServiceError, match="500"):
+        four.save(BIG, tmp_path / "got")
+    (partial,) = tmp_path.iterdir()
+    assert partial.suffix == ".partial"
+    expected = whole(tmp_path, BIG)
+    assert partial.read_bytes() == expected[: 5 << 16]
+    service.faults = []
+    four.save(BIG, tmp_path / "got")
+    assert (tmp_path / "got").read_bytes() == expected
+
+
+def test_a_wrong_bit_in_a_part_is_found(four: Client, service: Faulty) -> None:
+    def damage(start: int, data: bytearray) -> None:
+        if start <= 400_000 < start + len(data):
+            data[400_000 - start] ^= 1
+
+    service.damage = damage
+    with pytest.raises(MismatchError, match="byte 400000 "):
+        four.materialize(BIG, check=True)
 
 
 def test_any_server_may_hold_the_file(client: Client, service: Faulty, tmp_path: Path) -> None:

@@ -92,6 +92,7 @@ def _parser(command: Sequence[str]) -> argparse.ArgumentParser:
     )
     get.add_argument("--ca-certs", metavar="FILE", help="certificates in PEM to trust, in place of the system's")
     get.add_argument("--client-cert", nargs=2, metavar=("CERT", "KEY"), help="files in PEM of a certificate to show")
+    get.add_argument("--connections", type=int, default=1, help="connections that fetch parts at once (%(default)s)")
     get.add_argument("--timeout", type=float, default=30.0, help="seconds without a byte before a retry (%(default)s)")
 
     make = _command(commands, "make", _make, "make a recipe's file on this machine")
@@ -154,6 +155,7 @@ def _get(options: argparse.Namespace) -> int:
         token=options.token_file and options.token_file.read_text().strip(),
         ca_certs=options.ca_certs,
         client_cert=options.client_cert and tuple(options.client_cert),
+        connections=options.connections,
     ) as client:
         if is_url:
             client.download(options.source, options.output)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import logging
 import os
+import threading
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Self, TypeVar, get_args
 
@@ -17,7 +20,7 @@ from fanin.errors import FileError, MismatchError, ServiceError, UnavailableErro
 from fanin.layout import MAX_HEADER_BYTES, Entry, Layout, LayoutLike
 from fanin.plan import read_into
 from fanin.region import Index, Region, Run
-from fanin.transport import Transport
+from fanin.transport import CONNECTIONS, Sink, Transport
 
 Source = Literal["auto", "remote", "local"]
 Check = bool | Literal["sample"]
@@ -26,6 +29,8 @@ GAP = 16 << 10
 """Bytes between two runs of a slice that are fetched along: a request costs more."""
 SPAN = 8 << 20
 """Most bytes of one request for a slice with gaps."""
+PART = 8 << 20
+"""Bytes that each of several connections fetches at a time; so many wait in memory for those before them."""
 SAMPLE = 64 << 10
 """Bytes that `check="sample"` re-derives of each end of a range."""
 
@@ -54,6 +59,7 @@ class Client:
         check: Check = False,
         timeout: float = 30.0,
         retries: int = 5,
+        connections: int = 1,
         backend: str | None = None,
         token: str | None = None,
         ca_certs: str | os.PathLike[str] | None = None,
@@ -66,6 +72,8 @@ class Client:
             check: Default of every call.
             timeout: Seconds to wait for a connection, and for each next byte.
             retries: Tries after a lost connection or an answer of 429, 502, 503 or 504 before giving up.
+            connections: How many fetch parts of one file or array at the same time, 1 to 16. More than one helps where
+                a single stream is slower than the network.
             backend: What makes tensors here, for `local` and `check`; by default the fastest there is.
             token: API key or other bearer token; by default the environment variable FANIN_TOKEN. Sent to the origin
                 of `url` and nowhere else.
@@ -77,7 +85,10 @@ class Client:
         """
         if check not in (False, True, "sample"):
             raise ValueError(f"check is True, False or 'sample', not {check!r}")
+        if connections not in range(1, CONNECTIONS + 1):
+            raise ValueError(f"connections is an integer from 1 to {CONNECTIONS}, not {connections!r}")
         self.source, self.check, self.backend = _known(source), check, backend
+        self._connections = connections
         self._transport = Transport(
             url,
             timeout=timeout,
@@ -238,14 +249,11 @@ class Client:
             have = self._trusted(layout, file, have)
             bar.update(have)
 
-            def sink(chunk: bytes) -> None:
+            def sink(chunk: bytes | memoryview) -> None:
                 file.write(chunk)
                 bar.update(len(chunk))
 
-            if url is None:
-                self._fetch(layout, have, layout.size, sink)
-            elif have < layout.size:
-                self._transport.read_range(url, have, layout.size, sink)
+            self._fetch(layout, have, layout.size, sink, url)
             for first, stop in _checked(0, layout.size, self.check if check is None else check):
                 file.seek(first)
                 self._compare(layout, first, file.read(stop - first))
@@ -286,7 +294,7 @@ class Client:
         at = 0
         view = out.data
 
-        def sink(chunk: bytes) -> None:
+        def sink(chunk: bytes | memoryview) -> None:
             nonlocal at
             view[at : at + len(chunk)] = chunk
             at += len(chunk)
@@ -296,14 +304,50 @@ class Client:
         for first, stop in _checked(0, len(out), self.check if check is None else check):
             self._compare(layout, start + first, view[first:stop])
 
-    def _fetch(self, layout: Layout, start: int, stop: int, sink: Callable[[bytes], None]) -> None:
-        """Bytes [start, stop) of the file; a service that does not know the recipe is told."""
+    def _fetch(self, layout: Layout, start: int, stop: int, sink: Sink, url: str | None = None) -> None:
+        """Hand bytes [start, stop) of the file, from `url` or the service, to `sink`, in order."""
+        if self._connections == 1 or stop - start <= PART:
+            self._fetch_part(layout, start, stop, sink, url)
+            return
+        is_over = threading.Event()
+
+        def part(first: int, last: int) -> memoryview:
+            content, at = np.empty(last - first, np.uint8).data, 0
+
+            def keep(chunk: bytes | memoryview) -> None:
+                nonlocal at
+                if is_over.is_set():
+                    raise CancelledError
+                content[at : at + len(chunk)] = chunk
+                at += len(chunk)
+
+            self._fetch_part(layout, first, last, keep, url)
+            return content
+
+        threads = ThreadPoolExecutor(self._connections, "fanin-fetch")
+        parts: deque[Future[memoryview]] = deque()
+        try:
+            for first in range(start, stop, PART):
+                if len(parts) == self._connections:
+                    sink(parts.popleft().result())
+                parts.append(threads.submit(part, first, min(first + PART, stop)))
+            while parts:
+                sink(parts.popleft().result())
+        finally:
+            is_over.set()
+            threads.shutdown(wait=False, cancel_futures=True)
+
+    def _fetch_part(self, layout: Layout, start: int, stop: int, sink: Sink, url: str | None) -> None:
+        """As `_fetch`, over one connection; a service that does not know the recipe is told."""
         if start == stop:
+            return
+        if url is not None:
+            self._transport.read_range(url, start, stop, sink)
             return
         digest = layout.recipe.digest
         position = start
 
-        def counted(chunk: bytes) -> None:
+        def counted(chunk: bytes | memoryview) -> None:
             nonlocal position
             sink(chunk)
             position += len(chunk)

@@ -30,7 +30,7 @@ MAX_ANSWER_BYTES = 1 << 20
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*", re.ASCII)
 
 StrPath = str | os.PathLike[str]
-Sink = Callable[[bytes], None]
+Sink = Callable[[bytes | memoryview], object]
 """Takes the next bytes of a range."""
 
 
