@@ -1,6 +1,6 @@
 """How fast the service sends, beside a raw socket loop and nginx, and what it takes to start.
 
-    python -m tests.bench.http [--json] [--repeats N]
+    python -m tests.bench.http [--json FILE] [--repeats N]
 
 Everything runs over loopback on this machine, servers and clients in processes of their own; medians of interleaved
 repeats. Quote ratios of one run; absolute figures are this machine's, now. Takes one to three minutes.
@@ -437,14 +437,13 @@ def run(repeats: int = 5, parts: tuple[str, ...] = PARTS) -> list[Row]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="machine-readable")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="keep the rows there")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="parts of the table")
     options = parser.parse_args()
     rows = run(options.repeats, tuple(options.only))
     if options.json:
-        print(json.dumps([asdict(row) for row in rows], indent=2))
-        return
+        options.json.write_text(json.dumps({"rows": [asdict(row) for row in rows]}, indent=2))
     print("| work | found | x | wanted | |\n|---|---|---|---|---|")
     for row in rows:
         ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
