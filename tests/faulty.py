@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
 from fanin import Layout, backends
+from fanin.digests import manifest_of
 from fanin.plan import read_into
 
 Fault = Callable[["Handler"], bool]
@@ -61,6 +62,10 @@ class Handler(BaseHTTPRequestHandler):
         layout = self.server.layouts.get(digest)
         if layout is None:
             self.problem(404, "Unknown recipe", "register it")
+            return
+        if self.path.endswith("/digests"):
+            document = manifest_of(layout, backends.get()).document()
+            self.answer(200, {"Content-Type": "application/json"}, json.dumps(document).encode())
             return
         found = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers["Range"])
         assert found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import re
 from collections.abc import Iterator
@@ -15,7 +17,18 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, basic_indices
 
 import fanin
-from fanin import Client, Layout, MismatchError, RecipeError, ServiceError, files, transport
+from fanin import (
+    Client,
+    FileError,
+    Layout,
+    MismatchError,
+    RecipeError,
+    ServiceError,
+    UnavailableError,
+    files,
+    transport,
+)
+from fanin.client import PENDING
 from tests.faulty import Faulty, cut, ignore_range, refuse, well
 from tests.samples import MIXED
 
@@ -109,7 +122,7 @@ def test_wide_strides_are_not_fetched(client: Client, service: Faulty, step: int
 
 
 def test_narrow_strides_come_in_pieces(client: Client, service: Faulty, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fanin.client.SPAN", 100_000)
+    monkeypatch.setattr("fanin.spans.SPAN", 100_000)
     recipe: dict[str, Any] = {"shape": [300_000], "scheme": "normal", "std": 1}
     client.register(recipe)
     service.requests.clear()
@@ -198,7 +211,7 @@ def flip(at: int) -> Any:
     return damage
 
 
-def test_check_finds_a_flipped_bit(client: Client, service: Faulty, tmp_path: Path) -> None:
+def test_check_finds_a_bit_that_stays_flipped(client: Client, service: Faulty, tmp_path: Path) -> None:
     entry = LAYOUT.entry("head")
     service.damage = flip(entry.start + 2 * 33)
     for get in (
@@ -211,6 +224,84 @@ def test_check_finds_a_flipped_bit(client: Client, service: Faulty, tmp_path: Pa
         assert (caught.value.tensor, caught.value.element) == ("head", 33)
     assert not list(tmp_path.iterdir())
     assert client.tensor(MIXED, "head").shape == (7, 101)  # nobody asked to check
+
+
+def flip_once(at: int) -> Any:
+    """Damage that the next fetch has no more."""
+    done: list[int] = []
+
+    def damage(start: int, data: bytearray) -> None:
+        if start <= at < start + len(data) and not done:
+            done.append(start)
+            data[at - start] ^= 4
+
+    return damage
+
+
+@pytest.mark.parametrize("check", [True, "digest"])
+def test_what_came_wrong_is_fetched_again(client: Client, service: Faulty, tmp_path: Path, check: Any) -> None:
+    expected, entry = whole(tmp_path, MIXED), LAYOUT.entry("head")
+    for at in (0, entry.start + 67, LAYOUT.size - 1):
+        service.damage = flip_once(at)
+        client.save(MIXED, tmp_path / "got", check=check)
+        assert (tmp_path / "got").read_bytes() == expected
+    service.damage = flip_once(entry.start + 67)
+    assert_equal(client.materialize(MIXED, check=check), fanin.materialize(MIXED))
+    before = len(service.requests)
+    service.damage = flip_once(entry.start + 67)
+    rows = client.slice(MIXED, "head", np.s_[0:3], check=check)
+    assert rows.tobytes() == fanin.slice(MIXED, "head", np.s_[0:3]).tobytes()
+    # The slice, once more a part of it, and the digests where they are asked for.
+    assert len(service.requests) - before == (2 if check is True else 3)
+
+
+def test_what_stays_wrong_is_told(client: Client, service: Faulty, tmp_path: Path) -> None:
+    entry = LAYOUT.entry("head")
+    service.damage = flip(entry.start + 67)
+    with pytest.raises(MismatchError, match="digest") as caught:
+        client.save(MIXED, tmp_path / "got", check="digest")
+    assert caught.value.tensor == "head"
+    assert not list(tmp_path.iterdir())
+
+
+def test_digests_are_those_of_the_file(client: Client, tmp_path: Path) -> None:
+    assert client.digests(MIXED).file == hashlib.sha256(whole(tmp_path, MIXED)).hexdigest()
+
+
+def test_digests_that_are_none_are_refused(client: Client, service: Faulty) -> None:
+    def other(handler: Any) -> bool:
+        if handler.path.endswith("/digests"):
+            handler.answer(200, {"Content-Type": "application/json"}, b'{"algorithm": "md5"}')
+            return True
+        return False
+
+    client.register(MIXED)
+    service.faults = [other]
+    with pytest.raises(FileError, match="digests"):
+        client.digests(MIXED)
+
+
+def test_digests_in_the_making_are_waited_for(service: Faulty) -> None:
+    def pending(done: int) -> Any:
+        def fault(handler: Any) -> bool:
+            document = {"type": PENDING, "title": "Pending", "status": 503, "detail": f"{done} bytes"}
+            handler.answer(503, {"Content-Type": "application/problem+json"}, json.dumps(document).encode())
+            return True
+
+        return fault
+
+    with Client(service.url, retries=0, source="remote") as impatient:
+        impatient.register(MIXED)
+        service.faults = [pending(1), pending(2), pending(3)]
+        assert impatient.digests(MIXED).header
+        service.faults = [pending(1), pending(1), pending(1)]
+        with pytest.raises(UnavailableError, match="1 bytes"):
+            impatient.digests(MIXED)
+
+
+def test_a_url_has_no_digests(client: Client, service: Faulty, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="digest"):
+        client.download(f"{service.url}/some/path/published/model.safetensors", tmp_path / "got", check="digest")
 
 
 def test_check_sample_looks_at_both_ends(client: Client, service: Faulty) -> None:

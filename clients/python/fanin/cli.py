@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from fanin import backends, files
-from fanin.client import Check, Client
+from fanin.checks import Check
+from fanin.client import Client
 from fanin.describe import describe
 from fanin.errors import BackendError, FileError, MismatchError, RecipeError, ServiceError
 from fanin.layout import Layout
@@ -83,6 +84,7 @@ def _parser(command: Sequence[str]) -> argparse.ArgumentParser:
         help="who makes it (%(default)s)",
     )
     get.add_argument("--check", action="store_true", help="re-derive all that came and compare")
+    get.add_argument("--check-digest", action="store_true", help="compare with the SHA-256 that the service computes")
     get.add_argument("--check-sample", action="store_true", help="re-derive the beginning and the end of what came")
     get.add_argument(
         "--token-file",
@@ -145,7 +147,7 @@ def _add_backend(parser: argparse.ArgumentParser) -> None:
 
 
 def _get(options: argparse.Namespace) -> int:
-    check: Check = options.check or ("sample" if options.check_sample else False)
+    check: Check = options.check or ("digest" if options.check_digest else options.check_sample and "sample")
     is_url = options.source.startswith(("http://", "https://"))
     with Client(
         options.server,

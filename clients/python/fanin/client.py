@@ -7,32 +7,31 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Self, TypeVar, get_args
 
 import numpy as np
 
-from fanin import arrays, backends, files
+from fanin import arrays, backends, checks, files
 from fanin.arrays import Array
+from fanin.checks import CHECKS, SAMPLE, Check, Piece
+from fanin.digests import Manifest, blocks
 from fanin.errors import FileError, MismatchError, ServiceError, UnavailableError
 from fanin.layout import MAX_HEADER_BYTES, Entry, Layout, LayoutLike
-from fanin.plan import read_into
-from fanin.region import Index, Region, Run
+from fanin.region import Index, Region
+from fanin.spans import ends, spans
 from fanin.transport import CONNECTIONS, Sink, Transport
 
 Source = Literal["auto", "remote", "local"]
-Check = bool | Literal["sample"]
 
-GAP = 16 << 10
-"""Bytes between two runs of a slice that are fetched along: a request costs more."""
-SPAN = 8 << 20
-"""Most bytes of one request for a slice with gaps."""
 PART = 8 << 20
 """Bytes that each of several connections fetches at a time; so many wait in memory for those before them."""
-SAMPLE = 64 << 10
-"""Bytes that `check="sample"` re-derives of each end of a range."""
+REFETCHES = 2
+"""Times that bytes found wrong are fetched again before giving up."""
+PENDING = "urn:fanin:problem:digests-pending"
+"""What a service answers while it computes digests."""
 
 T = TypeVar("T")
 _log = logging.getLogger("fanin")
@@ -44,8 +43,9 @@ class Client:
     `source` says where they are made: `remote` by the service, `local` on this machine, `auto` by the service and
     here when the service cannot be reached or is overloaded. The bytes are the same.
 
-    `check` re-derives what the service sent and raises `MismatchError` at the first differing bit: True all of it,
-    "sample" the beginning and the end of every range.
+    `check` looks at what the service sent: True makes all of it here too, "digest" compares its SHA-256 with what the
+    service says (faster where there are no compiled kernels), "sample" makes the beginning and the end of every range.
+    What is wrong is fetched again (not with "sample"); `MismatchError` says that it stays so.
 
         >>> with fanin.Client("http://127.0.0.1:8000") as client:
         ...     client.save(recipe, "model.safetensors", check=True)
@@ -83,8 +83,8 @@ class Client:
         Raises:
             ValueError: an argument is not one of these, or a file cannot be used.
         """
-        if check not in (False, True, "sample"):
-            raise ValueError(f"check is True, False or 'sample', not {check!r}")
+        if check not in CHECKS:
+            raise ValueError(f"check is one of {', '.join(map(repr, CHECKS))}, not {check!r}")
         if connections not in range(1, CONNECTIONS + 1):
             raise ValueError(f"connections is an integer from 1 to {CONNECTIONS}, not {connections!r}")
         self.source, self.check, self.backend = _known(source), check, backend
@@ -121,6 +121,31 @@ class Client:
             raise ServiceError(f"the service calls the recipe {answer.get('digest')}, not {layout.recipe.digest}")
         return layout.recipe.digest
 
+    def digests(self, recipe: LayoutLike) -> Manifest:
+        """SHA-256 of the recipe's file and of its blocks, as the service computes them; that may take it a while.
+
+        Raises:
+            FileError: the service sent something else.
+            RecipeError: the recipe is wrong.
+            ServiceError: the service refused, or got no further.
+        """
+        layout = Layout.of(recipe)
+        limit = 4096 + 2 * len(layout.header) + 80 * sum(1 for _ in blocks(layout))
+        progress, registrations = None, 0
+        while True:
+            try:
+                return Manifest.read(
+                    self._transport.get_json(f"v1/recipes/{layout.recipe.digest}/digests", limit), layout
+                )
+            except ServiceError as error:
+                if error.status == 404 and registrations <= self._transport.retries:
+                    registrations += 1
+                    self.register(layout)
+                elif error.problem.get("type") == PENDING and error.problem.get("detail") != progress:
+                    progress = error.problem.get("detail")
+                else:
+                    raise
+
     def download(
         self, url: str, path: str | os.PathLike[str], *, check: Check | None = None, progress: bool | None = None
     ) -> None:
@@ -128,8 +153,11 @@ class Client:
 
         Raises:
             FileError: there is no Fanin file at this URL.
+            ValueError: `check` is "digest": digests are had by recipe, not by URL.
             ServiceError, MismatchError, BackendError, OSError: as `save`.
         """
+        if (self.check if check is None else check) == "digest":
+            raise ValueError("check='digest' needs a recipe: for a URL it is True, False or 'sample'")
         layout = self._layout_at(url)
         self._complete(layout, Path(path).resolve(), url, check, progress)
 
@@ -203,12 +231,12 @@ class Client:
         def remote() -> Array:
             size = entry.dtype.itemsize
             result = np.empty(region.count, entry.dtype.numpy)
-            for first, stop, members in _spans(region, size):
+            for first, stop, members in spans(region, size):
                 data = np.empty((stop - first) * size, np.uint8)
                 self._read(layout, entry.start + first * size, data, check)
                 elements = data.view(entry.dtype.numpy)
                 for at, run in members:
-                    low, high = _ends(run)
+                    low, high = ends(run)
                     picked = elements[low - first : high - first : abs(run.step)]
                     result[at : at + run.count] = picked if run.step > 0 else picked[::-1]
             return result.reshape(region.shape)
@@ -253,17 +281,23 @@ class Client:
                 file.write(chunk)
                 bar.update(len(chunk))
 
-            self._fetch(layout, have, layout.size, sink, url)
-            for first, stop in _checked(0, layout.size, self.check if check is None else check):
+            def read(first: int, stop: int) -> bytes:
                 file.seek(first)
-                self._compare(layout, first, file.read(stop - first))
+                return file.read(stop - first)
+
+            def write(first: int, content: bytes) -> None:
+                file.seek(first)
+                file.write(content)
+
+            self._fetch(layout, have, layout.size, sink, url)
+            self._check(layout, 0, layout.size, check, read, write, url)
 
     def _trusted(self, layout: Layout, file: BinaryIO, have: int) -> int:
         """How many bytes of a broken download to keep: none if its last ones, which a crash may lose, are wrong."""
         first = max(0, have - SAMPLE)
         file.seek(first)
         try:
-            self._compare(layout, first, file.read(have - first))
+            checks.look_at(layout, Piece(first, have), file.read(have - first), backends.get(self.backend))
         except MismatchError:
             have = 0
         file.truncate(have)
@@ -300,9 +334,14 @@ class Client:
             at += len(chunk)
             progress(len(chunk))
 
+        def read(first: int, stop: int) -> memoryview:
+            return view[first - start : stop - start]
+
+        def write(first: int, content: bytes) -> None:
+            view[first - start : first - start + len(content)] = content
+
         self._fetch(layout, start, start + len(out), sink)
-        for first, stop in _checked(0, len(out), self.check if check is None else check):
-            self._compare(layout, start + first, view[first:stop])
+        self._check(layout, start, start + len(out), check, read, write)
 
     def _fetch(self, layout: Layout, start: int, stop: int, sink: Sink, url: str | None = None) -> None:
         """Hand bytes [start, stop) of the file, from `url` or the service, to `sink`, in order."""
@@ -367,11 +406,37 @@ class Client:
                     raise
                 self.register(layout)
 
-    def _compare(self, layout: Layout, start: int, found: bytes | memoryview) -> None:
-        wanted = memoryview(bytearray(len(found)))
-        read_into(layout, start, wanted, backends.get(self.backend))
-        if found != wanted:
-            raise files.mismatch(layout, start, found, wanted)
+    def _check(
+        self,
+        layout: Layout,
+        start: int,
+        stop: int,
+        check: Check | None,
+        read: Callable[[int, int], bytes | memoryview],
+        write: Callable[[int, bytes], None],
+        url: str | None = None,
+    ) -> None:
+        """Check bytes [start, stop) of the file, which `read` gives, and replace through `write` those that are wrong.
+
+        Raises:
+            MismatchError: they are wrong again and again.
+        """
+        check = self.check if check is None else check
+        backend = backends.get(self.backend)
+        for piece in checks.pieces(layout, start, stop, self.digests(layout) if check == "digest" else check):
+            refetches = 0 if check == "sample" else REFETCHES
+            while True:
+                try:
+                    checks.look_at(layout, piece, read(piece.start, piece.stop), backend)
+                    break
+                except MismatchError as error:
+                    if not refetches:
+                        raise
+                    refetches -= 1
+                    _log.warning("received wrong, and fetched again: %s", error)
+                content = bytearray()
+                self._fetch_part(layout, piece.start, piece.stop, content.extend, url)
+                write(piece.start, bytes(content))
 
 
 def _view(entry: Entry, data: np.ndarray[Any, np.dtype[np.uint8]], start: int) -> Array:
@@ -379,57 +444,7 @@ def _view(entry: Entry, data: np.ndarray[Any, np.dtype[np.uint8]], start: int) -
     return data[entry.start - start : entry.stop - start].view(entry.dtype.numpy).reshape(entry.shape)
 
 
-def _checked(start: int, stop: int, check: Check) -> Iterator[tuple[int, int]]:
-    """The parts of [start, stop) to re-derive, in pieces of bounded size."""
-    if check == "sample" and stop - start > 2 * SAMPLE:
-        yield start, start + SAMPLE
-        yield stop - SAMPLE, stop
-    elif check:
-        for first in range(start, stop, files.CHUNK):
-            yield first, min(first + files.CHUNK, stop)
-
-
-def _ends(run: Run) -> tuple[int, int]:
-    """The half-open range of elements that a run spans."""
-    ends = run.first, run.first + (run.count - 1) * run.step
-    return min(ends), max(ends) + 1
-
-
 def _known(source: Source) -> Source:
     if source not in get_args(Source):
         raise ValueError(f"source is one of {', '.join(get_args(Source))}, not {source!r}")
     return source
-
-
-def _pieces(run: Run, size: int) -> Iterator[Run]:
-    """A run in parts: single elements where the gaps between them are wide, else no part longer than a request."""
-    most = 1 if abs(run.step) * size > GAP else max(1, SPAN // (abs(run.step) * size))
-    if run.step == 1:
-        yield run
-        return
-    for at in range(0, run.count, most):
-        yield Run(run.first + at * run.step, min(most, run.count - at), run.step)
-
-
-def _spans(region: Region, size: int) -> Iterator[tuple[int, int, list[tuple[int, Run]]]]:
-    """Element ranges to fetch, each with the runs in it and their places in the result."""
-    placed: list[tuple[int, Run]] = []
-    at = 0
-    for run in region.runs():
-        for piece in _pieces(run, size):
-            placed.append((at, piece))
-            at += piece.count
-    placed.sort(key=lambda item: _ends(item[1]))
-    first = stop = 0
-    members: list[tuple[int, Run]] = []
-    for item in placed:
-        low, high = _ends(item[1])
-        if members and ((low - stop) * size > GAP or (high - first) * size > SPAN):
-            yield first, stop, members
-            members = []
-        if not members:
-            first = low
-        stop = high
-        members.append(item)
-    if members:
-        yield first, stop, members

@@ -139,9 +139,9 @@ def mismatch(layout: Layout, start: int, found: bytes | memoryview, wanted: byte
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file to write that takes the place of `path` when all went well, and vanishes otherwise."""
     partial = _beside(path, uuid.uuid4().hex)
-    file = partial.open("xb")
     try:
-        with file:
+        # Within: a signal may come as soon as the file is there.
+        with partial.open("xb") as file:
             yield file
             _sync(file)
         _publish(partial, path)

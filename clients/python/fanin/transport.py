@@ -95,17 +95,31 @@ class Transport:
         Raises:
             ServiceError: the service refused, or could not be reached.
         """
-        response = self._request("POST", path, {"Content-Type": "application/json"}, body)
+        return self._json("POST", path, MAX_ANSWER_BYTES, {"Content-Type": "application/json"}, body)
+
+    def get_json(self, path: str, limit: int) -> dict[str, Any]:
+        """GET a JSON document, of which `limit` bytes are read at most.
+
+        Raises:
+            ServiceError: the service refused, or could not be reached.
+        """
+        return self._json("GET", path, limit, {})
+
+    def _json(
+        self, method: str, path: str, limit: int, headers: dict[str, str], body: bytes | None = None
+    ) -> dict[str, Any]:
+        response = self._request(method, path, headers, body)
+        where = f"{method} {urljoin(self.url, path)}"
         try:
             if response.status >= 400:
                 raise _refusal(response)
-            document = json.loads(response.read(MAX_ANSWER_BYTES))
+            document = json.loads(response.read(limit))
         except (urllib3.exceptions.HTTPError, ValueError, RecursionError) as error:
-            raise _nonsense(response, f"POST {urljoin(self.url, path)}: the answer is not JSON: {error}") from error
+            raise _nonsense(response, f"{where}: the answer is not JSON: {error}") from error
         finally:
             response.close()
         if not isinstance(document, dict):
-            raise _nonsense(response, f"POST {urljoin(self.url, path)}: the answer is not a JSON object")
+            raise _nonsense(response, f"{where}: the answer is not a JSON object")
         return document
 
     def read_range(self, path: str, start: int, stop: int, sink: Sink, *, etag: str | None = None) -> str | None:

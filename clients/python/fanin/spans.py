@@ -1,0 +1,52 @@
+"""Spans: what to fetch for a slice, so that few requests bring little more than it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fanin.region import Region, Run
+
+GAP = 16 << 10
+"""Bytes between two runs of a slice that are fetched along: a request costs more."""
+SPAN = 8 << 20
+"""Most bytes of one request for a slice with gaps."""
+
+
+def ends(run: Run) -> tuple[int, int]:
+    """The half-open range of elements that a run spans."""
+    ends = run.first, run.first + (run.count - 1) * run.step
+    return min(ends), max(ends) + 1
+
+
+def _pieces(run: Run, size: int) -> Iterator[Run]:
+    """A run in parts: single elements where the gaps between them are wide, else no part longer than a request."""
+    most = 1 if abs(run.step) * size > GAP else max(1, SPAN // (abs(run.step) * size))
+    if run.step == 1:
+        yield run
+        return
+    for at in range(0, run.count, most):
+        yield Run(run.first + at * run.step, min(most, run.count - at), run.step)
+
+
+def spans(region: Region, size: int) -> Iterator[tuple[int, int, list[tuple[int, Run]]]]:
+    """Element ranges to fetch, each with the runs in it and their places in the result."""
+    placed: list[tuple[int, Run]] = []
+    at = 0
+    for run in region.runs():
+        for piece in _pieces(run, size):
+            placed.append((at, piece))
+            at += piece.count
+    placed.sort(key=lambda item: ends(item[1]))
+    first = stop = 0
+    members: list[tuple[int, Run]] = []
+    for item in placed:
+        low, high = ends(item[1])
+        if members and ((low - stop) * size > GAP or (high - first) * size > SPAN):
+            yield first, stop, members
+            members = []
+        if not members:
+            first = low
+        stop = high
+        members.append(item)
+    if members:
+        yield first, stop, members
