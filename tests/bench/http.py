@@ -9,7 +9,6 @@ repeats. Quote ratios of one run; absolute figures are this machine's, now. Take
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import re
@@ -26,12 +25,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import fanin
+from fanin.bench import machine
+from fanin.bench.command import dumps
 
 MB, GB = 10**6, 10**9
 STREAM_BYTES = 512 << 20
@@ -365,8 +367,8 @@ def small(address: Address, client: ProcessPoolExecutor, repeats: int) -> list[R
     return [
         Row("small requests, one worker", f"{rate:.0f} a second", None, ">= 3000", rate >= 3000),
         Row(
-            f"p99 of them at half that load ({statistics.median(begun):.0f} a second)",
-            f"{tail * 1e3:.1f} ms",
+            "p99 of them at half that load",
+            f"{tail * 1e3:.1f} ms at {statistics.median(begun):.0f} a second",
             None,
             "< 10 ms",
             tail < 0.01,
@@ -437,13 +439,14 @@ def run(repeats: int = 5, parts: tuple[str, ...] = PARTS) -> list[Row]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", metavar="FILE", type=Path, help="keep the rows there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows, with what tells of the machine")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="parts of the table")
     options = parser.parse_args()
+    about = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine.describe()}
     rows = run(options.repeats, tuple(options.only))
     if options.json:
-        options.json.write_text(json.dumps({"rows": [asdict(row) for row in rows]}, indent=2))
+        options.json.write_text(dumps({**about, "rows": [asdict(row) for row in rows]}))
     print("| work | found | x | wanted | |\n|---|---|---|---|---|")
     for row in rows:
         ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
