@@ -86,7 +86,7 @@ def test_a_slice_makes_only_what_it_selects(monkeypatch: pytest.MonkeyPatch) -> 
     made = []
     original = arrays.backends.get()
 
-    class Counting:
+    class Counting(arrays.backends.Backend):
         name = "counting"
 
         def fill(self, draw: Any, stream: Any, dtype: Any, first: int, out: memoryview) -> None:

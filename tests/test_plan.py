@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fanin import Layout, backends
-from fanin.plan import Elements, plan, read_into
+from fanin.plan import Elements, Header, plan, read_into
 from tests.samples import MIXED
 
 LAYOUT = Layout.of(MIXED)
@@ -55,8 +55,11 @@ def test_pieces_are_whole_elements_unless_cut(one: int, other: int) -> None:
         if isinstance(piece, Elements):
             assert piece.length == piece.count * piece.entry.dtype.itemsize or piece.count == 1
             total += piece.length
-        else:
+        elif isinstance(piece, Header):
             total += piece.stop - piece.start
+        else:
+            assert piece.length == LAYOUT.entries[piece.last - 1].stop - LAYOUT.entries[piece.first].start
+            total += piece.length
     assert total == stop - start
 
 

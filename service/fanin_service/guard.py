@@ -5,9 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fanin import BackendError, backends
 from fanin.backends import Backend
+from fanin.backends.tensors import Tensors
 from fanin.draws import Draw
 from fanin.dtypes import DType
 from fanin.errors import NoDeviceError, NotBuiltError
@@ -21,7 +26,7 @@ MISSED = 3
 _log = logging.getLogger(__name__)
 
 
-class GuardedBackend:
+class GuardedBackend(Backend):
     """Generates as its backend does, for as long as that passes its known-answer test.
 
     A backend that has failed, in the test or while it generated, generates nothing more before it passes again: what
@@ -54,10 +59,19 @@ class GuardedBackend:
         self._passed_at = None if fault else time.monotonic()
 
     def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        with self._guarded():
+            self._backend.fill(draw, stream, dtype, first, out)
+
+    def fill_tensors(self, tensors: Tensors, addresses: NDArray[np.uint64]) -> None:
+        with self._guarded():
+            self._backend.fill_tensors(tensors, addresses)
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
         if self._passed_at is None:
             raise BackendError(self.fault)
         try:
-            self._backend.fill(draw, stream, dtype, first, out)
+            yield
         except Exception as error:
             self._fault, self._passed_at = f"failed: {error}", None
             self.on_failure()

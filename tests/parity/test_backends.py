@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
-import os
 import platform
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
@@ -22,6 +23,7 @@ from fanin.backends.native import NativeBackend
 from fanin.backends.reference import words
 from fanin.draws import Draw
 from fanin.dtypes import DTYPES, DType
+from fanin.layout import Layout
 from fanin.recipe import as_recipe
 from fanin.streams import Stream
 from tests.cases import FIRST_AND_LAST, LOW_BLOCK, LOW_COUNTERS, cases, low_stream
@@ -118,14 +120,84 @@ threading.Thread(target=late).start()
     assert (found.stderr, found.stdout.strip()) == ("", "3000000")
 
 
-def test_pinning_may_be_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    def forbid(*_: object) -> None:
-        raise PermissionError("not here")
+def test_pinning_may_be_forbidden() -> None:
+    """As a sandbox may have it: system call sched_setaffinity answers EPERM."""
+    code = """
+import ctypes, struct, fanin
+number, offset = 203, 0  # of x86-64; where struct seccomp_data holds it
+program = [(0x20, 0, 0, offset), (0x15, 0, 1, number), (6, 0, 0, 0x50001), (6, 0, 0, 0x7FFF0000)]
+steps = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in program))
+rules = struct.pack("@HP", len(program), ctypes.addressof(steps))
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, rules, 0, 0) == 0, ctypes.get_errno()
+print(len(fanin.materialize({"shape": [3_000_000], "scheme": "normal", "std": 1})["weight"]))
+"""
+    if platform.machine() != "x86_64" or not sys.platform.startswith("linux"):
+        pytest.skip("the filter is one for Linux on x86-64")
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (found.stderr, found.stdout.strip()) == ("", "3000000")
 
-    monkeypatch.setattr(os, "sched_setaffinity", forbid)
-    native._threads.cache_clear()
-    assert fanin.materialize({"shape": [3_000_000], "scheme": "normal", "std": 1})["weight"].any()
-    native._threads.cache_clear()
+
+@pytest.mark.parametrize(
+    ("groups", "files", "allowed"),
+    [
+        ("0::/a/b\n", {"a/b/cpu.max": "max 100000", "a/cpu.max": "150000 100000"}, [2]),
+        ("0::/\n", {"cpu.max": "50000 100000"}, [1]),
+        ("0::/gone\n", {}, []),
+        ("4:cpu,cpuacct:/c\n0::/\n", {"cpu/c/cpu.cfs_quota_us": "400000", "cpu/c/cpu.cfs_period_us": "100000"}, [4]),
+        ("4:cpu:/\n", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, []),
+        ("3:memory:/\n", {}, []),
+    ],
+)
+def test_quotas_of_control_groups(tmp_path: Path, groups: str, files: dict[str, str], allowed: list[int]) -> None:
+    (tmp_path / "own").write_text(groups)
+    for name, text in files.items():
+        path = tmp_path / "root" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n")
+    assert list(native._quotas(tmp_path / "root", tmp_path / "own")) == allowed
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    tensors=st.lists(st.tuples(laws(), st.sampled_from(list(DTYPES)), st.integers(0, 700)), min_size=1, max_size=30),
+    long=st.integers(0, 200_000),
+    threads=st.integers(1, 5),
+)
+def test_tensors_at_once_are_those_one_by_one(
+    tensors: list[tuple[dict[str, Any], str, int]], long: int, threads: int
+) -> None:
+    """In threads, too, and with nothing written between them."""
+    tensors[0] = (*tensors[0][:2], tensors[0][2] + long)
+    try:
+        named = {str(n): {"shape": [count], "dtype": dtype, **law} for n, (law, dtype, count) in enumerate(tensors)}
+        layout = Layout.of({"tensors": named})
+    except RecipeError:
+        reject()
+    gap = 13
+    sizes = [entry.count * entry.dtype.itemsize for entry in layout.entries]
+    starts = [sum(sizes[:n]) + gap * (n + 1) for n in range(len(sizes))]
+    buffer = bytearray(POISON * (sum(sizes) + gap * (len(sizes) + 1)))
+    expected = bytearray(buffer)
+    backend = NativeBackend(threads=threads)
+    for entry, start, size in zip(layout.entries, starts, sizes, strict=True):
+        backend.fill(entry.draw, entry.stream, entry.dtype, 0, memoryview(expected)[start : start + size])
+    address = np.frombuffer(buffer, np.uint8).ctypes.data
+    backend.fill_tensors(layout.tensors, np.array(starts, np.uint64) + np.uint64(address))
+    assert buffer == expected
+
+
+def test_callers_at_once() -> None:
+    """Threads that fill at the same time share the kept ones."""
+    entry = Layout.of({"shape": [1 << 19], "scheme": "normal", "std": 1}).entries[0]
+    backend = NativeBackend(threads=3)
+
+    def made(n: int) -> bytes:
+        return fill(backend, entry.draw, entry.dtype, n % 4, 1 << 19, n % 3)
+
+    expected = [made(n) for n in range(4)]
+    with ThreadPoolExecutor(6) as executor:
+        assert all(found == expected[n % 4] for n, found in enumerate(executor.map(made, [n % 4 for n in range(40)])))
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of Python 3.12: it has threads, and forks

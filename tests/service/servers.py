@@ -42,7 +42,7 @@ HUGE = {"tensors": {"a": {"shape": [100_000_000, 250_000], "scheme": "normal", "
 JSON = {"Content-Type": "application/json"}
 
 
-class CountingBackend:
+class CountingBackend(Backend):
     """Generates as the best backend does, and counts the bytes."""
 
     name = "counting"

@@ -25,7 +25,7 @@ BEST = backends.get()
 SMALL = "/v1/weights?shape=1000&scheme=normal&std=1"
 
 
-class MoodyBackend:
+class MoodyBackend(Backend):
     """Generates as the best one does, or wrong bits, or not at all."""
 
     name = "moody"

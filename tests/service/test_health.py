@@ -13,7 +13,7 @@ from fanin_service import known_answer
 from tests.service.servers import CountingBackend, running
 
 
-class IdleBackend:
+class IdleBackend(backends.Backend):
     """Writes nothing."""
 
     name = "idle"

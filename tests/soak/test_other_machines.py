@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fanin.backends import native
+from fanin.backends import native, tensors
 from fanin.backends.reference import ReferenceBackend
 from fanin.dtypes import DTYPES
 from tests.cases import Case, every_case
@@ -111,7 +111,7 @@ def _run(runner: Path, compiler: str, cases: list[Case], text: bytes, *emulator:
 
 def _line(case: Case) -> str:
     """One case as the runner reads it: the arguments of fanin_fill in their order, floats in hexadecimal."""
-    law, parameters = native.parameters(case.draw, case.dtype.compute.name)
+    law, parameters = tensors.parameters(case.draw, case.dtype.compute.name)
     block, skip = divmod(case.first, 4)
     numbers = [
         law,

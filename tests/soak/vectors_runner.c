@@ -1,5 +1,7 @@
 /* Runs the C backend on cases from standard input, one a line (see test_other_machines.py), and writes the elements'
    bytes to standard output. */
+#include "threads.c"
+
 #include "native.c"
 
 #include <inttypes.h>
@@ -25,7 +27,6 @@ static int read_side(fanin_side *side)
 
 int main(void)
 {
-    static const int sizes[] = {8, 4, 2, 2, 1, 1}; /* by storage type */
     int law, dtype, skip, level = 2;
     while (!fanin_has_level(level)) level--;
     while (scanf("%d %d", &law, &dtype) == 2) {
@@ -42,10 +43,13 @@ int main(void)
             if (scanf("%" SCNu32, &keys[n]) != 1) return EXIT_FAILURE;
         if (scanf("%" SCNu64 " %d %" SCNu64, &block, &skip, &count) != 3) return EXIT_FAILURE;
         /* A byte off, since callers' buffers have any alignment. */
-        unsigned char *out = malloc(count * sizes[dtype] + 1);
+        unsigned char *out = malloc(count * fanin_sizes[dtype] + 1);
         if (!out) return EXIT_FAILURE;
-        fanin_fill(&draw, law, dtype, keys, block, skip, count, out + 1, level);
-        if (fwrite(out + 1, sizes[dtype], count, stdout) != count) return EXIT_FAILURE;
+        const fanin_law laws[] = {{.draw = draw, .law = law, .dtype = dtype}};
+        fanin_range range = {.block = block, .count = count, .out = out + 1, .skip = skip};
+        memcpy(range.keys, keys, sizeof keys);
+        fanin_fill(laws, &range, 1, level, 1);
+        if (fwrite(out + 1, fanin_sizes[dtype], count, stdout) != count) return EXIT_FAILURE;
         free(out);
     }
     return feof(stdin) ? EXIT_SUCCESS : EXIT_FAILURE;

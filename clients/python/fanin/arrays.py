@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,11 @@ from fanin.streams import Stream
 
 Array = NDArray[Any]
 
+SHARED = 8 << 20
+"""Bytes up to which tensors share an allocation: enough for huge pages; one for each small tensor would cost more than
+its elements."""
+ALIGNMENT = 64
+"""Bytes: a vector, and a cache line."""
 STRIDED_SPAN = 1 << 16
 """Elements generated at a time to pick every n-th of them."""
 
@@ -43,15 +50,19 @@ def _maker(name: str | None) -> ArrayBackend:
 def materialize(recipe: LayoutLike, *, backend: str | None = None) -> dict[str, Array]:
     """Every tensor of the recipe as a NumPy array, in the recipe's order.
 
-    BF16 and F8 tensors have the NumPy types of `ml_dtypes`. The backend `cuda` makes CuPy arrays, which stay on the
-    GPU (docs/gpu.md).
+    BF16 and F8 tensors have the NumPy types of `ml_dtypes`; tensors share allocations of up to 8 MiB. The backend `cuda`
+    makes CuPy arrays, which stay on the GPU (docs/gpu.md).
 
     Raises:
         RecipeError: the recipe is wrong.
         BackendError: the backend asked for cannot be used here.
     """
-    layout, maker = Layout.of(recipe), _maker(backend)
-    return {name: _whole(layout.entry(name), maker) for name in layout.recipe.tensors}
+    layout, maker = Layout.of(recipe), backends.get(backend)
+    if isinstance(maker, ArrayBackend):
+        return {name: _whole(layout.entry(name), maker) for name in layout.recipe.tensors}
+    made, addresses = _empty(layout.entries)
+    maker.fill_tensors(layout.tensors, addresses)
+    return {name: made[layout.places[name]] for name in layout.recipe.tensors}
 
 
 def slice(recipe: LayoutLike, name: str, index: Index, *, backend: str | None = None) -> Array:
@@ -80,6 +91,28 @@ def _whole(entry: Entry, maker: ArrayBackend) -> Array:
     array: Array = maker.empty(entry.count, entry.dtype)
     maker.fill_array(entry.draw, entry.stream, entry.dtype, 0, array)
     return array.reshape(entry.shape)
+
+
+def _empty(entries: Sequence[Entry]) -> tuple[list[Array], NDArray[np.uint64]]:
+    """An array for each tensor, and their addresses. Allocations are shared up to `SHARED` bytes."""
+    sizes = [-(-(entry.stop - entry.start) // ALIGNMENT) * ALIGNMENT for entry in entries]
+    cuts, total = [0], 0
+    for place, size in enumerate(sizes):
+        if total and total + size > SHARED:
+            cuts.append(place)
+            total = 0
+        total += size
+    arrays: list[Array] = []
+    addresses = np.empty(len(entries), np.uint64)
+    for first, last in pairwise([*cuts, len(entries)]):
+        offsets = [0, *accumulate(sizes[first:last])]
+        memory = np.empty(offsets[-1], np.uint8)
+        arrays += [
+            np.ndarray(entry.shape, entry.dtype.numpy, memory, offset)
+            for entry, offset in zip(entries[first:last], offsets)
+        ]
+        addresses[first:last] = np.array(offsets[:-1], np.uint64) + np.uint64(memory.ctypes.data)
+    return arrays, addresses
 
 
 def _fill_run(entry: Entry, run: Run, out: Array, maker: ArrayBackend) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 CHUNK = 8 << 20
-"""Bytes generated at a time: memory stays bounded whatever the file size."""
+"""Bytes generated at a time: memory stays bounded whatever the file size, and is large enough for huge pages."""
 
 
 LONG_NAME = 150
@@ -59,7 +59,7 @@ def save(
     """
     layout, maker, path = Layout.of(recipe), backends.get(backend), Path(path).resolve()
     with replacing(path) as file, byte_bar(layout.size, path.name, progress) as bar:
-        buffer = memoryview(bytearray(min(CHUNK, layout.size)))
+        buffer = np.empty(min(CHUNK, layout.size), np.uint8).data
         for start in range(0, layout.size, CHUNK):
             chunk = buffer[: min(CHUNK, layout.size - start)]
             read_into(layout, start, chunk, maker)
@@ -83,7 +83,7 @@ def verify(path: str | os.PathLike[str], *, backend: str | None = None, progress
         if size != layout.size:
             raise FileError(f"the file has {size} bytes, its recipe makes {layout.size}")
         file.seek(0)
-        expected = memoryview(bytearray(min(CHUNK, size)))
+        expected = np.empty(min(CHUNK, size), np.uint8).data
         with byte_bar(size, Path(path).name, progress) as bar:
             for start in range(0, size, CHUNK):
                 found = file.read(CHUNK)

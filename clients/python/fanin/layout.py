@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fanin.backends.tensors import Tensors
 from fanin.draws import Draw
 from fanin.dtypes import DTYPES, DType
 from fanin.errors import Fault, RecipeError, pointer
@@ -58,6 +59,8 @@ class Layout:
     """Bytes of the whole file."""
     places: Mapping[str, int]
     """Place of each tensor in `entries`, by name."""
+    tensors: Tensors
+    """The same tensors, packed for the kernels."""
 
     @classmethod
     def of(cls, recipe: LayoutLike) -> Layout:
@@ -87,24 +90,20 @@ class Layout:
         for (name, tensor), start, stop in zip(ordered, offsets, offsets[1:], strict=False):
             table[name] = {"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": (start, stop)}
         header = _encode_header(table)
-        return cls(
-            recipe,
-            header,
-            tuple(
-                Entry(
-                    name,
-                    tensor.shape,
-                    DTYPES[tensor.dtype],
-                    tensor.draw,
-                    Stream(recipe.stream, recipe.seed, name),
-                    len(header) + start,
-                    len(header) + stop,
-                )
-                for (name, tensor), start, stop in zip(ordered, offsets, offsets[1:], strict=False)
-            ),
-            len(header) + offsets[-1],
-            {name: place for place, (name, _) in enumerate(ordered)},
+        entries = tuple(
+            Entry(
+                name,
+                tensor.shape,
+                DTYPES[tensor.dtype],
+                tensor.draw,
+                Stream(recipe.stream, recipe.seed, name),
+                len(header) + start,
+                len(header) + stop,
+            )
+            for (name, tensor), start, stop in zip(ordered, offsets, offsets[1:], strict=False)
         )
+        places = {name: place for place, (name, _) in enumerate(ordered)}
+        return cls(recipe, header, entries, len(header) + offsets[-1], places, Tensors.of(entries))
 
     def entry(self, name: str) -> Entry:
         """The tensor of this name.

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from fanin.backends import Backend
 from fanin.layout import Entry, Layout
 
@@ -34,7 +36,16 @@ class Elements:
     length: int
 
 
-Piece = Header | Elements
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """Tensors [first, last) of the layout, all of their bytes."""
+
+    first: int
+    last: int
+    length: int
+
+
+Piece = Header | Elements | Whole
 
 
 def plan(layout: Layout, start: int, stop: int) -> Iterator[Piece]:
@@ -42,13 +53,18 @@ def plan(layout: Layout, start: int, stop: int) -> Iterator[Piece]:
     if start < len(layout.header):
         yield Header(start, min(stop, len(layout.header)))
         start = len(layout.header)
-    index = layout.index_at(start)
+    index, last = layout.index_at(start), layout.index_at(stop)
     while start < stop:
         entry = layout.entries[index]
-        end = min(stop, entry.stop)
-        yield from _elements(entry, start - entry.start, end - entry.start)
+        if start == entry.start and index < last:
+            end = layout.entries[last - 1].stop
+            yield Whole(index, last, end - start)
+            index = last
+        else:
+            end = min(stop, entry.stop)
+            yield from _elements(entry, start - entry.start, end - entry.start)
+            index += 1
         start = end
-        index += 1
 
 
 def _elements(entry: Entry, start: int, stop: int) -> Iterator[Elements]:
@@ -91,4 +107,8 @@ def read_into(layout: Layout, start: int, out: memoryview, backend: Backend) -> 
                     element = bytearray(whole)
                     backend.fill(entry.draw, entry.stream, entry.dtype, piece.first, memoryview(element))
                     out[at : at + length] = element[piece.skip : piece.skip + length]
+            case Whole(first, last, length):
+                starts = np.array([entry.start for entry in layout.entries[first:last]], np.uint64)
+                address = np.frombuffer(out, np.uint8)[at:].ctypes.data
+                backend.fill_tensors(layout.tensors.part(first, last), starts - starts[0] + np.uint64(address))
         at += length

@@ -5,10 +5,15 @@ from __future__ import annotations
 import hashlib
 import struct
 from dataclasses import dataclass
-from typing import Literal
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
 
 Key = tuple[int, int, int, int]
 Purpose = Literal["main", "low"]
+_WORDS = struct.Struct("<4I")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +30,18 @@ class Stream:
         `main` gives every element its word, `low` the 32 further bits of a float64 draw. The text is prefix-free:
         lengths come before what they measure, so no two streams share it.
         """
-        text = b"".join(
-            (
-                _sized(self.version),
-                struct.pack("<Q", self.seed),
-                _sized(self.name),
-                _sized(purpose),
-            )
-        )
-        k0, k1, h0, h1 = struct.unpack("<4I", hashlib.sha256(text).digest()[:16])
+        digest = _begun(self.version, self.seed).copy()
+        digest.update(_sized(self.name) + _sized(purpose))
+        k0, k1, h0, h1 = _WORDS.unpack_from(digest.digest())
         return k0, k1, h0, h1
+
+
+@lru_cache(maxsize=64)
+def _begun(version: str, seed: int) -> _Hash:
+    """What the streams of a recipe have in common."""
+    return hashlib.sha256(_sized(version) + struct.pack("<Q", seed))
 
 
 def _sized(text: str) -> bytes:
     data = text.encode("utf-8")
-    return struct.pack("<I", len(data)) + data
+    return len(data).to_bytes(4, "little") + data

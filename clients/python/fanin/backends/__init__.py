@@ -5,11 +5,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+from abc import abstractmethod
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
+from fanin.backends.tensors import Tensors
 from fanin.draws import Draw
 from fanin.dtypes import DType
 from fanin.errors import BackendError, NoDeviceError, NotBuiltError
@@ -20,15 +26,23 @@ ENVIRONMENT = "FANIN_BACKEND"
 
 
 class Backend(Protocol):
-    """What generates elements."""
+    """What generates elements. Backends inherit from it, for what they do not do in a better way."""
 
     name: str
 
+    @abstractmethod
     def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
         """Write elements [first, first + n) into `out`, n * dtype.itemsize writable bytes of any alignment.
 
         Elements are little-endian; `first` lies in [0, 2^66).
         """
+
+    def fill_tensors(self, tensors: Tensors, addresses: NDArray[np.uint64]) -> None:
+        """Write whole tensors, each to its own address, where there is room for it."""
+        for tensor, address in zip(tensors.tensors, addresses, strict=True):
+            if size := tensor.count * tensor.dtype.itemsize:
+                out = memoryview((ctypes.c_ubyte * size).from_address(int(address))).cast("B")
+                self.fill(tensor.draw, tensor.stream, tensor.dtype, 0, out)
 
 
 @runtime_checkable

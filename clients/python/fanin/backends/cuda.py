@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fanin.backends.native import parameters
+from fanin.backends import Backend
 from fanin.backends.reference import repeat
 from fanin.backends.source import cuda_source
+from fanin.backends.tensors import parameters
 from fanin.draws import Draw, Fill
 from fanin.dtypes import DTYPES, DType
 from fanin.errors import BackendError, NoDeviceError, NotBuiltError
@@ -44,7 +45,7 @@ _BFLOAT16_SINCE = 14
 """CuPy's first version with ml_dtypes.bfloat16 (https://github.com/cupy/cupy/pull/9494); none has float8."""
 
 
-class CudaBackend:
+class CudaBackend(Backend):
     """One GPU: the one that was CuPy's current device when this was made.
 
     Any number of threads and processes may use the GPU; a process that is forked from one which has, may not.

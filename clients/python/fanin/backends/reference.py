@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fanin.backends import Backend
 from fanin.draws import WHOLE_SIDE, Draw, Fill, Normal, Side, TruncatedNormal, Uniform
 from fanin.dtypes import DType
 from fanin.streams import Key, Stream
@@ -25,7 +26,7 @@ CHUNK = 1 << 16
 """Elements per pass: temporaries stay in cache and memory stays bounded."""
 
 
-class ReferenceBackend:
+class ReferenceBackend(Backend):
     """NumPy only."""
 
     name = "reference"

@@ -1,11 +1,14 @@
-/* The native backend: passes over the chunks of an element range, at one of several levels of instructions. Called
-   through ctypes. */
+/* The native backend: element ranges, shared out among threads, at one of several levels of instructions. Called through
+   ctypes. */
 #include "native.h"
+#include "threads.h"
+
+#include <pthread.h>
 
 #define FANIN_EXPORT __attribute__((visibility("default")))
 
 /* Bumped when the meaning of an argument changes, so that a stale library is refused. */
-FANIN_EXPORT int fanin_abi(void) { return 2; }
+FANIN_EXPORT int fanin_abi(void) { return 3; }
 
 #ifdef FANIN_X86
 #include <cpuid.h>
@@ -42,10 +45,113 @@ FANIN_EXPORT int fanin_has_level(int number)
     return level != NULL;
 }
 
-/* Write `count` elements of a random draw, from word `skip` (0 to 3) of Philox block `block` on, to `out`.
-   `keys` are the four words of stream purpose main, then those of low; `level` is one that fanin_has_level. */
-FANIN_EXPORT void fanin_fill(const fanin_draw *draw, int law, int dtype, const uint32_t keys[8], uint64_t block, int skip,
-                             uint64_t count, unsigned char *out, int level)
+enum { FANIN_CONSTANT = 3 }; /* a law of its own, beside those of draws */
+enum { PART = 1 << 14 };     /* least elements that are worth taking: some microseconds */
+
+typedef struct {
+    fanin_draw draw;
+    unsigned char bits[8]; /* of a constant, as stored */
+    int32_t law, dtype;
+} fanin_law;
+
+/* `count` elements of the law at place `law`, from word `skip` (0 to 3) of Philox block `block` on, to `out`. `keys` are the
+   four words of stream purpose main, then those of low. */
+typedef struct {
+    uint64_t block, count;
+    unsigned char *out;
+    uint32_t keys[8];
+    uint32_t law, skip;
+} fanin_range;
+
+static void repeat(const unsigned char *bits, int size, uint64_t count, unsigned char *out)
 {
-    level_of(level)->fill(draw, law, dtype, keys, block, skip, count, out);
+    unsigned char pattern[4096];
+    const uint64_t total = count * size;
+    int same = 1;
+    for (int n = 1; n < size; n++) same &= bits[n] == bits[0];
+    if (same) {
+        memset(out, bits[0], total);
+        return;
+    }
+    const uint64_t first = total < sizeof pattern ? total : sizeof pattern;
+    for (uint64_t n = 0; n < first; n += size) memcpy(pattern + n, bits, size);
+#ifdef FANIN_X86
+    /* As memset does: whole lines are written without being read. */
+    if (total >= sizeof pattern) {
+        uint64_t word, words = total / 8;
+        unsigned char *at = out;
+        memcpy(&word, pattern, 8);
+        __asm__ volatile("rep stosq" : "+D"(at), "+c"(words) : "a"(word) : "memory");
+        memcpy(at, pattern, total % 8);
+        return;
+    }
+#endif
+    for (uint64_t n = 0; n < total; n += sizeof pattern) memcpy(out + n, pattern, total - n < sizeof pattern ? total - n : sizeof pattern);
+}
+
+/* Elements [start, stop) of a range. */
+static void fill_part(const fanin_level *level, const fanin_law *laws, const fanin_range *range, uint64_t start, uint64_t stop)
+{
+    const fanin_law *law = laws + range->law;
+    unsigned char *out = range->out + start * fanin_sizes[law->dtype];
+    if (start == stop) return;
+    if (law->law == FANIN_CONSTANT)
+        repeat(law->bits, fanin_sizes[law->dtype], stop - start, out);
+    else
+        level->fill(&law->draw, law->law, law->dtype, range->keys, range->block + (range->skip + start) / 4,
+                    (range->skip + start) % 4, stop - start, out);
+}
+
+/* What threads share: where the next part begins, and how many elements are left from there. */
+typedef struct {
+    const fanin_level *level;
+    const fanin_law *laws;
+    const fanin_range *ranges;
+    int threads;
+    pthread_mutex_t lock;
+    uint64_t count, range, element, left;
+} sharing;
+
+/* Parts become smaller towards the end, so that threads end together. */
+static void share(void *context)
+{
+    sharing *all = context;
+    for (;;) {
+        pthread_mutex_lock(&all->lock);
+        uint64_t range = all->range, element = all->element;
+        uint64_t size = all->left / (2 * all->threads);
+        if (size < PART) size = PART;
+        while (size && all->range < all->count) {
+            const fanin_range *at = all->ranges + all->range;
+            /* Cut between groups of blocks, so that both parts are made whole vectors at a time. */
+            const uint64_t stop = ((at->skip + all->element + size + 63) & ~(uint64_t)63) - at->skip;
+            const uint64_t taken = (stop < at->count ? stop : at->count) - all->element;
+            all->element += taken;
+            all->left -= taken;
+            size -= taken < size ? taken : size;
+            if (all->element == at->count) {
+                all->range++;
+                all->element = 0;
+            }
+        }
+        const uint64_t last = all->range, stop = all->element;
+        pthread_mutex_unlock(&all->lock);
+        if (range == last && element == stop) return;
+        for (; range < last; range++, element = 0)
+            fill_part(all->level, all->laws, all->ranges + range, element, all->ranges[range].count);
+        if (stop) fill_part(all->level, all->laws, all->ranges + range, element, stop);
+    }
+}
+
+/* Fill `count` ranges of the laws they name, in up to `threads` threads; `level` is one that fanin_has_level. */
+FANIN_EXPORT void fanin_fill(const fanin_law *laws, const fanin_range *ranges, uint64_t count, int level, int threads)
+{
+    sharing all = {.level = level_of(level), .laws = laws, .ranges = ranges, .count = count, .threads = threads, .lock = PTHREAD_MUTEX_INITIALIZER};
+    for (uint64_t n = 0; n < count; n++) all.left += ranges[n].count;
+    if (threads > 1 && all.left >= 8 * PART) {
+        fanin_together(share, &all, threads);
+    } else {
+        for (uint64_t n = 0; n < count; n++) fill_part(all.level, laws, ranges + n, 0, ranges[n].count);
+    }
+    pthread_mutex_destroy(&all.lock);
 }

@@ -1,0 +1,134 @@
+#define _GNU_SOURCE
+#include "threads.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <unistd.h>
+
+enum { CPUS = 1024 };
+
+#ifdef __linux__
+typedef cpu_set_t cpus;
+static void usable(cpus *set)
+{
+    if (sched_getaffinity(0, sizeof *set, set)) CPU_ZERO(set); /* a machine of more CPUs: no help */
+}
+static int size_of(const cpus *set) { return CPU_COUNT(set); }
+static int contains(const cpus *set, int cpu) { return CPU_ISSET(cpu, set); }
+static int here(void) { return sched_getcpu(); }
+static void stay_on(int cpu) /* helps, and may be forbidden */
+{
+    cpus one;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    (void)!sched_setaffinity(0, sizeof one, &one);
+}
+#else /* no affinity: threads by number, the caller's being 0 */
+typedef int cpus;
+static void usable(cpus *set) { *set = (int)sysconf(_SC_NPROCESSORS_ONLN); }
+static int size_of(const cpus *set) { return *set; }
+static int contains(const cpus *set, int cpu) { return cpu < *set; }
+static int here(void) { return 0; }
+static void stay_on(int cpu) { (void)cpu; }
+#endif
+
+typedef struct region {
+    void (*work)(void *);
+    void *context;
+    cpus usable;
+    int caller;          /* its CPU, whose own thread does not join */
+    int wanted, running; /* threads that may still join, and that have */
+    pthread_cond_t done; /* none is running */
+    struct region *next;
+} region;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
+static region *regions; /* that may be joined */
+static unsigned char started[CPUS];
+
+static region *joinable(int cpu)
+{
+    region *at = regions;
+    while (at && !(at->wanted && cpu != at->caller && contains(&at->usable, cpu))) at = at->next;
+    return at;
+}
+
+static void *serve(void *number)
+{
+    const int cpu = (int)(intptr_t)number;
+    stay_on(cpu);
+    pthread_mutex_lock(&lock);
+    for (;;) {
+        region *joined = joinable(cpu);
+        if (!joined) {
+            pthread_cond_wait(&wake, &lock);
+            continue;
+        }
+        joined->wanted--;
+        joined->running++;
+        pthread_mutex_unlock(&lock);
+        joined->work(joined->context);
+        pthread_mutex_lock(&lock);
+        if (--joined->running == 0) pthread_cond_signal(&joined->done);
+    }
+    return NULL;
+}
+
+/* Threads on the first `threads` CPUs of the set, as far as the system allows; they take no signals. */
+static void start(const cpus *set, int threads)
+{
+    sigset_t every, before;
+    sigfillset(&every);
+    pthread_sigmask(SIG_SETMASK, &every, &before);
+    for (int cpu = 0; cpu < CPUS && threads > 0; cpu++) {
+        if (!contains(set, cpu)) continue;
+        threads--;
+        pthread_t thread;
+        if (started[cpu] || pthread_create(&thread, NULL, serve, (void *)(intptr_t)cpu)) continue;
+        pthread_detach(thread);
+        started[cpu] = 1;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* A forked child, such as a data loader's worker, inherits none of the threads. */
+static void forget(void)
+{
+    lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    wake = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
+    regions = NULL;
+    for (int cpu = 0; cpu < CPUS; cpu++) started[cpu] = 0;
+}
+
+static void at_fork(void) { pthread_atfork(NULL, NULL, forget); }
+
+void fanin_together(void (*work)(void *), void *context, int threads)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, at_fork);
+    region own = {.work = work, .context = context, .caller = here(), .done = PTHREAD_COND_INITIALIZER};
+    usable(&own.usable);
+    if (threads > size_of(&own.usable)) threads = size_of(&own.usable);
+    if (threads < 2) {
+        work(context);
+        return;
+    }
+    own.wanted = threads - 1;
+    pthread_mutex_lock(&lock);
+    start(&own.usable, threads);
+    own.next = regions;
+    regions = &own;
+    pthread_cond_broadcast(&wake);
+    pthread_mutex_unlock(&lock);
+    work(context);
+    pthread_mutex_lock(&lock);
+    region **at = &regions;
+    while (*at != &own) at = &(*at)->next;
+    *at = own.next;
+    while (own.running) pthread_cond_wait(&own.done, &lock);
+    pthread_mutex_unlock(&lock);
+    pthread_cond_destroy(&own.done);
+}

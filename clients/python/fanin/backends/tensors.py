@@ -1,0 +1,122 @@
+"""Tensors as the kernels take them: laws, and element ranges, packed as C has them."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import struct
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from functools import lru_cache
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fanin.draws import WHOLE_SIDE, Draw, Fill, Normal, TruncatedNormal, Uniform
+from fanin.dtypes import DTYPES, DType, DTypeName
+from fanin.streams import Stream
+
+_UNIFORM, _NORMAL, _TRUNCATED, _CONSTANT = range(4)
+_DTYPES = {name: number for number, name in enumerate(DTYPES)}
+RANGE = np.dtype(
+    [
+        ("block", np.uint64),
+        ("count", np.uint64),
+        ("out", np.uint64),
+        ("keys", np.uint32, 8),
+        ("law", np.uint32),
+        ("skip", np.uint32),
+    ]
+)
+"""`fanin_range` of native.c: elements of the law at place `law`, to the address `out`."""
+_NO_KEY = (0, 0, 0, 0)
+
+
+class _Side(ctypes.Structure):
+    _fields_ = [
+        ("count", ctypes.c_uint64),
+        ("tail_count", ctypes.c_uint64),
+        ("tail_offset", ctypes.c_double),
+        ("central_offset", ctypes.c_double),
+        ("step", ctypes.c_double),
+    ]
+
+
+class _Draw(ctypes.Structure):
+    _fields_ = [
+        ("offset", ctypes.c_double),
+        ("scale", ctypes.c_double),
+        ("low", ctypes.c_double),
+        ("high", ctypes.c_double),
+        ("negative", _Side),
+        ("positive", _Side),
+    ]
+
+
+class Tensor(Protocol):
+    """What is made whole."""
+
+    @property
+    def draw(self) -> Draw: ...
+    @property
+    def stream(self) -> Stream: ...
+    @property
+    def dtype(self) -> DType: ...
+    @property
+    def count(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tensors:
+    """Whole tensors, packed once for any number of calls."""
+
+    tensors: Sequence[Tensor]
+    laws: bytes
+    """Those that `ranges` name, each once."""
+    ranges: NDArray[Any]
+    """A `RANGE` for each tensor, without an address."""
+
+    @classmethod
+    def of(cls, tensors: Sequence[Tensor]) -> Tensors:
+        places: dict[bytes, int] = {}
+        ranges = np.zeros(len(tensors), RANGE)
+        ranges["count"] = [tensor.count for tensor in tensors]
+        ranges["law"] = [places.setdefault(law(tensor.draw, tensor.dtype.name), len(places)) for tensor in tensors]
+        ranges["keys"] = np.array([keys(tensor.stream, tensor.dtype) for tensor in tensors], np.uint32).reshape(-1, 8)
+        return cls(tensors, b"".join(places), ranges)
+
+    def part(self, start: int, stop: int) -> Tensors:
+        """Tensors [start, stop) of these."""
+        return Tensors(self.tensors[start:stop], self.laws, self.ranges[start:stop])
+
+
+def keys(stream: Stream, dtype: DType) -> tuple[int, ...]:
+    """Eight words: the key of stream purpose main, and that of low where the type needs it."""
+    return stream.key("main") + (stream.key("low") if dtype.name == "F64" else _NO_KEY)
+
+
+@lru_cache(maxsize=4096)
+def law(draw: Draw, name: DTypeName) -> bytes:
+    """`fanin_law` of native.c: a draw, the bits of a constant, and the numbers of law and storage type."""
+    dtype = DTYPES[name]
+    number, numbers = parameters(draw, dtype.compute.name)
+    bits = np.array(draw.value).astype(dtype.numpy).tobytes() if isinstance(draw, Fill) else b""
+    return bytes(numbers) + struct.pack("=8s2i", bits.ljust(8, b"\0"), number, _DTYPES[name])
+
+
+@lru_cache(maxsize=1024)
+def parameters(draw: Draw, compute: str) -> tuple[int, _Draw]:
+    """The law and the numbers of a draw, as the kernels take them."""
+    match draw:
+        case Fill(value):
+            return _CONSTANT, _Draw(value)
+        case Uniform(center, half_width, low, high):
+            return _UNIFORM, _Draw(center, half_width, low, high)
+        case Normal(mean, std):
+            side = _Side(*astuple(WHOLE_SIDE[compute]))
+            return _NORMAL, _Draw(mean, std, -math.inf, math.inf, side, side)
+        case TruncatedNormal(mean, std, low, high, negative, positive):
+            sides = _Side(*astuple(negative)), _Side(*astuple(positive))
+            return _TRUNCATED, _Draw(mean, std, low, high, *sides)
+    raise TypeError(f"not a draw: {draw!r}")
