@@ -50,8 +50,8 @@ def _maker(name: str | None) -> ArrayBackend:
 def materialize(recipe: LayoutLike, *, backend: str | None = None) -> dict[str, Array]:
     """Every tensor of the recipe as a NumPy array, in the recipe's order.
 
-    BF16 and F8 tensors have the NumPy types of `ml_dtypes`; tensors share allocations of up to 8 MiB. The backend `cuda`
-    makes CuPy arrays, which stay on the GPU (docs/gpu.md).
+    BF16 and F8 tensors have the NumPy types of `ml_dtypes`; tensors share allocations of up to 8 MiB. The backend
+    `cuda` makes CuPy arrays, which stay on the GPU (docs/gpu.md).
 
     Raises:
         RecipeError: the recipe is wrong.
