@@ -37,11 +37,16 @@ static const fanin_level *level_of(int number)
     }
 }
 
+static const fanin_level *levels[3]; /* that have been asked for: asking the processor takes as long as a small tensor */
+
 /* Whether level `number` can be used; it must not be before this has been asked. */
 FANIN_EXPORT int fanin_has_level(int number)
 {
     const fanin_level *level = level_of(number);
-    if (level) level->prepare();
+    if (level) {
+        level->prepare();
+        levels[number] = level;
+    }
     return level != NULL;
 }
 
@@ -63,6 +68,7 @@ typedef struct {
     uint32_t law, skip;
 } fanin_range;
 
+/* `count` elements of the same bits. */
 static void repeat(const unsigned char *bits, int size, uint64_t count, unsigned char *out)
 {
     unsigned char pattern[4096];
@@ -86,7 +92,7 @@ static void repeat(const unsigned char *bits, int size, uint64_t count, unsigned
         return;
     }
 #endif
-    for (uint64_t n = 0; n < total; n += sizeof pattern) memcpy(out + n, pattern, total - n < sizeof pattern ? total - n : sizeof pattern);
+    for (uint64_t n = 0; n < total; n += first) memcpy(out + n, pattern, total - n < first ? total - n : first);
 }
 
 /* Elements [start, stop) of a range. */
@@ -146,7 +152,14 @@ static void share(void *context)
 /* Fill `count` ranges of the laws they name, in up to `threads` threads; `level` is one that fanin_has_level. */
 FANIN_EXPORT void fanin_fill(const fanin_law *laws, const fanin_range *ranges, uint64_t count, int level, int threads)
 {
-    sharing all = {.level = level_of(level), .laws = laws, .ranges = ranges, .count = count, .threads = threads, .lock = PTHREAD_MUTEX_INITIALIZER};
+    sharing all = {
+        .level = levels[level],
+        .laws = laws,
+        .ranges = ranges,
+        .threads = threads,
+        .lock = PTHREAD_MUTEX_INITIALIZER,
+        .count = count,
+    };
     for (uint64_t n = 0; n < count; n++) all.left += ranges[n].count;
     if (threads > 1 && all.left >= 8 * PART) {
         fanin_together(share, &all, threads);
