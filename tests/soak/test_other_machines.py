@@ -88,7 +88,7 @@ def _built(compiler: str, options: list[str], folder: Path) -> Path:
     runner = folder / "runner"
     subprocess.run(
         [
-            *(compiler, *FLAGS, *options, "-static", f"-I{CSRC}"),
+            *(compiler, *FLAGS, *options, "-static", "-pthread", f"-I{CSRC}"),
             *(HERE / "vectors_runner.c", CSRC / "baseline.c", "-o", runner),
         ],
         check=True,
