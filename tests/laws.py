@@ -104,6 +104,26 @@ def _laws() -> Iterator[Law]:
     yield _normal("variance scaling, normal", {**scaling, "distribution": "normal"}, std, -np.inf, np.inf)
     yield _normal("variance scaling, truncated", {**scaling, "distribution": "truncated_normal"}, std / cut, -2, 2)
 
+    depth = (1 / 12) ** 0.5
+    yield Law("fan_uniform", {"scheme": "fan_uniform", "fan": 12}, -depth, depth)
+    limit = (6 / SHAPE[0]) ** 0.5 / 30
+    yield Law("siren", {"scheme": "siren"}, -limit, limit)
+    lookup = {"in_axes": [], "out_axes": [1], "batch_axes": [0]}
+    yield Law("siren, first layer", {"scheme": "siren", "first": True, **lookup}, -1, 1)
+    scaled = {"scheme": "scaled_normal", "std": 0.02, "depth": 12.0}
+    yield _normal("scaled normal", scaled, 0.02 * depth, -np.inf, np.inf)
+    yield _normal("scaled normal ±3", {**scaled, "cut": 3.0}, 0.02 * depth, -3, 3)
+    yield _normal("small_init", {"scheme": "small_init", "width": 1000}, 0.02, -np.inf, np.inf)
+    yield _normal("wang_init", {"scheme": "wang_init", "width": 2500, "layers": 4}, 0.01, -np.inf, np.inf)
+    glorot = (2 / sum(SHAPE)) ** 0.5
+    sides = {"encoder_layers": 6, "decoder_layers": 6}
+    deepnorm = {"scheme": "deepnorm", **sides, "side": "encoder"}
+    yield _normal("deepnorm", deepnorm, glorot * 0.87 * 6 ** (-5 / 16), -np.inf, np.inf)
+    subln = {"scheme": "subln", **sides, "side": "decoder"}
+    yield _normal("subln", subln, glorot * float(np.log(18)) ** 0.5, -np.inf, np.inf)
+    fixup = {"scheme": "fixup", "layers": 16, "branch_layers": 3}
+    yield _normal("fixup", fixup, std / 2, -np.inf, np.inf)
+
 
 LAWS = {law.name: law for law in _laws()}
 

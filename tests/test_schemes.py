@@ -15,6 +15,8 @@ from fanin.schemes import SCHEMES
 from fanin.tensor import Scaled
 
 mpmath.mp.dps = 60
+GLOROT = mpmath.sqrt(mpmath.mpf(2) / 32)
+"""Of a kernel 12 -> 20."""
 
 
 def draw(**tensor: Any) -> Draw:
@@ -96,6 +98,86 @@ def test_normal_schemes_and_their_truncated_forms(tensor: dict[str, Any], std: A
     assert truncated.std == f32(std / truncated_std(-2, 2))
 
 
+@pytest.mark.parametrize(
+    ("tensor", "law"),
+    [
+        ({"scheme": "fan_uniform", "fan": 12}, ("limit", 1 / mpmath.sqrt(12))),
+        ({"scheme": "fan_uniform", "fan": 7, "gain": 0.5}, ("limit", 0.5 / mpmath.sqrt(7))),
+        ({"scheme": "siren"}, ("limit", mpmath.sqrt(mpmath.mpf(6) / 12) / 30)),
+        ({"scheme": "siren", "first": True}, ("limit", mpmath.mpf(1) / 12)),
+        ({"scheme": "scaled_normal", "std": 0.02, "depth": 24}, ("std", mpmath.mpf(0.02) / mpmath.sqrt(24))),
+        ({"scheme": "scaled_normal", "std": 1, "width": 768, "depth": 2.5}, ("std", 1 / mpmath.sqrt(768 * 2.5))),
+        ({"scheme": "scaled_normal", "std": 0.02, "depth": 6, "cut": 3}, ("std", mpmath.mpf(0.02) / mpmath.sqrt(6))),
+        ({"scheme": "small_init", "width": 1000}, ("std", mpmath.sqrt(mpmath.mpf(2) / 5000))),
+        ({"scheme": "wang_init", "width": 1000, "layers": 7}, ("std", 2 / (7 * mpmath.sqrt(1000)))),
+        ({"scheme": "deepnorm", "decoder_layers": 18}, ("std", GLOROT * mpmath.mpf(144) ** (-1 / mpmath.mpf(4)))),
+        (
+            {"scheme": "deepnorm", "encoder_layers": 6, "decoder_layers": 9, "side": "encoder"},
+            ("std", GLOROT * mpmath.mpf("0.87") * (mpmath.mpf(6) ** 4 * 9) ** (-1 / mpmath.mpf(16))),
+        ),
+        (
+            {"scheme": "deepnorm", "encoder_layers": 6, "decoder_layers": 9, "side": "decoder"},
+            ("std", GLOROT * mpmath.mpf(108) ** (-1 / mpmath.mpf(4))),
+        ),
+        (
+            {"scheme": "subln", "encoder_layers": 18, "distribution": "uniform"},
+            ("limit", mpmath.sqrt(3 * mpmath.log(36)) * GLOROT),
+        ),
+        (
+            {"scheme": "subln", "encoder_layers": 6, "decoder_layers": 9, "side": "encoder"},
+            ("std", mpmath.sqrt(mpmath.log(27) * mpmath.log(12) / 3) * GLOROT),
+        ),
+        (
+            {"scheme": "subln", "encoder_layers": 6, "decoder_layers": 9, "side": "decoder"},
+            ("std", mpmath.sqrt(mpmath.log(27)) * GLOROT),
+        ),
+        ({"scheme": "fixup", "layers": 54}, ("std", mpmath.sqrt(mpmath.mpf(2) / 12 / 54))),
+        (
+            {"scheme": "fixup", "layers": 16, "branch_layers": 3, "mode": "fan_out"},
+            ("std", mpmath.sqrt(mpmath.mpf(2) / 20) / 2),
+        ),
+    ],
+)
+def test_schemes_of_whole_networks(tensor: dict[str, Any], law: tuple[str, Any]) -> None:
+    found = draw(shape=[12, 20], **tensor)
+    kind, size = law
+    if kind == "limit":
+        assert isinstance(found, Uniform)
+        assert (found.center, found.half_width) == (0.0, f32(size))
+    elif "cut" in tensor:
+        assert isinstance(found, TruncatedNormal)
+        assert (found.std, found.high) == (f32(size), -found.low)
+        assert 0 <= tensor["cut"] * size - found.high < 2**-24
+    else:
+        assert found == Normal(0.0, f32(size))
+
+
+def test_rational_values_are_exact() -> None:
+    assert draw(shape=[4, 4], scheme="fan_uniform", fan=9, gain=3) == draw(shape=[1], scheme="uniform", low=-1, high=1)
+    assert draw(shape=[24, 4], scheme="siren", omega=0.5) == draw(shape=[1], scheme="uniform", low=-1, high=1)
+    # sqrt(2 / 8) 2^-1, by a root of degree 12
+    assert draw(shape=[8, 4], scheme="fixup", layers=64, branch_layers=4) == Normal(0, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "field"),
+    [
+        ({"scheme": "deepnorm"}, "/encoder_layers"),
+        ({"scheme": "subln", "encoder_layers": 2, "decoder_layers": 2}, "/side"),
+        ({"scheme": "deepnorm", "encoder_layers": 2, "side": "decoder"}, "/side"),
+        ({"scheme": "deepnorm", "encoder_layers": 0}, "/encoder_layers"),
+        ({"scheme": "fixup", "layers": 2, "branch_layers": 1}, "/branch_layers"),
+        ({"scheme": "scaled_normal", "std": 1, "depth": 0}, "/depth"),
+        ({"scheme": "fan_uniform", "fan": 0}, "/fan"),
+        ({"scheme": "wang_init", "width": 8}, "/layers"),
+    ],
+)
+def test_what_a_network_cannot_have_is_refused(tensor: dict[str, Any], field: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        draw(shape=[12, 20], **tensor)
+    assert [fault.pointer for fault in caught.value.faults] == [field]
+
+
 @pytest.mark.parametrize(("low", "high"), [(-2, 2), (3, 4), (-1, None), (None, 0.5), (-3, 1)])
 def test_corrected_truncated_normal_has_the_std_asked_for(low: float | None, high: float | None) -> None:
     low_end, high_end = -math.inf if low is None else low, math.inf if high is None else high
@@ -146,8 +228,11 @@ def test_the_catalogue_tells_all() -> None:
     assert [entry["scheme"] for entry in catalogue()] == list(SCHEMES)
 
 
+REQUIRED = {"deepnorm": {"encoder_layers": 6}, "subln": {"decoder_layers": 6}, "fixup": {"layers": 6}}
+
+
 @pytest.mark.parametrize("name", [name for name, cls in SCHEMES.items() if issubclass(cls, Scaled)])
 @pytest.mark.parametrize("shape", [[], [7], [1, 2, 3, 4, 5, 6]])
 def test_ambiguous_shapes_are_refused(name: str, shape: list[int]) -> None:
     with pytest.raises(RecipeError, match="in_axes"):
-        draw(shape=shape, scheme=name)
+        draw(shape=shape, scheme=name, **REQUIRED.get(name, {}))

@@ -70,6 +70,26 @@ LAWS: tuple[dict[str, Any], ...] = (
     {"scheme": "lecun_normal", "truncated": True},
 )
 
+LATER: tuple[dict[str, Any], ...] = (
+    {"scheme": "fan_uniform", "fan": 7},
+    {"scheme": "fan_uniform", "fan": 9, "gain": 3},
+    {"scheme": "siren"},
+    {"scheme": "siren", "first": True, "layout": "torch"},
+    {"scheme": "scaled_normal", "std": 0.02, "depth": 24},
+    {"scheme": "scaled_normal", "std": 1, "width": 48.5, "cut": 3},
+    {"scheme": "small_init", "width": 1024},
+    {"scheme": "wang_init", "width": 1024, "layers": 24},
+    {"scheme": "deepnorm", "encoder_layers": 18},
+    {"scheme": "deepnorm", "encoder_layers": 6, "decoder_layers": 9, "side": "encoder"},
+    {"scheme": "deepnorm", "encoder_layers": 6, "decoder_layers": 9, "side": "decoder", "distribution": "uniform"},
+    {"scheme": "subln", "decoder_layers": 18},
+    {"scheme": "subln", "encoder_layers": 6, "decoder_layers": 9, "side": "encoder"},
+    {"scheme": "subln", "encoder_layers": 6, "decoder_layers": 9, "side": "decoder", "distribution": "uniform"},
+    {"scheme": "fixup", "layers": 54},
+    {"scheme": "fixup", "layers": 16, "branch_layers": 3, "mode": "fan_out"},
+)
+"""Tensors of section 12, each of shape 6 x 4 where it says nothing else."""
+
 FANS: tuple[dict[str, Any], ...] = (
     {"shape": [20, 10], "layout": "torch"},
     {"shape": [10, 20]},
@@ -329,6 +349,19 @@ def long_streams() -> list[Any]:
     return vectors
 
 
+def later_schemes() -> list[Any]:
+    """Canonical text, digest and all bits of small tensors of the schemes of section 12, at each storage type."""
+    vectors = []
+    for given in LATER:
+        for dtype in DTYPES:
+            layout = Layout.of({"seed": 42, "shape": [6, 4], "dtype": dtype, **given})
+            data = bytearray(layout.size - len(layout.header))
+            read_into(layout, len(layout.header), memoryview(data), backends.get("reference"))
+            recipe = layout.recipe
+            vectors.append({"recipe": recipe.canonical.decode(), "digest": recipe.digest, "data": data.hex()})
+    return vectors
+
+
 def table(name: str) -> str:
     """A table of polynomials without what only a compiler needs."""
     lines = (CSRC / name).read_text("ascii").splitlines()
@@ -349,6 +382,7 @@ def generate(folder: Path) -> None:
         ("storage", storage()),
         ("files", files()),
         ("streams", long_streams()),
+        ("schemes", later_schemes()),
     ):
         (folder / f"{name}.json").write_text(_lines(vectors), "utf-8")
     for bits in (32, 64):

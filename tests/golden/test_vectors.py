@@ -17,6 +17,7 @@ from fanin.dtypes import DTYPES
 from fanin.layout import Layout
 from fanin.plan import read_into
 from fanin.recipe import as_recipe
+from fanin.schemes import ALIASES, SCHEMES
 from fanin.streams import Stream
 
 VECTORS = Path(__file__).parents[2] / "clients" / "vectors"
@@ -118,6 +119,24 @@ def test_long_streams(backend: backends.Backend) -> None:
         assert hashlib.sha256(data).hexdigest() == vector["sha256"], vector["tensor"]
 
 
+@pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
+def test_later_schemes(backend: backends.Backend) -> None:
+    for vector in vectors("schemes"):
+        layout = Layout.of(vector["recipe"])
+        assert layout.recipe.canonical.decode() == vector["recipe"]
+        assert layout.recipe.digest == vector["digest"]
+        data = bytearray(b"\xaa" * (layout.size - len(layout.header)))
+        read_into(layout, len(layout.header), memoryview(data), backend)
+        assert data.hex() == vector["data"], vector["recipe"]
+
+
+def test_every_scheme_has_a_vector() -> None:
+    tensors = [vector["tensor"] for vector in vectors("draws")]
+    tensors += [json.loads(vector["recipe"])["tensors"]["weight"] for vector in vectors("schemes")]
+    with_vector = {ALIASES.get(tensor["scheme"], tensor["scheme"]) for tensor in tensors}
+    assert with_vector | {"zeros"} == set(SCHEMES)
+
+
 def test_draws_at_edge_words() -> None:
     generator = runpy.run_path(str(VECTORS / "generate.py"))
     for vector in vectors("draws"):
@@ -140,6 +159,6 @@ def test_the_public_tables_are_those_the_kernels_include(width: int) -> None:
 def test_the_reference_backend_writes_exactly_these_files(tmp_path: Path) -> None:
     runpy.run_path(str(VECTORS / "generate.py"))["generate"](tmp_path)
     written = sorted(path.name for path in tmp_path.iterdir())
-    assert len(written) == 12
+    assert len(written) == 13
     for name in written:
         assert (tmp_path / name).read_bytes() == (VECTORS / name).read_bytes(), name

@@ -34,6 +34,10 @@ def main(folder: Path, step: int) -> None:
             fanin.save(vector["recipe"], Path(there) / "file")
             assert (Path(there) / "file").read_bytes().hex() == vector["file"], vector["recipe"]
         agreed += 1
+    for vector in _read(folder, "schemes"):
+        weight = fanin.materialize(vector["recipe"])["weight"]
+        assert weight.tobytes().hex() == vector["data"], vector["recipe"]
+        agreed += 1
     for vector in _read(folder, "streams")[::step]:
         weight = fanin.materialize({**vector["tensor"], "seed": vector["seed"]})["weight"]
         assert hashlib.sha256(weight.tobytes()).hexdigest() == vector["sha256"], vector["tensor"]

@@ -39,20 +39,26 @@ def _in_decimal(function: Callable[P, Decimal]) -> Callable[P, Fraction]:
     return cast("Callable[P, Fraction]", lru_cache(maxsize=1024)(wrapper))
 
 
-def fourth_root(square_of_square: Fraction) -> Fraction:
-    """The fourth root, exact where it is rational: a bound of 1 must be 1, not the number below it."""
-    top, bottom = (_exact_fourth_root(n) for n in square_of_square.as_integer_ratio())
-    return _fourth_root(square_of_square) if top is None or bottom is None else Fraction(top, bottom)
+def root(value: Fraction, degree: int) -> Fraction:
+    """The root of a number >= 0, exact where it is rational: a bound of 1 must be 1, not the number below it."""
+    top, bottom = (_exact_root(n, degree) for n in value.as_integer_ratio())
+    return _root(value, degree) if top is None or bottom is None else Fraction(top, bottom)
 
 
-def _exact_fourth_root(n: int) -> int | None:
-    root = math.isqrt(math.isqrt(n))
-    return root if root**4 == n else None
+def _exact_root(n: int, degree: int) -> int | None:
+    found = round(_root(Fraction(n), degree)) if n else 0
+    return found if found**degree == n else None
 
 
 @_in_decimal
-def _fourth_root(value: Fraction) -> Decimal:
-    return _decimal(value).sqrt().sqrt()
+def _root(value: Fraction, degree: int) -> Decimal:
+    return _decimal(value) ** (1 / Decimal(degree))
+
+
+@_in_decimal
+def log(value: Fraction) -> Decimal:
+    """The natural logarithm of a number > 0."""
+    return _decimal(value).ln()
 
 
 def tail(z: Bound) -> Fraction:

@@ -12,11 +12,12 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Discriminator, field_validator
 
 from fanin import draws
+from fanin.depth import DeepNorm, Fixup, ScaledNormal, SmallInit, SubLN, WangInit
 from fanin.draws import Draw, DrawError
 from fanin.dtypes import DType
 from fanin.fans import Mode
-from fanin.scalars import Bound, truncated_std
-from fanin.tensor import Distribution, Flag, NonNegative, Positive, Real, Scaled, Tensor
+from fanin.scalars import Bound, root, truncated_std
+from fanin.tensor import Count, Distribution, Flag, NonNegative, Positive, Real, Scaled, Tensor
 
 
 class Zeros(Tensor):
@@ -236,6 +237,42 @@ class LecunNormal(Scaled):
         return self.scaled(Fraction(1), "fan_in", _normal(self.truncated), dtype)
 
 
+class FanUniform(Tensor):
+    """Uniform within the inverse root of a given fan: of a bias, which has none of its own.
+
+    torch's default for the weight and bias of linear and convolutional layers (fan = fan_in of the weight) and for
+    every tensor of its recurrent ones (fan = hidden_size).
+    """
+
+    formula = "U(+-gain / sqrt(fan))"
+    source = "LeCun et al. 1998, Efficient BackProp; torch.nn.Linear.reset_parameters"
+
+    scheme: Literal["fan_uniform"]
+    size_field = "fan"
+    fan: Count
+    gain: Positive = 1.0
+
+    def lower(self, dtype: DType) -> Draw:
+        limit = root(Fraction(self.gain) ** 2 / self.fan, 2)
+        return draws.uniform(-limit, limit, dtype)
+
+
+class Siren(Scaled):
+    """Layers with sine activations, sin(omega x); the first layer of the network has a law of its own."""
+
+    formula = "U(+-sqrt(6 / fan_in) / omega); first layer: U(+-1 / fan_in)"
+    source = "Sitzmann et al. 2020 (arXiv:2006.09661), section 3.2 and supplement 1.5"
+
+    scheme: Literal["siren"]
+    size_field = "omega"
+    omega: Positive = 30.0
+    first: Flag = False
+
+    def lower(self, dtype: DType) -> Draw:
+        scale = Fraction(1, 3 * (self.fans.fan_in or 1)) if self.first else 2 / Fraction(self.omega) ** 2
+        return self.scaled(scale, "fan_in", "uniform", dtype)
+
+
 def _he_scale(negative_slope: float) -> Fraction:
     return 2 / (1 + Fraction(negative_slope) ** 2)
 
@@ -257,7 +294,15 @@ AnyTensor = Annotated[
     | HeUniform
     | HeNormal
     | LecunUniform
-    | LecunNormal,
+    | LecunNormal
+    | FanUniform
+    | Siren
+    | ScaledNormal
+    | SmallInit
+    | WangInit
+    | DeepNorm
+    | SubLN
+    | Fixup,
     Discriminator("scheme"),
 ]
 

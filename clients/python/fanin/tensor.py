@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -26,7 +27,7 @@ from fanin import draws
 from fanin.draws import Draw, DrawError
 from fanin.dtypes import DTYPES, DType, DTypeName
 from fanin.fans import Fans, FansError, KernelLayout, Mode, fans
-from fanin.scalars import fourth_root, truncated_std
+from fanin.scalars import root, truncated_std
 
 MAX_RANK = 64
 """Axes of a tensor, as in NumPy."""
@@ -44,12 +45,14 @@ _POSITIVE_ZERO = AfterValidator(lambda value: value + 0.0)
 Real = Annotated[float, Strict(), AllowInfNan(False), _POSITIVE_ZERO]
 Positive = Annotated[float, Strict(), AllowInfNan(False), Field(gt=0), _POSITIVE_ZERO]
 NonNegative = Annotated[float, Strict(), AllowInfNan(False), Field(ge=0), _POSITIVE_ZERO]
+Count = Annotated[int, BeforeValidator(as_integer), Strict(), Field(ge=1, le=MAX_DIMENSION)]
 Dimension = Annotated[int, BeforeValidator(as_integer), Strict(), Field(ge=0, le=MAX_DIMENSION)]
 Axis = Annotated[int, BeforeValidator(as_integer), Strict(), Field(ge=-MAX_RANK, lt=MAX_RANK)]
 Axes = Annotated[tuple[Axis, ...], Field(max_length=MAX_RANK)]
 Flag = Annotated[bool, Strict()]
 Distribution = Literal["uniform", "normal", "untruncated_normal", "truncated_normal"]
 
+_ONE = Fraction(1)
 TRUNCATION = Fraction(2)
 """Variance scaling cuts its truncated normal at this many standard deviations, as every framework does."""
 
@@ -119,7 +122,7 @@ class Scaled(Tensor):
     in_axes: Annotated[Axes | None, Field(description="Input axes, instead of a layout; [] counts as 1.")] = None
     out_axes: Annotated[Axes | None, Field(description="Output axes, instead of a layout; [] counts as 1.")] = None
     batch_axes: Annotated[Axes, Field(description="Axes of stacked kernels, left out of the fans.")] = ()
-    groups: Annotated[int, BeforeValidator(as_integer), Strict(), Field(ge=1, le=MAX_DIMENSION)] = 1
+    groups: Count = 1
     depthwise: Annotated[Flag, Field(description="A keras depthwise kernel (*k, in, multiplier).")] = False
     transposed: Annotated[
         Flag, Field(description="Transposed convolution: torch (in, out, *k), keras (*k, out, in).")
@@ -145,15 +148,29 @@ class Scaled(Tensor):
             transposed=self.transposed,
         )
 
-    def scaled(self, scale: Fraction, mode: Mode, distribution: Distribution, dtype: DType) -> Draw:
-        """Zero mean and variance scale / n, n the fan that `mode` selects; of a kernel without elements n may be 1."""
-        square_of_variance = scale**2 / (self.fans.squared(mode) or 1)
+    def scaled(
+        self,
+        scale: Fraction,
+        mode: Mode,
+        distribution: Distribution,
+        dtype: DType,
+        gain: Fraction = _ONE,
+        degree: int = 1,
+    ) -> Draw:
+        """Zero mean and variance scale / n, n the fan that `mode` selects; of a kernel without elements n may be 1.
+
+        Values are multiplied by the root of `gain` of this degree.
+        """
+        # Fans are known by their squares and the gain by a power: one root of all keeps rational values exact.
+        power = math.lcm(4, degree)
+        variance = (scale**2 / (self.fans.squared(mode) or 1)) ** (power // 4)
+        gained = gain ** (power // degree)
         match distribution:
             case "uniform":
-                limit = fourth_root(9 * square_of_variance)
+                limit = root(9 ** (power // 4) * variance * gained, power)
                 return draws.uniform(-limit, limit, dtype)
             case "normal" | "untruncated_normal":
-                return draws.normal(Fraction(0), fourth_root(square_of_variance), dtype)
+                return draws.normal(Fraction(0), root(variance * gained, power), dtype)
             case "truncated_normal":
-                std = fourth_root(square_of_variance) / truncated_std(-TRUNCATION, TRUNCATION)
+                std = root(variance * gained, power) / truncated_std(-TRUNCATION, TRUNCATION)
                 return draws.truncated_normal(Fraction(0), std, -TRUNCATION, TRUNCATION, dtype)
