@@ -5,16 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import re
 import runpy
 import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,49 +18,13 @@ import urllib3
 
 import fanin
 from fanin import Client, Layout
+from tests.soak.serving import Served, service
 
 pytestmark = pytest.mark.soak
 
 ROOT = Path(__file__).parents[2]
 MODELS = runpy.run_path(str(ROOT / "docs" / "examples" / "recipes.py"))
 MIB = 1 << 20
-
-
-@dataclass(frozen=True)
-class Served:
-    """A service in a process of its own."""
-
-    url: str
-    pid: int
-
-    def memory(self) -> int:
-        """Bytes resident now."""
-        return self._status("VmRSS")
-
-    def peak(self) -> int:
-        """Most bytes ever resident."""
-        return self._status("VmHWM")
-
-    def _status(self, field: str) -> int:
-        found = re.search(rf"{field}:\s+(\d+) kB", Path(f"/proc/{self.pid}/status").read_text())
-        assert found
-        return int(found[1]) * 1024
-
-
-@contextmanager
-def service() -> Iterator[Served]:
-    command = [sys.executable, "-m", "fanin.cli", "serve", "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stderr
-            line = next(line for line in process.stderr if "Fanin on" in line)
-            # Whatever else it says must not fill the pipe.
-            threading.Thread(target=process.stderr.read, daemon=True).start()
-            found = re.search(r"http://\S+", line)
-            assert found
-            yield Served(found[0], process.pid)
-        finally:
-            process.terminate()
 
 
 def sha256(path: Path) -> str:
