@@ -15,6 +15,7 @@ from fanin.backends import Backend
 from fanin_service import access, problems
 from fanin_service.access import Access, Authenticator
 from fanin_service.guard import GuardedBackend, choose
+from fanin_service.lifecycle import Draining
 from fanin_service.observation import Observation
 from fanin_service.openapi import DescribedAPI
 from fanin_service.registry import Registry
@@ -86,6 +87,7 @@ def _assemble(
     app.state.routes = [route for router in routers for route in router.routes]
     problems.install(app)
     app.add_middleware(Access, rules=access.rules(app.state.routes), authenticator=authenticator)
+    app.add_middleware(Draining, service=service)
     return app
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from asyncio import CancelledError
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,14 +28,18 @@ def config(settings: Settings) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"exchange": {"()": ExchangeFilter}, "redacted": {"()": RedactingFilter}},
+        "filters": {
+            "exchange": {"()": ExchangeFilter},
+            "redacted": {"()": RedactingFilter},
+            "cut": {"()": CutFilter},
+        },
         "formatters": {"lines": {"()": formatter}},
         "handlers": {
             "stderr": {
                 "class": "logging.StreamHandler",
                 "stream": "ext://sys.stderr",
                 "formatter": "lines",
-                "filters": ["exchange", "redacted"],
+                "filters": ["exchange", "redacted", "cut"],
             }
         },
         "loggers": {"fanin_service": {"level": level}, "uvicorn": {"level": level}},
@@ -79,6 +84,13 @@ class ExchangeFilter(logging.Filter):
             if current.trace_id:
                 record.trace_id = current.trace_id
         return True
+
+
+class CutFilter(logging.Filter):
+    """Drops the tracebacks of requests that a stopping server has cut: their own lines say so."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], CancelledError))
 
 
 class JsonLines(JsonFormatter):

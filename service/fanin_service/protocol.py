@@ -1,7 +1,10 @@
-"""The HTTP protocol of the server, with a limit that uvicorn's own has not."""
+"""The HTTP protocol of the server, with limits that uvicorn's own has not: how long a request may be, and how slow."""
 
 from __future__ import annotations
 
+from asyncio import TimerHandle, Transport
+from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -12,11 +15,41 @@ MAX_HEAD_BYTES = 64 << 10
 """Of a request, after its first piece, without any byte of body: line, headers, trailers. Servers allow 8 to 64 KiB."""
 
 
-class BoundedProtocol(HttpToolsProtocol):
-    """Cuts a connection whose request head or trailer does not end (RFC 9110 section 5.4)."""
+BODY_SECONDS = 10.0
+"""What the rate of a body is measured over."""
+_TIMEOUT = (
+    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-type: text/plain; charset=utf-8\r\n"
+    b"content-length: 28\r\n\r\nThe request came too slowly."
+)
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How slow a client may be."""
+
+    head_seconds: float
+    """Until the whole head of a request is here, from the connection's beginning or from its own first byte."""
+    body_rate: float
+    """Bytes of a body in a second."""
+
+
+class _Awaited(Enum):
+    """What is still to come of a request."""
+
+    HEAD = auto()
+    BODY = auto()
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """Cuts a connection whose request head or trailer does not end (RFC 9110 section 5.4), or comes too slowly."""
+
+    def __init__(self, pace: Pace, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self._pace = pace
+        self._awaited: _Awaited | None = None
+        self._timer: TimerHandle | None = None
+        self._received = 0
+        """Bytes, since the timer was set."""
         self._idle_bytes = 0
         self._in_message = self._in_head = True
         self._has_moved = False
@@ -26,8 +59,14 @@ class BoundedProtocol(HttpToolsProtocol):
         if isinstance(exc, TimeoutError) and self.cycle and (exchange := exchange_of(self.cycle.scope)):
             exchange.stalled = True
         super().connection_lost(exc)
+        self._set_timer(None)
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._set_timer(_Awaited.HEAD)
 
     def on_message_begin(self) -> None:
+        self._set_timer(None)
         self._in_message = self._in_head = self._has_moved = True
         super().on_message_begin()
 
@@ -51,6 +90,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._has_moved = False
         super().data_received(data)
+        self._received += len(data)
+        awaited = None if not self._in_message else _Awaited.HEAD if self._in_head else _Awaited.BODY
+        if awaited is not self._awaited:
+            self._set_timer(awaited)
         # A piece in which a message began, or that had some body, may be long.
         if not self._in_message or self._has_moved:
             self._idle_bytes = 0
@@ -58,3 +101,32 @@ class BoundedProtocol(HttpToolsProtocol):
         self._idle_bytes += len(data)
         if self._idle_bytes > MAX_HEAD_BYTES:
             self.send_400_response("The request head is too long.")
+
+    def _set_timer(self, awaited: _Awaited | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._awaited, self._received = awaited, 0
+        if awaited is not None and not self.transport.is_closing():
+            seconds = self._pace.head_seconds if awaited is _Awaited.HEAD else BODY_SECONDS
+            self._timer = self.loop.call_later(seconds, self._on_time)
+
+    def _on_time(self) -> None:
+        if self._is_slow():
+            # Who has begun nothing, or has an answer already, is told nothing.
+            if self.scope is not None and (self._in_head or not self.cycle.response_started):
+                self.transport.write(_TIMEOUT)
+            self.transport.close()
+        else:
+            self._set_timer(self._awaited)
+
+    def _is_slow(self) -> bool:
+        """The client alone is what we wait for, and it sends too little."""
+        cycle = self.cycle
+        if self._awaited is _Awaited.HEAD:
+            return cycle is None or cycle.response_complete
+        if self.pipeline or self.flow.read_paused or cycle.waiting_for_100_continue:
+            return False
+        if cycle.response_started and not cycle.response_complete:
+            return False
+        return self._received < self._pace.body_rate * BODY_SECONDS

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import gc
 import logging
 import multiprocessing
 import os
+import resource
 import signal
 import socket
 import ssl
@@ -18,25 +20,25 @@ from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
 
 from fanin import BackendError
 from fanin.backends import Backend
-from fanin_service import access, admin, logs, metrics, tls
+from fanin_service import access, admin, lifecycle, logs, metrics, tls
 from fanin_service.app import create_admin_app, create_app
 from fanin_service.guard import choose
-from fanin_service.protocol import BoundedProtocol
+from fanin_service.protocol import BoundedProtocol, Pace
 from fanin_service.settings import Settings, SettingsError, default_text, option, read, variable
 
 HELP = "Serve weights over HTTP. Every option may also be given as an environment variable."
 _WRONG_USAGE = 2
 _FAILED = 3
 _BACKLOG = 2048
+_OPEN_FILES = 65536
 _HEALTHCHECK_SECONDS = 60
 """A worker that answers its supervisor nothing for so long is replaced. Starting may take several."""
 
@@ -66,6 +68,7 @@ def run(options: argparse.Namespace) -> int:
     except BackendError as error:
         return _refuse(f"{option('backend') if 'backend' in given else variable('backend')}: {error}")
 
+    _raise_file_limit()
     beside = None
     try:
         listener = listen(settings.host, settings.port, settings.stall_seconds)
@@ -84,11 +87,12 @@ def run(options: argparse.Namespace) -> int:
 def _serve(settings: Settings, backend: Backend, listener: socket.socket, beside: socket.socket | None) -> int:
     """Serve in this process; health and metrics from `beside`, if there is a second port."""
     server = uvicorn.Server(configure(_app(settings, backend, beside), settings))
-    _announce(settings, backend, listener, beside)
-    # Raised again by uvicorn after an orderly end.
+    # Uvicorn raises signals again after an orderly end. They are no failure.
     with suppress(KeyboardInterrupt):
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        _announce(settings, backend, listener, beside)
         server.run(sockets=[listener])
-    return 0 if server.started else _FAILED
+    return 0
 
 
 def _serve_by_workers(
@@ -105,8 +109,8 @@ def _serve_by_workers(
         workers=settings.workers,
         timeout_worker_healthcheck=_HEALTHCHECK_SECONDS,
     )
+    supervisor = lifecycle.Supervisor(config, [listener])
     _announce(settings, backend, listener, beside)
-    supervisor = Multiprocess(config, [listener])
     # Workers count together: prometheus_client, when they import it, finds its files there.
     with TemporaryDirectory(prefix="fanin-metrics-") as directory:
         os.environ[metrics.DIRECTORY] = directory
@@ -133,6 +137,7 @@ def _app(settings: Settings, backend: Backend | None, beside: socket.socket | No
         # A prober has no client certificate.
         options = {"lifespan": "off", "log_config": None, "ssl_cert_reqs": ssl.CERT_NONE}
         admin.attach(app, configure(create_admin_app(app), settings, **options), beside)
+    lifecycle.attach(app, settings.drain_seconds, supervised=settings.workers > 1)
     # What is there now stays: looking through it again and again for garbage stops the event loop for 30 ms at a time.
     gc.collect()
     gc.freeze()
@@ -156,6 +161,16 @@ def _stored(settings: Settings) -> Iterator[Settings]:
             yield settings.model_copy(update={"recipe_store": Path(directory)})
 
 
+def _raise_file_limit() -> None:
+    """As many open files as the system lets us have, up to what a service needs: each connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        # macOS has another limit behind this one.
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def _announce(settings: Settings, backend: Backend, listener: socket.socket, beside: socket.socket | None) -> None:
     scheme = "https" if settings.tls_cert else "http"
     _log.info("Fanin on %s://%s with the %s backend", scheme, _address(listener), backend.name)
@@ -172,11 +187,13 @@ def _address(listener: socket.socket) -> str:
 
 def configure(app: FastAPI | Callable[[], FastAPI], settings: Settings, **options: Any) -> uvicorn.Config:
     """How uvicorn runs the service, or with `factory=True` what makes it."""
+    pace = Pace(settings.head_seconds, settings.body_rate)
     return uvicorn.Config(
         app,
-        http=BoundedProtocol,
+        http=cast(type[asyncio.Protocol], partial(BoundedProtocol, pace)),
         ws="none",
         server_header=False,
+        timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=settings.shutdown_seconds,
         access_log=False,
         **{"lifespan": "on", "log_config": logs.config(settings), **tls.options(settings), **options},

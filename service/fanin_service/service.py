@@ -42,6 +42,8 @@ class Service:
     registry: Registry[str]
     store: RecipeStore | None = None
     """Behind the registry, where there is one."""
+    is_draining: bool = False
+    """The process is told to end: it serves, and should be sent no more."""
     queries: Registry[bytes] = field(init=False)
     """Layouts by query string."""
     manifests: Manifests = field(init=False)
@@ -71,13 +73,19 @@ class Service:
 
     @property
     def ready(self) -> bool:
-        """The backend has passed its known-answer test, lately."""
-        return self.backend.fault is None
+        """The backend has passed its known-answer test, lately, and the service is to go on."""
+        return self.backend.fault is None and not self.is_draining
+
+    def drain(self) -> None:
+        """Be ready no more."""
+        self.is_draining = True
+        self.metrics.ready(False)
+        _log.info("told to stop: not ready any more")
 
     async def check_backend(self) -> None:
         """Find out whether the service is ready."""
         await in_thread(self.generators, self.backend.test)
-        self.metrics.known_answer(self.ready)
+        self.metrics.known_answer(self.backend.fault is None)
         self.metrics.ready(self.ready)
         if fault := self.backend.fault:
             _log.error("%s: no weights are served", fault)

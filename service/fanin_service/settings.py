@@ -163,8 +163,25 @@ class Settings(BaseSettings):
     stall_seconds: Annotated[
         int, Field(ge=1, le=86_400, description="A client that takes no byte for this long is cut off (Linux only).")
     ] = 60
+    head_seconds: Annotated[
+        int, Field(ge=1, le=3600, description="A request whose head takes longer is refused with 408.")
+    ] = 10
+    body_rate: Annotated[
+        ByteSize,
+        Field(ge=1, description="A request body of fewer bytes a second, over 10 seconds, is refused with 408."),
+    ] = ByteSize(1024)
+    keep_alive_seconds: Annotated[
+        int,
+        Field(
+            ge=1, le=86_400, description="How long an idle connection stays open; a proxy should close its own sooner."
+        ),
+    ] = 75
+    drain_seconds: Annotated[
+        int,
+        Field(ge=0, le=3600, description="How long a stopping server, not ready any more, still takes new requests."),
+    ] = 0
     shutdown_seconds: Annotated[
-        int, Field(ge=0, le=86_400, description="How long a stopping server lets running answers go on.")
+        int, Field(ge=0, le=86_400, description="How long after that it lets running answers go on.")
     ] = 30
     log_format: Annotated[
         Literal["console", "json"], Field(description="Log lines: text for people, or one JSON object each.")

@@ -201,7 +201,7 @@ def test_pods_are_confined(values: dict[str, Any]) -> None:
 def test_stopping_leaves_time_for_running_answers() -> None:
     values = {"shutdownSeconds": 100, "drainSeconds": 7}
     spec = pod(values)
-    assert spec["containers"][0]["lifecycle"] == {"preStop": {"sleep": {"seconds": 7}}}
+    assert environment(values)["FANIN_DRAIN_SECONDS"] == "7"
     assert environment(values)["FANIN_SHUTDOWN_SECONDS"] == "100"
     assert spec["terminationGracePeriodSeconds"] > 107
 

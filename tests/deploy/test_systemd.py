@@ -47,4 +47,4 @@ def test_settings_and_the_time_to_stop() -> None:
     for name in re.findall(r"^Environment=FANIN_([A-Z_]+)=", text, re.MULTILINE):
         assert name.lower() in Settings.model_fields, name
     stop = re.findall(r"^TimeoutStopSec=(\d+)$", text, re.MULTILINE)
-    assert int(stop[0]) > Settings.model_fields["shutdown_seconds"].default
+    assert int(stop[0]) > sum(Settings.model_fields[name].default for name in ("drain_seconds", "shutdown_seconds"))

@@ -56,6 +56,20 @@ class CountingBackend(Backend):
         self.generated += len(out)
 
 
+class WaitingBackend(CountingBackend):
+    """Generates when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let, self.asked = threading.Event(), threading.Event()
+        self.let.set()
+
+    def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        self.asked.set()
+        assert self.let.wait(60)
+        super().fill(draw, stream, dtype, first, out)
+
+
 @dataclass(frozen=True)
 class Running:
     """A server that runs."""

@@ -215,7 +215,7 @@ def test_the_command_logs_json() -> None:
         assert process.stderr
         lines = [json.loads(line) for line in process.stderr]
     assert [line["request_id"] for line in lines if line["logger"] == "fanin_service.access"] == ["one"]
-    assert {line["logger"] for line in lines} == {"uvicorn.error", "fanin_service.access"}
+    assert {line["logger"] for line in lines} == {"uvicorn.error", "fanin_service.access", "fanin_service.service"}
 
 
 def test_the_command_is_as_quiet_as_told() -> None:

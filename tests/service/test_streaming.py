@@ -28,7 +28,7 @@ from fanin.streams import Stream
 from fanin_service import streaming
 from fanin_service.ranges import ByteRange
 from fanin_service.settings import Settings
-from tests.service.servers import HUGE, MIXED, CountingBackend, Running, running, wait_for
+from tests.service.servers import HUGE, MIXED, CountingBackend, Running, WaitingBackend, running, wait_for
 
 WIDE = {"shape": [2_000_003], "scheme": "constant", "value": 3.0, "dtype": "F16"}
 IN_FLIGHT = 24 << 20
@@ -100,20 +100,6 @@ def test_a_finished_stream_leaves_nothing(counting: tuple[Running, CountingBacke
     server, _ = counting
     assert server.client.post("/v1/weights", json=MIXED).content == mixed_file
     wait_for(lambda: open_generators() == 0)
-
-
-class WaitingBackend(CountingBackend):
-    """Generates when it is let."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.let, self.asked = threading.Event(), threading.Event()
-        self.let.set()
-
-    def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
-        self.asked.set()
-        assert self.let.wait(60)
-        super().fill(draw, stream, dtype, first, out)
 
 
 def test_a_kernel_does_not_block_others() -> None:

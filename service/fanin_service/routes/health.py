@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from fanin_service import problems
 from fanin_service.access import public
+from fanin_service.problems import NotReadyError
 from fanin_service.service import TheService
 
 router = APIRouter(tags=["operation"])
@@ -38,7 +39,9 @@ async def get_livez(response: Response) -> Alive:
 @router.get("/readyz", operation_id="get_readyz", summary="Is the service ready?", responses=problems.responses(503))
 @public
 async def get_readyz(response: Response, service: TheService) -> Ready:
-    """Ready while the backend in use passes its known-answer test: at the start, and again and again."""
+    """Ready while the backend passes its known-answer test, again and again, until the process is told to stop."""
     service.require_ready()
+    if service.is_draining:
+        raise NotReadyError("the service is stopping")
     response.headers["Cache-Control"] = "no-store"
     return Ready(backend=service.backend.name)
