@@ -35,7 +35,7 @@ class GuardedBackend(Backend):
 
     def __init__(self, backend: Backend, seconds: float) -> None:
         """A guard that is to test `backend` every so many seconds; it has not passed yet."""
-        self.name = backend.name
+        self.name, self.prompt_bytes = backend.name, backend.prompt_bytes
         self.on_failure: Callable[[], None] = lambda: None
         """Called where generating failed, in the thread where it did."""
         self._backend = backend

@@ -5,12 +5,17 @@ from __future__ import annotations
 import hashlib
 import itertools
 import random
+import threading
+from typing import Any
 
 import httpx
 import pytest
 
 from fanin import Layout, backends
+from fanin.draws import Draw
+from fanin.dtypes import DType
 from fanin.plan import read_into
+from fanin.streams import Stream
 from fanin_service.settings import Settings
 from tests.service.servers import HUGE, JSON, MIXED, CountingBackend, Running, running
 
@@ -263,3 +268,32 @@ def test_limits_name_what_to_change() -> None:
             assert answer.status_code == 413
             assert answer.json()["type"] == "urn:fanin:problem:body-too-large"
         assert server.client.post("/v1/recipes", json={"tensors": {"a": tensor, "b": tensor}}).status_code == 201
+
+
+def test_only_what_is_made_at_once_is_made_by_the_event_loop() -> None:
+    """Many tensors, more bytes than the backend makes at once, and a backend that may wait, all go to threads."""
+
+    class Telling(CountingBackend):
+        prompt_bytes = 4096
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.threads: set[str] = set()
+
+        def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+            self.threads.add(threading.current_thread().name.partition("_")[0])
+            super().fill(draw, stream, dtype, first, out)
+
+    def threads_of(recipe: dict[str, Any]) -> set[str]:
+        backend.threads.clear()
+        assert server.client.post("/v1/weights", json=recipe).status_code == 200
+        return set(backend.threads)
+
+    backend = Telling()
+    many = {"tensors": {f"t{n}": {"shape": [1], "scheme": "normal", "std": 1.0} for n in range(17)}}
+    with running(backend=backend) as server:
+        assert threads_of({"shape": [100], "scheme": "normal", "std": 1.0}) != {"fanin-generate"}
+        assert threads_of({"shape": [1000], "scheme": "normal", "std": 1.0}) == {"fanin-generate"}
+        assert threads_of(many) == {"fanin-generate"}
+        server.app.state.service.backend.prompt_bytes = 0
+        assert threads_of({"shape": [100], "scheme": "normal", "std": 1.0}) == {"fanin-generate"}

@@ -119,6 +119,10 @@ class Layout:
         """Index of the first entry that ends behind `offset`, a position in the file."""
         return bisect_right(self.entries, offset, key=lambda entry: entry.stop)
 
+    def tensors_in(self, start: int, stop: int) -> int:
+        """How many tensors have bytes in [start, stop) of the file, or stand empty between those that have."""
+        return self.index_at(stop - 1) - self.index_at(start) + 1
+
 
 LayoutLike = Layout | RecipeLike
 """A recipe in any spelling, or its layout: made once, it saves the work of every later call."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from fanin import Fault
@@ -14,7 +14,7 @@ from fanin_service.bodies import JSON
 from fanin_service.principal import Right
 from fanin_service.problems import LimitExceededError
 from fanin_service.routes.weights import IMMUTABLE
-from fanin_service.service import TheService
+from fanin_service.service import service_of
 
 router = APIRouter(tags=["recipes"])
 
@@ -46,12 +46,13 @@ _GET_DIGESTS: dict[str, Any] = {
     "/v1/recipes/{digest}/digests", operation_id="get_digests", summary="SHA-256 of a file, by blocks", **_GET_DIGESTS
 )
 @requires(Right.WEIGHTS_READ)
-async def get_digests(digest: str, service: TheService) -> Response:
+async def get_digests(digest: str, request: Request) -> Response:
     """What a client can check received bytes against without making them: SHA-256 of the file and of every block.
 
     Computed once, in the background: 503 with Retry-After until that is done. From then on the file's answers carry
     `Repr-Digest` (RFC 9530).
     """
+    service = service_of(request)
     layout, limit = await service.layout(digest), service.settings.max_digest_bytes
     if layout.size > limit:
         detail = f"the file has {layout.size} bytes; digests are computed of at most {limit:d}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from fanin_service import problems
 from fanin_service.access import public
 from fanin_service.problems import NotReadyError
-from fanin_service.service import TheService
+from fanin_service.service import service_of
 
 router = APIRouter(tags=["operation"])
 
@@ -38,8 +38,9 @@ async def get_livez(response: Response) -> Alive:
 @router.head("/readyz", operation_id="head_readyz", summary="Is the service ready?", responses=problems.responses(503))
 @router.get("/readyz", operation_id="get_readyz", summary="Is the service ready?", responses=problems.responses(503))
 @public
-async def get_readyz(response: Response, service: TheService) -> Ready:
+async def get_readyz(request: Request, response: Response) -> Ready:
     """Ready while the backend passes its known-answer test, again and again, until the process is told to stop."""
+    service = service_of(request)
     service.require_ready()
     if service.is_draining:
         raise NotReadyError("the service is stopping")

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from fanin_service.access import requires
 from fanin_service.principal import Right
-from fanin_service.service import TheService
+from fanin_service.service import service_of
 
 router = APIRouter(tags=["operation"])
 
@@ -25,8 +25,9 @@ _GET_METRICS: dict[str, Any] = {
 @router.head("/metrics", operation_id="head_metrics", summary="Headers of the metrics", **_GET_METRICS)
 @router.get("/metrics", operation_id="get_metrics", summary="What the service counts", **_GET_METRICS)
 @requires(Right.METRICS_READ)
-def get_metrics(request: Request, service: TheService) -> Response:
+def get_metrics(request: Request) -> Response:
     """In the text format of Prometheus, or as OpenMetrics where Accept names it."""
+    service = service_of(request)
     # A backend that hangs ends no test that could say so.
     service.metrics.ready(service.ready)
     text, media_type = service.metrics.exposition(request.headers.get("accept", ""))

@@ -15,7 +15,7 @@ from fanin_service.access import requires
 from fanin_service.bodies import JSON, read_json_text
 from fanin_service.openapi import RECIPE_BODY
 from fanin_service.principal import Right
-from fanin_service.service import TheService, in_thread
+from fanin_service.service import in_thread, service_of
 
 router = APIRouter(tags=["recipes"])
 
@@ -71,11 +71,12 @@ class Description(BaseModel):
     },
 )
 @requires(Right.RECIPES_WRITE)
-async def post_recipe(request: Request, service: TheService) -> Response:
+async def post_recipe(request: Request) -> Response:
     """From now on the recipe's file has a URL: `/v1/recipes/{digest}/model.safetensors`.
 
     Registered recipes may be forgotten, the least recently used first; then POST again.
     """
+    service = service_of(request)
     text = await read_json_text(request, service.settings.max_recipe_bytes)
     layout, is_new = await service.register(text)
     recipe = layout.recipe
@@ -100,8 +101,9 @@ _GET_RECIPE: dict[str, Any] = {
 @router.head("/v1/recipes/{digest}", operation_id="head_recipe", summary="Is a recipe registered?", **_GET_RECIPE)
 @router.get("/v1/recipes/{digest}", operation_id="get_recipe", summary="What a recipe amounts to", **_GET_RECIPE)
 @requires(Right.RECIPES_READ)
-async def get_recipe(digest: str, service: TheService) -> Response:
+async def get_recipe(digest: str, request: Request) -> Response:
     """The canonical recipe, its sizes, and of every tensor its place in the file and its formula with numbers."""
+    service = service_of(request)
     text = await in_thread(service.parsers, _description, await service.layout(digest))
     return Response(text, media_type=JSON)
 

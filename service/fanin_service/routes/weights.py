@@ -16,7 +16,7 @@ from fanin_service.openapi import RECIPE_BODY
 from fanin_service.principal import Right
 from fanin_service.problems import PreconditionFailedError, RangeNotSatisfiableError
 from fanin_service.ranges import ByteRange, Conditions, Verdict, select
-from fanin_service.service import Service, TheService, in_thread
+from fanin_service.service import Service, in_thread, service_of
 from fanin_service.streaming import CHUNK, FileStream, generate
 
 router = APIRouter(tags=["weights"])
@@ -25,6 +25,8 @@ MEDIA_TYPE = "application/octet-stream"
 """Of safetensors files: no type of their own is registered with IANA, and the Hugging Face hub uses this one."""
 IMMUTABLE = "public, max-age=31536000, immutable"
 """A digest names one sequence of bytes for ever."""
+PROMPT_TENSORS = 16
+"""Most tensors of an answer that is made where it is asked for: each costs a few microseconds, whatever its size."""
 _FILE: dict[str, Any] = {"content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
 _FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"description": "The whole file", **_FILE},
@@ -42,11 +44,12 @@ _FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
     responses={200: {"description": "The file", **_FILE}, **problems.responses(400, 413, 415, 422, 503)},
 )
 @requires(Right.WEIGHTS_READ)
-async def post_weights(request: Request, service: TheService) -> Response:
+async def post_weights(request: Request) -> Response:
     """Streams the file of the recipe, or of the one-tensor short form, and registers it.
 
     Content-Location is the file's own URL: there it can be had in ranges, resumed and cached.
     """
+    service = service_of(request)
     text = await read_json_text(request, service.settings.max_recipe_bytes)
     layout, _ = await service.register(text)
     headers = {**_headers(layout), **_location(layout)}
@@ -63,11 +66,12 @@ _GET_WEIGHTS: dict[str, Any] = {
 @router.head("/v1/weights", operation_id="head_weights", summary="Size and entity tag of one tensor", **_GET_WEIGHTS)
 @router.get("/v1/weights", operation_id="get_weights", summary="Make the file of one tensor", **_GET_WEIGHTS)
 @requires(Right.WEIGHTS_READ)
-async def get_weights(request: Request, service: TheService) -> Response:
+async def get_weights(request: Request) -> Response:
     """Streams the file of one tensor, named `weight`, or a range of it. The URL can be cached for ever.
 
     Lists are comma separated; `shape=` is a scalar.
     """
+    service = service_of(request)
     return await _respond(request, service, service.layout_of_query(request.scope["query_string"]))
 
 
@@ -90,8 +94,9 @@ _GET_FILE: dict[str, Any] = {
     **_GET_FILE,
 )
 @requires(Right.WEIGHTS_READ)
-async def get_file(digest: str, request: Request, service: TheService) -> Response:
+async def get_file(digest: str, request: Request) -> Response:
     """Streams the file, or one range of it; several ranges are ignored. A lost recipe answers 404: POST it again."""
+    service = service_of(request)
     return await _respond(request, service, await service.layout(digest))
 
 
@@ -132,7 +137,11 @@ async def _content(service: Service, layout: Layout, part: ByteRange, status: in
     report = service.metrics.generated
     length = part.stop - part.start
     if length <= CHUNK:
-        chunk = await in_thread(service.generators, generate, layout, part.start, part.stop, service.backend, report)
+        work = layout, part.start, part.stop, service.backend, report
+        is_prompt = (
+            length <= service.backend.prompt_bytes and layout.tensors_in(part.start, part.stop) <= PROMPT_TENSORS
+        )
+        chunk = generate(*work) if is_prompt else await in_thread(service.generators, generate, *work)
         return Response(chunk, status, headers)
     headers = {**headers, "Content-Length": str(length)}
     return FileStream(layout, part, service.backend, service.generators, report, status_code=status, headers=headers)

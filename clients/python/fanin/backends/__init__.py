@@ -29,6 +29,8 @@ class Backend(Protocol):
     """What generates elements. Backends inherit from it, for what they do not do in a better way."""
 
     name: str
+    prompt_bytes: int = 0
+    """Bytes that it makes in less time than it takes to hand work to a thread; 0 if it may keep a caller waiting."""
 
     @abstractmethod
     def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:

@@ -37,6 +37,7 @@ class NativeBackend(Backend):
     """
 
     name = "native"
+    prompt_bytes = 64 << 10
 
     def __init__(self, level: str | None = None, threads: int | None = None) -> None:
         """Load the compiled kernels; `level` is one of `LEVELS`, `threads` how many to use, by default one a CPU.
