@@ -6,27 +6,27 @@
 (784, 10)
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from fanin import backends
-from fanin.arrays import materialize, slice
-from fanin.errors import (
-    BackendError,
-    FaninError,
-    Fault,
-    FileError,
-    MismatchError,
-    RecipeError,
-    ServiceError,
-    UnavailableError,
-)
-from fanin.files import Verified, save, verify
-from fanin.layout import Layout
-from fanin.recipe import Recipe, as_recipe
-from fanin.schemes import catalogue
-
 if TYPE_CHECKING:
+    from fanin import backends
+    from fanin.arrays import materialize, slice
     from fanin.client import Client
+    from fanin.errors import (
+        BackendError,
+        FaninError,
+        Fault,
+        FileError,
+        MismatchError,
+        RecipeError,
+        ServiceError,
+        UnavailableError,
+    )
+    from fanin.files import Verified, save, verify
+    from fanin.layout import Layout
+    from fanin.recipe import Recipe, as_recipe
+    from fanin.schemes import catalogue
 
     __version__: str
 
@@ -53,14 +53,41 @@ __all__ = [
 ]
 
 
+_HOMES = {
+    "arrays": ("materialize", "slice"),
+    "client": ("Client",),
+    "errors": (
+        "BackendError",
+        "FaninError",
+        "Fault",
+        "FileError",
+        "MismatchError",
+        "RecipeError",
+        "ServiceError",
+        "UnavailableError",
+    ),
+    "files": ("Verified", "save", "verify"),
+    "layout": ("Layout",),
+    "recipe": ("Recipe", "as_recipe"),
+    "schemes": ("catalogue",),
+}
+"""Module of each public name."""
+
+
 def __getattr__(name: str) -> Any:
-    """What takes time to import, when it is asked for: those who make weights here need not wait for HTTP."""
+    """What is asked for is imported then: NumPy and pydantic take their time, and not every program needs all."""
     if name == "__version__":
         from importlib.metadata import version
 
         return version("fanin")
-    if name == "Client":
-        from fanin.client import Client
-
-        return Client
+    if name == "backends":
+        return import_module("fanin.backends")
+    for home, names in _HOMES.items():
+        if name in names:
+            value = globals()[name] = getattr(import_module(f"fanin.{home}"), name)
+            return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
