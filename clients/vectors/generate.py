@@ -87,6 +87,46 @@ LATER: tuple[dict[str, Any], ...] = (
     {"scheme": "subln", "encoder_layers": 6, "decoder_layers": 9, "side": "decoder", "distribution": "uniform"},
     {"scheme": "fixup", "layers": 54},
     {"scheme": "fixup", "layers": 16, "branch_layers": 3, "mode": "fan_out"},
+    {"scheme": "eye"},
+    {"scheme": "identity", "shape": [2, 3, 5], "gain": -1.7},
+    {"scheme": "identity", "shape": [2, 5, 3]},
+    {"scheme": "dirac", "shape": [6, 2, 3], "layout": "torch", "groups": 2},
+    {"scheme": "dirac", "shape": [3, 4, 2, 5], "gain": 0.1},
+    {"scheme": "dirac", "shape": [2, 2, 6], "groups": 3},
+    {"scheme": "log_range"},
+    {"scheme": "mamba_a_log", "start": 1000},
+    {"scheme": "rope_frequencies", "shape": [2, 7], "base": 500000},
+    {"scheme": "alibi_slopes", "shape": [1, 12, 1, 1]},
+    {"scheme": "alibi_slopes", "shape": [8], "max_bias": 6.5},
+    {"scheme": "bilinear", "shape": [4, 5, 2, 1]},
+    {"scheme": "bilinear", "shape": [2, 1, 3, 4], "layout": "torch"},
+    {
+        "scheme": "blocks",
+        "parts": [
+            {"size": 1, "scheme": "normal", "std": 1},
+            {"size": 0, "scheme": "ones"},
+            {"size": 1, "scheme": "batch_norm_beta"},
+            {"size": 4, "scheme": "he_uniform"},
+        ],
+    },
+    {
+        "scheme": "blocks",
+        "axis": -1,
+        "shape": [3, 2, 9],
+        "parts": [
+            {"size": 3, "scheme": "log_range"},
+            {"size": 2, "scheme": "eye", "gain": 2},
+            {
+                "size": 4,
+                "scheme": "blocks",
+                "axis": 1,
+                "parts": [
+                    {"size": 1, "scheme": "glorot_normal", "batch_axes": [0], "layout": "torch"},
+                    {"size": 1, "scheme": "truncated_normal", "std": 0.5},
+                ],
+            },
+        ],
+    },
 )
 """Tensors of section 12, each of shape 6 x 4 where it says nothing else."""
 
@@ -174,6 +214,19 @@ REFUSED = (
     '{"tensors": {"a\\u0007": {"shape": [2], "scheme": "zeros"}}}',
     '{"tensors": {"\\ud800": {"shape": [2], "scheme": "zeros"}}}',
     '{"tensors": {"__metadata__": {"shape": [2], "scheme": "zeros"}}}',
+    '{"shape": [8], "scheme": "blocks", "parts": [{"size": 7, "scheme": "zeros"}]}',
+    '{"shape": [8], "scheme": "blocks", "axis": 1, "parts": [{"size": 8, "scheme": "zeros"}]}',
+    '{"shape": [8], "scheme": "blocks", "parts": [{"size": 8, "scheme": "normal"}]}',
+    '{"shape": [8], "scheme": "blocks", "parts": [{"size": 8, "scheme": "zeros", "dtype": "F32"}]}',
+    '{"shape": [8], "scheme": "blocks", "parts": [{"scheme": "zeros"}]}',
+    '{"shape": [8], "scheme": "eye"}',
+    '{"shape": [8, 8], "scheme": "dirac"}',
+    '{"shape": [3, 8, 8], "scheme": "dirac", "groups": 3}',
+    '{"shape": [], "scheme": "log_range"}',
+    '{"shape": [2, 4097], "scheme": "rope_frequencies"}',
+    '{"shape": [2, 4], "scheme": "alibi_slopes"}',
+    '{"shape": [3, 8, 8], "scheme": "bilinear"}',
+    '{"shape": [8], "scheme": "deepnorm", "encoder_layers": 2, "decoder_layers": 2}',
 )
 
 ACCEPTED = (

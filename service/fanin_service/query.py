@@ -28,6 +28,8 @@ def _schemas() -> dict[str, dict[str, Any]]:
     found: dict[str, list[dict[str, Any]]] = {}
     for scheme in SCHEMES.values():
         for name, schema in scheme.model_json_schema()["properties"].items():
+            if schema.get("items", {}).get("type") == "object":
+                continue  # parts of a tensor: a recipe spells them, a query cannot
             versions = found.setdefault(name, [])
             if schema not in versions:
                 versions.append(schema)

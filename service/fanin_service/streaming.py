@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from fanin import Layout
 from fanin.backends import Backend
-from fanin.backends.reference import repeat
+from fanin.backends.composed import repeat
 from fanin.draws import Fill
 from fanin.dtypes import DType
 from fanin.plan import read_into

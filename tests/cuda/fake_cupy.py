@@ -320,6 +320,16 @@ class Array:
     def reshape(self, shape: tuple[int, ...]) -> Array:
         return Array(self._fake, self._memory.reshape(shape))
 
+    def set(self, value: NDArray[Any]) -> None:
+        """As CuPy's from pageable memory: the value is taken before it returns."""
+        assert value.dtype == self.dtype
+        target, taken = self._memory, value.copy()
+
+        def copy() -> None:
+            target[...] = taken
+
+        self._fake._current().add(copy)
+
     def get(self) -> NDArray[Any]:
         self._fake._current().synchronize()
         return self._memory.copy()

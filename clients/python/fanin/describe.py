@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from fanin.draws import Draw, Fill, Normal, TruncatedNormal, Uniform
+from fanin.draws import Blocks, Draw, Fill, Normal, Table, TruncatedNormal, Uniform
 from fanin.layout import Layout
 from fanin.tensor import Scaled, Tensor
+
+SHOWN = 4
+"""Laws of a tensor of blocks that are written out."""
 
 
 def describe(layout: Layout) -> dict[str, Any]:
@@ -53,6 +56,12 @@ def formula(draw: Draw) -> str:
             return f"N({_short(mean)}, {_short(std)}^2)"
         case TruncatedNormal(mean, std, low, high):
             return f"N({_short(mean)}, {_short(std)}^2) in [{_short(low)}, {_short(high)}]"
+        case Blocks(draws=draws):
+            laws = list(dict.fromkeys(formula(part) for part in draws))
+            more = f" | ... {len(laws) - SHOWN} more" if len(laws) > SHOWN else ""
+            return " | ".join(laws[:SHOWN]) + more
+        case Table():
+            return "table"
 
 
 def _short(value: float) -> str:

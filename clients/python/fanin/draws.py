@@ -1,4 +1,4 @@
-"""Draws: the few primitives that every scheme lowers to, as plain numbers (SPEC.md sections 5 and 6).
+"""Draws: the few primitives that every scheme lowers to, as plain numbers (SPEC.md sections 5, 6 and 12).
 
 A draw is all that a backend knows. Its numbers are already rounded to the compute type of the tensor's storage type,
 its bounds to the storage type itself, inwards, so that rounding a value to storage never leaves them.
@@ -7,10 +7,13 @@ its bounds to the storage type itself, inwards, so that rounding a value to stor
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal, localcontext
 from fractions import Fraction
 from functools import lru_cache
+
+import numpy as np
 
 from fanin import scalars
 from fanin.dtypes import DTYPES, DType
@@ -101,7 +104,42 @@ class TruncatedNormal:
     """... and all others z > 0."""
 
 
-Draw = Fill | Uniform | Normal | TruncatedNormal
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """Other draws, each in its place of a repeating period.
+
+    The element at position p is that of `draws[j]`, where starts[j] <= p mod period < starts[j + 1]; its position there
+    counts the elements that are this draw's. Its random word is that of the whole tensor's element.
+    """
+
+    period: int
+    starts: tuple[int, ...]
+    """Strictly increasing from 0, below `period`."""
+    draws: tuple[Draw, ...]
+
+    def length(self, j: int) -> int:
+        """Elements of a period that are those of `draws[j]`."""
+        return (self.starts[j + 1] if j + 1 < len(self.starts) else self.period) - self.starts[j]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Listed values, each `run` times in a row, over and over.
+
+    At position p that is the value p div run, modulo how many there are.
+    """
+
+    values: bytes
+    """Elements as they are stored, little-endian."""
+    run: int
+
+
+Plain = Fill | Uniform | Normal | TruncatedNormal
+"""A draw that a backend makes by itself: an element depends on its word alone."""
+Draw = Plain | Blocks | Table
+
+MAX_TABLE = 2**12
+"""Most values of a table: each takes a tenth of a millisecond, to 120 digits."""
 
 
 def fill(value: Fraction, dtype: DType) -> Fill:
@@ -111,6 +149,25 @@ def fill(value: Fraction, dtype: DType) -> Fill:
     if not math.isfinite(stored):
         raise _too_large("value", value, dtype)
     return Fill(stored)
+
+
+def table(values: Sequence[Fraction], run: int, dtype: DType) -> Table:
+    """These values, each rounded as a constant is."""
+    numbers = np.array([fill(value, dtype).value for value in values])
+    return Table(numbers.astype(dtype.numpy).tobytes(), run)
+
+
+def blocks(period: int, parts: Sequence[tuple[int, Draw]]) -> Draw:
+    """Draws by their lengths, which add up to the period; those of length 0 are left out."""
+    kept = [(length, draw) for length, draw in parts if length]
+    if not kept:
+        return Fill(0.0)
+    starts = [0]
+    for length, _ in kept:
+        starts.append(starts[-1] + length)
+    if starts.pop() != period:
+        raise ValueError(f"blocks of {[length for length, _ in kept]} do not fill a period of {period}")
+    return kept[0][1] if len(kept) == 1 else Blocks(period, tuple(starts), tuple(draw for _, draw in kept))
 
 
 @lru_cache(maxsize=4096)

@@ -98,7 +98,7 @@ class Recipe(BaseModel):
     @cached_property
     def canonical(self) -> bytes:
         """The canonical JSON text (RFC 8785), UTF-8: every spelling of one recipe has the same."""
-        tensors = {name: _canonical_tensor(tensor) for name, tensor in self.tensors.items()}
+        tensors = {name: tensor.canonical() for name, tensor in self.tensors.items()}
         return rfc8785.dumps({"stream": self.stream, "seed": str(self.seed), "tensors": tensors})
 
     @cached_property
@@ -212,13 +212,10 @@ def _with_defaults(tensor: Any, defaults: Mapping[str, Any]) -> Any:
     wanted = {field: value for field, value in defaults.items() if field in scheme.model_fields}
     if tensor.get("in_axes") is not None or tensor.get("out_axes") is not None:
         wanted.pop("layout", None)
+    if "layout" in defaults and "parts" in scheme.model_fields and isinstance(tensor.get("parts"), list | tuple):
+        layout = {"layout": defaults["layout"]}
+        tensor = {**tensor, "parts": [_with_defaults(part, layout) for part in tensor["parts"]]}
     return {**wanted, **tensor}
-
-
-def _canonical_tensor(tensor: Tensor) -> dict[str, Any]:
-    """The members that differ from their defaults; shape, dtype and scheme always."""
-    document = tensor.model_dump(mode="json", exclude_defaults=True)
-    return {**document, "shape": list(tensor.shape), "dtype": tensor.dtype, "scheme": tensor.scheme}
 
 
 def _faults(error: ValidationError, prefix: tuple[str, ...]) -> list[Fault]:
@@ -231,6 +228,7 @@ def _fault(details: ErrorDetails, prefix: tuple[str, ...]) -> Fault:
     # Inside a tensor the union puts the scheme's name in the path; a bad tensor name is marked "[key]".
     if len(path) > 2 and path[0] == "tensors":
         del path[2]
+    path += context.get("path", [])
     if field := context.get("field"):
         path.append(field)
     detail, value = details["msg"], details["input"]

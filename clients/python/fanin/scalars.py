@@ -61,6 +61,12 @@ def log(value: Fraction) -> Decimal:
     return _decimal(value).ln()
 
 
+@_in_decimal
+def power(base: Fraction, exponent: Fraction) -> Decimal:
+    """A number > 0 to a real power."""
+    return _decimal(base) ** _decimal(exponent)
+
+
 def tail(z: Bound) -> Fraction:
     """P(|Z| > z) of the standard normal law, for z >= 0; exactly 0 beyond `FAR`."""
     return 1 - centre(z)

@@ -106,6 +106,11 @@ class Tensor(BaseModel, ABC):
         """The members that were given, as a recipe may have them."""
         return self.model_dump(exclude_unset=True)
 
+    def canonical(self) -> dict[str, Any]:
+        """Members in the canonical recipe: those that differ from their defaults; shape, dtype and scheme always."""
+        document = self.model_dump(mode="json", exclude_defaults=True)
+        return {**document, "shape": list(self.shape), "dtype": self.dtype, "scheme": self.scheme}
+
     @abstractmethod
     def lower(self, dtype: DType) -> Draw:
         """The draw at this storage type.

@@ -15,7 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from fanin.backends.tensors import Tensors
+from fanin.backends.tensors import Tensor, Tensors
 from fanin.draws import Draw
 from fanin.dtypes import DType
 from fanin.errors import BackendError, NoDeviceError, NotBuiltError
@@ -42,9 +42,12 @@ class Backend(Protocol):
     def fill_tensors(self, tensors: Tensors, addresses: NDArray[np.uint64]) -> None:
         """Write whole tensors, each to its own address, where there is room for it."""
         for tensor, address in zip(tensors.tensors, addresses, strict=True):
-            if size := tensor.count * tensor.dtype.itemsize:
-                out = memoryview((ctypes.c_ubyte * size).from_address(int(address))).cast("B")
-                self.fill(tensor.draw, tensor.stream, tensor.dtype, 0, out)
+            self._fill_tensor(tensor, int(address))
+
+    def _fill_tensor(self, tensor: Tensor, address: int) -> None:
+        if size := tensor.count * tensor.dtype.itemsize:
+            out = memoryview((ctypes.c_ubyte * size).from_address(address)).cast("B")
+            self.fill(tensor.draw, tensor.stream, tensor.dtype, 0, out)
 
 
 @runtime_checkable

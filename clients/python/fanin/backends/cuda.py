@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanin.backends import Backend
-from fanin.backends.reference import repeat
+from fanin.backends.composed import compose, mixed, pieces, repeat
 from fanin.backends.source import cuda_source
 from fanin.backends.tensors import parameters
-from fanin.draws import Draw, Fill
+from fanin.draws import Blocks, Draw, Fill, Plain, Table
 from fanin.dtypes import DTYPES, DType
 from fanin.errors import BackendError, NoDeviceError, NotBuiltError
 from fanin.streams import Stream
@@ -101,6 +101,9 @@ class CudaBackend(Backend):
         if isinstance(draw, Fill):
             repeat(draw.value, dtype, out)
             return
+        if isinstance(draw, Blocks | Table):
+            compose(self.fill, draw, stream, dtype, first, out)
+            return
         if not out:
             return
         target = np.frombuffer(out, np.uint8)
@@ -117,7 +120,7 @@ class CudaBackend(Backend):
                 _collect(*copying.popleft(), pinned)
 
     def _start(
-        self, slab: _Slab, draw: Draw, stream: Stream, dtype: DType, first: int, part: NDArray[np.uint8], pinned: bool
+        self, slab: _Slab, draw: Plain, stream: Stream, dtype: DType, first: int, part: NDArray[np.uint8], pinned: bool
     ) -> None:
         """Have these elements made and copied, to the slab's pinned memory or to `part` itself."""
         # So far into the slab that words begin at multiples of 16 bytes: the kernel then stores whole vectors.
@@ -174,13 +177,24 @@ class CudaBackend(Backend):
         """
         if not out.flags.c_contiguous:
             raise ValueError("the array must be C-contiguous")
-        if out.nbytes:
-            with self._on(out.device.id):
-                self._launch(draw, stream, dtype, first, out.nbytes // dtype.itemsize, out.data.ptr)
+        if not out.nbytes:
+            return
+        count = out.nbytes // dtype.itemsize
+        with self._on(out.device.id):
+            if not isinstance(draw, Blocks | Table):
+                self._launch(draw, stream, dtype, first, count, out.data.ptr)
+                return
+            for plain, at, length in pieces(draw, first, count):
+                if plain:
+                    self._launch(plain, stream, dtype, first + at, length, out.data.ptr + at * dtype.itemsize)
+                else:
+                    host = bytearray(length * dtype.itemsize)
+                    mixed(self.fill, draw, stream, dtype, first + at, memoryview(host))
+                    out[at : at + length].set(np.frombuffer(host, out.dtype))
 
     # ---- both -------------------------------------------------------------------------------------------------------
 
-    def _launch(self, draw: Draw, stream: Stream, dtype: DType, first: int, count: int, address: int) -> None:
+    def _launch(self, draw: Plain, stream: Stream, dtype: DType, first: int, count: int, address: int) -> None:
         """Have the current stream of the current device write elements [first, first + count) to `address`."""
         law, numbers = parameters(draw, dtype.compute.name)
         low = stream.key("low") if dtype.name == "F64" else (0, 0, 0, 0)

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanin.backends import Backend
+from fanin.backends.composed import compose
 from fanin.backends.tensors import Tensors, keys, law
-from fanin.draws import Draw, Fill
+from fanin.draws import Blocks, Draw, Fill, Table
 from fanin.dtypes import DType
 from fanin.errors import BackendError, NotBuiltError
 from fanin.streams import Stream
@@ -70,6 +71,9 @@ class NativeBackend(Backend):
     def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
         if not out:
             return
+        if isinstance(draw, Blocks | Table):
+            compose(self.fill, draw, stream, dtype, first, out)
+            return
         held = ctypes.c_char.from_buffer(out)
         block, skip = divmod(first, 4)
         count = len(out) // dtype.itemsize
@@ -81,6 +85,8 @@ class NativeBackend(Backend):
         ranges = tensors.ranges.copy()
         ranges["out"] = addresses
         self._fill(tensors.laws, ranges.ctypes.data, len(ranges), self._level, self.threads)
+        for n in tensors.composed:
+            self._fill_tensor(tensors.tensors[n], int(addresses[n]))
 
 
 def _quotas(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> Iterator[int]:

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanin.backends import Backend
-from fanin.draws import WHOLE_SIDE, Draw, Fill, Normal, Side, TruncatedNormal, Uniform
+from fanin.backends.composed import compose, repeat
+from fanin.draws import WHOLE_SIDE, Blocks, Draw, Fill, Normal, Side, Table, TruncatedNormal, Uniform
 from fanin.dtypes import DType
 from fanin.streams import Key, Stream
 
@@ -35,6 +36,9 @@ class ReferenceBackend(Backend):
         if isinstance(draw, Fill):
             repeat(draw.value, dtype, out)
             return
+        if isinstance(draw, Blocks | Table):
+            compose(self.fill, draw, stream, dtype, first, out)
+            return
         count = len(out) // dtype.itemsize
         target = np.frombuffer(out, dtype=dtype.numpy)
         for at in range(0, count, CHUNK):
@@ -42,12 +46,6 @@ class ReferenceBackend(Backend):
             high = words(stream.key("main"), first + at, size)
             low = words(stream.key("low"), first + at, size) if dtype.name == "F64" else None
             target[at : at + size] = store(values(draw, high, low), dtype)
-
-
-def repeat(value: float, dtype: DType, out: memoryview) -> None:
-    """Write one number of the storage type all over `out`."""
-    bits = np.array(value).astype(dtype.numpy).view(f"<u{dtype.itemsize}")
-    np.frombuffer(out, dtype=bits.dtype)[:] = bits
 
 
 def philox4x32(key: Key, blocks: U64) -> U32:

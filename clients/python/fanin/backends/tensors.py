@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fanin.draws import WHOLE_SIDE, Draw, Fill, Normal, TruncatedNormal, Uniform
+from fanin.draws import WHOLE_SIDE, Blocks, Draw, Fill, Normal, Plain, Table, TruncatedNormal, Uniform
 from fanin.dtypes import DTYPES, DType, DTypeName
 from fanin.streams import Stream
 
@@ -75,20 +75,28 @@ class Tensors:
     laws: bytes
     """Those that `ranges` name, each once."""
     ranges: NDArray[Any]
-    """A `RANGE` for each tensor, without an address."""
+    """A `RANGE` for each tensor, without an address; without elements where the draw is composed."""
+    composed: tuple[int, ...]
+    """Places of the tensors whose draws are composed: the kernels do not know them."""
 
     @classmethod
     def of(cls, tensors: Sequence[Tensor]) -> Tensors:
         places: dict[bytes, int] = {}
         ranges = np.zeros(len(tensors), RANGE)
+        composed = tuple(n for n, tensor in enumerate(tensors) if isinstance(tensor.draw, Blocks | Table))
         ranges["count"] = [tensor.count for tensor in tensors]
-        ranges["law"] = [places.setdefault(law(tensor.draw, tensor.dtype.name), len(places)) for tensor in tensors]
+        ranges["count"][list(composed)] = 0
+        plain = [Fill(0.0) if isinstance(tensor.draw, Blocks | Table) else tensor.draw for tensor in tensors]
+        ranges["law"] = [
+            places.setdefault(law(draw, tensor.dtype.name), len(places)) for draw, tensor in zip(plain, tensors)
+        ]
         ranges["keys"] = np.array([keys(tensor.stream, tensor.dtype) for tensor in tensors], np.uint32).reshape(-1, 8)
-        return cls(tensors, b"".join(places), ranges)
+        return cls(tensors, b"".join(places), ranges, composed)
 
     def part(self, start: int, stop: int) -> Tensors:
         """Tensors [start, stop) of these."""
-        return Tensors(self.tensors[start:stop], self.laws, self.ranges[start:stop])
+        composed = tuple(n - start for n in self.composed if start <= n < stop)
+        return Tensors(self.tensors[start:stop], self.laws, self.ranges[start:stop], composed)
 
 
 def keys(stream: Stream, dtype: DType) -> tuple[int, ...]:
@@ -97,7 +105,7 @@ def keys(stream: Stream, dtype: DType) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=4096)
-def law(draw: Draw, name: DTypeName) -> bytes:
+def law(draw: Plain, name: DTypeName) -> bytes:
     """`fanin_law` of native.c: a draw, the bits of a constant, and the numbers of law and storage type."""
     dtype = DTYPES[name]
     number, numbers = parameters(draw, dtype.compute.name)
@@ -106,7 +114,7 @@ def law(draw: Draw, name: DTypeName) -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def parameters(draw: Draw, compute: str) -> tuple[int, _Draw]:
+def parameters(draw: Plain, compute: str) -> tuple[int, _Draw]:
     """The law and the numbers of a draw, as the kernels take them."""
     match draw:
         case Fill(value):

@@ -1,0 +1,246 @@
+"""Blocks and tables: what they mean, element by element, and that any part of them is the whole's."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fanin
+from fanin import RecipeError, backends, draws
+from fanin.backends import composed
+from fanin.draws import Blocks, Draw, Fill, Normal, Table, Uniform
+from fanin.dtypes import DTYPES, DType
+from fanin.layout import Layout
+from fanin.plan import read_into
+from fanin.streams import Stream
+
+STREAM = Stream("fanin/1", 5, "w")
+BACKENDS = [backends.load(name) for name in backends.available()]
+
+
+def made(**tensor: Any) -> Any:
+    return fanin.materialize(tensor)["weight"]
+
+
+def element(draw: Draw, dtype: DType, index: int, position: int) -> bytes:
+    """SPEC.md section 12.2, word for word."""
+    if isinstance(draw, Blocks):
+        q, r = divmod(position, draw.period)
+        ends = [*draw.starts[1:], draw.period]
+        j = next(j for j, end in enumerate(ends) if r < end)
+        return element(draw.draws[j], dtype, index, q * (ends[j] - draw.starts[j]) + r - draw.starts[j])
+    if isinstance(draw, Table):
+        count = len(draw.values) // dtype.itemsize
+        at = position // draw.run % count * dtype.itemsize
+        return draw.values[at : at + dtype.itemsize]
+    out = bytearray(dtype.itemsize)
+    backends.load("reference").fill(draw, STREAM, dtype, index, memoryview(out))
+    return bytes(out)
+
+
+@st.composite
+def any_draws(draw: st.DrawFn, dtype: DType, depth: int = 3) -> Draw:
+    kind = draw(st.sampled_from(["fill", "normal", "uniform", "table", *(["blocks"] * 4 if depth else [])]))
+    match kind:
+        case "fill":
+            return Fill(draw(st.sampled_from([0.0, 1.0, -2.0])))
+        case "normal":
+            return Normal(0.0, draw(st.sampled_from([1.0, 2.0])))
+        case "uniform":
+            return Uniform(0.0, 1.0, -1.0, 1.0)
+        case "table":
+            return Table(draw(st.binary(min_size=1, max_size=5)) * dtype.itemsize, draw(st.integers(1, 3)))
+    lengths = draw(st.lists(st.integers(1, 9), min_size=1, max_size=4))
+    return draws.blocks(sum(lengths), [(length, draw(any_draws(dtype, depth - 1))) for length in lengths])
+
+
+@pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
+@settings(max_examples=150, deadline=None)
+@given(
+    data=st.data(), dtype=st.sampled_from(list(DTYPES.values())), first=st.integers(0, 2**40), count=st.integers(1, 90)
+)
+def test_every_element_is_that_of_the_specification(
+    backend: backends.Backend, data: st.DataObject, dtype: DType, first: int, count: int
+) -> None:
+    draw = data.draw(any_draws(dtype))
+    expected = b"".join(element(draw, dtype, first + n, first + n) for n in range(count))
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("LONG", "AHEAD", "CHUNK"):
+            patch.setattr(composed, name, data.draw(st.integers(1, 20)))
+        out = bytearray(b"\xa5" * (count * dtype.itemsize + 8))
+        backend.fill(draw, STREAM, dtype, first, memoryview(out)[:-8])
+    assert out == expected + b"\xa5" * 8
+
+
+@pytest.mark.parametrize("dtype", list(DTYPES))
+def test_any_partition_is_the_whole(dtype: str) -> None:
+    parts = [{"size": 3, "scheme": "normal", "std": 1}, {"size": 90, "scheme": "zeros"}, {"size": 7, "scheme": "eye"}]
+    tensors = {
+        "rows": {"shape": [100, 61], "scheme": "blocks", "parts": parts},
+        "columns": {"shape": [61, 100], "scheme": "blocks", "axis": 1, "parts": parts},
+        "dirac": {"shape": [24, 8, 3, 3], "scheme": "dirac", "layout": "torch", "groups": 2},
+        "table": {"shape": [9, 16], "scheme": "mamba_a_log"},
+    }
+    layout = Layout.of({"dtype": dtype, "tensors": tensors})
+    whole = bytearray(layout.size)
+    read_into(layout, 0, memoryview(whole), backends.load("reference"))
+    cuts = sorted(random.Random(3).sample(range(layout.size), 40))
+    for backend in BACKENDS:
+        pieces = bytearray(b"\xa5" * layout.size)
+        for start, stop in zip([0, *cuts], [*cuts, layout.size]):
+            read_into(layout, start, memoryview(pieces)[start:stop], backend)
+        assert pieces == whole
+
+
+def test_slices_of_blocks() -> None:
+    recipe = {
+        "tensors": {
+            "w": {
+                "shape": [40, 30],
+                "scheme": "blocks",
+                "axis": 1,
+                "parts": [{"size": 11, "scheme": "glorot_normal"}, {"size": 19, "scheme": "eye", "gain": 3}],
+            }
+        }
+    }
+    whole = fanin.materialize(recipe)["w"]
+    for index in ((slice(3, 37, 5), slice(None)), (slice(None), slice(9, 13)), (7, slice(None, None, -2)), (..., 11)):
+        assert (fanin.slice(recipe, "w", index) == whole[index]).all()
+
+
+@pytest.mark.parametrize(
+    "shape", [(3, 5), (5, 3), (4, 4), (1, 7), (7, 1), (2, 3, 5), (2, 5, 3), (0, 3), (3, 0), (1, 1)]
+)
+def test_eye(shape: tuple[int, ...]) -> None:
+    assert (made(shape=shape, scheme="eye", gain=2.5) == np.broadcast_to(2.5 * np.eye(*shape[-2:]), shape)).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "groups"),
+    [
+        ((8, 4, 3, 3), 1),
+        ((8, 4, 3, 3), 2),
+        ((12, 2, 4), 3),
+        ((6, 9, 3, 2, 5), 2),
+        ((4, 1, 3), 4),
+        ((6, 3, 1), 1),
+        ((1, 1, 2), 1),
+        ((4, 0, 3), 1),
+    ],
+)
+def test_dirac_is_that_of_torch(shape: tuple[int, ...], groups: int) -> None:
+    expected = np.zeros(shape, np.float32)
+    if expected.size:
+        expected = torch.nn.init.dirac_(torch.empty(shape), groups).numpy()
+    assert (made(shape=shape, scheme="dirac", groups=groups, layout="torch") == expected).all()
+    transposed = expected.transpose(*range(2, len(shape)), 1, 0)
+    assert (made(shape=transposed.shape, scheme="dirac", groups=groups) == transposed).all()
+
+
+def test_tables() -> None:
+    import mpmath
+
+    def single(values: Any) -> list[float]:
+        return [float(np.float32(float(value))) for value in values]
+
+    logs = single(mpmath.log(1 + n) for n in range(16))
+    assert made(shape=[2, 16], scheme="mamba_a_log").tolist() == [logs, logs]
+    frequencies = single(mpmath.mpf(10000) ** (-mpmath.mpf(n) / 64) for n in range(64))
+    assert made(shape=[64], scheme="rope_frequencies").tolist() == frequencies
+    assert made(shape=[8], scheme="alibi_slopes").tolist() == [2.0**-n for n in range(1, 9)]
+    twelve = single(
+        [*(mpmath.mpf(2) ** -n for n in range(1, 9)), *(mpmath.mpf(2) ** (n - 0.5) for n in (0, -1, -2, -3))]
+    )
+    assert made(shape=[1, 12, 1], scheme="alibi_slopes").reshape(-1).tolist() == twelve
+
+
+@pytest.mark.parametrize(("size", "factor"), [(4, 2), (3, 2), (8, 4), (2, 1)])
+def test_bilinear_kernels_interpolate(size: int, factor: int) -> None:
+    """A transposed convolution by the kernel leaves a constant what it was, away from the border."""
+    kernel = torch.from_numpy(made(shape=[1, 1, size, size], scheme="bilinear", layout="torch"))
+    out = torch.nn.functional.conv_transpose2d(torch.ones(1, 1, 9, 9), kernel, stride=factor)
+    inner = out[..., size:-size, size:-size]
+    assert torch.allclose(inner, torch.ones_like(inner))
+
+
+def test_an_lstm_bias() -> None:
+    gates = [{"size": 8, "scheme": "zeros"}, {"size": 8, "scheme": "ones"}, {"size": 16, "scheme": "zeros"}]
+    expected = [0.0] * 8 + [1.0] * 8 + [0.0] * 16
+    assert made(shape=[32], scheme="blocks", parts=gates).tolist() == expected
+
+
+def test_a_padding_row_leaves_the_others_as_they_are() -> None:
+    law = {"scheme": "normal", "std": 1}
+    parts = [{"size": 2, **law}, {"size": 1, "scheme": "zeros"}, {"size": 7, **law}]
+    expected = made(shape=[10, 5], **law)
+    expected[2] = 0
+    assert (made(shape=[10, 5], scheme="blocks", parts=parts) == expected).all()
+
+
+def test_fans_are_those_of_the_part() -> None:
+    """A packed projection, as three matrices."""
+    parts = [{"size": 16, "scheme": "glorot_uniform"}] * 3
+    recipe = fanin.as_recipe(
+        {"layout": "torch", "tensors": {"qkv": {"shape": [48, 16], "scheme": "blocks", "parts": parts}}}
+    )
+    draw = recipe.tensors["qkv"].draw
+    assert isinstance(draw, Blocks)
+    one = fanin.as_recipe({"shape": [16, 16], "scheme": "glorot_uniform"}).tensors["weight"].draw
+    assert set(draw.draws) == {one}
+
+
+def test_spellings_of_parts_have_one_digest() -> None:
+    short = {"size": 4, "scheme": "xavier_uniform", "gain": 1.0}
+    spelled = [
+        {"shape": [4, 4], "scheme": "blocks", "parts": [part]}
+        for part in (short, {"size": 4, "scheme": "glorot_uniform"})
+    ]
+    first, second = map(fanin.as_recipe, spelled)
+    assert first == second == fanin.as_recipe(first.canonical)
+    assert first.digest == second.digest
+    assert first.tensors["weight"].model_copy(update={"dtype": "BF16"}).dtype == "BF16"
+
+
+@pytest.mark.parametrize(
+    ("parts", "pointer"),
+    [
+        ([{"size": 3, "scheme": "zeros"}], "/parts"),
+        ([{"size": 4, "scheme": "zeross"}], "/parts/0/scheme"),
+        ([{"size": 4}], "/parts/0/scheme"),
+        ([{"size": -4, "scheme": "zeros"}], "/parts/0/size"),
+        ([{"scheme": "zeros"}], "/parts/0/size"),
+        ([{"size": 4, "scheme": "zeros", "shape": [4]}], "/parts/0/shape"),
+        ([{"size": 0, "scheme": "ones"}, {"size": 4, "scheme": "normal", "std": -1}], "/parts/1/std"),
+        ([{"size": 4, "scheme": "he_normal"}], "/parts/0/in_axes"),
+        (
+            [{"size": 4, "scheme": "blocks", "parts": [{"size": 4, "scheme": "normal", "std": 1e99}]}],
+            "/parts/0/parts/0/std",
+        ),
+        ([{"size": 0, "scheme": "zeros"}] * 257, "/parts"),
+        ([7], "/parts/0"),
+    ],
+)
+def test_wrong_parts_are_told(parts: list[Any], pointer: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        fanin.as_recipe({"shape": [4], "scheme": "blocks", "parts": parts})
+    assert [fault.pointer for fault in caught.value.faults] == [pointer]
+
+
+def test_nested_blocks_are_read_once() -> None:
+    """Not twice at each level: fifty levels would never end."""
+    tensor: dict[str, Any] = {"size": 4, "scheme": "ones"}
+    for _ in range(50):
+        tensor = {"size": 4, "scheme": "blocks", "parts": [tensor]}
+    del tensor["size"]
+    assert made(shape=[4], **tensor).tolist() == [1.0] * 4
+
+
+def test_bfloat16_tables_have_their_type() -> None:
+    assert made(shape=[4], scheme="log_range", dtype="BF16").dtype == ml_dtypes.bfloat16
