@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, StatelessLifespan
 from fanin.backends import Backend
 from fanin_service import access, problems
 from fanin_service.access import Access, Authenticator
+from fanin_service.admission import Gate
 from fanin_service.guard import GuardedBackend, choose
 from fanin_service.lifecycle import Draining
 from fanin_service.observation import Observation
@@ -31,7 +32,7 @@ _METHODS = ("GET", "HEAD", "POST")
 _SENT = ("Authorization", "Content-Type", "If-Match", "If-None-Match", "If-Range", "Range")
 _EXPOSED = (
     *("Accept-Ranges", "Content-Digest", "Content-Disposition", "Content-Length", "Content-Location", "Content-Range"),
-    *("ETag", "Location", "Repr-Digest", "Retry-After", "WWW-Authenticate"),
+    *("ETag", "Location", "RateLimit", "RateLimit-Policy", "Repr-Digest", "Retry-After", "WWW-Authenticate"),
 )
 """Headers that pages of other origins may send, and read."""
 
@@ -86,6 +87,7 @@ def _assemble(
         app.include_router(router)
     app.state.routes = [route for router in routers for route in router.routes]
     problems.install(app)
+    app.add_middleware(Gate, admission=service.admission)
     app.add_middleware(Access, rules=access.rules(app.state.routes), authenticator=authenticator)
     app.add_middleware(Draining, service=service)
     return app
@@ -111,6 +113,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
     with service.threads():
         await service.check_backend()
+        await service.admission.open()
         watch = asyncio.create_task(service.watch_backend())
         try:
             yield
@@ -119,4 +122,5 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             # Requests that the server has just cancelled take some turns of the event loop to end, and be told of.
             for _ in range(_TURNS):
                 await asyncio.sleep(0)
+            await service.admission.close()
             service.tracing.close()

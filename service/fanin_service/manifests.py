@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import OrderedDict
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from fanin import Layout
@@ -49,7 +49,7 @@ class Manifests:
             self._known.move_to_end(layout.recipe.digest)
         return known
 
-    async def get(self, layout: Layout, executor: ThreadPoolExecutor) -> Known:
+    async def get(self, layout: Layout, executor: Executor) -> Known:
         """The digests of this layout's file, computed in `executor` if need be.
 
         A request that goes away does not end the computation: it will come again.
@@ -71,7 +71,7 @@ class Manifests:
             raise DigestsPendingError(f"{digester.done} of {layout.size} bytes are digested", _RETRY)
         return task.result()
 
-    async def _compute(self, layout: Layout, digester: Digester, executor: ThreadPoolExecutor) -> Known:
+    async def _compute(self, layout: Layout, digester: Digester, executor: Executor) -> Known:
         loop, digest = asyncio.get_running_loop(), layout.recipe.digest
         try:
             async with self._turn:

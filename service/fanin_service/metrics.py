@@ -86,6 +86,11 @@ class Metrics:
             "When the last known-answer test ended, as Unix time; the earliest of all workers.",
             multiprocess_mode="livemin",
         )
+        self._limits_away = gauge(
+            "fanin_limits_away",
+            "1 while Redis, in which limits are counted, cannot be reached; 0 too where there is none.",
+            multiprocess_mode="livemax",
+        )
         # Gauges and not prometheus_client's Info, which does not work across processes.
         info = partial(gauge, multiprocess_mode="livemax")
         info("fanin_backend_info", "1, with the backend that generates.", ("backend",)).labels(backend).set(1)
@@ -162,6 +167,10 @@ class Metrics:
     def ready(self, ready: bool) -> None:
         """Whether weights are served."""
         self._ready.set(ready)
+
+    def limits_away(self, away: bool) -> None:
+        """Whether shared limits cannot be reached."""
+        self._limits_away.set(away)
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """All metrics, of all workers, and their media type: OpenMetrics where the Accept header names it."""

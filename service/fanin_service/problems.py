@@ -78,13 +78,39 @@ class ForbiddenError(RequestError):
         super().__init__(detail, {"WWW-Authenticate": _challenge(error="insufficient_scope", scope=scope)})
 
 
-class TokenUncheckedError(RequestError):
+class LaterError(RequestError):
+    """A request that is refused now, and may not be later."""
+
+    def __init__(self, detail: str, seconds: float) -> None:
+        """It is worth trying again in so many seconds."""
+        super().__init__(detail, {"Retry-After": str(max(1, math.ceil(seconds)))})
+
+
+class TokenUncheckedError(LaterError):
     """The keys that a token must be checked with cannot be had."""
 
     def __init__(self, seconds: float) -> None:
-        """It is worth trying again in so many seconds."""
-        wait = str(max(1, math.ceil(seconds)))
-        super().__init__("the keys of the identity provider cannot be had just now", {"Retry-After": wait})
+        super().__init__("the keys of the identity provider cannot be had just now", seconds)
+
+
+class TooManyRequestsError(LaterError):
+    """A client has sent more requests than it may."""
+
+
+class TooMuchUnderWayError(LaterError):
+    """A client has more answers, or bytes of them, under way than it may."""
+
+
+class QuotaExceededError(LaterError):
+    """A client has had its bytes of the day."""
+
+
+class OverloadedError(LaterError):
+    """All clients together have as much under way as the service takes."""
+
+
+class LimitsUnavailableError(LaterError):
+    """It cannot be told what a client has used of its limits."""
 
 
 def _challenge(**attributes: str | None) -> str:
@@ -110,6 +136,11 @@ class Kind:
 KINDS: dict[type[Exception], Kind] = {
     RecipeError: Kind(422, "invalid-recipe", "The recipe is not valid"),
     LimitExceededError: Kind(422, "limit-exceeded", "The recipe exceeds a limit of this service"),
+    TooManyRequestsError: Kind(429, "too-many-requests", "The client sends too many requests"),
+    TooMuchUnderWayError: Kind(429, "too-much-under-way", "The client has too much under way"),
+    QuotaExceededError: Kind(429, "quota-exceeded", "The client has had its bytes of the day"),
+    OverloadedError: Kind(503, "overloaded", "The service has too much under way"),
+    LimitsUnavailableError: Kind(503, "limits-unavailable", "The limits cannot be checked now"),
     UnauthenticatedError: Kind(401, "unauthenticated", "A key is needed, and a good one"),
     ForbiddenError: Kind(403, "insufficient-scope", "The key does not allow this"),
     TokenUncheckedError: Kind(503, "token-unchecked", "The token cannot be checked now"),

@@ -196,6 +196,7 @@ def configure(app: FastAPI | Callable[[], FastAPI], settings: Settings, **option
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=settings.shutdown_seconds,
         access_log=False,
+        forwarded_allow_ips=list(settings.trusted_proxies),
         **{"lifespan": "on", "log_config": logs.config(settings), **tls.options(settings), **options},
     )
 

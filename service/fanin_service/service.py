@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TypeVar, TypeVarTuple
@@ -15,6 +15,7 @@ from fastapi import Request
 
 from fanin import Layout, RecipeError
 from fanin_service import limits, query
+from fanin_service.admission import Admission, whose
 from fanin_service.exchange import current
 from fanin_service.guard import GuardedBackend
 from fanin_service.manifests import Manifests
@@ -24,6 +25,7 @@ from fanin_service.registry import Registry
 from fanin_service.settings import Settings
 from fanin_service.store import RecipeStore
 from fanin_service.tracing import NoTracing, Tracing, exporting
+from fanin_service.turns import FairExecutor
 
 _log = logging.getLogger(__name__)
 
@@ -48,14 +50,17 @@ class Service:
     """Layouts by query string."""
     manifests: Manifests = field(init=False)
     metrics: Metrics = field(init=False)
+    admission: Admission = field(init=False)
     tracing: Tracing = field(init=False)
-    parsers: ThreadPoolExecutor = field(init=False)
-    generators: ThreadPoolExecutor = field(init=False)
+    parsers: Executor = field(init=False)
+    generators: Executor = field(init=False)
+    """Clients take turns at these."""
 
     def __post_init__(self) -> None:
         self.queries = Registry[bytes](max_recipes=QUERIES, max_bytes=QUERY_BYTES)
         self.manifests = Manifests(self.backend)
         self.metrics = Metrics(self.backend.name)
+        self.admission = Admission(self.settings, self.metrics)
         self.tracing = exporting() if self.settings.traces else NoTracing()
 
     @contextmanager
@@ -63,7 +68,7 @@ class Service:
         """The service's threads, as long as it runs: as many of each kind as there are CPUs for this process."""
         count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.parsers = ThreadPoolExecutor(count, "fanin-parse")
-        self.generators = ThreadPoolExecutor(count, "fanin-generate")
+        self.generators = FairExecutor(count, "fanin-generate", whose)
         self.metrics.threads(count)
         try:
             yield
@@ -182,7 +187,7 @@ class Service:
             raise NotReadyError(fault)
 
 
-async def in_thread(executor: ThreadPoolExecutor, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
+async def in_thread(executor: Executor, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
     """Run `function` there, without blocking the event loop."""
     return await asyncio.get_running_loop().run_in_executor(executor, function, *arguments)
 

@@ -6,7 +6,8 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from ipaddress import ip_address
+from importlib.util import find_spec
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -20,6 +21,8 @@ from fanin_service import tracing
 PREFIX = "FANIN_"
 OF_THE_LIBRARY = frozenset({"FANIN_SIMD", "FANIN_TOKEN"})
 """Variables that begin as settings do and are read by the library."""
+_SECRETS = frozenset({"limits_url"})
+"""Settings that may have a password in them."""
 _MIB = 1 << 20
 
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
@@ -49,6 +52,28 @@ def _provider_url(text: str) -> str:
     parts = urlsplit(text)
     if not parts.hostname or (parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname))):
         raise ValueError("the URL begins with https://, or is of this machine")
+    return text
+
+
+def _network(text: str) -> str:
+    """What uvicorn believes forwarded headers of."""
+    if text != "*":
+        ip_network(text, strict=False)
+    return text
+
+
+def _redis_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("redis", "rediss") or not parts.hostname:
+        raise ValueError("the URL begins with redis:// or rediss:// and names a host")
+    try:
+        _ = parts.port
+        int(parts.path.strip("/") or 0)
+    except ValueError:
+        raise ValueError("port and database are numbers") from None
+    for package in ("limits", "redis"):
+        if find_spec(package) is None:
+            raise ValueError(f"this needs the package {package}: pip install 'fanin[redis]'")
     return text
 
 
@@ -160,6 +185,47 @@ class Settings(BaseSettings):
     recipe_store_bytes: Annotated[ByteSize, Field(ge=1, description="Bytes of recipes kept in the store.")] = ByteSize(
         1024 * _MIB
     )
+    trusted_proxies: Annotated[
+        tuple[Annotated[str, AfterValidator(_network)], ...],
+        NoDecode,
+        BeforeValidator(_split),
+        Field(
+            description="Addresses or networks of proxies whose X-Forwarded-For and -Proto are believed,"
+            " separated by commas; * for every one."
+        ),
+    ] = ("127.0.0.1", "::1")
+    client_requests_per_minute: Annotated[
+        int | None, Field(ge=1, description="Requests of one client in a minute; a client is a key, or an address.")
+    ] = None
+    client_bytes_per_day: Annotated[
+        ByteSize | None, Field(ge=1, description="Bytes of weights for one client in a UTC day, unless its key says.")
+    ] = None
+    client_streams: Annotated[
+        int | None, Field(ge=1, description="Answers with weights under way to one client, in one process.")
+    ] = None
+    client_in_flight_bytes: Annotated[
+        ByteSize | None, Field(ge=1, description="Bytes still to be sent in those to one client, in one process.")
+    ] = None
+    max_streams: Annotated[
+        int, Field(ge=1, description="Answers with weights under way in one process; each takes up to 6 MiB.")
+    ] = 1024
+    max_in_flight_bytes: Annotated[
+        ByteSize | None, Field(ge=1, description="Bytes still to be sent in all answers of one process.")
+    ] = None
+    max_answer_bytes: Annotated[
+        ByteSize | None, Field(ge=1, description="Bytes of weights in one answer; larger files come in ranges.")
+    ] = None
+    limits_url: Annotated[
+        Annotated[str, AfterValidator(_redis_url)] | None,
+        Field(
+            description="Redis where requests and bytes a day are counted for all processes together,"
+            " redis://[[user]:password@]host[:port][/db] or rediss://; needs fanin[redis]."
+        ),
+    ] = None
+    limits_fallback: Annotated[
+        Literal["local", "refuse"],
+        Field(description="While that Redis is away: count in each process, or refuse requests with 503."),
+    ] = "local"
     stall_seconds: Annotated[
         int, Field(ge=1, le=86_400, description="A client that takes no byte for this long is cut off (Linux only).")
     ] = 60
@@ -299,4 +365,5 @@ def _complaint(details: Any, given: Mapping[str, Any]) -> str:
         return str(message)
     name = str(details["loc"][0])
     where = option(name) if name in given else variable(name)
-    return f"{where}: {message[0].lower()}{message[1:]}, not {details['input']!r}"
+    found = "" if name in _SECRETS else f", not {details['input']!r}"
+    return f"{where}: {message[0].lower()}{message[1:]}{found}"

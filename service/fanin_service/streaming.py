@@ -7,7 +7,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from functools import lru_cache
 
 import numpy as np
@@ -44,7 +44,7 @@ class FileStream(StreamingResponse):
         layout: Layout,
         part: ByteRange,
         backend: Backend,
-        executor: ThreadPoolExecutor,
+        executor: Executor,
         report: Report,
         *,
         status_code: int,
@@ -61,7 +61,7 @@ class FileStream(StreamingResponse):
 
 
 async def _chunks(
-    layout: Layout, part: ByteRange, backend: Backend, executor: ThreadPoolExecutor, report: Report
+    layout: Layout, part: ByteRange, backend: Backend, executor: Executor, report: Report
 ) -> AsyncGenerator[memoryview, None]:
     """The bytes of `part`, the next chunks generated in threads while one is sent.
 

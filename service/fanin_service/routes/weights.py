@@ -41,7 +41,7 @@ _FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
     summary="Make the file of a recipe",
     response_class=Response,
     openapi_extra=RECIPE_BODY,
-    responses={200: {"description": "The file", **_FILE}, **problems.responses(400, 413, 415, 422, 503)},
+    responses={200: {"description": "The file", **_FILE}, **problems.responses(400, 413, 415, 422, 429, 503)},
 )
 @requires(Right.WEIGHTS_READ)
 async def post_weights(request: Request) -> Response:
@@ -50,6 +50,7 @@ async def post_weights(request: Request) -> Response:
     Content-Location is the file's own URL: there it can be had in ranges, resumed and cached.
     """
     service = service_of(request)
+    await service.admission.expect()
     text = await read_json_text(request, service.settings.max_recipe_bytes)
     layout, _ = await service.register(text)
     headers = {**_headers(layout), **_location(layout)}
@@ -59,7 +60,7 @@ async def post_weights(request: Request) -> Response:
 _GET_WEIGHTS: dict[str, Any] = {
     "response_class": Response,
     "openapi_extra": {"parameters": query.parameters()},
-    "responses": {**_FILE_RESPONSES, **problems.responses(412, 416, 422, 503)},
+    "responses": {**_FILE_RESPONSES, **problems.responses(412, 416, 422, 429, 503)},
 }
 
 
@@ -77,7 +78,7 @@ async def get_weights(request: Request) -> Response:
 
 _GET_FILE: dict[str, Any] = {
     "response_class": Response,
-    "responses": {**_FILE_RESPONSES, **problems.responses(404, 412, 416, 503)},
+    "responses": {**_FILE_RESPONSES, **problems.responses(404, 412, 416, 422, 429, 503)},
 }
 
 
@@ -132,10 +133,11 @@ async def _respond(request: Request, service: Service, layout: Layout) -> Respon
 
 async def _content(service: Service, layout: Layout, part: ByteRange, status: int, headers: dict[str, str]) -> Response:
     """An answer with this part of the file: what fits one chunk in one piece, more as a stream."""
+    length = part.stop - part.start
     service.require_ready()
+    await service.admission.admit(length)
     current().part = part
     report = service.metrics.generated
-    length = part.stop - part.start
     if length <= CHUNK:
         work = layout, part.start, part.stop, service.backend, report
         is_prompt = (
