@@ -110,9 +110,10 @@ class Grant:
 
     def sent(self, count: int) -> None:
         """So many bytes were handed to the connection."""
-        count = min(count, self.unsent) if self._open else 0
-        self.unsent -= count
-        self._ledger._move(self._party, 0, -count)
+        if self._open:
+            count = min(count, self.unsent)
+            self.unsent -= count
+            self._ledger._move(self._party, 0, -count)
 
     def end(self) -> None:
         """Give back what was taken; `unsent` stays as it is."""

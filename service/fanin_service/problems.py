@@ -54,10 +54,6 @@ class RangeNotSatisfiableError(RequestError):
     """No byte of the range is in the file."""
 
 
-class NotReadyError(RequestError):
-    """The backend has not shown that it generates the right bits."""
-
-
 class DigestsPendingError(RequestError):
     """Digests that are still being computed."""
 
@@ -84,6 +80,10 @@ class LaterError(RequestError):
     def __init__(self, detail: str, seconds: float) -> None:
         """It is worth trying again in so many seconds."""
         super().__init__(detail, {"Retry-After": str(max(1, math.ceil(seconds)))})
+
+
+class NotReadyError(LaterError):
+    """The backend has not shown that it generates the right bits."""
 
 
 class TokenUncheckedError(LaterError):
@@ -158,6 +158,10 @@ KINDS: dict[type[Exception], Kind] = {
 """The answer to each exception. A class that is not here answers as its nearest base that is."""
 
 
+_SOON = {"Retry-After": "1"}
+"""After an error of the library that passes: a backend that failed is tested at once."""
+
+
 class ProblemError(BaseModel):
     """One offending field."""
 
@@ -201,7 +205,7 @@ def answer(error: Exception) -> Response:
     """The problem that one of `KINDS` becomes."""
     kind = next(KINDS[cls] for cls in type(error).__mro__ if cls in KINDS)
     if not isinstance(error, RecipeError):
-        return _answer(kind, str(error) or kind.title, getattr(error, "headers", {}))
+        return _answer(kind, str(error) or kind.title, getattr(error, "headers", _SOON if kind.status == 503 else {}))
     more = len(error.faults) - 1
     detail = str(error.faults[0]) + (f" (and {more} more)" if more else "")
     return _answer(kind, detail, {}, errors=[_error(fault) for fault in error.faults])

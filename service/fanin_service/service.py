@@ -31,6 +31,7 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
+_RETRY_SECONDS = 5
 QUERIES, QUERY_BYTES = 1024, 16 << 20
 """Bounds of the query strings whose layouts are kept."""
 
@@ -184,7 +185,8 @@ class Service:
             NotReadyError: the bits would be wrong, and caches would keep them for a year.
         """
         if fault := self.backend.fault:
-            raise NotReadyError(fault)
+            # Sooner than the next test may be due: behind one address there may be other replicas.
+            raise NotReadyError(fault, min(self.settings.check_seconds, _RETRY_SECONDS))
 
 
 async def in_thread(executor: Executor, function: Callable[[*Ts], T], *arguments: *Ts) -> T:

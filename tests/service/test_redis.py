@@ -1,0 +1,178 @@
+"""Limits in a real Redis, which servers share; it is killed, started again, stopped and let go on."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from fanin_service.redis_counters import TIMEOUT_SECONDS
+from fanin_service.settings import Settings
+from tests.service.servers import Running, running, wait_for
+from tests.service.test_admission import LARGE, SMALL, nothing_under_way, refused, remaining
+from tests.service.test_metrics import value
+
+pytestmark = pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
+
+
+class Redis:
+    """A Redis that keeps nothing on disk."""
+
+    def __init__(self, directory: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self.port = probe.getsockname()[1]
+        self.url = f"redis://:secret@127.0.0.1:{self.port}/1"
+        self._directory = directory
+        self.start()
+
+    def start(self) -> None:
+        options = {"port": self.port, "bind": "127.0.0.1", "requirepass": "secret", "save": "", "dir": self._directory}
+        command = ["redis-server", *(text for name, to in options.items() for text in (f"--{name}", str(to)))]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        wait_for(self._answers)
+
+    def _answers(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+        except OSError:
+            return False
+        return True
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[Redis]:
+    redis = Redis(tmp_path)
+    try:
+        yield redis
+    finally:
+        redis.kill()
+
+
+def limits(redis: Redis, **more: Any) -> Settings:
+    return Settings(limits_url=redis.url, **more)
+
+
+def away(server: Running) -> bool:
+    return value(server.client, "fanin_limits_away") == 1
+
+
+def test_two_servers_share_a_rate(redis: Redis) -> None:
+    with running(limits(redis, client_requests_per_minute=10)) as one, running(one_more(redis)) as other:
+        statuses = [server.client.get("/v1/schemes").status_code for _ in range(6) for server in (one, other)]
+        assert statuses == [200] * 10 + [429] * 2
+        answer = other.client.get("/v1/schemes")
+        refused(answer, 429, "too-many-requests")
+        assert re.fullmatch(r'"requests";r=0;t=\d\d?', answer.headers["RateLimit"])
+
+
+def one_more(redis: Redis) -> Settings:
+    return limits(redis, client_requests_per_minute=10)
+
+
+def test_two_servers_share_a_day(redis: Redis) -> None:
+    settings, quota = limits(redis, client_bytes_per_day=600_000_000_000), 600_000_000_000
+    with running(settings) as one, running(settings) as other:
+        with one.client.stream("GET", LARGE) as stream:
+            assert stream.status_code == 200
+            refused(other.client.get(LARGE), 429, "quota-exceeded")
+        wait_for(lambda: nothing_under_way(one))
+        wait_for(lambda: remaining(other) > quota - (64 << 20))
+        assert abs(remaining(one) - remaining(other)) <= 1
+
+
+def test_many_at_once_get_no_more_than_there_is(redis: Redis) -> None:
+    settings = limits(redis, client_requests_per_minute=100)
+    with running(settings) as one, running(settings) as other, ThreadPoolExecutor(8) as threads:
+        urls = [f"{server.url}/v1/schemes" for server in (one, other)] * 100
+        with httpx.Client(timeout=60) as client:
+            statuses = list(threads.map(lambda url: client.get(url).status_code, urls))
+    assert sorted(statuses) == [200] * 100 + [429] * 100
+
+
+def test_killed_and_started_again_in_mid_traffic(redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
+    settings = limits(redis, client_requests_per_minute=100_000, client_bytes_per_day=10**12)
+    with running(settings) as one, running(settings) as other, one.client.stream("GET", LARGE) as stream:
+        parts = stream.iter_raw(1 << 20)
+        with caplog.at_level(logging.WARNING, "fanin_service"):
+            for _ in range(2):
+                for server in (one, other):
+                    assert server.client.get(SMALL).status_code == 200
+                redis.kill()
+                for server in (one, other):
+                    assert [server.client.get(SMALL).status_code for _ in range(20)] == [200] * 20
+                    assert away(server)
+                next(parts)
+                redis.start()
+                wait_for(lambda: not away(one) and not away(other))
+                for server in (one, other):
+                    assert server.client.get(SMALL).status_code == 200
+                next(parts)
+        # Each of two servers, each of two times, once that it is away and once that it is back.
+        told = [record.levelname for record in caplog.records if record.name == "fanin_service.counters"]
+        assert sorted(told) == ["ERROR"] * 4 + ["WARNING"] * 4
+        assert "secret" not in caplog.text
+
+
+def test_no_redis_no_service_where_that_is_wanted(redis: Redis) -> None:
+    with running(limits(redis, client_requests_per_minute=1000, limits_fallback="refuse")) as server:
+        assert server.client.get(SMALL).status_code == 200
+        redis.kill()
+        for _ in range(5):
+            refused(server.client.get(SMALL), 503, "limits-unavailable")
+        assert server.client.get("/readyz").status_code == 200
+        redis.start()
+        wait_for(lambda: server.client.get(SMALL).status_code == 200)
+
+
+def test_a_redis_that_hangs_is_waited_for_once(redis: Redis) -> None:
+    with running(limits(redis, client_requests_per_minute=1000, client_bytes_per_day=10**12)) as server:
+        waits: list[float] = []
+        count = server.app.state.service.admission._counters._remote.add
+
+        async def timed(*arguments: Any) -> Any:
+            began = time.monotonic()
+            try:
+                return await count(*arguments)
+            finally:
+                waits.append(time.monotonic() - began)
+
+        server.app.state.service.admission._counters._remote.add = timed
+        assert server.client.get(SMALL).status_code == 200
+        redis.send(signal.SIGSTOP)
+        try:
+            waits.clear()
+            assert [server.client.get(SMALL).status_code for _ in range(20)] == [200] * 20
+            assert len(waits) == 1  # and then nobody asks but the probe
+            assert waits[0] >= TIMEOUT_SECONDS
+            assert away(server)
+        finally:
+            redis.send(signal.SIGCONT)
+        wait_for(lambda: not away(server))
+        waits.clear()
+        assert server.client.get(SMALL).status_code == 200
+        assert waits
+
+
+def test_a_server_starts_without_its_redis(redis: Redis) -> None:
+    redis.kill()
+    with running(limits(redis, client_requests_per_minute=2)) as server:
+        assert away(server)
+        assert [server.client.get(SMALL).status_code for _ in range(3)] == [200, 200, 429]
