@@ -178,6 +178,8 @@ def _announce(settings: Settings, backend: Backend, listener: socket.socket, bes
         _log.info("Health and metrics on %s://%s", scheme, _address(beside))
     if settings.access == "open" and settings.tls_client_ca is None:
         _log.warning("Access is open to whoever can reach this address")
+    if settings.workers > 1 and settings.limits_url is None and settings.counts_clients:
+        _log.warning("Each of %d workers counts clients for itself: see %s", settings.workers, variable("limits_url"))
 
 
 def _address(listener: socket.socket) -> str:

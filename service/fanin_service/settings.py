@@ -274,6 +274,12 @@ class Settings(BaseSettings):
     def uses_jwt(self) -> bool:
         return self.access in ("jwt", "keys+jwt")
 
+    @property
+    def counts_clients(self) -> bool:
+        """A limit may hold for what a client does over time; keys may have one of their own."""
+        limits = (self.client_requests_per_minute, self.client_bytes_per_day)
+        return self.uses_keys or any(limit is not None for limit in limits)
+
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         complaints = [*self._undecided(), *self._unused(), *self._unpaired()]
