@@ -15,8 +15,8 @@ from redis.backoff import NoBackoff
 
 from fanin_service.counters import Count, CountersAwayError
 
-TIMEOUT_SECONDS = 0.25
-"""The longest that a request waits for Redis."""
+TIMEOUT_SECONDS = 0.5
+"""The longest that a request waits for Redis; a busy event loop takes its share of it."""
 
 T = TypeVar("T")
 
