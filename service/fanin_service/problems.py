@@ -83,7 +83,10 @@ class LaterError(RequestError):
 
 
 class NotReadyError(LaterError):
-    """The backend has not shown that it generates the right bits."""
+    """Nothing is generated: the backend has not shown that its bits are right, or the service stops."""
+
+    def __init__(self, detail: str, seconds: float = 1) -> None:
+        super().__init__(detail, seconds)
 
 
 class TokenUncheckedError(LaterError):
