@@ -433,7 +433,7 @@ def test_odd_headers_are_service_errors(client: Client, service: Faulty, headers
 @pytest.fixture
 def four(service: Faulty, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     """A client of four connections and small parts: `BIG` has thirteen."""
-    monkeypatch.setattr("fanin.client.PART", 1 << 16)
+    monkeypatch.setattr("fanin.parts.PART", 1 << 16)
     with Client(service.url, source="remote", retries=3, timeout=5, connections=4) as client:
         yield client
 

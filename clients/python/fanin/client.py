@@ -5,10 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
-import threading
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Self, TypeVar, get_args
 
@@ -20,14 +17,13 @@ from fanin.checks import CHECKS, SAMPLE, Check, Piece
 from fanin.digests import Manifest, blocks
 from fanin.errors import FileError, MismatchError, ServiceError, UnavailableError
 from fanin.layout import MAX_HEADER_BYTES, Entry, Layout, LayoutLike
+from fanin.parts import in_parts
 from fanin.region import Index, Region
 from fanin.spans import ends, spans
 from fanin.transport import CONNECTIONS, Sink, Transport
 
 Source = Literal["auto", "remote", "local"]
 
-PART = 8 << 20
-"""Bytes that each of several connections fetches at a time; so many wait in memory for those before them."""
 REFETCHES = 2
 """Times that bytes found wrong are fetched again before giving up."""
 PENDING = "urn:fanin:problem:digests-pending"
@@ -345,36 +341,11 @@ class Client:
 
     def _fetch(self, layout: Layout, start: int, stop: int, sink: Sink, url: str | None = None) -> None:
         """Hand bytes [start, stop) of the file, from `url` or the service, to `sink`, in order."""
-        if self._connections == 1 or stop - start <= PART:
-            self._fetch_part(layout, start, stop, sink, url)
-            return
-        is_over = threading.Event()
 
-        def part(first: int, last: int) -> memoryview:
-            content, at = np.empty(last - first, np.uint8).data, 0
+        def fetch(first: int, last: int, sink: Sink) -> None:
+            self._fetch_part(layout, first, last, sink, url)
 
-            def keep(chunk: bytes | memoryview) -> None:
-                nonlocal at
-                if is_over.is_set():
-                    raise CancelledError
-                content[at : at + len(chunk)] = chunk
-                at += len(chunk)
-
-            self._fetch_part(layout, first, last, keep, url)
-            return content
-
-        threads = ThreadPoolExecutor(self._connections, "fanin-fetch")
-        parts: deque[Future[memoryview]] = deque()
-        try:
-            for first in range(start, stop, PART):
-                if len(parts) == self._connections:
-                    sink(parts.popleft().result())
-                parts.append(threads.submit(part, first, min(first + PART, stop)))
-            while parts:
-                sink(parts.popleft().result())
-        finally:
-            is_over.set()
-            threads.shutdown(wait=False, cancel_futures=True)
+        in_parts(fetch, start, stop, sink, self._connections)
 
     def _fetch_part(self, layout: Layout, start: int, stop: int, sink: Sink, url: str | None) -> None:
         """As `_fetch`, over one connection; a service that does not know the recipe is told."""
