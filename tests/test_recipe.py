@@ -11,7 +11,7 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanin import RecipeError, as_recipe
+from fanin import Recipe, RecipeError, as_recipe
 from fanin.schemes import ALIASES, SCHEMES, Normal
 
 names = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20).filter(
@@ -244,3 +244,30 @@ def test_every_fault_is_reported() -> None:
 def test_any_json_is_a_recipe_or_a_recipe_error(document: Any) -> None:
     with pytest.raises(RecipeError):
         as_recipe({"tensors": {"w": document}} if not isinstance(document, dict) else document)
+
+
+def test_faults_are_not_all_collected() -> None:
+    """Each would take a kilobyte, and a recipe of 8 MB has room for millions."""
+    for document, pointers in (
+        ({"shape": [""] * 1000, "scheme": "zeros"}, ["/shape"]),
+        ({"shape": [2, 2], "scheme": "he_normal", "in_axes": [""] * 1000}, ["/in_axes"]),
+        ({"shape": [2], "scheme": "zeros", **{f"x{n}": 0 for n in range(1000)}}, [""]),
+        ({"tensors": {"a": dict.fromkeys(map(str, range(1000)))}}, ["/tensors/a"]),
+        ({"tensors": dict.fromkeys(map(str, range(1000)), 7)}, [f"/tensors/{n}" for n in range(64)]),
+    ):
+        with pytest.raises(RecipeError) as caught:
+            as_recipe(document)
+        assert [fault.pointer for fault in caught.value.faults] == pointers
+
+
+def test_many_tensors_are_validated_as_few_are() -> None:
+    tensors = {f"t{n}": {"shape": [n, 3], "scheme": "he_normal"} for n in range(200)}
+    many = as_recipe({"tensors": tensors, "dtype": "BF16", "layout": "torch", "seed": "7"})
+    assert list(many.tensors) == list(tensors)
+    spelled = {name: {**each, "dtype": "BF16", "layout": "torch"} for name, each in tensors.items()}
+    assert many == Recipe.model_validate({"seed": 7, "tensors": spelled})
+    assert as_recipe(many.canonical).digest == many.digest
+    for wrong in ({"dtype": "F7"}, {"layout": 1}, {"seed": -1}, {"colour": 1}):
+        with pytest.raises(RecipeError) as caught:
+            as_recipe({"tensors": tensors, **wrong})
+        assert [fault.pointer for fault in caught.value.faults] == [f"/{field}" for field in wrong]

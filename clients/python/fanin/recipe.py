@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
+from itertools import chain, islice
 from typing import Annotated, Any, Literal, Self, get_args
 
 import rfc8785
@@ -28,6 +29,8 @@ MAX_SEED = 2**64 - 1
 MAX_NAME_BYTES = 1024
 MAX_FAULTS = 100
 """Faults of a recipe that are told: beyond them, finding near names for each would take minutes."""
+_BATCH = 64
+"""Tensors that are validated together: pydantic collects all errors, of a kilobyte each, before it tells of any."""
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,19}", re.ASCII)
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _SHOWN = 80
@@ -122,6 +125,7 @@ def as_recipe(recipe: RecipeLike) -> Recipe:
     document = parse_json(recipe) if isinstance(recipe, str | bytes) else recipe
     if not isinstance(document, Mapping):
         raise RecipeError([Fault("", "a recipe is a JSON object", _shown(document))])
+    _check_sizes(document)
     short = "tensors" not in document and ("shape" in document or "scheme" in document)
     if short:
         shared = {field: document[field] for field in ("stream", "seed", "dtype", "layout") if field in document}
@@ -129,12 +133,38 @@ def as_recipe(recipe: RecipeLike) -> Recipe:
         document = {**shared, "tensors": {ONLY_TENSOR: tensor}}
     try:
         try:
-            return Recipe.model_validate(document)
+            return _validated(document)
         except ValidationError as error:
             prefix = ("tensors", ONLY_TENSOR) if short else ()
             raise RecipeError(_faults(error, prefix)) from None
     except RecursionError:
         raise RecipeError([Fault("", "the recipe is nested too deeply")]) from None
+
+
+def _check_sizes(document: Mapping[str, Any]) -> None:
+    """Refuse objects with so many fields that not even their faults could be told."""
+    tensors = document.get("tensors")
+    members = tensors.items() if isinstance(tensors, Mapping) else ()
+    inner = ((["tensors", str(name)], each) for name, each in members if isinstance(each, Mapping))
+    for path, each in chain([([], document)], inner):
+        if len(each) > MAX_FAULTS:
+            raise RecipeError([Fault(pointer(path), f"{len(each)} fields; nothing in a recipe has so many")])
+
+
+def _validated(document: Mapping[str, Any]) -> Recipe:
+    """
+    Raises:
+        ValidationError: it is not a recipe; tells what is wrong with the first tensors that are wrong.
+    """
+    tensors = document.get("tensors")
+    if not isinstance(tensors, Mapping) or len(tensors) <= _BATCH:
+        return Recipe.model_validate(document)
+    names = iter(tensors)
+    made: dict[str, AnyTensor] = {}
+    while batch := {name: tensors[name] for name in islice(names, _BATCH)}:
+        made |= Recipe.model_validate({**document, "tensors": batch}).tensors
+    shared = {field: value for field, value in document.items() if field not in ("dtype", "layout")}
+    return Recipe.model_validate({**shared, "tensors": made})
 
 
 def parse_json(text: str | bytes) -> Any:

@@ -40,6 +40,13 @@ def as_integer(value: Any) -> Any:
     return operator.index(value) if hasattr(value, "__index__") and not isinstance(value, bool) else value
 
 
+def _few(value: Any) -> Any:
+    """First of all: pydantic keeps an error of a kilobyte for each wrong item."""
+    if isinstance(value, list | tuple) and len(value) > MAX_RANK:
+        raise PydanticCustomError("rank", "{count} items; at most {limit}", {"count": len(value), "limit": MAX_RANK})
+    return value
+
+
 # Adding 0.0 turns -0.0, which would have a spelling of its own, into 0.0.
 _POSITIVE_ZERO = AfterValidator(lambda value: value + 0.0)
 Real = Annotated[float, Strict(), AllowInfNan(False), _POSITIVE_ZERO]
@@ -48,7 +55,8 @@ NonNegative = Annotated[float, Strict(), AllowInfNan(False), Field(ge=0), _POSIT
 Count = Annotated[int, BeforeValidator(as_integer), Strict(), Field(ge=1, le=MAX_DIMENSION)]
 Dimension = Annotated[int, BeforeValidator(as_integer), Strict(), Field(ge=0, le=MAX_DIMENSION)]
 Axis = Annotated[int, BeforeValidator(as_integer), Strict(), Field(ge=-MAX_RANK, lt=MAX_RANK)]
-Axes = Annotated[tuple[Axis, ...], Field(max_length=MAX_RANK)]
+_FEW = BeforeValidator(_few)
+Axes = Annotated[tuple[Axis, ...], Field(max_length=MAX_RANK), _FEW]
 Flag = Annotated[bool, Strict()]
 Distribution = Literal["uniform", "normal", "untruncated_normal", "truncated_normal"]
 
@@ -69,7 +77,9 @@ class Tensor(BaseModel, ABC):
     size_field: ClassVar[str] = "scheme"
     """The field that sets how large the values are."""
 
-    shape: Annotated[tuple[Dimension, ...], Field(max_length=MAX_RANK, description="Global shape; [] is a scalar.")]
+    shape: Annotated[
+        tuple[Dimension, ...], Field(max_length=MAX_RANK, description="Global shape; [] is a scalar."), _FEW
+    ]
     dtype: Annotated[DTypeName, Field(description="Storage type; a draw is the same at each, rounded once.")] = "F32"
     scheme: str
 
