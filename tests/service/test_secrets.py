@@ -118,6 +118,8 @@ def test_none_is_repeated(tmp_path: Path) -> None:
         ("eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2ln x", "[secret] x"),
         ("eyJhbGciOiJSUzI1NiJ9.eyJzdWIi...", "[secret]"),
         (DIGEST, DIGEST),
+        ("eyJfanin_0123456789ab_ffx", "eyJ[secret]"),
+        pytest.param("eyJ" * 700_000, "eyJ" * 700_000, id="long"),  # hours, if every letter were tried
     ],
 )
 def test_redaction(text: str, shown: str) -> None:
