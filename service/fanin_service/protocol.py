@@ -13,8 +13,10 @@ from fanin_service.exchange import exchange_of
 
 MAX_HEAD_BYTES = 64 << 10
 """Of a request, after its first piece, without any byte of body: line, headers, trailers. Servers allow 8 to 64 KiB."""
-
-
+MAX_PIPELINED = 32
+"""Requests that wait for the answers to others before them on their connection."""
+MAX_UNREAD_BYTES = 64 << 20
+"""Of a body that still comes after its request was answered: who sends more does not read answers."""
 BODY_SECONDS = 10.0
 """What the rate of a body is measured over."""
 _TIMEOUT = (
@@ -41,7 +43,9 @@ class _Awaited(Enum):
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Cuts a connection whose request head or trailer does not end (RFC 9110 section 5.4), or comes too slowly."""
+    """Cuts a connection whose request head or trailer does not end (RFC 9110 section 5.4), or comes too slowly, and
+    refuses what proxies in front of us may understand in another way.
+    """
 
     def __init__(self, pace: Pace, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -53,6 +57,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._idle_bytes = 0
         self._in_message = self._in_head = True
         self._has_moved = False
+        self._unread_bytes = 0
 
     def connection_lost(self, exc: Exception | None) -> None:
         # Of the system, by TCP_USER_TIMEOUT. First of all: what follows wakes the application.
@@ -68,6 +73,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._set_timer(None)
         self._in_message = self._in_head = self._has_moved = True
+        self._unread_bytes = 0
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -76,11 +82,24 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise BadRequestError("too many requests wait")
+        _check_head(self.parser.get_http_version(), self.headers)
         super().on_headers_complete()
+        self._in_head = False
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        # Uvicorn reads on: who asks faster than we answer would fill the memory.
+        if self.pipeline:
+            self.flow.pause_reading()
 
     def on_body(self, body: bytes) -> None:
         self._has_moved = True
+        if self.cycle.response_complete:
+            self._unread_bytes += len(body)
+            if self._unread_bytes > MAX_UNREAD_BYTES:
+                self.transport.close()
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -130,3 +149,41 @@ class BoundedProtocol(HttpToolsProtocol):
         if cycle.response_started and not cycle.response_complete:
             return False
         return self._received < self._pace.body_rate * BODY_SECONDS
+
+    def send_400_response(self, msg: str) -> None:
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            super().send_400_response(msg)
+        elif not (self._in_message and not self._in_head):
+            # What came before it has its answers; a 400 now would be taken for one of them, or for a part of one.
+            cycle.keep_alive = False
+            self.flow.pause_reading()
+        elif cycle.response_started or self.pipeline:
+            self.transport.close()
+        else:
+            super().send_400_response(msg)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        # No other protocol is spoken here (RFC 9110 section 7.8), and what follows on the connection is not parsed.
+        self.cycle.keep_alive = False
+
+
+class BadRequestError(Exception):
+    """A request that is answered 400; httptools tells the protocol."""
+
+
+def _check_head(version: str, headers: list[tuple[bytes, bytes]]) -> None:
+    """
+    Raises:
+        BadRequestError: the head is of another version, or ambiguous.
+    """
+    if version not in ("1.0", "1.1"):
+        raise BadRequestError("another version of HTTP")
+    hosts = sum(name == b"host" for name, _ in headers)
+    # RFC 9112 section 3.2.
+    if hosts > 1 or (hosts == 0 and version == "1.1"):
+        raise BadRequestError("not one Host")
+    # Section 6.1: no other coding is known here, and HTTP/1.0 has none.
+    codings = [value.strip().lower() for name, value in headers if name == b"transfer-encoding"]
+    if codings and (codings != [b"chunked"] or version == "1.0"):
+        raise BadRequestError("another transfer coding")

@@ -1,0 +1,97 @@
+"""The server's HTTP protocol, where uvicorn's own would let a client do harm."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from fanin_service import protocol
+from tests.service.servers import Running
+
+LIVE = b"GET /livez HTTP/1.1\r\nHost: test\r\n\r\n"
+
+
+@contextmanager
+def connected(server: Running) -> Iterator[socket.socket]:
+    with socket.create_connection(server.address, timeout=30) as connection:
+        yield connection
+
+
+def everything(connection: socket.socket) -> bytes:
+    """All that comes until the server closes."""
+    found = bytearray()
+    try:
+        while part := connection.recv(1 << 20):
+            found += part
+    except ConnectionResetError:
+        pass
+    return bytes(found)
+
+
+@pytest.mark.parametrize("junk", [b"\0junk\r\n\r\n", b"GET / HTTP/1.1\r\n: x\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n"])
+def test_no_refusal_in_the_middle_of_a_file(server: Running, junk: bytes) -> None:
+    """What a client sends wrong must not become bytes of its weights."""
+    path = "/v1/weights?shape=3000000&scheme=normal&std=1"
+    wanted = server.client.get(path).content
+    with connected(server) as connection:
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+        first = connection.recv(1 << 10)
+        connection.sendall(junk)
+        _, _, content = (first + everything(connection)).partition(b"\r\n\r\n")
+    assert content == wanted
+
+
+def test_what_came_before_a_bad_request_is_answered(server: Running) -> None:
+    with connected(server) as connection:
+        connection.sendall(LIVE * 3 + b"\0junk\r\n\r\n" + LIVE)
+        answers = everything(connection)
+    assert answers.count(b"HTTP/1.1 200 OK") == answers.count(b"HTTP/1.1 ") == 3
+
+
+@pytest.mark.parametrize("earlier", [b"", LIVE])
+def test_a_body_that_breaks(server: Running, earlier: bytes) -> None:
+    head = (
+        b"POST /v1/recipes HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    with connected(server) as connection:
+        connection.sendall(earlier + head + b"1\r\n{\r\nxx\r\n")
+        answers = everything(connection)
+    assert answers.startswith(b"HTTP/1.1 400 ") or (earlier and not answers)
+    assert answers.count(b"HTTP/1.1 ") <= 1
+
+
+def test_pipelining_is_bounded(server: Running) -> None:
+    """Each request that waits takes 50 times its own bytes: those that are too many are not taken."""
+    with connected(server) as connection:
+        connection.sendall(LIVE * 5000)
+        answers = everything(connection)
+    assert 1 <= answers.count(b"HTTP/1.1 200 OK") == answers.count(b"HTTP/1.1 ") <= 2 + protocol.MAX_PIPELINED
+    with connected(server) as connection:
+        for _ in range(10):
+            connection.sendall(LIVE * protocol.MAX_PIPELINED)
+            answers = b""
+            while answers.count(b'{"status":"alive"}') < protocol.MAX_PIPELINED:
+                answers += connection.recv(1 << 16)
+
+
+def test_a_body_that_nobody_reads_is_bounded(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "MAX_UNREAD_BYTES", 1 << 20)
+    with connected(server) as connection:
+        connection.sendall(b"POST /nothing HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 404 ")
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            connection.sendall((b"100000\r\n" + bytes(1 << 20) + b"\r\n") * 100)
+
+
+def test_another_protocol_is_not_spoken(server: Running) -> None:
+    """The request is answered in this one, and the connection ends: what follows may be anything."""
+    for upgrade in (b"websocket", b"h2c"):
+        with connected(server) as connection:
+            head = LIVE[:-2] + b"Connection: Upgrade\r\nUpgrade: " + upgrade + b"\r\n\r\n"
+            connection.sendall(head + LIVE)
+            answers = everything(connection)
+        assert answers.startswith(b"HTTP/1.1 200 OK")
+        assert answers.count(b"HTTP/1.1 ") == 1
