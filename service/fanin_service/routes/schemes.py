@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
-from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field, TypeAdapter
 
 from fanin import catalogue
 from fanin_service.access import requires
+from fanin_service.bodies import JSON
 from fanin_service.principal import Right
 
 router = APIRouter(tags=["schemes"])
@@ -25,9 +27,21 @@ class Scheme(BaseModel):
     parameters: dict[str, Any] = Field(description="JSON schema of each.")
 
 
-@router.head("/v1/schemes", operation_id="head_schemes", summary="Headers of the catalogue")
-@router.get("/v1/schemes", operation_id="get_schemes", summary="Every initializer")
+_GET_SCHEMES: dict[str, Any] = {
+    "response_class": Response,
+    "responses": {200: {"description": "The catalogue", "model": list[Scheme]}},
+}
+
+
+@router.head("/v1/schemes", operation_id="head_schemes", summary="Headers of the catalogue", **_GET_SCHEMES)
+@router.get("/v1/schemes", operation_id="get_schemes", summary="Every initializer", **_GET_SCHEMES)
 @requires(Right.RECIPES_READ)
-async def get_schemes() -> list[Scheme]:
+async def get_schemes() -> Response:
     """Name, parameters, formula and source of every initializer."""
-    return [Scheme(**entry) for entry in catalogue()]
+    return Response(_schemes(), media_type=JSON)
+
+
+@cache
+def _schemes() -> bytes:
+    """Made once: it takes tens of milliseconds, on the event loop's thread."""
+    return TypeAdapter(list[Scheme]).dump_json([Scheme(**entry) for entry in catalogue()])
