@@ -1,0 +1,320 @@
+"""The corpus of hostile requests: what is sent, byte for byte, and what may be answered."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from dataclasses import dataclass
+from urllib.parse import quote
+
+HOST = b"Host: test\r\n"
+"""In every request: a key goes behind it."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Something that no client should send."""
+
+    name: str
+    data: bytes
+    statuses: tuple[int, ...]
+    """What the answers may say, all of them."""
+    answers: int = 1
+    """How many there are at most: one more would have been smuggled in."""
+    silent: bool = False
+    """The connection may be closed without an answer."""
+    cut: bool = False
+    """The client closes its side behind it."""
+
+
+def get(target: str, *headers: str, method: str = "GET") -> bytes:
+    lines = "".join(f"{header}\r\n" for header in headers)
+    return f"{method} {target} HTTP/1.1\r\n".encode("latin-1") + HOST + f"{lines}\r\n".encode("latin-1")
+
+
+def post(body: bytes, *headers: str, path: str = "/v1/recipes") -> bytes:
+    length = f"Content-Length: {len(body)}"
+    return get(path, "Content-Type: application/json", length, *headers, method="POST") + body
+
+
+def raw_post(headers: bytes, body: bytes) -> bytes:
+    """Headers that say how long the body is."""
+    return b"POST /v1/recipes HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\n" + headers + b"\r\n" + body
+
+
+def filled(head: str, item: str, tail: str, size: int) -> bytes:
+    """`item` repeated up to `size` bytes; `%x` in it counts."""
+    items, length = [], len(head) + len(tail)
+    while length < size:
+        items.append(item % len(items) if "%" in item else item)
+        length += len(items[-1])
+    return (head + "".join(items).removesuffix(",") + tail).encode()
+
+
+RECIPE = b'{"shape":[2],"scheme":"zeros"}'
+CHUNK = b"%x\r\n%s\r\n" % (len(RECIPE), RECIPE)
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
+LENGTH = b"Content-Length: %d\r\n" % len(RECIPE)
+END = b"0\r\n\r\n"
+NEXT = b"GET /readyz HTTP/1.1\r\nHost: smuggled\r\n\r\n"
+FILE = "/v1/weights?shape=1000&scheme=ones"
+_MUCH = 2 << 20
+"""Room for a million faults; pydantic takes a kilobyte for each."""
+_OK = (200, 201)
+
+# Requests whose end proxies and servers may see in different places (RFC 9112 sections 6 and 11.2).
+_SMUGGLING = [
+    ("length and chunked", LENGTH + CHUNKED, CHUNK + END + NEXT),
+    ("chunked and length", CHUNKED + LENGTH, CHUNK + END + NEXT),
+    ("chunked and length 0", CHUNKED + b"Content-Length: 0\r\n", CHUNK + END + NEXT),
+    ("chunked twice", CHUNKED * 2, CHUNK + END),
+    ("chunked, identity", b"Transfer-Encoding: chunked, identity\r\n", CHUNK + END),
+    ("identity", b"Transfer-Encoding: identity\r\n", CHUNK + END),
+    ("gzip, chunked", b"Transfer-Encoding: gzip, chunked\r\n", CHUNK + END),
+    ("xchunked", b"Transfer-Encoding: xchunked\r\n", CHUNK + END),
+    ("quoted chunked", b'Transfer-Encoding: "chunked"\r\n', CHUNK + END),
+    ("chunked behind a vertical tab", b"Transfer-Encoding: \x0bchunked\r\n", CHUNK + END),
+    ("space before the colon", b"Transfer-Encoding : chunked\r\n", CHUNK + END),
+    ("space before the name", b" Transfer-Encoding: chunked\r\n", CHUNK + END),
+    ("folded coding", b"Transfer-Encoding:\r\n chunked\r\n", CHUNK + END),
+    ("folded header", LENGTH + b"X: a\r\n b\r\n", RECIPE),
+    ("lengths that differ", LENGTH + b"Content-Length: 1\r\n", RECIPE),
+    ("lengths that agree", LENGTH * 2, RECIPE),
+    ("list of lengths", b"Content-Length: 30, 30\r\n", RECIPE),
+    ("length with a sign", b"Content-Length: +30\r\n", RECIPE),
+    ("length below zero", b"Content-Length: -1\r\n", RECIPE),
+    ("hexadecimal length", b"Content-Length: 0x1e\r\n", RECIPE),
+    ("length with an underscore", b"Content-Length: 3_0\r\n", RECIPE),
+    ("empty length", b"Content-Length: \r\n", RECIPE),
+    ("length in other digits", "Content-Length: \u0663\u0660\r\n".encode(), RECIPE),
+    ("length beyond 64 bits", b"Content-Length: 99999999999999999999999\r\n", RECIPE),
+    ("chunk size beyond 64 bits", CHUNKED, b"f" * 17 + b"\r\n" + RECIPE + b"\r\n" + END),
+    ("chunk size below zero", CHUNKED, b"-1\r\n" + RECIPE + b"\r\n" + END),
+    ("chunk size with a prefix", CHUNKED, b"0x1e\r\n" + RECIPE + b"\r\n" + END),
+    ("chunk size with a space", CHUNKED, b"1e \r\n" + RECIPE + b"\r\n" + END),
+    ("chunk size that is none", CHUNKED, b"\r\n" + RECIPE + b"\r\n" + END),
+    ("chunk without its end", CHUNKED, b"1e\r\n" + RECIPE + END),
+    ("chunk size ended by a line feed", CHUNKED, b"1e\n" + RECIPE + b"\n0\n\n"),
+    ("extension ended by a line feed", CHUNKED, b"1e;a\n" + RECIPE + b"\r\n" + END),
+]
+_LINES = [
+    ("nothing but zeros", b"\0" * 64),
+    ("a TLS hello", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(64)),
+    ("HTTP/2 preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
+    ("bare line feeds", b"GET /livez HTTP/1.1\nHost: test\n\n"),
+    ("one bare line feed", b"GET /livez HTTP/1.1\r\nHost: test\nX: y\r\n\r\n"),
+    ("bare carriage return", b"GET /livez HTTP/1.1\r\nHost: test\rX: y\r\n\r\n"),
+    ("NUL in the target", b"GET /li\0vez HTTP/1.1\r\n" + HOST + b"\r\n"),
+    ("NUL in a header", b"GET /livez HTTP/1.1\r\n" + HOST + b"X: a\0b\r\n\r\n"),
+    ("NUL in a name", b"GET /livez HTTP/1.1\r\n" + HOST + b"X\0: a\r\n\r\n"),
+    ("control characters", b"GET /livez HTTP/1.1\r\n" + HOST + b"X: a\x01\x7fb\r\n\r\n"),
+    ("header without a name", b"GET /livez HTTP/1.1\r\n" + HOST + b": x\r\n\r\n"),
+    ("header without a colon", b"GET /livez HTTP/1.1\r\n" + HOST + b"x\r\n\r\n"),
+    ("tabs in the line", b"GET\t/livez\tHTTP/1.1\r\n" + HOST + b"\r\n"),
+    ("no version", b"GET /livez\r\n\r\n"),
+    ("HTTP/0.9", b"GET /livez HTTP/0.9\r\n\r\n"),
+    ("HTTP/2.0", b"GET /livez HTTP/2.0\r\n" + HOST + b"\r\n"),
+    ("HTTP/1.10", b"GET /livez HTTP/1.10\r\n" + HOST + b"\r\n"),
+    ("unknown method", b"HACK /livez HTTP/1.1\r\n" + HOST + b"\r\n"),
+    ("method in small letters", b"get /livez HTTP/1.1\r\n" + HOST + b"\r\n"),
+    ("no host", b"GET /livez HTTP/1.1\r\n\r\n"),
+    ("two hosts", b"GET /livez HTTP/1.1\r\n" + HOST * 2 + b"\r\n"),
+    ("authority target", b"CONNECT evil:443 HTTP/1.1\r\n" + HOST + b"\r\n"),
+    ("target without a slash", b"GET livez HTTP/1.1\r\n" + HOST + b"\r\n"),
+    ("absolute target without a path", b"GET http://evil HTTP/1.1\r\n" + HOST + b"\r\n"),
+    ("absolute target that is none", b"GET http://[/livez HTTP/1.1\r\n" + HOST + b"\r\n"),
+    ("target in UTF-8", b"GET /\xc3\xa9 HTTP/1.1\r\n" + HOST + b"\r\n"),
+    ("query with a control character", b"GET /livez?\x01 HTTP/1.1\r\n" + HOST + b"\r\n"),
+    ("target of 200 kB", get("/" + "a" * 200_000)),
+    ("10^5 parameters", get("/v1/weights?" + "&".join(f"a{n}" for n in range(100_000)))),
+]
+_PATHS = [
+    *("/%2e%2e/%2e%2e/etc/passwd", "/..%2f..%2fetc%2fpasswd", "/v1/../../etc/passwd", "/v1/recipes/%00", "/%252e%252e"),
+    *("/%c0%ae%c0%ae/", "/%ff", "/%ed%a0%80", "/%", "/%zz", "//livez", "/./livez", "/LIVEZ", "/livez/", "/livez;x=y"),
+    *("/livez%2f", "/v1/recipes/..%2f..%2fkeys.json", "/v1/recipes/" + "0" * 64 + "%0a", "/v1//weights", "/\\..\\..\\"),
+    *("/v1/recipes/" + "A" * 64, "/v1/recipes/" + "a" * 60_000, "/%e2%80%ae%0d%0aX:%20y", "/" + "eyJ" * 20_000),
+]
+_RANGES = [
+    *("bytes=99999999999999999999999-", "bytes=0-" + "9" * 5000, "bytes=-" + "9" * 5000, "bytes=-0", "bytes=5-1"),
+    *("bytes=--1", "bytes=-1-", "bytes=0x1-2", "bytes=1_0-", "bytes=\xb2-", "bytes=+1-", "bytes= 0 - 1", "bytes=,,,"),
+    *("bytes=" + "0-0," * 15_000, "bytes=" + ",".join(f"{n}-{n}" for n in range(5000)), "bytes", "=", "items=0-1", ""),
+]
+_CONDITIONS = [
+    *(f"{name}: {value}" for name in ("If-Match", "If-None-Match") for value in ('"', '"a', "W/", '"a" "b"', "\xff")),
+    'If-None-Match: "a"' + " " * 60_000 + "x",
+    "If-Match: " + '"a", ' * 10_000 + '"',
+    "If-Range: " + "x" * 60_000,
+    "If-Modified-Since: " + "9" * 5000,
+    "If-Unmodified-Since: Thu, 99 Foo 99999 99:99:99 GMT",
+]
+_HEADERS = [
+    *("Origin: null", "Origin: \xff\xfe", "Origin: https://evil.example", "Origin: " + "x" * 60_000),
+    *(
+        "X-Request-ID: a b",
+        "X-Request-ID: \x1b[2J\xff",
+        "X-Request-ID: " + "x" * 60_000,
+        'X-Request-ID: "}{"level":"ERROR"',
+    ),
+    *(
+        "traceparent: 00-" + "0" * 32 + "-" + "0" * 16 + "-00",
+        "traceparent: " + "f" * 60_000,
+        "tracestate: " + "a=b," * 9000,
+    ),
+    *(
+        "baggage: " + "a=b," * 9000,
+        "Cookie: " + "a=b;" * 9000,
+        "X-Forwarded-For: " + "1.1.1.1," * 7000,
+        "Forwarded: for=\xff",
+    ),
+    *(
+        "Accept-Encoding: " + "gzip," * 9000,
+        "Accept: " + "*/*," * 9000,
+        "Expect: 200-ok",
+        "TE: trailers, \xff",
+        "Connection: \xff",
+    ),
+    *(
+        "Proxy: x",
+        "X-HTTP-Method-Override: DELETE",
+        "Max-Forwards: 99999999999",
+        "Keep-Alive: timeout=-1",
+        "Upgrade: h2c",
+    ),
+    "\r\n".join(f"X{n}: y" for n in range(5000)),
+    "\r\n".join(["Accept: x"] * 5000),
+]
+_QUERIES = [
+    *(
+        "a&" * 25_000,
+        "&".join(f"a{n}" for n in range(8000)),
+        "shape=2&shape=3&scheme=zeros",
+        "=&=&=",
+        "%00=%00",
+        "%ff",
+        "%",
+    ),
+    "scheme=zeros&shape=" + "1," * 30_000,
+    "scheme=zeros&shape=" + "a," * 30_000,
+    "scheme=zeros&shape=" + "9007199254740991," * 8 + "1",
+    "scheme=he_normal&shape=2&in_axes=" + "a," * 30_000,
+    "scheme=zeros&shape=2&seed=" + "9" * 60_000,
+    *(
+        f"scheme=zeros&shape=2&seed={seed}"
+        for seed in ("-1", "18446744073709551616", "1e3", "0x1", "%D9%A3", "NaN", "null")
+    ),
+    *(
+        f"scheme=constant&shape=2&value={value}"
+        for value in ("NaN", "Infinity", "1e400", "-1e400", "0x1p3", "1_0", "%F0%9F")
+    ),
+    *(
+        f"scheme={quote(name)}&shape=2"
+        for name in ("\u202e", "\0", "../../etc/passwd", "__class__", "{}", "%s%n", "a" * 18_000)
+    ),
+]
+_NAMES = ["\0", "\x1b[2J", "\u0085", "__metadata__", "x" * 1025, ""]
+_BODIES = [
+    ("nothing", b""),
+    ("not UTF-8", b"\xff\xfe{\x00}\x00"),
+    ("overlong UTF-8", b'{"shape":[2],"scheme":"\xc0\xae"}'),
+    ("a lone surrogate", rb'{"tensors":{"\ud800":{"shape":[2],"scheme":"zeros"}}}'),
+    ("a surrogate as scheme", rb'{"shape":[2],"scheme":"\udfff"}'),
+    *(
+        (f"the name {name[:9]!a}", json.dumps({"tensors": {name: {"shape": [2], "scheme": "zeros"}}}).encode())
+        for name in _NAMES
+    ),
+    *((f"{depth} deep", b"[" * depth + b"]" * depth) for depth in (10, 500, 990, 1000, 100_000)),
+    *(
+        (f"a tensor {depth} deep", b'{"tensors":{"a":' + b"[" * depth + b"]" * depth + b"}}")
+        for depth in (150, 330, 900, 990)
+    ),
+    ("objects 10^5 deep", b'{"a":' * 100_000),
+    ("NaN", b'{"shape":[2],"scheme":"constant","value":NaN}'),
+    ("1e400", b'{"shape":[2],"scheme":"constant","value":1e400}'),
+    ("10^5 digits", b'{"shape":[2],"scheme":"constant","value":' + b"9" * 100_000 + b"}"),
+    ("10^5 digits behind the point", b'{"shape":[2],"scheme":"constant","value":0.' + b"9" * 100_000 + b'e-9,"x":0}'),
+    ("a seed of 10^5 digits", b'{"shape":[2],"scheme":"zeros","seed":"' + b"9" * 100_000 + b'"}'),
+    ("a seed too large", b'{"shape":[2],"scheme":"zeros","seed":18446744073709551616}'),
+    ("a name twice", b'{"shape":[2],"shape":[3],"scheme":"zeros"}'),
+    ("a size that overflows", b'{"shape":[' + b"9007199254740991," * 7 + b'2],"scheme":"zeros"}'),
+    ("prototype", b'{"__proto__":{},"constructor":{},"shape":[2],"scheme":"zeros"}'),
+    ("200,000 tensors", filled('{"tensors":{', '"%x":0,', "}}", _MUCH)),
+    ("50,000 tensors without a scheme", filled('{"tensors":{', '"%x":{"shape":["",""]},', "}}", _MUCH)),
+    ("2 MB of wrong axes", filled('{"scheme":"zeros","shape":[', '"",', "]}", _MUCH)),
+    ("2 MB of wrong kernel axes", filled('{"scheme":"he_normal","shape":[2],"in_axes":[', '"",', "]}", _MUCH)),
+    ("2 MB of fields", filled('{"scheme":"zeros","shape":[2],', '"%x":0,', "}", _MUCH)),
+    ("2 MB of fields around", filled('{"tensors":{},', '"%x":0,', "}", _MUCH)),
+    ("repetitions", filled('{"tensors":{"a":[', '{"a":0,"a":0},', "]}}", 1 << 19)),
+    ("2 MB of lists", filled('{"tensors":[', "[],", "]}", _MUCH)),
+    ("long names", filled('{"tensors":{', '"%x' + "n" * 1020 + '":{},', "}}", 1 << 20)),
+]
+_BOMB = gzip.compress(bytes(64 << 20))
+_CODINGS = [
+    ("gzip", _BOMB),
+    ("deflate", zlib.compress(bytes(1 << 20))),
+    ("br", _BOMB),
+    ("zstd", _BOMB),
+    ("gzip, gzip", _BOMB),
+]
+
+CASES = [
+    *(Case(f"framing: {name}", raw_post(headers, body), (400,)) for name, headers, body in _SMUGGLING),
+    *(Case(f"line: {name}", data, (400, 414), silent=True) for name, data in _LINES),
+    *(Case(f"path: {path[:40]}", get(path), (400, 404)) for path in _PATHS),
+    *(Case(f"range: {each[:40]!a}", get(FILE, f"Range: {each}"), (200, 206, 416)) for each in _RANGES),
+    Case("two ranges", get(FILE, "Range: bytes=0-1", "Range: bytes=2-3"), (200,)),
+    *(Case(f"condition: {each[:40]!a}", get(FILE, each), (200, 412)) for each in _CONDITIONS),
+    *(Case(f"header: {each[:40]!a}", get("/v1/schemes", each), (200, 400)) for each in _HEADERS),
+    *(Case(f"query: {each[:40]!a}", get(f"/v1/weights?{each}"), (400, 422)) for each in _QUERIES),
+    *(Case(f"body: {name}", post(body), (422,)) for name, body in _BODIES),
+    *(
+        Case(f"weights: {name}", post(body, path="/v1/weights"), (422,))
+        for name, body in _BODIES
+        if len(body) < 1 << 20
+    ),
+    *(Case(f"coding: {name}", post(body, f"Content-Encoding: {name}"), (415,)) for name, body in _CODINGS),
+    Case("body: 9 MB", post(bytes(9 << 20)), (413,)),
+    Case(
+        "odd chunks that are right", raw_post(CHUNKED, b'1E;a=b;c="d"\r\n' + RECIPE + b"\r\n000\r\nX: y\r\n\r\n"), _OK
+    ),
+    Case("a trailer that would rule", raw_post(CHUNKED, CHUNK + b"0\r\nAuthorization: x\r\nHost: y\r\n\r\n"), _OK),
+    Case("absolute target", get("http://evil.example/v1/schemes"), (200,)),
+    Case("host that is none", b"GET /nothing HTTP/1.1\r\nHost: [::\r\n\r\n", (404, 401)),
+    Case("asterisk", get("*", method="OPTIONS"), (400, 404)),
+    Case("CONNECT with a path", get("/v1/schemes", method="CONNECT"), (400, 405)),
+    Case("TRACE", get("/v1/schemes", "Cookie: x", method="TRACE"), (405,)),
+    Case("websocket", get("/v1/schemes", "Connection: Upgrade", "Upgrade: websocket") + NEXT, (200,)),
+    Case(
+        "h2c",
+        get("/v1/schemes", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: x") + NEXT,
+        (200,),
+    ),
+    Case("100-continue", post(RECIPE, "Expect: 100-continue"), (100, *_OK), answers=2),
+    Case("good, then bad", get("/v1/schemes") + b"\0\r\n\r\n" + NEXT, (200,)),
+    Case("a body where none belongs", get("/v1/schemes", f"Content-Length: {len(NEXT)}") + NEXT, (200,)),
+    Case("half a body", post(RECIPE)[:-5], (400,), silent=True, cut=True),
+    Case("half a chunk", raw_post(CHUNKED, CHUNK[:-9]), (400,), silent=True, cut=True),
+]
+
+CREDENTIALS = [
+    *(
+        "Bearer",
+        "Bearer ",
+        "bearer x",
+        "Basic dXNlcjpwYXNz",
+        "Token x",
+        "Bearer x y",
+        "Bearer " + "x" * 60_000,
+        "Bearer \xff",
+        "\xff",
+    ),
+    *("Bearer fanin_", "Bearer fanin_" + "0" * 12 + "_" + "0" * 64, "Bearer FANIN_" + "0" * 12 + "_" + "0" * 64),
+    *(
+        "Bearer fanin_" + "\xb2" * 12 + "_" + "0" * 64,
+        "Bearer ..",
+        "Bearer a.b.c",
+        "Bearer eyJ.eyJ.",
+        "Bearer " + "." * 8000,
+    ),
+]
+"""Values of Authorization that are nobody's."""
