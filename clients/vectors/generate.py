@@ -129,6 +129,18 @@ LATER: tuple[dict[str, Any], ...] = (
     },
 )
 """Tensors of section 12, each of shape 6 x 4 where it says nothing else."""
+ORTHOGONAL: tuple[dict[str, Any], ...] = (
+    *({"shape": shape} for shape in ([1, 1], [2, 2], [1, 5], [5, 1], [3, 7], [7, 3], [32, 32], [33, 33], [35, 34])),
+    {"shape": [2, 3, 4, 5], "gain": 1.4142135623730951},
+    {"shape": [2, 3, 4, 5], "gain": 1.4142135623730951, "layout": "torch"},
+    *({"shape": [6, 5], "gain": 0.1, "dtype": dtype} for dtype in ("F64", "BF16", "F16", "F8_E4M3", "F8_E5M2")),
+    {"shape": [33, 35], "dtype": "F64"},
+)
+LARGE_ORTHOGONAL: tuple[dict[str, Any], ...] = (
+    *({"shape": shape} for shape in ([200, 200], [1000, 70], [70, 1000], [513, 513])),
+    {"shape": [300, 301], "dtype": "F64"},
+    {"shape": [129, 3, 3, 64], "dtype": "BF16", "layout": "torch", "gain": 2},
+)
 
 FANS: tuple[dict[str, Any], ...] = (
     {"shape": [20, 10], "layout": "torch"},
@@ -415,6 +427,23 @@ def later_schemes() -> list[Any]:
     return vectors
 
 
+def orthogonal() -> list[Any]:
+    """Orthogonal matrices: small ones whole, large ones by the SHA-256 of their bytes; one tensor each, seed 42."""
+    vectors = []
+    for tensor in (*ORTHOGONAL, *LARGE_ORTHOGONAL):
+        recipe = {"seed": 42, "scheme": "orthogonal", **tensor}
+        layout = Layout.of(recipe)
+        data = bytearray(layout.size - len(layout.header))
+        read_into(layout, len(layout.header), memoryview(data), backends.get("reference"))
+        size = layout.entries[0].dtype.itemsize
+        bits = [_bits(data[at : at + size]) for at in range(0, len(data), size)]
+        digest = hashlib.sha256(data).hexdigest()
+        vectors.append(
+            {"recipe": recipe, "sha256": digest} if tensor in LARGE_ORTHOGONAL else {"recipe": recipe, "bits": bits}
+        )
+    return vectors
+
+
 def table(name: str) -> str:
     """A table of polynomials without what only a compiler needs."""
     lines = (CSRC / name).read_text("ascii").splitlines()
@@ -436,6 +465,7 @@ def generate(folder: Path) -> None:
         ("files", files()),
         ("streams", long_streams()),
         ("schemes", later_schemes()),
+        ("orthogonal", orthogonal()),
     ):
         (folder / f"{name}.json").write_text(_lines(vectors), "utf-8")
     for bits in (32, 64):

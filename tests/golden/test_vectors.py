@@ -134,7 +134,20 @@ def test_every_scheme_has_a_vector() -> None:
     tensors = [vector["tensor"] for vector in vectors("draws")]
     tensors += [json.loads(vector["recipe"])["tensors"]["weight"] for vector in vectors("schemes")]
     with_vector = {ALIASES.get(tensor["scheme"], tensor["scheme"]) for tensor in tensors}
-    assert with_vector | {"zeros"} == set(SCHEMES)
+    assert with_vector | {"zeros", "orthogonal"} == set(SCHEMES)
+
+
+@pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
+def test_orthogonal(backend: backends.Backend) -> None:
+    for vector in vectors("orthogonal"):
+        layout = Layout.of(vector["recipe"])
+        data = bytearray(b"\xaa" * (layout.size - len(layout.header)))
+        read_into(layout, len(layout.header), memoryview(data), backend)
+        size = layout.entries[0].dtype.itemsize
+        if "bits" in vector:
+            assert [bits(data[at : at + size]) for at in range(0, len(data), size)] == vector["bits"], vector["recipe"]
+        else:
+            assert hashlib.sha256(data).hexdigest() == vector["sha256"], vector["recipe"]
 
 
 def test_draws_at_edge_words() -> None:

@@ -89,7 +89,7 @@ def _built(compiler: str, options: list[str], folder: Path) -> Path:
     subprocess.run(
         [
             *(compiler, *FLAGS, *options, "-static", "-pthread", f"-I{CSRC}"),
-            *(HERE / "vectors_runner.c", CSRC / "baseline.c", "-o", runner),
+            *(HERE / "vectors_runner.c", CSRC / "orthogonal.c", CSRC / "baseline.c", "-o", runner, "-lm"),
         ],
         check=True,
     )

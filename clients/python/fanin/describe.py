@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fanin.draws import Blocks, Draw, Fill, Normal, Table, TruncatedNormal, Uniform
+from fanin.draws import Blocks, Draw, Fill, Normal, Orthogonal, Table, TruncatedNormal, Uniform
 from fanin.layout import Layout
 from fanin.tensor import Scaled, Tensor
 
@@ -62,6 +62,8 @@ def formula(draw: Draw) -> str:
             return " | ".join(laws[:SHOWN]) + more
         case Table():
             return "table"
+        case Orthogonal(gain, rows, columns):
+            return f"{_short(gain)} Q, Q orthogonal, {rows} x {columns}"
 
 
 def _short(value: float) -> str:

@@ -134,9 +134,22 @@ class Table:
     run: int
 
 
+@dataclass(frozen=True, slots=True)
+class Orthogonal:
+    """gain * Q, Q uniformly distributed among the matrices of orthonormal columns, or rows where these are fewer.
+
+    The one draw whose elements are not made alone: each needs all of the matrix.
+    """
+
+    gain: float
+    rows: int
+    columns: int
+    """Elements are those of a rows x columns matrix, row by row."""
+
+
 Plain = Fill | Uniform | Normal | TruncatedNormal
 """A draw that a backend makes by itself: an element depends on its word alone."""
-Draw = Plain | Blocks | Table
+Draw = Plain | Blocks | Table | Orthogonal
 
 MAX_TABLE = 2**12
 """Most values of a table: each takes a tenth of a millisecond, to 120 digits."""
@@ -167,6 +180,8 @@ def blocks(period: int, parts: Sequence[tuple[int, Draw]]) -> Draw:
         starts.append(starts[-1] + length)
     if starts.pop() != period:
         raise ValueError(f"blocks of {[length for length, _ in kept]} do not fill a period of {period}")
+    if len(kept) > 1 and any(isinstance(draw, Orthogonal) for _, draw in kept):
+        raise DrawError("parts", "an orthogonal matrix is a whole tensor, not a part of one")
     return kept[0][1] if len(kept) == 1 else Blocks(period, tuple(starts), tuple(draw for _, draw in kept))
 
 
@@ -214,6 +229,14 @@ def truncated_normal(mean: Fraction, std: Fraction, low: Bound, high: Bound, dty
         _side(split, _nearest_to_zero(high, -1), None if low is None else -low, std, dtype),
         _side(WORDS - split, _nearest_to_zero(low, 1), high, std, dtype),
     )
+
+
+def orthogonal(gain: Fraction, rows: int, columns: int, dtype: DType) -> Orthogonal:
+    """The uniform (Haar) law on matrices of orthonormal columns or rows, times `gain`."""
+    # An element of Q may exceed 1 by its rounding errors.
+    if 2 * gain > Fraction(dtype.largest):
+        raise _too_large("gain", 2 * gain, dtype)
+    return Orthogonal(_scalar("gain", gain, dtype), rows, columns)
 
 
 def check_interval(low: Bound, high: Bound) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import struct
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -122,6 +122,12 @@ class Layout:
     def tensors_in(self, start: int, stop: int) -> int:
         """How many tensors have bytes in [start, stop) of the file, or stand empty between those that have."""
         return self.index_at(stop - 1) - self.index_at(start) + 1
+
+    def has_matrix(self, start: int, stop: int) -> bool:
+        """Whether bytes [start, stop) of the file have some of a matrix, which is made whole for any part of it."""
+        matrices = self.tensors.matrices
+        following = bisect_left(matrices, self.index_at(start))
+        return following < len(matrices) and self.entries[matrices[following]].start < stop
 
 
 LayoutLike = Layout | RecipeLike

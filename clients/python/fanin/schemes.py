@@ -19,7 +19,7 @@ from fanin import draws
 from fanin.depth import DeepNorm, Fixup, ScaledNormal, SmallInit, SubLN, WangInit
 from fanin.draws import Draw, DrawError
 from fanin.dtypes import DType, DTypeName
-from fanin.fans import Mode
+from fanin.fans import KernelLayout, Mode
 from fanin.scalars import Bound, root, truncated_std
 from fanin.structured import AlibiSlopes, Bilinear, Dirac, Eye, LogRange, RopeFrequencies
 from fanin.tensor import Axis, Count, Dimension, Distribution, Flag, NonNegative, Positive, Real, Scaled, Tensor
@@ -281,6 +281,28 @@ class Siren(Scaled):
         return self.scaled(scale, "fan_in", "uniform", dtype)
 
 
+class Orthogonal(Tensor):
+    """Haar-distributed orthonormal rows, or columns where these are fewer, times `gain`.
+
+    The matrix is torch's (shape[0], rest) or Keras' and JAX's (rest, shape[-1]), by the layout.
+    """
+
+    formula = "gain Q, Q uniform among the matrices with Q^T Q = I or Q Q^T = I"
+    source = "Saxe et al. 2013 (arXiv:1312.6120); Stewart 1980, doi:10.1137/0717034"
+
+    scheme: Literal["orthogonal"]
+    size_field = "gain"
+    gain: Positive = 1.0
+    layout: Annotated[KernelLayout, Field(description="keras: (rest, shape[-1]); torch: (shape[0], rest).")] = "keras"
+
+    def lower(self, dtype: DType) -> Draw:
+        if len(self.shape) < 2:
+            raise DrawError("shape", f"orthogonal needs at least 2 axes, not {len(self.shape)}")
+        axis = 1 if self.layout == "torch" else -1
+        rows, columns = math.prod(self.shape[:axis]), math.prod(self.shape[axis:])
+        return draws.orthogonal(Fraction(self.gain), rows, columns, dtype)
+
+
 def _he_scale(negative_slope: float) -> Fraction:
     return 2 / (1 + Fraction(negative_slope) ** 2)
 
@@ -414,7 +436,8 @@ AnyTensor = Annotated[
     | RopeFrequencies
     | AlibiSlopes
     | Bilinear
-    | Blocks,
+    | Blocks
+    | Orthogonal,
     Discriminator("scheme"),
 ]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fanin.draws import Blocks, Draw, Fill, Plain, Table
+from fanin.draws import Blocks, Draw, Fill, Orthogonal, Plain, Table
 from fanin.dtypes import DType
 from fanin.streams import Stream
 
@@ -90,6 +90,7 @@ def _run(draw: Draw, position: int) -> tuple[Plain | None, int]:
     if isinstance(draw, Table):
         return None, 1
     if not isinstance(draw, Blocks):
+        assert not isinstance(draw, Orthogonal)  # which is no part
         return draw, 1 << 70
     period, at = divmod(position, draw.period)
     j = bisect_right(draw.starts, at) - 1

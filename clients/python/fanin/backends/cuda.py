@@ -22,7 +22,7 @@ from fanin.backends import Backend
 from fanin.backends.composed import compose, mixed, pieces, repeat
 from fanin.backends.source import cuda_source
 from fanin.backends.tensors import parameters
-from fanin.draws import Blocks, Draw, Fill, Plain, Table
+from fanin.draws import Blocks, Draw, Fill, Orthogonal, Plain, Table
 from fanin.dtypes import DTYPES, DType
 from fanin.errors import BackendError, NoDeviceError, NotBuiltError
 from fanin.streams import Stream
@@ -104,6 +104,8 @@ class CudaBackend(Backend):
         if isinstance(draw, Blocks | Table):
             compose(self.fill, draw, stream, dtype, first, out)
             return
+        if isinstance(draw, Orthogonal):
+            raise BackendError("the cuda backend does not make orthogonal matrices yet: use native")
         if not out:
             return
         target = np.frombuffer(out, np.uint8)
@@ -181,6 +183,8 @@ class CudaBackend(Backend):
             return
         count = out.nbytes // dtype.itemsize
         with self._on(out.device.id):
+            if isinstance(draw, Orthogonal):
+                raise BackendError("the cuda backend does not make orthogonal matrices yet: use native")
             if not isinstance(draw, Blocks | Table):
                 self._launch(draw, stream, dtype, first, count, out.data.ptr)
                 return

@@ -14,15 +14,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fanin.backends import Backend
+from fanin.backends import Backend, matrices
 from fanin.backends.composed import compose
+from fanin.backends.native_orthogonal import OrthogonalKernel
 from fanin.backends.tensors import Tensors, keys, law
-from fanin.draws import Blocks, Draw, Fill, Table
+from fanin.draws import Blocks, Draw, Fill, Orthogonal, Table
 from fanin.dtypes import DType
 from fanin.errors import BackendError, NotBuiltError
 from fanin.streams import Stream
 
-ABI = 3
+ABI = 4
 LEVELS = ("baseline", "avx2", "avx512")
 """Levels of instructions, the plainest first; all make the same bits."""
 ENVIRONMENT = "FANIN_SIMD"
@@ -64,6 +65,7 @@ class NativeBackend(Backend):
         self.threads = threads or min([os.cpu_count() or 1, *_quotas()])
         """Most threads in use, the caller's among them; the CPUs in the caller's affinity mask have one each."""
         self._level = LEVELS.index(self.level)
+        self._orthogonal = OrthogonalKernel(kernels, self._level, self.threads)
         self._fill = kernels.fanin_fill
         self._fill.restype = None
         self._fill.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_int, ctypes.c_int]
@@ -73,6 +75,9 @@ class NativeBackend(Backend):
             return
         if isinstance(draw, Blocks | Table):
             compose(self.fill, draw, stream, dtype, first, out)
+            return
+        if isinstance(draw, Orthogonal):
+            matrices.KEPT.fill(self._orthogonal.make, draw, stream, dtype, first, out)
             return
         held = ctypes.c_char.from_buffer(out)
         block, skip = divmod(first, 4)

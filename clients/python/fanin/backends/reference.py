@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fanin.backends import Backend
+from fanin.backends import Backend, matrices, orthogonal
 from fanin.backends.composed import compose, repeat
-from fanin.draws import WHOLE_SIDE, Blocks, Draw, Fill, Normal, Side, Table, TruncatedNormal, Uniform
+from fanin.draws import WHOLE_SIDE, Blocks, Draw, Fill, Normal, Orthogonal, Side, Table, TruncatedNormal, Uniform
 from fanin.dtypes import DType
 from fanin.streams import Key, Stream
 
@@ -39,6 +39,9 @@ class ReferenceBackend(Backend):
         if isinstance(draw, Blocks | Table):
             compose(self.fill, draw, stream, dtype, first, out)
             return
+        if isinstance(draw, Orthogonal):
+            matrices.KEPT.fill(self._make_matrix, draw, stream, dtype, first, out)
+            return
         count = len(out) // dtype.itemsize
         target = np.frombuffer(out, dtype=dtype.numpy)
         for at in range(0, count, CHUNK):
@@ -46,6 +49,14 @@ class ReferenceBackend(Backend):
             high = words(stream.key("main"), first + at, size)
             low = words(stream.key("low"), first + at, size) if dtype.name == "F64" else None
             target[at : at + size] = store(values(draw, high, low), dtype)
+
+    def _make_matrix(self, draw: Orthogonal, stream: Stream, dtype: DType, out: memoryview) -> None:
+        def normals(first: int, count: int) -> Floats:
+            low = words(stream.key("low"), first, count) if dtype.name == "F64" else None
+            return values(Normal(0.0, 1.0), words(stream.key("main"), first, count), low)
+
+        target = np.frombuffer(out, dtype=dtype.numpy)
+        target[:] = store(orthogonal.matrix(draw, normals).reshape(-1), dtype)
 
 
 def philox4x32(key: Key, blocks: U64) -> U32:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fanin.draws import WHOLE_SIDE, Blocks, Draw, Fill, Normal, Plain, Table, TruncatedNormal, Uniform
+from fanin.draws import WHOLE_SIDE, Blocks, Draw, Fill, Normal, Orthogonal, Plain, Table, TruncatedNormal, Uniform
 from fanin.dtypes import DTYPES, DType, DTypeName
 from fanin.streams import Stream
 
@@ -54,6 +54,9 @@ class _Draw(ctypes.Structure):
     ]
 
 
+_UNKNOWN = (Blocks, Table, Orthogonal)
+
+
 class Tensor(Protocol):
     """What is made whole."""
 
@@ -75,28 +78,33 @@ class Tensors:
     laws: bytes
     """Those that `ranges` name, each once."""
     ranges: NDArray[Any]
-    """A `RANGE` for each tensor, without an address; without elements where the draw is composed."""
+    """A `RANGE` for each tensor, without an address; without elements where the kernels do not know the draw."""
     composed: tuple[int, ...]
-    """Places of the tensors whose draws are composed: the kernels do not know them."""
+    """Places of the tensors whose draws the kernels do not know: composed ones, and matrices."""
+    matrices: tuple[int, ...]
+    """Places of the matrices, which are made whole for any part of them."""
 
     @classmethod
     def of(cls, tensors: Sequence[Tensor]) -> Tensors:
         places: dict[bytes, int] = {}
         ranges = np.zeros(len(tensors), RANGE)
-        composed = tuple(n for n, tensor in enumerate(tensors) if isinstance(tensor.draw, Blocks | Table))
+        composed = tuple(n for n, tensor in enumerate(tensors) if isinstance(tensor.draw, _UNKNOWN))
+        matrices = tuple(n for n in composed if isinstance(tensors[n].draw, Orthogonal))
         ranges["count"] = [tensor.count for tensor in tensors]
         ranges["count"][list(composed)] = 0
-        plain = [Fill(0.0) if isinstance(tensor.draw, Blocks | Table) else tensor.draw for tensor in tensors]
+        plain = [Fill(0.0) if isinstance(tensor.draw, _UNKNOWN) else tensor.draw for tensor in tensors]
         ranges["law"] = [
             places.setdefault(law(draw, tensor.dtype.name), len(places)) for draw, tensor in zip(plain, tensors)
         ]
         ranges["keys"] = np.array([keys(tensor.stream, tensor.dtype) for tensor in tensors], np.uint32).reshape(-1, 8)
-        return cls(tensors, b"".join(places), ranges, composed)
+        return cls(tensors, b"".join(places), ranges, composed, matrices)
 
     def part(self, start: int, stop: int) -> Tensors:
         """Tensors [start, stop) of these."""
-        composed = tuple(n - start for n in self.composed if start <= n < stop)
-        return Tensors(self.tensors[start:stop], self.laws, self.ranges[start:stop], composed)
+        composed, matrices = (
+            tuple(n - start for n in places if start <= n < stop) for places in (self.composed, self.matrices)
+        )
+        return Tensors(self.tensors[start:stop], self.laws, self.ranges[start:stop], composed, matrices)
 
 
 def keys(stream: Stream, dtype: DType) -> tuple[int, ...]:

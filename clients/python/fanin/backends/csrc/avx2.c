@@ -5,6 +5,8 @@
 
 #define FANIN_VECTOR static inline __attribute__((always_inline))
 #define FANIN_NAME fanin_avx2
+#define VECTOR 32
+#define TILE 2
 enum { LANES = 8, BLOCKS = 8, ROWS = 8 };
 
 typedef __m256 vf;

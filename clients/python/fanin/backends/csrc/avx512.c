@@ -5,6 +5,8 @@
 
 #define FANIN_VECTOR static inline __attribute__((always_inline))
 #define FANIN_NAME fanin_avx512
+#define VECTOR 64
+#define TILE 4
 enum { LANES = 16, BLOCKS = 16, ROWS = 32 };
 
 typedef __m512 vf;

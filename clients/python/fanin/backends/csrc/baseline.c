@@ -10,6 +10,8 @@
 
 #define FANIN_VECTOR static inline __attribute__((always_inline))
 #define FANIN_NAME fanin_baseline
+#define VECTOR 16
+#define TILE 2
 enum { LANES = 4, BLOCKS = 4, ROWS = FANIN_ROWS_F32 };
 
 typedef float vf __attribute__((vector_size(16)));

@@ -8,7 +8,7 @@
 #define FANIN_EXPORT __attribute__((visibility("default")))
 
 /* Bumped when the meaning of an argument changes, so that a stale library is refused. */
-FANIN_EXPORT int fanin_abi(void) { return 3; }
+FANIN_EXPORT int fanin_abi(void) { return 4; }
 
 #ifdef FANIN_X86
 #include <cpuid.h>
@@ -99,8 +99,8 @@ static void repeat(const unsigned char *bits, int size, uint64_t count, unsigned
 static void fill_part(const fanin_level *level, const fanin_law *laws, const fanin_range *range, uint64_t start, uint64_t stop)
 {
     const fanin_law *law = laws + range->law;
+    if (start == stop) return; /* an empty range may name a law that is not there */
     unsigned char *out = range->out + start * fanin_sizes[law->dtype];
-    if (start == stop) return;
     if (law->law == FANIN_CONSTANT)
         repeat(law->bits, fanin_sizes[law->dtype], stop - start, out);
     else
@@ -167,4 +167,10 @@ FANIN_EXPORT void fanin_fill(const fanin_law *laws, const fanin_range *ranges, u
         for (uint64_t n = 0; n < count; n++) fill_part(all.level, laws, ranges + n, 0, ranges[n].count);
     }
     pthread_mutex_destroy(&all.lock);
+}
+
+/* Write a whole orthogonal matrix in up to `threads` threads, each of which has its own part of matrix->work. */
+FANIN_EXPORT void fanin_orthogonal(const fanin_matrix *matrix, int level, int threads)
+{
+    fanin_make_orthogonal(levels[level], matrix, threads);
 }

@@ -11,6 +11,33 @@ enum { FANIN_F64, FANIN_F32, FANIN_BF16, FANIN_F16, FANIN_F8_E4M3, FANIN_F8_E5M2
 
 static const int fanin_sizes[] = {8, 4, 2, 2, 1, 1}; /* bytes of an element, by storage type */
 
+/* ---- orthogonal matrices ---------------------------------------------------------------------------------------- */
+
+enum {
+    FANIN_PANEL = 32,        /* columns of a panel */
+    FANIN_GROUP_BYTES = 256, /* of a row of the columns that are worked on together */
+};
+
+/* A matrix in the making: `rows` >= `columns`, or its transpose if it is wide. */
+typedef struct {
+    uint64_t rows, columns;
+    uint64_t padded;     /* rows, rounded up to a multiple of 4 */
+    void *v;             /* panels of Householder vectors one after another, each from its first row on, in the compute type */
+    void *t;             /* of each panel, in the compute type */
+    double *x;           /* of each panel */
+    unsigned char *work; /* 256 bytes for each padded row, for each thread */
+    const fanin_draw *normal; /* standard */
+    double gain;
+    unsigned char *out;
+    uint32_t keys[8];
+    int32_t dtype, is_wide;
+} fanin_matrix;
+
+static inline uint64_t fanin_panel_at(const fanin_matrix *matrix, uint64_t panel)
+{
+    return FANIN_PANEL * (panel * matrix->padded - panel * (panel - 1) / 2 * FANIN_PANEL);
+}
+
 /* One level of instructions. */
 typedef struct {
     /* Called before `fill`, on a processor that has the instructions; twice does no harm. */
@@ -19,6 +46,10 @@ typedef struct {
        `block` on, to `out`, of any alignment. `keys` are the four words of stream purpose main, then those of low. */
     void (*fill)(const fanin_draw *draw, int law, int dtype, const uint32_t keys[8], uint64_t block, int skip, uint64_t count,
                  unsigned char *out);
+    /* Of an orthogonal matrix, for float and for double: columns of Gaussian numbers in a panel to Householder vectors, the
+       first `count` of them, with T and X; and WIDTH columns, the `group`-th, of the matrix, all of whose panels are there. */
+    void (*reflect[2])(uint64_t rows, uint64_t padded, int count, void *panel, void *t, double *x);
+    void (*columns[2])(const fanin_matrix *matrix, uint64_t group, void *work);
 } fanin_level;
 
 /* The columns of the float64 table that are not zero in every row. */
@@ -26,6 +57,8 @@ enum { FANIN_TERMS_F64 = 16 };
 static const int fanin_powers_f64[FANIN_TERMS_F64] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 18, 24};
 
 extern const fanin_level fanin_baseline, fanin_avx2, fanin_avx512;
+
+void fanin_make_orthogonal(const fanin_level *level, const fanin_matrix *matrix, int threads);
 
 /* Philox rounds, with what is the same for all blocks of a call: the key, and the upper half of the block number. Of the
    first two rounds, half is the same for all; of the third, one word. */
@@ -67,6 +100,21 @@ static inline void fanin_store(float value, int dtype, unsigned char *out)
     case FANIN_F8_E5M2: bits = fanin_narrow(value, 3, -14, 1); break;
     }
     fanin_put(out, bits, fanin_sizes[dtype]);
+}
+
+/* Values of `width` bytes each, in a storage type. */
+static inline void fanin_store_many(const void *values, size_t width, uint64_t count, int dtype, unsigned char *out)
+{
+    const uint16_t one = 1;
+    if (dtype <= FANIN_F32 && *(const unsigned char *)&one) {
+        memcpy(out, values, count * width);
+        return;
+    }
+    for (uint64_t n = 0; n < count; n++)
+        if (dtype == FANIN_F64)
+            fanin_put(out + 8 * n, fanin_bits64(((const double *)values)[n]), 8);
+        else
+            fanin_store(((const float *)values)[n], dtype, out + n * fanin_sizes[dtype]);
 }
 
 #endif

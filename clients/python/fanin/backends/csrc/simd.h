@@ -297,4 +297,6 @@ static void prepare_both(void)
     prepare64();
 }
 
-const fanin_level FANIN_NAME = {prepare_both, fill};
+#include "orthogonal.h"
+
+const fanin_level FANIN_NAME = {prepare_both, fill, {reflect_32, reflect_64}, {columns_32, columns_64}};

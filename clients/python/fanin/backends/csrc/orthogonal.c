@@ -1,0 +1,54 @@
+/* Orthogonal matrices, shared out among threads: panels, none of which waits for another, then groups of columns, which are
+   as independent. */
+#include "native.h"
+#include "threads.h"
+
+typedef struct {
+    const fanin_level *level;
+    const fanin_matrix *matrix;
+    uint64_t panels, groups;
+    uint64_t next_panel, next_group, next_work; /* to be taken */
+} sharing;
+
+static uint64_t take(uint64_t *next) { return __atomic_fetch_add(next, 1, __ATOMIC_RELAXED); }
+
+static void make_panels(void *context)
+{
+    sharing *all = context;
+    const fanin_matrix *matrix = all->matrix;
+    const int is_double = matrix->dtype == FANIN_F64;
+    const size_t size = is_double ? sizeof(double) : sizeof(float);
+    for (uint64_t panel; (panel = take(&all->next_panel)) < all->panels;) {
+        const uint64_t top = panel * FANIN_PANEL, rows = matrix->rows - top, left = matrix->columns - top;
+        const uint64_t square = panel * FANIN_PANEL * FANIN_PANEL, word = top * (matrix->rows + FANIN_PANEL);
+        unsigned char *const v = (unsigned char *)matrix->v + fanin_panel_at(matrix, panel) * size;
+        all->level->fill(matrix->normal, FANIN_NORMAL, is_double ? FANIN_F64 : FANIN_F32, matrix->keys, word / 4, 0,
+                         rows * FANIN_PANEL, v);
+        all->level->reflect[is_double](rows, matrix->padded - top, left < FANIN_PANEL ? (int)left : FANIN_PANEL, v,
+                                       (unsigned char *)matrix->t + square * size, matrix->x + square);
+    }
+}
+
+static void make_columns(void *context)
+{
+    sharing *all = context;
+    unsigned char *work = NULL;
+    /* The last columns take longest. */
+    for (uint64_t taken; (taken = take(&all->next_group)) < all->groups;) {
+        if (!work) work = all->matrix->work + take(&all->next_work) * all->matrix->padded * FANIN_GROUP_BYTES;
+        all->level->columns[all->matrix->dtype == FANIN_F64](all->matrix, all->groups - 1 - taken, work);
+    }
+}
+
+void fanin_make_orthogonal(const fanin_level *level, const fanin_matrix *matrix, int threads)
+{
+    const uint64_t width = FANIN_GROUP_BYTES / (matrix->dtype == FANIN_F64 ? sizeof(double) : sizeof(float));
+    sharing all = {
+        .level = level,
+        .matrix = matrix,
+        .panels = (matrix->columns + FANIN_PANEL - 1) / FANIN_PANEL,
+        .groups = (matrix->columns + width - 1) / width,
+    };
+    fanin_together(make_panels, &all, threads);
+    fanin_together(make_columns, &all, threads);
+}
