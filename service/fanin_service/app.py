@@ -11,7 +11,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, StatelessLifespan
 
-from fanin.backends import Backend
+from fanin.backends import Backend, matrices
 from fanin_service import access, problems
 from fanin_service.access import Access, Authenticator
 from fanin_service.admission import Gate
@@ -45,6 +45,7 @@ def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
         SettingsError: the key file cannot be used, or a package is missing.
         RuntimeError: a route has no access rule.
     """
+    matrices.KEPT.limit = settings.matrix_bytes
     guarded = GuardedBackend(backend or choose(settings), settings.check_seconds)
     registry = Registry[str](max_recipes=settings.registry_recipes, max_bytes=settings.registry_bytes)
     service = Service(settings, guarded, registry, _store(settings))

@@ -20,11 +20,13 @@ RECIPE = {
         "uniform.f16": {"shape": [65], "scheme": "uniform", "low": -1.0, "high": 2.0, "dtype": "F16"},
         "e4m3": {"shape": [63], "scheme": "normal", "std": 1.0, "dtype": "F8_E4M3"},
         "e5m2": {"shape": [61], "scheme": "truncated_normal", "std": 1.0, "dtype": "F8_E5M2"},
+        "orthogonal": {"shape": [70, 67], "scheme": "orthogonal", "gain": 2.0, "dtype": "F32"},
+        "orthogonal.f64": {"shape": [33, 40], "scheme": "orthogonal", "dtype": "F64"},
         "constant": {"shape": [7], "scheme": "constant", "value": 0.1, "dtype": "F16"},
     },
 }
 """Every law and every storage type; odd sizes, so that every kernel meets its ragged ends."""
-SHA256 = "2a2db4eb99c1681b252ef628fe1f664d51d00d8df0fbaccb1b0e7e46117f53dd"
+SHA256 = "d047353d337d588718369fc115b2542cd222af17f7b45a221adb7a83503658f8"
 """Of the whole file."""
 
 

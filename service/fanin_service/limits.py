@@ -32,6 +32,7 @@ def layout_of(document: bytes | Mapping[str, Any], settings: Settings) -> Layout
     short = tensors is None
     _check_ranks(recipe, settings.max_rank, short)
     layout = Layout.of(recipe)
+    _check_matrices(layout, settings.max_matrix_elements, short)
     if layout.size > settings.max_file_bytes:
         limit = f"this service makes at most {settings.max_file_bytes:d}"
         raise _exceeded("/shape" if short else "/tensors", f"the file has {layout.size} bytes; {limit}")
@@ -51,6 +52,14 @@ def _check_ranks(recipe: Recipe, limit: int, short: bool) -> None:
         if len(tensor.shape) > limit:
             field = pointer(["shape"] if short else ["tensors", name, "shape"])
             raise _exceeded(field, f"{len(tensor.shape)} axes; this service takes at most {limit}")
+
+
+def _check_matrices(layout: Layout, limit: int, short: bool) -> None:
+    """A matrix is made whole, in memory, by work that grows faster than its elements."""
+    for entry in (layout.entries[place] for place in layout.tensors.matrices):
+        if entry.count > limit:
+            field = pointer(["shape"] if short else ["tensors", entry.name, "shape"])
+            raise _exceeded(field, f"{entry.count} elements of one matrix; this service makes at most {limit}")
 
 
 def _exceeded(field: str, detail: str) -> LimitExceededError:

@@ -27,6 +27,9 @@ from fanin_service.store import RecipeStore
 from fanin_service.tracing import NoTracing, Tracing, exporting
 from fanin_service.turns import FairExecutor
 
+MATRIX_MAKERS = 2
+"""Threads for parts of matrices, and so matrices in the making: each takes all CPUs, and memory."""
+
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -55,7 +58,9 @@ class Service:
     tracing: Tracing = field(init=False)
     parsers: Executor = field(init=False)
     generators: Executor = field(init=False)
-    """Clients take turns at these."""
+    """Clients take turns at these ..."""
+    matrix_makers: Executor = field(init=False)
+    """... and at these."""
 
     def __post_init__(self) -> None:
         self.queries = Registry[bytes](max_recipes=QUERIES, max_bytes=QUERY_BYTES)
@@ -70,12 +75,20 @@ class Service:
         count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.parsers = ThreadPoolExecutor(count, "fanin-parse")
         self.generators = FairExecutor(count, "fanin-generate", whose)
+        self.matrix_makers = FairExecutor(MATRIX_MAKERS, "fanin-matrix", whose)
         self.metrics.threads(count)
         try:
             yield
         finally:
-            for executor in (self.parsers, self.generators):
+            for executor in (self.parsers, self.generators, self.matrix_makers):
                 executor.shutdown(wait=False, cancel_futures=True)
+
+    def makers(self, layout: Layout, start: int, stop: int) -> Executor:
+        """The threads for bytes [start, stop) of a file.
+
+        A matrix takes seconds, and its parts wait for it: in threads of their own they hold up no other tensor.
+        """
+        return self.matrix_makers if layout.has_matrix(start, stop) else self.generators
 
     @property
     def ready(self) -> bool:

@@ -166,6 +166,12 @@ class Settings(BaseSettings):
         ByteSize,
         Field(ge=1, description="Largest file; costs no memory, since files are generated while they are sent."),
     ] = ByteSize(1 << 50)
+    max_matrix_elements: Annotated[
+        int, Field(ge=1, description="Most elements of an orthogonal tensor, which is made whole for any part of it.")
+    ] = 1 << 24
+    matrix_bytes: Annotated[
+        ByteSize, Field(ge=0, description="Memory for orthogonal tensors that were made; the newest always stays.")
+    ] = ByteSize(256 * _MIB)
     max_digest_bytes: Annotated[
         ByteSize, Field(ge=1, description="Largest file whose digests are computed: they cost as much as sending it.")
     ] = ByteSize(64 << 30)

@@ -32,6 +32,8 @@ AHEAD = 3
 KEPT = 64
 """Buffers that wait for their next use."""
 
+Makers = Callable[[Layout, int, int], Executor]
+"""The threads that are to make bytes [start, stop) of a file."""
 Report = Callable[[int, float], None]
 """Told of every chunk that is generated, in the thread that does: bytes and seconds."""
 
@@ -44,13 +46,13 @@ class FileStream(StreamingResponse):
         layout: Layout,
         part: ByteRange,
         backend: Backend,
-        executor: Executor,
+        makers: Makers,
         report: Report,
         *,
         status_code: int,
         headers: Mapping[str, str],
     ) -> None:
-        self._chunks = _chunks(layout, part, backend, executor, report)
+        self._chunks = _chunks(layout, part, backend, makers, report)
         super().__init__(self._chunks, status_code, headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,7 +63,7 @@ class FileStream(StreamingResponse):
 
 
 async def _chunks(
-    layout: Layout, part: ByteRange, backend: Backend, executor: Executor, report: Report
+    layout: Layout, part: ByteRange, backend: Backend, makers: Makers, report: Report
 ) -> AsyncGenerator[memoryview, None]:
     """The bytes of `part`, the next chunks generated in threads while one is sent.
 
@@ -81,7 +83,7 @@ async def _chunks(
             future = loop.create_future()
             future.set_result(ready)
         else:
-            future = loop.run_in_executor(executor, generate, layout, *edge, backend, report)
+            future = loop.run_in_executor(makers(layout, *edge), generate, layout, *edge, backend, report)
         pending.append(future)
 
     try:

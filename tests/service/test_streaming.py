@@ -185,7 +185,7 @@ def test_a_chunk_nobody_waits_for_is_not_generated() -> None:
 def stream(executor: ThreadPoolExecutor, part: ByteRange, backend: Backend | None = None) -> streaming.FileStream:
     layout = Layout.of(HUGE)
     backend = backend or backends.get()
-    return streaming.FileStream(layout, part, backend, executor, unheard, status_code=206, headers={})
+    return streaming.FileStream(layout, part, backend, lambda *_: executor, unheard, status_code=206, headers={})
 
 
 def unheard(count: int, seconds: float) -> None:

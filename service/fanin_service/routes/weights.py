@@ -140,13 +140,16 @@ async def _content(service: Service, layout: Layout, part: ByteRange, status: in
     report = service.metrics.generated
     if length <= CHUNK:
         work = layout, part.start, part.stop, service.backend, report
+        makers = service.makers(layout, part.start, part.stop)
         is_prompt = (
-            length <= service.backend.prompt_bytes and layout.tensors_in(part.start, part.stop) <= PROMPT_TENSORS
+            makers is service.generators
+            and length <= service.backend.prompt_bytes
+            and layout.tensors_in(part.start, part.stop) <= PROMPT_TENSORS
         )
-        chunk = generate(*work) if is_prompt else await in_thread(service.generators, generate, *work)
+        chunk = generate(*work) if is_prompt else await in_thread(makers, generate, *work)
         return Response(chunk, status, headers)
     headers = {**headers, "Content-Length": str(length)}
-    return FileStream(layout, part, service.backend, service.generators, report, status_code=status, headers=headers)
+    return FileStream(layout, part, service.backend, service.makers, report, status_code=status, headers=headers)
 
 
 def _headers(layout: Layout) -> dict[str, str]:
