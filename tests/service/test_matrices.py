@@ -75,6 +75,8 @@ def test_parts_are_not_made_again(calls: list[tuple[int, int]]) -> None:
 class Waiting(CountingBackend):
     """Makes matrices when it is let."""
 
+    prompt_bytes = 64 << 10
+
     def __init__(self) -> None:
         super().__init__()
         self.let, self.asked = threading.Event(), threading.Semaphore(0)
