@@ -179,7 +179,7 @@ class Admission:
         visit.grant.end()
         if visit.charge and visit.grant.unsent:
             key, count = visit.charge
-            refund = asyncio.create_task(count.counters.take_back(key, visit.grant.unsent))
+            refund = asyncio.create_task(count.store.take_back(key, visit.grant.unsent))
             self._refunds.add(refund)
             refund.add_done_callback(self._refunds.discard)
 

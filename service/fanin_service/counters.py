@@ -27,7 +27,7 @@ class Count:
     value: int
     seconds: float
     """Until it ends, and begins anew from 0."""
-    counters: Counters
+    store: Store
     """Where it is kept."""
 
 
@@ -40,6 +40,10 @@ class Counters(Protocol):
         Raises:
             CountersAwayError: it cannot be reached.
         """
+
+
+class Store(Counters, Protocol):
+    """Where counts are kept."""
 
     async def take_back(self, key: str, amount: int) -> None:
         """Undo what was added; a count never falls below 0. Where it cannot be reached, it stays."""
@@ -79,8 +83,8 @@ class LocalCounters:
         self._sweep_at = max(1024, 2 * len(self._counts))
 
 
-class Remote(Counters, Protocol):
-    """Counters of a server, which may be away."""
+class Remote(Store, Protocol):
+    """A store that may be away."""
 
     async def ping(self) -> None:
         """
@@ -115,9 +119,6 @@ class SharedCounters:
         if self._local is None:
             raise LimitsUnavailableError("the service cannot tell how much this client has used", PROBE_SECONDS)
         return await self._local.add(key, amount, seconds)
-
-    async def take_back(self, key: str, amount: int) -> None:
-        raise NotImplementedError  # a count says where it is kept
 
     async def open(self) -> None:
         """Find out whether they are there."""

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TypeVar, TypeVarTuple
@@ -56,11 +56,10 @@ class Service:
     metrics: Metrics = field(init=False)
     admission: Admission = field(init=False)
     tracing: Tracing = field(init=False)
-    parsers: Executor = field(init=False)
-    generators: Executor = field(init=False)
-    """Clients take turns at these ..."""
-    matrix_makers: Executor = field(init=False)
-    """... and at these."""
+    parsers: FairExecutor = field(init=False)
+    generators: FairExecutor = field(init=False)
+    matrix_makers: FairExecutor = field(init=False)
+    """Clients take turns at all of these."""
 
     def __post_init__(self) -> None:
         self.queries = Registry[bytes](max_recipes=QUERIES, max_bytes=QUERY_BYTES)
@@ -73,7 +72,7 @@ class Service:
     def threads(self) -> Iterator[None]:
         """The service's threads, as long as it runs: as many of each kind as there are CPUs for this process."""
         count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self.parsers = ThreadPoolExecutor(count, "fanin-parse")
+        self.parsers = FairExecutor(count, "fanin-parse", whose)
         self.generators = FairExecutor(count, "fanin-generate", whose)
         self.matrix_makers = FairExecutor(MATRIX_MAKERS, "fanin-matrix", whose)
         self.metrics.threads(count)
