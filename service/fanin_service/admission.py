@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from http import HTTPStatus
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
@@ -105,7 +106,8 @@ class Admission:
     def visit(self, scope: Mapping[str, Any]) -> Visit:
         """A request that has come."""
         principal, default = principal_of(scope), self._settings.client_bytes_per_day
-        party = _address(scope) if principal is ANONYMOUS else principal.id
+        client = scope.get("client")
+        party = _address(client[0] if client else "") if principal is ANONYMOUS else principal.id
         return Visit(party, default if principal.bytes_per_day is None else principal.bytes_per_day)
 
     async def count(self, visit: Visit) -> None:
@@ -233,11 +235,11 @@ def _over_quota(visit: Visit, quota: int, used: int, left: float) -> QuotaExceed
     return QuotaExceededError(f"{used} of {quota} bytes a day are used; the next day begins at 00:00 UTC", left)
 
 
-def _address(scope: Mapping[str, Any]) -> str:
-    """Of IPv6 the network: one subscriber has all addresses of a /64 (RFC 6177)."""
-    client = scope.get("client")
+@lru_cache(maxsize=4096)
+def _address(host: str) -> str:
+    """The party of an address; of IPv6 the network: one subscriber has all addresses of a /64 (RFC 6177)."""
     try:
-        address = ip_address(client[0].partition("%")[0] if client else "")
+        address = ip_address(host.partition("%")[0])
     except ValueError:  # what a proxy that is trusted has said
         return "address:unknown"
     if isinstance(address, IPv6Address):
