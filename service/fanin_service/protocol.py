@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import socket
+import struct
+import sys
+import termios
 from asyncio import TimerHandle, Transport
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -25,6 +30,12 @@ _TIMEOUT = (
 )
 
 
+_LOOKS = 4
+"""In the time in which a client has to take something."""
+_RESET = struct.pack("ii", 1, 0)
+"""Of SO_LINGER: close by RST."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """How slow a client may be."""
@@ -33,6 +44,8 @@ class Pace:
     """Until the whole head of a request is here, from the connection's beginning or from its own first byte."""
     body_rate: float
     """Bytes of a body in a second."""
+    stall_seconds: float
+    """Until it takes some byte of its answer."""
 
 
 class _Awaited(Enum):
@@ -54,17 +67,18 @@ class BoundedProtocol(HttpToolsProtocol):
         self._timer: TimerHandle | None = None
         self._received = 0
         """Bytes, since the timer was set."""
+        self._stall_timer: TimerHandle | None = None
+        self._unsent = self._idle_looks = 0
+        """Bytes that the client had still to take at the last look, and looks since it took any."""
         self._idle_bytes = 0
         self._in_message = self._in_head = True
         self._has_moved = False
         self._unread_bytes = 0
 
     def connection_lost(self, exc: Exception | None) -> None:
-        # Of the system, by TCP_USER_TIMEOUT. First of all: what follows wakes the application.
-        if isinstance(exc, TimeoutError) and self.cycle and (exchange := exchange_of(self.cycle.scope)):
-            exchange.stalled = True
         super().connection_lost(exc)
         self._set_timer(None)
+        self._stop_watching()
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -166,6 +180,47 @@ class BoundedProtocol(HttpToolsProtocol):
     def _unsupported_upgrade_warning(self) -> None:
         # No other protocol is spoken here (RFC 9110 section 7.8), and what follows on the connection is not parsed.
         self.cycle.keep_alive = False
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unsent, self._idle_looks = self._count_unsent(), 0
+        self._stall_timer = self.loop.call_later(self._pace.stall_seconds / _LOOKS, self._look)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop_watching()
+
+    def _stop_watching(self) -> None:
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
+
+    def _look(self) -> None:
+        """Whether the client takes anything. The system has no such limit: Linux's TCP_USER_TIMEOUT also cuts a client
+        that reads all the time, if its window stays smaller than what the sender has in one piece.
+        """
+        unsent = self._count_unsent()
+        self._idle_looks = 0 if unsent < self._unsent else self._idle_looks + 1
+        self._unsent = unsent
+        if self._idle_looks < _LOOKS:
+            self._stall_timer = self.loop.call_later(self._pace.stall_seconds / _LOOKS, self._look)
+            return
+        if exchange := exchange_of(self.cycle.scope):
+            exchange.stalled = True
+        # Or the system would go on to offer it what it does not take.
+        self._socket().setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.transport.abort()
+
+    def _count_unsent(self) -> int:
+        """Bytes here, and on Linux those that the system has and that are not acknowledged."""
+        here = self.transport.get_write_buffer_size()
+        if sys.platform != "linux":
+            return here
+        return here + int.from_bytes(fcntl.ioctl(self._socket().fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+
+    def _socket(self) -> socket.socket:
+        found: socket.socket = self.transport.get_extra_info("socket")
+        return found
 
 
 class BadRequestError(Exception):

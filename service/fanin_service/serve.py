@@ -68,12 +68,12 @@ def run(options: argparse.Namespace) -> int:
     except BackendError as error:
         return _refuse(f"{option('backend') if 'backend' in given else variable('backend')}: {error}")
 
-    _raise_file_limit()
+    raise_file_limit()
     beside = None
     try:
-        listener = listen(settings.host, settings.port, settings.stall_seconds)
+        listener = listen(settings.host, settings.port)
         if settings.admin_port is not None:
-            beside = listen(settings.admin_host, settings.admin_port, settings.stall_seconds)
+            beside = listen(settings.admin_host, settings.admin_port)
     except OSError as error:
         return _fail(str(error))
     try:
@@ -161,7 +161,7 @@ def _stored(settings: Settings) -> Iterator[Settings]:
             yield settings.model_copy(update={"recipe_store": Path(directory)})
 
 
-def _raise_file_limit() -> None:
+def raise_file_limit() -> None:
     """As many open files as the system lets us have, up to what a service needs: each connection is one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
@@ -189,7 +189,7 @@ def _address(listener: socket.socket) -> str:
 
 def configure(app: FastAPI | Callable[[], FastAPI], settings: Settings, **options: Any) -> uvicorn.Config:
     """How uvicorn runs the service, or with `factory=True` what makes it."""
-    pace = Pace(settings.head_seconds, settings.body_rate)
+    pace = Pace(settings.head_seconds, settings.body_rate, settings.stall_seconds)
     return uvicorn.Config(
         app,
         http=cast(type[asyncio.Protocol], partial(BoundedProtocol, pace)),
@@ -203,10 +203,8 @@ def configure(app: FastAPI | Callable[[], FastAPI], settings: Settings, **option
     )
 
 
-def listen(host: str, port: int, stall_seconds: int) -> socket.socket:
-    """A listening TCP socket whose connections are cut when the client takes nothing for so long.
-
-    Uvicorn has no such limit: a stalled client would keep its connection, and its chunks, for ever.
+def listen(host: str, port: int) -> socket.socket:
+    """A listening TCP socket.
 
     Raises:
         OSError: the address is wrong or taken.
@@ -216,13 +214,10 @@ def listen(host: str, port: int, stall_seconds: int) -> socket.socket:
         listener = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except OSError as error:
         raise OSError(f"cannot listen on {host} port {port}: {error}") from None
-    if sys.platform == "linux":
-        # Accepted connections inherit it. It counts time without progress, so slow clients live on (RFC 5482).
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, stall_seconds * 1000)
-        if ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback:
-            # BBR paces what it sends, which takes a third of the speed where nothing is ever lost.
-            with suppress(OSError):
-                listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"cubic")
+    if sys.platform == "linux" and ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback:
+        # BBR paces what it sends, which takes a third of the speed where nothing is ever lost.
+        with suppress(OSError):
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"cubic")
     return listener
 
 

@@ -213,7 +213,7 @@ class Settings(BaseSettings):
         ByteSize | None, Field(ge=1, description="Bytes still to be sent in those to one client, in one process.")
     ] = None
     max_streams: Annotated[
-        int, Field(ge=1, description="Answers with weights under way in one process; each takes up to 6 MiB.")
+        int, Field(ge=1, description="Answers with weights under way in one process; each takes up to 5 MiB.")
     ] = 1024
     max_in_flight_bytes: Annotated[
         ByteSize | None, Field(ge=1, description="Bytes still to be sent in all answers of one process.")
@@ -233,7 +233,7 @@ class Settings(BaseSettings):
         Field(description="While that Redis is away: count in each process, or refuse requests with 503."),
     ] = "local"
     stall_seconds: Annotated[
-        int, Field(ge=1, le=86_400, description="A client that takes no byte for this long is cut off (Linux only).")
+        int, Field(ge=1, le=86_400, description="A client that takes no byte for this long is cut off.")
     ] = 60
     head_seconds: Annotated[
         int, Field(ge=1, le=3600, description="A request whose head takes longer is refused with 408.")

@@ -106,7 +106,7 @@ def running(
     app = create_app(settings, backend)
     config = configure(app, settings, log_config=None)
     server = uvicorn.Server(config)
-    with listen("127.0.0.1", 0, settings.stall_seconds) as listener:
+    with listen("127.0.0.1", 0) as listener:
         address = listener.getsockname()
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

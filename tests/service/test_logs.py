@@ -138,7 +138,6 @@ def test_leaving_is_told(server: Running, lines: Any) -> None:
     assert 0 < line["sent_bytes"] < 64 << 20
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="TCP_USER_TIMEOUT is Linux's")
 def test_stalling_is_told(lines: Any) -> None:
     with running(Settings(stall_seconds=1)) as server, server.connection(server.register(HUGE)) as connection:
         assert connection.recv(1)

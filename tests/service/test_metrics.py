@@ -111,7 +111,6 @@ def test_a_whole_answer_has_not_ended_early(server: Running) -> None:
         assert value(client, "fanin_streams_ended_early_total", reason=reason) == 0
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="TCP_USER_TIMEOUT is Linux's")
 def test_a_stalled_client_is_told_from_one_that_left() -> None:
     with running(Settings(stall_seconds=1)) as server, server.connection(server.register(HUGE)) as connection:
         assert connection.recv(16)
