@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import mmap
 import time
 import weakref
 from collections import deque
@@ -29,8 +30,12 @@ FIRST_CHUNK = 64 << 10
 """Bytes of the first chunk: the client has something to read while the next is made."""
 AHEAD = 3
 """Chunks generated at a time for one stream, by as many threads: one alone is slower than the network."""
+CROWD = 64
+"""Streams from which on they take less memory each, 0.75 MiB and not 5: smaller chunks, and one ahead. Then there is
+enough to do for every thread, and most clients are slower than the service."""
+CROWD_CHUNK = 256 << 10
 KEPT = 64
-"""Buffers that wait for their next use."""
+"""Buffers of a size that wait for their next use."""
 
 Makers = Callable[[Layout, int, int], Executor]
 """The threads that are to make bytes [start, stop) of a file."""
@@ -67,36 +72,37 @@ async def _chunks(
 ) -> AsyncGenerator[memoryview, None]:
     """The bytes of `part`, the next chunks generated in threads while one is sent.
 
-    At most AHEAD + 1 chunks exist here and two in the server's hands, however slow the client.
+    At most AHEAD + 1 chunks exist here and one in the server's hands, however slow the client.
 
     Other requests get their turn at every chunk, and a client's leaving is noticed there: sending suspends, or
     awaiting the next chunk does, or else we do.
     """
+    global _streams
     loop = asyncio.get_running_loop()
     edges = _edges(part)
     pending: deque[asyncio.Future[memoryview]] = deque()
 
-    def ask() -> None:
-        if (edge := next(edges, None)) is None:
-            return
-        if (ready := _constant(layout, *edge)) is not None:
-            future = loop.create_future()
-            future.set_result(ready)
-        else:
-            future = loop.run_in_executor(makers(layout, *edge), generate, layout, *edge, backend, report)
-        pending.append(future)
+    def fill() -> None:
+        while len(pending) < (1 if _streams > CROWD else AHEAD) and (edge := next(edges, None)):
+            if (ready := _constant(layout, *edge)) is not None:
+                future = loop.create_future()
+                future.set_result(ready)
+            else:
+                future = loop.run_in_executor(makers(layout, *edge), generate, layout, *edge, backend, report)
+            pending.append(future)
 
+    _streams += 1
     try:
-        for _ in range(AHEAD):
-            ask()
+        fill()
         while pending:
             if pending[0].done():
                 await asyncio.sleep(0)
             chunk = await pending.popleft()
-            ask()
+            fill()
             yield chunk
             del chunk  # or its buffer would not be free before the next one has come
     finally:
+        _streams -= 1
         for future in pending:
             future.cancel()
 
@@ -106,7 +112,7 @@ def _edges(part: ByteRange) -> Iterator[tuple[int, int]]:
     start, stop = part.start, min(part.start + FIRST_CHUNK, part.stop)
     while start < part.stop:
         yield start, stop
-        start, stop = stop, min(stop + CHUNK, part.stop)
+        start, stop = stop, min(stop + (CROWD_CHUNK if _streams > CROWD else CHUNK), part.stop)
 
 
 def _constant(layout: Layout, start: int, stop: int) -> memoryview | None:
@@ -134,18 +140,25 @@ def generate(layout: Layout, start: int, stop: int, backend: Backend, report: Re
     The server sends from it after it has taken the next one, and no one says when it is done.
     """
     began = time.perf_counter()
+    size = CROWD_CHUNK if stop - start <= CROWD_CHUNK else CHUNK
+    free = _free[size]
     try:
-        buffer = _free.popleft()
+        buffer = free.popleft()
     except IndexError:
-        buffer = np.empty(CHUNK, np.uint8)
+        # Pages of their own: the allocator would keep what a crowd has left.
+        buffer = np.frombuffer(mmap.mmap(-1, size), np.uint8)
     # The buffer comes back when this array, which every memoryview of it holds, is gone.
     lent = buffer[: stop - start]
-    weakref.finalize(lent, _free.append, buffer).atexit = False
+    weakref.finalize(lent, free.append, buffer).atexit = False
     chunk = lent.data
     read_into(layout, start, chunk, backend)
     report(len(chunk), time.perf_counter() - began)
     return chunk
 
 
-_free: deque[np.ndarray[tuple[int], np.dtype[np.uint8]]] = deque(maxlen=KEPT)
-"""Buffers that nobody refers to: memory whose pages are there, and often still in the cache."""
+_free: dict[int, deque[np.ndarray[tuple[int], np.dtype[np.uint8]]]] = {
+    size: deque(maxlen=KEPT) for size in (CROWD_CHUNK, CHUNK)
+}
+"""Buffers by size that nobody refers to: memory whose pages are there, and often still in the cache."""
+_streams = 0
+"""Streams of this process, which has one event loop."""

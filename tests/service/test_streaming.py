@@ -216,13 +216,42 @@ def test_a_failure_cuts_the_body_short() -> None:
         wait_for(lambda: open_generators() == 0)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="TCP_USER_TIMEOUT is Linux's")
 def test_a_stalled_client_is_cut_off() -> None:
     with running(Settings(stall_seconds=1)) as server, server.connection(server.register(HUGE)) as connection:
         assert connection.recv(16)
         wait_for(lambda: open_generators() == 1)
         wait_for(lambda: open_generators() == 0)
         wait_for(lambda: not server.server.server_state.tasks)
+
+
+def test_a_slow_client_with_a_small_window_is_not() -> None:
+    """It always reads, yet its window is never as large as what the server's system would send at once."""
+    with (
+        running(Settings(stall_seconds=1)) as server,
+        server.connection(server.register(HUGE), receive_buffer=16 << 10) as connection,
+    ):
+        pause = threading.Event()
+        for _ in range(30):
+            assert connection.recv(10_000)
+            pause.wait(0.1)
+
+
+def test_a_crowd_gets_the_same_in_smaller_chunks(monkeypatch: pytest.MonkeyPatch, mixed_file: bytes) -> None:
+    class Watched(CountingBackend):
+        largest = 0
+
+        def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+            super().fill(draw, stream, dtype, first, out)
+            self.largest = max(self.largest, len(out))
+
+    monkeypatch.setattr(streaming, "CROWD", 0)
+    backend = Watched()
+    with running(backend=backend) as server:
+        assert server.client.post("/v1/weights", json=MIXED).content == mixed_file
+        with server.connection(server.register(HUGE)) as connection:
+            assert connection.recv(16)
+            settled(backend)
+    assert backend.largest == streaming.CROWD_CHUNK
 
 
 def resident() -> int:
@@ -284,10 +313,10 @@ def test_a_buffer_is_free_when_nobody_refers_to_it() -> None:
     others = [streaming.generate(layout, 5000, 6000, backend, unheard) for _ in range(streaming.KEPT + 1)]
     assert bytes(rest) == content[100:]
     assert len({id(chunk.obj) for chunk in others} | {id(rest.obj)}) == streaming.KEPT + 2
-    free = len(streaming._free)
+    free = len(streaming._free[streaming.CROWD_CHUNK])
     del rest
     assert buffer() is None
-    assert len(streaming._free) == free + 1
+    assert len(streaming._free[streaming.CROWD_CHUNK]) == free + 1
 
 
 @pytest.mark.parametrize("skip", [0, 1, 5, 100_001])
