@@ -7,6 +7,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import pytest
 import fanin
 from fanin import Layout
 from tests.service.servers import CountingBackend, Running, running, wait_for
+from tests.service.test_serve import serving
 
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "nginx" / "fanin.conf"
 SLICE = 8 << 20
@@ -59,42 +61,48 @@ def front(folder: Path, *, replicas: int = 2) -> Iterator[Front]:
         backends = [CountingBackend() for _ in range(replicas)]
         behind = [stack.enter_context(running(backend=backend)) for backend in backends]
         ports = [server.address[1] for server in behind] + [free_port() for _ in range(2 - replicas)]
-        plain, tls = free_port(), free_port()
-        certificate = make_certificate(folder)
-        text = CONFIGURATION.read_text()
-        for old, new in {
-            "127.0.0.1:8001": f"127.0.0.1:{ports[0]}",
-            "127.0.0.1:8002": f"127.0.0.1:{ports[1]}",
-            "/var/cache/nginx/fanin": str(folder / "cache"),
-            "listen 80;": f"listen 127.0.0.1:{plain};",
-            "listen 443 ssl;": f"listen 127.0.0.1:{tls} ssl;",
-            "/etc/nginx/tls/fanin.crt": str(certificate),
-            "/etc/nginx/tls/fanin.key": str(folder / "key.pem"),
-        }.items():
-            assert text.count(old) == 1, old
-            text = text.replace(old, new)
-        (folder / "fanin.conf").write_text(text)
-        (folder / "nginx.conf").write_text(
-            ("user root;\n" if os.geteuid() == 0 else "")
-            + f"daemon off;\npid {folder}/pid;\nerror_log {folder}/error.log notice;\nworker_processes 1;\n"
-            + "events {}\nhttp {\naccess_log off;\n"
-            + "".join(
-                f"{kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-            )
-            + f"include {folder}/fanin.conf;\n}}\n"
+        certificate, plain = make_certificate(folder), free_port()
+        url = stack.enter_context(nginx_before(folder, ports, certificate, plain))
+        context = ssl.create_default_context(cafile=str(certificate))
+        client = stack.enter_context(httpx.Client(base_url=url, verify=context, timeout=60))
+        yield Front(client, behind, backends, certificate, plain)
+
+
+@contextmanager
+def nginx_before(folder: Path, ports: list[int], certificate: Path, plain: int) -> Iterator[str]:
+    """URL of an nginx with our configuration, before servers at these two ports; `plain` is its port without TLS."""
+    tls = free_port()
+    text = CONFIGURATION.read_text()
+    for old, new in {
+        "127.0.0.1:8001": f"127.0.0.1:{ports[0]}",
+        "127.0.0.1:8002": f"127.0.0.1:{ports[1]}",
+        "/var/cache/nginx/fanin": str(folder / "cache"),
+        "listen 80;": f"listen 127.0.0.1:{plain};",
+        "listen 443 ssl;": f"listen 127.0.0.1:{tls} ssl;",
+        "/etc/nginx/tls/fanin.crt": str(certificate),
+        "/etc/nginx/tls/fanin.key": str(folder / "key.pem"),
+    }.items():
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    (folder / "fanin.conf").write_text(text)
+    (folder / "nginx.conf").write_text(
+        ("user root;\n" if os.geteuid() == 0 else "")
+        + f"daemon off;\npid {folder}/pid;\nerror_log {folder}/error.log notice;\nworker_processes 1;\n"
+        + "events {}\nhttp {\naccess_log off;\n"
+        + "".join(
+            f"{kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
-        command = [str(PROGRAMS["nginx"]), "-p", str(folder), "-e", str(folder / "error.log"), "-c", "nginx.conf"]
-        process = subprocess.Popen(command)
-        try:
-            wait_for(lambda: process.poll() is not None or connects(tls))
-            assert process.poll() is None, (folder / "error.log").read_text()
-            context = ssl.create_default_context(cafile=str(certificate))
-            url = f"https://localhost:{tls}"
-            with httpx.Client(base_url=url, verify=context, timeout=60) as client:
-                yield Front(client, behind, backends, certificate, plain)
-        finally:
-            process.terminate()
-            process.wait(30)
+        + f"include {folder}/fanin.conf;\n}}\n"
+    )
+    command = [str(PROGRAMS["nginx"]), "-p", str(folder), "-e", str(folder / "error.log"), "-c", "nginx.conf"]
+    process = subprocess.Popen(command)
+    try:
+        wait_for(lambda: process.poll() is not None or connects(tls))
+        assert process.poll() is None, (folder / "error.log").read_text()
+        yield f"https://localhost:{tls}"
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
 def free_port() -> int:
@@ -300,3 +308,31 @@ def test_what_is_cached_survives_the_replicas(tmp_path: Path) -> None:
         lost = found.client.post("/v1/recipes", json=LARGE)
         assert (lost.status_code, lost.headers["Content-Type"]) == (502, PROBLEM)
         assert lost.json()["type"] == "urn:fanin:problem:bad-gateway"
+
+
+def test_a_replica_that_stops_in_mid_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: bytes) -> None:
+    """nginx passes on what has come; the client asks for the rest, and tells the other replica the recipe."""
+    certificate = make_certificate(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    target = tmp_path / "got" / "file"
+    target.parent.mkdir()
+    with (
+        serving("--shutdown-seconds", "0") as (first, stopped),
+        serving() as (second, _),
+        nginx_before(
+            tmp_path, [int(url.rpartition(":")[2]) for url in (first, second)], certificate, free_port()
+        ) as url,
+        fanin.Client(url, source="remote") as client,
+    ):
+        assert httpx.post(f"{first}/v1/recipes", json=LARGE).status_code == 201
+        path = f"/v1/recipes/{Layout.of(LARGE).recipe.digest}"
+        download = threading.Thread(target=client.save, args=(LARGE, target))
+        download.start()
+        wait_for(lambda: any(part.stat().st_size > 1 << 20 for part in target.parent.iterdir()))
+        assert httpx.get(second + path).status_code == 404
+        stopped.terminate()
+        assert stopped.wait(60) == 0
+        assert not target.exists()
+        download.join(120)
+        assert target.read_bytes() == large
+        assert httpx.get(second + path).status_code == 200

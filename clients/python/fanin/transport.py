@@ -206,6 +206,9 @@ def _offset(response: urllib3.BaseHTTPResponse, position: int) -> int:
     if response.status == 200:
         return position
     content_range = response.headers.get("Content-Range", "")
+    if response.status == 206 and not content_range:
+        # http.client takes a head that was cut for a whole one.
+        raise urllib3.exceptions.ProtocolError("the answer's head has no Content-Range")
     if response.status != 206 or not content_range.startswith(f"bytes {position}-"):
         raise ServiceError(
             f"asked for bytes from {position}, got status {response.status} and Content-Range {content_range!r}",
