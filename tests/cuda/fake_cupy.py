@@ -56,11 +56,30 @@ static void be_thread(void)
     call.kernel(call.draw, call.keys, call.block, call.skip, call.count, call.out);
     has_ended[threadIdx.x] = 1;
 }
+static struct {
+    void (*kernel)(fanin_task);
+    fanin_task task;
+} task_call;
+static void be_task_thread(void)
+{
+    task_call.kernel(task_call.task);
+    has_ended[threadIdx.x] = 1;
+}
+static void run(void (*thread)(void), unsigned blocks, unsigned threads);
 void launch(kernel_function *kernel, unsigned blocks, unsigned threads, const fanin_draw *draw, const fanin_keys *keys,
             uint64_t block, uint32_t skip, uint64_t count, void *out)
 {
     call.kernel = kernel, call.draw = *draw, call.keys = *keys;
     call.block = block, call.skip = skip, call.count = count, call.out = out;
+    run(be_thread, blocks, threads);
+}
+void launch_task(void (*kernel)(fanin_task), unsigned blocks, unsigned threads, const fanin_task *task)
+{
+    task_call.kernel = kernel, task_call.task = *task;
+    run(be_task_thread, blocks, threads);
+}
+static void run(void (*thread)(void), unsigned blocks, unsigned threads)
+{
     gridDim.x = blocks, blockDim.x = threads;
     for (blockIdx.x = blocks; blockIdx.x-- > 0;) {
         memset(fanin_near_f32, 0xA5, sizeof fanin_near_f32);
@@ -69,7 +88,7 @@ void launch(kernel_function *kernel, unsigned blocks, unsigned threads, const fa
             getcontext(&context[t]);
             context[t].uc_stack.ss_sp = stack[t], context[t].uc_stack.ss_size = sizeof stack[t];
             context[t].uc_link = &scheduler;
-            makecontext(&context[t], be_thread, 0);
+            makecontext(&context[t], thread, 0);
             has_ended[t] = 0;
         }
         for (unsigned left = threads; left;) /* every round is up to the next barrier */
@@ -270,7 +289,7 @@ class RawModule:
             source = library.with_suffix(".c")
             # As C: a test machine need not have a C++ compiler.
             source.write_text(BEFORE + code.replace('extern "C" ', "") + AFTER, "ascii")
-            subprocess.run(["gcc", *FLAGS, source, "-o", library], check=True)
+            subprocess.run(["gcc", *FLAGS, source, "-o", library, "-lm"], check=True)
         self._library = ctypes.CDLL(str(library))
         self._library.launch.restype = None
 
@@ -280,10 +299,15 @@ class RawModule:
         def call(grid: tuple[int], block: tuple[int], arguments: tuple[Any, ...]) -> None:
             if self._fake.failing("launch"):
                 raise CUDARuntimeError("cudaErrorECCUncorrectable: uncorrectable ECC error encountered")
+            assert 0 < grid[0] < 2**31
+            if len(arguments) == 1:
+                task = bytes(arguments[0])  # taken now: the caller goes on to change it
+                self._fake.launches.append(name)
+                self._fake._current().add(lambda: self._library.launch_task(kernel, grid[0], block[0], task))
+                return
             draw, keys, first, skip, count, out = arguments
             assert (draw.size, draw.nbytes, keys.size, keys.nbytes) == (1, 112, 1, 32)
             assert [type(n) for n in arguments[2:]] == [np.uint64, np.uint32, np.uint64, np.uint64]
-            assert 0 < grid[0] < 2**31
             # The arguments are taken when the kernel is launched, not when it runs.
             structures = bytes(draw), bytes(keys)
             rest = (ctypes.c_uint64(first), ctypes.c_uint32(skip), ctypes.c_uint64(count), ctypes.c_void_p(int(out)))

@@ -18,7 +18,7 @@ import fanin
 from fanin import BackendError, Layout, backends
 from fanin.backends import cuda, load
 from fanin.backends.cuda import CudaBackend
-from fanin.draws import Fill
+from fanin.draws import Fill, Orthogonal
 from fanin.dtypes import DTYPES, DType
 from fanin.errors import NoDeviceError, NotBuiltError
 from fanin.plan import read_into
@@ -121,6 +121,26 @@ def test_pinned_memory_is_written_in_place(make: Make, pace: Any) -> None:
     lane = backend._lanes.get()
     assert lane
     assert all((slab.host == POISON).all() for slab in lane)
+    fake.check_fences()
+
+
+@PACES
+@ALL_DTYPES
+def test_orthogonal_matrices(make: Make, dtype: DType, pace: Any) -> None:
+    """Whole and in parts, in host memory and in the GPU's; the GPU's memory is given no more than it needs."""
+    fake, backend = make(pace)
+    for rows, columns in ((1, 1), (5, 3), (3, 5), (33, 33), (40, 67), (70, 66)):
+        matrix = Orthogonal(1.5, rows, columns)
+        case = Case("", matrix, dtype, STREAM, 0, rows * columns)
+        assert filled(backend, case, 1) == filled(load("native"), case), (rows, columns)
+        assert not fake.busy
+        part = Case("", matrix, dtype, STREAM, rows * columns // 3, rows * columns // 2)
+        array = backend.empty(part.count, dtype)
+        backend.fill_array(matrix, STREAM, dtype, part.first, array)
+        assert array.get().tobytes() == filled(backend, part) == filled(load("native"), part)
+    recipe = {"shape": [9, 4, 8], "scheme": "orthogonal", "dtype": dtype.name, "layout": "torch"}
+    made, expected = (fanin.materialize(recipe, backend=name)["weight"] for name in ("cuda", "native"))
+    assert made.get().tobytes() == expected.tobytes()
     fake.check_fences()
 
 

@@ -12,7 +12,7 @@ import pytest
 import fanin
 from fanin.backends import load
 from fanin.backends.cuda import SLAB, CudaBackend
-from fanin.draws import Draw
+from fanin.draws import Draw, Orthogonal
 from fanin.dtypes import DTYPES, DType
 from fanin_service import known_answer
 from tests.cases import LAWS, STREAM, cases, draw
@@ -76,6 +76,16 @@ def test_every_case(backend: CudaBackend, dtype: DType) -> None:
         wanted = bytearray(len(out))
         load("native").fill(case.draw, case.stream, dtype, case.first, memoryview(wanted))
         assert out == wanted, case.label
+
+
+@pytest.mark.gpu
+@ALL_DTYPES
+def test_orthogonal_matrices(backend: CudaBackend, dtype: DType) -> None:
+    for rows, columns in ((1, 1), (33, 33), (40, 301), (1000, 999)):
+        matrix = Orthogonal(1.5, rows, columns)
+        array = backend.empty(rows * columns, dtype)
+        backend.fill_array(matrix, STREAM, dtype, 0, array)
+        assert array.get().tobytes() == on_the_cpu(matrix, dtype, 0, rows * columns), (rows, columns)
 
 
 @pytest.mark.gpu

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fanin.backends import Backend
+from fanin.backends import Backend, cuda_orthogonal, matrices
 from fanin.backends.composed import compose, mixed, pieces, repeat
 from fanin.backends.source import cuda_source
 from fanin.backends.tensors import parameters
-from fanin.draws import Blocks, Draw, Fill, Orthogonal, Plain, Table
+from fanin.draws import Blocks, Draw, Fill, Normal, Orthogonal, Plain, Table
 from fanin.dtypes import DTYPES, DType
 from fanin.errors import BackendError, NoDeviceError, NotBuiltError
 from fanin.streams import Stream
@@ -105,7 +105,8 @@ class CudaBackend(Backend):
             compose(self.fill, draw, stream, dtype, first, out)
             return
         if isinstance(draw, Orthogonal):
-            raise BackendError("the cuda backend does not make orthogonal matrices yet: use native")
+            matrices.KEPT.fill(self._make_matrix, draw, stream, dtype, first, out)
+            return
         if not out:
             return
         target = np.frombuffer(out, np.uint8)
@@ -154,6 +155,24 @@ class CudaBackend(Backend):
         ends = (address, address + len(target) - 1)
         return all(runtime.pointerGetAttributes(end).type == runtime.memoryTypeHost for end in ends)
 
+    def _make_matrix(self, draw: Orthogonal, stream: Stream, dtype: DType, out: memoryview) -> None:
+        """Write a whole matrix, through memory of the GPU that is given back."""
+        target, cuda = np.frombuffer(out, np.uint8), self._cupy.cuda
+
+        def normals(plain: Normal, compute: DType, first: int, count: int, address: int) -> None:
+            self._launch(plain, stream, compute, first, count, address)
+
+        with self._on(self._device):
+            made = cuda.MemoryPointer(cuda.Memory(len(target)), 0)
+            memory = cuda.MemoryPointer(cuda.Memory(cuda_orthogonal.workspace(draw, dtype)), 0)
+            own = cuda.Stream(non_blocking=True)
+            try:
+                with own:
+                    cuda_orthogonal.make(draw, dtype, made.ptr, memory.ptr, normals, self._run)
+                made.copy_to_host_async(target.ctypes.data, len(target), own)
+            finally:
+                own.synchronize()
+
     # ---- arrays on the GPU ------------------------------------------------------------------------------------------
 
     def empty(self, count: int, dtype: DType) -> Any:
@@ -184,7 +203,10 @@ class CudaBackend(Backend):
         count = out.nbytes // dtype.itemsize
         with self._on(out.device.id):
             if isinstance(draw, Orthogonal):
-                raise BackendError("the cuda backend does not make orthogonal matrices yet: use native")
+                host = bytearray(out.nbytes)
+                self.fill(draw, stream, dtype, first, memoryview(host))
+                out.set(np.frombuffer(host, out.dtype))
+                return
             if not isinstance(draw, Blocks | Table):
                 self._launch(draw, stream, dtype, first, count, out.data.ptr)
                 return
@@ -214,6 +236,12 @@ class CudaBackend(Backend):
             (THREADS,),
             (*values, np.uint64(block), np.uint32(skip), np.uint64(count), np.uint64(address)),
         )
+
+    def _run(self, name: str, threads: int, structure: NDArray[Any]) -> None:
+        """Have the current stream run a kernel with this structure, by value, for so many outputs."""
+        most = BLOCKS * _multiprocessors(self._cupy, self._cupy.cuda.runtime.getDevice())
+        value = structure.view(f"V{structure.nbytes}")
+        self._kernel(name)((min(-(-threads // THREADS), most),), (THREADS,), (value,))
 
     def _kernel(self, name: str) -> Any:
         if name not in self._kernels:

@@ -136,3 +136,5 @@ FANIN_FUNCTION void fanin_pack(uint32_t *packed, uint32_t n, uint32_t size, uint
 FANIN_KERNELS(fanin_constant, (void)0, (void)0, FANIN_NONE, FANIN_NONE)
 FANIN_KERNELS(fanin_uniform, (void)0, (void)0, FANIN_MAIN, FANIN_BOTH)
 FANIN_KERNELS(fanin_normal, FANIN_SHARE, FANIN_SHARE64, FANIN_MAIN, FANIN_BOTH)
+
+#include "cuda_orthogonal.h"

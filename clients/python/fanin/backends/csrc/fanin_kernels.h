@@ -54,6 +54,14 @@ FANIN_FUNCTION int fanin_less(float a, float b)
 FANIN_FUNCTION float fanin_negate(float a) { return __uint_as_float(__float_as_uint(a) ^ 0x80000000u); }
 FANIN_FUNCTION double fanin_add64(double a, double b) { return __dadd_rn(a, b); }
 FANIN_FUNCTION double fanin_mul64(double a, double b) { return __dmul_rn(a, b); }
+FANIN_FUNCTION double fanin_div64(double a, double b) { return __ddiv_rn(a, b); }
+FANIN_FUNCTION double fanin_sqrt64(double a) { return __dsqrt_rn(a); }
+FANIN_FUNCTION double fanin_widen(float value)
+{
+    double same;
+    asm("cvt.f64.f32 %0, %1;" : "=d"(same) : "f"(value));
+    return same;
+}
 FANIN_FUNCTION uint32_t fanin_bits(float value) { return __float_as_uint(value); }
 FANIN_FUNCTION float fanin_float(uint32_t bits) { return __uint_as_float(bits); }
 FANIN_FUNCTION uint64_t fanin_bits64(double value) { return (uint64_t)__double_as_longlong(value); }
@@ -68,6 +76,9 @@ FANIN_FUNCTION int fanin_less(float a, float b) { return a < b; }
 FANIN_FUNCTION float fanin_negate(float a) { return -a; }
 FANIN_FUNCTION double fanin_add64(double a, double b) { return a + b; }
 FANIN_FUNCTION double fanin_mul64(double a, double b) { return a * b; }
+FANIN_FUNCTION double fanin_div64(double a, double b) { return a / b; }
+FANIN_FUNCTION double fanin_sqrt64(double a) { return __builtin_sqrt(a); }
+FANIN_FUNCTION double fanin_widen(float value) { return (double)value; }
 FANIN_FUNCTION uint32_t fanin_bits(float value)
 {
     uint32_t bits;

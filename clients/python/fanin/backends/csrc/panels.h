@@ -63,7 +63,7 @@ static void IN(reflect)(uint64_t rows, uint64_t padded, int count, void *panel, 
         for (int k = 0; k < FANIN_PANEL; k++) norm[k] += (double)v[i * FANIN_PANEL + k] * (double)v[i * FANIN_PANEL + k];
     for (int k = 0; k < count; k++) {
         REAL *const first = v + k * FANIN_PANEL + k;
-        const double length = __builtin_sqrt(norm[k]);
+        const double length = fanin_sqrt64(norm[k]);
         *first = (REAL)(*first < 0 ? (double)*first - length : (double)*first + length);
     }
     for (uint64_t i = 0; i < padded; i += CHUNK) {
