@@ -11,6 +11,8 @@ enum { FANIN_F64, FANIN_F32, FANIN_BF16, FANIN_F16, FANIN_F8_E4M3, FANIN_F8_E5M2
 
 static const int fanin_sizes[] = {8, 4, 2, 2, 1, 1}; /* bytes of an element, by storage type */
 
+#define FANIN_LITTLE_ENDIAN (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__)
+
 /* ---- orthogonal matrices ---------------------------------------------------------------------------------------- */
 
 enum {
@@ -105,8 +107,7 @@ static inline void fanin_store(float value, int dtype, unsigned char *out)
 /* Values of `width` bytes each, in a storage type. */
 static inline void fanin_store_many(const void *values, size_t width, uint64_t count, int dtype, unsigned char *out)
 {
-    const uint16_t one = 1;
-    if (dtype <= FANIN_F32 && *(const unsigned char *)&one) {
+    if (dtype <= FANIN_F32 && FANIN_LITTLE_ENDIAN) {
         memcpy(out, values, count * width);
         return;
     }

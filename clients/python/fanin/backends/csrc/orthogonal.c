@@ -12,6 +12,18 @@ typedef struct {
 
 static uint64_t take(uint64_t *next) { return __atomic_fetch_add(next, 1, __ATOMIC_RELAXED); }
 
+/* Elements as they are stored, little-endian, to numbers. */
+static void to_numbers(unsigned char *elements, uint64_t count, size_t size)
+{
+    if (FANIN_LITTLE_ENDIAN) return;
+    for (; count; count--, elements += size)
+        for (size_t n = 0; n < size / 2; n++) {
+            const unsigned char byte = elements[n];
+            elements[n] = elements[size - 1 - n];
+            elements[size - 1 - n] = byte;
+        }
+}
+
 static void make_panels(void *context)
 {
     sharing *all = context;
@@ -24,6 +36,7 @@ static void make_panels(void *context)
         unsigned char *const v = (unsigned char *)matrix->v + fanin_panel_at(matrix, panel) * size;
         all->level->fill(matrix->normal, FANIN_NORMAL, is_double ? FANIN_F64 : FANIN_F32, matrix->keys, word / 4, 0,
                          rows * FANIN_PANEL, v);
+        to_numbers(v, rows * FANIN_PANEL, size);
         all->level->reflect[is_double](rows, matrix->padded - top, left < FANIN_PANEL ? (int)left : FANIN_PANEL, v,
                                        (unsigned char *)matrix->t + square * size, matrix->x + square);
     }
