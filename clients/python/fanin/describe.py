@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -56,14 +57,23 @@ def formula(draw: Draw) -> str:
             return f"N({_short(mean)}, {_short(std)}^2)"
         case TruncatedNormal(mean, std, low, high):
             return f"N({_short(mean)}, {_short(std)}^2) in [{_short(low)}, {_short(high)}]"
-        case Blocks(draws=draws):
-            laws = list(dict.fromkeys(formula(part) for part in draws))
+        case Blocks():
+            laws = list(dict.fromkeys(_laws(draw)))
             more = f" | ... {len(laws) - SHOWN} more" if len(laws) > SHOWN else ""
             return " | ".join(laws[:SHOWN]) + more
         case Table():
             return "table"
         case Orthogonal(gain, rows, columns):
             return f"{_short(gain)} Q, Q orthogonal, {rows} x {columns}"
+
+
+def _laws(draw: Draw) -> Iterator[str]:
+    """The laws of a tensor of blocks, some of them more than once."""
+    if isinstance(draw, Blocks):
+        for part in draw.draws:
+            yield from _laws(part)
+    else:
+        yield formula(draw)
 
 
 def _short(value: float) -> str:

@@ -16,6 +16,7 @@ import rfc8785
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from fanin.dialects import Dialect, DialectError, translate
 from fanin.dtypes import DTypeName
 from fanin.errors import Fault, RecipeError, pointer
 from fanin.fans import KernelLayout
@@ -70,8 +71,9 @@ Name = Annotated[str, BeforeValidator(_name), Field(min_length=1, max_length=MAX
 class Recipe(BaseModel):
     """A seed, a stream version, and for each named tensor its shape, dtype, scheme and parameters.
 
-    `dtype` and `layout` are for input: defaults of the tensors that do not give their own. A validated recipe has them
-    written into its tensors, so that two spellings of one meaning are equal, and shows the library's defaults here.
+    `dtype`, `layout` and `dialect` are for input: defaults of the tensors that do not give their own. A validated
+    recipe has them written into its tensors, these in Fanin's own names, so that two spellings of one meaning are
+    equal, and shows the library's defaults here.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -80,19 +82,27 @@ class Recipe(BaseModel):
     seed: Seed = 0
     dtype: Annotated[DTypeName, Field(description="Default storage type of the tensors.")] = "F32"
     layout: Annotated[KernelLayout, Field(description="Default layout of the kernels.")] = "keras"
+    dialect: Annotated[
+        Dialect,
+        Field(description="Whose names and parameters the tensors' schemes have; a tensor may give its own."),
+    ] = "fanin"
     tensors: dict[Name, AnyTensor]
 
     @model_validator(mode="before")
     @classmethod
     def _hand_down_defaults(cls, data: Any) -> Any:
-        """Write the recipe's dtype and layout into the tensors that take them and do not give their own."""
+        """Write dtype and layout into the tensors that take them and do not give their own; translate dialects."""
         if not isinstance(data, Mapping) or not isinstance(data.get("tensors"), Mapping):
             return data
-        handed = {field: data[field] for field in ("dtype", "layout") if field in data}
-        if not handed or not all(_is_valid(field, value) for field, value in handed.items()):
+        handed = {field: data[field] for field in ("dtype", "layout", "dialect") if field in data}
+        if not all(_is_valid(field, value) for field, value in handed.items()):
             return data
-        tensors = {name: _with_defaults(tensor, handed) for name, tensor in data["tensors"].items()}
-        return {**{key: data[key] for key in data if key not in handed}, "tensors": tensors}
+        others = {key: data[key] for key in data if key not in handed}
+        dialect = handed.pop("dialect", "fanin")
+        tensors = {
+            name: _with_defaults(_translated(name, tensor, dialect), handed) for name, tensor in data["tensors"].items()
+        }
+        return {**others, "tensors": tensors}
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:  # noqa: ARG002 (pydantic's)
         """A validated copy: pydantic's own would keep the digest of the original."""
@@ -128,7 +138,9 @@ def as_recipe(recipe: RecipeLike) -> Recipe:
     _check_sizes(document)
     short = "tensors" not in document and ("shape" in document or "scheme" in document)
     if short:
-        shared = {field: document[field] for field in ("stream", "seed", "dtype", "layout") if field in document}
+        shared = {
+            field: document[field] for field in ("stream", "seed", "dtype", "layout", "dialect") if field in document
+        }
         tensor = {field: value for field, value in document.items() if field not in shared}
         document = {**shared, "tensors": {ONLY_TENSOR: tensor}}
     try:
@@ -228,6 +240,22 @@ def _refuse_constant(name: str) -> Any:
 
 def _is_valid(field: str, value: Any) -> bool:
     return isinstance(value, str) and value in get_args(Recipe.model_fields[field].annotation)
+
+
+def _translated(name: Any, tensor: Any, dialect: str) -> Any:
+    """The tensor without a dialect."""
+    if not isinstance(tensor, Mapping):
+        return tensor
+    dialect = tensor.get("dialect", dialect)
+    try:
+        if not _is_valid("dialect", dialect):
+            raise DialectError(["dialect"], f"unknown dialect; there are {', '.join(get_args(Dialect))}")
+        if dialect != "fanin":
+            return translate(tensor, dialect)
+    except DialectError as error:
+        context = {"reason": str(error), "path": ["tensors", name, *error.path]}
+        raise PydanticCustomError("formula", "{reason}", context) from error
+    return {field: value for field, value in tensor.items() if field != "dialect"}
 
 
 def _with_defaults(tensor: Any, defaults: Mapping[str, Any]) -> Any:
