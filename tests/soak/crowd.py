@@ -1,4 +1,4 @@
-"""A thousand clients in one process, of which some stall and some are slow. Prints what became of them as JSON.
+"""Hundreds of clients in one process: fast ones, slow ones, and some that stall. Prints what became of them as JSON.
 
 python -m tests.soak.crowd HOST PORT SECONDS FAST SLOW STALLED
 """
@@ -27,7 +27,8 @@ ELEMENTS = 2_000_000
 BODIES = 12
 SLOW_BYTES = 100_000
 """A second."""
-STALL_SECONDS = 45
+STALL_SECONDS = 75
+"""Longer than the server takes to fill all buffers, and then allows."""
 IN_FLIGHT = 32 << 20
 """More than all buffers between a server and a client."""
 HUGE = "/v1/weights?shape=1000000,1000000&scheme=normal&std=1"

@@ -3,8 +3,9 @@
     LOAD_MINUTES=10 python -m pytest -m soak -s tests/soak/test_load.py
 
 Two cores make and check the bodies, for six hundred clients that read as fast as they can. What one of them gets when
-it is alone says little then; the question is what the bad ones take from it. So a probe fetches large bodies, alone,
-beside the six hundred, and beside all thousand, and of the last two the rates are compared.
+it is alone says little then; the question is what the bad ones take from the good. So what the six hundred get by
+themselves is compared with what they get beside the four hundred. A probe that fetches larger bodies is told of too: it
+is one client more, and gets what the others leave it.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ pytestmark = pytest.mark.soak
 
 MINUTES = float(os.environ.get("LOAD_MINUTES", "10"))
 FAST, SLOW, STALLED = 600, 200, 200
-MOST_MEMORY = 4 << 30
-"""Above idle: for each of a thousand streams the chunks that it may hold."""
+MOST_MEMORY = 3 << 29
+"""Above idle: for each of a thousand streams the chunks that it may hold, and what the allocator keeps of them."""
 ELEMENTS = 16_000_000
 """64 MB."""
 
@@ -99,7 +100,11 @@ def test_load() -> None:
 
         watching = threading.Thread(target=watch)
         watching.start()
-        with crowd(served, 60 * MINUTES, FAST, SLOW, STALLED) as everybody:
+        with (
+            # Not in one process: there the fast ones would make the slow ones slower.
+            crowd(served, 60 * MINUTES, 0, SLOW, STALLED) as bad,
+            crowd(served, 60 * MINUTES, FAST, 0, 0) as others,
+        ):
             among_all = probe.rates(60 * MINUTES - 5)
         done.set()
         watching.join()
@@ -108,17 +113,18 @@ def test_load() -> None:
     figures = {
         "probe": {name: median(rates) for name, rates in [("solo", solo), ("good", among_good), ("all", among_all)]},
         "good": good,
-        "all": everybody,
+        "others": others,
+        "bad": bad,
         "memory": {"idle": idle, "good": memory[0], "peak": max(memory), "after": after},
         "files": max(files),
     }
     print(json.dumps(figures))
-    for result in (good, everybody):
+    for result in (good, others, bad):
         for name, count in result["counts"].items():
             assert count == 0 or not re.search("lost|wrong", name), result
             assert "refused" not in name or name.endswith(("429", "503")), result
-    assert everybody["counts"]["stalled"] >= STALLED
-    assert MINUTES < 2 or everybody["counts"]["slow, finished"]
+    assert bad["counts"]["stalled"] >= STALLED
+    assert MINUTES < 2 or bad["counts"]["slow, finished"]
     assert max(memory) - idle < MOST_MEMORY
     assert max(files) > FAST + SLOW + STALLED
-    assert figures["probe"]["all"] >= figures["probe"]["good"] / 2
+    assert others["rate"] >= good["rate"] / 2
