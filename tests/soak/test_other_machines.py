@@ -11,8 +11,9 @@ import pytest
 
 from fanin.backends import native, tensors
 from fanin.backends.reference import ReferenceBackend
+from fanin.draws import Orthogonal
 from fanin.dtypes import DTYPES
-from tests.cases import Case, every_case
+from tests.cases import STREAM, Case, every_case
 
 pytestmark = pytest.mark.soak
 
@@ -84,12 +85,25 @@ def test_each_processor_gets_instructions_that_it_has(
     assert list(_run(runner, X86, cases, text, *processor.split())) == expected
 
 
-def _built(compiler: str, options: list[str], folder: Path) -> Path:
+@pytest.mark.parametrize("options", ["-O0", "-O3"])
+@pytest.mark.parametrize("compiler", [ARM, BIG_ENDIAN, X86])
+def test_matrices_are_those_of_the_reference(compiler: str, options: str, tmp_path: Path) -> None:
+    runner = _built(compiler, [EXACT, options], tmp_path, "matrix_runner.c")
+    for rows, columns in ((1, 1), (33, 35), (70, 67), (40, 131)):
+        for number, dtype in enumerate(DTYPES.values()):
+            wanted = bytearray(rows * columns * dtype.itemsize)
+            ReferenceBackend().fill(Orthogonal(1.5, rows, columns), STREAM, dtype, 0, memoryview(wanted))
+            numbers = (rows, columns, number, *STREAM.key("main"), *STREAM.key("low"))
+            command = [*EMULATORS[compiler], runner, *map(str, numbers)]
+            assert subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout == wanted, (rows, columns)
+
+
+def _built(compiler: str, options: list[str], folder: Path, source: str = "vectors_runner.c") -> Path:
     runner = folder / "runner"
     subprocess.run(
         [
             *(compiler, *FLAGS, *options, "-static", "-pthread", f"-I{CSRC}"),
-            *(HERE / "vectors_runner.c", CSRC / "orthogonal.c", CSRC / "baseline.c", "-o", runner, "-lm"),
+            *(HERE / source, CSRC / "orthogonal.c", CSRC / "baseline.c", "-o", runner, "-lm"),
         ],
         check=True,
     )
