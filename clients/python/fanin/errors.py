@@ -2,6 +2,7 @@
 
 FaninError
 ├── RecipeError        the recipe is wrong; carries one `Fault` per offending field
+│   └── RecordError        a model's own initialization is nothing that a recipe says
 ├── BackendError       the backend asked for is not available here
 │   ├── NotBuiltError      this package was installed without it
 │   └── NoDeviceError      there is no device for it
@@ -49,6 +50,15 @@ class RecipeError(FaninError, ValueError):
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(faults)
         super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+class RecordError(RecipeError):
+    """A model whose own initialization no recipe says; one fault per parameter or buffer."""
+
+    @classmethod
+    def of(cls, detail: str) -> RecordError:
+        """One fault, of the whole model."""
+        return cls([Fault("", detail)])
 
 
 class BackendError(FaninError):

@@ -1,0 +1,167 @@
+"""From a model's own construction to a recipe."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from fanin.errors import Fault, RecordError, pointer
+from fanin.recipe import Recipe, as_recipe
+from fanin.torch.content import Memory, Piece, values
+from fanin.torch.laws import Constant, Law, Normal, Random, Uniform, Unknown, Unset, Values
+from fanin.torch.recorder import following
+
+DTYPES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.float8_e4m3fn: "F8_E4M3",
+    torch.float8_e5m2: "F8_E5M2",
+}
+MOST_LITERALS = 1 << 20
+"""Most elements of a tensor that is kept as it is."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """How a model initializes itself."""
+
+    recipe: Recipe
+    """Of all that follows a law, under the names of `state_dict`; the first name where several name one tensor."""
+    tied: Mapping[str, str]
+    """Other names of the same memory -> the name in the recipe or among the literals."""
+    literals: Mapping[str, torch.Tensor]
+    """Tensors that no draw makes but that do not depend on random numbers: counters, positions, tables."""
+    copies: Mapping[str, str]
+    """Tensors that begin with the same random numbers as another in the model, and with their own in the recipe."""
+
+
+def record(build: Callable[[], torch.nn.Module], *, seed: int | str = 0) -> Recording:
+    """Run a model's construction and initialization without its memory, and write down what every tensor gets.
+
+    `build` makes the model and initializes it: `lambda: MyModel(config)`. No tensor above 2^22 elements is allocated;
+    torch's generators stay as they are. What NumPy or other libraries draw is taken as given values.
+
+    Raises:
+        RecordError: an initialization that no recipe says, with the operation that made it so, for each tensor.
+    """
+    memory = Memory()
+    with following(memory):
+        model = build()
+    if not isinstance(model, torch.nn.Module):
+        raise RecordError.of(f"the builder must return a torch.nn.Module, not {type(model).__name__}")
+    return _Reading(memory, seed).of(model)
+
+
+class _RefusedError(Exception):
+    """Why a tensor's initialization is nothing that a recipe says."""
+
+
+class _Reading:
+    def __init__(self, memory: Memory, seed: int | str) -> None:
+        self._memory, self._seed = memory, seed
+        self._names: dict[tuple[Any, ...], str] = {}
+        self._drawn: dict[int, list[tuple[int, int, str]]] = {}
+        self._tied: dict[str, str] = {}
+        self._copies: dict[str, str] = {}
+        self._literals: dict[str, torch.Tensor] = {}
+
+    def of(self, model: torch.nn.Module) -> Recording:
+        tensors, faults = {}, []
+        for name, tensor in model.state_dict(keep_vars=True).items():
+            try:
+                if said := self._tensor(name, tensor):
+                    tensors[name] = said
+            except _RefusedError as refusal:
+                faults.append(Fault(pointer([name]), str(refusal)))
+        if faults:
+            raise RecordError(faults)
+        recipe = as_recipe({"seed": self._seed, "tensors": tensors})
+        return Recording(recipe, self._tied, self._literals, self._copies)
+
+    def _tensor(self, name: str, tensor: Any) -> dict[str, Any] | None:
+        """What the recipe says of a tensor; none if it is told elsewhere."""
+        if not isinstance(tensor, torch.Tensor):
+            raise _RefusedError(f"a {type(tensor).__name__} in the model's state, which is no tensor")
+        if torch.nn.parameter.is_lazy(tensor):
+            raise _RefusedError("a lazy tensor, which gets its shape at the first call")
+        where = (tensor.untyped_storage()._cdata, tensor.storage_offset(), tuple(tensor.shape), tensor.stride())
+        first = self._names.setdefault(where, name)
+        if first != name and tensor.numel():
+            self._tied[name] = first
+            return None
+        pieces = self._memory.read(tensor)
+        self._note_draws(name, pieces)
+        laws = _distinct(pieces)
+        said = _scheme(laws)
+        if said is not None and tensor.dtype in DTYPES:
+            return {"shape": list(tensor.shape), "dtype": DTYPES[tensor.dtype], **said}
+        if any(isinstance(law, Random) for law in laws):
+            raise _RefusedError(f"{tensor.dtype} is no storage type of a recipe")
+        flat = values(pieces, tensor.dtype) if tensor.numel() <= MOST_LITERALS else None
+        if flat is None:
+            raise _RefusedError(f"{tensor.numel()} given values, where at most {MOST_LITERALS} are kept")
+        self._literals[name] = flat.reshape(tensor.shape)
+        return None
+
+    def _note_draws(self, name: str, pieces: list[Piece]) -> None:
+        for length, law in pieces:
+            if not isinstance(law, Random):
+                continue
+            used = self._drawn.setdefault(law.draw, [])
+            for start, stop, other in used:
+                if start < law.place + length and law.place < stop:
+                    if other == name:
+                        raise _RefusedError("some of its random numbers stand in it twice")
+                    self._copies.setdefault(name, other)
+            used.append((law.place, law.place + length, name))
+
+
+def _distinct(pieces: list[Piece]) -> list[Law]:
+    """The laws of pieces, each once."""
+    laws: list[Law] = []
+    for _, law in pieces:
+        if isinstance(law, Values) and law.tensor.numel() and bool((law.tensor == law.tensor[0]).all()):
+            law = Constant(law.tensor[0].item())
+        if law not in laws:
+            laws.append(law)
+    return laws or [Constant(0.0)]
+
+
+def _scheme(laws: list[Law]) -> dict[str, Any] | None:
+    """A recipe's words for the law of a tensor; none for values that follow no law."""
+    for law in laws:
+        match law:
+            case Unset():
+                raise _RefusedError("nothing initializes it (aten.empty)")
+            case Unknown(operation):
+                raise _RefusedError(f"no scheme is the result of {operation}")
+    if len(laws) > 1:
+        if any(isinstance(law, Random) for law in laws):
+            kinds = ", ".join(type(law).__name__.lower() for law in laws[:4])
+            raise _RefusedError(f"its parts follow {len(laws)} laws ({kinds}), and no scheme has such parts")
+        return None
+    match laws[0]:
+        case Constant(0):
+            return {"scheme": "zeros"}
+        case Constant(1):
+            return {"scheme": "ones"}
+        case Constant(value) if math.isfinite(value):
+            return {"scheme": "constant", "value": value}
+        case Uniform(low, high) if low == high:
+            return {"scheme": "constant", "value": low}
+        case Uniform(low, high):
+            return {"scheme": "uniform", "low": low, "high": high}
+        case Normal(mean, 0):
+            return {"scheme": "constant", "value": mean}
+        case Normal(mean, std, low, high) if math.isinf(low) and math.isinf(high):
+            return {"scheme": "normal", "mean": mean, "std": std}
+        case Normal(mean, std, low, high):
+            ends = {"low": low if math.isfinite(low) else None, "high": high if math.isfinite(high) else None}
+            return {"scheme": "truncated_normal", "mean": mean, "std": std, **ends, "bounds": "absolute"}
+    return None

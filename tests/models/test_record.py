@@ -1,0 +1,256 @@
+"""Recipes of models of torch, recorded from their own construction."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import fanin
+from fanin.torch import RecordError, record
+from tests.models.laws import recorded_as_it_runs
+
+pytestmark = pytest.mark.filterwarnings("ignore:enable_nested_tensor:UserWarning")
+
+
+class Block(nn.Module):
+    """A residual block, as in torchvision's ResNet."""
+
+    def __init__(self, wide: int, out: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(wide, out, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out)
+        self.conv2 = nn.Conv2d(out, out, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out)
+        self.downsample = nn.Sequential(nn.Conv2d(wide, out, 1, stride, bias=False), nn.BatchNorm2d(out))
+
+
+class ResNet(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 32, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(32)
+        self.layers = nn.ModuleList([Block(32, 32, 1), Block(32, 64, 2)])
+        self.fc = nn.Linear(64, 10)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            elif isinstance(module, nn.BatchNorm2d):
+                nn.init.constant_(module.weight, 1)
+                nn.init.constant_(module.bias, 0)
+        for module in self.modules():
+            if isinstance(module, Block):
+                nn.init.constant_(module.bn2.weight, 0)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        ResNet,
+        lambda: nn.LSTM(40, 48, 2, bidirectional=True),
+        lambda: nn.GRU(40, 48),
+        lambda: nn.Transformer(48, 4, 2, 2, 96),
+        lambda: nn.MultiheadAttention(64, 4, kdim=32, vdim=48, add_bias_kv=True),
+        lambda: nn.Sequential(nn.Conv1d(8, 16, 5, groups=4), nn.ConvTranspose2d(16, 8, 3), nn.Bilinear(8, 9, 10)),
+        lambda: nn.Sequential(nn.PReLU(5), nn.LayerNorm(6), nn.GroupNorm(2, 6), nn.RMSNorm(6), nn.EmbeddingBag(50, 20)),
+        lambda: nn.Linear(64, 64, dtype=torch.bfloat16),
+        lambda: nn.Linear(64, 64).to(torch.float64),
+    ],
+    ids=["ResNet", "LSTM", "GRU", "Transformer", "MultiheadAttention", "convolutions", "others", "BF16", "F64"],
+)
+def test_the_law_is_that_of_the_models_own_run(build: Callable[[], nn.Module]) -> None:
+    recorded_as_it_runs(build)
+
+
+def _initialized(initialize: Callable[[torch.Tensor], Any], shape: tuple[int, ...] = (64, 64)) -> nn.Module:
+    module = nn.Module()
+    module.weight = nn.Parameter(torch.empty(shape))
+    with torch.no_grad():
+        returned = initialize(module.weight)
+        if isinstance(returned, nn.Parameter):
+            module.weight = returned
+    return module
+
+
+def _said(initialize: Callable[[torch.Tensor], Any], shape: tuple[int, ...] = (64, 64)) -> dict[str, Any]:
+    """What the recipe says of one tensor, but for its shape; checked against a run."""
+    recording = recorded_as_it_runs(lambda: _initialized(initialize, shape))
+    said = recording.recipe.tensors["weight"].model_dump(exclude_defaults=True)
+    return {field: value for field, value in said.items() if field != "shape"}
+
+
+@pytest.mark.parametrize(
+    ("initialize", "expected"),
+    [
+        (lambda w: w.zero_(), {"scheme": "zeros"}),
+        (lambda w: w.fill_(torch.tensor(1.0)), {"scheme": "ones"}),
+        (lambda w: w.fill_(3).div_(4), {"scheme": "constant", "value": 0.75}),
+        (lambda w: w.normal_().mul_(0.5).add_(2), {"scheme": "normal", "mean": 2.0, "std": 0.5}),
+        (lambda w: w.copy_(torch.randn(64, 64) * -0.5), {"scheme": "normal", "std": 0.5}),
+        (lambda w: w.copy_(1 - torch.rand_like(w) * 3), {"scheme": "uniform", "low": -2.0, "high": 1.0}),
+        (lambda w: w.copy_(torch.normal(1.0, 2.0, (64, 64))), {"scheme": "normal", "mean": 1.0, "std": 2.0}),
+        (lambda w: nn.Parameter(torch.rand(64, 64) / torch.tensor(4.0)), {"scheme": "uniform", "low": 0, "high": 0.25}),
+        (lambda w: w.t().uniform_(-2, 4), {"scheme": "uniform", "low": -2.0, "high": 4.0}),
+        (lambda w: w.uniform_(-1, 1).clamp_(-2, 2), {"scheme": "uniform", "low": -1.0, "high": 1.0}),
+        (lambda w: (w[:32].normal_(0, 2), w[32:].normal_().mul_(2)), {"scheme": "normal", "std": 2.0}),
+        (lambda w: [w[:, i].normal_() for i in range(64)], {"scheme": "normal", "std": 1.0}),
+        (lambda w: w.copy_(torch.cat([torch.randn(32, 64), torch.randn(32, 64)])), {"scheme": "normal", "std": 1.0}),
+        (lambda w: w.copy_(torch.stack(list(torch.randn(64, 64)), 1)), {"scheme": "normal", "std": 1.0}),
+        (
+            lambda w: nn.init.trunc_normal_(w, std=0.5, a=-1, b=0.5),
+            {"scheme": "truncated_normal", "std": 0.5, "low": -1.0, "high": 0.5, "bounds": "absolute"},
+        ),
+        (
+            lambda w: nn.init.trunc_normal_(w).mul_(-0.1).add_(1),
+            {"scheme": "truncated_normal", "mean": 1.0, "std": 0.1, "low": 0.8, "high": 1.2, "bounds": "absolute"},
+        ),
+    ],
+)
+def test_arithmetic_is_followed(initialize: Callable[[torch.Tensor], Any], expected: dict[str, Any]) -> None:
+    assert _said(initialize) == pytest.approx(expected)
+
+
+def test_the_truncated_normal_of_timm_and_tensorflow() -> None:
+    """The inverse distribution function of a uniform draw, moved, scaled and clamped."""
+
+    def initialize(w: torch.Tensor) -> None:
+        tail = math.erf(2 / math.sqrt(2))
+        w.uniform_(-tail, tail).erfinv_().mul_(0.02 * math.sqrt(2)).add_(0.5).clamp_(0.46, 0.54)
+
+    said = _said(initialize)
+    assert said.pop("scheme") == "truncated_normal"
+    assert said.pop("bounds") == "absolute"
+    assert said == pytest.approx({"mean": 0.5, "std": 0.02, "low": 0.46, "high": 0.54})
+
+
+@pytest.mark.parametrize(
+    ("initialize", "operation"),
+    [
+        (lambda w: nn.init.orthogonal_(w), "aten.linalg_qr"),
+        (lambda w: nn.init.sparse_(w, 0.5), "aten.randperm"),
+        (lambda w: w.normal_().exp_(), "aten.exp_"),
+        (lambda w: w.normal_().clamp_(-1, 1), "aten.clamp_"),
+        (lambda w: w.copy_(torch.randn(64, 64) + torch.randn(64, 64)), "aten.add"),
+        (lambda w: w.copy_(torch.randn(64).expand(64, 64)), "expand"),
+        (lambda w: w.copy_(torch.randn(32, 64).repeat(2, 1)), "aten.repeat"),
+        (lambda w: w.copy_(torch.cat([torch.randn(32, 64)] * 2)), "twice"),
+        (lambda w: w.bernoulli_(0.5), "aten.bernoulli_"),
+        (lambda w: w.copy_(torch.rand(64, 64) > 0.5), "aten.gt"),
+        (lambda w: w[torch.rand(64, 64) > 0.5], "aten.index"),
+        (lambda w: w[:32].normal_(), "aten.empty"),
+        (lambda w: w.normal_().mul_(torch.arange(64)), "aten.mul_"),
+    ],
+)
+def test_what_no_scheme_says_is_refused_by_name(initialize: Callable[[torch.Tensor], Any], operation: str) -> None:
+    with pytest.raises(RecordError) as caught:
+        record(lambda: _initialized(initialize))
+    assert operation in str(caught.value)
+
+
+def test_all_refusals_are_told_at_once() -> None:
+    def build() -> nn.Module:
+        return nn.Sequential(*[nn.utils.parametrizations.weight_norm(nn.Linear(4, 4)) for _ in range(3)])
+
+    with pytest.raises(RecordError) as caught:
+        record(build)
+    names = [f"/{layer}.parametrizations.weight.original0" for layer in range(3)]
+    assert [fault.pointer for fault in caught.value.faults] == names
+
+
+def test_a_branch_on_a_random_value_is_refused() -> None:
+    with pytest.raises(RecordError, match="_local_scalar_dense"):
+        record(lambda: _initialized(lambda w: w.fill_(float(torch.rand(())))))
+    with pytest.raises(RecordError, match="tolist"):
+        record(lambda: _initialized(lambda w: w.fill_(torch.rand(3).tolist()[0])))
+
+
+def test_tables_are_computed_and_kept() -> None:
+    class Tables(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("positions", torch.arange(10).expand((1, -1)).clone())
+            self.register_buffer("frequencies", 1 / 10000 ** (torch.arange(0, 16, 2) / 16))
+            self.register_buffer("mask", torch.ones(5, 5).tril_().bool().view(1, 1, 5, 5))
+            self.register_buffer("given", torch.from_numpy(np.arange(6.0)).view(2, 3))
+            self.register_buffer("transposed", torch.arange(6.0).view(2, 3).t().contiguous())
+            self.register_buffer("scattered", torch.zeros(4).index_fill_(0, torch.tensor([1, 3]), 2.0))
+            self.register_buffer("forgotten", torch.ones(3), persistent=False)
+            self.rates = torch.linspace(0, 1, 5).tolist()
+            self.depth = nn.Parameter(torch.full((3,), torch.linspace(0, 1, 5)[1].item()))
+            self.table = nn.Parameter(torch.empty(4, 6), requires_grad=False)
+            with torch.no_grad():
+                self.table[:, 0::2] = torch.arange(12.0).view(4, 3).sin()
+                self.table[:, 1::2] = torch.arange(12.0).view(4, 3).cos()
+            self.identity = nn.Parameter(nn.init.eye_(torch.empty(4, 4)))
+            self.kernel = nn.Parameter(nn.init.dirac_(torch.empty(4, 2, 3), groups=2))
+
+    recording = recorded_as_it_runs(Tables)
+    assert set(recording.recipe.tensors) == {"depth"}
+    assert recording.recipe.tensors["depth"].value == 0.25  # type: ignore[union-attr]
+
+
+def test_tied_weights_stay_tied() -> None:
+    def build() -> nn.Module:
+        model = nn.ModuleDict({"embedding": nn.Embedding(50, 20), "head": nn.Linear(20, 50, bias=False)})
+        model["head"].weight = model["embedding"].weight
+        return model
+
+    recording = recorded_as_it_runs(build)
+    assert recording.tied == {"head.weight": "embedding.weight"}
+    assert list(recording.recipe.tensors) == ["embedding.weight"]
+
+
+def test_copies_of_random_numbers_are_told() -> None:
+    def build() -> nn.Module:
+        one = nn.Linear(20, 30)
+        return nn.ModuleList([one, copy.deepcopy(one), nn.Linear(20, 30)])
+
+    recording = recorded_as_it_runs(build)
+    assert recording.copies == {"1.weight": "0.weight", "1.bias": "0.bias"}
+
+
+def test_a_split_of_random_numbers_is_no_copy() -> None:
+    def build() -> nn.Module:
+        return nn.ParameterList([part.clone() for part in torch.randn(60, 20).chunk(3)])
+
+    assert recorded_as_it_runs(build).copies == {}
+
+
+def test_nothing_large_is_allocated_and_nothing_drawn() -> None:
+    """A layer of 4 TB."""
+    state = torch.random.get_rng_state()
+    recording = record(lambda: nn.Linear(1 << 20, 1 << 20), seed="18446744073709551615")
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert recording.recipe.tensors["weight"].shape == (1 << 20, 1 << 20)
+    assert recording.recipe.seed == 2**64 - 1
+
+
+def test_torch_is_as_before_afterwards() -> None:
+    trunc_normal = nn.init._no_grad_trunc_normal_
+    with pytest.raises(ZeroDivisionError):
+        record(lambda: nn.Linear(3, 1 // 0))
+    assert nn.init._no_grad_trunc_normal_ is trunc_normal
+    assert torch.ones(3).sum().item() == 3.0
+
+
+def test_a_builder_must_build_a_module() -> None:
+    with pytest.raises(RecordError, match="not dict"):
+        record(dict)  # type: ignore[arg-type]
+
+
+def test_lazy_and_foreign_types_are_refused() -> None:
+    with pytest.raises(RecordError, match="lazy"):
+        record(lambda: nn.LazyLinear(3))
+    with pytest.raises(RecordError, match="complex64"):
+        record(lambda: _initialized(lambda w: nn.Parameter(torch.randn(3, dtype=torch.complex64))))
+
+
+def test_a_recipe_of_a_recording_is_a_recipe() -> None:
+    recording = record(ResNet, seed=5)
+    assert fanin.as_recipe(recording.recipe.canonical) == recording.recipe
