@@ -116,6 +116,28 @@ def test_arithmetic_is_followed(initialize: Callable[[torch.Tensor], Any], expec
     assert _said(initialize) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("initialize", "axis", "sizes"),
+    [
+        (lambda w: (w.normal_(), w[7].zero_()), 0, [("normal", 7), ("zeros", 1), ("normal", 56)]),
+        (lambda w: (w[:, :16].normal_(), w[:, 16:].fill_(1)), 1, [("normal", 16), ("ones", 48)]),
+        (lambda w: [part.uniform_(-n - 1, 1) for n, part in enumerate(w.chunk(4))], 0, [("uniform", 16)] * 4),
+        (lambda w: (w.zero_(), w[16:32].fill_(1)), 0, [("zeros", 16), ("ones", 16), ("zeros", 32)]),
+        (
+            lambda w: w.copy_(torch.cat([torch.zeros(64, 8), torch.randn(64, 56) / 8], 1)),
+            1,
+            [("zeros", 8), ("normal", 56)],
+        ),
+    ],
+)
+def test_parts_with_laws_of_their_own_are_blocks(
+    initialize: Callable[[torch.Tensor], Any], axis: int, sizes: list[tuple[str, int]]
+) -> None:
+    said = _said(initialize)
+    assert (said["scheme"], said.get("axis", 0)) == ("blocks", axis)
+    assert [(part["scheme"], part["size"]) for part in said["parts"]] == sizes
+
+
 def test_the_truncated_normal_of_timm_and_tensorflow() -> None:
     """The inverse distribution function of a uniform draw, moved, scaled and clamped."""
 
@@ -135,6 +157,7 @@ def test_the_truncated_normal_of_timm_and_tensorflow() -> None:
         (lambda w: nn.init.orthogonal_(w), "aten.linalg_qr"),
         (lambda w: nn.init.sparse_(w, 0.5), "aten.randperm"),
         (lambda w: w.normal_().exp_(), "aten.exp_"),
+        (lambda w: (w.normal_(), w[:5, 2:9].zero_()), "blocks along one axis"),
         (lambda w: w.normal_().clamp_(-1, 1), "aten.clamp_"),
         (lambda w: w.copy_(torch.randn(64, 64) + torch.randn(64, 64)), "aten.add"),
         (lambda w: w.copy_(torch.randn(64).expand(64, 64)), "expand"),

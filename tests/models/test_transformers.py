@@ -54,10 +54,10 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
         "T5Config",
         {"d_model": 64, "d_kv": 16, "d_ff": 96, "num_layers": 2, "num_heads": 4, "vocab_size": 300},
     ),
-    "BertForMaskedLM": ("BertConfig", TEXT),
+    "BertForMaskedLM": ("BertConfig", {**TEXT, "pad_token_id": 0}),
     "ViTForImageClassification": ("ViTConfig", IMAGE),
     "CLIPModel": ("CLIPConfig", {"text_config": TEXT, "vision_config": IMAGE}),
-    "WhisperForConditionalGeneration": ("WhisperConfig", {**WHISPER, "pad_token_id": None}),
+    "WhisperForConditionalGeneration": ("WhisperConfig", {**WHISPER, "pad_token_id": 5}),
 }
 REFUSED: dict[str, tuple[str, dict[str, Any], dict[str, str]]] = {
     "MambaForCausalLM": (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,8 @@ import torch
 
 from fanin.errors import Fault, RecordError, pointer
 from fanin.recipe import Recipe, as_recipe
-from fanin.torch.content import Memory, Piece, values
+from fanin.schemes import MAX_PARTS
+from fanin.torch.content import Memory, Piece, Stretches, values
 from fanin.torch.laws import Constant, Law, Normal, Random, Uniform, Unknown, Unset, Values
 from fanin.torch.recorder import following
 
@@ -97,11 +98,14 @@ class _Reading:
             return None
         pieces = self._memory.read(tensor)
         self._note_draws(name, pieces)
-        laws = _distinct(pieces)
-        said = _scheme(laws)
+        runs = _merged(pieces)
+        laws = [law for _, law in runs]
+        said = _scheme(laws[0]) if len(laws) == 1 else _blocks(runs, tensor.shape)
         if said is not None and tensor.dtype in DTYPES:
             return {"shape": list(tensor.shape), "dtype": DTYPES[tensor.dtype], **said}
-        if any(isinstance(law, Random) for law in laws):
+        if any(isinstance(law, Random) for law in laws) and len(laws) > 1:
+            raise _RefusedError("its parts follow laws of their own and are not blocks along one axis")
+        if isinstance(laws[0], Random):
             raise _RefusedError(f"{tensor.dtype} is no storage type of a recipe")
         flat = values(pieces, tensor.dtype) if tensor.numel() <= MOST_LITERALS else None
         if flat is None:
@@ -122,31 +126,43 @@ class _Reading:
             used.append((law.place, law.place + length, name))
 
 
-def _distinct(pieces: list[Piece]) -> list[Law]:
-    """The laws of pieces, each once."""
-    laws: list[Law] = []
-    for _, law in pieces:
-        if isinstance(law, Values) and law.tensor.numel() and bool((law.tensor == law.tensor[0]).all()):
-            law = Constant(law.tensor[0].item())
-        if law not in laws:
-            laws.append(law)
-    return laws or [Constant(0.0)]
+def _merged(pieces: list[Piece]) -> list[Piece]:
+    """The same, neighbours with elements distributed alike made one piece.
 
-
-def _scheme(laws: list[Law]) -> dict[str, Any] | None:
-    """A recipe's words for the law of a tensor; none for values that follow no law."""
-    for law in laws:
+    Raises:
+        _RefusedError: a piece has no law.
+    """
+    merged: list[Piece] = []
+    for length, law in pieces:
         match law:
             case Unset():
                 raise _RefusedError("nothing initializes it (aten.empty)")
             case Unknown(operation):
                 raise _RefusedError(f"no scheme is the result of {operation}")
-    if len(laws) > 1:
-        if any(isinstance(law, Random) for law in laws):
-            kinds = ", ".join(type(law).__name__.lower() for law in laws[:4])
-            raise _RefusedError(f"its parts follow {len(laws)} laws ({kinds}), and no scheme has such parts")
-        return None
-    match laws[0]:
+            case Values(tensor) if bool((tensor == tensor[0]).all()):
+                law = Constant(tensor[0].item())
+        if merged and merged[-1][1] == law:
+            merged[-1] = (merged[-1][0] + length, law)
+        else:
+            merged.append((length, law))
+    return merged or [(0, Constant(0.0))]
+
+
+def _blocks(runs: list[Piece], shape: Sequence[int]) -> dict[str, Any] | None:
+    """A recipe's words for laws that change along one axis alone; none if there is no such axis."""
+    for axis, size in enumerate(shape):
+        inner = math.prod(shape[axis + 1 :])
+        parts = list(Stretches(runs).part(0, size * inner))
+        repeated = parts * min(math.prod(shape[:axis]), len(runs))
+        if len(parts) <= MAX_PARTS and all(length % inner == 0 for length, _ in parts) and _merged(repeated) == runs:
+            said = [{"size": length // inner, **scheme} for length, law in parts if (scheme := _scheme(law))]
+            return {"scheme": "blocks", "axis": axis, "parts": said} if len(said) == len(parts) else None
+    return None
+
+
+def _scheme(law: Law) -> dict[str, Any] | None:
+    """A recipe's words for a law; none for values that follow no law."""
+    match law:
         case Constant(0):
             return {"scheme": "zeros"}
         case Constant(1):
