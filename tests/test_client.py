@@ -142,7 +142,7 @@ def test_a_lost_connection_is_taken_up_where_it_broke(client: Client, service: F
 
 def test_a_download_goes_on_in_a_later_call(client: Client, service: Faulty, tmp_path: Path) -> None:
     client.register(BIG)
-    service.faults = [cut(500_000), *[cut(0)] * 4]
+    service.faults = [cut(500_000), *[cut(0)] * 4, well, *[cut(0)] * 4]  # in between the recipe is told once more
     with pytest.raises(ServiceError, match="GET"):
         client.save(BIG, tmp_path / "got")
     assert not (tmp_path / "got").exists()
@@ -194,6 +194,24 @@ def test_lasting_refusals_are_told_in_the_services_words(client: Client, service
     assert caught.value.status == 503
     assert caught.value.problem["type"] == "urn:x"
     assert len(service.requests) == 4
+
+
+def test_a_proxy_that_hangs_up_is_told_the_recipe(client: Client, service: Faulty) -> None:
+    """One that puts a file together from slices does so when a replica does not know the recipe of a later one."""
+
+    def hang_up(handler: Any) -> bool:
+        handler.close_connection = True
+        return True
+
+    client.register(MIXED)
+    before = len(service.requests)
+    service.faults = [hang_up] * 4
+    assert client.tensor(MIXED, "head").tobytes() == fanin.materialize(MIXED)["head"].tobytes()
+    methods = [request.partition(" ")[0] for request in service.requests[before:]]
+    assert methods == ["GET"] * 4 + ["POST", "GET"]
+    service.faults = [hang_up] * 100
+    with pytest.raises(UnavailableError):
+        client.tensor(MIXED, "head")
 
 
 def test_a_refusal_that_stays_is_not_repeated(client: Client, service: Faulty) -> None:

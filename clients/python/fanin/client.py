@@ -67,7 +67,8 @@ class Client:
             source: Default of every call.
             check: Default of every call.
             timeout: Seconds to wait for a connection, and for each next byte.
-            retries: Tries after a lost connection or an answer of 429, 502, 503 or 504 before giving up.
+            retries: Tries after a lost connection or an answer of 429, 502, 503 or 504 before giving up; once more as many
+                when the recipe has been told again.
             connections: How many fetch parts of one file or array at the same time, 1 to 16. More than one helps where
                 a single stream is slower than the network.
             backend: What makes tensors here, for `local` and `check`; by default the fastest there is.
@@ -362,7 +363,7 @@ class Client:
             sink(chunk)
             position += len(chunk)
 
-        failures = 0
+        failures, is_told = 0, False
         while True:
             before = position
             try:
@@ -371,11 +372,14 @@ class Client:
                 )
                 return
             except ServiceError as error:
-                # Forgotten, or known to another replica only: each must be told once.
+                # Forgotten, or known to another replica only: each must be told once. A proxy that puts a file together
+                # from slices cannot pass on the 404 of a later one: it hangs up.
                 failures = failures + 1 if position == before else 0
-                if error.status != 404 or failures > self._transport.retries:
+                is_hung_up = error.status is None and not is_told
+                if not (error.status == 404 or is_hung_up) or failures > self._transport.retries:
                     raise
                 self.register(layout)
+                is_told = True
 
     def _check(
         self,
