@@ -67,8 +67,8 @@ class Client:
             source: Default of every call.
             check: Default of every call.
             timeout: Seconds to wait for a connection, and for each next byte.
-            retries: Tries after a lost connection or an answer of 429, 502, 503 or 504 before giving up; once more as many
-                when the recipe has been told again.
+            retries: Tries after a lost connection or an answer of 429, 502, 503 or 504 before giving up, and as many
+                again when the recipe has been told once more.
             connections: How many fetch parts of one file or array at the same time, 1 to 16. More than one helps where
                 a single stream is slower than the network.
             backend: What makes tensors here, for `local` and `check`; by default the fastest there is.
