@@ -7,7 +7,8 @@ from typing import Any
 
 from fanin import Fault, Layout, Recipe, as_recipe
 from fanin.errors import pointer
-from fanin.recipe import parse_json
+from fanin.names import count
+from fanin.recipe import count_tensors, members, parse_json
 from fanin_service.problems import LimitExceededError
 from fanin_service.settings import Settings
 
@@ -22,14 +23,14 @@ def layout_of(document: bytes | Mapping[str, Any], settings: Settings) -> Layout
         LimitExceededError: it is, and exceeds a limit.
     """
     parsed = parse_json(document) if isinstance(document, bytes) else document
-    tensors = parsed.get("tensors") if isinstance(parsed, Mapping) else None
     # First of all: everything after this takes time for every tensor.
-    if isinstance(tensors, Mapping) and len(tensors) > settings.max_tensors:
-        raise _exceeded("/tensors", f"{len(tensors)} tensors; this service takes at most {settings.max_tensors}")
-    if isinstance(tensors, Mapping):
-        _check_laws(tensors, settings.max_laws)
+    if (tensors := count_tensors(parsed)) > settings.max_tensors:
+        field = "/repeated" if "repeated" in parsed else "/tensors"
+        raise _exceeded(field, f"{tensors} tensors; this service takes at most {settings.max_tensors}")
+    _check_text(parsed, settings.max_recipe_bytes)
+    _check_laws(parsed, settings.max_laws)
     recipe = as_recipe(parsed)
-    short = tensors is None
+    short = "tensors" not in parsed
     _check_ranks(recipe, settings.max_rank, short)
     layout = Layout.of(recipe)
     _check_matrices(layout, settings.max_matrix_elements, short)
@@ -40,9 +41,16 @@ def layout_of(document: bytes | Mapping[str, Any], settings: Settings) -> Layout
     return layout
 
 
-def _check_laws(tensors: Mapping[str, Any], limit: int) -> None:
+def _check_text(document: Any, limit: int) -> None:
+    """A recipe that is written shorter, by repeated names, is kept and sent as if it were not."""
+    repeated = [(count(name), name, tensor) for field, name, tensor in members(document) if field == "repeated"]
+    if (size := sum(times * (len(name) + len(str(tensor))) for times, name, tensor in repeated)) > limit:
+        raise _exceeded("/repeated", f"{size} bytes when written out; this service takes at most {limit:d}")
+
+
+def _check_laws(document: Any, limit: int) -> None:
     """The scalars of a law cost up to a millisecond, once for all tensors alike: models have a few dozen."""
-    laws = {str(tensor) for tensor in tensors.values()}
+    laws = {str(tensor) for _, _, tensor in members(document)}
     if len(laws) > limit:
         raise _exceeded("/tensors", f"{len(laws)} different tensors; this service takes at most {limit}")
 

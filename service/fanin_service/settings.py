@@ -156,7 +156,9 @@ class Settings(BaseSettings):
     check_seconds: Annotated[
         int, Field(ge=1, le=86_400, description="How often the backend has to pass its known-answer test.")
     ] = 60
-    max_recipe_bytes: Annotated[ByteSize, Field(ge=1, description="Largest request body.")] = ByteSize(8 * _MIB)
+    max_recipe_bytes: Annotated[
+        ByteSize, Field(ge=1, description="Largest request body, and largest recipe written out.")
+    ] = ByteSize(8 * _MIB)
     max_tensors: Annotated[int, Field(ge=1, description="Most tensors in a recipe.")] = 100_000
     max_laws: Annotated[
         int, Field(ge=1, description="Most different tensors, by shape and parameters, in a recipe.")

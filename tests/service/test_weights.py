@@ -258,6 +258,8 @@ def test_limits_name_what_to_change() -> None:
             ({"tensors": {"a/b~": {**tensor, "shape": [1, 1, 1]}}}, "limit-exceeded", "/tensors/a~1b~0/shape"),
             ({"shape": [1, 1, 1], "scheme": "zeros"}, "limit-exceeded", "/shape"),
             ({"shape": [10_000], "scheme": "zeros"}, "limit-exceeded", "/shape"),
+            ({"tensors": {}, "repeated": {"a{0..999999999}": tensor}}, "limit-exceeded", "/repeated"),
+            ({"tensors": {}, "repeated": {"a{0..1}" + "b" * 200: tensor}}, "limit-exceeded", "/repeated"),
         ):
             answer = server.client.post("/v1/weights", json=recipe)
             assert answer.status_code == 422

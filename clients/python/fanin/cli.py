@@ -24,6 +24,7 @@ from fanin.client import Client
 from fanin.describe import describe
 from fanin.errors import BackendError, FileError, MismatchError, RecipeError, ServiceError
 from fanin.layout import Layout
+from fanin.names import count, folded
 from fanin.schemes import catalogue
 from fanin.tensor import Scaled
 
@@ -187,22 +188,25 @@ def _show(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(described, indent=2, ensure_ascii=False))
         return 0
+    cells = {
+        name: (
+            tensor["dtype"],
+            "x".join(map(str, tensor["shape"])) or "scalar",
+            _bytes(tensor["stop"] - tensor["start"]),
+            tensor["scheme"],
+            str(tensor.get("fan_in", "")),
+            str(tensor.get("fan_out", "")),
+            tensor["draw"],
+        )
+        for name, tensor in described["tensors"].items()
+    }
+    plain, repeated = folded(cells)
+    rows = [(name, "", *each) for name, each in plain.items()]
+    rows += [(name, str(count(name)), *each) for name, each in repeated.items()]
     _print_table(
-        ("tensor", "dtype", "shape", "bytes", "scheme", "fan_in", "fan_out", "draw"),
-        [
-            (
-                name,
-                tensor["dtype"],
-                "x".join(map(str, tensor["shape"])) or "scalar",
-                _bytes(tensor["stop"] - tensor["start"]),
-                tensor["scheme"],
-                str(tensor.get("fan_in", "")),
-                str(tensor.get("fan_out", "")),
-                tensor["draw"],
-            )
-            for name, tensor in described["tensors"].items()
-        ],
-        right=frozenset({3, 5, 6}),
+        ("tensor", "times", "dtype", "shape", "bytes", "scheme", "fan_in", "fan_out", "draw"),
+        rows,
+        right=frozenset({1, 4, 6, 7}),
     )
     size = described["size"]
     print(f"{len(described['tensors'])} tensors, {described['parameters']} parameters, {size} bytes ({_bytes(size)})")

@@ -7,9 +7,9 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
-from itertools import chain, islice
+from itertools import chain
 from typing import Annotated, Any, Literal, Self, get_args
 
 import rfc8785
@@ -20,20 +20,21 @@ from fanin.dialects import Dialect, DialectError, translate
 from fanin.dtypes import DTypeName
 from fanin.errors import Fault, RecipeError, pointer
 from fanin.fans import KernelLayout
+from fanin.names import MAX_NAMES, Name, RepeatedName, count, written_out
 from fanin.schemes import ALIASES, SCHEMES, AnyTensor
 from fanin.tensor import Tensor, as_integer
 
 STREAM: Literal["fanin/1"] = "fanin/1"
 ONLY_TENSOR = "weight"
 """Name of the tensor of a recipe given in the one-tensor short form."""
+MEMBERS = ("tensors", "repeated")
+"""The members of a recipe that hold tensors, by names and by repeated names."""
 MAX_SEED = 2**64 - 1
-MAX_NAME_BYTES = 1024
 MAX_FAULTS = 100
 """Faults of a recipe that are told: beyond them, finding near names for each would take minutes."""
 _BATCH = 64
 """Tensors that are validated together: pydantic collects all errors, of a kilobyte each, before it tells of any."""
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,19}", re.ASCII)
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _SHOWN = 80
 
 
@@ -44,36 +45,19 @@ def _seed(value: Any) -> int:
     raise PydanticCustomError("seed", "must be an integer from 0 to 2^64 - 1, as a number or a decimal string")
 
 
-def _name(value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise PydanticCustomError("name", "a tensor name must be a string that is not empty")
-    try:
-        size = len(value.encode("utf-8"))
-    except UnicodeEncodeError:
-        raise PydanticCustomError("name", "a tensor name must be valid Unicode, without lone surrogates") from None
-    if size > MAX_NAME_BYTES:
-        raise PydanticCustomError("name", f"a tensor name has at most {MAX_NAME_BYTES} bytes of UTF-8")
-    if _CONTROL.search(value):
-        raise PydanticCustomError("name", "a tensor name must not contain control characters")
-    if value == "__metadata__":
-        raise PydanticCustomError("name", "__metadata__ is reserved by the safetensors format")
-    return value
-
-
 Seed = Annotated[
     int,
     BeforeValidator(_seed, json_schema_input_type=int | str),
     Field(ge=0, le=MAX_SEED, description="0 .. 2^64 - 1, as a number or a decimal string."),
 ]
-Name = Annotated[str, BeforeValidator(_name), Field(min_length=1, max_length=MAX_NAME_BYTES)]
 
 
 class Recipe(BaseModel):
     """A seed, a stream version, and for each named tensor its shape, dtype, scheme and parameters.
 
-    `dtype`, `layout` and `dialect` are for input: defaults of the tensors that do not give their own. A validated
-    recipe has them written into its tensors, these in Fanin's own names, so that two spellings of one meaning are
-    equal, and shows the library's defaults here.
+    `dtype`, `layout` and `dialect` are for input: defaults of the tensors that do not give their own. So is `repeated`.
+    A validated recipe has them written into its tensors, these in Fanin's own names, so that two spellings of one
+    meaning are equal, and shows the library's defaults here.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -87,22 +71,44 @@ class Recipe(BaseModel):
         Field(description="Whose names and parameters the tensors' schemes have; a tensor may give its own."),
     ] = "fanin"
     tensors: dict[Name, AnyTensor]
+    repeated: Annotated[
+        dict[RepeatedName, AnyTensor],
+        Field(description="Tensors under names with ranges: layers.{0..79}.bias stands for 80 tensors."),
+    ] = {}
 
     @model_validator(mode="before")
     @classmethod
     def _hand_down_defaults(cls, data: Any) -> Any:
         """Write dtype and layout into the tensors that take them and do not give their own; translate dialects."""
-        if not isinstance(data, Mapping) or not isinstance(data.get("tensors"), Mapping):
+        if not isinstance(data, Mapping) or not all(isinstance(data.get(field, {}), Mapping) for field in MEMBERS):
             return data
         handed = {field: data[field] for field in ("dtype", "layout", "dialect") if field in data}
         if not all(_is_valid(field, value) for field, value in handed.items()):
             return data
         others = {key: data[key] for key in data if key not in handed}
         dialect = handed.pop("dialect", "fanin")
-        tensors = {
-            name: _with_defaults(_translated(name, tensor, dialect), handed) for name, tensor in data["tensors"].items()
+        written = {
+            field: {
+                name: _with_defaults(_translated(field, name, tensor, dialect), handed)
+                for name, tensor in data[field].items()
+            }
+            for field in MEMBERS
+            if field in data
         }
-        return {**others, "tensors": tensors}
+        return {**others, **written}
+
+    @model_validator(mode="after")
+    def _write_out(self) -> Self:
+        """Put repeated tensors under each of their names."""
+        tensors = dict(self.tensors)
+        for repeated, tensor in self.repeated.items():
+            for name in written_out(repeated):
+                if name in tensors:
+                    context = {"reason": f"{name} is named twice", "path": ["repeated", repeated]}
+                    raise PydanticCustomError("formula", "{reason}", context)
+                tensors[name] = tensor
+        self.__dict__.update(tensors=tensors, repeated={})
+        return self
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:  # noqa: ARG002 (pydantic's)
         """A validated copy: pydantic's own would keep the digest of the original."""
@@ -154,13 +160,26 @@ def as_recipe(recipe: RecipeLike) -> Recipe:
 
 
 def _check_sizes(document: Mapping[str, Any]) -> None:
-    """Refuse objects with so many fields that not even their faults could be told."""
-    tensors = document.get("tensors")
-    members = tensors.items() if isinstance(tensors, Mapping) else ()
-    inner = ((["tensors", str(name)], each) for name, each in members if isinstance(each, Mapping))
+    """Refuse objects with so many fields that their faults could not be told, and more tensors than any file has."""
+    inner = (([field, str(name)], each) for field, name, each in members(document) if isinstance(each, Mapping))
     for path, each in chain([([], document)], inner):
         if len(each) > MAX_FAULTS:
             raise RecipeError([Fault(pointer(path), f"{len(each)} fields; nothing in a recipe has so many")])
+    if (total := count_tensors(document)) > MAX_NAMES and "repeated" in document:
+        raise RecipeError([Fault("/repeated", f"{total} tensors; no file has more than {MAX_NAMES}")])
+
+
+def count_tensors(document: Any) -> int:
+    """How many tensors a recipe's JSON has; repeated ones are counted and not written out."""
+    return sum(count(name) if field == "repeated" else 1 for field, name, _ in members(document))
+
+
+def members(document: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Field, name and tensor of all that a recipe's JSON has, whether or not it is one."""
+    for field in MEMBERS:
+        found = document.get(field) if isinstance(document, Mapping) else None
+        for name, tensor in found.items() if isinstance(found, Mapping) else ():
+            yield field, name, tensor
 
 
 def _validated(document: Mapping[str, Any]) -> Recipe:
@@ -168,15 +187,13 @@ def _validated(document: Mapping[str, Any]) -> Recipe:
     Raises:
         ValidationError: it is not a recipe; tells what is wrong with the first tensors that are wrong.
     """
-    tensors = document.get("tensors")
-    if not isinstance(tensors, Mapping) or len(tensors) <= _BATCH:
-        return Recipe.model_validate(document)
-    names = iter(tensors)
-    made: dict[str, AnyTensor] = {}
-    while batch := {name: tensors[name] for name in islice(names, _BATCH)}:
-        made |= Recipe.model_validate({**document, "tensors": batch}).tensors
-    shared = {field: value for field, value in document.items() if field not in ("dtype", "layout")}
-    return Recipe.model_validate({**shared, "tensors": made})
+    found = list(members(document))
+    for start in range(0, len(found), _BATCH) if len(found) > _BATCH else ():
+        batch: dict[str, dict[str, Any]] = {"tensors": {}, "repeated": {}}
+        for field, name, tensor in found[start : start + _BATCH]:
+            batch[field][name] = tensor
+        Recipe.model_validate({**document, **batch})
+    return Recipe.model_validate(document)
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -242,7 +259,7 @@ def _is_valid(field: str, value: Any) -> bool:
     return isinstance(value, str) and value in get_args(Recipe.model_fields[field].annotation)
 
 
-def _translated(name: Any, tensor: Any, dialect: str) -> Any:
+def _translated(field: str, name: Any, tensor: Any, dialect: str) -> Any:
     """The tensor without a dialect."""
     if not isinstance(tensor, Mapping):
         return tensor
@@ -253,7 +270,7 @@ def _translated(name: Any, tensor: Any, dialect: str) -> Any:
         if dialect != "fanin":
             return translate(tensor, dialect)
     except DialectError as error:
-        context = {"reason": str(error), "path": ["tensors", name, *error.path]}
+        context = {"reason": str(error), "path": [field, name, *error.path]}
         raise PydanticCustomError("formula", "{reason}", context) from error
     return {field: value for field, value in tensor.items() if field != "dialect"}
 
@@ -284,7 +301,7 @@ def _fault(details: ErrorDetails, prefix: tuple[str, ...]) -> Fault:
     path = list(details["loc"])
     context = details.get("ctx", {})
     # Inside a tensor the union puts the scheme's name in the path; a bad tensor name is marked "[key]".
-    if len(path) > 2 and path[0] == "tensors":
+    if len(path) > 2 and path[0] in MEMBERS:
         del path[2]
     path += context.get("path", [])
     if field := context.get("field"):

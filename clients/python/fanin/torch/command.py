@@ -7,7 +7,6 @@ import importlib
 import json
 import re
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +14,7 @@ from typing import Any, cast
 import torch
 
 from fanin.errors import BackendError
-from fanin.recipe import Recipe
+from fanin.spelling import text
 from fanin.torch.recording import Recording, record
 
 HELP = "The recipe of a model, from its own construction and initialization, which run without the model's memory."
@@ -47,21 +46,6 @@ def run(options: argparse.Namespace) -> int:
     for line in remarks(recording):
         print(line, file=sys.stderr)
     return 0
-
-
-def text(recipe: Recipe) -> str:
-    """The recipe as JSON, a line for each tensor."""
-    counts = Counter(tensor.dtype for tensor in recipe.tensors.values())
-    dtype = counts.most_common(1)[0][0] if counts else "F32"
-    lines = []
-    for name, tensor in recipe.tensors.items():
-        said = tensor.model_dump(mode="json", exclude_defaults=True)
-        said = {"shape": list(tensor.shape), "scheme": tensor.scheme, "dtype": tensor.dtype} | said
-        if said["dtype"] == dtype:
-            del said["dtype"]
-        lines.append(f"    {json.dumps(name, ensure_ascii=False)}: {json.dumps(said, ensure_ascii=False)}")
-    tensors = ",\n".join(lines)
-    return f'{{\n  "seed": "{recipe.seed}",\n  "dtype": "{dtype}",\n  "tensors": {{\n{tensors}\n  }}\n}}\n'
 
 
 def remarks(recording: Recording) -> Iterator[str]:

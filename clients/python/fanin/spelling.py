@@ -1,0 +1,34 @@
+"""A recipe as people write it: a line for each kind of tensor, repeated layers once."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+from fanin.names import folded
+from fanin.recipe import Recipe
+from fanin.tensor import Tensor
+
+
+def text(recipe: Recipe) -> str:
+    """JSON that spells the recipe, in few lines and in the order of its tensors."""
+    counts = Counter(tensor.dtype for tensor in recipe.tensors.values())
+    dtype = counts.most_common(1)[0][0] if counts else "F32"
+    plain, repeated = folded({name: _json(_said(tensor, dtype)) for name, tensor in recipe.tensors.items()})
+    members = [f'  "seed": "{recipe.seed}"', f'  "dtype": "{dtype}"', _member("tensors", plain)]
+    return "{\n" + ",\n".join(members + [_member("repeated", repeated)] * bool(repeated)) + "\n}\n"
+
+
+def _member(field: str, tensors: dict[str, str]) -> str:
+    lines = ",\n".join(f"    {_json(name)}: {said}" for name, said in tensors.items())
+    return f'  "{field}": {{\n{lines}\n  }}'
+
+
+def _said(tensor: Tensor, dtype: str) -> dict[str, Any]:
+    said = {"shape": list(tensor.shape), "scheme": tensor.scheme} | tensor.canonical()
+    return {field: value for field, value in said.items() if (field, value) != ("dtype", dtype)}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
