@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fanin import backends
+from fanin import backends, placing
 from fanin.backends import ArrayBackend, Backend
 from fanin.draws import Draw
 from fanin.dtypes import DType
@@ -76,10 +76,14 @@ def slice(recipe: LayoutLike, name: str, index: Index, *, backend: str | None = 
         IndexError: the index does not fit the tensor.
         BackendError: the backend asked for cannot be used here.
     """
-    maker = _maker(backend)
+    chosen, maker = backends.get(backend), _maker(backend)
     entry = Layout.of(recipe).entry(name)
     region = Region.of(entry.shape, index)
     result: Array = maker.empty(region.count, entry.dtype)
+    if region.has_runs and not isinstance(chosen, ArrayBackend):
+        strides = placing.dense(region.lengths, entry.dtype.itemsize)
+        placing.place(entry, region, result.ctypes.data, strides, chosen)
+        return result.reshape(region.shape)
     at = 0
     for run in region.runs():
         _fill_run(entry, run, result[at : at + run.count], maker)

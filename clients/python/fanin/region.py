@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import EllipsisType
 from typing import Any, SupportsIndex
@@ -66,6 +66,36 @@ class Region:
         """Number of selected elements."""
         return math.prod(self.shape)
 
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """How many positions are selected on every axis of the tensor."""
+        return tuple(map(len, self.axes))
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Elements of the tensor between neighbouring positions on every axis."""
+        return tuple(math.prod(self.sizes[axis + 1 :]) for axis in range(len(self.sizes)))
+
+    @property
+    def has_runs(self) -> bool:
+        """Whether no axis has gaps between its positions."""
+        return all(len(axis) < 2 or axis.step == 1 for axis in self.axes)
+
+    def part(self, axis: int, start: int, stop: int) -> Region:
+        """What positions [start, stop) of an axis select; no axis of the result is gone."""
+        axes = (*self.axes[:axis], self.axes[axis][start:stop], *self.axes[axis + 1 :])
+        return Region(tuple(map(len, axes)), axes, self.sizes)
+
+    def parts(self, is_small: Callable[[Region], bool]) -> Iterator[Region]:
+        """The region in boxes that are small, or single elements, in row-major order; no axis of theirs is gone."""
+        if is_small(self) or math.prod(self.lengths) == 1:
+            yield self
+            return
+        axis = next(axis for axis, length in enumerate(self.lengths) if length > 1)
+        half = self.lengths[axis] // 2
+        yield from self.part(axis, 0, half).parts(is_small)
+        yield from self.part(axis, half, self.lengths[axis]).parts(is_small)
+
     def runs(self) -> Iterator[Run]:
         """The selected elements in the region's row-major order, in as few runs as one step each allows."""
         if self.count == 0:
@@ -78,8 +108,7 @@ class Region:
             yield Run(0, block, 1)
             return
         last = self.axes[inner - 1]
-        strides = [math.prod(self.sizes[axis + 1 :]) for axis in range(inner)]
-        for base in _positions(self.axes[: inner - 1], strides):
+        for base in _positions(self.axes[: inner - 1], self.strides):
             if len(last) == 1 or last.step == 1:
                 yield Run(base + last[0] * block, len(last) * block, 1)
             elif block == 1:

@@ -44,10 +44,26 @@ class Backend(Protocol):
         for tensor, address in zip(tensors.tensors, addresses, strict=True):
             self._fill_tensor(tensor, int(address))
 
+    def fill_runs(
+        self,
+        draw: Draw,
+        stream: Stream,
+        dtype: DType,
+        firsts: NDArray[np.uint64],
+        count: int,
+        addresses: NDArray[np.uint64],
+    ) -> None:
+        """Write runs of `count` elements, each from its own first one on and to its own address."""
+        for first, address in zip(firsts.tolist(), addresses.tolist(), strict=True):
+            self.fill(draw, stream, dtype, first, _memory_at(address, count * dtype.itemsize))
+
     def _fill_tensor(self, tensor: Tensor, address: int) -> None:
         if size := tensor.count * tensor.dtype.itemsize:
-            out = memoryview((ctypes.c_ubyte * size).from_address(address)).cast("B")
-            self.fill(tensor.draw, tensor.stream, tensor.dtype, 0, out)
+            self.fill(tensor.draw, tensor.stream, tensor.dtype, 0, _memory_at(address, size))
+
+
+def _memory_at(address: int, size: int) -> memoryview:
+    return memoryview((ctypes.c_ubyte * size).from_address(address)).cast("B")
 
 
 @runtime_checkable

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fanin.backends import Backend, matrices
 from fanin.backends.composed import compose
 from fanin.backends.native_orthogonal import OrthogonalKernel
-from fanin.backends.tensors import Tensors, keys, law
+from fanin.backends.tensors import RANGE, Tensors, keys, law
 from fanin.draws import Blocks, Draw, Fill, Orthogonal, Table
 from fanin.dtypes import DType
 from fanin.errors import BackendError, NotBuiltError
@@ -28,7 +28,7 @@ LEVELS = ("baseline", "avx2", "avx512")
 """Levels of instructions, the plainest first; all make the same bits."""
 ENVIRONMENT = "FANIN_SIMD"
 """Environment variable that names the level to use; by default the highest that this processor has."""
-_RANGE = struct.Struct("=3Q 8I 2I")
+_ONE_RANGE = struct.Struct("=3Q 8I 2I")
 _NO_KEYS = (0,) * 8
 
 
@@ -83,8 +83,26 @@ class NativeBackend(Backend):
         block, skip = divmod(first, 4)
         count = len(out) // dtype.itemsize
         words = _NO_KEYS if isinstance(draw, Fill) else keys(stream, dtype)
-        elements = _RANGE.pack(block, count, ctypes.addressof(held), *words, 0, skip)
+        elements = _ONE_RANGE.pack(block, count, ctypes.addressof(held), *words, 0, skip)
         self._fill(law(draw, dtype.name), elements, 1, self._level, self.threads)
+
+    def fill_runs(
+        self,
+        draw: Draw,
+        stream: Stream,
+        dtype: DType,
+        firsts: NDArray[np.uint64],
+        count: int,
+        addresses: NDArray[np.uint64],
+    ) -> None:
+        if isinstance(draw, Blocks | Table | Orthogonal):
+            super().fill_runs(draw, stream, dtype, firsts, count, addresses)
+            return
+        ranges = np.zeros(len(firsts), RANGE)
+        ranges["block"], ranges["skip"] = np.divmod(firsts, np.uint64(4))
+        ranges["count"], ranges["out"] = count, addresses
+        ranges["keys"] = keys(stream, dtype)
+        self._fill(law(draw, dtype.name), ranges.ctypes.data, len(ranges), self._level, self.threads)
 
     def fill_tensors(self, tensors: Tensors, addresses: NDArray[np.uint64]) -> None:
         ranges = tensors.ranges.copy()
