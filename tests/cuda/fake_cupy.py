@@ -141,6 +141,7 @@ class FakeCuPy:
             compiler=SimpleNamespace(CompileException=CompileException),
             Device=lambda device=None: Device(0 if device is None else device),
             Stream=lambda *, non_blocking: Stream(self),
+            ExternalStream=lambda pointer, device: self._null,
             Event=lambda *, block, disable_timing: Event(self),
             Memory=self._memory,
             MemoryPointer=lambda memory, offset: MemoryPointer(self, memory, offset),
@@ -153,6 +154,10 @@ class FakeCuPy:
 
     def empty(self, count: int, dtype: np.dtype[Any]) -> Array:
         return Array(self, self._allocate(count * dtype.itemsize).view(dtype))
+
+    def from_dlpack(self, memory: Any) -> Array:
+        """Memory of others, which the GPU is said to have."""
+        return Array(self, np.from_dlpack(memory))
 
     def pinned_empty(self, count: int) -> NDArray[np.uint8]:
         """In place of cupyx.empty_pinned."""

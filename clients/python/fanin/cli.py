@@ -235,13 +235,10 @@ def _schemes(options: argparse.Namespace) -> int:
 
 
 def _layout(source: str) -> Layout:
-    """The layout of a recipe, or of the one in a safetensors file.
-
-    A file begins with a length of eight bytes, the upper ones zero; JSON has no such bytes.
-    """
+    """The layout of a recipe, or of the one in a safetensors file."""
     with nullcontext(sys.stdin.buffer) if source == "-" else open(source, "rb") as file:
         assert isinstance(file, io.BufferedReader)
-        return files.layout_of_file(file) if b"\0" in file.peek(8)[:8] else Layout.of(file.read())
+        return files.layout_of(file)
 
 
 def _bytes(count: int) -> str:

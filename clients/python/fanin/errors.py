@@ -2,7 +2,8 @@
 
 FaninError
 ├── RecipeError        the recipe is wrong; carries one `Fault` per offending field
-│   └── RecordError        a model's own initialization is nothing that a recipe says
+│   ├── RecordError        a model's own initialization is nothing that a recipe says
+│   └── ModuleError        a module's tensors are not those of the recipe
 ├── BackendError       the backend asked for is not available here
 │   ├── NotBuiltError      this package was installed without it
 │   └── NoDeviceError      there is no device for it
@@ -59,6 +60,10 @@ class RecordError(RecipeError):
     def of(cls, detail: str) -> RecordError:
         """One fault, of the whole model."""
         return cls([Fault("", detail)])
+
+
+class ModuleError(RecipeError):
+    """A module whose tensors are not those of the recipe; one fault per tensor."""
 
 
 class BackendError(FaninError):

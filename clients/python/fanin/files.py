@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import io
 import json
 import os
 import struct
@@ -93,6 +94,18 @@ def verify(path: str | os.PathLike[str], *, backend: str | None = None, progress
                     raise mismatch(layout, start, found, wanted)
                 bar.update(len(found))
     return Verified(layout.recipe.digest, len(layout.entries), size)
+
+
+def layout_of(file: io.BufferedReader) -> Layout:
+    """The layout of a recipe in JSON, or of the one in the header of a safetensors file.
+
+    The latter begins with a length of eight bytes, the upper ones zero; JSON has no such bytes.
+
+    Raises:
+        FileError: it has no recipe.
+        RecipeError: the recipe is wrong.
+    """
+    return layout_of_file(file) if b"\0" in file.peek(8)[:8] else Layout.of(file.read())
 
 
 def layout_of_file(file: BinaryIO) -> Layout:

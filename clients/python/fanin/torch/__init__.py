@@ -1,6 +1,44 @@
-"""PyTorch: recipes of models that initialize themselves."""
+"""PyTorch: modules filled from recipes, initializers, and recipes of models that initialize themselves."""
 
-from fanin.errors import RecordError
-from fanin.torch.recording import Recording, record
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["RecordError", "Recording", "record"]
+if TYPE_CHECKING:
+    from fanin.errors import ModuleError, RecordError
+    from fanin.torch import initializers
+    from fanin.torch.initializers import seeded
+    from fanin.torch.modules import init_
+    from fanin.torch.recording import Recording, record
+
+__all__ = [
+    "ModuleError",
+    "RecordError",
+    "Recording",
+    "init_",
+    "initializers",
+    "record",
+    "seeded",
+]
+
+_HOMES = {
+    "fanin.errors": ("ModuleError", "RecordError"),
+    "fanin.torch.modules": ("init_",),
+    "fanin.torch.recording": ("Recording", "record"),
+    "fanin.torch.initializers": ("seeded",),
+}
+"""Module of each public name."""
+
+
+def __getattr__(name: str) -> Any:
+    """What is asked for is imported then: torch takes seconds, and its distributed parts more."""
+    if name == "initializers":
+        return import_module("fanin.torch.initializers")
+    for home, names in _HOMES.items():
+        if name in names:
+            value = globals()[name] = getattr(import_module(home), name)
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

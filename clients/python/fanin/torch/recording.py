@@ -38,6 +38,9 @@ class Recording:
     """Other names of the same memory -> the name in the recipe or among the literals."""
     literals: Mapping[str, torch.Tensor]
     """Tensors that no draw makes but that do not depend on random numbers: counters, positions, tables."""
+    buffers: Mapping[str, torch.Tensor]
+    """Values of buffers that are not persistent, so in no file: a module that is built without memory needs them. Those
+    that are large, or that depend on random numbers, are left out."""
     copies: Mapping[str, str]
     """Tensors that begin with the same random numbers as another in the model, and with their own in the recipe."""
 
@@ -83,7 +86,7 @@ class _Reading:
         if faults:
             raise RecordError(faults)
         recipe = as_recipe({"seed": self._seed, "tensors": tensors})
-        return Recording(recipe, self._tied, self._literals, self._copies)
+        return Recording(recipe, self._tied, self._literals, self._buffers(model), self._copies)
 
     def _tensor(self, name: str, tensor: Any) -> dict[str, Any] | None:
         """What the recipe says of a tensor; none if it is told elsewhere."""
@@ -112,6 +115,17 @@ class _Reading:
             raise _RefusedError(f"{tensor.numel()} given values, where at most {MOST_LITERALS} are kept")
         self._literals[name] = flat.reshape(tensor.shape)
         return None
+
+    def _buffers(self, model: torch.nn.Module) -> dict[str, torch.Tensor]:
+        """Known values of the buffers that `state_dict` leaves out."""
+        found = {}
+        state = model.state_dict(keep_vars=True)
+        for name, tensor in model.named_buffers(remove_duplicate=False):
+            if name not in state and tensor.numel() <= MOST_LITERALS:
+                flat = values(self._memory.read(tensor), tensor.dtype)
+                if flat is not None:
+                    found[name] = flat.reshape(tensor.shape)
+        return found
 
     def _note_draws(self, name: str, pieces: list[Piece]) -> None:
         for length, law in pieces:

@@ -1,0 +1,77 @@
+"""Shards: which part of a tensor this rank has, and where it lies in its memory."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from fanin.region import Region
+
+
+def is_distributed(tensor: torch.Tensor) -> bool:
+    """Whether it is a DTensor, told without importing torch.distributed."""
+    return hasattr(tensor, "device_mesh")
+
+
+def local(tensor: Any) -> torch.Tensor:
+    """The memory that this rank has of it, without its history."""
+    with torch.no_grad():
+        memory: torch.Tensor = tensor.to_local() if is_distributed(tensor) else tensor
+        return memory.detach()
+
+
+def memory_of(tensor: torch.Tensor) -> object:
+    """Equal for tensors that are one memory."""
+    if torch.nn.parameter.is_lazy(tensor) or tensor.layout != torch.strided:
+        return id(tensor)
+    own = local(tensor)
+    if not own.numel():
+        return id(tensor)
+    return own.untyped_storage()._cdata, own.storage_offset(), own.shape, own.stride()
+
+
+def boxes(tensor: torch.Tensor) -> Iterator[tuple[torch.Tensor, Region]]:
+    """Views of this rank's memory, which make it up together, each with its region of the whole tensor."""
+    memory = local(tensor)
+    axes = _ranges(tensor) if is_distributed(tensor) else [[range(size)] for size in tensor.shape]
+    for ranges in itertools.product(*map(_placed, axes)):
+        view = memory
+        for axis, (at, positions) in enumerate(ranges):
+            view = view.narrow(axis, at, len(positions))
+        selected = tuple(positions for _, positions in ranges)
+        yield view, Region(tuple(view.shape), selected, tuple(tensor.shape))
+
+
+def _placed(ranges: Sequence[range]) -> list[tuple[int, range]]:
+    """Ranges one behind the other, each with where it begins."""
+    starts = itertools.accumulate((len(positions) for positions in ranges[:-1]), initial=0)
+    return list(zip(starts, ranges, strict=True))
+
+
+def _ranges(tensor: Any) -> list[list[range]]:
+    """What this rank has of each axis of a DTensor, as ranges of positions in the order of its memory."""
+    mesh, coordinate = tensor.device_mesh, tensor.device_mesh.get_coordinate()
+    axes = [torch.arange(size) for size in tensor.shape]
+    if coordinate is None:  # this rank is not in the mesh
+        return [[range(0)] for _ in axes]
+    for dim, placement in enumerate(tensor.placements):
+        if placement.is_replicate():
+            continue
+        # torch's own way to split, of positions instead of values: strided shards and uneven ones come out right.
+        axis = placement.dim
+        lying = axes[axis].view([1] * axis + [-1])
+        parts, _ = placement._split_tensor(lying, mesh.size(dim), with_padding=False, contiguous=False)
+        axes[axis] = parts[coordinate[dim]].reshape(-1)
+    return [_joined(positions.numpy()) for positions in axes]
+
+
+def _joined(positions: np.ndarray[Any, np.dtype[np.int64]]) -> list[range]:
+    """Ascending neighbours as ranges."""
+    if not len(positions):
+        return [range(0)]
+    cuts = np.flatnonzero(np.diff(positions) != 1) + 1
+    return [range(int(part[0]), int(part[-1]) + 1) for part in np.split(positions, cuts)]

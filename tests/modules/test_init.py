@@ -1,0 +1,365 @@
+"""`fanin.torch.init_`: modules filled in place."""
+
+from __future__ import annotations
+
+import json
+import math
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
+
+import fanin
+from fanin import Layout, backends
+from fanin.dtypes import DTYPES
+from fanin.placing import place
+from fanin.region import Region
+from fanin.torch import ModuleError, init_, record
+from fanin.torch.recording import DTYPES as TORCH_DTYPES
+from tests.service.servers import running
+
+SCHEMES: list[dict[str, Any]] = [
+    {"scheme": "normal", "std": 0.5},
+    {"scheme": "uniform", "low": -1.0, "high": 1.0},
+    {"scheme": "truncated_normal", "std": 0.02},
+    {"scheme": "constant", "value": 0.25},
+    {"scheme": "log_range"},
+]
+
+
+def recipe_of(module: nn.Module, seed: int = 7, **scheme: Any) -> dict[str, Any]:
+    """A recipe for every floating-point tensor of the module's state."""
+    tensors = {
+        name: {"shape": list(tensor.shape), "dtype": TORCH_DTYPES[tensor.dtype], **(scheme or SCHEMES[0])}
+        for name, tensor in module.state_dict().items()
+        if tensor.dtype in TORCH_DTYPES
+    }
+    return {"seed": seed, "tensors": tensors}
+
+
+def bits(tensor: torch.Tensor) -> bytes:
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+
+
+def check(module: nn.Module, recipe: Any) -> None:
+    """Every tensor has the bits of the recipe's file."""
+    state = module.state_dict()
+    for name, made in fanin.materialize(recipe, backend="reference").items():
+        assert bits(state[name]) == made.tobytes(), name
+
+
+class Net(nn.Module):
+    def __init__(self, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(33, 12, dtype=dtype)
+        self.conv = nn.Conv2d(5, 7, 3, dtype=dtype)
+        self.norm = nn.LayerNorm(12, dtype=dtype)
+        self.head = nn.Linear(12, 33, bias=False, dtype=dtype)
+        self.scale = nn.Parameter(torch.zeros((), dtype=dtype))
+        self.empty = nn.Parameter(torch.zeros((0, 3), dtype=dtype))
+
+
+@pytest.mark.parametrize("dtype", list(TORCH_DTYPES))
+def test_every_storage_type_is_filled_in_place(dtype: torch.dtype) -> None:
+    module = Net().to(dtype) if dtype.itemsize > 1 else Net().requires_grad_(False).to(dtype)
+    before = {name: tensor.data_ptr() for name, tensor in module.named_parameters()}
+    recipe = recipe_of(module)
+    assert init_(module, recipe) is module
+    check(module, recipe)
+    assert {name: tensor.data_ptr() for name, tensor in module.named_parameters()} == before
+
+
+@pytest.mark.parametrize("scheme", SCHEMES, ids=lambda scheme: scheme["scheme"])
+def test_every_kind_of_law(scheme: dict[str, Any]) -> None:
+    module = nn.Linear(300, 11)
+    init_(module, recipe_of(module, **scheme))
+    check(module, recipe_of(module, **scheme))
+
+
+def test_composed_laws_and_matrices() -> None:
+    module = nn.Sequential(nn.Embedding(40, 24), nn.Linear(24, 16))
+    rows = [{"size": 1, "scheme": "zeros"}, {"size": 39, "scheme": "normal", "std": 1.0}]
+    recipe = {
+        "layout": "torch",
+        "tensors": {
+            "0.weight": {"shape": [40, 24], "scheme": "blocks", "parts": rows},
+            "1.weight": {"shape": [16, 24], "scheme": "orthogonal"},
+            "1.bias": {"shape": [16], "scheme": "zeros"},
+        },
+    }
+    init_(module, recipe)
+    check(module, recipe)
+    with torch.no_grad():  # the same through memory that is not row-major
+        module[0].weight.set_(torch.empty(24, 40).t())
+        module[1].weight.set_(torch.empty(24, 16).t())
+    init_(module, recipe)
+    check(module, recipe)
+
+
+def test_a_seed_in_place_of_the_recipes_own() -> None:
+    module = nn.Linear(8, 8)
+    init_(module, recipe_of(module, 1), seed=2)
+    check(module, recipe_of(module, 2))
+
+
+@pytest.mark.parametrize(
+    "spell", [dict, fanin.as_recipe, Layout.of, json.dumps, lambda recipe: json.dumps(recipe).encode()]
+)
+def test_a_recipe_in_any_spelling(spell: Callable[[Any], Any]) -> None:
+    module = nn.Linear(8, 8)
+    recipe = recipe_of(module)
+    init_(module, spell(recipe))
+    check(module, recipe)
+
+
+def test_a_recipe_from_its_file_or_from_the_weights(tmp_path: Path) -> None:
+    module = nn.Linear(8, 8)
+    recipe = recipe_of(module)
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe))
+    fanin.save(recipe, tmp_path / "model.safetensors")
+    for path in (tmp_path / "recipe.json", str(tmp_path / "recipe.json"), tmp_path / "model.safetensors"):
+        nn.init.zeros_(module.weight)
+        init_(module, path)
+        check(module, recipe)
+    with pytest.raises(FileNotFoundError):
+        init_(module, tmp_path / "absent.json")
+
+
+# ---- memory that is not row-major -----------------------------------------------------------------------------------
+
+
+def test_channels_last_and_transposed_parameters() -> None:
+    module = Net().to(memory_format=torch.channels_last)
+    module.head.weight = nn.Parameter(torch.empty(12, 33).t())
+    assert not module.conv.weight.is_contiguous()
+    assert not module.head.weight.is_contiguous()
+    init_(module, recipe_of(module))
+    check(module, recipe_of(module))
+    assert module.conv.weight.is_contiguous(memory_format=torch.channels_last)
+    assert not module.head.weight.is_contiguous()
+
+
+def test_views_of_larger_memory_are_filled_and_nothing_beside_them() -> None:
+    memory = torch.full((9, 50), math.nan)
+    module = nn.Module()
+    module.weight = nn.Parameter(memory[1:8, 3:43])
+    init_(module, recipe_of(module))
+    check(module, recipe_of(module))
+    assert memory.isnan().sum() == memory.numel() - 7 * 40
+
+
+@st.composite
+def regions(draw: st.DrawFn) -> tuple[list[int], list[range], list[int], list[int]]:
+    """Sizes of a tensor, a box in it, the order of axes in memory, and elements left out behind each."""
+    rank = draw(st.integers(0, 4))
+    sizes = draw(st.lists(st.integers(0, 40 if rank < 3 else 9), min_size=rank, max_size=rank))
+    axes = []
+    for size in sizes:
+        start = draw(st.integers(0, size))
+        axes.append(range(start, draw(st.integers(start, size))))
+    return (
+        sizes,
+        axes,
+        draw(st.permutations(range(rank))),
+        draw(st.lists(st.integers(0, 2), min_size=rank, max_size=rank)),
+    )
+
+
+@given(
+    box=regions(),
+    dtype=st.sampled_from(list(DTYPES.values())),
+    name=st.sampled_from(["native", "reference"]),
+    scheme=st.sampled_from(SCHEMES[:4]),
+)
+@settings(max_examples=150, deadline=None)
+def test_any_box_in_any_memory(
+    box: tuple[list[int], list[range], list[int], list[int]], dtype: Any, name: str, scheme: dict[str, Any]
+) -> None:
+    if name not in backends.available():
+        pytest.skip("there are no compiled kernels")
+    sizes, axes, order, gaps = box
+    entry = Layout.of({"shape": sizes, "dtype": dtype.name, **scheme}).entry("weight")
+    lengths = [len(axis) for axis in axes]
+    room = np.full([lengths[axis] + gaps[axis] for axis in order] + [dtype.itemsize], 0xA5, np.uint8)
+    poison = room.copy()
+    elements = room.view(f"V{dtype.itemsize}")[..., 0].transpose(np.argsort(order) if order else [])
+    memory = elements[(..., *(slice(length) for length in lengths))]
+    region = Region(tuple(lengths), tuple(axes), tuple(sizes))
+    place(entry, region, memory.ctypes.data, memory.strides, backends.load(name))
+    whole = fanin.materialize({"shape": sizes, "dtype": dtype.name, **scheme}, backend="reference")["weight"]
+    wanted = whole[tuple(slice(axis.start, axis.stop) for axis in axes)]
+    assert memory.tobytes() == wanted.tobytes()
+    memory[...] = np.frombuffer(b"\xa5" * dtype.itemsize, memory.dtype)[0]
+    assert (room == poison).all(), "something beside it was written"
+
+
+# ---- names ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_tied_weights_are_one_memory_filled_once(device: str) -> None:
+    with torch.device(device):
+        module = Net()
+    module.head.weight = module.embedding.weight
+    recipe = recipe_of(module)
+    del recipe["tensors"]["embedding.weight"]
+    init_(module, recipe)
+    assert module.head.weight is module.embedding.weight
+    check(module, recipe)
+
+
+def test_everything_that_does_not_fit_is_told_at_once_and_nothing_is_written() -> None:
+    module = Net()
+    module.register_buffer("counter", torch.zeros(1))
+    module.tied = nn.Linear(33, 12, bias=False)
+    module.tied.weight = module.head.weight
+    recipe = recipe_of(module)
+    tensors = recipe["tensors"]
+    del tensors["counter"], tensors["embedding.weight"]
+    tensors["norm.bias"]["shape"] = [13]
+    tensors["norm.weight"]["dtype"] = "BF16"
+    tensors["other"] = {"shape": [2], "scheme": "ones"}
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    with pytest.raises(ModuleError) as caught:
+        init_(module, recipe)
+    assert {fault.pointer: fault.detail for fault in caught.value.faults} == {
+        "/counter": "missing: the recipe has no such tensor",
+        "/embedding.weight": "missing: the recipe has no such tensor",
+        "/norm.bias": "F32 [12] in the module, F32 [13] in the recipe",
+        "/norm.weight": "F32 [12] in the module, BF16 [12] in the recipe",
+        "/head.weight": "the module has one memory for it and tied.weight, the recipe two",
+        "/other": "unexpected: the module has no such tensor",
+    }
+    for name, tensor in module.state_dict().items():
+        assert torch.equal(tensor, before[name])
+    with pytest.raises(ModuleError, match=r"norm\.bias") as caught:
+        init_(module, recipe, strict=False)
+    assert len(caught.value.faults) == 2
+    del tensors["norm.bias"], tensors["norm.weight"]
+    init_(module, recipe, strict=False)
+    assert torch.equal(module.embedding.weight, before["embedding.weight"])
+    assert bits(module.head.weight) == fanin.materialize(recipe)["head.weight"].tobytes()
+
+
+@pytest.mark.parametrize(
+    ("tensor", "reason"),
+    [
+        (nn.UninitializedParameter(), "lazy"),
+        (nn.Parameter(torch.zeros(4).to_sparse()), "sparse"),
+        (nn.Parameter(torch.zeros(1).expand(4)), "share memory"),
+        (nn.Parameter(torch.zeros(4, dtype=torch.complex64)), r"complex64 \[4\] in the module"),
+    ],
+)
+def test_tensors_that_cannot_be_filled(tensor: nn.Parameter, reason: str) -> None:
+    module = nn.Module()
+    module.weight = tensor
+    with pytest.raises(ModuleError, match=reason):
+        init_(module, {"shape": [4], "scheme": "ones"})
+
+
+def test_names_within_wrappers() -> None:
+    """Those of activation checkpointing, and those that torch.compile gives."""
+    plain = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    recipe = recipe_of(plain)
+    compiled = nn.Module()
+    compiled._orig_mod = nn.Sequential(checkpoint_wrapper(plain[0]), plain[1])
+    init_(compiled, recipe)
+    check(plain, recipe)
+
+
+def test_autograd_is_told() -> None:
+    module = nn.Linear(4, 4)
+    loss = (module.weight * module.weight).sum()
+    init_(module, recipe_of(module))
+    assert module.weight.requires_grad
+    assert module.weight.is_leaf
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+# ---- without memory, and recordings ---------------------------------------------------------------------------------
+
+
+class Rotary(nn.Module):
+    """Counters, tables and buffers that are in no file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("frequencies", 1.0 / 10000 ** (torch.arange(0, 8, 2) / 8), persistent=False)
+        self.register_buffer("positions", torch.arange(16))
+        self.inner = nn.Sequential(nn.Embedding(20, 8), nn.BatchNorm1d(8), nn.LSTM(8, 6))
+        self.head = nn.Linear(8, 20, bias=False)
+        self.head.weight = self.inner[0].weight
+        self.frozen = nn.Parameter(torch.ones(3), requires_grad=False)
+
+
+def test_a_recording_fills_a_module_without_memory_completely() -> None:
+    recording = record(Rotary, seed=3)
+    with torch.device("meta"):
+        module = Rotary()
+    init_(module, recording, device="cpu")
+    reference = Rotary()
+    assert torch.equal(module.frequencies, reference.frequencies)
+    assert torch.equal(module.positions, reference.positions)
+    assert module.inner[1].num_batches_tracked == 0
+    assert module.head.weight is module.inner[0].weight
+    assert not module.frozen.requires_grad
+    assert [*module.state_dict()] == [*reference.state_dict()]
+    check(module, recording.recipe)
+    module.inner[2](torch.zeros(2, 8))  # the module's own list of its weights is of these
+    assert all(any(weight is each for each in module.parameters()) for weight in module.inner[2]._flat_weights)
+
+
+def test_a_recipe_says_which_buffers_it_cannot_make() -> None:
+    with torch.device("meta"):
+        module = Rotary()
+    recipe = record(Rotary).recipe
+    with pytest.raises(ModuleError) as caught:
+        init_(module, recipe)
+    assert [fault.pointer for fault in caught.value.faults] == [
+        "/frequencies",
+        "/positions",
+        "/inner.1.num_batches_tracked",
+    ]
+    assert all(tensor.is_meta for tensor in module.state_dict().values())
+
+
+def test_no_temporary_is_as_large_as_a_tensor() -> None:
+    """torch's own memory is not traced; NumPy's is."""
+    module = nn.Linear(2048, 2048, bias=False)
+    strided = nn.Linear(2048, 2048, bias=False)
+    strided.weight = nn.Parameter(torch.empty(2048, 2048).t())
+    recipe = Layout.of(recipe_of(module))
+    for each, most in ((module, 1 << 16), (strided, 3 << 20)):
+        init_(each, recipe)
+        tracemalloc.start()
+        init_(each, recipe)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < most
+        check(each, recipe)
+
+
+# ---- from a service -------------------------------------------------------------------------------------------------
+
+
+def test_from_a_service(tmp_path: Path) -> None:
+    module = Net()
+    module.head.weight = nn.Parameter(torch.empty(12, 33).t())
+    recipe = recipe_of(module)
+    with running() as server:
+        init_(module, recipe, source=server.url)
+        check(module, recipe)
+        with fanin.Client(server.url, source="remote", check=True) as client:
+            init_(module, recipe, seed=9, source=client)
+            check(module, {**recipe, "seed": 9})
+    with pytest.raises(ValueError, match="URL"):
+        init_(module, recipe, source="remote")

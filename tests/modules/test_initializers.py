@@ -1,0 +1,160 @@
+"""`fanin.torch.initializers`: torch's functions with a stream for each tensor."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.distributed.tensor import DTensor, Shard, distribute_tensor
+
+import fanin
+from fanin.torch import initializers as init
+from fanin.torch import seeded
+from tests.modules import ranks
+
+RANDOM = [name for name in init.__all__ if "generator" in inspect.signature(getattr(init, name)).parameters]
+
+
+def test_names_and_parameters_are_those_of_torch() -> None:
+    for name in init.__all__:
+        if name == "seeded":
+            continue
+        ours, theirs = (inspect.signature(getattr(module, name)).parameters for module in (init, nn.init))
+        shared = {key: value.default for key, value in ours.items() if key not in ("seed", "name")}
+        assert shared == {key: value.default for key, value in theirs.items()}, name
+    own = {name for name in nn.init.__all__ if name.endswith("_")}
+    assert own - {"sparse_"} <= set(init.__all__)
+
+
+@pytest.mark.parametrize(
+    ("call", "members"),
+    [
+        (lambda t: init.uniform_(t, -1.0, 2.0, seed=3, name="w"), {"scheme": "uniform_", "a": -1.0, "b": 2.0}),
+        (lambda t: init.normal_(t, 1.0, 0.5, seed=3, name="w"), {"scheme": "normal_", "mean": 1.0, "std": 0.5}),
+        (
+            lambda t: init.trunc_normal_(t, std=0.5, b=1.0, seed=3, name="w"),
+            {"scheme": "trunc_normal_", "std": 0.5, "b": 1.0},
+        ),
+        (lambda t: init.xavier_uniform_(t, 2.0, seed=3, name="w"), {"scheme": "xavier_uniform_", "gain": 2.0}),
+        (lambda t: init.xavier_normal_(t, seed=3, name="w"), {"scheme": "xavier_normal_"}),
+        (lambda t: init.kaiming_uniform_(t, 0.2, seed=3, name="w"), {"scheme": "kaiming_uniform_", "a": 0.2}),
+        (
+            lambda t: init.kaiming_normal_(t, mode="fan_out", nonlinearity="relu", seed=3, name="w"),
+            {"scheme": "kaiming_normal_", "mode": "fan_out", "nonlinearity": "relu"},
+        ),
+        (lambda t: init.constant_(t, 3.5), {"scheme": "constant_", "val": 3.5}),
+        (init.ones_, {"scheme": "ones_"}),
+        (init.zeros_, {"scheme": "zeros_"}),
+        (init.eye_, {"scheme": "eye_"}),
+    ],
+)
+def test_the_elements_are_those_of_the_dialect(
+    call: Callable[[torch.Tensor], torch.Tensor], members: dict[str, Any]
+) -> None:
+    tensor = torch.empty(7, 9)
+    assert call(tensor) is tensor
+    recipe = {"seed": 3, "dialect": "torch", "tensors": {"w": {"shape": [7, 9], **members}}}
+    assert tensor.numpy().tobytes() == fanin.materialize(recipe)["w"].tobytes()
+
+
+def test_convolutions_and_matrices() -> None:
+    kernel, expected = torch.empty(6, 3, 3, 3), torch.empty(6, 3, 3, 3)
+    assert torch.equal(init.dirac_(kernel, groups=2), nn.init.dirac_(expected, groups=2))
+    q = init.orthogonal_(torch.empty(8, 2, 3), gain=2, seed=1, name="q").reshape(8, 6)
+    torch.testing.assert_close(q.T @ q, 4 * torch.eye(6))
+
+
+def test_within_seeded_a_tensor_has_its_name_in_the_module() -> None:
+    module = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5))
+    with seeded(42, module):
+        init.normal_(module[0].weight.data)
+        init.uniform_(module[1].running_mean)
+        init.zeros_(module[0].bias)
+    recipe = {
+        "seed": 42,
+        "tensors": {
+            "0.weight": {"shape": [5, 6], "scheme": "normal", "std": 1.0},
+            "1.running_mean": {"shape": [5], "scheme": "uniform", "low": 0.0, "high": 1.0},
+        },
+    }
+    for name, made in fanin.materialize(recipe).items():
+        assert module.state_dict()[name].numpy().tobytes() == made.tobytes()
+    assert not module[0].bias.any()
+    assert module[0].weight.requires_grad
+
+
+def test_the_order_of_calls_and_contexts_within_one_another_change_nothing() -> None:
+    one, two = (nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3)) for _ in range(2))
+    with seeded(1, one):
+        for layer in one:
+            init.normal_(layer.weight)
+        with seeded(2, two):
+            init.normal_(two[0].weight)
+        init.normal_(one[0].weight)
+    with seeded(1, two):
+        for layer in reversed(two):
+            init.normal_(layer.weight)
+    assert torch.equal(one[0].weight, two[0].weight)
+    assert torch.equal(one[1].weight, two[1].weight)
+    assert not torch.equal(one[0].weight, one[1].weight)
+
+
+def test_misuse_is_an_error() -> None:
+    module = nn.Linear(4, 4)
+    with pytest.raises(ValueError, match="no seed"):
+        init.normal_(module.weight)
+    with pytest.raises(ValueError, match="together"):
+        init.normal_(module.weight, seed=1)
+    with pytest.raises(ValueError, match="together"):
+        init.normal_(module.weight, name="weight")
+    with seeded(1, module):
+        with pytest.raises(ValueError, match=r"\(float32 \[2, 4\]\) is no whole parameter"):
+            init.normal_(module.weight[:2])
+        with pytest.raises(ValueError, match="generator"):
+            init.normal_(module.weight, generator=torch.Generator())
+    with pytest.raises(ValueError, match="int64 cannot be filled"):
+        init.normal_(torch.zeros(3, dtype=torch.int64), seed=1, name="w")
+    with pytest.raises(fanin.RecipeError, match="/tensors/w"):
+        init.kaiming_normal_(torch.zeros(3), seed=1, name="w")
+    assert RANDOM
+    for name in RANDOM:
+        with pytest.raises(ValueError, match="no seed"):
+            getattr(init, name)(module.weight)
+
+
+def test_on_the_meta_device_nothing_happens() -> None:
+    module = nn.Linear(4, 4, device="meta")
+    with seeded(1, module):
+        assert init.normal_(module.weight).is_meta
+
+
+def sharded() -> str:
+    mesh = torch.distributed.device_mesh.init_device_mesh("cpu", (2,))
+    module = nn.Module()
+    module.weight = nn.Parameter(distribute_tensor(torch.zeros(9, 7), mesh, [Shard(0)]))
+    module.other = nn.Parameter(distribute_tensor(torch.zeros(9, 7), mesh, [Shard(1)]))
+    with seeded(5, module):
+        init.xavier_normal_(module.weight)
+        init.orthogonal_(module.other)
+    assert isinstance(module.weight, DTensor)
+    return ranks.digest(module.state_dict())
+
+
+def test_dtensors_are_filled_with_the_fans_of_the_whole() -> None:
+    module = nn.Module()
+    module.weight, module.other = (nn.Parameter(torch.zeros(9, 7)) for _ in range(2))
+    with seeded(5, module):
+        init.xavier_normal_(module.weight)
+        init.orthogonal_(module.other)
+    assert ranks.run(2, sharded) == [ranks.digest(module.state_dict())] * 2
+
+
+def test_importing_the_package_is_light() -> None:
+    code = "import fanin.torch, sys; assert 'torch' not in sys.modules and 'numpy' not in sys.modules; dir(fanin.torch)"
+    subprocess.run([sys.executable, "-c", code], check=True)
