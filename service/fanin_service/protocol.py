@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
+from httptools import HttpParserUpgrade
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from fanin_service.exchange import exchange_of
@@ -74,6 +75,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_message = self._in_head = True
         self._has_moved = False
         self._unread_bytes = 0
+        self._stopped_at: int | None = None
+        """Where in the piece at hand the parser has stopped, since the request asks for another protocol."""
+        self._framing = b""
+        """A head that says of such a request how its body ends; empty where it has none."""
+        self._in_framing = False
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -85,10 +91,16 @@ class BoundedProtocol(HttpToolsProtocol):
         self._set_timer(_Awaited.HEAD)
 
     def on_message_begin(self) -> None:
+        if self._in_framing:
+            return
         self._set_timer(None)
         self._in_message = self._in_head = self._has_moved = True
         self._unread_bytes = 0
         super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        if not self._in_framing:
+            super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         # Trailers say nothing here (RFC 9110 section 6.5.1 lets them be ignored).
@@ -96,9 +108,13 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if self._in_framing:
+            self._in_framing = False
+            return
         if len(self.pipeline) >= MAX_PIPELINED:
             raise BadRequestError("too many requests wait")
         _check_head(self.parser.get_http_version(), self.headers)
+        self._framing = _framing(self.headers) if self.parser.should_upgrade() else b""
         super().on_headers_complete()
         self._in_head = False
 
@@ -117,12 +133,20 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade() and self._framing:
+            return  # what the parser takes for another protocol
         self._in_message = False
         super().on_message_complete()
 
     def data_received(self, data: bytes) -> None:
         self._has_moved = False
         super().data_received(data)
+        rest = data
+        while self._stopped_at is not None:
+            # Nothing else is spoken here, so the request is one like any other (RFC 9110 section 7.8).
+            self._in_framing = bool(self._framing)
+            rest, self._stopped_at = self._framing + rest[self._stopped_at :], None
+            super().data_received(rest)
         self._received += len(data)
         awaited = None if not self._in_message else _Awaited.HEAD if self._in_head else _Awaited.BODY
         if awaited is not self._awaited:
@@ -178,8 +202,9 @@ class BoundedProtocol(HttpToolsProtocol):
             super().send_400_response(msg)
 
     def _unsupported_upgrade_warning(self) -> None:
-        # No other protocol is spoken here (RFC 9110 section 7.8), and what follows on the connection is not parsed.
-        self.cycle.keep_alive = False
+        stop = sys.exception()
+        assert isinstance(stop, HttpParserUpgrade)
+        (self._stopped_at,) = stop.args
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -221,6 +246,12 @@ class BoundedProtocol(HttpToolsProtocol):
     def _socket(self) -> socket.socket:
         found: socket.socket = self.transport.get_extra_info("socket")
         return found
+
+
+def _framing(headers: list[tuple[bytes, bytes]]) -> bytes:
+    """A head with nothing but what says how the body of this one ends; empty if it says that there is none."""
+    lines = [b"%b: %b\r\n" % each for each in headers if each[0] in (b"content-length", b"transfer-encoding")]
+    return b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(lines) if lines else b""
 
 
 class BadRequestError(Exception):

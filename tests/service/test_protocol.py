@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from fanin_service import protocol
-from tests.service.servers import Running
+from tests.service.servers import JSON, Running
 
 LIVE = b"GET /livez HTTP/1.1\r\nHost: test\r\n\r\n"
 
@@ -86,12 +86,36 @@ def test_a_body_that_nobody_reads_is_bounded(server: Running, monkeypatch: pytes
             connection.sendall((b"100000\r\n" + bytes(1 << 20) + b"\r\n") * 100)
 
 
-def test_another_protocol_is_not_spoken(server: Running) -> None:
-    """The request is answered in this one, and the connection ends: what follows may be anything."""
-    for upgrade in (b"websocket", b"h2c"):
+RECIPE = b'{"shape":[3],"scheme":"ones"}'
+UPGRADE = b"Host: test\r\nConnection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\nUpgrade: %b\r\n"
+LENGTH = b"Content-Type: application/json\r\nContent-Length: %d\r\n" % len(RECIPE)
+CHUNKED = b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n"
+LAST = LIVE[:-2] + b"Connection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize("protocol", [b"websocket", b"h2c"])
+@pytest.mark.parametrize("piece", [1, 7, 1 << 20])
+def test_another_protocol_is_not_spoken(server: Running, protocol: bytes, piece: int) -> None:
+    """The request is answered in this one, body and all, and so is the next."""
+    get, post = (method + b" HTTP/1.1\r\n" + UPGRADE % protocol for method in (b"GET /livez", b"POST /v1/weights"))
+    chunks = b"5\r\n" + RECIPE[:5] + b"\r\n%x\r\n" % (len(RECIPE) - 5) + RECIPE[5:] + b"\r\n0\r\nX: trailer\r\n\r\n"
+    sent = post + LENGTH + b"\r\n" + RECIPE + get + b"\r\n" + post + CHUNKED + b"\r\n" + chunks + get
+    with connected(server) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for at in range(0, len(sent), piece):
+            connection.sendall(sent[at : at + piece])
+        connection.sendall(b"Content-Length: 0\r\n\r\n" + LAST)
+        answers = everything(connection)
+    assert answers.count(b"HTTP/1.1 200 OK") == answers.count(b"HTTP/1.1 ") == 5
+    whole = server.client.post("/v1/weights", content=RECIPE, headers=JSON).content
+    assert answers.count(whole) == 2
+
+
+def test_another_protocol_and_a_body_that_breaks(server: Running) -> None:
+    head = b"POST /v1/recipes HTTP/1.1\r\n" + UPGRADE % b"h2c" + CHUNKED + b"\r\n"
+    for body in (b"xx\r\n", b"1\r\n{\r\nxx\r\n"):
         with connected(server) as connection:
-            head = LIVE[:-2] + b"Connection: Upgrade\r\nUpgrade: " + upgrade + b"\r\n\r\n"
-            connection.sendall(head + LIVE)
+            connection.sendall(head + body + LIVE)
             answers = everything(connection)
-        assert answers.startswith(b"HTTP/1.1 200 OK")
+        assert answers.startswith(b"HTTP/1.1 400 ")
         assert answers.count(b"HTTP/1.1 ") == 1
