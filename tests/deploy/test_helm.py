@@ -168,8 +168,6 @@ def test_fewer_at_most_than_at_least_is_refused() -> None:
 def test_the_service_starts_with_the_settings_of_the_chart(
     values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if "access" not in Settings.model_fields:
-        pytest.skip("this version has no access control")
     ours = {name: value for name, value in environment(values).items() if name.startswith("FANIN_")}
     for name, value in ours.items():
         assert name.removeprefix("FANIN_").lower() in Settings.model_fields, name
