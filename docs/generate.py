@@ -7,19 +7,29 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Le
-from pydantic import ByteSize
+from pydantic import ByteSize, SecretStr
+from pydantic.fields import FieldInfo
 
 from fanin_service.app import create_app
-from fanin_service.settings import Settings, default_text, option, variable
+from fanin_service.configuration import SECRETS, default_text, meaning, option
+from fanin_service.settings import Settings, variable
 
 HERE = Path(__file__).parent
-_KINDS = {bool: "`true`, `false`", int: "integer", ByteSize: "size", Path: "path", str: "text", tuple: "list"}
+_KINDS = {
+    bool: "`true`, `false`",
+    int: "integer",
+    ByteSize: "size",
+    Path: "path",
+    SecretStr: "secret text",
+    str: "text",
+}
 _PREAMBLE = """\
 # Configuration
 
 Written by `make docs` from `service/fanin_service/settings.py`.
 
-Every setting is an environment variable, and an option of `fanin serve`, which wins. Sizes have units: `8MiB`, `1TB`.
+Every setting is an environment variable, and an option of `fanin serve`, which wins; but for one that may have a
+password in it, since others see the command line. Sizes have units: `8MiB`, `1TB`.
 An empty variable counts as not set. A wrong value, settings that do not go together, and a variable `FANIN_...` that is
 no setting stop the start with exit code 2, and one line says which it is and what is allowed.
 
@@ -37,10 +47,10 @@ def configuration() -> str:
         default = default_text(name)
         cells = (
             f"`{variable(name)}`",
-            f"`{option(name)}`",
+            "" if name in SECRETS else f"`{option(name)}`",
             f"`{default}`" if default else "",
             _allowed(field.annotation, field.metadata),
-            str(field.description),
+            meaning(name),
         )
         rows.append(f"| {' | '.join(cells)} |\n")
     return _PREAMBLE + "".join(rows)
@@ -54,7 +64,8 @@ def _allowed(annotation: Any, metadata: list[Any]) -> str:
     if type(None) in get_args(annotation):
         return _allowed(given[0], metadata)
     if hasattr(annotation, "__metadata__"):
-        return _allowed(annotation.__origin__, metadata)
+        fields = (each for each in annotation.__metadata__ if isinstance(each, FieldInfo))
+        return _allowed(annotation.__origin__, [bound for field in fields for bound in field.metadata])
     if get_origin(annotation) is tuple:
         return f"list of {_allowed(given[0], [])}"
     bounds = {type(each): each for each in metadata}

@@ -255,4 +255,4 @@ def _shared(settings: Settings, metrics: Metrics) -> SharedCounters | None:
     from fanin_service.redis_counters import RedisCounters
 
     fall_back = settings.limits_fallback == "local"
-    return SharedCounters(RedisCounters(settings.limits_url), fall_back=fall_back, tell=metrics.limits_away)
+    return SharedCounters(RedisCounters(settings.limits_url.get_secret_value()), fall_back=fall_back, tell=metrics.limits_away)

@@ -30,9 +30,10 @@ from fanin import BackendError
 from fanin.backends import Backend
 from fanin_service import access, admin, lifecycle, logs, metrics, tls
 from fanin_service.app import create_admin_app, create_app
+from fanin_service.configuration import SECRETS, default_text, meaning, option, read
 from fanin_service.guard import choose
 from fanin_service.protocol import BoundedProtocol, Pace
-from fanin_service.settings import Settings, SettingsError, default_text, option, read, variable
+from fanin_service.settings import Settings, SettingsError, variable
 
 HELP = "Serve weights over HTTP. Every option may also be given as an environment variable."
 _WRONG_USAGE = 2
@@ -46,11 +47,11 @@ _log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """One option for every setting."""
-    for name, field in Settings.model_fields.items():
+    """One option for every setting; that of a secret is there to be refused with a reason."""
+    for name in Settings.model_fields:
         default = default_text(name)
-        known = f"default {default}, " if default else ""
-        text = f"{field.description} ({known}{variable(name)})"
+        known = f"default {default}, " if default else "by its variable alone, " if name in SECRETS else ""
+        text = f"{meaning(name)} ({known}{variable(name)})"
         parser.add_argument(option(name), dest=name, metavar=name.rpartition("_")[2].upper(), help=text)
 
 

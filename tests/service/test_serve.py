@@ -16,7 +16,8 @@ import httpx
 import pytest
 
 import fanin
-from fanin_service.settings import OF_THE_LIBRARY, Settings, option, variable
+from fanin_service.configuration import OF_THE_LIBRARY, option
+from fanin_service.settings import Settings, variable
 
 COMMAND = (
     "import argparse, sys; from fanin_service import serve; parser = argparse.ArgumentParser(description=serve.HELP);"
@@ -73,6 +74,7 @@ def test_every_setting_is_described() -> None:
         (["--jwt-jwks-url", "file:///etc/passwd"], {}, ("--jwt-jwks-url", "https://")),
         (["--cors-origins", "https://a.org/"], {}, ("--cors-origins", "https://example.org", "a.org")),
         (["--cors-origins", "https://a.org,b"], {}, ("--cors-origins", "'b'")),
+        (["--jwt-jwks-url", "https://example.org:x/keys"], {}, ("--jwt-jwks-url", "ort")),
     ],
 )
 def test_a_wrong_setting_stops_the_start(options: list[str], environment: dict[str, str], words: tuple[str]) -> None:
@@ -80,6 +82,28 @@ def test_a_wrong_setting_stops_the_start(options: list[str], environment: dict[s
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert all(word in done.stderr for word in words), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "environment"),
+    [
+        (["--limits-url", "redis://:{}@127.0.0.1/0"], {}),
+        ([], {"FANIN_LIMITS_URL": "http://:{}@127.0.0.1/0"}),
+        ([], {"FANIN_LIMITS_URL": "redis://:{}@127.0.0.1:x/0"}),
+        (["--port", "x"], {"FANIN_LIMITS_URL": "redis://:{}@127.0.0.1/0"}),
+        (["--jwt-jwks-url", "https://me:{}@127.0.0.1/keys"], {}),
+    ],
+)
+def test_a_secret_is_not_told(options: list[str], environment: dict[str, str]) -> None:
+    """And not taken from where others see it."""
+    secret = "5ec2e7"
+    done = run(
+        *(each.format(secret) for each in options), **{name: url.format(secret) for name, url in environment.items()}
+    )
+    assert done.returncode == 2
+    assert re.search(r"FANIN_LIMITS_URL|--port|--jwt-jwks-url", done.stderr)
+    assert secret not in done.stderr + done.stdout
+    assert secret not in repr(Settings(limits_url=f"redis://:{secret}@127.0.0.1/0"))
 
 
 @contextmanager

@@ -1,0 +1,87 @@
+"""Configuration: settings as the environment and the command line spell them, and as people read of them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any, get_args
+
+from pydantic import ByteSize, SecretStr, ValidationError
+
+from fanin_service.settings import PREFIX, Settings, SettingsError, variable
+
+OF_THE_LIBRARY = frozenset({"FANIN_SIMD", "FANIN_TOKEN"})
+"""Variables that begin as settings do and are read by the library."""
+
+
+def read(given: Mapping[str, Any]) -> Settings:
+    """The settings of the environment, and of `given`, options of the command line, which win.
+
+    Raises:
+        SettingsError: one is wrong, or there is none of this name, or it is a secret that others have seen.
+    """
+    known = OF_THE_LIBRARY | {variable(name) for name in Settings.model_fields}
+    unknown = [name for name in os.environ if name.startswith(PREFIX) and name not in known]
+    if unknown:
+        raise SettingsError([_misnomer(name, known) for name in sorted(unknown)])
+    if shown := sorted(SECRETS & given.keys()):
+        raise SettingsError([f"{option(name)}: others see the command line; set {variable(name)}" for name in shown])
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise SettingsError([_complaint(details, given) for details in error.errors()]) from None
+
+
+def option(name: str) -> str:
+    """The command line's option for a setting."""
+    return "--" + name.replace("_", "-")
+
+
+def meaning(name: str) -> str:
+    """What a setting is, in a line."""
+    return " ".join(str(Settings.model_fields[name].description).split())
+
+
+def default_text(name: str) -> str:
+    """The default of a setting as one would write it; empty where there is none."""
+    default = Settings.model_fields[name].default
+    match default:
+        case None | ():
+            return ""
+        case bool():
+            return str(default).lower()
+        case ByteSize():
+            return re.sub(r"\.0(?=\D)", "", default.human_readable())
+        case tuple():
+            return ",".join(default)
+        case _:
+            return str(default)
+
+
+def _types(annotation: Any) -> Iterator[Any]:
+    """A type and those that it is made of."""
+    yield annotation
+    for part in get_args(annotation):
+        yield from _types(part)
+
+
+SECRETS = frozenset(name for name, field in Settings.model_fields.items() if SecretStr in _types(field.annotation))
+"""Settings that are not told of, and not taken from the command line."""
+
+
+def _misnomer(name: str, known: frozenset[str]) -> str:
+    close = get_close_matches(name, known, 1)
+    return f"{name}: there is no such setting" + (f"; is {close[0]} meant?" if close else "")
+
+
+def _complaint(details: Any, given: Mapping[str, Any]) -> str:
+    message = details["msg"].removeprefix("Value error, ")
+    if not details["loc"]:
+        return str(message)
+    name = str(details["loc"][0])
+    where = option(name) if name in given else variable(name)
+    # A URL may have a password, wanted or not.
+    found = "" if name in SECRETS else ", not " + re.sub(r"//[^/@]*@", "//[secret]@", repr(details["input"]))
+    return f"{where}: {message[0].lower()}{message[1:]}{found}"
