@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import APIRouter, FastAPI
+from starlette.datastructures import MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp, StatelessLifespan
+from starlette.types import ASGIApp, Message, Receive, Scope, Send, StatelessLifespan
 
 from fanin.backends import Backend, matrices
 from fanin_service import access, problems
@@ -54,7 +55,7 @@ def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
     if settings.cors_origins:
         # Around the access rules: a preflight has no key, and a page may read why it was refused.
         app.add_middleware(
-            CORSMiddleware,
+            CrossOrigin,
             allow_origins=settings.cors_origins,
             allow_methods=_METHODS,
             allow_headers=_SENT,
@@ -99,6 +100,22 @@ def _store(settings: Settings) -> RecipeStore | None:
         return None
     limits = {"max_recipes": settings.recipe_store_recipes, "max_bytes": settings.recipe_store_bytes}
     return RecipeStore(settings.recipe_store, **limits)
+
+
+class CrossOrigin(CORSMiddleware):
+    """CORS, whose every answer tells caches that it varies: Starlette's do where a request has an allowed origin, but a
+    page must not be given what was cached for one without any.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_varying(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                if "origin" not in headers.get("Vary", "").lower():
+                    headers.add_vary_header("Origin")
+            await send(message)
+
+        await super().__call__(scope, receive, send_varying)
 
 
 class _Application(DescribedAPI):

@@ -85,7 +85,7 @@ def test_other_origins(tmp_path: Path) -> None:
         answer = client.get(WEIGHTS, headers={"Origin": ORIGIN, **headers})
         assert answer.status_code == 206
         assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
-        assert "Origin" in answer.headers["Vary"]
+        assert answer.headers["Vary"] == "Origin"
         exposed = {name.strip() for name in answer.headers["Access-Control-Expose-Headers"].split(",")}
         assert {"ETag", "Content-Range", "Accept-Ranges", "Content-Digest", "Retry-After"} <= exposed
         refused = client.get(WEIGHTS, headers={"Origin": ORIGIN})
@@ -93,9 +93,19 @@ def test_other_origins(tmp_path: Path) -> None:
         assert refused.headers["Access-Control-Allow-Origin"] == ORIGIN
         other = client.get(WEIGHTS, headers={"Origin": "https://evil.example", **headers})
         assert "Access-Control-Allow-Origin" not in other.headers
+        # A cache must not answer a page with what no page has asked for.
+        for vague in (other, client.get(WEIGHTS, headers=headers), client.get("/nothing"), client.head("/livez")):
+            assert vague.headers["Vary"] == "Origin"
+
+
+def test_every_origin_is_answered_with_its_own_headers() -> None:
+    with running(Settings(cors_origins="*")) as server:
+        for headers in ({}, {"Origin": ORIGIN}, {"Origin": ORIGIN, "Cookie": "a=b"}):
+            assert server.client.get(WEIGHTS, headers=headers).headers["Vary"] == "Origin"
 
 
 def test_no_origin_is_let_in_by_default() -> None:
     with running() as server:
         answer = server.client.get(WEIGHTS, headers={"Origin": ORIGIN})
         assert "Access-Control-Allow-Origin" not in answer.headers
+        assert "Vary" not in answer.headers
