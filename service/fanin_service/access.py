@@ -13,9 +13,10 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fanin_service import problems
+from fanin_service.admission import Admission
 from fanin_service.exchange import current
 from fanin_service.keys import PREFIX, KeyFileError, KeyRing
-from fanin_service.principal import ANONYMOUS, KEY, Principal, Right
+from fanin_service.principal import KEY, Principal, Right, principal_of
 from fanin_service.problems import ForbiddenError, RequestError, UnauthenticatedError
 from fanin_service.settings import Settings, SettingsError, variable
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., object])
 
+_NEEDED = "fanin.needed"
+"""Where an ASGI scope has the right that its request needs; None on a public route, empty where there is no route."""
 _RULES: dict[object, Right | None] = {}
 """By endpoint: the right that a request needs, or None for a route that is public."""
 
@@ -98,39 +101,53 @@ class Authenticator:
         return await self._tokens.principal(token)
 
 
-class Access:
-    """ASGI middleware that lets a request through or answers it, before any of its body is read."""
+class Authentication:
+    """ASGI middleware that finds out who sends a request, or refuses it, before any of its body is read."""
 
-    def __init__(self, app: ASGIApp, rules: Rules, authenticator: Authenticator | None) -> None:
-        """Without `authenticator` access is open."""
-        self._app, self._rules, self._authenticator = app, rules, authenticator
+    def __init__(self, app: ASGIApp, rules: Rules, authenticator: Authenticator, admission: Admission) -> None:
+        self._app, self._rules, self._authenticator, self._admission = app, rules, authenticator, admission
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        found = (right for route, right in self._rules if route.matches(scope)[0] is Match.FULL)
+        # What matches no route is a matter between routing and someone whom we know.
+        needed = scope[_NEEDED] = next(found, "")
+        if needed is None:
+            await self._app(scope, receive, send)
+            return
         try:
-            principal = scope[KEY] = await self._admitted(scope)
-            if principal is not ANONYMOUS:
-                current().client = principal.name
+            principal = scope[KEY] = await self._principal(scope)
         except RequestError as error:
             await problems.answer(error)(scope, receive, send)
             return
-        await self._app(scope, receive, send if principal is ANONYMOUS else _private(send))
+        current().client = principal.name
+        await self._app(scope, receive, _private(send))
 
-    async def _admitted(self, scope: Scope) -> Principal:
-        if self._authenticator is None:
-            return ANONYMOUS
-        found = (right for route, right in self._rules if route.matches(scope)[0] is Match.FULL)
-        # What matches no route is a matter between routing and someone whom we know.
-        needed = next(found, "")
-        if needed is None:
-            return ANONYMOUS
+    async def _principal(self, scope: Scope) -> Principal:
         authorization = [value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization"]
-        principal = await self._authenticator.principal(authorization)
+        try:
+            return await self._authenticator.principal(authorization)
+        except UnauthenticatedError:
+            if authorization:
+                await self._admission.count_failed_login(scope)
+            raise
+
+
+class Authorization:
+    """ASGI middleware, behind `Authentication`: refuses what a principal may not."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        needed, principal = scope.get(_NEEDED), principal_of(scope)
         if needed and needed not in principal.scopes:
-            raise ForbiddenError(f"{principal.name} may not: this needs the scope {needed}", needed)
-        return principal
+            error = ForbiddenError(f"{principal.name} may not: this needs the scope {needed}", needed)
+            await problems.answer(error)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
 
 
 def _private(send: Send) -> Send:

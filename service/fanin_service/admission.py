@@ -23,7 +23,13 @@ from fanin_service.ledger import Bounds, Grant, Ledger
 from fanin_service.metrics import Metrics
 from fanin_service.observation import OPERATION
 from fanin_service.principal import ANONYMOUS, principal_of
-from fanin_service.problems import LimitExceededError, QuotaExceededError, RequestError, TooManyRequestsError
+from fanin_service.problems import (
+    LimitExceededError,
+    QuotaExceededError,
+    RequestError,
+    TooManyFailedLoginsError,
+    TooManyRequestsError,
+)
 from fanin_service.settings import Settings
 
 MINUTE, DAY = 60, 86_400
@@ -106,8 +112,7 @@ class Admission:
     def visit(self, scope: Mapping[str, Any]) -> Visit:
         """A request that has come."""
         principal, default = principal_of(scope), self._settings.client_bytes_per_day
-        client = scope.get("client")
-        party = _address(client[0] if client else "") if principal is ANONYMOUS else principal.id
+        party = _address_of(scope) if principal is ANONYMOUS else principal.id
         return Visit(party, default if principal.bytes_per_day is None else principal.bytes_per_day)
 
     async def count(self, visit: Visit) -> None:
@@ -125,6 +130,19 @@ class Admission:
         visit.standings.append(standing)
         if standing.used > limit:
             raise TooManyRequestsError(f"{limit} requests in a minute are allowed", standing.seconds)
+
+    async def count_failed_login(self, scope: Mapping[str, Any]) -> None:
+        """Count a request with a key or token that is not good, against its address.
+
+        Raises:
+            TooManyFailedLoginsError: there were too many.
+            LimitsUnavailableError: it cannot be told how many.
+        """
+        limit = self._settings.failed_logins_per_minute
+        count = await self._counters.add(f"failed-logins:{_address_of(scope)}", 1, MINUTE)
+        if count.value > limit:
+            detail = f"this key is not good, and more than {limit} came from this address in a minute that were not"
+            raise TooManyFailedLoginsError(detail, count.seconds) from None
 
     async def expect(self) -> None:
         """Before a recipe is read whose file is to be sent: would the smallest be admitted?
@@ -187,7 +205,7 @@ class Admission:
 
 
 class Gate:
-    """ASGI middleware, behind `Access`: counts requests, tells of limits, and ends what was admitted.
+    """ASGI middleware, behind `Authentication`: counts requests, tells of limits, and ends what was admitted.
 
     Who only asks for health or metrics is let through.
     """
@@ -235,6 +253,11 @@ def _over_quota(visit: Visit, quota: int, used: int, left: float) -> QuotaExceed
     return QuotaExceededError(f"{used} of {quota} bytes a day are used; the next day begins at 00:00 UTC", left)
 
 
+def _address_of(scope: Mapping[str, Any]) -> str:
+    client = scope.get("client")
+    return _address(client[0] if client else "")
+
+
 @lru_cache(maxsize=4096)
 def _address(host: str) -> str:
     """The party of an address; of IPv6 the network: one subscriber has all addresses of a /64 (RFC 6177)."""
@@ -255,4 +278,6 @@ def _shared(settings: Settings, metrics: Metrics) -> SharedCounters | None:
     from fanin_service.redis_counters import RedisCounters
 
     fall_back = settings.limits_fallback == "local"
-    return SharedCounters(RedisCounters(settings.limits_url.get_secret_value()), fall_back=fall_back, tell=metrics.limits_away)
+    return SharedCounters(
+        RedisCounters(settings.limits_url.get_secret_value()), fall_back=fall_back, tell=metrics.limits_away
+    )

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send, StatelessLif
 
 from fanin.backends import Backend, matrices
 from fanin_service import access, problems
-from fanin_service.access import Access, Authenticator
+from fanin_service.access import Authentication, Authenticator, Authorization
 from fanin_service.admission import Gate
 from fanin_service.guard import GuardedBackend, choose
 from fanin_service.lifecycle import Draining
@@ -89,8 +89,13 @@ def _assemble(
         app.include_router(router)
     app.state.routes = [route for router in routers for route in router.routes]
     problems.install(app)
+    rules = access.rules(app.state.routes)
+    # The last is the outermost. Between finding out who it is and what they may, a request is counted.
+    if authenticator:
+        app.add_middleware(Authorization)
     app.add_middleware(Gate, admission=service.admission)
-    app.add_middleware(Access, rules=access.rules(app.state.routes), authenticator=authenticator)
+    if authenticator:
+        app.add_middleware(Authentication, rules=rules, authenticator=authenticator, admission=service.admission)
     app.add_middleware(Draining, service=service)
     return app
 

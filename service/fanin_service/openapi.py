@@ -80,7 +80,7 @@ def _secure(operation: dict[str, Any], right: str | None) -> None:
     """What a request of this operation needs; OpenAPI 3.1 lets scopes stand beside every scheme."""
     operation["security"] = [] if right is None else [{_BEARER: [right]}]
     if right is not None:
-        operation["responses"] |= {str(status): each for status, each in problems.responses(401, 403).items()}
+        operation["responses"] |= {str(status): each for status, each in problems.responses(401, 403, 429).items()}
 
 
 def _schemas() -> dict[str, Any]:

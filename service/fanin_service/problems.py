@@ -96,6 +96,10 @@ class TokenUncheckedError(LaterError):
         super().__init__("the keys of the identity provider cannot be had just now", seconds)
 
 
+class TooManyFailedLoginsError(LaterError):
+    """From an address came too many keys that are not good."""
+
+
 class TooManyRequestsError(LaterError):
     """A client has sent more requests than it may."""
 
@@ -139,6 +143,7 @@ class Kind:
 KINDS: dict[type[Exception], Kind] = {
     RecipeError: Kind(422, "invalid-recipe", "The recipe is not valid"),
     LimitExceededError: Kind(422, "limit-exceeded", "The recipe exceeds a limit of this service"),
+    TooManyFailedLoginsError: Kind(429, "too-many-failed-logins", "Too many keys of this address are not good"),
     TooManyRequestsError: Kind(429, "too-many-requests", "The client sends too many requests"),
     TooMuchUnderWayError: Kind(429, "too-much-under-way", "The client has too much under way"),
     QuotaExceededError: Kind(429, "quota-exceeded", "The client has had its bytes of the day"),

@@ -75,6 +75,9 @@ class Settings(BaseSettings):
     """How tokens may be signed, separated by commas; none of them symmetric."""
     jwt_leeway_seconds: Annotated[int, Field(ge=0, le=600)] = 30
     """How far the clocks of provider and service may differ."""
+    failed_logins_per_minute: Count = 60
+    """Requests of one address in a minute whose key or token is not good, before they are answered 429; good ones are
+    let in all the same."""
     cors_origins: CommaSeparated[Origin] = ()
     """Origins whose pages may call the service from a browser, separated by commas; * for all."""
     tls_cert: Path | None = None

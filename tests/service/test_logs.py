@@ -11,12 +11,14 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from fanin_service import logs
+from fanin_service import keys, logs
+from fanin_service.principal import Right
 from fanin_service.settings import Settings
 from tests.service.servers import HUGE, Running, running, wait_for
 from tests.service.test_health import IdleBackend
@@ -125,6 +127,15 @@ def test_refusals_say_which(server: Running, lines: Any) -> None:
     assert "secret" not in json.dumps(lines())
 
 
+def test_who_may_not_is_told(lines: Any, tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    key, _ = keys.create(path, "writer", (Right.RECIPES_WRITE,))
+    with running(Settings(access="keys", keys_file=path)) as server:
+        assert server.client.get("/v1/schemes", headers={"Authorization": f"Bearer {key}"}).status_code == 403
+    line = access(lines)
+    assert (line["client"], line["problem"], line["status"]) == ("writer", "insufficient-scope", 403)
+
+
 def test_leaving_is_told(server: Running, lines: Any) -> None:
     path = server.register(HUGE)
     with server.connection(path) as connection:
@@ -209,7 +220,7 @@ def test_lines_for_people(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_command_logs_json() -> None:
     with serving("--log-format", "json") as (url, process):
-        assert httpx.get(f"{url}/v1/schemes", headers={"X-Request-ID": "one"}).status_code == 200
+        assert httpx.get(f"{url}/v1/schemes", headers={"X-Request-ID": "one"}, timeout=60).status_code == 200
         process.terminate()
         assert process.stderr
         lines = [json.loads(line) for line in process.stderr]
@@ -219,7 +230,7 @@ def test_the_command_logs_json() -> None:
 
 def test_the_command_is_as_quiet_as_told() -> None:
     with serving("--workers", "2", "--log-level", "info") as (url, process):
-        httpx.get(f"{url}/v1/schemes")
+        httpx.get(f"{url}/v1/schemes", timeout=60)
         process.terminate()
         assert process.stderr
         text = process.stderr.read()

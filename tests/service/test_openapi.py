@@ -87,7 +87,8 @@ def guarded_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[R
     """The same behind API keys, and a key."""
     path = tmp_path_factory.mktemp("keys") / "keys.json"
     key, _ = keys.create(path, "fuzzer", tuple(Right))
-    with running(Settings(max_file_bytes=1 << 20, access="keys", keys_file=path)) as server:
+    limits: dict[str, Any] = {"max_file_bytes": 1 << 20, "failed_logins_per_minute": 10**9}
+    with running(Settings(access="keys", keys_file=path, **limits)) as server:
         yield server, key
 
 

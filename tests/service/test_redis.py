@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from fanin_service import redis_counters
+from fanin_service import keys, redis_counters
 from fanin_service.settings import Settings
 from tests.service.servers import Running, running, wait_for
 from tests.service.test_admission import LARGE, SMALL, nothing_under_way, refused, remaining
@@ -85,6 +85,16 @@ def test_two_servers_share_a_rate(redis: Redis) -> None:
 
 def one_more(redis: Redis) -> Settings:
     return limits(redis, client_requests_per_minute=10)
+
+
+def test_two_servers_share_failed_logins(redis: Redis, tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    keys.create(path, "x", ())
+    settings = limits(redis, access="keys", keys_file=path, failed_logins_per_minute=5)
+    with running(settings) as one, running(settings) as other:
+        bad = {"Authorization": "Bearer word"}
+        statuses = [server.client.get(SMALL, headers=bad).status_code for _ in range(4) for server in (one, other)]
+        assert statuses == [401] * 5 + [429] * 3
 
 
 def test_two_servers_share_a_day(redis: Redis) -> None:
