@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -33,6 +34,8 @@ from fanin_service.problems import (
 from fanin_service.settings import Settings
 
 MINUTE, DAY = 60, 86_400
+_SHARE = 4
+"""Clients that it takes to fill the room for request bodies."""
 _MAX_INTEGER = 10**15 - 1
 """Of a structured field (RFC 9651 section 3.3.1)."""
 
@@ -93,6 +96,10 @@ class Admission:
             Bounds(settings.client_streams, settings.client_in_flight_bytes),
             Bounds(settings.max_streams, settings.max_in_flight_bytes),
         )
+        # A client may always send one body of the largest.
+        all_bodies = max(settings.max_bodies_bytes, settings.max_recipe_bytes)
+        own_bodies = max(settings.max_bodies_bytes // _SHARE, settings.max_recipe_bytes)
+        self._bodies = Ledger(Bounds(size=own_bodies), Bounds(size=all_bodies))
         self._shared = _shared(settings, metrics)
         self._counters: Counters = self._shared or LocalCounters()
         self._refunds: set[asyncio.Task[None]] = set()
@@ -143,6 +150,15 @@ class Admission:
         if count.value > limit:
             detail = f"this key is not good, and more than {limit} came from this address in a minute that were not"
             raise TooManyFailedLoginsError(detail, count.seconds) from None
+
+    @contextmanager
+    def body(self) -> Iterator[Grant]:
+        """For as long as the body of the request at hand is held: `grow` the grant by what comes of it."""
+        grant = self._bodies.take(_visit.get().party, 0)
+        try:
+            yield grant
+        finally:
+            grant.end()
 
     async def expect(self) -> None:
         """Before a recipe is read whose file is to be sent: would the smallest be admitted?

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from fastapi import Request
 
+from fanin_service.ledger import Grant
 from fanin_service.problems import BodyTooLargeError, UnsupportedContentError
 
 JSON = "application/json"
 
 
-async def read_json_text(request: Request, limit: int) -> bytes:
-    """The body of a request that carries JSON, not yet parsed.
+async def read_json_text(request: Request, limit: int, room: Grant) -> bytes:
+    """The body of a request that carries JSON, not yet parsed; what comes of it takes of `room`.
 
     Raises:
         UnsupportedContentError: the body is of another type, or compressed.
         BodyTooLargeError: it has more than `limit` bytes.
+        TooMuchUnderWayError: this client has sent so much that is not yet read.
+        OverloadedError: all together have.
         ClientDisconnect: the client left.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -28,6 +31,7 @@ async def read_json_text(request: Request, limit: int) -> bytes:
     # What Content-Length says may be wrong, or not said at all: what counts is what comes.
     body = bytearray()
     async for part in request.stream():
+        room.grow(len(part))
         body += part
         if len(body) > limit:
             raise BodyTooLargeError(f"a request body has at most {limit} bytes here")

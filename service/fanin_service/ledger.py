@@ -33,14 +33,14 @@ class Load:
 
     streams: int = 0
     size: int = 0
-    """Bytes admitted and not yet sent."""
+    """Bytes admitted and not yet given back."""
 
     def excess(self, bounds: Bounds, size: int) -> str | None:
         """What would be too much with another stream of `size` bytes."""
         if bounds.streams is not None and self.streams >= bounds.streams:
             return f"{self.streams} answers are under way, and {bounds.streams} may be"
         if bounds.size is not None and self.size + size > bounds.size:
-            return f"{self.size} bytes are still to be sent; with {size} more there would be over {bounds.size}"
+            return f"{self.size} bytes are under way; with {size} more there would be over {bounds.size}"
         return None
 
 
@@ -107,6 +107,16 @@ class Grant:
         self.unsent = size
         self._ledger, self._party, self._open, self._began = ledger, party, True, time.monotonic()
         ledger._move(party, 1, size)
+
+    def grow(self, count: int) -> None:
+        """Admit so many bytes more.
+
+        Raises:
+            As `Ledger.check` does.
+        """
+        self._ledger.check(self._party, count)
+        self.unsent += count
+        self._ledger._move(self._party, 0, count)
 
     def sent(self, count: int) -> None:
         """So many bytes were handed to the connection."""

@@ -16,6 +16,7 @@ from fastapi import Request
 from fanin import Layout, RecipeError
 from fanin_service import limits, query
 from fanin_service.admission import Admission, whose
+from fanin_service.bodies import read_json_text
 from fanin_service.exchange import current
 from fanin_service.guard import GuardedBackend
 from fanin_service.manifests import Manifests
@@ -143,14 +144,17 @@ class Service:
         current().recipe = layout.recipe.digest
         return layout
 
-    async def register(self, document: bytes) -> tuple[Layout, bool]:
-        """Remember the recipe that this JSON spells: its layout, and whether it is new here.
+    async def register(self, request: Request) -> tuple[Layout, bool]:
+        """Remember the recipe that this request's body spells: its layout, and whether it is new here.
 
         Raises:
             RecipeError: it is not a recipe, or exceeds a limit.
+            RequestError: the body is not taken.
         """
-        with self.tracing.span("parse"):
-            layout, is_new = await in_thread(self.parsers, self._read_and_store, document)
+        with self.admission.body() as room:
+            text = await read_json_text(request, self.settings.max_recipe_bytes, room)
+            with self.tracing.span("parse"):
+                layout, is_new = await in_thread(self.parsers, self._read_and_store, text)
         current().recipe = layout.recipe.digest
         return layout, self._remember(layout) and is_new
 

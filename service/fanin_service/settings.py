@@ -103,6 +103,8 @@ class Settings(BaseSettings):
     # What it takes.
     max_recipe_bytes: Size = ByteSize(8 * _MIB)
     """Largest request body, and largest recipe written out."""
+    max_bodies_bytes: Size = ByteSize(256 * _MIB)
+    """Request bodies that one process holds until they are read, in all; one client's at most a quarter of that."""
     max_tensors: Count = 100_000
     """Most tensors in a recipe."""
     max_laws: Count = 10_000

@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from fanin import BackendError
+from fanin import BackendError, Client
 from fanin_service import keys
 from fanin_service.principal import Right
 from fanin_service.settings import Settings
-from tests.service.servers import HUGE, JSON, CountingBackend, Running, running, wait_for
+from tests.service.servers import HUGE, JSON, CountingBackend, Running, WaitingBackend, running, wait_for
 from tests.service.test_metrics import value
 
 SMALL = "/v1/weights?shape=1000&scheme=zeros"
@@ -159,6 +160,47 @@ def test_bytes_in_flight() -> None:
         refused(server.client.get(LARGE), 503, "overloaded")
 
 
+def post(server: Running, address: str, size: int, sent: int) -> socket.socket:
+    """A connection that has sent so much of a body of `size` spaces."""
+    head = f"POST /v1/weights HTTP/1.1\r\nHost: test\r\nX-Forwarded-For: {address}\r\nContent-Length: {size}\r\n"
+    connection = socket.create_connection(server.address, timeout=60)
+    connection.sendall(f"{head}Content-Type: application/json\r\n\r\n".encode() + b" " * sent)
+    return connection
+
+
+def test_bodies_that_are_held() -> None:
+    """Of a client at most a quarter, or one of the largest; of all what is set. What goes makes room."""
+    with limited(max_recipe_bytes=100_000, max_bodies_bytes=300_000) as (server, _), ExitStack() as connections:
+        held = lambda: server.app.state.service.admission._bodies.total.size  # noqa: E731
+
+        def begin(address: str, sent: int) -> None:
+            before = held()
+            connections.enter_context(post(server, address, 100_000, sent))
+            wait_for(lambda: held() == before + sent)
+
+        def finish(address: str) -> bytes:
+            with post(server, address, 50_000, 50_000) as connection:
+                return connection.recv(1 << 16)
+
+        begin("192.0.2.1", 90_000)
+        answer = finish("192.0.2.1")
+        assert answer.startswith(b"HTTP/1.1 429 ")
+        assert b"too-much-under-way" in answer
+        assert b"\r\nretry-after: " in answer.lower()
+        assert finish("192.0.2.2").startswith(b"HTTP/1.1 422 ")  # it is no recipe
+        begin("192.0.2.3", 90_000)
+        begin("192.0.2.4", 90_000)
+        answer = finish("192.0.2.2")
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"overloaded" in answer
+        connections.close()
+        wait_for(lambda: held() == 0)
+        for address in ("192.0.2.1", "192.0.2.2"):
+            assert finish(address).startswith(b"HTTP/1.1 422 ")
+        assert server.client.post("/v1/weights", json={"shape": [3], "scheme": "ones"}).status_code == 200
+        assert held() == 0
+
+
 def test_a_cut_stream_is_charged_what_was_sent_of_it() -> None:
     quota, cuts = 600_000_000_000, 5
     with limited(client_bytes_per_day=quota) as (server, _):
@@ -219,6 +261,50 @@ def test_a_backend_that_fails_costs_nothing() -> None:
         backend.fails = False
         wait_for(lambda: server.client.get("/readyz").status_code == 200)
         assert remaining(server) == before - 1
+
+
+BIG = "/v1/weights?shape=700000&scheme=normal&std=1"
+"""Several chunks."""
+
+
+def test_an_overload_is_refused_cleanly() -> None:
+    """Of many at once some are served in full, and every other is told why and when to come again."""
+    backend, few, own, clients = WaitingBackend(), 5, 2, 24
+    with running(Settings(max_streams=few, client_streams=own), backend) as server:
+        wanted = server.client.get(BIG).content
+        addresses = ["192.0.2.1"] * (clients // 2) + [f"198.51.100.{n}" for n in range(clients // 2)]
+        backend.let.clear()
+        with ThreadPoolExecutor(clients) as threads, httpx.Client(base_url=server.url, timeout=60) as client:
+            futures = [threads.submit(client.get, BIG, headers={"X-Forwarded-For": each}) for each in addresses]
+            wait_for(lambda: sum(future.done() for future in futures) == clients - few)
+            refusals = [future.result() for future in futures if future.done()]
+            backend.let.set()
+            answers = [future.result() for future in futures]
+        for answer in refusals:
+            if answer.status_code == 429:
+                refused(answer, 429, "too-much-under-way")
+            else:
+                refused(answer, 503, "overloaded")
+        served = [who for who, answer in zip(addresses, answers) if answer.status_code == 200]
+        assert len(served) == few
+        assert served.count(addresses[0]) <= own
+        assert all(answer.content == wanted for answer in answers if answer.status_code == 200)
+        wait_for(lambda: nothing_under_way(server))
+
+
+def test_clients_that_wait_as_they_are_told_all_get_theirs(tmp_path: Path) -> None:
+    recipe = {"shape": [700_000], "scheme": "normal", "std": 1.0}
+    with limited(max_streams=2) as (server, _):
+
+        def save(number: int) -> bytes:
+            path = tmp_path / str(number)
+            with Client(server.url, source="remote", check="digest", retries=30) as client:
+                client.save(recipe, path)
+            return path.read_bytes()
+
+        with ThreadPoolExecutor(8) as threads:
+            assert len(set(threads.map(save, range(8)))) == 1
+        assert nothing_under_way(server)
 
 
 def test_a_storm_leaves_nothing_behind() -> None:

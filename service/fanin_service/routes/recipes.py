@@ -12,7 +12,7 @@ from fanin import Layout
 from fanin.describe import describe
 from fanin_service import problems
 from fanin_service.access import requires
-from fanin_service.bodies import JSON, read_json_text
+from fanin_service.bodies import JSON
 from fanin_service.openapi import RECIPE_BODY
 from fanin_service.principal import Right
 from fanin_service.service import in_thread, service_of
@@ -67,7 +67,7 @@ class Description(BaseModel):
     responses={
         201: {"description": "Registered", "model": Summary},
         200: {"description": "Known already", "model": Summary},
-        **problems.responses(400, 413, 415, 422),
+        **problems.responses(400, 413, 415, 422, 429, 503),
     },
 )
 @requires(Right.RECIPES_WRITE)
@@ -76,9 +76,7 @@ async def post_recipe(request: Request) -> Response:
 
     Registered recipes may be forgotten, the least recently used first; then POST again.
     """
-    service = service_of(request)
-    text = await read_json_text(request, service.settings.max_recipe_bytes)
-    layout, is_new = await service.register(text)
+    layout, is_new = await service_of(request).register(request)
     recipe = layout.recipe
     summary = Summary(
         digest=recipe.digest,

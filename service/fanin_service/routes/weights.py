@@ -10,7 +10,6 @@ from fastapi import APIRouter, Request, Response
 from fanin import Layout
 from fanin_service import problems, query
 from fanin_service.access import requires
-from fanin_service.bodies import read_json_text
 from fanin_service.exchange import current
 from fanin_service.openapi import RECIPE_BODY
 from fanin_service.principal import Right
@@ -51,8 +50,7 @@ async def post_weights(request: Request) -> Response:
     """
     service = service_of(request)
     await service.admission.expect()
-    text = await read_json_text(request, service.settings.max_recipe_bytes)
-    layout, _ = await service.register(text)
+    layout, _ = await service.register(request)
     headers = {**_headers(layout), **_location(layout)}
     return await _content(service, layout, ByteRange(0, layout.size), 200, headers)
 
