@@ -18,6 +18,8 @@ PATIENCE_SECONDS = 10.0
 RETRY_SECONDS = 2
 MAX_PENDING = 8
 """Files that are digested, one after another, at a time: each costs as much as sending it."""
+MAX_PENDING_EACH = 2
+"""Of those, for one party: it must not keep all others from theirs."""
 MAX_BYTES = 64 << 20
 """Of remembered manifests."""
 
@@ -32,6 +34,15 @@ class Known:
     """The manifest as JSON."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """Digests that are being computed."""
+
+    digester: Digester
+    task: asyncio.Task[Known]
+    party: str
+
+
 class Manifests:
     """Manifests by recipe digest, bounded in memory. Used by the event loop's thread alone."""
 
@@ -39,7 +50,7 @@ class Manifests:
         self._backend = backend
         self._known: OrderedDict[str, Known] = OrderedDict()
         self._bytes = 0
-        self._pending: dict[str, tuple[Digester, asyncio.Task[Known]]] = {}
+        self._pending: dict[str, _Pending] = {}
         self._turn = asyncio.Lock()
 
     def known(self, layout: Layout) -> Known | None:
@@ -49,23 +60,26 @@ class Manifests:
             self._known.move_to_end(layout.recipe.digest)
         return known
 
-    async def get(self, layout: Layout, executor: Executor) -> Known:
-        """The digests of this layout's file, computed in `executor` if need be.
+    async def get(self, layout: Layout, executor: Executor, party: str) -> Known:
+        """The digests of this layout's file, computed in `executor` for `party` if need be.
 
         A request that goes away does not end the computation: it will come again.
 
         Raises:
-            DigestsPendingError: they take longer than a request waits; or so many files wait for theirs already.
+            DigestsPendingError: they take longer than a request waits; or so many files wait for theirs already, of
+                this party or in all.
         """
         if known := self.known(layout):
             return known
         digest = layout.recipe.digest
         if digest not in self._pending:
-            if len(self._pending) >= MAX_PENDING:
+            own = sum(pending.party == party for pending in self._pending.values())
+            if len(self._pending) >= MAX_PENDING or own >= MAX_PENDING_EACH:
                 raise DigestsPendingError("the digests of other files are being computed", _RETRY)
             digester = Digester(layout, self._backend)
-            self._pending[digest] = digester, asyncio.create_task(self._compute(layout, digester, executor))
-        digester, task = self._pending[digest]
+            task = asyncio.create_task(self._compute(layout, digester, executor))
+            self._pending[digest] = _Pending(digester, task, party)
+        digester, task = self._pending[digest].digester, self._pending[digest].task
         done, _ = await asyncio.wait([task], timeout=PATIENCE_SECONDS)
         if not done:
             raise DigestsPendingError(f"{digester.done} of {layout.size} bytes are digested", _RETRY)

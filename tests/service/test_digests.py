@@ -93,6 +93,24 @@ def test_digests_that_take_long_are_asked_for_again(monkeypatch: pytest.MonkeyPa
             assert answer.json()["file"] == hashlib.sha256(server.client.get(path).content).hexdigest()
 
 
+def test_nobody_keeps_others_from_their_digests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifests, "PATIENCE_SECONDS", 0.05)
+    backend = GatedBackend()
+    with running(backend=backend) as server:
+
+        def ask(seed: int, address: str) -> str:
+            path = server.register({"seed": seed, "shape": [30_000], "scheme": "normal", "std": 1.0})
+            path = path.replace("model.safetensors", "digests")
+            answer = server.client.get(path, headers={"X-Forwarded-For": address})
+            assert answer.status_code == 503
+            return str(answer.json()["detail"])
+
+        told = [ask(seed, "192.0.2.1") for seed in range(manifests.MAX_PENDING_EACH + 2)]
+        assert ["other files" in each for each in told] == [False] * manifests.MAX_PENDING_EACH + [True] * 2
+        assert "other files" not in ask(100, "192.0.2.2")
+        backend.gate.set()
+
+
 def test_files_too_large_to_digest_are_refused() -> None:
     backend = CountingBackend()
     with running(Settings(max_digest_bytes=1000), backend) as server:

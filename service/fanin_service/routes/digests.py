@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from fanin import Fault
 from fanin_service import problems
 from fanin_service.access import requires
+from fanin_service.admission import whose
 from fanin_service.bodies import JSON
 from fanin_service.principal import Right
 from fanin_service.problems import LimitExceededError
@@ -58,5 +59,5 @@ async def get_digests(digest: str, request: Request) -> Response:
         detail = f"the file has {layout.size} bytes; digests are computed of at most {limit:d}"
         raise LimitExceededError([Fault("", detail)])
     service.require_ready()
-    known = await service.manifests.get(layout, service.makers(layout, 0, layout.size))
+    known = await service.manifests.get(layout, service.makers(layout, 0, layout.size), whose())
     return Response(known.text, media_type=JSON, headers={"Cache-Control": IMMUTABLE})
