@@ -26,7 +26,8 @@ COOLDOWN_SECONDS = 10.0
 TIMEOUT_SECONDS = 5.0
 MAX_TOKEN_CHARACTERS = 8192
 MAX_KEYS_BYTES = 1 << 20
-_MAX_NAME_CHARACTERS = 128
+MAX_SUBJECT_CHARACTERS = 255
+"""By OpenID Connect Core section 2; counts and logs have it."""
 
 _log = logging.getLogger("uvicorn.error")
 
@@ -148,10 +149,12 @@ class TokenChecker:
                 audience=self._audience,
                 leeway=self._leeway,
             )
+            subject = claims["sub"]
+            if len(subject) > MAX_SUBJECT_CHARACTERS:
+                raise jwt.InvalidTokenError(f"its subject has more than {MAX_SUBJECT_CHARACTERS} characters")
         except (jwt.PyJWTError, ValueError, RecursionError) as error:
             raise UnauthenticatedError(f"this token is not good here: {error}", "invalid_token") from None
-        subject = claims["sub"]
-        name = "".join(letter if letter.isprintable() else "?" for letter in subject[:_MAX_NAME_CHARACTERS])
+        name = "".join(letter if letter.isprintable() else "?" for letter in subject)
         return Principal(f"jwt:{subject}", name, _scopes(claims), None, "jwt")
 
 
