@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fanin import Recipe, RecipeError, as_recipe
-from fanin.schemes import ALIASES, SCHEMES, Normal
+from fanin.schemes import ALIASES, SCHEMES
+from fanin.schemes.laws import Normal
 
 names = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20).filter(
     lambda name: name != "__metadata__"

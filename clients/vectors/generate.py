@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from fanin import backends, draws
-from fanin.backends.reference import philox4x32, store, values
+from fanin.backends.philox import philox4x32
+from fanin.backends.reference import store, values
 from fanin.dtypes import DTYPES
 from fanin.errors import RecipeError
 from fanin.layout import Layout
@@ -127,8 +128,50 @@ LATER: tuple[dict[str, Any], ...] = (
             },
         ],
     },
+    {"scheme": "log_of_uniform"},
+    {"scheme": "mamba2_a_log", "low": 0.01, "high": 16},
+    {"scheme": "dt_bias"},
+    {"scheme": "mamba_dt_bias", "dt_min": 0.01, "dt_max": 40, "dt_floor": 0.02},
+    {"scheme": "rg_lru"},
+    {"scheme": "rg_lru", "min_radius": 0.2, "max_radius": 0.99999},
+    {"scheme": "power_range", "power": 0.7},
+    {"scheme": "rwkv_decay", "shape": [3, 7], "power": 2},
+    {"scheme": "sinusoidal", "shape": [7, 6]},
+    {"scheme": "sinusoidal", "shape": [2, 5, 5], "variant": "marian", "base": 500},
+    {"scheme": "sinusoidal", "shape": [6, 7], "variant": "fairseq", "padding": 2},
+    *({"scheme": "stft", "shape": [5, 1, 4], "window": window} for window in (None, "boxcar", "hann", "hamming")),
+    {"scheme": "stft", "shape": [7, 1, 5], "window": "blackman", "side": "imag", "scaling": "spectrum"},
+    {"scheme": "stft", "shape": [7, 1, 3], "window": "nuttall", "scaling": None},
+    {"scheme": "stft", "shape": [6, 1, 3], "window": "blackmanharris", "periodic": True},
+    {"scheme": "stft", "shape": [9, 1, 2], "window": "flattop", "periodic": True, "side": "imag"},
+    {"scheme": "stft", "shape": [4, 1, 7], "window": "bartlett"},
+    {"scheme": "stft", "shape": [4, 1, 7], "window": "cosine", "periodic": True},
+    {"scheme": "delta_orthogonal", "shape": [2, 3, 2, 3]},
+    {"scheme": "delta_orthogonal", "shape": [4, 3, 5], "gain": 1.7, "layout": "torch"},
+    {"scheme": "sparse", "sparsity": 0.1, "std": 0.01, "shape": [10, 6]},
+    {"scheme": "sparse", "sparsity": 0.34, "std": 1, "shape": [3, 5, 4], "axis": 1},
+    {"scheme": "sparse", "sparsity": 0.5, "std": 1, "shape": [2, 40], "axis": -1},
 )
-"""Tensors of section 12, each of shape 6 x 4 where it says nothing else."""
+"""Tensors of sections 12 and 14, each of shape 6 x 4 where it says nothing else."""
+COMPLEX: tuple[dict[str, Any], ...] = (
+    {"scheme": "zeros"},
+    {"scheme": "constant", "value": -0.1},
+    {"scheme": "eye", "gain": 0.5},
+    {"scheme": "log_range"},
+    {"scheme": "normal", "std": 2},
+    {"scheme": "uniform", "low": -3, "high": 3},
+    {"scheme": "truncated_normal", "std": 0.5},
+    {"scheme": "truncated_normal", "std": 0.5, "low": -0.1, "high": 0.1, "corrected": True},
+    {"scheme": "he_uniform"},
+    {"scheme": "glorot_normal", "gain": 2},
+    {"scheme": "lecun_normal", "truncated": True},
+    {"scheme": "sparse", "sparsity": 0.5, "std": 1},
+    {
+        "scheme": "blocks",
+        "parts": [{"size": 5, "scheme": "glorot_uniform"}, {"size": 1, "scheme": "normal", "std": 1}],
+    },
+)
+"""The same of complex numbers."""
 ORTHOGONAL: tuple[dict[str, Any], ...] = (
     *({"shape": shape} for shape in ([1, 1], [2, 2], [1, 5], [5, 1], [3, 7], [7, 3], [32, 32], [33, 33], [35, 34])),
     {"shape": [2, 3, 4, 5], "gain": 1.4142135623730951},
@@ -239,6 +282,25 @@ REFUSED = (
     '{"shape": [2, 4], "scheme": "alibi_slopes"}',
     '{"shape": [3, 8, 8], "scheme": "bilinear"}',
     '{"shape": [8], "scheme": "deepnorm", "encoder_layers": 2, "decoder_layers": 2}',
+    '{"shape": [8], "scheme": "log_of_uniform", "low": 2, "high": 2}',
+    '{"shape": [8], "scheme": "dt_bias", "dt_max": 65}',
+    '{"shape": [8], "scheme": "dt_bias", "dt_floor": 0.1}',
+    '{"shape": [8], "scheme": "rg_lru", "max_radius": 1}',
+    '{"shape": [8], "scheme": "sinusoidal"}',
+    '{"shape": [8, 4], "scheme": "sinusoidal", "padding": 8}',
+    '{"shape": [8, 4], "scheme": "stft"}',
+    '{"shape": [2, 1, 4], "scheme": "stft"}',
+    '{"shape": [8, 1, 4], "scheme": "stft", "window": "parzen"}',
+    '{"shape": [3, 4, 2], "scheme": "delta_orthogonal"}',
+    '{"shape": [8, 4], "scheme": "sparse", "std": 1, "sparsity": 1.1}',
+    '{"shape": [8, 4], "scheme": "sparse", "std": 1, "sparsity": 0.5, "axis": 2}',
+    '{"shape": [4294967296, 4], "scheme": "sparse", "std": 1, "sparsity": 0.5}',
+    '{"shape": [8, 4], "scheme": "blocks", "parts": [{"size": 4, "scheme": "orthogonal"}, {"size": 4, "scheme": "zeros"}]}',  # noqa: E501
+    '{"shape": [8], "scheme": "uniform", "low": -1, "high": 2, "dtype": "C64"}',
+    '{"shape": [8], "scheme": "normal", "mean": 1, "std": 1, "dtype": "C64"}',
+    '{"shape": [8], "scheme": "truncated_normal", "std": 1, "low": null, "dtype": "C64"}',
+    '{"shape": [8], "scheme": "rg_lru", "dtype": "C64"}',
+    '{"shape": [8, 8], "scheme": "orthogonal", "dtype": "C64"}',
 )
 
 ACCEPTED = (
@@ -415,15 +477,15 @@ def long_streams() -> list[Any]:
 
 
 def later_schemes() -> list[Any]:
-    """Canonical text, digest and all bits of small tensors of the schemes of section 12, at each storage type."""
+    """Canonical text, digest and all bits of small tensors of the schemes of sections 12 and 14."""
     vectors = []
-    for given in LATER:
-        for dtype in DTYPES:
-            layout = Layout.of({"seed": 42, "shape": [6, 4], "dtype": dtype, **given})
-            data = bytearray(layout.size - len(layout.header))
-            read_into(layout, len(layout.header), memoryview(data), backends.get("reference"))
-            recipe = layout.recipe
-            vectors.append({"recipe": recipe.canonical.decode(), "digest": recipe.digest, "data": data.hex()})
+    tensors = [{"dtype": dtype, **given} for given in LATER for dtype in DTYPES]
+    for given in (*tensors, *({"dtype": "C64", **given} for given in COMPLEX)):
+        layout = Layout.of({"seed": 42, "shape": [6, 4], **given})
+        data = bytearray(layout.size - len(layout.header))
+        read_into(layout, len(layout.header), memoryview(data), backends.get("reference"))
+        recipe = layout.recipe
+        vectors.append({"recipe": recipe.canonical.decode(), "digest": recipe.digest, "data": data.hex()})
     return vectors
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fanin import Fault, Layout, Recipe, as_recipe
+from fanin.draws import matrix_of
 from fanin.errors import pointer
 from fanin.names import count
 from fanin.recipe import count_tensors, members, parse_json
@@ -65,9 +66,11 @@ def _check_ranks(recipe: Recipe, limit: int, short: bool) -> None:
 def _check_matrices(layout: Layout, limit: int, short: bool) -> None:
     """A matrix is made whole, in memory, by work that grows faster than its elements."""
     for entry in (layout.entries[place] for place in layout.tensors.matrices):
-        if entry.count > limit:
+        matrix = matrix_of(entry.draw)
+        if matrix and matrix.rows * matrix.columns > limit:
             field = pointer(["shape"] if short else ["tensors", entry.name, "shape"])
-            raise _exceeded(field, f"{entry.count} elements of one matrix; this service makes at most {limit}")
+            count = matrix.rows * matrix.columns
+            raise _exceeded(field, f"{count} elements of one matrix; this service makes at most {limit}")
 
 
 def _exceeded(field: str, detail: str) -> LimitExceededError:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
+from fractions import Fraction
 from typing import Any
 
 import ml_dtypes
@@ -15,11 +17,12 @@ from hypothesis import strategies as st
 import fanin
 from fanin import RecipeError, backends, draws
 from fanin.backends import composed
-from fanin.draws import Blocks, Draw, Fill, Normal, Table, Uniform
-from fanin.dtypes import DTYPES, DType
+from fanin.draws import Blocks, Draw, Fill, Mapped, Normal, Orthogonal, Polar, Sparse, Table, Uniform, Waves
+from fanin.dtypes import STORAGE, DType
 from fanin.layout import Layout
 from fanin.plan import read_into
 from fanin.streams import Stream
+from tests import scalar
 
 STREAM = Stream("fanin/1", 5, "w")
 BACKENDS = [backends.load(name) for name in backends.available()]
@@ -30,12 +33,18 @@ def made(**tensor: Any) -> Any:
 
 
 def element(draw: Draw, dtype: DType, index: int, position: int) -> bytes:
-    """SPEC.md section 12.2, word for word."""
+    """SPEC.md sections 12.2 and 14, word for word."""
     if isinstance(draw, Blocks):
         q, r = divmod(position, draw.period)
         ends = [*draw.starts[1:], draw.period]
         j = next(j for j, end in enumerate(ends) if r < end)
         return element(draw.draws[j], dtype, index, q * (ends[j] - draw.starts[j]) + r - draw.starts[j])
+    if isinstance(draw, Waves | Mapped | Polar | Sparse):
+        return scalar.element(draw, STREAM, dtype, index, position)
+    if isinstance(draw, Orthogonal):
+        whole = bytearray(draw.rows * draw.columns * dtype.itemsize)
+        backends.load("reference").fill(draw, STREAM, dtype, 0, memoryview(whole))
+        return bytes(whole[position * dtype.itemsize :][: dtype.itemsize])
     if isinstance(draw, Table):
         count = len(draw.values) // dtype.itemsize
         at = position // draw.run % count * dtype.itemsize
@@ -47,8 +56,22 @@ def element(draw: Draw, dtype: DType, index: int, position: int) -> bytes:
 
 @st.composite
 def any_draws(draw: st.DrawFn, dtype: DType, depth: int = 3) -> Draw:
-    kind = draw(st.sampled_from(["fill", "normal", "uniform", "table", *(["blocks"] * 4 if depth else [])]))
+    leaves = ["fill", "normal", "table", "waves", "sparse", *(["polar"] if dtype.is_complex else ["uniform", "mapped"])]
+    kind = draw(st.sampled_from([*leaves, *(["blocks"] * 6 if depth else [])]))
     match kind:
+        case "waves":
+            columns = [(Fraction(draw(st.integers(0, 99)), 7), draw(st.integers(0, 3))) for _ in range(3)]
+            sizes = [Fraction(1, 3)] if draw(st.booleans()) else [Fraction(n, 5) for n in range(4)]
+            return draws.waves(columns, draw(st.integers(1, 4)), sizes, dtype, draw(st.integers(0, 9)))
+        case "sparse":
+            size, inner = draw(st.integers(1, 30)), draw(st.integers(1, 4))
+            return Sparse(Normal(0.0, 1.0), size, inner, draw(st.integers(0, size)))
+        case "polar":
+            return Polar(2.0, draw(st.sampled_from([0.0, 0.25, 1 - math.exp(-4)])))
+        case "mapped":
+            low, width = draw(st.floats(0.01, 0.5)), draw(st.floats(0.01, 0.4))
+            function = draw(st.sampled_from(["log", "inverse_softplus_exp", "inverse_softplus_log"]))
+            return Mapped(function, low + width, width, draw(st.sampled_from([-5.0, -1.0])), 1.0)
         case "fill":
             return Fill(draw(st.sampled_from([0.0, 1.0, -2.0])))
         case "normal":
@@ -64,7 +87,7 @@ def any_draws(draw: st.DrawFn, dtype: DType, depth: int = 3) -> Draw:
 @pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
 @settings(max_examples=150, deadline=None)
 @given(
-    data=st.data(), dtype=st.sampled_from(list(DTYPES.values())), first=st.integers(0, 2**40), count=st.integers(1, 90)
+    data=st.data(), dtype=st.sampled_from(list(STORAGE.values())), first=st.integers(0, 2**40), count=st.integers(1, 90)
 )
 def test_every_element_is_that_of_the_specification(
     backend: backends.Backend, data: st.DataObject, dtype: DType, first: int, count: int
@@ -79,7 +102,7 @@ def test_every_element_is_that_of_the_specification(
     assert out == expected + b"\xa5" * 8
 
 
-@pytest.mark.parametrize("dtype", list(DTYPES))
+@pytest.mark.parametrize("dtype", list(STORAGE))
 def test_any_partition_is_the_whole(dtype: str) -> None:
     parts = [{"size": 3, "scheme": "normal", "std": 1}, {"size": 90, "scheme": "zeros"}, {"size": 7, "scheme": "eye"}]
     tensors = {
@@ -87,7 +110,18 @@ def test_any_partition_is_the_whole(dtype: str) -> None:
         "columns": {"shape": [61, 100], "scheme": "blocks", "axis": 1, "parts": parts},
         "dirac": {"shape": [24, 8, 3, 3], "scheme": "dirac", "layout": "torch", "groups": 2},
         "table": {"shape": [9, 16], "scheme": "mamba_a_log"},
+        "positions": {"shape": [40, 31], "scheme": "sinusoidal", "variant": "fairseq", "padding": 1},
+        "fourier": {"shape": [30, 1, 17], "scheme": "stft"},
+        "rwkv": {"shape": [300], "scheme": "rwkv_decay", "power": 1.3},
+        "sparse": {"shape": [9, 50, 3], "scheme": "sparse", "sparsity": 0.3, "std": 1, "axis": 1},
+        "scaled": {"shape": [40, 30], "scheme": "he_uniform"},
     }
+    if dtype != "C64":
+        tensors["steps"] = {"shape": [700], "scheme": "mamba_dt_bias"}
+        tensors["heads"] = {"shape": [700], "scheme": "mamba2_a_log"}
+        tensors["gates"] = {"shape": [700], "scheme": "rg_lru"}
+        tensors["delta"] = {"shape": [3, 3, 8, 12], "scheme": "delta_orthogonal"}
+        tensors["delta of torch"] = {"shape": [12, 8, 3], "scheme": "delta_orthogonal", "layout": "torch"}
     layout = Layout.of({"dtype": dtype, "tensors": tensors})
     whole = bytearray(layout.size)
     read_into(layout, 0, memoryview(whole), backends.load("reference"))

@@ -20,7 +20,7 @@ import fanin
 from fanin import BackendError, RecipeError, backends
 from fanin.backends import Backend, native
 from fanin.backends.native import NativeBackend
-from fanin.backends.reference import words
+from fanin.backends.philox import words
 from fanin.draws import Draw
 from fanin.dtypes import DTYPES, DType
 from fanin.layout import Layout

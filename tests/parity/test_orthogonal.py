@@ -15,7 +15,8 @@ from fanin import RecipeError, backends
 from fanin.backends import Backend
 from fanin.backends.matrices import KEPT
 from fanin.backends.native import NativeBackend
-from fanin.backends.reference import standard_normal, words
+from fanin.backends.philox import words
+from fanin.backends.reference import standard_normal
 from fanin.draws import WHOLE_SIDE, Orthogonal
 from fanin.dtypes import DTYPES, DType
 from fanin.layout import Layout

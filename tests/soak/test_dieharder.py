@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fanin.backends import native, reference
+from fanin.backends import native, philox
 from fanin.recipe import STREAM
 from fanin.streams import Key, Stream
 
@@ -73,7 +73,7 @@ def test_streams_are_interleaved(words: Path, name: str) -> None:
         assert generator.stdout
         found = np.frombuffer(generator.stdout.read(4 * 8 * len(keys)), np.uint32).reshape(8, len(keys))
         generator.stdout.close()
-    np.testing.assert_array_equal(found.T, [reference.words(key, 0, 8) for key in keys])
+    np.testing.assert_array_equal(found.T, [philox.words(key, 0, 8) for key in keys])
     (verdict,) = _dieharder(words, keys, "-d", "0")
     assert (verdict.test, verdict.assessment) == ("diehard_birthdays", "PASSED")
 

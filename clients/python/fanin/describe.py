@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from fanin.draws import Blocks, Draw, Fill, Normal, Orthogonal, Table, TruncatedNormal, Uniform
+from fanin.draws import (
+    Blocks,
+    Draw,
+    Fill,
+    Mapped,
+    Normal,
+    Orthogonal,
+    Polar,
+    Sparse,
+    Table,
+    TruncatedNormal,
+    Uniform,
+    Waves,
+)
 from fanin.layout import Layout
 from fanin.tensor import Scaled, Tensor
 
@@ -63,8 +77,26 @@ def formula(draw: Draw) -> str:
             return " | ".join(laws[:SHOWN]) + more
         case Table():
             return "table"
+        case Waves(frequencies=frequencies):
+            return f"sin(2 pi (f t + s / 4)) of {len(frequencies)} frequencies f"
+        case Mapped(function, center, half_width):
+            u = f"U[{_short(center - half_width)}, {_short(center + half_width)}]"
+            return f"{_FUNCTIONS[function]}, u = {u}"
+        case Polar(scale, 0.0):
+            return f"uniform in |z| <= {_short(scale)}"
+        case Polar(scale, mass):
+            return f"N(0, {_short(scale)}^2) in |z| <= {_short((-math.log1p(-mass)) ** 0.5 * scale)}"
+        case Sparse(law, size, _, zeros):
+            return f"{formula(law)}, {zeros} of {size} zero"
         case Orthogonal(gain, rows, columns):
             return f"{_short(gain)} Q, Q orthogonal, {rows} x {columns}"
+
+
+_FUNCTIONS = {
+    "log": "ln u",
+    "inverse_softplus_exp": "ln(exp(exp u) - 1)",
+    "inverse_softplus_log": "ln(exp(-ln(u) / 2) - 1)",
+}
 
 
 def _laws(draw: Draw) -> Iterator[str]:

@@ -12,12 +12,12 @@ from typing import Literal
 import ml_dtypes
 import numpy as np
 
-DTypeName = Literal["F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"]
+DTypeName = Literal["F64", "C64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"]
 
 
 @dataclass(frozen=True, slots=True)
 class DType:
-    """A binary floating-point storage format."""
+    """A binary floating-point storage format, or pairs of numbers of one."""
 
     name: DTypeName
     itemsize: int
@@ -32,6 +32,11 @@ class DType:
     """Little-endian NumPy type, of `ml_dtypes` where NumPy has none."""
 
     @property
+    def is_complex(self) -> bool:
+        """Whether an element is two numbers of the compute type, the real part and the imaginary one."""
+        return self.numpy.kind == "c"
+
+    @property
     def compute(self) -> DType:
         """The type that draws for this storage type are computed in."""
         return DTYPES["F64" if self.name == "F64" else "F32"]
@@ -39,7 +44,6 @@ class DType:
 
 DTYPES: dict[str, DType] = {
     dtype.name: dtype
-    # In the order of upstream safetensors, which lays tensors out by descending type.
     for dtype in (
         DType("F64", 8, 53, -1022, float(np.finfo(np.float64).max), np.dtype("<f8")),
         DType("F32", 4, 24, -126, float(np.finfo(np.float32).max), np.dtype("<f4")),
@@ -49,3 +53,10 @@ DTYPES: dict[str, DType] = {
         DType("F8_E5M2", 1, 3, -14, 57344.0, np.dtype(ml_dtypes.float8_e5m2)),
     )
 }
+"""The real types: those that kernels know."""
+STORAGE: dict[str, DType] = {
+    "F64": DTYPES["F64"],
+    "C64": DType("C64", 8, 24, -126, DTYPES["F32"].largest, np.dtype("<c8")),
+    **DTYPES,
+}
+"""All types, in the order of upstream safetensors, which lays tensors out by descending type."""

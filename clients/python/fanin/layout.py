@@ -12,7 +12,7 @@ from typing import Any
 
 from fanin.backends.tensors import Tensors
 from fanin.draws import Draw
-from fanin.dtypes import DTYPES, DType
+from fanin.dtypes import STORAGE, DType
 from fanin.errors import Fault, RecipeError, pointer
 from fanin.recipe import Recipe, RecipeLike, as_recipe
 from fanin.streams import Stream
@@ -23,7 +23,7 @@ MAX_HEADER_BYTES = 100_000_000
 """What the official safetensors reader accepts."""
 METADATA_RECIPE = "fanin.recipe"
 
-_RANK = {dtype: rank for rank, dtype in enumerate(DTYPES)}
+_RANK = {dtype: rank for rank, dtype in enumerate(STORAGE)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +75,11 @@ class Layout:
         ordered = sorted(recipe.tensors.items(), key=lambda item: (_RANK[item[1].dtype], item[0]))
         for name, tensor in ordered:
             # Readers multiply the sizes one by one, whether a later one is 0 or not.
-            if math.prod(size or 1 for size in tensor.shape) * DTYPES[tensor.dtype].itemsize > MAX_FILE_BYTES:
+            if math.prod(size or 1 for size in tensor.shape) * STORAGE[tensor.dtype].itemsize > MAX_FILE_BYTES:
                 raise RecipeError(
                     [Fault(pointer(["tensors", name, "shape"]), "the sizes multiply to 2^63 bytes or more")]
                 )
-        sizes = [math.prod(tensor.shape) * DTYPES[tensor.dtype].itemsize for _, tensor in ordered]
+        sizes = [math.prod(tensor.shape) * STORAGE[tensor.dtype].itemsize for _, tensor in ordered]
         offsets = [0]
         for size in sizes:
             offsets.append(offsets[-1] + size)
@@ -94,7 +94,7 @@ class Layout:
             Entry(
                 name,
                 tensor.shape,
-                DTYPES[tensor.dtype],
+                STORAGE[tensor.dtype],
                 tensor.draw,
                 Stream(recipe.stream, recipe.seed, name),
                 len(header) + start,

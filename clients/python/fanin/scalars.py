@@ -67,6 +67,34 @@ def power(base: Fraction, exponent: Fraction) -> Decimal:
     return _decimal(base) ** _decimal(exponent)
 
 
+@_in_decimal
+def inverse_softplus(value: Fraction) -> Decimal:
+    """ln(exp(x) - 1) of a number > 0."""
+    return (_decimal(value).exp() - 1).ln()
+
+
+@_in_decimal
+def cosine(turns: Fraction) -> Decimal:
+    """cos(2 pi x) of a number of turns, by its series; exact where it is 0, 1/2 or 1."""
+    turns = abs(turns - round(turns))
+    if turns > Fraction(1, 4):
+        return -_decimal(cosine(Fraction(1, 2) - turns))
+    if turns in _EXACT:
+        return _decimal(_EXACT[turns])
+    square = -((2 * _decimal(pi()) * _decimal(turns)) ** 2)
+    term = total = Decimal(1)
+    n = 1
+    while abs(term) > Decimal(10) ** -_CONTEXT.prec:
+        term *= square / (n * (n + 1))
+        total += term
+        n += 2
+    return total
+
+
+_EXACT = {Fraction(0): Fraction(1), Fraction(1, 6): Fraction(1, 2), Fraction(1, 4): Fraction(0)}
+"""Cosines that are rational."""
+
+
 def tail(z: Bound) -> Fraction:
     """P(|Z| > z) of the standard normal law, for z >= 0; exactly 0 beyond `FAR`."""
     return 1 - centre(z)
@@ -108,6 +136,20 @@ def truncated_std(low: Bound, high: Bound) -> Decimal:
     return (1 + (low_moment - high_moment) / mass - mean * mean).sqrt()
 
 
+@_in_decimal
+def complex_mass(high: Fraction) -> Decimal:
+    """P(|Z| < high) of the standard complex normal law, E|Z|^2 = 1."""
+    return 1 - (-(_decimal(high) ** 2)).exp()
+
+
+@_in_decimal
+def complex_truncated_std(high: Fraction) -> Decimal:
+    """sqrt(E|Z|^2) of the standard complex normal law restricted to |Z| < high. Of 2 it is 0.96196..."""
+    # |Z|^2 has an exponential law.
+    square = _decimal(high) ** 2
+    return (1 - square / (square.exp() - 1)).sqrt()
+
+
 def _mass_from_zero(end: Bound, side: int) -> Fraction:
     """P(0 < Z < end), negative below 0; `side` is the sign of an end that is not there."""
     if end is None:
@@ -123,12 +165,12 @@ def _moments(end: Bound) -> tuple[Decimal, Decimal]:
 
 
 def _density(z: Decimal) -> Decimal:
-    return (-z * z / 2).exp() / (2 * _decimal(_pi())).sqrt()
+    return (-z * z / 2).exp() / (2 * _decimal(pi())).sqrt()
 
 
 @_in_decimal
-def _pi() -> Decimal:
-    """Machin 1706: pi = 16 atan(1/5) - 4 atan(1/239)."""
+def pi() -> Decimal:
+    """The ratio of a circle's circumference to its diameter, by Machin 1706: pi = 16 atan(1/5) - 4 atan(1/239)."""
 
     def arctan_inverse(n: int) -> Decimal:
         power = total = 1 / Decimal(n)

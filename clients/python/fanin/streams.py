@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
 Key = tuple[int, int, int, int]
-Purpose = Literal["main", "low"]
+Purpose = Literal["main", "low", "sparse"]
 _WORDS = struct.Struct("<4I")
 
 
@@ -27,7 +27,8 @@ class Stream:
     def key(self, purpose: Purpose) -> Key:
         """Philox key and upper counter words (k0, k1, h0, h1) of one purpose of this stream.
 
-        `main` gives every element its word, `low` the 32 further bits of a float64 draw. The text is prefix-free:
+        `main` gives every element its word, `low` the 32 further bits of a float64 draw,
+        `sparse` the permutations of sparse tensors. The text is prefix-free:
         lengths come before what they measure, so no two streams share it.
         """
         digest = _begun(self.version, self.seed).copy()

@@ -25,9 +25,9 @@ from pydantic_core import PydanticCustomError
 
 from fanin import draws
 from fanin.draws import Draw, DrawError
-from fanin.dtypes import DTYPES, DType, DTypeName
+from fanin.dtypes import STORAGE, DType, DTypeName
 from fanin.fans import Fans, FansError, KernelLayout, Mode, fans
-from fanin.scalars import root, truncated_std
+from fanin.scalars import complex_truncated_std, root, truncated_std
 
 MAX_RANK = 64
 """Axes of a tensor, as in NumPy."""
@@ -106,7 +106,7 @@ class Tensor(BaseModel, ABC):
     @cached_property
     def draw(self) -> Draw:
         """The draw this tensor lowers to."""
-        return self.lower(DTYPES[self.dtype])
+        return self.lower(STORAGE[self.dtype])
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:  # noqa: ARG002 (pydantic's)
         """A validated copy: pydantic's own would keep the draw of the original."""
@@ -182,10 +182,12 @@ class Scaled(Tensor):
         gained = gain ** (power // degree)
         match distribution:
             case "uniform":
-                limit = root(9 ** (power // 4) * variance * gained, power)
+                ratio = 2 if dtype.is_complex else 3  # of the square of the limit to the variance
+                limit = root(ratio ** (power // 2) * variance * gained, power)
                 return draws.uniform(-limit, limit, dtype)
             case "normal" | "untruncated_normal":
                 return draws.normal(Fraction(0), root(variance * gained, power), dtype)
             case "truncated_normal":
-                std = root(variance * gained, power) / truncated_std(-TRUNCATION, TRUNCATION)
+                cut = complex_truncated_std(TRUNCATION) if dtype.is_complex else truncated_std(-TRUNCATION, TRUNCATION)
+                std = root(variance * gained, power) / cut
                 return draws.truncated_normal(Fraction(0), std, -TRUNCATION, TRUNCATION, dtype)

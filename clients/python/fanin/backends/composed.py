@@ -1,4 +1,4 @@
-"""Composed draws, blocks and tables: a backend makes them through its own fill of plain ones (SPEC.md section 12)."""
+"""Composed draws: a backend makes them through its own fill of plain ones (SPEC.md sections 12 and 14)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fanin.draws import Blocks, Draw, Fill, Orthogonal, Plain, Table
+from fanin.backends import functions
+from fanin.backends.permutations import permuted
+from fanin.draws import (
+    Blocks,
+    Draw,
+    Mapped,
+    Normal,
+    Orthogonal,
+    Plain,
+    Polar,
+    Sparse,
+    Table,
+    Uniform,
+    Waves,
+)
 from fanin.dtypes import DType
 from fanin.streams import Stream
 
@@ -20,10 +34,14 @@ AHEAD = 8
 CHUNK = 1 << 16
 """... so many elements at a time."""
 
-Composed = Blocks | Table
 PlainFill = Callable[[Draw, Stream, DType, int, memoryview], None]
 Bits = NDArray[Any]
+Doubles = NDArray[np.float64]
+Complexes = NDArray[np.complex128]
 Positions = NDArray[np.uint64]
+
+_UNIT = Uniform(0.0, 1.0, -1.0, 1.0)
+"""The number v of SPEC.md section 6.2 itself."""
 
 
 def repeat(value: float, dtype: DType, out: memoryview) -> None:
@@ -32,8 +50,11 @@ def repeat(value: float, dtype: DType, out: memoryview) -> None:
     target[:] = _bits(np.array(value).astype(dtype.numpy).tobytes(), dtype)
 
 
-def compose(fill: PlainFill, draw: Composed, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
-    """Write elements [first, first + n) of a composed draw into `out`; `fill` makes plain ones."""
+def compose(fill: PlainFill, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+    """Write elements [first, first + n) of a composed draw into `out`; `fill` makes plain ones, and matrices."""
+    if isinstance(draw, Normal):  # of complex numbers: their parts, one after the other
+        fill(draw, stream, dtype.compute, 2 * first, out)
+        return
     size = dtype.itemsize
     for plain, at, count in pieces(draw, first, len(out) // size):
         target = out[at * size : (at + count) * size]
@@ -43,7 +64,7 @@ def compose(fill: PlainFill, draw: Composed, stream: Stream, dtype: DType, first
             mixed(fill, draw, stream, dtype, first + at, target)
 
 
-def pieces(draw: Composed, first: int, count: int) -> Iterator[tuple[Plain | None, int, int]]:
+def pieces(draw: Draw, first: int, count: int) -> Iterator[tuple[Plain | None, int, int]]:
     """Elements [first, first + count) as (plain draw, offset, length), or without a draw where they are `mixed`."""
     at = 0
     while at < count:
@@ -55,7 +76,7 @@ def pieces(draw: Composed, first: int, count: int) -> Iterator[tuple[Plain | Non
         at += length
 
 
-def _goes_on(draw: Composed, first: int, count: int) -> bool:
+def _goes_on(draw: Draw, first: int, count: int) -> bool:
     """Whether a plain draw is soon reached that goes on for long, or the end is."""
     at = 0
     for _ in range(AHEAD):
@@ -66,32 +87,98 @@ def _goes_on(draw: Composed, first: int, count: int) -> bool:
     return False
 
 
-def mixed(fill: PlainFill, draw: Composed, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
-    """As `compose`, for a chunk: each draw is made once, from its first element here to its last, and picked from."""
+def mixed(fill: PlainFill, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+    """As `compose`, for a chunk: each part is made once, from its first element here to its last, and picked from."""
     target = _bits(out, dtype)
     where = np.arange(len(target), dtype=np.intp)
-    for part, positions, here in _parts(draw, np.uint64(first) + where.astype(np.uint64), where):
-        if isinstance(part, Table):
-            values = _bits(part.values, dtype)
-            target[here] = values[positions // np.uint64(part.run) % np.uint64(len(values))]
-        elif isinstance(part, Fill):
-            value = bytearray(dtype.itemsize)
-            repeat(part.value, dtype, memoryview(value))
-            target[here] = _bits(value, dtype)
-        else:
-            start, stop = int(here[0]), int(here[-1]) + 1
-            made = bytearray((stop - start) * dtype.itemsize)
-            fill(part, stream, dtype, first + start, memoryview(made))
-            target[here] = _bits(made, dtype)[here - start]
+    indices = np.uint64(first) + where.astype(np.uint64)
+    for part, positions, here in _parts(draw, indices, where):
+        target[here] = _elements(fill, part, stream, dtype, indices[here], positions)
+
+
+def _elements(
+    fill: PlainFill, part: Draw, stream: Stream, dtype: DType, indices: Positions, positions: Positions
+) -> Bits:
+    """Elements of a draw other than blocks, as they are stored, by index and by position: both rise."""
+    match part:
+        case Table(values, run):
+            every = _bits(values, dtype)
+            taken: Bits = every[positions // np.uint64(run) % np.uint64(len(every))]
+            return taken
+        case Orthogonal():
+            return _picked(fill, part, stream, dtype, positions)
+        case Waves():
+            return _stored(_waves(part, positions), dtype)
+        case Mapped(function, center, half_width, low, high):
+            v = _units(fill, stream, dtype.compute, indices)
+            value = _FUNCTIONS[function](center + half_width * v)
+            return _stored(np.minimum(np.maximum(value, low), high), dtype)
+        case Polar(scale, mass):
+            v = _units(fill, stream, dtype.compute, np.stack([2 * indices, 2 * indices + np.uint64(1)], 1).reshape(-1))
+            return _stored(_polar(scale, mass, v[::2], v[1::2]), dtype)
+        case Sparse(plain, size, inner, zeros):
+            kept = _elements(fill, plain, stream, dtype, indices, positions)
+            above, inside = np.divmod(positions, np.uint64(inner))
+            outer, rows = np.divmod(above, np.uint64(size))
+            places = permuted(stream.key("sparse"), size, outer * np.uint64(inner) + inside, rows)
+            return np.where(places < zeros, kept.dtype.type(0), kept)
+    return _picked(fill, part, stream, dtype, indices)
+
+
+def _picked(fill: PlainFill, draw: Draw, stream: Stream, dtype: DType, indices: Positions) -> Bits:
+    """Elements of a draw that `fill` makes, at rising indices."""
+    first, stop = int(indices[0]), int(indices[-1]) + 1
+    made = bytearray((stop - first) * dtype.itemsize)
+    fill(draw, stream, dtype, first, memoryview(made))
+    return _bits(made, dtype)[(indices - np.uint64(first)).astype(np.intp)]
+
+
+def _units(fill: PlainFill, stream: Stream, compute: DType, indices: Positions) -> Doubles:
+    """v of SPEC.md section 6.2 at these indices, in the precision of the compute type."""
+    return _picked(fill, _UNIT, stream, compute, indices).view(compute.numpy).astype(np.float64)
+
+
+_FUNCTIONS: dict[str, Callable[[Doubles], Doubles]] = {
+    "log": functions.log,
+    "inverse_softplus_exp": lambda u: functions.inverse_softplus(functions.exp(u)),
+    "inverse_softplus_log": lambda u: functions.inverse_softplus(-0.5 * functions.log(u)),
+}
+
+
+def _waves(draw: Waves, positions: Positions) -> Doubles:
+    rows, columns = np.divmod(positions, np.uint64(len(draw.frequencies)))
+    times = np.uint64(draw.first) + rows % np.uint64(draw.rows)
+    upper = np.array([turns >> 32 for turns in draw.frequencies], np.uint64)[columns]
+    lower = np.array([turns & 0xFFFFFFFF for turns in draw.frequencies], np.uint64)[columns]
+    quarters = np.array(draw.quarters, np.uint64)[columns] << np.uint64(62)
+    phase = times * upper + (times * lower + np.uint64(1 << 31) >> np.uint64(32)) + quarters
+    sizes: Doubles = np.array(draw.amplitudes)
+    made: Doubles = sizes[times % np.uint64(len(sizes))] * functions.sine(phase) + 0.0  # zero has one sign
+    return made
+
+
+def _polar(scale: float, mass: float, v: Doubles, turns: Doubles) -> Complexes:
+    """Of two numbers in (-1, 1): one for the radius, one of half turns."""
+    u = (v + 1) * 0.5
+    radius = scale * np.sqrt(-functions.log(1 - mass * u) if mass else u)
+    phase = (turns * 2.0**24).astype(np.int64).astype(np.uint64) << np.uint64(39)
+    made = np.empty(len(v), np.complex128)
+    made.real, made.imag = radius * functions.cosine(phase), radius * functions.sine(phase)
+    return made
+
+
+def _stored(values: Doubles | Complexes, dtype: DType) -> Bits:
+    """Rounded to the compute type, each part of complex numbers, and from there to the storage type."""
+    computed = values if dtype.is_complex else values.astype(dtype.compute.numpy)
+    return _bits(computed.astype(dtype.numpy).tobytes(), dtype)
 
 
 def _run(draw: Draw, position: int) -> tuple[Plain | None, int]:
-    """The plain draw at a position, none of a table, and for how many elements it goes on at least."""
-    if isinstance(draw, Table):
-        return None, 1
-    if not isinstance(draw, Blocks):
-        assert not isinstance(draw, Orthogonal)  # which is no part
+    """The plain draw at a position, if it is one, and for how many elements it goes on at least."""
+    if isinstance(draw, Plain):
         return draw, 1 << 70
+    if not isinstance(draw, Blocks):
+        return None, 1
     period, at = divmod(position, draw.period)
     j = bisect_right(draw.starts, at) - 1
     inside = at - draw.starts[j]
@@ -102,7 +189,7 @@ def _run(draw: Draw, position: int) -> tuple[Plain | None, int]:
 def _parts(
     draw: Draw, positions: Positions, where: NDArray[np.intp]
 ) -> Iterator[tuple[Draw, Positions, NDArray[np.intp]]]:
-    """Plain draws and tables at these positions, with their own positions, and where each belongs, in order."""
+    """Draws other than blocks at these positions, with their own positions, and where each belongs, in order."""
     if not isinstance(draw, Blocks):
         yield draw, positions, where
         return

@@ -22,7 +22,7 @@ from fanin.backends import Backend, cuda_orthogonal, matrices
 from fanin.backends.composed import compose, mixed, pieces, repeat
 from fanin.backends.source import cuda_source
 from fanin.backends.tensors import parameters
-from fanin.draws import Blocks, Draw, Fill, Normal, Orthogonal, Plain, Table
+from fanin.draws import Draw, Fill, Normal, Orthogonal, Plain, is_plain
 from fanin.dtypes import DTYPES, DType
 from fanin.errors import BackendError, NoDeviceError, NotBuiltError
 from fanin.streams import Stream
@@ -101,11 +101,11 @@ class CudaBackend(Backend):
         if isinstance(draw, Fill):
             repeat(draw.value, dtype, out)
             return
-        if isinstance(draw, Blocks | Table):
-            compose(self.fill, draw, stream, dtype, first, out)
-            return
         if isinstance(draw, Orthogonal):
             matrices.KEPT.fill(self._make_matrix, draw, stream, dtype, first, out)
+            return
+        if not is_plain(draw, dtype):
+            compose(self.fill, draw, stream, dtype, first, out)
             return
         if not out:
             return
@@ -207,7 +207,7 @@ class CudaBackend(Backend):
                 self.fill(draw, stream, dtype, first, memoryview(host))
                 out.set(np.frombuffer(host, out.dtype))
                 return
-            if not isinstance(draw, Blocks | Table):
+            if is_plain(draw, dtype):
                 self._launch(draw, stream, dtype, first, count, out.data.ptr)
                 return
             for plain, at, length in pieces(draw, first, count):

@@ -18,7 +18,7 @@ from fanin.backends import Backend, matrices
 from fanin.backends.composed import compose
 from fanin.backends.native_orthogonal import OrthogonalKernel
 from fanin.backends.tensors import RANGE, Tensors, keys, law
-from fanin.draws import Blocks, Draw, Fill, Orthogonal, Table
+from fanin.draws import Draw, Fill, Orthogonal, is_plain
 from fanin.dtypes import DType
 from fanin.errors import BackendError, NotBuiltError
 from fanin.streams import Stream
@@ -73,11 +73,11 @@ class NativeBackend(Backend):
     def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
         if not out:
             return
-        if isinstance(draw, Blocks | Table):
-            compose(self.fill, draw, stream, dtype, first, out)
-            return
         if isinstance(draw, Orthogonal):
             matrices.KEPT.fill(self._orthogonal.make, draw, stream, dtype, first, out)
+            return
+        if not is_plain(draw, dtype):
+            compose(self.fill, draw, stream, dtype, first, out)
             return
         held = ctypes.c_char.from_buffer(out)
         block, skip = divmod(first, 4)
@@ -95,7 +95,7 @@ class NativeBackend(Backend):
         count: int,
         addresses: NDArray[np.uint64],
     ) -> None:
-        if isinstance(draw, Blocks | Table | Orthogonal):
+        if not is_plain(draw, dtype):
             super().fill_runs(draw, stream, dtype, firsts, count, addresses)
             return
         ranges = np.zeros(len(firsts), RANGE)

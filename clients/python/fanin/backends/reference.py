@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 
 from fanin.backends import Backend, matrices, orthogonal
 from fanin.backends.composed import compose, repeat
-from fanin.draws import WHOLE_SIDE, Blocks, Draw, Fill, Normal, Orthogonal, Side, Table, TruncatedNormal, Uniform
+from fanin.backends.philox import U32, words
+from fanin.draws import WHOLE_SIDE, Draw, Fill, Normal, Orthogonal, Side, TruncatedNormal, Uniform, is_plain
 from fanin.dtypes import DType
-from fanin.streams import Key, Stream
+from fanin.streams import Stream
 
-U32 = NDArray[np.uint32]
-U64 = NDArray[np.uint64]
 Floats = NDArray[Any]  # float32, or float64 for F64
 
 CHUNK = 1 << 16
@@ -36,11 +35,11 @@ class ReferenceBackend(Backend):
         if isinstance(draw, Fill):
             repeat(draw.value, dtype, out)
             return
-        if isinstance(draw, Blocks | Table):
-            compose(self.fill, draw, stream, dtype, first, out)
-            return
         if isinstance(draw, Orthogonal):
             matrices.KEPT.fill(self._make_matrix, draw, stream, dtype, first, out)
+            return
+        if not is_plain(draw, dtype):
+            compose(self.fill, draw, stream, dtype, first, out)
             return
         count = len(out) // dtype.itemsize
         target = np.frombuffer(out, dtype=dtype.numpy)
@@ -57,31 +56,6 @@ class ReferenceBackend(Backend):
 
         target = np.frombuffer(out, dtype=dtype.numpy)
         target[:] = store(orthogonal.matrix(draw, normals).reshape(-1), dtype)
-
-
-def philox4x32(key: Key, blocks: U64) -> U32:
-    """Philox4x32-10 (Salmon et al. 2011) at counters (lo32(b), hi32(b), h0, h1): one row of four words per block b."""
-    k0, k1, h0, h1 = key
-    mask = np.uint64(0xFFFFFFFF)
-    c0, c1 = blocks & mask, blocks >> np.uint64(32)
-    c2, c3 = np.full_like(c0, h0), np.full_like(c0, h1)
-    for _ in range(10):
-        p0, p1 = c0 * np.uint64(0xD2511F53), c2 * np.uint64(0xCD9E8D57)
-        c0, c1, c2, c3 = (
-            (p1 >> np.uint64(32)) ^ c1 ^ np.uint64(k0),
-            p1 & mask,
-            (p0 >> np.uint64(32)) ^ c3 ^ np.uint64(k1),
-            p0 & mask,
-        )
-        k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
-    return np.stack([c0, c1, c2, c3], axis=1).astype(np.uint32)
-
-
-def words(key: Key, first: int, count: int) -> U32:
-    """Words [first, first + count) of a stream: element i has word i mod 4 of block i div 4."""
-    begin, skip = divmod(first, 4)
-    blocks = np.uint64(begin) + np.arange((skip + count + 3) // 4, dtype=np.uint64)
-    return philox4x32(key, blocks).reshape(-1)[skip : skip + count]
 
 
 def values(draw: Draw, high: U32, low: U32 | None) -> Floats:

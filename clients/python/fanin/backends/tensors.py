@@ -13,12 +13,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fanin.draws import WHOLE_SIDE, Blocks, Draw, Fill, Normal, Orthogonal, Plain, Table, TruncatedNormal, Uniform
-from fanin.dtypes import DTYPES, DType, DTypeName
+from fanin.draws import WHOLE_SIDE, Draw, Fill, Normal, Plain, TruncatedNormal, Uniform, is_plain, matrix_of
+from fanin.dtypes import DTYPES, STORAGE, DType, DTypeName
 from fanin.streams import Stream
 
 _UNIFORM, _NORMAL, _TRUNCATED, _CONSTANT = range(4)
 _DTYPES = {name: number for number, name in enumerate(DTYPES)}
+_DTYPES["C64"] = _DTYPES["F64"]  # of a constant: eight bytes
 RANGE = np.dtype(
     [
         ("block", np.uint64),
@@ -54,9 +55,6 @@ class _Draw(ctypes.Structure):
     ]
 
 
-_UNKNOWN = (Blocks, Table, Orthogonal)
-
-
 class Tensor(Protocol):
     """What is made whole."""
 
@@ -88,13 +86,14 @@ class Tensors:
     def of(cls, tensors: Sequence[Tensor]) -> Tensors:
         places: dict[bytes, int] = {}
         ranges = np.zeros(len(tensors), RANGE)
-        composed = tuple(n for n, tensor in enumerate(tensors) if isinstance(tensor.draw, _UNKNOWN))
-        matrices = tuple(n for n in composed if isinstance(tensors[n].draw, Orthogonal))
+        known = [tensor.draw if is_plain(tensor.draw, tensor.dtype) else None for tensor in tensors]
+        composed = tuple(n for n, draw in enumerate(known) if not draw)
+        matrices = tuple(n for n in composed if matrix_of(tensors[n].draw))
         ranges["count"] = [tensor.count for tensor in tensors]
         ranges["count"][list(composed)] = 0
-        plain = [Fill(0.0) if isinstance(tensor.draw, _UNKNOWN) else tensor.draw for tensor in tensors]
         ranges["law"] = [
-            places.setdefault(law(draw, tensor.dtype.name), len(places)) for draw, tensor in zip(plain, tensors)
+            places.setdefault(law(draw or Fill(0.0), tensor.dtype.name), len(places))
+            for draw, tensor in zip(known, tensors)
         ]
         ranges["keys"] = np.array([keys(tensor.stream, tensor.dtype) for tensor in tensors], np.uint32).reshape(-1, 8)
         return cls(tensors, b"".join(places), ranges, composed, matrices)
@@ -115,7 +114,7 @@ def keys(stream: Stream, dtype: DType) -> tuple[int, ...]:
 @lru_cache(maxsize=4096)
 def law(draw: Plain, name: DTypeName) -> bytes:
     """`fanin_law` of native.c: a draw, the bits of a constant, and the numbers of law and storage type."""
-    dtype = DTYPES[name]
+    dtype = STORAGE[name]
     number, numbers = parameters(draw, dtype.compute.name)
     bits = np.array(draw.value).astype(dtype.numpy).tobytes() if isinstance(draw, Fill) else b""
     return bytes(numbers) + struct.pack("=8s2i", bits.ljust(8, b"\0"), number, _DTYPES[name])

@@ -11,7 +11,7 @@ import torch
 
 from fanin.errors import Fault, RecordError, pointer
 from fanin.recipe import Recipe, as_recipe
-from fanin.schemes import MAX_PARTS
+from fanin.schemes.blocks import MAX_PARTS
 from fanin.torch.content import Memory, Piece, Stretches, values
 from fanin.torch.laws import Constant, Law, Normal, Random, Uniform, Unknown, Unset, Values
 from fanin.torch.recorder import following

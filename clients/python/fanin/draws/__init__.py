@@ -1,0 +1,76 @@
+"""Draws: the few primitives that every scheme lowers to, as plain numbers.
+
+A draw is all that a backend knows. Its numbers are already rounded to the type it computes in, its bounds to the
+storage type itself, inwards, so that rounding a value to storage never leaves them.
+"""
+
+from fanin.draws.composed import (
+    MAX_TABLE,
+    blocks,
+    is_plain,
+    is_whole,
+    mapped,
+    matrix_of,
+    orthogonal,
+    sparse,
+    table,
+    waves,
+)
+from fanin.draws.plain import WORDS, check_interval, fill, normal, truncated_normal, uniform
+from fanin.draws.types import (
+    WHOLE_SIDE,
+    Blocks,
+    Composed,
+    Draw,
+    DrawError,
+    Fill,
+    Function,
+    Mapped,
+    Normal,
+    Orthogonal,
+    Plain,
+    Polar,
+    Side,
+    Sparse,
+    Table,
+    TruncatedNormal,
+    Uniform,
+    Waves,
+)
+
+__all__ = [
+    "MAX_TABLE",
+    "WHOLE_SIDE",
+    "WORDS",
+    "Blocks",
+    "Composed",
+    "Draw",
+    "DrawError",
+    "Fill",
+    "Function",
+    "Mapped",
+    "Normal",
+    "Orthogonal",
+    "Plain",
+    "Polar",
+    "Side",
+    "Sparse",
+    "Table",
+    "TruncatedNormal",
+    "Uniform",
+    "Waves",
+    "blocks",
+    "check_interval",
+    "fill",
+    "is_plain",
+    "is_whole",
+    "mapped",
+    "matrix_of",
+    "normal",
+    "orthogonal",
+    "sparse",
+    "table",
+    "truncated_normal",
+    "uniform",
+    "waves",
+]

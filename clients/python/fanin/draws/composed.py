@@ -1,0 +1,119 @@
+"""Draws made of others, tables, and whole matrices: SPEC.md sections 12 to 14."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import TypeGuard
+
+import numpy as np
+
+from fanin import scalars
+from fanin.draws.plain import fill, inside, scalar, too_large
+from fanin.draws.types import (
+    Blocks,
+    Draw,
+    DrawError,
+    Fill,
+    Function,
+    Mapped,
+    Orthogonal,
+    Plain,
+    Sparse,
+    Table,
+    Waves,
+)
+from fanin.dtypes import DTYPES, DType
+
+MAX_TABLE = 2**12
+"""Most values of a table: each takes a tenth of a millisecond, to 120 digits."""
+TURN = 2**96
+"""Parts of a turn that frequencies count."""
+MAX_ROWS = 2**32
+"""Most rows of waves, and one more than a sparse line may have: their products with 32-bit words take 64 bits."""
+MAX_LINES = 2**42
+"""Lines of a sparse tensor: their numbers stand in the upper bits of a block's."""
+
+
+def table(values: Sequence[Fraction], run: int, dtype: DType) -> Table:
+    """These values, each rounded as a constant is."""
+    numbers = np.array([fill(value, dtype).value for value in values])
+    return Table(numbers.astype(dtype.numpy).tobytes(), run)
+
+
+def blocks(period: int, parts: Sequence[tuple[int, Draw]]) -> Draw:
+    """Draws by their lengths, which add up to the period; those of length 0 are left out."""
+    kept = [(length, draw) for length, draw in parts if length]
+    if not kept:
+        return Fill(0.0)
+    starts = [0]
+    for length, _ in kept:
+        starts.append(starts[-1] + length)
+    if starts.pop() != period:
+        raise ValueError(f"blocks of {[length for length, _ in kept]} do not fill a period of {period}")
+    return kept[0][1] if len(kept) == 1 else Blocks(period, tuple(starts), tuple(draw for _, draw in kept))
+
+
+def mapped(function: Function, low: Fraction, high: Fraction, ends: tuple[Fraction, Fraction], dtype: DType) -> Mapped:
+    """The function of the uniform law on [low, high], whose values lie within `ends`."""
+    double = DTYPES["F64"]
+    if low >= high:
+        raise DrawError("low", "low must be less than high")
+    if dtype.is_complex:
+        raise DrawError("dtype", "complex numbers have no such law")
+    for end in ends:
+        if abs(end) > Fraction(dtype.largest):
+            raise too_large("high", end, dtype)
+    center, half_width = scalar("low", (low + high) / 2, double), scalar("high", (high - low) / 2, double)
+    return Mapped(function, center, half_width, *inside(*ends, dtype))
+
+
+def waves(
+    columns: Sequence[tuple[Fraction, int]], rows: int, amplitudes: Sequence[Fraction], dtype: DType, first: int = 0
+) -> Waves:
+    """Rows of waves, by their turns for each row and the quarters of a turn that they begin at."""
+    if first + rows > MAX_ROWS:
+        raise DrawError("shape", f"there are more than {MAX_ROWS} rows")
+    if 2 * max(map(abs, amplitudes)) > Fraction(dtype.largest):
+        raise too_large("shape", 2 * max(map(abs, amplitudes)), dtype)
+    frequencies, quarters = zip(*columns)
+    sizes = tuple(scalars.rounded(amplitude, DTYPES["F64"]) for amplitude in amplitudes)
+    return Waves(first, rows, tuple(round(turns * TURN) % TURN for turns in frequencies), quarters, sizes)
+
+
+def sparse(draw: Plain, size: int, inner: int, lines: int, zeros: int) -> Sparse:
+    """Of each of `lines` lines of `size` elements, `inner` apart, so many zeros."""
+    if size >= MAX_ROWS:
+        raise DrawError("shape", f"a line has at most {MAX_ROWS - 1} elements, not {size}")
+    if lines > MAX_LINES:
+        raise DrawError("shape", f"there are {lines} lines: at most {MAX_LINES}")
+    return Sparse(draw, size, inner, zeros)
+
+
+def orthogonal(gain: Fraction, rows: int, columns: int, dtype: DType) -> Orthogonal:
+    """The uniform (Haar) law on matrices of orthonormal columns or rows, times `gain`."""
+    if dtype.is_complex:
+        raise DrawError("dtype", "there are no unitary matrices here")
+    # An element of Q may exceed 1 by its rounding errors.
+    if 2 * gain > Fraction(dtype.largest):
+        raise too_large("gain", 2 * gain, dtype)
+    return Orthogonal(scalar("gain", gain, dtype), rows, columns)
+
+
+def is_plain(draw: Draw, dtype: DType) -> TypeGuard[Plain]:
+    """Whether an element is made of its own word alone; a normal complex number has one for each part."""
+    return isinstance(draw, Plain) and (isinstance(draw, Fill) or not dtype.is_complex)
+
+
+def matrix_of(draw: Draw) -> Orthogonal | None:
+    """The matrix that all or a block of the draw is."""
+    if isinstance(draw, Blocks):
+        return next((found for part in draw.draws if (found := matrix_of(part))), None)
+    return draw if isinstance(draw, Orthogonal) else None
+
+
+def is_whole(draw: Draw) -> bool:
+    """Whether the draw is of a whole tensor: two in one would be alike, since they do not go by elements' words."""
+    if isinstance(draw, Blocks):
+        return any(map(is_whole, draw.draws))
+    return isinstance(draw, Orthogonal | Sparse)

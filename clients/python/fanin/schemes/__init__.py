@@ -1,0 +1,97 @@
+"""Schemes: the named initializers. Each is a formula that lowers a tensor's parameters to a draw.
+
+A scheme is one model: its fields are what a recipe may say, `lower` is the formula. Nothing below this package knows
+a scheme's name.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, get_args
+
+from pydantic import Discriminator
+
+from fanin.schemes.blocks import Blocks
+from fanin.schemes.constants import Constant, Ones, Zeros
+from fanin.schemes.depth import DeepNorm, Fixup, ScaledNormal, SmallInit, SubLN, WangInit
+from fanin.schemes.laws import Normal, Sparse, TruncatedNormal, Uniform
+from fanin.schemes.matrices import DeltaOrthogonal, Dirac, Eye, Orthogonal
+from fanin.schemes.recurrences import DtBias, LogUniform, RgLru
+from fanin.schemes.scaling import (
+    FanUniform,
+    GlorotNormal,
+    GlorotUniform,
+    HeNormal,
+    HeUniform,
+    LecunNormal,
+    LecunUniform,
+    Siren,
+    VarianceScaling,
+)
+from fanin.schemes.tables import AlibiSlopes, Bilinear, LogRange, PowerRange, RopeFrequencies
+from fanin.schemes.waves import Sinusoidal, Stft
+from fanin.tensor import Tensor
+
+AnyTensor = Annotated[
+    Zeros
+    | Ones
+    | Constant
+    | Uniform
+    | Normal
+    | TruncatedNormal
+    | VarianceScaling
+    | GlorotUniform
+    | GlorotNormal
+    | HeUniform
+    | HeNormal
+    | LecunUniform
+    | LecunNormal
+    | FanUniform
+    | Siren
+    | ScaledNormal
+    | SmallInit
+    | WangInit
+    | DeepNorm
+    | SubLN
+    | Fixup
+    | Eye
+    | Dirac
+    | LogRange
+    | RopeFrequencies
+    | AlibiSlopes
+    | Bilinear
+    | Blocks
+    | Orthogonal
+    | DeltaOrthogonal
+    | Sparse
+    | LogUniform
+    | DtBias
+    | RgLru
+    | PowerRange
+    | Sinusoidal
+    | Stft,
+    Discriminator("scheme"),
+]
+
+SCHEMES: dict[str, type[Tensor]] = {cls.names()[0]: cls for cls in get_args(get_args(AnyTensor)[0])}
+"""Every scheme by its name."""
+ALIASES: dict[str, str] = {alias: cls.names()[0] for cls in SCHEMES.values() for alias in cls.names()[1:]}
+"""Other names of schemes."""
+
+
+def catalogue() -> list[dict[str, Any]]:
+    """Every scheme: name, aliases, description, formula, source and the JSON schema of its parameters."""
+    common = set(Tensor.model_fields)
+    entries = []
+    for name, cls in SCHEMES.items():
+        properties = cls.model_json_schema()["properties"]
+        entries.append(
+            {
+                "scheme": name,
+                "aliases": list(cls.names()[1:]),
+                "description": cls.__doc__,
+                "formula": cls.formula,
+                "source": cls.source,
+                "parameters": {field: schema for field, schema in properties.items() if field not in common},
+            }
+        )
+    return entries

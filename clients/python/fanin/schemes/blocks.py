@@ -1,0 +1,122 @@
+"""Blocks along an axis, each with a scheme of its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import cached_property, lru_cache
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from fanin import draws
+from fanin.draws import Draw, DrawError
+from fanin.dtypes import DType, DTypeName
+from fanin.tensor import Axis, Dimension, Tensor
+
+MAX_PARTS = 256
+"""Most blocks of a tensor, those within blocks among them."""
+
+
+class Blocks(Tensor):
+    """Blocks along an axis, each with a scheme of its own: gates of a bias, padding rows, packed projections.
+
+    Each of `parts` is a tensor with `size`, its length along the axis, in place of `shape` and `dtype`: its shape is
+    that of the block, and fans are counted there. Elements keep the random words of the whole tensor.
+    """
+
+    formula = "the formula of each part, of its block's shape"
+    source = "Jozefowicz et al. 2015 for a bias of gates; torch.nn.Embedding for padding_idx"
+
+    scheme: Literal["blocks"]
+    axis: Axis = 0
+    parts: Annotated[
+        tuple[dict[str, Any], ...],
+        Field(max_length=MAX_PARTS, description="Tensors with `size` in place of shape and dtype."),
+    ]
+
+    @model_validator(mode="after")
+    def _one_spelling(self) -> Self:
+        canonical = [{"size": size, **tensor.canonical()} for size, tensor in self.tensors]
+        own = ("shape", "dtype")
+        self.__dict__["parts"] = tuple(
+            {field: value for field, value in part.items() if field not in own} for part in canonical
+        )
+        return self
+
+    @cached_property
+    def tensors(self) -> list[tuple[int, Tensor]]:
+        """Size and tensor of each part.
+
+        Raises:
+            DrawError: the axis is not there, or the sizes do not add up to its.
+            PydanticCustomError: a part is wrong; with the path of the fault.
+        """
+        if not -len(self.shape) <= self.axis < len(self.shape):
+            raise DrawError("axis", f"axis {self.axis} is not an axis of a shape of rank {len(self.shape)}")
+        axis = self.axis % len(self.shape)
+        found = [_part(n, part, self.shape, axis, self.dtype) for n, part in enumerate(self.parts)]
+        if (total := sum(size for size, _ in found)) != self.shape[axis]:
+            raise DrawError("parts", f"the sizes add up to {total}, and axis {self.axis} has {self.shape[axis]}")
+        return found
+
+    def lower(self, dtype: DType) -> Draw:  # noqa: ARG002 (the parts have it)
+        parts = self.tensors
+        inner = math.prod(self.shape[self.axis % len(self.shape) + 1 :])
+        if sum(_laws(tensor.draw) for _, tensor in parts) > MAX_PARTS:
+            raise DrawError("parts", f"there are more than {MAX_PARTS} blocks in all")
+        if sum(size > 0 for size, _ in parts) > 1 and any(
+            draws.is_whole(tensor.draw) for size, tensor in parts if size
+        ):
+            raise DrawError("parts", "an orthogonal or sparse matrix is a whole tensor, not a part of one")
+        return draws.blocks(
+            sum(size for size, _ in parts) * inner, [(size * inner, tensor.draw) for size, tensor in parts]
+        )
+
+
+def _part(n: int, part: Mapping[str, Any], shape: tuple[int, ...], axis: int, dtype: DTypeName) -> tuple[int, Tensor]:
+    """Size and tensor of part `n`."""
+    for field in ("shape", "dtype"):
+        if field in part:
+            raise _fault("a part has a size; the rest of its shape and its dtype are the tensor's", [n, field])
+    if "size" not in part:
+        raise _fault(_REASONS["missing"], [n, "size"])
+    own = {field: value for field, value in part.items() if field != "size"}
+    try:
+        size = _SIZE.validate_python(part["size"])
+    except ValidationError as error:
+        raise _fault(error.errors()[0]["msg"], [n, "size"]) from None
+    try:
+        sizes = (*shape[:axis], size, *shape[axis + 1 :])
+        return size, _tensors().validate_python({"shape": sizes, "dtype": dtype, **own})
+    except ValidationError as error:
+        details = error.errors()[0]
+        context = details.get("ctx", {})
+        # The union puts the scheme's name in front; a scheme that is not there leaves nothing.
+        path = [*details["loc"][1:], *context.get("path", []), *([context["field"]] if "field" in context else [])]
+        raise _fault(_REASONS.get(details["type"], details["msg"]), [n, *(path or ["scheme"])]) from None
+
+
+_REASONS = {
+    "union_tag_invalid": "unknown scheme; `fanin schemes` lists all",
+    "union_tag_not_found": "a tensor needs a scheme; `fanin schemes` lists all",
+    "extra_forbidden": "unknown field",
+    "missing": "this field is required",
+}
+_SIZE = TypeAdapter[int](Dimension)
+
+
+@lru_cache(maxsize=1)
+def _tensors() -> TypeAdapter[Tensor]:
+    from fanin.schemes import AnyTensor  # which has this module's scheme among it
+
+    return TypeAdapter(AnyTensor)
+
+
+def _fault(reason: str, path: list[str | int]) -> PydanticCustomError:
+    return PydanticCustomError("formula", "{reason}", {"reason": reason, "path": ["parts", *path]})
+
+
+def _laws(draw: Draw) -> int:
+    return sum(map(_laws, draw.draws)) if isinstance(draw, draws.Blocks) else 1

@@ -1,0 +1,77 @@
+"""Schemes of state space models and gated recurrences: logarithms of uniform numbers, and what becomes them."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from fanin import draws
+from fanin.draws import Draw, DrawError
+from fanin.dtypes import DType
+from fanin.scalars import inverse_softplus, log
+from fanin.tensor import NonNegative, Positive, Tensor
+
+LARGEST_STEP = 64
+"""Of `dt_bias`: it is its own inverse softplus to float32's last place by then."""
+
+
+class LogUniform(Tensor):
+    """Logarithm of a uniform number: A_log of Mamba-2 with [1, 16], of gated delta nets with [0.01, 16]."""
+
+    formula = "ln U[low, high]"
+    source = "Dao & Gu 2024 (arXiv:2405.21060) and its code, mamba_ssm/modules/mamba2.py"
+
+    scheme: Literal["log_of_uniform", "mamba2_a_log"]
+    low: Positive = 1.0
+    high: Positive = 16.0
+
+    def lower(self, dtype: DType) -> Draw:
+        low, high = Fraction(self.low), Fraction(self.high)
+        return draws.mapped("log", low, high, (log(low), log(high)), dtype)
+
+
+class DtBias(Tensor):
+    """Mamba's bias of time steps: softplus of it is distributed evenly on a logarithmic scale."""
+
+    formula = "ln(exp(dt) - 1), dt = max(dt_floor, exp U[ln dt_min, ln dt_max])"
+    source = "Gu & Dao 2023 (arXiv:2312.00752), section 3.6, and its code, mamba_ssm/modules/mamba_simple.py"
+
+    scheme: Literal["dt_bias", "mamba_dt_bias"]
+    size_field = "dt_max"
+    dt_min: Positive = 0.001
+    dt_max: Annotated[Positive, Field(le=LARGEST_STEP)] = 0.1
+    dt_floor: NonNegative = 0.0001
+
+    def lower(self, dtype: DType) -> Draw:
+        low, high = Fraction(self.dt_min), Fraction(self.dt_max)
+        least = max(low, Fraction(self.dt_floor))
+        if low >= high:
+            raise DrawError("dt_min", "dt_min must be less than dt_max")
+        if least >= high:
+            raise DrawError("dt_floor", "dt_floor must be less than dt_max")
+        ends = inverse_softplus(least), inverse_softplus(high)
+        return draws.mapped("inverse_softplus_exp", log(low), log(high), ends, dtype)
+
+
+class RgLru(Tensor):
+    """Recurrence parameter of RG-LRU, whose gate softplus(a) is that of radii spread evenly over a ring.
+
+    A decay a^c has its modulus in [min_radius, max_radius]; its square is uniform.
+    """
+
+    formula = "ln(exp(-ln(u) / 2) - 1), u = U[min_radius^2, max_radius^2] "
+    source = "De et al. 2024 (arXiv:2402.19427), section 2.4; Orvieto et al. 2023 (arXiv:2303.06349), section 3.2.1"
+
+    scheme: Literal["rg_lru"]
+    size_field = "max_radius"
+    min_radius: Annotated[Positive, Field(lt=1)] = 0.9
+    max_radius: Annotated[Positive, Field(lt=1)] = 0.999
+
+    def lower(self, dtype: DType) -> Draw:
+        low, high = Fraction(self.min_radius), Fraction(self.max_radius)
+        if low >= high:
+            raise DrawError("min_radius", "min_radius must be less than max_radius")
+        ends = inverse_softplus(-log(high)), inverse_softplus(-log(low))
+        return draws.mapped("inverse_softplus_log", low**2, high**2, ends, dtype)

@@ -1,0 +1,141 @@
+"""Schemes without chance: tables of formulas in exactly rounded numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from fanin import draws
+from fanin.draws import Draw, DrawError
+from fanin.dtypes import DType
+from fanin.fans import KernelLayout
+from fanin.scalars import log, power
+from fanin.tensor import Count, Positive, Real, Tensor
+
+_ZERO = draws.Fill(0.0)
+
+
+class LogRange(Tensor):
+    """Logarithms of consecutive integers along the last axis: Mamba's A_log, of its states or of Mamba-2's heads."""
+
+    formula = "ln(start + i), i the index of the last axis"
+    source = "Gu & Dao 2023 (arXiv:2312.00752), section 3.6 (S4D-real)"
+
+    scheme: Literal["log_range", "mamba_a_log"]
+    start: Count = 1
+
+    def lower(self, dtype: DType) -> Draw:
+        return _along([log(Fraction(self.start + i)) for i in range(_size(self.shape))], dtype)
+
+
+class PowerRange(Tensor):
+    """Values from `low` to `high` along the last axis, by a power of how far along.
+
+    RWKV's time_decay in layer l of L: from -5 to 3 by the power 0.7 + 1.3 l / (L - 1). With the power 1 they are
+    evenly spaced.
+    """
+
+    formula = "low + (high - low) (i / (n - 1))^power, i the index of the last axis and n its size"
+    source = "Peng et al. 2023 (arXiv:2305.13048), appendix E, and transformers' modeling_rwkv.py"
+
+    scheme: Literal["power_range", "rwkv_decay"]
+    size_field = "high"
+    low: Real = -5.0
+    high: Real = 3.0
+    power: Positive = 1.0
+
+    def lower(self, dtype: DType) -> Draw:
+        low, width = Fraction(self.low), Fraction(self.high) - Fraction(self.low)
+        last = max(_size(self.shape) - 1, 1)
+        exponent = Fraction(self.power)
+        parts = [Fraction(0), *(power(Fraction(i, last), exponent) for i in range(1, last)), Fraction(1)]
+        return _along([low + width * part for part in parts[: self.shape[-1]]], dtype)
+
+
+class RopeFrequencies(Tensor):
+    """Inverse frequencies of rotary position embeddings; a head has twice as many dimensions as the last axis."""
+
+    formula = "base^(-i / n), i the index of the last axis and n its size"
+    source = "Su et al. 2021 (arXiv:2104.09864), section 3.3"
+
+    scheme: Literal["rope_frequencies"]
+    size_field = "base"
+    base: Positive = 10000.0
+
+    def lower(self, dtype: DType) -> Draw:
+        count = _size(self.shape)
+        return _along([power(Fraction(self.base), Fraction(-i, count)) for i in range(count)], dtype)
+
+
+class AlibiSlopes(Tensor):
+    """Slopes of attention with linear biases, one for each head in the only axis that is longer than 1.
+
+    Of a number of heads that is no power of 2: the slopes of the power below, then every second of the power above.
+    """
+
+    formula = "2^(-max_bias (h + 1) / heads) of head h, where heads is a power of 2"
+    source = "Press et al. 2022 (arXiv:2108.12409) and its code"
+
+    scheme: Literal["alibi_slopes"]
+    size_field = "max_bias"
+    max_bias: Positive = 8.0
+
+    def lower(self, dtype: DType) -> Draw:
+        heads = _size([size for size in self.shape if size != 1] or [1])
+        if math.prod(self.shape) != heads:
+            raise DrawError("shape", "more than one axis is longer than 1")
+        below = 1 << max(heads.bit_length() - 1, 0)
+        slopes = [*self._slopes(below), *self._slopes(2 * below)[::2]]
+        return _along(slopes[:heads], dtype)
+
+    def _slopes(self, heads: int) -> list[Fraction]:
+        return [power(Fraction(2), -Fraction(self.max_bias) * (h + 1) / heads) for h in range(heads)]
+
+
+class Bilinear(Tensor):
+    """Bilinear upsampling in the two spatial axes, in every pair of channels."""
+
+    formula = "t(y, height) t(x, width); t(i, k) = 1 - |i - (k - 1) / 2| / ceil(k / 2)"
+    source = "Long et al. 2015 (arXiv:1411.4038), section 3.3"
+
+    scheme: Literal["bilinear"]
+    layout: Annotated[KernelLayout, Field(description="keras: (*k, in, out); torch: (out, in, *k).")] = "keras"
+
+    def lower(self, dtype: DType) -> Draw:
+        if len(self.shape) != 4:
+            raise DrawError("shape", f"a kernel of rank {len(self.shape)} is not one of a two-dimensional convolution")
+        torch = self.layout == "torch"
+        spatial = self.shape[2:] if torch else self.shape[:2]
+        _check_table(math.prod(spatial))
+        down, across = (_triangle(size) for size in spatial)
+        run = 1 if torch else math.prod(self.shape[2:])
+        return draws.table([y * x for y in down for x in across], run, dtype) if math.prod(self.shape) else _ZERO
+
+
+def _triangle(size: int) -> list[Fraction]:
+    return [1 - abs(i - Fraction(size - 1, 2)) / ((size + 1) // 2) for i in range(size)]
+
+
+def _along(values: Sequence[Fraction], dtype: DType) -> Draw:
+    return draws.table(values, 1, dtype) if values else _ZERO
+
+
+def _size(shape: Sequence[int]) -> int:
+    """Of the last axis, which a table is along.
+
+    Raises:
+        DrawError: there is none, or it is too long.
+    """
+    if not shape:
+        raise DrawError("shape", "a scalar has no axis for a table")
+    _check_table(shape[-1])
+    return shape[-1]
+
+
+def _check_table(count: int) -> None:
+    if count > draws.MAX_TABLE:
+        raise DrawError("shape", f"a table of {count} values is too long: the most is {draws.MAX_TABLE}")

@@ -1,0 +1,147 @@
+"""Schemes of sines and cosines: tables of positions, kernels of Fourier transforms."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from fanin import draws
+from fanin.draws import Draw, DrawError
+from fanin.dtypes import DType
+from fanin.scalars import cosine, pi, power, root
+from fanin.tensor import Dimension, Flag, Positive, Tensor
+
+
+class Sinusoidal(Tensor):
+    """Sinusoidal positions along the last but one axis.
+
+    `vaswani` has sines and cosines in turn, `marian` all sines before all cosines; both of base^(-2 i / d) for each
+    position. `fairseq`, of Whisper and tensor2tensor too, has them one after the other, of base^(-i / (d // 2 - 1)),
+    and if d is odd a column of zeros at the end. `padding` is the row of a padding token: zeros.
+    """
+
+    formula = "sin(p f_i), cos(p f_i) of row p; f_i = base^(-2 i / d), in fairseq base^(-i / (d // 2 - 1))"
+    source = "Vaswani et al. 2017 (arXiv:1706.03762), section 3.5; fairseq sinusoidal_positional_embedding.py"
+
+    scheme: Literal["sinusoidal"]
+    size_field = "base"
+    base: Positive = 10000.0
+    variant: Literal["vaswani", "marian", "fairseq"] = "vaswani"
+    padding: Annotated[Dimension | None, Field(description="A row that is zero.")] = None
+
+    def lower(self, dtype: DType) -> Draw:
+        if len(self.shape) < 2:
+            raise DrawError("shape", "positions need an axis before that of the table")
+        rows, size = self.shape[-2:]
+        _check_columns(size)
+        if self.padding is not None and self.padding >= rows:
+            raise DrawError("padding", f"there is no row {self.padding} in {rows}")
+        if not math.prod(self.shape):
+            return draws.fill(Fraction(0), dtype)
+        columns, one = self._columns(size), [Fraction(1)]
+        if self.padding is None:
+            return draws.waves(columns, rows, one, dtype)
+        before, behind = self.padding, rows - self.padding - 1
+        parts: list[tuple[int, Draw]] = [
+            (before * size, draws.waves(columns, before, one, dtype)),
+            (size, draws.fill(Fraction(0), dtype)),
+            (behind * size, draws.waves(columns, behind, one, dtype, first=self.padding + 1)),
+        ]
+        return draws.blocks(rows * size, parts)
+
+    def _columns(self, size: int) -> list[tuple[Fraction, int]]:
+        """Turns for each position, and whether it is a cosine."""
+        half = size // 2
+        if self.variant == "fairseq":
+            exponents = [Fraction(-i, max(half - 1, 1)) for i in range(half)]
+            still = [(Fraction(0), 0)] * (size % 2)
+        else:
+            exponents, still = [Fraction(-2 * i, size) for i in range(size - half)], []
+        turns = [power(Fraction(self.base), exponent) / (2 * pi()) for exponent in exponents]
+        if self.variant == "vaswani":
+            return [(turns[j // 2], j % 2) for j in range(size)]
+        return [*((each, 0) for each in turns), *((each, 1) for each in turns[:half]), *still]
+
+
+Window = Literal["hann", "hamming", "blackman", "nuttall", "blackmanharris", "flattop", "bartlett", "cosine", "boxcar"]
+
+
+class Stft(Tensor):
+    """Kernels of a short-time Fourier transform, of the shape (length, 1, bins): the transform has 2 (bins - 1) points.
+
+    Windows are SciPy's by their names there. `scaling` divides by the root of the sum of the window's squares
+    (`density`) or by its sum (`spectrum`), and not at all where there is no window.
+    """
+
+    formula = "cos or sin(-2 pi t f / (2 (bins - 1))) window(t) / scale"
+    source = "Allen & Rabiner 1977, doi:10.1109/PROC.1977.10770; keras.initializers.STFT"
+
+    scheme: Literal["stft"]
+    side: Annotated[Literal["real", "imag"], Field(description="Cosines, or sines.")] = "real"
+    window: Window | None = "hann"
+    scaling: Literal["density", "spectrum"] | None = "density"
+    periodic: Annotated[Flag, Field(description="The window is one period, not symmetric.")] = False
+
+    def lower(self, dtype: DType) -> Draw:
+        if len(self.shape) != 3 or self.shape[1] != 1:
+            raise DrawError("shape", "the shape of these kernels is (length, 1, bins)")
+        length, _, bins = self.shape
+        _check_columns(length)
+        _check_columns(bins)
+        if bins < 2 or not length:
+            raise DrawError("shape", "there are at least one time and two bins")
+        amplitudes = _window(self.window, length, self.periodic)
+        if self.window and self.scaling == "density":
+            scale = root(sum((each**2 for each in amplitudes), Fraction(0)), 2)
+        elif self.window and self.scaling == "spectrum":
+            scale = sum(map(abs, amplitudes), Fraction(0))
+        else:
+            scale = Fraction(1)
+        if not scale:
+            raise DrawError("window", f"a window of {length} has nothing but zeros")
+        quarter = 1 if self.side == "real" else 2
+        columns = [(Fraction(f, 2 * (bins - 1)), quarter) for f in range(bins)]
+        return draws.waves(columns, length, [each / scale for each in amplitudes], dtype)
+
+
+_COSINES: dict[str, list[str]] = {
+    "hann": ["0.5", "0.5"],
+    "hamming": ["0.54", "0.46"],
+    "blackman": ["0.42", "0.5", "0.08"],
+    "nuttall": ["0.3635819", "0.4891775", "0.1365995", "0.0106411"],
+    "blackmanharris": ["0.35875", "0.48829", "0.14128", "0.01168"],
+    "flattop": ["0.21557895", "0.41663158", "0.277263158", "0.083578947", "0.006947368"],
+}
+"""Windows that are sums of a_k (-1)^k cos(2 pi k t / n): their a_k."""
+
+
+def _window(name: Window | None, length: int, periodic: bool) -> list[Fraction]:
+    """A window's values; of a periodic one the last of a symmetric window that is one longer is left out."""
+    if name in (None, "boxcar") or length == 1:
+        return [Fraction(1)] * length
+    steps = length if periodic else length - 1
+    if name == "bartlett":
+        return [1 - abs(1 - Fraction(2 * t, steps)) for t in range(length)]
+    if name == "cosine":
+        return [cosine(Fraction(2 * t + 1, 2 * (steps + 1)) / 2 - Fraction(1, 4)) for t in range(length)]
+    terms = [Fraction(text) * (-1) ** k for k, text in enumerate(_COSINES[name])]
+    # cos(k x) is Chebyshev's polynomial of cos(x): one cosine for each value.
+    return [
+        sum((a * each for a, each in zip(terms, _chebyshev(cosine(Fraction(t, steps)), len(terms)))), Fraction(0))
+        for t in range(length)
+    ]
+
+
+def _chebyshev(x: Fraction, count: int) -> list[Fraction]:
+    values = [Fraction(1), x]
+    while len(values) < count:
+        values.append(2 * x * values[-1] - values[-2])
+    return values
+
+
+def _check_columns(count: int) -> None:
+    if count > draws.MAX_TABLE:
+        raise DrawError("shape", f"a table of {count} columns is too long: the most is {draws.MAX_TABLE}")
