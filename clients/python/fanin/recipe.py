@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import chain
 from typing import Annotated, Any, Literal, Self, get_args
@@ -113,6 +113,19 @@ class Recipe(BaseModel):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:  # noqa: ARG002 (pydantic's)
         """A validated copy: pydantic's own would keep the digest of the original."""
         return self.model_validate({"seed": self.seed, "tensors": self.tensors, **(update or {})})
+
+    def seeded(self, seed: int) -> Recipe:
+        """The recipe with another seed, 0 .. 2^64 - 1."""
+        return Recipe.model_construct(stream=self.stream, seed=seed, tensors=self.tensors)
+
+    def part(self, names: Iterable[str]) -> Recipe:
+        """The recipe of these of its tensors, whose values are the same there.
+
+        Raises:
+            KeyError: it has no tensor of such a name.
+        """
+        tensors = {name: self.tensors[name] for name in names}
+        return Recipe.model_construct(stream=self.stream, seed=self.seed, tensors=tensors)
 
     @cached_property
     def canonical(self) -> bytes:
