@@ -11,10 +11,10 @@ from fanin import Fault
 from fanin_service import problems
 from fanin_service.access import requires
 from fanin_service.admission import whose
+from fanin_service.answers import IMMUTABLE
 from fanin_service.bodies import JSON
 from fanin_service.principal import Right
 from fanin_service.problems import LimitExceededError
-from fanin_service.routes.weights import IMMUTABLE
 from fanin_service.service import service_of
 
 router = APIRouter(tags=["recipes"])

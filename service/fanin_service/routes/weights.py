@@ -10,23 +10,15 @@ from fastapi import APIRouter, Request, Response
 from fanin import Layout
 from fanin_service import problems, query
 from fanin_service.access import requires
-from fanin_service.exchange import current
+from fanin_service.answers import IMMUTABLE, OCTETS, content, respond
 from fanin_service.openapi import RECIPE_BODY
 from fanin_service.principal import Right
-from fanin_service.problems import PreconditionFailedError, RangeNotSatisfiableError
-from fanin_service.ranges import ByteRange, Conditions, Verdict, select
-from fanin_service.service import Service, in_thread, service_of
-from fanin_service.streaming import CHUNK, FileStream, generate
+from fanin_service.ranges import ByteRange
+from fanin_service.service import Service, service_of
 
 router = APIRouter(tags=["weights"])
 
-MEDIA_TYPE = "application/octet-stream"
-"""Of safetensors files: no type of their own is registered with IANA, and the Hugging Face hub uses this one."""
-IMMUTABLE = "public, max-age=31536000, immutable"
-"""A digest names one sequence of bytes for ever."""
-PROMPT_TENSORS = 16
-"""Most tensors of an answer that is made where it is asked for: each costs a few microseconds, whatever its size."""
-_FILE: dict[str, Any] = {"content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
+_FILE: dict[str, Any] = {"content": {OCTETS: {"schema": {"type": "string", "format": "binary"}}}}
 _FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"description": "The whole file", **_FILE},
     206: {"description": "One range of it", **_FILE},
@@ -52,7 +44,7 @@ async def post_weights(request: Request) -> Response:
     await service.admission.expect()
     layout, _ = await service.register(request)
     headers = {**_headers(layout), **_location(layout)}
-    return await _content(service, layout, ByteRange(0, layout.size), 200, headers)
+    return await content(service, layout, ByteRange(0, layout.size), 200, headers)
 
 
 _GET_WEIGHTS: dict[str, Any] = {
@@ -100,60 +92,18 @@ async def get_file(digest: str, request: Request) -> Response:
 
 
 async def _respond(request: Request, service: Service, layout: Layout) -> Response:
-    """What a GET or HEAD of a file is answered, by the request's conditions."""
-    headers = {**_headers(layout), "Accept-Ranges": "bytes", "Cache-Control": IMMUTABLE}
+    """What a GET or HEAD of a file is answered."""
+    headers = {**_headers(layout), "Cache-Control": IMMUTABLE}
     if known := service.manifests.known(layout):
         # Of the whole file, whichever part is sent (RFC 9530 section 3).
         headers["Repr-Digest"] = f"sha-256=:{b64encode(known.file).decode()}:"
-    lines = request.headers.getlist
-    conditions = Conditions(lines("if-match"), lines("if-none-match"), lines("if-range"), lines("range"))
-    match select(request.method, conditions, headers["ETag"], layout.size):
-        case ByteRange() as part:
-            headers["Content-Range"] = part.content_range(layout.size)
-            return await _content(service, layout, part, 206, headers)
-        case Verdict.WHOLE if request.method == "HEAD":
-            return Response(None, 200, {**headers, "Content-Length": str(layout.size)})
-        case Verdict.WHOLE:
-            return await _content(service, layout, ByteRange(0, layout.size), 200, headers)
-        case Verdict.NOT_MODIFIED:
-            # Only what a cache updates (RFC 9110 section 15.4.5): a 304 has no content to speak of.
-            kept = ("ETag", "Cache-Control")
-            return Response(None, 304, {name: headers[name] for name in kept})
-        case Verdict.PRECONDITION_FAILED:
-            raise PreconditionFailedError(
-                f"the entity tag of this file is {headers['ETag']}", {"ETag": headers["ETag"]}
-            )
-        case Verdict.UNSATISFIABLE:
-            # RFC 9110 section 15.5.17: the length, so that the client can ask again.
-            content_range = {"Content-Range": f"bytes */{layout.size}"}
-            raise RangeNotSatisfiableError(f"the file has {layout.size} bytes", content_range)
-
-
-async def _content(service: Service, layout: Layout, part: ByteRange, status: int, headers: dict[str, str]) -> Response:
-    """An answer with this part of the file: what fits one chunk in one piece, more as a stream."""
-    length = part.stop - part.start
-    service.require_ready()
-    await service.admission.admit(length)
-    current().part = part
-    report = service.metrics.generated
-    if length <= CHUNK:
-        work = layout, part.start, part.stop, service.backend, report
-        makers = service.makers(layout, part.start, part.stop)
-        is_prompt = (
-            makers is service.generators
-            and length <= service.backend.prompt_bytes
-            and layout.tensors_in(part.start, part.stop) <= PROMPT_TENSORS
-        )
-        chunk = generate(*work) if is_prompt else await in_thread(makers, generate, *work)
-        return Response(chunk, status, headers)
-    headers = {**headers, "Content-Length": str(length)}
-    return FileStream(layout, part, service.backend, service.makers, report, status_code=status, headers=headers)
+    return await respond(request, service, layout, headers)
 
 
 def _headers(layout: Layout) -> dict[str, str]:
     digest = layout.recipe.digest
     return {
-        "Content-Type": MEDIA_TYPE,
+        "Content-Type": OCTETS,
         "Content-Disposition": f'attachment; filename="fanin-{digest[:12]}.safetensors"',
         "ETag": f'"{digest}"',
     }

@@ -1,0 +1,78 @@
+"""Answers: a file, or the part of it that the conditions of a request select."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fastapi import Request, Response
+
+from fanin import Layout
+from fanin_service.exchange import current
+from fanin_service.problems import PreconditionFailedError, RangeNotSatisfiableError
+from fanin_service.ranges import ByteRange, Conditions, Verdict, select
+from fanin_service.service import Service, in_thread
+from fanin_service.streaming import CHUNK, FileStream, generate
+
+OCTETS = "application/octet-stream"
+"""Type of safetensors files: none of their own is registered with IANA, and the Hugging Face hub uses this one."""
+IMMUTABLE = "public, max-age=31536000, immutable"
+"""What is at this URL is there for ever: it names one sequence of bytes."""
+PROMPT_TENSORS = 16
+"""Most tensors of an answer that is made where it is asked for: each costs a few microseconds, whatever its size."""
+_OF_NOT_MODIFIED = ("ETag", "Cache-Control")
+"""Only what a cache updates (RFC 9110 section 15.4.5): a 304 has no content to speak of."""
+
+
+async def respond(
+    request: Request, service: Service, body: bytes | Layout, headers: Mapping[str, str], kept: tuple[str, ...] = ()
+) -> Response:
+    """What a GET or HEAD of a file is answered: of bytes, or of what is generated from a layout.
+
+    `headers` are of every answer with content, ETag among them; `kept` are those that a 304 has besides the usual.
+    """
+    size = len(body) if isinstance(body, bytes) else body.size
+    headers = {**headers, "Accept-Ranges": "bytes"}
+    lines = request.headers.getlist
+    conditions = Conditions(lines("if-match"), lines("if-none-match"), lines("if-range"), lines("range"))
+    match select(request.method, conditions, headers["ETag"], size):
+        case ByteRange() as part:
+            headers["Content-Range"] = part.content_range(size)
+            return await content(service, body, part, 206, headers)
+        case Verdict.WHOLE if request.method == "HEAD":
+            return Response(None, 200, {**headers, "Content-Length": str(size)})
+        case Verdict.WHOLE:
+            return await content(service, body, ByteRange(0, size), 200, headers)
+        case Verdict.NOT_MODIFIED:
+            return Response(None, 304, {name: headers[name] for name in (*_OF_NOT_MODIFIED, *kept)})
+        case Verdict.PRECONDITION_FAILED:
+            raise PreconditionFailedError(
+                f"the entity tag of this file is {headers['ETag']}", {"ETag": headers["ETag"]}
+            )
+        case Verdict.UNSATISFIABLE:
+            # RFC 9110 section 15.5.17: the length, so that the client can ask again.
+            raise RangeNotSatisfiableError(f"the file has {size} bytes", {"Content-Range": f"bytes */{size}"})
+
+
+async def content(
+    service: Service, body: bytes | Layout, part: ByteRange, status: int, headers: Mapping[str, str]
+) -> Response:
+    """An answer with this part of the file: what fits one chunk in one piece, more as a stream."""
+    if isinstance(body, bytes):
+        return Response(body[part.start : part.stop], status, headers)
+    layout, length = body, part.stop - part.start
+    service.require_ready()
+    await service.admission.admit(length)
+    current().part = part
+    report = service.metrics.generated
+    if length <= CHUNK:
+        work = layout, part.start, part.stop, service.backend, report
+        makers = service.makers(layout, part.start, part.stop)
+        is_prompt = (
+            makers is service.generators
+            and length <= service.backend.prompt_bytes
+            and layout.tensors_in(part.start, part.stop) <= PROMPT_TENSORS
+        )
+        chunk = generate(*work) if is_prompt else await in_thread(makers, generate, *work)
+        return Response(chunk, status, headers)
+    headers = {**headers, "Content-Length": str(length)}
+    return FileStream(layout, part, service.backend, service.makers, report, status_code=status, headers=headers)
