@@ -76,7 +76,6 @@ def _parser(command: Sequence[str]) -> argparse.ArgumentParser:
     get = _command(commands, "get", _get, "fetch a file from a service")
     get.add_argument("source", help="URL of a Fanin file, or a recipe (- for standard input)")
     get.add_argument("output", type=Path, help="file to write")
-    get.add_argument("--server", default="http://127.0.0.1:8000", help="service for a recipe (%(default)s)")
     get.add_argument(
         "--source",
         dest="where",
@@ -87,16 +86,16 @@ def _parser(command: Sequence[str]) -> argparse.ArgumentParser:
     get.add_argument("--check", action="store_true", help="re-derive all that came and compare")
     get.add_argument("--check-digest", action="store_true", help="compare with the SHA-256 that the service computes")
     get.add_argument("--check-sample", action="store_true", help="re-derive the beginning and the end of what came")
-    get.add_argument(
-        "--token-file",
-        type=Path,
-        metavar="FILE",
-        help="has the key for the server, which is sent to no other (or FANIN_TOKEN has it)",
-    )
-    get.add_argument("--ca-certs", metavar="FILE", help="certificates in PEM to trust, in place of the system's")
-    get.add_argument("--client-cert", nargs=2, metavar=("CERT", "KEY"), help="files in PEM of a certificate to show")
     get.add_argument("--connections", type=int, default=1, help="connections that fetch parts at once (%(default)s)")
-    get.add_argument("--timeout", type=float, default=30.0, help="seconds without a byte before a retry (%(default)s)")
+    _add_server(get)
+
+    push = _command(commands, "push", _push, "let a service keep a model under a name")
+    push.add_argument("name", help="NAME or NAMESPACE/NAME")
+    push.add_argument("recipe", type=Path, help="its recipe; the seed is that of the revision main")
+    push.add_argument(
+        "files", nargs="*", type=Path, help="files to serve beside the weights: config.json, a tokenizer's"
+    )
+    _add_server(push)
 
     make = _command(commands, "make", _make, "make a recipe's file on this machine")
     make.add_argument("recipe", help="recipe, or a Fanin file for the one in its header (- for standard input)")
@@ -143,6 +142,32 @@ def _command(
     return parser
 
 
+def _add_server(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--server", default="http://127.0.0.1:8000", help="the service (%(default)s)")
+    parser.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="has the key for the server, which is sent to no other (or FANIN_TOKEN has it)",
+    )
+    parser.add_argument("--ca-certs", metavar="FILE", help="certificates in PEM to trust, in place of the system's")
+    parser.add_argument("--client-cert", nargs=2, metavar=("CERT", "KEY"), help="files in PEM of a certificate to show")
+    parser.add_argument(
+        "--timeout", type=float, default=30.0, help="seconds without a byte before a retry (%(default)s)"
+    )
+
+
+def _server(options: argparse.Namespace) -> dict[str, Any]:
+    """What a client is told of the server."""
+    return {
+        "url": options.server,
+        "token": options.token_file and options.token_file.read_text().strip(),
+        "ca_certs": options.ca_certs,
+        "client_cert": options.client_cert and tuple(options.client_cert),
+        "timeout": options.timeout,
+    }
+
+
 def _add_backend(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", help="native or reference; by default the fastest there is")
 
@@ -150,20 +175,22 @@ def _add_backend(parser: argparse.ArgumentParser) -> None:
 def _get(options: argparse.Namespace) -> int:
     check: Check = options.check or ("digest" if options.check_digest else options.check_sample and "sample")
     is_url = options.source.startswith(("http://", "https://"))
-    with Client(
-        options.server,
-        source=options.where,
-        check=check,
-        timeout=options.timeout,
-        token=options.token_file and options.token_file.read_text().strip(),
-        ca_certs=options.ca_certs,
-        client_cert=options.client_cert and tuple(options.client_cert),
-        connections=options.connections,
-    ) as client:
+    with Client(**_server(options), source=options.where, check=check, connections=options.connections) as client:
         if is_url:
             client.download(options.source, options.output)
         else:
             client.save(_layout(options.source), options.output)
+    return 0
+
+
+def _push(options: argparse.Namespace) -> int:
+    given = {path.name: path.read_bytes() for path in options.files}
+    if len(given) < len(options.files):
+        raise ValueError("two of the files have the same name")
+    with Client(**_server(options)) as client:
+        model = client.push(options.name, options.recipe.read_bytes(), given)
+    print(f"{model['name']}: {model['tensors']} tensors, {_bytes(model['size'])}, main is {model['main']}")
+    print(f"commit {model['commit']}")
     return 0
 
 

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, Self, TypeVar, get_args
+from urllib.parse import quote
 
 import numpy as np
 
-from fanin import arrays, backends, checks, files
+from fanin import archive, arrays, backends, checks, files
 from fanin.arrays import Array
 from fanin.checks import CHECKS, SAMPLE, Check, Piece
 from fanin.digests import Manifest, blocks
 from fanin.errors import FileError, MismatchError, ServiceError, UnavailableError
 from fanin.layout import MAX_HEADER_BYTES, Entry, Layout, LayoutLike
 from fanin.parts import in_parts
+from fanin.recipe import as_recipe
 from fanin.region import Index, Region
 from fanin.spans import ends, spans
 from fanin.transport import CONNECTIONS, Sink, Transport
@@ -117,6 +120,27 @@ class Client:
         if answer.get("digest") != layout.recipe.digest:
             raise ServiceError(f"the service calls the recipe {answer.get('digest')}, not {layout.recipe.digest}")
         return layout.recipe.digest
+
+    def push(
+        self, name: str, recipe: Mapping[str, Any] | str | bytes, files: Mapping[str, bytes] | None = None
+    ) -> dict[str, Any]:
+        """Let the service keep a model under a name, in place of what it stood for; returns what it says of it.
+
+        Args:
+            name: `name` or `namespace/name`.
+            recipe: JSON, or what it spells. Its seed and its `dtype` are those of the revision `main`; other revisions
+                choose others, but for tensors that give a storage type of their own.
+            files: Small files to be served beside the weights, such as config.json and a tokenizer's, by name.
+
+        Raises:
+            RecipeError: the recipe is wrong.
+            ServiceError: the service refused, or could not be reached.
+        """
+        as_recipe(recipe)
+        text = json.dumps(recipe, ensure_ascii=False) if isinstance(recipe, Mapping) else recipe
+        content = text.encode() if isinstance(text, str) else text
+        packed = archive.pack({**(files or {}), "recipe.json": content})
+        return self._transport.put(f"v1/models/{quote(name)}", packed, archive.MEDIA_TYPE)
 
     def digests(self, recipe: LayoutLike) -> Manifest:
         """SHA-256 of the recipe's file and of its blocks, as the service computes them; that may take it a while.

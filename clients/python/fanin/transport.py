@@ -74,7 +74,7 @@ class Transport:
             backoff_jitter=BACKOFF_SECONDS,
             backoff_max=BACKOFF_MAX_SECONDS,
             status_forcelist=RETRIED,
-            allowed_methods=None,  # every call is idempotent, POST too: recipes are content-addressed
+            allowed_methods=None,  # every call is idempotent, POST too: recipes and models are content-addressed
             raise_on_status=False,
             retry_after_max=RETRY_AFTER_MAX_SECONDS,
         )
@@ -96,6 +96,14 @@ class Transport:
             ServiceError: the service refused, or could not be reached.
         """
         return self._json("POST", path, MAX_ANSWER_BYTES, {"Content-Type": "application/json"}, body)
+
+    def put(self, path: str, body: bytes, media_type: str) -> dict[str, Any]:
+        """PUT a document of this type and return the JSON answer.
+
+        Raises:
+            ServiceError: the service refused, or could not be reached.
+        """
+        return self._json("PUT", path, MAX_ANSWER_BYTES, {"Content-Type": media_type}, body)
 
     def get_json(self, path: str, limit: int) -> dict[str, Any]:
         """GET a JSON document, of which `limit` bytes are read at most.
