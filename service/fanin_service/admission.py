@@ -97,8 +97,9 @@ class Admission:
             Bounds(settings.max_streams, settings.max_in_flight_bytes),
         )
         # A client may always send one body of the largest.
-        all_bodies = max(settings.max_bodies_bytes, settings.max_recipe_bytes)
-        own_bodies = max(settings.max_bodies_bytes // _SHARE, settings.max_recipe_bytes)
+        largest = max(settings.max_recipe_bytes, settings.max_model_bytes)
+        all_bodies = max(settings.max_bodies_bytes, largest)
+        own_bodies = max(settings.max_bodies_bytes // _SHARE, largest)
         self._bodies = Ledger(Bounds(size=own_bodies), Bounds(size=all_bodies))
         self._shared = _shared(settings, metrics)
         self._counters: Counters = self._shared or LocalCounters()

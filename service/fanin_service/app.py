@@ -18,18 +18,27 @@ from fanin_service.access import Authentication, Authenticator, Authorization
 from fanin_service.admission import Gate
 from fanin_service.guard import GuardedBackend, choose
 from fanin_service.lifecycle import Draining
+from fanin_service.models.opening import open_models
 from fanin_service.observation import Observation
 from fanin_service.openapi import DescribedAPI
 from fanin_service.registry import Registry
-from fanin_service.routes import digests, documents, health, metrics, recipes, schemes, weights
+from fanin_service.routes import digests, documents, health, metrics, models, recipes, schemes, weights
 from fanin_service.service import Service
 from fanin_service.settings import Settings
 from fanin_service.store import RecipeStore
 
-_ROUTERS = (weights.router, recipes.router, digests.router, schemes.router, health.router, documents.router)
+_ROUTERS = (
+    weights.router,
+    recipes.router,
+    digests.router,
+    models.router,
+    schemes.router,
+    health.router,
+    documents.router,
+)
 _ADMIN_ROUTERS = (health.router, metrics.router, documents.router)
 _TURNS = 100
-_METHODS = ("GET", "HEAD", "POST")
+_METHODS = ("DELETE", "GET", "HEAD", "POST", "PUT")
 _SENT = ("Authorization", "Content-Type", "If-Match", "If-None-Match", "If-Range", "Range")
 _EXPOSED = (
     *("Accept-Ranges", "Content-Digest", "Content-Disposition", "Content-Length", "Content-Location", "Content-Range"),
@@ -43,13 +52,13 @@ def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
 
     Raises:
         BackendError: the backend that the settings name is unknown, cannot be used here or makes wrong bits.
-        SettingsError: the key file cannot be used, or a package is missing.
+        SettingsError: the key file or the directory of models cannot be used, or a package is missing.
         RuntimeError: a route has no access rule.
     """
     matrices.KEPT.limit = settings.matrix_bytes
     guarded = GuardedBackend(backend or choose(settings), settings.check_seconds)
     registry = Registry[str](max_recipes=settings.registry_recipes, max_bytes=settings.registry_bytes)
-    service = Service(settings, guarded, registry, _store(settings))
+    service = Service(settings, guarded, registry, open_models(settings), _store(settings))
     routers = _ROUTERS if settings.admin_port is not None else (*_ROUTERS, metrics.router)
     app = _assemble(service, routers, access.authenticator(settings), _lifespan)
     if settings.cors_origins:

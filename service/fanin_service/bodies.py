@@ -1,4 +1,4 @@
-"""Request bodies: read with a limit, and only as JSON."""
+"""Request bodies: read with a limit, and only as what they are to be."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from fanin_service.problems import BodyTooLargeError, UnsupportedContentError
 JSON = "application/json"
 
 
-async def read_json_text(request: Request, limit: int, room: Grant) -> bytes:
-    """The body of a request that carries JSON, not yet parsed; what comes of it takes of `room`.
+async def read_body(request: Request, media_type: str, limit: int, room: Grant) -> bytes:
+    """The body of a request, which must be of this type; what comes of it takes of `room`.
 
     Raises:
         UnsupportedContentError: the body is of another type, or compressed.
@@ -20,11 +20,11 @@ async def read_json_text(request: Request, limit: int, room: Grant) -> bytes:
         OverloadedError: all together have.
         ClientDisconnect: the client left.
     """
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != JSON:
-        found = f"{media_type!a} is not read here" if media_type else "the Content-Type header is missing"
+    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if given != media_type:
+        found = f"{given!a} is not read here" if given else "the Content-Type header is missing"
         # RFC 9110 section 15.5.16: the answer tells what would have been taken.
-        raise UnsupportedContentError(f"{found}; send a recipe as Content-Type: {JSON}", {"Accept": JSON})
+        raise UnsupportedContentError(f"{found}; send Content-Type: {media_type}", {"Accept": media_type})
     coding = request.headers.get("content-encoding", "identity").strip().lower()
     if coding != "identity":
         raise UnsupportedContentError(f"Content-Encoding {coding!a} is not read here", {"Accept-Encoding": "identity"})

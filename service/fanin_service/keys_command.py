@@ -19,7 +19,7 @@ from fanin_service.principal import Right
 HELP = "Make, list and revoke API keys. A server with --access keys notices within a second or two."
 _WRONG_USAGE = 2
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
-_CLIENT = (Right.WEIGHTS_READ, Right.RECIPES_READ, Right.RECIPES_WRITE)
+_CLIENT = (Right.WEIGHTS_READ, Right.RECIPES_READ, Right.RECIPES_WRITE, Right.MODELS_READ)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Right,
         default=list(_CLIENT),
         metavar="SCOPE",
-        help=f"what it allows, of {', '.join(Right)} (by default {' '.join(_CLIENT)}: what fanin.Client needs)",
+        help=f"what it allows, of {', '.join(Right)} (by default {' '.join(_CLIENT)}: what clients that fetch need)",
     )
     create.add_argument(
         "--expires", type=_expiry, default="90d", metavar="TIME", help="such as 12h, 90d or never (%(default)s)"

@@ -17,6 +17,10 @@ class Right(StrEnum):
     """Register recipes."""
     RECIPES_READ = "recipes:read"
     """Read registered recipes, the catalogue of schemes and the description of the API."""
+    MODELS_READ = "models:read"
+    """Find named models, and read what they are and which files they have."""
+    MODELS_WRITE = "models:write"
+    """Put and delete named models."""
     METRICS_READ = "metrics:read"
     """Read the metrics."""
 

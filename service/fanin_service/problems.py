@@ -46,6 +46,22 @@ class UnknownRecipeError(RequestError):
     """A digest that is not registered."""
 
 
+class UnknownModelError(RequestError):
+    """A name under which no model is kept."""
+
+
+class UnknownRevisionError(RequestError):
+    """A revision or commit that a model has not."""
+
+
+class UnknownFileError(RequestError):
+    """A path at which a revision has no file."""
+
+
+class ModelError(RequestError):
+    """A model that cannot be kept."""
+
+
 class PreconditionFailedError(RequestError):
     """If-Match names another file."""
 
@@ -94,6 +110,13 @@ class TokenUncheckedError(LaterError):
 
     def __init__(self, seconds: float) -> None:
         super().__init__("the keys of the identity provider cannot be had just now", seconds)
+
+
+class ModelsUnavailableError(LaterError):
+    """The model store cannot be reached."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("the model store cannot be reached just now", seconds)
 
 
 class TooManyFailedLoginsError(LaterError):
@@ -153,8 +176,13 @@ KINDS: dict[type[Exception], Kind] = {
     ForbiddenError: Kind(403, "insufficient-scope", "The key does not allow this"),
     TokenUncheckedError: Kind(503, "token-unchecked", "The token cannot be checked now"),
     BodyTooLargeError: Kind(413, "body-too-large", "The request body is too large"),
-    UnsupportedContentError: Kind(415, "unsupported-content", "The request body is not JSON as this service reads it"),
+    UnsupportedContentError: Kind(415, "unsupported-content", "The request body is not what is read here"),
     UnknownRecipeError: Kind(404, "unknown-recipe", "No recipe of this digest is registered"),
+    UnknownModelError: Kind(404, "unknown-model", "There is no model of this name"),
+    UnknownRevisionError: Kind(404, "unknown-revision", "The model has no such revision"),
+    UnknownFileError: Kind(404, "unknown-file", "The revision has no such file"),
+    ModelError: Kind(422, "invalid-model", "The model cannot be kept"),
+    ModelsUnavailableError: Kind(503, "models-unavailable", "The model store cannot be reached now"),
     PreconditionFailedError: Kind(412, "precondition-failed", "The file is not the one that If-Match names"),
     RangeNotSatisfiableError: Kind(416, "range-not-satisfiable", "No byte of the range is in the file"),
     NotReadyError: Kind(503, "not-ready", "The service is not ready"),

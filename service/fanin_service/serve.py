@@ -32,6 +32,7 @@ from fanin_service import access, admin, lifecycle, logs, metrics, tls
 from fanin_service.app import create_admin_app, create_app
 from fanin_service.configuration import SECRETS, default_text, meaning, option, read
 from fanin_service.guard import choose
+from fanin_service.models.opening import open_models
 from fanin_service.protocol import BoundedProtocol, Pace
 from fanin_service.settings import Settings, SettingsError, variable
 
@@ -64,6 +65,7 @@ def run(options: argparse.Namespace) -> int:
         # Tried before there are workers, which could only die of it.
         tls.options(settings)
         access.authenticator(settings)
+        open_models(settings)
     except SettingsError as error:
         return _refuse(str(error))
     except BackendError as error:
@@ -154,12 +156,14 @@ def _stored(settings: Settings) -> Iterator[Settings]:
     """
     if settings.recipe_store:
         settings.recipe_store.mkdir(parents=True, exist_ok=True)
+    if settings.workers == 1:
         yield settings
-    elif settings.workers == 1:
-        yield settings
-    else:
-        with TemporaryDirectory(prefix="fanin-") as directory:
-            yield settings.model_copy(update={"recipe_store": Path(directory)})
+        return
+    with TemporaryDirectory(prefix="fanin-") as directory:
+        recipes = settings.recipe_store or Path(directory, "recipes")
+        recipes.mkdir(exist_ok=True)
+        models = settings.model_store or str(Path(directory, "models"))
+        yield settings.model_copy(update={"recipe_store": recipes, "model_store": models})
 
 
 def raise_file_limit() -> None:

@@ -16,11 +16,12 @@ from fastapi import Request
 from fanin import Layout, RecipeError
 from fanin_service import limits, query
 from fanin_service.admission import Admission, whose
-from fanin_service.bodies import read_json_text
+from fanin_service.bodies import JSON, read_body
 from fanin_service.exchange import current
 from fanin_service.guard import GuardedBackend
 from fanin_service.manifests import Manifests
 from fanin_service.metrics import Metrics
+from fanin_service.models.models import Models
 from fanin_service.problems import NotReadyError, UnknownRecipeError
 from fanin_service.registry import Registry
 from fanin_service.settings import Settings
@@ -28,6 +29,8 @@ from fanin_service.store import RecipeStore
 from fanin_service.tracing import NoTracing, Tracing, exporting
 from fanin_service.turns import FairExecutor
 
+MODEL_READERS = 8
+"""Threads that wait for the model store."""
 MATRIX_MAKERS = 2
 """Threads for parts of matrices, and so matrices in the making: each takes all CPUs, and memory."""
 
@@ -47,6 +50,7 @@ class Service:
     settings: Settings
     backend: GuardedBackend
     registry: Registry[str]
+    models: Models
     store: RecipeStore | None = None
     """Behind the registry, where there is one."""
     is_draining: bool = False
@@ -76,11 +80,12 @@ class Service:
         self.parsers = FairExecutor(count, "fanin-parse", whose)
         self.generators = FairExecutor(count, "fanin-generate", whose)
         self.matrix_makers = FairExecutor(MATRIX_MAKERS, "fanin-matrix", whose)
+        self.models.executor = model_readers = FairExecutor(MODEL_READERS, "fanin-models", whose)
         self.metrics.threads(count)
         try:
             yield
         finally:
-            for executor in (self.parsers, self.generators, self.matrix_makers):
+            for executor in (self.parsers, self.generators, self.matrix_makers, model_readers):
                 executor.shutdown(wait=False, cancel_futures=True)
 
     def makers(self, layout: Layout, start: int, stop: int) -> Executor:
@@ -152,7 +157,7 @@ class Service:
             RequestError: the body is not taken.
         """
         with self.admission.body() as room:
-            text = await read_json_text(request, self.settings.max_recipe_bytes, room)
+            text = await read_body(request, JSON, self.settings.max_recipe_bytes, room)
             with self.tracing.span("parse"):
                 layout, is_new = await in_thread(self.parsers, self._read_and_store, text)
         current().recipe = layout.recipe.digest

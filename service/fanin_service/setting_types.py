@@ -72,6 +72,17 @@ def _redis_url(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _store_place(text: str) -> str:
+    scheme, separator, _ = text.partition("://")
+    if separator and scheme != "s3":
+        raise ValueError("this is a directory, or a URL that begins with s3://")
+    if separator and not urlsplit(text).hostname:
+        raise ValueError("the URL names no bucket")
+    if separator and find_spec("obstore") is None:
+        raise ValueError("this needs the package obstore: pip install 'fanin[s3]'")
+    return text
+
+
 def _can_be_sent(traces: bool) -> bool:
     if traces and (package := tracing.missing()):
         raise ValueError(f"traces need the package {package}: pip install 'fanin[otel]'")
@@ -93,5 +104,7 @@ Network = Annotated[str, AfterValidator(_network)]
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 """How tokens may be signed: by a private key, so that what checks them cannot make them (RFC 7518 section 3.1)."""
 ProviderUrl = Annotated[str, AfterValidator(_provider_url)]
+StorePlace = Annotated[str, Field(min_length=1), AfterValidator(_store_place)]
+"""A directory, or the URL of a bucket."""
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 Traces = Annotated[bool, AfterValidator(_can_be_sent)]

@@ -20,6 +20,7 @@ from fanin_service.setting_types import (
     ProviderUrl,
     RedisUrl,
     Size,
+    StorePlace,
     Text,
     Traces,
     is_loopback,
@@ -102,7 +103,7 @@ class Settings(BaseSettings):
 
     # What it takes.
     max_recipe_bytes: Size = ByteSize(8 * _MIB)
-    """Largest request body, and largest recipe written out."""
+    """Largest recipe, as it is sent and written out."""
     max_bodies_bytes: Size = ByteSize(256 * _MIB)
     """Request bodies that one process holds until they are read, in all; one client's at most a quarter of that."""
     max_tensors: Count = 100_000
@@ -131,6 +132,18 @@ class Settings(BaseSettings):
     """Recipes kept in the store; those not registered for the longest time go first."""
     recipe_store_bytes: Size = ByteSize(1024 * _MIB)
     """Bytes of recipes kept in the store."""
+    model_store: StorePlace | None = None
+    """Where named models are kept, by several servers if need be: a directory, or s3://bucket/prefix, which needs
+    fanin[s3]. Without it they go when the service ends."""
+    model_store_bytes: Size = ByteSize(10 << 30)
+    """Bytes of models kept in the store."""
+    models: Path | None = None
+    """Directory of models that are put when the service starts: namespace/name/recipe.json, and other files beside
+    it."""
+    max_model_bytes: Size = ByteSize(64 * _MIB)
+    """Largest model, with all its files."""
+    max_model_files: Annotated[int, Field(ge=0, le=1000)] = 100
+    """Most files of a model beside its recipe."""
 
     # Limits of clients.
     trusted_proxies: CommaSeparated[Network] = ("127.0.0.1", "::1")

@@ -170,7 +170,8 @@ def post(server: Running, address: str, size: int, sent: int) -> socket.socket:
 
 def test_bodies_that_are_held() -> None:
     """Of a client at most a quarter, or one of the largest; of all what is set. What goes makes room."""
-    with limited(max_recipe_bytes=100_000, max_bodies_bytes=300_000) as (server, _), ExitStack() as connections:
+    bounds = {"max_recipe_bytes": 100_000, "max_model_bytes": 100_000, "max_bodies_bytes": 300_000}
+    with limited(**bounds) as (server, _), ExitStack() as connections:
         held = lambda: server.app.state.service.admission._bodies.total.size  # noqa: E731
 
         def begin(address: str, sent: int) -> None:

@@ -21,6 +21,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from fanin import archive
 from fanin.schemes import SCHEMES
 from fanin_service import keys
 from fanin_service.principal import Right
@@ -34,6 +35,12 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
+
+
+@schemathesis.serializer(archive.MEDIA_TYPE)
+def in_an_archive(_: object, value: Any) -> bytes:
+    """Whatever the fuzzer makes, as the recipe of a model."""
+    return archive.pack({"recipe.json": value if isinstance(value, bytes) else str(value).encode()})
 
 
 def test_document(client: httpx.Client) -> None:

@@ -1,0 +1,187 @@
+"""Content: all that a model was put with, under one digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property, lru_cache
+from typing import Any
+
+import rfc8785
+
+from fanin import Recipe, as_recipe, shards
+from fanin.dtypes import DTypeName
+from fanin.names import written_out
+from fanin.recipe import members, parse_json
+from fanin_service import limits
+from fanin_service.models import names
+from fanin_service.models.names import RECIPE
+from fanin_service.models.revisions import CONTENT_BYTES, Revision, ShardSize
+from fanin_service.problems import ModelError
+from fanin_service.settings import Settings
+
+FORMAT = "fanin.model/1"
+"""How the files of a revision are made of content: names, headers, shards, what is changed in a config.json. Another
+name whenever a byte of them changes, so that no client takes what it has for what it would get."""
+CONFIG = "config.json"
+_TORCH_NAMES: dict[str, str] = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E5M2": "float8_e5m2",
+}
+_DTYPE_FIELDS = ("dtype", "torch_dtype")
+_MAX_DEPTH = 64
+_KEPT = 8
+"""Storage types and layouts of shards that are remembered of one model."""
+
+
+class Content:
+    """A recipe whose default storage type is still open, and the files that are served beside its weights."""
+
+    def __init__(self, recipe: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
+        """`recipe` is in canonical terms, but that its tensors have a storage type only where they were given one."""
+        self.recipe = recipe
+        self.files = files
+        self.typed: Callable[[DTypeName], Recipe] = lru_cache(_KEPT)(self._typed)
+        """The recipe at a storage type, by its name. Takes seconds for the largest.
+
+        Raises:
+            RecipeError: it is not possible at this type.
+        """
+        self.shards: Callable[[DTypeName, ShardSize], Mapping[str, Sequence[str]]] = lru_cache(_KEPT)(self._shards)
+        """The tensors of each file, by its name, at a storage type and a size."""
+
+    @classmethod
+    def put(cls, files: Mapping[str, bytes], settings: Settings) -> Content:
+        """The content that somebody gives.
+
+        Raises:
+            ModelError: a file is missing, too many or of a wrong name, or config.json is wrong.
+            RecipeError: the recipe is wrong, or exceeds a limit.
+        """
+        others = {name: content for name, content in files.items() if name != RECIPE}
+        if RECIPE not in files:
+            raise ModelError(f"{RECIPE}: this file is required")
+        if len(files[RECIPE]) > settings.max_recipe_bytes:
+            raise ModelError(f"{RECIPE}: {len(files[RECIPE])} bytes; at most {settings.max_recipe_bytes:d} are taken")
+        if len(others) > settings.max_model_files:
+            raise ModelError(f"{len(others)} files beside the recipe; at most {settings.max_model_files} are taken")
+        for name in others:
+            if fault := names.file_fault(name):
+                raise ModelError(f"{name!a}: {fault}")
+            if any(other.startswith(f"{name}/") for other in others):
+                raise ModelError(f"{name!a}: is both a file and a directory")
+        if CONFIG in others:
+            _check_config(others[CONFIG])
+        return cls(_template(files[RECIPE], settings), others)
+
+    @classmethod
+    def stored(cls, files: Mapping[str, bytes]) -> Content:
+        """The content that was kept as these files."""
+        return cls(json.loads(files[RECIPE]), {name: content for name, content in files.items() if name != RECIPE})
+
+    @cached_property
+    def all(self) -> dict[str, bytes]:
+        """The files that it is kept as."""
+        return {**self.files, RECIPE: rfc8785.dumps(dict(self.recipe))}
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the names and digests of all files, in hexadecimal."""
+        listing = {name: hashlib.sha256(content).hexdigest() for name, content in self.all.items()}
+        return hashlib.sha256(rfc8785.dumps(listing)).hexdigest()
+
+    @property
+    def key(self) -> bytes:
+        """What stands for it in commit ids."""
+        return content_key(self.digest)
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes, roughly."""
+        return sum(map(len, self.all.values()))
+
+    @cached_property
+    def main(self) -> Revision:
+        """The revision of the recipe as it was put."""
+        return Revision(int(self.recipe["seed"]), self.recipe["dtype"])
+
+    @cached_property
+    def has_open_dtype(self) -> bool:
+        """Some tensor does not give its own storage type."""
+        return any("dtype" not in tensor for tensor in self.recipe["tensors"].values())
+
+    def _typed(self, dtype: DTypeName) -> Recipe:
+        return as_recipe({**self.recipe, "dtype": dtype})
+
+    def _shards(self, dtype: DTypeName, size: ShardSize) -> dict[str, Sequence[str]]:
+        return shards.split(self.typed(dtype), size.bytes)
+
+    def config(self, dtype: DTypeName) -> bytes:
+        """config.json at a storage type: as it was put, but where it names another type for the parameters."""
+        given = self.files[CONFIG]
+        document = json.loads(given)
+        agreeing = _agreeing(document, _TORCH_NAMES[dtype])
+        return given if agreeing == document else json.dumps(agreeing, indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+def content_key(digest: str) -> bytes:
+    """What stands for the content of this digest in commit ids."""
+    return hashlib.sha256(f"{FORMAT}\n{digest}".encode()).digest()[:CONTENT_BYTES]
+
+
+def _template(text: bytes, settings: Settings) -> dict[str, Any]:
+    """The recipe in canonical terms, each tensor without the storage type that it did not give.
+
+    Raises:
+        RecipeError: it is wrong, or exceeds a limit.
+    """
+    given = parse_json(text)
+    recipe = limits.layout_of(given, settings).recipe
+    template = {name: tensor.canonical() for name, tensor in recipe.tensors.items()}
+    own: set[str] = set()
+    for field, name, tensor in members(given):
+        if "dtype" in tensor:
+            own.update(written_out(name) if field == "repeated" else [name])
+    for name in template.keys() - own:
+        del template[name]["dtype"]
+    dtype = given.get("dtype", Recipe.model_fields["dtype"].default)
+    document = {"stream": recipe.stream, "seed": str(recipe.seed), "dtype": dtype, "tensors": template}
+    # In the order in which it is kept: shards follow it.
+    found: dict[str, Any] = json.loads(rfc8785.dumps(document))
+    return found
+
+
+def _check_config(text: bytes) -> None:
+    try:
+        # Not as strictly as a recipe: some configurations have an Infinity.
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{CONFIG}: not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise ModelError(f"{CONFIG}: must be a JSON object")
+    level, depth = [document], 0
+    while level := [each for node in level for each in _members(node)]:
+        depth += 1
+        if depth > _MAX_DEPTH:
+            raise ModelError(f"{CONFIG}: nested more than {_MAX_DEPTH} deep")
+
+
+def _members(node: Any) -> Iterable[Any]:
+    return node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+
+
+def _agreeing(node: Any, dtype: str) -> Any:
+    """A configuration, and those in it, with this type where it names one for its parameters."""
+    if isinstance(node, list):
+        return [_agreeing(each, dtype) for each in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        name: dtype if name in _DTYPE_FIELDS and member in _TORCH_NAMES.values() else _agreeing(member, dtype)
+        for name, member in node.items()
+    }

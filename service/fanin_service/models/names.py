@@ -1,0 +1,40 @@
+"""Names: what models and their files may be called."""
+
+from __future__ import annotations
+
+import re
+
+from fanin.shards import INDEX
+
+RECIPE = "recipe.json"
+"""The file of a model that is its recipe; all others are served as they are."""
+RULE = (
+    "a model's name is one or two parts with a slash between, each of up to 96 letters, digits and ._-,"
+    " which begins with a letter, a digit or _ and ends with one, without -- and .., and not in .git"
+)
+
+_PART = re.compile(r"\w(?:[\w.-]{0,94}\w)?", re.ASCII)
+_FILE_PART = re.compile(r"[\w.-]{1,100}", re.ASCII)
+_MAX_FILE_NAME = 200
+_WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors", re.ASCII)
+
+
+def is_model(name: str) -> bool:
+    """Whether this may be a model's name: what the Hugging Face Hub's clients take for one."""
+    parts = name.split("/")
+    return len(parts) <= 2 and all(_PART.fullmatch(part) and not _is_special(part) for part in parts)
+
+
+def _is_special(part: str) -> bool:
+    return "--" in part or ".." in part or part.endswith(".git")
+
+
+def file_fault(name: str) -> str | None:
+    """Why a file that comes with a model may not be called this; None if it may."""
+    if len(name) > _MAX_FILE_NAME or not all(
+        _FILE_PART.fullmatch(part) and part.strip(".") for part in name.split("/")
+    ):
+        return f"a file's name has up to {_MAX_FILE_NAME} letters, digits and ._-, in directories if need be"
+    if name == INDEX or _WEIGHTS.fullmatch(name):
+        return "this name is that of a file which is made from the recipe"
+    return None

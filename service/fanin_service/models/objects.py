@@ -1,0 +1,90 @@
+"""Objects: bytes under keys, in a directory. Several processes share it without a lock: an object is replaced whole."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+import weakref
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol, Self
+
+from fanin import files
+
+_PARTIAL_SECONDS = 3600
+"""A file that was not completed in this time never will be: its process is gone."""
+
+
+class ObjectsError(Exception):
+    """The objects cannot be read or written now; says why."""
+
+
+class Objects(Protocol):
+    """Bytes under keys of two parts, `group/name`. Used by any thread.
+
+    Every call may raise ObjectsError.
+    """
+
+    def get(self, key: str) -> bytes | None:
+        """The object under this key, if there is one."""
+
+    def put(self, key: str, content: bytes) -> None:
+        """Keep an object, in place of what was under its key; nobody sees half of it, and it outlives a crash."""
+
+    def delete(self, key: str) -> None:
+        """Forget the object under this key, if there is one."""
+
+    def sizes(self, group: str | None = None) -> dict[str, int]:
+        """Bytes of every object of a group, or of all, by key."""
+
+
+class DirectoryObjects:
+    """Objects as files of a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    @classmethod
+    def temporary(cls) -> Self:
+        """In a directory that goes with this process."""
+        found = cls(Path(tempfile.mkdtemp(prefix="fanin-models-")))
+        weakref.finalize(found, shutil.rmtree, found._directory, ignore_errors=True)
+        return found
+
+    def get(self, key: str) -> bytes | None:
+        try:
+            return (self._directory / key).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise ObjectsError(str(error)) from error
+
+    def put(self, key: str, content: bytes) -> None:
+        path = self._directory / key
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with files.replacing(path) as file:
+                file.write(content)
+            for partial in path.parent.glob(".*.partial"):
+                with suppress(FileNotFoundError):
+                    if partial.stat().st_mtime < time.time() - _PARTIAL_SECONDS:
+                        partial.unlink()
+        except OSError as error:
+            raise ObjectsError(str(error)) from error
+
+    def delete(self, key: str) -> None:
+        try:
+            (self._directory / key).unlink(missing_ok=True)
+        except OSError as error:
+            raise ObjectsError(str(error)) from error
+
+    def sizes(self, group: str | None = None) -> dict[str, int]:
+        found = {}
+        try:
+            for path in self._directory.glob(f"{group or '*'}/[!.]*"):
+                with suppress(FileNotFoundError):
+                    found[f"{path.parent.name}/{path.name}"] = path.stat().st_size
+        except OSError as error:
+            raise ObjectsError(str(error)) from error
+        return found

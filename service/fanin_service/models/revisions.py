@@ -1,0 +1,113 @@
+"""Revisions: which seed, storage type and size of files of a model, by name and by commit id.
+
+A commit id is no entry in a table: it says all that decides the bytes of a revision, and is read back without one.
+
+    bytes  0 .. 9   the model's content, and how its files are made from it
+    bytes 10 .. 17  the seed
+    bytes 18 .. 19  3 bits of storage type, 3 of unit and 10 of number of the size
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Self, cast
+
+from fanin.dtypes import DTYPES, DTypeName
+from fanin.recipe import MAX_SEED
+
+MAIN = "main"
+"""The revision that is meant where none is named: the recipe as it was put, in files of the usual size."""
+RULE = (
+    "a revision is main, or seed-N, with a storage type and a size of files if need be, as in seed-42-bf16-5gb:"
+    f" N from 0 to 2^64 - 1; {', '.join(name.lower() for name in DTYPES)}; 1kb to 999mb or 1gb to 49gb"
+)
+CONTENT_BYTES = 10
+
+_UNITS = {"kb": 10**3, "mb": 10**6, "gb": 10**9}
+_MAX_NUMBER = {"kb": 999, "mb": 999, "gb": 49}
+"""Clients of the Hugging Face Hub refuse files of more than 50 GB over HTTP, and a file's header comes on top."""
+_REVISION = re.compile(
+    rf"seed-(0|[1-9][0-9]{{0,19}})(?:-({'|'.join(name.lower() for name in DTYPES)}))?"
+    rf"(?:-([1-9][0-9]{{0,2}})({'|'.join(_UNITS)}))?",
+    re.ASCII,
+)
+_COMMIT = re.compile(r"[0-9a-f]{40}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class ShardSize:
+    """Most bytes of tensors in one file: a number of some unit."""
+
+    number: int
+    unit: str
+
+    def __str__(self) -> str:
+        return f"{self.number}{self.unit}"
+
+    @property
+    def bytes(self) -> int:
+        return self.number * _UNITS[self.unit]
+
+    @property
+    def is_valid(self) -> bool:
+        return 1 <= self.number <= _MAX_NUMBER.get(self.unit, 0)
+
+
+USUAL = ShardSize(5, "gb")
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A choice of what a model leaves open."""
+
+    seed: int
+    dtype: DTypeName
+    """Of the tensors that do not give their own."""
+    size: ShardSize = USUAL
+
+    def __str__(self) -> str:
+        return f"seed-{self.seed}-{self.dtype.lower()}-{self.size}"
+
+    def named(self, text: str) -> Self | None:
+        """The revision that `text` names of a model whose `main` this is; None if it names none."""
+        if text == MAIN:
+            return self
+        match = _REVISION.fullmatch(text)
+        if match is None or int(match[1]) > MAX_SEED:
+            return None
+        found = replace(self, seed=int(match[1]), size=USUAL)
+        if match[2]:
+            found = replace(found, dtype=cast(DTypeName, match[2].upper()))
+        if match[3]:
+            found = replace(found, size=ShardSize(int(match[3]), match[4]))
+        return found if found.size.is_valid else None
+
+    def commit(self, content: bytes) -> str:
+        """The id of this revision of this content, which is known by `CONTENT_BYTES` bytes."""
+        options = _DTYPE_CODES[self.dtype] << 13 | _UNIT_CODES[self.size.unit] << 10 | self.size.number
+        return (content + self.seed.to_bytes(8, "big") + options.to_bytes(2, "big")).hex()
+
+
+_DTYPE_CODES: dict[str, int] = {"F64": 1, "F32": 2, "F16": 3, "BF16": 4, "F8_E4M3": 5, "F8_E5M2": 6}
+_UNIT_CODES = {"kb": 1, "mb": 2, "gb": 3}
+_DTYPES = {code: name for name, code in _DTYPE_CODES.items()}
+_UNIT_NAMES = {code: name for name, code in _UNIT_CODES.items()}
+
+
+def is_commit(text: str) -> bool:
+    """Whether this has the form of a commit id."""
+    return _COMMIT.fullmatch(text) is not None
+
+
+def read_commit(text: str) -> tuple[bytes, Revision] | None:
+    """The content, by its bytes, and the revision that a commit id tells; None if it is none of ours."""
+    if not is_commit(text):
+        return None
+    raw = bytes.fromhex(text)
+    options = int.from_bytes(raw[18:], "big")
+    dtype = _DTYPES.get(options >> 13)
+    size = ShardSize(options & 0x3FF, _UNIT_NAMES.get(options >> 10 & 7, ""))
+    if dtype is None or not size.is_valid:
+        return None
+    return raw[:CONTENT_BYTES], Revision(int.from_bytes(raw[10:18], "big"), cast(DTypeName, dtype), size)

@@ -1,0 +1,99 @@
+"""Snapshots: the files of one revision of a model."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from fanin import Layout, Recipe, RecipeError, shards
+from fanin_service.models.content import CONFIG, FORMAT, Content
+from fanin_service.models.revisions import Revision
+from fanin_service.problems import UnknownFileError, UnknownRevisionError
+
+MAX_SHARDS = 1000
+"""Files of weights in a revision: each has a header of its own, and all are listed together."""
+_TAG_DIGITS = 40
+"""As many as a commit id has. Clients of the Hub take 64 for the SHA-256 of the file, which is not known beforehand."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file that can be had: its bytes, or the layout of what they are generated from."""
+
+    size: int
+    etag: str
+    """40 hexadecimal digits, others for any other bytes."""
+    body: bytes | Layout
+
+    @classmethod
+    def given(cls, content: bytes) -> File:
+        """A file with these bytes."""
+        return cls(len(content), _tag(content), content)
+
+    @classmethod
+    def generated(cls, layout: Layout) -> File:
+        """The file that this layout is of."""
+        return cls(layout.size, _tag(f"{FORMAT}\n{layout.recipe.digest}".encode()), layout)
+
+
+class Snapshot:
+    """A revision of a content. Making one may take seconds, for the largest recipes."""
+
+    def __init__(self, content: Content, revision: Revision) -> None:
+        """
+        Raises:
+            UnknownRevisionError: the content has no such revision.
+        """
+        if revision.dtype != content.main.dtype and not content.has_open_dtype:
+            raise UnknownRevisionError("every tensor of this model gives its own storage type: none can be chosen")
+        try:
+            self._shards: Mapping[str, Sequence[str]] = content.shards(revision.dtype, revision.size)
+            self.recipe: Recipe = content.typed(revision.dtype).seeded(revision.seed)
+        except RecipeError as error:
+            raise UnknownRevisionError(f"this model cannot be had as {revision.dtype}: {error.faults[0]}") from None
+        if len(self._shards) > MAX_SHARDS:
+            detail = f"{len(self._shards)} files of {revision.size}; at most {MAX_SHARDS}: choose a larger size"
+            raise UnknownRevisionError(detail)
+        self.content = content
+        self.revision = revision
+        self.commit = revision.commit(content.key)
+
+    @cached_property
+    def paths(self) -> list[str]:
+        """The paths of all files, sorted."""
+        index = [shards.INDEX] if self.has_index else []
+        return sorted([*self.content.files, *index, *self._shards])
+
+    @property
+    def has_index(self) -> bool:
+        """The weights are in more than one file."""
+        return len(self._shards) > 1
+
+    def is_weights(self, path: str) -> bool:
+        """Whether the file at this path is generated."""
+        return path in self._shards
+
+    def layout(self, path: str) -> Layout:
+        """The layout of weights. Takes seconds for the largest."""
+        return Layout.of(self.recipe.part(self._shards[path]))
+
+    def given(self, path: str) -> bytes:
+        """The bytes of any other file.
+
+        Raises:
+            UnknownFileError: there is none at this path.
+        """
+        if path == shards.INDEX and self.has_index:
+            return shards.index(self.recipe, self._shards)
+        if path not in self.content.files:
+            raise UnknownFileError(f"this revision has no file {path[:_SHOWN]!a}; see its list of files")
+        return self.content.config(self.revision.dtype) if path == CONFIG else self.content.files[path]
+
+
+_SHOWN = 200
+
+
+def _tag(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:_TAG_DIGITS]

@@ -1,0 +1,123 @@
+"""Models: recipes under a name, with the small files that belong to them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, Field
+
+from fanin import shards
+from fanin.archive import MEDIA_TYPE
+from fanin_service import problems
+from fanin_service.access import requires
+from fanin_service.bodies import JSON, read_body
+from fanin_service.models.snapshot import Snapshot
+from fanin_service.principal import Right
+from fanin_service.service import service_of
+
+router = APIRouter(tags=["models"])
+
+
+class Model(BaseModel):
+    """What a name stands for."""
+
+    name: str
+    digest: str = Field(description="Of the content: the recipe and the files that were put.")
+    commit: str = Field(description="Commit id of the revision main.")
+    main: str = Field(description="The revision that main is, such as seed-0-f32-5gb.")
+    tensors: int
+    parameters: int = Field(description="Elements of all tensors.")
+    size: int = Field(description="Bytes of all tensors in main.")
+    files: list[str] = Field(description="Paths of the files of main.")
+
+
+class Names(BaseModel):
+    """All models."""
+
+    models: list[str] = Field(description="Their names, sorted.")
+
+
+_GET_MODELS: dict[str, Any] = {"responses": problems.responses(503)}
+
+
+@router.head("/v1/models", operation_id="head_models", summary="Headers of the list of models", **_GET_MODELS)
+@router.get("/v1/models", operation_id="get_models", summary="The names of all models", **_GET_MODELS)
+@requires(Right.MODELS_READ)
+async def get_models(request: Request) -> Names:
+    """Names under which models are kept."""
+    return Names(models=await service_of(request).models.names())
+
+
+_GET_MODEL: dict[str, Any] = {"responses": problems.responses(404, 503)}
+
+
+@router.head("/v1/models/{name:path}", operation_id="head_model", summary="Is there this model?", **_GET_MODEL)
+@router.get("/v1/models/{name:path}", operation_id="get_model", summary="What a name stands for", **_GET_MODEL)
+@requires(Right.MODELS_READ)
+async def get_model(name: str, request: Request) -> Model:
+    """What was put under the name last. A name is `name` or `namespace/name`."""
+    return _describe(name, await service_of(request).models.snapshot(name))
+
+
+@router.put(
+    "/v1/models/{name:path}",
+    operation_id="put_model",
+    summary="Keep a model under a name",
+    status_code=201,
+    response_class=Response,
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}},
+        }
+    },
+    responses={
+        201: {"description": "The name is new", "model": Model},
+        200: {"description": "The name stood for something before", "model": Model},
+        **problems.responses(400, 413, 415, 422, 429, 503),
+    },
+)
+@requires(Right.MODELS_WRITE)
+async def put_model(name: str, request: Request) -> Response:
+    """From now on the name stands for the files in this tar archive, which is not compressed.
+
+    `recipe.json` is the recipe, whose seed and storage type are those of the revision `main`; all others, such as
+    config.json and those of a tokenizer, are served as they are. What the name stood for before is still had by its
+    commit ids.
+    """
+    service = service_of(request)
+    with service.admission.body() as room:
+        content = await read_body(request, MEDIA_TYPE, service.settings.max_model_bytes, room)
+        snapshot, is_new = await service.models.put(name, content)
+    location = {"Location": f"/v1/models/{name}"}
+    return Response(_describe(name, snapshot).model_dump_json(), 201 if is_new else 200, location, JSON)
+
+
+@router.delete(
+    "/v1/models/{name:path}",
+    operation_id="delete_model",
+    summary="Forget a model",
+    status_code=204,
+    response_class=Response,
+    responses=problems.responses(404, 503),
+)
+@requires(Right.MODELS_WRITE)
+async def delete_model(name: str, request: Request) -> Response:
+    """With all that its name ever stood for; other servers that share the store may tell of it for a minute yet."""
+    await service_of(request).models.delete(name)
+    return Response(status_code=204)
+
+
+def _describe(name: str, snapshot: Snapshot) -> Model:
+    tensors = snapshot.recipe.tensors.values()
+    return Model(
+        name=name,
+        digest=snapshot.content.digest,
+        commit=snapshot.commit,
+        main=str(snapshot.revision),
+        tensors=len(tensors),
+        parameters=sum(map(shards.count_of, tensors)),
+        size=sum(map(shards.bytes_of, tensors)),
+        files=snapshot.paths,
+    )

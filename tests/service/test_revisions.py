@@ -1,0 +1,130 @@
+"""Revisions and commit ids: each names one choice, and no two share one."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from fanin.dtypes import DTYPES, DTypeName
+from fanin.recipe import MAX_SEED
+from fanin_service.models.content import Content, content_key
+from fanin_service.models.revisions import USUAL, Revision, ShardSize, read_commit
+from fanin_service.models.snapshot import File, Snapshot
+
+MAIN = Revision(7, "BF16")
+KEY = content_key("0" * 64)
+
+sizes = st.builds(ShardSize, st.integers(1, 999), st.sampled_from(["kb", "mb", "gb"])).filter(
+    lambda size: size.is_valid
+)
+seeds = st.integers(0, MAX_SEED) | st.integers(0, 5)
+dtypes = st.sampled_from([cast(DTypeName, name) for name in DTYPES])
+revisions = st.builds(Revision, seeds, dtypes, sizes)
+keys = st.binary(min_size=10, max_size=10)
+
+
+@given(revisions)
+def test_a_revision_has_a_name(revision: Revision) -> None:
+    assert MAIN.named(str(revision)) == revision
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("main", MAIN),
+        ("seed-42", Revision(42, "BF16")),
+        ("seed-0-f32", Revision(0, "F32")),
+        ("seed-42-f8_e4m3", Revision(42, "F8_E4M3")),
+        ("seed-42-500mb", Revision(42, "BF16", ShardSize(500, "mb"))),
+        ("seed-18446744073709551615-f64-49gb", Revision(MAX_SEED, "F64", ShardSize(49, "gb"))),
+    ],
+)
+def test_short_names(text: str, meant: Revision) -> None:
+    assert MAIN.named(text) == meant
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "",
+            "Main",
+            "main-bf16",
+            "seed",
+            "seed-",
+            "seed-042",
+            "seed--1",
+            "seed-+1",
+            "seed-1.0",
+            "seed-1-",
+            "seed-1\n",
+        ),
+        *("seed-18446744073709551616", "seed-42-BF16", "seed-42-fp16", "seed-42-5gb-bf16", "seed-42-bf16-bf16"),
+        *("seed-42-0kb", "seed-42-05gb", "seed-42-1000kb", "seed-42-50gb", "seed-42-1tb", "seed-42-5gib", "seed-٣"),
+        *("refs/pr/1", "seed-" + "9" * 5000, "0" * 40, "x" * 40),
+    ],
+)
+def test_no_other_spelling_is_one(text: str) -> None:
+    assert MAIN.named(text) is None
+
+
+@given(keys, revisions)
+def test_a_commit_id_is_read_back(key: bytes, revision: Revision) -> None:
+    commit = revision.commit(key)
+    assert len(commit) == 40
+    assert read_commit(commit) == (key, revision)
+
+
+@given(st.binary(min_size=20, max_size=20))
+def test_no_two_commit_ids_are_one_choice(raw: bytes) -> None:
+    """What is read of any 40 digits has those and no others."""
+    if found := read_commit(raw.hex()):
+        key, revision = found
+        assert revision.commit(key) == raw.hex()
+
+
+@given(st.tuples(keys, revisions), st.tuples(keys, revisions))
+def test_two_choices_never_share_a_commit_id(one: tuple[bytes, Revision], other: tuple[bytes, Revision]) -> None:
+    assume(one != other)
+    assert one[1].commit(one[0]) != other[1].commit(other[0])
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0" * 39, "0" * 41, "0" * 40, "f" * 40, "A" * 40, Revision(1, "F32").commit(KEY)[:-1] + "g"]
+)
+def test_what_is_no_commit_id(text: str) -> None:
+    assert read_commit(text) is None
+
+
+RECIPE = {"tensors": {f"w{n}": {"shape": [16, 8], "scheme": "normal", "std": 0.02} for n in range(12)}}
+CONFIG = b'{"dtype": "float32"}'
+
+
+@given(revisions, revisions)
+def test_tags_differ_whenever_bytes_do(one: Revision, other: Revision) -> None:
+    """Of all files of two revisions: equal bytes have equal tags, and no others."""
+    contents = [Content(TEMPLATES[place], {"config.json": CONFIG}) for place in (0, 1)]
+    tags: dict[str, bytes] = {}
+    for content in contents:
+        for revision in (one, other):
+            snapshot = Snapshot(content, revision)
+            for path in snapshot.paths:
+                is_weights = snapshot.is_weights(path)
+                file = File.generated(snapshot.layout(path)) if is_weights else File.given(snapshot.given(path))
+                # What is in the header decides all that follows it.
+                body = file.body if isinstance(file.body, bytes) else file.body.header
+                assert tags.setdefault(file.etag, body) == body
+                assert len(file.etag) == 40
+
+
+TEMPLATES = [
+    {"stream": "fanin/1", "seed": "0", "dtype": "F32", "tensors": RECIPE["tensors"]},
+    {"stream": "fanin/1", "seed": "0", "dtype": "F32", "tensors": {**RECIPE["tensors"], "x": RECIPE["tensors"]["w0"]}},
+]
+
+
+def test_what_is_usual() -> None:
+    assert USUAL.bytes == 5 * 10**9
