@@ -23,7 +23,7 @@ SHARED = 8 << 20
 """Bytes up to which tensors share an allocation: enough for huge pages; one for each small tensor would cost more than
 its elements."""
 ALIGNMENT = 64
-"""Bytes: a vector, and a cache line."""
+"""Bytes: a vector, a cache line, and what JAX asks of memory that it takes over without a copy."""
 STRIDED_SPAN = 1 << 16
 """Elements generated at a time to pick every n-th of them."""
 
@@ -35,7 +35,7 @@ class _HostArrays:
         self._backend = backend
 
     def empty(self, count: int, dtype: DType) -> Array:
-        return np.empty(count, dtype.numpy)
+        return empty(count, dtype)
 
     def fill_array(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: Array) -> None:
         if len(out):
@@ -91,6 +91,17 @@ def slice(recipe: LayoutLike, name: str, index: Index, *, backend: str | None = 
     return result.reshape(region.shape)
 
 
+def empty(count: int, dtype: DType) -> Array:
+    """An array of one dimension, not yet written, where `ALIGNMENT` lets others take it over without a copy."""
+    return _memory(count * dtype.itemsize).view(dtype.numpy)
+
+
+def _memory(size: int) -> NDArray[np.uint8]:
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + size]
+
+
 def _whole(entry: Entry, maker: ArrayBackend) -> Array:
     array: Array = maker.empty(entry.count, entry.dtype)
     maker.fill_array(entry.draw, entry.stream, entry.dtype, 0, array)
@@ -110,7 +121,7 @@ def _empty(entries: Sequence[Entry]) -> tuple[list[Array], NDArray[np.uint64]]:
     addresses = np.empty(len(entries), np.uint64)
     for first, last in pairwise([*cuts, len(entries)]):
         offsets = [0, *accumulate(sizes[first:last])]
-        memory = np.empty(offsets[-1], np.uint8)
+        memory = _memory(offsets[-1])
         arrays += [
             np.ndarray(entry.shape, entry.dtype.numpy, memory, offset)
             for entry, offset in zip(entries[first:last], offsets)

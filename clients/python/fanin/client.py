@@ -251,7 +251,7 @@ class Client:
 
         def remote() -> Array:
             size = entry.dtype.itemsize
-            result = np.empty(region.count, entry.dtype.numpy)
+            result = arrays.empty(region.count, entry.dtype)
             for first, stop, members in spans(region, size):
                 data = np.empty((stop - first) * size, np.uint8)
                 self._read(layout, entry.start + first * size, data, check)
