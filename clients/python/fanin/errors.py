@@ -3,7 +3,7 @@
 FaninError
 ├── RecipeError        the recipe is wrong; carries one `Fault` per offending field
 │   ├── RecordError        a model's own initialization is nothing that a recipe says
-│   └── ModuleError        a module's tensors are not those of the recipe
+│   └── ModuleError        a model's tensors are not those of the recipe
 ├── BackendError       the backend asked for is not available here
 │   ├── NotBuiltError      this package was installed without it
 │   └── NoDeviceError      there is no device for it
@@ -63,7 +63,7 @@ class RecordError(RecipeError):
 
 
 class ModuleError(RecipeError):
-    """A module whose tensors are not those of the recipe; one fault per tensor."""
+    """A module, model or pytree whose tensors are not those of the recipe; one fault per tensor."""
 
 
 class BackendError(FaninError):

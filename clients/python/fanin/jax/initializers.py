@@ -1,0 +1,113 @@
+"""`jax.nn.initializers` with Fanin's numbers: the same bits on every device, however sharded, under jit and vmap too.
+
+Each has the name, the parameters and the law that it has in JAX. The key is the seed: `init(jax.random.key(42), shape)`
+is the tensor of the recipe `{"dialect": "jax", "seed": 42, "scheme": ..., "shape": ...}`, and of any other key the seed
+is the number that its two words are, the first one the upper. Of a key of more words (`rbg`) it is the first 8 bytes of
+their SHA-256, read as big-endian numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+
+from fanin import arrays
+from fanin.dialects import DIALECTS
+from fanin.dtypes import DTYPES
+from fanin.fits import DTYPE_NAMES
+from fanin.jax.arrays import array
+from fanin.recipe import ONLY_TENSOR, Recipe, as_recipe
+
+Key = jax.Array
+OutSharding = NamedSharding | PartitionSpec | None
+
+
+class Initializer(Protocol):
+    """As `jax.nn.initializers.Initializer`."""
+
+    def __call__(
+        self, key: Key, shape: Sequence[int], dtype: Any = None, out_sharding: OutSharding = None
+    ) -> jax.Array:
+        """An array of this shape.
+
+        Outside of `jax.jit` each device makes its own shard of `out_sharding`; in it the host makes the whole.
+
+        Raises:
+            RecipeError: the law does not allow this shape.
+            TypeError: no recipe has this type.
+        """
+
+
+def _of(name: str) -> Initializer | Callable[..., Initializer]:
+    """What `jax.nn.initializers` has under this name: mostly a function of the law's parameters."""
+    if name in ("zeros", "ones"):
+        initializer: Initializer = getattr(jax.nn.initializers, name)
+        return initializer  # without chance
+    signature = inspect.signature(getattr(jax.nn.initializers, name))
+
+    def build(*args: Any, **kwargs: Any) -> Initializer:
+        given = signature.bind(*args, **kwargs).arguments
+        dtype = given.pop("dtype", None)
+        return _initializer(name, {each: _plain(value) for each, value in given.items()}, dtype)
+
+    build.__name__ = build.__qualname__ = name
+    build.__doc__ = f"`jax.nn.initializers.{name}`, with Fanin's numbers."
+    build.__signature__ = signature  # type: ignore[attr-defined]
+    return build
+
+
+def _initializer(scheme: str, parameters: dict[str, Any], default: Any) -> Initializer:
+    def init(key: Key, shape: Sequence[int], dtype: Any = default, out_sharding: OutSharding = None) -> jax.Array:
+        recipe = as_recipe(
+            {"dialect": "jax", "shape": list(shape), "dtype": _storage(dtype), "scheme": scheme, **parameters}
+        )
+        words = jax.random.key_data(key) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else key
+        if not isinstance(words, jax.core.Tracer):
+            return array(_seeded(recipe, np.asarray(words)), ONLY_TENSOR, out_sharding)
+        law = recipe.tensors[ONLY_TENSOR]
+        result = jax.ShapeDtypeStruct(law.shape, DTYPES[law.dtype].numpy)
+        made: jax.Array = jax.pure_callback(partial(_made, recipe), result, words, vmap_method="expand_dims")
+        if out_sharding is not None:
+            made = jax.sharding.reshard(made, out_sharding)
+        return made
+
+    init.__name__ = init.__qualname__ = scheme
+    return init
+
+
+def _made(recipe: Recipe, words: Any) -> np.ndarray:
+    """The tensor for each of the keys: of one, or of many under `jax.vmap`."""
+    keys = np.asarray(words)
+    made = [arrays.materialize(_seeded(recipe, key))[ONLY_TENSOR] for key in keys.reshape(-1, keys.shape[-1])]
+    return made[0] if keys.ndim == 1 else np.stack(made).reshape(*keys.shape[:-1], *made[0].shape)
+
+
+def _seeded(recipe: Recipe, words: np.ndarray) -> Recipe:
+    octets = words.astype(">u4").tobytes()
+    if len(octets) != 8:
+        octets = hashlib.sha256(octets).digest()[:8]
+    return recipe.model_copy(update={"seed": int.from_bytes(octets)})
+
+
+def _storage(dtype: Any) -> str:
+    wanted = jax.dtypes.canonicalize_dtype(float if dtype is None else dtype)
+    if wanted.name not in DTYPE_NAMES:
+        raise TypeError(f"dtype {wanted.name}: weights are made in {', '.join(DTYPE_NAMES)}")
+    return DTYPE_NAMES[wanted.name]
+
+
+def _plain(value: Any) -> Any:
+    """Numbers of NumPy and JAX as Python's, as a recipe has them."""
+    return value.item() if isinstance(value, np.generic | np.ndarray | jax.Array) and value.ndim == 0 else value
+
+
+globals().update({name: _of(name) for name in DIALECTS["jax"]})
+__all__ = ["Initializer", *DIALECTS["jax"]]
