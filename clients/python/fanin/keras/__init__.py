@@ -1,0 +1,7 @@
+"""Keras 3, on any of its backends: initializers, and models filled."""
+
+from fanin.errors import FitError
+from fanin.keras import initializers
+from fanin.keras.models import init_
+
+__all__ = ["FitError", "init_", "initializers"]
