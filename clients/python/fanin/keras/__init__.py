@@ -1,7 +1,7 @@
 """Keras 3, on any of its backends: initializers, and models filled."""
 
-from fanin.errors import FitError
+from fanin.errors import ModuleError
 from fanin.keras import initializers
 from fanin.keras.models import init_
 
-__all__ = ["FitError", "init_", "initializers"]
+__all__ = ["ModuleError", "init_", "initializers"]

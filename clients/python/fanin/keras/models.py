@@ -35,7 +35,7 @@ def init_(
 
     Raises:
         ValueError: the model is not built, or two weights have the same path.
-        FitError: shape, type or name of a weight and its tensor do not agree. Tells of all, and has filled nothing.
+        ModuleError: shape, type or name of a weight and its tensor do not agree. Tells of all, and has filled nothing.
         RecipeError, BackendError, ServiceError: the recipe is wrong; it cannot be made, or fetched.
     """
     if not model.built:
