@@ -21,9 +21,9 @@ from jax import Array
 import fanin
 import fanin.jax
 import fanin.keras
-from fanin.fits import Names
 
 Recipe = dict[str, Any]
+Names = dict[str, str | tuple[str, tuple[int, ...]]]
 
 MLP: Recipe = {
     "seed": 42,
