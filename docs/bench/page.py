@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from fanin.bench import report
-from fanin.bench.command import dumps
+from fanin.tables import dumps, piped
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "performance.md"
@@ -105,7 +105,7 @@ def _machine(parts: Kept) -> str:
 
 
 def _table(head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
-    return report.piped(("", list(head), list(rows))).partition("\n\n")[2]
+    return piped(("", list(head), list(rows))).partition("\n\n")[2]
 
 
 Side = tuple[str, str, str, str]

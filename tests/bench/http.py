@@ -33,7 +33,7 @@ from urllib.parse import urlencode
 
 import fanin
 from fanin.bench import machine
-from fanin.bench.command import dumps
+from fanin.tables import dumps
 
 MB, GB = 10**6, 10**9
 STREAM_BYTES = 512 << 20

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from tqdm import tqdm
 from fanin.bench import machine, plot, report
 from fanin.bench.makers import LAWS, chosen
 from fanin.bench.measure import Settings, measure
+from fanin.tables import dumps
 
 HELP = "How fast elements are made here: Fanin's backends beside the frameworks that are installed."
 SCHEMA = 1
@@ -75,18 +75,6 @@ def run(options: argparse.Namespace) -> int:
         plot.draw(document, options.plot)
     print(report.markdown(document) if options.markdown else report.text(document))
     return 3 if measured.failures else 0
-
-
-def dumps(document: Any) -> str:
-    """JSON with a line for each row: small, and readable in a diff."""
-    lines = []
-    for key, value in document.items():
-        if isinstance(value, list):
-            inner = ",\n".join(f"  {json.dumps(item)}" for item in value)
-            lines.append(f"{json.dumps(key)}: [\n{inner}\n ]" if value else f"{json.dumps(key)}: []")
-        else:
-            lines.append(f"{json.dumps(key)}: {json.dumps(value)}")
-    return "{\n " + ",\n ".join(lines) + "\n}\n"
 
 
 def _words(text: str) -> list[str]:

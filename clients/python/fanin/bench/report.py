@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from fanin.tables import Table, aligned, piped
+
 Document = dict[str, Any]
 Row = dict[str, Any]
-Table = tuple[str, Sequence[str], list[Sequence[str]]]
-"""A title, a head and rows."""
 LAW_NAMES = {"truncated": "truncated normal, +-2 std"}
 WORK_NAMES = {"fill": "", "fresh": ", in fresh memory", "small": ", in small tensors"}
 
 
 def text(document: Document) -> str:
     """For a terminal."""
-    return "\n".join(_all(document, _aligned))
+    return "\n".join(_all(document, aligned))
 
 
 def markdown(document: Document) -> str:
@@ -153,26 +153,3 @@ def number(value: float) -> str:
 
 def _threads(count: int) -> str:
     return "1 thread" if count == 1 else f"{count} threads"
-
-
-def piped(table: Table) -> str:
-    """A table in Markdown."""
-    title, head, rows = table
-    rule = ["---:" if all(_numeric(row[place]) for row in rows) else "---" for place in range(len(head))]
-    lines = [head, rule, *rows]
-    return "\n".join([f"**{title}**", "", *("| " + " | ".join(line) + " |" for line in lines), ""])
-
-
-def _numeric(cell: str) -> bool:
-    """Numbers stand to the right."""
-    return not cell or cell.lstrip("*")[:1].isdigit()
-
-
-def _aligned(table: Table) -> str:
-    title, head, rows = table
-    widths = [max(map(len, column)) for column in zip(head, *rows)]
-    lines = [title]
-    for first, *others in (head, ["-" * width for width in widths], *rows):
-        cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(others, widths[1:]))]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join([*lines, ""])
