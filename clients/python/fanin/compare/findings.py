@@ -1,0 +1,246 @@
+"""What a study found: the textbooks' claims, each held against the figures of this study.
+
+A finding that needs a case which was not part of the study is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import TypeVar
+
+from fanin.compare.figures import Case, Figures, accuracy, per_layer, setting_of, stretch
+from fanin.compare.networks import CHANNELS, WIDTH
+from fanin.compare.schemes import SYMMETRIC
+
+T = TypeVar("T")
+
+FIXED = ("small_normal", "large_normal")
+"""Schemes that do not look at the layer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A claim, and whether this study bears it out."""
+
+    claim: str
+    evidence: str
+    holds: bool
+
+
+def findings(figures: Figures) -> list[Finding]:
+    """All that can be told."""
+    found = []
+    for tell in _ALL:
+        try:
+            found.append(tell(figures))
+        except _MissingError:
+            continue
+    return found
+
+
+class _MissingError(Exception):
+    """A case that was not part of the study, or a figure that it has not."""
+
+
+def _case(figures: Figures, network: str, activation: str, scheme: str, depth: int | None = None) -> Case:
+    """By default at the greatest depth."""
+    case = figures.find((network, activation, figures.depths[-1] if depth is None else depth), scheme)
+    if case is None:
+        raise _MissingError
+    return case
+
+
+def _factor(case: Case, name: str) -> float:
+    value = per_layer(case, name)
+    if value is None:
+        raise _MissingError
+    return value
+
+
+def _some(values: Sequence[T]) -> Sequence[T]:
+    if not values:
+        raise _MissingError
+    return values
+
+
+def _scaled(figures: Figures) -> list[str]:
+    """Random schemes that look at the size of the layer."""
+    return [scheme for scheme in figures.schemes if scheme not in (*SYMMETRIC, *FIXED)]
+
+
+def _labels(figures: Figures, schemes: Sequence[str]) -> str:
+    *others, last = [figures.label(scheme) for scheme in _some(schemes)]
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _told(case: Case) -> str:
+    return f"{accuracy(case):.1%}"
+
+
+def _symmetry(figures: Figures) -> Finding:
+    alike = _some([case for case in figures.cases if case["scheme"] in SYMMETRIC])
+    others = _some([case for case in figures.cases if case["scheme"] in _scaled(figures)])
+    units = max(case["units"] for case in alike)
+    behind = [accuracy(figures.of(setting_of(case))[0]) - accuracy(case) for case in alike]
+    usual = {kind: [case["units"] for case in others if case["network"] == kind] for kind in figures.networks}
+    told = ", ".join(
+        f"{median(counts):g} of {CHANNELS if kind == 'conv' else WIDTH} ({kind})" for kind, counts in usual.items()
+    )
+    return Finding(
+        "Zeros and constants do not break symmetry: never start weights from them.",
+        "Units that start alike get the same gradient and stay alike: after training, the first hidden layer had "
+        f"{units:g} distinct unit in all {len(alike)} settings. From random weights it had {told}, medians over "
+        f"settings. They ended {100 * min(behind):.0f} to {100 * max(behind):.0f} points behind the best scheme.",
+        units == 1 and min(behind) > 0.1,
+    )
+
+
+def _zeros(figures: Figures) -> Finding:
+    cases = _some([case for case in figures.cases if case["scheme"] == "zeros" and case["activation"] != "sigmoid"])
+    silent = sum(case["silent"] == case["depth"] + 1 for case in cases)
+    return Finding(
+        "From zeros only the biases of the output layer learn.",
+        f"In {silent} of {len(cases)} settings the gradient of every weight of every layer was exactly 0 at the start.",
+        silent == len(cases),
+    )
+
+
+def _shallow(figures: Figures) -> Finding:
+    depth = figures.depths[0]
+    spreads = []
+    for setting in (setting for setting in figures.settings if setting[2] == depth):
+        found = _some([accuracy(case) for case in figures.of(setting) if case["scheme"] in _scaled(figures)])
+        spreads.append(max(found) - min(found))
+    return Finding(
+        "In shallow networks any scheme that looks at the layer's size will do.",
+        f"With {depth} hidden layers the best and the worst of {_labels(figures, _scaled(figures))} lie "
+        f"{100 * median(spreads):.1f} points apart (median over {len(spreads)} settings; at most "
+        f"{100 * max(spreads):.1f}). All that follows is about depth.",
+        median(spreads) < 0.05,
+    )
+
+
+def _fixed(figures: Figures) -> Finding:
+    depth = figures.depths[-1]
+    small, large = (_case(figures, "dense", "relu", scheme) for scheme in FIXED)
+    best = figures.of(("dense", "relu", depth))[0]
+    return Finding(
+        "One standard deviation for all layers is right for one width only.",
+        f"In {depth} dense layers of ReLU the variance of activations went by a factor of "
+        f"{_factor(small, 'activations'):.2g} a layer with std 0.01 and of {_factor(large, 'activations'):.2g} with "
+        f"std 1; they recognized {_told(small)} and {_told(large)}, the best scheme {_told(best)}.",
+        max(accuracy(small), accuracy(large)) < accuracy(best) / 2,
+    )
+
+
+def _relu(figures: Figures) -> Finding:
+    depth = figures.depths[-1]
+    he, glorot = (_case(figures, "dense", "relu", scheme) for scheme in ("he_normal", "glorot_uniform"))
+    keeps, halves = _factor(he, "activations"), _factor(glorot, "activations")
+    return Finding(
+        "ReLU: He.",
+        "ReLU drops half of the signal's power, and He's variance, 2 / fan_in, makes up for it. Through "
+        f"{depth} dense layers the variance of activations went by a factor of {keeps:.2f} a layer with He and of "
+        f"{halves:.2f} with Glorot (theory: 1 and 0.5); they recognized {_told(he)} and {_told(glorot)}.",
+        0.8 < keeps < 1.1 and 0.4 < halves < 0.55 and accuracy(he) > accuracy(glorot),
+    )
+
+
+def _default(figures: Figures) -> Finding:
+    depth = figures.depths[-1]
+    cases = {name: _case(figures, "dense", name, "torch_default") for name in figures.activations}
+    bests = {name: figures.of(("dense", name, depth))[0] for name in cases}
+    factors = ", ".join(f"{_factor(case, 'activations'):.2f} a layer with {name}" for name, case in cases.items())
+    reached = ", ".join(f"{_told(case)} with {name} (best: {_told(bests[name])})" for name, case in cases.items())
+    return Finding(
+        "torch's default is not for deep plain networks.",
+        f"Its variance, 1 / (3 fan_in), makes the signal fade by a factor of {factors}. In {depth} dense layers it "
+        f"recognized {reached}.",
+        all(accuracy(case) < accuracy(bests[name]) - 0.1 for name, case in cases.items()),
+    )
+
+
+def _tanh(figures: Figures) -> Finding:
+    depth = figures.depths[-1]
+    glorot, he, orthogonal = (
+        _case(figures, "dense", "tanh", scheme) for scheme in ("glorot_uniform", "he_normal", "orthogonal")
+    )
+    fades, grows = _factor(glorot, "gradients"), _factor(he, "gradients")
+    return Finding(
+        "tanh: Glorot; orthogonal where it is deep.",
+        f"Near 0 tanh is the identity, and a variance of 1 / fan_in all but keeps gradients: {fades:.2f} a layer "
+        f"through {depth} dense layers. With He's doubled variance they grow, {grows:.2f} a layer. Glorot recognized "
+        f"{_told(glorot)}, He {_told(he)}, orthogonal {_told(orthogonal)}.",
+        fades < 1 < grows and accuracy(he) <= accuracy(glorot) <= accuracy(orthogonal),
+    )
+
+
+def _orthogonal(figures: Figures) -> Finding:
+    depth = figures.depths[-1]
+    told, holds = [], True
+    for name, ours, theirs in ("tanh", "orthogonal", "lecun_normal"), ("relu", "orthogonal_relu", "he_normal"):
+        orthogonal, gaussian = (_case(figures, "dense", name, scheme) for scheme in (ours, theirs))
+        narrow, wide = stretch(orthogonal), stretch(gaussian)
+        if narrow is None or wide is None:
+            raise _MissingError
+        holds = holds and narrow < wide / 2 and accuracy(orthogonal) > accuracy(gaussian)
+        told.append(
+            f"{name}: {narrow:.3g} times with orthogonal weights, {wide:.3g} times with Gaussian ones of the same "
+            f"variance; after training {_told(orthogonal)} and {_told(gaussian)}"
+        )
+    return Finding(
+        "Orthogonal weights keep directions apart in deep networks, and train better.",
+        f"How much stronger the Jacobian of {depth} dense layers stretches its first direction than the one at a "
+        f"quarter of the rank: {'. '.join(told)}.",
+        holds,
+    )
+
+
+def _shape(figures: Figures) -> Finding:
+    pairs = [
+        [figures.find(setting, scheme) for scheme in ("lecun_normal", "glorot_uniform")]
+        for setting in figures.settings
+        if setting[0] != "conv"  # where fan_in is not fan_out in the first layer
+    ]
+    apart = _some([abs(accuracy(one) - accuracy(other)) for one, other in pairs if one and other])
+    return Finding(
+        "Normal or uniform hardly matters; the variance does.",
+        "LeCun normal and Glorot uniform have the same variance in these hidden layers. They ended "
+        f"{100 * median(apart):.1f} points apart (median over {len(apart)} settings without convolutions).",
+        median(apart) < 0.02,
+    )
+
+
+def _batch_norm(figures: Figures) -> Finding:
+    depth, name = figures.depths[-1], "relu"
+    spread = {}
+    for network in ("dense", "batch_norm"):
+        cases = [_case(figures, network, name, scheme) for scheme in (*_scaled(figures), *FIXED)]
+        spread[network] = min(map(accuracy, cases)), max(map(accuracy, cases))
+        growth = [_factor(case, "gradients") for case in cases]
+    plain, normed = spread["dense"], spread["batch_norm"]
+    return Finding(
+        "Batch norm forgives almost any random scale, but not symmetry.",
+        f"In {depth} layers of ReLU all random schemes, the fixed deviations among them, recognized {normed[0]:.1%} to "
+        f"{normed[1]:.1%} with batch norm, and {plain[0]:.1%} to {plain[1]:.1%} without. The price is at the start: "
+        f"gradients grow by a factor of {min(growth):.2f} to {max(growth):.2f} a layer towards the input, whatever the "
+        "scheme (theory: 1.47; Yang et al. 2019).",
+        normed[1] - normed[0] < (plain[1] - plain[0]) / 2 and min(growth) > 1.2,
+    )
+
+
+_ALL: tuple[Callable[[Figures], Finding], ...] = (
+    _symmetry,
+    _zeros,
+    _shallow,
+    _fixed,
+    _relu,
+    _tanh,
+    _orthogonal,
+    _default,
+    _batch_norm,
+    _shape,
+)
+"""In the order in which they are told."""
