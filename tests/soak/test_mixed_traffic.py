@@ -32,6 +32,8 @@ MINUTES = float(os.environ.get("SOAK_MINUTES", "30"))
 CLIENTS = 6
 PAUSE_SECONDS = 0.25
 """Between two requests of a client, on average: the machine is to be a quarter busy."""
+RUSH_SECONDS = 10 * MINUTES
+"""There are no pauses at the beginning: heaps have met most coincidences of large requests by their end."""
 SAMPLE_SECONDS = 5
 GROWTH = {"memory": 8 << 20, "files": 4, "threads": 1}
 """Most that a straight line through the second half may rise in that time."""
@@ -83,8 +85,9 @@ class Traffic:
         }
 
     def run(self, stop: threading.Event) -> None:
+        rush = time.monotonic() + RUSH_SECONDS
         with self._client:
-            while not stop.wait(self._random.expovariate(1 / PAUSE_SECONDS)):
+            while not stop.wait(self._random.expovariate(1 / PAUSE_SECONDS) * (time.monotonic() > rush)):
                 (habit,) = self._random.choices(list(self._habits), list(self._habits.values()))
                 habit()
                 self._counts[habit.__name__] += 1
