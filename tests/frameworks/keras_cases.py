@@ -26,7 +26,7 @@ HE = INITIALIZERS.HeNormal(seed=SEED)
 
 
 def values(variable: Any) -> np.ndarray:
-    return np.asarray(keras.ops.convert_to_numpy(variable.value))
+    return np.asarray(keras.ops.convert_to_numpy(getattr(variable, "value", variable)))
 
 
 def expected(path: str, shape: Any, scheme: str = "HeNormal", dtype: str = "F32", **members: Any) -> np.ndarray:
@@ -79,6 +79,21 @@ def test_other_types(type: str, dtype: str) -> None:
     np.testing.assert_array_equal(
         values(dense.kernel).astype(np.float64), expected("head/kernel", (4, 6), dtype=dtype).astype(np.float64)
     )
+
+
+@pytest.mark.skipif(BACKEND == "numpy", reason="Keras has no float8 on NumPy")
+@pytest.mark.parametrize(("type", "dtype"), [("float8_e4m3fn", "F8_E4M3"), ("float8_e5m2", "F8_E5M2")])
+def test_float8(type: str, dtype: str) -> None:
+    variable = keras.Variable(HE, (4, 6), type, name="w")
+    wide = values(keras.ops.cast(variable.value, "float32"))
+    np.testing.assert_array_equal(wide, expected("w", (4, 6), dtype=dtype).astype(np.float32))
+    holder = keras.layers.Layer(name="holder")
+    holder.w = keras.Variable(INITIALIZERS.Zeros(), (4, 6), type, name="w")
+    holder.build(None)
+    recipe = {"tensors": {"w": {"shape": [4, 6], "dtype": dtype, **LAW}}}
+    fanin.keras.init_(holder, recipe)
+    weight = fanin.materialize(recipe)["w"].astype(np.float32)
+    np.testing.assert_array_equal(values(keras.ops.cast(holder.w.value, "float32")), weight)
 
 
 def functional() -> keras.Model:
@@ -150,10 +165,11 @@ def test_saved_models_keep_their_initializers(tmp_path: Path) -> None:
 def test_what_is_refused() -> None:
     with pytest.raises(RuntimeError, match=r"fanin\.materialize"):
         HE((3, 4))
-    lstm = keras.layers.LSTM(4, bias_initializer=INITIALIZERS.RandomNormal(), name="lstm")
+    others = {"kernel_initializer": "zeros", "recurrent_initializer": "zeros", "name": "lstm"}
+    lstm = keras.layers.LSTM(4, bias_initializer=INITIALIZERS.RandomNormal(), **others)
     with pytest.raises(RuntimeError, match="lstm_cell/bias is made of parts"):
         lstm.build((None, 5, 3))
-    keras.layers.LSTM(4, bias_initializer=INITIALIZERS.Zeros(), name="lstm").build((None, 5, 3))
+    keras.layers.LSTM(4, bias_initializer=INITIALIZERS.Zeros(), **others).build((None, 5, 3))
     with pytest.raises(fanin.RecipeError, match="seed"):
         INITIALIZERS.HeNormal(seed=-1)
     with pytest.raises(fanin.RecipeError, match="seed"):
@@ -179,11 +195,11 @@ def recipe_of(model: Any) -> dict[str, Any]:
 def convolutional() -> keras.Model:
     layers = [
         keras.Input((8, 8, 3)),
-        keras.layers.Conv2D(4, 3, name="conv"),
+        keras.layers.Conv2D(4, 3, kernel_initializer="zeros", name="conv"),
         keras.layers.BatchNormalization(name="norm"),
         keras.layers.GlobalAveragePooling2D(),
         keras.layers.Dropout(0.1, seed=1),
-        keras.layers.Dense(2, name="head"),
+        keras.layers.Dense(2, kernel_initializer="zeros", name="head"),
     ]
     return keras.Sequential(layers)
 
@@ -200,7 +216,7 @@ def test_a_model_is_filled_by_paths() -> None:
 
 
 def test_names_and_axes() -> None:
-    conv = keras.layers.Conv2D(4, (3, 2), name="conv")
+    conv = keras.layers.Conv2D(4, (3, 2), kernel_initializer="zeros", name="conv")
     conv.build((None, 8, 8, 3))
     recipe = {
         "layout": "torch",
@@ -214,7 +230,7 @@ def test_names_and_axes() -> None:
 
 @pytest.mark.parametrize(("type", "dtype"), [("bfloat16", "BF16"), ("float16", "F16")])
 def test_models_of_other_types(type: str, dtype: str) -> None:
-    dense = keras.layers.Dense(300, name="head", dtype=type)
+    dense = keras.layers.Dense(300, kernel_initializer="zeros", name="head", dtype=type)
     dense.build((None, 40))
     recipe = {**recipe_of(dense), "dtype": dtype}
     fanin.keras.init_(dense, recipe)
@@ -245,7 +261,7 @@ def test_nothing_is_filled_where_not_all_agrees() -> None:
 def test_models_that_cannot_be_told() -> None:
     with pytest.raises(ValueError, match="not built"):
         fanin.keras.init_(keras.layers.Dense(3), {"tensors": {}})
-    one, other = (keras.layers.Dense(3, name="same") for _ in range(2))
+    one, other = (keras.layers.Dense(3, kernel_initializer="zeros", name="same") for _ in range(2))
     holder = keras.layers.Layer(name="holder")
     holder.one, holder.other = one, other
     for layer in (one, other, holder):

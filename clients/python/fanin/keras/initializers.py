@@ -19,6 +19,7 @@ from fanin import arrays
 from fanin.dialects import DIALECTS
 from fanin.draws import Fill
 from fanin.fits import DTYPE_NAMES
+from fanin.keras.tensors import tensor
 from fanin.recipe import ONLY_TENSOR, as_recipe
 
 
@@ -43,8 +44,8 @@ class Initializer(keras.initializers.Initializer):  # type: ignore[misc]
         if dtype not in DTYPE_NAMES:
             raise TypeError(f"dtype {dtype}: weights are made in {', '.join(DTYPE_NAMES)}")
         given = {name: value for name, value in self._parameters.items() if value is not None}
-        tensor = {"scheme": self.scheme, "shape": tuple(shape), "dtype": DTYPE_NAMES[dtype], **given}
-        short = as_recipe({"dialect": "keras", **tensor})
+        members = {"scheme": self.scheme, "shape": tuple(shape), "dtype": DTYPE_NAMES[dtype], **given}
+        short = as_recipe({"dialect": "keras", **members})
         law = short.tensors[ONLY_TENSOR]
         name = ONLY_TENSOR if isinstance(law.draw, Fill) else _variable(law.shape).path
         recipe = short.model_copy(update={"tensors": {name: law}})
@@ -52,7 +53,7 @@ class Initializer(keras.initializers.Initializer):  # type: ignore[misc]
             from fanin.jax import array
 
             return array(recipe, name, layout.spec)
-        return keras.ops.convert_to_tensor(arrays.slice(recipe, name, ...), dtype)
+        return tensor(arrays.slice(recipe, name, ...), dtype)
 
     def get_config(self) -> dict[str, Any]:
         return dict(self._parameters)

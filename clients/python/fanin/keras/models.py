@@ -9,6 +9,7 @@ import keras
 
 from fanin import fits, sources
 from fanin.fits import Names, Wanted
+from fanin.keras.tensors import tensor
 from fanin.layout import Layout, LayoutLike
 from fanin.sources import Source
 
@@ -58,4 +59,4 @@ def _value(variable: keras.Variable, fit: fits.Fit, take: sources.Slicer) -> Any
         from fanin.jax.arrays import assembled
 
         return assembled(tuple(variable.shape), fit.entry.dtype, variable.value.sharding, partial(fit.part, take))
-    return fit.part(take, [slice(None)] * len(variable.shape))
+    return tensor(fit.part(take, [slice(None)] * len(variable.shape)), variable.dtype)
