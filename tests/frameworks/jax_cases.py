@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import itertools
 import math
 import tracemalloc
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -90,6 +93,27 @@ def test_the_bits_are_those_of_one_device(shape: tuple[int, ...], spec: P, made:
     assert sum(made) == math.prod(TENSOR["shape"])
     assert max(made) <= math.prod(sharding.shard_shape(array.shape))
     assert sha256(array) == sha256(fanin.materialize(TENSOR)["weight"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_any_mesh_specification_and_order_of_axes(data: st.DataObject) -> None:
+    sizes = data.draw(
+        st.sampled_from([shape for shape in itertools.product((1, 2, 4, 8), repeat=3) if math.prod(shape) == 8])
+    )
+    rank = data.draw(st.integers(1, 4))
+    over: list[list[str]] = [[] for _ in range(rank)]
+    for axis in data.draw(st.permutations("abc")):
+        over[data.draw(st.integers(0, rank - 1))] += [axis] * data.draw(st.booleans())
+    parts = [math.prod(sizes["abc".index(axis)] for axis in each) for each in over]
+    shape = [part * data.draw(st.integers(1, 5)) for part in parts]
+    axes = tuple(data.draw(st.permutations(range(rank))))
+    sharding = NamedSharding(mesh(*sizes), P(*(tuple(each) or None for each in over)))
+    recipe = {"shape": [shape[axis] for axis in np.argsort(axes)], "scheme": "normal", "std": 1.0, "dtype": "BF16"}
+    wanted = {"w": jax.ShapeDtypeStruct(tuple(shape), jnp.bfloat16, sharding=sharding)}
+    array = fanin.jax.init(wanted, recipe, names={"w": ("weight", axes)})["w"]
+    assert array.sharding == sharding
+    assert sha256(array) == sha256(np.ascontiguousarray(fanin.materialize(recipe)["weight"].transpose(axes)))
 
 
 def test_a_device_asks_for_its_shard_only(made: list[int]) -> None:
@@ -318,7 +342,7 @@ def test_nnx_that_never_had_other_weights() -> None:
 
 
 def test_nnx_in_place() -> None:
-    model = nnx.Linear(4, 3, rngs=nnx.Rngs(0))
+    model = nnx.Linear(4, 3, kernel_init=nnx.initializers.zeros, rngs=nnx.Rngs(0))
     params = nnx.state(model, nnx.Param)
     recipe = recipe_of(params)
     nnx.update(model, fanin.jax.init(params, recipe))
@@ -379,9 +403,9 @@ def initializer(name: str) -> Any:
 def test_initializers_are_called_as_those_of_jax(name: str) -> None:
     ours, theirs = getattr(INITIALIZERS, name), getattr(jax.nn.initializers, name)
     assert list(inspect.signature(ours).parameters.values()) == list(inspect.signature(theirs).parameters.values())
-    array = initializer(name)(jax.random.key(1), (4, 4), jnp.bfloat16)
+    array = initializer(name)(jax.random.key(1), (3, 4, 4), jnp.bfloat16)
     assert isinstance(initializer(name), jax.nn.initializers.Initializer)
-    assert (array.shape, array.dtype) == ((4, 4), jnp.bfloat16)
+    assert (array.shape, array.dtype) == ((3, 4, 4), jnp.bfloat16)
 
 
 def test_the_key_is_the_seed() -> None:

@@ -3,18 +3,24 @@ environment when they are imported."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import math
 import os
+import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+import fanin
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 EIGHT_DEVICES = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
-PACKAGES = {"jax": "jax", "torch": "torch", "numpy": "numpy", "tensorflow": "tensorflow"}
 
 
 def run(*words: str | Path, **environment: str) -> str:
@@ -35,9 +41,38 @@ def test_jax() -> None:
     cases("jax_cases.py", **EIGHT_DEVICES)
 
 
+@pytest.mark.soak
+@pytest.mark.parametrize("processes", [2, 4])
+def test_processes_make_the_shards_of_their_own_devices(processes: int) -> None:
+    recipe = {"seed": 5, "shape": [64, 48], "scheme": "he_normal", "dtype": "BF16"}
+    weight = fanin.materialize(recipe)["weight"]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    devices = {**EIGHT_DEVICES, "XLA_FLAGS": f"--xla_force_host_platform_device_count={8 // processes}"}
+    with ThreadPoolExecutor() as pool:
+        words = [str(processes), port, json.dumps(recipe)]
+        printed = pool.map(
+            lambda number: run(HERE / "one_process.py", str(number), *words, **devices), range(processes)
+        )
+        found = [json.loads(text) for text in printed]
+    for of_each in zip(*found, strict=True):
+        digests = {}
+        for process in of_each:
+            own = {str(shard["bounds"]): shard for shard in process["shards"]}
+            assert process["made"] == sum(math.prod(stop - start for start, stop in s["bounds"]) for s in own.values())
+            digests |= {name: (shard["bounds"], shard["sha256"]) for name, shard in own.items()}
+        size = 0
+        for bounds, digest in digests.values():
+            part = weight[tuple(slice(*each) for each in bounds)]
+            size += part.size
+            assert digest == hashlib.sha256(part.tobytes()).hexdigest()
+        assert size == weight.size
+
+
 @pytest.mark.parametrize("backend", ["jax", "torch", "numpy", pytest.param("tensorflow", marks=pytest.mark.soak)])
 def test_keras(backend: str) -> None:
-    if not find_spec(PACKAGES[backend]):
+    if not find_spec(backend):
         pytest.skip(f"{backend} is not installed: make .venv/peers")
     cases("keras_cases.py", KERAS_BACKEND=backend, TF_CPP_MIN_LOG_LEVEL="3", **EIGHT_DEVICES)
 
@@ -47,7 +82,7 @@ def test_keras(backend: str) -> None:
     ["jax", pytest.param("torch", marks=pytest.mark.soak), pytest.param("tensorflow", marks=pytest.mark.soak)],
 )
 def test_parity(backend: str) -> None:
-    if not find_spec(PACKAGES[backend]):
+    if not find_spec(backend):
         pytest.skip(f"{backend} is not installed: make .venv/peers")
     printed = run(ROOT / "docs" / "examples" / "parity.py", KERAS_BACKEND=backend, JAX_PLATFORMS="cpu")
     digests = {line.split(": ")[1].split(",")[0] for line in printed.splitlines()}
