@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from jax import Array
 
-import fanin
 import fanin.jax
 import fanin.keras
+import fanin.torch
 
 Recipe = dict[str, Any]
 Names = dict[str, str | tuple[str, tuple[int, ...]]]
@@ -141,7 +141,7 @@ def sha256(weights: Mapping[str, Any], names: Names) -> str:
 
 def torch_side(model: torch.nn.Module, recipe: Recipe, inputs: np.ndarray) -> tuple[str, np.ndarray]:
     """SHA-256 of the filled model's weights, and its outputs."""
-    model.load_state_dict({name: torch.from_numpy(array) for name, array in fanin.materialize(recipe).items()})
+    fanin.torch.init_(model, recipe)
     with torch.no_grad():
         outputs = model(torch.from_numpy(inputs).movedim(-1, 1)).numpy()  # channels come first
     return sha256({name: weight.numpy(force=True) for name, weight in model.named_parameters()}, {}), outputs
