@@ -236,7 +236,7 @@ class Client:
         source: Source | None = None,
         check: Check | None = None,
     ) -> Array:
-        """`materialize(recipe)[name][index]`; fetches its bytes only, and gaps of up to 16 KiB between them.
+        """`materialize(recipe)[name][index]`; fetches its bytes only, and gaps of up to 128 KiB between them.
 
         Takes integers, slices with any step and an ellipsis.
 
