@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import itertools
 import multiprocessing
+import re
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
 from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
@@ -219,6 +221,38 @@ def initialized(given: dict[str, Any], shapes: list[tuple[int, ...]], is_thoroug
                 assert counted.elements == has, (shape, way, device)
                 found[shape, way, device] = digest(model.state_dict())
     return found
+
+
+def fetched(given: dict[str, Any], source: str) -> str:
+    """The digest of a model whose shards come from a service."""
+    mesh = init_device_mesh("cpu", (dist.get_world_size(),))
+    with torch.device("meta"):
+        model = Model()
+    fsdp(model, mesh)
+    init_(model, given, source=source)
+    return digest(model.state_dict())
+
+
+def most_memory(shape: list[int], dim: int) -> tuple[int, int]:
+    """Bytes of this rank's shard of one matrix, and the most that this process takes while it is made and filled."""
+    mesh = init_device_mesh("cpu", (dist.get_world_size(),))
+    for rows in (64, shape[0]):  # the first one brings code and threads into memory
+        with torch.device("meta"):
+            module = nn.Linear(shape[1], rows, bias=False)
+        module.weight = nn.Parameter(distribute_tensor(module.weight.detach(), mesh, [Shard(dim)]))
+        given = {"tensors": {"weight": {"shape": [rows, shape[1]], "scheme": "normal", "std": 0.02}}}
+        dist.barrier()
+        Path("/proc/self/clear_refs").write_text("5")
+        before = _memory("VmRSS")
+        init_(module, given)
+        most = _memory("VmHWM") - before
+    return module.weight.to_local().nbytes, most
+
+
+def _memory(field: str) -> int:
+    found = re.search(rf"^{field}:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    assert found
+    return int(found[1]) << 10
 
 
 class Counting(Backend):

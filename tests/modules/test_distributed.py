@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+import fanin
+from fanin import Layout
 from tests.modules import ranks
+from tests.service.servers import CountingBackend, running
 
 SMALL: dict[str, int] = {}
 LARGE = {"wide": 200, "hidden": 328, "vocabulary": 1003}
@@ -27,9 +30,37 @@ def test_four_ranks() -> None:
     check(4, [(4,), (2, 2)], False, SMALL)
 
 
+def test_from_a_service_each_rank_asks_for_its_shards() -> None:
+    recipe = ranks.recipe()
+    counting = CountingBackend()
+    with running(backend=counting) as server:
+        before = counting.generated
+        answers = ranks.run(2, ranks.fetched, recipe, server.url)
+        made = counting.generated - before
+    assert set(answers) == {ranks.expected(recipe)}
+    layout = Layout.of(recipe)
+    assert made == layout.size - len(layout.header)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("dim", [0, 1])
+def test_a_rank_takes_the_memory_of_its_shard(dim: int) -> None:
+    for shard, most in ranks.run(8, ranks.most_memory, [16384, 8192], dim):
+        print(f"Shard({dim}): {shard / 1e6:.1f} MB of a matrix of {8 * shard / 1e6:.1f} MB, {most / 1e6:.1f} MB taken")
+        assert most < shard + (8 << 20)
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize(
     ("world", "shapes"), [(1, [(1,)]), (2, [(2,)]), (4, [(4,), (2, 2)]), (8, [(8,), (2, 4), (4, 2)])]
 )
 def test_any_mesh_and_placement(world: int, shapes: list[tuple[int, ...]]) -> None:
     check(world, shapes, True, LARGE)
+
+
+@pytest.mark.soak
+def test_the_served_file_has_these_tensors() -> None:
+    recipe = ranks.recipe(**LARGE)
+    with running() as server, fanin.Client(server.url, source="remote") as client:
+        made = client.materialize(recipe)
+    assert ranks.digest({**made, "head.weight": made["embedding.weight"]}) == ranks.expected(recipe)
