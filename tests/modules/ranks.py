@@ -17,6 +17,8 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed import checkpoint as dcp
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
@@ -169,13 +171,12 @@ def both(model: nn.Module, mesh: DeviceMesh) -> None:
 
 
 def placed(model: nn.Module, mesh: DeviceMesh, placements: tuple[Placement, ...]) -> None:
-    """Every matrix of the model with these placements; torch distributes no strided shards that are uneven."""
-    parts = mesh.size() * mesh.size(-1)
+    """Every matrix of the model with these placements, without communication: torch scatters no uneven strided shards."""
     for module in model.modules():
         for name, parameter in list(module.named_parameters(recurse=False)):
-            is_strided = any(isinstance(placement, _StridedShard) for placement in placements)
-            if parameter.ndim > 1 and not (is_strided and parameter.shape[0] % parts):
-                module.register_parameter(name, nn.Parameter(distribute_tensor(parameter.detach(), mesh, placements)))
+            if parameter.ndim > 1:
+                shards = distribute_tensor(parameter.detach(), mesh, placements, src_data_rank=None)
+                module.register_parameter(name, nn.Parameter(shards))
     model.head.weight = model.embedding.weight  # type: ignore[union-attr]
 
 
@@ -231,6 +232,21 @@ def fetched(given: dict[str, Any], source: str) -> str:
     fsdp(model, mesh)
     init_(model, given, source=source)
     return digest(model.state_dict())
+
+
+def loaded(folder: str) -> list[str]:
+    """Digests of sharded models that a checkpoint of each format was loaded into."""
+    found = []
+    for way in (fsdp, tensor_parallel):
+        for reader in (dcp.FileSystemReader(f"{folder}/dcp"), HuggingFaceStorageReader(f"{folder}/safetensors")):
+            model = Model()
+            way(model, init_device_mesh("cpu", (dist.get_world_size(),)))
+            state = model.state_dict()
+            if isinstance(reader, HuggingFaceStorageReader):
+                del state["head.weight"]  # tied, and so not in the file
+            dcp.load(state, storage_reader=reader)
+            found.append(digest(model.state_dict()))
+    return found
 
 
 def most_memory(shape: list[int], dim: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""PyTorch: modules filled from recipes, initializers, and recipes of models that initialize themselves."""
+"""PyTorch: modules filled from recipes, initializers, checkpoints, and recipes of models that initialize themselves."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fanin.errors import ModuleError, RecordError
     from fanin.torch import initializers
+    from fanin.torch.checkpoint import save_checkpoint
     from fanin.torch.initializers import seeded
     from fanin.torch.modules import init_
     from fanin.torch.recording import Recording, record
@@ -17,11 +18,13 @@ __all__ = [
     "init_",
     "initializers",
     "record",
+    "save_checkpoint",
     "seeded",
 ]
 
 _HOMES = {
     "fanin.errors": ("ModuleError", "RecordError"),
+    "fanin.torch.checkpoint": ("save_checkpoint",),
     "fanin.torch.modules": ("init_",),
     "fanin.torch.recording": ("Recording", "record"),
     "fanin.torch.initializers": ("seeded",),

@@ -26,10 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sources = parser.add_subparsers(metavar="SOURCE", required=True)
     built = sources.add_parser("torch", help="a model that a function makes")
     built.add_argument("source", metavar="PACKAGE.MODULE:BUILD", help="a function, or class, called without arguments")
-    built.set_defaults(builder=_builder)
+    built.set_defaults(builder=builder_of)
     hub = sources.add_parser("hf", help="a model of transformers")
     hub.add_argument("source", metavar="CONFIG.JSON", help="its configuration, or the directory that has it")
-    hub.set_defaults(builder=_transformer)
+    hub.set_defaults(builder=transformer_of)
     for source in (built, hub):
         source.add_argument("--seed", default="0", help="seed of the recipe (%(default)s)")
         source.add_argument("--output", type=Path, metavar="FILE", help="where to write it (standard output)")
@@ -70,7 +70,7 @@ def _kind(tensor: torch.Tensor) -> str:
     return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
 
 
-def _builder(source: str) -> Callable[[], torch.nn.Module]:
+def builder_of(source: str) -> Callable[[], torch.nn.Module]:
     """The function that `package.module:build` names, seen from the working directory as by `python -m`."""
     module, _, path = source.partition(":")
     if not module or not path:
@@ -87,7 +87,7 @@ def _builder(source: str) -> Callable[[], torch.nn.Module]:
     return cast(Callable[[], torch.nn.Module], found)
 
 
-def _transformer(source: str) -> Callable[[], torch.nn.Module]:
+def transformer_of(source: str) -> Callable[[], torch.nn.Module]:
     """The model that a configuration of transformers describes; no code but the library's own is run."""
     path = Path(source) / "config.json" if Path(source).is_dir() else Path(source)
     try:

@@ -51,7 +51,7 @@ class Given:
             given = cls(Layout.of(recipe))
         if seed is None:
             return given
-        return replace(given, layout=Layout.of(given.layout.recipe.model_copy(update={"seed": seed})))
+        return replace(given, layout=Layout.of({"seed": seed, "tensors": given.layout.recipe.tensors}))
 
     def literal(self, name: str) -> torch.Tensor:
         """The given value of this name."""

@@ -1,0 +1,159 @@
+"""Checkpoints of step 0, written from a recipe without a model in memory."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, get_args
+
+import safetensors.torch
+import torch
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.default_planner import DefaultSavePlanner
+from torch.distributed.checkpoint.filesystem import FileSystemWriter
+from torch.distributed.checkpoint.metadata import ChunkStorageMetadata, MetadataIndex, TensorProperties
+from torch.distributed.checkpoint.planner import SavePlan, TensorWriteData, WriteItem, WriteItemType
+from torch.distributed.checkpoint.state_dict_saver import save
+
+from fanin import arrays, files, shards
+from fanin.layout import Layout
+from fanin.region import Region
+from fanin.torch.given import Given, RecipeSource
+from fanin.torch.recording import DTYPES
+
+Format = Literal["dcp", "safetensors"]
+SHARD_BYTES = 5 * 10**9
+"""Bytes of tensors in one safetensors file at most, if no single one is larger."""
+CHUNK_BYTES = 256 << 20
+"""Bytes of a chunk of a DCP checkpoint, and so of memory, at most."""
+LITERALS = "literals.safetensors"
+"""The file of a recording's given values, beside the recipe's."""
+_TYPES = {name: dtype for dtype, name in DTYPES.items()}
+
+
+def save_checkpoint(
+    recipe: RecipeSource,
+    directory: str | os.PathLike[str],
+    *,
+    format: Format = "dcp",
+    seed: int | None = None,
+    shard_bytes: int = SHARD_BYTES,
+) -> None:
+    """Write a checkpoint of a recipe's tensors to a new directory, in bounded memory and all or nothing.
+
+    `dcp` is the format of torch.distributed.checkpoint, which any sharding loads (names are those of the model's state;
+    a recording's tied names are there too). `safetensors` is a Hugging Face directory: files of at most `shard_bytes`
+    with an index, each of which `fanin verify` can check; tied names are left to the model, as transformers does.
+
+    Call it in one process; it does not use a process group.
+
+    Args:
+        recipe: A recipe in any spelling, a path, or a `Recording`, whose given values are written too.
+        seed: In place of the recipe's own.
+
+    Raises:
+        FileExistsError: the directory is there and is not empty.
+        RecipeError, BackendError: as `fanin.save`.
+        OSError: it cannot be written; nothing is left of it.
+    """
+    if format not in get_args(Format):
+        raise ValueError(f"format is one of {', '.join(get_args(Format))}, not {format!r}")
+    if shard_bytes < 1:
+        raise ValueError(f"shard_bytes is at least 1, not {shard_bytes}")
+    given = Given.of(recipe, seed)
+    with files.replacing_directory(Path(directory).resolve()) as folder:
+        if format == "dcp":
+            _save_dcp(given, folder)
+        else:
+            _save_safetensors(given, folder, shard_bytes)
+
+
+def _save_safetensors(given: Given, folder: Path, shard_bytes: int) -> None:
+    recipe = given.layout.recipe
+    parts = shards.split(recipe, shard_bytes)
+    for name, tensors in parts.items():
+        files.save(recipe.part(tensors), folder / name, progress=False)
+    if not given.literals and list(parts) == [shards.WHOLE]:
+        return
+    index = json.loads(shards.index(recipe, parts))
+    if given.literals:
+        content = safetensors.torch.save(dict(given.literals), {"format": "pt"})
+        with files.replacing(folder / LITERALS) as file:
+            file.write(content)
+        index["weight_map"] |= dict.fromkeys(given.literals, LITERALS)
+        index["metadata"]["total_size"] += sum(literal.nbytes for literal in given.literals.values())
+    text = json.dumps(index, indent=2, sort_keys=True, ensure_ascii=False)
+    with files.replacing(folder / shards.INDEX) as file:
+        file.write(text.encode() + b"\n")
+
+
+def _save_dcp(given: Given, folder: Path) -> None:
+    # One file for each chunk: the writer keeps in memory all that goes to one file.
+    writer = FileSystemWriter(folder, single_file_per_rank=False)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)
+        try:
+            save({}, storage_writer=writer, planner=_Planner(given), no_dist=True)
+        except CheckpointException as error:  # which is no Exception, and has the one of each rank
+            raise error.failures[0][0] from error
+
+
+class _Planner(DefaultSavePlanner):
+    """Hands out tensors chunk by chunk, each made when the writer asks for it."""
+
+    def __init__(self, given: Given) -> None:
+        super().__init__()
+        self._makers: dict[tuple[str, tuple[int, ...]], Callable[[], torch.Tensor]] = {}
+        self._items: list[WriteItem] = []
+        for name in given.layout.recipe.tensors:
+            self._add_drawn(name, given.layout, name)
+        for name, literal in given.literals.items():
+            self._add(name, literal.dtype, literal.shape, (0,) * literal.ndim, literal.shape, literal.clone)
+        for name, other in given.tied.items():
+            if other in given.literals:
+                literal = given.literals[other]
+                self._add(name, literal.dtype, literal.shape, (0,) * literal.ndim, literal.shape, literal.clone)
+            else:
+                self._add_drawn(name, given.layout, other)
+
+    def _add_drawn(self, name: str, layout: Layout, drawn: str) -> None:
+        entry = layout.entry(drawn)
+        size, dtype = entry.dtype.itemsize, _TYPES[entry.dtype.name]
+        whole = Region.of(entry.shape, ...)
+        for part in whole.parts(lambda part: math.prod(part.lengths) * size <= CHUNK_BYTES):
+            offsets = tuple(axis.start for axis in part.axes)
+
+            def make(part: Region = part) -> torch.Tensor:
+                index = tuple(slice(axis.start, axis.stop) for axis in part.axes)
+                made = arrays.slice(layout, drawn, index)
+                bits = torch.from_numpy(made.reshape(-1).view("u1"))
+                return bits.view(dtype).reshape(part.lengths)
+
+            self._add(name, dtype, entry.shape, offsets, part.lengths, make)
+
+    def _add(
+        self,
+        name: str,
+        dtype: torch.dtype,
+        shape: tuple[int, ...],
+        offsets: tuple[int, ...],
+        lengths: tuple[int, ...],
+        make: Callable[[], torch.Tensor],
+    ) -> None:
+        self._makers[name, offsets] = make
+        chunk = ChunkStorageMetadata(torch.Size(offsets), torch.Size(lengths))
+        data = TensorWriteData(chunk, TensorProperties(dtype), torch.Size(shape))
+        self._items.append(WriteItem(MetadataIndex(name, offsets), WriteItemType.SHARD, tensor_data=data))
+
+    def create_local_plan(self) -> SavePlan:
+        self.plan = SavePlan(self._items, planner_data={item.index.fqn: (item.index.fqn,) for item in self._items})
+        return self.plan
+
+    def resolve_data(self, write_item: WriteItem) -> torch.Tensor:
+        index = write_item.index
+        assert index.offset is not None
+        return self._makers[index.fqn, tuple(index.offset)]()
