@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
 from torch import nn
 
-from fanin.client import Client
+from fanin import sources
 from fanin.errors import Fault, ModuleError, pointer
+from fanin.sources import Source
 from fanin.torch.given import Given, RecipeSource
 from fanin.torch.recording import DTYPES
 from fanin.torch.shards import boxes, is_distributed, local, memory_of
@@ -29,7 +29,7 @@ def init_(
     recipe: RecipeSource,
     *,
     seed: int | None = None,
-    source: str | Client = "local",
+    source: Source = "local",
     device: torch.device | str | None = None,
     strict: bool = True,
 ) -> Module:
@@ -66,10 +66,10 @@ def init_(
         raise ModuleError(faults)
     for plan in plans:
         plan.materialize(device)
-    with _client(source) as client, torch.no_grad():
+    with sources.slicer(source) as take, torch.no_grad():
         for plan in plans:
             if plan.name in given.layout.places:
-                fill(given.layout, plan.name, plan.target, client)
+                fill(given.layout, plan.name, plan.target, None if source == "local" else take)
             else:
                 _copy(given.literal(plan.name), plan.target)
     for plan in plans:
@@ -168,12 +168,8 @@ def _plans(tensors: list[Named], given: Given, strict: bool) -> tuple[list[Fault
         else:
             plans.append(_Plan(known[0], places, first.tensor))
     if strict:
-        known_names = [*given.layout.recipe.tensors, *given.literals]
-        faults += [
-            Fault(pointer([name]), "unexpected: the module has no such tensor")
-            for name in known_names
-            if name not in used
-        ]
+        unused = [name for name in (*given.layout.recipe.tensors, *given.literals) if name not in used]
+        faults += [Fault(pointer([name]), "unexpected: the module has no such tensor") for name in unused]
     return faults, plans
 
 
@@ -223,10 +219,3 @@ def _kind(dtype: str, shape: tuple[int, ...]) -> str:
 def _copy(literal: torch.Tensor, tensor: torch.Tensor) -> None:
     for view, region in boxes(tensor):
         view.copy_(literal[tuple(slice(axis.start, axis.stop) for axis in region.axes)])
-
-
-def _client(source: str | Client) -> AbstractContextManager[Client | None]:
-    """The client to ask, closed in the end if it is made here; none for "local"."""
-    if isinstance(source, Client):
-        return nullcontext(source)
-    return nullcontext(None) if source == "local" else Client(source, source="remote")

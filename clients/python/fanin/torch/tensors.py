@@ -7,7 +7,7 @@ import math
 import sys
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -17,10 +17,8 @@ from fanin.errors import BackendError, NoDeviceError, NotBuiltError
 from fanin.layout import Entry, Layout
 from fanin.placing import place
 from fanin.region import Region
+from fanin.sources import Slicer
 from fanin.torch.shards import boxes
-
-if TYPE_CHECKING:
-    from fanin.client import Client
 
 PIECE = 64 << 20
 """Bytes that are made elsewhere, and then copied, at a time."""
@@ -29,15 +27,15 @@ _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _log = logging.getLogger("fanin")
 
 
-def fill(layout: Layout, name: str, tensor: torch.Tensor, client: Client | None = None) -> None:
+def fill(layout: Layout, name: str, tensor: torch.Tensor, take: Slicer | None = None) -> None:
     """Write the recipe's tensor `name` into a tensor of its shape and type; of a DTensor, this rank's shard.
 
     On the CPU straight into its memory; on an NVIDIA GPU by the backend `cuda` where that can be used. Elsewhere, and
-    by a client, in pieces that are copied.
+    where `take` gives the slices, in pieces that are copied.
 
     Raises:
         BackendError: torch keeps its numbers big-endian here.
-        ServiceError, MismatchError: as the client.
+        ServiceError, MismatchError: as `take`.
     """
     if sys.byteorder != "little":
         raise BackendError("torch keeps its numbers big-endian on this machine; only little-endian ones are written")
@@ -45,8 +43,8 @@ def fill(layout: Layout, name: str, tensor: torch.Tensor, client: Client | None 
     for view, region in boxes(tensor):
         if not view.numel():
             continue
-        if client is not None:
-            _copy(entry, region, view, lambda part: client.slice(layout, name, _index(part)))
+        if take:
+            _copy(entry, region, view, lambda part: take(layout, name, _index(part)))
         elif view.device.type == "cpu":
             strides = [stride * view.itemsize for stride in view.stride()]
             place(entry, region, view.data_ptr(), strides, backends.get())
