@@ -90,6 +90,10 @@ class Layer(nn.Module):
         self.up = nn.Linear(wide, hidden)
         self.down = nn.Linear(hidden, wide)
 
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden: torch.Tensor = self.down(self.up(self.norm(x)).relu())
+        return x + hidden
+
 
 class Model(nn.Module):
     """Sizes that 2, 4 and 8 divide, and others."""
@@ -106,7 +110,7 @@ class Model(nn.Module):
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         x = self.embedding(tokens)
         for layer in self.layers:
-            x = x + layer.down(layer.up(layer.norm(x)).relu())
+            x = layer(x)
         logits: torch.Tensor = self.head(x)
         return logits
 
