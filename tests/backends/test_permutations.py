@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fanin.backends.permutations import permuted, rounds, sides
+from fanin.backends.native import NativeBackend
+from fanin.backends.permutations import permuted, rounds, sides, zeros
+from fanin.draws import Fill, Sparse
 from fanin.streams import Stream
 
 KEY = Stream("fanin/1", 1, "w").key("sparse")
@@ -74,3 +76,13 @@ def test_rows_know_nothing_of_one_another(size: int) -> None:
         assert abs(together - expected) < 5 * spread, apart
     alike = (found[1:] & found[:-1]).mean()
     assert abs(alike - p * p) < 5 * (p * p * (1 - p * p) / found[1:].size) ** 0.5
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(("size", "inner"), [(1, 7), (2, 1), (7, 3), (130, 11), (70_000, 2), (2**32 - 1, 5)])
+def test_c_marks_the_same(size: int, inner: int, threads: int) -> None:
+    draw = Sparse(Fill(1.0), size, inner, size // 2)
+    positions = np.random.default_rng(size).integers(0, min(size * inner * 1000, 2**62), 3000).astype(np.uint64)[::2]
+    stream = Stream("fanin/1", 3, "w")
+    found = NativeBackend(threads=threads).zeros(draw, stream, positions)
+    assert (found == zeros(draw, stream.key("sparse"), positions)).all()

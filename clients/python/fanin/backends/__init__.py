@@ -15,8 +15,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from fanin.backends import permutations
 from fanin.backends.tensors import Tensor, Tensors
-from fanin.draws import Draw
+from fanin.draws import Draw, Sparse
 from fanin.dtypes import DType
 from fanin.errors import BackendError, NoDeviceError, NotBuiltError
 from fanin.streams import Stream
@@ -56,6 +57,10 @@ class Backend(Protocol):
         """Write runs of `count` elements, each from its own first one on and to its own address."""
         for first, address in zip(firsts.tolist(), addresses.tolist(), strict=True):
             self.fill(draw, stream, dtype, first, _memory_at(address, count * dtype.itemsize))
+
+    def zeros(self, draw: Sparse, stream: Stream, positions: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Whether the elements at these positions of a sparse tensor are zero."""
+        return permutations.zeros(draw, stream.key("sparse"), positions)
 
     def _fill_tensor(self, tensor: Tensor, address: int) -> None:
         if size := tensor.count * tensor.dtype.itemsize:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fanin.backends import functions
-from fanin.backends.permutations import permuted
 from fanin.draws import (
     Blocks,
     Draw,
@@ -34,7 +33,6 @@ AHEAD = 8
 CHUNK = 1 << 16
 """... so many elements at a time."""
 
-PlainFill = Callable[[Draw, Stream, DType, int, memoryview], None]
 Bits = NDArray[Any]
 Doubles = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
@@ -44,24 +42,31 @@ _UNIT = Uniform(0.0, 1.0, -1.0, 1.0)
 """The number v of SPEC.md section 6.2 itself."""
 
 
+class Maker(Protocol):
+    """What a backend makes by itself."""
+
+    def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None: ...
+    def zeros(self, draw: Sparse, stream: Stream, positions: Positions) -> NDArray[np.bool_]: ...
+
+
 def repeat(value: float, dtype: DType, out: memoryview) -> None:
     """Write one number of the storage type all over `out`."""
     target = _bits(out, dtype)
     target[:] = _bits(np.array(value).astype(dtype.numpy).tobytes(), dtype)
 
 
-def compose(fill: PlainFill, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
-    """Write elements [first, first + n) of a composed draw into `out`; `fill` makes plain ones, and matrices."""
+def compose(maker: Maker, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+    """Write elements [first, first + n) of a composed draw into `out`; `maker` makes plain ones, and matrices."""
     if isinstance(draw, Normal):  # of complex numbers: their parts, one after the other
-        fill(draw, stream, dtype.compute, 2 * first, out)
+        maker.fill(draw, stream, dtype.compute, 2 * first, out)
         return
     size = dtype.itemsize
     for plain, at, count in pieces(draw, first, len(out) // size):
         target = out[at * size : (at + count) * size]
         if plain:
-            fill(plain, stream, dtype, first + at, target)
+            maker.fill(plain, stream, dtype, first + at, target)
         else:
-            mixed(fill, draw, stream, dtype, first + at, target)
+            mixed(maker, draw, stream, dtype, first + at, target)
 
 
 def pieces(draw: Draw, first: int, count: int) -> Iterator[tuple[Plain | None, int, int]]:
@@ -87,18 +92,16 @@ def _goes_on(draw: Draw, first: int, count: int) -> bool:
     return False
 
 
-def mixed(fill: PlainFill, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+def mixed(maker: Maker, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
     """As `compose`, for a chunk: each part is made once, from its first element here to its last, and picked from."""
     target = _bits(out, dtype)
     where = np.arange(len(target), dtype=np.intp)
     indices = np.uint64(first) + where.astype(np.uint64)
     for part, positions, here in _parts(draw, indices, where):
-        target[here] = _elements(fill, part, stream, dtype, indices[here], positions)
+        target[here] = _elements(maker, part, stream, dtype, indices[here], positions)
 
 
-def _elements(
-    fill: PlainFill, part: Draw, stream: Stream, dtype: DType, indices: Positions, positions: Positions
-) -> Bits:
+def _elements(maker: Maker, part: Draw, stream: Stream, dtype: DType, indices: Positions, positions: Positions) -> Bits:
     """Elements of a draw other than blocks, as they are stored, by index and by position: both rise."""
     match part:
         case Table(values, run):
@@ -106,36 +109,33 @@ def _elements(
             taken: Bits = every[positions // np.uint64(run) % np.uint64(len(every))]
             return taken
         case Orthogonal():
-            return _picked(fill, part, stream, dtype, positions)
+            return _picked(maker, part, stream, dtype, positions)
         case Waves():
             return _stored(_waves(part, positions), dtype)
         case Mapped(function, center, half_width, low, high):
-            v = _units(fill, stream, dtype.compute, indices)
+            v = _units(maker, stream, dtype.compute, indices)
             value = _FUNCTIONS[function](center + half_width * v)
             return _stored(np.minimum(np.maximum(value, low), high), dtype)
         case Polar(scale, mass):
-            v = _units(fill, stream, dtype.compute, np.stack([2 * indices, 2 * indices + np.uint64(1)], 1).reshape(-1))
+            v = _units(maker, stream, dtype.compute, np.stack([2 * indices, 2 * indices + np.uint64(1)], 1).reshape(-1))
             return _stored(_polar(scale, mass, v[::2], v[1::2]), dtype)
-        case Sparse(plain, size, inner, zeros):
-            kept = _elements(fill, plain, stream, dtype, indices, positions)
-            above, inside = np.divmod(positions, np.uint64(inner))
-            outer, rows = np.divmod(above, np.uint64(size))
-            places = permuted(stream.key("sparse"), size, outer * np.uint64(inner) + inside, rows)
-            return np.where(places < zeros, kept.dtype.type(0), kept)
-    return _picked(fill, part, stream, dtype, indices)
+        case Sparse(plain):
+            kept = _elements(maker, plain, stream, dtype, indices, positions)
+            return np.where(maker.zeros(part, stream, positions), kept.dtype.type(0), kept)
+    return _picked(maker, part, stream, dtype, indices)
 
 
-def _picked(fill: PlainFill, draw: Draw, stream: Stream, dtype: DType, indices: Positions) -> Bits:
-    """Elements of a draw that `fill` makes, at rising indices."""
+def _picked(maker: Maker, draw: Draw, stream: Stream, dtype: DType, indices: Positions) -> Bits:
+    """Elements of a draw that `maker` makes, at rising indices."""
     first, stop = int(indices[0]), int(indices[-1]) + 1
     made = bytearray((stop - first) * dtype.itemsize)
-    fill(draw, stream, dtype, first, memoryview(made))
+    maker.fill(draw, stream, dtype, first, memoryview(made))
     return _bits(made, dtype)[(indices - np.uint64(first)).astype(np.intp)]
 
 
-def _units(fill: PlainFill, stream: Stream, compute: DType, indices: Positions) -> Doubles:
+def _units(maker: Maker, stream: Stream, compute: DType, indices: Positions) -> Doubles:
     """v of SPEC.md section 6.2 at these indices, in the precision of the compute type."""
-    return _picked(fill, _UNIT, stream, compute, indices).view(compute.numpy).astype(np.float64)
+    return _picked(maker, _UNIT, stream, compute, indices).view(compute.numpy).astype(np.float64)
 
 
 _FUNCTIONS: dict[str, Callable[[Doubles], Doubles]] = {

@@ -105,7 +105,7 @@ class CudaBackend(Backend):
             matrices.KEPT.fill(self._make_matrix, draw, stream, dtype, first, out)
             return
         if not is_plain(draw, dtype):
-            compose(self.fill, draw, stream, dtype, first, out)
+            compose(self, draw, stream, dtype, first, out)
             return
         if not out:
             return
@@ -215,7 +215,7 @@ class CudaBackend(Backend):
                     self._launch(plain, stream, dtype, first + at, length, out.data.ptr + at * dtype.itemsize)
                 else:
                     host = bytearray(length * dtype.itemsize)
-                    mixed(self.fill, draw, stream, dtype, first + at, memoryview(host))
+                    mixed(self, draw, stream, dtype, first + at, memoryview(host))
                     out[at : at + length].set(np.frombuffer(host, out.dtype))
 
     # ---- both -------------------------------------------------------------------------------------------------------

@@ -14,21 +14,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fanin.backends import Backend, matrices
+from fanin.backends import Backend, matrices, permutations
 from fanin.backends.composed import compose
 from fanin.backends.native_orthogonal import OrthogonalKernel
 from fanin.backends.tensors import RANGE, Tensors, keys, law
-from fanin.draws import Draw, Fill, Orthogonal, is_plain
+from fanin.draws import Draw, Fill, Orthogonal, Sparse, is_plain
 from fanin.dtypes import DType
 from fanin.errors import BackendError, NotBuiltError
 from fanin.streams import Stream
 
-ABI = 4
+ABI = 5
 LEVELS = ("baseline", "avx2", "avx512")
 """Levels of instructions, the plainest first; all make the same bits."""
 ENVIRONMENT = "FANIN_SIMD"
 """Environment variable that names the level to use; by default the highest that this processor has."""
 _ONE_RANGE = struct.Struct("=3Q 8I 2I")
+_SPARSE = struct.Struct("=9Q 4I")
+"""`fanin_sparse` of native.c."""
 _NO_KEYS = (0,) * 8
 
 
@@ -66,6 +68,8 @@ class NativeBackend(Backend):
         """Most threads in use, the caller's among them; the CPUs in the caller's affinity mask have one each."""
         self._level = LEVELS.index(self.level)
         self._orthogonal = OrthogonalKernel(kernels, self._level, self.threads)
+        self._mark_zeros = kernels.fanin_mark_zeros
+        self._mark_zeros.restype, self._mark_zeros.argtypes = None, [ctypes.c_void_p, ctypes.c_int]
         self._fill = kernels.fanin_fill
         self._fill.restype = None
         self._fill.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_int, ctypes.c_int]
@@ -77,7 +81,7 @@ class NativeBackend(Backend):
             matrices.KEPT.fill(self._orthogonal.make, draw, stream, dtype, first, out)
             return
         if not is_plain(draw, dtype):
-            compose(self.fill, draw, stream, dtype, first, out)
+            compose(self, draw, stream, dtype, first, out)
             return
         held = ctypes.c_char.from_buffer(out)
         block, skip = divmod(first, 4)
@@ -85,6 +89,17 @@ class NativeBackend(Backend):
         words = _NO_KEYS if isinstance(draw, Fill) else keys(stream, dtype)
         elements = _ONE_RANGE.pack(block, count, ctypes.addressof(held), *words, 0, skip)
         self._fill(law(draw, dtype.name), elements, 1, self._level, self.threads)
+
+    def zeros(self, draw: Sparse, stream: Stream, positions: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        is_zero = np.empty(len(positions), np.bool_)
+        places = np.ascontiguousarray(positions)
+        task = _SPARSE.pack(
+            *(draw.size, *permutations.sides(draw.size), permutations.rounds(draw.size)),
+            *(draw.inner, draw.zeros, len(places), places.ctypes.data, is_zero.ctypes.data),
+            *stream.key("sparse"),
+        )
+        self._mark_zeros(task, self.threads)
+        return is_zero
 
     def fill_runs(
         self,

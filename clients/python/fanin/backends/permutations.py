@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanin.backends.philox import philox4x32
+from fanin.draws import Sparse
 from fanin.streams import Key
 
 U64 = NDArray[np.uint64]
@@ -48,6 +49,15 @@ def permuted(key: Key, size: int, lines: U64, rows: U64) -> U64:
     if outside.any():
         places[outside] = permuted(key, size, lines[outside], places[outside])
     return places
+
+
+def zeros(draw: Sparse, key: Key, positions: U64) -> NDArray[np.bool_]:
+    """Whether the elements at these positions are zero."""
+    inner, size = np.uint64(draw.inner), np.uint64(draw.size)
+    above, inside = np.divmod(positions, inner)
+    outer, rows = np.divmod(above, size)
+    chosen: NDArray[np.bool_] = permuted(key, draw.size, outer * inner + inside, rows) < draw.zeros
+    return chosen
 
 
 def _below(key: Key, limit: np.uint64, lines: U64, n: int, digits: U64) -> U64:

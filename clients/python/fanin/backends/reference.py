@@ -39,7 +39,7 @@ class ReferenceBackend(Backend):
             matrices.KEPT.fill(self._make_matrix, draw, stream, dtype, first, out)
             return
         if not is_plain(draw, dtype):
-            compose(self.fill, draw, stream, dtype, first, out)
+            compose(self, draw, stream, dtype, first, out)
             return
         count = len(out) // dtype.itemsize
         target = np.frombuffer(out, dtype=dtype.numpy)

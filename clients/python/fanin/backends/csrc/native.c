@@ -8,7 +8,7 @@
 #define FANIN_EXPORT __attribute__((visibility("default")))
 
 /* Bumped when the meaning of an argument changes, so that a stale library is refused. */
-FANIN_EXPORT int fanin_abi(void) { return 4; }
+FANIN_EXPORT int fanin_abi(void) { return 5; }
 
 #ifdef FANIN_X86
 #include <cpuid.h>
@@ -167,6 +167,44 @@ FANIN_EXPORT void fanin_fill(const fanin_law *laws, const fanin_range *ranges, u
         for (uint64_t n = 0; n < count; n++) fill_part(all.level, laws, ranges + n, 0, ranges[n].count);
     }
     pthread_mutex_destroy(&all.lock);
+}
+
+/* Which elements of a sparse tensor are zero: `is_zero` of those at `positions`; of each line `zeros` are, whose elements are
+   `inner` apart. */
+typedef struct {
+    fanin_rows rows;
+    uint64_t inner, zeros, count;
+    const uint64_t *positions;
+    unsigned char *is_zero;
+    uint32_t key[4];
+} fanin_sparse;
+
+typedef struct {
+    const fanin_sparse *task;
+    uint64_t next; /* position to be taken */
+} marking;
+
+static void mark(void *context)
+{
+    enum { TAKEN = 256 };
+    marking *all = context;
+    const fanin_sparse *task = all->task;
+    for (uint64_t at; (at = __atomic_fetch_add(&all->next, TAKEN, __ATOMIC_RELAXED)) < task->count;)
+        for (uint64_t n = at; n < task->count && n < at + TAKEN; n++) {
+            const uint64_t above = task->positions[n] / task->inner, row = above % task->rows.size;
+            const uint64_t line = above / task->rows.size * task->inner + task->positions[n] % task->inner;
+            task->is_zero[n] = fanin_permuted(&task->rows, task->key, line, row) < task->zeros;
+        }
+}
+
+/* In up to `threads` threads. */
+FANIN_EXPORT void fanin_mark_zeros(const fanin_sparse *task, int threads)
+{
+    marking all = {.task = task};
+    if (threads > 1 && task->count >= 1024)
+        fanin_together(mark, &all, threads);
+    else
+        mark(&all);
 }
 
 /* Write a whole orthogonal matrix in up to `threads` threads, each of which has its own part of matrix->work. */
