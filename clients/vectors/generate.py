@@ -72,8 +72,13 @@ LAWS: tuple[dict[str, Any], ...] = (
 )
 
 LATER: tuple[dict[str, Any], ...] = (
+    {"scheme": "glorot_uniform", "gain": 0.3},
+    {"scheme": "glorot_normal", "truncated": True},
+    {"scheme": "he_uniform", "mode": "fan_avg"},
+    {"scheme": "he_normal", "negative_slope": 0.2},
     {"scheme": "fan_uniform", "fan": 7},
     {"scheme": "fan_uniform", "fan": 9, "gain": 3},
+    {"scheme": "siren", "omega": 1.5},
     {"scheme": "siren"},
     {"scheme": "siren", "first": True, "layout": "torch"},
     {"scheme": "scaled_normal", "std": 0.02, "depth": 24},
@@ -129,12 +134,12 @@ LATER: tuple[dict[str, Any], ...] = (
         ],
     },
     {"scheme": "log_of_uniform"},
-    {"scheme": "mamba2_a_log", "low": 0.01, "high": 16},
+    {"scheme": "mamba2_a_log", "low": 0.01, "high": 9},
     {"scheme": "dt_bias"},
     {"scheme": "mamba_dt_bias", "dt_min": 0.01, "dt_max": 40, "dt_floor": 0.02},
     {"scheme": "rg_lru"},
     {"scheme": "rg_lru", "min_radius": 0.2, "max_radius": 0.99999},
-    {"scheme": "power_range", "power": 0.7},
+    {"scheme": "power_range", "low": 0.1, "high": -0.3, "power": 0.7},
     {"scheme": "rwkv_decay", "shape": [3, 7], "power": 2},
     {"scheme": "sinusoidal", "shape": [7, 6]},
     {"scheme": "sinusoidal", "shape": [2, 5, 5], "variant": "marian", "base": 500},
@@ -152,7 +157,7 @@ LATER: tuple[dict[str, Any], ...] = (
     {"scheme": "sparse", "sparsity": 0.34, "std": 1, "shape": [3, 5, 4], "axis": 1},
     {"scheme": "sparse", "sparsity": 0.5, "std": 1, "shape": [2, 40], "axis": -1},
 )
-"""Tensors of sections 12 and 14, each of shape 6 x 4 where it says nothing else."""
+"""Tensors of sections 12 and 14, and some more of section 9, each of shape 6 x 4 where it says nothing else."""
 COMPLEX: tuple[dict[str, Any], ...] = (
     {"scheme": "zeros"},
     {"scheme": "constant", "value": -0.1},
