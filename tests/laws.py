@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -79,6 +79,43 @@ class Law:
         return self.mean + self.std * centre, np.array([self.std**n * expected(centre, n) for n in range(9)])
 
 
+@dataclass(frozen=True)
+class Mapped(Law):
+    """A monotone function of a uniform number in an interval."""
+
+    function: Callable[[Any], Any] = np.asarray
+    inverse: Callable[[Any], Any] = np.asarray
+    interval: tuple[float, float] = (0.0, 1.0)
+
+    def cdf(self, x: Doubles) -> Doubles:
+        first, last = (self.inverse(np.float64(end)) for end in (self.low, self.high))
+        return np.asarray((self.inverse(np.clip(x, self.low, self.high)) - first) / (last - first))
+
+    def moments(self) -> tuple[float, Doubles]:
+        low, high = self.interval
+
+        def expected(centre: float, order: int) -> float:
+            def integrand(u: float) -> float:
+                return float((self.function(u) - centre) ** order) / (high - low)
+
+            return float(integrate.quad(integrand, low, high, epsabs=0, epsrel=1e-10, limit=400)[0])
+
+        mean = expected(0.0, 1)
+        return mean, np.array([1.0, 0.0, *(expected(mean, n) for n in range(2, 9))])
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        tensor: Mapping[str, Any],
+        function: Callable[[Any], Any],
+        inverse: Callable[[Any], Any],
+        interval: tuple[float, float],
+    ) -> Mapped:
+        ends = sorted(float(function(end)) for end in interval)
+        return cls(name, tensor, ends[0], ends[1], function=function, inverse=inverse, interval=interval)
+
+
 def _normal(name: str, tensor: Mapping[str, Any], std: float, a: float, b: float, mean: float = 0.0) -> Law:
     return Law(name, tensor, mean + std * a, mean + std * b, mean, std)
 
@@ -123,6 +160,23 @@ def _laws() -> Iterator[Law]:
     yield _normal("subln", subln, glorot * float(np.log(18)) ** 0.5, -np.inf, np.inf)
     fixup = {"scheme": "fixup", "layers": 16, "branch_layers": 3}
     yield _normal("fixup", fixup, std / 2, -np.inf, np.inf)
+
+    yield Mapped.of("log of uniform", {"scheme": "log_of_uniform"}, np.log, np.exp, (1.0, 16.0))
+    steps = float(np.log(0.001)), float(np.log(0.1))
+    yield Mapped.of(
+        "dt_bias",
+        {"scheme": "dt_bias"},
+        lambda u: np.log(np.expm1(np.exp(u))),
+        lambda x: np.log(np.logaddexp(0, x)),
+        steps,
+    )
+    yield Mapped.of(
+        "rg_lru",
+        {"scheme": "rg_lru"},
+        lambda u: np.log(np.expm1(-np.log(u) / 2)),
+        lambda x: np.exp(-2 * np.logaddexp(0, x)),
+        (0.9**2, 0.999**2),
+    )
 
 
 LAWS = {law.name: law for law in _laws()}
