@@ -126,3 +126,45 @@ def test_sparse_lines_have_their_zeros(axis: int) -> None:
         normal = made(shape=shape, scheme="normal", std=0.01)
         assert ((found == normal) | (found == 0)).all()
     assert made(shape=[3, 0], scheme="sparse", sparsity=0.5, std=1).shape == (3, 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "ours"),
+    [
+        ("linear", {}, {}),
+        ("llama3", {"low_freq_factor": 1.0, "high_freq_factor": 4.0}, {}),
+        ("llama3", {"low_freq_factor": 2.0, "high_freq_factor": 9.0}, {"slow": 2, "fast": 9}),
+        ("yarn", {}, {}),
+        ("yarn", {"beta_fast": 20.0, "beta_slow": 3.0}, {"slow": 3, "fast": 20}),
+    ],
+)
+@pytest.mark.parametrize(("head", "context", "factor"), [(128, 8192, 8.0), (64, 512, 3.0)])
+def test_scaled_rotary_frequencies(
+    kind: str, given: dict[str, float], ours: dict[str, Any], head: int, context: int, factor: float
+) -> None:
+    """As transformers computes them, in float32."""
+    rope_utils = pytest.importorskip("transformers.modeling_rope_utils")
+    from transformers import LlamaConfig
+
+    scaling = {
+        "rope_type": kind,
+        "rope_theta": 500000.0,
+        "factor": factor,
+        "original_max_position_embeddings": context,
+        **given,
+    }
+    config = LlamaConfig(
+        hidden_size=2 * head, num_attention_heads=2, max_position_embeddings=context, rope_parameters=scaling
+    )
+    expected = rope_utils.ROPE_INIT_FUNCTIONS[kind](config, "cpu")[0].numpy()
+    tensor = {"shape": [head // 2], "scheme": "rope_frequencies", "base": 500000, "context": context}
+    found = made(**tensor, scaling=kind, factor=factor, **ours)
+    assert np.allclose(found, expected, rtol=2e-5, atol=0)
+
+
+@pytest.mark.parametrize("heads", [1, 6, 8, 12, 20])
+def test_slopes_of_mpt(heads: int) -> None:
+    modeling = pytest.importorskip("transformers.models.mpt.modeling_mpt")
+    # The bias of the position before the last is one slope.
+    expected = -modeling.build_mpt_alibi_tensor(heads, 2, 8)[:, 0, 0].numpy()
+    assert np.allclose(made(shape=[heads], scheme="alibi_slopes", variant="mpt"), expected, rtol=1e-6)

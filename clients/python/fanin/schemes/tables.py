@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Annotated, Literal
 
@@ -13,7 +13,7 @@ from fanin import draws
 from fanin.draws import Draw, DrawError
 from fanin.dtypes import DType
 from fanin.fans import KernelLayout
-from fanin.scalars import log, power
+from fanin.scalars import log, pi, power
 from fanin.tensor import Count, Positive, Real, Tensor
 
 _ZERO = draws.Fill(0.0)
@@ -57,39 +57,81 @@ class PowerRange(Tensor):
 
 
 class RopeFrequencies(Tensor):
-    """Inverse frequencies of rotary position embeddings; a head has twice as many dimensions as the last axis."""
+    """Inverse frequencies of rotary position embeddings; a head has twice as many dimensions as the last axis.
 
-    formula = "base^(-i / n), i the index of the last axis and n its size"
-    source = "Su et al. 2021 (arXiv:2104.09864), section 3.3"
+    `scaling` makes those smaller by `factor` that turn fewer than `slow` times in a `context`, keeps those that turn
+    more than `fast` times, and mixes between: evenly in turns (`llama3`, where `fast` is 4) or in dimensions (`yarn`,
+    where it is 32). `linear` makes all smaller.
+    """
+
+    formula = "base^(-i / n) ((1 - s) / factor + s), i the index of the last axis and n its size, s = 1 if not scaled"
+    source = "Su et al. 2021 (arXiv:2104.09864), section 3.3; Peng et al. 2023 (arXiv:2309.00071), section 3.2"
 
     scheme: Literal["rope_frequencies"]
     size_field = "base"
     base: Positive = 10000.0
+    scaling: Literal["linear", "llama3", "yarn"] | None = None
+    factor: Positive = 1.0
+    context: Annotated[Count, Field(description="Positions of the first training.")] = 8192
+    slow: Positive = 1.0
+    fast: Positive | None = None
 
     def lower(self, dtype: DType) -> Draw:
         count = _size(self.shape)
-        return _along([power(Fraction(self.base), Fraction(-i, count)) for i in range(count)], dtype)
+        frequencies = [power(Fraction(self.base), Fraction(-i, count)) for i in range(count)]
+        kept = self._kept(frequencies)
+        factor = Fraction(self.factor)
+        return _along([f * ((1 - part) / factor + part) for f, part in zip(frequencies, kept, strict=True)], dtype)
+
+    def _kept(self, frequencies: Sequence[Fraction]) -> Iterable[Fraction]:
+        """How much of each is kept as it is, in [0, 1]."""
+        if self.scaling in (None, "linear"):
+            return [Fraction(self.scaling is None)] * len(frequencies)
+        slow, fast = Fraction(self.slow), Fraction(self.fast or (4 if self.scaling == "llama3" else 32))
+        if slow >= fast:
+            raise DrawError("slow", "slow must be less than fast")
+        if self.scaling == "llama3":
+            parts = [(self.context * f / (2 * pi()) - slow) / (fast - slow) for f in frequencies]
+        else:
+            if self.base <= 1:
+                raise DrawError("base", "of frequencies that do not fall none is slower: base must exceed 1")
+            first = max(math.floor(self._dimension(fast, len(frequencies))), 0)
+            last = min(math.ceil(self._dimension(slow, len(frequencies))), 2 * len(frequencies) - 1)
+            width = last - first or Fraction(1, 1000)
+            parts = [1 - (i - first) / Fraction(width) for i in range(len(frequencies))]
+        return (min(max(part, Fraction(0)), Fraction(1)) for part in parts)
+
+    def _dimension(self, turns: Fraction, count: int) -> Fraction:
+        """Where a frequency turns so many times in the context."""
+        return count * log(self.context / (turns * 2 * pi())) / log(Fraction(self.base))
 
 
 class AlibiSlopes(Tensor):
     """Slopes of attention with linear biases, one for each head in the only axis that is longer than 1.
 
-    Of a number of heads that is no power of 2: the slopes of the power below, then every second of the power above.
+    Of a number of heads that is no power of 2: the slopes of the power below, then every second of the power above
+    (`press`); or of the power above every second from the second on, then the others (`mpt`).
     """
 
     formula = "2^(-max_bias (h + 1) / heads) of head h, where heads is a power of 2"
-    source = "Press et al. 2022 (arXiv:2108.12409) and its code"
+    source = "Press et al. 2022 (arXiv:2108.12409) and its code; transformers' modeling_mpt.py"
 
     scheme: Literal["alibi_slopes"]
     size_field = "max_bias"
     max_bias: Positive = 8.0
+    variant: Literal["press", "mpt"] = "press"
 
     def lower(self, dtype: DType) -> Draw:
         heads = _size([size for size in self.shape if size != 1] or [1])
         if math.prod(self.shape) != heads:
             raise DrawError("shape", "more than one axis is longer than 1")
         below = 1 << max(heads.bit_length() - 1, 0)
-        slopes = [*self._slopes(below), *self._slopes(2 * below)[::2]]
+        if below == heads or not heads:
+            slopes = self._slopes(below)
+        elif self.variant == "press":
+            slopes = [*self._slopes(below), *self._slopes(2 * below)[::2]]
+        else:
+            slopes = [*self._slopes(2 * below)[1::2], *self._slopes(2 * below)[::2]]
         return _along(slopes[:heads], dtype)
 
     def _slopes(self, heads: int) -> list[Fraction]:
