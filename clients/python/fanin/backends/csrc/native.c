@@ -169,6 +169,35 @@ FANIN_EXPORT void fanin_fill(const fanin_law *laws, const fanin_range *ranges, u
     pthread_mutex_destroy(&all.lock);
 }
 
+/* How the rows of a line are permuted (SPEC.md section 14.3): pairs of digits below `first` and below `second`, in an even
+   number of rounds. */
+typedef struct {
+    uint64_t size, first, second, rounds;
+} fanin_rows;
+
+/* A digit below `limit`, moved on by the first word of a block. */
+static inline uint64_t fanin_moved(const uint32_t key[4], uint64_t block, uint64_t digit, uint64_t limit)
+{
+    uint32_t words[4];
+    fanin_philox(key, block, words);
+    digit += words[0] * limit >> 32;
+    return digit < limit ? digit : digit - limit;
+}
+
+/* The place of a row in the permutation of its line. */
+static inline uint64_t fanin_permuted(const fanin_rows *rows, const uint32_t key[4], uint64_t line, uint64_t row)
+{
+    do {
+        uint64_t x = row / rows->second, y = row % rows->second;
+        for (uint64_t round = 0; round < rows->rounds; round += 2) {
+            x = fanin_moved(key, (line << 22) + (round << 16) + y, x, rows->first);
+            y = fanin_moved(key, (line << 22) + ((round + 1) << 16) + x, y, rows->second);
+        }
+        row = x * rows->second + y;
+    } while (row >= rows->size);
+    return row;
+}
+
 /* Which elements of a sparse tensor are zero: `is_zero` of those at `positions`; of each line `zeros` are, whose elements are
    `inner` apart. */
 typedef struct {
