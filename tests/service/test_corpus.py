@@ -1,4 +1,6 @@
-"""The corpus of hostile requests, against an open server and one with keys: nothing breaks, grows or is told."""
+"""The corpus of hostile requests, against an open server, and against workers behind TLS that know keys and tokens:
+nothing breaks, grows or is told.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +8,14 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from http.client import HTTPConnection
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,21 +23,30 @@ import pytest
 
 from fanin_service import keys
 from fanin_service.principal import Right
-from tests.service.corpus import CASES, CREDENTIALS, FILE, HOST, Case, get
+from tests.service.corpus import CASES, CREDENTIALS, FILE, HOST, NO_TLS, Case, get
+from tests.service.identity import AUDIENCE, ISSUER, Provider
 from tests.service.servers import wait_for
+from tests.service.test_parsers import damaged, fuzz
 from tests.service.test_serve import COMMAND
+from tests.service.test_tls import Authority
 
 SETTLED_SECONDS = 0.02
 """Without another byte behind a complete answer, none will come: the server had all of the request."""
-PEAK_BYTES = 256 << 20
+PEAK_BYTES = 160 << 20
 """Above what the server takes when it starts, at any time."""
+FILES = 8
+"""Opened when they are first needed, and kept: those of metrics, and a connection to the provider of keys."""
 GROWTH_BYTES = 16 << 20
 """Between two times that the corpus is sent, in the long run."""
 TELLING = (b"Traceback", b".py", b"site-packages", b"/home", b"/tmp", b"/usr", bytes(Path.cwd()), b"root:")
 
 
+CLIENTS = 8
+"""At a time: most of what a case takes is waiting for nothing more to come."""
+
+
 class Size(NamedTuple):
-    """What a process takes: bytes of memory at most and now, open files, threads."""
+    """What the processes take: bytes of memory at most and now, open files, threads."""
 
     peak: int
     resident: int
@@ -43,28 +56,33 @@ class Size(NamedTuple):
 
 @dataclass(frozen=True)
 class Server:
-    """A server in a process of its own."""
+    """A server in processes of its own."""
 
     process: subprocess.Popen[bytes]
     address: tuple[str, int]
     log: Path
     key: str | None
+    tls: ssl.SSLContext | None
+
+    def connect(self) -> socket.socket:
+        connection = socket.create_connection(self.address, timeout=60)
+        return self.tls.wrap_socket(connection, server_hostname=self.address[0]) if self.tls else connection
 
     def send(self, case: Case, authorization: str | None) -> bytes:
         """All that is answered until nothing more comes."""
         extra = b"" if authorization is None else f"Authorization: {authorization}\r\n".encode("latin-1")
         data = case.data.replace(HOST, HOST + extra)
         found = bytearray()
-        with socket.create_connection(self.address, timeout=60) as connection:
+        with self.connect() as connection:
             try:
                 connection.sendall(data)
                 if case.cut:
-                    connection.shutdown(socket.SHUT_WR)
+                    socket.socket.shutdown(connection, socket.SHUT_WR)  # of TLS, only what is under it
                 while part := connection.recv(1 << 20):
                     found += part
                     if len(statuses(found)) >= case.answers:
                         connection.settimeout(SETTLED_SECONDS)
-            except (TimeoutError, ConnectionResetError, BrokenPipeError):
+            except (TimeoutError, ConnectionResetError, BrokenPipeError, ssl.SSLError):
                 pass
         return bytes(found)
 
@@ -73,35 +91,50 @@ class Server:
         return self.send(Case("metrics", get("/metrics", "Connection: close"), (200,), answers=9), good)
 
     def size(self) -> Size:
-        process = Path("/proc", str(self.process.pid))
-        status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
-        peak, resident, threads = (int(status[name].split()[0]) for name in ("VmHWM", "VmRSS", "Threads"))
-        return Size(peak << 10, resident << 10, len(list((process / "fd").iterdir())), threads)
+        """Of all processes together."""
+        root = Path("/proc", str(self.process.pid))
+        children = (root / "task" / root.name / "children").read_text().split()
+        return Size(*map(sum, zip(*(size_of(root.with_name(pid)) for pid in [root.name, *children]))))
+
+
+def size_of(process: Path) -> Size:
+    status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
+    peak, resident, threads = (int(status[name].split()[0]) for name in ("VmHWM", "VmRSS", "Threads"))
+    return Size(peak << 10, resident << 10, len(list((process / "fd").iterdir())), threads)
 
 
 @contextmanager
-def serving(directory: Path, *, with_keys: bool) -> Iterator[Server]:
-    log, key = directory / "log", None
+def serving(directory: Path, *, guarded: bool) -> Iterator[Server]:
+    log, key, tls = directory / "log", None, None
     options = ["--port", "0", "--max-file-bytes", "1MiB"]
-    if with_keys:
-        key, _ = keys.create(directory / "keys.json", "tester", tuple(Right))
-        options += [
-            "--access",
-            "keys",
-            "--keys-file",
-            str(directory / "keys.json"),
-            "--cors-origins",
-            "https://x.example",
-        ]
-    with (
-        open(log, "wb") as output,
-        subprocess.Popen([sys.executable, "-c", COMMAND, *options], stdout=output, stderr=output) as process,
-    ):
+    with ExitStack() as stack:
+        if guarded:
+            key, _ = keys.create(directory / "keys.json", "tester", tuple(Right))
+            provider = stack.enter_context(Provider())
+            authority = Authority(directory, "authority")
+            tls = ssl.create_default_context(cafile=authority.path)
+            more = {
+                "access": "keys+jwt",
+                "keys-file": directory / "keys.json",
+                "jwt-issuer": ISSUER,
+                "jwt-audience": AUDIENCE,
+                "jwt-jwks-url": provider.url,
+                "cors-origins": "https://x.example",
+                "failed-logins-per-minute": 10**9,
+                "workers": 2,
+                **dict(zip(("tls-cert", "tls-key"), authority.certificate("server"))),
+            }
+            options += [text for name, each in more.items() for text in (f"--{name}", str(each))]
+        output = stack.enter_context(open(log, "wb"))
+        process = stack.enter_context(
+            subprocess.Popen([sys.executable, "-c", COMMAND, *options], stdout=output, stderr=output)
+        )
         try:
-            wait_for(lambda: b"startup complete" in log.read_bytes() or process.poll() is not None)
-            found = re.search(rb"http://([0-9.]+):(\d+)", log.read_bytes())
+            started = b"startup complete"
+            wait_for(lambda: log.read_bytes().count(started) == (2 if guarded else 1) or process.poll() is not None)
+            found = re.search(rb"https?://([0-9.]+):(\d+)", log.read_bytes())
             assert found, log.read_text()
-            yield Server(process, (found[1].decode(), int(found[2])), log, key)
+            yield Server(process, (found[1].decode(), int(found[2])), log, key, tls)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(60)
@@ -134,26 +167,49 @@ def wrong(case: Case, answers: bytes, allowed: tuple[int, ...], secret: str | No
         yield f"{case.name}: tells the key"
 
 
-def send_all(server: Server, good: str | None) -> Iterator[str]:
+def send_all(server: Server, good: str | None) -> list[str]:
     """What is wrong with the answers to the whole corpus, and to every beginning of a request."""
-    for case in CASES:
-        yield from wrong(case, server.send(case, good), case.statuses, server.key)
+    asked = [(case, good, case.statuses, server.key) for case in CASES]
     if good is not None:
         # Without a key nothing can be learnt but that a request is none.
-        for case in CASES:
-            if len(case.data) < 1 << 18:
-                yield from wrong(case, server.send(case, None), (400, 401), None)
-        for each in CREDENTIALS:
-            asked = Case(f"credentials: {each[:40]!a}", get("/v1/schemes"), (400, 401))
-            yield from wrong(asked, server.send(asked, each), asked.statuses, None)
+        small = (replace(case, answers=1) for case in CASES if len(case.data) < 1 << 18)
+        asked += [(case, None, (400, 401), None) for case in small]
+        nobody = Case("credentials", get("/v1/schemes"), (400, 401))
+        asked += [(nobody, each, nobody.statuses, None) for each in CREDENTIALS]
     whole = CASES[0].data
-    for end in range(len(whole)):
-        server.send(Case("cut off", whole[:end], (400,), silent=True, cut=True), good)
+    beginnings = [Case("cut off", whole[:end], (400,), silent=True, cut=True) for end in range(len(whole))]
+    asked += [(case, good, (400, 401), None) for case in beginnings]
+
+    def send(case: Case, authorization: str | None, allowed: tuple[int, ...], secret: str | None) -> list[str]:
+        return list(wrong(case, server.send(case, authorization), allowed, secret))
+
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        return [fault for faults in clients.map(lambda each: send(*each), asked) for fault in faults]
 
 
-def scan(address: tuple[str, int], good: str | None) -> None:
+def send_no_tls(server: Server) -> list[str]:
+    """What is answered, other than by an alert (RFC 8446 section 6), to what is not TLS or stops to be."""
+    found = []
+    for junk in NO_TLS:
+        for shaken in (False, True):
+            with server.connect() if shaken else socket.create_connection(server.address, timeout=60) as connection:
+                try:
+                    socket.socket.sendall(connection, junk)
+                    socket.socket.shutdown(connection, socket.SHUT_WR)
+                    while part := socket.socket.recv(connection, 1 << 16):
+                        if not shaken and not part.startswith(b"\x15"):
+                            found.append(f"{junk[:20]!r}: {part[:200]!r}")
+                except ConnectionError:
+                    pass
+    return found
+
+
+def scan(server: Server, good: str | None) -> None:
     """Two thousand paths that there are not."""
-    connection = HTTPConnection(*address, timeout=60)
+    if server.tls:
+        connection: HTTPConnection = HTTPSConnection(*server.address, timeout=60, context=server.tls)
+    else:
+        connection = HTTPConnection(*server.address, timeout=60)
     for n in range(2000):
         headers = {"X-Request-ID": str(n), **({"Authorization": good} if good else {})}
         connection.request(("GET", "HEAD", "PROPFIND")[n % 3], f"/{n}/{n * n}", headers=headers)
@@ -163,24 +219,25 @@ def scan(address: tuple[str, int], good: str | None) -> None:
 
 
 @pytest.mark.parametrize("times", [1, pytest.param(20, marks=pytest.mark.soak)])
-@pytest.mark.parametrize("with_keys", [False, True], ids=["open", "keys"])
-def test_corpus(tmp_path: Path, with_keys: bool, times: int) -> None:
-    with serving(tmp_path, with_keys=with_keys) as server:
-        good = f"Bearer {server.key}" if with_keys else None
+@pytest.mark.parametrize("guarded", [False, True], ids=["open", "guarded"])
+def test_corpus(tmp_path: Path, guarded: bool, times: int) -> None:
+    with serving(tmp_path, guarded=guarded) as server:
+        good = f"Bearer {server.key}" if guarded else None
         grown = before = server.size()
         for n in range(times):
             if n == times // 2:
                 grown = server.size()
-            assert not list(send_all(server, good))
+            assert send_all(server, good) == []
+            assert not guarded or send_no_tls(server) == []
         series = server.metrics().count(b"\n")
-        scan(server.address, good)
-        wait_for(lambda: server.size().files <= before.files)
+        scan(server, good)
+        wait_for(lambda: server.size().files <= before.files + (FILES if guarded else 0))
         after = server.size()
         sys.stderr.write(f"{len(CASES)} cases, {times} times: {before}, {grown}, {after}\n")
         assert after.peak - before.resident < PEAK_BYTES
         assert times == 1 or after.resident - grown.resident < GROWTH_BYTES
         # Those that read recipes and generate are made when they are needed.
-        assert after.threads <= before.threads + 2 * len(os.sched_getaffinity(0))
+        assert after.threads <= before.threads + 2 * len(os.sched_getaffinity(0)) * (2 if guarded else 1)
         # The routes none and /metrics are new: not one path or method of a client's is told.
         assert server.metrics().count(b"\n") <= series + 60
         assert b"PROPFIND" not in server.metrics()
@@ -192,3 +249,19 @@ def test_corpus(tmp_path: Path, with_keys: bool, times: int) -> None:
     assert all(line.startswith(b"{") or b" INFO " in line or b" WARNING " in line for line in log.splitlines()), log[
         -2000:
     ]
+
+
+@pytest.mark.parametrize("count", [100, pytest.param(20_000, marks=pytest.mark.soak)])
+def test_damaged_requests(tmp_path: Path, count: int) -> None:
+    """The corpus again, with bytes changed."""
+    texts = [case.data for case in CASES if len(case.data) < 1 << 12]
+    with serving(tmp_path, guarded=False) as server:
+
+        def holds(data: bytes) -> None:
+            answers = server.send(Case("damaged", data, (), answers=1 << 30, silent=True, cut=True), None)
+            assert not re.search(rb"HTTP/1\.1 5(?!03)", answers)
+            assert not [each for each in TELLING if each in answers and each not in data]
+
+        fuzz(count, holds, damaged(texts))
+        assert statuses(server.send(Case("a good one", get(FILE), (200,)), None)) == [200]
+        assert b"Traceback" not in server.log.read_bytes()

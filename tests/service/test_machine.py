@@ -159,7 +159,7 @@ class Machine(RuleBasedStateMachine):
     @rule(case=st.sampled_from(SMALL))
     def send_junk(self, case: Any) -> None:
         """As nobody, where keys are asked for: nothing that is remembered may change."""
-        if self.keys or not case.name.startswith(("odd", "a trailer", "100")):
+        if self.keys or 201 not in case.statuses:
             with socket.create_connection(self.server.address, timeout=60) as connection:
                 connection.sendall(case.data)
 
