@@ -7,6 +7,9 @@ from typing import Any
 
 from fanin_service.settings import Settings, SettingsError, variable
 
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""Of TLS 1.2: with forward secrecy and authenticated alone (RFC 9325 section 4.2); those of TLS 1.3 all are."""
+
 
 def options(settings: Settings) -> dict[str, Any]:
     """Uvicorn's options; none without a certificate.
@@ -26,7 +29,7 @@ def options(settings: Settings) -> dict[str, Any]:
     except ssl.SSLError as error:
         reason = f"{certificate} and {key} are not a PEM certificate and its unencrypted key: {error.reason or error}"
         raise SettingsError([f"{variable('tls_cert')}, {variable('tls_key')}: {reason}"]) from None
-    found: dict[str, Any] = {"ssl_certfile": certificate, "ssl_keyfile": key}
+    found: dict[str, Any] = {"ssl_certfile": certificate, "ssl_keyfile": key, "ssl_ciphers": CIPHERS}
     if authority is None:
         return found
     try:

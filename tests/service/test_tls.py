@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import ssl
+from contextlib import nullcontext
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -89,6 +90,12 @@ def test_https(authority: Authority, certificate: tuple[Path, Path], tmp_path: P
             httpx.get(server.url.replace("https", "http") + "/livez")
         assert server.server.config.ssl
         assert server.server.config.ssl.minimum_version >= ssl.TLSVersion.TLSv1_2
+        for ciphers, is_taken in (("ECDHE-ECDSA-AES128-GCM-SHA256", True), ("ECDHE-ECDSA-AES128-SHA", False)):
+            other = ssl.create_default_context(cafile=authority.path)
+            other.maximum_version = ssl.TLSVersion.TLSv1_2
+            other.set_ciphers(ciphers)
+            with nullcontext() if is_taken else pytest.raises(httpx.ConnectError):
+                httpx.get(f"{server.url}/livez", verify=other)
 
 
 def test_a_client_certificate_is_required(authority: Authority, certificate: tuple[Path, Path], tmp_path: Path) -> None:
