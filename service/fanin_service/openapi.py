@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from fastapi import FastAPI
@@ -64,6 +65,8 @@ _SECURITY_SCHEME = {
 class DescribedAPI(FastAPI):
     """FastAPI with the schemas that its routes refer to and do not declare."""
 
+    _openapi_text: bytes | None = None
+
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
             document = super().openapi()
@@ -74,6 +77,12 @@ class DescribedAPI(FastAPI):
                     for method in route.methods or ():
                         _secure(document["paths"][route.path_format][method.lower()], right_for(route))
         return super().openapi()
+
+    def openapi_text(self) -> bytes:
+        """The document as JSON, written once."""
+        if self._openapi_text is None:
+            self._openapi_text = json.dumps(self.openapi(), ensure_ascii=False, separators=(",", ":")).encode()
+        return self._openapi_text
 
 
 def _secure(operation: dict[str, Any], right: str | None) -> None:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
-from starlette.responses import HTMLResponse, JSONResponse
+from starlette.responses import HTMLResponse
 
 from fanin_service.access import requires
+from fanin_service.bodies import JSON
+from fanin_service.openapi import DescribedAPI
 from fanin_service.principal import Right
 
 router = APIRouter(include_in_schema=False)
 
 
+# Not async: the first time takes a second, and the event loop has streams to serve.
 @router.head("/openapi.json")
 @router.get("/openapi.json")
 @requires(Right.RECIPES_READ)
-async def get_openapi(request: Request) -> JSONResponse:
-    return JSONResponse(request.app.openapi())
+def get_openapi(request: Request) -> Response:
+    app: DescribedAPI = request.app
+    return Response(app.openapi_text(), media_type=JSON)
 
 
 @router.head("/docs")
