@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -35,7 +34,8 @@ from fanin_service.settings import Settings
 
 MINUTE, DAY = 60, 86_400
 _SHARE = 4
-"""Clients that it takes to fill the room for request bodies."""
+"""Clients that it takes to fill the room for what is held in one piece."""
+_MAX_ADDRESS_CHARACTERS = 64
 _MAX_INTEGER = 10**15 - 1
 """Of a structured field (RFC 9651 section 3.3.1)."""
 
@@ -74,6 +74,7 @@ class Visit:
     bytes_per_day: int | None
     standings: list[Standing] = field(default_factory=list)
     grant: Grant | None = None
+    held: Grant | None = None
     charge: tuple[str, Count] | None = None
     """Key and count of the day to which the answer's bytes were added."""
 
@@ -98,9 +99,9 @@ class Admission:
         )
         # A client may always send one body of the largest.
         largest = max(settings.max_recipe_bytes, settings.max_model_bytes)
-        all_bodies = max(settings.max_bodies_bytes, largest)
-        own_bodies = max(settings.max_bodies_bytes // _SHARE, largest)
-        self._bodies = Ledger(Bounds(size=own_bodies), Bounds(size=all_bodies))
+        most = max(settings.max_held_bytes, largest)
+        own = max(settings.max_held_bytes // _SHARE, largest)
+        self._held = Ledger(Bounds(size=own), Bounds(size=most))
         self._shared = _shared(settings, metrics)
         self._counters: Counters = self._shared or LocalCounters()
         self._refunds: set[asyncio.Task[None]] = set()
@@ -152,14 +153,21 @@ class Admission:
             detail = f"this key is not good, and more than {limit} came from this address in a minute that were not"
             raise TooManyFailedLoginsError(detail, count.seconds) from None
 
-    @contextmanager
-    def body(self) -> Iterator[Grant]:
-        """For as long as the body of the request at hand is held: `grow` the grant by what comes of it."""
-        grant = self._bodies.take(_visit.get().party, 0)
-        try:
-            yield grant
-        finally:
-            grant.end()
+    def hold(self, count: int) -> None:
+        """So many bytes more are held in one piece for the request at hand, until it ends or `release` is called.
+
+        Raises:
+            TooMuchUnderWayError: for this party too much is.
+            OverloadedError: for all together.
+        """
+        visit = _visit.get()
+        if visit.held is None:
+            visit.held = self._held.take(visit.party, 0)
+        visit.held.grow(count)
+
+    def release(self) -> None:
+        """What was held for the request at hand is not any more."""
+        _release(_visit.get())
 
     async def expect(self) -> None:
         """Before a recipe is read whose file is to be sent: would the smallest be admitted?
@@ -211,6 +219,7 @@ class Admission:
 
     def leave(self, visit: Visit) -> None:
         """The request is over: give back what was taken, and charge only what was sent."""
+        _release(visit)
         if visit.grant is None:
             return
         visit.grant.end()
@@ -260,6 +269,12 @@ class Gate:
             self._admission.leave(visit)
 
 
+def _release(visit: Visit) -> None:
+    if visit.held is not None:
+        visit.held.end()
+        visit.held = None
+
+
 def _day(quota: int, used: int, left: float) -> Standing:
     return Standing("bytes", quota, DAY, used, left, "content-bytes")
 
@@ -272,7 +287,8 @@ def _over_quota(visit: Visit, quota: int, used: int, left: float) -> QuotaExceed
 
 def _address_of(scope: Mapping[str, Any]) -> str:
     client = scope.get("client")
-    return _address(client[0] if client else "")
+    # Behind a proxy it may be anything, of any length.
+    return _address(client[0][:_MAX_ADDRESS_CHARACTERS] if client else "")
 
 
 @lru_cache(maxsize=4096)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fastapi import Request
 
-from fanin_service.ledger import Grant
 from fanin_service.problems import BodyTooLargeError, UnsupportedContentError
 
 JSON = "application/json"
 
 
-async def read_body(request: Request, media_type: str, limit: int, room: Grant) -> bytes:
-    """The body of a request, which must be of this type; what comes of it takes of `room`.
+async def read_body(request: Request, media_type: str, limit: int, hold: Callable[[int], None]) -> bytes:
+    """The body of a request, which must be of this type; `hold` is told of what comes of it.
 
     Raises:
         UnsupportedContentError: the body is of another type, or compressed.
         BodyTooLargeError: it has more than `limit` bytes.
-        TooMuchUnderWayError: this client has sent so much that is not yet read.
-        OverloadedError: all together have.
+        TooMuchUnderWayError, OverloadedError: as `Admission.hold` does.
         ClientDisconnect: the client left.
     """
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -31,7 +31,7 @@ async def read_body(request: Request, media_type: str, limit: int, room: Grant) 
     # What Content-Length says may be wrong, or not said at all: what counts is what comes.
     body = bytearray()
     async for part in request.stream():
-        room.grow(len(part))
+        hold(len(part))
         body += part
         if len(body) > limit:
             raise BodyTooLargeError(f"a request body has at most {limit} bytes here")

@@ -156,10 +156,10 @@ class Service:
             RecipeError: it is not a recipe, or exceeds a limit.
             RequestError: the body is not taken.
         """
-        with self.admission.body() as room:
-            text = await read_body(request, JSON, self.settings.max_recipe_bytes, room)
-            with self.tracing.span("parse"):
-                layout, is_new = await in_thread(self.parsers, self._read_and_store, text)
+        text = await read_body(request, JSON, self.settings.max_recipe_bytes, self.admission.hold)
+        with self.tracing.span("parse"):
+            layout, is_new = await in_thread(self.parsers, self._read_and_store, text)
+        self.admission.release()
         current().recipe = layout.recipe.digest
         return layout, self._remember(layout) and is_new
 

@@ -104,8 +104,9 @@ class Settings(BaseSettings):
     # What it takes.
     max_recipe_bytes: Size = ByteSize(8 * _MIB)
     """Largest recipe, as it is sent and written out."""
-    max_bodies_bytes: Size = ByteSize(256 * _MIB)
-    """Request bodies that one process holds until they are read, in all; one client's at most a quarter of that."""
+    max_held_bytes: Size = ByteSize(256 * _MIB)
+    """Memory of one process for request bodies until they are read, and descriptions of recipes until they are sent; a
+    quarter of it at most for one client."""
     max_tensors: Count = 100_000
     """Most tensors in a recipe."""
     max_laws: Count = 10_000

@@ -170,9 +170,9 @@ def post(server: Running, address: str, size: int, sent: int) -> socket.socket:
 
 def test_bodies_that_are_held() -> None:
     """Of a client at most a quarter, or one of the largest; of all what is set. What goes makes room."""
-    bounds = {"max_recipe_bytes": 100_000, "max_model_bytes": 100_000, "max_bodies_bytes": 300_000}
+    bounds = {"max_recipe_bytes": 100_000, "max_model_bytes": 100_000, "max_held_bytes": 300_000}
     with limited(**bounds) as (server, _), ExitStack() as connections:
-        held = lambda: server.app.state.service.admission._bodies.total.size  # noqa: E731
+        held = lambda: server.app.state.service.admission._held.total.size  # noqa: E731
 
         def begin(address: str, sent: int) -> None:
             before = held()
@@ -200,6 +200,24 @@ def test_bodies_that_are_held() -> None:
             assert finish(address).startswith(b"HTTP/1.1 422 ")
         assert server.client.post("/v1/weights", json={"shape": [3], "scheme": "ones"}).status_code == 200
         assert held() == 0
+
+
+def test_descriptions_that_are_held() -> None:
+    """Larger than the recipe, and whoever asks for one may not read it."""
+    recipe = {"tensors": {f"{n:01000}": {"shape": [1], "scheme": "ones"} for n in range(4000)}}
+    bounds = {"max_recipe_bytes": 6 << 20, "max_model_bytes": 6 << 20, "max_held_bytes": 48 << 20}
+    with limited(**bounds) as (server, _):
+        path = server.register(recipe).removesuffix("/model.safetensors")
+        size = len(server.client.get(path).content)
+        assert (48 << 20) / 8 < size < (48 << 20) / 4
+        held = server.app.state.service.admission._held.total
+        with server.connection(path, 1 << 12):
+            wait_for(lambda: held.size == size)
+            refused(server.client.get(path), 429, "too-much-under-way")
+            other = server.client.get(path, headers={"X-Forwarded-For": "192.0.2.1"})
+            assert len(other.content) == size
+        wait_for(lambda: held.size == 0)
+        assert server.client.get(path).status_code == 200
 
 
 def test_a_cut_stream_is_charged_what_was_sent_of_it() -> None:

@@ -87,9 +87,8 @@ async def put_model(name: str, request: Request) -> Response:
     commit ids.
     """
     service = service_of(request)
-    with service.admission.body() as room:
-        content = await read_body(request, MEDIA_TYPE, service.settings.max_model_bytes, room)
-        snapshot, is_new = await service.models.put(name, content)
+    content = await read_body(request, MEDIA_TYPE, service.settings.max_model_bytes, service.admission.hold)
+    snapshot, is_new = await service.models.put(name, content)
     location = {"Location": f"/v1/models/{name}"}
     return Response(_describe(name, snapshot).model_dump_json(), 201 if is_new else 200, location, JSON)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
+from starlette.responses import StreamingResponse
 
 from fanin import Layout
 from fanin.describe import describe
@@ -18,6 +20,8 @@ from fanin_service.principal import Right
 from fanin_service.service import in_thread, service_of
 
 router = APIRouter(tags=["recipes"])
+
+_PIECE = 256 << 10
 
 
 class Summary(BaseModel):
@@ -92,7 +96,7 @@ async def post_recipe(request: Request) -> Response:
 
 _GET_RECIPE: dict[str, Any] = {
     "response_class": Response,
-    "responses": {200: {"description": "The recipe", "model": Description}, **problems.responses(404)},
+    "responses": {200: {"description": "The recipe", "model": Description}, **problems.responses(404, 429, 503)},
 }
 
 
@@ -103,7 +107,14 @@ async def get_recipe(digest: str, request: Request) -> Response:
     """The canonical recipe, its sizes, and of every tensor its place in the file and its formula with numbers."""
     service = service_of(request)
     text = await in_thread(service.parsers, _description, await service.layout(digest))
-    return Response(text, media_type=JSON)
+    service.admission.hold(len(text))
+    return StreamingResponse(_pieces(text), headers={"Content-Length": str(len(text))}, media_type=JSON)
+
+
+async def _pieces(text: bytes) -> AsyncIterator[memoryview]:
+    """Sent in one piece, it would be the server's, and the request over, however much of it the client has taken."""
+    for start in range(0, len(text), _PIECE):
+        yield memoryview(text)[start : start + _PIECE]
 
 
 def _description(layout: Layout) -> bytes:
