@@ -118,6 +118,24 @@ def test_fuzzed_without_a_key(guarded_server: tuple[Running, str], mode: Generat
     fuzz(server, mode, 10, [*CHECKS, refused])
 
 
+@pytest.mark.parametrize("count", [3, pytest.param(500, marks=pytest.mark.soak)])
+def test_fuzzed_along_its_links(small_server: Running, count: int) -> None:
+    """Recipes are registered, and what that leads to is asked for in any order."""
+    api = schemathesis.openapi.from_dict(small_server.app.openapi())
+    api.config.update(base_url=small_server.url)
+    found = set()
+
+    class Workflow(api.as_state_machine()):  # type: ignore[misc]
+        def validate_response(self, response: Response, case: schemathesis.Case, *_: Any, **__: Any) -> None:
+            case.validate_response(response, checks=CHECKS)
+            found.add((case.operation.label, response.status_code))
+
+    options: dict[str, Any] = {"max_examples": count, "derandomize": count < 100, "stateful_step_count": 8}
+    Workflow.run(settings=settings(**options, deadline=None, database=None, suppress_health_check=[*HealthCheck]))
+    digest = "/v1/recipes/{digest}"
+    assert {(f"GET {digest}{of}", 200) for of in ("", "/digests", "/model.safetensors")} <= found
+
+
 def refused(_: CheckContext, answer: Response, case: schemathesis.Case) -> None:
     """Health is for all, and nothing else."""
     assert answer.status_code == 401 or case.operation.path in ("/livez", "/readyz")

@@ -14,11 +14,10 @@ from fanin_service.principal import Right
 router = APIRouter(include_in_schema=False)
 
 
-# Not async: the first time takes a second, and the event loop has streams to serve.
 @router.head("/openapi.json")
 @router.get("/openapi.json")
 @requires(Right.RECIPES_READ)
-def get_openapi(request: Request) -> Response:
+async def get_openapi(request: Request) -> Response:
     app: DescribedAPI = request.app
     return Response(app.openapi_text(), media_type=JSON)
 

@@ -22,6 +22,11 @@ from fanin_service.service import in_thread, service_of
 router = APIRouter(tags=["recipes"])
 
 _PIECE = 256 << 10
+_LINKS = {
+    operation: {"operationId": operation, "parameters": {"digest": "$response.body#/digest"}}
+    for operation in ("get_recipe", "head_recipe", "get_file", "head_file", "get_digests", "head_digests")
+}
+"""OpenAPI's description of where the digest leads to."""
 
 
 class Summary(BaseModel):
@@ -69,8 +74,8 @@ class Description(BaseModel):
     response_class=Response,
     openapi_extra=RECIPE_BODY,
     responses={
-        201: {"description": "Registered", "model": Summary},
-        200: {"description": "Known already", "model": Summary},
+        201: {"description": "Registered", "model": Summary, "links": _LINKS},
+        200: {"description": "Known already", "model": Summary, "links": _LINKS},
         **problems.responses(400, 413, 415, 422, 429, 503),
     },
 )
