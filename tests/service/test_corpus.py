@@ -40,7 +40,17 @@ FILES = 8
 """Opened when they are first needed, and kept: those of metrics, and a connection to the provider of keys."""
 GROWTH_BYTES = 16 << 20
 """Between two times that the corpus is sent, in the long run."""
-TELLING = (b"Traceback", b".py", b"site-packages", b"/home", b"/tmp", b"/usr", bytes(Path.cwd()), b"root:")
+TELLING = (
+    b"Traceback",
+    b'.py", line',
+    b'.py\\", line',
+    b"site-packages",
+    b"/home",
+    b"/tmp",
+    b"/usr",
+    bytes(Path.cwd()),
+    b"root:",
+)
 
 
 CLIENTS = 8
