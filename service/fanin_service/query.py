@@ -1,4 +1,4 @@
-"""The query of GET /v1/weights: the fields of the one-tensor short form as parameters.
+"""The query of GET /v1/weights: the fields of the one-tensor short form, in every dialect, as parameters.
 
 A list is comma separated, and empty for `[]`; every other value is written as in JSON, texts without quotes.
 """
@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 from urllib.parse import unquote
 
+from pydantic import TypeAdapter
+
 from fanin import Fault, Recipe, RecipeError
+from fanin.dialects import DIALECTS, parameters_of
 from fanin.errors import pointer
 from fanin.recipe import MAX_FAULTS
 from fanin.schemes import ALIASES, SCHEMES
@@ -26,24 +31,41 @@ _MAX_DIGITS = 400
 def _schemas() -> dict[str, dict[str, Any]]:
     """The JSON schema of every parameter: a field of several schemes takes what any of them takes."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for scheme in SCHEMES.values():
-        for name, schema in scheme.model_json_schema()["properties"].items():
-            if schema.get("items", {}).get("type") == "object":
-                continue  # parts of a tensor: a recipe spells them, a query cannot
-            versions = found.setdefault(name, [])
-            if schema not in versions:
-                versions.append(schema)
+    for name, schema in chain(_of_schemes(), _of_dialects()):
+        versions = found.setdefault(name, [])
+        if schema not in versions:
+            versions.append(schema)
     schemas = {name: versions[0] if len(versions) == 1 else {"anyOf": versions} for name, versions in found.items()}
+    theirs = (name for library in DIALECTS.values() for name in (*library, *library.aliases))
     recipe = Recipe.model_json_schema()["properties"]
     return {
         **schemas,
-        "scheme": {"type": "string", "enum": [*SCHEMES, *ALIASES]},
-        **{name: recipe[name] for name in ("seed", "stream")},
+        "scheme": {"type": "string", "enum": list(dict.fromkeys([*SCHEMES, *ALIASES, *theirs]))},
+        **{name: recipe[name] for name in ("dialect", "seed", "stream")},
     }
 
 
+def _of_schemes() -> Iterator[tuple[str, dict[str, Any]]]:
+    for scheme in SCHEMES.values():
+        for name, schema in scheme.model_json_schema()["properties"].items():
+            # Parts of a tensor are objects: a recipe spells them, a query cannot.
+            if schema.get("items", {}).get("type") != "object":
+                yield name, schema
+
+
+def _of_dialects() -> Iterator[tuple[str, dict[str, Any]]]:
+    for library in DIALECTS.values():
+        for initializer in library.initializers.values():
+            for name, parameter in parameters_of(initializer).items():
+                schema = TypeAdapter(parameter.annotation).json_schema()
+                default = {} if parameter.default is parameter.empty else {"default": parameter.default}
+                yield name, {**schema, **default, "description": "A parameter of the dialects that have it."}
+
+
 def _types(schema: dict[str, Any]) -> set[str]:
-    return {part["type"] for part in schema["anyOf"] if "type" in part} if "anyOf" in schema else {schema["type"]}
+    if "anyOf" in schema:
+        return set().union(*map(_types, schema["anyOf"]))
+    return {schema["type"]} if "type" in schema else set()
 
 
 _SCHEMAS = _schemas()

@@ -22,6 +22,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from fanin import archive
+from fanin.dialects import DIALECTS, parameters_of
 from fanin.schemes import SCHEMES
 from fanin_service import keys
 from fanin_service.principal import Right
@@ -53,6 +54,8 @@ def test_document(client: httpx.Client) -> None:
     assert {model.__name__ for model in SCHEMES.values()} < schemas.keys()
     fields = {field for model in SCHEMES.values() for field in model.model_fields} | {"seed", "stream"}
     fields.remove("parts")  # objects, which no query spells
+    for library in DIALECTS.values():
+        fields |= {"dialect"}.union(*map(parameters_of, library.initializers.values()))
     for method in ("get", "head"):
         assert {each["name"] for each in document["paths"]["/v1/weights"][method]["parameters"]} == fields
     for path, operations in document["paths"].items():

@@ -102,6 +102,21 @@ def test_get_by_query(client: httpx.Client) -> None:
             "shape=4,9,4&scheme=xavier_uniform&batch_axes=-3&groups=1",
             {"shape": [4, 9, 4], "scheme": "glorot_uniform", "batch_axes": [-3]},
         ),
+        (
+            "shape=9,4&dialect=torch&scheme=kaiming_normal_&nonlinearity=relu&mode=fan_out",
+            {"shape": [9, 4], "scheme": "he_normal", "layout": "torch", "mode": "fan_out"},
+        ),
+        (
+            "shape=3,9,4&dialect=jax&scheme=glorot_uniform&in_axis=1&out_axis=0,2",
+            {
+                "shape": [3, 9, 4],
+                "scheme": "variance_scaling",
+                "mode": "fan_avg",
+                "distribution": "uniform",
+                "in_axes": [1],
+                "out_axes": [0, 2],
+            },
+        ),
     ],
 )
 def test_query_spells_the_short_form(client: httpx.Client, query: str, recipe: object) -> None:
@@ -147,6 +162,10 @@ def test_query_spells_the_short_form(client: httpx.Client, query: str, recipe: o
         ("shape=2&scheme=%ED%A0%80", ""),
         ("%00=1&shape=2&scheme=zeros", "/\0"),
         ("shape=1,1,1,1,1,1,1,1,1&scheme=zeros", "/shape"),
+        ("shape=4&dialect=torch&scheme=uniform_&a=2&b=1", "/a"),
+        ("shape=4&dialect=torch&scheme=uniform_&low=2", "/low"),
+        ("shape=4&dialect=jax&scheme=he_normal&in_axis=x", "/in_axis"),
+        ("shape=4&dialect=flax&scheme=he_normal", "/dialect"),
         ("shape=9007199254740991,9007199254740991&scheme=zeros", "/tensors/weight/shape"),
         ("shape=9007199254740991&scheme=zeros", "/shape"),
     ],

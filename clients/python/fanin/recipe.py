@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 from typing import Annotated, Any, Literal, Self, get_args
@@ -16,7 +16,7 @@ import rfc8785
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from fanin.dialects import Dialect, DialectError, translate
+from fanin.dialects import Dialect, DialectError, in_its_words, translate
 from fanin.dtypes import DTypeName
 from fanin.errors import Fault, RecipeError, pointer
 from fanin.fans import KernelLayout
@@ -82,10 +82,15 @@ class Recipe(BaseModel):
         """Write dtype and layout into the tensors that take them and do not give their own; translate dialects."""
         if not isinstance(data, Mapping) or not all(isinstance(data.get(field, {}), Mapping) for field in MEMBERS):
             return data
-        handed = {field: data[field] for field in ("dtype", "layout", "dialect") if field in data}
-        if not all(_is_valid(field, value) for field, value in handed.items()):
-            return data
+        handed = {
+            field: data[field]
+            for field in ("dtype", "layout", "dialect")
+            if field in data and _is_valid(field, data[field])
+        }
         others = {key: data[key] for key in data if key not in handed}
+        if "dialect" in others:
+            # Whatever the tensors say, it is unknown what they mean.
+            return {key: value for key, value in others.items() if key not in MEMBERS} | {"tensors": {}}
         dialect = handed.pop("dialect", "fanin")
         written = {
             field: {
@@ -167,7 +172,7 @@ def as_recipe(recipe: RecipeLike) -> Recipe:
             return _validated(document)
         except ValidationError as error:
             prefix = ("tensors", ONLY_TENSOR) if short else ()
-            raise RecipeError(_faults(error, prefix)) from None
+            raise RecipeError(_faults(error, document, prefix)) from None
     except RecursionError:
         raise RecipeError([Fault("", "the recipe is nested too deeply")]) from None
 
@@ -284,7 +289,7 @@ def _translated(field: str, name: Any, tensor: Any, dialect: str) -> Any:
             return translate(tensor, dialect)
     except DialectError as error:
         context = {"reason": str(error), "path": [field, name, *error.path]}
-        raise PydanticCustomError("formula", "{reason}", context) from error
+        raise PydanticCustomError("dialect", "{reason}", context) from error
     return {field: value for field, value in tensor.items() if field != "dialect"}
 
 
@@ -306,11 +311,11 @@ def _with_defaults(tensor: Any, defaults: Mapping[str, Any]) -> Any:
     return {**wanted, **tensor}
 
 
-def _faults(error: ValidationError, prefix: tuple[str, ...]) -> list[Fault]:
-    return [_fault(details, prefix) for details in error.errors(include_url=False)[:MAX_FAULTS]]
+def _faults(error: ValidationError, document: Mapping[str, Any], prefix: tuple[str, ...]) -> list[Fault]:
+    return [_fault(details, document, prefix) for details in error.errors(include_url=False)[:MAX_FAULTS]]
 
 
-def _fault(details: ErrorDetails, prefix: tuple[str, ...]) -> Fault:
+def _fault(details: ErrorDetails, document: Mapping[str, Any], prefix: tuple[str, ...]) -> Fault:
     path = list(details["loc"])
     context = details.get("ctx", {})
     # Inside a tensor the union puts the scheme's name in the path; a bad tensor name is marked "[key]".
@@ -333,10 +338,34 @@ def _fault(details: ErrorDetails, prefix: tuple[str, ...]) -> Fault:
             detail = "unknown field"
         case "missing":
             value, detail = None, "this field is required"
-        case "formula":
-            value = value.get(field) if isinstance(value, Mapping) else None
+    if details["type"] != "dialect":
+        path, detail = _as_spelled(path, detail, document)
+    if details["type"] in ("formula", "dialect"):
+        value = _at(document, path)
     path = path[len(prefix) :] if tuple(path[: len(prefix)]) == prefix else path
     return Fault(pointer(path), detail, _shown(value))
+
+
+def _as_spelled(path: list[str | int], detail: str, document: Mapping[str, Any]) -> tuple[list[str | int], str]:
+    """The path to a field and what is wrong with it, in the words of the dialect that the tensor is in."""
+    tensor = _at(document, path[:2])
+    if len(path) < 3 or path[0] not in MEMBERS or not isinstance(tensor, Mapping):
+        return path, detail
+    dialect, field = tensor.get("dialect", document.get("dialect", "fanin")), str(path[2])
+    if dialect == "fanin":
+        return path, detail
+    member, detail = in_its_words(tensor, dialect, field, detail)
+    return [*path[:2], member, *(path[3:] if member == field else [])], detail
+
+
+def _at(document: Any, path: Sequence[str | int]) -> Any:
+    """The member of a document that `path` leads to, or `None`."""
+    for part in path:
+        try:
+            document = document[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return document
 
 
 def _shown(value: Any) -> Any:

@@ -43,7 +43,7 @@ class Initializer(keras.initializers.Initializer):  # type: ignore[misc]
         dtype = keras.backend.standardize_dtype(dtype)
         if dtype not in DTYPE_NAMES:
             raise TypeError(f"dtype {dtype}: weights are made in {', '.join(DTYPE_NAMES)}")
-        given = {name: value for name, value in self._parameters.items() if value is not None}
+        given = {name: value for name, value in self._parameters.items() if (name, value) != ("seed", None)}
         members = {"scheme": self.scheme, "shape": tuple(shape), "dtype": DTYPE_NAMES[dtype], **given}
         short = as_recipe({"dialect": "keras", **members})
         law = short.tensors[ONLY_TENSOR]

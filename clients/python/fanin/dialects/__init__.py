@@ -1,0 +1,92 @@
+"""Dialects: the initializers of torch, Keras and JAX by their own names and parameters, as schemes.
+
+Each function of `dialects.torch`, `dialects.keras` and `dialects.jax` has the name, the parameters and the defaults of
+one initializer, and gives the tensor members that mean the same: fans as that library counts them, bounds and
+truncation as it has them.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Literal
+
+from pydantic import ValidationError, validate_call
+
+from fanin.dialects.jax import JAX
+from fanin.dialects.keras import KERAS
+from fanin.dialects.library import DialectError, Initializer, Library, Members
+from fanin.dialects.torch import TORCH
+from fanin.tensor import as_integer
+
+__all__ = ["DIALECTS", "Dialect", "DialectError", "in_its_words", "parameters_of", "translate"]
+
+Dialect = Literal["fanin", "torch", "keras", "jax"]
+
+DIALECTS: dict[str, Library] = {"torch": TORCH, "keras": KERAS, "jax": JAX}
+"""The libraries whose names a recipe may use."""
+_SHARED = ("shape", "dtype", "scheme", "dialect")
+"""Members that are Fanin's in every dialect."""
+
+
+def translate(tensor: Mapping[str, Any], dialect: str) -> Members:
+    """The tensor as it is without a dialect.
+
+    Raises:
+        DialectError: the library has no such initializer, or the initializer no such parameters.
+    """
+    initializer = _initializer(tensor, dialect)
+    given = {field: value for field, value in tensor.items() if field not in _SHARED}
+    kept = {field: tensor[field] for field in ("shape", "dtype") if field in tensor}
+    shape = tensor.get("shape")
+    sizes = [as_integer(size) for size in shape] if isinstance(shape, list | tuple) else [None]
+    if not all(isinstance(size, int) for size in sizes):
+        return {**kept, "scheme": "zeros"}  # the shape is wrong, and will be told
+    try:
+        return {**kept, **_called(initializer)(tuple(sizes), **given)}
+    except ValidationError as error:
+        details = error.errors()[0]
+        unknown = details["type"] == "unexpected_keyword_argument"
+        missing = details["type"] == "missing_keyword_only_argument"
+        message = "unknown field" if unknown else "this field is required" if missing else details["msg"]
+        raise DialectError([str(details["loc"][0])], message) from None
+
+
+def in_its_words(tensor: Mapping[str, Any], dialect: str, field: str, message: str) -> tuple[str, str]:
+    """A fault of the translated tensor, told of the tensor that was given: the member to blame, and the message."""
+    known = parameters_of(_initializer(tensor, dialect))
+    theirs = {
+        ours: next((name for name in names if name in known), ours)
+        for ours, names in DIALECTS[dialect].parameters.items()
+    }
+    member = theirs.get(field, field)
+    if member not in known and member not in _SHARED:
+        member = "scheme"
+    return member, re.sub(r"\w+", lambda word: theirs.get(word[0], word[0]), message)
+
+
+def parameters_of(initializer: Initializer) -> dict[str, inspect.Parameter]:
+    """The parameters of an initializer besides the shape, their annotations evaluated."""
+    signature = inspect.signature(initializer, eval_str=True)
+    return {name: each for name, each in signature.parameters.items() if each.kind is each.KEYWORD_ONLY}
+
+
+def _initializer(tensor: Mapping[str, Any], dialect: str) -> Initializer:
+    """
+    Raises:
+        DialectError: the library has none of this name.
+    """
+    library, name = DIALECTS[dialect], tensor.get("scheme")
+    initializer = library.initializers.get(library.aliases.get(name, name)) if isinstance(name, str) else None
+    if initializer is None:
+        known = ", ".join(library.initializers)
+        raise DialectError(["scheme"], f"{dialect} has no such initializer here: it has {known}; or give dialect fanin")
+    return initializer
+
+
+@lru_cache
+def _called(initializer: Initializer) -> Initializer:
+    """The initializer, of parameters that are checked."""
+    return validate_call(initializer)

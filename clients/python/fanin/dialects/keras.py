@@ -1,0 +1,137 @@
+"""keras.initializers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Strict
+
+from fanin.dialects.library import DialectError, Initializer, Library, Members, Shape, matrix, ones, zeros
+from fanin.fans import MAX_KERNEL_RANK
+from fanin.tensor import Axes, Flag, Positive, Real
+
+KerasMode = Literal["fan_in", "fan_out", "fan_avg"]
+KerasDistribution = Literal["truncated_normal", "normal", "untruncated_normal", "uniform"]
+
+
+def _constant(_shape: Shape, *, value: Real = 0.0) -> Members:
+    return {"scheme": "constant", "value": value}
+
+
+def _identity(shape: Shape, *, gain: Real = 1.0) -> Members:
+    return matrix(shape, {"scheme": "eye", "gain": gain})
+
+
+def _random_normal(_shape: Shape, *, mean: Real = 0.0, stddev: Positive = 0.05) -> Members:
+    return {"scheme": "normal", "mean": mean, "std": stddev}
+
+
+def _random_uniform(_shape: Shape, *, minval: Real = -0.05, maxval: Real = 0.05) -> Members:
+    return {"scheme": "uniform", "low": minval, "high": maxval}
+
+
+def _truncated_normal(_shape: Shape, *, mean: Real = 0.0, stddev: Positive = 0.05) -> Members:
+    return {"scheme": "truncated_normal", "mean": mean, "std": stddev}
+
+
+def _variance_scaling(
+    shape: Shape,
+    *,
+    scale: Positive = 1.0,
+    mode: KerasMode = "fan_in",
+    distribution: KerasDistribution = "truncated_normal",
+    input_axes: Axes | None = None,
+    output_axes: Axes | None = None,
+) -> Members:
+    return {
+        "scheme": "variance_scaling",
+        "scale": scale,
+        "mode": mode,
+        "distribution": "truncated_normal" if distribution == "normal" else distribution,
+        **_fans(shape, input_axes, output_axes),
+    }
+
+
+def _scaled(scale: float, mode: KerasMode, distribution: KerasDistribution) -> Initializer:
+    def initializer(shape: Shape, *, input_axes: Axes | None = None, output_axes: Axes | None = None) -> Members:
+        axes = {"input_axes": input_axes, "output_axes": output_axes}
+        return _variance_scaling(shape, scale=scale, mode=mode, distribution=distribution, **axes)
+
+    return initializer
+
+
+def _fans(shape: Shape, inputs: Axes | None, outputs: Axes | None) -> Members:
+    """Fans of `compute_fans`: where axes are given no others count, and without any a vector has its size as both."""
+    rank = len(shape)
+    if inputs is not None and outputs is not None:
+        named = {axis % rank for axis in (*inputs, *outputs) if rank}
+        others = [axis for axis in range(rank) if axis not in named]
+        return {"in_axes": list(inputs), "out_axes": list(outputs), "batch_axes": others}
+    if inputs is not None or outputs is not None:
+        missing = "input_axes" if inputs is None else "output_axes"
+        raise DialectError([missing], "input_axes and output_axes are given together or not at all")
+    if rank < 2:
+        return {"mode": "fan_in", "in_axes": list(range(rank)), "out_axes": []}
+    return {"layout": "keras"} if rank <= MAX_KERNEL_RANK else {"in_axes": [-2], "out_axes": [-1]}
+
+
+def _orthogonal(_shape: Shape, *, gain: Positive = 1.0) -> Members:
+    return {"scheme": "orthogonal", "gain": gain, "layout": "keras"}
+
+
+def _stft(
+    _shape: Shape,
+    *,
+    side: Literal["real", "imag"] = "real",
+    window: Annotated[str, Strict()] | None = "hann",
+    scaling: Literal["density", "spectrum"] | None = "density",
+    periodic: Flag = False,
+) -> Members:
+    return {"scheme": "stft", "side": side, "window": window, "scaling": scaling, "periodic": periodic}
+
+
+_INITIALIZERS: dict[str, Initializer] = {
+    "Zeros": zeros,
+    "Ones": ones,
+    "Constant": _constant,
+    "Identity": _identity,
+    "RandomNormal": _random_normal,
+    "RandomUniform": _random_uniform,
+    "TruncatedNormal": _truncated_normal,
+    "VarianceScaling": _variance_scaling,
+    "GlorotUniform": _scaled(1.0, "fan_avg", "uniform"),
+    "GlorotNormal": _scaled(1.0, "fan_avg", "truncated_normal"),
+    "LecunUniform": _scaled(1.0, "fan_in", "uniform"),
+    "LecunNormal": _scaled(1.0, "fan_in", "truncated_normal"),
+    "HeUniform": _scaled(2.0, "fan_in", "uniform"),
+    "HeNormal": _scaled(2.0, "fan_in", "truncated_normal"),
+    "Orthogonal": _orthogonal,
+    "STFT": _stft,
+}
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
+
+
+KERAS = Library(
+    initializers=_INITIALIZERS,
+    aliases={
+        **{_snake(name): name for name in _INITIALIZERS if name != "STFT"},
+        "stft": "STFT",
+        "STFTInitializer": "STFT",
+        "one": "Ones",
+        "zero": "Zeros",
+        "normal": "RandomNormal",
+        "uniform": "RandomUniform",
+        "IdentityInitializer": "Identity",
+        "OrthogonalInitializer": "Orthogonal",
+    },
+    parameters={
+        "low": ("minval",),
+        "high": ("maxval",),
+        "std": ("stddev",),
+        "in_axes": ("input_axes",),
+        "out_axes": ("output_axes",),
+    },
+)

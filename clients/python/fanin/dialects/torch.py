@@ -1,0 +1,122 @@
+"""torch.nn.init."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from fanin.dialects.library import DialectError, Initializer, Library, Members, Shape, matrix, ones, zeros
+from fanin.fans import MAX_KERNEL_RANK
+from fanin.tensor import Count, NonNegative, Positive, Real
+
+Nonlinearity = Literal[
+    "linear",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "sigmoid",
+    "tanh",
+    "relu",
+    "leaky_relu",
+    "selu",
+]
+TorchMode = Literal["fan_in", "fan_out"]
+Proportion = Annotated[NonNegative, Field(le=1)]
+
+
+def _fans(shape: Shape) -> Members:
+    """Axis 1 is the input and axis 0 the output, of grouped and of transposed kernels too."""
+    if len(shape) < 2:
+        raise DialectError(["shape"], f"torch has no fans of a tensor of {len(shape)} dimensions")
+    return {"layout": "torch"} if len(shape) <= MAX_KERNEL_RANK else {"in_axes": [1], "out_axes": [0]}
+
+
+def _uniform(_shape: Shape, *, a: Real = 0.0, b: Real = 1.0) -> Members:
+    return {"scheme": "uniform", "low": a, "high": b}
+
+
+def _normal(_shape: Shape, *, mean: Real = 0.0, std: Positive = 1.0) -> Members:
+    return {"scheme": "normal", "mean": mean, "std": std}
+
+
+def _trunc_normal(_shape: Shape, *, mean: Real = 0.0, std: Positive = 1.0, a: Real = -2.0, b: Real = 2.0) -> Members:
+    return {"scheme": "truncated_normal", "mean": mean, "std": std, "low": a, "high": b, "bounds": "absolute"}
+
+
+def _constant(_shape: Shape, *, val: Real) -> Members:
+    return {"scheme": "constant", "value": val}
+
+
+def _eye(shape: Shape) -> Members:
+    return matrix(shape, {"scheme": "eye"})
+
+
+def _dirac(_shape: Shape, *, groups: Count = 1) -> Members:
+    return {"scheme": "dirac", "groups": groups, "layout": "torch"}
+
+
+def _xavier_uniform(shape: Shape, *, gain: Positive = 1.0) -> Members:
+    return {"scheme": "glorot_uniform", "gain": gain, **_fans(shape)}
+
+
+def _xavier_normal(shape: Shape, *, gain: Positive = 1.0) -> Members:
+    return {"scheme": "glorot_normal", "gain": gain, **_fans(shape)}
+
+
+def _kaiming(shape: Shape, distribution: str, a: float, mode: str, nonlinearity: str) -> Members:
+    common = {"mode": mode, **_fans(shape)}
+    if nonlinearity in ("relu", "leaky_relu"):
+        slope = a if nonlinearity == "leaky_relu" else 0.0
+        return {"scheme": f"he_{distribution}", "negative_slope": abs(slope), **common}
+    gain = {"tanh": 5 / 3, "selu": 3 / 4}.get(nonlinearity, 1.0)
+    return {"scheme": "variance_scaling", "scale": gain**2, "distribution": distribution, **common}
+
+
+def _kaiming_uniform(
+    shape: Shape, *, a: Real = 0.0, mode: TorchMode = "fan_in", nonlinearity: Nonlinearity = "leaky_relu"
+) -> Members:
+    return _kaiming(shape, "uniform", a, mode, nonlinearity)
+
+
+def _kaiming_normal(
+    shape: Shape, *, a: Real = 0.0, mode: TorchMode = "fan_in", nonlinearity: Nonlinearity = "leaky_relu"
+) -> Members:
+    return _kaiming(shape, "normal", a, mode, nonlinearity)
+
+
+def _orthogonal(_shape: Shape, *, gain: Positive = 1.0) -> Members:
+    return {"scheme": "orthogonal", "gain": gain, "layout": "torch"}
+
+
+def _sparse(shape: Shape, *, sparsity: Proportion, std: Positive = 0.01) -> Members:
+    return matrix(shape, {"scheme": "sparse", "sparsity": sparsity, "std": std})
+
+
+_INITIALIZERS: dict[str, Initializer] = {
+    "uniform_": _uniform,
+    "normal_": _normal,
+    "trunc_normal_": _trunc_normal,
+    "constant_": _constant,
+    "ones_": ones,
+    "zeros_": zeros,
+    "eye_": _eye,
+    "dirac_": _dirac,
+    "xavier_uniform_": _xavier_uniform,
+    "xavier_normal_": _xavier_normal,
+    "kaiming_uniform_": _kaiming_uniform,
+    "kaiming_normal_": _kaiming_normal,
+    "orthogonal_": _orthogonal,
+    "sparse_": _sparse,
+}
+_NEW = {"trunc_normal_", "ones_", "zeros_"}
+"""Initializers that came after the names without an underscore, which torch calls deprecated."""
+
+TORCH = Library(
+    initializers=_INITIALIZERS,
+    aliases={name.removesuffix("_"): name for name in _INITIALIZERS if name not in _NEW},
+    parameters={"low": ("a",), "high": ("b",), "value": ("val",), "negative_slope": ("a",)},
+)
