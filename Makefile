@@ -23,9 +23,10 @@ format: $(VENV)/dev
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-# The pages that come from the code: settings, and the description of the API.
+# The pages that come from the code: settings, the description of the API, initializers of other libraries.
 docs: $(VENV)/dev
 	$(BIN)/python docs/generate.py
+	$(BIN)/python -m tests.peers.page
 
 # Hours: long statistics, dieharder, other processors under qemu, memory while streaming.
 # On Debian it needs: dieharder gcc-aarch64-linux-gnu gcc-s390x-linux-gnu qemu-user
@@ -112,8 +113,10 @@ $(VENV)/service: pyproject.toml $(KERNELS)
 	$(BIN)/python -m pip install --quiet --editable ".[service]" --group demo
 	touch $@
 
+# One file of timm is compared; torchvision, which it asks for, has no wheel that loads beside a torch for CPUs alone.
 $(VENV)/dev: $(VENV)/service
 	$(BIN)/python -m pip install --quiet --group dev
+	$(BIN)/python -m pip install --quiet --no-deps timm==1.0.31
 	touch $@
 
 $(VENV)/peers: $(VENV)/dev

@@ -1,46 +1,44 @@
-"""The page of other libraries' initializers is current, and its rows without a dialect are the known formulas."""
+"""The page of other libraries' initializers is current, and what it says of papers are their formulas."""
 
 from __future__ import annotations
 
-import runpy
-from pathlib import Path
-from typing import Any
+import re
 
 import numpy as np
 import pytest
 from scipy import stats
 
 import fanin
-from fanin.draws import Blocks, Fill, Normal, Table, TruncatedNormal, Uniform
+from fanin.draws import Orthogonal
+from tests.peers.formulas import FORMULAS, NAMES, Formula
+from tests.peers.laws import law
+from tests.peers.page import PAGE, page
 
-SCRIPT = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "initializers.py"))
-CUT = float(stats.truncnorm.std(-2, 2))
+GRID = np.linspace(0, 1, 20_001)
+PROBABILITIES = np.array([1e-6, 0.01, 0.1, 0.3, 0.5, 0.8, 0.97, 1 - 1e-6])
 
 
 def test_the_page_is_current() -> None:
-    assert SCRIPT["PAGE"].read_text("utf-8") == SCRIPT["page"](), "run: python docs/initializers.py"
+    text = PAGE.read_text("utf-8")
+    assert page(text) == text, "run: make docs"
 
 
-@pytest.mark.parametrize(("library", "what", "tensor", "law"), SCRIPT["MORE"])
-def test_a_row_is_its_formula(library: str, what: str, tensor: dict[str, Any], law: tuple[str, float]) -> None:
-    recipe = {"shape": SCRIPT["KERNELS"]["keras"], **tensor}
-    draw = fanin.as_recipe(recipe).tensors["weight"].draw
-    kind, size = law
-    match kind:
-        case "U":
-            assert isinstance(draw, Uniform)
-            assert (draw.center, draw.half_width) == (0, pytest.approx(size, rel=1e-6))
-        case "N":
-            assert draw == Normal(0, pytest.approx(size, rel=1e-6))
-        case "TN" | "TN2" | "TN3":
-            std, cut = size / CUT if kind == "TN" else size, 3 if kind == "TN3" else 2
-            assert isinstance(draw, TruncatedNormal)
-            high = pytest.approx(2 if tensor.get("bounds") == "absolute" else cut * std, rel=1e-6)
-            assert (draw.mean, draw.std, draw.high, -draw.low) == (0, pytest.approx(std, rel=1e-6), high, high)
-        case "=":
-            assert draw == Fill(pytest.approx(size, rel=1e-6))
-        case "eye":
-            assert isinstance(draw, Blocks)
-            assert (fanin.materialize(recipe)["weight"] == np.eye(5)).all()
-        case "table":  # their values: tests/backends/test_composed.py
-            assert isinstance(draw, Table)
+@pytest.mark.parametrize("row", FORMULAS, ids=lambda row: f"{row.library} {row.what}")
+def test_a_tensor_is_its_formula(row: Formula) -> None:
+    recipe = row.layout.recipe
+    tensor = recipe.tensors["weight"]
+    indices = [np.arange(size) for size in tensor.shape[-2:]]
+    places = {"i": indices[-1], "t": indices[0][:, np.newaxis]}
+    expected = eval(row.formula, NAMES | places | {"p": GRID})
+    if re.search(r"\bp\b", row.formula):
+        made = fanin.materialize(recipe)["weight"]
+        assert stats.kstest(np.interp(made, expected, GRID), "uniform").pvalue > 1e-6
+        assert expected[0] <= made.min()
+        assert made.max() <= expected[-1]
+    elif isinstance(expected, Orthogonal):
+        assert tensor.draw == Orthogonal(pytest.approx(expected.gain), expected.rows, expected.columns)
+    elif hasattr(expected, "ppf"):
+        assert law(tensor.draw).ppf(PROBABILITIES) == pytest.approx(expected.ppf(PROBABILITIES), rel=1e-6)
+    else:
+        made = fanin.materialize(recipe)["weight"]
+        assert np.allclose(made, expected, rtol=1e-6, atol=1e-7)
