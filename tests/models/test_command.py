@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 import fanin
 from fanin.cli import main
@@ -23,7 +29,7 @@ class Net(nn.Module):
 
 def refused():
     net = Net()
-    nn.init.orthogonal_(net.layers[1][0].weight)
+    nn.init.normal_(net.layers[1][0].weight).data.exp_()
     return net
 
 number = 3
@@ -48,14 +54,40 @@ def test_a_recipe_of_a_torch_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert '"layers.{0..2}.0.weight": {"shape": [8, 8], "scheme": "uniform", "low"' in output.out
     assert output.err.splitlines() == [
         "fanin: head.weight is embedding.weight",
-        "fanin: layers.0.1.num_batches_tracked has given values, int64 []: not in the recipe (and 2 more like it)",
+        "fanin: layers.0.1.num_batches_tracked has given values, int64 []: see --literals (and 2 more like it)",
     ]
 
 
-def test_it_can_be_made(tmp_path: Path) -> None:
-    assert main(["recipe", "torch", "recorded_net:Net", "--output", "net.json"]) == 0
+def test_a_model_is_loaded_from_what_is_written(tmp_path: Path) -> None:
+    written = ["--output", "net.json", "--literals", "literals.safetensors"]
+    assert main(["recipe", "torch", "recorded_net:Net", *written]) == 0
     assert main(["make", "net.json", "net.safetensors"]) == 0
     assert fanin.verify("net.safetensors").tensors == 19
+    net = importlib.import_module("recorded_net").Net()
+    state = load_file("net.safetensors") | load_file("literals.safetensors")
+    assert net.load_state_dict(state, strict=False) == (["head.weight"], [])  # the memory of the embedding
+    assert torch.equal(net.head.weight, state["embedding.weight"])
+    assert sorted(path.name for path in tmp_path.iterdir() if path.suffix) == [
+        "literals.safetensors",
+        "net.json",
+        "net.safetensors",
+        "recorded_net.py",
+    ]
+
+
+def test_without_literals_no_file_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipe", "torch", "torch.nn:Softmax", "--literals", "none.safetensors"]) == 0
+    assert fanin.as_recipe(capsys.readouterr().out).tensors == {}
+    assert not (tmp_path / "none.safetensors").exists()
+
+
+def test_a_recipe_of_a_keras_model(tmp_path: Path) -> None:
+    code = "import keras\nbuild = lambda: keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])"
+    (tmp_path / "small_keras.py").write_text(code)
+    command = [sys.executable, "-m", "fanin.cli", "recipe", "keras", "small_keras:build"]
+    environment = {**os.environ, "KERAS_BACKEND": "numpy"}
+    made = subprocess.run(command, capture_output=True, check=True, env=environment, cwd=tmp_path)
+    assert list(fanin.as_recipe(made.stdout).tensors) == ["sequential/dense/kernel", "sequential/dense/bias"]
 
 
 def test_a_recipe_of_a_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,7 +108,7 @@ def test_a_recipe_of_a_configuration(tmp_path: Path, capsys: pytest.CaptureFixtu
         (["torch", "recorded_nets:Net"], 2, "No module named 'recorded_nets'"),
         (["torch", "recorded_net:Nut"], 2, "no attribute 'Nut'"),
         (["torch", "recorded_net:number"], 2, "no function, but a int"),
-        (["torch", "recorded_net:refused"], 2, "/layers.1.0.weight: no scheme is the result of aten.linalg_qr"),
+        (["torch", "recorded_net:refused"], 2, "/layers.1.0.weight: no scheme is the result of aten.exp_"),
         (["torch", "recorded_net:Net", "--seed", "-1"], 2, "/seed"),
         (["hf", "none.json"], 4, "none.json"),
         (["hf", "empty.json"], 2, "model_type"),

@@ -110,10 +110,66 @@ def _said(initialize: Callable[[torch.Tensor], Any], shape: tuple[int, ...] = (6
             lambda w: nn.init.trunc_normal_(w).mul_(-0.1).add_(1),
             {"scheme": "truncated_normal", "mean": 1.0, "std": 0.1, "low": 0.8, "high": 1.2, "bounds": "absolute"},
         ),
+        (lambda w: nn.init.orthogonal_(w, gain=3).div_(-2), {"scheme": "orthogonal", "gain": 1.5, "layout": "torch"}),
+        (lambda w: nn.init.eye_(w).mul_(-2), {"scheme": "eye", "gain": -2.0}),
+        (lambda w: nn.init.sparse_(w, 0.3, 0.5).mul_(-2), {"scheme": "sparse", "sparsity": 0.3, "std": 1.0}),
+        (lambda w: nn.init.sparse_(w.t(), 0.3), {"scheme": "sparse", "sparsity": 0.3, "std": 0.01, "axis": 1}),
+        (lambda w: w.uniform_(0.01, 16).log_(), {"scheme": "log_of_uniform", "low": 0.01}),
+        (lambda w: w.copy_((lambda u: u + u)(torch.rand(64, 64))), {"scheme": "uniform", "low": 0.0, "high": 2.0}),
+        (
+            lambda w: w.copy_((lambda dt: dt + (-torch.expm1(-dt)).log())(torch.empty(64, 64).uniform_(-6, -2).exp())),
+            {"scheme": "dt_bias", "dt_min": math.exp(-6), "dt_max": math.exp(-2)},
+        ),
+        (
+            lambda w: w.uniform_(0.81, 0.98).log_().mul_(0.5).neg_().exp_().sub_(1.0).log_(),
+            {"scheme": "rg_lru", "min_radius": 0.9, "max_radius": math.sqrt(0.98)},
+        ),
     ],
 )
 def test_arithmetic_is_followed(initialize: Callable[[torch.Tensor], Any], expected: dict[str, Any]) -> None:
     assert _said(initialize) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("initialize", "shape", "expected"),
+    [
+        (lambda w: nn.init.orthogonal_(w), (32, 8, 3, 3), {"layout": "torch"}),
+        (lambda w: nn.init.orthogonal_(w, 0.01), (1, 64), {"layout": "torch", "gain": 0.01}),
+        (lambda w: nn.init.orthogonal_(w), (64, 1), {"layout": "torch"}),
+        (lambda w: nn.init.orthogonal_(w.t()), (64, 8), {"layout": "torch"}),
+        (lambda w: nn.Parameter(nn.init.orthogonal_(torch.empty(8, 64)).t()), (64, 8), {"layout": "torch"}),
+        (lambda w: w.copy_(nn.init.orthogonal_(torch.empty(64, 8)).view(8, 8, 8)), (8, 8, 8), {}),
+        (
+            lambda w: w.copy_(
+                (lambda q, r: q * torch.diagonal(r).sign().unsqueeze(0))(*torch.linalg.qr(w.normal_(0, 3)))
+            ),
+            (64, 20),
+            {"layout": "torch"},
+        ),
+    ],
+)
+def test_orthogonal_matrices(
+    initialize: Callable[[torch.Tensor], Any], shape: tuple[int, ...], expected: dict[str, Any]
+) -> None:
+    assert _said(initialize, shape) == {"scheme": "orthogonal", **expected}
+
+
+@pytest.mark.parametrize(
+    ("initialize", "shape", "expected"),
+    [
+        (lambda w: nn.init.dirac_(w), (10, 12, 3, 4), {"scheme": "dirac", "layout": "torch"}),
+        (
+            lambda w: nn.init.dirac_(w, 4).mul_(0.5),
+            (16, 3, 5),
+            {"scheme": "dirac", "groups": 4, "gain": 0.5, "layout": "torch"},
+        ),
+        (lambda w: w.copy_(torch.arange(3, 19).log()), (5, 16), {"scheme": "log_range", "start": 3}),
+    ],
+)
+def test_tables_that_are_schemes(
+    initialize: Callable[[torch.Tensor], Any], shape: tuple[int, ...], expected: dict[str, Any]
+) -> None:
+    assert _said(initialize, shape) == expected
 
 
 @pytest.mark.parametrize(
@@ -154,8 +210,15 @@ def test_the_truncated_normal_of_timm_and_tensorflow() -> None:
 @pytest.mark.parametrize(
     ("initialize", "operation"),
     [
-        (lambda w: nn.init.orthogonal_(w), "aten.linalg_qr"),
-        (lambda w: nn.init.sparse_(w, 0.5), "aten.randperm"),
+        (lambda w: w.copy_(torch.linalg.qr(torch.randn(64, 64))[0]), "aten.linalg_qr"),
+        (lambda w: w.copy_(torch.linalg.qr(torch.randn(64, 64))[1]), "aten.linalg_qr"),
+        (lambda w: (w.zero_(), nn.init.orthogonal_(w[:32])), "a part of it"),
+        (lambda w: w.copy_(nn.init.orthogonal_(torch.empty(32, 128)).view(64, 64)), "in another shape"),
+        (lambda w: w.copy_(nn.init.orthogonal_(torch.empty(128, 64))[::2]), "a part of a matrix"),
+        (lambda w: w.copy_((lambda u: (u + u.t()).log())(torch.rand(64, 64))), "aten.add"),
+        (lambda w: w.uniform_(1, 2).sqrt_(), "aten.sqrt_"),
+        (lambda w: w.uniform_(1, 16).log_().clamp_(min=1), "aten.log_"),
+        (lambda w: w.copy_(nn.init.sparse_(torch.empty(32, 128), 0.5).view(64, 64)), "in another shape"),
         (lambda w: w.normal_().exp_(), "aten.exp_"),
         (lambda w: (w.normal_(), w[:5, 2:9].zero_()), "blocks along one axis"),
         (lambda w: w.normal_().clamp_(-1, 1), "aten.clamp_"),
@@ -178,12 +241,31 @@ def test_what_no_scheme_says_is_refused_by_name(initialize: Callable[[torch.Tens
 
 def test_all_refusals_are_told_at_once() -> None:
     def build() -> nn.Module:
-        return nn.Sequential(*[nn.utils.parametrizations.weight_norm(nn.Linear(4, 4)) for _ in range(3)])
+        return nn.Sequential(*[_initialized(lambda w: w.normal_().exp_()) for _ in range(3)])
 
     with pytest.raises(RecordError) as caught:
         record(build)
-    names = [f"/{layer}.parametrizations.weight.original0" for layer in range(3)]
-    assert [fault.pointer for fault in caught.value.faults] == names
+    assert [fault.pointer for fault in caught.value.faults] == [f"/{layer}.weight" for layer in range(3)]
+
+
+@pytest.mark.parametrize("dim", [0, 2, None])
+def test_magnitudes_of_weight_norm_are_those_of_the_recipe(dim: int | None) -> None:
+    def build() -> nn.Module:
+        return nn.utils.parametrizations.weight_norm(nn.Conv1d(16, 24, 40, groups=2), dim=dim)
+
+    recording = recorded_as_it_runs(build)
+    g, v = (f"parametrizations.weight.original{n}" for n in (0, 1))
+    assert {name: norm.of for name, norm in recording.norms.items()} == {g: v}
+    for each in (recording, recording.with_seed(3)):
+        made = torch.from_numpy(fanin.materialize(each.recipe)[v])
+        norms = torch.norm_except_dim(made, 2, -1 if dim is None else dim)
+        assert torch.allclose(each.literals[g], norms, rtol=1e-6)
+    with pytest.raises(RecordError, match="norms of a random tensor"):
+        record(
+            lambda: _initialized(
+                lambda w: w.copy_(torch.norm_except_dim(torch.rand(64, 9), 2, 0).expand(64, 64)), (64, 64)
+            )
+        )
 
 
 def test_a_branch_on_a_random_value_is_refused() -> None:
@@ -214,7 +296,7 @@ def test_tables_are_computed_and_kept() -> None:
             self.kernel = nn.Parameter(nn.init.dirac_(torch.empty(4, 2, 3), groups=2))
 
     recording = recorded_as_it_runs(Tables)
-    assert set(recording.recipe.tensors) == {"depth"}
+    assert set(recording.recipe.tensors) == {"depth", "identity", "kernel"}
     assert recording.recipe.tensors["depth"].value == 0.25  # type: ignore[union-attr]
 
 

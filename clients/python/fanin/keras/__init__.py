@@ -1,7 +1,8 @@
-"""Keras 3, on any of its backends: initializers, and models filled."""
+"""Keras 3, on any of its backends: initializers, models filled, and recipes of models."""
 
-from fanin.errors import ModuleError
+from fanin.errors import ModuleError, RecordError
 from fanin.keras import initializers
 from fanin.keras.models import init_
+from fanin.keras.recording import Recording, record
 
-__all__ = ["ModuleError", "init_", "initializers"]
+__all__ = ["ModuleError", "RecordError", "Recording", "init_", "initializers", "record"]

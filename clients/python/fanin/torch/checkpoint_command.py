@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 from typing import get_args
 
+from fanin.builders import builder_of, transformer_of
 from fanin.torch.checkpoint import SHARD_BYTES, Format, save_checkpoint
-from fanin.torch.command import builder_of, transformer_of
 from fanin.torch.recording import record
 
 HELP = "A checkpoint of step 0, for torch.distributed.checkpoint or for Hugging Face libraries; no model is in memory."

@@ -15,7 +15,19 @@ from dataclasses import dataclass, replace
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from fanin.torch.laws import Constant, Law, Random, Unknown, Unset, Values
+from fanin.torch.laws import (
+    Constant,
+    Diagonal,
+    Law,
+    Matrix,
+    Random,
+    Triangle,
+    Unknown,
+    Unset,
+    Values,
+    reordered,
+    transposed,
+)
 
 MOST_VALUES = 1 << 22
 """Most values of one tensor that are computed: masks and tables are smaller, weights may be larger."""
@@ -41,7 +53,7 @@ def joined(pieces: Iterable[Piece]) -> list[Piece]:
 
 def _continues(length: int, law: Law, following: Law) -> bool:
     if isinstance(law, Random) and isinstance(following, Random):
-        return law == following and (law.draw, law.place + length) == (following.draw, following.place)
+        return law == following and replace(law, place=law.place + length).is_same_draw(following)
     return law == following
 
 
@@ -122,8 +134,8 @@ class Memory:
         law = inside[0][1]
         if view.dense and view.stretches == 1:
             return inside
-        if len(inside) == 1 and not isinstance(law, Values) and (view.dense or not isinstance(law, Random)):
-            return [(view.count, law)]
+        if len(inside) == 1 and (seen := _through(view, law, view.sizes[::-1])):
+            return [(view.count, seen)]
         known = values(inside, tensor.dtype)
         if known is not None:
             return [(view.count, Values(known.as_strided(view.sizes, view.strides).reshape(-1)))]
@@ -159,11 +171,31 @@ class Memory:
         return storage
 
 
+def _through(view: _View, law: Law, shape: tuple[int, ...]) -> Law | None:
+    """The law of what is read of one law through a view that is not contiguous, or of what is left when it is written.
+
+    Where a whole matrix is in either order, `shape` is that of the tensor that has it in the order before.
+    """
+    match law:
+        case Values():
+            return None
+        case Triangle(_, columns) if (view.sizes, view.strides) == ((columns,), (columns + 1,)):
+            return Diagonal(law.draw)
+        case Matrix():
+            whole = law.shape == shape and view.strides == (1, view.sizes[0]) and not law.place
+            return transposed(law) if whole else Unknown("a part of a matrix")
+        case Random():
+            return reordered(law) if view.dense else None
+    return law
+
+
 def _mixed(view: _View, old: Stretches, written: list[Piece], dtype: torch.dtype) -> list[Piece]:
     """What lies between a view's first and last element once these pieces are written in it."""
-    if view.dense and (view.stretches == 1 or (len(written) == 1 and not isinstance(written[0][1], Values))):
-        return written
     length = view.stop - view.start
+    if view.dense and view.stretches == 1:
+        return written
+    if view.dense and len(written) == 1 and (put := _through(view, written[0][1], view.sizes)):
+        return [(length, put)]
     new = values(written, dtype)
     if new is not None:
         known = torch.empty(length, dtype=dtype) if view.dense else values(list(old.part(view.start, view.stop)), dtype)

@@ -43,8 +43,9 @@ class Given:
             OSError: it cannot be read.
         """
         if isinstance(recipe, Recording):
-            given = cls(Layout.of(recipe.recipe), recipe.literals, recipe.buffers, recipe.tied)
-        elif isinstance(recipe, os.PathLike) or (isinstance(recipe, str) and not recipe.lstrip().startswith("{")):
+            recording = recipe if seed is None else recipe.with_seed(seed)
+            return cls(Layout.of(recording.recipe), recording.literals, recording.buffers, recording.tied)
+        if isinstance(recipe, os.PathLike) or (isinstance(recipe, str) and not recipe.lstrip().startswith("{")):
             with Path(recipe).open("rb") as file:
                 given = cls(layout_of(file))
         else:

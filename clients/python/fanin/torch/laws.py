@@ -9,12 +9,13 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import torch
 
 EDGE = 1e-6
 """Bounds that differ by this part of their interval are the same bounds: they were worked out in float32."""
-_draws = itertools.count()
+_draws = itertools.count(1)
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,13 @@ class Random:
     draw: int = field(default_factory=lambda: next(_draws), compare=False, kw_only=True)
     """Which random numbers; a copy of a tensor has those of the original ..."""
     place: int = field(default=0, compare=False, kw_only=True)
-    """... beginning with this one of them."""
+    """... beginning with this one of them ..."""
+    order: int = field(default=0, compare=False, kw_only=True)
+    """... in their own order, or in another, as in a transposed matrix."""
+
+    def is_same_draw(self, other: Random) -> bool:
+        """Both have the same random numbers at each place."""
+        return (self.draw, self.place, self.order) == (other.draw, other.place, other.order)
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,117 @@ class Normal(Random):
     high: float = math.inf
 
 
-Law = Unset | Unknown | Constant | Values | Uniform | Normal
+@dataclass(frozen=True)
+class Function(Random):
+    """A function of a uniform draw, element by element."""
+
+    curve: tuple[float, ...]
+    """Its values at the quantiles `QUANTILES` of the draw."""
+    operation: str = field(compare=False)
+    """The first one that made it no uniform law."""
+
+
+@dataclass(frozen=True)
+class Matrix(Random):
+    """All elements of a matrix together: a part of it follows no law here."""
+
+    rows: int
+    columns: int
+    by_columns: bool = field(default=False, kw_only=True)
+    """They come column by column."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of the tensor whose elements, in row-major order, are those of the matrix."""
+        return (self.columns, self.rows) if self.by_columns else (self.rows, self.columns)
+
+
+@dataclass(frozen=True)
+class Factor(Matrix):
+    """The Q of a QR factorization of independent normals. Its signs depend on the algorithm ..."""
+
+
+@dataclass(frozen=True)
+class Triangle(Matrix):
+    """... as do those of its R."""
+
+
+@dataclass(frozen=True)
+class Diagonal:
+    """The diagonal of the R whose Q is of this draw."""
+
+    draw: int
+
+
+@dataclass(frozen=True)
+class Signs:
+    """Its signs."""
+
+    draw: int
+
+
+@dataclass(frozen=True)
+class Orthogonal(Matrix):
+    """Uniform (Haar) among the matrices with orthonormal columns, or rows where these are fewer, times `gain`."""
+
+    gain: float
+
+
+@dataclass(frozen=True)
+class Sparse(Matrix):
+    """Independent normals of mean 0, and at random places in every column zeros, this part of it or a little more."""
+
+    sparsity: float
+    std: float
+
+
+@dataclass(frozen=True)
+class Norms:
+    """Norms of the slices of a random tensor: the magnitudes of `weight_norm`."""
+
+    draw: int
+    """Of the tensor."""
+    law: Law
+    shape: tuple[int, ...]
+    power: int
+    axis: int
+    """That the slices are not along; -1 takes the norm of all."""
+
+
+Law = (
+    Unset
+    | Unknown
+    | Constant
+    | Values
+    | Uniform
+    | Normal
+    | Function
+    | Factor
+    | Triangle
+    | Diagonal
+    | Signs
+    | Orthogonal
+    | Sparse
+    | Norms
+)
+Drawn = TypeVar("Drawn", bound=Random)
+QUANTILES = tuple(k / 16 for k in range(17))
+
+
+def curve(law: Uniform | Function) -> tuple[float, ...]:
+    """Its values at the quantiles."""
+    return law.curve if isinstance(law, Function) else tuple(law.low + (law.high - law.low) * q for q in QUANTILES)
+
+
+def reordered(law: Drawn) -> Drawn:
+    """Of the same elements in another order."""
+    return replace(law, order=next(_draws))
+
+
+def transposed(law: Matrix) -> Law:
+    """Of the elements of a whole matrix in the other order."""
+    assert isinstance(law, Factor | Triangle | Orthogonal | Sparse)
+    return reordered(replace(law, by_columns=not law.by_columns))
 
 
 def affine(law: Law, scale: float, shift: float, operation: str) -> Law:
@@ -83,9 +200,9 @@ def affine(law: Law, scale: float, shift: float, operation: str) -> Law:
             return Constant(scale * value + shift)
         case Values(tensor):
             return Values(tensor * scale + shift)
-        case Uniform() | Normal() if not (math.isfinite(scale) and math.isfinite(shift)):
+        case Random() if not (math.isfinite(scale) and math.isfinite(shift)):
             return Unknown(operation)
-        case Uniform() | Normal() if not scale:
+        case Random() if not scale:
             return Constant(shift)
         case Uniform(low, high):
             low, high = sorted((scale * low + shift, scale * high + shift))
@@ -93,6 +210,12 @@ def affine(law: Law, scale: float, shift: float, operation: str) -> Law:
         case Normal(mean, std, low, high):
             low, high = sorted((scale * low + shift, scale * high + shift))
             return replace(law, mean=scale * mean + shift, std=abs(scale) * std, low=low, high=high)
+        case Function(values):
+            return replace(law, curve=tuple(scale * value + shift for value in values))
+        case Orthogonal() if not shift:
+            return replace(law, gain=law.gain * abs(scale))
+        case Sparse() if not shift:
+            return replace(law, std=law.std * abs(scale))
     return blamed(law, operation)
 
 
@@ -105,6 +228,8 @@ def clamp(law: Law, low: float, high: float, operation: str) -> Law:
             slack = EDGE * (law.high - law.low) if math.isfinite(law.high - law.low) else 0.0
             if low <= law.low + slack and law.high - slack <= high:
                 return replace(law, low=max(low, law.low), high=min(high, law.high))
+        case Function(values):
+            return replace(law, curve=tuple(min(max(value, low), high) for value in values))
     return blamed(law, operation)
 
 
@@ -112,7 +237,7 @@ def erfinv(law: Law, operation: str) -> Law:
     """Of a uniform law it is a truncated normal law, of standard deviation sqrt(1/2)."""
     if isinstance(law, Uniform) and -1 <= law.low < law.high <= 1:
         low, high = torch.erfinv(torch.tensor([law.low, law.high], dtype=torch.float64)).tolist()
-        return Normal(0.0, math.sqrt(0.5), low, high, draw=law.draw, place=law.place)
+        return Normal(0.0, math.sqrt(0.5), low, high, draw=law.draw, place=law.place, order=law.order)
     return blamed(law, operation)
 
 

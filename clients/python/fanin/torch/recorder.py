@@ -7,9 +7,8 @@ them. Small ones that do not depend on random numbers are computed as the operat
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
@@ -19,8 +18,30 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 from torch.utils._pytree import tree_iter, tree_map
 
 from fanin.errors import RecordError
+from fanin.torch.calls import Call, tensors
 from fanin.torch.content import MOST_VALUES, Memory, Piece, values
-from fanin.torch.laws import Constant, Law, Normal, Random, Uniform, Unknown, Unset, Values, affine, clamp, erfinv
+from fanin.torch.laws import (
+    Constant,
+    Diagonal,
+    Factor,
+    Function,
+    Law,
+    Normal,
+    Norms,
+    Orthogonal,
+    Random,
+    Signs,
+    Sparse,
+    Triangle,
+    Uniform,
+    Unknown,
+    Unset,
+    Values,
+    affine,
+    clamp,
+    curve,
+    erfinv,
+)
 
 CONSTANTS = {"zeros": 0, "zeros_like": 0, "new_zeros": 0, "zero": 0, "ones": 1, "ones_like": 1, "new_ones": 1}
 NUMBERS = {"full": "fill_value", "full_like": "fill_value", "new_full": "fill_value", "fill": "value"}
@@ -33,13 +54,17 @@ PRETENDED = {
     torch.Tensor.is_meta.__get__: False,  # type: ignore[attr-defined]
 }
 READINGS = {torch.Tensor.tolist, torch.Tensor.numpy, torch.Tensor.__array__}
-SHARES_MEMORY = {"_unsafe_view"}
-"""Views that their schemas do not tell of."""
 
 
 @contextmanager
 def following(memory: Memory) -> Iterator[None]:
     """Keep in `memory` what the block does to tensors."""
+
+    def sparse(tensor: torch.Tensor, sparsity: float, std: float = 0.01, generator: Any = None) -> Any:  # noqa: ARG001
+        with _plainly():
+            rows, columns = tensor.shape
+            memory.write(tensor, [(tensor.numel(), Sparse(rows, columns, sparsity, std))])
+        return tensor
 
     def truncated(tensor: torch.Tensor, mean: float, std: float, a: float, b: float, generator: Any = None) -> Any:  # noqa: ARG001
         with _plainly():
@@ -50,6 +75,8 @@ def following(memory: Memory) -> Iterator[None]:
         # It draws until all values are inside, which nobody can follow who has no values.
         # Every way to trunc_normal_ comes to this function.
         stack.enter_context(patch.object(torch.nn.init, "_no_grad_trunc_normal_", truncated))
+        # Its zeros are where random indices say.
+        stack.enter_context(patch.object(torch.nn.init, "sparse_", sparse))
         stack.enter_context(_Surface(memory))
         stack.enter_context(_Operations(memory))
         yield
@@ -78,7 +105,18 @@ class _Surface(TorchFunctionMode):
         if func in READINGS:
             with _plainly():
                 return func(_known(self._memory, args[0], func.__name__), *args[1:], **(kwargs or {}))
-        return func(*args, **(kwargs or {}))
+        result = func(*args, **(kwargs or {}))
+        if func is torch.norm_except_dim:
+            with _plainly():
+                self._note_norms(result, *args, **(kwargs or {}))
+        return result
+
+    def _note_norms(self, result: torch.Tensor, v: torch.Tensor, pow: int = 2, dim: int = 0) -> None:
+        """Norms of a tensor that lies in memory as it was drawn."""
+        match self._memory.read(v):
+            case [(_, Uniform() | Normal() as law)] if not law.place and not law.order:
+                norms = Norms(law.draw, law, tuple(v.shape), pow, dim)
+                self._memory.write(result, [(result.numel(), norms)])
 
 
 def _known(memory: Memory, tensor: torch.Tensor, operation: str) -> torch.Tensor:
@@ -104,7 +142,7 @@ class _Operations(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         with torch._C.DisableTorchFunction():
-            call = _Call.of(func, args, kwargs or {})
+            call = Call.of(func, args, kwargs or {})
             if call.is_view:
                 return func(*args, **(kwargs or {}))
             content = self._by_rule(call)
@@ -113,11 +151,13 @@ class _Operations(TorchDispatchMode):
             known = self._known(call)
             if known is not None:
                 return self._computed(call, known)
+            if call.name == "linalg_qr" and (factors := self._factors(call)):
+                return factors
             return self._join(call) if call.name in JOINS else self._unknown(call)
 
     # ---- by rule ----------------------------------------------------------------------------------------------------
 
-    def _by_rule(self, call: _Call) -> Law | list[Piece] | None:
+    def _by_rule(self, call: Call) -> Law | list[Piece] | None:
         """What the operation leaves in its result; none where no rule says it."""
         name, given = call.name, call.given
         if name in CONSTANTS:
@@ -143,15 +183,22 @@ class _Operations(TorchDispatchMode):
                 return None if mean is None or std is None else Normal(mean, std)
             case "erfinv":
                 return self._each(given["self"], lambda law: erfinv(law, call.operation))
+            case "diagonal_copy":
+                return self._memory.read(given["self"].diagonal(given["offset"], given["dim1"], given["dim2"]))
+            case "sign" | "sgn":
+                match self._memory.read(given["self"]):
+                    case [(_, Diagonal(draw) | Triangle(1, 1, draw=draw))]:
+                        return Signs(draw)
             case "clamp" | "clamp_min" | "clamp_max":
                 low, high = (self._number(given.get(end, at)) for end, at in (("min", -math.inf), ("max", math.inf)))
                 if low is not None and high is not None:
                     return self._each(given["self"], lambda law: clamp(law, low, high, call.operation))
             case "mul" | "div" | "add" | "sub" | "rsub" | "neg" if not given.get("rounding_mode"):
-                return self._affine(call)
-        return None
+                if (content := self._affine(call) or self._signed(call)) is not None:
+                    return content
+        return self._function(call)
 
-    def _affine(self, call: _Call) -> list[Piece] | None:
+    def _affine(self, call: Call) -> list[Piece] | None:
         """A tensor of random numbers, scaled by a number and moved by another."""
         name, operands = call.name, [call.given["self"], call.given.get("other")]
         if name == "rsub":
@@ -173,8 +220,62 @@ class _Operations(TorchDispatchMode):
             return self._scaled(call, operands[1], scale, shift)
         return None
 
-    def _scaled(self, call: _Call, tensor: torch.Tensor, scale: float, shift: float) -> list[Piece] | None:
+    def _scaled(self, call: Call, tensor: torch.Tensor, scale: float, shift: float) -> list[Piece] | None:
         return self._each(tensor, lambda law: affine(law, scale, shift, call.operation))
+
+    def _signed(self, call: Call) -> Law | None:
+        """The Q of a QR factorization, its columns multiplied by the signs of the diagonal of R, is a Haar matrix.
+
+        Mezzadri 2007 (arXiv:math-ph/0609050), section 5.
+        """
+        factors = [call.given["self"], call.given.get("other")]
+        if call.name != "mul" or not all(isinstance(factor, torch.Tensor) for factor in factors):
+            return None
+        q, signs = factors if factors[0].dim() == 2 else factors[::-1]
+        match self._memory.read(q), self._memory.read(signs):
+            case [(_, Factor(rows, columns, by_columns=False) as law)], [(_, Signs(draw))]:
+                shapes = tuple(q.shape), tuple(signs.shape)
+                if draw == law.draw and shapes in (((rows, columns), (columns,)), ((rows, columns), (1, columns))):
+                    return Orthogonal(rows, columns, 1.0, draw=draw)
+        return None
+
+    def _factors(self, call: Call) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Q and R of a matrix of independent normals; none of another."""
+        shape = call.given["A"].shape
+        match self._memory.read(call.given["A"]):
+            case [(_, Normal(0, _, low, high) as law)] if math.isinf(low) and math.isinf(high):
+                if len(shape) == 2 and shape[0] >= shape[1] and call.given["mode"] == "reduced":
+                    q, r = call.on_meta()
+                    self._memory.write(q, [(q.numel(), Factor(*q.shape, draw=law.draw))])
+                    self._memory.write(r, [(r.numel(), Triangle(*r.shape, draw=law.draw))])
+                    return q, r
+        return None
+
+    def _function(self, call: Call) -> Law | None:
+        """What an operation on each element makes of one uniform draw."""
+        if torch.Tag.pointwise not in call.func.tags or call.is_random:
+            return None
+        known: dict[int, torch.Tensor] = {}
+        laws: list[Uniform | Function] = []
+        for tensor in call.inputs:
+            number = self._number(tensor)
+            match self._memory.read(tensor) if number is None else []:
+                case [(_, Uniform() | Function() as law)]:
+                    laws.append(law)
+                    known[id(tensor)] = torch.tensor(curve(law), dtype=torch.float64)
+                case []:
+                    known[id(tensor)] = torch.tensor(number, dtype=torch.float64)
+                case _:
+                    return None
+        shapes = {tensor.shape for tensor in call.inputs if self._number(tensor) is None}
+        if len(shapes) != 1 or not all(law.is_same_draw(laws[0]) for law in laws):
+            return None
+        values = call.on_cpu(known)
+        if not isinstance(values, torch.Tensor) or values.dtype != torch.float64:
+            return None
+        operation = next((law.operation for law in laws if isinstance(law, Function)), call.operation)
+        first = laws[0]
+        return Function(tuple(values.tolist()), operation, draw=first.draw, place=first.place, order=first.order)
 
     def _each(self, tensor: Any, rule: Callable[[Law], Law]) -> list[Piece] | None:
         """A rule for a tensor some of whose elements are random."""
@@ -192,26 +293,26 @@ class _Operations(TorchDispatchMode):
             return None if flat is None or flat.is_complex() else flat.item()
         return None
 
-    def _put(self, call: _Call, content: Law | list[Piece]) -> torch.Tensor:
+    def _put(self, call: Call, content: Law | list[Piece]) -> torch.Tensor:
         target: torch.Tensor = call.target if call.target is not None else call.on_meta()
         self._memory.write(target, content if isinstance(content, list) else [(target.numel(), content)])
         return target
 
-    def _join(self, call: _Call) -> torch.Tensor:
-        tensors, dim = call.given["tensors"], call.given.get("dim", 0)
+    def _join(self, call: Call) -> torch.Tensor:
+        joined, dim = call.given["tensors"], call.given.get("dim", 0)
         result: torch.Tensor = call.on_meta()
         if call.name == "stack":
             places = result.unbind(dim)
         else:
-            tensors = [tensor for tensor in tensors if tensor.shape != (0,)]
-            places = result.split([tensor.shape[dim] for tensor in tensors], dim)
-        for place, tensor in zip(places, tensors, strict=True):
+            joined = [tensor for tensor in joined if tensor.shape != (0,)]
+            places = result.split([tensor.shape[dim] for tensor in joined], dim)
+        for place, tensor in zip(places, joined, strict=True):
             self._memory.write(place, self._memory.read(tensor))
         return result
 
     # ---- without a rule ---------------------------------------------------------------------------------------------
 
-    def _known(self, call: _Call) -> dict[int, torch.Tensor] | None:
+    def _known(self, call: Call) -> dict[int, torch.Tensor] | None:
         """The tensors that it reads, with values, by id; none where one is unknown or something is large."""
         if call.is_random:
             return None
@@ -222,12 +323,12 @@ class _Operations(TorchDispatchMode):
                 return None
             known[id(tensor)] = flat.clone().view(tensor.shape)
         try:
-            shapes = _tensors(call.on_meta())
+            shapes = tensors(call.on_meta())
         except (NotImplementedError, RuntimeError):
             shapes = []  # they depend on values; what is wrong fails again
         return known if sum(shape.numel() for shape in shapes) <= MOST_VALUES else None
 
-    def _computed(self, call: _Call, known: dict[int, torch.Tensor]) -> Any:
+    def _computed(self, call: Call, known: dict[int, torch.Tensor]) -> Any:
         """The result with its values."""
         for tensor in call.written:
             known.setdefault(id(tensor), torch.empty(tensor.shape, dtype=tensor.dtype))
@@ -247,7 +348,7 @@ class _Operations(TorchDispatchMode):
 
         return tree_map(kept, result)
 
-    def _unknown(self, call: _Call) -> Any:
+    def _unknown(self, call: Call) -> Any:
         """The result, of which only the shape is known."""
         read = [] if call.is_random else call.inputs
         laws = [law for tensor in read for _, law in self._memory.read(tensor)]
@@ -261,77 +362,3 @@ class _Operations(TorchDispatchMode):
                 raise RecordError.of(f"the construction asks {call.operation} for what depends on random values")
             self._memory.write(leaf, [(leaf.numel(), blame)])
         return call.target if call.target is not None else result
-
-
-@dataclass(frozen=True)
-class _Call:
-    """One operation with its arguments by name."""
-
-    func: Any
-    name: str
-    """Without the underscore of those that work in place."""
-    given: dict[str, Any]
-    written: list[torch.Tensor]
-    """Tensors that it changes."""
-    inputs: list[torch.Tensor]
-    """Tensors whose values it may read."""
-    is_view: bool
-
-    @classmethod
-    def of(cls, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> _Call:
-        arguments = func._schema.arguments
-        given = {argument.name: value for argument, value in zip(arguments, args, strict=False)} | dict(kwargs)
-        for argument in arguments:
-            if argument.name not in given and argument.has_default_value():
-                given[argument.name] = argument.default_value
-        changed = {argument.name for argument in arguments if argument.alias_info and argument.alias_info.is_write}
-        outs = {argument.name for argument in arguments if argument.is_out}
-        name = func.overloadpacket.__name__
-        aliases = any(result.alias_info for result in func._schema.returns) or name in SHARES_MEMORY
-        return cls(
-            func,
-            name.removesuffix("_"),
-            given,
-            _tensors([given.get(argument) for argument in changed]),
-            _tensors([value for argument, value in given.items() if argument not in outs]),
-            aliases and not changed,
-        )
-
-    @property
-    def operation(self) -> str:
-        return f"aten.{self.func.overloadpacket.__name__}"
-
-    @property
-    def is_random(self) -> bool:
-        return torch.Tag.nondeterministic_seeded in self.func.tags
-
-    @property
-    def target(self) -> torch.Tensor | None:
-        """The tensor that it changes and gives back."""
-        return self.written[0] if self.written else None
-
-    def on_meta(self) -> Any:
-        """Its result without values."""
-        return self._on("meta", lambda tensor: tensor if tensor.is_meta else tensor.to("meta"))
-
-    def on_cpu(self, known: Mapping[int, torch.Tensor]) -> Any:
-        """Its result, computed of these tensors by their ids."""
-        return self._on("cpu", lambda tensor: known.get(id(tensor), tensor))
-
-    def _on(self, device: str, place: Callable[[torch.Tensor], torch.Tensor]) -> Any:
-        given = {
-            name: tree_map(lambda leaf: place(leaf) if isinstance(leaf, torch.Tensor) else leaf, value)
-            for name, value in self.given.items()
-        }
-        if "device" in given and (given["device"] is not None or not self.inputs):
-            given["device"] = torch.device(device)
-        for name in ("generator", "pin_memory"):
-            if name in given:
-                given[name] = None
-        arguments = self.func._schema.arguments
-        positional = [given[argument.name] for argument in arguments if not argument.kwarg_only]
-        return self.func(*positional, **{a.name: given[a.name] for a in arguments if a.kwarg_only and a.name in given})
-
-
-def _tensors(values: Any) -> list[torch.Tensor]:
-    return [leaf for leaf in tree_iter(values) if isinstance(leaf, torch.Tensor)]

@@ -4,17 +4,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 
+from fanin.arrays import materialize
 from fanin.errors import Fault, RecordError, pointer
 from fanin.recipe import Recipe, as_recipe
 from fanin.schemes.blocks import MAX_PARTS
+from fanin.torch import curves
 from fanin.torch.content import Memory, Piece, Stretches, values
-from fanin.torch.laws import Constant, Law, Normal, Random, Uniform, Unknown, Unset, Values
+from fanin.torch.laws import (
+    Constant,
+    Diagonal,
+    Factor,
+    Function,
+    Law,
+    Matrix,
+    Normal,
+    Norms,
+    Orthogonal,
+    Random,
+    Signs,
+    Sparse,
+    Triangle,
+    Uniform,
+    Unknown,
+    Unset,
+    Values,
+)
 from fanin.torch.recorder import following
+from fanin.torch.tables import table
 
 DTYPES = {
     torch.float64: "F64",
@@ -26,6 +48,8 @@ DTYPES = {
 }
 MOST_LITERALS = 1 << 20
 """Most elements of a tensor that is kept as it is."""
+MOST_NORMED = 1 << 24
+"""Most elements of a tensor that norms are taken of."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +67,31 @@ class Recording:
     that are large, or that depend on random numbers, are left out."""
     copies: Mapping[str, str]
     """Tensors that begin with the same random numbers as another in the model, and with their own in the recipe."""
+    norms: Mapping[str, Norm]
+    """Of which tensor of the recipe some literals are norms: those of the numbers that it has under the recipe's seed."""
+
+    def with_seed(self, seed: int | str) -> Recording:
+        """The same with another seed."""
+        recipe = self.recipe.model_copy(update={"seed": seed})
+        taken = {name: norm.values(recipe).to(self.literals[name].dtype) for name, norm in self.norms.items()}
+        return replace(self, recipe=recipe, literals={**self.literals, **taken})
+
+
+@dataclass(frozen=True)
+class Norm:
+    """Norms of the slices of a tensor: the magnitudes of `weight_norm`."""
+
+    of: str
+    """The name of the tensor in the recipe."""
+    power: int
+    axis: int
+    """The axis that has a norm for each of its places; -1 for one norm of all."""
+
+    def values(self, recipe: Recipe) -> torch.Tensor:
+        """The norms, in float64, of the numbers that a recipe draws."""
+        (drawn,) = materialize(recipe.model_copy(update={"tensors": {self.of: recipe.tensors[self.of]}})).values()
+        taken: torch.Tensor = torch.norm_except_dim(torch.from_numpy(drawn.astype(np.float64)), self.power, self.axis)
+        return taken
 
 
 def record(build: Callable[[], torch.nn.Module], *, seed: int | str = 0) -> Recording:
@@ -74,6 +123,8 @@ class _Reading:
         self._tied: dict[str, str] = {}
         self._copies: dict[str, str] = {}
         self._literals: dict[str, torch.Tensor] = {}
+        self._norms: dict[str, tuple[Norms, torch.dtype]] = {}
+        self._whole: dict[int, tuple[str, Random, torch.Size]] = {}
 
     def of(self, model: torch.nn.Module) -> Recording:
         tensors, faults = {}, []
@@ -83,10 +134,18 @@ class _Reading:
                     tensors[name] = said
             except _RefusedError as refusal:
                 faults.append(Fault(pointer([name]), str(refusal)))
+        norms: dict[str, Norm] = {}
+        for name, (law, _) in self._norms.items():
+            try:
+                norms[name] = Norm(self._normed(law), law.power, law.axis)
+            except _RefusedError as refusal:
+                faults.append(Fault(pointer([name]), str(refusal)))
         if faults:
             raise RecordError(faults)
         recipe = as_recipe({"seed": self._seed, "tensors": tensors})
-        return Recording(recipe, self._tied, self._literals, self._buffers(model), self._copies)
+        for name, norm in norms.items():
+            self._literals[name] = norm.values(recipe).to(self._norms[name][1])
+        return Recording(recipe, self._tied, self._literals, self._buffers(model), self._copies, norms)
 
     def _tensor(self, name: str, tensor: Any) -> dict[str, Any] | None:
         """What the recipe says of a tensor; none if it is told elsewhere."""
@@ -103,15 +162,22 @@ class _Reading:
         self._note_draws(name, pieces)
         runs = _merged(pieces)
         laws = [law for _, law in runs]
-        said = _scheme(laws[0]) if len(laws) == 1 else _blocks(runs, tensor.shape)
+        if isinstance(laws[0], Norms):
+            self._norms[name] = laws[0], tensor.dtype
+            return None
+        if isinstance(laws[0], Random) and len(laws) == 1:
+            self._whole[laws[0].draw] = name, laws[0], tensor.shape
+        said = _scheme(laws[0], tensor.shape) if len(laws) == 1 else _blocks(runs, tensor.shape)
         if said is not None and tensor.dtype in DTYPES:
             return {"shape": list(tensor.shape), "dtype": DTYPES[tensor.dtype], **said}
         if any(isinstance(law, Random) for law in laws) and len(laws) > 1:
             raise _RefusedError("its parts follow laws of their own and are not blocks along one axis")
         if isinstance(laws[0], Random):
             raise _RefusedError(f"{tensor.dtype} is no storage type of a recipe")
-        flat = values(pieces, tensor.dtype) if tensor.numel() <= MOST_LITERALS else None
-        if flat is None:
+        flat = values(pieces, tensor.dtype)
+        if flat is not None and tensor.dtype in DTYPES and (said := table(flat.reshape(tensor.shape))):
+            return {"dtype": DTYPES[tensor.dtype], **said}
+        if flat is None or tensor.numel() > MOST_LITERALS:
             raise _RefusedError(f"{tensor.numel()} given values, where at most {MOST_LITERALS} are kept")
         self._literals[name] = flat.reshape(tensor.shape)
         return None
@@ -126,6 +192,19 @@ class _Reading:
                 if flat is not None:
                     found[name] = flat.reshape(tensor.shape)
         return found
+
+    def _normed(self, norms: Norms) -> str:
+        """The name of the tensor that norms are of.
+
+        Raises:
+            _RefusedError: it is not in the model, or not as it was.
+        """
+        name, law, shape = self._whole.get(norms.draw, ("", None, ()))
+        if law != norms.law or law.place or law.order or shape != norms.shape:
+            raise _RefusedError("norms of a random tensor that is not in the model as it was then")
+        if math.prod(shape) > MOST_NORMED:
+            raise _RefusedError(f"norms of {math.prod(shape)} values, where at most {MOST_NORMED} are computed")
+        return name
 
     def _note_draws(self, name: str, pieces: list[Piece]) -> None:
         for length, law in pieces:
@@ -153,6 +232,10 @@ def _merged(pieces: list[Piece]) -> list[Piece]:
                 raise _RefusedError("nothing initializes it (aten.empty)")
             case Unknown(operation):
                 raise _RefusedError(f"no scheme is the result of {operation}")
+            case Factor() | Triangle() | Diagonal() | Signs():
+                raise _RefusedError("no scheme is the result of aten.linalg_qr")
+            case Matrix(rows, columns) if (law.place, length) != (0, rows * columns) or len(pieces) > 1:
+                raise _RefusedError("a matrix with a law of its own is a part of it, or has lost a part")
             case Values(tensor) if bool((tensor == tensor[0]).all()):
                 law = Constant(tensor[0].item())
         if merged and merged[-1][1] == law:
@@ -169,13 +252,17 @@ def _blocks(runs: list[Piece], shape: Sequence[int]) -> dict[str, Any] | None:
         parts = list(Stretches(runs).part(0, size * inner))
         repeated = parts * min(math.prod(shape[:axis]), len(runs))
         if len(parts) <= MAX_PARTS and all(length % inner == 0 for length, _ in parts) and _merged(repeated) == runs:
-            said = [{"size": length // inner, **scheme} for length, law in parts if (scheme := _scheme(law))]
+            said = [{"size": length // inner, **scheme} for length, law in parts if (scheme := _scheme(law, shape))]
             return {"scheme": "blocks", "axis": axis, "parts": said} if len(said) == len(parts) else None
     return None
 
 
-def _scheme(law: Law) -> dict[str, Any] | None:
-    """A recipe's words for a law; none for values that follow no law."""
+def _scheme(law: Law, shape: Sequence[int]) -> dict[str, Any] | None:
+    """A recipe's words for a law; none for values that follow no law.
+
+    Raises:
+        _RefusedError: it has none, or not in a tensor of this shape.
+    """
     match law:
         case Constant(0):
             return {"scheme": "zeros"}
@@ -194,4 +281,24 @@ def _scheme(law: Law) -> dict[str, Any] | None:
         case Normal(mean, std, low, high):
             ends = {"low": low if math.isfinite(low) else None, "high": high if math.isfinite(high) else None}
             return {"scheme": "truncated_normal", "mean": mean, "std": std, **ends, "bounds": "absolute"}
+        case Orthogonal(gain=gain):
+            return {"scheme": "orthogonal", "gain": gain, "layout": _matrix_layout(law, shape)}
+        case Sparse(_, _, sparsity, std) if law.shape == tuple(shape):
+            return {"scheme": "sparse", "sparsity": sparsity, "std": std, "axis": 1 if law.by_columns else 0}
+        case Sparse():
+            raise _RefusedError("a sparse matrix in another shape")
+        case Function(curve):
+            if said := curves.scheme(curve):
+                return said
+            raise _RefusedError(f"no scheme is the result of {law.operation}")
     return None
+
+
+def _matrix_layout(law: Orthogonal, shape: Sequence[int]) -> str:
+    """How a tensor of this shape is the matrix. The law of a row is that of a column."""
+    rows, columns = law.shape
+    size = math.prod(shape)
+    for layout, first, last in (("torch", shape[0], size // shape[0]), ("keras", size // shape[-1], shape[-1])):
+        if (first, last) == (rows, columns) or (1 in (first, last) and 1 in (rows, columns)):
+            return layout
+    raise _RefusedError(f"an orthogonal matrix of {rows} x {columns} in another shape")

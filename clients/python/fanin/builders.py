@@ -1,0 +1,51 @@
+"""Functions that make models, as the command line names them."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from fanin.errors import BackendError
+
+
+def builder_of(source: str) -> Callable[[], Any]:
+    """The function that `package.module:build` names, seen from the working directory as by `python -m`."""
+    module, _, path = source.partition(":")
+    if not module or not path:
+        raise ValueError(f"{source!r} is not of the form package.module:build")
+    sys.path.insert(0, "")
+    try:
+        found: Any = importlib.import_module(module)
+        for name in path.split("."):
+            found = getattr(found, name)
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise ValueError(f"{source}: {error}") from None
+    if not callable(found):
+        raise ValueError(f"{source} is no function, but a {type(found).__name__}")
+    built: Callable[[], Any] = found
+    return built
+
+
+def transformer_of(source: str) -> Callable[[], Any]:
+    """The model that a configuration of transformers describes; no code but the library's own is run."""
+    path = Path(source) / "config.json" if Path(source).is_dir() else Path(source)
+    try:
+        config = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from None
+    if not isinstance(config, Mapping) or "model_type" not in config:
+        raise ValueError(f"{path} is no configuration of transformers: it has no model_type")
+    try:
+        import transformers
+    except ModuleNotFoundError as error:
+        raise BackendError(f"this command needs a package that is not installed: {error}") from None
+    fields = {key: value for key, value in config.items() if key != "model_type"}
+    parsed = transformers.AutoConfig.for_model(config["model_type"], **fields)
+    for architecture in config.get("architectures") or []:
+        if model := getattr(transformers, architecture, None):
+            return lambda: model._from_config(parsed)
+    return lambda: transformers.AutoModel.from_config(parsed)

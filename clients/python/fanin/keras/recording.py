@@ -1,0 +1,156 @@
+"""Recipes of Keras models, from the configurations of their initializers."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from keras.src.backend.common import global_state
+
+from fanin.dtypes import DTYPES
+from fanin.errors import Fault, RecipeError, RecordError, pointer
+from fanin.recipe import Recipe, as_recipe
+from fanin.schemes import MAX_PARTS
+
+MOST_VALUES = 1 << 20
+"""Most elements of a variable whose initializer is a function, and is called."""
+_NAMED = {0.0: "zeros", 1.0: "ones"}
+_STORAGE = {dtype.numpy.name: name for name, dtype in DTYPES.items()}
+
+
+@dataclass(frozen=True)
+class Recording:
+    """How a model's weights are initialized."""
+
+    recipe: Recipe
+    """Of the weights that a storage type holds, under their paths."""
+    literals: Mapping[str, np.ndarray]
+    """The others: counters."""
+
+
+def record(model: keras.Model | keras.layers.Layer | Callable[[], Any], *, seed: int | str = 0) -> Recording:
+    """The recipe of a model, or layer, whose weights no memory is allocated for.
+
+    Args:
+        model: A function that makes it and builds it; or the model itself, which is made again from its own
+            configuration, as it was before any training.
+        seed: Of the recipe.
+
+    Raises:
+        RecordError: initializers that no recipe says, each with its variable; or the model cannot be made so.
+    """
+    with _deferred():
+        made = _again(model) if isinstance(model, keras.layers.Layer) else model()
+        if not isinstance(made, keras.layers.Layer):
+            raise RecordError.of(f"the builder must return a Keras model or layer, not {type(made).__name__}")
+        if not made.built:
+            raise RecordError.of(f"{made.name} is not built: give it an Input, or call build(input_shape)")
+        variables = made.weights
+    # Made again, a model has the same weights in the same order, and may have other paths.
+    paths = [weight.path for weight in (model if isinstance(model, keras.layers.Layer) else made).weights]
+    tensors: dict[str, Any] = {}
+    literals: dict[str, np.ndarray] = {}
+    faults = []
+    for path, variable in zip(paths, variables, strict=True):
+        if path in tensors or path in literals:
+            faults.append(Fault(pointer([path]), "two weights have this path: give their layers names of their own"))
+            continue
+        try:
+            dtype = keras.backend.standardize_dtype(variable.dtype)
+            if dtype in _STORAGE:
+                said = _said(variable._initializer, variable.shape, dtype)
+                tensors[path] = {"shape": list(variable.shape), "dtype": _STORAGE[dtype], **said}
+            else:
+                literals[path] = _called(variable._initializer, variable.shape, dtype)
+        except _RefusedError as refusal:
+            faults.append(Fault(pointer([path]), str(refusal)))
+    if faults:
+        raise RecordError(faults)
+    try:
+        recipe = as_recipe({"seed": seed, "dialect": "keras", "tensors": tensors})
+    except RecipeError as error:
+        faults = [Fault(fault.pointer.removeprefix("/tensors"), fault.detail, fault.value) for fault in error.faults]
+        raise RecordError(faults) from None
+    return Recording(recipe, literals)
+
+
+class _RefusedError(Exception):
+    """Why an initializer is nothing that a recipe says."""
+
+
+@contextmanager
+def _deferred() -> Iterator[None]:
+    """Variables that are made here have an initializer, and no value for it."""
+    waiting = global_state.get_global_attribute("uninitialized_variables") or []
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:
+        # The end of any later scope would give a value to all that wait for one.
+        global_state.set_global_attribute("uninitialized_variables", waiting)
+
+
+def _again(model: keras.layers.Layer) -> keras.layers.Layer:
+    """The model made again."""
+    if not model.built:
+        return model
+    try:
+        again = (
+            keras.models.clone_model(model)
+            if isinstance(model, keras.Model)
+            else type(model).from_config(model.get_config())
+        )
+        if not again.built:
+            again.build_from_config(model.get_build_config())
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise RecordError.of(f"{model.name} cannot be made again: {error}; give the function that makes it") from None
+    return again
+
+
+def _said(initializer: Any, shape: tuple[int, ...], dtype: str) -> dict[str, Any]:
+    """A recipe's words for an initializer."""
+    name = type(initializer).__name__
+    if getattr(keras.initializers, name, None) is type(initializer):
+        if isinstance(initializer, keras.initializers.Orthogonal):
+            return {"dialect": "fanin", "scheme": "orthogonal", "gain": initializer.gain}
+        config = initializer.get_config()
+        if config.get("input_axes") is not None:
+            name = "VarianceScaling"
+            config |= {field: getattr(initializer, field) for field in ("scale", "mode", "distribution")}
+        given = {field: value for field, value in config.items() if field != "seed" and value is not None}
+        return {"scheme": name, **given}
+    if isinstance(initializer, keras.initializers.Initializer):
+        raise _RefusedError(f"no scheme is the initializer {type(initializer).__module__}.{name}")
+    flat = _called(initializer, shape, dtype).astype(np.float64).ravel()
+    runs = [(value, len(list(run))) for value, run in itertools.groupby(flat.tolist())]
+    match runs:
+        case []:
+            return {"dialect": "fanin", "scheme": "zeros"}
+        case [(value, _)]:
+            return {"dialect": "fanin", **_constant(value)}
+        case _ if len(shape) == 1 and len(runs) <= MAX_PARTS:
+            return {"dialect": "fanin", "scheme": "blocks", "parts": [{"size": n, **_constant(v)} for v, n in runs]}
+    raise _RefusedError(f"no scheme is the function {_function(initializer)}")
+
+
+def _constant(value: float) -> dict[str, Any]:
+    return {"scheme": _NAMED[value]} if value in _NAMED else {"scheme": "constant", "value": value}
+
+
+def _called(initializer: Callable[..., Any], shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """The values of a function that is no random one."""
+    if np.prod(shape, dtype=object) > MOST_VALUES:
+        raise _RefusedError(f"the function {_function(initializer)} makes more than {MOST_VALUES} values")
+    first, second = (keras.ops.convert_to_numpy(initializer(shape, dtype=dtype)) for _ in range(2))
+    if not np.array_equal(first, second):
+        raise _RefusedError(f"no scheme is the random function {_function(initializer)}")
+    return np.asarray(first)
+
+
+def _function(initializer: Any) -> str:
+    return getattr(initializer, "__qualname__", type(initializer).__qualname__)

@@ -1,0 +1,127 @@
+"""`fanin recipe`: the recipe of a model that initializes itself."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fanin.builders import builder_of, transformer_of
+from fanin.errors import BackendError
+from fanin.recipe import Recipe
+from fanin.spelling import text
+
+HELP = "The recipe of a model, from its own construction and initialization, which run without the model's memory."
+_FUNCTION = ("PACKAGE.MODULE:BUILD", "a function, or class, called without arguments")
+_LITERAL = "see --literals"
+_NUMBER = re.compile(r"(?<![^.])\d+(?![^.])")
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What is known of a model."""
+
+    recipe: Recipe
+    remarks: Iterable[tuple[str, str]]
+    """Names and sentences on what the recipe does not say."""
+    literals: bytes | None
+    """A safetensors file of tensors that are not in the recipe; none if there are none."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    sources = parser.add_subparsers(metavar="SOURCE", required=True)
+    for name, found, summary, metavar, says in (
+        ("torch", _torch, "a PyTorch model that a function makes", *_FUNCTION),
+        ("keras", _keras, "a Keras model that a function makes and builds", *_FUNCTION),
+        ("hf", _transformer, "a model of transformers", "CONFIG.JSON", "its configuration, or the directory with it"),
+    ):
+        source = sources.add_parser(name, help=summary)
+        source.add_argument("source", metavar=metavar, help=says)
+        source.set_defaults(found=found)
+        source.add_argument("--seed", default="0", help="seed of the recipe (%(default)s)")
+        source.add_argument("--output", type=Path, metavar="FILE", help="where to write it (standard output)")
+        source.add_argument("--literals", type=Path, metavar="FILE", help="safetensors file for what no recipe says")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the recipe, and tell what it leaves to others; returns the exit code."""
+    try:
+        found: _Found = options.found(options.source, options.seed)
+    except ModuleNotFoundError as error:
+        raise BackendError(f"this command needs a package that is not installed: {error}") from None
+    if options.literals and found.literals is not None:
+        _write(options.literals, found.literals)
+    if options.output:
+        _write(options.output, text(found.recipe).encode())
+    else:
+        sys.stdout.write(text(found.recipe))
+    for line in _lines(found.remarks):
+        print(line, file=sys.stderr)
+    return 0
+
+
+def _write(path: Path, content: bytes) -> None:
+    """All of it, or nothing."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _lines(remarks: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """A line for each kind of tensor of a repeated layer."""
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for name, sentence in remarks:
+        groups.setdefault(_NUMBER.sub("*", f"{name} {sentence}"), []).append((name, sentence))
+    for group in groups.values():
+        more = f" (and {len(group) - 1} more like it)" if len(group) > 1 else ""
+        yield f"fanin: {group[0][0]} {group[0][1]}{more}"
+
+
+def _torch(source: str, seed: str) -> _Found:
+    return _recorded(builder_of(source), seed)
+
+
+def _recorded(build: Callable[[], Any], seed: str) -> _Found:
+    import safetensors.torch
+
+    from fanin.torch.recording import record
+
+    recording = record(build, seed=seed)
+    remarks = [
+        *((name, f"is {other}") for name, other in recording.tied.items()),
+        *((name, f"begins as a copy of {other}; the recipe draws it anew") for name, other in recording.copies.items()),
+        *((name, f"has norms of {norm.of} under this seed: {_LITERAL}") for name, norm in recording.norms.items()),
+        *(
+            (name, f"has given values, {str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}: {_LITERAL}")
+            for name, tensor in recording.literals.items()
+            if name not in recording.norms
+        ),
+    ]
+    literals = {name: tensor.contiguous() for name, tensor in recording.literals.items()}
+    return _Found(recording.recipe, remarks, safetensors.torch.save(literals) if literals else None)
+
+
+def _transformer(source: str, seed: str) -> _Found:
+    return _recorded(transformer_of(source), seed)
+
+
+def _keras(source: str, seed: str) -> _Found:
+    import safetensors.numpy
+
+    from fanin.keras.recording import record
+
+    recording = record(builder_of(source), seed=seed)
+    literals = dict(recording.literals)
+    remarks = [
+        (name, f"has given values, {value.dtype} {list(value.shape)}: {_LITERAL}") for name, value in literals.items()
+    ]
+    return _Found(recording.recipe, remarks, safetensors.numpy.save(literals) if literals else None)

@@ -1,0 +1,51 @@
+"""Schemes of tensors without chance: tables that a model has computed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from fanin.arrays import materialize
+from fanin.errors import RecipeError
+from fanin.fans import MAX_KERNEL_RANK
+
+SLACK = 4
+"""Units in the last place, of the tensor's type, by which logarithms and powers may differ from the exact ones."""
+
+
+def table(tensor: torch.Tensor) -> dict[str, Any] | None:
+    """A recipe's words for these values, but for the storage type; none if no scheme makes them."""
+    wanted = tensor.double().numpy()
+    for said in _candidates(tensor):
+        document = {"shape": list(tensor.shape), "dtype": "F64", **said}
+        try:
+            (made,) = materialize(document).values()
+        except RecipeError:
+            continue
+        if np.allclose(made, wanted, rtol=SLACK * torch.finfo(tensor.dtype).eps, atol=0):
+            return {"shape": list(tensor.shape), **said}
+    return None
+
+
+def _candidates(tensor: torch.Tensor) -> Iterator[dict[str, Any]]:
+    """The tables that these values may be, by a few of them."""
+    first = tensor.reshape(-1)[0].item()
+    if tensor.dim() == 2:
+        yield {"scheme": "eye", "gain": first}
+    if 3 <= tensor.dim() <= MAX_KERNEL_RANK:
+        at = 0
+        for size in tensor.shape[2:]:
+            at = at * size + size // 2
+        # The first input channel, at the centre, is that of the first output channel of each group.
+        taps = tensor.flatten(2)[:, 0, at]
+        starts = taps.nonzero().flatten().tolist()
+        period = starts[1] if len(starts) > 1 else len(tensor)
+        if starts[:1] == [0] and len(tensor) % period == 0:
+            groups = len(tensor) // period
+            yield {"scheme": "dirac", "groups": groups, "gain": taps[0].item(), "layout": "torch"}
+    if tensor.dim() and -1 < first < 40 and round(math.exp(first)) >= 1:
+        yield {"scheme": "log_range", "start": round(math.exp(first))}
