@@ -121,8 +121,8 @@ def _said(initialize: Callable[[torch.Tensor], Any], shape: tuple[int, ...] = (6
             {"scheme": "dt_bias", "dt_min": math.exp(-6), "dt_max": math.exp(-2)},
         ),
         (
-            lambda w: w.uniform_(0.81, 0.98).log_().mul_(0.5).neg_().exp_().sub_(1.0).log_(),
-            {"scheme": "rg_lru", "min_radius": 0.9, "max_radius": math.sqrt(0.98)},
+            lambda w: w.uniform_(0.64, 0.98).log_().mul_(0.5).neg_().exp_().sub_(1.0).log_(),
+            {"scheme": "rg_lru", "min_radius": 0.8, "max_radius": math.sqrt(0.98)},
         ),
     ],
 )

@@ -15,7 +15,7 @@ from keras.src.backend.common import global_state
 from fanin.dtypes import DTYPES
 from fanin.errors import Fault, RecipeError, RecordError, pointer
 from fanin.recipe import Recipe, as_recipe
-from fanin.schemes import MAX_PARTS
+from fanin.schemes.blocks import MAX_PARTS
 
 MOST_VALUES = 1 << 20
 """Most elements of a variable whose initializer is a function, and is called."""

@@ -68,7 +68,7 @@ class Recording:
     copies: Mapping[str, str]
     """Tensors that begin with the same random numbers as another in the model, and with their own in the recipe."""
     norms: Mapping[str, Norm]
-    """Of which tensor of the recipe some literals are norms: those of the numbers that it has under the recipe's seed."""
+    """Literals that are norms of a tensor of the recipe, of the numbers that it has under the recipe's seed."""
 
     def with_seed(self, seed: int | str) -> Recording:
         """The same with another seed."""
