@@ -23,6 +23,7 @@ def open_models(settings: Settings) -> Models:
     """
     try:
         store = ModelStore(_objects(settings.model_store), settings.model_store_bytes)
+        _ = store.names()  # a store that cannot be read is told of now
         if settings.models is not None:
             _ship(settings.models, store, settings)
     except ObjectsError as error:
@@ -33,6 +34,10 @@ def open_models(settings: Settings) -> Models:
 def _objects(place: str | None) -> Objects:
     if place is None:
         return DirectoryObjects.temporary()
+    if "://" in place:
+        from fanin_service.models.bucket import BucketObjects  # of a package that not every service has
+
+        return BucketObjects(place)
     return DirectoryObjects(Path(place))
 
 

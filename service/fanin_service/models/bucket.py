@@ -1,0 +1,68 @@
+"""Buckets: objects in a bucket of S3, or of what speaks its protocol."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import from_url
+
+from fanin_service.models.objects import ObjectsError
+
+_CONNECT, _ANSWER, _RETRY = timedelta(seconds=5), timedelta(seconds=30), timedelta(seconds=10)
+
+
+class BucketObjects:
+    """Objects below a prefix of a bucket. Region, endpoint and credentials are those of the environment, AWS_*."""
+
+    def __init__(self, url: str) -> None:
+        """`url` is s3://bucket or s3://bucket/prefix.
+
+        Raises:
+            ObjectsError: the environment says something that cannot be.
+        """
+        try:
+            self._store = from_url(
+                url,
+                # An endpoint of one's own may be http://; AWS's never is.
+                client_options={"connect_timeout": _CONNECT, "timeout": _ANSWER, "allow_http": True},
+                retry_config={"max_retries": 3, "retry_timeout": _RETRY},
+            )
+        except BaseError as error:
+            raise _failure(error) from error
+
+    def get(self, key: str) -> bytes | None:
+        try:
+            return obstore.get(self._store, key).bytes().to_bytes()
+        except FileNotFoundError:
+            return None
+        except (BaseError, OSError) as error:
+            raise _failure(error) from error
+
+    def put(self, key: str, content: bytes) -> None:
+        try:
+            # In one request: nobody sees half of it.
+            obstore.put(self._store, key, content, use_multipart=False)
+        except (BaseError, OSError) as error:
+            raise _failure(error) from error
+
+    def delete(self, key: str) -> None:
+        try:
+            obstore.delete(self._store, key)
+        except FileNotFoundError:
+            pass
+        except (BaseError, OSError) as error:
+            raise _failure(error) from error
+
+    def sizes(self, group: str | None = None) -> dict[str, int]:
+        try:
+            pages = obstore.list(self._store, prefix=group)
+            return {found["path"]: found["size"] for page in pages for found in page}
+        except (BaseError, OSError) as error:
+            raise _failure(error) from error
+
+
+def _failure(error: Exception) -> ObjectsError:
+    """The first line of what obstore says; the others are its insides."""
+    return ObjectsError(str(error).partition("\n")[0])
