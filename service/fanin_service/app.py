@@ -17,12 +17,13 @@ from fanin_service import access, problems
 from fanin_service.access import Authentication, Authenticator, Authorization
 from fanin_service.admission import Gate
 from fanin_service.guard import GuardedBackend, choose
+from fanin_service.hub import HubErrors
 from fanin_service.lifecycle import Draining
 from fanin_service.models.opening import open_models
 from fanin_service.observation import Observation
 from fanin_service.openapi import DescribedAPI
 from fanin_service.registry import Registry
-from fanin_service.routes import digests, documents, health, metrics, models, recipes, schemes, weights
+from fanin_service.routes import digests, documents, health, hub, metrics, models, recipes, schemes, weights
 from fanin_service.service import Service
 from fanin_service.settings import Settings
 from fanin_service.store import RecipeStore
@@ -35,6 +36,8 @@ _ROUTERS = (
     schemes.router,
     health.router,
     documents.router,
+    hub.api,
+    hub.router,
 )
 _ADMIN_ROUTERS = (health.router, metrics.router, documents.router)
 _TURNS = 100
@@ -42,7 +45,8 @@ _METHODS = ("DELETE", "GET", "HEAD", "POST", "PUT")
 _SENT = ("Authorization", "Content-Type", "If-Match", "If-None-Match", "If-Range", "Range")
 _EXPOSED = (
     *("Accept-Ranges", "Content-Digest", "Content-Disposition", "Content-Length", "Content-Location", "Content-Range"),
-    *("ETag", "Location", "RateLimit", "RateLimit-Policy", "Repr-Digest", "Retry-After", "WWW-Authenticate"),
+    *("ETag", "Link", "Location", "RateLimit", "RateLimit-Policy", "Repr-Digest", "Retry-After", "WWW-Authenticate"),
+    *("X-Error-Code", "X-Error-Message", "X-Repo-Commit"),
 )
 """Headers that pages of other origins may send, and read."""
 
@@ -137,7 +141,7 @@ class _Application(DescribedAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         service: Service = self.state.service
-        return Observation(super().build_middleware_stack(), service.metrics, service.tracing)
+        return Observation(HubErrors(super().build_middleware_stack()), service.metrics, service.tracing)
 
 
 @asynccontextmanager

@@ -11,6 +11,11 @@ from fanin_service.problems import BodyTooLargeError, UnsupportedContentError
 JSON = "application/json"
 
 
+def media_type_of(request: Request) -> str:
+    """The type that the body of a request is said to be of; empty where it is not said."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 async def read_body(request: Request, media_type: str, limit: int, hold: Callable[[int], None]) -> bytes:
     """The body of a request, which must be of this type; `hold` is told of what comes of it.
 
@@ -20,7 +25,7 @@ async def read_body(request: Request, media_type: str, limit: int, hold: Callabl
         TooMuchUnderWayError, OverloadedError: as `Admission.hold` does.
         ClientDisconnect: the client left.
     """
-    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    given = media_type_of(request)
     if given != media_type:
         found = f"{given!a} is not read here" if given else "the Content-Type header is missing"
         # RFC 9110 section 15.5.16: the answer tells what would have been taken.

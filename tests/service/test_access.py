@@ -94,14 +94,21 @@ def ask(
     guarded: Guarded, method: str, path: str, headers: dict[str, str] | list[tuple[str, str]] | None = None
 ) -> httpx.Response:
     """A request that is right but for its key."""
-    values = {"digest": guarded.digest, "name": "tester/absent" if method == "DELETE" else "tester/tiny"}
+    values = {
+        "digest": guarded.digest,
+        "name": "tester/absent" if method == "DELETE" else "tester/tiny",
+        "repo": "tester/tiny",
+        "revision": "main",
+        "target": "main" if "/tree/" in path else "main/model.safetensors",
+    }
     path = re.sub(r"{(\w+)(:\w+)?}", lambda found: values[found[1]], path)
     if method == "PUT":
         given = list(headers.items()) if isinstance(headers, dict) else headers or []
         typed = [*given, ("Content-Type", archive.MEDIA_TYPE)]
         return guarded.server.client.put(path, content=MODEL, headers=typed)
     if method == "POST":
-        return guarded.server.client.request(method, path, json=RECIPE, headers=headers)
+        body = {"paths": []} if "/paths-info/" in path else RECIPE
+        return guarded.server.client.request(method, path, json=body, headers=headers)
     query = {"shape": "4", "scheme": "zeros"} if path == "/v1/weights" else {}
     return guarded.server.client.request(method, path, params=query, headers=headers)
 
@@ -203,7 +210,9 @@ class TestGuardedRoute:
             assert answer.headers["WWW-Authenticate"] == (
                 f'Bearer realm="fanin", error="insufficient_scope", scope="{right}"'
             )
-            if method != "HEAD":
+            if path.startswith("/hf/"):
+                assert answer.headers["X-Error-Message"].endswith(f"this needs the scope {right}")
+            elif method != "HEAD":
                 assert answer.json()["type"] == "urn:fanin:problem:insufficient-scope"
         for scopes in ({}, [7], f"x{right}", None):
             assert ask(guarded, method, path, bearer(guarded.provider.token(scope=scopes))).status_code == 403
@@ -233,6 +242,9 @@ def assert_unauthenticated(answer: httpx.Response) -> None:
     assert answer.status_code == 401, answer.text
     assert answer.headers["WWW-Authenticate"].startswith('Bearer realm="fanin"')
     assert answer.headers["Cache-Control"] == "no-store"
+    if answer.request.url.path.startswith("/hf/"):
+        assert answer.headers["X-Error-Message"]
+        return
     assert answer.headers["Content-Type"] == "application/problem+json"
     if answer.request.method != "HEAD":
         assert answer.json()["type"] == "urn:fanin:problem:unauthenticated"

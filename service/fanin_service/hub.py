@@ -1,0 +1,148 @@
+"""The Hugging Face Hub's words: what its clients read of models, and of errors."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fanin import shards
+from fanin_service import problems
+from fanin_service.models.content import CONFIG
+from fanin_service.models.revisions import MAIN
+from fanin_service.models.snapshot import File, Snapshot
+from fanin_service.problems import URN
+
+ROOT = "/hf"
+"""Clients find the service by HF_ENDPOINT=http://host/hf."""
+COMMIT = "X-Repo-Commit"
+_DATE = "1970-01-01T00:00:00.000Z"
+"""A commit has no time: its files are made when they are asked for, and are what they always were."""
+_CODES = {
+    "unknown-model": "RepoNotFound",
+    "unknown-revision": "RevisionNotFound",
+    "unknown-file": "EntryNotFound",
+}
+"""What clients make their own exceptions of."""
+_BAD_TOKEN = "Invalid credentials in Authorization header"  # nosec: no password
+"""The Hub's own words, by which its clients tell a bad token from a repository that is not there."""
+
+
+def info(name: str, snapshot: Snapshot, files: Mapping[str, File | None]) -> dict[str, Any]:
+    """A model at a revision; of files that are given, their sizes too."""
+    counts: Counter[str] = Counter()
+    for tensor in snapshot.recipe.tensors.values():
+        counts[tensor.dtype] += shards.count_of(tensor)
+    namespace, slash, _ = name.partition("/")
+    return {
+        "_id": snapshot.commit[:24],
+        "id": name,
+        "modelId": name,
+        "author": namespace if slash else None,
+        "sha": snapshot.commit,
+        "lastModified": _DATE,
+        "createdAt": _DATE,
+        "private": False,
+        "gated": False,
+        "disabled": False,
+        "downloads": 0,
+        "likes": 0,
+        "tags": ["safetensors", "fanin"],
+        **({"library_name": "transformers"} if CONFIG in snapshot.content.files else {}),
+        "safetensors": {"parameters": counts, "total": sum(counts.values())},
+        "siblings": [{"rfilename": path, **_blob(file)} for path, file in files.items()],
+    }
+
+
+def _blob(file: File | None) -> dict[str, Any]:
+    return {"blobId": file.etag, "size": file.size} if file else {}
+
+
+def refs(snapshot: Snapshot) -> dict[str, Any]:
+    """The branches of a model: `main`. All other revisions are made by naming them."""
+    branch = {"name": MAIN, "ref": f"refs/heads/{MAIN}", "targetCommit": snapshot.commit}
+    return {"branches": [branch], "converts": [], "tags": [], "pullRequests": []}
+
+
+def children(paths: Iterable[str], directory: str, *, recursive: bool) -> list[str]:
+    """The paths below a directory, "" for the root: of all files, or of the next level, directories with a slash."""
+    prefix = f"{directory}/" if directory else ""
+    below = [path for path in paths if path.startswith(prefix)]
+    nested = {prefix + part + "/" for path in below for part in _parents(path.removeprefix(prefix), recursive)}
+    return sorted([*nested, *(path for path in below if recursive or "/" not in path.removeprefix(prefix))])
+
+
+def _parents(path: str, recursive: bool) -> list[str]:
+    """The directories of a path: all, or the first."""
+    parts = path.split("/")[:-1]
+    found = ["/".join(parts[: count + 1]) for count in range(len(parts))]
+    return found if recursive else found[:1]
+
+
+def entry(path: str, snapshot: Snapshot, file: File | None, *, expand: bool) -> dict[str, Any]:
+    """An item of a tree: a file, or without one a directory."""
+    found: dict[str, Any] = (
+        {"type": "file", "path": path, "size": file.size, "oid": file.etag}
+        if file
+        else {"type": "directory", "path": path, "size": 0, "oid": snapshot.commit}
+    )
+    if expand:
+        found["lastCommit"] = {"id": snapshot.commit, "title": str(snapshot.revision), "date": _DATE}
+    return found
+
+
+class HubErrors:
+    """ASGI middleware: problems, below `ROOT`, as the Hub's clients read errors.
+
+    429 stands for 503 there too: most clients repeat a GET after the one and give up after the other.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith(f"{ROOT}/"):
+            await self._app(scope, receive, send)
+            return
+        start: Message | None = None
+
+        async def translated(message: Message) -> None:
+            nonlocal start
+            if message["type"] == "http.response.start" and _is_problem(message):
+                start = message
+            elif start is None:
+                await send(message)
+            else:
+                # A problem has one piece of body.
+                document = json.loads(message["body"])
+                body = json.dumps({"error": document["detail"]}).encode()
+                await send(_error(start, document, len(body)))
+                start = None
+                await send({**message, "body": body})
+
+        await self._app(scope, receive, translated)
+
+
+def _is_problem(message: Message) -> bool:
+    headers = MutableHeaders(raw=message["headers"])
+    return headers.get("content-type") == problems.MEDIA_TYPE
+
+
+def _error(start: Message, problem: Mapping[str, Any], length: int) -> Message:
+    headers = MutableHeaders(raw=list(start["headers"]))
+    status = start["status"]
+    headers["content-type"] = "application/json"
+    headers["content-length"] = str(length)
+    if code := _CODES.get(problem["type"].removeprefix(URN)):
+        headers["x-error-code"] = code
+    # Header fields are ASCII for certain (RFC 9110 section 5.5); the body says it in full.
+    is_bad_token = status == HTTPStatus.UNAUTHORIZED and "invalid_token" in headers.get("www-authenticate", "")
+    message = _BAD_TOKEN if is_bad_token else problem["detail"]
+    headers["x-error-message"] = message.encode("ascii", "backslashreplace").decode().replace("\n", " ")
+    busy = status == HTTPStatus.SERVICE_UNAVAILABLE
+    return {**start, "status": HTTPStatus.TOO_MANY_REQUESTS if busy else status, "headers": headers.raw}

@@ -1,0 +1,353 @@
+"""What users do with clients of the Hugging Face Hub, each as a function that raises when anything is not as it should
+be. Runs in a process of its own, with whatever version of the clients is on its path:
+
+    HF_ENDPOINT=http://127.0.0.1:8000/hf python -m tests.clients.operations facts.json
+
+Prints JSON: which clients these are, and a line for each operation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+import urllib.request
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+Operation = Callable[["Facts"], None]
+OPERATIONS: dict[str, Operation] = {}
+
+
+class Facts:
+    """What the test that serves the models knows of them."""
+
+    def __init__(self, path: str) -> None:
+        document = json.loads(Path(path).read_text())
+        self.url: str = document["url"]
+        """Of the service."""
+        self.guarded: str = document["guarded"]
+        """Of one that asks for keys."""
+        self.key: str = document["key"]
+        self.cutting: list[str] = document["cutting"]
+        """Of bad networks before the first service, each of which cuts some connections."""
+        self.sha256: dict[str, str] = document["sha256"]
+        """Of model.safetensors by model and revision, `me/tiny seed-42`."""
+        self.architectures: list[str] = document["architectures"]
+        """Models with a config.json for transformers; `recipe.json` says their recipe."""
+
+    def generated(self) -> int:
+        """Bytes that the service has made until now."""
+        text = urllib.request.urlopen(f"{self.url}/metrics").read().decode()
+        found = re.search(r"^fanin_generated_bytes_total (\S+)$", text, re.MULTILINE)
+        assert found
+        return int(float(found[1]))
+
+
+def operation(name: str) -> Callable[[Operation], Operation]:
+    """Names an operation, as the documentation shows it."""
+
+    def note(function: Operation) -> Operation:
+        OPERATIONS[name] = function
+        return function
+
+    return note
+
+
+def clients() -> str:
+    """What the clients of this process are called in the table of the documentation."""
+    return ", ".join(f"{package} {version(package)}" for package in ("huggingface_hub", "transformers"))
+
+
+def digest(path: str | os.PathLike[str]) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@operation("`hf_hub_download`; again, from the cache")
+def download(facts: Facts) -> None:
+    from huggingface_hub import hf_hub_download
+
+    def fetch(**options: Any) -> str:
+        return hf_hub_download("me/tiny", "model.safetensors", revision="seed-42", **options)
+
+    assert digest(fetch()) == facts.sha256["me/tiny seed-42"]
+    made = facts.generated()
+    assert digest(fetch()) == digest(fetch(local_files_only=True)) == facts.sha256["me/tiny seed-42"]
+    assert facts.generated() == made
+    assert Path(hf_hub_download("me/tiny", "config.json")).read_bytes().startswith(b"{")
+
+
+@operation("two seeds and two types in one cache")
+def two_seeds(facts: Facts) -> None:
+    from huggingface_hub import hf_hub_download
+
+    for revision in ("seed-1", "seed-2", "seed-1-bf16", "seed-2"):
+        path = hf_hub_download("me/tiny", "model.safetensors", revision=revision)
+        assert digest(path) == facts.sha256[f"me/tiny {revision}"], revision
+
+
+@operation("a name of one part")
+def one_part(facts: Facts) -> None:
+    from huggingface_hub import hf_hub_download
+
+    path = hf_hub_download("tiny", "model.safetensors", revision="seed-42")
+    assert digest(path) == facts.sha256["me/tiny seed-42"]
+
+
+@operation("`snapshot_download`, in shards")
+def snapshot(facts: Facts) -> None:
+    from huggingface_hub import snapshot_download
+
+    folder = Path(snapshot_download("me/tiny", revision="seed-42-20kb"))
+    index = json.loads((folder / "model.safetensors.index.json").read_text())
+    for name in set(index["weight_map"].values()):
+        assert digest(folder / name) == facts.sha256[f"me/tiny seed-42-20kb {name}"]
+    assert (folder / "vocab" / "a.txt").read_bytes() == b"a\n"
+    made = facts.generated()
+    assert Path(snapshot_download("me/tiny", revision="seed-42-20kb")) == folder
+    assert facts.generated() == made
+
+
+@operation("`hf download`")
+def command_line(facts: Facts) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "huggingface_hub.cli.hf", "download", "me/tiny", "--revision", "seed-42"]
+        subprocess.run([*command, "--local-dir", folder], check=True, capture_output=True)
+        assert digest(Path(folder, "model.safetensors")) == facts.sha256["me/tiny seed-42"]
+
+
+@operation("`HfApi`: information, lists, refs, what exists")
+def api(facts: Facts) -> None:
+    from huggingface_hub import HfApi
+
+    hub, files = HfApi(), ["config.json", "model.safetensors", "vocab/a.txt"]
+    info = hub.model_info("me/tiny", revision="seed-42", files_metadata=True)
+    assert len(info.sha) == 40
+    assert [sibling.rfilename for sibling in info.siblings] == files
+    assert info.safetensors.total == sum(info.safetensors.parameters.values()) > 0
+    assert sorted(hub.list_repo_files("me/tiny", revision="seed-42")) == files
+    tree = {entry.path: entry for entry in hub.list_repo_tree("me/tiny", revision="seed-42", recursive=True)}
+    assert tree["vocab/a.txt"].size == 2
+    assert "vocab" in tree
+    found = hub.get_paths_info("me/tiny", ["config.json", "vocab", "absent"], revision="seed-42", expand=True)
+    assert [entry.path for entry in found] == ["config.json", "vocab"]
+    assert found[0].last_commit.oid == info.sha
+    assert [branch.name for branch in hub.list_repo_refs("me/tiny").branches] == ["main"]
+    assert hub.list_repo_refs("me/tiny").branches[0].target_commit == hub.model_info("me/tiny").sha
+    assert hub.repo_exists("me/tiny")
+    assert not hub.repo_exists("me/absent")
+    assert hub.revision_exists("me/tiny", "seed-42")
+    assert not hub.revision_exists("me/tiny", "v1")
+    assert hub.file_exists("me/tiny", "config.json", revision="seed-42")
+    assert not hub.file_exists("me/tiny", "absent", revision="seed-42")
+    assert "me/tiny" in [model.id for model in hub.list_models(author="me", search="tin")]
+
+
+@operation("`get_safetensors_metadata`, whole and in shards")
+def metadata(facts: Facts) -> None:
+    from huggingface_hub import HfApi
+
+    whole = HfApi().get_safetensors_metadata("me/tiny", revision="seed-42")
+    cut = HfApi().get_safetensors_metadata("me/tiny", revision="seed-42-20kb")
+    assert (whole.sharded, cut.sharded) == (False, True)
+    assert whole.parameter_count == cut.parameter_count
+    assert whole.weight_map.keys() == cut.weight_map.keys()
+
+
+@operation("`HfFileSystem`")
+def filesystem(facts: Facts) -> None:
+    from huggingface_hub import HfFileSystem
+
+    files = HfFileSystem()
+    names = {entry["name"].rpartition("/")[2]: entry for entry in files.ls("me/tiny@seed-42", detail=True)}
+    assert names.keys() == {"config.json", "model.safetensors", "vocab"}
+    assert names["vocab"]["type"] == "directory"
+    assert [path.rpartition("@")[2] for path in files.glob("me/tiny@seed-42/**/*.txt")] == ["seed-42/vocab/a.txt"]
+    path = "me/tiny@seed-42/model.safetensors"
+    assert files.info(path)["size"] == names["model.safetensors"]["size"]
+    with files.open(path, "rb") as file:
+        whole = file.read()
+        file.seek(100)
+        assert file.read(50) == whole[100:150]
+    assert hashlib.sha256(whole).hexdigest() == facts.sha256["me/tiny seed-42"]
+    assert files.cat_file(path, start=10, end=20) == whole[10:20]
+    assert not files.exists("me/tiny@seed-42/absent")
+
+
+@operation("errors: model, revision, file, token")
+def errors(facts: Facts) -> None:
+    from huggingface_hub import HfApi, hf_hub_download
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        HfHubHTTPError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    def refusal(kind: type[Exception], call: Callable[[], object]) -> str:
+        try:
+            call()
+        except kind as error:
+            return str(error)
+        raise AssertionError(f"no {kind.__name__}")
+
+    hub = HfApi()
+    for call in (lambda: hf_hub_download("me/absent", "x"), lambda: hub.model_info("me/absent")):
+        assert "there is no model 'me/absent'" in refusal(RepositoryNotFoundError, call)
+    for call in (
+        lambda: hf_hub_download("me/tiny", "config.json", revision="v1"),
+        lambda: hub.model_info("me/tiny", revision="v1"),
+        lambda: list(hub.list_repo_tree("me/tiny", revision="v1")),
+    ):
+        assert "me/tiny has no revision 'v1': a revision is main, or seed-N" in refusal(RevisionNotFoundError, call)
+    words = refusal(EntryNotFoundError, lambda: hf_hub_download("me/tiny", "absent", revision="seed-42"))
+    assert "this revision has no file 'absent'" in words
+
+    def guarded(token: str | bool) -> Callable[[], str]:
+        return lambda: hf_hub_download("me/tiny", "config.json", endpoint=f"{facts.guarded}/hf", token=token)
+
+    assert Path(guarded(facts.key)()).exists()
+    assert HfApi(endpoint=f"{facts.guarded}/hf", token=facts.key).whoami()["name"] == "reader"
+    assert HfApi(endpoint=f"{facts.guarded}/hf", token=facts.key).model_info("me/tiny").id == "me/tiny"
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = HfApi(endpoint=f"{facts.guarded}/hf", token="wrong")
+        for call in (
+            lambda: fresh.model_info("me/tiny"),
+            lambda: fresh.get_hf_file_metadata(url=f"{facts.guarded}/hf/me/tiny/resolve/main/config.json"),
+            lambda: fresh.snapshot_download("me/tiny", cache_dir=folder),
+        ):
+            assert "Invalid credentials" in refusal(HfHubHTTPError, call)
+
+
+@operation("a download that is cut goes on")
+def resumed(facts: Facts) -> None:
+    from huggingface_hub import hf_hub_download
+
+    for endpoint in facts.cutting:
+        for _ in range(4):
+            try:
+                path = hf_hub_download("me/large", "model.safetensors", revision="seed-42", endpoint=f"{endpoint}/hf")
+                break
+            except Exception:  # the old ones go on at the next call
+                time.sleep(0.1)
+        assert digest(path) == facts.sha256["me/large seed-42"]
+
+
+@cache
+def transformers() -> Any:
+    import transformers
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    return transformers
+
+
+def loaded(name: str, revision: str, **options: Any) -> Any:
+    config = transformers().AutoConfig.from_pretrained(name, revision=revision)
+    kind = getattr(transformers(), config.architectures[0])
+    return kind.from_pretrained(name, revision=revision, **options).eval()
+
+
+def logits(model: Any) -> Any:
+    import torch
+
+    ids = torch.arange(7)[None] % 50
+    with torch.no_grad():
+        given = {"input_ids": ids, "decoder_input_ids": ids} if model.config.is_encoder_decoder else {"input_ids": ids}
+        return model(**given).logits
+
+
+@operation("`from_pretrained` of five architectures, whole and in shards: logits as of `fanin.torch.init_`")
+def from_pretrained(facts: Facts) -> None:
+    import torch
+    from huggingface_hub import hf_hub_download
+
+    import fanin.torch
+
+    for name in facts.architectures:
+        whole = loaded(name, "seed-42")
+        recipe = json.loads(Path(hf_hub_download(name, "template.json")).read_text())
+        filled = fanin.torch.init_(type(whole)(whole.config), recipe, seed=42).eval()
+        expected = logits(filled)
+        assert torch.isfinite(expected).all()
+        assert torch.equal(logits(whole), expected), name
+        assert torch.equal(logits(loaded(name, "seed-42-40kb")), expected), f"{name} in shards"
+        assert not torch.equal(logits(loaded(name, "seed-43")), expected), f"{name} with another seed"
+
+
+@operation("`from_pretrained` in bfloat16")
+def bfloat16(facts: Facts) -> None:
+    import torch
+
+    name = facts.architectures[0]
+    model = loaded(name, "seed-42-bf16", torch_dtype="auto")
+    assert model.dtype is torch.bfloat16
+    assert torch.isfinite(logits(model).float()).all()
+
+
+@operation("`AutoTokenizer`, and none where there is none")
+def tokenizer(facts: Facts) -> None:
+    auto = transformers().AutoTokenizer
+    assert auto.from_pretrained("me/words", revision="seed-42")("two one")["input_ids"] == [2, 1]
+    try:
+        auto.from_pretrained("me/tiny", revision="seed-42")
+    except (OSError, ValueError, KeyError):
+        return
+    raise AssertionError("a tokenizer came from nowhere")
+
+
+@operation("fsspec `http`")
+def over_http(facts: Facts) -> None:
+    import fsspec
+
+    url = f"{facts.url}/hf/me/tiny/resolve/seed-42/model.safetensors"
+    with fsspec.open(url, "rb", block_size=4096) as file:
+        file.seek(1000)
+        middle = file.read(100)
+        file.seek(0)
+        whole = file.read()
+    assert middle == whole[1000:1100]
+    assert hashlib.sha256(whole).hexdigest() == facts.sha256["me/tiny seed-42"]
+
+
+@operation("safetensors-streaming")
+def streaming(facts: Facts) -> None:
+    import safetensors_streaming
+    from huggingface_hub import hf_hub_download
+    from safetensors.torch import load_file
+
+    url = f"{facts.url}/hf/me/tiny/resolve/seed-42/model.safetensors"
+    expected = load_file(hf_hub_download("me/tiny", "model.safetensors", revision="seed-42"))
+    streamed = safetensors_streaming.load_file(url)
+    assert streamed.keys() == expected.keys()
+    assert all((streamed[name] == tensor).all() for name, tensor in expected.items())
+
+
+def main(path: str, names: list[str]) -> None:
+    facts = Facts(path)
+    print(json.dumps({"clients": clients()}))
+    for name in names or OPERATIONS:
+        began = time.perf_counter()
+        try:
+            OPERATIONS[name](facts)
+            fault = None
+        except ModuleNotFoundError as error:
+            fault = f"not there: {error.name}"
+        except Exception:
+            fault = traceback.format_exc()
+        seconds = round(time.perf_counter() - began, 2)
+        print(json.dumps({"operation": name, "fault": fault, "seconds": seconds}), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])
