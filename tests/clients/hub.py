@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +75,22 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
         {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4, "vocab_size": 60},
     ),
 }
+WIDE: dict[str, tuple[str, dict[str, Any]]] = {
+    "GPT2LMHeadModel": ("GPT2Config", {"n_layer": 2}),
+    "LlamaForCausalLM": (
+        "LlamaConfig",
+        {"hidden_size": 2048, "intermediate_size": 5632, "num_attention_heads": 32, "num_key_value_heads": 4}
+        | {"num_hidden_layers": 2},
+    ),
+    "Qwen3ForCausalLM": (
+        "Qwen3Config",
+        {"hidden_size": 1024, "intermediate_size": 3072, "num_attention_heads": 16, "num_key_value_heads": 8}
+        | {"head_dim": 128, "num_hidden_layers": 2, "tie_word_embeddings": True},
+    ),
+    "BertForMaskedLM": ("BertConfig", {"num_hidden_layers": 2}),
+    "T5ForConditionalGeneration": ("T5Config", {"num_layers": 2}),
+}
+"""As wide as GPT-2 small, TinyLlama, Qwen3 0.6B, BERT base and T5 small, with two layers."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +102,9 @@ class Served:
 
 
 @contextmanager
-def serving(directory: Path, architectures: dict[str, tuple[str, dict[str, Any]]]) -> Iterator[Served]:
+def serving(
+    directory: Path, architectures: dict[str, tuple[str, dict[str, Any]]], in_shards: str = "seed-42-40kb"
+) -> Iterator[Served]:
     """Models at a service, at another that asks for keys, and behind bad networks."""
     with ExitStack() as stack:
         server = stack.enter_context(running(Settings(stall_seconds=30)))
@@ -109,6 +127,7 @@ def serving(directory: Path, architectures: dict[str, tuple[str, dict[str, Any]]
             "key": key,
             "cutting": [cutting(stack, server, faults) for faults in CUTS],
             "sha256": digests(server),
+            "in_shards": in_shards,
             "architectures": [f"me/{name.lower()}" for name in architectures],
         }
         path = directory / "facts.json"
@@ -156,7 +175,9 @@ def sha256(recipe: Any) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def run(served: Served, home: Path, packages: Path | None = None) -> tuple[str, dict[str, str | None]]:
+def run(
+    served: Served, home: Path, packages: Path | None = None, names: Sequence[str] = ()
+) -> tuple[str, dict[str, str | None]]:
     """Which clients they are that find these packages before all others, and the fault of each operation, if any."""
     environment = {
         **os.environ,
@@ -168,7 +189,7 @@ def run(served: Served, home: Path, packages: Path | None = None) -> tuple[str, 
     }
     for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "HF_HUB_DISABLE_XET"):
         environment.pop(name, None)
-    command = [sys.executable, "-m", "tests.clients.operations", str(served.facts)]
+    command = [sys.executable, "-m", "tests.clients.operations", str(served.facts), *names]
     done = subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
     first, *lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import pytest
 
 from tests.clients import hub
 from tests.clients.hub import Served
-from tests.clients.operations import OPERATIONS, clients
+from tests.clients.operations import LOADED, OPERATIONS, clients
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # transformers' own, of its dependencies
 pytest.importorskip("transformers", reason="transformers is not installed")
@@ -29,6 +30,7 @@ OLD = {
     ],
 }
 """Versions by what they are called in the table, and what pip installs of them over the newest."""
+JAVASCRIPT = "@huggingface/hub@2.17.5"
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +54,26 @@ def test_older_clients(served: Served, tmp_path: Path, client: str) -> None:
     found, faults = hub.run(served, tmp_path, packages)
     assert found == client
     compare(faults, found)
+
+
+@pytest.mark.soak
+def test_real_widths(tmp_path: Path) -> None:
+    with hub.serving(tmp_path, hub.WIDE, "seed-42-100mb") as wide:
+        _, faults = hub.run(wide, tmp_path, names=[LOADED])
+    assert faults == {LOADED: None}
+
+
+@pytest.mark.soak
+def test_javascript(served: Served, tmp_path: Path) -> None:
+    if not shutil.which("npm"):
+        pytest.skip("npm is not installed")
+    install = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(tmp_path), JAVASCRIPT]
+    subprocess.run(install, check=True, cwd=tmp_path)
+    command = ["node", str(Path(__file__).with_name("operations.mjs")), str(served.facts), str(tmp_path)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
+    faults = {line["operation"]: line["fault"] for line in map(json.loads, done.stdout.splitlines())}
+    assert len(faults) == 4
+    assert {name: fault for name, fault in faults.items() if fault} == {}
 
 
 def compare(faults: dict[str, str | None], client: str) -> None:
