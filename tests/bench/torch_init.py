@@ -1,6 +1,6 @@
 """How fast a model is filled, beside torch's own initialization of it.
 
-    python -m tests.bench.torch_init [--layers 16] [--dtypes float32,bfloat16] [--repeats 3]
+    python -m tests.bench.torch_init [--layers 16] [--dtypes float32,bfloat16] [--laws normal,uniform] [--repeats 3]
 
 A decoder of a billion parameters (width 2048, 16 layers) on all CPUs of the process, in memory that has been written
 before; medians of interleaved repeats, and the most memory beyond the model's that each takes.
@@ -88,12 +88,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--layers", type=int, default=16)
     parser.add_argument("--dtypes", default="float32,bfloat16")
+    parser.add_argument("--laws", default="normal,truncated_normal,uniform")
     parser.add_argument("--repeats", type=int, default=3)
     chosen = parser.parse_args()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     laws: dict[str, tuple[dict[str, Any], Callable[[torch.Tensor], object]]] = {
         "normal": ({"scheme": "normal", "std": STD}, lambda tensor: nn.init.normal_(tensor, std=STD)),
-        "truncated normal": (
+        "truncated_normal": (
             {"scheme": "truncated_normal", "std": STD},
             lambda tensor: nn.init.trunc_normal_(tensor, std=STD, a=-2 * STD, b=2 * STD),
         ),
@@ -107,7 +108,8 @@ def main() -> None:
             model = Decoder(chosen.layers).to(getattr(torch, name))
         model.to_empty(device="cpu")
         count = sum(parameter.numel() for parameter in model.parameters())
-        for law, (scheme, initializer) in laws.items():
+        for law in chosen.laws.split(","):
+            scheme, initializer = laws[law]
             layout = recipe(model, scheme)
             works: dict[str, Callable[[], object]] = {
                 "fanin": lambda model=model, layout=layout: init_(model, layout),

@@ -243,15 +243,17 @@ def fetched(given: dict[str, Any], source: str) -> str:
 def loaded(folder: str) -> list[str]:
     """Digests of sharded models that a checkpoint of each format was loaded into."""
     found = []
-    for way in (fsdp, tensor_parallel):
-        for reader in (dcp.FileSystemReader(f"{folder}/dcp"), HuggingFaceStorageReader(f"{folder}/safetensors")):
-            model = Model()
-            way(model, init_device_mesh("cpu", (dist.get_world_size(),)))
-            state = model.state_dict()
-            if isinstance(reader, HuggingFaceStorageReader):
-                del state["head.weight"]  # tied, and so not in the file
-            dcp.load(state, storage_reader=reader)
-            found.append(digest(model.state_dict()))
+    for way, reader in (
+        (fsdp, dcp.FileSystemReader(f"{folder}/dcp")),
+        (tensor_parallel, HuggingFaceStorageReader(f"{folder}/safetensors")),
+    ):
+        model = Model()
+        way(model, init_device_mesh("cpu", (dist.get_world_size(),)))
+        state = model.state_dict()
+        if isinstance(reader, HuggingFaceStorageReader):
+            del state["head.weight"]  # tied, and so not in the file
+        dcp.load(state, storage_reader=reader)
+        found.append(digest(model.state_dict()))
     return found
 
 
@@ -265,13 +267,14 @@ def most_memory(shape: list[int], dim: int) -> tuple[int, int]:
         given = {"tensors": {"weight": {"shape": [rows, shape[1]], "scheme": "normal", "std": 0.02}}}
         dist.barrier()
         Path("/proc/self/clear_refs").write_text("5")
-        before = _memory("VmRSS")
+        before = memory("VmRSS")
         init_(module, given)
-        most = _memory("VmHWM") - before
+        most = memory("VmHWM") - before
     return module.weight.to_local().nbytes, most
 
 
-def _memory(field: str) -> int:
+def memory(field: str) -> int:
+    """Bytes that this process takes (VmRSS), or took at most since it was asked to forget (VmHWM)."""
     found = re.search(rf"^{field}:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
     assert found
     return int(found[1]) << 10

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +50,7 @@ def recording() -> Recording:
 
 
 @FORMATS
-@pytest.mark.parametrize("size", [1, 500, 10**9])
+@pytest.mark.parametrize("size", [100, 10**9])
 def test_readers_get_what_a_module_is_filled_with(
     recording: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: Any, size: int
 ) -> None:
@@ -94,7 +93,7 @@ def test_sharded_models_load_it(tmp_path: Path) -> None:
     given = Recording(fanin.as_recipe(recipe), {"head.weight": "embedding.weight"}, {}, {}, {})
     for format in ("dcp", "safetensors"):
         save_checkpoint(given, tmp_path / format, format=format, shard_bytes=10_000)
-    assert ranks.run(2, ranks.loaded, str(tmp_path)) == [[ranks.expected(recipe)] * 4] * 2
+    assert ranks.run(2, ranks.loaded, str(tmp_path)) == [[ranks.expected(recipe)] * 2] * 2
 
 
 @FORMATS
@@ -131,17 +130,19 @@ def test_what_is_there_is_not_written_over(recording: Recording, tmp_path: Path,
         save_checkpoint(recording, tmp_path / "other", format=format, seed=-1)
 
 
+@pytest.mark.skipif(
+    not Path("/proc/self/clear_refs").exists(), reason="only Linux tells the most memory since a moment"
+)
 @FORMATS
 def test_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: Any) -> None:
     monkeypatch.setattr(checkpoint, "CHUNK_BYTES", 1 << 20)
     monkeypatch.setattr(fanin.files, "CHUNK", 1 << 20)
-    layout = Layout.of({"shape": [4096, 2048], "scheme": "normal", "std": 1.0})
+    layout = Layout.of({"shape": [16384, 2048], "scheme": "normal", "std": 1.0})
     save_checkpoint(layout, tmp_path / "warm", format=format)
-    tracemalloc.start()
+    Path("/proc/self/clear_refs").write_text("5")
+    before = ranks.memory("VmRSS")
     save_checkpoint(layout, tmp_path / "step-0", format=format)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 4 << 20
+    assert ranks.memory("VmHWM") - before < 32 << 20, "of 128 MiB"
 
 
 # ---- fanin checkpoint -----------------------------------------------------------------------------------------------

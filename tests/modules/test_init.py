@@ -334,9 +334,9 @@ def test_a_recipe_says_which_buffers_it_cannot_make() -> None:
 
 def test_no_temporary_is_as_large_as_a_tensor() -> None:
     """torch's own memory is not traced; NumPy's is."""
-    module = nn.Linear(2048, 2048, bias=False)
-    strided = nn.Linear(2048, 2048, bias=False)
-    strided.weight = nn.Parameter(torch.empty(2048, 2048).t())
+    module = nn.Linear(1024, 1024, bias=False)
+    strided = nn.Linear(1024, 1024, bias=False)
+    strided.weight = nn.Parameter(torch.empty(1024, 1024).t())
     recipe = Layout.of(recipe_of(module))
     for each, most in ((module, 1 << 16), (strided, 3 << 20)):
         init_(each, recipe)

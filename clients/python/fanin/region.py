@@ -81,6 +81,11 @@ class Region:
         """Whether no axis has gaps between its positions."""
         return all(len(axis) < 2 or axis.step == 1 for axis in self.axes)
 
+    @property
+    def index(self) -> tuple[slice, ...]:
+        """What selects it, of a region without gaps: a slice for each axis of the tensor."""
+        return tuple(slice(axis.start, axis.stop) for axis in self.axes)
+
     def part(self, axis: int, start: int, stop: int) -> Region:
         """What positions [start, stop) of an axis select; no axis of the result is gone."""
         axes = (*self.axes[:axis], self.axes[axis][start:stop], *self.axes[axis + 1 :])

@@ -19,8 +19,9 @@ from torch.distributed.checkpoint.metadata import ChunkStorageMetadata, Metadata
 from torch.distributed.checkpoint.planner import SavePlan, TensorWriteData, WriteItem, WriteItemType
 from torch.distributed.checkpoint.state_dict_saver import save
 
-from fanin import arrays, files, shards
-from fanin.layout import Layout
+from fanin import backends, files, shards
+from fanin.layout import Entry
+from fanin.placing import dense, place
 from fanin.region import Region
 from fanin.torch.given import Given, RecipeSource
 from fanin.torch.recording import DTYPES
@@ -109,30 +110,25 @@ class _Planner(DefaultSavePlanner):
         super().__init__()
         self._makers: dict[tuple[str, tuple[int, ...]], Callable[[], torch.Tensor]] = {}
         self._items: list[WriteItem] = []
-        for name in given.layout.recipe.tensors:
-            self._add_drawn(name, given.layout, name)
-        for name, literal in given.literals.items():
-            self._add(name, literal.dtype, literal.shape, (0,) * literal.ndim, literal.shape, literal.clone)
-        for name, other in given.tied.items():
+        names = {name: name for name in (*given.layout.recipe.tensors, *given.literals)}
+        for name, other in (names | dict(given.tied)).items():
             if other in given.literals:
                 literal = given.literals[other]
                 self._add(name, literal.dtype, literal.shape, (0,) * literal.ndim, literal.shape, literal.clone)
             else:
-                self._add_drawn(name, given.layout, other)
+                self._add_drawn(name, given.layout.entry(other))
 
-    def _add_drawn(self, name: str, layout: Layout, drawn: str) -> None:
-        entry = layout.entry(drawn)
+    def _add_drawn(self, name: str, entry: Entry) -> None:
         size, dtype = entry.dtype.itemsize, _TYPES[entry.dtype.name]
         whole = Region.of(entry.shape, ...)
         for part in whole.parts(lambda part: math.prod(part.lengths) * size <= CHUNK_BYTES):
-            offsets = tuple(axis.start for axis in part.axes)
 
             def make(part: Region = part) -> torch.Tensor:
-                index = tuple(slice(axis.start, axis.stop) for axis in part.axes)
-                made = arrays.slice(layout, drawn, index)
-                bits = torch.from_numpy(made.reshape(-1).view("u1"))
-                return bits.view(dtype).reshape(part.lengths)
+                made = torch.empty(part.lengths, dtype=dtype)
+                place(entry, part, made.data_ptr(), dense(part.lengths, size), backends.get())
+                return made
 
+            offsets = tuple(axis.start for axis in part.axes)
             self._add(name, dtype, entry.shape, offsets, part.lengths, make)
 
     def _add(

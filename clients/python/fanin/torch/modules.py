@@ -218,4 +218,4 @@ def _kind(dtype: str, shape: tuple[int, ...]) -> str:
 
 def _copy(literal: torch.Tensor, tensor: torch.Tensor) -> None:
     for view, region in boxes(tensor):
-        view.copy_(literal[tuple(slice(axis.start, axis.stop) for axis in region.axes)])
+        view.copy_(literal[region.index])

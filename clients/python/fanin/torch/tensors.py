@@ -44,19 +44,15 @@ def fill(layout: Layout, name: str, tensor: torch.Tensor, take: Slicer | None = 
         if not view.numel():
             continue
         if take:
-            _copy(entry, region, view, lambda part: take(layout, name, _index(part)))
+            _copy(entry, region, view, lambda part: take(layout, name, part.index))
         elif view.device.type == "cpu":
             strides = [stride * view.itemsize for stride in view.stride()]
             place(entry, region, view.data_ptr(), strides, backends.get())
         elif view.device.type == "cuda" and (gpu := _gpu(view.device.index)):
             _fill_gpu(entry, region, view, gpu)
         else:
-            _copy(entry, region, view, lambda part: arrays.slice(layout, name, _index(part)))
+            _copy(entry, region, view, lambda part: arrays.slice(layout, name, part.index))
     torch.autograd.graph.increment_version(tensor)
-
-
-def _index(region: Region) -> tuple[slice, ...]:
-    return tuple(slice(axis.start, axis.stop) for axis in region.axes)
 
 
 def _bits(view: torch.Tensor) -> torch.Tensor:
