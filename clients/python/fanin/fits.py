@@ -58,29 +58,32 @@ def fit(
     """
     names = names or {}
     fits: dict[str, Fit] = {}
-    faults = [
-        Fault(pointer(path.split("/")), "named, but the model has no such array")
-        for path in names
-        if path not in wanted
-    ]
+    faults = [_fault(path, "named, but the model has no such array") for path in names if path not in wanted]
     for path, array in wanted.items():
         said = names.get(path, path)
         name, axes = (said, None) if isinstance(said, str) else (said[0], tuple(said[1]))
         if name not in layout.places:
             if strict or path in names:
-                faults.append(Fault(pointer(path.split("/")), f"the recipe has no tensor {name!r}"))
+                faults.append(_fault(path, f"the recipe has no tensor {name!r}"))
             continue
         entry = layout.entry(name)
-        if fault := _difference(entry, axes, array):
-            faults.append(Fault(pointer(path.split("/")), fault))
+        if difference := _difference(entry, axes, array):
+            faults.append(_fault(path, difference))
         fits[path] = Fit(layout, entry, axes)
     if strict:
         used = {each.entry.name for each in fits.values()}
-        alone = [entry.name for entry in layout.entries if entry.name not in used]
-        faults += [Fault(pointer([name]), "a tensor of the recipe that the model has no array for") for name in alone]
+        faults += [
+            _fault(entry.name, "a tensor of the recipe that the model has no array for")
+            for entry in layout.entries
+            if entry.name not in used
+        ]
     if faults:
         raise ModuleError(faults)
     return fits
+
+
+def _fault(path: str, detail: str) -> Fault:
+    return Fault(pointer(path.split("/")), detail)
 
 
 def _difference(entry: Entry, axes: tuple[int, ...] | None, array: Wanted) -> str | None:

@@ -12,7 +12,7 @@ import hashlib
 import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -107,6 +107,11 @@ def _storage(dtype: Any) -> str:
 def _plain(value: Any) -> Any:
     """Numbers of NumPy and JAX as Python's, as a recipe has them."""
     return value.item() if isinstance(value, np.generic | np.ndarray | jax.Array) and value.ndim == 0 else value
+
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...
 
 
 globals().update({name: _of(name) for name in DIALECTS["jax"]})

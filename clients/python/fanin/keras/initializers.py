@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Mapping
 from inspect import Parameter, Signature
 from types import FrameType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import keras
 
@@ -95,6 +95,11 @@ def _class(name: str) -> type[Initializer]:
     }
     made: type[Initializer] = keras.saving.register_keras_serializable("fanin")(type(name, (Initializer,), members))
     return made
+
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...
 
 
 globals().update({name: _class(name) for name in DIALECTS["keras"]})
