@@ -20,6 +20,7 @@ import fanin
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+LONG = [pytest.param(name, marks=pytest.mark.soak) for name in ("numpy", "tensorflow")]
 EIGHT_DEVICES = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
 
 
@@ -70,17 +71,14 @@ def test_processes_make_the_shards_of_their_own_devices(processes: int) -> None:
         assert size == weight.size
 
 
-@pytest.mark.parametrize("backend", ["jax", "torch", "numpy", pytest.param("tensorflow", marks=pytest.mark.soak)])
+@pytest.mark.parametrize("backend", ["jax", "torch", *LONG])
 def test_keras(backend: str) -> None:
     if not find_spec(backend):
         pytest.skip(f"{backend} is not installed: make .venv/peers")
     cases("keras_cases.py", KERAS_BACKEND=backend, TF_CPP_MIN_LOG_LEVEL="3", **EIGHT_DEVICES)
 
 
-@pytest.mark.parametrize(
-    "backend",
-    ["jax", pytest.param("torch", marks=pytest.mark.soak), pytest.param("tensorflow", marks=pytest.mark.soak)],
-)
+@pytest.mark.parametrize("backend", ["jax", pytest.param("torch", marks=pytest.mark.soak), *LONG])
 def test_parity(backend: str) -> None:
     if not find_spec(backend):
         pytest.skip(f"{backend} is not installed: make .venv/peers")
