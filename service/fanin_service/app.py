@@ -23,10 +23,14 @@ from fanin_service.models.opening import open_models
 from fanin_service.observation import Observation
 from fanin_service.openapi import DescribedAPI
 from fanin_service.registry import Registry
-from fanin_service.routes import digests, documents, health, hub, metrics, models, recipes, schemes, weights
+from fanin_service.routes import digests, documents, health, hub, metrics, models, recipes, s3, schemes, weights
+from fanin_service.s3 import ROOT as S3_ROOT
+from fanin_service.s3 import AccessKeys
+from fanin_service.s3 import error as s3_error
 from fanin_service.service import Service
 from fanin_service.settings import Settings
 from fanin_service.store import RecipeStore
+from fanin_service.surface import Surface
 
 _ROUTERS = (
     weights.router,
@@ -38,6 +42,7 @@ _ROUTERS = (
     documents.router,
     hub.api,
     hub.router,
+    s3.router,
 )
 _ADMIN_ROUTERS = (health.router, metrics.router, documents.router)
 _TURNS = 100
@@ -141,7 +146,8 @@ class _Application(DescribedAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         service: Service = self.state.service
-        return Observation(HubErrors(super().build_middleware_stack()), service.metrics, service.tracing)
+        surfaces = HubErrors(AccessKeys(Surface(super().build_middleware_stack(), S3_ROOT, s3_error)))
+        return Observation(surfaces, service.metrics, service.tracing)
 
 
 @asynccontextmanager

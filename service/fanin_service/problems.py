@@ -58,6 +58,10 @@ class UnknownFileError(RequestError):
     """A path at which a revision has no file."""
 
 
+class UnknownBucketError(RequestError):
+    """A bucket that is not the one."""
+
+
 class ModelError(RequestError):
     """A model that cannot be kept."""
 
@@ -181,6 +185,7 @@ KINDS: dict[type[Exception], Kind] = {
     UnknownModelError: Kind(404, "unknown-model", "There is no model of this name"),
     UnknownRevisionError: Kind(404, "unknown-revision", "The model has no such revision"),
     UnknownFileError: Kind(404, "unknown-file", "The revision has no such file"),
+    UnknownBucketError: Kind(404, "unknown-bucket", "There is no such bucket"),
     ModelError: Kind(422, "invalid-model", "The model cannot be kept"),
     ModelsUnavailableError: Kind(503, "models-unavailable", "The model store cannot be reached now"),
     PreconditionFailedError: Kind(412, "precondition-failed", "The file is not the one that If-Match names"),
