@@ -6,7 +6,7 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, found, summary, metavar, says in (
         ("torch", _torch, "a PyTorch model that a function makes", *_FUNCTION),
         ("keras", _keras, "a Keras model that a function makes and builds", *_FUNCTION),
+        ("jax", _jax, "a pytree that a function makes: the state of an NNX module, parameters of Linen", *_FUNCTION),
         ("hf", _transformer, "a model of transformers", "CONFIG.JSON", "its configuration, or the directory with it"),
     ):
         source = sources.add_parser(name, help=summary)
@@ -115,13 +116,23 @@ def _transformer(source: str, seed: str) -> _Found:
 
 
 def _keras(source: str, seed: str) -> _Found:
-    import safetensors.numpy
-
     from fanin.keras.recording import record
 
     recording = record(builder_of(source), seed=seed)
-    literals = dict(recording.literals)
+    return _with_arrays(recording.recipe, recording.literals)
+
+
+def _jax(source: str, seed: str) -> _Found:
+    from fanin.jax.recording import record
+
+    recording = record(builder_of(source), seed=seed)
+    return _with_arrays(recording.recipe, recording.literals)
+
+
+def _with_arrays(recipe: Recipe, literals: Mapping[str, Any]) -> _Found:
+    import safetensors.numpy
+
     remarks = [
         (name, f"has given values, {value.dtype} {list(value.shape)}: {_LITERAL}") for name, value in literals.items()
     ]
-    return _Found(recording.recipe, remarks, safetensors.numpy.save(literals) if literals else None)
+    return _Found(recipe, remarks, safetensors.numpy.save(dict(literals)) if literals else None)

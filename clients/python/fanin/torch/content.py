@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from fanin.torch.laws import (
+from fanin.laws import (
     Constant,
     Diagonal,
     Law,

@@ -18,9 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 from torch.utils._pytree import tree_iter, tree_map
 
 from fanin.errors import RecordError
-from fanin.torch.calls import Call, tensors
-from fanin.torch.content import MOST_VALUES, Memory, Piece, values
-from fanin.torch.laws import (
+from fanin.laws import (
     Constant,
     Diagonal,
     Factor,
@@ -42,6 +40,8 @@ from fanin.torch.laws import (
     curve,
     erfinv,
 )
+from fanin.torch.calls import Call, tensors
+from fanin.torch.content import MOST_VALUES, Memory, Piece, values
 
 CONSTANTS = {"zeros": 0, "zeros_like": 0, "new_zeros": 0, "zero": 0, "ones": 1, "ones_like": 1, "new_ones": 1}
 NUMBERS = {"full": "fill_value", "full_like": "fill_value", "new_full": "fill_value", "fill": "value"}

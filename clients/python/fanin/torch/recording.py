@@ -12,29 +12,23 @@ import torch
 
 from fanin.arrays import materialize
 from fanin.errors import Fault, RecordError, pointer
-from fanin.recipe import Recipe, as_recipe
-from fanin.schemes.blocks import MAX_PARTS
-from fanin.torch import curves
-from fanin.torch.content import Memory, Piece, Stretches, values
-from fanin.torch.laws import (
+from fanin.laws import (
     Constant,
     Diagonal,
     Factor,
-    Function,
-    Law,
     Matrix,
-    Normal,
     Norms,
-    Orthogonal,
     Random,
     Signs,
-    Sparse,
     Triangle,
-    Uniform,
     Unknown,
     Unset,
     Values,
 )
+from fanin.recipe import Recipe, as_recipe
+from fanin.recorded import RefusedError, scheme
+from fanin.schemes.blocks import MAX_PARTS
+from fanin.torch.content import Memory, Piece, Stretches, values
 from fanin.torch.recorder import following
 from fanin.torch.tables import table
 
@@ -111,10 +105,6 @@ def record(build: Callable[[], torch.nn.Module], *, seed: int | str = 0) -> Reco
     return _Reading(memory, seed).of(model)
 
 
-class _RefusedError(Exception):
-    """Why a tensor's initialization is nothing that a recipe says."""
-
-
 class _Reading:
     def __init__(self, memory: Memory, seed: int | str) -> None:
         self._memory, self._seed = memory, seed
@@ -132,13 +122,13 @@ class _Reading:
             try:
                 if said := self._tensor(name, tensor):
                     tensors[name] = said
-            except _RefusedError as refusal:
+            except RefusedError as refusal:
                 faults.append(Fault(pointer([name]), str(refusal)))
         norms: dict[str, Norm] = {}
         for name, (law, _) in self._norms.items():
             try:
                 norms[name] = Norm(self._normed(law), law.power, law.axis)
-            except _RefusedError as refusal:
+            except RefusedError as refusal:
                 faults.append(Fault(pointer([name]), str(refusal)))
         if faults:
             raise RecordError(faults)
@@ -150,9 +140,9 @@ class _Reading:
     def _tensor(self, name: str, tensor: Any) -> dict[str, Any] | None:
         """What the recipe says of a tensor; none if it is told elsewhere."""
         if not isinstance(tensor, torch.Tensor):
-            raise _RefusedError(f"a {type(tensor).__name__} in the model's state, which is no tensor")
+            raise RefusedError(f"a {type(tensor).__name__} in the model's state, which is no tensor")
         if torch.nn.parameter.is_lazy(tensor):
-            raise _RefusedError("a lazy tensor, which gets its shape at the first call")
+            raise RefusedError("a lazy tensor, which gets its shape at the first call")
         where = (tensor.untyped_storage()._cdata, tensor.storage_offset(), tuple(tensor.shape), tensor.stride())
         first = self._names.setdefault(where, name)
         if first != name and tensor.numel():
@@ -167,18 +157,18 @@ class _Reading:
             return None
         if isinstance(laws[0], Random) and len(laws) == 1:
             self._whole[laws[0].draw] = name, laws[0], tensor.shape
-        said = _scheme(laws[0], tensor.shape) if len(laws) == 1 else _blocks(runs, tensor.shape)
+        said = scheme(laws[0], tensor.shape) if len(laws) == 1 else _blocks(runs, tensor.shape)
         if said is not None and tensor.dtype in DTYPES:
             return {"shape": list(tensor.shape), "dtype": DTYPES[tensor.dtype], **said}
         if any(isinstance(law, Random) for law in laws) and len(laws) > 1:
-            raise _RefusedError("its parts follow laws of their own and are not blocks along one axis")
+            raise RefusedError("its parts follow laws of their own and are not blocks along one axis")
         if isinstance(laws[0], Random):
-            raise _RefusedError(f"{tensor.dtype} is no storage type of a recipe")
+            raise RefusedError(f"{tensor.dtype} is no storage type of a recipe")
         flat = values(pieces, tensor.dtype)
         if flat is not None and tensor.dtype in DTYPES and (said := table(flat.reshape(tensor.shape))):
             return {"dtype": DTYPES[tensor.dtype], **said}
         if flat is None or tensor.numel() > MOST_LITERALS:
-            raise _RefusedError(f"{tensor.numel()} given values, where at most {MOST_LITERALS} are kept")
+            raise RefusedError(f"{tensor.numel()} given values, where at most {MOST_LITERALS} are kept")
         self._literals[name] = flat.reshape(tensor.shape)
         return None
 
@@ -197,13 +187,13 @@ class _Reading:
         """The name of the tensor that norms are of.
 
         Raises:
-            _RefusedError: it is not in the model, or not as it was.
+            RefusedError: it is not in the model, or not as it was.
         """
         name, law, shape = self._whole.get(norms.draw, ("", None, ()))
         if law != norms.law or law.place or law.order or shape != norms.shape:
-            raise _RefusedError("norms of a random tensor that is not in the model as it was then")
+            raise RefusedError("norms of a random tensor that is not in the model as it was then")
         if math.prod(shape) > MOST_NORMED:
-            raise _RefusedError(f"norms of {math.prod(shape)} values, where at most {MOST_NORMED} are computed")
+            raise RefusedError(f"norms of {math.prod(shape)} values, where at most {MOST_NORMED} are computed")
         return name
 
     def _note_draws(self, name: str, pieces: list[Piece]) -> None:
@@ -214,7 +204,7 @@ class _Reading:
             for start, stop, other in used:
                 if start < law.place + length and law.place < stop:
                     if other == name:
-                        raise _RefusedError("some of its random numbers stand in it twice")
+                        raise RefusedError("some of its random numbers stand in it twice")
                     self._copies.setdefault(name, other)
             used.append((law.place, law.place + length, name))
 
@@ -223,19 +213,19 @@ def _merged(pieces: list[Piece]) -> list[Piece]:
     """The same, neighbours with elements distributed alike made one piece.
 
     Raises:
-        _RefusedError: a piece has no law.
+        RefusedError: a piece has no law.
     """
     merged: list[Piece] = []
     for length, law in pieces:
         match law:
             case Unset():
-                raise _RefusedError("nothing initializes it (aten.empty)")
+                raise RefusedError("nothing initializes it (aten.empty)")
             case Unknown(operation):
-                raise _RefusedError(f"no scheme is the result of {operation}")
+                raise RefusedError(f"no scheme is the result of {operation}")
             case Factor() | Triangle() | Diagonal() | Signs():
-                raise _RefusedError("no scheme is the result of aten.linalg_qr")
+                raise RefusedError("no scheme is the result of aten.linalg_qr")
             case Matrix(rows, columns) if (law.place, length) != (0, rows * columns) or len(pieces) > 1:
-                raise _RefusedError("a matrix with a law of its own is a part of it, or has lost a part")
+                raise RefusedError("a matrix with a law of its own is a part of it, or has lost a part")
             case Values(tensor) if bool((tensor == tensor[0]).all()):
                 law = Constant(tensor[0].item())
         if merged and merged[-1][1] == law:
@@ -252,53 +242,6 @@ def _blocks(runs: list[Piece], shape: Sequence[int]) -> dict[str, Any] | None:
         parts = list(Stretches(runs).part(0, size * inner))
         repeated = parts * min(math.prod(shape[:axis]), len(runs))
         if len(parts) <= MAX_PARTS and all(length % inner == 0 for length, _ in parts) and _merged(repeated) == runs:
-            said = [{"size": length // inner, **scheme} for length, law in parts if (scheme := _scheme(law, shape))]
+            said = [{"size": length // inner, **words} for length, law in parts if (words := scheme(law, shape))]
             return {"scheme": "blocks", "axis": axis, "parts": said} if len(said) == len(parts) else None
     return None
-
-
-def _scheme(law: Law, shape: Sequence[int]) -> dict[str, Any] | None:
-    """A recipe's words for a law; none for values that follow no law.
-
-    Raises:
-        _RefusedError: it has none, or not in a tensor of this shape.
-    """
-    match law:
-        case Constant(0):
-            return {"scheme": "zeros"}
-        case Constant(1):
-            return {"scheme": "ones"}
-        case Constant(value) if math.isfinite(value):
-            return {"scheme": "constant", "value": value}
-        case Uniform(low, high) if low == high:
-            return {"scheme": "constant", "value": low}
-        case Uniform(low, high):
-            return {"scheme": "uniform", "low": low, "high": high}
-        case Normal(mean, 0):
-            return {"scheme": "constant", "value": mean}
-        case Normal(mean, std, low, high) if math.isinf(low) and math.isinf(high):
-            return {"scheme": "normal", "mean": mean, "std": std}
-        case Normal(mean, std, low, high):
-            ends = {"low": low if math.isfinite(low) else None, "high": high if math.isfinite(high) else None}
-            return {"scheme": "truncated_normal", "mean": mean, "std": std, **ends, "bounds": "absolute"}
-        case Orthogonal(gain=gain):
-            return {"scheme": "orthogonal", "gain": gain, "layout": _matrix_layout(law, shape)}
-        case Sparse(_, _, sparsity, std) if law.shape == tuple(shape):
-            return {"scheme": "sparse", "sparsity": sparsity, "std": std, "axis": 1 if law.by_columns else 0}
-        case Sparse():
-            raise _RefusedError("a sparse matrix in another shape")
-        case Function(curve):
-            if said := curves.scheme(curve):
-                return said
-            raise _RefusedError(f"no scheme is the result of {law.operation}")
-    return None
-
-
-def _matrix_layout(law: Orthogonal, shape: Sequence[int]) -> str:
-    """How a tensor of this shape is the matrix. The law of a row is that of a column."""
-    rows, columns = law.shape
-    size = math.prod(shape)
-    for layout, first, last in (("torch", shape[0], size // shape[0]), ("keras", size // shape[-1], shape[-1])):
-        if (first, last) == (rows, columns) or (1 in (first, last) and 1 in (rows, columns)):
-            return layout
-    raise _RefusedError(f"an orthogonal matrix of {rows} x {columns} in another shape")

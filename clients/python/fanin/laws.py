@@ -9,9 +9,11 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from statistics import NormalDist
+from typing import TYPE_CHECKING, TypeVar
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 EDGE = 1e-6
 """Bounds that differ by this part of their interval are the same bounds: they were worked out in float32."""
@@ -236,9 +238,13 @@ def clamp(law: Law, low: float, high: float, operation: str) -> Law:
 def erfinv(law: Law, operation: str) -> Law:
     """Of a uniform law it is a truncated normal law, of standard deviation sqrt(1/2)."""
     if isinstance(law, Uniform) and -1 <= law.low < law.high <= 1:
-        low, high = torch.erfinv(torch.tensor([law.low, law.high], dtype=torch.float64)).tolist()
+        low, high = (_erfinv(end) for end in (law.low, law.high))
         return Normal(0.0, math.sqrt(0.5), low, high, draw=law.draw, place=law.place, order=law.order)
     return blamed(law, operation)
+
+
+def _erfinv(value: float) -> float:
+    return math.copysign(math.inf, value) if abs(value) == 1 else NormalDist(0, math.sqrt(0.5)).inv_cdf((1 + value) / 2)
 
 
 def blamed(law: Law, operation: str) -> Law:

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from fanin.laws import QUANTILES
 from fanin.schemes.recurrences import DtBias
-from fanin.torch.laws import QUANTILES
 
 SLACK = 1e-9
 """Part of a curve's extent by which it may miss a straight line."""

@@ -1,0 +1,221 @@
+"""Recipes of what a JAX program makes: parameters of Flax modules, or any pytree."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend import core
+
+from fanin.dtypes import DTYPES
+from fanin.errors import Fault, RecordError, pointer
+from fanin.jax.trees import path_of
+from fanin.laws import (
+    Constant,
+    Function,
+    Law,
+    Matrix,
+    Normal,
+    Orthogonal,
+    Random,
+    Uniform,
+    Unknown,
+    affine,
+    clamp,
+    curve,
+    erfinv,
+    reordered,
+    transposed,
+)
+from fanin.recipe import Recipe, as_recipe
+from fanin.recorded import RefusedError, scheme
+
+MOST_VALUES = 1 << 20
+"""Most elements of an array that is computed, and kept as it is."""
+DRAWS: dict[str, Callable[..., Law]] = {
+    "_uniform": Uniform,
+    "_normal": lambda: Normal(0.0, 1.0),
+    "_normal_real": lambda: Normal(0.0, 1.0),
+    "_truncated_normal": lambda low, high: Normal(0.0, 1.0, low, high),
+}
+"""Functions of `jax.random` by the names that they have in a program; with other names they are refused."""
+CALLS = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "custom_jvp_call": "call_jaxpr"}
+KEEPS_LAW = {"convert_element_type", "copy", "copy_p", "reshape", "squeeze", "expand_dims", "sharding_constraint"}
+FUNCTIONS: dict[str, Callable[[float], float]] = {
+    "exp": math.exp,
+    "expm1": math.expm1,
+    "log": lambda value: math.log(value) if value else -math.inf,
+    "log1p": math.log1p,
+    "sqrt": math.sqrt,
+}
+_STORAGE = {dtype.numpy.name: name for name, dtype in DTYPES.items()}
+_KEY = Unknown("a key")
+_Value = Law | np.ndarray
+"""Of an array in a program: its law, or its elements."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """How a program initializes a pytree."""
+
+    recipe: Recipe
+    """Of the leaves that follow a law, under their paths as in `init`."""
+    literals: Mapping[str, np.ndarray]
+    """The others: arrays that do not depend on random numbers."""
+
+
+def record(build: Callable[[], Any], *, seed: int | str = 0) -> Recording:
+    """The recipe of a pytree, from the program that JAX traces of the function that makes it; nothing is allocated.
+
+        >>> fanin.jax.record(lambda: nnx.state(Model(nnx.Rngs(0)), nnx.Param))
+        >>> fanin.jax.record(lambda: model.init(jax.random.key(0), x))
+
+    Raises:
+        RecordError: leaves whose law no recipe says, each with the operation that made it so.
+    """
+    program, shapes = jax.make_jaxpr(build, return_shape=True)()
+    leaves = jax.tree_util.tree_flatten_with_path(shapes)[0]
+    tensors: dict[str, Any] = {}
+    literals: dict[str, np.ndarray] = {}
+    faults = []
+    for (keys, leaf), value in zip(leaves, _run(program.jaxpr, program.consts, []), strict=True):
+        path = path_of(keys)
+        try:
+            if _is_key(leaf):
+                raise RefusedError("a key of random numbers is no weight: leave it out")
+            said = _said(value, leaf.shape) if leaf.dtype.name in _STORAGE else None
+            if said is not None:
+                tensors[path] = {"shape": list(leaf.shape), "dtype": _STORAGE[leaf.dtype.name], **said}
+            elif isinstance(value, np.ndarray):
+                literals[path] = value
+            elif isinstance(value, Constant) and leaf.size <= MOST_VALUES:
+                literals[path] = np.full(leaf.shape, value.value, leaf.dtype)
+            else:
+                raise RefusedError(f"{leaf.dtype} is no storage type of a recipe")
+        except RefusedError as refusal:
+            faults.append(Fault(pointer([path]), str(refusal)))
+    if faults:
+        raise RecordError(faults)
+    return Recording(as_recipe({"seed": seed, "tensors": tensors}), literals)
+
+
+def _is_key(array: Any) -> bool:
+    return bool(jnp.issubdtype(array.dtype, jax.dtypes.extended))
+
+
+def _said(value: _Value, shape: Sequence[int]) -> dict[str, Any] | None:
+    """A recipe's words; none for given values."""
+    if not isinstance(value, np.ndarray):
+        return scheme(value, shape)
+    flat = value.astype(np.float64).ravel()
+    return scheme(Constant(float(flat[0])), shape) if flat.size and (flat == flat[0]).all() else None
+
+
+def _run(jaxpr: Any, consts: Sequence[Any], arguments: Sequence[_Value]) -> list[_Value]:
+    """What the outputs of a program are."""
+    found: dict[Any, _Value] = dict(zip(jaxpr.constvars, map(np.asarray, consts), strict=True))
+    found |= zip(jaxpr.invars, arguments, strict=True)
+
+    def read(place: Any) -> _Value:
+        return np.asarray(place.val) if isinstance(place, core.Literal) else found[place]
+
+    for equation in jaxpr.eqns:
+        found |= zip(equation.outvars, _equation(equation, [read(place) for place in equation.invars]), strict=True)
+    return [read(place) for place in jaxpr.outvars]
+
+
+def _equation(equation: Any, given: list[_Value]) -> Sequence[_Value]:
+    """What one operation makes."""
+    name, outputs = equation.primitive.name, [place.aval for place in equation.outvars]
+    if name in CALLS:
+        called = equation.params.get("name")
+        numbers = [_number(value) for value in given[1:]]
+        if called in DRAWS and None not in numbers:
+            return [DRAWS[called](*numbers)]
+        if called == "_orthogonal" and len(outputs[0].shape) == 2:
+            rows, columns = outputs[0].shape
+            return [Orthogonal(rows, columns, 1.0)]
+        inner = equation.params[CALLS[name]]
+        made = _run(inner.jaxpr, inner.consts, given)
+        if _KEY in given and called:
+            made = [Unknown(called) if isinstance(each, Unknown) and each != _KEY else each for each in made]
+        return made
+    if len(outputs) == 1 and (law := _by_rule(name, equation.params, given, outputs[0])) is not None:
+        return [law]
+    is_small = all(not _is_key(output) and output.size <= MOST_VALUES for output in outputs)
+    if is_small and all(isinstance(value, np.ndarray) for value in given):
+        made = equation.primitive.bind(*given, **equation.params)
+        return [np.asarray(each) for each in (made if equation.primitive.multiple_results else [made])]
+    blame = next((value for value in given if isinstance(value, Unknown) and value != _KEY), Unknown(name))
+    return [_KEY if _is_key(output) else blame for output in outputs]
+
+
+def _by_rule(name: str, params: Mapping[str, Any], given: list[_Value], output: Any) -> Law | None:
+    """The law of an operation's result; none where no rule says it."""
+    numbers = [_number(value) for value in given]
+    if name == "broadcast_in_dim" and numbers[0] is not None and output.size > MOST_VALUES:
+        return Constant(numbers[0])
+    if len(given) == 1 and isinstance(given[0], Constant) and name in {*KEEPS_LAW, "transpose"}:
+        return given[0]
+    laws = [value for value in given if isinstance(value, Random)]
+    if not laws or not jnp.issubdtype(output.dtype, np.floating):
+        return None
+    law = laws[0]
+    match name:
+        case _ if name in KEEPS_LAW:
+            return law
+        case "transpose" if isinstance(law, Matrix):
+            return transposed(law) if params["permutation"] == (1, 0) else Unknown(name)
+        case "transpose":
+            return reordered(law)
+        case "concatenate" if len(laws) == len(given) and not isinstance(law, Matrix):
+            return reordered(law) if all(each == law for each in laws) else None
+        case "erf_inv":
+            return erfinv(law, name)
+        case "neg":
+            return affine(law, -1.0, 0.0, name)
+        case "max" | "min" if (limit := _other(numbers)) is not None:
+            return clamp(law, *((limit, math.inf) if name == "max" else (-math.inf, limit)), name)
+        case "mul" | "div" | "add" | "sub" if (number := _other(numbers)) is not None:
+            is_second = numbers[0] is not None
+            if name == "div":
+                return affine(law, 1 / number, 0.0, name) if number and not is_second else None
+            if name == "mul":
+                return affine(law, number, 0.0, name)
+            if name == "add":
+                return affine(law, 1.0, number, name)
+            return affine(law, -1.0, number, name) if is_second else affine(law, 1.0, -number, name)
+        case "add" | "sub" if len(laws) == 2 and laws[0].is_same_draw(laws[1]):
+            sign = 1.0 if name == "add" else -1.0
+            return _function(laws, lambda first, second: first + sign * second, name)
+        case _ if name in FUNCTIONS:
+            return _function(laws, FUNCTIONS[name], name)
+    return None
+
+
+def _function(laws: Sequence[Law], function: Callable[..., float], name: str) -> Law | None:
+    """A function of one uniform draw."""
+    if not all(isinstance(law, Uniform | Function) for law in laws):
+        return None
+    first = laws[0]
+    assert isinstance(first, Uniform | Function)
+    values = tuple(map(function, *(curve(law) for law in laws if isinstance(law, Uniform | Function))))
+    operation = next((law.operation for law in laws if isinstance(law, Function)), name)
+    return Function(values, operation, draw=first.draw, place=first.place, order=first.order)
+
+
+def _other(numbers: Sequence[float | None]) -> float | None:
+    """The one number of two operands."""
+    return next((number for number in numbers if number is not None), None)
+
+
+def _number(value: _Value) -> float | None:
+    """The number that an array is at every place, or everywhere the same."""
+    if isinstance(value, Constant):
+        return value.value
+    return float(value.reshape(())) if isinstance(value, np.ndarray) and value.size == 1 else None
