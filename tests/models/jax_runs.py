@@ -60,6 +60,11 @@ def old_key() -> Any:
     return {"dense": linen.Dense(40).init(jax.random.PRNGKey(0), jnp.zeros((1, 30)))}
 
 
+def _uniform(key: Any, low: float, high: float) -> Any:
+    """Not the one of JAX."""
+    return jax.random.uniform(key, (4,), minval=low, maxval=high) ** 2
+
+
 def refused() -> Any:
     key = jax.random.key(0)
     normal = jax.random.normal(key, (30, 4))
@@ -67,6 +72,7 @@ def refused() -> Any:
         "gamma": jax.random.gamma(key, 3.0, (4,)),
         "key": key,
         "square": normal**2,
+        "namesake": jax.jit(_uniform)(key, -1.0, 1.0),
         "stretched": normal * jnp.arange(4.0),
         "part": nnx.initializers.orthogonal()(key, (4, 8)).reshape(8, 4),
         "cut": jnp.clip(normal, -1, 1),

@@ -47,6 +47,7 @@ def test_what_no_scheme_says_is_refused_by_name(told: Any) -> None:
         "/cut": "no scheme is the result of max",
         "/gamma": "no scheme is the result of _gamma",
         "/key": "a key of random numbers is no weight: leave it out",
+        "/namesake": "no scheme is the result of integer_pow",
         "/part": "an orthogonal matrix of 4 x 8 in another shape",
         "/square": "no scheme is the result of integer_pow",
         "/stretched": "no scheme is the result of mul",

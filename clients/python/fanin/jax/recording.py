@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -133,16 +134,16 @@ def _equation(equation: Any, given: list[_Value]) -> Sequence[_Value]:
     """What one operation makes."""
     name, outputs = equation.primitive.name, [place.aval for place in equation.outvars]
     if name in CALLS:
-        called = equation.params.get("name")
+        inner = equation.params[CALLS[name]]
+        called = _own_name(inner.jaxpr)
         numbers = [_number(value) for value in given[1:]]
         if called in DRAWS and None not in numbers:
             return [DRAWS[called](*numbers)]
         if called == "_orthogonal" and len(outputs[0].shape) == 2:
             rows, columns = outputs[0].shape
             return [Orthogonal(rows, columns, 1.0)]
-        inner = equation.params[CALLS[name]]
         made = _run(inner.jaxpr, inner.consts, given)
-        if _KEY in given and called:
+        if called and any(value is _KEY for value in given):
             made = [Unknown(called) if isinstance(each, Unknown) and each != _KEY else each for each in made]
         return made
     if len(outputs) == 1 and (law := _by_rule(name, equation.params, given, outputs[0])) is not None:
@@ -153,6 +154,13 @@ def _equation(equation: Any, given: list[_Value]) -> Sequence[_Value]:
         return [np.asarray(each) for each in (made if equation.primitive.multiple_results else [made])]
     blame = next((value for value in given if isinstance(value, Unknown) and value != _KEY), Unknown(name))
     return [_KEY if _is_key(output) else blame for output in outputs]
+
+
+def _own_name(jaxpr: Any) -> str:
+    """The name of a function that is JAX's own; another may be called `_uniform` too."""
+    source = jaxpr.debug_info.func_filename
+    is_own = source is not None and Path(jax.__file__).parent in Path(source).parents
+    return str(jaxpr.debug_info.func_name) if is_own else ""
 
 
 def _by_rule(name: str, params: Mapping[str, Any], given: list[_Value], output: Any) -> Law | None:
