@@ -175,11 +175,13 @@ def both(model: nn.Module, mesh: DeviceMesh) -> None:
 
 
 def placed(model: nn.Module, mesh: DeviceMesh, placements: tuple[Placement, ...]) -> None:
-    """Every matrix of the model with these placements; each rank cuts: torch scatters no uneven strided shards."""
+    """Every matrix of the model with these placements; of strided shards even ones, since torch gathers no others."""
+    is_strided = any(isinstance(placement, _StridedShard) for placement in placements)
     for module in model.modules():
         for name, parameter in list(module.named_parameters(recurse=False)):
-            if parameter.ndim > 1:
-                shards = distribute_tensor(parameter.detach(), mesh, placements, src_data_rank=None)
+            parts = mesh.size() * mesh.size(-1) if is_strided else 1
+            if parameter.ndim > 1 and parameter.shape[0] % parts == 0:
+                shards = distribute_tensor(parameter.detach(), mesh, placements)
                 module.register_parameter(name, nn.Parameter(shards))
     model.head.weight = model.embedding.weight  # type: ignore[union-attr]
 
