@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fanin.arrays import Array
-from fanin.dtypes import DTYPES, DTypeName
+from fanin.dtypes import STORAGE, DTypeName
 from fanin.errors import Fault, ModuleError, pointer
 from fanin.layout import Entry, Layout
 from fanin.sources import Slicer
@@ -14,7 +14,7 @@ from fanin.sources import Slicer
 Names = Mapping[str, str | tuple[str, Sequence[int]]]
 """For an array of a model, by its path: the name of its tensor, or that and the tensor's axes in the array's order, as
 `numpy.transpose` takes them. An array that is not named has the tensor of its path."""
-DTYPE_NAMES: dict[str, DTypeName] = {dtype.numpy.name: dtype.name for dtype in DTYPES.values()}
+DTYPE_NAMES: dict[str, DTypeName] = {dtype.numpy.name: dtype.name for dtype in STORAGE.values()}
 """Storage types by the names that NumPy, JAX and Keras have for them."""
 
 

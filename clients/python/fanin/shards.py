@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from fanin.dtypes import DTYPES
+from fanin.dtypes import STORAGE
 from fanin.recipe import Recipe
 from fanin.tensor import Tensor
 
@@ -58,4 +58,4 @@ def count_of(tensor: Tensor) -> int:
 
 def bytes_of(tensor: Tensor) -> int:
     """Bytes of a tensor's elements."""
-    return count_of(tensor) * DTYPES[tensor.dtype].itemsize
+    return count_of(tensor) * STORAGE[tensor.dtype].itemsize

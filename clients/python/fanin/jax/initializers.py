@@ -21,7 +21,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from fanin import arrays
 from fanin.dialects import DIALECTS
-from fanin.dtypes import DTYPES
+from fanin.dtypes import STORAGE
 from fanin.fits import DTYPE_NAMES
 from fanin.jax.arrays import array
 from fanin.recipe import ONLY_TENSOR, Recipe, as_recipe
@@ -73,7 +73,7 @@ def _initializer(scheme: str, parameters: dict[str, Any], default: Any) -> Initi
         if not isinstance(words, jax.core.Tracer):
             return array(_seeded(recipe, np.asarray(words)), ONLY_TENSOR, out_sharding)
         law = recipe.tensors[ONLY_TENSOR]
-        result = jax.ShapeDtypeStruct(law.shape, DTYPES[law.dtype].numpy)
+        result = jax.ShapeDtypeStruct(law.shape, STORAGE[law.dtype].numpy)
         made: jax.Array = jax.pure_callback(partial(_made, recipe), result, words, vmap_method="expand_dims")
         if out_sharding is not None:
             made = jax.sharding.reshard(made, out_sharding)

@@ -34,6 +34,7 @@ from fanin.torch.tables import table
 
 DTYPES = {
     torch.float64: "F64",
+    torch.complex64: "C64",
     torch.float32: "F32",
     torch.float16: "F16",
     torch.bfloat16: "BF16",
