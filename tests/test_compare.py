@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,6 +24,7 @@ from threadpoolctl import threadpool_limits
 from fanin.cli import main
 from fanin.compare import data, networks, page, report
 from fanin.compare.figures import Figures, accuracy
+from fanin.compare.findings import findings
 from fanin.compare.networks import ACTIVATIONS, NETWORKS, Network
 from fanin.compare.schemes import SCHEMES
 from fanin.compare.signals import SAMPLES, Signals, jacobian, signals, spectra
@@ -210,6 +213,40 @@ def test_the_split() -> None:
     assert not (first == second).all()
 
 
+@pytest.fixture(scope="module")
+def kept() -> dict[str, Any]:
+    """The full study that docs/compare.md tells."""
+    found: dict[str, Any] = json.loads(FIGURES.read_text("utf-8"))
+    return found
+
+
+def test_what_the_page_claims_holds(kept: dict[str, Any]) -> None:
+    found = findings(Figures(kept))
+    assert [finding.claim for finding in found if not finding.holds] == []
+    assert len(found) == 10
+
+
+def test_figures_that_say_otherwise_are_told_as_such(kept: dict[str, Any]) -> None:
+    """He's and Glorot's figures change places."""
+    swapped = {"he_normal": "glorot_uniform", "glorot_uniform": "he_normal"}
+    cases = [{**case, "scheme": swapped.get(case["scheme"], case["scheme"])} for case in kept["cases"]]
+    refuted = {finding.claim for finding in findings(Figures({**kept, "cases": cases})) if not finding.holds}
+    assert "ReLU: He." in refuted
+
+
+def test_any_part_of_a_study_can_be_told(kept: dict[str, Any]) -> None:
+    parts = [
+        (field, value)
+        for field in ("network", "activation", "depth", "scheme")
+        for value in {c[field] for c in kept["cases"]}
+    ]
+    assert len(parts) > len(SCHEMES)
+    for field, value in parts:
+        cases = [case for case in kept["cases"] if case[field] == value]
+        schemes = {name: about for name, about in kept["schemes"].items() if any(c["scheme"] == name for c in cases)}
+        assert report.text({**kept, "schemes": schemes, "cases": cases})
+
+
 TINY = ["--activations=relu", "--seeds=2", "--epochs=1", "--rates=0.01"]
 
 
@@ -306,6 +343,34 @@ def test_the_page_is_whole_and_fetches_nothing(folder: Path, document: dict[str,
     specs = json.loads(re.findall(r"const specs = (.*);$", text, re.MULTILINE)[0].replace(r"<\/script", "</script"))
     rows = specs["accuracy"]["data"]["values"].splitlines()
     assert len(rows) == 1 + 2 * len(document["cases"])
+
+
+def test_the_page_in_a_browser(folder: Path, tmp_path: Path) -> None:
+    """Plots are drawn without a network; choosing, hiding and sorting do what they say, from the keyboard too."""
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if not browser:
+        pytest.skip("needs chromium")
+    script = (Path(__file__).parent / "browser.js").read_text("utf-8")
+    text = (folder / "report.html").read_text("utf-8")
+    (tmp_path / "page.html").write_text(f"{text}<script>{script}</script>", "utf-8")
+    command = [browser, "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    command += ["--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=60000", "--dump-dom"]
+    done = subprocess.run([*command, (tmp_path / "page.html").as_uri()], check=True, capture_output=True, text=True)
+    told = json.loads(html.unescape(re.findall("<title>(.*?)</title>", done.stdout)[0]))
+    assert sorted(told["start"]["schemes"]) == sorted(scheme.label for scheme in SCHEMES.values())
+    assert told["start"]["lines"][0] == len(SCHEMES)
+    assert told["start"]["caption"] == "dense layers of 64 units, relu, 4 hidden layers"
+    assert all("a line for each scheme" in label for label in told["labels"])
+    assert set(told["start"]["schemes"]) - set(told["fewer"]["schemes"]) == {"zeros"}
+    assert told["conv"]["caption"].startswith("convolutions")
+    for place, column in enumerate(told["sorted"]):
+        assert column["focused"]
+        if place:
+            down, up = ([float(value) for value in column[key] if value != ""] for key in ("once", "twice"))
+            assert (down, up) == (sorted(down, reverse=True), sorted(up))
+            assert column["sort"] == "ascending"
+        else:
+            assert column["once"] == column["twice"][::-1]
 
 
 def test_the_text_has_the_accuracies(document: dict[str, Any]) -> None:

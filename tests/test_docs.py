@@ -140,6 +140,14 @@ def test_the_performance_page_says_what_its_figures_say() -> None:
     assert all(f"<!-- {name} -->" in text for name in script["SECTIONS"])
 
 
+def test_the_page_of_initializers_compared_says_what_its_figures_say() -> None:
+    script = runpy.run_path(str(ROOT / "docs" / "compare" / "page.py"))
+    figures, written = script["kept"](), "run: python docs/compare/page.py"
+    assert (ROOT / "docs" / "compare.md").read_text("utf-8") == script["page"](figures), written
+    for name, drawn in script["plots"](figures).items():
+        assert (ROOT / "docs" / "compare" / name).read_text("utf-8") == drawn, written
+
+
 def test_the_kept_figures_are_whole() -> None:
     documents = [json.loads(path.read_text()) for path in (ROOT / "docs" / "bench").glob("*.json")]
     assert documents

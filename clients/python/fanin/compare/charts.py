@@ -31,6 +31,9 @@ STYLES: dict[str, tuple[str, list[int]]] = {
 }
 """Colour and dashes of each scheme."""
 
+REACH = 1e-12, 1e12
+"""What a logarithmic axis shows: float32 tells no more beside a 1, and lines that differ there stay apart."""
+WHOLE = "datum.value % 1 ? '' : format(datum.value, 'd')"
 TOLD = {"low": "a tenth of seeds below", "median": "median", "high": "a tenth of seeds above"}
 """Columns of a figure, and what they are."""
 
@@ -47,8 +50,8 @@ class Plot:
     log: bool
     about: str
     """How to read it."""
-    step: float
-    """Least distance of two marks on the axis of x."""
+    whole: bool
+    """Whether x counts."""
     points: Callable[[Case], Iterable[Point]]
     """Of a case."""
 
@@ -78,7 +81,7 @@ PLOTS = (
         "test images recognized",
         False,
         "Each scheme with the learning rate that suits it best. A tenth is guessing.",
-        1,
+        True,
         _by_epoch,
     ),
     Plot(
@@ -88,7 +91,7 @@ PLOTS = (
         "variance",
         True,
         "Before training. A good start is a level line: the signal neither dies nor explodes.",
-        1,
+        True,
         _by_layer("activations"),
     ),
     Plot(
@@ -98,18 +101,18 @@ PLOTS = (
         "variance",
         True,
         "Before training; gradients run from right to left. Level: every layer learns at the same pace.",
-        1,
+        True,
         _by_layer("gradients"),
     ),
     Plot(
         "singular",
         "Jacobian: singular values",
-        "rank, from the largest (0) to the smallest (1)",
+        "rank (0: largest, 1: smallest)",
         "singular value",
         True,
         "By how much the network, before training, stretches each of 64 directions of its input. All near 1: no "
         "direction is lost (dynamical isometry).",
-        0,
+        False,
         _spectrum,
     ),
 )
@@ -118,8 +121,10 @@ PLOTS = (
 def interactive(figures: Figures, plot: Plot) -> Spec:
     """Of every case: the page sets which one is shown, by signals of the settings' names and `shown`, the schemes."""
     settings = figures.settings[0]
+    layered = _layered(figures, plot)
     return {
-        **_layered(figures, plot),
+        "encoding": layered["encoding"],
+        "layer": [*layered["layer"], _points(plot)],
         "description": f"{plot.title}: a line for each scheme. The table below has the figures.",
         "data": _data(figures, figures.cases, plot),
         "params": [
@@ -135,59 +140,62 @@ def interactive(figures: Figures, plot: Plot) -> Spec:
         "width": "container",
         "height": 260,
         "autosize": {"type": "fit-x", "contains": "padding"},
-        "config": {"background": "transparent"},
+        "config": {"background": "transparent", "legend": {"disable": True}},
     }
 
 
 def document(figures: Figures, network: str, depth: int) -> Spec:
     """Of one kind of network at one depth: a row for each plot, a column for each activation."""
     cases = [case for case in figures.cases if (case["network"], case["depth"]) == (network, depth)]
+    facet = {"column": {"field": "activation", "sort": figures.activations, "title": None}}
     return {
-        "$schema": f"https://vega.github.io/schema/vega-lite/v{VEGA_LITE.split('.')[0]}.json",
         "vconcat": [
             {
                 "title": plot.title,
                 "data": _data(figures, cases, plot),
-                "facet": {"column": {"field": "activation", "sort": figures.activations, "title": None}},
-                "spec": {**_layered(figures, plot, legend=plot is PLOTS[0]), "width": 190, "height": 150},
+                "facet": facet,
+                "spec": {**_layered(figures, plot), "width": 200, "height": 150},
             }
             for plot in PLOTS
         ],
         "config": {
             "background": "white",
-            "legend": {"orient": "top", "columns": 5, "symbolType": "stroke", "symbolSize": 400, "title": None},
+            "font": "sans-serif",
+            "legend": {
+                "orient": "top",
+                "columns": 5,
+                "title": None,
+                "symbolType": "stroke",
+                "symbolSize": 400,
+                "symbolStrokeWidth": 3,
+                "symbolOpacity": 1,
+            },
         },
     }
 
 
-def _layered(figures: Figures, plot: Plot, *, legend: bool = False) -> Spec:
-    """Bands with lines and points on them."""
+def _layered(figures: Figures, plot: Plot) -> Spec:
+    """Bands with lines on them."""
     labels = [figures.label(scheme) for scheme in figures.schemes]
     colors, dashes = zip(*(STYLES[scheme] for scheme in figures.schemes))
     field = {"field": "scheme", "type": "nominal", "sort": labels}
-    shown = {} if legend else {"legend": None}
     middle = {
         "field": "median",
         "type": "quantitative",
         "title": plot.y,
         "scale": {"type": "log"} if plot.log else {"domain": [0, 1]},
-        "axis": {"format": ".0e" if plot.log else "%"},
+        "axis": {"format": ".0e", "tickCount": 6} if plot.log else {"format": "%"},
     }
-    told = [
-        {"field": "scheme", "title": "scheme"},
-        {"field": "x", "type": "quantitative", "title": plot.x, "format": ".3~g"},
-        *({"field": name, "type": "quantitative", "title": title, "format": ".3~g"} for name, title in TOLD.items()),
-    ]
     return {
         "encoding": {
             "x": {
                 "field": "x",
                 "type": "quantitative",
                 "title": plot.x,
-                "axis": {"tickMinStep": plot.step, "tickCount": 5},
+                "axis": {"tickCount": 5, **({"labelExpr": WHOLE} if plot.whole else {})},
                 "scale": {"nice": False},
             },
-            "color": {**field, "scale": {"domain": labels, "range": colors}, **shown},
+            "color": {**field, "scale": {"domain": labels, "range": colors}},
         },
         "layer": [
             {
@@ -196,16 +204,22 @@ def _layered(figures: Figures, plot: Plot, *, legend: bool = False) -> Spec:
             },
             {
                 "mark": {"type": "line", "aria": False},
-                "encoding": {
-                    "y": middle,
-                    "strokeDash": {**field, "scale": {"domain": labels, "range": dashes}, **shown},
-                },
-            },
-            {
-                "mark": {"type": "point", "filled": True, "size": 26, "aria": False},
-                "encoding": {"y": middle, "tooltip": told},
+                "encoding": {"y": middle, "strokeDash": {**field, "scale": {"domain": labels, "range": dashes}}},
             },
         ],
+    }
+
+
+def _points(plot: Plot) -> Spec:
+    """Points that tell their figures."""
+    named = {"x": plot.x, **TOLD}
+    told = [
+        {"field": "scheme", "title": "scheme"},
+        *({"field": name, "type": "quantitative", "title": title, "format": ".3~g"} for name, title in named.items()),
+    ]
+    return {
+        "mark": {"type": "point", "filled": True, "size": 26, "aria": False},
+        "encoding": {"y": {"field": "median", "type": "quantitative"}, "tooltip": told},
     }
 
 
@@ -217,7 +231,9 @@ def _data(figures: Figures, cases: Iterable[Case], plot: Plot) -> Spec:
     for case in cases:
         label = figures.label(case["scheme"])
         for x, values in plot.points(case):
-            told = ["" if value is None or (plot.log and value <= 0) else value for value in values]
+            told = [
+                "" if value is None or (plot.log and not REACH[0] <= value <= REACH[1]) else value for value in values
+            ]
             rows.writerow((case["network"], case["activation"], case["depth"], label, f"{x:.4g}", *told))
     numbers = ("depth", "x", *TOLD)
     return {"values": text.getvalue(), "format": {"type": "csv", "parse": dict.fromkeys(numbers, "number")}}

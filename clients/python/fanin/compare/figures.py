@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 Document = dict[str, Any]
@@ -68,6 +69,17 @@ def per_layer(case: Case, name: str) -> float | None:
     line = case[name]["median"]
     first, last = (line[0], line[-1]) if name == "activations" else (line[-1], line[0])
     return float((last / first) ** (1 / (len(line) - 1))) if first and last else None
+
+
+def listed(words: Iterable[object]) -> str:
+    """With commas, and `and` before the last."""
+    *others, last = map(str, words)
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def shown(value: float) -> str:
+    """Three digits; an exponent where it is very large or very small."""
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
 def stretch(case: Case) -> float | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TypeVar
 
-from fanin.compare.figures import Case, Figures, accuracy, per_layer, setting_of, stretch
+from fanin.compare.figures import Case, Figures, accuracy, listed, per_layer, setting_of, shown, stretch
 from fanin.compare.networks import CHANNELS, WIDTH
 from fanin.compare.schemes import SYMMETRIC
 
@@ -70,11 +70,6 @@ def _scaled(figures: Figures) -> list[str]:
     return [scheme for scheme in figures.schemes if scheme not in (*SYMMETRIC, *FIXED)]
 
 
-def _labels(figures: Figures, schemes: Sequence[str]) -> str:
-    *others, last = [figures.label(scheme) for scheme in _some(schemes)]
-    return f"{', '.join(others)} and {last}" if others else last
-
-
 def _told(case: Case) -> str:
     return f"{accuracy(case):.1%}"
 
@@ -86,7 +81,7 @@ def _symmetry(figures: Figures) -> Finding:
     behind = [accuracy(figures.of(setting_of(case))[0]) - accuracy(case) for case in alike]
     usual = {kind: [case["units"] for case in others if case["network"] == kind] for kind in figures.networks}
     told = ", ".join(
-        f"{median(counts):g} of {CHANNELS if kind == 'conv' else WIDTH} ({kind})" for kind, counts in usual.items()
+        f"{median(counts):.0f} of {CHANNELS if kind == 'conv' else WIDTH} ({kind})" for kind, counts in usual.items()
     )
     return Finding(
         "Zeros and constants do not break symmetry: never start weights from them.",
@@ -115,9 +110,9 @@ def _shallow(figures: Figures) -> Finding:
         spreads.append(max(found) - min(found))
     return Finding(
         "In shallow networks any scheme that looks at the layer's size will do.",
-        f"With {depth} hidden layers the best and the worst of {_labels(figures, _scaled(figures))} lie "
+        f"With {depth} hidden layers the best and the worst of {listed(map(figures.label, _scaled(figures)))} lie "
         f"{100 * median(spreads):.1f} points apart (median over {len(spreads)} settings; at most "
-        f"{100 * max(spreads):.1f}). All that follows is about depth.",
+        f"{100 * max(spreads):.1f}). The rest is about depth.",
         median(spreads) < 0.05,
     )
 
@@ -148,17 +143,19 @@ def _relu(figures: Figures) -> Finding:
     )
 
 
-def _default(figures: Figures) -> Finding:
+def _gelu(figures: Figures) -> Finding:
     depth = figures.depths[-1]
-    cases = {name: _case(figures, "dense", name, "torch_default") for name in figures.activations}
-    bests = {name: figures.of(("dense", name, depth))[0] for name in cases}
-    factors = ", ".join(f"{_factor(case, 'activations'):.2f} a layer with {name}" for name, case in cases.items())
-    reached = ", ".join(f"{_told(case)} with {name} (best: {_told(bests[name])})" for name, case in cases.items())
+    he, glorot, orthogonal = (
+        _case(figures, "dense", "gelu", scheme) for scheme in ("he_normal", "glorot_uniform", "orthogonal_relu")
+    )
+    fades, vanishes = _factor(he, "activations"), _factor(glorot, "activations")
     return Finding(
-        "torch's default is not for deep plain networks.",
-        f"Its variance, 1 / (3 fan_in), makes the signal fade by a factor of {factors}. In {depth} dense layers it "
-        f"recognized {reached}.",
-        all(accuracy(case) < accuracy(bests[name]) - 0.1 for name, case in cases.items()),
+        "GELU: as for ReLU.",
+        f"Through {depth} dense layers the variance of activations went by a factor of {fades:.2f} a layer with He and "
+        f"of {vanishes:.2f} with Glorot. They recognized {_told(he)} and {_told(glorot)}; "
+        f"{figures.label('orthogonal_relu')}: {_told(orthogonal)}. A weak signal fades faster than with ReLU, since "
+        "GELU is all but linear, with slope 1/2, near 0.",
+        accuracy(glorot) < accuracy(he) and vanishes < fades,
     )
 
 
@@ -187,14 +184,28 @@ def _orthogonal(figures: Figures) -> Finding:
             raise _MissingError
         holds = holds and narrow < wide / 2 and accuracy(orthogonal) > accuracy(gaussian)
         told.append(
-            f"{name}: {narrow:.3g} times with orthogonal weights, {wide:.3g} times with Gaussian ones of the same "
-            f"variance; after training {_told(orthogonal)} and {_told(gaussian)}"
+            f"{name}: {shown(narrow)} times with orthogonal weights, {shown(wide)} times with Gaussian ones of the "
+            f"same variance; after training {_told(orthogonal)} and {_told(gaussian)}"
         )
     return Finding(
         "Orthogonal weights keep directions apart in deep networks, and train better.",
         f"How much stronger the Jacobian of {depth} dense layers stretches its first direction than the one at a "
         f"quarter of the rank: {'. '.join(told)}.",
         holds,
+    )
+
+
+def _default(figures: Figures) -> Finding:
+    depth = figures.depths[-1]
+    cases = {name: _case(figures, "dense", name, "torch_default") for name in figures.activations}
+    bests = {name: figures.of(("dense", name, depth))[0] for name in cases}
+    factors = ", ".join(f"{_factor(case, 'activations'):.2f} a layer with {name}" for name, case in cases.items())
+    reached = ", ".join(f"{_told(case)} with {name} (best: {_told(bests[name])})" for name, case in cases.items())
+    return Finding(
+        "torch's default is not for deep plain networks.",
+        f"Its variance, 1 / (3 fan_in), makes the signal fade by a factor of {factors}. In {depth} dense layers it "
+        f"recognized {reached}.",
+        all(accuracy(case) < accuracy(bests[name]) - 0.1 for name, case in cases.items()),
     )
 
 
@@ -214,33 +225,34 @@ def _shape(figures: Figures) -> Finding:
 
 
 def _batch_norm(figures: Figures) -> Finding:
-    depth, name = figures.depths[-1], "relu"
-    spread = {}
-    for network in ("dense", "batch_norm"):
-        cases = [_case(figures, network, name, scheme) for scheme in (*_scaled(figures), *FIXED)]
-        spread[network] = min(map(accuracy, cases)), max(map(accuracy, cases))
-        growth = [_factor(case, "gradients") for case in cases]
-    plain, normed = spread["dense"], spread["batch_norm"]
+    depth, schemes = figures.depths[-1], [*_scaled(figures), *FIXED]
+    plain, normed = (
+        [_case(figures, network, "relu", scheme) for scheme in schemes] for network in ("dense", "batch_norm")
+    )
+    low, *_, high = sorted(map(accuracy, plain))
+    worst, *_, best = sorted(map(accuracy, normed))
+    growth = [_factor(case, "gradients") for case in normed]
     return Finding(
         "Batch norm forgives almost any random scale, but not symmetry.",
-        f"In {depth} layers of ReLU all random schemes, the fixed deviations among them, recognized {normed[0]:.1%} to "
-        f"{normed[1]:.1%} with batch norm, and {plain[0]:.1%} to {plain[1]:.1%} without. The price is at the start: "
-        f"gradients grow by a factor of {min(growth):.2f} to {max(growth):.2f} a layer towards the input, whatever the "
-        "scheme (theory: 1.47; Yang et al. 2019).",
-        normed[1] - normed[0] < (plain[1] - plain[0]) / 2 and min(growth) > 1.2,
+        f"In {depth} layers of ReLU all random schemes, the fixed deviations among them, recognized {worst:.1%} to "
+        f"{best:.1%} with batch norm, and {low:.1%} to {high:.1%} without. The price is at the start: gradients grow "
+        f"by a factor of {min(growth):.2f} to {max(growth):.2f} a layer towards the input, whatever the scheme "
+        "(theory: 1.47; Yang et al. 2019).",
+        best - worst < (high - low) / 2 and min(growth) > 1.2,
     )
 
 
 _ALL: tuple[Callable[[Figures], Finding], ...] = (
-    _symmetry,
-    _zeros,
-    _shallow,
-    _fixed,
     _relu,
+    _gelu,
     _tanh,
     _orthogonal,
-    _default,
     _batch_norm,
+    _shallow,
+    _default,
+    _fixed,
     _shape,
+    _symmetry,
+    _zeros,
 )
 """In the order in which they are told."""

@@ -11,8 +11,8 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from fanin.compare import report
-from fanin.compare.charts import PLOTS, STYLES, VEGA_LITE, interactive
-from fanin.compare.figures import Case, Document, Figures, accuracy, per_layer, setting_of, stretch
+from fanin.compare.charts import PLOTS, REACH, STYLES, VEGA_LITE, interactive
+from fanin.compare.figures import Case, Document, Figures, accuracy, per_layer, setting_of, shown, stretch
 from fanin.compare.findings import findings
 from fanin.compare.networks import NETWORKS
 from fanin.compare.schemes import SCHEMES
@@ -62,6 +62,7 @@ def html(document: Document) -> str:
         rows=[_row(figures, case) for setting in figures.settings for case in figures.of(setting)],
         settings=document["settings"],
         band=report.band(figures),
+        reach=[f"{value:.0e}" for value in REACH],
         method=report.method(figures),
         versions=report.versions(figures),
         library=_script(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", VEGA_LITE)),
@@ -96,4 +97,4 @@ def _row(figures: Figures, case: Case) -> dict[str, Any]:
 
 
 def _cell(value: float | None) -> tuple[float | str, str]:
-    return ("", "none") if value is None else (value, f"{value:.3g}")
+    return ("", "none") if value is None else (value, shown(value))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fanin.compare.figures import Document, Figures, Setting, accuracy
+from fanin.compare.figures import Document, Figures, Setting, accuracy, listed
 from fanin.compare.findings import findings
 from fanin.compare.networks import NETWORKS
 from fanin.tables import Table, aligned
@@ -24,15 +24,10 @@ def lead(figures: Figures) -> str:
     """What was compared."""
     settings = figures.document["settings"]
     return (
-        f"{len(figures.schemes)} initializers, {len(figures.settings)} settings: {', '.join(figures.networks)} "
-        f"networks with {', '.join(figures.activations)}, {_numbers(figures.depths)} hidden layers deep. Each was "
+        f"{len(figures.schemes)} initializers, {len(figures.settings)} settings: {listed(figures.networks)} "
+        f"networks with {listed(figures.activations)}, {listed(figures.depths)} hidden layers deep. Each was "
         f"started from {settings['seeds']} seeds, measured before training, and trained to read handwritten digits."
     )
-
-
-def _numbers(values: list[int]) -> str:
-    *others, last = map(str, values)
-    return f"{', '.join(others)} and {last}" if others else last
 
 
 def choices(figures: Figures) -> Table:

@@ -41,7 +41,7 @@ SCHEMES: dict[str, Compared] = {
         "orthogonal", {"scheme": "orthogonal"}, "orthonormal rows or columns, gain 1 (Saxe et al. 2013)"
     ),
     "orthogonal_relu": Compared(
-        "orthogonal, gain √2", {"scheme": "orthogonal", "gain": 2**0.5}, "the same, with the gain for ReLU"
+        "√2 orthogonal", {"scheme": "orthogonal", "gain": 2**0.5}, "the same, with the gain for ReLU"
     ),
 }
 """By the name that the command takes."""
