@@ -66,9 +66,9 @@ PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 LOCKS := deploy/requirements
 lock: $(VENV)/dev
 	$(PIN) --group build --output-file $(LOCKS)/build.txt
-	$(PIN) pyproject.toml --extra service --extra jwt --extra otel --extra redis --output-file $(LOCKS)/cpu.txt
-	$(PIN) pyproject.toml --extra service --extra jwt --extra otel --extra redis --extra cuda12 --output-file $(LOCKS)/cuda12.txt
-	$(PIN) pyproject.toml --extra service --extra jwt --extra otel --extra redis --extra cuda13 --output-file $(LOCKS)/cuda13.txt
+	$(PIN) pyproject.toml --extra service --extra jwt --extra otel --extra redis --extra s3 --output-file $(LOCKS)/cpu.txt
+	$(PIN) pyproject.toml --extra service --extra jwt --extra otel --extra redis --extra s3 --extra cuda12 --output-file $(LOCKS)/cuda12.txt
+	$(PIN) pyproject.toml --extra service --extra jwt --extra otel --extra redis --extra s3 --extra cuda13 --output-file $(LOCKS)/cuda13.txt
 
 # What this version's client and server say to one another, for later versions to be held against.
 transcript: $(VENV)/dev

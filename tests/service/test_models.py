@@ -469,9 +469,13 @@ class TestShipped:
 
 
 def test_a_store_without_a_place_goes_with_the_service() -> None:
-    objects = DirectoryObjects.temporary()
+    objects = DirectoryObjects()
+    assert (objects.sizes(), objects.get("a/b"), objects.delete("a/b")) == ({}, None, None)
+    assert objects._directory is None
     objects.put("a/b", b"c")
+    assert objects.get("a/b") == b"c"
     directory = objects._directory
+    assert directory is not None
     assert [path.name for path in directory.iterdir()] == ["a"]
     del objects
     assert not directory.exists()

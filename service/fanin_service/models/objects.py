@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
 import time
 import weakref
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Protocol
 
 from fanin import files
 
@@ -42,17 +43,21 @@ class Objects(Protocol):
 class DirectoryObjects:
     """Objects as files of a directory."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path | None = None) -> None:
+        """Without `directory`, in one that is made at the first put and goes with this process."""
         self._directory = directory
+        self._lock = threading.Lock()
 
-    @classmethod
-    def temporary(cls) -> Self:
-        """In a directory that goes with this process."""
-        found = cls(Path(tempfile.mkdtemp(prefix="fanin-models-")))
-        weakref.finalize(found, shutil.rmtree, found._directory, ignore_errors=True)
-        return found
+    def _made(self) -> Path:
+        with self._lock:
+            if self._directory is None:
+                self._directory = Path(tempfile.mkdtemp(prefix="fanin-models-"))
+                weakref.finalize(self, shutil.rmtree, self._directory, ignore_errors=True)
+            return self._directory
 
     def get(self, key: str) -> bytes | None:
+        if self._directory is None:
+            return None
         try:
             return (self._directory / key).read_bytes()
         except FileNotFoundError:
@@ -61,8 +66,8 @@ class DirectoryObjects:
             raise ObjectsError(str(error)) from error
 
     def put(self, key: str, content: bytes) -> None:
-        path = self._directory / key
         try:
+            path = self._made() / key
             path.parent.mkdir(parents=True, exist_ok=True)
             with files.replacing(path) as file:
                 file.write(content)
@@ -74,13 +79,17 @@ class DirectoryObjects:
             raise ObjectsError(str(error)) from error
 
     def delete(self, key: str) -> None:
+        if self._directory is None:
+            return
         try:
             (self._directory / key).unlink(missing_ok=True)
         except OSError as error:
             raise ObjectsError(str(error)) from error
 
     def sizes(self, group: str | None = None) -> dict[str, int]:
-        found = {}
+        found: dict[str, int] = {}
+        if self._directory is None:
+            return found
         try:
             for path in self._directory.glob(f"{group or '*'}/[!.]*"):
                 with suppress(FileNotFoundError):

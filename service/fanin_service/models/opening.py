@@ -33,7 +33,7 @@ def open_models(settings: Settings) -> Models:
 
 def _objects(place: str | None) -> Objects:
     if place is None:
-        return DirectoryObjects.temporary()
+        return DirectoryObjects()
     if "://" in place:
         from fanin_service.models.bucket import BucketObjects  # of a package that not every service has
 
