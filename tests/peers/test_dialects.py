@@ -146,6 +146,15 @@ def test_faults_beside_a_dialect() -> None:
         assert fault.pointer == f"/{list(wrong)[-1]}"
 
 
+@pytest.mark.parametrize("dialect", ["torch", "flax", ["torch"], None])
+@pytest.mark.parametrize("scheme", ["ones_", "bogus", 3, None])
+def test_faults_of_all_kinds_at_once(dialect: Any, scheme: Any) -> None:
+    tensors = {"w": {"shape": "x", "scheme": scheme}, "v": 3, "u": {"shape": [2], "scheme": scheme, "dialect": dialect}}
+    for repeated in (3, {}, {"w": tensors["w"]}):
+        with pytest.raises(RecipeError):
+            fanin.as_recipe({"dialect": dialect, "repeated": repeated, "tensors": tensors})
+
+
 def test_the_tensor_is_named() -> None:
     with pytest.raises(RecipeError) as caught:
         fanin.as_recipe({"tensors": {"a/b": {"dialect": "x", "shape": [1], "scheme": "zeros"}}})

@@ -352,7 +352,7 @@ def _as_spelled(path: list[str | int], detail: str, document: Mapping[str, Any])
     if len(path) < 3 or path[0] not in MEMBERS or not isinstance(tensor, Mapping):
         return path, detail
     dialect, field = tensor.get("dialect", document.get("dialect", "fanin")), str(path[2])
-    if dialect == "fanin":
+    if dialect == "fanin" or not _is_valid("dialect", dialect):
         return path, detail
     member, detail = in_its_words(tensor, dialect, field, detail)
     return [*path[:2], member, *(path[3:] if member == field else [])], detail

@@ -38,6 +38,9 @@ def translate(tensor: Mapping[str, Any], dialect: str) -> Members:
         DialectError: the library has no such initializer, or the initializer no such parameters.
     """
     initializer = _initializer(tensor, dialect)
+    if initializer is None:
+        known = ", ".join(DIALECTS[dialect])
+        raise DialectError(["scheme"], f"{dialect} has no such initializer here: it has {known}; or give dialect fanin")
     given = {field: value for field, value in tensor.items() if field not in _SHARED}
     kept = {field: tensor[field] for field in ("shape", "dtype") if field in tensor}
     shape = tensor.get("shape")
@@ -56,7 +59,10 @@ def translate(tensor: Mapping[str, Any], dialect: str) -> Members:
 
 def in_its_words(tensor: Mapping[str, Any], dialect: str, field: str, message: str) -> tuple[str, str]:
     """A fault of the translated tensor, told of the tensor that was given: the member to blame, and the message."""
-    known = parameters_of(_initializer(tensor, dialect))
+    initializer = _initializer(tensor, dialect)
+    if initializer is None:
+        return field, message
+    known = parameters_of(initializer)
     theirs = {
         ours: next((name for name in names if name in known), ours)
         for ours, names in DIALECTS[dialect].parameters.items()
@@ -73,17 +79,9 @@ def parameters_of(initializer: Initializer) -> dict[str, inspect.Parameter]:
     return {name: each for name, each in signature.parameters.items() if each.kind is each.KEYWORD_ONLY}
 
 
-def _initializer(tensor: Mapping[str, Any], dialect: str) -> Initializer:
-    """
-    Raises:
-        DialectError: the library has none of this name.
-    """
+def _initializer(tensor: Mapping[str, Any], dialect: str) -> Initializer | None:
     library, name = DIALECTS[dialect], tensor.get("scheme")
-    initializer = library.initializers.get(library.aliases.get(name, name)) if isinstance(name, str) else None
-    if initializer is None:
-        known = ", ".join(library.initializers)
-        raise DialectError(["scheme"], f"{dialect} has no such initializer here: it has {known}; or give dialect fanin")
-    return initializer
+    return library.initializers.get(library.aliases.get(name, name)) if isinstance(name, str) else None
 
 
 @lru_cache
