@@ -52,8 +52,8 @@ def _dialect(library: str) -> str:
         layout = Layout.of({"dialect": library, "shape": SHAPES.get(name, KERNELS[library]), "scheme": name, **given})
         also = f", also {', '.join(f'`{each}`' for each in others)}" if others else ""
         said = layout.recipe.tensors["weight"].canonical()
-        rows.append([f"`{name}({', '.join(shown)})`{also}", _tensor(said), _draw(layout)])
-    return _table(["initializer", "example here, without dialect", "draw"], rows)
+        rows.append([f"`{name}({', '.join(shown)})`{also}", _tensor(said), _draw(layout), "library"])
+    return _table(["initializer", "example here, without dialect", "draw", "compared with"], rows)
 
 
 def _sections(sections: Iterable[Section]) -> str:
@@ -66,10 +66,10 @@ def _sections(sections: Iterable[Section]) -> str:
 
 def _formulas() -> str:
     rows = [
-        [each.library, each.what, f"`{each.formula}`", _tensor(each.tensor), _draw(each.layout), each.source]
+        [each.library, each.what, f"`{each.formula}`", _tensor(each.tensor), _draw(each.layout), "formula", each.source]
         for each in FORMULAS
     ]
-    return _table(["where", "initializer", "formula", "here", "draw", "source"], rows)
+    return _table(["where", "initializer", "formula", "here", "draw", "compared with", "source"], rows)
 
 
 def _python(value: Any) -> str:
