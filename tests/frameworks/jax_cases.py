@@ -399,6 +399,10 @@ def initializer(name: str) -> Any:
     return made if name in ("zeros", "ones") else made(*ARGUMENTS.get(name, ()))
 
 
+def test_all_initializers_of_jax_are_there() -> None:
+    assert set(NAMES) == set(dir(jax.nn.initializers)) - {name for name in dir(jax.nn.initializers) if name[0] in "_I"}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_initializers_are_called_as_those_of_jax(name: str) -> None:
     ours, theirs = getattr(INITIALIZERS, name), getattr(jax.nn.initializers, name)
@@ -472,10 +476,16 @@ def test_shardings_of_initializers(axis_type: AxisType, made: list[int]) -> None
 
 
 def test_types_that_are_no_weights() -> None:
-    init = INITIALIZERS.normal()
-    for dtype in (jnp.int32, jnp.complex64):
-        with pytest.raises(TypeError, match="float32"):
-            init(jax.random.key(0), (3,), dtype)
+    with pytest.raises(TypeError, match="float32"):
+        INITIALIZERS.normal()(jax.random.key(0), (3,), jnp.int32)
+
+
+def test_complex_numbers() -> None:
+    array = INITIALIZERS.he_normal()(jax.random.key(3), (6, 4), jnp.complex64)
+    recipe = {"dialect": "jax", "scheme": "he_normal", "shape": [6, 4], "dtype": "C64", "seed": 3}
+    np.testing.assert_array_equal(array, fanin.materialize(recipe)["weight"])
+    under_jit = jax.jit(lambda key: INITIALIZERS.he_normal()(key, (6, 4), jnp.complex64))(jax.random.key(3))
+    np.testing.assert_array_equal(under_jit, array)
 
 
 def test_numbers_of_numpy_and_jax() -> None:

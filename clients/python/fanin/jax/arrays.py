@@ -113,6 +113,6 @@ def _for_jax(array: Any, dtype: DType) -> Any:
     """NumPy's arrays as they are; those of a GPU by DLPack, types that not both sides know as their bits."""
     if isinstance(array, np.ndarray):
         return array
-    if dtype.name in ("F64", "F32", "F16"):
+    if dtype.name in ("F64", "C64", "F32", "F16"):
         return jax.dlpack.from_dlpack(array)
     return jax.dlpack.from_dlpack(array.view(f"uint{8 * dtype.itemsize}")).view(dtype.numpy)

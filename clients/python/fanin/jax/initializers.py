@@ -114,5 +114,6 @@ if TYPE_CHECKING:
     def __getattr__(name: str) -> Any: ...
 
 
-globals().update({name: _of(name) for name in DIALECTS["jax"]})
-__all__ = ["Initializer", *DIALECTS["jax"]]
+_NAMES = (*DIALECTS["jax"].initializers, *DIALECTS["jax"].aliases)
+globals().update({name: _of(name) for name in _NAMES})
+__all__ = ["Initializer", *_NAMES]
