@@ -116,14 +116,8 @@ def _said(initializer: Any, shape: tuple[int, ...], dtype: str) -> dict[str, Any
     """A recipe's words for an initializer."""
     name = type(initializer).__name__
     if getattr(keras.initializers, name, None) is type(initializer):
-        if isinstance(initializer, keras.initializers.Orthogonal):
-            return {"dialect": "fanin", "scheme": "orthogonal", "gain": initializer.gain}
-        config = initializer.get_config()
-        if config.get("input_axes") is not None:
-            name = "VarianceScaling"
-            config |= {field: getattr(initializer, field) for field in ("scale", "mode", "distribution")}
-        given = {field: value for field, value in config.items() if field != "seed" and value is not None}
-        return {"scheme": name, **given}
+        given = {field: value for field, value in initializer.get_config().items() if field != "seed"}
+        return {"scheme": name, **{field: value for field, value in given.items() if value is not None}}
     if isinstance(initializer, keras.initializers.Initializer):
         raise _RefusedError(f"no scheme is the initializer {type(initializer).__module__}.{name}")
     flat = _called(initializer, shape, dtype).astype(np.float64).ravel()
