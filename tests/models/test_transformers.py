@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import torch
 
+from fanin.recipe import as_recipe
+from fanin.spelling import text
 from fanin.torch import record
 from tests.models.laws import recorded_as_it_runs
 
@@ -104,3 +106,5 @@ def test_seventy_billion_parameters() -> None:
     assert sum(torch.Size(tensor.shape).numel() for tensor in recipe.tensors.values()) == 70_553_706_496
     assert {tensor.dtype for tensor in recipe.tensors.values()} == {"BF16"}
     assert len(recipe.canonical) < 100_000
+    assert text(recipe).count("\n") == 20
+    assert as_recipe(text(recipe)).digest == recipe.digest
