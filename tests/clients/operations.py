@@ -300,6 +300,15 @@ def bfloat16(facts: Facts) -> None:
     assert torch.isfinite(logits(model).float()).all()
 
 
+@operation("`from_pretrained` of float8, as float32")
+def float8(facts: Facts) -> None:
+    import torch
+
+    model = loaded(facts.architectures[0], "seed-42-f8_e4m3", torch_dtype=torch.float32)
+    assert model.dtype is torch.float32, model.dtype
+    assert torch.isfinite(logits(model)).all()
+
+
 @operation("`AutoTokenizer`, and none where there is none")
 def tokenizer(facts: Facts) -> None:
     auto = transformers().AutoTokenizer

@@ -198,7 +198,7 @@ class TestSnapshot:
         def config(revision: str) -> Any:
             return json.loads(snapshot(revision).given("config.json"))
 
-        assert config("seed-42-f32") == CONFIG
+        assert config("seed-42-f32") == config("seed-42-f8_e4m3") == CONFIG
         changed = {**CONFIG, "dtype": "bfloat16", "text": {"torch_dtype": "bfloat16", "n": 1.5}}
         assert config("seed-42-bf16") == changed
 

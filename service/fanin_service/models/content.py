@@ -30,9 +30,9 @@ _TORCH_NAMES: dict[str, str] = {
     "F32": "float32",
     "F16": "float16",
     "BF16": "bfloat16",
-    "F8_E4M3": "float8_e4m3fn",
-    "F8_E5M2": "float8_e5m2",
 }
+"""Types that parameters are made of. Those of 8 bits are none: torch takes them for no default type, so loaders that
+read one fail."""
 _DTYPE_FIELDS = ("dtype", "torch_dtype")
 _MAX_DEPTH = 64
 _KEPT = 8
@@ -124,6 +124,8 @@ class Content:
     def config(self, dtype: DTypeName) -> bytes:
         """config.json at a storage type: as it was put, but where it names another type for the parameters."""
         given = self.files[CONFIG]
+        if dtype not in _TORCH_NAMES:
+            return given
         document = json.loads(given)
         agreeing = _agreeing(document, _TORCH_NAMES[dtype])
         return given if agreeing == document else json.dumps(agreeing, indent=2, ensure_ascii=False).encode() + b"\n"
