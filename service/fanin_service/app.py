@@ -17,20 +17,17 @@ from fanin_service import access, problems
 from fanin_service.access import Authentication, Authenticator, Authorization
 from fanin_service.admission import Gate
 from fanin_service.guard import GuardedBackend, choose
-from fanin_service.hub import HubErrors
+from fanin_service.hub import surface as hub_surface
 from fanin_service.lifecycle import Draining
 from fanin_service.models.opening import open_models
 from fanin_service.observation import Observation
 from fanin_service.openapi import DescribedAPI
 from fanin_service.registry import Registry
 from fanin_service.routes import digests, documents, health, hub, metrics, models, recipes, s3, schemes, weights
-from fanin_service.s3 import ROOT as S3_ROOT
-from fanin_service.s3 import AccessKeys
-from fanin_service.s3 import error as s3_error
+from fanin_service.s3 import surface as s3_surface
 from fanin_service.service import Service
 from fanin_service.settings import Settings
 from fanin_service.store import RecipeStore
-from fanin_service.surface import Surface
 
 _ROUTERS = (
     weights.router,
@@ -146,8 +143,8 @@ class _Application(DescribedAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         service: Service = self.state.service
-        surfaces = HubErrors(AccessKeys(Surface(super().build_middleware_stack(), S3_ROOT, s3_error)))
-        return Observation(surfaces, service.metrics, service.tracing)
+        app = hub_surface(s3_surface(super().build_middleware_stack()))
+        return Observation(app, service.metrics, service.tracing)
 
 
 @asynccontextmanager

@@ -9,14 +9,14 @@ from http import HTTPStatus
 from typing import Any
 
 from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from fanin import shards
-from fanin_service import problems
 from fanin_service.models.content import CONFIG
 from fanin_service.models.revisions import MAIN
 from fanin_service.models.snapshot import File, Snapshot
 from fanin_service.problems import URN
+from fanin_service.surface import Surface
 
 ROOT = "/hf"
 """Clients find the service by HF_ENDPOINT=http://host/hf."""
@@ -96,53 +96,22 @@ def entry(path: str, snapshot: Snapshot, file: File | None, *, expand: bool) -> 
     return found
 
 
-class HubErrors:
-    """ASGI middleware: problems, below `ROOT`, as the Hub's clients read errors.
+def error(status: int, headers: MutableHeaders, problem: Mapping[str, Any]) -> tuple[int, bytes]:
+    """A problem as the Hub's clients read it.
 
-    429 stands for 503 there too: most clients repeat a GET after the one and give up after the other.
+    429 stands for 503 too: most of them repeat a GET after the one and give up after the other.
     """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith(f"{ROOT}/"):
-            await self._app(scope, receive, send)
-            return
-        start: Message | None = None
-
-        async def translated(message: Message) -> None:
-            nonlocal start
-            if message["type"] == "http.response.start" and _is_problem(message):
-                start = message
-            elif start is None:
-                await send(message)
-            else:
-                # A problem has one piece of body.
-                document = json.loads(message["body"])
-                body = json.dumps({"error": document["detail"]}).encode()
-                await send(_error(start, document, len(body)))
-                start = None
-                await send({**message, "body": body})
-
-        await self._app(scope, receive, translated)
-
-
-def _is_problem(message: Message) -> bool:
-    headers = MutableHeaders(raw=message["headers"])
-    return headers.get("content-type") == problems.MEDIA_TYPE
-
-
-def _error(start: Message, problem: Mapping[str, Any], length: int) -> Message:
-    headers = MutableHeaders(raw=list(start["headers"]))
-    status = start["status"]
     headers["content-type"] = "application/json"
-    headers["content-length"] = str(length)
     if code := _CODES.get(problem["type"].removeprefix(URN)):
         headers["x-error-code"] = code
     # Header fields are ASCII for certain (RFC 9110 section 5.5); the body says it in full.
     is_bad_token = status == HTTPStatus.UNAUTHORIZED and "invalid_token" in headers.get("www-authenticate", "")
     message = _BAD_TOKEN if is_bad_token else problem["detail"]
     headers["x-error-message"] = message.encode("ascii", "backslashreplace").decode().replace("\n", " ")
-    busy = status == HTTPStatus.SERVICE_UNAVAILABLE
-    return {**start, "status": HTTPStatus.TOO_MANY_REQUESTS if busy else status, "headers": headers.raw}
+    is_busy = status == HTTPStatus.SERVICE_UNAVAILABLE
+    return HTTPStatus.TOO_MANY_REQUESTS if is_busy else status, json.dumps({"error": problem["detail"]}).encode()
+
+
+def surface(app: ASGIApp) -> ASGIApp:
+    """The application, with errors below `ROOT` in these words."""
+    return Surface(app, ROOT, error)

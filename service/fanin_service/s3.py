@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fanin_service.models.snapshot import File
 from fanin_service.problems import URN
-from fanin_service.surface import is_below
+from fanin_service.surface import Surface, is_below
 
 ROOT = "/s3"
 """Clients find the service by AWS_ENDPOINT_URL=http://host/s3, and name buckets in the path."""
@@ -178,6 +178,11 @@ class AccessKeys:
         if scope["type"] == "http" and is_below(scope["path"], ROOT):
             scope = {**scope, "headers": [(name, _as_bearer(name, value)) for name, value in scope["headers"]]}
         await self._app(scope, receive, send)
+
+
+def surface(app: ASGIApp) -> ASGIApp:
+    """The application, with keys and errors below `ROOT` in these words."""
+    return Surface(AccessKeys(app), ROOT, error)
 
 
 def _as_bearer(name: bytes, value: bytes) -> bytes:

@@ -33,6 +33,7 @@ RECIPE = {"tensors": {"w": {"shape": [3, 4], "scheme": "he_normal"}}}
 MODEL = archive.pack({"recipe.json": json.dumps(RECIPE).encode()})
 PUBLIC = {"/livez", "/readyz"}
 WEIGHTS = "/v1/weights?shape=4&scheme=zeros"
+LISTING = {"list-type": "2"}
 
 
 @dataclass
@@ -100,6 +101,8 @@ def ask(
         "repo": "tester/tiny",
         "revision": "main",
         "target": "main" if "/tree/" in path else "main/model.safetensors",
+        "bucket": "models",
+        "key": "tester/tiny/main/model.safetensors",
     }
     path = re.sub(r"{(\w+)(:\w+)?}", lambda found: values[found[1]], path)
     if method == "PUT":
@@ -109,7 +112,8 @@ def ask(
     if method == "POST":
         body = {"paths": []} if "/paths-info/" in path else RECIPE
         return guarded.server.client.request(method, path, json=body, headers=headers)
-    query = {"shape": "4", "scheme": "zeros"} if path == "/v1/weights" else {}
+    queries = {"/v1/weights": {"shape": "4", "scheme": "zeros"}, "/s3/models": LISTING, "/s3/models/": LISTING}
+    query = queries.get(path, {})
     return guarded.server.client.request(method, path, params=query, headers=headers)
 
 
@@ -212,6 +216,8 @@ class TestGuardedRoute:
             )
             if path.startswith("/hf/"):
                 assert answer.headers["X-Error-Message"].endswith(f"this needs the scope {right}")
+            elif path.startswith("/s3"):
+                assert method == "HEAD" or f"this needs the scope {right}" in answer.text
             elif method != "HEAD":
                 assert answer.json()["type"] == "urn:fanin:problem:insufficient-scope"
         for scopes in ({}, [7], f"x{right}", None):
@@ -239,11 +245,15 @@ class TestGuardedRoute:
 
 
 def assert_unauthenticated(answer: httpx.Response) -> None:
-    assert answer.status_code == 401, answer.text
+    of_s3 = answer.request.url.path.startswith("/s3")
+    assert answer.status_code == (403 if of_s3 else 401), answer.text
     assert answer.headers["WWW-Authenticate"].startswith('Bearer realm="fanin"')
     assert answer.headers["Cache-Control"] == "no-store"
     if answer.request.url.path.startswith("/hf/"):
         assert answer.headers["X-Error-Message"]
+        return
+    if of_s3:
+        assert answer.headers["Content-Type"] == "application/xml"
         return
     assert answer.headers["Content-Type"] == "application/problem+json"
     if answer.request.method != "HEAD":
