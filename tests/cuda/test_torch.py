@@ -42,6 +42,8 @@ def test_regions_in_memory_of_the_gpu(
     is_transposed: bool,
 ) -> None:
     """As a tensor on a device, one of the CPU, which the fake takes for the GPU's memory."""
+    if dtype.is_complex and scheme["scheme"] == "orthogonal":
+        return  # there are no such matrices
     fake, backend = make("eager")
     streams = []
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(cuda_stream=77))

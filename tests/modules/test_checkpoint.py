@@ -90,7 +90,7 @@ def test_files_for_hugging_face(recording: Recording, tmp_path: Path) -> None:
 
 def test_sharded_models_load_it(tmp_path: Path) -> None:
     recipe = ranks.recipe()
-    given = Recording(fanin.as_recipe(recipe), {"head.weight": "embedding.weight"}, {}, {}, {})
+    given = Recording(fanin.as_recipe(recipe), {"head.weight": "embedding.weight"}, {}, {}, {}, {})
     for format in ("dcp", "safetensors"):
         save_checkpoint(given, tmp_path / format, format=format, shard_bytes=10_000)
     assert ranks.run(2, ranks.loaded, str(tmp_path)) == [[ranks.expected(recipe)] * 2] * 2

@@ -67,6 +67,7 @@ class Net(nn.Module):
         self.empty = nn.Parameter(torch.zeros((0, 3), dtype=dtype))
 
 
+@pytest.mark.filterwarnings("ignore:Complex modules are a new feature:UserWarning")
 @pytest.mark.parametrize("dtype", list(TORCH_DTYPES))
 def test_every_storage_type_is_filled_in_place(dtype: torch.dtype) -> None:
     module = Net().to(dtype) if dtype.itemsize > 1 else Net().requires_grad_(False).to(dtype)
@@ -255,7 +256,7 @@ def test_everything_that_does_not_fit_is_told_at_once_and_nothing_is_written() -
         (nn.UninitializedParameter(), "lazy"),
         (nn.Parameter(torch.zeros(4).to_sparse()), "sparse"),
         (nn.Parameter(torch.zeros(1).expand(4)), "share memory"),
-        (nn.Parameter(torch.zeros(4, dtype=torch.complex64)), r"complex64 \[4\] in the module"),
+        (nn.Parameter(torch.zeros(4, dtype=torch.complex128)), r"complex128 \[4\] in the module"),
     ],
 )
 def test_tensors_that_cannot_be_filled(tensor: nn.Parameter, reason: str) -> None:

@@ -202,7 +202,7 @@ class CudaBackend(Backend):
             return
         count = out.nbytes // dtype.itemsize
         with self._on(out.device.id):
-            if isinstance(draw, Orthogonal):
+            if isinstance(draw, Orthogonal) or dtype.is_complex:
                 host = bytearray(out.nbytes)
                 self.fill(draw, stream, dtype, first, memoryview(host))
                 out.set(np.frombuffer(host, out.dtype))

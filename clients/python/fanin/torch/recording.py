@@ -66,8 +66,12 @@ class Recording:
     """Literals that are norms of a tensor of the recipe, of the numbers that it has under the recipe's seed."""
 
     def with_seed(self, seed: int | str) -> Recording:
-        """The same with another seed."""
-        recipe = self.recipe.model_copy(update={"seed": seed})
+        """The same with another seed.
+
+        Raises:
+            RecipeError: it is no seed.
+        """
+        recipe = as_recipe({"seed": seed, "tensors": self.recipe.tensors})
         taken = {name: norm.values(recipe).to(self.literals[name].dtype) for name, norm in self.norms.items()}
         return replace(self, recipe=recipe, literals={**self.literals, **taken})
 
