@@ -105,3 +105,17 @@ def test_a_layout_may_stand_for_its_recipe() -> None:
 def test_a_description_shows_every_finite_number() -> None:
     recipe = {"tensors": {"a": {"shape": [1], "scheme": "constant", "value": 1e300, "dtype": "F64"}}}
     assert describe(Layout.of(recipe))["tensors"]["a"]["draw"] == "1e+300"
+
+
+def test_which_bytes_are_of_composed_draws() -> None:
+    tensors = {
+        "a": {"shape": [8], "scheme": "normal", "std": 1},
+        "b": {"shape": [8, 4], "scheme": "sparse", "sparsity": 0.5, "std": 1},
+        "c": {"shape": [8], "scheme": "ones"},
+    }
+    layout = Layout.of({"tensors": tensors})
+    b = layout.entry("b")
+    assert layout.has_composed(b.start, b.start + 1)
+    assert layout.has_composed(0, layout.size)
+    assert not layout.has_composed(0, b.start)
+    assert not layout.has_composed(b.stop, layout.size)

@@ -69,6 +69,7 @@ async def content(
         makers = service.makers(layout, part.start, part.stop)
         is_prompt = (
             makers is service.generators
+            and not layout.has_composed(part.start, part.stop)
             and length <= service.backend.prompt_bytes
             and layout.tensors_in(part.start, part.stop) <= PROMPT_TENSORS
         )

@@ -214,6 +214,18 @@ FORMULAS: tuple[Formula, ...] = (
     Formula("SIREN", "first layer", "U(1 / fan_in)", {"scheme": "siren", "first": True, **_TORCH}, _SIREN),
     Formula("SIREN", "hidden layers", "U(sqrt(6 / fan_in) / 30)", {"scheme": "siren", **_TORCH}, _SIREN),
     Formula(
+        "SIREN",
+        "layers before ELU",
+        "N(sqrt(1.5505188080679277 / fan_in))",
+        {
+            "scheme": "variance_scaling",
+            "scale": 1.5505188080679277,
+            "distribution": "normal",
+            **_TORCH,
+        },
+        "vsitzmann/siren modules.py",
+    ),
+    Formula(
         "SELU networks",
         "kernels",
         "N(1 / sqrt(fan_in))",

@@ -6,7 +6,7 @@ import json
 import math
 import struct
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,9 +125,15 @@ class Layout:
 
     def has_matrix(self, start: int, stop: int) -> bool:
         """Whether bytes [start, stop) of the file have some of a matrix, which is made whole for any part of it."""
-        matrices = self.tensors.matrices
-        following = bisect_left(matrices, self.index_at(start))
-        return following < len(matrices) and self.entries[matrices[following]].start < stop
+        return self._has(self.tensors.matrices, start, stop)
+
+    def has_composed(self, start: int, stop: int) -> bool:
+        """Whether they have some of a tensor whose draw no kernel makes alone: those take longer."""
+        return self._has(self.tensors.composed, start, stop)
+
+    def _has(self, places: Sequence[int], start: int, stop: int) -> bool:
+        following = bisect_left(places, self.index_at(start))
+        return following < len(places) and self.entries[places[following]].start < stop
 
 
 LayoutLike = Layout | RecipeLike
