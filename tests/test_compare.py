@@ -26,7 +26,7 @@ from fanin.compare import data, networks, page, report
 from fanin.compare.figures import Figures, accuracy
 from fanin.compare.findings import findings
 from fanin.compare.networks import ACTIVATIONS, NETWORKS, Network
-from fanin.compare.schemes import SCHEMES
+from fanin.compare.schemes import SCHEMES, SYMMETRIC
 from fanin.compare.signals import SAMPLES, Signals, jacobian, signals, spectra
 from fanin.compare.training import train
 
@@ -231,6 +231,12 @@ def test_figures_that_say_otherwise_are_told_as_such(kept: dict[str, Any]) -> No
     cases = [{**case, "scheme": swapped.get(case["scheme"], case["scheme"])} for case in kept["cases"]]
     refuted = {finding.claim for finding in findings(Figures({**kept, "cases": cases})) if not finding.holds}
     assert "ReLU: He." in refuted
+
+
+def test_networks_that_overflowed_have_no_units(kept: dict[str, Any]) -> None:
+    cases = [{**case, "units": None if case["depth"] == 20 else case["units"]} for case in kept["cases"]]
+    assert any(case["scheme"] in SYMMETRIC and case["units"] is None for case in cases)
+    assert [finding.claim for finding in findings(Figures({**kept, "cases": cases})) if not finding.holds] == []
 
 
 def test_any_part_of_a_study_can_be_told(kept: dict[str, Any]) -> None:

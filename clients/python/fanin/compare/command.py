@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -67,24 +67,23 @@ def run(options: argparse.Namespace) -> int:
             bar.update(case.depth)
 
         document = study(settings, done)
-    names = {"figures.json": dumps(document), "report.html": page.html(document)}
-    _write({options.output / name: text for name, text in names.items()})
+    # Figures are minutes of work, so first; a page can be made from them again.
+    figures, html = options.output / "figures.json", options.output / "report.html"
+    _write(figures, dumps(document))
+    _write(html, page.html(document))
     print(report.text(document))
-    print("Written:", *(options.output / name for name in names))
+    print("Written:", figures, html)
     return 0
 
 
-def _write(texts: Mapping[Path, str]) -> None:
-    """All files or none."""
-    partial = {path.with_name(f".{path.name}.{uuid.uuid4().hex}"): path for path in texts}
+def _write(path: Path, text: str) -> None:
+    """All of the file or nothing."""
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        for part, path in partial.items():
-            part.write_text(texts[path], "utf-8")
-        for part, path in partial.items():
-            part.replace(path)
+        part.write_text(text, "utf-8")
+        part.replace(path)
     finally:
-        for part in partial:
-            part.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
 
 
 def _settings(options: argparse.Namespace) -> Settings:

@@ -74,12 +74,17 @@ def _told(case: Case) -> str:
     return f"{accuracy(case):.1%}"
 
 
+def _units(cases: Sequence[Case]) -> list[float]:
+    """Distinct units after training, but of cases whose outputs overflowed."""
+    return [case["units"] for case in cases if case["units"] is not None]
+
+
 def _symmetry(figures: Figures) -> Finding:
     alike = _some([case for case in figures.cases if case["scheme"] in SYMMETRIC])
     others = _some([case for case in figures.cases if case["scheme"] in _scaled(figures)])
-    units = max(case["units"] for case in alike)
+    units = max(_some(_units(alike)))
     behind = [accuracy(figures.of(setting_of(case))[0]) - accuracy(case) for case in alike]
-    usual = {kind: [case["units"] for case in others if case["network"] == kind] for kind in figures.networks}
+    usual = {kind: _some(_units([case for case in others if case["network"] == kind])) for kind in figures.networks}
     told = ", ".join(
         f"{median(counts):.0f} of {CHANNELS if kind == 'conv' else WIDTH} ({kind})" for kind, counts in usual.items()
     )
