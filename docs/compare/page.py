@@ -31,7 +31,7 @@ Written by `python docs/compare/page.py` from [figures](compare/figures.json) of
 
     pip install 'fanin[compare]'
     fanin compare --quick    # half a minute on two CPUs
-    fanin compare            # ten to twenty minutes
+    fanin compare            # seven minutes
 
 Both write `figures.json` and `report.html` into `fanin-compare`. The report is one file that fetches nothing: network,
 activation and depth are chosen in it, plots tell the figures of every point, and the schemes sort by any column.

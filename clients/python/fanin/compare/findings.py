@@ -82,18 +82,18 @@ def _units(cases: Sequence[Case]) -> list[float]:
 def _symmetry(figures: Figures) -> Finding:
     alike = _some([case for case in figures.cases if case["scheme"] in SYMMETRIC])
     others = _some([case for case in figures.cases if case["scheme"] in _scaled(figures)])
-    units = max(_some(_units(alike)))
+    counts = _some(_units(alike))
     behind = [accuracy(figures.of(setting_of(case))[0]) - accuracy(case) for case in alike]
     usual = {kind: _some(_units([case for case in others if case["network"] == kind])) for kind in figures.networks}
     told = ", ".join(
-        f"{median(counts):.0f} of {CHANNELS if kind == 'conv' else WIDTH} ({kind})" for kind, counts in usual.items()
+        f"{median(found):.0f} of {CHANNELS if kind == 'conv' else WIDTH} ({kind})" for kind, found in usual.items()
     )
     return Finding(
         "Zeros and constants do not break symmetry: never start weights from them.",
         "Units that start alike get the same gradient and stay alike: after training, the first hidden layer had "
-        f"{units:g} distinct unit in all {len(alike)} settings. From random weights it had {told}, medians over "
-        f"settings. They ended {100 * min(behind):.0f} to {100 * max(behind):.0f} points behind the best scheme.",
-        units == 1 and min(behind) > 0.1,
+        f"{max(counts):g} distinct unit in all {len(counts)} settings that did not overflow. From random weights it "
+        f"had {told}, medians over settings. They ended {100 * min(behind):.0f} to {100 * max(behind):.0f} points behind the best scheme.",
+        max(counts) == 1 and min(behind) > 0.1,
     )
 
 
