@@ -92,7 +92,8 @@ def _symmetry(figures: Figures) -> Finding:
         "Zeros and constants do not break symmetry: never start weights from them.",
         "Units that start alike get the same gradient and stay alike: after training, the first hidden layer had "
         f"{max(counts):g} distinct unit in all {len(counts)} settings that did not overflow. From random weights it "
-        f"had {told}, medians over settings. They ended {100 * min(behind):.0f} to {100 * max(behind):.0f} points behind the best scheme.",
+        f"had {told}, medians over settings. They ended {100 * min(behind):.0f} to {100 * max(behind):.0f} points "
+        "behind the best scheme.",
         max(counts) == 1 and min(behind) > 0.1,
     )
 
