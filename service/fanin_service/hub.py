@@ -29,7 +29,7 @@ _CODES = {
     "unknown-file": "EntryNotFound",
 }
 """What clients make their own exceptions of."""
-_BAD_TOKEN = "Invalid credentials in Authorization header"  # nosec: no password
+_BAD_TOKEN = "Invalid credentials in Authorization header"  # nosec B105: no password
 """The Hub's own words, by which its clients tell a bad token from a repository that is not there."""
 
 
