@@ -28,7 +28,7 @@ from fanin import (
     files,
     transport,
 )
-from fanin.client import PENDING
+from fanin.remote import PENDING
 from tests.faulty import Faulty, cut, ignore_range, refuse, well
 from tests.samples import MIXED
 

@@ -3,6 +3,7 @@
     python clients/vectors/generate.py [FOLDER]
 
 They were generated once and are frozen; this script shows how, and a test compares its output with the files.
+It is long for its inputs, which are written out here as data: each of them is frozen with its vectors.
 """
 
 from __future__ import annotations

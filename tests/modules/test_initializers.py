@@ -29,7 +29,7 @@ def test_names_and_parameters_are_those_of_torch() -> None:
         shared = {key: value.default for key, value in ours.items() if key not in ("seed", "name")}
         assert shared == {key: value.default for key, value in theirs.items()}, name
     own = {name for name in nn.init.__all__ if name.endswith("_")}
-    assert own - {"sparse_"} <= set(init.__all__)
+    assert own <= set(init.__all__)
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,11 @@ def test_names_and_parameters_are_those_of_torch() -> None:
             lambda t: init.kaiming_normal_(t, mode="fan_out", nonlinearity="relu", seed=3, name="w"),
             {"scheme": "kaiming_normal_", "mode": "fan_out", "nonlinearity": "relu"},
         ),
+        (
+            lambda t: init.orthogonal_(t, gain=2.0, seed=3, name="w"),
+            {"scheme": "orthogonal_", "gain": 2.0},
+        ),
+        (lambda t: init.sparse_(t, 0.3, seed=3, name="w"), {"scheme": "sparse_", "sparsity": 0.3}),
         (lambda t: init.constant_(t, 3.5), {"scheme": "constant_", "val": 3.5}),
         (init.ones_, {"scheme": "ones_"}),
         (init.zeros_, {"scheme": "zeros_"}),
@@ -125,7 +130,7 @@ def test_misuse_is_an_error() -> None:
     assert RANDOM
     for name in RANDOM:
         with pytest.raises(ValueError, match="no seed"):
-            getattr(init, name)(module.weight)
+            getattr(init, name)(module.weight, **({"sparsity": 0.5} if name == "sparse_" else {}))
 
 
 def test_on_the_meta_device_nothing_happens() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import os
@@ -16,21 +15,19 @@ import numpy as np
 from fanin import archive, arrays, backends, checks, files
 from fanin.arrays import Array
 from fanin.checks import CHECKS, SAMPLE, Check, Piece
-from fanin.digests import Manifest, blocks
-from fanin.errors import FileError, MismatchError, ServiceError, UnavailableError
-from fanin.layout import MAX_HEADER_BYTES, Entry, Layout, LayoutLike
-from fanin.parts import in_parts
+from fanin.digests import Manifest
+from fanin.errors import MismatchError, UnavailableError
+from fanin.layout import Entry, Layout, LayoutLike
 from fanin.recipe import as_recipe
 from fanin.region import Index, Region
+from fanin.remote import Remote
 from fanin.spans import ends, spans
-from fanin.transport import CONNECTIONS, Sink, Transport
+from fanin.transport import CONNECTIONS, Transport
 
 Source = Literal["auto", "remote", "local"]
 
 REFETCHES = 2
 """Times that bytes found wrong are fetched again before giving up."""
-PENDING = "urn:fanin:problem:digests-pending"
-"""What a service answers while it computes digests."""
 
 T = TypeVar("T")
 _log = logging.getLogger("fanin")
@@ -88,7 +85,6 @@ class Client:
         if connections not in range(1, CONNECTIONS + 1):
             raise ValueError(f"connections is an integer from 1 to {CONNECTIONS}, not {connections!r}")
         self.source, self.check, self.backend = _known(source), check, backend
-        self._connections = connections
         self._transport = Transport(
             url,
             timeout=timeout,
@@ -97,6 +93,7 @@ class Client:
             ca_certs=ca_certs,
             client_cert=client_cert,
         )
+        self._remote = Remote(self._transport, connections)
 
     def __enter__(self) -> Self:
         return self
@@ -115,11 +112,7 @@ class Client:
             RecipeError: the recipe is wrong.
             ServiceError: the service refused it, or knows it by another digest.
         """
-        layout = Layout.of(recipe)
-        answer = self._transport.post_json("v1/recipes", layout.recipe.canonical)
-        if answer.get("digest") != layout.recipe.digest:
-            raise ServiceError(f"the service calls the recipe {answer.get('digest')}, not {layout.recipe.digest}")
-        return layout.recipe.digest
+        return self._remote.register(Layout.of(recipe))
 
     def push(
         self, name: str, recipe: Mapping[str, Any] | str | bytes, files: Mapping[str, bytes] | None = None
@@ -150,22 +143,7 @@ class Client:
             RecipeError: the recipe is wrong.
             ServiceError: the service refused, or got no further.
         """
-        layout = Layout.of(recipe)
-        limit = 4096 + 2 * len(layout.header) + 80 * sum(1 for _ in blocks(layout))
-        progress, registrations = None, 0
-        while True:
-            try:
-                return Manifest.read(
-                    self._transport.get_json(f"v1/recipes/{layout.recipe.digest}/digests", limit), layout
-                )
-            except ServiceError as error:
-                if error.status == 404 and registrations <= self._transport.retries:
-                    registrations += 1
-                    self.register(layout)
-                elif error.problem.get("type") == PENDING and error.problem.get("detail") != progress:
-                    progress = error.problem.get("detail")
-                else:
-                    raise
+        return self._remote.digests(Layout.of(recipe))
 
     def download(
         self, url: str, path: str | os.PathLike[str], *, check: Check | None = None, progress: bool | None = None
@@ -179,18 +157,8 @@ class Client:
         """
         if (self.check if check is None else check) == "digest":
             raise ValueError("check='digest' needs a recipe: for a URL it is True, False or 'sample'")
-        layout = self._layout_at(url)
+        layout = self._remote.layout_at(url)
         self._complete(layout, Path(path).resolve(), url, check, progress)
-
-    def _layout_at(self, url: str) -> Layout:
-        """The layout of the Fanin file at `url`, from its header."""
-        head = bytearray()
-        etag = self._transport.read_range(url, 0, 8, head.extend)
-        length = int.from_bytes(head, "little")
-        if not 0 < length <= MAX_HEADER_BYTES:
-            raise FileError(f"{url} is not a safetensors file")
-        self._transport.read_range(url, 8, 8 + length, head.extend, etag=etag)
-        return files.layout_of_file(io.BytesIO(head))
 
     def materialize(
         self,
@@ -310,7 +278,7 @@ class Client:
                 file.seek(first)
                 file.write(content)
 
-            self._fetch(layout, have, layout.size, sink, url)
+            self._remote.fetch(layout, have, layout.size, sink, url)
             self._check(layout, 0, layout.size, check, read, write, url)
 
     def _trusted(self, layout: Layout, file: BinaryIO, have: int) -> int:
@@ -361,49 +329,8 @@ class Client:
         def write(first: int, content: bytes) -> None:
             view[first - start : first - start + len(content)] = content
 
-        self._fetch(layout, start, start + len(out), sink)
+        self._remote.fetch(layout, start, start + len(out), sink)
         self._check(layout, start, start + len(out), check, read, write)
-
-    def _fetch(self, layout: Layout, start: int, stop: int, sink: Sink, url: str | None = None) -> None:
-        """Hand bytes [start, stop) of the file, from `url` or the service, to `sink`, in order."""
-
-        def fetch(first: int, last: int, sink: Sink) -> None:
-            self._fetch_part(layout, first, last, sink, url)
-
-        in_parts(fetch, start, stop, sink, self._connections)
-
-    def _fetch_part(self, layout: Layout, start: int, stop: int, sink: Sink, url: str | None) -> None:
-        """As `_fetch`, over one connection; a service that does not know the recipe is told."""
-        if start == stop:
-            return
-        if url is not None:
-            self._transport.read_range(url, start, stop, sink)
-            return
-        digest = layout.recipe.digest
-        position = start
-
-        def counted(chunk: bytes | memoryview) -> None:
-            nonlocal position
-            sink(chunk)
-            position += len(chunk)
-
-        failures, is_told = 0, False
-        while True:
-            before = position
-            try:
-                self._transport.read_range(
-                    f"v1/recipes/{digest}/model.safetensors", position, stop, counted, etag=f'"{digest}"'
-                )
-                return
-            except ServiceError as error:
-                # Forgotten, or known to another replica only: each must be told once. A proxy that puts a file together
-                # from slices cannot pass on the 404 of a later one: it hangs up.
-                failures = failures + 1 if position == before else 0
-                is_hung_up = error.status is None and not is_told
-                if not (error.status == 404 or is_hung_up) or failures > self._transport.retries:
-                    raise
-                self.register(layout)
-                is_told = True
 
     def _check(
         self,
@@ -434,7 +361,7 @@ class Client:
                     refetches -= 1
                     _log.warning("received wrong, and fetched again: %s", error)
                 content = bytearray()
-                self._fetch_part(layout, piece.start, piece.stop, content.extend, url)
+                self._remote.fetch_part(layout, piece.start, piece.stop, content.extend, url)
                 write(piece.start, bytes(content))
 
 

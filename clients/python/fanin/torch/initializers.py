@@ -19,12 +19,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.init import calculate_gain
 
+from fanin.dialects.torch import Nonlinearity, TorchMode
 from fanin.layout import Layout
 from fanin.recipe import as_recipe
 from fanin.torch.modules import Named, named
@@ -43,6 +44,7 @@ __all__ = [
     "ones_",
     "orthogonal_",
     "seeded",
+    "sparse_",
     "trunc_normal_",
     "uniform_",
     "xavier_normal_",
@@ -50,21 +52,6 @@ __all__ = [
     "zeros_",
 ]
 
-Mode = Literal["fan_in", "fan_out"]
-Nonlinearity = Literal[
-    "linear",
-    "conv1d",
-    "conv2d",
-    "conv3d",
-    "conv_transpose1d",
-    "conv_transpose2d",
-    "conv_transpose3d",
-    "sigmoid",
-    "tanh",
-    "relu",
-    "leaky_relu",
-    "selu",
-]
 _Names = dict[object, Named]
 _seeded: ContextVar[tuple[int, _Names] | None] = ContextVar("fanin_seeded", default=None)
 
@@ -179,7 +166,7 @@ def xavier_normal_(
 def kaiming_uniform_(
     tensor: torch.Tensor,
     a: float = 0,
-    mode: Mode = "fan_in",
+    mode: TorchMode = "fan_in",
     nonlinearity: Nonlinearity = "leaky_relu",
     generator: torch.Generator | None = None,
     *,
@@ -194,7 +181,7 @@ def kaiming_uniform_(
 def kaiming_normal_(
     tensor: torch.Tensor,
     a: float = 0,
-    mode: Mode = "fan_in",
+    mode: TorchMode = "fan_in",
     nonlinearity: Nonlinearity = "leaky_relu",
     generator: torch.Generator | None = None,
     *,
@@ -216,7 +203,20 @@ def orthogonal_(
 ) -> torch.Tensor:
     """Orthonormal rows, or columns where these are fewer, times `gain`. A rank makes all of it for its shard."""
     stream = _stream(tensor, seed, name, generator)
-    return _fill(tensor, stream, dialect="fanin", scheme="orthogonal", layout="torch", gain=gain)
+    return _fill(tensor, stream, scheme="orthogonal_", gain=gain)
+
+
+def sparse_(
+    tensor: torch.Tensor,
+    sparsity: float,
+    std: float = 0.01,
+    generator: torch.Generator | None = None,
+    *,
+    seed: int | None = None,
+    name: str | None = None,
+) -> torch.Tensor:
+    """Normal, and in each column of a matrix a share `sparsity` of the rows, rounded up, is 0 (Martens 2010)."""
+    return _fill(tensor, _stream(tensor, seed, name, generator), scheme="sparse_", sparsity=sparsity, std=std)
 
 
 def _stream(
