@@ -261,7 +261,7 @@ class BoundedProtocol(HttpToolsProtocol):
         return found
 
 
-def _closing(app: ASGIApp, cycle: RequestResponseCycle) -> ASGIApp:
+def _closing(app: ASGIApp, cycle: RequestResponseCycle) -> Any:
     """The application, for a request with `Expect: 100-continue`.
 
     A final response may start while the client waits for 100 (Continue). The client then sends no body, and the parser
