@@ -16,7 +16,7 @@ from fanin_service import problems
 from fanin_service.admission import Admission
 from fanin_service.exchange import current
 from fanin_service.keys import PREFIX, KeyFileError, KeyRing
-from fanin_service.principal import KEY, Principal, Right, principal_of
+from fanin_service.principal import KEY, Principal, Right, principal_of, sufficient
 from fanin_service.problems import ForbiddenError, RequestError, UnauthenticatedError
 from fanin_service.settings import Settings, SettingsError, variable
 
@@ -143,8 +143,9 @@ class Authorization:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         needed, principal = scope.get(_NEEDED), principal_of(scope)
-        if needed and needed not in principal.scopes:
-            error = ForbiddenError(f"{principal.name} may not: this needs the scope {needed}", needed)
+        if needed and principal.scopes.isdisjoint(sufficient(needed)):
+            scopes = " or ".join(sufficient(needed))
+            error = ForbiddenError(f"the key of {principal.name} lacks a scope: this needs the scope {scopes}", needed)
             await problems.answer(error)(scope, receive, send)
             return
         await self._app(scope, receive, send)

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create.add_argument(
         "--scope",
         nargs="+",
-        type=Right,
+        type=_scope,
         default=list(_CLIENT),
         metavar="SCOPE",
         help=f"what it allows, of {', '.join(Right)} (by default {' '.join(_CLIENT)}: what clients that fetch need)",
@@ -119,6 +119,13 @@ def _row(record: KeyRecord, now: datetime) -> tuple[str, ...]:
 def _revoke(options: argparse.Namespace) -> None:
     for record in keys.revoke(options.keys_file, options.key):
         sys.stdout.write(f"Key {record.id} of {record.name} is revoked.\n")
+
+
+def _scope(text: str) -> Right:
+    try:
+        return Right(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no scope: these are {', '.join(Right)}") from None
 
 
 def _expiry(text: str) -> timedelta | None:

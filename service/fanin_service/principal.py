@@ -14,7 +14,7 @@ class Right(StrEnum):
     WEIGHTS_READ = "weights:read"
     """Make and fetch weights, by recipe, query or digest."""
     RECIPES_WRITE = "recipes:write"
-    """Register recipes."""
+    """Register recipes; `weights:read` allows this, too."""
     RECIPES_READ = "recipes:read"
     """Read registered recipes, the catalogue of schemes and the description of the API."""
     MODELS_READ = "models:read"
@@ -23,6 +23,15 @@ class Right(StrEnum):
     """Put and delete named models."""
     METRICS_READ = "metrics:read"
     """Read the metrics."""
+
+
+def sufficient(right: Right) -> tuple[Right, ...]:
+    """The scopes of which each one allows what needs `right`.
+
+    A client that reads weights registers their recipe first, and `POST /v1/weights` registers it anyway: reading needs
+    no scope for writing.
+    """
+    return (right, Right.WEIGHTS_READ) if right is Right.RECIPES_WRITE else (right,)
 
 
 @dataclass(frozen=True, slots=True)

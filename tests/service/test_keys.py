@@ -69,6 +69,7 @@ def test_keys_are_long_and_unlike(path: Path) -> None:
     ("options", "word"),
     [
         ("--name ci --scope weights:write", "weights:write"),
+        ("--name ci --scope read", f"'read' is no scope: these are {', '.join(Right)}"),
         ("--name ci --expires 90", "90"),
         ("--name ci --expires 0d", "0d"),
         ("--name ci --bytes-per-day many", "many"),
