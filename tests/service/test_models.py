@@ -128,6 +128,7 @@ class TestContent:
             ({"config.json": b"["}, "config.json: not JSON"),
             ({"config.json": b"[]"}, "config.json: must be a JSON object"),
             ({"config.json": b'{"a":' * 100 + b"1" + b"}" * 100}, "config.json: nested more than 64 deep"),
+            ({"config.json": b'{"a": "\\ud800"}'}, r"config.json: '\ud800' is half of a surrogate pair"),
             ({"config.json": b"[" * 100_000}, "config.json: not JSON"),
             ({"../x": b""}, "'../x': a file's name"),
             ({"/x": b""}, "'/x': a file's name"),
