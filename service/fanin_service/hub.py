@@ -107,7 +107,9 @@ def error(status: int, headers: MutableHeaders, problem: Mapping[str, Any]) -> t
     # Header fields are ASCII for certain (RFC 9110 section 5.5); the body says it in full.
     is_bad_token = status == HTTPStatus.UNAUTHORIZED and "invalid_token" in headers.get("www-authenticate", "")
     message = _BAD_TOKEN if is_bad_token else problem["detail"]
-    headers["x-error-message"] = message.encode("ascii", "backslashreplace").decode().replace("\n", " ")
+    ascii_ = message.encode("ascii", "backslashreplace").decode()
+    # A control character, which a path may have, is not allowed in a header.
+    headers["x-error-message"] = "".join(each if each.isprintable() else " " for each in ascii_)
     is_busy = status == HTTPStatus.SERVICE_UNAVAILABLE
     return HTTPStatus.TOO_MANY_REQUESTS if is_busy else status, json.dumps({"error": problem["detail"]}).encode()
 

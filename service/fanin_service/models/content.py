@@ -128,7 +128,11 @@ class Content:
             return given
         document = json.loads(given)
         agreeing = _agreeing(document, _TORCH_NAMES[dtype])
-        return given if agreeing == document else json.dumps(agreeing, indent=2, ensure_ascii=False).encode() + b"\n"
+        return given if agreeing == document else _written(agreeing)
+
+
+def _written(document: Any) -> bytes:
+    return json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n"
 
 
 def content_key(digest: str) -> bytes:
@@ -171,6 +175,12 @@ def _check_config(text: bytes) -> None:
         depth += 1
         if depth > _MAX_DEPTH:
             raise ModelError(f"{CONFIG}: nested more than {_MAX_DEPTH} deep")
+    try:
+        # A revision with another storage type writes it anew.
+        _written(document)
+    except UnicodeEncodeError as error:
+        half = error.object[error.start]
+        raise ModelError(f"{CONFIG}: {half!a} is half of a surrogate pair; texts must be valid Unicode") from None
 
 
 def _members(node: Any) -> Iterable[Any]:
