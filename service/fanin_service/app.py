@@ -48,7 +48,7 @@ _SENT = ("Authorization", "Content-Type", "If-Match", "If-None-Match", "If-Range
 _EXPOSED = (
     *("Accept-Ranges", "Content-Digest", "Content-Disposition", "Content-Length", "Content-Location", "Content-Range"),
     *("ETag", "Link", "Location", "RateLimit", "RateLimit-Policy", "Repr-Digest", "Retry-After", "WWW-Authenticate"),
-    *("X-Error-Code", "X-Error-Message", "X-Repo-Commit"),
+    *("X-Error-Code", "X-Error-Message", "X-Linked-ETag", "X-Linked-Size", "X-Repo-Commit"),
 )
 """Headers that pages of other origins may send, and read."""
 

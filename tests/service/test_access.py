@@ -47,7 +47,7 @@ class Guarded:
     keys_file: Path
     digest: str
 
-    def key(self, *scopes: Right, **options: timedelta) -> str:
+    def key(self, *scopes: str, **options: timedelta) -> str:
         now = datetime.now(UTC)
         expires = now + options["lasts"] if "lasts" in options else None
         return keys.create(self.keys_file, "tester", scopes, expires=expires)[0]
@@ -412,3 +412,52 @@ def test_tokens_wait_for_the_provider(monkeypatch: pytest.MonkeyPatch) -> None:
         assert get().status_code == 503
         provider.status = 200
         monkeypatch.undo()
+
+
+@pytest.mark.parametrize("as_token", [False, True])
+def test_writing_models_of_one_namespace(guarded: Guarded, as_token: bool) -> None:
+    """Others' models can be read on every surface, and written on none."""
+    scopes = [Right.MODELS_READ, Right.WEIGHTS_READ, "models:write:mine/*", "models:write:solo"]
+    token = guarded.provider.token(scope=" ".join(scopes)) if as_token else guarded.key(*scopes)
+    client, key = guarded.server.client, bearer(token)
+
+    def put(name: str) -> int:
+        headers = key | {"Content-Type": archive.MEDIA_TYPE}
+        return client.put(f"/v1/models/{name}", content=MODEL, headers=headers).status_code
+
+    assert [put(name) for name in ("mine/a", "mine/a", "solo")] == [201, 200, 201]
+    for name in (
+        "tester/tiny",
+        "mine",
+        "mines/a",
+        "solo/a",
+        "mine%2F..%2Ftester/tiny",
+        "mine/../tester/tiny",
+        "Mine/a",
+        "mine/*",
+    ):
+        assert put(name) == client.delete(f"/v1/models/{name}", headers=key).status_code == 403, name
+    refused = client.delete("/v1/models/tester/tiny", headers=key)
+    assert "models:write:tester/*" in refused.json()["detail"]
+    assert 'scope="models:write"' in refused.headers["WWW-Authenticate"]
+    # The Hub's and S3's surfaces write nothing, the client's own models included.
+    for name in ("tester/tiny", "mine/a"):
+        path = f"{name}/main/model.safetensors"
+        for method in ("PUT", "DELETE"):
+            assert client.request(method, f"/s3/models/{path}", headers=key).status_code == 405
+        assert client.post(f"/hf/api/models/{name}/commit/main", headers=key).status_code == 404
+        read = (f"/v1/models/{name}", f"/hf/api/models/{name}", f"/s3/models/{path}")
+        assert [client.get(path, headers=key).status_code for path in read] == [200, 200, 200]
+    assert [client.delete(f"/v1/models/{name}", headers=key).status_code for name in ("mine/a", "solo")] == [204, 204]
+
+
+def test_writing_all_models_needs_the_whole_scope(guarded: Guarded) -> None:
+    for scope in (
+        "models:write:*",
+        "models:write:*/*",
+        "models:write:",
+        "models:write:tester",
+        "models:write:tester/t*",
+    ):
+        headers = bearer(guarded.provider.token(scope=scope))
+        assert guarded.server.client.delete("/v1/models/tester/tiny", headers=headers).status_code == 403, scope

@@ -13,13 +13,14 @@ from itertools import chain
 from typing import Annotated, Any, Literal, Self, get_args
 
 import rfc8785
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from fanin.dialects import Dialect, DialectError, in_its_words, translate
 from fanin.dtypes import DTypeName
 from fanin.errors import Fault, RecipeError, pointer
 from fanin.fans import KernelLayout
+from fanin.frozen import FrozenDict, FrozenModel
 from fanin.names import MAX_NAMES, Name, RepeatedName, count, written_out
 from fanin.schemes import ALIASES, SCHEMES, AnyTensor
 from fanin.tensor import Tensor, as_integer
@@ -56,15 +57,15 @@ Seed = Annotated[
 ]
 
 
-class Recipe(BaseModel):
+class Recipe(FrozenModel):
     """A seed, a stream version, and for each named tensor its shape, dtype, scheme and parameters.
+
+    It cannot be changed, nor can its tensors: `seeded`, `with_tensors`, `without` and `renamed` return a new one.
 
     `dtype`, `layout` and `dialect` are for input: defaults of the tensors that do not give their own. So is `repeated`.
     A validated recipe has them written into its tensors, these in Fanin's own names, so that two spellings of one
     meaning are equal, and shows the library's defaults here.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     stream: Annotated[Literal["fanin/1"], Field(description="Version of the contract.")] = STREAM
     seed: Seed = 0
@@ -78,7 +79,7 @@ class Recipe(BaseModel):
     repeated: Annotated[
         dict[RepeatedName, AnyTensor],
         Field(description="Tensors under names with ranges: layers.{0..79}.bias stands for 80 tensors."),
-    ] = {}
+    ] = {}  # noqa: RUF012 (`_write_out` puts a frozen one in its place)
 
     @model_validator(mode="before")
     @classmethod
@@ -112,16 +113,62 @@ class Recipe(BaseModel):
                     context = {"reason": f"{name} is named twice", "path": ["repeated", repeated]}
                     raise PydanticCustomError("formula", "{reason}", context)
                 tensors[name] = tensor
-        self.__dict__.update(tensors=tensors, repeated={})
+        self.__dict__.update(tensors=FrozenDict(tensors), repeated=FrozenDict())
         return self
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:  # noqa: ARG002 (pydantic's)
         """A validated copy: pydantic's own would keep the digest of the original."""
-        return self.model_validate({"seed": self.seed, "tensors": self.tensors, **(update or {})})
+        return self.model_validate(
+            {"stream": self.stream, "seed": self.seed, "tensors": self.tensors, **(update or {})}
+        )
 
-    def seeded(self, seed: int) -> Recipe:
-        """The recipe with another seed, 0 .. 2^64 - 1."""
-        return Recipe.model_construct(stream=self.stream, seed=seed, tensors=self.tensors)
+    def seeded(self, seed: int | str) -> Recipe:
+        """The recipe with another seed, 0 .. 2^64 - 1, as a number or a decimal string.
+
+        Raises:
+            RecipeError: it is no seed.
+        """
+        try:
+            return self._with(self.tensors, _seed(seed))
+        except PydanticCustomError as error:
+            raise RecipeError([Fault("/seed", str(error), _shown(seed))]) from None
+
+    def with_tensors(self, tensors: Mapping[str, Any]) -> Recipe:
+        """The recipe with these tensors added, or put in place of those of the same names.
+
+        A tensor that gives no dtype or layout has the library's defaults, F32 and keras.
+
+        Raises:
+            RecipeError: a tensor or a name is wrong.
+        """
+        return self._with({**self.tensors, **as_recipe({"stream": self.stream, "tensors": tensors}).tensors})
+
+    def without(self, *names: str) -> Recipe:
+        """The recipe without these of its tensors.
+
+        Raises:
+            KeyError: it has no tensor of such a name.
+        """
+        self._check(names)
+        left_out = set(names)
+        return self._with({name: tensor for name, tensor in self.tensors.items() if name not in left_out})
+
+    def renamed(self, names: Mapping[str, str]) -> Recipe:
+        """The recipe with other names of some tensors: old name -> new name. Values change with the name.
+
+        Raises:
+            KeyError: it has no tensor of such a name.
+            RecipeError: a new name is no name of a tensor, or two tensors would have it.
+        """
+        self._check(names)
+        tensors: dict[str, Tensor] = {}
+        for old, tensor in self.tensors.items():
+            name = names.get(old, old)
+            if name in tensors:
+                raise RecipeError([Fault(pointer(["tensors", name]), "two tensors would have this name", _shown(old))])
+            tensors[name] = tensor
+        as_recipe({"tensors": {name: {"shape": [], "scheme": "zeros"} for name in names.values()}})
+        return self._with(tensors)
 
     def part(self, names: Iterable[str]) -> Recipe:
         """The recipe of these of its tensors, whose values are the same there.
@@ -129,8 +176,16 @@ class Recipe(BaseModel):
         Raises:
             KeyError: it has no tensor of such a name.
         """
-        tensors = {name: self.tensors[name] for name in names}
-        return Recipe.model_construct(stream=self.stream, seed=self.seed, tensors=tensors)
+        return self._with({name: self.tensors[name] for name in names})
+
+    def _check(self, names: Iterable[str]) -> None:
+        if missing := [name for name in names if name not in self.tensors]:
+            raise KeyError(missing[0])
+
+    def _with(self, tensors: Mapping[str, Any], seed: int | None = None) -> Recipe:
+        """A recipe of the same stream, of tensors that are valid already."""
+        seed = self.seed if seed is None else seed
+        return Recipe.model_construct(stream=self.stream, seed=seed, tensors=FrozenDict(tensors), repeated=FrozenDict())
 
     @cached_property
     def canonical(self) -> bytes:

@@ -71,7 +71,7 @@ class Recording:
         Raises:
             RecipeError: it is no seed.
         """
-        recipe = as_recipe({"seed": seed, "tensors": self.recipe.tensors})
+        recipe = self.recipe.seeded(seed)
         taken = {name: norm.values(recipe).to(self.literals[name].dtype) for name, norm in self.norms.items()}
         return replace(self, recipe=recipe, literals={**self.literals, **taken})
 
@@ -88,7 +88,7 @@ class Norm:
 
     def values(self, recipe: Recipe) -> torch.Tensor:
         """The norms, in float64, of the numbers that a recipe draws."""
-        (drawn,) = materialize(recipe.model_copy(update={"tensors": {self.of: recipe.tensors[self.of]}})).values()
+        (drawn,) = materialize(recipe.part([self.of])).values()
         taken: torch.Tensor = torch.norm_except_dim(torch.from_numpy(drawn.astype(np.float64)), self.power, self.axis)
         return taken
 
