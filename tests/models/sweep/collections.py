@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -78,6 +79,8 @@ def timm_models() -> Iterator[Case]:
 
 def transformers_models() -> Iterator[Case]:
     """Every model class that a configuration of transformers is mapped to, small where that can be built."""
+    if importlib.util.find_spec("torchvision"):
+        _with_torchvision()  # transformers uses it where it is installed
     auto = importlib.import_module("transformers.models.auto.modeling_auto")
     seen = set()
     names = [name for name in sorted(vars(auto)) if name.startswith("MODEL_") and name.endswith("MAPPING")]
