@@ -225,5 +225,5 @@ def _other(numbers: Sequence[float | None]) -> float | None:
 def _number(value: _Value) -> float | None:
     """The number that an array is at every place, or everywhere the same."""
     if isinstance(value, Constant):
-        return value.value
+        return value.value if isinstance(value.value, int | float) else None
     return float(value.reshape(())) if isinstance(value, np.ndarray) and value.size == 1 else None
