@@ -65,7 +65,7 @@ def visit(url: str, folder: Path) -> dict[str, Any]:
 @pytest.mark.skipif(BROWSER is None, reason="needs chromium")
 @pytest.mark.parametrize("access", ["open", "keys"])
 def test_in_a_browser(access: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reader sees every call and tries one, with no network but the service, after typing a key if one is asked for."""
+    """A reader sees every call and tries one, with no network but the service; where a key is asked for, types it."""
     settings, key = Settings(access="open"), ""
     if access == "keys":
         key, _ = keys.create(tmp_path / "keys.json", "reader", (Right.RECIPES_READ,))
