@@ -67,7 +67,7 @@ def test_axes_of_keras() -> None:
         ({"dialect": "torch", "scheme": "ones_"}, "/shape"),
         ({"dialect": "torch", "shape": [8, -4], "scheme": "ones_"}, "/shape/1"),
         ({"dialect": "torch", "shape": "8", "scheme": "ones_"}, "/shape"),
-        ({"dialect": "torch", "shape": [8], "scheme": "normal_", "std": 0}, "/std"),
+        ({"dialect": "torch", "shape": [8], "scheme": "normal_", "std": -1}, "/std"),
         ({"dialect": "torch", "shape": [8], "scheme": "normal_", "stddev": 1}, "/stddev"),
         ({"dialect": "torch", "shape": [8], "scheme": "normal_", "_shape": [1]}, "/_shape"),
         ({"dialect": "torch", "shape": [8], "scheme": "constant_"}, "/val"),

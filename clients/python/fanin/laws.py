@@ -93,6 +93,15 @@ class Function(Random):
 
 
 @dataclass(frozen=True)
+class Said(Random):
+    """What a recipe says, in its words; for a tensor of this shape, and as a whole."""
+
+    words: str
+    """The members of a tensor besides shape and dtype, as JSON."""
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Matrix(Random):
     """All elements of a matrix together: a part of it follows no law here."""
 
@@ -167,6 +176,7 @@ Law = (
     | Uniform
     | Normal
     | Function
+    | Said
     | Factor
     | Triangle
     | Diagonal

@@ -10,6 +10,8 @@ import bisect
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 
 import torch
@@ -87,7 +89,7 @@ def cast(pieces: Iterable[Piece], dtype: torch.dtype) -> list[Piece]:
             case Values(tensor):
                 return Values(tensor.to(dtype))
             case Constant(value) if not dtype.is_floating_point and not dtype.is_complex:
-                return Constant(torch.tensor(value).to(dtype).item())
+                return Constant(torch.tensor(value, device="cpu").to(dtype).item())
             case Random() if not dtype.is_floating_point:
                 return Unknown(f"a cast to {dtype}")
         return law
@@ -103,12 +105,12 @@ def values(pieces: list[Piece], dtype: torch.dtype) -> torch.Tensor | None:
     for length, law in pieces:
         match law:
             case Constant(value):
-                parts.append(torch.full((length,), value, dtype=dtype))
+                parts.append(torch.full((length,), value, dtype=dtype, device="cpu"))
             case Values(tensor):
                 parts.append(tensor.to(dtype))
             case _:
                 return None
-    return torch.cat(parts) if parts else torch.empty(0, dtype=dtype)
+    return torch.cat(parts) if parts else torch.empty(0, dtype=dtype, device="cpu")
 
 
 @dataclass
@@ -119,11 +121,28 @@ class _Storage:
     pieces: list[Piece]
 
 
+_current: ContextVar[Memory | None] = ContextVar("fanin_memory", default=None)
+
+
+def current() -> Memory | None:
+    """The memory of the model that is being recorded now, if one is."""
+    return _current.get()
+
+
 class Memory:
     """The content of every storage that was written."""
 
     def __init__(self) -> None:
         self._storages: dict[int, _Storage] = {}
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Within it, this is the `current` memory."""
+        token = _current.set(self)
+        try:
+            yield
+        finally:
+            _current.reset(token)
 
     def read(self, tensor: torch.Tensor) -> list[Piece]:
         """The pieces of a tensor's elements, in row-major order."""
@@ -161,7 +180,7 @@ class Memory:
                 self._storages = {key: kept for key, kept in self._storages.items() if not kept.alive.expired()}
             pieces: list[Piece] = [(_count(tensor), Unset())]
             if not tensor.is_meta:
-                flat = torch.empty(0, dtype=tensor.dtype).set_(reference, 0, (_count(tensor),), (1,))
+                flat = torch.empty(0, dtype=tensor.dtype, device="cpu").set_(reference, 0, (_count(tensor),), (1,))
                 pieces = [(_count(tensor), Values(flat.clone()))]
             storage = _Storage(StorageWeakRef(reference), tensor.itemsize, pieces)
             self._storages[reference._cdata] = storage
@@ -198,7 +217,11 @@ def _mixed(view: _View, old: Stretches, written: list[Piece], dtype: torch.dtype
         return [(length, put)]
     new = values(written, dtype)
     if new is not None:
-        known = torch.empty(length, dtype=dtype) if view.dense else values(list(old.part(view.start, view.stop)), dtype)
+        known = (
+            torch.empty(length, dtype=dtype, device="cpu")
+            if view.dense
+            else values(list(old.part(view.start, view.stop)), dtype)
+        )
         if known is not None:
             known = known.clone()
             known.as_strided(view.sizes, view.strides).copy_(new.view(view.sizes))

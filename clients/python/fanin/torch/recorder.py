@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 import torch
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter, tree_map
 
 from fanin.errors import RecordError
@@ -42,6 +42,7 @@ from fanin.laws import (
 )
 from fanin.torch.calls import Call, tensors
 from fanin.torch.content import MOST_VALUES, Memory, Piece, values
+from fanin.torch.memory import plainly
 
 CONSTANTS = {"zeros": 0, "zeros_like": 0, "new_zeros": 0, "zero": 0, "ones": 1, "ones_like": 1, "new_ones": 1}
 NUMBERS = {"full": "fill_value", "full_like": "fill_value", "new_full": "fill_value", "fill": "value"}
@@ -61,17 +62,18 @@ def following(memory: Memory) -> Iterator[None]:
     """Keep in `memory` what the block does to tensors."""
 
     def sparse(tensor: torch.Tensor, sparsity: float, std: float = 0.01, generator: Any = None) -> Any:  # noqa: ARG001
-        with _plainly():
+        with plainly():
             rows, columns = tensor.shape
             memory.write(tensor, [(tensor.numel(), Sparse(rows, columns, sparsity, std))])
         return tensor
 
     def truncated(tensor: torch.Tensor, mean: float, std: float, a: float, b: float, generator: Any = None) -> Any:  # noqa: ARG001
-        with _plainly():
+        with plainly():
             memory.write(tensor, [(tensor.numel(), Normal(mean, std, a, b))])
         return tensor
 
     with ExitStack() as stack:
+        stack.enter_context(memory.kept())  # for Fanin's own initializers
         # It draws until all values are inside, which nobody can follow who has no values.
         # Every way to trunc_normal_ comes to this function.
         stack.enter_context(patch.object(torch.nn.init, "_no_grad_trunc_normal_", truncated))
@@ -79,13 +81,6 @@ def following(memory: Memory) -> Iterator[None]:
         stack.enter_context(patch.object(torch.nn.init, "sparse_", sparse))
         stack.enter_context(_Surface(memory))
         stack.enter_context(_Operations(memory))
-        yield
-
-
-@contextmanager
-def _plainly() -> Iterator[None]:
-    """Work with tensors unobserved, and as they are."""
-    with _disable_current_modes(), torch._C.DisableTorchFunction():
         yield
 
 
@@ -103,11 +98,11 @@ class _Surface(TorchFunctionMode):
         if func in PRETENDED:
             return PRETENDED[func]
         if func in READINGS:
-            with _plainly():
+            with plainly():
                 return func(_known(self._memory, args[0], func.__name__), *args[1:], **(kwargs or {}))
         result = func(*args, **(kwargs or {}))
         if func is torch.norm_except_dim:
-            with _plainly():
+            with plainly():
                 self._note_norms(result, *args, **(kwargs or {}))
         return result
 
@@ -262,9 +257,9 @@ class _Operations(TorchDispatchMode):
             match self._memory.read(tensor) if number is None else []:
                 case [(_, Uniform() | Function() as law)]:
                     laws.append(law)
-                    known[id(tensor)] = torch.tensor(curve(law), dtype=torch.float64)
+                    known[id(tensor)] = torch.tensor(curve(law), dtype=torch.float64, device="cpu")
                 case []:
-                    known[id(tensor)] = torch.tensor(number, dtype=torch.float64)
+                    known[id(tensor)] = torch.tensor(number, dtype=torch.float64, device="cpu")
                 case _:
                     return None
         shapes = {tensor.shape for tensor in call.inputs if self._number(tensor) is None}
@@ -331,7 +326,7 @@ class _Operations(TorchDispatchMode):
     def _computed(self, call: Call, known: dict[int, torch.Tensor]) -> Any:
         """The result with its values."""
         for tensor in call.written:
-            known.setdefault(id(tensor), torch.empty(tensor.shape, dtype=tensor.dtype))
+            known.setdefault(id(tensor), torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu"))
         result = call.on_cpu(known)
         originals = {id(known[id(tensor)]): tensor for tensor in call.written}
         for tensor in call.written:

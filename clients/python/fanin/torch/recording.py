@@ -29,6 +29,7 @@ from fanin.recipe import Recipe, as_recipe
 from fanin.recorded import RefusedError, scheme
 from fanin.schemes.blocks import MAX_PARTS
 from fanin.torch.content import Memory, Piece, Stretches, values
+from fanin.torch.memory import plainly
 from fanin.torch.recorder import following
 from fanin.torch.tables import table
 
@@ -107,7 +108,8 @@ def record(build: Callable[[], torch.nn.Module], *, seed: int | str = 0) -> Reco
         model = build()
     if not isinstance(model, torch.nn.Module):
         raise RecordError.of(f"the builder must return a torch.nn.Module, not {type(model).__name__}")
-    return _Reading(memory, seed).of(model)
+    with plainly():
+        return _Reading(memory, seed).of(model)
 
 
 class _Reading:
