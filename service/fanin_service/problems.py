@@ -94,6 +94,10 @@ class ForbiddenError(RequestError):
         super().__init__(detail, {"WWW-Authenticate": _challenge(error="insufficient_scope", scope=scope)})
 
 
+class UploadsRefusedError(RequestError):
+    """The models of this service do not change."""
+
+
 class LaterError(RequestError):
     """A request that is refused now, and may not be later."""
 
@@ -178,6 +182,7 @@ KINDS: dict[type[Exception], Kind] = {
     LimitsUnavailableError: Kind(503, "limits-unavailable", "The limits cannot be checked now"),
     UnauthenticatedError: Kind(401, "unauthenticated", "A key is needed, and a good one"),
     ForbiddenError: Kind(403, "insufficient-scope", "The key does not allow this"),
+    UploadsRefusedError: Kind(403, "uploads-refused", "This service takes no models from clients"),
     TokenUncheckedError: Kind(503, "token-unchecked", "The token cannot be checked now"),
     BodyTooLargeError: Kind(413, "body-too-large", "The request body is too large"),
     UnsupportedContentError: Kind(415, "unsupported-content", "The request body is not what is read here"),

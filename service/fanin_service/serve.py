@@ -197,7 +197,7 @@ def _announce(settings: Settings, backend: Backend, listener: socket.socket, bes
         _log.warning("Access is open to whoever can reach this address")
     if settings.workers > 1 and settings.limits_url is None and settings.counts_clients:
         _log.warning("Each of %d workers counts clients for itself: see %s", settings.workers, variable("limits_url"))
-    if settings.model_store is None and not is_loopback(settings.host):
+    if settings.model_store is None and settings.model_uploads and not is_loopback(settings.host):
         _log.warning(
             "Named models are kept by this server alone and are lost when it ends. If it is one of several replicas, or"
             " its models must last, set %s to a store that all of them share",

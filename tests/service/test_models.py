@@ -453,6 +453,17 @@ class TestShipped:
             assert server.client.get("/v1/models").json() == {"models": ["gpt", "me/tiny"]}
             assert server.client.get("/v1/models/me/tiny").json()["files"] == ["config.json", "model.safetensors"]
 
+    def test_models_that_do_not_change(self, tmp_path: Path) -> None:
+        (tmp_path / "me" / "tiny").mkdir(parents=True)
+        (tmp_path / "me" / "tiny" / "recipe.json").write_text(json.dumps(RECIPE))
+        with running(Settings(models=tmp_path, model_uploads=False)) as server:
+            for answer in (put(server.client, "me/tiny", FILES), server.client.delete("/v1/models/me/tiny")):
+                assert answer.status_code == 403
+                assert answer.json()["type"] == "urn:fanin:problem:uploads-refused"
+                assert "FANIN_MODEL_UPLOADS" in answer.json()["detail"]
+            assert server.client.get("/v1/models").json() == {"models": ["me/tiny"]}
+            assert server.client.get("/hf/me/tiny/resolve/main/model.safetensors").status_code == 200
+
     def test_what_cannot_be_shipped_stops_the_start(self, tmp_path: Path) -> None:
         def complaint() -> str:
             with pytest.raises(SettingsError) as caught:

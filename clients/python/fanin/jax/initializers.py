@@ -134,7 +134,7 @@ def _seeded(recipe: Recipe, words: np.ndarray) -> Recipe:
     octets = words.astype(">u4").tobytes()
     if len(octets) != 8:
         octets = hashlib.sha256(octets).digest()[:8]
-    return recipe.model_copy(update={"seed": int.from_bytes(octets)})
+    return recipe.seeded(int.from_bytes(octets))
 
 
 def _storage(dtype: Any) -> str:

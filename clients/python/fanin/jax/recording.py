@@ -292,7 +292,7 @@ def _other(numbers: Sequence[float | None]) -> float | None:
 def _number(value: _Value) -> float | None:
     """The real number that an array is at every place, or everywhere the same."""
     if isinstance(value, Constant):
-        return value.value
+        return value.value if isinstance(value.value, int | float) else None
     if not isinstance(value, np.ndarray) or value.size != 1 or np.iscomplexobj(value):
         return None
     return float(value.reshape(()))

@@ -52,7 +52,7 @@ class Given:
             given = cls(Layout.of(recipe))
         if seed is None:
             return given
-        return replace(given, layout=Layout.of({"seed": seed, "tensors": given.layout.recipe.tensors}))
+        return replace(given, layout=Layout.of(given.layout.recipe.seeded(seed)))
 
     def literal(self, name: str) -> torch.Tensor:
         """The given value of this name."""
