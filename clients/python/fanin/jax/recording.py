@@ -35,6 +35,7 @@ from fanin.laws import (
     reordered,
     transposed,
 )
+from fanin.literals import file_of
 from fanin.recipe import Recipe, as_recipe
 from fanin.recorded import RefusedError, scheme
 from fanin.tensor import Tensor
@@ -98,6 +99,10 @@ class Recording:
     """Of the leaves that follow a law, under their paths as in `init`."""
     literals: Mapping[str, np.ndarray]
     """The others: arrays that do not depend on random numbers."""
+
+    def literals_file(self) -> bytes | None:
+        """A safetensors file of the literals, as `Client.push` sends it; none if there are none."""
+        return file_of(self.literals)
 
 
 def record(build: Callable[[], Any], *, seed: int | str = 0) -> Recording:
