@@ -59,7 +59,7 @@ class Given:
             refuse_assumed(given.layout.recipe)
         if seed is None:
             return given
-        return replace(given, layout=Layout.of({"seed": seed, "tensors": given.layout.recipe.tensors}))
+        return replace(given, layout=Layout.of(given.layout.recipe.seeded(seed)))
 
     def literal(self, name: str) -> torch.Tensor | None:
         """The given value of this name, if it has one."""

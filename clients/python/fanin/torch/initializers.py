@@ -33,11 +33,11 @@ from torch.nn.init import calculate_gain
 from fanin.dialects.torch import Nonlinearity, TorchMode
 from fanin.layout import Layout
 from fanin.recipe import as_recipe
-from fanin.torch.content import current
-from fanin.torch.memory import check_eager, local, memory_of, plainly
+from fanin.torch.memory import current
 from fanin.torch.modules import Named, named
 from fanin.torch.recording import DTYPES
 from fanin.torch.tensors import fill
+from fanin.torch.writable import check_eager, local, memory_of, plainly
 
 __all__ = [
     "calculate_gain",

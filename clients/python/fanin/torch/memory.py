@@ -1,164 +1,272 @@
-"""Memory of tensors: whether values can be written there, and where it is.
+"""What lies in the memory of tensors while a model is being built.
 
-Native code writes to addresses. A tensor may say that it is on the CPU and have no memory of its own, or have memory
-that is not its values; every address comes from here, where that is checked.
+A storage's content is a list of pieces, each a stretch of elements with one law. A tensor is a view: it reads and
+writes the stretches that its offset, sizes and strides select.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from contextvars import ContextVar
+from dataclasses import dataclass
 
-import numpy as np
 import torch
-from torch.utils._python_dispatch import _disable_current_modes
+from torch.multiprocessing.reductions import StorageWeakRef
 
-_OWN = torch._C._disabled_torch_dispatch_impl
-"""`__torch_dispatch__` of classes whose operations are torch's own."""
-_TRACING = {
-    torch._C._TorchDispatchModeKey.FAKE: "FakeTensorMode",
-    torch._C._TorchDispatchModeKey.PROXY: "make_fx",
-    torch._C._TorchDispatchModeKey.FUNCTIONAL: "FunctionalTensorMode",
-}
-_WORK = 10_000
-"""Steps after which numpy stops looking for an element that two views share."""
+from fanin.laws import Diagonal, Law, Matrix, Random, Triangle, Unknown, Unset, Values, reordered, transposed
+from fanin.torch.content import (
+    MOST_STRETCHES,
+    MOST_VALUES,
+    Piece,
+    Stretches,
+    cast,
+    joined,
+    partial,
+    partly,
+    reinterpreted,
+    resolved,
+    values,
+)
+from fanin.torch.views import View
 
-
-def check_eager() -> None:
-    """
-    Raises:
-        RuntimeError: operations are traced or transformed now. A trace keeps nothing of what is written to memory;
-            a batch would get the same numbers for every member.
-    """
-    if torch._C._get_tracing_state() is not None:
-        by = "torch.jit.trace"
-    elif torch._C._functorch.peek_interpreter_stack() is not None:
-        by = "a transform of torch.func (vmap, grad, functionalize)"
-    else:
-        modes = (name for key, name in _TRACING.items() if torch._C._get_dispatch_mode(key) is not None)
-        by = next(modes, "torch.export" if torch.compiler.is_exporting() else "")
-    if by:
-        raise RuntimeError(f"{by} does not follow what fanin writes to memory: fill the tensors before it")
+SWEEP = 1024
+"""Storages after which those that are gone are looked for."""
+GARBAGE = 0xA5
+"""Every byte of lent memory that nothing has written."""
 
 
-@contextmanager
-def plainly() -> Iterator[None]:
-    """Work with tensors unobserved and as they are: without modes, a default device among them, and overrides."""
-    with _disable_current_modes(), torch._C.DisableTorchFunction():
-        yield
+@dataclass
+class _Storage:
+    alive: StorageWeakRef
+    """Also keeps the address from being used again while this is here."""
+    dtype: torch.dtype
+    pieces: list[Piece]
+    """Of its elements as numbers of this type."""
+    real: torch.Tensor | None = None
+    """Real memory that code outside of torch may write to: the tensor's own, or what was lent for it ..."""
+    seen: torch.Tensor | None = None
+    """... and what was in it when it was looked at last."""
+    is_lent: bool = False
 
 
-def is_distributed(tensor: torch.Tensor) -> bool:
-    """Whether it is a DTensor, told without importing torch.distributed."""
-    return hasattr(tensor, "device_mesh")
+_current: ContextVar[Memory | None] = ContextVar("fanin_memory", default=None)
 
 
-def local(tensor: Any) -> torch.Tensor:
-    """The memory that this rank has of it, without its history."""
-    with torch.no_grad():
-        memory: torch.Tensor = tensor.to_local() if is_distributed(tensor) else tensor
-        return memory.detach()
+def current() -> Memory | None:
+    """The memory of the model that is being recorded now, if one is."""
+    return _current.get()
 
 
-def memory_of(tensor: torch.Tensor) -> object:
-    """Equal for tensors that are one memory."""
-    if torch.nn.parameter.is_lazy(tensor) or tensor.layout != torch.strided:
-        return id(tensor)
-    own = local(tensor)
-    if not own.numel():
-        return id(tensor)
-    return own.untyped_storage()._cdata, own.storage_offset(), own.shape, own.stride()
+class Memory:
+    """The content of every storage that was written."""
+
+    def __init__(self) -> None:
+        self._storages: dict[int, _Storage] = {}
+        self.failure: Exception | None = None
+        """What an operation raised last."""
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Within it, this is the `current` memory."""
+        token = _current.set(self)
+        try:
+            yield
+        finally:
+            _current.reset(token)
+
+    def read(self, tensor: torch.Tensor) -> list[Piece]:
+        """The pieces of a tensor's elements, in row-major order."""
+        if not tensor.numel():
+            return []
+        if kind := peculiar(tensor):
+            return [(tensor.numel(), Unknown(kind))]
+        storage = self._of(tensor)
+        return resolved(_read(tensor, reinterpreted(storage.pieces, storage.dtype, tensor.dtype)), tensor)
+
+    def write(self, tensor: torch.Tensor, written: list[Piece]) -> None:
+        """Put pieces in a tensor's elements, in row-major order."""
+        if not tensor.numel() or peculiar(tensor):
+            return
+        storage = self._of(tensor)
+        if storage.dtype != tensor.dtype:
+            storage.pieces = reinterpreted(storage.pieces, storage.dtype, tensor.dtype)
+            storage.dtype = tensor.dtype
+        view, old = View.of(tensor), Stretches(storage.pieces)
+        new = resolved(joined(cast(written, tensor.dtype)), tensor)
+        mixed = _mixed(view, old, new, tensor.dtype)
+        storage.pieces = joined([*old.part(0, view.start), *mixed, *old.part(view.stop, _count(tensor))])
+        if storage.is_lent:
+            _show(storage)
+
+    def lend(self, tensor: torch.Tensor) -> torch.Tensor | None:
+        """The tensor in real memory, which code outside of torch may read and write; its writes are noticed later.
+
+        None where the values depend on random numbers, or are too many.
+        """
+        if not tensor.numel():
+            return torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu")
+        if peculiar(tensor):
+            return None if tensor.is_meta else tensor
+        storage = self._of(tensor)
+        if any(values([(1, law)], tensor.dtype) is None for _, law in self.read(tensor) if not isinstance(law, Unset)):
+            return None
+        if storage.real is None:
+            if _count(tensor) > MOST_VALUES:
+                return None
+            storage.real = torch.empty(_count(tensor), dtype=storage.dtype, device="cpu")
+            storage.is_lent = True
+            _show(storage)
+        flat = storage.real.view(torch.uint8).view(tensor.dtype)
+        return flat.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
+
+    def _of(self, tensor: torch.Tensor) -> _Storage:
+        reference = tensor.untyped_storage()
+        storage = self._storages.get(reference._cdata)
+        if storage is None:
+            if len(self._storages) % SWEEP == SWEEP - 1:
+                self._storages = {key: kept for key, kept in self._storages.items() if not kept.alive.expired()}
+            storage = _Storage(StorageWeakRef(reference), tensor.dtype, [(_count(tensor), Unset())])
+            if not tensor.is_meta:
+                flat = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
+                storage.real = flat.set_(reference, 0, (_count(tensor),), (1,))
+                storage.seen = storage.real.clone()
+                storage.pieces = [(_count(tensor), Values(storage.seen))]
+            self._storages[reference._cdata] = storage
+        _look(storage)
+        bytes_now = reference.nbytes()
+        had = sum(length for length, _ in storage.pieces)
+        if (now := bytes_now // storage.dtype.itemsize) != had:  # it was resized
+            kept = Stretches(storage.pieces).part(0, now)
+            storage.pieces = joined([*kept, *([(now - had, Unset())] if now > had else [])])
+        return storage
 
 
-def obstacle(tensor: Any) -> str:
-    """Why values cannot be written to a tensor, empty if they can. Tensors on the meta device get memory first."""
-    if torch.nn.parameter.is_lazy(tensor):
-        return "a lazy tensor, which gets its shape at the first call"
-    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
-        return "a tensor within a transform of torch.func, which stands for others"
+def peculiar(tensor: torch.Tensor) -> str:
+    """What is peculiar about a tensor whose elements do not lie in one memory as they are; empty for others."""
+    if tensor.is_nested:
+        return "a nested tensor"
     if tensor.layout != torch.strided:
-        return f"a tensor of layout {tensor.layout}; only strided ones are filled"
-    if is_distributed(tensor):
-        if any(each.is_partial() for each in tensor.placements):
-            return "a DTensor of partial sums; it is filled when sharded or replicated"
-        tensor = tensor._local_tensor
-    if type(tensor).__torch_dispatch__ is not _OWN:
-        return f"a {type(tensor).__name__}, whose memory is not its values: fill the tensor that it stands for"
-    if tensor.is_conj() or tensor.is_neg():
-        bit = "conjugates (resolve_conj)" if tensor.is_conj() else "negatives (resolve_neg)"
-        return f"a view whose memory holds the {bit} of its values"
-    if _may_repeat(tensor):
-        return "a tensor whose elements share memory (expand, as_strided)"
-    if not tensor.is_meta and tensor.numel():
-        has, needs = tensor.untyped_storage().nbytes(), _span(tensor)[1]
-        if has < needs:
-            return f"a tensor whose memory was freed: {has} of {needs} bytes are left"
-    return ""
+        return f"a tensor of layout {tensor.layout}"
+    return "a quantized tensor" if tensor.is_quantized else ""
 
 
-def address(view: torch.Tensor) -> int:
-    """Where the first element of a tensor on the CPU is.
+def _look(storage: _Storage) -> None:
+    """Take over what was written to real memory since it was looked at last."""
+    if storage.real is None or storage.seen is None:
+        return
+    size = storage.real.itemsize
+    now, before = (each.view(torch.uint8).view(-1, size) for each in (storage.real, storage.seen))
+    if torch.equal(now, before):
+        return
+    changed = (now != before).any(1)
+    storage.seen = storage.real.clone()
+    pieces = reinterpreted(storage.pieces, storage.dtype, storage.real.dtype)
+    storage.dtype = storage.real.dtype
+    if bool(changed.all()):
+        storage.pieces = [(len(changed), Values(storage.seen))]
+        return
+    bounds = [0, *((changed[1:] != changed[:-1]).nonzero().flatten() + 1).tolist(), len(changed)]
+    if len(bounds) > MOST_STRETCHES and (under := partial(pieces, storage.dtype)):
+        tensor = torch.where(changed, storage.seen, under.tensor)
+        storage.pieces = [(len(changed), partly(tensor, under.known | changed))]
+        return
+    old, found = Stretches(pieces), list[Piece]()
+    for start, stop in itertools.pairwise(bounds):
+        if changed[start]:
+            found.append((stop - start, Values(storage.seen[start:stop])))
+        else:
+            found += old.part(start, stop)
+    storage.pieces = joined(found)
 
-    Raises:
-        ValueError: values cannot be written there.
+
+def _show(storage: _Storage) -> None:
+    """Put what is known into memory that was lent."""
+    assert storage.real is not None
+    bits, at = storage.real.view(torch.uint8), 0
+    for length, law in storage.pieces:
+        stop = at + length * storage.dtype.itemsize
+        flat = values([(length, law)], storage.dtype)
+        if flat is None:
+            bits[at:stop] = 0 if storage.dtype == torch.bool else GARBAGE
+        else:
+            bits[at:stop] = flat.contiguous().view(torch.uint8)
+        at = stop
+    storage.seen = storage.real.clone()
+
+
+def _read(tensor: torch.Tensor, pieces: list[Piece]) -> list[Piece]:
+    view = View.of(tensor)
+    whole = Stretches(pieces)
+    inside = joined(whole.part(view.start, view.stop))
+    law = inside[0][1]
+    if view.dense and view.stretches == 1:
+        return inside
+    if len(inside) == 1 and (seen := _through(view, law, view.sizes[::-1])):
+        return [(view.count, seen)]
+    known = values(inside, tensor.dtype)
+    if known is not None:
+        return [(view.count, Values(known.as_strided(view.sizes, view.strides).reshape(-1)))]
+    if not view.repeats and view.stretches <= MOST_STRETCHES:
+        return joined(itertools.chain.from_iterable(whole.part(*stretch) for stretch in view))
+    if under := partial(inside, tensor.dtype):
+        seen_of, known_of = (
+            each.as_strided(view.sizes, view.strides).reshape(-1) for each in (under.tensor, under.known)
+        )
+        if bool(known_of.all()):
+            return [(view.count, Values(seen_of))]
+    return [(view.count, Unknown("expand" if view.repeats else "as_strided"))]
+
+
+def _through(view: View, law: Law, shape: tuple[int, ...]) -> Law | None:
+    """The law of what is read of one law through a view that is not contiguous, or of what is left when it is written.
+
+    Where a whole matrix is in either order, `shape` is that of the tensor that has it in the order before.
     """
-    reason = obstacle(view)
-    if not reason and (view.device.type != "cpu" or is_distributed(view)):
-        reason = f"a tensor on {view.device}, and not in this process' own memory"
-    at = 0 if reason else view.data_ptr()
-    if not at and view.numel():
-        raise ValueError(f"cannot be filled: {reason or 'a tensor without memory'}")
-    return at
+    match law:
+        case Triangle(_, columns) if (view.sizes, view.strides) == ((columns,), (columns + 1,)):
+            return Diagonal(law.draw)
+        case Matrix():
+            whole = law.shape == shape and view.strides == (1, view.sizes[0]) and not law.place
+            return transposed(law) if whole else Unknown("a part of a matrix")
+        case Random():
+            return reordered(law) if view.dense else None
+    return None if hasattr(law, "tensor") else law
 
 
-def overlapping(views: Sequence[torch.Tensor]) -> Iterator[tuple[int, int]]:
-    """Pairs of views of one storage, by their indices, that have, or may have, an element in common."""
-    reaching: list[int] = []
-    for index in sorted(range(len(views)), key=lambda index: _span(views[index])):
-        begin = _span(views[index])[0]
-        reaching = [other for other in reaching if _span(views[other])[1] > begin]
-        yield from ((other, index) for other in reaching if _share(views[other], views[index]))
-        reaching.append(index)
+def _mixed(view: View, old: Stretches, written: list[Piece], dtype: torch.dtype) -> list[Piece]:
+    """What lies between a view's first and last element once these pieces are written in it."""
+    length = view.stop - view.start
+    if view.dense and view.stretches == 1:
+        return written
+    if view.dense and len(written) == 1 and (put := _through(view, written[0][1], view.sizes)):
+        return [(length, put)]
+    new = values(written, dtype)
+    if new is not None:
+        before = None if view.dense else values(list(old.part(view.start, view.stop)), dtype)
+        known = torch.empty(length, dtype=dtype, device="cpu") if view.dense else before
+        if known is not None:
+            return [(length, Values(_put(known, view, new)))]
+    if not view.repeats and view.stretches <= MOST_STRETCHES:
+        result: list[Piece] = []
+        source, run, at = Stretches(written), view.count // view.stretches, view.start
+        for first, index in sorted((first, index) for index, (first, _) in enumerate(view)):
+            result += [*old.part(at, first), *source.part(index * run, (index + 1) * run)]
+            at = first + run
+        return result
+    if new is not None and (under := partial(list(old.part(view.start, view.stop)), dtype)):
+        here = torch.ones((), dtype=torch.bool, device="cpu").expand(view.count)
+        return [(length, partly(_put(under.tensor, view, new), _put(under.known, view, here)))]
+    return [(length, Unknown("as_strided"))]
 
 
-def _share(one: torch.Tensor, other: torch.Tensor) -> bool:
-    try:
-        return np.shares_memory(_Shape(one), _Shape(other), max_work=_WORK)  # type: ignore[arg-type]
-    except np.exceptions.TooHardError:
-        return True
+def _put(flat: torch.Tensor, view: View, new: torch.Tensor) -> torch.Tensor:
+    """The same with new values in a view."""
+    flat = flat.clone()
+    flat.as_strided(view.sizes, view.strides).copy_(new.reshape(view.sizes))
+    return flat
 
 
-def _span(view: torch.Tensor) -> tuple[int, int]:
-    """The bytes [begin, end) of the storage from the first element of a view, which has some, to its last."""
-    last = sum((size - 1) * stride for size, stride in zip(view.shape, view.stride(), strict=True))
-    begin = int(view.storage_offset()) * view.itemsize
-    return begin, begin + (int(last) + 1) * view.itemsize
-
-
-class _Shape:
-    """For numpy: where elements would lie if the storage began at a certain address; nothing there is read."""
-
-    BEGIN = 1 << 20
-
-    def __init__(self, tensor: torch.Tensor) -> None:
-        size = tensor.itemsize
-        self.__array_interface__ = {
-            "version": 3,
-            "shape": tuple(tensor.shape),
-            "typestr": f"|V{size}",
-            "data": (self.BEGIN + tensor.storage_offset() * size, True),
-            "strides": tuple(stride * size for stride in tensor.stride()),
-        }
-
-
-def _may_repeat(tensor: torch.Tensor) -> bool:
-    """Whether two elements may lie in one place: an axis steps less far than those below it reach."""
-    if not tensor.numel():
-        return False
-    reach = 1
-    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
-        if size > 1 and stride < reach:
-            return True
-        reach += (size - 1) * stride
-    return False
+def _count(tensor: torch.Tensor) -> int:
+    return tensor.untyped_storage().nbytes() // tensor.itemsize

@@ -16,17 +16,14 @@ from fanin import sources
 from fanin.errors import Fault, ModuleError, pointer
 from fanin.laws import Values
 from fanin.sources import Slicer, Source
-from fanin.torch.content import current
 from fanin.torch.given import Given, RecipeSource
-from fanin.torch.memory import check_eager, is_distributed, local, memory_of, obstacle, overlapping, plainly
-from fanin.torch.recording import DTYPES
+from fanin.torch.memory import current
+from fanin.torch.recording import DTYPES, WRAPPERS
 from fanin.torch.shards import boxes
 from fanin.torch.tensors import fill
+from fanin.torch.writable import check_eager, is_distributed, local, memory_of, obstacle, overlapping, plainly
 
 Module = TypeVar("Module", bound=nn.Module)
-
-WRAPPERS = ("_orig_mod", "_checkpoint_wrapped_module")
-"""What torch.compile and activation checkpointing put into the names of the modules that they wrap."""
 
 
 def init_(

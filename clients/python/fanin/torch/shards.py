@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from fanin.region import Region
-from fanin.torch.memory import is_distributed, local
+from fanin.torch.writable import is_distributed, local
 
 
 def boxes(tensor: torch.Tensor) -> Iterator[tuple[torch.Tensor, Region]]:

@@ -19,9 +19,9 @@ from fanin.placing import place
 from fanin.recorded import law
 from fanin.region import Region
 from fanin.sources import Slicer
-from fanin.torch.content import current
-from fanin.torch.memory import address, obstacle
+from fanin.torch.memory import current
 from fanin.torch.shards import boxes
+from fanin.torch.writable import address, obstacle
 
 PIECE = 64 << 20
 """Bytes that are made elsewhere, and then copied, at a time."""
