@@ -1,5 +1,7 @@
-"""Run commands of `fanin` as where no optional dependency is installed: a JSON list of their words comes in, and of their
-exit codes and texts goes out."""
+"""Run commands of `fanin` as where no optional dependency is installed.
+
+A JSON list of their words comes in, and one of their exit codes and texts goes out.
+"""
 
 import json
 import sys
