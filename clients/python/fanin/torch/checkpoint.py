@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import safetensors.torch
 import torch
@@ -22,13 +22,11 @@ from fanin import backends, files, shards
 from fanin.layout import Entry
 from fanin.placing import dense, place
 from fanin.region import Region
+from fanin.torch.formats import SHARD_BYTES, Format
 from fanin.torch.given import Given, RecipeSource
 from fanin.torch.recording import DTYPES
 from fanin.torch.writable import address, check_eager, plainly
 
-Format = Literal["dcp", "safetensors"]
-SHARD_BYTES = 5 * 10**9
-"""Bytes of tensors in one safetensors file at most, if no single one is larger."""
 CHUNK_BYTES = 256 << 20
 """Bytes of a chunk of a DCP checkpoint, and so of memory, at most."""
 _TYPES = {name: dtype for dtype, name in DTYPES.items()}
