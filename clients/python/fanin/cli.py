@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from fanin import backends, files
+from fanin.assumed import assumed
 from fanin.checks import Check
 from fanin.client import Client
 from fanin.describe import describe
@@ -249,8 +250,11 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    described = describe(_layout(options.recipe))
+    layout = _layout(options.recipe)
+    described = describe(layout)
+    with_default = assumed(layout.recipe)
     if options.json:
+        described["assumed"] = {"layout": "keras", "tensors": with_default}
         print(json.dumps(described, indent=2, ensure_ascii=False))
         return 0
     cells = {
@@ -276,6 +280,9 @@ def _show(options: argparse.Namespace) -> int:
     size = described["size"]
     print(f"{len(described['tensors'])} tensors, {described['parameters']} parameters, {size} bytes ({_bytes(size)})")
     print(f"stream {described['stream']}, seed {described['seed']}, digest {described['digest']}")
+    if with_default:
+        more = f" and {len(with_default) - 1} more" if len(with_default) > 1 else ""
+        print(f"layout keras, (*k, in, out), assumed for {with_default[0]}{more}: none is given")
     return 0
 
 
