@@ -1,4 +1,4 @@
-"""Writes what comes from the code: docs/configuration.md, docs/openapi.json, the table of schemes in docs/recipes.md."""
+"""Writes what comes from the code: docs/configuration.md, docs/openapi.json, the schemes of docs/recipes.md."""
 
 from __future__ import annotations
 
