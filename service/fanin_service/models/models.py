@@ -15,11 +15,17 @@ from fanin import archive
 from fanin_service.models import names
 from fanin_service.models.content import Content, content_key
 from fanin_service.models.names import is_model
-from fanin_service.models.objects import ObjectsError
+from fanin_service.models.objects import ObjectsError, ObjectsFullError
 from fanin_service.models.revisions import MAIN, RULE, is_commit, read_commit
 from fanin_service.models.snapshot import File, Snapshot
 from fanin_service.models.store import ModelStore
-from fanin_service.problems import ModelError, ModelsUnavailableError, UnknownModelError, UnknownRevisionError
+from fanin_service.problems import (
+    ModelError,
+    ModelStoreFullError,
+    ModelsUnavailableError,
+    UnknownModelError,
+    UnknownRevisionError,
+)
 from fanin_service.registry import Registry
 from fanin_service.settings import Settings
 
@@ -102,6 +108,9 @@ class Models:
     async def _in_thread(self, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self.executor, function, *arguments)
+        except ObjectsFullError as error:
+            _log.error("the model store has no space left: %s", error)
+            raise ModelStoreFullError("the disk of the model store is full; the operator must make room") from error
         except ObjectsError as error:
             _log.error("the model store cannot be reached: %s", error)
             raise ModelsUnavailableError(1) from error
