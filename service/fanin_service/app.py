@@ -158,7 +158,9 @@ class _Application(DescribedAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         service: Service = self.state.service
-        app = hub_surface(s3_surface(super().build_middleware_stack()))
+        app = hub_surface(
+            s3_surface(super().build_middleware_stack(), asks_for_keys=self.state.authenticator is not None)
+        )
         return Observation(app, service.metrics, service.tracing)
 
 

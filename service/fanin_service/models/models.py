@@ -15,11 +15,17 @@ from fanin import archive
 from fanin_service.models import names
 from fanin_service.models.content import Content, content_key
 from fanin_service.models.names import is_model
-from fanin_service.models.objects import ObjectsError
+from fanin_service.models.objects import ObjectsError, ObjectsFullError
 from fanin_service.models.revisions import MAIN, RULE, is_commit, read_commit
 from fanin_service.models.snapshot import Described, File, Snapshot
 from fanin_service.models.store import ModelStore
-from fanin_service.problems import ModelError, ModelsUnavailableError, UnknownModelError, UnknownRevisionError
+from fanin_service.problems import (
+    ModelError,
+    ModelStoreFullError,
+    ModelsUnavailableError,
+    UnknownModelError,
+    UnknownRevisionError,
+)
 from fanin_service.registry import Registry
 from fanin_service.settings import Settings
 
@@ -84,6 +90,10 @@ class Models:
         """
         return await self.in_thread(self._snapshot, name, revision)
 
+    async def modified(self, name: str, digest: str | None = None) -> int:
+        """When the name was put last, or its content of this digest, in whole seconds since 1970; 0 if not known."""
+        return int(await self._in_thread(self._store.modified, name, digest) or 0) if is_model(name) else 0
+
     async def file(self, snapshot: Snapshot, path: str) -> File:
         """A file of a revision.
 
@@ -124,6 +134,9 @@ class Models:
         """
         try:
             return await asyncio.get_running_loop().run_in_executor(self.executor, function, *arguments)
+        except ObjectsFullError as error:
+            _log.error("the model store has no space left: %s", error)
+            raise ModelStoreFullError("the disk of the model store is full; the operator must make room") from error
         except ObjectsError as error:
             _log.error("the model store cannot be reached: %s", error)
             raise ModelsUnavailableError(1) from error

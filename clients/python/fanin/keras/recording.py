@@ -79,8 +79,7 @@ def record(model: keras.Model | keras.layers.Layer | Callable[[], Any], *, seed:
     try:
         recipe = as_recipe({"seed": seed, "dialect": "keras", "tensors": tensors})
     except RecipeError as error:
-        faults = [Fault(fault.pointer.removeprefix("/tensors"), fault.detail, fault.value) for fault in error.faults]
-        raise RecordError(faults) from None
+        raise RecordError.from_recipe(error) from None
     return Recording(recipe, literals)
 
 
