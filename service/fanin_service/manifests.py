@@ -60,6 +60,11 @@ class Manifests:
             self._known.move_to_end(layout.recipe.digest)
         return known
 
+    def sha256_of(self, digest: str) -> str | None:
+        """SHA-256, in hexadecimal, of the file of the recipe with this digest, if it is remembered."""
+        known = self._known.get(digest)
+        return None if known is None else known.file.hex()
+
     async def get(self, layout: Layout, executor: Executor, party: str) -> Known:
         """The digests of this layout's file, computed in `executor` for `party` if need be.
 
