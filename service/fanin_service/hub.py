@@ -129,7 +129,7 @@ def _parents(path: str, recursive: bool) -> list[str]:
 
 
 def entries(snapshot: Snapshot, files: Files, date: str | None) -> list[dict[str, Any]]:
-    """Items of a tree: files and directories, whose paths may end with a slash; with their commit if `date` is given."""
+    """Items of a tree: files and directories, whose paths may end with a slash. With `date` each has its commit."""
     return [_entry(path.rstrip("/"), snapshot, found, date) for path, found in files.items()]
 
 
