@@ -67,7 +67,7 @@ class ModelError(RequestError):
 
 
 class PreconditionFailedError(RequestError):
-    """If-Match names another file."""
+    """If-Match names another file, or If-Unmodified-Since a time before its last change."""
 
 
 class RangeNotSatisfiableError(RequestError):
@@ -255,6 +255,12 @@ def answer(error: Exception) -> Response:
     more = len(error.faults) - 1
     detail = str(error.faults[0]) + (f" (and {more} more)" if more else "")
     return _answer(kind, detail, {}, errors=[_error(fault) for fault in error.faults])
+
+
+def refuse(status: int, detail: str) -> Response:
+    """The problem of a status that no exception says better."""
+    phrase = HTTPStatus(status).phrase
+    return _answer(Kind(status, phrase.lower().replace(" ", "-"), phrase), detail, {})
 
 
 async def _of_table(_request: Request, error: Exception) -> Response:

@@ -46,6 +46,8 @@ class Facts:
         """Of a front where `me/moved` is put anew, and the connection cut, while weights are sent."""
         self.by_commit: dict[str, str] = document["by_commit"]
         """Of model.safetensors of `me/moved`, by commit id."""
+        self.literals: dict[str, str] = document["literals"]
+        """SHA-256 of the tensors of `me/wav2vec2`, some of which are literals."""
         self.sha256: dict[str, str] = document["sha256"]
         """Of model.safetensors by model and revision, `me/tiny seed-42`."""
         self.architectures: list[str] = document["architectures"]
@@ -317,6 +319,15 @@ def from_pretrained(facts: Facts) -> None:
         assert torch.equal(logits(whole), expected), name
         assert torch.equal(logits(loaded(name, facts.in_shards)), expected), f"{name} in shards"
         assert not torch.equal(logits(loaded(name, "seed-43")), expected), f"{name} with another seed"
+
+
+@operation("`from_pretrained` of Wav2Vec2, which has literals: every tensor as it was recorded")
+def literals(facts: Facts) -> None:
+    model = transformers().AutoModel.from_pretrained("me/wav2vec2")
+    state = model.state_dict()
+    assert state.keys() == facts.literals.keys()
+    for name, tensor in state.items():
+        assert hashlib.sha256(tensor.numpy().tobytes()).hexdigest() == facts.literals[name], name
 
 
 @operation("`from_pretrained` in bfloat16")

@@ -32,7 +32,7 @@ from tests.service.servers import CountingBackend, Running, running
 
 RECIPE = {"tensors": {"w": {"shape": [3, 4], "scheme": "he_normal"}}}
 MODEL = archive.pack({"recipe.json": json.dumps(RECIPE).encode()})
-PUBLIC = {"/livez", "/readyz"}
+PUBLIC = {"/livez", "/readyz", "/", "/docs", "/docs/{asset}"}
 WEIGHTS = "/v1/weights?shape=4&scheme=zeros"
 LISTING = {"list-type": "2"}
 
@@ -104,6 +104,7 @@ def ask(
         "target": "main" if "/tree/" in path else "main/model.safetensors",
         "bucket": "models",
         "key": "tester/tiny/main/model.safetensors",
+        "asset": "page.css",
     }
     path = re.sub(r"{(\w+)(:\w+)?}", lambda found: values[found[1]], path)
     if method == "PUT":
@@ -268,9 +269,9 @@ def test_public_routes(guarded: Guarded, method: str, path: str, right: None) ->
         assert ask(guarded, method, path, headers).status_code == 200
 
 
-def test_health_alone_is_public() -> None:
-    for app in both():
-        assert {route.path for route in routes_of(app) if right_for(route) is None} == PUBLIC
+def test_health_and_pages_alone_are_public() -> None:
+    app, admin = ({route.path for route in routes_of(app) if right_for(route) is None} for app in both())
+    assert (app, admin) == (PUBLIC, PUBLIC - {"/"})
 
 
 def test_the_table_has_every_route() -> None:
@@ -295,7 +296,13 @@ def test_paths_cannot_be_found_out(guarded: Guarded) -> None:
     """The same answer, whether or not there is something."""
     key = guarded.key(*Right)
     for method, path in (
-        *(("GET", "/nothing"), ("GET", "/"), ("DELETE", "/v1/recipes"), ("OPTIONS", "/v1/recipes"), ("PUT", "/livez")),
+        *(
+            ("GET", "/nothing"),
+            ("GET", "/docs/no/thing"),
+            ("DELETE", "/v1/recipes"),
+            ("OPTIONS", "/v1/recipes"),
+            ("PUT", "/livez"),
+        ),
         *(("GET", "//livez"), ("GET", "/livez/"), ("GET", "/v1/../livez"), ("GET", "/livez%2f..%2fv1/schemes")),
         *(("GET", "/LIVEZ"), ("GET", "/livez;/v1/schemes"), ("GET", "/v1/recipes/" + "0" * 64), ("GET", "/redoc")),
     ):

@@ -462,7 +462,7 @@ class TestShipped:
                 assert answer.json()["type"] == "urn:fanin:problem:uploads-refused"
                 assert "FANIN_MODEL_UPLOADS" in answer.json()["detail"]
             assert server.client.get("/v1/models").json() == {"models": ["me/tiny"]}
-            assert server.client.get("/hf/me/tiny/resolve/main/model.safetensors").status_code == 200
+            assert server.client.get("/hf/me/tiny/resolve/main/model.safetensors").status_code == 307
 
     def test_what_cannot_be_shipped_stops_the_start(self, tmp_path: Path) -> None:
         def complaint() -> str:

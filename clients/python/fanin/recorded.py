@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fanin import curves
-from fanin.laws import Constant, Function, Law, Normal, Orthogonal, Sparse, Uniform, Unknown
+from fanin.laws import Circular, Constant, Function, Law, Normal, Orthogonal, Sparse, Uniform, Unknown
 
 
 class RefusedError(Exception):
@@ -21,11 +21,13 @@ def scheme(law: Law, shape: Sequence[int]) -> dict[str, Any] | None:
         RefusedError: it has none, or not in a tensor of this shape.
     """
     match law:
+        case Constant(complex(real=value, imag=imaginary)):
+            return None if imaginary else scheme(Constant(value), shape)
         case Constant(0):
             return {"scheme": "zeros"}
         case Constant(1):
             return {"scheme": "ones"}
-        case Constant(value) if math.isfinite(value):
+        case Constant(float() | int() as value) if math.isfinite(value):
             return {"scheme": "constant", "value": value}
         case Uniform(low, high) if low == high:
             return {"scheme": "constant", "value": low}
@@ -38,6 +40,8 @@ def scheme(law: Law, shape: Sequence[int]) -> dict[str, Any] | None:
         case Normal(mean, std, low, high):
             ends = {"low": low if math.isfinite(low) else None, "high": high if math.isfinite(high) else None}
             return {"scheme": "truncated_normal", "mean": mean, "std": std, **ends, "bounds": "absolute"}
+        case Circular(std):
+            return {"scheme": "normal", "std": std}
         case Orthogonal(gain=gain):
             return {"scheme": "orthogonal", "gain": gain, "layout": _matrix_layout(law, shape)}
         case Sparse(_, _, sparsity, std) if law.shape == tuple(shape):

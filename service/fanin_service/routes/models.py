@@ -7,7 +7,6 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from fanin import shards
 from fanin.archive import MEDIA_TYPE
 from fanin_service import problems
 from fanin_service.access import requires
@@ -123,14 +122,13 @@ def _require_uploads(service: Service) -> None:
 
 
 def _describe(name: str, snapshot: Snapshot) -> Model:
-    tensors = snapshot.recipe.tensors.values()
     return Model(
         name=name,
         digest=snapshot.content.digest,
         commit=snapshot.commit,
         main=str(snapshot.revision),
-        tensors=len(tensors),
-        parameters=sum(map(shards.count_of, tensors)),
-        size=sum(map(shards.bytes_of, tensors)),
+        tensors=snapshot.tensor_count,
+        parameters=snapshot.parameters.total(),
+        size=snapshot.tensor_bytes,
         files=snapshot.paths,
     )

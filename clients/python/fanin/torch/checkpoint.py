@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import warnings
@@ -31,8 +30,6 @@ SHARD_BYTES = 5 * 10**9
 """Bytes of tensors in one safetensors file at most, if no single one is larger."""
 CHUNK_BYTES = 256 << 20
 """Bytes of a chunk of a DCP checkpoint, and so of memory, at most."""
-LITERALS = "literals.safetensors"
-"""The file of a recording's given values, beside the recipe's."""
 _TYPES = {name: dtype for dtype, name in DTYPES.items()}
 
 
@@ -75,21 +72,18 @@ def save_checkpoint(
 
 def _save_safetensors(given: Given, folder: Path, shard_bytes: int) -> None:
     recipe = given.layout.recipe
-    parts = shards.split(recipe, shard_bytes)
+    parts = shards.split(recipe, shard_bytes, has_literals=bool(given.literals))
     for name, tensors in parts.items():
         files.save(recipe.part(tensors), folder / name, progress=False)
     if not given.literals and list(parts) == [shards.WHOLE]:
         return
-    index = json.loads(shards.index(recipe, parts))
     if given.literals:
         content = safetensors.torch.save(dict(given.literals), {"format": "pt"})
-        with files.replacing(folder / LITERALS) as file:
+        with files.replacing(folder / shards.literals_name(parts)) as file:
             file.write(content)
-        index["weight_map"] |= dict.fromkeys(given.literals, LITERALS)
-        index["metadata"]["total_size"] += sum(literal.nbytes for literal in given.literals.values())
-    text = json.dumps(index, indent=2, sort_keys=True, ensure_ascii=False)
+    sizes = {name: literal.nbytes for name, literal in given.literals.items()}
     with files.replacing(folder / shards.INDEX) as file:
-        file.write(text.encode() + b"\n")
+        file.write(shards.index(recipe, parts, sizes))
 
 
 def _save_dcp(given: Given, folder: Path) -> None:
