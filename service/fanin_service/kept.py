@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -53,12 +54,17 @@ class Kept(Generic[K, V]):
         self._keys.setdefault(party, OrderedDict())[key] = None
         self._sizes[party] = self._sizes.get(party, 0) + size
         self.size += size
-        while (most := self._largest()) is not None:
-            oldest = next(iter(self._keys[most]))
-            if oldest == key:
-                break
-            self.pop(oldest)
+        self._make_room(key)
         return True
+
+    def resize(self, key: K, size: int) -> None:
+        """A value that is kept, if it is, now has `size` bytes."""
+        item = self._items.get(key)
+        if item is not None:
+            self._items[key] = _Item(item.value, size, item.party)
+            self._sizes[item.party] += size - item.size
+            self.size += size - item.size
+            self._make_room(key)
 
     def pop(self, key: K) -> V | None:
         """Forget a key; its value, if it was kept."""
@@ -73,9 +79,15 @@ class Kept(Generic[K, V]):
             del self._keys[party], self._sizes[party]
         return item.value
 
-    def keys(self) -> list[K]:
-        """All keys."""
-        return list(self._items)
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._items)
+
+    def _make_room(self, newest: K) -> None:
+        while (most := self._largest()) is not None:
+            oldest = next(iter(self._keys[most]))
+            if oldest == newest:
+                break
+            self.pop(oldest)
 
     def _largest(self) -> str | None:
         """The party that has most of what there is too much of; None while there is not too much."""

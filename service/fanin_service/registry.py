@@ -25,7 +25,7 @@ class Registry(Generic[K]):
     """
 
     def __init__(self, *, max_recipes: int, max_bytes: int) -> None:
-        self._layouts = Kept[K, Layout](max_count=max_recipes, max_bytes=max_bytes)
+        self._layouts: Kept[K, Layout] = Kept(max_count=max_recipes, max_bytes=max_bytes)
 
     def __len__(self) -> int:
         return len(self._layouts)
@@ -39,11 +39,14 @@ class Registry(Generic[K]):
         """The layout of this name, if it is remembered."""
         return self._layouts.get(key)
 
-    def add(self, key: K, layout: Layout, party: str = "") -> bool:
-        """Remember a layout for a party, whatever its size; true if it was not there before."""
+    def add(self, key: K, layout: Layout, party: str = "", size: int | None = None) -> bool:
+        """Remember a layout for a party, whatever its size; true if it was not there before.
+
+        `size` is `layout_bytes` of it, which takes milliseconds for many tensors.
+        """
         if self.get(key) is not None:
             return False
-        return self._layouts.add(key, layout, len(key) + layout_bytes(layout), party)
+        return self._layouts.add(key, layout, len(key) + (layout_bytes(layout) if size is None else size), party)
 
 
 def layout_bytes(layout: Layout) -> int:

@@ -95,7 +95,7 @@ class TestContent:
     def test_one_tensor(self) -> None:
         short = {"shape": [3, 4], "scheme": "he_normal", "dtype": "BF16", "seed": 3}
         found = content(short, {})
-        assert (str(found.main), found.has_open_dtype) == ("seed-3-bf16-5gb", True)
+        assert (str(found.main), found.template.has_open_dtype) == ("seed-3-bf16-5gb", True)
         assert Snapshot(found, found.main).recipe == fanin.as_recipe(short)
 
     def test_repeated_names(self) -> None:

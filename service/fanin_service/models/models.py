@@ -6,21 +6,25 @@ import asyncio
 import logging
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextvars import copy_context
+from functools import partial
 from typing import TypeVar, TypeVarTuple
+from weakref import WeakKeyDictionary
 
-from fanin import archive
+from fanin import Layout, archive
+from fanin_service.admission import whose
+from fanin_service.kept import Kept
 from fanin_service.models import names
 from fanin_service.models.content import Content, content_key
 from fanin_service.models.names import is_model
 from fanin_service.models.objects import ObjectsError
-from fanin_service.models.revisions import MAIN, RULE, is_commit, read_commit
+from fanin_service.models.revisions import MAIN, RULE, Revision, is_commit, read_commit
 from fanin_service.models.snapshot import File, Snapshot
 from fanin_service.models.store import ModelStore
 from fanin_service.problems import ModelError, ModelsUnavailableError, UnknownModelError, UnknownRevisionError
-from fanin_service.registry import Registry
+from fanin_service.registry import Registry, layout_bytes
 from fanin_service.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -46,9 +50,10 @@ class Models:
         self._store = store
         self._settings = settings
         self._lock = threading.Lock()
-        self._contents: OrderedDict[tuple[str, bytes], tuple[Content, float]] = OrderedDict()
-        """By name and key of the content, with the time of the last look."""
-        self._bytes = 0
+        self._contents = Kept[tuple[str, bytes], Content](max_bytes=MAX_BYTES)
+        """By name and key of the content."""
+        self._seen: WeakKeyDictionary[Content, float] = WeakKeyDictionary()
+        """When the store was last asked whether it still has a content."""
         self._layouts = Registry[str](max_recipes=MAX_LAYOUTS, max_bytes=MAX_LAYOUT_BYTES)
         """By commit id and path."""
 
@@ -93,15 +98,18 @@ class Models:
         if not snapshot.is_weights(path):
             return File.given(await self._in_thread(snapshot.given, path))
         key = f"{snapshot.commit}/{path}"
-        layout = self._layouts.get(key)
-        if layout is None:
-            layout = await self._in_thread(snapshot.layout, path)
-            self._layouts.add(key, layout)
+        known = self._layouts.get(key)
+        if known is not None:
+            return File.generated(known)
+        layout, size = await self._in_thread(_layout, snapshot, path)
+        self._layouts.add(key, layout, whose(), size)
         return File.generated(layout)
 
     async def _in_thread(self, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self.executor, function, *arguments)
+            # In this context: what is remembered is the party's that asks.
+            call = partial(copy_context().run, function, *arguments)
+            return await asyncio.get_running_loop().run_in_executor(self.executor, call)
         except ObjectsError as error:
             _log.error("the model store cannot be reached: %s", error)
             raise ModelsUnavailableError(1) from error
@@ -124,7 +132,7 @@ class Models:
             raise _unknown(name)
         with self._lock:
             for key in [key for key in self._contents if key[0] == name]:
-                self._bytes -= self._contents.pop(key)[0].size
+                self._contents.pop(key)
 
     def _snapshot(self, name: str, text: str) -> Snapshot:
         if not is_model(name):
@@ -136,7 +144,7 @@ class Models:
                 if self._store.main(name) is None:
                     raise _unknown(name)
                 raise UnknownRevisionError(f"{name} has no commit {text}, or had it before its files were made anew")
-            return Snapshot(content, commit[1])
+            return self._revision(name, content, commit[1])
         digest = self._store.main(name)
         content = None if digest is None else self._content(name, content_key(digest), digest)
         if content is None:
@@ -144,17 +152,25 @@ class Models:
         revision = content.main.named(text)
         if revision is None:
             raise UnknownRevisionError(f"{name} has no revision {text[:_SHOWN]!a}: {RULE}")
-        return Snapshot(content, revision)
+        return self._revision(name, content, revision)
+
+    def _revision(self, name: str, content: Content, revision: Revision) -> Snapshot:
+        """A revision; what it has added to its content is counted."""
+        before = content.size
+        try:
+            return Snapshot(content, revision)
+        finally:
+            if (size := content.size) != before:
+                with self._lock:
+                    self._contents.resize((name, content.key), size)
 
     def _content(self, name: str, key: bytes, digest: str | None = None) -> Content | None:
         """The content of this key, from memory or the store."""
         now = time.monotonic()
         with self._lock:
-            known, seen = self._contents.get((name, key), (None, 0.0))
-            if known is not None:
-                self._contents.move_to_end((name, key))
-                if now < seen + FRESH_SECONDS:
-                    return known
+            known = self._contents.get((name, key))
+            if known is not None and now < self._seen[known] + FRESH_SECONDS:
+                return known
         try:
             digest = digest or self._store.digest_of(name, key)
             if digest is None:
@@ -170,16 +186,21 @@ class Models:
         return content
 
     def _remember(self, name: str, content: Content) -> None:
+        key = name, content.key
         with self._lock:
-            before = self._contents.pop((name, content.key), None)
-            self._bytes += content.size - (before[0].size if before else 0)
-            self._contents[name, content.key] = content, time.monotonic()
-            while self._bytes > MAX_BYTES and len(self._contents) > 1:
-                _, (oldest, _) = self._contents.popitem(last=False)
-                self._bytes -= oldest.size
+            if self._contents.get(key) is not content:
+                self._contents.pop(key)
+                self._contents.add(key, content, content.size, whose())
+            self._seen[content] = time.monotonic()
 
 
 _SHOWN = 80
+
+
+def _layout(snapshot: Snapshot, path: str) -> tuple[Layout, int]:
+    """A layout, and the bytes of memory that it takes."""
+    layout = snapshot.layout(path)
+    return layout, layout_bytes(layout)
 
 
 def _unknown(name: str) -> UnknownModelError:

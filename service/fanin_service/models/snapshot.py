@@ -40,15 +40,13 @@ class File:
 
 
 class Snapshot:
-    """A revision of a content. Making one may take seconds, for the largest recipes."""
+    """A revision of a content. Making one may take a second, for the largest recipes."""
 
     def __init__(self, content: Content, revision: Revision) -> None:
         """
         Raises:
             UnknownRevisionError: the content has no such revision.
         """
-        if revision.dtype != content.main.dtype and not content.has_open_dtype:
-            raise UnknownRevisionError("every tensor of this model gives its own storage type: none can be chosen")
         literals = content.literals
         if literals is not None and literals.seed not in (None, revision.seed):
             some = ", ".join(f"{name!a:.80}" for name in [*literals.tensors][:_NAMED])
@@ -57,8 +55,10 @@ class Snapshot:
                 f" its revisions have no other seed"
             )
         try:
+            if revision.dtype != content.main.dtype and not content.template.has_open_dtype:
+                raise UnknownRevisionError("every tensor of this model gives its own storage type: none can be chosen")
             self._shards: Mapping[str, Sequence[str]] = content.shards(revision.dtype, revision.size)
-            self.recipe: Recipe = content.typed(revision.dtype).seeded(revision.seed)
+            self.recipe: Recipe = content.template.typed(revision.dtype).seeded(revision.seed)
         except RecipeError as error:
             raise UnknownRevisionError(f"this model cannot be had as {revision.dtype}: {error.faults[0]}") from None
         if len(self._shards) > MAX_SHARDS:
