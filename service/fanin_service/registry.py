@@ -11,9 +11,9 @@ from fanin.draws import Plain
 from fanin.tensor import Tensor
 from fanin_service.kept import Kept
 
-_PER_LAYOUT, _PER_NAME, _PER_RECIPE_NAME, _PER_TENSOR = 3_000, 210, 90, 1_100
-"""Bytes that a layout takes, beside its texts; a name in it, and in a recipe alone, beside its text; and a tensor that
-names share, beside its draw. Rounded up from what tracemalloc counts (tests/service/test_kept.py)."""
+_PER_LAYOUT, _PER_NAME, _PER_RECIPE, _PER_TENSOR = 2_000, 210, 2_000, 1_100
+"""Bytes that a layout takes, beside its texts; a name in it, beside its text; a recipe; and a tensor that names share,
+beside its draw. Rounded up from what tracemalloc counts (tests/service/test_kept.py)."""
 
 K = TypeVar("K", str, bytes)
 
@@ -57,8 +57,12 @@ def layout_bytes(layout: Layout) -> int:
 
 def recipe_bytes(recipe: Recipe) -> int:
     """Bytes of memory that a recipe takes without its canonical text: at least as many as it does."""
-    names = sum(map(sys.getsizeof, recipe.tensors)) + _PER_RECIPE_NAME * len(recipe.tensors)
-    return names + tensor_bytes(recipe.tensors.values())
+    return sum(map(sys.getsizeof, recipe.tensors)) + recipe_bytes_beside_names(recipe)
+
+
+def recipe_bytes_beside_names(recipe: Recipe) -> int:
+    """As `recipe_bytes`, of a recipe that shares its names with another."""
+    return _PER_RECIPE + sys.getsizeof(recipe.tensors) + tensor_bytes(recipe.tensors.values())
 
 
 def tensor_bytes(tensors: Iterable[Tensor]) -> int:

@@ -17,11 +17,11 @@ import fanin
 from fanin import RecipeError, archive, shards
 from fanin.cli import main
 from fanin_service.app import create_app
-from fanin_service.models.content import Content
+from fanin_service.models.content import MAX_SHARDS, Content
 from fanin_service.models.names import is_model
 from fanin_service.models.objects import DirectoryObjects, ObjectsError
 from fanin_service.models.revisions import ShardSize
-from fanin_service.models.snapshot import MAX_SHARDS, Snapshot
+from fanin_service.models.snapshot import Snapshot
 from fanin_service.models.store import ModelStore
 from fanin_service.problems import ModelError, UnknownFileError, UnknownRevisionError
 from fanin_service.settings import Settings, SettingsError

@@ -18,12 +18,14 @@ from fanin_service.models.literals import Literals
 from fanin_service.models.names import RECIPE
 from fanin_service.models.revisions import CONTENT_BYTES, Revision, ShardSize
 from fanin_service.models.template import Template
-from fanin_service.problems import ModelError
+from fanin_service.problems import ModelError, UnknownRevisionError
 from fanin_service.settings import Settings
 
 FORMAT = "fanin.model/2"
 """How the files of a revision are made of content: names, headers, shards, what is changed in a config.json. Another
 name whenever a byte of them changes, so that no client takes what it has for what it would get."""
+MAX_SHARDS = 1000
+"""Files of weights in a revision: each has a header of its own, and all are listed together."""
 CONFIG = "config.json"
 _TORCH_NAMES: dict[str, str] = {
     "F64": "float64",
@@ -39,9 +41,11 @@ _OF_WEIGHTS = (RECIPE, LITERALS)
 _MAX_DEPTH = 64
 _KEPT = 8
 """Cuts into shards that are remembered of one model."""
+_LARGE = 256 << 10
+"""Bytes of a recipe's text: about 4,000 tensors."""
 _PER_CONTENT, _PER_FILE, _PER_LITERAL = 3_000, 300, 700
-_PER_SHARDED, _PER_SHARDED_NAME = 2_000, 180
-"""Bytes of memory beside texts: of a content, a file, a literal; of a cut, and a name in it that has a shard alone."""
+_PER_SHARD, _PER_SHARDED_NAME = 300, 10
+"""Bytes of memory beside texts: of a content, a file, a literal; of a shard, and a name in one."""
 
 
 class Content:
@@ -52,8 +56,14 @@ class Content:
         self.files = files
         self.literals = literals
         """Tensors that the recipe does not say, where there are some."""
+        self._most_shards = 0
         self.shards: Callable[[DTypeName, ShardSize], Mapping[str, Sequence[str]]] = lru_cache(_KEPT)(self._shards)
-        """The tensors of each file, by its name, at a storage type and a size."""
+        """The tensors of each file, by its name, at a storage type and a size.
+
+        Raises:
+            RecipeError: the recipe is not possible at this type.
+            UnknownRevisionError: there would be too many files.
+        """
 
     @classmethod
     def put(cls, files: Mapping[str, bytes], settings: Settings) -> Content:
@@ -108,6 +118,11 @@ class Content:
         return content_key(self.digest)
 
     @property
+    def is_large(self) -> bool:
+        """Making one of its revisions takes a while."""
+        return len(self.template.text) > _LARGE
+
+    @property
     def size(self) -> int:
         """Bytes of memory that it takes now: more when more of its revisions have been asked for."""
         remembered: Any = self.shards
@@ -120,7 +135,7 @@ class Content:
             + sum(len(name) + len(content) + _PER_FILE for name, content in self.files.items())
             + taken
             + self.template.size
-            + kept * (_PER_SHARDED + _PER_SHARDED_NAME * names)
+            + kept * (_PER_SHARD * (1 + self._most_shards) + _PER_SHARDED_NAME * names)
         )
 
     @cached_property
@@ -129,7 +144,12 @@ class Content:
         return Revision(self.template.seed, self.template.dtype)
 
     def _shards(self, dtype: DTypeName, size: ShardSize) -> dict[str, Sequence[str]]:
-        return shards.split(self.template.typed(dtype), size.bytes, has_literals=self.literals is not None)
+        found = shards.split(self.template.typed(dtype), size.bytes, has_literals=self.literals is not None)
+        if len(found) > MAX_SHARDS:
+            detail = f"{len(found)} files of {size}; at most {MAX_SHARDS}: choose a larger size"
+            raise UnknownRevisionError(detail)
+        self._most_shards = max(self._most_shards, len(found))
+        return found
 
     def config(self, dtype: DTypeName) -> bytes:
         """config.json at a storage type: as it was put, but where it names another type for the parameters."""

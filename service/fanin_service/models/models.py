@@ -44,7 +44,9 @@ class Models:
     """The models of one service. Names are looked up at every request, so that all replicas see a put at once."""
 
     executor: Executor
-    """The threads that read, write and parse, while the service runs."""
+    """The threads that read, write and parse what is small, while the service runs."""
+    workers: Executor
+    """The threads for what takes long."""
 
     def __init__(self, store: ModelStore, settings: Settings) -> None:
         self._store = store
@@ -67,7 +69,11 @@ class Models:
         Raises:
             ModelError, RecipeError: the name or something in the archive is wrong.
         """
-        return await self._in_thread(self._put, name, content)
+        if not is_model(name):
+            raise ModelError(f"{name!a}: {names.RULE}")
+        found, snapshot = await self._in_thread(_made, content, self._settings, executor=self.workers)
+        is_new = await self._in_thread(self._put, name, found)
+        return snapshot, is_new
 
     async def delete(self, name: str) -> None:
         """Forget a model.
@@ -83,7 +89,10 @@ class Models:
         Raises:
             UnknownModelError, UnknownRevisionError: there is no such thing.
         """
-        return await self._in_thread(self._snapshot, name, revision)
+        found = await self._in_thread(self._snapshot, name, revision)
+        if isinstance(found, Snapshot):
+            return found
+        return await self._in_thread(self._revision, name, *found, executor=self.workers)
 
     async def modified(self, name: str, digest: str | None = None) -> int:
         """When the name was put last, or its content of this digest, in whole seconds since 1970; 0 if not known."""
@@ -101,31 +110,24 @@ class Models:
         known = self._layouts.get(key)
         if known is not None:
             return File.generated(known)
-        layout, size = await self._in_thread(_layout, snapshot, path)
+        executor = self.workers if snapshot.content.is_large else self.executor
+        layout, size = await self._in_thread(_layout, snapshot, path, executor=executor)
         self._layouts.add(key, layout, whose(), size)
         return File.generated(layout)
 
-    async def _in_thread(self, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
+    async def _in_thread(self, function: Callable[[*Ts], T], *arguments: *Ts, executor: Executor | None = None) -> T:
         try:
             # In this context: what is remembered is the party's that asks.
             call = partial(copy_context().run, function, *arguments)
-            return await asyncio.get_running_loop().run_in_executor(self.executor, call)
+            return await asyncio.get_running_loop().run_in_executor(executor or self.executor, call)
         except ObjectsError as error:
             _log.error("the model store cannot be reached: %s", error)
             raise ModelsUnavailableError(1) from error
 
-    def _put(self, name: str, content: bytes) -> tuple[Snapshot, bool]:
-        if not is_model(name):
-            raise ModelError(f"{name!a}: {names.RULE}")
-        try:
-            files = archive.unpack(content, self._settings.max_model_files + 1)
-        except ValueError as error:
-            raise ModelError(str(error)) from None
-        found = Content.put(files, self._settings)
-        snapshot = Snapshot(found, found.main)
-        is_new = self._store.put(name, found)
-        self._remember(name, found)
-        return snapshot, is_new
+    def _put(self, name: str, content: Content) -> bool:
+        is_new = self._store.put(name, content)
+        self._remember(name, content)
+        return is_new
 
     def _delete(self, name: str) -> None:
         if not is_model(name) or not self._store.delete(name):
@@ -134,7 +136,12 @@ class Models:
             for key in [key for key in self._contents if key[0] == name]:
                 self._contents.pop(key)
 
-    def _snapshot(self, name: str, text: str) -> Snapshot:
+    def _snapshot(self, name: str, text: str) -> Snapshot | tuple[Content, Revision]:
+        """A revision; of a large content, what it is to be made of."""
+        content, revision = self._found(name, text)
+        return (content, revision) if content.is_large else self._revision(name, content, revision)
+
+    def _found(self, name: str, text: str) -> tuple[Content, Revision]:
         if not is_model(name):
             raise _unknown(name)
         if is_commit(text):
@@ -144,7 +151,7 @@ class Models:
                 if self._store.main(name) is None:
                     raise _unknown(name)
                 raise UnknownRevisionError(f"{name} has no commit {text}, or had it before its files were made anew")
-            return self._revision(name, content, commit[1])
+            return content, commit[1]
         digest = self._store.main(name)
         content = None if digest is None else self._content(name, content_key(digest), digest)
         if content is None:
@@ -152,7 +159,7 @@ class Models:
         revision = content.main.named(text)
         if revision is None:
             raise UnknownRevisionError(f"{name} has no revision {text[:_SHOWN]!a}: {RULE}")
-        return self._revision(name, content, revision)
+        return content, revision
 
     def _revision(self, name: str, content: Content, revision: Revision) -> Snapshot:
         """A revision; what it has added to its content is counted."""
@@ -195,6 +202,16 @@ class Models:
 
 
 _SHOWN = 80
+
+
+def _made(archived: bytes, settings: Settings) -> tuple[Content, Snapshot]:
+    """The content in an archive, and its `main`."""
+    try:
+        files = archive.unpack(archived, settings.max_model_files + 1)
+    except ValueError as error:
+        raise ModelError(str(error)) from None
+    content = Content.put(files, settings)
+    return content, Snapshot(content, content.main)
 
 
 def _layout(snapshot: Snapshot, path: str) -> tuple[Layout, int]:

@@ -13,8 +13,6 @@ from fanin_service.models.content import CONFIG, FORMAT, Content
 from fanin_service.models.revisions import Revision
 from fanin_service.problems import UnknownFileError, UnknownRevisionError
 
-MAX_SHARDS = 1000
-"""Files of weights in a revision: each has a header of its own, and all are listed together."""
 _TAG_DIGITS = 40
 """As many as a commit id has. Clients of the Hub take 64 for the SHA-256 of the file, which is not known beforehand."""
 
@@ -61,9 +59,6 @@ class Snapshot:
             self.recipe: Recipe = content.template.typed(revision.dtype).seeded(revision.seed)
         except RecipeError as error:
             raise UnknownRevisionError(f"this model cannot be had as {revision.dtype}: {error.faults[0]}") from None
-        if len(self._shards) > MAX_SHARDS:
-            detail = f"{len(self._shards)} files of {revision.size}; at most {MAX_SHARDS}: choose a larger size"
-            raise UnknownRevisionError(detail)
         self._literals = None if literals is None else shards.literals_name(self._shards)
         """The path of the file of literals, if there is one."""
         self.content = content

@@ -15,7 +15,7 @@ from fanin.names import written_out
 from fanin.recipe import members, parse_json, quoted
 from fanin.tensor import Tensor
 from fanin_service import limits
-from fanin_service.registry import recipe_bytes
+from fanin_service.registry import recipe_bytes, recipe_bytes_beside_names
 from fanin_service.settings import Settings
 
 _KEPT = 8
@@ -95,11 +95,13 @@ class Template:
             return len(self.text)
         typed: Any = self.typed
         count: int = typed.cache_info().currsize
-        return len(self.text) + self._recipe_size * (1 + count)
+        first, other = self._sizes
+        return len(self.text) + first + other * count
 
     @cached_property
-    def _recipe_size(self) -> int:
-        return recipe_bytes(self.recipe)
+    def _sizes(self) -> tuple[int, int]:
+        """Bytes of the recipe, and of one at another storage type, which shares its names."""
+        return recipe_bytes(self.recipe), recipe_bytes_beside_names(self.recipe)
 
     @cached_property
     def _read(self) -> tuple[Recipe, frozenset[int]]:
