@@ -61,6 +61,11 @@ class Manifests:
         """The digests of this layout's file, if they are remembered."""
         return self._known.get(layout.recipe.digest)
 
+    def sha256_of(self, digest: str) -> str | None:
+        """SHA-256, in hexadecimal, of the file of the recipe with this digest, if it is remembered."""
+        known = self._known.get(digest)
+        return None if known is None else known.file.hex()
+
     async def get(self, layout: Layout, executor: Executor, party: str, charge: Charge) -> Known:
         """The digests of this layout's file, computed in `executor` for `party` if need be, which is then charged.
 

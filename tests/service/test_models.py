@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import tarfile
@@ -413,6 +414,29 @@ class TestService:
                 assert answer.json()["type"] == "urn:fanin:problem:models-unavailable"
                 assert answer.headers["Retry-After"] == "1"
                 assert "disk" not in answer.text
+
+    @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+    def test_a_full_disk(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+        with running(Settings(model_store=str(tmp_path))) as server:
+            files = {"recipe.json": json.dumps(RECIPE).encode()}
+
+            def fail(*_: object) -> None:
+                raise OSError(number, "full")
+
+            with monkeypatch.context() as patch:
+                patch.setattr("fanin.files.os.fsync", fail)
+                answer = put(server.client, "tiny", files)
+                assert answer.status_code == 507
+                assert answer.json()["type"] == "urn:fanin:problem:model-store-full"
+                assert "is full" in answer.json()["detail"]
+                assert "Retry-After" not in answer.headers
+            assert server.client.get("/v1/models/tiny").status_code == 404
+            assert put(server.client, "tiny", files).status_code == 201
+
+    def test_a_store_that_cannot_be_made(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_bytes(b"")
+        with pytest.raises(SettingsError, match=r"FANIN_MODEL_STORE: .*file"):
+            create_app(Settings(model_store=str(tmp_path / "file" / "models")))
 
 
 class TestPush:

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextvars import copy_context
 from functools import partial
@@ -19,11 +20,17 @@ from fanin_service.kept import Kept
 from fanin_service.models import names
 from fanin_service.models.content import Content, content_key
 from fanin_service.models.names import is_model
-from fanin_service.models.objects import ObjectsError
+from fanin_service.models.objects import ObjectsError, ObjectsFullError
 from fanin_service.models.revisions import MAIN, RULE, Revision, is_commit, read_commit
-from fanin_service.models.snapshot import File, Snapshot
+from fanin_service.models.snapshot import Described, File, Snapshot
 from fanin_service.models.store import ModelStore
-from fanin_service.problems import ModelError, ModelsUnavailableError, UnknownModelError, UnknownRevisionError
+from fanin_service.problems import (
+    ModelError,
+    ModelStoreFullError,
+    ModelsUnavailableError,
+    UnknownModelError,
+    UnknownRevisionError,
+)
 from fanin_service.registry import Registry, layout_bytes
 from fanin_service.settings import Settings
 
@@ -36,6 +43,8 @@ MAX_BYTES = 256 << 20
 """Of contents that are remembered; the newest always stays."""
 MAX_LAYOUTS, MAX_LAYOUT_BYTES = 10_000, 128 << 20
 """Of layouts of files that are remembered."""
+MAX_DESCRIBED = 20_000
+"""Of files that are remembered in short, of half a kilobyte each."""
 FRESH_SECONDS = 60.0
 """How long a content is remembered without a look whether it is still kept: another replica may have deleted it."""
 
@@ -56,12 +65,14 @@ class Models:
         """By name and key of the content."""
         self._seen: WeakKeyDictionary[Content, float] = WeakKeyDictionary()
         """When the store was last asked whether it still has a content."""
+        self._described: OrderedDict[tuple[str, str, str], Described] = OrderedDict()
+        """By content, revision and path; used by the event loop's thread alone."""
         self._layouts = Registry[str](max_recipes=MAX_LAYOUTS, max_bytes=MAX_LAYOUT_BYTES)
-        """By commit id and path."""
+        """By content, revision and path."""
 
     async def names(self) -> list[str]:
         """The names of all models, sorted."""
-        return await self._in_thread(self._store.names)
+        return await self.in_thread(self._store.names)
 
     async def put(self, name: str, content: bytes) -> tuple[Snapshot, bool]:
         """Let a name stand for what is in this archive: its `main`, and whether the name is new.
@@ -71,8 +82,8 @@ class Models:
         """
         if not is_model(name):
             raise ModelError(f"{name!a}: {names.RULE}")
-        found, snapshot = await self._in_thread(_made, content, self._settings, executor=self.workers)
-        is_new = await self._in_thread(self._put, name, found)
+        found, snapshot = await self.in_thread(_made, content, self._settings, executor=self.workers)
+        is_new = await self.in_thread(self._put, name, found)
         return snapshot, is_new
 
     async def delete(self, name: str) -> None:
@@ -81,7 +92,7 @@ class Models:
         Raises:
             UnknownModelError: there is none of this name.
         """
-        await self._in_thread(self._delete, name)
+        await self.in_thread(self._delete, name)
 
     async def snapshot(self, name: str, revision: str = MAIN) -> Snapshot:
         """A revision of a model, by its name or its commit id.
@@ -89,14 +100,14 @@ class Models:
         Raises:
             UnknownModelError, UnknownRevisionError: there is no such thing.
         """
-        found = await self._in_thread(self._snapshot, name, revision)
+        found = await self.in_thread(self._snapshot, name, revision)
         if isinstance(found, Snapshot):
             return found
-        return await self._in_thread(self._revision, name, *found, executor=self.workers)
+        return await self.in_thread(self._revision, name, *found, executor=self.workers)
 
     async def modified(self, name: str, digest: str | None = None) -> int:
         """When the name was put last, or its content of this digest, in whole seconds since 1970; 0 if not known."""
-        return int(await self._in_thread(self._store.modified, name, digest) or 0) if is_model(name) else 0
+        return int(await self.in_thread(self._store.modified, name, digest) or 0) if is_model(name) else 0
 
     async def file(self, snapshot: Snapshot, path: str) -> File:
         """A file of a revision.
@@ -105,21 +116,49 @@ class Models:
             UnknownFileError: there is none at this path.
         """
         if not snapshot.is_weights(path):
-            return File.given(await self._in_thread(snapshot.given, path))
-        key = f"{snapshot.commit}/{path}"
+            return File.given(await self.in_thread(snapshot.given, path))
+        # By the content's whole digest: who looks for it finds two contents with one commit id, in 2^40 tries.
+        key = f"{snapshot.content.digest}/{snapshot.revision}/{path}"
         known = self._layouts.get(key)
         if known is not None:
             return File.generated(known)
         executor = self.workers if snapshot.content.is_large else self.executor
-        layout, size = await self._in_thread(_layout, snapshot, path, executor=executor)
+        layout, size = await self.in_thread(_layout, snapshot, path, executor=executor)
         self._layouts.add(key, layout, whose(), size)
         return File.generated(layout)
 
-    async def _in_thread(self, function: Callable[[*Ts], T], *arguments: *Ts, executor: Executor | None = None) -> T:
+    async def described(self, snapshot: Snapshot, paths: Sequence[str]) -> list[Described]:
+        """These files of a revision in short, in the order of the paths; remembered, since it takes little memory.
+
+        Raises:
+            UnknownFileError: there is none at one of the paths.
+        """
+        content, revision = snapshot.content.digest, str(snapshot.revision)
+        known = {path: self._described.get((content, revision, path)) for path in paths}
+        missing = [path for path, found in known.items() if found is None]
+        executor = self.workers if snapshot.content.is_large else self.executor
+        for batch in _batches(missing, snapshot):
+            for path, file in zip(
+                batch, await self.in_thread(snapshot.described, batch, executor=executor), strict=True
+            ):
+                known[path] = self._described[content, revision, path] = file
+                if len(self._described) > MAX_DESCRIBED:
+                    self._described.popitem(last=False)
+        return [found for path in paths if (found := known[path]) is not None]
+
+    async def in_thread(self, function: Callable[[*Ts], T], *arguments: *Ts, executor: Executor | None = None) -> T:
+        """Run `function` in a thread of the models', where clients take turns.
+
+        Raises:
+            ModelsUnavailableError: the store failed.
+        """
         try:
             # In this context: what is remembered is the party's that asks.
             call = partial(copy_context().run, function, *arguments)
             return await asyncio.get_running_loop().run_in_executor(executor or self.executor, call)
+        except ObjectsFullError as error:
+            _log.error("the model store has no space left: %s", error)
+            raise ModelStoreFullError("the disk of the model store is full; the operator must make room") from error
         except ObjectsError as error:
             _log.error("the model store cannot be reached: %s", error)
             raise ModelsUnavailableError(1) from error
@@ -201,6 +240,22 @@ class Models:
             self._seen[content] = time.monotonic()
 
 
+def _batches(paths: Sequence[str], snapshot: Snapshot) -> Iterator[list[str]]:
+    """Paths that are looked at together: few enough that others get their turn between two batches."""
+    batch: list[str] = []
+    cost = 0
+    for path in paths:
+        batch.append(path)
+        cost += _PER_FILE + snapshot.tensors_named_in(path)
+        if cost >= _PER_BATCH:
+            yield batch
+            batch, cost = [], 0
+    if batch:
+        yield batch
+
+
+_PER_BATCH, _PER_FILE = 2000, 20
+"""Tensors in a batch, and to how many a file comes by itself."""
 _SHOWN = 80
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from fanin import Layout, Recipe, RecipeError, shards
+from fanin.layout import file_size
 from fanin_service.models.content import CONFIG, FORMAT, Content
 from fanin_service.models.revisions import Revision
 from fanin_service.problems import UnknownFileError, UnknownRevisionError
@@ -34,7 +35,33 @@ class File:
     @classmethod
     def generated(cls, layout: Layout) -> File:
         """The file that this layout is of."""
-        return cls(layout.size, _tag(f"{FORMAT}\n{layout.recipe.digest}".encode()), layout)
+        return cls(layout.size, _tag_of_weights(layout.recipe.digest), layout)
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What is told of a file without its bytes."""
+
+    size: int
+    etag: str
+    """As that of the `File`."""
+    blob: str
+    """What Git calls a file of these bytes, where they are at hand: 40 hexadecimal digits; the tag of weights."""
+    recipe: str | None = None
+    """Digest of the recipe that weights are generated from."""
+
+    @classmethod
+    def given(cls, content: bytes) -> Described:
+        """A file with these bytes."""
+        # Git's own id of them, by which `hf cache verify` compares a file; nothing is kept under it.
+        blob = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+        return cls(len(content), _tag(content), blob)
+
+    @classmethod
+    def generated(cls, recipe: Recipe) -> Described:
+        """The file of this recipe."""
+        tag = _tag_of_weights(recipe.digest)
+        return cls(file_size(recipe), tag, tag, recipe.digest)
 
 
 class Snapshot:
@@ -85,6 +112,23 @@ class Snapshot:
         """The layout of weights. Takes seconds for the largest."""
         return Layout.of(self.recipe.part(self._shards[path]))
 
+    def described(self, paths: Sequence[str]) -> list[Described]:
+        """These files in short. Takes time for every tensor in them.
+
+        Raises:
+            UnknownFileError: there is none at one of the paths.
+        """
+        return [
+            Described.generated(self.recipe.part(self._shards[path]))
+            if path in self._shards
+            else Described.given(self.given(path))
+            for path in paths
+        ]
+
+    def tensors_named_in(self, path: str) -> int:
+        """How many tensors the file at this path names; 0 for files that are served as they were put."""
+        return self.tensor_count if path == shards.INDEX else len(self._shards.get(path, ()))
+
     def given(self, path: str) -> bytes:
         """The bytes of any other file.
 
@@ -127,6 +171,10 @@ class Snapshot:
 _SHOWN = 200
 _NAMED = 3
 """Names of literals that an error shows."""
+
+
+def _tag_of_weights(digest: str) -> str:
+    return _tag(f"{FORMAT}\n{digest}".encode())
 
 
 def _tag(content: bytes) -> str:

@@ -76,7 +76,7 @@ async def get_model(name: str, request: Request) -> Model:
     responses={
         201: {"description": "The name is new", "model": Model},
         200: {"description": "The name stood for something before", "model": Model},
-        **problems.responses(400, 403, 413, 415, 422, 429, 503),
+        **problems.responses(400, 403, 413, 415, 422, 429, 503, 507),
     },
 )
 @requires(Right.MODELS_WRITE)
