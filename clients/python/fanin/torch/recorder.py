@@ -30,7 +30,7 @@ JOINS = {"cat", "stack"}
 @contextmanager
 def following(memory: Memory) -> Iterator[None]:
     """Keep in `memory` what the block does to tensors."""
-    with pretending(memory), _Operations(memory):
+    with memory.kept(), pretending(memory), _Operations(memory):
         yield
 
 

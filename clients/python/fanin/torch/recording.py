@@ -11,6 +11,7 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+import safetensors.torch
 import torch
 
 from fanin.arrays import materialize
@@ -32,11 +33,13 @@ from fanin.laws import (
 from fanin.recipe import Recipe, as_recipe
 from fanin.recorded import RefusedError, scheme
 from fanin.schemes.blocks import MAX_PARTS
+from fanin.shards import LITERALS_SEED
 from fanin.torch.calls import OTHERS
 from fanin.torch.content import MOST_VALUES, Piece, Stretches, values
 from fanin.torch.memory import Memory, peculiar
 from fanin.torch.recorder import following
 from fanin.torch.tables import table
+from fanin.torch.writable import plainly
 
 DTYPES = {
     torch.float64: "F64",
@@ -74,6 +77,17 @@ class Recording:
     """Tensors that begin with the same random numbers as another in the model, and with their own in the recipe."""
     norms: Mapping[str, Norm]
     """Literals that are norms of a tensor of the recipe, of the numbers that it has under the recipe's seed."""
+
+    def literals_file(self) -> bytes | None:
+        """A safetensors file of the literals, as `Client.push` sends it; none if there are none.
+
+        Where some of them are norms, its metadata says the recipe's seed: it goes with no other.
+        """
+        if not self.literals:
+            return None
+        seed = {LITERALS_SEED: f"{self.recipe.seed}"} if self.norms else {}
+        given = {name: literal.contiguous() for name, literal in self.literals.items()}
+        return safetensors.torch.save(given, {"format": "pt", **seed})
 
     def with_seed(self, seed: int | str) -> Recording:
         """The same with another seed.
@@ -127,7 +141,8 @@ def record(build: Callable[[], torch.nn.Module], *, seed: int | str = 0) -> Reco
         raise RecordError.of(f"{_last_line(error)}: {type(error).__name__}: {error}") from error
     if not isinstance(model, torch.nn.Module):
         raise RecordError.of(f"the builder must return a torch.nn.Module, not {type(model).__name__}")
-    return _Reading(memory, seed).of(model)
+    with plainly():
+        return _Reading(memory, seed).of(model)
 
 
 def _last_line(error: Exception) -> str:
