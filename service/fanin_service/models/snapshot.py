@@ -14,8 +14,6 @@ from fanin_service.models.content import CONFIG, FORMAT, Content
 from fanin_service.models.revisions import Revision
 from fanin_service.problems import UnknownFileError, UnknownRevisionError
 
-MAX_SHARDS = 1000
-"""Files of weights in a revision: each has a header of its own, and all are listed together."""
 _TAG_DIGITS = 40
 """As many as a commit id has. Clients of the Hub take 64 for the SHA-256 of the file, which is not known beforehand."""
 
@@ -67,15 +65,13 @@ class Described:
 
 
 class Snapshot:
-    """A revision of a content. Making one may take seconds, for the largest recipes."""
+    """A revision of a content. Making one may take a second, for the largest recipes."""
 
     def __init__(self, content: Content, revision: Revision) -> None:
         """
         Raises:
             UnknownRevisionError: the content has no such revision.
         """
-        if revision.dtype != content.main.dtype and not content.has_open_dtype:
-            raise UnknownRevisionError("every tensor of this model gives its own storage type: none can be chosen")
         literals = content.literals
         if literals is not None and literals.seed not in (None, revision.seed):
             some = ", ".join(f"{name!a:.80}" for name in [*literals.tensors][:_NAMED])
@@ -84,13 +80,12 @@ class Snapshot:
                 f" its revisions have no other seed"
             )
         try:
+            if revision.dtype != content.main.dtype and not content.template.has_open_dtype:
+                raise UnknownRevisionError("every tensor of this model gives its own storage type: none can be chosen")
             self._shards: Mapping[str, Sequence[str]] = content.shards(revision.dtype, revision.size)
-            self.recipe: Recipe = content.typed(revision.dtype).seeded(revision.seed)
+            self.recipe: Recipe = content.template.typed(revision.dtype).seeded(revision.seed)
         except RecipeError as error:
             raise UnknownRevisionError(f"this model cannot be had as {revision.dtype}: {error.faults[0]}") from None
-        if len(self._shards) > MAX_SHARDS:
-            detail = f"{len(self._shards)} files of {revision.size}; at most {MAX_SHARDS}: choose a larger size"
-            raise UnknownRevisionError(detail)
         self._literals = None if literals is None else shards.literals_name(self._shards)
         """The path of the file of literals, if there is one."""
         self.content = content
