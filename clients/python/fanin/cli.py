@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _show_warning(message: Warning | str, *_: object) -> None:
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     print(f"fanin: {_printable(str(message))}", file=sys.stderr)
 
 
