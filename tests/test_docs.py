@@ -11,12 +11,16 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import httpx
 import pytest
 
+from fanin import Recipe
 from fanin.cli import main
+from fanin.dtypes import DTypeName
 from fanin.schemes import ALIASES, SCHEMES
+from fanin.tensor import Scaled
 from tests.service.servers import running
 
 ROOT = Path(__file__).parents[1]
@@ -131,11 +135,20 @@ def test_every_scheme_is_in_the_specification() -> None:
             assert f"`{field}`" in specification, field
 
 
-@pytest.mark.parametrize("page", ["configuration.md", "openapi.json"])
+@pytest.mark.parametrize("page", ["configuration.md", "openapi.json", "recipes.md"])
 def test_pages_that_come_from_the_code_are_current(page: str) -> None:
     """`make docs` writes them."""
     write = runpy.run_path(str(ROOT / "docs" / "generate.py"))["PAGES"][page]
     assert (ROOT / "docs" / page).read_text("utf-8").splitlines() == write().splitlines()
+
+
+def test_the_page_of_recipes_is_complete() -> None:
+    """Its first recipe is the file, and it has every field of a recipe and of a kernel, every type and every scheme."""
+    text = (ROOT / "docs" / "recipes.md").read_text("utf-8")
+    shown = re.findall(r"^```json\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert shown == [(ROOT / "docs" / "examples" / "mlp.json").read_text()]
+    for name in (*Recipe.model_fields, *Scaled.model_fields, *get_args(DTypeName), *SCHEMES, *ALIASES):
+        assert f"`{name}`" in text, name
 
 
 def test_the_example_recipes_are_what_their_script_writes() -> None:

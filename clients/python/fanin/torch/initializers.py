@@ -126,7 +126,7 @@ def trunc_normal_(
 
 def constant_(tensor: torch.Tensor, val: float) -> torch.Tensor:
     """`val` everywhere."""
-    if tensor.dtype in DTYPES and math.isfinite(val):
+    if tensor.dtype in DTYPES and not isinstance(val, complex) and math.isfinite(val):
         return _fill(tensor, scheme="constant_", val=val)
     return nn.init.constant_(tensor, val)
 
@@ -188,7 +188,7 @@ def kaiming_uniform_(
     """Uniform, of variance gain^2 / fan (He et al. 2015)."""
     stream = _stream(tensor, seed, name, generator)
     if 0 in tensor.shape:
-        warnings.warn("a tensor without elements has nothing to initialize", UserWarning, stacklevel=2)
+        warnings.warn("Initializing zero-element tensors is a no-op", UserWarning, stacklevel=2)  # torch's words
         return tensor
     return _fill(tensor, stream, scheme="kaiming_uniform_", a=a, mode=mode, nonlinearity=nonlinearity)
 
@@ -206,7 +206,7 @@ def kaiming_normal_(
     """Normal, of variance gain^2 / fan (He et al. 2015)."""
     stream = _stream(tensor, seed, name, generator)
     if 0 in tensor.shape:
-        warnings.warn("a tensor without elements has nothing to initialize", UserWarning, stacklevel=2)
+        warnings.warn("Initializing zero-element tensors is a no-op", UserWarning, stacklevel=2)  # torch's words
         return tensor
     return _fill(tensor, stream, scheme="kaiming_normal_", a=a, mode=mode, nonlinearity=nonlinearity)
 
