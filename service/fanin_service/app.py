@@ -23,7 +23,20 @@ from fanin_service.models.opening import open_models
 from fanin_service.observation import Observation
 from fanin_service.openapi import DescribedAPI
 from fanin_service.registry import Registry
-from fanin_service.routes import digests, documents, health, hub, metrics, models, recipes, s3, schemes, weights
+from fanin_service.routes import (
+    digests,
+    documents,
+    health,
+    hub,
+    hub_api,
+    metrics,
+    models,
+    pages,
+    recipes,
+    s3,
+    schemes,
+    weights,
+)
 from fanin_service.s3 import surface as s3_surface
 from fanin_service.service import Service
 from fanin_service.settings import Settings
@@ -37,11 +50,13 @@ _ROUTERS = (
     schemes.router,
     health.router,
     documents.router,
-    hub.api,
+    pages.front,
+    pages.router,
+    hub_api.api,
     hub.router,
     s3.router,
 )
-_ADMIN_ROUTERS = (health.router, metrics.router, documents.router)
+_ADMIN_ROUTERS = (health.router, metrics.router, documents.router, pages.router)
 _TURNS = 100
 _METHODS = ("DELETE", "GET", "HEAD", "POST", "PUT")
 _SENT = ("Authorization", "Content-Type", "If-Match", "If-None-Match", "If-Range", "Range")
@@ -143,7 +158,9 @@ class _Application(DescribedAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         service: Service = self.state.service
-        app = hub_surface(s3_surface(super().build_middleware_stack()))
+        app = hub_surface(
+            s3_surface(super().build_middleware_stack(), asks_for_keys=self.state.authenticator is not None)
+        )
         return Observation(app, service.metrics, service.tracing)
 
 

@@ -125,6 +125,8 @@ def serving(
             for name, (config, options) in architectures.items():
                 push(client, f"me/{name.lower()}", name, config, options)
         moving = [stack.enter_context(running()) for _ in range(2)]
+        with fanin.Client(server.url) as client:
+            literals = push_with_literals(client)
         facts = {
             "url": server.url,
             "guarded": guarded.url,
@@ -133,6 +135,7 @@ def serving(
             "alternating": stack.enter_context(fronting(alternating(moving))),
             "pushed": stack.enter_context(fronting(pushing(server))),
             "by_commit": {move(each, seed): sha256(moved(seed)) for seed, each in enumerate([*moving, server])},
+            "literals": literals,
             "sha256": digests(server),
             "in_shards": in_shards,
             "architectures": [f"me/{name.lower()}" for name in architectures],
@@ -184,6 +187,33 @@ def push(client: fanin.Client, name: str, architecture: str, config: str, option
     recipe = spelling.text(record(lambda: getattr(transformers, architecture)._from_config(made)).recipe)
     files = {"config.json": made.to_json_string(use_diff=True).encode(), "template.json": recipe.encode()}
     client.push(name, recipe, files)
+
+
+def push_with_literals(client: fanin.Client) -> dict[str, str]:
+    """Put a model of transformers with its recording: the magnitudes of a weight norm are literals. SHA-256 of each of
+    its tensors, as `init_` fills them."""
+    import transformers
+
+    from fanin.torch import init_, record
+
+    config = transformers.Wav2Vec2Config(
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        intermediate_size=48,
+        conv_dim=(16, 16),
+        conv_stride=(5, 2),
+        conv_kernel=(10, 3),
+        num_feat_extract_layers=2,
+        num_conv_pos_embeddings=16,
+        num_conv_pos_embedding_groups=4,
+        architectures=["Wav2Vec2Model"],
+    )
+    recording = record(lambda: transformers.Wav2Vec2Model._from_config(config), seed=7)
+    assert recording.norms
+    client.push("me/wav2vec2", recording, {"config.json": config.to_json_string().encode()})
+    filled = init_(transformers.Wav2Vec2Model._from_config(config), recording).state_dict()
+    return {name: hashlib.sha256(tensor.numpy().tobytes()).hexdigest() for name, tensor in filled.items()}
 
 
 def cutting(stack: ExitStack, server: Running, faults: list[Fault]) -> str:

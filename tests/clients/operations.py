@@ -46,6 +46,8 @@ class Facts:
         """Of a front where `me/moved` is put anew, and the connection cut, while weights are sent."""
         self.by_commit: dict[str, str] = document["by_commit"]
         """Of model.safetensors of `me/moved`, by commit id."""
+        self.literals: dict[str, str] = document["literals"]
+        """SHA-256 of the tensors of `me/wav2vec2`, some of which are literals."""
         self.sha256: dict[str, str] = document["sha256"]
         """Of model.safetensors by model and revision, `me/tiny seed-42`."""
         self.architectures: list[str] = document["architectures"]
@@ -159,6 +161,55 @@ def api(facts: Facts) -> None:
     assert hub.file_exists("me/tiny", "config.json", revision="seed-42")
     assert not hub.file_exists("me/tiny", "absent", revision="seed-42")
     assert "me/tiny" in [model.id for model in hub.list_models(author="me", search="tin")]
+
+
+@operation("`HfApi`: access, commits, other kinds of repositories; lists by what is not known are refused")
+def more_api(facts: Facts) -> None:
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import BadRequestError, HfHubHTTPError, RepositoryNotFoundError
+
+    hub = HfApi()
+    hub.auth_check("me/tiny")
+    (commit,) = hub.list_repo_commits("me/tiny", revision="seed-42")
+    assert commit.commit_id == hub.model_info("me/tiny", revision="seed-42").sha
+    for kind in ("dataset", "space"):
+        assert not hub.repo_exists("me/tiny", repo_type=kind)
+        assert not hub.file_exists("me/tiny", "config.json", repo_type=kind)
+    assert list(hub.list_datasets()) == list(hub.list_spaces()) == []
+    assert len(list(hub.list_models(author="me", filter="safetensors", sort="likes", limit=2))) == 2
+    refused = [
+        (RepositoryNotFoundError, lambda: hub.auth_check("me/absent")),
+        (RepositoryNotFoundError, lambda: hub.dataset_info("me/tiny")),
+        (BadRequestError, lambda: list(hub.list_models(pipeline_tag="text-generation"))),
+        (BadRequestError, lambda: list(hub.list_models(filter="transformers"))),
+        (BadRequestError, lambda: list(hub.list_models(sort="created_at"))),
+        (HfHubHTTPError, lambda: hub.upload_file(path_or_fileobj=b"", path_in_repo="x", repo_id="me/tiny")),
+    ]
+    for kind, call in refused:
+        try:
+            call()
+        except kind:
+            continue
+        raise AssertionError(f"no {kind.__name__}")
+
+
+@operation("`hf cache verify`: small files at once, weights once the service knows their SHA-256")
+def verified(facts: Facts) -> None:
+    from huggingface_hub import HfApi, snapshot_download
+
+    import fanin
+
+    folder = snapshot_download("me/tiny", revision="seed-4242")
+
+    def wrong() -> list[str]:
+        found = HfApi().verify_repo_checksums("me/tiny", revision=Path(folder).name)
+        assert found.checked_count == 3
+        return [mismatch["path"] for mismatch in found.mismatches]
+
+    assert wrong() in ([], ["model.safetensors"])  # known where another client has come before
+    with Path(folder, "model.safetensors").open("rb") as file, fanin.Client(facts.url) as client:
+        client.digests(fanin.files.layout_of(file))
+    assert wrong() == []
 
 
 @operation("`get_safetensors_metadata`, whole and in shards")
@@ -317,6 +368,15 @@ def from_pretrained(facts: Facts) -> None:
         assert torch.equal(logits(whole), expected), name
         assert torch.equal(logits(loaded(name, facts.in_shards)), expected), f"{name} in shards"
         assert not torch.equal(logits(loaded(name, "seed-43")), expected), f"{name} with another seed"
+
+
+@operation("`from_pretrained` of Wav2Vec2, which has literals: every tensor as it was recorded")
+def literals(facts: Facts) -> None:
+    model = transformers().AutoModel.from_pretrained("me/wav2vec2")
+    state = model.state_dict()
+    assert state.keys() == facts.literals.keys()
+    for name, tensor in state.items():
+        assert hashlib.sha256(tensor.numpy().tobytes()).hexdigest() == facts.literals[name], name
 
 
 @operation("`from_pretrained` in bfloat16")

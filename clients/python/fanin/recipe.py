@@ -30,11 +30,15 @@ ONLY_TENSOR = "weight"
 """Name of the tensor of a recipe given in the one-tensor short form."""
 MEMBERS = ("tensors", "repeated")
 """The members of a recipe that hold tensors, by names and by repeated names."""
+DEFAULTS = ("dtype", "layout", "dialect")
+"""The members that its tensors have where they do not give their own."""
 MAX_SEED = 2**64 - 1
 MAX_FAULTS = 100
 """Faults of a recipe that are told: beyond them, finding near names for each would take minutes."""
 _BATCH = 64
 """Tensors that are validated together: pydantic collects all errors, of a kilobyte each, before it tells of any."""
+quoted = json.encoder.encode_basestring
+"""A text as JSON, which for a tensor's name is also RFC 8785's."""
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,19}", re.ASCII)
 _SHOWN = 80
 
@@ -83,11 +87,7 @@ class Recipe(FrozenModel):
         """Write dtype and layout into the tensors that take them and do not give their own; translate dialects."""
         if not isinstance(data, Mapping) or not all(isinstance(data.get(field, {}), Mapping) for field in MEMBERS):
             return data
-        handed = {
-            field: data[field]
-            for field in ("dtype", "layout", "dialect")
-            if field in data and _is_valid(field, data[field])
-        }
+        handed = {field: data[field] for field in DEFAULTS if field in data and _is_valid(field, data[field])}
         others = {key: data[key] for key in data if key not in handed}
         if "dialect" in others:
             # Whatever the tensors say, it is unknown what they mean.
@@ -190,8 +190,12 @@ class Recipe(FrozenModel):
     @cached_property
     def canonical(self) -> bytes:
         """The canonical JSON text (RFC 8785), UTF-8: every spelling of one recipe has the same."""
-        tensors = {name: tensor.canonical() for name, tensor in self.tensors.items()}
-        return rfc8785.dumps({"stream": self.stream, "seed": str(self.seed), "tensors": tensors})
+        # Names of one tensor share its text, and members are in the order of their names' UTF-16 code units.
+        distinct = {id(tensor): tensor for tensor in self.tensors.values()}
+        texts = {key: rfc8785.dumps(tensor.canonical()).decode() for key, tensor in distinct.items()}
+        ordered = sorted(self.tensors.items(), key=lambda item: item[0].encode("utf-16-be"))
+        tensors = ",".join([f"{quoted(name)}:{texts[id(tensor)]}" for name, tensor in ordered])
+        return f'{{"seed":"{self.seed:d}","stream":"{self.stream}","tensors":{{{tensors}}}}}'.encode()
 
     @cached_property
     def digest(self) -> str:
@@ -234,9 +238,9 @@ def as_recipe(recipe: RecipeLike) -> Recipe:
 
 def _check_sizes(document: Mapping[str, Any]) -> None:
     """Refuse objects with so many fields that their faults could not be told, and more tensors than any file has."""
-    inner = (([field, str(name)], each) for field, name, each in members(document) if isinstance(each, Mapping))
-    for path, each in chain([([], document)], inner):
-        if len(each) > MAX_FAULTS:
+    for field, name, each in chain([("", "", document)], members(document)):
+        if isinstance(each, Mapping) and len(each) > MAX_FAULTS:
+            path = [field, str(name)] if field else []
             raise RecipeError([Fault(pointer(path), f"{len(each)} fields; nothing in a recipe has so many")])
     if (total := count_tensors(document)) > MAX_NAMES and "repeated" in document:
         raise RecipeError([Fault("/repeated", f"{total} tensors; no file has more than {MAX_NAMES}")])
@@ -256,28 +260,66 @@ def members(document: Any) -> Iterator[tuple[str, Any, Any]]:
 
 
 def _validated(document: Mapping[str, Any]) -> Recipe:
-    """
+    """The recipe. Tensors that are one object in `document` are one object there too, and validated once.
+
     Raises:
         ValidationError: it is not a recipe; tells what is wrong with the first tensors that are wrong.
     """
     found = list(members(document))
-    for start in range(0, len(found), _BATCH) if len(found) > _BATCH else ():
-        batch: dict[str, dict[str, Any]] = {"tensors": {}, "repeated": {}}
-        for field, name, tensor in found[start : start + _BATCH]:
-            batch[field][name] = tensor
-        Recipe.model_validate({**document, **batch})
-    return Recipe.model_validate(document)
+    if len(found) <= _BATCH:
+        return Recipe.model_validate(document)
+    try:
+        distinct = _distinct(document, {id(tensor): tensor for _, _, tensor in found})
+    except ValidationError:
+        for start in range(0, len(found), _BATCH):
+            batch: dict[str, dict[str, Any]] = {"tensors": {}, "repeated": {}}
+            for field, name, tensor in found[start : start + _BATCH]:
+                batch[field][name] = tensor
+            Recipe.model_validate({**document, **batch})
+        raise
+    others = {field: value for field, value in document.items() if field not in (*DEFAULTS, *MEMBERS)}
+    written: dict[str, dict[str, Tensor]] = {"tensors": {}, "repeated": {}}
+    for field, name, tensor in found:
+        written[field][name] = distinct[id(tensor)]
+    return Recipe.model_validate({**others, **{field: written[field] for field in MEMBERS if field in document}})
+
+
+def _distinct(document: Mapping[str, Any], tensors: Mapping[int, Any]) -> dict[int, Tensor]:
+    """These tensors of the document, validated, by the same keys.
+
+    Raises:
+        ValidationError: one of them is wrong, or a default is.
+    """
+    keys, valid = list(tensors), dict[int, Tensor]()
+    shared = {field: value for field, value in document.items() if field not in MEMBERS}
+    for start in range(0, len(keys), _BATCH):
+        batch = keys[start : start + _BATCH]
+        recipe = Recipe.model_validate({**shared, "tensors": {f"{key}": tensors[key] for key in batch}})
+        valid |= {key: recipe.tensors[f"{key}"] for key in batch}
+    return valid
 
 
 def parse_json(text: str | bytes) -> Any:
     """JSON as RFC 8259 has it: no duplicate names, no NaN or Infinity, UTF-8.
 
+    Equal objects of plain values are one object: most of a recipe's tensors are, and are then validated once.
+
     Raises:
         RecipeError: it is not.
     """
     repeating: list[_Repeating] = []
+    known: dict[str, dict[str, Any]] = {}
 
     def keep(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        # Objects of objects are left alone: their texts together would be quadratic in the document's.
+        if all(map(_is_plain, pairs)):
+            text = repr(pairs)
+            if text not in known:
+                known[text] = made(pairs)
+            return known[text]
+        return made(pairs)
+
+    def made(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         document = dict(pairs)
         if len(document) < len(pairs):
             document = _Repeating(pairs)
@@ -324,6 +366,12 @@ def _repetition(document: Any) -> Fault | None:
     return None
 
 
+def _is_plain(member: tuple[str, Any]) -> bool:
+    """Whether a member of a JSON object is a number, text or constant, or a list of those."""
+    value = member[1]
+    return not (isinstance(value, dict) or (isinstance(value, list) and any(isinstance(x, dict | list) for x in value)))
+
+
 def _refuse_constant(name: str) -> Any:
     raise RecipeError([Fault("", f"{name} is not JSON; numbers are finite")])
 
@@ -350,6 +398,8 @@ def _translated(field: str, name: Any, tensor: Any, dialect: str) -> Any:
 
 def _with_defaults(tensor: Any, defaults: Mapping[str, Any]) -> Any:
     if isinstance(tensor, Tensor):
+        if not defaults:
+            return tensor
         tensor = tensor.given()
     if not isinstance(tensor, Mapping):
         return tensor
