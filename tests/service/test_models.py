@@ -18,11 +18,11 @@ import fanin
 from fanin import RecipeError, archive, shards
 from fanin.cli import main
 from fanin_service.app import create_app
-from fanin_service.models.content import Content
+from fanin_service.models.content import MAX_SHARDS, Content
 from fanin_service.models.names import is_model
 from fanin_service.models.objects import DirectoryObjects, ObjectsError
 from fanin_service.models.revisions import ShardSize
-from fanin_service.models.snapshot import MAX_SHARDS, Snapshot
+from fanin_service.models.snapshot import Snapshot
 from fanin_service.models.store import ModelStore
 from fanin_service.problems import ModelError, UnknownFileError, UnknownRevisionError
 from fanin_service.settings import Settings, SettingsError
@@ -96,7 +96,7 @@ class TestContent:
     def test_one_tensor(self) -> None:
         short = {"shape": [3, 4], "scheme": "he_normal", "dtype": "BF16", "seed": 3}
         found = content(short, {})
-        assert (str(found.main), found.has_open_dtype) == ("seed-3-bf16-5gb", True)
+        assert (str(found.main), found.template.has_open_dtype) == ("seed-3-bf16-5gb", True)
         assert Snapshot(found, found.main).recipe == fanin.as_recipe(short)
 
     def test_repeated_names(self) -> None:
