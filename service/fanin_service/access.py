@@ -191,7 +191,9 @@ def _token_checker(settings: Settings) -> TokenChecker:
     try:
         from fanin_service.tokens import ProviderKeys, TokenChecker
     except ModuleNotFoundError as error:
-        reason = f"jwt needs a package that is not installed: {error}; pip install 'fanin[service,jwt]'"
+        reason = (
+            f"jwt needs a package that is not installed: {error}; in a checkout of Fanin, pip install '.[service,jwt]'"
+        )
         raise SettingsError([f"{variable('access')}: {reason}"]) from None
     assert settings.jwt_jwks_url
     assert settings.jwt_issuer

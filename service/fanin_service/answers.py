@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from fastapi import Request, Response
 
 from fanin import Layout
+from fanin.backends import matrices
+from fanin.draws import matrix_of
 from fanin_service.exchange import current
 from fanin_service.problems import PreconditionFailedError, RangeNotSatisfiableError
 from fanin_service.ranges import ByteRange, Conditions, Verdict, select
@@ -24,17 +26,23 @@ _OF_NOT_MODIFIED = ("ETag", "Cache-Control")
 
 
 async def respond(
-    request: Request, service: Service, body: bytes | Layout, headers: Mapping[str, str], kept: tuple[str, ...] = ()
+    request: Request,
+    service: Service,
+    body: bytes | Layout,
+    headers: Mapping[str, str],
+    kept: tuple[str, ...] = (),
+    modified: int | None = None,
 ) -> Response:
     """What a GET or HEAD of a file is answered: of bytes, or of what is generated from a layout.
 
     `headers` are of every answer with content, ETag among them; `kept` are those that a 304 has besides the usual.
+    `modified` is the date of the file in seconds since 1970, where it has one.
     """
     size = len(body) if isinstance(body, bytes) else body.size
     headers = {**headers, "Accept-Ranges": "bytes"}
     lines = request.headers.getlist
-    conditions = Conditions(lines("if-match"), lines("if-none-match"), lines("if-range"), lines("range"))
-    match select(request.method, conditions, headers["ETag"], size):
+    names = ("if-match", "if-none-match", "if-range", "range", "if-modified-since", "if-unmodified-since")
+    match select(request.method, Conditions(*map(lines, names)), headers["ETag"], size, modified):
         case ByteRange() as part:
             headers["Content-Range"] = part.content_range(size)
             return await content(service, body, part, 206, headers)
@@ -46,11 +54,15 @@ async def respond(
             return Response(None, 304, {name: headers[name] for name in (*_OF_NOT_MODIFIED, *kept)})
         case Verdict.PRECONDITION_FAILED:
             raise PreconditionFailedError(
-                f"the entity tag of this file is {headers['ETag']}", {"ETag": headers["ETag"]}
+                f"the entity tag of this file is {headers['ETag']}" + _dated(headers), {"ETag": headers["ETag"]}
             )
         case Verdict.UNSATISFIABLE:
             # RFC 9110 section 15.5.17: the length, so that the client can ask again.
             raise RangeNotSatisfiableError(f"the file has {size} bytes", {"Content-Range": f"bytes */{size}"})
+
+
+def _dated(headers: Mapping[str, str]) -> str:
+    return f", and it was modified {headers['Last-Modified']}" if "Last-Modified" in headers else ""
 
 
 async def content(
@@ -61,6 +73,7 @@ async def content(
         return Response(body[part.start : part.stop], status, headers)
     layout, length = body, part.stop - part.start
     service.require_ready()
+    await service.admission.charge(_made_besides(layout, part))
     await service.admission.admit(length)
     current().part = part
     report = service.metrics.generated
@@ -77,3 +90,17 @@ async def content(
         return Response(chunk, status, headers)
     headers = {**headers, "Content-Length": str(length)}
     return FileStream(layout, part, service.backend, service.makers, report, status_code=status, headers=headers)
+
+
+def _made_besides(layout: Layout, part: ByteRange) -> int:
+    """Bytes that have to be made for a part and are not in it: the rest of matrices that it cuts."""
+    if not layout.has_matrix(part.start, part.stop):
+        return 0
+    found = 0
+    for edge in {layout.index_at(part.start), layout.index_at(part.stop - 1)}:
+        entry = layout.entries[edge]
+        matrix = matrix_of(entry.draw)
+        rest = entry.stop - entry.start - (min(entry.stop, part.stop) - max(entry.start, part.start))
+        if matrix and rest > 0 and not matrices.KEPT.has(matrix, entry.stream, entry.dtype):
+            found += rest
+    return found

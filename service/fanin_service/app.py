@@ -23,7 +23,20 @@ from fanin_service.models.opening import open_models
 from fanin_service.observation import Observation
 from fanin_service.openapi import DescribedAPI
 from fanin_service.registry import Registry
-from fanin_service.routes import digests, documents, health, hub, metrics, models, pages, recipes, s3, schemes, weights
+from fanin_service.routes import (
+    digests,
+    documents,
+    health,
+    hub,
+    hub_api,
+    metrics,
+    models,
+    pages,
+    recipes,
+    s3,
+    schemes,
+    weights,
+)
 from fanin_service.s3 import surface as s3_surface
 from fanin_service.service import Service
 from fanin_service.settings import Settings
@@ -39,7 +52,7 @@ _ROUTERS = (
     documents.router,
     pages.front,
     pages.router,
-    hub.api,
+    hub_api.api,
     hub.router,
     s3.router,
 )
@@ -145,7 +158,9 @@ class _Application(DescribedAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         service: Service = self.state.service
-        app = hub_surface(s3_surface(super().build_middleware_stack()))
+        app = hub_surface(
+            s3_surface(super().build_middleware_stack(), asks_for_keys=self.state.authenticator is not None)
+        )
         return Observation(app, service.metrics, service.tracing)
 
 

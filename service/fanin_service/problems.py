@@ -67,7 +67,7 @@ class ModelError(RequestError):
 
 
 class PreconditionFailedError(RequestError):
-    """If-Match names another file."""
+    """If-Match names another file, or If-Unmodified-Since a time before its last change."""
 
 
 class RangeNotSatisfiableError(RequestError):
@@ -125,6 +125,10 @@ class ModelsUnavailableError(LaterError):
 
     def __init__(self, seconds: float) -> None:
         super().__init__("the model store cannot be reached just now", seconds)
+
+
+class ModelStoreFullError(RequestError):
+    """The model store has no space left."""
 
 
 class TooManyFailedLoginsError(LaterError):
@@ -192,6 +196,7 @@ KINDS: dict[type[Exception], Kind] = {
     UnknownFileError: Kind(404, "unknown-file", "The revision has no such file"),
     UnknownBucketError: Kind(404, "unknown-bucket", "There is no such bucket"),
     ModelError: Kind(422, "invalid-model", "The model cannot be kept"),
+    ModelStoreFullError: Kind(507, "model-store-full", "The model store has no space left"),
     ModelsUnavailableError: Kind(503, "models-unavailable", "The model store cannot be reached now"),
     PreconditionFailedError: Kind(412, "precondition-failed", "The file is not the one that If-Match names"),
     RangeNotSatisfiableError: Kind(416, "range-not-satisfiable", "No byte of the range is in the file"),
@@ -255,6 +260,12 @@ def answer(error: Exception) -> Response:
     more = len(error.faults) - 1
     detail = str(error.faults[0]) + (f" (and {more} more)" if more else "")
     return _answer(kind, detail, {}, errors=[_error(fault) for fault in error.faults])
+
+
+def refuse(status: int, detail: str) -> Response:
+    """The problem of a status that no exception says better."""
+    phrase = HTTPStatus(status).phrase
+    return _answer(Kind(status, phrase.lower().replace(" ", "-"), phrase), detail, {})
 
 
 async def _of_table(_request: Request, error: Exception) -> Response:

@@ -158,7 +158,8 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", ["", *__import__("sys").path])
     recipe = {
-        "tensors": {"weight": {"shape": [4, 3], "scheme": "he_normal"}, "bias": {"shape": [4], "scheme": "zeros"}}
+        "layout": "torch",
+        "tensors": {"weight": {"shape": [4, 3], "scheme": "he_normal"}, "bias": {"shape": [4], "scheme": "zeros"}},
     }
     Path("recipe.json").write_text(json.dumps(recipe))
     Path("checkpoint_net.py").write_text("from torch import nn\ndef build():\n    return nn.Linear(3, 4)\n")

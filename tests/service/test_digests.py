@@ -127,7 +127,7 @@ def test_an_unknown_recipe_has_no_digests(client: httpx.Client) -> None:
 
 
 def test_remembered_digests_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(manifests, "MAX_BYTES", 900)
+    monkeypatch.setattr(manifests, "MAX_BYTES", 900 + 2 * 600)
     with running() as server:
         paths = [server.register({"seed": seed, "shape": [3], "scheme": "ones"}) for seed in range(6)]
         for path in paths:

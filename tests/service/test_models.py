@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import tarfile
@@ -17,11 +18,11 @@ import fanin
 from fanin import RecipeError, archive, shards
 from fanin.cli import main
 from fanin_service.app import create_app
-from fanin_service.models.content import Content
+from fanin_service.models.content import MAX_SHARDS, Content
 from fanin_service.models.names import is_model
 from fanin_service.models.objects import DirectoryObjects, ObjectsError
 from fanin_service.models.revisions import ShardSize
-from fanin_service.models.snapshot import MAX_SHARDS, Snapshot
+from fanin_service.models.snapshot import Snapshot
 from fanin_service.models.store import ModelStore
 from fanin_service.problems import ModelError, UnknownFileError, UnknownRevisionError
 from fanin_service.settings import Settings, SettingsError
@@ -95,7 +96,7 @@ class TestContent:
     def test_one_tensor(self) -> None:
         short = {"shape": [3, 4], "scheme": "he_normal", "dtype": "BF16", "seed": 3}
         found = content(short, {})
-        assert (str(found.main), found.has_open_dtype) == ("seed-3-bf16-5gb", True)
+        assert (str(found.main), found.template.has_open_dtype) == ("seed-3-bf16-5gb", True)
         assert Snapshot(found, found.main).recipe == fanin.as_recipe(short)
 
     def test_repeated_names(self) -> None:
@@ -413,6 +414,29 @@ class TestService:
                 assert answer.json()["type"] == "urn:fanin:problem:models-unavailable"
                 assert answer.headers["Retry-After"] == "1"
                 assert "disk" not in answer.text
+
+    @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+    def test_a_full_disk(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+        with running(Settings(model_store=str(tmp_path))) as server:
+            files = {"recipe.json": json.dumps(RECIPE).encode()}
+
+            def fail(*_: object) -> None:
+                raise OSError(number, "full")
+
+            with monkeypatch.context() as patch:
+                patch.setattr("fanin.files.os.fsync", fail)
+                answer = put(server.client, "tiny", files)
+                assert answer.status_code == 507
+                assert answer.json()["type"] == "urn:fanin:problem:model-store-full"
+                assert "is full" in answer.json()["detail"]
+                assert "Retry-After" not in answer.headers
+            assert server.client.get("/v1/models/tiny").status_code == 404
+            assert put(server.client, "tiny", files).status_code == 201
+
+    def test_a_store_that_cannot_be_made(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_bytes(b"")
+        with pytest.raises(SettingsError, match=r"FANIN_MODEL_STORE: .*file"):
+            create_app(Settings(model_store=str(tmp_path / "file" / "models")))
 
 
 class TestPush:

@@ -115,6 +115,15 @@ class Function(Random):
 
 
 @dataclass(frozen=True)
+class Said(Random):
+    """What a recipe says, in its words; for a tensor of this shape, and as a whole."""
+
+    words: str
+    """The members of a tensor besides shape and dtype, as JSON."""
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Matrix(Random):
     """All elements of a matrix together: a part of it follows no law here."""
 
@@ -191,6 +200,7 @@ Law = (
     | Normal
     | Circular
     | Function
+    | Said
     | Factor
     | Triangle
     | Diagonal

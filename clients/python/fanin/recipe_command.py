@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from fanin.builders import builder_of, transformer_of
-from fanin.errors import BackendError
 from fanin.literals import file_of
 from fanin.recipe import Recipe
 from fanin.spelling import text
@@ -53,10 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the recipe, and tell what it leaves to others; returns the exit code."""
-    try:
-        found: _Found = options.found(options.source, options.seed)
-    except ModuleNotFoundError as error:
-        raise BackendError(f"this command needs a package that is not installed: {error}") from None
+    found: _Found = options.found(options.source, options.seed)
     if options.literals and found.literals is not None:
         _write(options.literals, found.literals)
     if options.output:

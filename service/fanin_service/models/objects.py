@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import tempfile
 import threading
@@ -21,6 +22,10 @@ class ObjectsError(Exception):
     """The objects cannot be read or written now; says why."""
 
 
+class ObjectsFullError(ObjectsError):
+    """There is no space left for an object."""
+
+
 class Objects(Protocol):
     """Bytes under keys of two parts, `group/name`. Used by any thread.
 
@@ -35,6 +40,9 @@ class Objects(Protocol):
 
     def delete(self, key: str) -> None:
         """Forget the object under this key, if there is one."""
+
+    def modified(self, key: str) -> float | None:
+        """When the object under this key was put, if there is one, in seconds since 1970 by the clock of the store."""
 
     def sizes(self, group: str | None = None) -> dict[str, int]:
         """Bytes of every object of a group, or of all, by key."""
@@ -76,13 +84,24 @@ class DirectoryObjects:
                     if partial.stat().st_mtime < time.time() - _PARTIAL_SECONDS:
                         partial.unlink()
         except OSError as error:
-            raise ObjectsError(str(error)) from error
+            is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            raise (ObjectsFullError if is_full else ObjectsError)(str(error)) from error
 
     def delete(self, key: str) -> None:
         if self._directory is None:
             return
         try:
             (self._directory / key).unlink(missing_ok=True)
+        except OSError as error:
+            raise ObjectsError(str(error)) from error
+
+    def modified(self, key: str) -> float | None:
+        if self._directory is None:
+            return None
+        try:
+            return (self._directory / key).stat().st_mtime
+        except FileNotFoundError:
+            return None
         except OSError as error:
             raise ObjectsError(str(error)) from error
 

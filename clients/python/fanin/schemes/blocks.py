@@ -62,6 +62,14 @@ class Blocks(Tensor):
             raise DrawError("parts", f"the sizes add up to {total}, and axis {self.axis} has {self.shape[axis]}")
         return found
 
+    def given(self) -> dict[str, Any]:
+        own = ("shape", "dtype")
+        parts = [
+            {"size": size, **{field: value for field, value in tensor.given().items() if field not in own}}
+            for size, tensor in self.tensors
+        ]
+        return {**super().given(), "parts": parts}
+
     def lower(self, dtype: DType) -> Draw:  # noqa: ARG002 (the parts have it)
         parts = self.tensors
         inner = math.prod(self.shape[self.axis % len(self.shape) + 1 :])

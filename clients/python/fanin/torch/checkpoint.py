@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import safetensors.torch
 import torch
@@ -22,12 +22,11 @@ from fanin import backends, files, shards
 from fanin.layout import Entry
 from fanin.placing import dense, place
 from fanin.region import Region
+from fanin.torch.formats import SHARD_BYTES, Format
 from fanin.torch.given import Given, RecipeSource
 from fanin.torch.recording import DTYPES
+from fanin.torch.writable import address, check_eager, plainly
 
-Format = Literal["dcp", "safetensors"]
-SHARD_BYTES = 5 * 10**9
-"""Bytes of tensors in one safetensors file at most, if no single one is larger."""
 CHUNK_BYTES = 256 << 20
 """Bytes of a chunk of a DCP checkpoint, and so of memory, at most."""
 _TYPES = {name: dtype for dtype, name in DTYPES.items()}
@@ -50,7 +49,8 @@ def save_checkpoint(
     Call it in one process; it does not use a process group.
 
     Args:
-        recipe: A recipe in any spelling, a path, or a `Recording`, whose given values are written too.
+        recipe: A recipe in any spelling, a path, or a `Recording`, whose given values are written too. The layout must
+            be given where the law of a tensor depends on it.
         seed: In place of the recipe's own.
 
     Raises:
@@ -62,8 +62,9 @@ def save_checkpoint(
         raise ValueError(f"format is one of {', '.join(get_args(Format))}, not {format!r}")
     if shard_bytes < 1:
         raise ValueError(f"shard_bytes is at least 1, not {shard_bytes}")
+    check_eager()
     given = Given.of(recipe, seed)
-    with files.replacing_directory(Path(directory).resolve()) as folder:
+    with plainly(), files.replacing_directory(Path(directory).resolve()) as folder:
         if format == "dcp":
             _save_dcp(given, folder)
         else:
@@ -118,8 +119,8 @@ class _Planner(DefaultSavePlanner):
         for part in whole.parts(lambda part: math.prod(part.lengths) * size <= CHUNK_BYTES):
 
             def make(part: Region = part) -> torch.Tensor:
-                made = torch.empty(part.lengths, dtype=dtype)
-                place(entry, part, made.data_ptr(), dense(part.lengths, size), backends.get())
+                made = torch.empty(part.lengths, dtype=dtype, device="cpu")
+                place(entry, part, address(made), dense(part.lengths, size), backends.get())
                 return made
 
             offsets = tuple(axis.start for axis in part.axes)

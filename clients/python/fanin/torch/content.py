@@ -85,7 +85,7 @@ def cast(pieces: Iterable[Piece], dtype: torch.dtype) -> list[Piece]:
             case Constant(complex(real=value)) if not dtype.is_complex:
                 return Constant(value)
             case Constant(value) if not dtype.is_floating_point and not dtype.is_complex:
-                return Constant(torch.tensor(value).to(dtype).item())
+                return Constant(torch.tensor(value, device="cpu").to(dtype).item())
             case Circular() if dtype.is_complex:
                 return law
             case Circular(std) if dtype.is_floating_point:

@@ -7,6 +7,9 @@ writes the stretches that its offset, sizes and strides select.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import torch
@@ -48,6 +51,14 @@ class _Storage:
     is_lent: bool = False
 
 
+_current: ContextVar[Memory | None] = ContextVar("fanin_memory", default=None)
+
+
+def current() -> Memory | None:
+    """The memory of the model that is being recorded now, if one is."""
+    return _current.get()
+
+
 class Memory:
     """The content of every storage that was written."""
 
@@ -55,6 +66,15 @@ class Memory:
         self._storages: dict[int, _Storage] = {}
         self.failure: Exception | None = None
         """What an operation raised last."""
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Within it, this is the `current` memory."""
+        token = _current.set(self)
+        try:
+            yield
+        finally:
+            _current.reset(token)
 
     def read(self, tensor: torch.Tensor) -> list[Piece]:
         """The pieces of a tensor's elements, in row-major order."""

@@ -39,6 +39,7 @@ from fanin.torch.content import MOST_VALUES, Piece, Stretches, values
 from fanin.torch.memory import Memory, peculiar
 from fanin.torch.recorder import following
 from fanin.torch.tables import table
+from fanin.torch.writable import plainly
 
 DTYPES = {
     torch.float64: "F64",
@@ -140,7 +141,8 @@ def record(build: Callable[[], torch.nn.Module], *, seed: int | str = 0) -> Reco
         raise RecordError.of(f"{_last_line(error)}: {type(error).__name__}: {error}") from error
     if not isinstance(model, torch.nn.Module):
         raise RecordError.of(f"the builder must return a torch.nn.Module, not {type(model).__name__}")
-    return _Reading(memory, seed).of(model)
+    with plainly():
+        return _Reading(memory, seed).of(model)
 
 
 def _last_line(error: Exception) -> str:

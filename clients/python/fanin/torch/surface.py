@@ -13,13 +13,13 @@ from unittest.mock import patch
 
 import torch
 from torch.overrides import TorchFunctionMode, handle_torch_function
-from torch.utils._python_dispatch import _disable_current_modes
 
 from fanin.errors import RecordError
 from fanin.laws import Normal, Norms, Sparse, Uniform, Unknown, Unset
 from fanin.torch.calls import line
 from fanin.torch.content import Piece, values
 from fanin.torch.memory import Memory, peculiar
+from fanin.torch.writable import plainly
 
 Tensor = torch.Tensor
 PRETENDED = {
@@ -62,13 +62,6 @@ def pretending(memory: Memory) -> Iterator[None]:
         # Its zeros are where random indices say.
         stack.enter_context(patch.object(torch.nn.init, "sparse_", sparse))
         stack.enter_context(_Surface(memory))
-        yield
-
-
-@contextmanager
-def plainly() -> Iterator[None]:
-    """Work with tensors unobserved, and as they are."""
-    with _disable_current_modes(), torch._C.DisableTorchFunction():
         yield
 
 
