@@ -12,6 +12,7 @@ import json
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from importlib.metadata import EntryPoint, entry_points, version
@@ -65,7 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         options = _parser(arguments).parse_args(arguments)
-        code: int = options.run(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            code: int = options.run(options)
     except BrokenPipeError:
         # The reader of our output has seen enough, as in `fanin show | head`.
         sys.stdout = None
@@ -74,6 +77,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"fanin: {_printable(str(error) or 'interrupted')}", file=sys.stderr)
         return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
     return code
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"fanin: {_printable(str(message))}", file=sys.stderr)
 
 
 def _printable(text: str) -> str:
