@@ -73,7 +73,8 @@ def page() -> None:
     lines += [
         f"- {count} x {reason}" for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
     ]
-    before, _, rest = PAGE.read_text().partition(BEGIN)
+    before, mark, rest = PAGE.read_text().partition(BEGIN)
+    assert mark, f"{PAGE} has no place for the table"
     PAGE.write_text(before + BEGIN + "\n".join(lines) + "\n" + END + rest.partition(END)[2])
 
 
@@ -90,7 +91,7 @@ def _without_places(detail: str) -> str:
 def _reason(detail: str) -> str:
     """The first fault, without the name of the tensor and the line."""
     reason = re.sub(r" at \S+:\d+", "", detail.splitlines()[0].partition(": ")[2])
-    return re.sub(r"^\S+:\d+: ", "", re.sub(r"\d{3,}", "n", reason))
+    return re.sub(r"\d{3,}", "n", re.sub(r"^\S+:\d+: ", "", reason))
 
 
 if __name__ == "__main__":
