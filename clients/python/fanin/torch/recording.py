@@ -56,7 +56,7 @@ WRAPPERS = ("_orig_mod", "_checkpoint_wrapped_module")
 """What torch.compile and activation checkpointing put into the names of the modules that they wrap."""
 EXTRA_STATE = "_extra_state"
 """The last part of the name of what `get_extra_state` returns."""
-MOST_NORMED = 1 << 24
+MOST_NORMED = 1 << 25
 """Most elements of a tensor that norms are taken of."""
 
 
