@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -66,7 +67,7 @@ def test_show_knows_a_file_whose_length_reads_as_a_brace(tmp_path: Path) -> None
 
 
 def test_names_that_the_terminal_has_not(recipe: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "fanin.cli", "show", str(recipe)]
+    command = [sys.executable, "-m", "fanin", "show", str(recipe)]
     shown = subprocess.run(command, capture_output=True, check=True, env={**os.environ, "PYTHONIOENCODING": "ascii"})
     assert b"\\xe9.quant" in shown.stdout
 
@@ -149,7 +150,7 @@ def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[st
 
 def test_told_to_stop_it_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "big.json").write_text('{"shape": [100000, 100000], "scheme": "normal", "std": 1}')
-    command = [sys.executable, "-m", "fanin.cli", "make", "big.json", "big"]
+    command = [sys.executable, "-m", "fanin", "make", "big.json", "big"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE) as process:
         deadline = time.monotonic() + 60
         while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < deadline:
@@ -157,6 +158,17 @@ def test_told_to_stop_it_leaves_nothing(tmp_path: Path) -> None:
         process.terminate()
         assert process.wait(30) == 128 + 15
     assert [path.name for path in tmp_path.iterdir()] == ["big.json"]
+
+
+def test_an_interrupt_is_130_however_early(tmp_path: Path) -> None:
+    """The signal is pending when the program starts: a traceback of some import must not be the answer."""
+
+    def interrupted() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        os.kill(os.getpid(), signal.SIGINT)
+
+    found = subprocess.run([sys.executable, "-m", "fanin", "schemes"], capture_output=True, preexec_fn=interrupted)
+    assert (found.returncode, found.stdout, found.stderr) == (130, b"", b"fanin: interrupted\n")
 
 
 def test_what_others_wrote_does_not_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

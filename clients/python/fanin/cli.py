@@ -18,7 +18,7 @@ from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
 from typing import Any
 
-from fanin import backends, files
+from fanin import backends, files, signals
 from fanin.checks import Check
 from fanin.client import Client
 from fanin.describe import describe
@@ -38,15 +38,18 @@ EXIT_CODES: dict[type[BaseException], int] = {
     ServiceError: 3,
     BackendError: 3,
     OSError: 4,
-    KeyboardInterrupt: 130,
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code."""
+    """Run one command; returns the exit code.
+
+    Raises:
+        KeyboardInterrupt: the user interrupted it.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     # Told to stop, leave as after an error: nothing half-written stays. (The service has its own way.)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    signals.handle(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of tensors may have characters that the terminal has not.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -58,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout = None
         return 0
     except tuple(EXIT_CODES) as error:
-        print(f"fanin: {_printable(str(error) or 'interrupted')}", file=sys.stderr)
+        print(f"fanin: {_printable(str(error))}", file=sys.stderr)
         return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
     return code
 
@@ -285,7 +288,3 @@ def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]], right: froz
             for column, (text, width) in enumerate(zip(row, widths, strict=True))
         ]
         print("  ".join(cells).rstrip())
-
-
-if __name__ == "__main__":
-    sys.exit(main())
