@@ -66,6 +66,30 @@ def test_show_knows_a_file_whose_length_reads_as_a_brace(tmp_path: Path) -> None
     assert main(["show", str(tmp_path / "f")]) == 0
 
 
+def test_show_says_which_layout_was_assumed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tensors = {
+        "a": {"shape": [3, 4], "scheme": "he_normal"},
+        "square": {"shape": [4, 4], "scheme": "he_normal"},
+        "sum": {"shape": [3, 4], "scheme": "glorot_normal"},
+        "given": {"shape": [3, 4], "scheme": "he_normal", "layout": "keras"},
+        "axes": {"shape": [3, 4], "scheme": "he_normal", "in_axes": [0], "out_axes": [1]},
+        "dialect": {"shape": [3, 4], "scheme": "HeNormal", "dialect": "keras"},
+        "parts": {"shape": [3, 4], "scheme": "blocks", "parts": [{"size": 3, "scheme": "lecun_normal"}]},
+        "matrix": {"shape": [3, 4, 2], "scheme": "orthogonal"},
+        "plain": {"shape": [3, 4], "scheme": "normal", "std": 1.0},
+    }
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps({"tensors": tensors}))
+    assert main(["show", str(path)]) == 0
+    assert "layout keras, (*k, in, out), assumed for a and 2 more: none is given\n" in capsys.readouterr().out
+    assert main(["show", "--json", str(path)]) == 0
+    assumed = {"layout": "keras", "tensors": ["a", "parts", "matrix"]}
+    assert json.loads(capsys.readouterr().out)["assumed"] == assumed
+    path.write_text(json.dumps({"layout": "keras", "tensors": tensors}))
+    assert main(["show", str(path)]) == 0
+    assert "assumed" not in capsys.readouterr().out
+
+
 def test_names_that_the_terminal_has_not(recipe: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "fanin", "show", str(recipe)]
     shown = subprocess.run(command, capture_output=True, check=True, env={**os.environ, "PYTHONIOENCODING": "ascii"})

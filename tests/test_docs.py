@@ -43,7 +43,7 @@ def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         return
     monkeypatch.chdir(tmp_path)
     (tmp_path / "docs").symlink_to(ROOT / "docs")
-    recipe = {"tensors": {"w": {"shape": [8, 4], "scheme": "he_normal"}}}
+    recipe = {"layout": "torch", "tensors": {"w": {"shape": [8, 4], "scheme": "he_normal"}}}
     (tmp_path / "recipe.json").write_text(json.dumps(recipe))
     names: dict[str, object] = {}
     with running() as server:

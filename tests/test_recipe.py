@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import operator
+import pickle
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -100,6 +104,117 @@ def test_a_copy_has_a_draw_and_a_digest_of_its_own() -> None:
     )
     with pytest.raises(ValueError, match="greater than"):
         tensor.model_copy(update={"shape": [-1]})
+
+
+NESTED: dict[str, Any] = {
+    "seed": 3,
+    "tensors": {
+        "w": {"shape": [4, 2], "scheme": "he_normal", "in_axes": [0], "out_axes": [1]},
+        "b": {
+            "shape": [6],
+            "scheme": "blocks",
+            "parts": [
+                {"size": 2, "scheme": "zeros"},
+                {"size": 4, "scheme": "blocks", "parts": [{"size": 4, "scheme": "fan_uniform", "fan": 3}]},
+            ],
+        },
+    },
+}
+CHANGES: dict[str, Callable[[Any], Any]] = {
+    "a tensor": lambda r: operator.setitem(r.tensors, "w", r.tensors["b"]),
+    "no tensor": lambda r: operator.delitem(r.tensors, "w"),
+    "update": lambda r: r.tensors.update(w=r.tensors["b"]),
+    "ior": lambda r: operator.ior(r.tensors, {"w": r.tensors["b"]}),
+    "setdefault": lambda r: r.tensors.setdefault("c", r.tensors["b"]),
+    "pop": lambda r: r.tensors.pop("w"),
+    "popitem": lambda r: r.tensors.popitem(),
+    "clear": lambda r: r.tensors.clear(),
+    "repeated": lambda r: operator.setitem(r.repeated, "w{0..1}", r.tensors["w"]),
+    "the seed": lambda r: setattr(r, "seed", 4),
+    "the digest": lambda r: setattr(r, "digest", ""),
+    "tensors": lambda r: delattr(r, "tensors"),
+    "a draw": lambda r: setattr(r.tensors["w"], "draw", r.tensors["b"].draw),
+    "a shape": lambda r: operator.setitem(r.tensors["w"].shape, 0, 8),
+    "an axis": lambda r: operator.setitem(r.tensors["w"].in_axes, 0, 1),
+    "a part": lambda r: operator.setitem(r.tensors["b"].parts[0], "scheme", "ones"),
+    "a part of a part": lambda r: operator.setitem(r.tensors["b"].parts[1]["parts"][0], "fan", 4),
+    "no part": lambda r: r.tensors["b"].parts[1]["parts"].clear(),
+    "tensors of parts": lambda r: r.tensors["b"].tensors.clear(),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("way", [lambda r: r, lambda r: pickle.loads(pickle.dumps(r)), copy.deepcopy, copy.copy])
+def test_nothing_in_a_recipe_can_be_changed(change: Callable[[Any], Any], way: Callable[[Recipe], Recipe]) -> None:
+    recipe = way(as_recipe(NESTED))
+    canonical, digest = recipe.canonical, recipe.digest
+    with pytest.raises((TypeError, AttributeError)):
+        change(recipe)
+    assert as_recipe(NESTED).canonical == canonical
+    assert recipe.digest == digest == recipe.seeded(3).digest == as_recipe(canonical).digest
+
+
+def test_what_a_recipe_was_made_of_can_be_changed_afterwards() -> None:
+    given = copy.deepcopy(NESTED)
+    recipe = as_recipe(given)
+    given["tensors"]["w"]["shape"][0] = 8
+    given["tensors"]["w"]["in_axes"][0] = 1
+    given["tensors"]["b"]["parts"][1]["parts"][0]["fan"] = 9
+    del given["tensors"]["b"]
+    assert recipe.digest == as_recipe(NESTED).digest
+
+
+def test_a_changed_recipe_is_a_new_one() -> None:
+    recipe = as_recipe(NESTED)
+    before, ones = recipe.digest, {"shape": [2], "scheme": "ones"}
+    w, b = (NESTED["tensors"][name] for name in "wb")
+    made = {
+        recipe.with_tensors({"w": ones}): {"w": ones, "b": b},
+        recipe.with_tensors({"c": ones}): {"w": w, "b": b, "c": ones},
+        recipe.with_tensors({"c": {"shape": [2], "dialect": "keras", "scheme": "Ones"}}): {"w": w, "b": b, "c": ones},
+        recipe.without("b"): {"w": w},
+        recipe.renamed({"w": "b", "b": "w"}): {"b": w, "w": b},
+    }.items()
+    for changed, tensors in made:
+        assert changed.digest == as_recipe({"seed": 3, "tensors": tensors}).digest
+    for seed in (5, "5"):
+        assert recipe.seeded(seed).digest == as_recipe({**NESTED, "seed": 5}).digest
+    assert recipe.digest == before
+    # pydantic's own copies keep the digest of the original.
+    assert recipe.copy(update={"seed": 5}).digest == recipe.seeded(5).digest != before
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        (lambda r: r.with_tensors({"c": {"shape": [2], "scheme": "normal"}}), "/tensors/c/std"),
+        (lambda r: r.with_tensors({"": {"shape": [2], "scheme": "ones"}}), "/tensors/"),
+        (lambda r: r.renamed({"w": "b"}), "/tensors/b"),
+        (lambda r: r.renamed({"w": "\0"}), "/tensors/\0"),
+        (lambda r: r.seeded(-1), "/seed"),
+        (lambda r: r.seeded("x"), "/seed"),
+    ],
+)
+def test_a_wrong_change_is_refused(change: Callable[[Recipe], Recipe], pointer: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        change(as_recipe(NESTED))
+    assert caught.value.faults[0].pointer == pointer
+
+
+@pytest.mark.parametrize("change", [lambda r: r.without("x"), lambda r: r.renamed({"x": "y"}), lambda r: r.part("x")])
+def test_a_change_of_no_tensor_is_refused(change: Callable[[Recipe], Recipe]) -> None:
+    with pytest.raises(KeyError, match="x"):
+        change(as_recipe(NESTED))
+
+
+def test_a_changed_recipe_keeps_its_stream() -> None:
+    later = Recipe.model_construct(stream="fanin/2", seed=0, tensors=as_recipe(NESTED).tensors)
+    for changed in (later.seeded(1), later.without("b"), later.renamed({"b": "c"}), later.part(["w"])):
+        assert changed.stream == "fanin/2"
+    # What validates refuses a stream that it does not know, and does not take another one.
+    for change in (lambda: later.model_copy(update={"seed": 1}), lambda: later.with_tensors({"w": {}})):
+        with pytest.raises(ValueError, match="fanin/1"):
+            change()
 
 
 def test_defaults_reach_tensors_that_are_models_already() -> None:

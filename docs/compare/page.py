@@ -29,7 +29,7 @@ HEAD = """\
 
 Written by `python docs/compare/page.py` from [figures](compare/figures.json) of `fanin compare`.
 
-    pip install 'fanin[compare]'
+    pip install '.[compare]'
     fanin compare --quick    # half a minute on two CPUs
     fanin compare            # seven minutes
 

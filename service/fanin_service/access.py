@@ -16,7 +16,7 @@ from fanin_service import problems
 from fanin_service.admission import Admission
 from fanin_service.exchange import current
 from fanin_service.keys import PREFIX, KeyFileError, KeyRing
-from fanin_service.principal import KEY, Principal, Right, principal_of
+from fanin_service.principal import KEY, Principal, Right, principal_of, sufficient
 from fanin_service.problems import ForbiddenError, RequestError, UnauthenticatedError
 from fanin_service.settings import Settings, SettingsError, variable
 
@@ -27,6 +27,10 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., object])
 
 _NEEDED = "fanin.needed"
 """Where an ASGI scope has the right that its request needs; None on a public route, empty where there is no route."""
+_MODEL = "fanin.model"
+"""Where an ASGI scope has the name of the model in its path."""
+_NAME = "name"
+"""The path parameter that names the model, of every route that needs `models:write`."""
 _RULES: dict[object, Right | None] = {}
 """By endpoint: the right that a request needs, or None for a route that is public."""
 
@@ -111,9 +115,11 @@ class Authentication:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        found = (right for route, right in self._rules if route.matches(scope)[0] is Match.FULL)
-        # What matches no route is a matter between routing and someone whom we know.
-        needed = scope[_NEEDED] = next(found, "")
+        found = ((right, *route.matches(scope)) for route, right in self._rules)
+        matched = ((right, child) for right, match, child in found if match is Match.FULL)
+        # A path that matches no route is answered by routing, to a client that is known.
+        needed, child = next(matched, ("", {}))
+        scope[_NEEDED], scope[_MODEL] = needed, child.get("path_params", {}).get(_NAME)
         if needed is None:
             await self._app(scope, receive, send)
             return
@@ -143,8 +149,9 @@ class Authorization:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         needed, principal = scope.get(_NEEDED), principal_of(scope)
-        if needed and needed not in principal.scopes:
-            error = ForbiddenError(f"{principal.name} may not: this needs the scope {needed}", needed)
+        if needed and principal.scopes.isdisjoint(allowed := sufficient(needed, scope[_MODEL])):
+            scopes = " or ".join(allowed)
+            error = ForbiddenError(f"the key of {principal.name} lacks a scope: this needs the scope {scopes}", needed)
             await problems.answer(error)(scope, receive, send)
             return
         await self._app(scope, receive, send)
@@ -184,7 +191,9 @@ def _token_checker(settings: Settings) -> TokenChecker:
     try:
         from fanin_service.tokens import ProviderKeys, TokenChecker
     except ModuleNotFoundError as error:
-        reason = f"jwt needs a package that is not installed: {error}; pip install 'fanin[service,jwt]'"
+        reason = (
+            f"jwt needs a package that is not installed: {error}; in a checkout of Fanin, pip install '.[service,jwt]'"
+        )
         raise SettingsError([f"{variable('access')}: {reason}"]) from None
     assert settings.jwt_jwks_url
     assert settings.jwt_issuer

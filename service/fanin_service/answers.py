@@ -24,17 +24,23 @@ _OF_NOT_MODIFIED = ("ETag", "Cache-Control")
 
 
 async def respond(
-    request: Request, service: Service, body: bytes | Layout, headers: Mapping[str, str], kept: tuple[str, ...] = ()
+    request: Request,
+    service: Service,
+    body: bytes | Layout,
+    headers: Mapping[str, str],
+    kept: tuple[str, ...] = (),
+    modified: int | None = None,
 ) -> Response:
     """What a GET or HEAD of a file is answered: of bytes, or of what is generated from a layout.
 
     `headers` are of every answer with content, ETag among them; `kept` are those that a 304 has besides the usual.
+    `modified` is the date of the file in seconds since 1970, where it has one.
     """
     size = len(body) if isinstance(body, bytes) else body.size
     headers = {**headers, "Accept-Ranges": "bytes"}
     lines = request.headers.getlist
-    conditions = Conditions(lines("if-match"), lines("if-none-match"), lines("if-range"), lines("range"))
-    match select(request.method, conditions, headers["ETag"], size):
+    names = ("if-match", "if-none-match", "if-range", "range", "if-modified-since", "if-unmodified-since")
+    match select(request.method, Conditions(*map(lines, names)), headers["ETag"], size, modified):
         case ByteRange() as part:
             headers["Content-Range"] = part.content_range(size)
             return await content(service, body, part, 206, headers)
@@ -46,11 +52,15 @@ async def respond(
             return Response(None, 304, {name: headers[name] for name in (*_OF_NOT_MODIFIED, *kept)})
         case Verdict.PRECONDITION_FAILED:
             raise PreconditionFailedError(
-                f"the entity tag of this file is {headers['ETag']}", {"ETag": headers["ETag"]}
+                f"the entity tag of this file is {headers['ETag']}" + _dated(headers), {"ETag": headers["ETag"]}
             )
         case Verdict.UNSATISFIABLE:
             # RFC 9110 section 15.5.17: the length, so that the client can ask again.
             raise RangeNotSatisfiableError(f"the file has {size} bytes", {"Content-Range": f"bytes */{size}"})
+
+
+def _dated(headers: Mapping[str, str]) -> str:
+    return f", and it was modified {headers['Last-Modified']}" if "Last-Modified" in headers else ""
 
 
 async def content(

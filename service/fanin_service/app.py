@@ -23,7 +23,7 @@ from fanin_service.models.opening import open_models
 from fanin_service.observation import Observation
 from fanin_service.openapi import DescribedAPI
 from fanin_service.registry import Registry
-from fanin_service.routes import digests, documents, health, hub, metrics, models, recipes, s3, schemes, weights
+from fanin_service.routes import digests, documents, health, hub, metrics, models, pages, recipes, s3, schemes, weights
 from fanin_service.s3 import surface as s3_surface
 from fanin_service.service import Service
 from fanin_service.settings import Settings
@@ -37,18 +37,20 @@ _ROUTERS = (
     schemes.router,
     health.router,
     documents.router,
+    pages.front,
+    pages.router,
     hub.api,
     hub.router,
     s3.router,
 )
-_ADMIN_ROUTERS = (health.router, metrics.router, documents.router)
+_ADMIN_ROUTERS = (health.router, metrics.router, documents.router, pages.router)
 _TURNS = 100
 _METHODS = ("DELETE", "GET", "HEAD", "POST", "PUT")
 _SENT = ("Authorization", "Content-Type", "If-Match", "If-None-Match", "If-Range", "Range")
 _EXPOSED = (
     *("Accept-Ranges", "Content-Digest", "Content-Disposition", "Content-Length", "Content-Location", "Content-Range"),
     *("ETag", "Link", "Location", "RateLimit", "RateLimit-Policy", "Repr-Digest", "Retry-After", "WWW-Authenticate"),
-    *("X-Error-Code", "X-Error-Message", "X-Repo-Commit"),
+    *("X-Error-Code", "X-Error-Message", "X-Linked-ETag", "X-Linked-Size", "X-Repo-Commit"),
 )
 """Headers that pages of other origins may send, and read."""
 
@@ -143,7 +145,9 @@ class _Application(DescribedAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         service: Service = self.state.service
-        app = hub_surface(s3_surface(super().build_middleware_stack()))
+        app = hub_surface(
+            s3_surface(super().build_middleware_stack(), asks_for_keys=self.state.authenticator is not None)
+        )
         return Observation(app, service.metrics, service.tracing)
 
 

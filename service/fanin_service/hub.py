@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp
 
-from fanin import shards
 from fanin_service.models.content import CONFIG
 from fanin_service.models.revisions import MAIN
 from fanin_service.models.snapshot import File, Snapshot
@@ -35,9 +33,7 @@ _BAD_TOKEN = "Invalid credentials in Authorization header"  # nosec B105: no pas
 
 def info(name: str, snapshot: Snapshot, files: Mapping[str, File | None]) -> dict[str, Any]:
     """A model at a revision; of files that are given, their sizes too."""
-    counts: Counter[str] = Counter()
-    for tensor in snapshot.recipe.tensors.values():
-        counts[tensor.dtype] += shards.count_of(tensor)
+    counts = snapshot.parameters
     namespace, slash, _ = name.partition("/")
     return {
         "_id": snapshot.commit[:24],
@@ -107,7 +103,9 @@ def error(status: int, headers: MutableHeaders, problem: Mapping[str, Any]) -> t
     # Header fields are ASCII for certain (RFC 9110 section 5.5); the body says it in full.
     is_bad_token = status == HTTPStatus.UNAUTHORIZED and "invalid_token" in headers.get("www-authenticate", "")
     message = _BAD_TOKEN if is_bad_token else problem["detail"]
-    headers["x-error-message"] = message.encode("ascii", "backslashreplace").decode().replace("\n", " ")
+    ascii_ = message.encode("ascii", "backslashreplace").decode()
+    # A control character, which a path may have, is not allowed in a header.
+    headers["x-error-message"] = "".join(each if each.isprintable() else " " for each in ascii_)
     is_busy = status == HTTPStatus.SERVICE_UNAVAILABLE
     return HTTPStatus.TOO_MANY_REQUESTS if is_busy else status, json.dumps({"error": problem["detail"]}).encode()
 

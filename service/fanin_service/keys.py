@@ -15,16 +15,16 @@ import re
 import secrets
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from fanin_service.principal import Principal, Right
+from fanin_service.principal import Principal, check_scope
 from fanin_service.problems import UnauthenticatedError
 
 PREFIX = "fanin_"
@@ -51,7 +51,7 @@ class KeyRecord(BaseModel):
 
     id: Annotated[str, Field(pattern="^[0-9a-f]{12}$")]
     name: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]*$")]
-    scopes: tuple[Right, ...]
+    scopes: tuple[Annotated[str, AfterValidator(check_scope)], ...]
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$", repr=False)]
     created: AwareDatetime
     expires: AwareDatetime | None
@@ -97,7 +97,7 @@ def read(path: Path) -> tuple[KeyRecord, ...]:
 def create(
     path: Path,
     name: str,
-    scopes: tuple[Right, ...],
+    scopes: Sequence[str],
     *,
     expires: datetime | None = None,
     bytes_per_day: int | None = None,
@@ -106,7 +106,7 @@ def create(
 
     Raises:
         KeyFileError: the file is damaged, or others may write to it.
-        ValueError: the name is not one.
+        ValueError: the name or a scope is not one.
         OSError: the file cannot be written.
     """
     identifier = secrets.token_hex(6)
@@ -115,7 +115,7 @@ def create(
     record = KeyRecord(
         id=identifier,
         name=name,
-        scopes=scopes,
+        scopes=tuple(scopes),
         sha256=_hash(key),
         created=now,
         expires=expires,

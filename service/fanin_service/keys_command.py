@@ -14,7 +14,7 @@ from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from fanin_service import keys
 from fanin_service.keys import KeyFileError, KeyRecord, UnknownKeyError
-from fanin_service.principal import Right
+from fanin_service.principal import Right, check_scope
 
 HELP = "Make, list and revoke API keys. A server with --access keys notices within a second or two."
 _WRONG_USAGE = 2
@@ -30,10 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create.add_argument(
         "--scope",
         nargs="+",
-        type=Right,
+        type=_scope,
         default=list(_CLIENT),
         metavar="SCOPE",
-        help=f"what it allows, of {', '.join(Right)} (by default {' '.join(_CLIENT)}: what clients that fetch need)",
+        help=f"what it allows, of {', '.join(Right)} and models:write:NAMESPACE/*"
+        f" (by default {' '.join(_CLIENT)}: what clients that fetch need)",
     )
     create.add_argument(
         "--expires", type=_expiry, default="90d", metavar="TIME", help="such as 12h, 90d or never (%(default)s)"
@@ -119,6 +120,13 @@ def _row(record: KeyRecord, now: datetime) -> tuple[str, ...]:
 def _revoke(options: argparse.Namespace) -> None:
     for record in keys.revoke(options.keys_file, options.key):
         sys.stdout.write(f"Key {record.id} of {record.name} is revoked.\n")
+
+
+def _scope(text: str) -> str:
+    try:
+        return check_scope(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _expiry(text: str) -> timedelta | None:

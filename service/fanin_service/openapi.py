@@ -13,6 +13,7 @@ from fanin.schemes import SCHEMES
 from fanin_service import problems
 from fanin_service.access import right_for
 from fanin_service.bodies import JSON
+from fanin_service.principal import Right, sufficient
 from fanin_service.problems import Problem
 
 _REF = "#/components/schemas/{model}"
@@ -85,9 +86,9 @@ class DescribedAPI(FastAPI):
         return self._openapi_text
 
 
-def _secure(operation: dict[str, Any], right: str | None) -> None:
+def _secure(operation: dict[str, Any], right: Right | None) -> None:
     """What a request of this operation needs; OpenAPI 3.1 lets scopes stand beside every scheme."""
-    operation["security"] = [] if right is None else [{_BEARER: [right]}]
+    operation["security"] = [] if right is None else [{_BEARER: [scope]} for scope in sufficient(right)]
     if right is not None:
         operation["responses"] |= {str(status): each for status, each in problems.responses(401, 403, 429).items()}
 

@@ -67,7 +67,7 @@ class ModelError(RequestError):
 
 
 class PreconditionFailedError(RequestError):
-    """If-Match names another file."""
+    """If-Match names another file, or If-Unmodified-Since a time before its last change."""
 
 
 class RangeNotSatisfiableError(RequestError):
@@ -92,6 +92,10 @@ class ForbiddenError(RequestError):
     def __init__(self, detail: str, scope: str) -> None:
         """`scope` is the one that is missing."""
         super().__init__(detail, {"WWW-Authenticate": _challenge(error="insufficient_scope", scope=scope)})
+
+
+class UploadsRefusedError(RequestError):
+    """The models of this service do not change."""
 
 
 class LaterError(RequestError):
@@ -178,6 +182,7 @@ KINDS: dict[type[Exception], Kind] = {
     LimitsUnavailableError: Kind(503, "limits-unavailable", "The limits cannot be checked now"),
     UnauthenticatedError: Kind(401, "unauthenticated", "A key is needed, and a good one"),
     ForbiddenError: Kind(403, "insufficient-scope", "The key does not allow this"),
+    UploadsRefusedError: Kind(403, "uploads-refused", "This service takes no models from clients"),
     TokenUncheckedError: Kind(503, "token-unchecked", "The token cannot be checked now"),
     BodyTooLargeError: Kind(413, "body-too-large", "The request body is too large"),
     UnsupportedContentError: Kind(415, "unsupported-content", "The request body is not what is read here"),
@@ -250,6 +255,12 @@ def answer(error: Exception) -> Response:
     more = len(error.faults) - 1
     detail = str(error.faults[0]) + (f" (and {more} more)" if more else "")
     return _answer(kind, detail, {}, errors=[_error(fault) for fault in error.faults])
+
+
+def refuse(status: int, detail: str) -> Response:
+    """The problem of a status that no exception says better."""
+    phrase = HTTPStatus(status).phrase
+    return _answer(Kind(status, phrase.lower().replace(" ", "-"), phrase), detail, {})
 
 
 async def _of_table(_request: Request, error: Exception) -> Response:

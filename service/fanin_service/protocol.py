@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
-from httptools import HttpParserUpgrade
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from httptools import HttpParserUpgrade, HttpRequestParser
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from fanin_service.exchange import exchange_of
 
@@ -83,6 +84,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        # Uvicorn cancels this timer only after an orderly end. After a reset it would keep this object in memory.
+        self._unset_keepalive_if_required()
         self._set_timer(None)
         self._stop_watching()
 
@@ -113,10 +116,17 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if len(self.pipeline) >= MAX_PIPELINED:
             raise BadRequestError("too many requests wait")
-        _check_head(self.parser.get_http_version(), self.headers)
-        self._framing = _framing(self.headers) if self.parser.should_upgrade() else b""
+        version, framing = self.parser.get_http_version(), _framing(self.headers, self.parser.should_keep_alive())
+        _check_head(version, self.headers)
+        self._framing = framing if self.parser.should_upgrade() else b""
+        # RFC 9110 section 10.1.1: HTTP/1.0 has no 100 (Continue), and a request without a body waits for none.
+        if version == "1.0" or not framing:
+            self.expect_100_continue = False
         super().on_headers_complete()
         self._in_head = False
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        super()._start_asgi_task(cycle, _closing(app, cycle) if cycle.waiting_for_100_continue else app)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -144,7 +154,10 @@ class BoundedProtocol(HttpToolsProtocol):
         rest = data
         while self._stopped_at is not None:
             # Nothing else is spoken here, so the request is one like any other (RFC 9110 section 7.8).
-            self._in_framing = bool(self._framing)
+            if self._framing:
+                self._in_framing = True
+                # The old parser skips all data after the head of a request with `Connection: close`.
+                self.parser = _parser(self)
             rest, self._stopped_at = self._framing + rest[self._stopped_at :], None
             super().data_received(rest)
         self._received += len(data)
@@ -248,9 +261,37 @@ class BoundedProtocol(HttpToolsProtocol):
         return found
 
 
-def _framing(headers: list[tuple[bytes, bytes]]) -> bytes:
-    """A head with nothing but what says how the body of this one ends; empty if it says that there is none."""
+def _closing(app: ASGIApp, cycle: RequestResponseCycle) -> Any:
+    """The application, for a request with `Expect: 100-continue`.
+
+    A final response may start while the client waits for 100 (Continue). The client then sends no body, and the parser
+    would take the next request on this connection for the body. So the connection closes after such a response.
+    """
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_closing(message: Message) -> None:
+            # A client whose body has begun to arrive does not wait any more.
+            if cycle.waiting_for_100_continue and cycle.more_body and not cycle.body:
+                cycle.keep_alive = False
+            await send(message)
+
+        await app(scope, receive, send_closing)
+
+    return serve
+
+
+def _parser(protocol: BoundedProtocol) -> HttpRequestParser:
+    """A parser as uvicorn makes it."""
+    parser = HttpRequestParser(protocol)
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    return parser
+
+
+def _framing(headers: list[tuple[bytes, bytes]], keep_alive: bool) -> bytes:
+    """A request head with only the headers that say how the body ends; empty if the request has no body."""
     lines = [b"%b: %b\r\n" % each for each in headers if each[0] in (b"content-length", b"transfer-encoding")]
+    if lines and not keep_alive:
+        lines.append(b"connection: close\r\n")
     return b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(lines) if lines else b""
 
 

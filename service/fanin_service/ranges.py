@@ -14,12 +14,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import Enum, auto
 
 _RANGE_SPEC = re.compile(r"([0-9]*)-([0-9]*)")
 _ENTITY_TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 _TAG_LIST = re.compile(rf"[ \t]*{_ENTITY_TAG.pattern}(?:[ \t]*,[ \t]*{_ENTITY_TAG.pattern})*[ \t]*")
+_DATES = ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y")
 _EXACT_DIGITS = 19
 """Decimal digits of the largest file: 2^63 - 1 has this many."""
 
@@ -51,26 +54,34 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """The conditional headers of a request, each as the values of all its lines.
-
-    If-Modified-Since and If-Unmodified-Since are not among them: a recipe's file has no modification date, and then
-    both must be ignored (RFC 9110 sections 13.1.3 and 13.1.4).
-    """
+    """The conditional headers of a request, each as the values of all its lines."""
 
     if_match: Sequence[str] = ()
     if_none_match: Sequence[str] = ()
     if_range: Sequence[str] = ()
     range: Sequence[str] = ()
+    if_modified_since: Sequence[str] = ()
+    if_unmodified_since: Sequence[str] = ()
 
 
-def select(method: str, conditions: Conditions, etag: str, size: int) -> ByteRange | Verdict:
+def select(
+    method: str, conditions: Conditions, etag: str, size: int, modified: int | None = None
+) -> ByteRange | Verdict:
     """What a GET or HEAD gets of a file of `size` bytes with this strong entity tag.
 
-    Evaluated in the order of RFC 9110 section 13.2.2.
+    `modified` is its modification date in seconds since 1970. Without one, conditions on dates are ignored (RFC 9110
+    sections 13.1.3 and 13.1.4). Evaluated in the order of section 13.2.2.
     """
-    if conditions.if_match and not _matches(conditions.if_match, etag, weakly=False):
+    since, unmodified_since = _date(conditions.if_modified_since), _date(conditions.if_unmodified_since)
+    if conditions.if_match:
+        if not _matches(conditions.if_match, etag, weakly=False):
+            return Verdict.PRECONDITION_FAILED
+    elif modified is not None and unmodified_since is not None and modified > unmodified_since:
         return Verdict.PRECONDITION_FAILED
-    if conditions.if_none_match and _matches(conditions.if_none_match, etag, weakly=True):
+    if conditions.if_none_match:
+        if _matches(conditions.if_none_match, etag, weakly=True):
+            return Verdict.NOT_MODIFIED
+    elif modified is not None and since is not None and modified <= since:
         return Verdict.NOT_MODIFIED
     # Range is defined for GET alone (RFC 9110 section 14.2). Two Range lines are no valid header.
     if method != "GET" or len(conditions.range) != 1:
@@ -114,6 +125,16 @@ def _position(digits: str) -> int:
     """
     digits = digits.lstrip("0") or "0"
     return int(digits) if len(digits) <= _EXACT_DIGITS else int(digits, 16)
+
+
+def _date(values: Sequence[str]) -> int | None:
+    """The seconds since 1970 that one HTTP date says (RFC 9110 section 5.6.7); None for anything else."""
+    if len(values) != 1:
+        return None
+    for form in _DATES:
+        with suppress(ValueError, OverflowError):
+            return int(datetime.strptime(values[0].strip(" \t"), form).replace(tzinfo=UTC).timestamp())
+    return None
 
 
 def _matches(values: Sequence[str], etag: str, *, weakly: bool) -> bool:

@@ -35,6 +35,7 @@ from fanin_service.configuration import SECRETS, default_text, meaning, option, 
 from fanin_service.guard import choose
 from fanin_service.models.opening import open_models
 from fanin_service.protocol import BoundedProtocol, Pace
+from fanin_service.setting_types import is_loopback
 from fanin_service.settings import Settings, SettingsError, variable
 
 HELP = "Serve weights over HTTP. Every option may also be given as an environment variable."
@@ -80,27 +81,38 @@ def run(options: argparse.Namespace) -> int:
             beside = listen(settings.admin_host, settings.admin_port)
     except OSError as error:
         return _fail(str(error))
+    announce = partial(_announce, settings, backend, listener, beside)
     try:
         with _stored(settings) as settings:
-            serve = _serve if settings.workers == 1 else _serve_by_workers
-            return serve(settings, backend, listener, beside)
+            if settings.workers == 1:
+                return _serve(settings, backend, listener, beside, announce)
+            return _serve_by_workers(settings, listener, beside, announce)
     except OSError as error:
         return _fail(f"cannot use the recipe store: {error}")
 
 
-def _serve(settings: Settings, backend: Backend, listener: socket.socket, beside: socket.socket | None) -> int:
+def _serve(
+    settings: Settings,
+    backend: Backend,
+    listener: socket.socket,
+    beside: socket.socket | None,
+    announce: Callable[[], None],
+) -> int:
     """Serve in this process; health and metrics from `beside`, if there is a second port."""
     server = uvicorn.Server(configure(_app(settings, backend, beside), settings))
     # Uvicorn raises signals again after an orderly end. They are no failure.
     with suppress(KeyboardInterrupt):
         handle(signal.SIGTERM, signal.default_int_handler)
-        _announce(settings, backend, listener, beside)
+        announce()
         server.run(sockets=[listener])
     return 0
 
 
 def _serve_by_workers(
-    settings: Settings, backend: Backend, listener: socket.socket, beside: socket.socket | None
+    settings: Settings,
+    listener: socket.socket,
+    beside: socket.socket | None,
+    announce: Callable[[], None],
 ) -> int:
     """Serve in processes of their own, which accept from one socket and are replaced when they die.
 
@@ -114,7 +126,7 @@ def _serve_by_workers(
         timeout_worker_healthcheck=_HEALTHCHECK_SECONDS,
     )
     supervisor = lifecycle.Supervisor(config, [listener])
-    _announce(settings, backend, listener, beside)
+    announce()
     # Workers count together: prometheus_client, when they import it, finds its files there.
     with TemporaryDirectory(prefix="fanin-metrics-") as directory:
         os.environ[metrics.DIRECTORY] = directory
@@ -186,6 +198,12 @@ def _announce(settings: Settings, backend: Backend, listener: socket.socket, bes
         _log.warning("Access is open to whoever can reach this address")
     if settings.workers > 1 and settings.limits_url is None and settings.counts_clients:
         _log.warning("Each of %d workers counts clients for itself: see %s", settings.workers, variable("limits_url"))
+    if settings.model_store is None and settings.model_uploads and not is_loopback(settings.host):
+        _log.warning(
+            "Named models are kept by this server alone and are lost when it ends. If it is one of several replicas, or"
+            " its models must last, set %s to a store that all of them share",
+            variable("model_store"),
+        )
 
 
 def _address(listener: socket.socket) -> str:

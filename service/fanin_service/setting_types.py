@@ -68,7 +68,9 @@ def _redis_url(secret: SecretStr) -> SecretStr:
         raise ValueError("the URL begins with redis:// or rediss:// and names a host")
     for package in ("limits", "redis"):
         if find_spec(package) is None:
-            raise ValueError(f"this needs the package {package}: pip install 'fanin[redis]'")
+            raise ValueError(
+                f"this needs the package {package}: in a checkout of Fanin, pip install '.[service,redis]'"
+            )
     return secret
 
 
@@ -79,13 +81,13 @@ def _store_place(text: str) -> str:
     if separator and not urlsplit(text).hostname:
         raise ValueError("the URL names no bucket")
     if separator and find_spec("obstore") is None:
-        raise ValueError("this needs the package obstore: pip install 'fanin[s3]'")
+        raise ValueError("this needs the package obstore: in a checkout of Fanin, pip install '.[service,s3]'")
     return text
 
 
 def _can_be_sent(traces: bool) -> bool:
     if traces and (package := tracing.missing()):
-        raise ValueError(f"traces need the package {package}: pip install 'fanin[otel]'")
+        raise ValueError(f"traces need the package {package}: in a checkout of Fanin, pip install '.[service,otel]'")
     return traces
 
 

@@ -141,6 +141,9 @@ class Settings(BaseSettings):
     models: Path | None = None
     """Directory of models that are put when the service starts: namespace/name/recipe.json, and other files beside
     it."""
+    model_uploads: bool = True
+    """Take models from clients and delete them on request. Without it the models are those of FANIN_MODELS alone, and
+    replicas need no shared store."""
     max_model_bytes: Size = ByteSize(64 * _MIB)
     """Largest model, with all its files."""
     max_model_files: Annotated[int, Field(ge=0, le=1000)] = 100

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,6 +21,7 @@ from fanin.plan import read_into
 from fanin_service import keys
 from fanin_service.principal import Right
 from fanin_service.settings import Settings
+from tests.clients.front import Route, fronting
 from tests.service.proxy import BadNetwork, Fault
 from tests.service.servers import Running, running
 
@@ -121,11 +124,18 @@ def serving(
             client.push("me/words", TINY, WORDS)
             for name, (config, options) in architectures.items():
                 push(client, f"me/{name.lower()}", name, config, options)
+        moving = [stack.enter_context(running()) for _ in range(2)]
+        with fanin.Client(server.url) as client:
+            literals = push_with_literals(client)
         facts = {
             "url": server.url,
             "guarded": guarded.url,
             "key": key,
             "cutting": [cutting(stack, server, faults) for faults in CUTS],
+            "alternating": stack.enter_context(fronting(alternating(moving))),
+            "pushed": stack.enter_context(fronting(pushing(server))),
+            "by_commit": {move(each, seed): sha256(moved(seed)) for seed, each in enumerate([*moving, server])},
+            "literals": literals,
             "sha256": digests(server),
             "in_shards": in_shards,
             "architectures": [f"me/{name.lower()}" for name in architectures],
@@ -133,6 +143,38 @@ def serving(
         path = directory / "facts.json"
         path.write_text(json.dumps(facts))
         yield Served(server, path)
+
+
+def moved(seed: int) -> dict[str, Any]:
+    """The recipe that a name stands for now; of one size whatever the seed."""
+    return {**TINY, "seed": seed}
+
+
+def move(server: Running, seed: int) -> str:
+    """Let the name stand for another recipe; its commit id."""
+    with fanin.Client(server.url) as client:
+        commit: str = client.push("me/moved", moved(seed))["commit"]
+    return commit
+
+
+def alternating(servers: Sequence[Running]) -> Route:
+    """Each request goes to a server by chance: the two have stores of their own, and other models of one name."""
+    chance = random.Random(1)
+    return lambda method, path: (chance.choice(servers).address, False)
+
+
+def pushing(server: Running) -> Route:
+    """In the middle of every other GET of weights the name gets another recipe, and the connection is cut."""
+    seeds = itertools.count()
+
+    def route(method: str, path: str) -> tuple[tuple[str, int], bool]:
+        is_weights = method == "GET" and path.endswith(".safetensors") and "/api/" not in path
+        seed = next(seeds) if is_weights else 1
+        if is_cut := seed % 2 == 0:
+            move(server, seed // 2 % 2)
+        return server.address, is_cut
+
+    return route
 
 
 def push(client: fanin.Client, name: str, architecture: str, config: str, options: dict[str, Any]) -> None:
@@ -145,6 +187,33 @@ def push(client: fanin.Client, name: str, architecture: str, config: str, option
     recipe = spelling.text(record(lambda: getattr(transformers, architecture)._from_config(made)).recipe)
     files = {"config.json": made.to_json_string(use_diff=True).encode(), "template.json": recipe.encode()}
     client.push(name, recipe, files)
+
+
+def push_with_literals(client: fanin.Client) -> dict[str, str]:
+    """Put a model of transformers with its recording: the magnitudes of a weight norm are literals. SHA-256 of each of
+    its tensors, as `init_` fills them."""
+    import transformers
+
+    from fanin.torch import init_, record
+
+    config = transformers.Wav2Vec2Config(
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        intermediate_size=48,
+        conv_dim=(16, 16),
+        conv_stride=(5, 2),
+        conv_kernel=(10, 3),
+        num_feat_extract_layers=2,
+        num_conv_pos_embeddings=16,
+        num_conv_pos_embedding_groups=4,
+        architectures=["Wav2Vec2Model"],
+    )
+    recording = record(lambda: transformers.Wav2Vec2Model._from_config(config), seed=7)
+    assert recording.norms
+    client.push("me/wav2vec2", recording, {"config.json": config.to_json_string().encode()})
+    filled = init_(transformers.Wav2Vec2Model._from_config(config), recording).state_dict()
+    return {name: hashlib.sha256(tensor.numpy().tobytes()).hexdigest() for name, tensor in filled.items()}
 
 
 def cutting(stack: ExitStack, server: Running, faults: list[Fault]) -> str:
@@ -160,7 +229,8 @@ def digests(server: Running) -> dict[str, str]:
     for revision, seed, dtype in (("seed-42", 42, "F32"), ("seed-1", 1, "F32"), ("seed-2", 2, "F32")):
         found[f"me/tiny {revision}"] = sha256({**TINY, "seed": seed, "dtype": dtype})
     found["me/tiny seed-1-bf16"] = sha256({**TINY, "seed": 1, "dtype": "BF16"})
-    index = server.client.get("/hf/me/tiny/resolve/seed-42-20kb/model.safetensors.index.json").json()
+    url = "/hf/me/tiny/resolve/seed-42-20kb/model.safetensors.index.json"
+    index = server.client.get(url, follow_redirects=True).json()
     recipe = fanin.as_recipe({**TINY, "seed": 42})
     for file in set(index["weight_map"].values()):
         names = sorted(name for name, place in index["weight_map"].items() if place == file)

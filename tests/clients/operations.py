@@ -40,6 +40,14 @@ class Facts:
         self.key: str = document["key"]
         self.cutting: list[str] = document["cutting"]
         """Of bad networks before the first service, each of which cuts some connections."""
+        self.alternating: str = document["alternating"]
+        """Of a front before two services that share no store; by each, `me/moved` is another model."""
+        self.pushed: str = document["pushed"]
+        """Of a front where `me/moved` is put anew, and the connection cut, while weights are sent."""
+        self.by_commit: dict[str, str] = document["by_commit"]
+        """Of model.safetensors of `me/moved`, by commit id."""
+        self.literals: dict[str, str] = document["literals"]
+        """SHA-256 of the tensors of `me/wav2vec2`, some of which are literals."""
         self.sha256: dict[str, str] = document["sha256"]
         """Of model.safetensors by model and revision, `me/tiny seed-42`."""
         self.architectures: list[str] = document["architectures"]
@@ -245,6 +253,29 @@ def resumed(facts: Facts) -> None:
         assert digest(path) == facts.sha256["me/large seed-42"]
 
 
+def stored(facts: Facts, endpoint: str, attempts: int) -> int:
+    """Downloads that end well, each in a cache of its own; none may leave other bytes than those of its commit id."""
+    from huggingface_hub import hf_hub_download
+
+    ended = 0
+    for _ in range(attempts):
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                hf_hub_download("me/moved", "model.safetensors", endpoint=f"{endpoint}/hf", cache_dir=folder)
+                ended += 1
+            except Exception:  # rather than wrong bytes
+                time.sleep(0.01)
+            for path in Path(folder).glob("*/snapshots/*/model.safetensors"):
+                assert digest(path) == facts.by_commit[path.parent.name], path.parent.name
+    return ended
+
+
+@operation("replicas without a common store, and a push while a file is sent: no wrong bytes")
+def moved(facts: Facts) -> None:
+    assert stored(facts, facts.alternating, 24) >= 1
+    assert stored(facts, facts.pushed, 4) >= 2
+
+
 @cache
 def transformers() -> Any:
     import transformers
@@ -288,6 +319,15 @@ def from_pretrained(facts: Facts) -> None:
         assert torch.equal(logits(whole), expected), name
         assert torch.equal(logits(loaded(name, facts.in_shards)), expected), f"{name} in shards"
         assert not torch.equal(logits(loaded(name, "seed-43")), expected), f"{name} with another seed"
+
+
+@operation("`from_pretrained` of Wav2Vec2, which has literals: every tensor as it was recorded")
+def literals(facts: Facts) -> None:
+    model = transformers().AutoModel.from_pretrained("me/wav2vec2")
+    state = model.state_dict()
+    assert state.keys() == facts.literals.keys()
+    for name, tensor in state.items():
+        assert hashlib.sha256(tensor.numpy().tobytes()).hexdigest() == facts.literals[name], name
 
 
 @operation("`from_pretrained` in bfloat16")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,7 @@ LARGE: dict[str, Any] = {"shape": [5_000_000], "scheme": "normal", "std": 0.02}
 """20 MB: clients fetch it in parts."""
 FILES = {"config.json": b'{"model_type": "tiny"}', "vocab/a b.txt": b"a\n", "vocab/c.txt": b"c\n"}
 FILES = {name.replace(" ", "_"): content for name, content in FILES.items()}
+AGES_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 SEED_42 = "me/tiny/seed-42/model.safetensors"
 
 
@@ -43,7 +47,7 @@ class Guarded:
         self.server, self.key = server, key
         self.endpoint = f"{server.url}/s3"
 
-    def boto3(self, key: str | None = None) -> Any:
+    def boto3(self, key: str | None = None, version: str = "s3v4") -> Any:
         import boto3
         from botocore.config import Config
 
@@ -53,7 +57,7 @@ class Guarded:
             region_name="us-east-1",
             aws_access_key_id=key or self.key,
             aws_secret_access_key="unused",
-            config=Config(retries={"max_attempts": 1}, s3={"addressing_style": "path"}),
+            config=Config(retries={"max_attempts": 1}, s3={"addressing_style": "path"}, signature_version=version),
         )
 
     @property
@@ -178,8 +182,13 @@ def test_listing(guarded: Guarded) -> None:
         ("delete_object", {"Key": SEED_42}, 405, "MethodNotAllowed", "allows GET, HEAD"),
         ("list_objects_v2", {"Delimiter": "-"}, 400, "InvalidArgument", "delimiter '-'"),
         ("list_objects_v2", {"ContinuationToken": "\u00e4"}, 400, "InvalidArgument", "continuation-token"),
-        ("list_objects", {}, 400, "InvalidArgument", "only ListObjectsV2"),
-        ("get_bucket_versioning", {}, 400, "InvalidArgument", "only ListObjectsV2"),
+        ("get_bucket_versioning", {}, 400, "InvalidArgument", "'versioning': a bucket has only"),
+        ("list_objects_v2", {"EncodingType": "x"}, 400, "InvalidArgument", "encoding-type 'x'"),
+        ("list_objects", {"EncodingType": "x"}, 400, "InvalidArgument", "encoding-type 'x'"),
+        ("get_object", {"Key": SEED_42, "PartNumber": 2}, 416, "InvalidRange", "one part"),
+        ("get_object", {"Key": SEED_42, "PartNumber": 1, "Range": "bytes=0-"}, 400, "InvalidArgument", "partNumber"),
+        ("get_object", {"Key": SEED_42, "IfUnmodifiedSince": AGES_AGO}, 412, "PreconditionFailed", "modified"),
+        ("get_object", {"Key": SEED_42, "ResponseContentType": "a\0"}, 400, "InvalidArgument", "response-content-type"),
     ],
 )
 def test_errors(
@@ -211,18 +220,140 @@ def test_bad_keys(guarded: Guarded, tmp_path: Path) -> None:
 
 
 def test_listing_in_pages_of_any_size(guarded: Guarded) -> None:
-    """HEAD and listing make nothing; keys are those of a listing in one piece, whatever the size of pages."""
+    """Keys are those of a listing in one piece, whatever the size of pages, of ListObjectsV2 and ListObjects."""
     client = guarded.boto3()
     for prefix in ("", "m", "me/", "me/tiny", "me/tiny/main/v", "me/tiny/seed-1-20kb/", "t"):
         for delimiter in ("", "/"):
-            whole = client.list_objects_v2(Bucket="models", Prefix=prefix, Delimiter=delimiter)
-            pages = list(
-                client.get_paginator("list_objects_v2").paginate(
-                    Bucket="models", Prefix=prefix, Delimiter=delimiter, PaginationConfig={"PageSize": 1}
+            asked = {"Bucket": "models", "Prefix": prefix, "Delimiter": delimiter}
+            whole = client.list_objects_v2(**asked, FetchOwner=True)
+            for operation, size in (("list_objects_v2", 1), ("list_objects", 1), ("list_objects", 1000)):
+                options = {"FetchOwner": True} if operation == "list_objects_v2" else {}
+                pages = list(
+                    client.get_paginator(operation).paginate(**asked, **options, PaginationConfig={"PageSize": size})
                 )
-            )
-            for member in ("Contents", "CommonPrefixes"):
-                assert [item for page in pages for item in page.get(member, [])] == whole.get(member, [])
+                for member in ("Contents", "CommonPrefixes"):
+                    assert [item for page in pages for item in page.get(member, [])] == whole.get(member, [])
+
+
+def test_a_bucket_of_boto3(guarded: Guarded) -> None:
+    import boto3
+
+    bucket = boto3.resource(
+        "s3",
+        endpoint_url=guarded.endpoint,
+        region_name="us-east-1",
+        aws_access_key_id=guarded.key,
+        aws_secret_access_key="unused",
+    ).Bucket("models")
+    assert len(list(bucket.objects.page_size(1))) == len(list(bucket.objects.all())) == 6
+    (found,) = bucket.objects.filter(Prefix=SEED_42)
+    assert found.get()["Body"].read() == made({**TINY, "seed": 42})
+    assert found.owner["ID"] == "fanin"
+    after = bucket.objects.filter(Prefix="me/tiny/", Marker="me/tiny/main/model.safetensors")
+    assert [found.key for found in after] == ["me/tiny/main/vocab/a_b.txt", "me/tiny/main/vocab/c.txt"]
+
+
+def test_dates(guarded: Guarded) -> None:
+    """An object is as old as the put of its model."""
+    client = guarded.boto3()
+    head = client.head_object(Bucket="models", Key=SEED_42)
+    modified = head["LastModified"]
+    assert timedelta() < datetime.now(UTC) - modified < timedelta(hours=1)
+    assert {
+        item["LastModified"] for item in client.list_objects_v2(Bucket="models", Prefix="me/tiny/")["Contents"]
+    } == {modified}
+
+    def status(**conditions: Any) -> int:
+        from botocore.exceptions import ClientError
+
+        try:
+            found = client.get_object(Bucket="models", Key=SEED_42, **conditions)
+        except ClientError as error:
+            found = error.response
+        return int(found["ResponseMetadata"]["HTTPStatusCode"])
+
+    second = timedelta(seconds=1)
+    assert status(IfModifiedSince=modified) == 304
+    assert status(IfModifiedSince=modified - second) == 200
+    assert status(IfUnmodifiedSince=modified) == 200
+    assert status(IfUnmodifiedSince=modified - second) == 412
+    # A condition on entity tags counts in their place (RFC 9110 section 13.2.2).
+    assert status(IfModifiedSince=modified, IfNoneMatch='"x"') == 200
+    assert status(IfUnmodifiedSince=modified - second, IfMatch=head["ETag"]) == 200
+
+
+def test_headers_of_a_response(guarded: Guarded) -> None:
+    client = guarded.boto3()
+    asked = {
+        "ResponseContentType": "text/html",
+        "ResponseContentDisposition": "attachment; filename=x",
+        "ResponseContentLanguage": "de",
+        "ResponseCacheControl": "no-store",
+    }
+    found = client.get_object(Bucket="models", Key=SEED_42, PartNumber=1, **asked)
+    assert [found[name.removeprefix("Response")] for name in asked] == list(asked.values())
+    headers = found["ResponseMetadata"]["HTTPHeaders"]
+    assert headers["content-security-policy"] == "sandbox"
+    assert found["ResponseMetadata"]["RequestId"] == headers["x-request-id"]
+    assert found["ETag"].endswith('-1"')
+
+
+def test_a_refused_put_leaves_the_connection_usable(guarded: Guarded) -> None:
+    """boto3 waits for 100 (Continue), and sends no body when the answer comes first."""
+    from botocore.exceptions import ClientError
+
+    client = guarded.boto3()
+    for _ in range(3):
+        with pytest.raises(ClientError, match="MethodNotAllowed"):
+            client.put_object(Bucket="models", Key=SEED_42, Body=b"x" * 100)
+        found = client.get_object(Bucket="models", Key="me/tiny/main/config.json")
+        assert found["Body"].read() == FILES["config.json"]
+
+
+def test_presigned_urls_with_keys(guarded: Guarded) -> None:
+    """Such a URL has the whole key in it."""
+    for version in ("s3", "s3v4"):
+        url = guarded.boto3(version=version).generate_presigned_url(
+            "get_object", Params={"Bucket": "models", "Key": SEED_42}
+        )
+        answer = guarded.server.client.get(url)
+        assert answer.status_code == 403
+        assert b"<Code>AccessDenied</Code>" in answer.content
+        assert b"presigned URLs are refused" in answer.content
+    assert guarded.boto3(version="s3").head_object(Bucket="models", Key=SEED_42)["ContentLength"] > 0
+
+
+def test_sync_by_rclone(tmp_path: Path) -> None:
+    """With its defaults, ListObjects among them, rclone fetches what was put since, though sizes are the same."""
+    rclone = shutil.which("rclone")
+    if rclone is None:
+        pytest.skip("rclone is not installed")
+    target, store = tmp_path / "got", tmp_path / "store"
+    with running(Settings(model_store=str(store))) as server, fanin.Client(server.url) as client:
+        options = {"TYPE": "s3", "ENDPOINT": f"{server.url}/s3", "ACCESS_KEY_ID": "any", "SECRET_ACCESS_KEY": "any"}
+        remote = {f"RCLONE_CONFIG_FANIN_{name}": value for name, value in options.items()}
+        environment = {name: value for name, value in os.environ.items() if name != "AWS_CA_BUNDLE"}
+        environment |= {**remote, "RCLONE_CONFIG": str(tmp_path / "none")}
+
+        def sync() -> bytes:
+            command = [rclone, "sync", "fanin:models/me/tiny/main", str(target)]
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+            assert done.returncode == 0, done.stderr
+            return (target / "model.safetensors").read_bytes()
+
+        def age() -> None:
+            for pointer in store.rglob("main"):
+                os.utime(pointer, (time.time() - 100, time.time() - 100))
+
+        client.push("me/tiny", {**TINY, "seed": 1})
+        age()
+        assert sync() == made({**TINY, "seed": 1})
+        modified = server.client.head(f"/s3/models/{SEED_42}").headers["Last-Modified"]
+        client.push("me/tiny", {**TINY, "seed": 1})
+        assert server.client.head(f"/s3/models/{SEED_42}").headers["Last-Modified"] == modified
+        client.push("me/tiny", {**TINY, "seed": 2})
+        assert server.client.head(f"/s3/models/{SEED_42}").headers["Last-Modified"] != modified
+        assert sync() == made({**TINY, "seed": 2})
 
 
 def test_absolute_targets(guarded: Guarded) -> None:

@@ -37,6 +37,8 @@ VALUES: dict[str, dict[str, Any]] = {
         "nodeSelector": {"pool": "weights"},
         "tolerations": [{"key": "spot", "operator": "Exists"}],
     },
+    "bucket": {"replicaCount": 3, "models": {"store": "s3://weights/fanin"}},
+    "fixed": {"replicaCount": 3, "models": {"uploads": False}, "settings": {"models": "/etc/fanin/models"}},
     "everything": {
         "image": {"digest": f"sha256:{'0' * 64}"},
         "imagePullSecrets": [{"name": "registry"}],
@@ -44,6 +46,7 @@ VALUES: dict[str, dict[str, Any]] = {
         "autoscaling": {"enabled": True, "minReplicas": 3, "maxReplicas": 9},
         "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}, "keySecret": {"name": "scrape"}},
         "service": {"type": "LoadBalancer", "port": 8080, "annotations": {"a": "b"}},
+        "models": {"store": "/srv/models", "existingClaim": "fanin-models", "storeBytes": "50GiB"},
         "settings": {"max_file_bytes": "1TiB", "workers": 2},
         "extraEnv": [{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector:4318"}],
         "extraVolumes": [{"name": "store", "emptyDir": {}}],
@@ -133,6 +136,11 @@ def test_the_schemas_find_faults() -> None:
         ("access.jwt.jwksUrl", "http://id.example.org"),
         ("settings", {"keys_file": "/tmp/x"}),
         ("settings", {"MAX_TENSORS": 5}),
+        ("settings", {"model_store": "/tmp/models"}),
+        ("models.store", "gs://bucket"),
+        ("models.store", "models"),
+        ("models.storeBytes", "lots"),
+        ("tmpSizeLimit", "lots"),
         ("settings", {"max_tensors": [5]}),
         ("shutdownSeconds", -1),
         ("extraEnv", [{"name": "FANIN_PORT", "value": "1"}]),
@@ -162,6 +170,37 @@ def test_a_wrong_value_is_refused(path: str, wrong: Any) -> None:
 def test_fewer_at_most_than_at_least_is_refused() -> None:
     with pytest.raises(helm.HelmError, match=r"minReplicas is above"):
         render({"autoscaling": {"enabled": True, "minReplicas": 5, "maxReplicas": 2}})
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"replicaCount": 2},
+        {"autoscaling": {"enabled": True}},
+        {"replicaCount": 1, "autoscaling": {"enabled": True, "minReplicas": 1, "maxReplicas": 2}},
+        {"models": {"existingClaim": "models"}},
+        {"models": {"existingClaim": "models", "store": "s3://weights"}},
+    ],
+)
+def test_pods_with_different_models_are_refused(values: dict[str, Any]) -> None:
+    with helm.Chart.load(CHART) as chart:
+        chart.validate_schema(values)
+    with pytest.raises(helm.HelmError, match=r"models\.(store|existingClaim)"):
+        render(values)
+
+
+def test_pods_share_their_models() -> None:
+    assert environment(VALUES["bucket"])["FANIN_MODEL_STORE"] == "s3://weights/fanin"
+    (rule,) = one("NetworkPolicy", VALUES["bucket"])["spec"]["egress"]
+    assert {"port": 443, "protocol": "TCP"} in rule["ports"]
+    everything, spec = environment(VALUES["everything"]), pod(VALUES["everything"])
+    (volume,) = (volume for volume in spec["volumes"] if volume["name"] == "models")
+    (mount,) = (mount for mount in spec["containers"][0]["volumeMounts"] if mount["name"] == "models")
+    assert volume["persistentVolumeClaim"] == {"claimName": "fanin-models"}
+    assert mount["mountPath"] == everything["FANIN_MODEL_STORE"] == "/srv/models"
+    assert everything["FANIN_MODEL_STORE_BYTES"] == "50GiB"
+    assert environment(VALUES["fixed"])["FANIN_MODEL_UPLOADS"] == "false"
+    assert "FANIN_MODEL_STORE" not in environment({})
 
 
 @pytest.mark.parametrize("values", CASES)
@@ -220,7 +259,8 @@ def test_gpus() -> None:
     assert spec["nodeSelector"] == {"nvidia.com/gpu.present": "true", "pool": "weights"}
     assert [toleration["key"] for toleration in spec["tolerations"]] == ["spot", "nvidia.com/gpu"]
     (container,) = spec["containers"]
-    assert container["resources"]["limits"] == {"memory": "2Gi", "nvidia.com/gpu": 2}
+    plain = pod({})["containers"][0]["resources"]["limits"]
+    assert container["resources"]["limits"] == {**plain, "nvidia.com/gpu": 2}
     assert container["image"] == "fanin:0.1.0-cuda12"
     assert environment(VALUES["gpu"])["FANIN_BACKEND"] == "cuda"
     assert "gpu" not in str(pod({}))

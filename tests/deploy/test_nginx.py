@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -18,12 +19,13 @@ import httpx
 import pytest
 
 import fanin
-from fanin import Layout
+from fanin import Layout, archive
 from tests.service.servers import CountingBackend, Running, running, wait_for
 from tests.service.test_serve import serving
 
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "nginx" / "fanin.conf"
-SLICE = 8 << 20
+MIB = 1 << 20
+SLICE = 8 * MIB
 LARGE = {"seed": 5, "tensors": {"w": {"shape": [5_500_000], "scheme": "normal", "std": 0.02}}}
 """Three slices, the last one not full."""
 ONE = "/v1/weights?shape=784,10&scheme=glorot_uniform&seed=42"
@@ -167,6 +169,14 @@ def test_ranges(nginx: Front, large: bytes, start: int, stop: int | None) -> Non
     assert answer.headers["X-Cache-Status"] == "HIT"
 
 
+@pytest.mark.parametrize("header", ["bytes=0--1", "bytes=-", "bytes=a-b", "lines=0-1", "bytes=0-1,5-6", "bytes 0-1"])
+def test_ranges_that_the_service_ignores(nginx: Front, header: str) -> None:
+    direct = nginx.replicas[0].client.get(ONE, headers={"Range": header})
+    through = nginx.client.get(ONE, headers={"Range": header})
+    assert (through.status_code, through.content) == (direct.status_code, direct.content)
+    assert direct.status_code == 200
+
+
 def test_the_end_of_a_file_beyond_every_disk(nginx: Front) -> None:
     recipe = {"tensors": {"a": {"shape": [1 << 20, 1 << 25], "scheme": "normal", "std": 1.0}}}
     path, size = nginx.register(recipe, 0), Layout.of(recipe).size
@@ -232,7 +242,7 @@ def test_what_shows_a_key_passes_the_cache_by(nginx: Front) -> None:
         ("GET", "/v1/weights?shape=3&scheme=none", b"", {}, 422),
         ("POST", "/v1/recipes", b"{", {"Content-Type": "application/json"}, 422),
         ("POST", "/v1/recipes", b"{}", {"Content-Type": "text/plain"}, 415),
-        ("POST", "/v1/recipes", b" " * (8 * 1024 * 1024 + 1), {"Content-Type": "application/json"}, 413),
+        ("POST", "/v1/recipes", b" " * (8 * MIB + 1), {"Content-Type": "application/json"}, 413),
         ("DELETE", "/v1/recipes", b"", {}, 405),
     ],
 )
@@ -254,7 +264,7 @@ def test_refusals_of_the_service_pass_unchanged(
     ("path", "headers", "content", "status"),
     [
         (ONE, {"Range": "bytes=40000-"}, b"", 416),
-        ("/v1/recipes", {}, b" " * (9 * 1024 * 1024 + 1), 413),
+        ("/v1/recipes", {}, b" " * (65 * MIB + 1), 413),
     ],
 )
 def test_refusals_of_nginx_are_problems_too(
@@ -263,6 +273,13 @@ def test_refusals_of_nginx_are_problems_too(
     answer = nginx.client.request("POST" if content else "GET", path, headers=headers, content=content)
     assert (answer.status_code, answer.headers["Content-Type"]) == (status, PROBLEM)
     assert answer.json()["status"] == status
+
+
+def test_a_model_with_a_large_tokenizer(nginx: Front) -> None:
+    recipe = json.dumps({"tensors": {"w": {"shape": [3], "scheme": "zeros"}}}).encode()
+    content = archive.pack({"recipe.json": recipe, "tokenizer.json": b" " * (17 * MIB)})
+    answer = nginx.client.put("/v1/models/a/b", content=content, headers={"Content-Type": archive.MEDIA_TYPE})
+    assert answer.status_code == 201, answer.text
 
 
 def test_the_other_replica_is_asked_for_what_one_does_not_know(nginx: Front) -> None:

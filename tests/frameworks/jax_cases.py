@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import itertools
 import math
 import tracemalloc
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import fanin
@@ -58,23 +56,6 @@ def mesh(*shape: int) -> Mesh:
 
 def sha256(array: Any) -> str:
     return hashlib.sha256(np.asarray(array).tobytes()).hexdigest()
-
-
-@pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """Elements of each call of the backend."""
-    calls: list[int] = []
-    original = host.backends.get()
-
-    class Counting(host.backends.Backend):
-        name = "counting"
-
-        def fill(self, draw: Any, stream: Any, dtype: Any, first: int, out: memoryview) -> None:
-            calls.append(len(out) // dtype.itemsize)
-            original.fill(draw, stream, dtype, first, out)
-
-    monkeypatch.setattr(host.backends, "get", lambda _name=None: Counting())
-    return calls
 
 
 # ---- arrays -------------------------------------------------------------------------------------------------------
@@ -385,130 +366,3 @@ def test_all_that_does_not_agree_is_told() -> None:
     assert (filled["d"] != 0).all()
     with pytest.raises(fanin.jax.ModuleError, match="no tensor 'e'"):
         fit(fanin.Layout.of({"tensors": {}}), {"a": Wanted((2,), "float32")}, {"a": "e"}, strict=False)
-
-
-# ---- initializers -------------------------------------------------------------------------------------------------
-
-INITIALIZERS = fanin.jax.initializers
-NAMES = [name for name in INITIALIZERS.__all__ if name != "Initializer"]
-ARGUMENTS: dict[str, tuple[Any, ...]] = {"constant": (0.5,), "variance_scaling": (2.0, "fan_avg", "normal")}
-
-
-def initializer(name: str) -> Any:
-    made = getattr(INITIALIZERS, name)
-    return made if name in ("zeros", "ones") else made(*ARGUMENTS.get(name, ()))
-
-
-def test_all_initializers_of_jax_are_there() -> None:
-    assert set(NAMES) == set(dir(jax.nn.initializers)) - {name for name in dir(jax.nn.initializers) if name[0] in "_I"}
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_initializers_are_called_as_those_of_jax(name: str) -> None:
-    ours, theirs = getattr(INITIALIZERS, name), getattr(jax.nn.initializers, name)
-    assert list(inspect.signature(ours).parameters.values()) == list(inspect.signature(theirs).parameters.values())
-    array = initializer(name)(jax.random.key(1), (3, 4, 4), jnp.bfloat16)
-    assert isinstance(initializer(name), jax.nn.initializers.Initializer)
-    assert (array.shape, array.dtype) == ((3, 4, 4), jnp.bfloat16)
-
-
-def test_the_key_is_the_seed() -> None:
-    init = INITIALIZERS.he_normal()
-    recipe = {"dialect": "jax", "scheme": "he_normal", "shape": [3, 3, 8, 4], "seed": 42}
-    weight = fanin.materialize(recipe)["weight"]
-    for key in (jax.random.key(42), jax.random.PRNGKey(42)):
-        np.testing.assert_array_equal(init(key, (3, 3, 8, 4)), weight)
-    words = jnp.array([7, 9], jnp.uint32)
-    weight = fanin.materialize({**recipe, "seed": (7 << 32) + 9})["weight"]
-    np.testing.assert_array_equal(init(jax.random.wrap_key_data(words), (3, 3, 8, 4)), weight)
-    longer = init(jax.random.key(42, impl="rbg"), (3, 3, 8, 4))
-    seed = int.from_bytes(hashlib.sha256(np.array([0, 42, 0, 42], ">u4").tobytes()).digest()[:8])
-    np.testing.assert_array_equal(longer, fanin.materialize({**recipe, "seed": seed})["weight"])
-
-
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.float16, jnp.float8_e4m3fn])
-def test_under_jit_and_vmap(dtype: Any) -> None:
-    init = INITIALIZERS.truncated_normal(0.02)
-    keys = jax.random.split(jax.random.key(0), 6).reshape(2, 3)
-    alone = np.stack([[np.asarray(init(key, (5, 7), dtype)) for key in row] for row in keys])
-    assert len({each.tobytes() for each in alone.reshape(6, 35)}) == 6
-
-    def draw(key: Any) -> Any:
-        return init(key, (5, 7), dtype)
-
-    np.testing.assert_array_equal(jax.jit(draw)(keys[1, 2]), alone[1, 2])
-    for mapped in (jax.vmap(jax.vmap(draw)), jax.jit(jax.vmap(jax.vmap(draw)))):
-        np.testing.assert_array_equal(mapped(keys), alone)
-    _, scanned = jax.lax.scan(lambda carry, key: (carry, draw(key)), 0, keys[0])
-    np.testing.assert_array_equal(scanned, alone[0])
-    inside = jax.jit(lambda: init(jax.random.key(3), (5, 7), dtype))()
-    np.testing.assert_array_equal(inside, init(jax.random.key(3), (5, 7), dtype))
-
-
-def test_shapes_alone_make_nothing(made: list[int]) -> None:
-    init = INITIALIZERS.glorot_uniform()
-    found = jax.eval_shape(lambda key: init(key, (10**6, 10**6)), jax.random.key(0))
-    assert found.shape == (10**6, 10**6)
-    with pytest.raises(fanin.RecipeError, match="not an axis of a shape of rank 1"):
-        jax.eval_shape(lambda key: init(key, (5,)), jax.random.key(0))
-    assert not made
-
-
-@pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit])
-def test_shardings_of_initializers(axis_type: AxisType, made: list[int]) -> None:
-    init = INITIALIZERS.lecun_normal()
-    weight = init(jax.random.key(0), (16, 8))
-    made.clear()
-    eight = jax.make_mesh((8,), ("a",), axis_types=(axis_type,))
-    array = init(jax.random.key(0), (16, 8), out_sharding=NamedSharding(eight, P("a")))
-    assert made == [16] * 8
-    assert array.sharding.spec == P("a")
-    np.testing.assert_array_equal(array, weight)
-
-    draw = jax.jit(lambda key: init(key, (16, 8), out_sharding=P("a")))
-    with jax.set_mesh(eight):
-        if axis_type == AxisType.Explicit:
-            np.testing.assert_array_equal(draw(jax.random.key(0)), weight)
-            assert draw(jax.random.key(0)).sharding.is_equivalent_to(array.sharding, 2)
-        else:  # as JAX's own
-            with pytest.raises(ValueError, match="of type Auto"):
-                draw(jax.random.key(0))
-
-
-def test_types_that_are_no_weights() -> None:
-    with pytest.raises(TypeError, match="float32"):
-        INITIALIZERS.normal()(jax.random.key(0), (3,), jnp.int32)
-
-
-def test_complex_numbers() -> None:
-    array = INITIALIZERS.he_normal()(jax.random.key(3), (6, 4), jnp.complex64)
-    recipe = {"dialect": "jax", "scheme": "he_normal", "shape": [6, 4], "dtype": "C64", "seed": 3}
-    np.testing.assert_array_equal(array, fanin.materialize(recipe)["weight"])
-    under_jit = jax.jit(lambda key: INITIALIZERS.he_normal()(key, (6, 4), jnp.complex64))(jax.random.key(3))
-    np.testing.assert_array_equal(under_jit, array)
-
-
-def test_numbers_of_numpy_and_jax() -> None:
-    for value in (np.float32(0.5), jnp.float32(0.5), np.float64(0.5)):
-        np.testing.assert_array_equal(
-            INITIALIZERS.normal(value)(jax.random.key(0), (9,)), INITIALIZERS.normal(0.5)(jax.random.key(0), (9,))
-        )
-
-
-def test_in_flax() -> None:
-    dense = linen.Dense(8, kernel_init=INITIALIZERS.he_normal(), bias_init=INITIALIZERS.uniform(0.1))
-    plain, jitted = (init(jax.random.key(0), jnp.ones((1, 4)))["params"] for init in (dense.init, jax.jit(dense.init)))
-    np.testing.assert_array_equal(plain["kernel"], jitted["kernel"])
-    np.testing.assert_array_equal(plain["bias"], jitted["bias"])
-
-    stacked = linen.vmap(
-        linen.Dense, in_axes=None, axis_size=3, variable_axes={"params": 0}, split_rngs={"params": True}
-    )
-    kernels = stacked(8, kernel_init=INITIALIZERS.he_normal()).init(jax.random.key(0), jnp.ones((1, 4)))["params"][
-        "kernel"
-    ]
-    assert len({sha256(kernel) for kernel in kernels}) == 3
-
-    layer = nnx.Linear(4, 8, kernel_init=INITIALIZERS.he_normal(), rngs=nnx.Rngs(7))
-    in_jit = nnx.jit(lambda: nnx.Linear(4, 8, kernel_init=INITIALIZERS.he_normal(), rngs=nnx.Rngs(7)))()
-    np.testing.assert_array_equal(layer.kernel[...], in_jit.kernel[...])

@@ -13,7 +13,6 @@ import pytest
 
 import fanin
 import fanin.keras
-from fanin import arrays as host
 from tests.service.servers import CountingBackend, running
 
 # Keras 3.15 with NumPy 2.4: of its own making, wherever it reads a variable.
@@ -290,18 +289,7 @@ def test_a_service_makes_the_weights() -> None:
 
 
 @pytest.mark.skipif(BACKEND != "jax", reason="Keras distributes weights on JAX")
-def test_distributed_over_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[int] = []
-    original = host.backends.get()
-
-    class Counting(host.backends.Backend):
-        name = "counting"
-
-        def fill(self, draw: Any, stream: Any, dtype: Any, first: int, out: memoryview) -> None:
-            made.append(len(out) // dtype.itemsize)
-            original.fill(draw, stream, dtype, first, out)
-
-    monkeypatch.setattr(host.backends, "get", lambda _name=None: Counting())
+def test_distributed_over_devices(made: list[int]) -> None:
     devices = keras.distribution.DeviceMesh((2, 4), ("batch", "model"), keras.distribution.list_devices())
     layout = keras.distribution.LayoutMap(devices)
     layout["head/kernel"] = (None, "model")

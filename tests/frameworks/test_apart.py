@@ -33,13 +33,13 @@ def run(*words: str | Path, **environment: str) -> str:
     return found.stdout
 
 
-def cases(name: str, *words: str, **environment: str) -> None:
-    """Run the test functions of a file that is not collected here."""
-    run("-m", "pytest", "-q", "-p", "no:cacheprovider", *words, HERE / name, **environment)
+def cases(*names: str, **environment: str) -> None:
+    """Run the test functions of files that are not collected here."""
+    run("-m", "pytest", "-q", "-p", "no:cacheprovider", *(HERE / name for name in names), **environment)
 
 
 def test_jax() -> None:
-    cases("jax_cases.py", **EIGHT_DEVICES)
+    cases("jax_cases.py", "jax_initializer_cases.py", **EIGHT_DEVICES)
 
 
 @pytest.mark.soak

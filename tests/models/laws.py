@@ -32,7 +32,7 @@ def recorded_as_it_runs(build: Callable[[], torch.nn.Module]) -> Recording:
     assert {name: str(tensor.dtype).removeprefix("torch.") for name, tensor in drawn.items()} == {
         name: str(tensor.dtype) for name, tensor in fanin.materialize(recording.recipe).items()
     }
-    assert_one_law_each(recording.recipe, {name: tensor.double().numpy() for name, tensor in drawn.items()})
+    assert_one_law_each(recording.recipe, {name: numbers(tensor) for name, tensor in drawn.items()})
     return recording
 
 
@@ -40,12 +40,23 @@ def assert_one_law_each(recipe: fanin.Recipe, run: Mapping[str, np.ndarray]) -> 
     """A recipe's tensors beside those of a run: equal where chance has no part in them."""
     made, again = (fanin.materialize(recipe.model_copy(update={"seed": seed})) for seed in (1, 2))
     for name, theirs in run.items():
-        ours = np.asarray(made[name], np.float64)
+        ours = numbers(made[name])
         assert ours.shape == theirs.shape
         if (made[name] == again[name]).all():
             np.testing.assert_allclose(ours, theirs, rtol=1e-6, err_msg=name)
         else:
             assert_one_law(name, ours, theirs)
+
+
+def numbers(values: torch.Tensor | np.ndarray) -> np.ndarray:
+    """In float64; the parts of complex ones along an axis of their own, the last."""
+    tensor = values.detach() if isinstance(values, torch.Tensor) else None
+    if tensor is None:
+        array = np.asarray(values)
+        array = np.stack([array.real, array.imag], -1) if np.iscomplexobj(array) else array
+        return array.astype(np.float64)
+    real: np.ndarray = (torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor).double().numpy()
+    return real
 
 
 def assert_one_law(name: str, ours: np.ndarray, theirs: np.ndarray) -> None:

@@ -224,7 +224,7 @@ def test_the_truncated_normal_of_timm_and_tensorflow() -> None:
         (lambda w: w.normal_().clamp_(-1, 1), "aten.clamp_"),
         (lambda w: w.copy_(torch.randn(64, 64) + torch.randn(64, 64)), "aten.add"),
         (lambda w: w.copy_(torch.randn(64).expand(64, 64)), "expand"),
-        (lambda w: w.copy_(torch.randn(32, 64).repeat(2, 1)), "aten.repeat"),
+        (lambda w: w.copy_(torch.randn(32, 64).repeat(2, 1)), "twice"),
         (lambda w: w.copy_(torch.cat([torch.randn(32, 64)] * 2)), "twice"),
         (lambda w: w.bernoulli_(0.5), "aten.bernoulli_"),
         (lambda w: w.copy_(torch.rand(64, 64) > 0.5), "aten.gt"),
@@ -344,7 +344,9 @@ def test_torch_is_as_before_afterwards() -> None:
     assert torch.ones(3).sum().item() == 3.0
 
 
-def test_a_builder_must_build_a_module() -> None:
+def test_a_builder_is_a_function_that_builds_a_module() -> None:
+    with pytest.raises(RecordError, match=r"takes a function that makes the model.* got Linear"):
+        record(nn.Linear(3, 3))  # type: ignore[arg-type]
     with pytest.raises(RecordError, match="not dict"):
         record(dict)  # type: ignore[arg-type]
 
@@ -352,8 +354,8 @@ def test_a_builder_must_build_a_module() -> None:
 def test_lazy_and_foreign_types_are_refused() -> None:
     with pytest.raises(RecordError, match="lazy"):
         record(lambda: nn.LazyLinear(3))
-    with pytest.raises(RecordError, match="complex64"):
-        record(lambda: _initialized(lambda w: nn.Parameter(torch.randn(3, dtype=torch.complex64))))
+    with pytest.raises(RecordError, match="complex128"):
+        record(lambda: _initialized(lambda w: nn.Parameter(torch.randn(3, dtype=torch.complex128))))
 
 
 def test_a_recipe_of_a_recording_is_a_recipe() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 from torch import nn
 from torch.distributed.checkpoint import load
 from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
@@ -79,9 +80,14 @@ def test_files_for_hugging_face(recording: Recording, tmp_path: Path) -> None:
     assert set(index["weight_map"]) == set(build().state_dict()) - {"3.weight"}
     files = set(index["weight_map"].values())
     assert {path.name for path in (tmp_path / "shards").iterdir()} == {*files, "model.safetensors.index.json"}
-    for file in files - {"literals.safetensors"}:
+    *drawn, given = sorted(files)
+    for file in drawn:
         fanin.verify(tmp_path / "shards" / file)
-    assert len(files) > 2
+    assert safe_open(tmp_path / "shards" / given, "pt").keys() == sorted(recording.literals)
+    assert len(drawn) > 1
+    save_checkpoint(recording, tmp_path / "two", format="safetensors")
+    names = {f"model-{place:05}-of-00002.safetensors" for place in (1, 2)}
+    assert {path.name for path in (tmp_path / "two").iterdir()} == {*names, "model.safetensors.index.json"}
     assert all((tmp_path / "shards" / file).stat().st_mode & 0o044 for file in files)
     recipe = {"tensors": {"a": {"shape": [3], "scheme": "ones"}}}
     save_checkpoint(recipe, tmp_path / "whole", format="safetensors")
@@ -152,7 +158,8 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", ["", *__import__("sys").path])
     recipe = {
-        "tensors": {"weight": {"shape": [4, 3], "scheme": "he_normal"}, "bias": {"shape": [4], "scheme": "zeros"}}
+        "layout": "torch",
+        "tensors": {"weight": {"shape": [4, 3], "scheme": "he_normal"}, "bias": {"shape": [4], "scheme": "zeros"}},
     }
     Path("recipe.json").write_text(json.dumps(recipe))
     Path("checkpoint_net.py").write_text("from torch import nn\ndef build():\n    return nn.Linear(3, 4)\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
+from torch.fx.experimental.proxy_tensor import make_fx
 
 import fanin
 from fanin import Layout, backends
 from fanin.dtypes import DTYPES
 from fanin.placing import place
 from fanin.region import Region
-from fanin.torch import ModuleError, init_, record
+from fanin.torch import ModuleError, init_, initializers, record, save_checkpoint, seeded
 from fanin.torch.recording import DTYPES as TORCH_DTYPES
 from tests.service.servers import running
 
@@ -325,12 +327,241 @@ def test_a_recipe_says_which_buffers_it_cannot_make() -> None:
     recipe = record(Rotary).recipe
     with pytest.raises(ModuleError) as caught:
         init_(module, recipe)
-    assert [fault.pointer for fault in caught.value.faults] == [
-        "/frequencies",
-        "/positions",
-        "/inner.1.num_batches_tracked",
-    ]
+    assert {fault.pointer: fault.detail for fault in caught.value.faults} == {
+        "/frequencies": (
+            "a buffer on the meta device that is not persistent: a recording has its values, a recipe does not"
+        ),
+        "/positions": "missing: int64 values come from the module's own code, and a recording has them",
+    }
     assert all(tensor.is_meta for tensor in module.state_dict().values())
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_counters_of_batch_norm_start_at_zero(device: str) -> None:
+    module = nn.Sequential(nn.Linear(4, 3, device=device), nn.BatchNorm1d(3, device=device))
+    module[1].num_batches_tracked.fill_(7)  # as to_empty leaves it: any value
+    recipe = recipe_of(module)
+    init_(module, recipe, device="cpu")
+    check(module, recipe)
+    assert module[1].num_batches_tracked.item() == 0
+
+
+def test_after_to_empty_a_recording_fills_buffers_that_are_in_no_file() -> None:
+    recording = record(Rotary, seed=3)
+    with torch.device("meta"):
+        module = Rotary()
+    module.to_empty(device="cpu")
+    module.frequencies.fill_(-1)
+    tied = r"/head.weight: the recording has one memory for it and inner\.0\.weight, the module two: tie them again"
+    with pytest.raises(ModuleError, match=tied):
+        init_(module, recording)  # to_empty() has made two parameters of one
+    module.head.weight = module.inner[0].weight
+    init_(module, recording)
+    assert torch.equal(module.frequencies, Rotary().frequencies)
+    check(module, recording.recipe)
+    module.head.weight = nn.Parameter(torch.empty_like(module.head.weight))
+    init_(module, recording, strict=False)
+    assert torch.equal(module.head.weight, module.inner[0].weight)
+
+
+def test_what_stays_without_memory_is_named() -> None:
+    module = nn.Sequential(nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False)).to("meta")
+    recipe = {"tensors": {"0.weight": {"shape": [3, 3], "scheme": "normal", "std": 1.0}}}
+    with pytest.warns(UserWarning, match="meta device, without values: 1.weight"):
+        init_(module, recipe, strict=False, device="cpu")
+    assert not module[0].weight.is_meta
+
+
+@pytest.mark.parametrize(
+    ("other", "is_shared"),
+    [
+        (lambda memory: memory.t(), True),
+        (lambda memory: memory[1:], True),
+        (lambda memory: memory.view(-1), True),
+        (lambda memory: memory.as_strided((3, 2), (1, 4), 4), True),
+        (lambda memory: memory.as_strided((4, 1), (4, 1), 3), False),
+    ],
+)
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_views_of_one_memory(other: Callable[[torch.Tensor], torch.Tensor], is_shared: bool, device: str) -> None:
+    memory = torch.zeros(4, 4, device=device)
+    module = nn.Module()
+    module.weight = nn.Parameter(memory[:, :3] if not is_shared else memory)
+    module.register_buffer("view", other(memory))
+    recipe = recipe_of(module)
+    if is_shared:
+        with pytest.raises(ModuleError, match=r"shares memory with (weight|view), of which it is another view"):
+            init_(module, recipe, device="cpu")
+    else:
+        init_(module, recipe, device="cpu")
+        check(module, recipe)
+
+
+# ---- layouts --------------------------------------------------------------------------------------------------------
+
+
+def test_a_layout_is_given_where_the_law_depends_on_it(tmp_path: Path) -> None:
+    recipe = {"shape": [1000, 10], "scheme": "he_normal"}
+    module = nn.Module()
+    module.weight = nn.Parameter(torch.zeros(1000, 10))
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps(recipe))
+    for spelt in (recipe, path, fanin.as_recipe(recipe), Layout.of(recipe), json.dumps(recipe)):
+        with pytest.raises(fanin.RecipeError, match='add "layout": "torch" to the recipe') as caught:
+            init_(module, spelt, seed=1)
+        assert [fault.pointer for fault in caught.value.faults] == ["/tensors/weight/layout"]
+    assert not module.weight.any()
+    assert abs(init_(module, {**recipe, "layout": "torch"}).weight.std().item() - math.sqrt(2 / 10)) < 0.02
+    keras = fanin.as_recipe({**recipe, "layout": "keras"})
+    assert abs(init_(module, keras).weight.std().item() - math.sqrt(2 / 1000)) < 0.002
+    init_(module, {**recipe, "scheme": "HeNormal", "dialect": "keras"})
+    fanin.save(recipe, tmp_path / "weights.safetensors")
+    init_(module, tmp_path / "weights.safetensors")  # its bytes are settled
+    check(module, recipe)
+
+
+# ---- tensors that are on the CPU and have no memory there -----------------------------------------------------------
+
+
+class Wrapper(torch.Tensor):
+    """Stands for another tensor, and says that it is on the CPU."""
+
+    @staticmethod
+    def __new__(cls, inner: torch.Tensor) -> Wrapper:
+        made = torch.Tensor._make_wrapper_subclass(cls, inner.shape, dtype=inner.dtype, device=inner.device)
+        made.inner = inner
+        return made
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return Wrapper(func(args[0].inner))
+
+
+def freed() -> torch.Tensor:
+    tensor = torch.zeros(300)
+    tensor.untyped_storage().resize_(0)
+    return tensor
+
+
+def fake() -> torch.Tensor:
+    with FakeTensorMode():
+        return torch.empty(300)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (fake, "a FakeTensor, whose memory is not its values"),
+        (lambda: Wrapper(torch.zeros(300)), "a Wrapper, whose memory is not its values"),
+        (freed, "memory was freed: 0 of 1200 bytes are left"),
+        (lambda: torch.zeros(301).as_strided((2, 150), (1, 1)), "share memory"),
+        (lambda: torch.zeros(1).expand(300), "share memory"),
+        (lambda: torch.zeros(300, dtype=torch.complex64).conj(), "conjugates"),
+        (lambda: torch.zeros(300, dtype=torch.complex64).conj().imag, "negatives"),
+    ],
+)
+def test_tensors_without_memory_of_their_values_are_refused(make: Callable[[], torch.Tensor], reason: str) -> None:
+    tensor = make()
+    with pytest.raises(ValueError, match=reason):
+        initializers.normal_(tensor, seed=1, name="w")
+    module = nn.Module()
+    module.register_buffer("weight", tensor)
+    dtype = TORCH_DTYPES[tensor.dtype]
+    with pytest.raises(ModuleError, match=reason):
+        init_(module, {"shape": list(tensor.shape), "scheme": "normal", "std": 1.0, "dtype": dtype})
+
+
+def fill(tensor: torch.Tensor) -> torch.Tensor:
+    return initializers.normal_(tensor, seed=1, name="w")
+
+
+def within_fake_mode() -> None:
+    with FakeTensorMode():
+        init_(nn.Linear(300, 300, bias=False), {"shape": [300, 300], "scheme": "ones"})
+
+
+@pytest.mark.parametrize(
+    ("run", "by"),
+    [
+        (within_fake_mode, "FakeTensorMode"),
+        (lambda: torch.func.functionalize(fill)(torch.zeros(3)), "torch.func"),
+        (lambda: torch.vmap(fill)(torch.zeros(3, 2)), "torch.func"),
+        (lambda: torch.vmap(lambda x: x + fill(torch.zeros(2)))(torch.zeros(3, 2)), "torch.func"),
+        (lambda: torch.func.grad(lambda x: fill(x).sum())(torch.zeros(3)), "torch.func"),
+        (lambda: torch.jit.trace(lambda x: x + fill(torch.zeros(2)), torch.zeros(2)), r"torch\.jit\.trace"),
+        (lambda: make_fx(lambda x: x + fill(torch.zeros(2)))(torch.zeros(2)), "make_fx"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_tracers_and_transforms_are_refused(run: Callable[[], Any], by: str) -> None:
+    with pytest.raises(RuntimeError, match=f"{by}.* does not follow what fanin writes to memory"):
+        run()
+
+
+# ---- defaults of torch ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def other_defaults() -> Iterator[None]:
+    """A default device without memory, and another default type."""
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.device("meta"):
+            yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.usefixtures("other_defaults")
+def test_defaults_of_torch_change_nothing(tmp_path: Path) -> None:
+    module = nn.Linear(300, 200, bias=False, device="cpu", dtype=torch.float32)
+    recipe = recipe_of(module)
+    init_(module, recipe)
+    check(module, recipe)
+    with seeded(7, module):
+        initializers.normal_(module.weight, std=0.5)
+    check(module, recipe)
+    recording = record(lambda: nn.BatchNorm1d(3, device="cpu", dtype=torch.float32))
+    assert recording.literals["num_batches_tracked"].item() == 0
+    save_checkpoint(recording, tmp_path / "dcp")
+    save_checkpoint(recipe, tmp_path / "st", format="safetensors")
+    absent = nn.Linear(300, 200, bias=False, dtype=torch.float32)
+    with pytest.raises(ValueError, match="device is meta, which has no memory: say where with device="):
+        init_(absent, recipe)
+    check(init_(absent, recipe, device="cpu"), recipe)
+
+
+# ---- while a model is recorded --------------------------------------------------------------------------------------
+
+
+def test_fanins_own_calls_are_recorded_as_what_they_are() -> None:
+    parts = [{"size": 1, "scheme": "zeros"}, {"size": 8, "scheme": "ones"}]
+    recipe: dict[str, Any] = {
+        "seed": 5,
+        "tensors": {
+            "0.weight": {"shape": [9, 4], "scheme": "blocks", "parts": parts},
+            "1.weight": {"shape": [6, 4], "scheme": "truncated_normal", "std": 0.3},
+            "1.bias": {"shape": [6], "scheme": "log_range"},
+            "2.weight": {"shape": [6, 6], "scheme": "orthogonal", "layout": "keras"},
+            "2.bias": {"shape": [6], "scheme": "uniform", "low": 0.0, "high": 0.1},
+        },
+    }
+
+    def build() -> nn.Module:
+        model = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 6), nn.Linear(6, 6), nn.Linear(6, 5, bias=False))
+        init_(model, {**recipe, "dtype": "F32"}, strict=False)
+        with seeded(5, model), torch.no_grad():
+            initializers.kaiming_normal_(model[3].weight)
+            model[2].bias.mul_(2)
+        return model
+
+    found = record(build, seed=5).recipe
+    own = {"shape": [5, 6], "scheme": "kaiming_normal_", "dialect": "torch"}
+    expected = {**recipe, "tensors": {**recipe["tensors"], "3.weight": own}}
+    expected["tensors"]["2.bias"] = {"shape": [6], "scheme": "uniform", "low": 0.0, "high": 0.2}
+    made, wanted = fanin.materialize(found), fanin.materialize(expected)
+    assert {name: array.tobytes() for name, array in made.items()} == {n: a.tobytes() for n, a in wanted.items()}
+    init_(nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 6), nn.Linear(6, 6), nn.Linear(6, 5, bias=False)), found)
 
 
 def test_no_temporary_is_as_large_as_a_tensor() -> None:

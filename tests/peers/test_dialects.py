@@ -58,6 +58,36 @@ def test_axes_of_keras() -> None:
 
 
 @pytest.mark.parametrize(
+    ("dialect", "scheme", "members", "same"),
+    [
+        ("keras", "RandomNormal", {"mean": 3, "stddev": 0}, {"scheme": "constant", "value": 3}),
+        ("keras", "TruncatedNormal", {"mean": 3, "stddev": 0}, {"scheme": "constant", "value": 3}),
+        ("keras", "RandomUniform", {"minval": 2, "maxval": 2}, {"scheme": "constant", "value": 2}),
+        ("keras", "Orthogonal", {"gain": 0}, {"scheme": "zeros"}),
+        ("keras", "Orthogonal", {"gain": -2}, {"scheme": "orthogonal", "gain": 2}),
+        ("jax", "normal", {"stddev": 0}, {"scheme": "constant", "value": 0}),
+        ("jax", "normal", {"stddev": -2}, {"scheme": "normal", "std": 2}),
+        ("jax", "uniform", {"scale": 0}, {"scheme": "constant", "value": 0}),
+        ("jax", "uniform", {"scale": -2}, {"scheme": "uniform", "low": -2, "high": 0}),
+        ("jax", "truncated_normal", {"stddev": 0}, {"scheme": "constant", "value": 0}),
+        ("jax", "truncated_normal", {"lower": None}, {"scheme": "truncated_normal", "std": 0.01, "low": None}),
+        (
+            "jax",
+            "truncated_normal",
+            {"stddev": -1, "lower": None, "upper": 3},
+            {"scheme": "truncated_normal", "std": 1, "low": -3, "high": None},
+        ),
+        ("jax", "variance_scaling", {"scale": 0, "mode": "fan_in", "distribution": "normal"}, {"scheme": "zeros"}),
+        ("jax", "orthogonal", {"scale": -2}, {"scheme": "orthogonal", "gain": 2}),
+        ("jax", "delta_orthogonal", {"scale": 0}, {"scheme": "zeros"}),
+    ],
+)
+def test_parameters_at_their_ends(dialect: str, scheme: str, members: dict[str, Any], same: dict[str, Any]) -> None:
+    shape = [3, 4, 8]
+    assert canonical(shape=shape, dialect=dialect, scheme=scheme, **members) == canonical(shape=shape, **same)
+
+
+@pytest.mark.parametrize(
     ("tensor", "field"),
     [
         ({"dialect": "torch", "shape": [8], "scheme": "kaiming_normal_"}, "/shape"),
@@ -67,7 +97,7 @@ def test_axes_of_keras() -> None:
         ({"dialect": "torch", "scheme": "ones_"}, "/shape"),
         ({"dialect": "torch", "shape": [8, -4], "scheme": "ones_"}, "/shape/1"),
         ({"dialect": "torch", "shape": "8", "scheme": "ones_"}, "/shape"),
-        ({"dialect": "torch", "shape": [8], "scheme": "normal_", "std": 0}, "/std"),
+        ({"dialect": "torch", "shape": [8], "scheme": "normal_", "std": -1}, "/std"),
         ({"dialect": "torch", "shape": [8], "scheme": "normal_", "stddev": 1}, "/stddev"),
         ({"dialect": "torch", "shape": [8], "scheme": "normal_", "_shape": [1]}, "/_shape"),
         ({"dialect": "torch", "shape": [8], "scheme": "constant_"}, "/val"),

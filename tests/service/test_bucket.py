@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -68,8 +69,9 @@ def objects(request: pytest.FixtureRequest, tmp_path: Path, bucket: Bucket) -> O
 
 def test_objects(objects: Objects) -> None:
     assert objects.sizes() == {}
-    assert objects.get("a/main") is None
+    assert objects.get("a/main") is objects.modified("a/main") is None
     objects.put("a/main", b"one")
+    assert abs((objects.modified("a/main") or 0) - time.time()) < 3600
     objects.put("a/main", b"three")
     objects.put("ab/main", b"")
     objects.put("a/large", b"x" * (12 << 20))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.parse
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.requests import Request
 
 import fanin
 from fanin import archive
@@ -42,6 +44,7 @@ def put(client: httpx.Client, name: str = "me/tiny", recipe: Any = RECIPE, **hea
     packed = archive.pack({**FILES, "recipe.json": json.dumps(recipe).encode()})
     headers = {"Content-Type": archive.MEDIA_TYPE, **headers}
     assert client.put(f"/v1/models/{name}", content=packed, headers=headers).status_code in (200, 201)
+    client.follow_redirects = True  # as clients of the Hub do, from a name to its commit id
 
 
 @pytest.fixture(scope="module")
@@ -113,8 +116,24 @@ class TestFiles:
             assert (again.status_code, again.headers["X-Repo-Commit"]) == (304, commit_of(client))
         assert client.get(f"{RESOLVE}-bf16/config.json").json() == {"model_type": "tiny", "dtype": "bfloat16"}
 
+    def test_a_name_is_redirected_to_its_commit(self, client: httpx.Client, backend: CountingBackend) -> None:
+        """So that what a client asks after its HEAD, once or again, is of the commit that it was told of."""
+        made, commit = backend.generated, commit_of(client)
+        for verb in ("resolve", "raw"):
+            for path in (FILE, "vocab/deep/b.txt"):
+                fixed = client.head(f"/hf/me/tiny/{verb}/{commit}/{path}")
+                for method in ("GET", "HEAD"):
+                    url = f"/hf/me/tiny/{verb}/seed-42/{path}"
+                    answer = client.request(method, url, follow_redirects=False, headers={"Range": "bytes=0-0"})
+                    assert (answer.status_code, answer.content) == (307, b"")
+                    assert answer.headers["Location"] == f"/hf/me/tiny/{verb}/{commit}/{path}"
+                    assert answer.headers["X-Repo-Commit"] == commit
+                    assert answer.headers["ETag"] == answer.headers["X-Linked-ETag"] == fixed.headers["ETag"]
+                    assert answer.headers["X-Linked-Size"] == fixed.headers["Content-Length"]
+                    assert answer.headers["Cache-Control"] == "no-cache"
+        assert backend.generated == made
+
     def test_what_may_be_kept(self, client: httpx.Client) -> None:
-        assert client.head(f"{RESOLVE}/{FILE}").headers["Cache-Control"] == "no-cache"
         fixed = f"/hf/me/tiny/resolve/{commit_of(client)}/{FILE}"
         assert client.head(fixed).headers["Cache-Control"] == "public, max-age=31536000, immutable"
 
@@ -134,11 +153,12 @@ class TestFiles:
         put(client, "me/changing")
         url = "/hf/me/changing/resolve/main/model.safetensors"
         before = client.get(url)
+        pinned = before.url
         put(client, "me/changing", {**RECIPE, "seed": 1})
         after = client.get(url)
         assert after.headers["ETag"] != before.headers["ETag"]
         assert after.headers["X-Repo-Commit"] != before.headers["X-Repo-Commit"]
-        old = client.get(url.replace("main", before.headers["X-Repo-Commit"]))
+        old = client.get(pinned)
         assert old.content == before.content != after.content
         client.delete("/v1/models/me/changing")
         assert client.get(url).headers["X-Error-Code"] == "RepoNotFound"
@@ -224,6 +244,28 @@ class TestApi:
 
     def test_whoami(self, client: httpx.Client) -> None:
         assert client.get("/hf/api/whoami-v2").json()["name"] == "anonymous"
+
+
+def test_a_long_path_is_read_in_steps_of_its_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the head of a path is not found, or has an escaped slash, no more is looked at than may be the head."""
+    from fanin_service.routes import hub as routes
+
+    seen: list[int] = []
+
+    def unquote(text: str) -> str:
+        seen.append(len(text))
+        return urllib.parse.unquote(text)
+
+    def looked_at(path: str) -> int:
+        seen.clear()
+        request = Request({"type": "http", "raw_path": path.encode()})
+        assert routes._revision_and_path(request, "/hf/a/b/resolve") in {("", ""), ("main", "x" + "/" * slashes)}
+        return sum(seen)
+
+    monkeypatch.setattr(routes, "unquote", unquote)
+    for start in ("/hf/a/b/resolve%2Fx", "/hf/a/b/resolve/main/x", "/hf/a%2Fb/resolve/main/x"):
+        for slashes in (1000, 2000):
+            assert looked_at(start + "/" * slashes) < 100 + slashes + 10
 
 
 class TestErrors:

@@ -24,7 +24,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_create_list_revoke(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command = "keys create --name ci --scope weights:read recipes:read --expires 12h --bytes-per-day 1TB"
+    command = "keys create --name ci --scope weights:read models:write:me/* --expires 12h --bytes-per-day 1TB"
     assert main(command.split()) == 0
     told = capsys.readouterr()
     key = told.out.strip()
@@ -32,7 +32,7 @@ def test_create_list_revoke(path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "weights:read" in told.err
     (record,) = keys.read(path)
     assert (record.name, record.bytes_per_day) == ("ci", 10**12)
-    assert record.scopes == (Right.WEIGHTS_READ, Right.RECIPES_READ)
+    assert record.scopes == (Right.WEIGHTS_READ, "models:write:me/*")
     assert record.sha256 == hashlib.sha256(key.encode()).hexdigest()
     assert record.expires
     assert timedelta(hours=11) < record.expires - datetime.now(UTC) <= timedelta(hours=12)
@@ -69,6 +69,10 @@ def test_keys_are_long_and_unlike(path: Path) -> None:
     ("options", "word"),
     [
         ("--name ci --scope weights:write", "weights:write"),
+        ("--name ci --scope read", f"'read' is no scope: these are {', '.join(Right)}"),
+        ("--name ci --scope models:write:*", "models:write:namespace/*"),
+        ("--name ci --scope models:write:me/tiny/*", "'models:write:me/tiny/*' is no scope"),
+        ("--name ci --scope weights:read:me/*", "'weights:read:me/*' is no scope"),
         ("--name ci --expires 90", "90"),
         ("--name ci --expires 0d", "0d"),
         ("--name ci --bytes-per-day many", "many"),

@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from fanin import Layout, backends
 from fanin.plan import read_into
 from fanin_service import keys
-from fanin_service.principal import Right
+from fanin_service.principal import Right, sufficient
 from fanin_service.registry import Registry
 from fanin_service.settings import Settings
 from tests.service.corpus import CASES
@@ -88,7 +88,7 @@ class Machine(RuleBasedStateMachine):
         if not self.keys:
             return None
         scopes = SCOPES[who]
-        return 401 if scopes is None else None if right in scopes else 403
+        return 401 if scopes is None else 403 if set(sufficient(right)).isdisjoint(scopes) else None
 
     def use(self, which: int) -> bool:
         """Whether it is remembered; now it is the one last used."""

@@ -128,6 +128,7 @@ class TestContent:
             ({"config.json": b"["}, "config.json: not JSON"),
             ({"config.json": b"[]"}, "config.json: must be a JSON object"),
             ({"config.json": b'{"a":' * 100 + b"1" + b"}" * 100}, "config.json: nested more than 64 deep"),
+            ({"config.json": b'{"a": "\\ud800"}'}, r"config.json: '\ud800' is half of a surrogate pair"),
             ({"config.json": b"[" * 100_000}, "config.json: not JSON"),
             ({"../x": b""}, "'../x': a file's name"),
             ({"/x": b""}, "'/x': a file's name"),
@@ -451,6 +452,17 @@ class TestShipped:
         with running(Settings(models=tmp_path)) as server:
             assert server.client.get("/v1/models").json() == {"models": ["gpt", "me/tiny"]}
             assert server.client.get("/v1/models/me/tiny").json()["files"] == ["config.json", "model.safetensors"]
+
+    def test_models_that_do_not_change(self, tmp_path: Path) -> None:
+        (tmp_path / "me" / "tiny").mkdir(parents=True)
+        (tmp_path / "me" / "tiny" / "recipe.json").write_text(json.dumps(RECIPE))
+        with running(Settings(models=tmp_path, model_uploads=False)) as server:
+            for answer in (put(server.client, "me/tiny", FILES), server.client.delete("/v1/models/me/tiny")):
+                assert answer.status_code == 403
+                assert answer.json()["type"] == "urn:fanin:problem:uploads-refused"
+                assert "FANIN_MODEL_UPLOADS" in answer.json()["detail"]
+            assert server.client.get("/v1/models").json() == {"models": ["me/tiny"]}
+            assert server.client.get("/hf/me/tiny/resolve/main/model.safetensors").status_code == 307
 
     def test_what_cannot_be_shipped_stops_the_start(self, tmp_path: Path) -> None:
         def complaint() -> str:

@@ -82,10 +82,6 @@ def test_every_reference_leads_somewhere(client: httpx.Client) -> None:
             target = target[part]
 
 
-def test_docs(client: httpx.Client) -> None:
-    assert "swagger" in client.get("/docs").text
-
-
 @pytest.fixture(scope="module")
 def small_server() -> Iterator[Running]:
     """Files small enough to be read by a fuzzer."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import socket
+import struct
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from fanin_service import protocol
-from tests.service.servers import JSON, Running
+from tests.service.servers import JSON, Running, wait_for
 
 LIVE = b"GET /livez HTTP/1.1\r\nHost: test\r\n\r\n"
 
@@ -119,3 +123,82 @@ def test_another_protocol_and_a_body_that_breaks(server: Running) -> None:
             answers = everything(connection)
         assert answers.startswith(b"HTTP/1.1 400 ")
         assert answers.count(b"HTTP/1.1 ") == 1
+
+
+WITH_LENGTH = b"Content-Length: %d\r\n\r\n" % len(RECIPE) + RECIPE
+IN_CHUNKS = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(RECIPE) + RECIPE + b"\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize(("version", "framing"), [(b"1.1", WITH_LENGTH), (b"1.1", IN_CHUNKS), (b"1.0", WITH_LENGTH)])
+def test_another_protocol_on_a_connection_that_closes(server: Running, version: bytes, framing: bytes) -> None:
+    """The body is read, the answer comes at once, and what follows is no request."""
+    head = b"POST /v1/weights HTTP/%b\r\nHost: test\r\nContent-Type: application/json\r\n" % version
+    with connected(server) as connection:
+        connection.settimeout(protocol.BODY_SECONDS - 1)  # then a request whose body never ends is refused
+        connection.sendall(head + b"Connection: Upgrade, close\r\nUpgrade: h2c\r\n" + framing + LIVE)
+        answers = everything(connection)
+    assert answers.startswith(b"HTTP/1.1 200 OK")
+    assert answers.count(b"HTTP/1.1 ") == 1
+    assert answers.endswith(server.client.post("/v1/weights", content=RECIPE, headers=JSON).content)
+
+
+EXPECT = b"Host: test\r\nExpect: 100-continue\r\nContent-Length: 29\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_line", "header", "status"),
+    [
+        (b"PUT /v1/nothing", b"", b"404"),
+        (b"PUT /s3/models/me/tiny/main/x", b"", b"405"),
+        (b"PUT /hf/nothing", b"", b"404"),
+        (b"POST /v1/recipes", b"Content-Type: text/plain\r\n", b"415"),
+        (b"GET /livez", b"", b"200"),
+    ],
+)
+def test_an_early_answer_ends_a_connection_that_waits_for_continue(
+    server: Running, request_line: bytes, header: bytes, status: bytes
+) -> None:
+    """The client sends no body, so what it sends next must not be taken for one (RFC 9110 section 10.1.1)."""
+    with connected(server) as connection:
+        connection.sendall(request_line + b" HTTP/1.1\r\n" + EXPECT + header + b"\r\n")
+        answer = everything(connection)
+    assert answer.startswith(b"HTTP/1.1 " + status)
+    assert b"\r\nconnection: close\r\n" in answer.lower()
+
+
+def test_continue(server: Running) -> None:
+    """A body that is waited for, and one that does not wait, leave the connection open."""
+    head = b"POST /v1/recipes HTTP/1.1\r\n" + EXPECT + b"Content-Type: application/json\r\n\r\n"
+    early = b"PUT /v1/nothing HTTP/1.1\r\n" + EXPECT + b"\r\n"
+    old = b"POST /v1/recipes HTTP/1.0\r\n" + EXPECT + b"Content-Type: application/json\r\n\r\n"
+    without = LIVE[:-2] + b"Expect: 100-continue\r\n\r\n"
+    with connected(server) as connection:
+        connection.sendall(head)
+        assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(RECIPE + early + RECIPE + without + old + RECIPE)
+        answers = everything(connection)
+    assert [answers.count(b"HTTP/1.1 " + status) for status in (b"20", b"404", b"100")] == [3, 1, 0]
+
+
+def test_a_connection_that_is_reset_is_forgotten(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Uvicorn's keep-alive timer would keep it for 75 s."""
+    kept: list[weakref.ref[protocol.BoundedProtocol]] = []
+    begin = protocol.BoundedProtocol.connection_made
+
+    def connection_made(self: protocol.BoundedProtocol, transport: asyncio.Transport) -> None:
+        kept.append(weakref.ref(self))
+        begin(self, transport)
+
+    monkeypatch.setattr(protocol.BoundedProtocol, "connection_made", connection_made)
+    for _ in range(3):
+        with connected(server) as connection:
+            connection.sendall(LIVE)
+            assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert len(kept) == 3
+
+    def is_forgotten() -> bool:
+        gc.collect()
+        return not any(each() for each in kept)
+
+    wait_for(is_forgotten)

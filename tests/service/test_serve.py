@@ -16,6 +16,8 @@ import httpx
 import pytest
 
 import fanin
+from fanin import backends
+from fanin_service import serve
 from fanin_service.configuration import OF_THE_LIBRARY, option
 from fanin_service.settings import Settings, variable
 
@@ -148,3 +150,17 @@ def test_the_library_reads_no_variable_that_stops_the_service() -> None:
     }
     assert read >= {"FANIN_BACKEND", "FANIN_SIMD", "FANIN_TOKEN"}
     assert read <= OF_THE_LIBRARY | {variable(name) for name in Settings.model_fields}
+
+
+@pytest.mark.parametrize(
+    ("host", "store", "is_told"),
+    [("0.0.0.0", None, True), ("0.0.0.0", "/srv/models", False), ("127.0.0.1", None, False)],
+)
+def test_models_of_one_server_alone_are_told_of(
+    caplog: pytest.LogCaptureFixture, host: str, store: str | None, is_told: bool
+) -> None:
+    """Replicas without a common store have different models under one name."""
+    settings = Settings(host=host, access="open", model_store=store, workers=2)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serve._announce(settings, backends.get("reference"), listener, None)
+    assert ("set FANIN_MODEL_STORE" in caplog.text) is is_told

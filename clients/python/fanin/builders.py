@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from fanin.errors import BackendError
-
 
 def builder_of(source: str) -> Callable[[], Any]:
     """The function that `package.module:build` names, seen from the working directory as by `python -m`."""
@@ -39,10 +37,8 @@ def transformer_of(source: str) -> Callable[[], Any]:
         raise ValueError(f"{path} is not JSON: {error}") from None
     if not isinstance(config, Mapping) or "model_type" not in config:
         raise ValueError(f"{path} is no configuration of transformers: it has no model_type")
-    try:
-        import transformers
-    except ModuleNotFoundError as error:
-        raise BackendError(f"this command needs a package that is not installed: {error}") from None
+    import transformers
+
     fields = {key: value for key, value in config.items() if key != "model_type"}
     parsed = transformers.AutoConfig.for_model(config["model_type"], **fields)
     for architecture in config.get("architectures") or []:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from fanin import backends, files, signals
+from fanin.assumed import assumed
 from fanin.checks import Check
 from fanin.client import Client
 from fanin.describe import describe
@@ -30,6 +31,18 @@ from fanin.tensor import Scaled
 
 PLUGINS = "fanin.commands"
 """Entry points of other packages' commands: `serve` comes from the service."""
+EXTRAS = {
+    "serve": "service",
+    "keys": "service",
+    "compare": "compare",
+    "bench": "bench",
+    "checkpoint": "torch",
+    "torch": "torch",
+    "jax": "jax",
+    "keras": "keras",
+    "safetensors": "torch",
+}
+"""By package, or else by command: the optional dependencies, named in pyproject.toml, that bring what is missing."""
 EXIT_CODES: dict[type[BaseException], int] = {
     MismatchError: 1,
     FileError: 1,
@@ -54,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Names of tensors may have characters that the terminal has not.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        options = _parser(arguments[:1]).parse_args(arguments)
+        options = _parser(arguments).parse_args(arguments)
         code: int = options.run(options)
     except BrokenPipeError:
         # The reader of our output has seen enough, as in `fanin show | head`.
@@ -71,7 +84,7 @@ def _printable(text: str) -> str:
     return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)
 
 
-def _parser(command: Sequence[str]) -> argparse.ArgumentParser:
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="fanin", description="Initial weights from a recipe and a seed.")
     parser.add_argument("--version", action="version", version=f"fanin {version('fanin')}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -118,20 +131,46 @@ def _parser(command: Sequence[str]) -> argparse.ArgumentParser:
 
     for plugin in entry_points(group=PLUGINS):
         parser_of_plugin = commands.add_parser(plugin.name, help=f"see fanin {plugin.name} --help")
-        if plugin.name in command:
-            _load(plugin, parser_of_plugin)
+        if plugin.name in arguments[:1]:
+            _load(plugin, parser_of_plugin, is_help=bool({"-h", "--help"} & set(arguments)))
     return parser
 
 
-def _load(plugin: EntryPoint, parser: argparse.ArgumentParser) -> None:
-    """Let another package fill in its command: a module with HELP, add_arguments(parser) and run(options)."""
+def _load(plugin: EntryPoint, parser: argparse.ArgumentParser, is_help: bool) -> None:
+    """Let another package fill in its command: a module with HELP, add_arguments(parser) and run(options).
+
+    Without a package that it needs, the command's help says so.
+
+    Raises:
+        BackendError: a package is missing and no help was asked for.
+    """
     try:
         module = plugin.load()
     except ModuleNotFoundError as error:
-        raise BackendError(f"this command needs a package that is not installed: {error}") from None
+        refusal = _missing(plugin.name, error)
+        if not is_help:
+            raise refusal from None
+        parser.description = str(refusal)
+        return
+
+    def run(options: argparse.Namespace) -> int:
+        try:
+            code: int = module.run(options)
+        except ModuleNotFoundError as error:
+            raise _missing(plugin.name, error) from None
+        return code
+
     parser.description = module.HELP
     module.add_arguments(parser)
-    parser.set_defaults(run=module.run)
+    parser.set_defaults(run=run)
+
+
+def _missing(command: str, error: ModuleNotFoundError) -> BackendError:
+    """What to install for a command that cannot import a package."""
+    package = (error.name or "").partition(".")[0]
+    extra = EXTRAS.get(package) or EXTRAS.get(command)
+    what = f"in a checkout of Fanin, run: pip install '.[{extra}]'" if extra else f"run: pip install {package}"
+    return BackendError(f"fanin {command} needs the package {package}, which is not installed; {what}")
 
 
 def _command(
@@ -214,8 +253,11 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    described = describe(_layout(options.recipe))
+    layout = _layout(options.recipe)
+    described = describe(layout)
+    with_default = assumed(layout.recipe)
     if options.json:
+        described["assumed"] = {"layout": "keras", "tensors": with_default}
         print(json.dumps(described, indent=2, ensure_ascii=False))
         return 0
     cells = {
@@ -241,6 +283,9 @@ def _show(options: argparse.Namespace) -> int:
     size = described["size"]
     print(f"{len(described['tensors'])} tensors, {described['parameters']} parameters, {size} bytes ({_bytes(size)})")
     print(f"stream {described['stream']}, seed {described['seed']}, digest {described['digest']}")
+    if with_default:
+        more = f" and {len(with_default) - 1} more" if len(with_default) > 1 else ""
+        print(f"layout keras, (*k, in, out), assumed for {with_default[0]}{more}: none is given")
     return 0
 
 

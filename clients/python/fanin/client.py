@@ -7,20 +7,21 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, Self, TypeVar, get_args
+from typing import Any, BinaryIO, Literal, Protocol, Self, TypeVar, get_args
 from urllib.parse import quote
 
 import numpy as np
 
-from fanin import archive, arrays, backends, checks, files
+from fanin import archive, arrays, backends, checks, files, spelling
 from fanin.arrays import Array
 from fanin.checks import CHECKS, SAMPLE, Check, Piece
 from fanin.digests import Manifest
 from fanin.errors import MismatchError, UnavailableError
 from fanin.layout import Entry, Layout, LayoutLike
-from fanin.recipe import as_recipe
+from fanin.recipe import Recipe, as_recipe
 from fanin.region import Index, Region
 from fanin.remote import Remote
+from fanin.shards import LITERALS
 from fanin.spans import ends, spans
 from fanin.transport import CONNECTIONS, Transport
 
@@ -30,6 +31,18 @@ REFETCHES = 2
 """Times that bytes found wrong are fetched again before giving up."""
 
 T = TypeVar("T")
+
+
+class Recorded(Protocol):
+    """A model as `fanin.torch.record` and its likes return it."""
+
+    @property
+    def recipe(self) -> Recipe: ...
+
+    def literals_file(self) -> bytes | None:
+        """A safetensors file of the tensors that the recipe does not say; none if there are none."""
+
+
 _log = logging.getLogger("fanin")
 
 
@@ -115,24 +128,35 @@ class Client:
         return self._remote.register(Layout.of(recipe))
 
     def push(
-        self, name: str, recipe: Mapping[str, Any] | str | bytes, files: Mapping[str, bytes] | None = None
+        self, name: str, recipe: Mapping[str, Any] | str | bytes | Recorded, files: Mapping[str, bytes] | None = None
     ) -> dict[str, Any]:
         """Let the service keep a model under a name, in place of what it stood for; returns what it says of it.
 
         Args:
             name: `name` or `namespace/name`.
             recipe: JSON, or what it spells. Its seed and its `dtype` are those of the revision `main`; other revisions
-                choose others, but for tensors that give a storage type of their own.
+                choose others, but for tensors that give a storage type of their own. Or a recording, whose literals are
+                then part of the model.
             files: Small files to be served beside the weights, such as config.json and a tokenizer's, by name.
+                `literals.safetensors` are tensors that the recipe does not say, as `fanin recipe --literals` writes
+                them: they are served as one more file of weights.
 
         Raises:
             RecipeError: the recipe is wrong.
             ServiceError: the service refused, or could not be reached.
+            TypeError: `recipe` is a `Recipe`, which does not say whether literals belong to it.
         """
+        given = dict(files or {})
+        if isinstance(recipe, Recipe):
+            raise TypeError("push takes a recording, with its literals, or JSON, such as fanin.spelling.text(recipe)")
+        if not isinstance(recipe, Mapping | str | bytes):
+            if (literals := recipe.literals_file()) is not None:
+                given[LITERALS] = literals
+            recipe = spelling.text(recipe.recipe)
         as_recipe(recipe)
         text = json.dumps(recipe, ensure_ascii=False) if isinstance(recipe, Mapping) else recipe
         content = text.encode() if isinstance(text, str) else text
-        packed = archive.pack({**(files or {}), "recipe.json": content})
+        packed = archive.pack({**given, "recipe.json": content})
         return self._transport.put(f"v1/models/{quote(name)}", packed, archive.MEDIA_TYPE)
 
     def digests(self, recipe: LayoutLike) -> Manifest:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from fanin.laws import QUANTILES
+from fanin.laws import LAST_PLACE, QUANTILES
 from fanin.schemes.recurrences import DtBias
 
 SLACK = 1e-9
@@ -47,7 +47,12 @@ _SCHEMES: list[tuple[Callable[[float], float], Callable[[float, float], dict[str
     ),
     (
         math.exp,
-        lambda low, high: {"scheme": "log_of_uniform", "low": _rounded(low), "high": _rounded(high)},
+        # From 0 on, some logarithm may be minus infinity: less often than the last place of a draw tells.
+        lambda low, high: {
+            "scheme": "log_of_uniform",
+            "low": _rounded(low or high * LAST_PLACE / 2),
+            "high": _rounded(high),
+        },
     ),
     (
         lambda value: math.log(_softplus(value)),

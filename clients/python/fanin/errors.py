@@ -61,6 +61,11 @@ class RecordError(RecipeError):
         """One fault, of the whole model."""
         return cls([Fault("", detail)])
 
+    @classmethod
+    def from_recipe(cls, error: RecipeError) -> RecordError:
+        """The faults of a recorded recipe, each with the name of its tensor as the pointer."""
+        return cls([Fault(each.pointer.removeprefix("/tensors"), each.detail, each.value) for each in error.faults])
+
 
 class ModuleError(RecipeError):
     """A module, model or pytree whose tensors are not those of the recipe; one fault per tensor."""

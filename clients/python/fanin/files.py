@@ -100,13 +100,19 @@ def verify(path: str | os.PathLike[str], *, backend: str | None = None, progress
 def layout_of(file: io.BufferedReader) -> Layout:
     """The layout of a recipe in JSON, or of the one in the header of a safetensors file.
 
-    The latter begins with a length of eight bytes, the upper ones zero; JSON has no such bytes.
-
     Raises:
         FileError: it has no recipe.
         RecipeError: the recipe is wrong.
     """
-    return layout_of_file(file) if b"\0" in file.peek(8)[:8] else Layout.of(file.read())
+    return layout_of_file(file) if has_weights(file) else Layout.of(file.read())
+
+
+def has_weights(file: io.BufferedReader) -> bool:
+    """Whether a file that is at its start is one of safetensors, and not JSON.
+
+    The former begins with a length of eight bytes, the upper ones zero; JSON has no such bytes.
+    """
+    return b"\0" in file.peek(8)[:8]
 
 
 def layout_of_file(file: BinaryIO) -> Layout:

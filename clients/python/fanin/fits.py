@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fanin.arrays import Array
+from fanin.assumed import is_assumed
 from fanin.dtypes import STORAGE, DTypeName
 from fanin.errors import Fault, ModuleError, pointer
 from fanin.layout import Entry, Layout
@@ -67,7 +68,7 @@ def fit(
                 faults.append(_fault(path, f"the recipe has no tensor {name!r}"))
             continue
         entry = layout.entry(name)
-        if difference := _difference(entry, axes, array):
+        if difference := _difference(layout, entry, axes, array):
             faults.append(_fault(path, difference))
         fits[path] = Fit(layout, entry, axes)
     if strict:
@@ -86,7 +87,7 @@ def _fault(path: str, detail: str) -> Fault:
     return Fault(pointer(path.split("/")), detail)
 
 
-def _difference(entry: Entry, axes: tuple[int, ...] | None, array: Wanted) -> str | None:
+def _difference(layout: Layout, entry: Entry, axes: tuple[int, ...] | None, array: Wanted) -> str | None:
     """In what a tensor differs from its array."""
     if axes is not None and sorted(axes) != list(range(len(entry.shape))):
         return f"axes {axes} are no order of the {len(entry.shape)} axes of the tensor {entry.name!r}"
@@ -94,6 +95,8 @@ def _difference(entry: Entry, axes: tuple[int, ...] | None, array: Wanted) -> st
     if shape != array.shape:
         ordered = "" if axes is None else f", in the order {axes}"
         return f"the model has shape {array.shape}, the tensor {entry.name!r} {shape}{ordered}"
+    if axes not in (None, tuple(range(len(shape)))) and is_assumed(layout.recipe.tensors[entry.name]):
+        return f'axes of the tensor {entry.name!r} are reordered, so its law needs a layout: add "layout": "torch"'
     if DTYPE_NAMES.get(array.dtype) != entry.dtype.name:
         return f"the model has {array.dtype}, the tensor {entry.name!r} {entry.dtype.name}"
     return None

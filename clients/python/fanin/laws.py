@@ -17,12 +17,17 @@ if TYPE_CHECKING:
 
 EDGE = 1e-6
 """Bounds that differ by this part of their interval are the same bounds: they were worked out in float32."""
+LAST_PLACE = 2.0**-32
+"""A draw has 32 random bits: what is beyond a bound less often than this changes nothing."""
 _draws = itertools.count(1)
 
 
 @dataclass(frozen=True)
 class Unset:
     """Memory that was asked for and not written."""
+
+    line: str = field(default="", compare=False)
+    """Of the model's code that asked for it."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Unknown:
 class Constant:
     """One value everywhere."""
 
-    value: float
+    value: complex
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +51,15 @@ class Values:
 
     tensor: torch.Tensor
     """One-dimensional, in memory."""
+
+
+@dataclass(frozen=True, eq=False)
+class Partly:
+    """Values of which some are known, in between others: a table of which every second column was written."""
+
+    tensor: torch.Tensor
+    known: torch.Tensor
+    """Where."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +97,14 @@ class Normal(Random):
 
 
 @dataclass(frozen=True)
+class Circular(Random):
+    """Complex normal law of mean 0: real and imaginary parts are independent and distributed alike."""
+
+    std: float
+    """Root of E|z|^2."""
+
+
+@dataclass(frozen=True)
 class Function(Random):
     """A function of a uniform draw, element by element."""
 
@@ -90,6 +112,15 @@ class Function(Random):
     """Its values at the quantiles `QUANTILES` of the draw."""
     operation: str = field(compare=False)
     """The first one that made it no uniform law."""
+
+
+@dataclass(frozen=True)
+class Said(Random):
+    """What a recipe says, in its words; for a tensor of this shape, and as a whole."""
+
+    words: str
+    """The members of a tensor besides shape and dtype, as JSON."""
+    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -164,9 +195,12 @@ Law = (
     | Unknown
     | Constant
     | Values
+    | Partly
     | Uniform
     | Normal
+    | Circular
     | Function
+    | Said
     | Factor
     | Triangle
     | Diagonal
@@ -214,6 +248,8 @@ def affine(law: Law, scale: float, shift: float, operation: str) -> Law:
             return replace(law, mean=scale * mean + shift, std=abs(scale) * std, low=low, high=high)
         case Function(values):
             return replace(law, curve=tuple(scale * value + shift for value in values))
+        case Circular() if not shift:
+            return replace(law, std=law.std * abs(scale))
         case Orthogonal() if not shift:
             return replace(law, gain=law.gain * abs(scale))
         case Sparse() if not shift:
@@ -224,15 +260,36 @@ def affine(law: Law, scale: float, shift: float, operation: str) -> Law:
 def clamp(law: Law, low: float, high: float, operation: str) -> Law:
     """The law of x kept within [low, high], where next to nothing is beyond."""
     match law:
-        case Constant(value):
+        case Constant(float() | int() as value):
             return Constant(min(max(value, low), high))
-        case Uniform() | Normal():
+        case Uniform():
             slack = EDGE * (law.high - law.low) if math.isfinite(law.high - law.low) else 0.0
             if low <= law.low + slack and law.high - slack <= high:
                 return replace(law, low=max(low, law.low), high=min(high, law.high))
+        case Normal() if _is_same_end(law, low, law.low) and _is_same_end(law, -high, -law.high, -1):
+            # Bounds that the law has not, beyond its last place, are none.
+            return replace(
+                law,
+                low=max(low, law.low) if math.isfinite(law.low) else law.low,
+                high=min(high, law.high) if math.isfinite(law.high) else law.high,
+            )
         case Function(values):
             return replace(law, curve=tuple(min(max(value, low), high) for value in values))
     return blamed(law, operation)
+
+
+def _is_same_end(law: Normal, bound: float, end: float, sign: int = 1) -> bool:
+    """Whether a lower bound cuts nothing off; of an upper one, whether that of -x does."""
+    if bound <= end or not law.std:
+        return bound <= end or bound <= sign * law.mean
+    below, before = (_below((each - sign * law.mean) / law.std) for each in (bound, end))
+    inside = _below((law.high - law.mean) / law.std) - _below((law.low - law.mean) / law.std)
+    return bound - end <= EDGE * law.std or below - before < LAST_PLACE * inside
+
+
+def _below(z: float) -> float:
+    """How much of the normal law is below z."""
+    return math.erfc(-z / math.sqrt(2)) / 2
 
 
 def erfinv(law: Law, operation: str) -> Law:

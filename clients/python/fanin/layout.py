@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import math
 import struct
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import accumulate
+from typing import NamedTuple, overload
 
 from fanin.backends.tensors import Tensors
 from fanin.draws import Draw
 from fanin.dtypes import STORAGE, DType
 from fanin.errors import Fault, RecipeError, pointer
-from fanin.recipe import Recipe, RecipeLike, as_recipe
+from fanin.recipe import Recipe, RecipeLike, as_recipe, quoted
 from fanin.streams import Stream
+from fanin.tensor import Tensor
 
 MAX_FILE_BYTES = 2**63 - 1
 """Files and offsets stay within a signed 64-bit integer."""
@@ -26,8 +29,7 @@ METADATA_RECIPE = "fanin.recipe"
 _RANK = {dtype: rank for rank, dtype in enumerate(STORAGE)}
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One tensor in the file."""
 
     name: str
@@ -41,9 +43,45 @@ class Entry:
     """Offset behind its last byte."""
 
     @property
-    def count(self) -> int:
+    def count(self) -> int:  # type: ignore[override]  # a tuple's own counts its items
         """Number of elements."""
         return (self.stop - self.start) // self.dtype.itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class Entries(Sequence[Entry]):
+    """Tensors in file order. An entry is made when it is asked for: a file may have a million."""
+
+    stream: str
+    seed: int
+    names: tuple[str, ...]
+    tensors: tuple[Tensor, ...]
+    edges: array[int]
+    """Offsets of their first bytes in the file, and behind the last."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, place: int) -> Entry: ...
+    @overload
+    def __getitem__(self, place: slice) -> Entries: ...
+    def __getitem__(self, place: int | slice) -> Entry | Entries:
+        if isinstance(place, slice):
+            start, stop, step = place.indices(len(self))
+            if step != 1:
+                raise ValueError("entries are taken in their order")
+            edges = self.edges[start : max(start, stop) + 1]
+            return Entries(self.stream, self.seed, self.names[place], self.tensors[place], edges)
+        place = range(len(self))[place]
+        tensor, name = self.tensors[place], self.names[place]
+        stream = Stream(self.stream, self.seed, name)
+        edges = self.edges
+        return Entry(name, tensor.shape, STORAGE[tensor.dtype], tensor.draw, stream, edges[place], edges[place + 1])
+
+    def index_at(self, offset: int) -> int:
+        """Index of the first entry that ends behind `offset`, a position in the file."""
+        return bisect_right(self.edges, offset, 1) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +91,7 @@ class Layout:
     recipe: Recipe
     header: bytes
     """Everything in front of the tensors' bytes: length, JSON and padding."""
-    entries: tuple[Entry, ...]
+    entries: Entries
     """Tensors in file order, without gaps."""
     size: int
     """Bytes of the whole file."""
@@ -73,37 +111,27 @@ class Layout:
             return recipe
         recipe = as_recipe(recipe)
         ordered = sorted(recipe.tensors.items(), key=lambda item: (_RANK[item[1].dtype], item[0]))
+        # Names share tensors: what follows from a tensor is found once.
+        counts: dict[int, int] = {}
         for name, tensor in ordered:
+            if id(tensor) in counts:
+                continue
+            counts[id(tensor)] = math.prod(tensor.shape) * STORAGE[tensor.dtype].itemsize
             # Readers multiply the sizes one by one, whether a later one is 0 or not.
             if math.prod(size or 1 for size in tensor.shape) * STORAGE[tensor.dtype].itemsize > MAX_FILE_BYTES:
                 raise RecipeError(
                     [Fault(pointer(["tensors", name, "shape"]), "the sizes multiply to 2^63 bytes or more")]
                 )
-        sizes = [math.prod(tensor.shape) * STORAGE[tensor.dtype].itemsize for _, tensor in ordered]
-        offsets = [0]
-        for size in sizes:
-            offsets.append(offsets[-1] + size)
+        offsets = [0, *accumulate(counts[id(tensor)] for _, tensor in ordered)]
         if offsets[-1] > MAX_FILE_BYTES - MAX_HEADER_BYTES:
             raise RecipeError([Fault("/tensors", f"the tensors take {offsets[-1]} bytes, more than 2^63 allows")])
 
-        table: dict[str, Any] = {"__metadata__": {"format": "pt", METADATA_RECIPE: recipe.canonical.decode()}}
-        for (name, tensor), start, stop in zip(ordered, offsets, offsets[1:], strict=False):
-            table[name] = {"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": (start, stop)}
-        header = _encode_header(table)
-        entries = tuple(
-            Entry(
-                name,
-                tensor.shape,
-                STORAGE[tensor.dtype],
-                tensor.draw,
-                Stream(recipe.stream, recipe.seed, name),
-                len(header) + start,
-                len(header) + stop,
-            )
-            for (name, tensor), start, stop in zip(ordered, offsets, offsets[1:], strict=False)
-        )
-        places = {name: place for place, (name, _) in enumerate(ordered)}
-        return cls(recipe, header, entries, len(header) + offsets[-1], places, Tensors.of(entries))
+        header = _header(recipe, ordered, offsets)
+        edges = array("Q", [len(header) + offset for offset in offsets])
+        names, tensors = tuple(name for name, _ in ordered), tuple(tensor for _, tensor in ordered)
+        entries = Entries(recipe.stream, recipe.seed, names, tensors, edges)
+        places = {name: place for place, name in enumerate(names)}
+        return cls(recipe, header, entries, edges[-1], places, Tensors.of(entries))
 
     def entry(self, name: str) -> Entry:
         """The tensor of this name.
@@ -117,7 +145,7 @@ class Layout:
 
     def index_at(self, offset: int) -> int:
         """Index of the first entry that ends behind `offset`, a position in the file."""
-        return bisect_right(self.entries, offset, key=lambda entry: entry.stop)
+        return self.entries.index_at(offset)
 
     def tensors_in(self, start: int, stop: int) -> int:
         """How many tensors have bytes in [start, stop) of the file, or stand empty between those that have."""
@@ -140,8 +168,19 @@ LayoutLike = Layout | RecipeLike
 """A recipe in any spelling, or its layout: made once, it saves the work of every later call."""
 
 
-def _encode_header(table: Mapping[str, Any]) -> bytes:
-    text = json.dumps(table, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+def _header(recipe: Recipe, ordered: Sequence[tuple[str, Tensor]], offsets: Sequence[int]) -> bytes:
+    """The bytes in front of the tensors, which lie between these offsets."""
+    metadata = {"__metadata__": {"format": "pt", METADATA_RECIPE: recipe.canonical.decode()}}
+    begun = {
+        id(tensor): f'{{"dtype":"{tensor.dtype}","shape":[{",".join(map(str, tensor.shape))}],"data_offsets":['
+        for _, tensor in ordered
+    }
+    members = [
+        f"{quoted(name)}:{begun[id(tensor)]}{start},{stop}]}}"
+        for (name, tensor), start, stop in zip(ordered, offsets, offsets[1:], strict=False)
+    ]
+    opening = json.dumps(metadata, ensure_ascii=False, separators=(",", ":")).removesuffix("}")
+    text = ",".join([opening, *members]).encode() + b"}"
     text += b" " * (-len(text) % 8)
     if len(text) > MAX_HEADER_BYTES:
         raise RecipeError(

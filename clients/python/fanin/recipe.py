@@ -13,13 +13,14 @@ from itertools import chain
 from typing import Annotated, Any, Literal, Self, get_args
 
 import rfc8785
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from fanin.dialects import Dialect, DialectError, in_its_words, translate
 from fanin.dtypes import DTypeName
 from fanin.errors import Fault, RecipeError, pointer
 from fanin.fans import KernelLayout
+from fanin.frozen import FrozenDict, FrozenModel
 from fanin.names import MAX_NAMES, Name, RepeatedName, count, written_out
 from fanin.schemes import ALIASES, SCHEMES, AnyTensor
 from fanin.tensor import Tensor, as_integer
@@ -29,11 +30,15 @@ ONLY_TENSOR = "weight"
 """Name of the tensor of a recipe given in the one-tensor short form."""
 MEMBERS = ("tensors", "repeated")
 """The members of a recipe that hold tensors, by names and by repeated names."""
+DEFAULTS = ("dtype", "layout", "dialect")
+"""The members that its tensors have where they do not give their own."""
 MAX_SEED = 2**64 - 1
 MAX_FAULTS = 100
 """Faults of a recipe that are told: beyond them, finding near names for each would take minutes."""
 _BATCH = 64
 """Tensors that are validated together: pydantic collects all errors, of a kilobyte each, before it tells of any."""
+quoted = json.encoder.encode_basestring
+"""A text as JSON, which for a tensor's name is also RFC 8785's."""
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,19}", re.ASCII)
 _SHOWN = 80
 
@@ -52,15 +57,15 @@ Seed = Annotated[
 ]
 
 
-class Recipe(BaseModel):
+class Recipe(FrozenModel):
     """A seed, a stream version, and for each named tensor its shape, dtype, scheme and parameters.
+
+    It cannot be changed, nor can its tensors: `seeded`, `with_tensors`, `without` and `renamed` return a new one.
 
     `dtype`, `layout` and `dialect` are for input: defaults of the tensors that do not give their own. So is `repeated`.
     A validated recipe has them written into its tensors, these in Fanin's own names, so that two spellings of one
     meaning are equal, and shows the library's defaults here.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     stream: Annotated[Literal["fanin/1"], Field(description="Version of the contract.")] = STREAM
     seed: Seed = 0
@@ -74,7 +79,7 @@ class Recipe(BaseModel):
     repeated: Annotated[
         dict[RepeatedName, AnyTensor],
         Field(description="Tensors under names with ranges: layers.{0..79}.bias stands for 80 tensors."),
-    ] = {}
+    ] = {}  # noqa: RUF012 (`_write_out` puts a frozen one in its place)
 
     @model_validator(mode="before")
     @classmethod
@@ -82,11 +87,7 @@ class Recipe(BaseModel):
         """Write dtype and layout into the tensors that take them and do not give their own; translate dialects."""
         if not isinstance(data, Mapping) or not all(isinstance(data.get(field, {}), Mapping) for field in MEMBERS):
             return data
-        handed = {
-            field: data[field]
-            for field in ("dtype", "layout", "dialect")
-            if field in data and _is_valid(field, data[field])
-        }
+        handed = {field: data[field] for field in DEFAULTS if field in data and _is_valid(field, data[field])}
         others = {key: data[key] for key in data if key not in handed}
         if "dialect" in others:
             # Whatever the tensors say, it is unknown what they mean.
@@ -112,16 +113,62 @@ class Recipe(BaseModel):
                     context = {"reason": f"{name} is named twice", "path": ["repeated", repeated]}
                     raise PydanticCustomError("formula", "{reason}", context)
                 tensors[name] = tensor
-        self.__dict__.update(tensors=tensors, repeated={})
+        self.__dict__.update(tensors=FrozenDict(tensors), repeated=FrozenDict())
         return self
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:  # noqa: ARG002 (pydantic's)
         """A validated copy: pydantic's own would keep the digest of the original."""
-        return self.model_validate({"seed": self.seed, "tensors": self.tensors, **(update or {})})
+        return self.model_validate(
+            {"stream": self.stream, "seed": self.seed, "tensors": self.tensors, **(update or {})}
+        )
 
-    def seeded(self, seed: int) -> Recipe:
-        """The recipe with another seed, 0 .. 2^64 - 1."""
-        return Recipe.model_construct(stream=self.stream, seed=seed, tensors=self.tensors)
+    def seeded(self, seed: int | str) -> Recipe:
+        """The recipe with another seed, 0 .. 2^64 - 1, as a number or a decimal string.
+
+        Raises:
+            RecipeError: it is no seed.
+        """
+        try:
+            return self._with(self.tensors, _seed(seed))
+        except PydanticCustomError as error:
+            raise RecipeError([Fault("/seed", str(error), _shown(seed))]) from None
+
+    def with_tensors(self, tensors: Mapping[str, Any]) -> Recipe:
+        """The recipe with these tensors added, or put in place of those of the same names.
+
+        A tensor that gives no dtype or layout has the library's defaults, F32 and keras.
+
+        Raises:
+            RecipeError: a tensor or a name is wrong.
+        """
+        return self._with({**self.tensors, **as_recipe({"stream": self.stream, "tensors": tensors}).tensors})
+
+    def without(self, *names: str) -> Recipe:
+        """The recipe without these of its tensors.
+
+        Raises:
+            KeyError: it has no tensor of such a name.
+        """
+        self._check(names)
+        left_out = set(names)
+        return self._with({name: tensor for name, tensor in self.tensors.items() if name not in left_out})
+
+    def renamed(self, names: Mapping[str, str]) -> Recipe:
+        """The recipe with other names of some tensors: old name -> new name. Values change with the name.
+
+        Raises:
+            KeyError: it has no tensor of such a name.
+            RecipeError: a new name is no name of a tensor, or two tensors would have it.
+        """
+        self._check(names)
+        tensors: dict[str, Tensor] = {}
+        for old, tensor in self.tensors.items():
+            name = names.get(old, old)
+            if name in tensors:
+                raise RecipeError([Fault(pointer(["tensors", name]), "two tensors would have this name", _shown(old))])
+            tensors[name] = tensor
+        as_recipe({"tensors": {name: {"shape": [], "scheme": "zeros"} for name in names.values()}})
+        return self._with(tensors)
 
     def part(self, names: Iterable[str]) -> Recipe:
         """The recipe of these of its tensors, whose values are the same there.
@@ -129,14 +176,26 @@ class Recipe(BaseModel):
         Raises:
             KeyError: it has no tensor of such a name.
         """
-        tensors = {name: self.tensors[name] for name in names}
-        return Recipe.model_construct(stream=self.stream, seed=self.seed, tensors=tensors)
+        return self._with({name: self.tensors[name] for name in names})
+
+    def _check(self, names: Iterable[str]) -> None:
+        if missing := [name for name in names if name not in self.tensors]:
+            raise KeyError(missing[0])
+
+    def _with(self, tensors: Mapping[str, Any], seed: int | None = None) -> Recipe:
+        """A recipe of the same stream, of tensors that are valid already."""
+        seed = self.seed if seed is None else seed
+        return Recipe.model_construct(stream=self.stream, seed=seed, tensors=FrozenDict(tensors), repeated=FrozenDict())
 
     @cached_property
     def canonical(self) -> bytes:
         """The canonical JSON text (RFC 8785), UTF-8: every spelling of one recipe has the same."""
-        tensors = {name: tensor.canonical() for name, tensor in self.tensors.items()}
-        return rfc8785.dumps({"stream": self.stream, "seed": str(self.seed), "tensors": tensors})
+        # Names of one tensor share its text, and members are in the order of their names' UTF-16 code units.
+        distinct = {id(tensor): tensor for tensor in self.tensors.values()}
+        texts = {key: rfc8785.dumps(tensor.canonical()).decode() for key, tensor in distinct.items()}
+        ordered = sorted(self.tensors.items(), key=lambda item: item[0].encode("utf-16-be"))
+        tensors = ",".join([f"{quoted(name)}:{texts[id(tensor)]}" for name, tensor in ordered])
+        return f'{{"seed":"{self.seed:d}","stream":"{self.stream}","tensors":{{{tensors}}}}}'.encode()
 
     @cached_property
     def digest(self) -> str:
@@ -179,9 +238,9 @@ def as_recipe(recipe: RecipeLike) -> Recipe:
 
 def _check_sizes(document: Mapping[str, Any]) -> None:
     """Refuse objects with so many fields that their faults could not be told, and more tensors than any file has."""
-    inner = (([field, str(name)], each) for field, name, each in members(document) if isinstance(each, Mapping))
-    for path, each in chain([([], document)], inner):
-        if len(each) > MAX_FAULTS:
+    for field, name, each in chain([("", "", document)], members(document)):
+        if isinstance(each, Mapping) and len(each) > MAX_FAULTS:
+            path = [field, str(name)] if field else []
             raise RecipeError([Fault(pointer(path), f"{len(each)} fields; nothing in a recipe has so many")])
     if (total := count_tensors(document)) > MAX_NAMES and "repeated" in document:
         raise RecipeError([Fault("/repeated", f"{total} tensors; no file has more than {MAX_NAMES}")])
@@ -201,28 +260,66 @@ def members(document: Any) -> Iterator[tuple[str, Any, Any]]:
 
 
 def _validated(document: Mapping[str, Any]) -> Recipe:
-    """
+    """The recipe. Tensors that are one object in `document` are one object there too, and validated once.
+
     Raises:
         ValidationError: it is not a recipe; tells what is wrong with the first tensors that are wrong.
     """
     found = list(members(document))
-    for start in range(0, len(found), _BATCH) if len(found) > _BATCH else ():
-        batch: dict[str, dict[str, Any]] = {"tensors": {}, "repeated": {}}
-        for field, name, tensor in found[start : start + _BATCH]:
-            batch[field][name] = tensor
-        Recipe.model_validate({**document, **batch})
-    return Recipe.model_validate(document)
+    if len(found) <= _BATCH:
+        return Recipe.model_validate(document)
+    try:
+        distinct = _distinct(document, {id(tensor): tensor for _, _, tensor in found})
+    except ValidationError:
+        for start in range(0, len(found), _BATCH):
+            batch: dict[str, dict[str, Any]] = {"tensors": {}, "repeated": {}}
+            for field, name, tensor in found[start : start + _BATCH]:
+                batch[field][name] = tensor
+            Recipe.model_validate({**document, **batch})
+        raise
+    others = {field: value for field, value in document.items() if field not in (*DEFAULTS, *MEMBERS)}
+    written: dict[str, dict[str, Tensor]] = {"tensors": {}, "repeated": {}}
+    for field, name, tensor in found:
+        written[field][name] = distinct[id(tensor)]
+    return Recipe.model_validate({**others, **{field: written[field] for field in MEMBERS if field in document}})
+
+
+def _distinct(document: Mapping[str, Any], tensors: Mapping[int, Any]) -> dict[int, Tensor]:
+    """These tensors of the document, validated, by the same keys.
+
+    Raises:
+        ValidationError: one of them is wrong, or a default is.
+    """
+    keys, valid = list(tensors), dict[int, Tensor]()
+    shared = {field: value for field, value in document.items() if field not in MEMBERS}
+    for start in range(0, len(keys), _BATCH):
+        batch = keys[start : start + _BATCH]
+        recipe = Recipe.model_validate({**shared, "tensors": {f"{key}": tensors[key] for key in batch}})
+        valid |= {key: recipe.tensors[f"{key}"] for key in batch}
+    return valid
 
 
 def parse_json(text: str | bytes) -> Any:
     """JSON as RFC 8259 has it: no duplicate names, no NaN or Infinity, UTF-8.
 
+    Equal objects of plain values are one object: most of a recipe's tensors are, and are then validated once.
+
     Raises:
         RecipeError: it is not.
     """
     repeating: list[_Repeating] = []
+    known: dict[str, dict[str, Any]] = {}
 
     def keep(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        # Objects of objects are left alone: their texts together would be quadratic in the document's.
+        if all(map(_is_plain, pairs)):
+            text = repr(pairs)
+            if text not in known:
+                known[text] = made(pairs)
+            return known[text]
+        return made(pairs)
+
+    def made(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         document = dict(pairs)
         if len(document) < len(pairs):
             document = _Repeating(pairs)
@@ -269,6 +366,12 @@ def _repetition(document: Any) -> Fault | None:
     return None
 
 
+def _is_plain(member: tuple[str, Any]) -> bool:
+    """Whether a member of a JSON object is a number, text or constant, or a list of those."""
+    value = member[1]
+    return not (isinstance(value, dict) or (isinstance(value, list) and any(isinstance(x, dict | list) for x in value)))
+
+
 def _refuse_constant(name: str) -> Any:
     raise RecipeError([Fault("", f"{name} is not JSON; numbers are finite")])
 
@@ -295,6 +398,8 @@ def _translated(field: str, name: Any, tensor: Any, dialect: str) -> Any:
 
 def _with_defaults(tensor: Any, defaults: Mapping[str, Any]) -> Any:
     if isinstance(tensor, Tensor):
+        if not defaults:
+            return tensor
         tensor = tensor.given()
     if not isinstance(tensor, Mapping):
         return tensor

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fanin.builders import builder_of, transformer_of
-from fanin.errors import BackendError
+from fanin.literals import file_of
 from fanin.recipe import Recipe
 from fanin.spelling import text
 
@@ -52,10 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the recipe, and tell what it leaves to others; returns the exit code."""
-    try:
-        found: _Found = options.found(options.source, options.seed)
-    except ModuleNotFoundError as error:
-        raise BackendError(f"this command needs a package that is not installed: {error}") from None
+    found: _Found = options.found(options.source, options.seed)
     if options.literals and found.literals is not None:
         _write(options.literals, found.literals)
     if options.output:
@@ -92,8 +89,6 @@ def _torch(source: str, seed: str) -> _Found:
 
 
 def _recorded(build: Callable[[], Any], seed: str) -> _Found:
-    import safetensors.torch
-
     from fanin.torch.recording import record
 
     recording = record(build, seed=seed)
@@ -107,8 +102,7 @@ def _recorded(build: Callable[[], Any], seed: str) -> _Found:
             if name not in recording.norms
         ),
     ]
-    literals = {name: tensor.contiguous() for name, tensor in recording.literals.items()}
-    return _Found(recording.recipe, remarks, safetensors.torch.save(literals) if literals else None)
+    return _Found(recording.recipe, remarks, recording.literals_file())
 
 
 def _transformer(source: str, seed: str) -> _Found:
@@ -130,9 +124,7 @@ def _jax(source: str, seed: str) -> _Found:
 
 
 def _with_arrays(recipe: Recipe, literals: Mapping[str, Any]) -> _Found:
-    import safetensors.numpy
-
     remarks = [
         (name, f"has given values, {value.dtype} {list(value.shape)}: {_LITERAL}") for name, value in literals.items()
     ]
-    return _Found(recipe, remarks, safetensors.numpy.save(dict(literals)) if literals else None)
+    return _Found(recipe, remarks, file_of(literals))

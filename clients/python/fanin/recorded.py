@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from typing import Any
 
-from fanin import curves
-from fanin.laws import Constant, Function, Law, Normal, Orthogonal, Sparse, Uniform, Unknown
+from fanin import curves, draws, schemes
+from fanin.laws import Circular, Constant, Function, Law, Normal, Orthogonal, Said, Sparse, Uniform, Unknown
+from fanin.recipe import ONLY_TENSOR, as_recipe
+from fanin.tensor import Tensor
 
 
 class RefusedError(Exception):
@@ -21,11 +24,13 @@ def scheme(law: Law, shape: Sequence[int]) -> dict[str, Any] | None:
         RefusedError: it has none, or not in a tensor of this shape.
     """
     match law:
+        case Constant(complex(real=value, imag=imaginary)):
+            return None if imaginary else scheme(Constant(value), shape)
         case Constant(0):
             return {"scheme": "zeros"}
         case Constant(1):
             return {"scheme": "ones"}
-        case Constant(value) if math.isfinite(value):
+        case Constant(float() | int() as value) if math.isfinite(value):
             return {"scheme": "constant", "value": value}
         case Uniform(low, high) if low == high:
             return {"scheme": "constant", "value": low}
@@ -38,12 +43,19 @@ def scheme(law: Law, shape: Sequence[int]) -> dict[str, Any] | None:
         case Normal(mean, std, low, high):
             ends = {"low": low if math.isfinite(low) else None, "high": high if math.isfinite(high) else None}
             return {"scheme": "truncated_normal", "mean": mean, "std": std, **ends, "bounds": "absolute"}
+        case Circular(std):
+            return {"scheme": "normal", "std": std}
         case Orthogonal(gain=gain):
             return {"scheme": "orthogonal", "gain": gain, "layout": _matrix_layout(law, shape)}
         case Sparse(_, _, sparsity, std) if law.shape == tuple(shape):
             return {"scheme": "sparse", "sparsity": sparsity, "std": std, "axis": 1 if law.by_columns else 0}
         case Sparse():
             raise RefusedError("a sparse matrix in another shape")
+        case Said(words, whole) if whole == tuple(shape) and not law.place and not law.order:
+            members: dict[str, Any] = json.loads(words)
+            return members
+        case Said(words):
+            raise RefusedError(f"{json.loads(words)['scheme']} in another shape, or in a part")
         case Unknown(operation):
             raise RefusedError(f"no scheme is the result of {operation}")
         case Function(curve):
@@ -51,6 +63,34 @@ def scheme(law: Law, shape: Sequence[int]) -> dict[str, Any] | None:
                 return said
             raise RefusedError(f"no scheme is the result of {law.operation}")
     return None
+
+
+def law(tensor: Tensor) -> Law:
+    """The law of a recipe's tensor: a plain one where that has the very same draw, so that arithmetic may go on."""
+    plain: Law | None = None
+    match tensor, tensor.draw:
+        case schemes.laws.Uniform(low=low, high=high), _:
+            plain = Uniform(low, high)
+        case schemes.laws.Normal(mean=mean, std=std), _:
+            plain = Normal(mean, std)
+        case schemes.laws.TruncatedNormal(mean=mean, std=std, low=low, high=high, bounds=bounds), _:
+            unit, origin = (std, mean) if bounds == "std" else (1.0, 0.0)
+            ends = (-math.inf if low is None else low, math.inf if high is None else high)
+            plain = Normal(mean, std, *(origin + unit * end for end in ends))
+        case schemes.constants.Constant(value=value), _:
+            plain = Constant(value)
+        case _, draws.Fill(value):
+            plain = Constant(value)
+        case _, draws.Uniform(low=low, high=high):
+            plain = Uniform(low, high)
+        case _, draws.Normal(mean, std):
+            plain = Normal(mean, std)
+    shape = {"shape": list(tensor.shape), "dtype": tensor.dtype}
+    words = scheme(plain, tensor.shape) if plain is not None else None
+    if plain and words and as_recipe({**shape, **words}).tensors[ONLY_TENSOR].draw == tensor.draw:
+        return plain
+    members = {field: value for field, value in tensor.given().items() if field not in shape}
+    return Said(json.dumps(members), tensor.shape)
 
 
 def _matrix_layout(law: Orthogonal, shape: Sequence[int]) -> str:

@@ -14,18 +14,34 @@ WHOLE = "model.safetensors"
 """The file of a model that is in one piece."""
 INDEX = "model.safetensors.index.json"
 """The file that tells which tensor of a model in shards is in which file."""
+LITERALS = "literals.safetensors"
+"""The file of a model's literals, tensors that no recipe says, where it is put or written with a recipe."""
+LITERALS_SEED = "fanin.seed"
+"""In that file's metadata: the one seed that its values belong to, where they depend on it."""
 
 
-def split(recipe: Recipe, size: int) -> dict[str, Sequence[str]]:
+def split(recipe: Recipe, size: int, *, has_literals: bool = False) -> dict[str, Sequence[str]]:
     """The tensors of each file, by the file's name, when no file is to have more than `size` bytes of them.
 
     They are taken in the recipe's order until the next one would be too much; one that is larger by itself has a file
-    of its own. The layout does not depend on the seed.
+    of its own. The layout does not depend on the seed. With literals the names leave room for one file more, and none
+    is `WHOLE`: loaders that find a file of this name look at no other.
     """
     groups = list(_groups(recipe.tensors, size))
-    if len(groups) <= 1:
+    if len(groups) <= 1 and not has_literals:
         return {WHOLE: tuple(recipe.tensors)}
-    return {f"model-{place:05}-of-{len(groups):05}.safetensors": group for place, group in enumerate(groups, 1)}
+    count = len(groups) + has_literals
+    return {_numbered(place, count): group for place, group in enumerate(groups, 1)}
+
+
+def literals_name(parts: Mapping[str, Sequence[str]]) -> str:
+    """The name of the file of literals beside these parts, which were split with literals."""
+    count = len(parts) + 1
+    return _numbered(count, count)
+
+
+def _numbered(place: int, count: int) -> str:
+    return f"model-{place:05}-of-{count:05}.safetensors"
 
 
 def _groups(tensors: Mapping[str, Tensor], size: int) -> Iterator[tuple[str, ...]]:
@@ -42,11 +58,13 @@ def _groups(tensors: Mapping[str, Tensor], size: int) -> Iterator[tuple[str, ...
         yield tuple(names)
 
 
-def index(recipe: Recipe, shards: Mapping[str, Sequence[str]]) -> bytes:
-    """The index of these shards of the recipe, as JSON."""
+def index(recipe: Recipe, shards: Mapping[str, Sequence[str]], literals: Mapping[str, int] | None = None) -> bytes:
+    """The index of these shards of the recipe, as JSON; `literals` are the bytes of each literal, by name."""
+    literals = literals or {}
+    places = {name: file for file, names in shards.items() for name in names}
     document = {
-        "metadata": {"total_size": sum(map(bytes_of, recipe.tensors.values()))},
-        "weight_map": {name: file for file, names in shards.items() for name in names},
+        "metadata": {"total_size": sum(map(bytes_of, recipe.tensors.values())) + sum(literals.values())},
+        "weight_map": places | dict.fromkeys(literals, literals_name(shards)),
     }
     return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
 

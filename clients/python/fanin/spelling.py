@@ -8,6 +8,7 @@ from typing import Any
 
 from fanin.names import folded
 from fanin.recipe import Recipe
+from fanin.schemes.blocks import Blocks
 from fanin.tensor import Tensor
 
 
@@ -26,8 +27,19 @@ def _member(field: str, tensors: dict[str, str]) -> str:
 
 
 def _said(tensor: Tensor, dtype: str) -> dict[str, Any]:
-    said = {"shape": list(tensor.shape), "scheme": tensor.scheme} | tensor.canonical()
+    said = {"shape": list(tensor.shape), "scheme": tensor.scheme} | _members(tensor)
     return {field: value for field, value in said.items() if (field, value) != ("dtype", dtype)}
+
+
+def _members(tensor: Tensor) -> dict[str, Any]:
+    """The canonical ones, and a layout that was given though it is the default: adapters ask for it."""
+    members = tensor.canonical()
+    if "layout" in tensor.model_fields_set:
+        members["layout"] = tensor.given()["layout"]
+    if isinstance(tensor, Blocks):
+        parts = [{"size": size, **_members(part)} for size, part in tensor.tensors]
+        members["parts"] = [{key: part[key] for key in part if key not in ("shape", "dtype")} for part in parts]
+    return members
 
 
 def _json(value: Any) -> str:

@@ -13,7 +13,6 @@ from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 from pydantic import (
     AfterValidator,
     AllowInfNan,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -27,6 +26,7 @@ from fanin import draws
 from fanin.draws import Draw, DrawError
 from fanin.dtypes import STORAGE, DType, DTypeName
 from fanin.fans import Fans, FansError, KernelLayout, Mode, fans
+from fanin.frozen import FrozenModel
 from fanin.scalars import complex_truncated_std, root, truncated_std
 
 MAX_RANK = 64
@@ -65,10 +65,10 @@ TRUNCATION = Fraction(2)
 """Variance scaling cuts its truncated normal at this many standard deviations, as every framework does."""
 
 
-class Tensor(BaseModel, ABC):
+class Tensor(FrozenModel, ABC):
     """What every tensor of a recipe has, whatever its scheme."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
+    model_config = ConfigDict(allow_inf_nan=False)
 
     formula: ClassVar[str]
     """The law of an element, for readers."""

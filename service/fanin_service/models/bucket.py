@@ -55,6 +55,14 @@ class BucketObjects:
         except (BaseError, OSError) as error:
             raise _failure(error) from error
 
+    def modified(self, key: str) -> float | None:
+        try:
+            return obstore.head(self._store, key)["last_modified"].timestamp()
+        except FileNotFoundError:
+            return None
+        except (BaseError, OSError) as error:
+            raise _failure(error) from error
+
     def sizes(self, group: str | None = None) -> dict[str, int]:
         try:
             pages = obstore.list(self._store, prefix=group)

@@ -14,14 +14,16 @@ from fanin import Recipe, as_recipe, shards
 from fanin.dtypes import DTypeName
 from fanin.names import written_out
 from fanin.recipe import members, parse_json
+from fanin.shards import LITERALS
 from fanin_service import limits
 from fanin_service.models import names
+from fanin_service.models.literals import Literals
 from fanin_service.models.names import RECIPE
 from fanin_service.models.revisions import CONTENT_BYTES, Revision, ShardSize
 from fanin_service.problems import ModelError
 from fanin_service.settings import Settings
 
-FORMAT = "fanin.model/1"
+FORMAT = "fanin.model/2"
 """How the files of a revision are made of content: names, headers, shards, what is changed in a config.json. Another
 name whenever a byte of them changes, so that no client takes what it has for what it would get."""
 CONFIG = "config.json"
@@ -34,6 +36,8 @@ _TORCH_NAMES: dict[str, str] = {
 """Types that parameters are made of. Those of 8 bits are none: torch takes them for no default type, so loaders that
 read one fail."""
 _DTYPE_FIELDS = ("dtype", "torch_dtype")
+_OF_WEIGHTS = (RECIPE, LITERALS)
+"""Files that are not served as they are."""
 _MAX_DEPTH = 64
 _KEPT = 8
 """Storage types and layouts of shards that are remembered of one model."""
@@ -42,10 +46,12 @@ _KEPT = 8
 class Content:
     """A recipe whose default storage type is still open, and the files that are served beside its weights."""
 
-    def __init__(self, recipe: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
+    def __init__(self, recipe: Mapping[str, Any], files: Mapping[str, bytes], literals: Literals | None = None) -> None:
         """`recipe` is in canonical terms, but that its tensors have a storage type only where they were given one."""
         self.recipe = recipe
         self.files = files
+        self.literals = literals
+        """Tensors that the recipe does not say, where there are some."""
         self.typed: Callable[[DTypeName], Recipe] = lru_cache(_KEPT)(self._typed)
         """The recipe at a storage type, by its name. Takes seconds for the largest.
 
@@ -63,7 +69,7 @@ class Content:
             ModelError: a file is missing, too many or of a wrong name, or config.json is wrong.
             RecipeError: the recipe is wrong, or exceeds a limit.
         """
-        others = {name: content for name, content in files.items() if name != RECIPE}
+        others = {name: content for name, content in files.items() if name not in _OF_WEIGHTS}
         if RECIPE not in files:
             raise ModelError(f"{RECIPE}: this file is required")
         if len(files[RECIPE]) > settings.max_recipe_bytes:
@@ -77,17 +83,24 @@ class Content:
                 raise ModelError(f"{name!a}: is both a file and a directory")
         if CONFIG in others:
             _check_config(others[CONFIG])
-        return cls(_template(files[RECIPE], settings), others)
+        template = _template(files[RECIPE], settings)
+        literals = Literals.read(files[LITERALS]) if LITERALS in files else None
+        if literals is not None:
+            _check_literals(literals, template, settings)
+        return cls(template, others, literals)
 
     @classmethod
     def stored(cls, files: Mapping[str, bytes]) -> Content:
         """The content that was kept as these files."""
-        return cls(json.loads(files[RECIPE]), {name: content for name, content in files.items() if name != RECIPE})
+        others = {name: content for name, content in files.items() if name not in _OF_WEIGHTS}
+        literals = Literals.read(files[LITERALS]) if LITERALS in files else None
+        return cls(json.loads(files[RECIPE]), others, literals)
 
     @cached_property
     def all(self) -> dict[str, bytes]:
         """The files that it is kept as."""
-        return {**self.files, RECIPE: rfc8785.dumps(dict(self.recipe))}
+        literals = {} if self.literals is None else {LITERALS: self.literals.content}
+        return {**self.files, **literals, RECIPE: rfc8785.dumps(dict(self.recipe))}
 
     @cached_property
     def digest(self) -> str:
@@ -119,7 +132,7 @@ class Content:
         return as_recipe({**self.recipe, "dtype": dtype})
 
     def _shards(self, dtype: DTypeName, size: ShardSize) -> dict[str, Sequence[str]]:
-        return shards.split(self.typed(dtype), size.bytes)
+        return shards.split(self.typed(dtype), size.bytes, has_literals=self.literals is not None)
 
     def config(self, dtype: DTypeName) -> bytes:
         """config.json at a storage type: as it was put, but where it names another type for the parameters."""
@@ -128,7 +141,11 @@ class Content:
             return given
         document = json.loads(given)
         agreeing = _agreeing(document, _TORCH_NAMES[dtype])
-        return given if agreeing == document else json.dumps(agreeing, indent=2, ensure_ascii=False).encode() + b"\n"
+        return given if agreeing == document else _written(agreeing)
+
+
+def _written(document: Any) -> bytes:
+    return json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n"
 
 
 def content_key(digest: str) -> bytes:
@@ -158,6 +175,19 @@ def _template(text: bytes, settings: Settings) -> dict[str, Any]:
     return found
 
 
+def _check_literals(literals: Literals, template: Mapping[str, Any], settings: Settings) -> None:
+    """
+    Raises:
+        ModelError: they do not go with this recipe.
+    """
+    if len(literals.tensors) > settings.max_tensors:
+        raise ModelError(f"{LITERALS}: {len(literals.tensors)} tensors; at most {settings.max_tensors} are taken")
+    if both := sorted(literals.tensors.keys() & template["tensors"].keys()):
+        raise ModelError(f"{LITERALS}: {both[0]!a:.80} is in the recipe too")
+    if literals.seed not in (None, int(template["seed"])):
+        raise ModelError(f"{LITERALS}: its values belong to seed {literals.seed}, the recipe has {template['seed']}")
+
+
 def _check_config(text: bytes) -> None:
     try:
         # Not as strictly as a recipe: some configurations have an Infinity.
@@ -171,6 +201,12 @@ def _check_config(text: bytes) -> None:
         depth += 1
         if depth > _MAX_DEPTH:
             raise ModelError(f"{CONFIG}: nested more than {_MAX_DEPTH} deep")
+    try:
+        # A revision with another storage type writes it anew.
+        _written(document)
+    except UnicodeEncodeError as error:
+        half = error.object[error.start]
+        raise ModelError(f"{CONFIG}: {half!a} is half of a surrogate pair; texts must be valid Unicode") from None
 
 
 def _members(node: Any) -> Iterable[Any]:

@@ -80,6 +80,10 @@ class Models:
         """
         return await self._in_thread(self._snapshot, name, revision)
 
+    async def modified(self, name: str, digest: str | None = None) -> int:
+        """When the name was put last, or its content of this digest, in whole seconds since 1970; 0 if not known."""
+        return int(await self._in_thread(self._store.modified, name, digest) or 0) if is_model(name) else 0
+
     async def file(self, snapshot: Snapshot, path: str) -> File:
         """A file of a revision.
 

@@ -36,6 +36,9 @@ class Objects(Protocol):
     def delete(self, key: str) -> None:
         """Forget the object under this key, if there is one."""
 
+    def modified(self, key: str) -> float | None:
+        """When the object under this key was put, if there is one, in seconds since 1970 by the clock of the store."""
+
     def sizes(self, group: str | None = None) -> dict[str, int]:
         """Bytes of every object of a group, or of all, by key."""
 
@@ -83,6 +86,16 @@ class DirectoryObjects:
             return
         try:
             (self._directory / key).unlink(missing_ok=True)
+        except OSError as error:
+            raise ObjectsError(str(error)) from error
+
+    def modified(self, key: str) -> float | None:
+        if self._directory is None:
+            return None
+        try:
+            return (self._directory / key).stat().st_mtime
+        except FileNotFoundError:
+            return None
         except OSError as error:
             raise ObjectsError(str(error)) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -48,6 +49,13 @@ class Snapshot:
         """
         if revision.dtype != content.main.dtype and not content.has_open_dtype:
             raise UnknownRevisionError("every tensor of this model gives its own storage type: none can be chosen")
+        literals = content.literals
+        if literals is not None and literals.seed not in (None, revision.seed):
+            some = ", ".join(f"{name!a:.80}" for name in [*literals.tensors][:_NAMED])
+            raise UnknownRevisionError(
+                f"this model has literals that belong to seed {literals.seed} alone ({some}):"
+                f" its revisions have no other seed"
+            )
         try:
             self._shards: Mapping[str, Sequence[str]] = content.shards(revision.dtype, revision.size)
             self.recipe: Recipe = content.typed(revision.dtype).seeded(revision.seed)
@@ -56,6 +64,8 @@ class Snapshot:
         if len(self._shards) > MAX_SHARDS:
             detail = f"{len(self._shards)} files of {revision.size}; at most {MAX_SHARDS}: choose a larger size"
             raise UnknownRevisionError(detail)
+        self._literals = None if literals is None else shards.literals_name(self._shards)
+        """The path of the file of literals, if there is one."""
         self.content = content
         self.revision = revision
         self.commit = revision.commit(content.key)
@@ -64,12 +74,13 @@ class Snapshot:
     def paths(self) -> list[str]:
         """The paths of all files, sorted."""
         index = [shards.INDEX] if self.has_index else []
-        return sorted([*self.content.files, *index, *self._shards])
+        literals = [self._literals] if self._literals else []
+        return sorted([*self.content.files, *index, *self._shards, *literals])
 
     @property
     def has_index(self) -> bool:
         """The weights are in more than one file."""
-        return len(self._shards) > 1
+        return len(self._shards) > 1 or self._literals is not None
 
     def is_weights(self, path: str) -> bool:
         """Whether the file at this path is generated."""
@@ -86,13 +97,41 @@ class Snapshot:
             UnknownFileError: there is none at this path.
         """
         if path == shards.INDEX and self.has_index:
-            return shards.index(self.recipe, self._shards)
+            return shards.index(self.recipe, self._shards, self._literal_sizes())
+        if self.content.literals is not None and path == self._literals:
+            return self.content.literals.content
         if path not in self.content.files:
             raise UnknownFileError(f"this revision has no file {path[:_SHOWN]!a}; see its list of files")
         return self.content.config(self.revision.dtype) if path == CONFIG else self.content.files[path]
 
+    def _literal_sizes(self) -> dict[str, int]:
+        literals = self.content.literals
+        return {} if literals is None else {name: literal.size for name, literal in literals.tensors.items()}
+
+    @property
+    def parameters(self) -> Counter[str]:
+        """Elements of all tensors, literals among them, by storage type. Takes time for every tensor."""
+        counts: Counter[str] = Counter()
+        for tensor in self.recipe.tensors.values():
+            counts[tensor.dtype] += shards.count_of(tensor)
+        for literal in self.content.literals.tensors.values() if self.content.literals else ():
+            counts[literal.dtype] += literal.count
+        return counts
+
+    @property
+    def tensor_bytes(self) -> int:
+        """Bytes of all tensors, literals among them. Takes time for every tensor."""
+        return sum(map(shards.bytes_of, self.recipe.tensors.values())) + sum(self._literal_sizes().values())
+
+    @property
+    def tensor_count(self) -> int:
+        """Tensors, literals among them."""
+        return len(self.recipe.tensors) + len(self._literal_sizes())
+
 
 _SHOWN = 200
+_NAMED = 3
+"""Names of literals that an error shows."""
 
 
 def _tag(content: bytes) -> str:

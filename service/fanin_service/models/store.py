@@ -43,6 +43,12 @@ class ModelStore:
             _log.warning("the model store has a damaged name, to be put again: %s", name)
         return digest if _DIGEST.fullmatch(digest) else None
 
+    def modified(self, name: str, digest: str | None = None) -> float | None:
+        """When the name was put last with another content, or when its content of this digest was put, in seconds since
+        1970; None if there is no such thing.
+        """
+        return self._objects.modified(_key(name, digest) if digest else f"{_group(name)}/{_POINTER}")
+
     def digest_of(self, name: str, key: bytes) -> str | None:
         """Digest of the content of this name that these bytes of a commit id stand for."""
         digests = (object_.partition("/")[2].removesuffix(_SUFFIX) for object_ in self._objects.sizes(_group(name)))
@@ -80,9 +86,11 @@ class ModelStore:
                     f"{len(stored)} bytes; the store has {taken} of at most {self._max_bytes}: delete some"
                 )
             self._objects.put(_key(name, content.digest), stored)
-        is_new = self.main(name) is None
-        self._objects.put(f"{_group(name)}/{_POINTER}", f"{content.digest}\n".encode())
-        return is_new
+        before = self.main(name)
+        # The same content again is no change, and `modified` says so.
+        if before != content.digest:
+            self._objects.put(f"{_group(name)}/{_POINTER}", f"{content.digest}\n".encode())
+        return before is None
 
     def delete(self, name: str) -> bool:
         """Forget a model, with all that its name ever stood for; true if there was one."""

@@ -1,10 +1,8 @@
-"""Documents: the description of the API, for programs and for people."""
+"""Documents: the description of the API, for programs."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
-from fastapi.openapi.docs import get_swagger_ui_html
-from starlette.responses import HTMLResponse
 
 from fanin_service.access import requires
 from fanin_service.bodies import JSON
@@ -20,10 +18,3 @@ router = APIRouter(include_in_schema=False)
 async def get_openapi(request: Request) -> Response:
     app: DescribedAPI = request.app
     return Response(app.openapi_text(), media_type=JSON)
-
-
-@router.head("/docs")
-@router.get("/docs")
-@requires(Right.RECIPES_READ)
-async def get_docs(request: Request) -> HTMLResponse:
-    return get_swagger_ui_html(openapi_url="openapi.json", title=request.app.title, oauth2_redirect_url=None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs, quote, unquote
 
 from fastapi import APIRouter, Request, Response
 from starlette.convertors import Convertor, register_url_convertor
@@ -56,7 +56,7 @@ api = APIRouter(prefix=f"{ROOT}/api", include_in_schema=False)
 @router.get("/{repo:repo}/resolve/{target:path}")
 @requires(Right.WEIGHTS_READ)
 async def resolve(repo: str, request: Request) -> Response:
-    """A file of a revision."""
+    """A file of a revision: its bytes at a commit id, a redirect to the commit id at any other name."""
     return await _file(repo, "resolve", request)
 
 
@@ -78,12 +78,27 @@ async def _file(repo: str, verb: str, request: Request) -> Response:
         # Clients that know the commit remember that it has no such file.
         error.headers[COMMIT] = snapshot.commit
         raise
+    tag = f'"{file.etag}"'
+    if not is_commit(revision):
+        # A client sends HEAD and then GET, and one GET more when it resumes. A name may stand for another commit by
+        # then, or on another server: the client would store those bytes under the commit id of the first answer.
+        return Response(
+            None,
+            307,
+            {
+                "Location": f"{ROOT}/{repo}/{verb}/{snapshot.commit}/{quote(path)}",
+                "ETag": tag,
+                "X-Linked-ETag": tag,
+                "X-Linked-Size": str(file.size),
+                "Cache-Control": "no-cache",
+                COMMIT: snapshot.commit,
+            },
+        )
     headers = {
         "Content-Type": JSON if path.endswith(".json") else OCTETS,
         "Content-Disposition": f'inline; filename="{path.rpartition("/")[2]}"',
-        "ETag": f'"{file.etag}"',
-        # What a name stands for may change.
-        "Cache-Control": IMMUTABLE if is_commit(revision) else "no-cache",
+        "ETag": tag,
+        "Cache-Control": IMMUTABLE,
         COMMIT: snapshot.commit,
     }
     return await respond(request, service, file.body, headers, kept=(COMMIT,))
@@ -215,7 +230,9 @@ async def _asked(request: Request) -> tuple[list[str], bool]:
 def _tail(request: Request, head: str) -> str:
     """What follows `head` in the path, as it was sent."""
     parts = request.scope["raw_path"].decode("latin-1").split("/")
-    ends = (end for end in range(len(parts)) if unquote("/".join(parts[:end])) == head)
+    # An escaped slash joins two parts in one, so no more parts than `head` has can spell it.
+    most = min(len(parts), head.count("/") + 1)
+    ends = (end for end in range(most + 1) if unquote("/".join(parts[:end])) == head)
     return "/".join(parts[next(ends, len(parts)) :])
 
 

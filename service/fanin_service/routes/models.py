@@ -7,14 +7,15 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from fanin import shards
 from fanin.archive import MEDIA_TYPE
 from fanin_service import problems
 from fanin_service.access import requires
 from fanin_service.bodies import JSON, read_body
 from fanin_service.models.snapshot import Snapshot
 from fanin_service.principal import Right
-from fanin_service.service import service_of
+from fanin_service.problems import UploadsRefusedError
+from fanin_service.service import Service, service_of
+from fanin_service.settings import variable
 
 router = APIRouter(tags=["models"])
 
@@ -75,7 +76,7 @@ async def get_model(name: str, request: Request) -> Model:
     responses={
         201: {"description": "The name is new", "model": Model},
         200: {"description": "The name stood for something before", "model": Model},
-        **problems.responses(400, 413, 415, 422, 429, 503),
+        **problems.responses(400, 403, 413, 415, 422, 429, 503),
     },
 )
 @requires(Right.MODELS_WRITE)
@@ -87,6 +88,7 @@ async def put_model(name: str, request: Request) -> Response:
     commit ids.
     """
     service = service_of(request)
+    _require_uploads(service)
     content = await read_body(request, MEDIA_TYPE, service.settings.max_model_bytes, service.admission.hold)
     snapshot, is_new = await service.models.put(name, content)
     location = {"Location": f"/v1/models/{name}"}
@@ -99,24 +101,34 @@ async def put_model(name: str, request: Request) -> Response:
     summary="Forget a model",
     status_code=204,
     response_class=Response,
-    responses=problems.responses(404, 503),
+    responses=problems.responses(403, 404, 503),
 )
 @requires(Right.MODELS_WRITE)
 async def delete_model(name: str, request: Request) -> Response:
     """With all that its name ever stood for; other servers that share the store may tell of it for a minute yet."""
-    await service_of(request).models.delete(name)
+    service = service_of(request)
+    _require_uploads(service)
+    await service.models.delete(name)
     return Response(status_code=204)
 
 
+def _require_uploads(service: Service) -> None:
+    """
+    Raises:
+        UploadsRefusedError: the settings allow no change of the models.
+    """
+    if not service.settings.model_uploads:
+        raise UploadsRefusedError(f"{variable('model_uploads')} is false: the models of this service do not change")
+
+
 def _describe(name: str, snapshot: Snapshot) -> Model:
-    tensors = snapshot.recipe.tensors.values()
     return Model(
         name=name,
         digest=snapshot.content.digest,
         commit=snapshot.commit,
         main=str(snapshot.revision),
-        tensors=len(tensors),
-        parameters=sum(map(shards.count_of, tensors)),
-        size=sum(map(shards.bytes_of, tensors)),
+        tensors=snapshot.tensor_count,
+        parameters=snapshot.parameters.total(),
+        size=snapshot.tensor_bytes,
         files=snapshot.paths,
     )

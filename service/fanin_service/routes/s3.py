@@ -5,13 +5,15 @@ All are in one bucket. A key is a model's name, a revision and a path: me/tiny/s
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
+from email.utils import formatdate
 
 from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
-from fanin_service import s3
+from fanin_service import presigned, s3
 from fanin_service.access import requires
 from fanin_service.answers import IMMUTABLE, OCTETS, respond
 from fanin_service.bodies import JSON
@@ -19,8 +21,14 @@ from fanin_service.models.models import Models
 from fanin_service.models.revisions import MAIN, is_commit
 from fanin_service.models.snapshot import Snapshot
 from fanin_service.principal import Right
-from fanin_service.problems import UnknownBucketError, UnknownFileError, UnknownModelError, UnknownRevisionError
-from fanin_service.s3 import BUCKET, MAX_KEYS, ROOT, SEPARATOR, XML, Asked, Page
+from fanin_service.problems import (
+    RangeNotSatisfiableError,
+    UnknownBucketError,
+    UnknownFileError,
+    UnknownModelError,
+    UnknownRevisionError,
+)
+from fanin_service.s3 import BUCKET, MAX_KEYS, ROOT, SEPARATOR, XML, Asked, Object, Page
 from fanin_service.service import service_of
 
 router = APIRouter(prefix=ROOT, include_in_schema=False)
@@ -28,9 +36,19 @@ router = APIRouter(prefix=ROOT, include_in_schema=False)
 _OTHERS = frozenset({"acl", "attributes", "legal-hold", "retention", "tagging", "torrent", "uploadId", "uploads"})
 """What an object may be asked for but its bytes. Unknown parameters are none of this kind: SDKs add some."""
 _LISTING = frozenset(
-    {"list-type", "prefix", "delimiter", "max-keys", "encoding-type", "start-after", "continuation-token"}
-    | {"fetch-owner", "optional-object-attributes", "x-id"}
+    {"prefix", "delimiter", "max-keys", "encoding-type", "optional-object-attributes", "x-id"} | presigned.PARAMETERS
 )
+_FIRST = _LISTING | {"marker"}
+_SECOND = _LISTING | {"list-type", "start-after", "continuation-token", "fetch-owner"}
+"""Parameters of ListObjects, and of ListObjectsV2."""
+_RESPONSE = {
+    f"response-{name.lower()}": name
+    for name in (
+        *("Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Content-Type", "Expires"),
+    )
+}
+"""By query parameter, the header of the response that it sets."""
+_HEADER_VALUE = re.compile(r"[\x20-\x7e]{1,1000}")
 
 
 @router.head("")
@@ -56,7 +74,7 @@ async def head_bucket(bucket: str) -> Response:
 @router.get("/{bucket}/")
 @requires(Right.MODELS_READ)
 async def list_objects(bucket: str, request: Request) -> Response:
-    """A page of the keys with a prefix (ListObjectsV2).
+    """A page of the keys with a prefix (ListObjects, ListObjectsV2).
 
     Every model has as many revisions as there are seeds. Those in a listing are `main` and the one that the prefix
     names.
@@ -65,9 +83,10 @@ async def list_objects(bucket: str, request: Request) -> Response:
     query = request.query_params
     if "location" in query:
         return Response(s3.location(), media_type=XML)
-    if query.get("list-type") != "2" or (others := query.keys() - _LISTING):
-        asked = ", ".join(sorted(others)) if query.get("list-type") == "2" else "this"
-        raise HTTPException(400, f"{asked}: of a bucket, only ListObjectsV2 and its location can be had")
+    if (version := query.get("list-type", "2")) != "2":
+        raise HTTPException(400, f"list-type {version[:80]!a}: must be 2, or absent")
+    if others := query.keys() - (_SECOND if "list-type" in query else _FIRST):
+        raise HTTPException(400, f"{', '.join(sorted(others))[:200]!a}: a bucket has only a location and a listing")
     wanted = _asked(query)
     page = await _page(service_of(request).models, wanted)
     return Response(s3.listing(wanted, page, query), media_type=XML)
@@ -83,18 +102,43 @@ async def get_object(bucket: str, key: str, request: Request) -> Response:
         raise HTTPException(400, f"{', '.join(sorted(others))}: of an object, only its bytes can be had")
     if (version := request.query_params.get("versionId", "null")) != "null":
         raise UnknownRevisionError(f"versionId {version[:80]!a}: objects have one version, null")
+    _check_part(request)
     service = service_of(request)
-    snapshot, path = await _find(service.models, key)
+    snapshot, modified, path = await _find(service.models, key)
     file = await service.models.file(snapshot, path)
     revision = key.removesuffix(f"/{path}").rpartition(SEPARATOR)[2]
     headers = {
         "Content-Type": JSON if path.endswith(".json") else OCTETS,
-        "ETag": f'"{file.etag}"',
-        "Last-Modified": s3.MODIFIED,
+        "ETag": s3.tag(file),
+        "Last-Modified": formatdate(modified, usegmt=True),
         # What a name stands for may change.
         "Cache-Control": IMMUTABLE if is_commit(revision) else "no-cache",
+        **_asked_headers(request.query_params),
     }
-    return await respond(request, service, file.body, headers)
+    return await respond(request, service, file.body, headers, modified=modified)
+
+
+def _check_part(request: Request) -> None:
+    """An object has one part."""
+    part = request.query_params.get("partNumber", "1")
+    if not (part.isascii() and part.isdecimal() and 1 <= int(part[:6]) <= 10_000):
+        raise HTTPException(400, f"partNumber {part[:80]!a}: must be a number from 1 to 10000")
+    if int(part[:6]) != 1:
+        raise RangeNotSatisfiableError(f"partNumber {part}: an object has one part")
+    if "partNumber" in request.query_params and "range" in request.headers:
+        raise HTTPException(400, "partNumber: cannot be combined with a Range header")
+
+
+def _asked_headers(query: Mapping[str, str]) -> dict[str, str]:
+    """The headers that the query sets in the response."""
+    headers = {header: query[name] for name, header in _RESPONSE.items() if name in query}
+    for header, value in headers.items():
+        if not _HEADER_VALUE.fullmatch(value):
+            raise HTTPException(
+                400, f"response-{header.lower()} {value[:80]!a}: must be 1 to 1000 printable ASCII characters"
+            )
+    # A link can then make a page of an object: its scripts must not act for this origin.
+    return headers | ({"Content-Security-Policy": "sandbox"} if headers else {})
 
 
 def _check_bucket(bucket: str) -> None:
@@ -102,8 +146,19 @@ def _check_bucket(bucket: str) -> None:
         raise UnknownBucketError(f"there is one bucket here, {BUCKET}, and none named {bucket[:80]!a}")
 
 
-async def _find(models: Models, key: str) -> tuple[Snapshot, str]:
-    """The revision that a key is in, and the path there.
+async def _snapshot(models: Models, name: str, revision: str) -> tuple[Snapshot, int]:
+    """A revision, and when it came to be: its content was put, or its name if the revision is none by commit id."""
+    if is_commit(revision):
+        snapshot = await models.snapshot(name, revision)
+        return snapshot, await models.modified(name, snapshot.content.digest)
+    # The time first. If a put comes between, the old time with the new bytes makes clients fetch once more, but the new
+    # time with the old bytes would make them keep those.
+    modified = await models.modified(name)
+    return await models.snapshot(name, revision), modified
+
+
+async def _find(models: Models, key: str) -> tuple[Snapshot, int, str]:
+    """The revision that a key is in, when it came to be, and the path there.
 
     A model `a/b` hides what would be a revision `b` of a model `a`.
     """
@@ -111,8 +166,8 @@ async def _find(models: Models, key: str) -> tuple[Snapshot, str]:
     for count in (2, 1):
         if len(parts) > count + 1:
             with suppress(UnknownModelError):
-                snapshot = await models.snapshot(SEPARATOR.join(parts[:count]), parts[count])
-                return snapshot, SEPARATOR.join(parts[count + 1 :])
+                found = await _snapshot(models, SEPARATOR.join(parts[:count]), parts[count])
+                return *found, SEPARATOR.join(parts[count + 1 :])
     raise UnknownFileError(f"no object has the key {key[:200]!a}: a key is a model's name, a revision and a path")
 
 
@@ -122,9 +177,16 @@ def _asked(query: Mapping[str, str]) -> Asked:
         raise HTTPException(400, f"delimiter {delimiter[:80]!a}: must be {SEPARATOR}, or none")
     if not (limit.isascii() and limit.isdecimal() and len(limit) < 10):
         raise HTTPException(400, f"max-keys {limit[:80]!a}: must be a number from 0 to 999999999")
+    if (encoding := query.get("encoding-type", "url")) != "url":
+        raise HTTPException(400, f"encoding-type {encoding[:80]!a}: must be url, or absent")
+    if (owner := query.get("fetch-owner", "true")) not in ("true", "false"):
+        raise HTTPException(400, f"fetch-owner {owner[:80]!a}: must be true or false")
+    for name in () if "encoding-type" in query else ("prefix", "start-after", "marker"):
+        if not s3.is_text(query.get(name, "")):
+            raise HTTPException(400, f"{name} {query[name][:80]!a}: no XML can hold this; add encoding-type=url")
     token = query.get("continuation-token")
     try:
-        after = query.get("start-after", "") if token is None else s3.read_token(token)
+        after = query.get("start-after", query.get("marker", "")) if token is None else s3.read_token(token)
     except ValueError:
         raise HTTPException(400, f"continuation-token {token!a:.80}: is none that was given here") from None
     return Asked(query.get("prefix", ""), bool(delimiter), after, token is not None, min(int(limit), MAX_KEYS))
@@ -133,7 +195,7 @@ def _asked(query: Mapping[str, str]) -> Asked:
 async def _page(models: Models, asked: Asked) -> Page:
     """The first entries that are asked for."""
     page = Page()
-    async for key, snapshot, path in _keys(models, asked):
+    async for key, snapshot, path, modified in _keys(models, asked):
         group = asked.group(key)
         entry = group or key
         if not key.startswith(asked.prefix) or asked.has_had(entry) or entry in page.groups:
@@ -145,25 +207,27 @@ async def _page(models: Models, asked: Asked) -> Page:
         if group is not None:
             page.groups[group] = None
         elif snapshot is not None:
-            page.files[key] = await models.file(snapshot, path)
+            page.objects[key] = Object.of(await models.file(snapshot, path), modified)
     return page
 
 
-async def _keys(models: Models, asked: Asked) -> AsyncIterator[tuple[str, Snapshot | None, str]]:
-    """Keys in their order, each with its revision and its path there; a directory for a `main` that is one entry."""
+async def _keys(models: Models, asked: Asked) -> AsyncIterator[tuple[str, Snapshot | None, str, int]]:
+    """Keys in their order, each with its revision, its path there and when it was put; a directory for a `main` that is
+    one entry.
+    """
     names = await models.names()
     for name, revision in _revisions(names, asked.prefix):
         directory = f"{name}/{revision}/"
         if directory < asked.after and not asked.after.startswith(directory):
             continue
         if revision == MAIN and asked.group(directory):
-            yield directory, None, ""
+            yield directory, None, "", 0
             continue
         # The prefix may name no revision, and a model may be gone.
         with suppress(UnknownModelError, UnknownRevisionError):
-            snapshot = await models.snapshot(name, revision)
+            snapshot, modified = await _snapshot(models, name, revision)
             for path in snapshot.paths:
-                yield directory + path, snapshot, path
+                yield directory + path, snapshot, path, modified
 
 
 def _revisions(names: Sequence[str], prefix: str) -> list[tuple[str, str]]:

@@ -65,7 +65,9 @@ class CudaBackend(Backend):
         try:
             import cupy
         except ImportError as error:
-            raise NotBuiltError(f"CuPy cannot be imported ({error}): install fanin[cuda12] or fanin[cuda13]") from error
+            raise NotBuiltError(
+                f"CuPy cannot be imported ({error}): in a checkout of Fanin, pip install '.[cuda12]' or '.[cuda13]'"
+            ) from error
         runtime = cupy.cuda.runtime
         if runtime.is_hip:
             raise NoDeviceError("this CuPy is for AMD GPUs, on which the kernels have not been tried")

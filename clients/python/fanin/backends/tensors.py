@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fanin.draws import WHOLE_SIDE, Draw, Fill, Normal, Plain, TruncatedNormal, Uniform, is_plain, matrix_of
 from fanin.dtypes import DTYPES, STORAGE, DType, DTypeName
-from fanin.streams import Stream
+from fanin.streams import Stream, main_keys
 
 _UNIFORM, _NORMAL, _TRUNCATED, _CONSTANT = range(4)
 _DTYPES = {name: number for number, name in enumerate(DTYPES)}
@@ -85,18 +85,31 @@ class Tensors:
     @classmethod
     def of(cls, tensors: Sequence[Tensor]) -> Tensors:
         places: dict[bytes, int] = {}
-        ranges = np.zeros(len(tensors), RANGE)
-        known = [tensor.draw if is_plain(tensor.draw, tensor.dtype) else None for tensor in tensors]
-        composed = tuple(n for n, draw in enumerate(known) if not draw)
+        # Many tensors share few draws: what follows from a draw is found once. (The draw is kept, so that its id is.)
+        known: dict[tuple[int, str], tuple[Draw, bool, int]] = {}
+        laws, counts, composed, streams, long = (list[Any]() for _ in range(5))
+        for n, tensor in enumerate(tensors):
+            draw, name = tensor.draw, tensor.dtype.name
+            found = known.get((id(draw), name))
+            if found is None:
+                plain = draw if is_plain(draw, tensor.dtype) else None
+                place = places.setdefault(law(plain or Fill(0.0), name), len(places))
+                found = known[id(draw), name] = draw, plain is not None, place
+            _, is_known, place = found
+            laws.append(place)
+            counts.append(tensor.count if is_known else 0)
+            streams.append(tensor.stream)
+            if not is_known:
+                composed.append(n)
+            if name == "F64":
+                long.append(n)
         matrices = tuple(n for n in composed if matrix_of(tensors[n].draw))
-        ranges["count"] = [tensor.count for tensor in tensors]
-        ranges["count"][list(composed)] = 0
-        ranges["law"] = [
-            places.setdefault(law(draw or Fill(0.0), tensor.dtype.name), len(places))
-            for draw, tensor in zip(known, tensors)
-        ]
-        ranges["keys"] = np.array([keys(tensor.stream, tensor.dtype) for tensor in tensors], np.uint32).reshape(-1, 8)
-        return cls(tensors, b"".join(places), ranges, composed, matrices)
+        ranges = np.zeros(len(tensors), RANGE)
+        ranges["count"], ranges["law"] = counts, laws
+        ranges["keys"][:, :4] = np.frombuffer(main_keys(streams), "<u4").reshape(-1, 4)
+        for n in long:
+            ranges["keys"][n, 4:] = streams[n].key("low")
+        return cls(tensors, b"".join(places), ranges, tuple(composed), matrices)
 
     def part(self, start: int, stop: int) -> Tensors:
         """Tensors [start, stop) of these."""

@@ -23,7 +23,7 @@ def check(path: Path) -> None:
     try:
         import matplotlib  # noqa: F401
     except ModuleNotFoundError:
-        raise ValueError("--plot needs matplotlib: pip install 'fanin[bench]'") from None
+        raise ValueError("--plot needs matplotlib: in a checkout of Fanin, pip install '.[bench]'") from None
 
 
 def draw(document: report.Document, path: Path) -> None:

@@ -7,15 +7,17 @@ import math
 import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from tqdm import tqdm
 
-from fanin.compare import page, report
+from fanin.compare import report
 from fanin.compare.networks import ACTIVATIONS, NETWORKS
 from fanin.compare.schemes import SCHEMES
-from fanin.compare.study import Case, Settings, study
 from fanin.tables import dumps
+
+if TYPE_CHECKING:
+    from fanin.compare.study import Case, Settings
 
 T = TypeVar("T")
 
@@ -56,6 +58,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the study and write its figures and its page."""
+    # Of packages that only those who compare have: `--help` does without.
+    from fanin.compare import page
+    from fanin.compare.study import study
+
     settings = _settings(options)
     options.output.mkdir(parents=True, exist_ok=True)  # to be told before the study
     layers = sum(case.depth for case in settings.cases())
@@ -92,6 +98,8 @@ def _settings(options: argparse.Namespace) -> Settings:
     Raises:
         ValueError: one is wrong; with its name, the value and what is allowed.
     """
+    from fanin.compare.study import Settings
+
     given = {**(QUICK if options.quick else FULL), **{k: v for k, v in vars(options).items() if v is not None}}
     return Settings(
         networks=_list("networks", given["networks"], _one_of(NETWORKS)),

@@ -6,9 +6,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fanin.dialects.library import DialectError, Initializer, Library, Members, Shape, ones, zeros
+from fanin.dialects.library import (
+    DialectError,
+    Initializer,
+    Library,
+    Members,
+    Shape,
+    gained,
+    normal,
+    ones,
+    uniform,
+    zeros,
+)
 from fanin.fans import MAX_KERNEL_RANK
-from fanin.tensor import Axis, Positive, Real
+from fanin.tensor import Axis, NonNegative, Real
 
 AxisOrAxes = Annotated[Axis | tuple[Axis, ...], Field(union_mode="left_to_right")]
 JaxMode = Literal["fan_in", "fan_out", "fan_avg", "fan_geo_avg"]
@@ -19,28 +30,37 @@ def _constant(_shape: Shape, *, value: Real) -> Members:
     return {"scheme": "constant", "value": value}
 
 
-def _uniform(_shape: Shape, *, scale: Positive = 0.01) -> Members:
-    return {"scheme": "uniform", "low": 0.0, "high": scale}
+def _uniform(_shape: Shape, *, scale: Real = 0.01) -> Members:
+    """JAX multiplies a number from [0, 1) by the scale."""
+    return uniform(min(scale, 0.0), max(scale, 0.0))
 
 
-def _normal(_shape: Shape, *, stddev: Positive = 0.01) -> Members:
-    return {"scheme": "normal", "std": stddev}
+def _normal(_shape: Shape, *, stddev: Real = 0.01) -> Members:
+    """JAX multiplies by the standard deviation: its sign does not alter the law."""
+    return normal(0.0, abs(stddev))
 
 
-def _truncated_normal(_shape: Shape, *, stddev: Positive = 0.01, lower: Real = -2.0, upper: Real = 2.0) -> Members:
-    return {"scheme": "truncated_normal", "std": stddev, "low": lower, "high": upper}
+def _truncated_normal(
+    _shape: Shape, *, stddev: Real = 0.01, lower: Real | None = -2.0, upper: Real | None = 2.0
+) -> Members:
+    """JAX multiplies by the standard deviation after truncation. A bound that is none is infinite."""
+    if stddev < 0:
+        lower, upper = (None if upper is None else -upper), (None if lower is None else -lower)
+    return normal(0.0, abs(stddev), low=lower, high=upper)
 
 
 def _variance_scaling(
     shape: Shape,
     *,
-    scale: Positive,
+    scale: NonNegative,
     mode: JaxMode,
     distribution: JaxDistribution,
     in_axis: AxisOrAxes = -2,
     out_axis: AxisOrAxes = -1,
     batch_axis: AxisOrAxes = (),
 ) -> Members:
+    if not scale:
+        return {"scheme": "zeros"}
     scheme = {"scheme": "variance_scaling", "scale": scale, "mode": mode, "distribution": distribution}
     inputs, outputs, batch = _listed(in_axis), _listed(out_axis), _listed(batch_axis)
     if (inputs, outputs, batch) == ([-2], [-1], []) and 2 <= len(shape) <= MAX_KERNEL_RANK:
@@ -62,8 +82,10 @@ def _scaled(scale: float, mode: JaxMode, distribution: JaxDistribution) -> Initi
     return initializer
 
 
-def _orthogonal(shape: Shape, *, scale: Positive = 1.0, column_axis: Axis = -1) -> Members:
-    return {"scheme": "orthogonal", "gain": scale, "layout": _column_layout(shape, column_axis)}
+def _orthogonal(shape: Shape, *, scale: Real = 1.0, column_axis: Axis = -1) -> Members:
+    if len(shape) < 2:
+        raise DialectError(["shape"], f"an orthogonal matrix needs 2 axes or more, not {len(shape)}")
+    return gained(scale, {"scheme": "orthogonal", "layout": _column_layout(shape, column_axis)})
 
 
 def _column_layout(shape: Shape, column_axis: int) -> str:
@@ -79,11 +101,11 @@ def _column_layout(shape: Shape, column_axis: int) -> str:
 def _delta_orthogonal(
     _shape: Shape,
     *,
-    scale: Positive = 1.0,
+    scale: Real = 1.0,
     column_axis: Literal[-2, -1, 0, 1] = -1,  # noqa: ARG001
 ) -> Members:
     """The axis makes no difference: of a matrix with orthonormal rows, the columns of its transpose are."""
-    return {"scheme": "delta_orthogonal", "gain": scale, "layout": "keras"}
+    return gained(scale, {"scheme": "delta_orthogonal", "layout": "keras"})
 
 
 JAX = Library(

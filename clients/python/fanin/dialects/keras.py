@@ -6,9 +6,21 @@ from typing import Annotated, Literal
 
 from pydantic import Strict
 
-from fanin.dialects.library import DialectError, Initializer, Library, Members, Shape, matrix, ones, zeros
+from fanin.dialects.library import (
+    DialectError,
+    Initializer,
+    Library,
+    Members,
+    Shape,
+    gained,
+    matrix,
+    normal,
+    ones,
+    uniform,
+    zeros,
+)
 from fanin.fans import MAX_KERNEL_RANK
-from fanin.tensor import Axes, Flag, Positive, Real
+from fanin.tensor import Axes, Flag, NonNegative, Positive, Real
 
 KerasMode = Literal["fan_in", "fan_out", "fan_avg"]
 KerasDistribution = Literal["truncated_normal", "normal", "untruncated_normal", "uniform"]
@@ -22,16 +34,16 @@ def _identity(shape: Shape, *, gain: Real = 1.0) -> Members:
     return matrix(shape, {"scheme": "eye", "gain": gain})
 
 
-def _random_normal(_shape: Shape, *, mean: Real = 0.0, stddev: Positive = 0.05) -> Members:
-    return {"scheme": "normal", "mean": mean, "std": stddev}
+def _random_normal(_shape: Shape, *, mean: Real = 0.0, stddev: NonNegative = 0.05) -> Members:
+    return normal(mean, stddev)
 
 
 def _random_uniform(_shape: Shape, *, minval: Real = -0.05, maxval: Real = 0.05) -> Members:
-    return {"scheme": "uniform", "low": minval, "high": maxval}
+    return uniform(minval, maxval)
 
 
-def _truncated_normal(_shape: Shape, *, mean: Real = 0.0, stddev: Positive = 0.05) -> Members:
-    return {"scheme": "truncated_normal", "mean": mean, "std": stddev}
+def _truncated_normal(_shape: Shape, *, mean: Real = 0.0, stddev: NonNegative = 0.05) -> Members:
+    return normal(mean, stddev, low=-2.0, high=2.0)
 
 
 def _variance_scaling(
@@ -75,8 +87,10 @@ def _fans(shape: Shape, inputs: Axes | None, outputs: Axes | None) -> Members:
     return {"layout": "keras"} if rank <= MAX_KERNEL_RANK else {"in_axes": [-2], "out_axes": [-1]}
 
 
-def _orthogonal(_shape: Shape, *, gain: Positive = 1.0) -> Members:
-    return {"scheme": "orthogonal", "gain": gain, "layout": "keras"}
+def _orthogonal(shape: Shape, *, gain: Real = 1.0) -> Members:
+    if len(shape) < 2:
+        raise DialectError(["shape"], f"an orthogonal matrix needs 2 axes or more, not {len(shape)}")
+    return gained(gain, {"scheme": "orthogonal", "layout": "keras"})
 
 
 def _stft(

@@ -48,3 +48,20 @@ def matrix(shape: Shape, members: Members) -> Members:
     if len(shape) != 2:
         raise DialectError(["shape"], f"a tensor of {len(shape)} dimensions is no matrix")
     return members
+
+
+def normal(mean: float, std: float, **bounds: Any) -> Members:
+    """A normal law, restricted where bounds are given; one value where the standard deviation is 0."""
+    if not std:
+        return {"scheme": "constant", "value": mean}
+    return {"scheme": "truncated_normal" if bounds else "normal", "mean": mean, "std": std, **bounds}
+
+
+def uniform(low: float, high: float) -> Members:
+    """A uniform law; one value where both ends are the same."""
+    return {"scheme": "constant", "value": low} if low == high else {"scheme": "uniform", "low": low, "high": high}
+
+
+def gained(gain: float, members: Members) -> Members:
+    """A law that a change of sign does not alter, times `gain`; zeros where that is 0."""
+    return {**members, "gain": abs(gain)} if gain else {"scheme": "zeros"}

@@ -35,15 +35,22 @@ def _fans(shape: Shape) -> Members:
     return {"layout": "torch"} if len(shape) <= MAX_KERNEL_RANK else {"in_axes": [1], "out_axes": [0]}
 
 
+def _one(value: float) -> Members:
+    """A law without width."""
+    return {"scheme": "constant", "value": value}
+
+
 def _uniform(_shape: Shape, *, a: Real = 0.0, b: Real = 1.0) -> Members:
-    return {"scheme": "uniform", "low": a, "high": b}
+    return {"scheme": "uniform", "low": a, "high": b} if a != b else _one(a)
 
 
-def _normal(_shape: Shape, *, mean: Real = 0.0, std: Positive = 1.0) -> Members:
-    return {"scheme": "normal", "mean": mean, "std": std}
+def _normal(_shape: Shape, *, mean: Real = 0.0, std: NonNegative = 1.0) -> Members:
+    return {"scheme": "normal", "mean": mean, "std": std} if std else _one(mean)
 
 
 def _trunc_normal(_shape: Shape, *, mean: Real = 0.0, std: Positive = 1.0, a: Real = -2.0, b: Real = 2.0) -> Members:
+    if a == b:
+        return _one(a)
     return {"scheme": "truncated_normal", "mean": mean, "std": std, "low": a, "high": b, "bounds": "absolute"}
 
 
@@ -59,12 +66,14 @@ def _dirac(_shape: Shape, *, groups: Count = 1) -> Members:
     return {"scheme": "dirac", "groups": groups, "layout": "torch"}
 
 
-def _xavier_uniform(shape: Shape, *, gain: Positive = 1.0) -> Members:
-    return {"scheme": "glorot_uniform", "gain": gain, **_fans(shape)}
+def _xavier_uniform(shape: Shape, *, gain: NonNegative = 1.0) -> Members:
+    fans = _fans(shape)
+    return {"scheme": "glorot_uniform", "gain": gain, **fans} if gain else _one(0.0)
 
 
-def _xavier_normal(shape: Shape, *, gain: Positive = 1.0) -> Members:
-    return {"scheme": "glorot_normal", "gain": gain, **_fans(shape)}
+def _xavier_normal(shape: Shape, *, gain: NonNegative = 1.0) -> Members:
+    fans = _fans(shape)
+    return {"scheme": "glorot_normal", "gain": gain, **fans} if gain else _one(0.0)
 
 
 def _kaiming(shape: Shape, distribution: str, a: float, mode: str, nonlinearity: str) -> Members:
@@ -88,12 +97,15 @@ def _kaiming_normal(
     return _kaiming(shape, "normal", a, mode, nonlinearity)
 
 
-def _orthogonal(_shape: Shape, *, gain: Positive = 1.0) -> Members:
-    return {"scheme": "orthogonal", "gain": gain, "layout": "torch"}
+def _orthogonal(shape: Shape, *, gain: Real = 1.0) -> Members:
+    if len(shape) < 2:
+        raise DialectError(["shape"], f"torch has no orthogonal tensor of {len(shape)} dimensions")
+    # -Q is distributed as Q is.
+    return {"scheme": "orthogonal", "gain": abs(gain), "layout": "torch"} if gain else _one(0.0)
 
 
-def _sparse(shape: Shape, *, sparsity: Proportion, std: Positive = 0.01) -> Members:
-    return matrix(shape, {"scheme": "sparse", "sparsity": sparsity, "std": std})
+def _sparse(shape: Shape, *, sparsity: Proportion, std: NonNegative = 0.01) -> Members:
+    return matrix(shape, {"scheme": "sparse", "sparsity": sparsity, "std": std} if std else _one(0.0))
 
 
 _INITIALIZERS: dict[str, Initializer] = {

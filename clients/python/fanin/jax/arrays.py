@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import jax
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
+from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 
 from fanin import sources
 from fanin.dtypes import DType
@@ -101,12 +101,28 @@ def assembled(
 
 
 def _sharding(placement: Sharding | PartitionSpec | jax.Device) -> Sharding:
+    """The sharding, on devices: a specification, and a sharding of an abstract mesh, are of the mesh that is set.
+
+    Raises:
+        ValueError: no mesh is set, or one of other axes.
+    """
+    if isinstance(placement, jax.Device):
+        return SingleDeviceSharding(placement)
     if isinstance(placement, PartitionSpec):
-        mesh = jax.sharding.get_mesh()
-        if mesh.empty:
-            raise ValueError(f"{placement} needs a mesh: give a NamedSharding, or jax.set_mesh(mesh)")
-        return NamedSharding(mesh, placement)
-    return placement if isinstance(placement, Sharding) else SingleDeviceSharding(placement)
+        return NamedSharding(_mesh(placement), placement)
+    if isinstance(placement, NamedSharding) and isinstance(placement.mesh, AbstractMesh):
+        mesh = _mesh(placement.spec)
+        if mesh.shape != placement.mesh.shape:
+            raise ValueError(f"{placement.spec} is of a mesh {dict(placement.mesh.shape)}; set is {dict(mesh.shape)}")
+        return NamedSharding(mesh, placement.spec, memory_kind=placement.memory_kind)
+    return placement
+
+
+def _mesh(spec: PartitionSpec) -> Mesh:
+    mesh = jax.sharding.get_mesh()
+    if mesh.empty:
+        raise ValueError(f"{spec} needs a mesh: give a NamedSharding of devices, or jax.set_mesh(mesh)")
+    return mesh
 
 
 def _for_jax(array: Any, dtype: DType) -> Any:

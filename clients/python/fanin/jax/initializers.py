@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -23,11 +24,14 @@ from fanin import arrays
 from fanin.dialects import DIALECTS
 from fanin.dtypes import STORAGE
 from fanin.fits import DTYPE_NAMES
-from fanin.jax.arrays import array
+from fanin.jax.arrays import Placement, array
 from fanin.recipe import ONLY_TENSOR, Recipe, as_recipe
+from fanin.tensor import Tensor
 
 Key = jax.Array
 OutSharding = NamedSharding | PartitionSpec | None
+_INFINITE = {"lower": -math.inf, "upper": math.inf}
+"""Bounds that restrict nothing."""
 
 
 class Initializer(Protocol):
@@ -56,7 +60,7 @@ def _of(name: str) -> Initializer | Callable[..., Initializer]:
     def build(*args: Any, **kwargs: Any) -> Initializer:
         given = signature.bind(*args, **kwargs).arguments
         dtype = given.pop("dtype", None)
-        return _initializer(name, {each: _plain(value) for each, value in given.items()}, dtype)
+        return _initializer(name, {each: _plain(each, value) for each, value in given.items()}, dtype)
 
     build.__name__ = build.__qualname__ = name
     build.__doc__ = f"`jax.nn.initializers.{name}`, with Fanin's numbers."
@@ -66,12 +70,16 @@ def _of(name: str) -> Initializer | Callable[..., Initializer]:
 
 def _initializer(scheme: str, parameters: dict[str, Any], default: Any) -> Initializer:
     def init(key: Key, shape: Sequence[int], dtype: Any = default, out_sharding: OutSharding = None) -> jax.Array:
+        if scheme == "constant" and not _is_said(parameters["value"], dtype):
+            theirs: Initializer = jax.nn.initializers.constant(**parameters)
+            return theirs(key, shape, dtype, out_sharding)
         recipe = as_recipe(
             {"dialect": "jax", "shape": list(shape), "dtype": _storage(dtype), "scheme": scheme, **parameters}
         )
-        words = jax.random.key_data(key) if jnp.issubdtype(key.dtype, jax.dtypes.prng_key) else key
+        words = _words(jax.random.key(0) if scheme == "constant" else key)
         if not isinstance(words, jax.core.Tracer):
-            return array(_seeded(recipe, np.asarray(words)), ONLY_TENSOR, out_sharding)
+            placement = _of_the_mesh() if out_sharding is None else out_sharding
+            return array(_seeded(recipe, np.asarray(words)), ONLY_TENSOR, placement)
         law = recipe.tensors[ONLY_TENSOR]
         result = jax.ShapeDtypeStruct(law.shape, STORAGE[law.dtype].numpy)
         made: jax.Array = jax.pure_callback(partial(_made, recipe), result, words, vmap_method="expand_dims")
@@ -83,6 +91,29 @@ def _initializer(scheme: str, parameters: dict[str, Any], default: Any) -> Initi
     return init
 
 
+def _is_said(value: Any, dtype: Any) -> bool:
+    """Whether a recipe says this constant of this type: JAX's own fills arrays, infinities and other types."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return is_number and jax.dtypes.canonicalize_dtype(float if dtype is None else dtype).name in DTYPE_NAMES
+
+
+def _of_the_mesh() -> Placement:
+    """Where JAX puts what it makes: on each device of the mesh that is set, if one is."""
+    return None if jax.sharding.get_abstract_mesh().empty else jnp.zeros(()).sharding
+
+
+def _words(key: Any) -> Any:
+    """The words of one key. While JAX traces a program they are traced too, though the key may be known.
+
+    Raises:
+        TypeError, ValueError: JAX's own initializers take no such key.
+    """
+    is_typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    if not is_typed or key.ndim:
+        jax.eval_shape(lambda: jax.random.bits(key))  # JAX's own check, of which nothing is left
+    return jax.random.key_data(key if is_typed else jax.random.wrap_key_data(key))
+
+
 def _made(recipe: Recipe, words: Any) -> np.ndarray:
     """The tensor for each of the keys: of one, or of many under `jax.vmap`."""
     keys = np.asarray(words)
@@ -90,11 +121,20 @@ def _made(recipe: Recipe, words: Any) -> np.ndarray:
     return made[0] if keys.ndim == 1 else np.stack(made).reshape(*keys.shape[:-1], *made[0].shape)
 
 
+def tensor_of(callback: Any) -> Tensor | None:
+    """The tensor that an initializer here makes by this callback of a traced program; none for other callbacks."""
+    function = getattr(callback, "callback_func", None)
+    if not isinstance(function, partial) or function.func is not _made:
+        return None
+    recipe: Recipe = function.args[0]
+    return recipe.tensors[ONLY_TENSOR]
+
+
 def _seeded(recipe: Recipe, words: np.ndarray) -> Recipe:
     octets = words.astype(">u4").tobytes()
     if len(octets) != 8:
         octets = hashlib.sha256(octets).digest()[:8]
-    return recipe.model_copy(update={"seed": int.from_bytes(octets)})
+    return recipe.seeded(int.from_bytes(octets))
 
 
 def _storage(dtype: Any) -> str:
@@ -104,9 +144,11 @@ def _storage(dtype: Any) -> str:
     return DTYPE_NAMES[wanted.name]
 
 
-def _plain(value: Any) -> Any:
-    """Numbers of NumPy and JAX as Python's, as a recipe has them."""
-    return value.item() if isinstance(value, np.generic | np.ndarray | jax.Array) and value.ndim == 0 else value
+def _plain(name: str, value: Any) -> Any:
+    """A parameter as a recipe has it: numbers of NumPy and JAX as Python's, no bound for one that is infinite."""
+    if isinstance(value, np.generic | np.ndarray | jax.Array) and value.ndim == 0:
+        value = value.item()
+    return None if _INFINITE.get(name) == value else value
 
 
 if TYPE_CHECKING:

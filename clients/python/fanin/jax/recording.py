@@ -13,8 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
-from fanin.dtypes import DTYPES
-from fanin.errors import Fault, RecordError, pointer
+from fanin import draws
+from fanin.dtypes import DTYPES, STORAGE
+from fanin.errors import Fault, RecipeError, RecordError, pointer
+from fanin.jax.initializers import tensor_of
 from fanin.jax.trees import path_of
 from fanin.laws import (
     Constant,
@@ -33,8 +35,10 @@ from fanin.laws import (
     reordered,
     transposed,
 )
+from fanin.literals import file_of
 from fanin.recipe import Recipe, as_recipe
 from fanin.recorded import RefusedError, scheme
+from fanin.tensor import Tensor
 
 MOST_VALUES = 1 << 20
 """Most elements of an array that is computed, and kept as it is."""
@@ -46,7 +50,17 @@ DRAWS: dict[str, Callable[..., Law]] = {
 }
 """Functions of `jax.random` by the names that they have in a program; with other names they are refused."""
 CALLS = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "custom_jvp_call": "call_jaxpr"}
-KEEPS_LAW = {"convert_element_type", "copy", "copy_p", "reshape", "squeeze", "expand_dims", "sharding_constraint"}
+KEEPS_LAW = {
+    "convert_element_type",
+    "copy",
+    "copy_p",
+    "device_put",
+    "expand_dims",
+    "reshape",
+    "reshard",
+    "sharding_constraint",
+    "squeeze",
+}
 FUNCTIONS: dict[str, Callable[[float], float]] = {
     "exp": math.exp,
     "expm1": math.expm1,
@@ -54,9 +68,26 @@ FUNCTIONS: dict[str, Callable[[float], float]] = {
     "log1p": math.log1p,
     "sqrt": math.sqrt,
 }
-_STORAGE = {dtype.numpy.name: name for name, dtype in DTYPES.items()}
+_STORAGE = {dtype.numpy.name: name for name, dtype in STORAGE.items()}
 _KEY = Unknown("a key")
-_Value = Law | np.ndarray
+
+
+@dataclass(frozen=True)
+class Said:
+    """An array that an initializer of `fanin.jax.initializers` makes."""
+
+    tensor: Tensor
+    """What a recipe has for it, in the shape of the initializer's call."""
+    law: Law
+    """Of its elements, for what is done with them."""
+
+    def is_kept_in(self, dtype: Any) -> bool:
+        """Whether the elements are the same, but for rounding, in arrays of this type."""
+        is_complex = STORAGE[self.tensor.dtype].is_complex
+        return bool(jnp.issubdtype(dtype, np.complexfloating if is_complex else np.floating))
+
+
+_Value = Law | Said | np.ndarray
 """Of an array in a program: its law, or its elements."""
 
 
@@ -68,6 +99,10 @@ class Recording:
     """Of the leaves that follow a law, under their paths as in `init`."""
     literals: Mapping[str, np.ndarray]
     """The others: arrays that do not depend on random numbers."""
+
+    def literals_file(self) -> bytes | None:
+        """A safetensors file of the literals, as `Client.push` sends it; none if there are none."""
+        return file_of(self.literals)
 
 
 def record(build: Callable[[], Any], *, seed: int | str = 0) -> Recording:
@@ -102,7 +137,10 @@ def record(build: Callable[[], Any], *, seed: int | str = 0) -> Recording:
             faults.append(Fault(pointer([path]), str(refusal)))
     if faults:
         raise RecordError(faults)
-    return Recording(as_recipe({"seed": seed, "tensors": tensors}), literals)
+    try:
+        return Recording(as_recipe({"seed": seed, "tensors": tensors}), literals)
+    except RecipeError as error:
+        raise RecordError.from_recipe(error) from None
 
 
 def _is_key(array: Any) -> bool:
@@ -111,15 +149,21 @@ def _is_key(array: Any) -> bool:
 
 def _said(value: _Value, shape: Sequence[int]) -> dict[str, Any] | None:
     """A recipe's words; none for given values."""
+    if isinstance(value, Said):
+        if value.tensor.shape == tuple(shape):
+            return {name: member for name, member in value.tensor.given().items() if name not in ("shape", "dtype")}
+        value = value.law
     if not isinstance(value, np.ndarray):
         return scheme(value, shape)
+    if np.iscomplexobj(value):
+        return None
     flat = value.astype(np.float64).ravel()
     return scheme(Constant(float(flat[0])), shape) if flat.size and (flat == flat[0]).all() else None
 
 
 def _run(jaxpr: Any, consts: Sequence[Any], arguments: Sequence[_Value]) -> list[_Value]:
     """What the outputs of a program are."""
-    found: dict[Any, _Value] = dict(zip(jaxpr.constvars, map(np.asarray, consts), strict=True))
+    found: dict[Any, _Value] = dict(zip(jaxpr.constvars, map(_known, consts), strict=True))
     found |= zip(jaxpr.invars, arguments, strict=True)
 
     def read(place: Any) -> _Value:
@@ -128,6 +172,11 @@ def _run(jaxpr: Any, consts: Sequence[Any], arguments: Sequence[_Value]) -> list
     for equation in jaxpr.eqns:
         found |= zip(equation.outvars, _equation(equation, [read(place) for place in equation.invars]), strict=True)
     return [read(place) for place in jaxpr.outvars]
+
+
+def _known(array: Any) -> _Value:
+    """Of an array that the program did not make."""
+    return _KEY if _is_key(array) else np.asarray(array)
 
 
 def _equation(equation: Any, given: list[_Value]) -> Sequence[_Value]:
@@ -146,6 +195,11 @@ def _equation(equation: Any, given: list[_Value]) -> Sequence[_Value]:
         if called and any(value is _KEY for value in given):
             made = [Unknown(called) if isinstance(each, Unknown) and each != _KEY else each for each in made]
         return made
+    if name == "pure_callback" and (tensor := tensor_of(equation.params["callback"])):
+        return [Said(tensor, _law(tensor))]
+    if name in KEEPS_LAW and isinstance(said := given[0], Said) and said.is_kept_in(outputs[0].dtype):
+        return [said]
+    given = [value.law if isinstance(value, Said) else value for value in given]
     if len(outputs) == 1 and (law := _by_rule(name, equation.params, given, outputs[0])) is not None:
         return [law]
     is_small = all(not _is_key(output) and output.size <= MOST_VALUES for output in outputs)
@@ -154,6 +208,24 @@ def _equation(equation: Any, given: list[_Value]) -> Sequence[_Value]:
         return [np.asarray(each) for each in (made if equation.primitive.multiple_results else [made])]
     blame = next((value for value in given if isinstance(value, Unknown) and value != _KEY), Unknown(name))
     return [_KEY if _is_key(output) else blame for output in outputs]
+
+
+def _law(tensor: Tensor) -> Law:
+    """Of the elements of a tensor of a recipe."""
+    if STORAGE[tensor.dtype].is_complex:
+        return Unknown(tensor.scheme)
+    match tensor.lower(DTYPES["F64"]):
+        case draws.Fill(value):
+            return Constant(value)
+        case draws.Uniform(center, half_width):
+            return Uniform(center - half_width, center + half_width)
+        case draws.Normal(mean, std):
+            return Normal(mean, std)
+        case draws.TruncatedNormal(mean, std, low, high):
+            return Normal(mean, std, low, high)
+        case draws.Orthogonal(gain, rows, columns):
+            return Orthogonal(rows, columns, gain)
+    return Unknown(tensor.scheme)
 
 
 def _own_name(jaxpr: Any) -> str:
@@ -223,7 +295,9 @@ def _other(numbers: Sequence[float | None]) -> float | None:
 
 
 def _number(value: _Value) -> float | None:
-    """The number that an array is at every place, or everywhere the same."""
+    """The real number that an array is at every place, or everywhere the same."""
     if isinstance(value, Constant):
-        return value.value
-    return float(value.reshape(())) if isinstance(value, np.ndarray) and value.size == 1 else None
+        return value.value if isinstance(value.value, int | float) else None
+    if not isinstance(value, np.ndarray) or value.size != 1 or np.iscomplexobj(value):
+        return None
+    return float(value.reshape(()))

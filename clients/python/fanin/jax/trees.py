@@ -43,12 +43,15 @@ def init(
         backend: What makes them here.
 
     Raises:
+        TypeError: a leaf is traced, as in `jax.jit` and `jax.vmap`: the arrays would be constants of the program.
         ModuleError: shape, type or name of a leaf and its tensor do not agree. Tells of all.
         ValueError: two leaves have the same path; a sharding does not divide an array; 64-bit types are off.
         RecipeError, BackendError, ServiceError: the recipe is wrong; it cannot be made, or fetched.
     """
     leaves, structure = jax.tree_util.tree_flatten_with_path(tree)
     by_path = {path_of(keys): leaf for keys, leaf in leaves}
+    if traced := next((path for path, leaf in by_path.items() if isinstance(leaf, jax.core.Tracer)), None):
+        raise TypeError(f"{traced} is traced: call fanin.jax.init outside of jax.jit, jax.vmap and jax.eval_shape")
     if len(by_path) < len(leaves):
         raise ValueError("two leaves have the same path, as the keys 1 and '1' give")
     wanted = {path: Wanted(tuple(leaf.shape), str(leaf.dtype)) for path, leaf in by_path.items()}

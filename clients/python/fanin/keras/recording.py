@@ -14,6 +14,7 @@ from keras.src.backend.common import global_state
 
 from fanin.dtypes import DTYPES
 from fanin.errors import Fault, RecipeError, RecordError, pointer
+from fanin.literals import file_of
 from fanin.recipe import Recipe, as_recipe
 from fanin.schemes.blocks import MAX_PARTS
 
@@ -31,6 +32,10 @@ class Recording:
     """Of the weights that a storage type holds, under their paths."""
     literals: Mapping[str, np.ndarray]
     """The others: counters."""
+
+    def literals_file(self) -> bytes | None:
+        """A safetensors file of the literals, as `Client.push` sends it; none if there are none."""
+        return file_of(self.literals)
 
 
 def record(model: keras.Model | keras.layers.Layer | Callable[[], Any], *, seed: int | str = 0) -> Recording:
@@ -74,8 +79,7 @@ def record(model: keras.Model | keras.layers.Layer | Callable[[], Any], *, seed:
     try:
         recipe = as_recipe({"seed": seed, "dialect": "keras", "tensors": tensors})
     except RecipeError as error:
-        faults = [Fault(fault.pointer.removeprefix("/tensors"), fault.detail, fault.value) for fault in error.faults]
-        raise RecordError(faults) from None
+        raise RecordError.from_recipe(error) from None
     return Recording(recipe, literals)
 
 

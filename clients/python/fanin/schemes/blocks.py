@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 from fanin import draws
 from fanin.draws import Draw, DrawError
 from fanin.dtypes import DType, DTypeName
+from fanin.frozen import frozen
 from fanin.tensor import Axis, Dimension, Tensor
 
 MAX_PARTS = 256
@@ -40,13 +41,13 @@ class Blocks(Tensor):
     def _one_spelling(self) -> Self:
         canonical = [{"size": size, **tensor.canonical()} for size, tensor in self.tensors]
         own = ("shape", "dtype")
-        self.__dict__["parts"] = tuple(
-            {field: value for field, value in part.items() if field not in own} for part in canonical
+        self.__dict__["parts"] = frozen(
+            [{field: value for field, value in part.items() if field not in own} for part in canonical]
         )
         return self
 
     @cached_property
-    def tensors(self) -> list[tuple[int, Tensor]]:
+    def tensors(self) -> tuple[tuple[int, Tensor], ...]:
         """Size and tensor of each part.
 
         Raises:
@@ -56,10 +57,18 @@ class Blocks(Tensor):
         if not -len(self.shape) <= self.axis < len(self.shape):
             raise DrawError("axis", f"axis {self.axis} is not an axis of a shape of rank {len(self.shape)}")
         axis = self.axis % len(self.shape)
-        found = [_part(n, part, self.shape, axis, self.dtype) for n, part in enumerate(self.parts)]
+        found = tuple(_part(n, part, self.shape, axis, self.dtype) for n, part in enumerate(self.parts))
         if (total := sum(size for size, _ in found)) != self.shape[axis]:
             raise DrawError("parts", f"the sizes add up to {total}, and axis {self.axis} has {self.shape[axis]}")
         return found
+
+    def given(self) -> dict[str, Any]:
+        own = ("shape", "dtype")
+        parts = [
+            {"size": size, **{field: value for field, value in tensor.given().items() if field not in own}}
+            for size, tensor in self.tensors
+        ]
+        return {**super().given(), "parts": parts}
 
     def lower(self, dtype: DType) -> Draw:  # noqa: ARG002 (the parts have it)
         parts = self.tensors

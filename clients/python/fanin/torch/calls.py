@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -11,6 +12,30 @@ from torch.utils._pytree import tree_iter, tree_map
 
 SHARES_MEMORY = {"_unsafe_view"}
 """Views that their schemas do not tell of."""
+SETS_MEMORY = {"set_", "resize_", "resize_as_"}
+"""What changes where a tensor lies, and none of its elements."""
+STATISTICS = {
+    "native_batch_norm",
+    "cudnn_batch_norm",
+    "miopen_batch_norm",
+    "batch_norm_update_stats",
+    "batch_norm_gather_stats",
+    "batch_norm_gather_stats_with_counts",
+}
+"""Operations that change the two below and do not say so in their schemas."""
+RUNNING = ("running_mean", "running_var")
+OTHERS = ("torch", "fanin", "contextlib", "unittest", "copy", "functools", "numpy")
+"""Packages that no model's own code is in."""
+
+
+def line() -> str:
+    """The innermost line of the model's code that is being run: a file and a number; empty if there is none."""
+    frame = sys._getframe(1)
+    while frame:
+        if frame.f_globals.get("__name__", "").partition(".")[0] not in OTHERS:
+            return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        frame = frame.f_back  # type: ignore[assignment]
+    return ""
 
 
 @dataclass(frozen=True)
@@ -23,6 +48,8 @@ class Call:
     given: dict[str, Any]
     written: list[torch.Tensor]
     """Tensors that it changes."""
+    target: torch.Tensor | None
+    """The one of them that it gives back."""
     inputs: list[torch.Tensor]
     """Tensors whose values it may read."""
     is_view: bool
@@ -38,13 +65,18 @@ class Call:
         outs = {argument.name for argument in arguments if argument.is_out}
         name = func.overloadpacket.__name__
         aliases = any(result.alias_info for result in func._schema.returns) or name in SHARES_MEMORY
+        written = tensors([given.get(argument) for argument in changed])
+        target = written[0] if written else None
+        if name in STATISTICS and given.get("training", given.get("train", True)):
+            written += tensors([given.get(argument) for argument in RUNNING])
         return cls(
             func,
             name.removesuffix("_"),
             given,
-            tensors([given.get(argument) for argument in changed]),
+            written,
+            target,
             tensors([value for argument, value in given.items() if argument not in outs]),
-            (aliases and not changed) or torch.Tag.inplace_view in func.tags,
+            (aliases and not changed) or torch.Tag.inplace_view in func.tags or name in SETS_MEMORY,
         )
 
     @property
@@ -52,13 +84,13 @@ class Call:
         return f"aten.{self.func.overloadpacket.__name__}"
 
     @property
-    def is_random(self) -> bool:
-        return torch.Tag.nondeterministic_seeded in self.func.tags
+    def cause(self) -> str:
+        """The operation, and the line of the model's code that does it."""
+        return f"{self.operation} at {at}" if (at := line()) else self.operation
 
     @property
-    def target(self) -> torch.Tensor | None:
-        """The tensor that it changes and gives back."""
-        return self.written[0] if self.written else None
+    def is_random(self) -> bool:
+        return torch.Tag.nondeterministic_seeded in self.func.tags
 
     def on_meta(self) -> Any:
         """Its result without values."""
@@ -67,6 +99,10 @@ class Call:
     def on_cpu(self, known: Mapping[int, torch.Tensor]) -> Any:
         """Its result, computed of these tensors by their ids."""
         return self._on("cpu", lambda tensor: known.get(id(tensor), tensor))
+
+    def on_cpu_with(self, given: Mapping[str, Any], known: Mapping[int, torch.Tensor]) -> Any:
+        """Its result, computed of these tensors by their ids, with these arguments in place of its own."""
+        return replace(self, given={**self.given, **given}).on_cpu(known)
 
     def _on(self, device: str, place: Callable[[torch.Tensor], torch.Tensor]) -> Any:
         given = {

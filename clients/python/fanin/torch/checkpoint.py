@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import safetensors.torch
 import torch
@@ -23,16 +22,13 @@ from fanin import backends, files, shards
 from fanin.layout import Entry
 from fanin.placing import dense, place
 from fanin.region import Region
+from fanin.torch.formats import SHARD_BYTES, Format
 from fanin.torch.given import Given, RecipeSource
 from fanin.torch.recording import DTYPES
+from fanin.torch.writable import address, check_eager, plainly
 
-Format = Literal["dcp", "safetensors"]
-SHARD_BYTES = 5 * 10**9
-"""Bytes of tensors in one safetensors file at most, if no single one is larger."""
 CHUNK_BYTES = 256 << 20
 """Bytes of a chunk of a DCP checkpoint, and so of memory, at most."""
-LITERALS = "literals.safetensors"
-"""The file of a recording's given values, beside the recipe's."""
 _TYPES = {name: dtype for dtype, name in DTYPES.items()}
 
 
@@ -53,7 +49,8 @@ def save_checkpoint(
     Call it in one process; it does not use a process group.
 
     Args:
-        recipe: A recipe in any spelling, a path, or a `Recording`, whose given values are written too.
+        recipe: A recipe in any spelling, a path, or a `Recording`, whose given values are written too. The layout must
+            be given where the law of a tensor depends on it.
         seed: In place of the recipe's own.
 
     Raises:
@@ -65,8 +62,9 @@ def save_checkpoint(
         raise ValueError(f"format is one of {', '.join(get_args(Format))}, not {format!r}")
     if shard_bytes < 1:
         raise ValueError(f"shard_bytes is at least 1, not {shard_bytes}")
+    check_eager()
     given = Given.of(recipe, seed)
-    with files.replacing_directory(Path(directory).resolve()) as folder:
+    with plainly(), files.replacing_directory(Path(directory).resolve()) as folder:
         if format == "dcp":
             _save_dcp(given, folder)
         else:
@@ -75,21 +73,18 @@ def save_checkpoint(
 
 def _save_safetensors(given: Given, folder: Path, shard_bytes: int) -> None:
     recipe = given.layout.recipe
-    parts = shards.split(recipe, shard_bytes)
+    parts = shards.split(recipe, shard_bytes, has_literals=bool(given.literals))
     for name, tensors in parts.items():
         files.save(recipe.part(tensors), folder / name, progress=False)
     if not given.literals and list(parts) == [shards.WHOLE]:
         return
-    index = json.loads(shards.index(recipe, parts))
     if given.literals:
         content = safetensors.torch.save(dict(given.literals), {"format": "pt"})
-        with files.replacing(folder / LITERALS) as file:
+        with files.replacing(folder / shards.literals_name(parts)) as file:
             file.write(content)
-        index["weight_map"] |= dict.fromkeys(given.literals, LITERALS)
-        index["metadata"]["total_size"] += sum(literal.nbytes for literal in given.literals.values())
-    text = json.dumps(index, indent=2, sort_keys=True, ensure_ascii=False)
+    sizes = {name: literal.nbytes for name, literal in given.literals.items()}
     with files.replacing(folder / shards.INDEX) as file:
-        file.write(text.encode() + b"\n")
+        file.write(shards.index(recipe, parts, sizes))
 
 
 def _save_dcp(given: Given, folder: Path) -> None:
@@ -124,8 +119,8 @@ class _Planner(DefaultSavePlanner):
         for part in whole.parts(lambda part: math.prod(part.lengths) * size <= CHUNK_BYTES):
 
             def make(part: Region = part) -> torch.Tensor:
-                made = torch.empty(part.lengths, dtype=dtype)
-                place(entry, part, made.data_ptr(), dense(part.lengths, size), backends.get())
+                made = torch.empty(part.lengths, dtype=dtype, device="cpu")
+                place(entry, part, address(made), dense(part.lengths, size), backends.get())
                 return made
 
             offsets = tuple(axis.start for axis in part.axes)

@@ -7,9 +7,7 @@ import shutil
 from pathlib import Path
 from typing import get_args
 
-from fanin.builders import builder_of, transformer_of
-from fanin.torch.checkpoint import SHARD_BYTES, Format, save_checkpoint
-from fanin.torch.recording import record
+from fanin.torch.formats import SHARD_BYTES, Format
 
 HELP = "A checkpoint of step 0, for torch.distributed.checkpoint or for Hugging Face libraries; no model is in memory."
 
@@ -39,7 +37,12 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+# `--help` does without torch, so it is imported by what runs.
+
+
 def _recipe(options: argparse.Namespace) -> None:
+    from fanin.torch.checkpoint import save_checkpoint
+
     save_checkpoint(
         options.source,
         options.directory,
@@ -50,11 +53,17 @@ def _recipe(options: argparse.Namespace) -> None:
 
 
 def _built(options: argparse.Namespace) -> None:
+    from fanin.builders import builder_of
+    from fanin.torch.recording import record
+
     options.source = record(builder_of(options.source))
     _recipe(options)
 
 
 def _hub(options: argparse.Namespace) -> None:
+    from fanin.builders import transformer_of
+    from fanin.torch.recording import record
+
     config = Path(options.source)
     config = config / "config.json" if config.is_dir() else config
     options.source = record(transformer_of(options.source))

@@ -1,8 +1,4 @@
-"""What lies in the memory of tensors while a model is being built.
-
-A storage's content is a list of pieces, each a stretch of elements with one law. A tensor is a view: it reads and
-writes the stretches that its offset, sizes and strides select.
-"""
+"""Pieces: what stretches of elements are, and what becomes of them when they are cut, converted and read."""
 
 from __future__ import annotations
 
@@ -10,31 +6,27 @@ import bisect
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
-from torch.multiprocessing.reductions import StorageWeakRef
 
 from fanin.laws import (
+    Circular,
     Constant,
-    Diagonal,
     Law,
-    Matrix,
+    Normal,
+    Partly,
     Random,
-    Triangle,
     Unknown,
     Unset,
     Values,
-    reordered,
-    transposed,
+    affine,
 )
 
-MOST_VALUES = 1 << 22
+MOST_VALUES = 1 << 24
 """Most values of one tensor that are computed: masks and tables are smaller, weights may be larger."""
-MOST_STRETCHES = 4096
+MOST_STRETCHES = 1 << 16
 """Most stretches of a view that are told apart, such as the rows of a block of columns."""
-SWEEP = 1024
-"""Storages after which those that are gone are looked for."""
 
 Piece = tuple[int, Law]
 """So many elements with this law."""
@@ -74,6 +66,8 @@ class Stretches:
             first, last = max(start - at, 0), min(stop - at, length)
             if isinstance(law, Values):
                 law = Values(law.tensor[first:last])
+            elif isinstance(law, Partly):
+                law = partly(law.tensor[first:last], law.known[first:last])
             elif isinstance(law, Random) and first:
                 law = replace(law, place=law.place + first)
             yield last - first, law
@@ -86,12 +80,73 @@ def cast(pieces: Iterable[Piece], dtype: torch.dtype) -> list[Piece]:
         match law:
             case Values(tensor):
                 return Values(tensor.to(dtype))
+            case Partly(tensor, known):
+                return Partly(tensor.to(dtype), known)
+            case Constant(complex(real=value)) if not dtype.is_complex:
+                return Constant(value)
             case Constant(value) if not dtype.is_floating_point and not dtype.is_complex:
-                return Constant(torch.tensor(value).to(dtype).item())
+                return Constant(torch.tensor(value, device="cpu").to(dtype).item())
+            case Circular() if dtype.is_complex:
+                return law
+            case Circular(std) if dtype.is_floating_point:
+                return Normal(0.0, std / math.sqrt(2), draw=law.draw, place=law.place, order=law.order)
             case Random() if not dtype.is_floating_point:
                 return Unknown(f"a cast to {dtype}")
         return law
 
+    return [(length, converted(law)) for length, law in pieces]
+
+
+def reinterpreted(pieces: Iterable[Piece], old: torch.dtype, new: torch.dtype) -> list[Piece]:
+    """The same bytes as elements of another type."""
+    if old == new:
+        return list(pieces)
+    result = []
+    for length, law in _with_whole_tables(pieces, old):
+        count, rest = divmod(length * old.itemsize, new.itemsize)
+        result.append((count, Unknown("view.dtype") if rest else _seen_as(length, law, old, new)))
+    return result
+
+
+def _with_whole_tables(pieces: Iterable[Piece], dtype: torch.dtype) -> Iterator[Piece]:
+    """The same, neighbours with values made one piece."""
+    for has_values, group in itertools.groupby(pieces, lambda piece: isinstance(piece[1], Constant | Values)):
+        run = list(group)
+        flat = values(run, dtype) if has_values and len(run) > 1 else None
+        yield from run if flat is None else [(len(flat), Values(flat))]
+
+
+def _seen_as(length: int, law: Law, old: torch.dtype, new: torch.dtype) -> Law:
+    match law:
+        case Unset() | Unknown():
+            return law
+        case Constant(0 | False):
+            return Constant(0)
+        case Constant() | Values():
+            flat = values([(length, law)], old)
+            return Unknown("view.dtype") if flat is None else Values(flat.contiguous().view(new))
+        case Normal(0, std, low, high) if math.isinf(low) and math.isinf(high) and new.to_real() == old:
+            return Circular(std * math.sqrt(2), draw=law.draw, place=law.place // 2, order=law.order)
+        case Circular(std) if old.to_real() == new:
+            return Normal(0.0, std / math.sqrt(2), draw=law.draw, place=law.place * 2, order=law.order)
+    return Unknown("view.dtype")
+
+
+def resolved(pieces: Iterable[Piece], tensor: torch.Tensor) -> list[Piece]:
+    """What a tensor shows of its memory, or keeps of what is written: conjugates, negatives."""
+
+    def converted(law: Law) -> Law:
+        if tensor.is_conj():
+            if isinstance(law, Values):
+                law = Values(law.tensor.conj_physical())
+            elif isinstance(law, Constant) and isinstance(law.value, complex):
+                law = Constant(law.value.conjugate())
+            elif isinstance(law, Partly):
+                law = Unknown("conj")
+        return affine(law, -1, 0, "neg") if tensor.is_neg() else law
+
+    if not tensor.is_conj() and not tensor.is_neg():
+        return list(pieces)
     return [(length, converted(law)) for length, law in pieces]
 
 
@@ -103,171 +158,52 @@ def values(pieces: list[Piece], dtype: torch.dtype) -> torch.Tensor | None:
     for length, law in pieces:
         match law:
             case Constant(value):
-                parts.append(torch.full((length,), value, dtype=dtype))
+                parts.append(torch.full((length,), value, dtype=dtype, device="cpu"))
             case Values(tensor):
                 parts.append(tensor.to(dtype))
             case _:
                 return None
-    return torch.cat(parts) if parts else torch.empty(0, dtype=dtype)
+    return torch.cat(parts) if parts else torch.empty(0, dtype=dtype, device="cpu")
 
 
-@dataclass
-class _Storage:
-    alive: StorageWeakRef
-    """Also keeps the address from being used again while this is here."""
-    itemsize: int
-    pieces: list[Piece]
+def partial(pieces: list[Piece], dtype: torch.dtype) -> Partly | None:
+    """The values that are known among pieces that are not too many."""
+    if sum(length for length, _ in pieces) > MOST_VALUES:
+        return None
+    parts: list[tuple[torch.Tensor, torch.Tensor]] = []
+    for length, law in pieces:
+        if isinstance(law, Partly):
+            parts.append((law.tensor, law.known))
+        else:
+            flat = values([(length, law)], dtype)
+            known = torch.full((length,), flat is not None, device="cpu")
+            parts.append((torch.zeros(length, dtype=dtype, device="cpu") if flat is None else flat, known))
+    found, known = (torch.cat(each) for each in zip(*parts, strict=True))
+    return Partly(found, known)
 
 
-class Memory:
-    """The content of every storage that was written."""
-
-    def __init__(self) -> None:
-        self._storages: dict[int, _Storage] = {}
-
-    def read(self, tensor: torch.Tensor) -> list[Piece]:
-        """The pieces of a tensor's elements, in row-major order."""
-        if not tensor.numel():
-            return []
-        view, pieces = _View.of(tensor), self._of(tensor).pieces
-        inside = joined(Stretches(pieces).part(view.start, view.stop))
-        law = inside[0][1]
-        if view.dense and view.stretches == 1:
-            return inside
-        if len(inside) == 1 and (seen := _through(view, law, view.sizes[::-1])):
-            return [(view.count, seen)]
-        known = values(inside, tensor.dtype)
-        if known is not None:
-            return [(view.count, Values(known.as_strided(view.sizes, view.strides).reshape(-1)))]
-        if view.repeats or view.stretches > MOST_STRETCHES:
-            return [(view.count, Unknown("expand" if view.repeats else "as_strided"))]
-        whole = Stretches(pieces)
-        return joined(itertools.chain.from_iterable(whole.part(*stretch) for stretch in view))
-
-    def write(self, tensor: torch.Tensor, written: list[Piece]) -> None:
-        """Put pieces in a tensor's elements, in row-major order."""
-        if not tensor.numel():
-            return
-        view, storage = _View.of(tensor), self._of(tensor)
-        old = Stretches(storage.pieces)
-        mixed = _mixed(view, old, joined(cast(written, tensor.dtype)), tensor.dtype)
-        storage.pieces = joined([*old.part(0, view.start), *mixed, *old.part(view.stop, _count(tensor))])
-
-    def _of(self, tensor: torch.Tensor) -> _Storage:
-        reference = tensor.untyped_storage()
-        storage = self._storages.get(reference._cdata)
-        if storage is None:
-            if len(self._storages) % SWEEP == SWEEP - 1:
-                self._storages = {key: kept for key, kept in self._storages.items() if not kept.alive.expired()}
-            pieces: list[Piece] = [(_count(tensor), Unset())]
-            if not tensor.is_meta:
-                flat = torch.empty(0, dtype=tensor.dtype).set_(reference, 0, (_count(tensor),), (1,))
-                pieces = [(_count(tensor), Values(flat.clone()))]
-            storage = _Storage(StorageWeakRef(reference), tensor.itemsize, pieces)
-            self._storages[reference._cdata] = storage
-        if storage.itemsize != tensor.itemsize:
-            # Elements of another size, as real parts of complex numbers: told apart no further.
-            return _Storage(storage.alive, tensor.itemsize, [(_count(tensor), Unknown("view.dtype"))])
-        return storage
+def partly(tensor: torch.Tensor, known: torch.Tensor) -> Law:
+    """Values where they are known; just values where all are."""
+    return Values(tensor) if bool(known.all()) else Partly(tensor, known)
 
 
-def _through(view: _View, law: Law, shape: tuple[int, ...]) -> Law | None:
-    """The law of what is read of one law through a view that is not contiguous, or of what is left when it is written.
+def along(tags: torch.Tensor, pieces: Sequence[Piece]) -> list[Piece] | None:
+    """The pieces of elements that are picked from others by their places, one-dimensional; none for too many stretches.
 
-    Where a whole matrix is in either order, `shape` is that of the tensor that has it in the order before.
+    A negative place -k - 1 stands for itself: it is returned as a stretch of the piece `Constant(k)`.
     """
-    match law:
-        case Values():
-            return None
-        case Triangle(_, columns) if (view.sizes, view.strides) == ((columns,), (columns + 1,)):
-            return Diagonal(law.draw)
-        case Matrix():
-            whole = law.shape == shape and view.strides == (1, view.sizes[0]) and not law.place
-            return transposed(law) if whole else Unknown("a part of a matrix")
-        case Random():
-            return reordered(law) if view.dense else None
-    return law
-
-
-def _mixed(view: _View, old: Stretches, written: list[Piece], dtype: torch.dtype) -> list[Piece]:
-    """What lies between a view's first and last element once these pieces are written in it."""
-    length = view.stop - view.start
-    if view.dense and view.stretches == 1:
-        return written
-    if view.dense and len(written) == 1 and (put := _through(view, written[0][1], view.sizes)):
-        return [(length, put)]
-    new = values(written, dtype)
-    if new is not None:
-        known = torch.empty(length, dtype=dtype) if view.dense else values(list(old.part(view.start, view.stop)), dtype)
-        if known is not None:
-            known = known.clone()
-            known.as_strided(view.sizes, view.strides).copy_(new.view(view.sizes))
-            return [(length, Values(known))]
-    if view.repeats or view.stretches > MOST_STRETCHES:
-        return [(length, Unknown("as_strided"))]
-    result: list[Piece] = []
-    source, run, at = Stretches(written), view.count // view.stretches, view.start
-    for first, index in sorted((first, index) for index, (first, _) in enumerate(view)):
-        result += [*old.part(at, first), *source.part(index * run, (index + 1) * run)]
-        at = first + run
-    return result
-
-
-def _count(tensor: torch.Tensor) -> int:
-    return tensor.untyped_storage().nbytes() // tensor.itemsize
-
-
-@dataclass(frozen=True)
-class _View:
-    """Where a tensor's elements lie in its storage."""
-
-    sizes: tuple[int, ...]
-    strides: tuple[int, ...]
-    start: int
-    stop: int
-    """After the last element."""
-    count: int
-    inner: int
-    """Dimensions that belong to a stretch, the last ones."""
-
-    @classmethod
-    def of(cls, tensor: torch.Tensor) -> _View:
-        # Dimensions of one element have any stride.
-        dims = [(size, stride) for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if size != 1]
-        span = sum((int(size) - 1) * int(stride) for size, stride in dims)
-        run, inner = 1, 0
-        for size, stride in reversed(dims):
-            if stride != run:
-                break
-            run *= size
-            inner += 1
-        start = int(tensor.storage_offset())
-        sizes, strides = tuple(size for size, _ in dims), tuple(stride for _, stride in dims)
-        return cls(sizes, strides, start, start + span + 1, tensor.numel(), inner)
-
-    @property
-    def stretches(self) -> int:
-        return math.prod(self.sizes[: len(self.sizes) - self.inner])
-
-    @property
-    def repeats(self) -> bool:
-        """Some elements lie in one place."""
-        reach = 1
-        for size, stride in sorted(zip(self.sizes, self.strides, strict=True), key=lambda dim: dim[1]):
-            if stride < reach:
-                return True
-            reach += (size - 1) * stride
-        return False
-
-    @property
-    def dense(self) -> bool:
-        """All elements between the first and the last are the view's, once."""
-        return self.count == self.stop - self.start and not self.repeats
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        """The stretches [start, stop), in the view's order."""
-        outer = len(self.sizes) - self.inner
-        run = self.count // self.stretches
-        for index in itertools.product(*map(range, self.sizes[:outer])):
-            first = self.start + sum(i * stride for i, stride in zip(index, self.strides, strict=False))
-            yield first, first + run
+    if not len(tags):
+        return []
+    steps = tags[1:] - tags[:-1]
+    breaks = ((steps != 1) | (tags[1:] < 0) | (tags[:-1] < 0)) & ((steps != 0) | (tags[1:] >= 0))
+    starts = [0, *(breaks.nonzero().flatten() + 1).tolist(), len(tags)]
+    if len(starts) > MOST_STRETCHES:
+        return None
+    whole, found = Stretches(pieces), list[Piece]()
+    for start, stop in itertools.pairwise(starts):
+        first = int(tags[start])
+        if first < 0:
+            found.append((stop - start, Constant(-first - 1)))
+        else:
+            found += whole.part(first, first + stop - start)
+    return joined(found)

@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from fanin.files import layout_of
+from fanin.assumed import refuse_assumed
+from fanin.files import has_weights, layout_of
 from fanin.layout import Layout
 from fanin.recipe import Recipe
 from fanin.torch.recording import Recording
@@ -37,8 +38,10 @@ class Given:
     def of(cls, recipe: RecipeSource, seed: int | None = None) -> Given:
         """What `recipe` says, with this seed or its own.
 
+        The bytes of a Fanin file are settled; of a recipe the layout must be given where it makes a difference.
+
         Raises:
-            RecipeError: the recipe is wrong.
+            RecipeError: the recipe is wrong, or leaves a layout open.
             FileError: the file has no recipe.
             OSError: it cannot be read.
         """
@@ -47,13 +50,17 @@ class Given:
             return cls(Layout.of(recording.recipe), recording.literals, recording.buffers, recording.tied)
         if isinstance(recipe, os.PathLike) or (isinstance(recipe, str) and not recipe.lstrip().startswith("{")):
             with Path(recipe).open("rb") as file:
+                is_settled = has_weights(file)
                 given = cls(layout_of(file))
         else:
+            is_settled = False
             given = cls(Layout.of(recipe))
+        if not is_settled:
+            refuse_assumed(given.layout.recipe)
         if seed is None:
             return given
-        return replace(given, layout=Layout.of({"seed": seed, "tensors": given.layout.recipe.tensors}))
+        return replace(given, layout=Layout.of(given.layout.recipe.seeded(seed)))
 
-    def literal(self, name: str) -> torch.Tensor:
-        """The given value of this name."""
-        return self.literals[name] if name in self.literals else self.buffers[name]
+    def literal(self, name: str) -> torch.Tensor | None:
+        """The given value of this name, if it has one."""
+        return self.literals.get(name, self.buffers.get(name))

@@ -11,27 +11,33 @@
 The law is torch's, the elements are those of a recipe with this seed and the tensor's name: neither the order of the
 calls nor what else the model has changes them. Without `seeded`, `seed` and `name` are given together. DTensors get
 this rank's shard of the one tensor that all make together, with the fans of the whole. As in torch, a tensor on the
-meta device stays as it is.
+meta device stays as it is. Constants of types that no recipe has (integers, booleans) are torch's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+import math
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, ParamSpec
 
 import torch
 from torch import nn
+from torch.nn.init import _calculate_correct_fan as _calculate_correct_fan
+from torch.nn.init import _calculate_fan_in_and_fan_out as _calculate_fan_in_and_fan_out
 from torch.nn.init import calculate_gain
 
 from fanin.dialects.torch import Nonlinearity, TorchMode
 from fanin.layout import Layout
 from fanin.recipe import as_recipe
+from fanin.torch.memory import current
 from fanin.torch.modules import Named, named
 from fanin.torch.recording import DTYPES
-from fanin.torch.shards import local, memory_of
 from fanin.torch.tensors import fill
+from fanin.torch.writable import check_eager, local, memory_of, plainly
 
 __all__ = [
     "calculate_gain",
@@ -63,8 +69,9 @@ def seeded(seed: int, module: nn.Module) -> Iterator[None]:
     Of several names of one memory it is the first.
     """
     names: _Names = {}
-    for each in named(module):
-        names.setdefault(each.memory, each)
+    with plainly():
+        for each in named(module):
+            names.setdefault(each.memory, each)
     token = _seeded.set((seed, names))
     try:
         yield
@@ -111,32 +118,37 @@ def trunc_normal_(
 ) -> torch.Tensor:
     """Normal, restricted to [a, b], which are values and not standard deviations."""
     stream = _stream(tensor, seed, name, generator)
+    if math.isinf(a) or math.isinf(b):  # JSON, and so a recipe, has no such numbers: the side is open
+        open_ = {"low": None if a == -math.inf else a, "high": None if b == math.inf else b, "bounds": "absolute"}
+        return _fill(tensor, stream, dialect="fanin", scheme="truncated_normal", mean=mean, std=std, **open_)
     return _fill(tensor, stream, scheme="trunc_normal_", mean=mean, std=std, a=a, b=b)
 
 
 def constant_(tensor: torch.Tensor, val: float) -> torch.Tensor:
     """`val` everywhere."""
-    return _fill(tensor, scheme="constant_", val=val)
+    if tensor.dtype in DTYPES and math.isfinite(val):
+        return _fill(tensor, scheme="constant_", val=val)
+    return nn.init.constant_(tensor, val)
 
 
 def ones_(tensor: torch.Tensor) -> torch.Tensor:
     """1 everywhere."""
-    return _fill(tensor, scheme="ones_")
+    return _fill(tensor, scheme="ones_") if tensor.dtype in DTYPES else nn.init.ones_(tensor)
 
 
 def zeros_(tensor: torch.Tensor) -> torch.Tensor:
     """0 everywhere."""
-    return _fill(tensor, scheme="zeros_")
+    return _fill(tensor, scheme="zeros_") if tensor.dtype in DTYPES else nn.init.zeros_(tensor)
 
 
 def eye_(tensor: torch.Tensor) -> torch.Tensor:
     """The identity matrix, for 2 axes."""
-    return _fill(tensor, scheme="eye_")
+    return _fill(tensor, scheme="eye_") if tensor.dtype in DTYPES else nn.init.eye_(tensor)
 
 
 def dirac_(tensor: torch.Tensor, groups: int = 1) -> torch.Tensor:
     """The convolution that keeps its input, for 3 to 5 axes."""
-    return _fill(tensor, scheme="dirac_", groups=groups)
+    return _fill(tensor, scheme="dirac_", groups=groups) if tensor.dtype in DTYPES else nn.init.dirac_(tensor, groups)
 
 
 def xavier_uniform_(
@@ -175,6 +187,9 @@ def kaiming_uniform_(
 ) -> torch.Tensor:
     """Uniform, of variance gain^2 / fan (He et al. 2015)."""
     stream = _stream(tensor, seed, name, generator)
+    if 0 in tensor.shape:
+        warnings.warn("a tensor without elements has nothing to initialize", UserWarning, stacklevel=2)
+        return tensor
     return _fill(tensor, stream, scheme="kaiming_uniform_", a=a, mode=mode, nonlinearity=nonlinearity)
 
 
@@ -190,6 +205,9 @@ def kaiming_normal_(
 ) -> torch.Tensor:
     """Normal, of variance gain^2 / fan (He et al. 2015)."""
     stream = _stream(tensor, seed, name, generator)
+    if 0 in tensor.shape:
+        warnings.warn("a tensor without elements has nothing to initialize", UserWarning, stacklevel=2)
+        return tensor
     return _fill(tensor, stream, scheme="kaiming_normal_", a=a, mode=mode, nonlinearity=nonlinearity)
 
 
@@ -233,30 +251,67 @@ def _stream(
         return seed, name
     if seed is not None or name is not None:
         raise ValueError("seed and name are given together, or not at all within fanin.torch.seeded(seed, module)")
-    current = _seeded.get()
-    if current is None:
+    within = _seeded.get()
+    if within is None:
         raise ValueError("no seed: give seed= and name=, or call it within fanin.torch.seeded(seed, module)")
-    found = current[1].get(memory_of(tensor))
+    if not tensor.numel():
+        return within[0], "nothing"
+    with plainly():
+        found = within[1].get(memory_of(tensor))
     if found is None:
         kind = f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
         raise ValueError(f"this tensor ({kind}) is no whole parameter or buffer of the module: give seed= and name=")
-    return current[0], found.name
+    return within[0], found.name
 
 
-def _fill(tensor: torch.Tensor, stream: tuple[int, str] = (0, "constant"), **members: Any) -> torch.Tensor:
-    """Fill it with a tensor of the torch dialect.
+def _fill(
+    tensor: torch.Tensor, stream: tuple[int, str] = (0, "constant"), dialect: str = "torch", **members: Any
+) -> torch.Tensor:
+    """Fill it with a tensor of the torch dialect, or of another.
 
     Raises:
-        ValueError: its type is no storage type.
+        ValueError: its type is no storage type, or values cannot be written to it.
         RecipeError: torch has no such law either.
+        RuntimeError: a tracer or a transform of torch.func runs.
     """
+    check_eager()
     if tensor.dtype not in DTYPES:
         known = ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPES)
         raise ValueError(f"a tensor of {tensor.dtype} cannot be filled; those of {known} can")
     seed, name = stream
-    described = {"shape": list(tensor.shape), "dtype": DTYPES[tensor.dtype], "dialect": "torch"}
+    described = {"shape": list(tensor.shape), "dtype": DTYPES[tensor.dtype], "dialect": dialect}
     layout = Layout.of(as_recipe({"seed": seed, "tensors": {name: {**described, **members}}}))
-    if not local(tensor).is_meta:
-        with torch.no_grad():
+    with plainly(), torch.no_grad():
+        if current() is not None or not local(tensor).is_meta:
             fill(layout, name, tensor)
     return tensor
+
+
+_Parameters = ParamSpec("_Parameters")
+
+
+def _deprecated(function: Callable[_Parameters, torch.Tensor]) -> Callable[_Parameters, torch.Tensor]:
+    """The function under the name that torch had for it before, which warns."""
+    new = function.__name__
+    old = new.removesuffix("_")
+
+    @functools.wraps(function)
+    def renamed(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> torch.Tensor:
+        warnings.warn(f"`{old}` is deprecated, as in torch: use `{new}`", FutureWarning, stacklevel=2)
+        return function(*args, **kwargs)
+
+    renamed.__name__ = renamed.__qualname__ = old
+    return renamed
+
+
+uniform = _deprecated(uniform_)
+normal = _deprecated(normal_)
+constant = _deprecated(constant_)
+eye = _deprecated(eye_)
+dirac = _deprecated(dirac_)
+xavier_uniform = _deprecated(xavier_uniform_)
+xavier_normal = _deprecated(xavier_normal_)
+kaiming_uniform = _deprecated(kaiming_uniform_)
+kaiming_normal = _deprecated(kaiming_normal_)
+orthogonal = _deprecated(orthogonal_)
+sparse = _deprecated(sparse_)

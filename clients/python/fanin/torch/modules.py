@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from fanin import sources
 from fanin.errors import Fault, ModuleError, pointer
-from fanin.sources import Source
+from fanin.laws import Values
+from fanin.sources import Slicer, Source
 from fanin.torch.given import Given, RecipeSource
-from fanin.torch.recording import DTYPES
-from fanin.torch.shards import boxes, is_distributed, local, memory_of
+from fanin.torch.memory import current
+from fanin.torch.recording import DTYPES, WRAPPERS
+from fanin.torch.shards import boxes
 from fanin.torch.tensors import fill
+from fanin.torch.writable import check_eager, is_distributed, local, memory_of, obstacle, overlapping, plainly
 
 Module = TypeVar("Module", bound=nn.Module)
-
-WRAPPERS = ("_orig_mod", "_checkpoint_wrapped_module")
-"""What torch.compile and activation checkpointing put into the names of the modules that they wrap."""
 
 
 def init_(
@@ -36,8 +38,8 @@ def init_(
     """Fill a module's parameters and buffers in place from a recipe, by their names in `state_dict()`; returns it.
 
     Each is filled where it lives. Tensors on the meta device are made first; a DTensor gets this rank's shard alone,
-    and all ranks together the tensor that one device would have. Names of one memory are filled once. All is checked
-    before anything is written.
+    and all ranks together the tensor that one device would have. Names of one memory are filled once. Counters of
+    batch norm that the recipe does not name become 0. All is checked before anything is written.
 
         >>> with torch.device("meta"):
         ...     model = Transformer(config)
@@ -45,35 +47,38 @@ def init_(
         >>> fanin.torch.init_(model, "recipe.json", seed=42)
 
     Args:
-        recipe: A recipe in any spelling, a path, or a `Recording`: then literals and given values are filled too.
+        recipe: A recipe in any spelling, a path, or a `Recording`: then literals and non-persistent buffers are filled
+            too. The layout must be given where the law of a tensor depends on it.
         seed: In place of the recipe's own.
         source: Who makes the bytes: "local", this process; or the URL of a service, or a `fanin.Client`, of which
             only this rank's shards are asked.
         device: Where tensors of the meta device are made; by default torch's default device, or that of their mesh.
-        strict: Whether the names must be the same in both.
+        strict: Whether the names must be the same in both. If not, a warning names what stays on the meta device.
 
     Raises:
+        RuntimeError: it is called while a tracer or a transform of torch.func runs, which cannot follow it.
         ModuleError: tensors that are missing, unexpected, or of another shape or type; one fault for each.
         RecipeError: the recipe is wrong.
         BackendError: the backend that the environment asks for cannot be used.
         ServiceError, MismatchError: as `fanin.Client`. What has been filled until then stays so.
         OSError: the file cannot be read.
     """
+    check_eager()
     given = Given.of(recipe, seed)
-    tensors = list(named(module))
-    faults, plans = _plans(tensors, given, strict)
-    if faults:
-        raise ModuleError(faults)
-    for plan in plans:
-        plan.materialize(device)
-    with sources.slicer(source) as take, torch.no_grad():
-        for plan in plans:
-            if plan.name in given.layout.places:
-                fill(given.layout, plan.name, plan.target, None if source == "local" else take)
-            else:
-                _copy(given.literal(plan.name), plan.target)
-    for plan in plans:
-        plan.put()
+    fallback = torch.get_default_device()
+    with plainly(), torch.no_grad():
+        found = _Search(given, strict).of(list(named(module)))
+        if found.faults:
+            raise ModuleError(found.faults)
+        for plan in found.plans:
+            plan.materialize(device, fallback)
+        with sources.slicer(source) as take:
+            for plan in found.plans:
+                plan.fill(given, None if source == "local" else take)
+        for plan in found.plans:
+            plan.put()
+    if found.left:
+        warnings.warn(f"still on the meta device, without values: {', '.join(found.left)}", UserWarning, stacklevel=2)
     return module
 
 
@@ -119,13 +124,33 @@ class _Plan:
     places: list[Named]
     """Its names in the module."""
     target: torch.Tensor
+    literal: torch.Tensor | None
+    """Its values, where it is not drawn."""
 
-    def materialize(self, device: torch.device | str | None) -> None:
-        """Have memory for a tensor of the meta device."""
-        if local(self.target).is_meta:
-            if is_distributed(self.target):
-                device = device or self.target.device_mesh.device_type  # type: ignore[attr-defined]
-            self.target = torch.empty_like(self.target.detach(), device=device or torch.get_default_device())
+    def materialize(self, device: torch.device | str | None, fallback: torch.device) -> None:
+        """Have memory for a tensor of the meta device, on `device`, that of its mesh, or the fallback.
+
+        Raises:
+            ValueError: that is the meta device, too.
+        """
+        if not local(self.target).is_meta or current() is not None:
+            return
+        if is_distributed(self.target):
+            device = device or self.target.device_mesh.device_type  # type: ignore[attr-defined]
+        device = torch.device(device or fallback)
+        if device.type == "meta":
+            raise ValueError("the default device is meta, which has no memory: say where with device=")
+        self.target = torch.empty_like(self.target.detach(), device=device)
+
+    def fill(self, given: Given, take: Slicer | None) -> None:
+        """Write the values."""
+        if self.literal is None:
+            fill(given.layout, self.name, self.target, take)
+        elif (recording := current()) is not None:
+            recording.write(self.target, [(self.literal.numel(), Values(self.literal.reshape(-1)))])
+        else:
+            for view, region in boxes(self.target):
+                view.copy_(self.literal[region.index])
 
     def put(self) -> None:
         """Let the module have the memory that was made."""
@@ -140,72 +165,108 @@ class _Plan:
             setattr(place.owner, place.attribute, made)
 
 
-def _plans(tensors: list[Named], given: Given, strict: bool) -> tuple[list[Fault], list[_Plan]]:
-    faults: list[Fault] = []
-    plans: list[_Plan] = []
-    used: set[str] = set()
-    memories: dict[object, list[Named]] = {}
-    for each in tensors:
-        memories.setdefault(each.memory, []).append(each)
-    for places in memories.values():
-        first = places[0]
+class _Search:
+    """Finds what fills each memory of a module, and all that does not fit."""
+
+    def __init__(self, given: Given, strict: bool) -> None:
+        self._given, self._strict = given, strict
+        self._filled: dict[str, str] = {}
+        """A name of the module by what fills it."""
+        self.faults: list[Fault] = []
+        self.plans: list[_Plan] = []
+        self.left: list[str] = []
+        """Names of tensors that stay on the meta device."""
+
+    def of(self, tensors: list[Named]) -> Self:
+        """Look at all tensors of a module."""
+        memories: dict[object, list[Named]] = {}
+        for each in tensors:
+            memories.setdefault(each.memory, []).append(each)
+        for places in memories.values():
+            self._one(places)
+        self._find_shared()
+        if self._strict:
+            given = (*self._given.layout.recipe.tensors, *self._given.literals)
+            unused = [name for name in given if name not in self._filled]
+            self.faults += [Fault(pointer([name]), "unexpected: the module has no such tensor") for name in unused]
+        return self
+
+    def _one(self, places: list[Named]) -> None:
+        """Look at one memory under its names."""
+        given, first = self._given, places[0]
         names = list(dict.fromkeys(given.tied.get(place.name, place.name) for place in places))
         known = [name for name in names if name in given.layout.places or name in given.literals]
-        used.update(known)
-        if not known and not any(place.is_persistent for place in places):
-            if not first.tensor.is_meta:
-                continue  # the module's own code has made it
-            known = [name for name in names if name in given.buffers]
+        twice = self._filled.get(known[0], first.name) if known else first.name
+        self._filled |= dict.fromkeys(known, first.name)
+        is_persistent = any(place.is_persistent for place in places)
+        known = known or [name for name in names if name in given.buffers and not is_persistent]
         if not known:
-            if strict:
-                faults.append(_missing(places))
-            continue
-        if len(known) > 1 and strict:
+            self._without(places, is_persistent)
+        elif len(known) > 1 and self._strict:
             also = " and ".join(known[1:])
-            faults.append(Fault(pointer([known[0]]), f"the module has one memory for it and {also}, the recipe two"))
-        elif fault := _misfit(first, known[0], given):
-            faults.append(fault)
+            self._fault(known[0], f"the module has one memory for it and {also}, the recipe two")
+        elif twice != first.name and self._strict:
+            self._fault(first.name, f"the recording has one memory for it and {twice}, the module two: tie them again")
+        elif reason := _misfit(first, known[0], given):
+            self._fault(first.name, reason)
         else:
-            plans.append(_Plan(known[0], places, first.tensor))
-    if strict:
-        unused = [name for name in (*given.layout.recipe.tensors, *given.literals) if name not in used]
-        faults += [Fault(pointer([name]), "unexpected: the module has no such tensor") for name in unused]
-    return faults, plans
+            literal = None if known[0] in given.layout.places else given.literal(known[0])
+            self.plans.append(_Plan(known[0], places, first.tensor, literal))
+
+    def _without(self, places: list[Named], is_persistent: bool) -> None:
+        """A memory that the recipe says nothing of."""
+        first = places[0]
+        is_absent = first.tensor.is_meta and current() is None
+        if not is_persistent and not is_absent:
+            return  # the module's own code has made it
+        if isinstance(first.owner, _NormBase) and first.attribute == "num_batches_tracked":
+            zero = torch.zeros((), dtype=torch.int64, device="cpu")
+            self.plans.append(_Plan(first.name, places, first.tensor, zero))
+        elif self._strict:
+            self.faults.append(_missing(places))
+        elif is_absent:
+            self.left.append(first.name)
+
+    def _find_shared(self) -> None:
+        """Tensors that are different views of some of the same elements: whichever is filled last would win."""
+        storages: dict[int, list[_Plan]] = {}
+        for plan in self.plans:
+            if plan.target.numel():
+                storages.setdefault(local(plan.target).untyped_storage()._cdata, []).append(plan)
+        for plans in storages.values():
+            for one, other in overlapping([local(plan.target) for plan in plans]):
+                detail = f"shares memory with {plans[one].places[0].name}, of which it is another view"
+                self._fault(plans[other].places[0].name, detail)
+
+    def _fault(self, name: str, detail: str) -> None:
+        self.faults.append(Fault(pointer([name]), detail))
 
 
 def _missing(places: list[Named]) -> Fault:
+    first = places[0]
     also = "".join(f", also called {place.name}" for place in places[1:])
-    if any(place.is_persistent for place in places):
+    if not any(place.is_persistent for place in places):
+        detail = "a buffer on the meta device that is not persistent: a recording has its values, a recipe does not"
+    elif first.tensor.dtype not in DTYPES:
+        detail = f"missing: {_dtype(first.tensor)} values come from the module's own code, and a recording has them"
+    else:
         detail = f"missing: the recipe has no such tensor{also}"
-    else:
-        detail = (
-            "a buffer on the meta device that is not persistent: its values come from the module's own code, not here"
-        )
-    return Fault(pointer([places[0].name]), detail)
+    return Fault(pointer([first.name]), detail)
 
 
-def _misfit(place: Named, name: str, given: Given) -> Fault | None:
-    """Why the tensor cannot be filled with what is given."""
-    tensor, reason = place.tensor, ""
-    if nn.parameter.is_lazy(tensor):
-        reason = "a lazy tensor, which gets its shape at the first call"
-    elif tensor.layout != torch.strided:
-        reason = f"a tensor of layout {tensor.layout}; only strided ones are filled"
-    elif is_distributed(tensor) and any(each.is_partial() for each in tensor.placements):  # type: ignore[attr-defined]
-        reason = "a DTensor of partial sums; it is filled when sharded or replicated"
-    elif any(stride == 0 and size > 1 for size, stride in zip(tensor.shape, tensor.stride(), strict=True)):
-        reason = "an expanded tensor, whose elements share memory"
+def _misfit(place: Named, name: str, given: Given) -> str:
+    """Why the tensor cannot be filled with what is given; empty if it can."""
+    tensor = place.tensor
+    if reason := obstacle(tensor):
+        return reason
+    literal = None if name in given.layout.places else given.literal(name)
+    if literal is None:
+        entry = given.layout.entry(name)
+        wanted: tuple[str, tuple[int, ...]] = (entry.dtype.name, entry.shape)
     else:
-        if name in given.layout.places:
-            entry = given.layout.entry(name)
-            wanted: tuple[str, tuple[int, ...]] = (entry.dtype.name, entry.shape)
-        else:
-            literal = given.literal(name)
-            wanted = _dtype(literal), tuple(literal.shape)
-        found = _dtype(tensor), tuple(tensor.shape)
-        if found != wanted:
-            reason = f"{_kind(*found)} in the module, {_kind(*wanted)} in the recipe"
-    return Fault(pointer([place.name]), reason) if reason else None
+        wanted = _dtype(literal), tuple(literal.shape)
+    found = _dtype(tensor), tuple(tensor.shape)
+    return "" if found == wanted else f"{_kind(*found)} in the module, {_kind(*wanted)} in the recipe"
 
 
 def _dtype(tensor: torch.Tensor) -> str:
@@ -214,8 +275,3 @@ def _dtype(tensor: torch.Tensor) -> str:
 
 def _kind(dtype: str, shape: tuple[int, ...]) -> str:
     return f"{dtype} {list(shape)}"
-
-
-def _copy(literal: torch.Tensor, tensor: torch.Tensor) -> None:
-    for view, region in boxes(tensor):
-        view.copy_(literal[region.index])

@@ -8,28 +8,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
-from unittest.mock import patch
 
 import torch
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter, tree_map
 
 from fanin.errors import RecordError
 from fanin.laws import (
+    Circular,
     Constant,
     Diagonal,
     Factor,
     Function,
     Law,
     Normal,
-    Norms,
     Orthogonal,
     Random,
     Signs,
-    Sparse,
     Triangle,
     Uniform,
     Unknown,
@@ -40,97 +37,24 @@ from fanin.laws import (
     curve,
     erfinv,
 )
-from fanin.torch.calls import Call, tensors
-from fanin.torch.content import MOST_VALUES, Memory, Piece, values
+from fanin.torch.calls import Call, line, tensors
+from fanin.torch.content import MOST_VALUES, Piece, values
+from fanin.torch.memory import Memory, peculiar
+from fanin.torch.moves import moved
+from fanin.torch.surface import pretending
 
 CONSTANTS = {"zeros": 0, "zeros_like": 0, "new_zeros": 0, "zero": 0, "ones": 1, "ones_like": 1, "new_ones": 1}
 NUMBERS = {"full": "fill_value", "full_like": "fill_value", "new_full": "fill_value", "fill": "value"}
 UNSET = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"}
 COPIES = {"clone", "_to_copy"}
 JOINS = {"cat", "stack"}
-PRETENDED = {
-    torch.Tensor.device.__get__: torch.device("cpu"),
-    torch.Tensor.is_cpu.__get__: True,  # type: ignore[attr-defined]
-    torch.Tensor.is_meta.__get__: False,  # type: ignore[attr-defined]
-}
-READINGS = {torch.Tensor.tolist, torch.Tensor.numpy, torch.Tensor.__array__}
 
 
 @contextmanager
 def following(memory: Memory) -> Iterator[None]:
     """Keep in `memory` what the block does to tensors."""
-
-    def sparse(tensor: torch.Tensor, sparsity: float, std: float = 0.01, generator: Any = None) -> Any:  # noqa: ARG001
-        with _plainly():
-            rows, columns = tensor.shape
-            memory.write(tensor, [(tensor.numel(), Sparse(rows, columns, sparsity, std))])
-        return tensor
-
-    def truncated(tensor: torch.Tensor, mean: float, std: float, a: float, b: float, generator: Any = None) -> Any:  # noqa: ARG001
-        with _plainly():
-            memory.write(tensor, [(tensor.numel(), Normal(mean, std, a, b))])
-        return tensor
-
-    with ExitStack() as stack:
-        # It draws until all values are inside, which nobody can follow who has no values.
-        # Every way to trunc_normal_ comes to this function.
-        stack.enter_context(patch.object(torch.nn.init, "_no_grad_trunc_normal_", truncated))
-        # Its zeros are where random indices say.
-        stack.enter_context(patch.object(torch.nn.init, "sparse_", sparse))
-        stack.enter_context(_Surface(memory))
-        stack.enter_context(_Operations(memory))
+    with memory.kept(), pretending(memory), _Operations(memory):
         yield
-
-
-@contextmanager
-def _plainly() -> Iterator[None]:
-    """Work with tensors unobserved, and as they are."""
-    with _disable_current_modes(), torch._C.DisableTorchFunction():
-        yield
-
-
-class _Surface(TorchFunctionMode):
-    """What a model's code sees of tensors besides operations: they say that they are on the CPU, and have values.
-
-    Code that finds tensors on the meta device leaves out what it would do: `orthogonal_` and others do nothing there.
-    """
-
-    def __init__(self, memory: Memory) -> None:
-        super().__init__()
-        self._memory = memory
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in PRETENDED:
-            return PRETENDED[func]
-        if func in READINGS:
-            with _plainly():
-                return func(_known(self._memory, args[0], func.__name__), *args[1:], **(kwargs or {}))
-        result = func(*args, **(kwargs or {}))
-        if func is torch.norm_except_dim:
-            with _plainly():
-                self._note_norms(result, *args, **(kwargs or {}))
-        return result
-
-    def _note_norms(self, result: torch.Tensor, v: torch.Tensor, pow: int = 2, dim: int = 0) -> None:
-        """Norms of a tensor that lies in memory as it was drawn."""
-        match self._memory.read(v):
-            case [(_, Uniform() | Normal() as law)] if not law.place and not law.order:
-                norms = Norms(law.draw, law, tuple(v.shape), pow, dim)
-                self._memory.write(result, [(result.numel(), norms)])
-
-
-def _known(memory: Memory, tensor: torch.Tensor, operation: str) -> torch.Tensor:
-    """The tensor in memory.
-
-    Raises:
-        RecordError: nobody knows its values.
-    """
-    pieces = memory.read(tensor)
-    flat = values(pieces, tensor.dtype)
-    if flat is None:
-        causes = {law.operation for _, law in pieces if isinstance(law, Unknown)} or {"random numbers"}
-        raise RecordError.of(f"its construction reads ({operation}) values that come from {', '.join(sorted(causes))}")
-    return flat.view(tensor.shape)
 
 
 class _Operations(TorchDispatchMode):
@@ -142,18 +66,32 @@ class _Operations(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         with torch._C.DisableTorchFunction():
-            call = Call.of(func, args, kwargs or {})
-            if call.is_view:
-                return func(*args, **(kwargs or {}))
-            content = self._by_rule(call)
-            if content is not None:
-                return self._put(call, content)
+            try:
+                return self._called(func, args, kwargs or {})
+            except Exception as error:
+                self._memory.failure = error
+                raise
+
+    def _called(self, func: Any, args: Any, kwargs: Any) -> Any:
+        call = Call.of(func, args, kwargs)
+        if call.name == "set" and _is_elsewhere(call.given.get("source")):
+            raise RecordError.of(f"{line() or 'the construction'}: {call.operation} puts a tensor in memory of its own")
+        if call.is_view:
+            return func(*args, **kwargs)
+        if any(map(peculiar, call.inputs)):
             known = self._known(call)
-            if known is not None:
-                return self._computed(call, known)
-            if call.name == "linalg_qr" and (factors := self._factors(call)):
-                return factors
-            return self._join(call) if call.name in JOINS else self._unknown(call)
+            return self._unknown(call) if known is None else self._computed(call, known)
+        content = self._by_rule(call)
+        if content is not None:
+            return self._put(call, content)
+        known = self._known(call)
+        if known is not None:
+            return self._computed(call, known)
+        if (pieces := moved(call, self._memory)) is not None:
+            return self._put(call, pieces)
+        if call.name == "linalg_qr" and (factors := self._factors(call)):
+            return factors
+        return self._join(call) if call.name in JOINS else self._unknown(call)
 
     # ---- by rule ----------------------------------------------------------------------------------------------------
 
@@ -166,7 +104,7 @@ class _Operations(TorchDispatchMode):
             value = self._number(given[NUMBERS[name]])
             return None if value is None else Constant(value)
         if name in UNSET:
-            return Unset()
+            return Unset(line())
         if name in COPIES:
             return self._memory.read(given["self"])
         match name:
@@ -182,7 +120,7 @@ class _Operations(TorchDispatchMode):
                 mean, std = self._number(given["mean"]), self._number(given["std"])
                 return None if mean is None or std is None else Normal(mean, std)
             case "erfinv":
-                return self._each(given["self"], lambda law: erfinv(law, call.operation))
+                return self._each(given["self"], lambda law: erfinv(law, call.cause))
             case "diagonal_copy":
                 return self._memory.read(given["self"].diagonal(given["offset"], given["dim1"], given["dim2"]))
             case "sign" | "sgn":
@@ -192,11 +130,21 @@ class _Operations(TorchDispatchMode):
             case "clamp" | "clamp_min" | "clamp_max":
                 low, high = (self._number(given.get(end, at)) for end, at in (("min", -math.inf), ("max", math.inf)))
                 if low is not None and high is not None:
-                    return self._each(given["self"], lambda law: clamp(law, low, high, call.operation))
+                    return self._each(given["self"], lambda law: clamp(law, low, high, call.cause))
             case "mul" | "div" | "add" | "sub" | "rsub" | "neg" if not given.get("rounding_mode"):
                 if (content := self._affine(call) or self._signed(call)) is not None:
                     return content
+            case "complex":
+                return self._circular(given["real"], given["imag"])
         return self._function(call)
+
+    def _circular(self, real: torch.Tensor, imaginary: torch.Tensor) -> Law | None:
+        """Complex numbers whose parts are independent, normal and alike."""
+        match self._memory.read(real), self._memory.read(imaginary):
+            case [(count, Normal(0, std, low, high) as law)], [(same, Normal() as other)]:
+                if law == other and law.draw != other.draw and count == same and math.isinf(low) and math.isinf(high):
+                    return Circular(std * math.sqrt(2), draw=law.draw, place=law.place, order=law.order)
+        return None
 
     def _affine(self, call: Call) -> list[Piece] | None:
         """A tensor of random numbers, scaled by a number and moved by another."""
@@ -221,7 +169,7 @@ class _Operations(TorchDispatchMode):
         return None
 
     def _scaled(self, call: Call, tensor: torch.Tensor, scale: float, shift: float) -> list[Piece] | None:
-        return self._each(tensor, lambda law: affine(law, scale, shift, call.operation))
+        return self._each(tensor, lambda law: affine(law, scale, shift, call.cause))
 
     def _signed(self, call: Call) -> Law | None:
         """The Q of a QR factorization, its columns multiplied by the signs of the diagonal of R, is a Haar matrix.
@@ -262,9 +210,9 @@ class _Operations(TorchDispatchMode):
             match self._memory.read(tensor) if number is None else []:
                 case [(_, Uniform() | Function() as law)]:
                     laws.append(law)
-                    known[id(tensor)] = torch.tensor(curve(law), dtype=torch.float64)
-                case []:
-                    known[id(tensor)] = torch.tensor(number, dtype=torch.float64)
+                    known[id(tensor)] = torch.tensor(curve(law), dtype=torch.float64, device="cpu")
+                case [] if number is not None:
+                    known[id(tensor)] = torch.tensor(number, dtype=torch.float64, device="cpu")
                 case _:
                     return None
         shapes = {tensor.shape for tensor in call.inputs if self._number(tensor) is None}
@@ -273,7 +221,7 @@ class _Operations(TorchDispatchMode):
         values = call.on_cpu(known)
         if not isinstance(values, torch.Tensor) or values.dtype != torch.float64:
             return None
-        operation = next((law.operation for law in laws if isinstance(law, Function)), call.operation)
+        operation = next((law.operation for law in laws if isinstance(law, Function)), call.cause)
         first = laws[0]
         return Function(tuple(values.tolist()), operation, draw=first.draw, place=first.place, order=first.order)
 
@@ -295,6 +243,8 @@ class _Operations(TorchDispatchMode):
 
     def _put(self, call: Call, content: Law | list[Piece]) -> torch.Tensor:
         target: torch.Tensor = call.target if call.target is not None else call.on_meta()
+        if target.dtype.is_complex and isinstance(content, Normal | Uniform):
+            content = Circular(content.std) if isinstance(content, Normal) and not content.mean else Unknown(call.cause)
         self._memory.write(target, content if isinstance(content, list) else [(target.numel(), content)])
         return target
 
@@ -318,6 +268,10 @@ class _Operations(TorchDispatchMode):
             return None
         known: dict[int, torch.Tensor] = {}
         for tensor in call.inputs:
+            if peculiar(tensor):
+                if tensor.is_meta:
+                    return None
+                continue
             flat = values(self._memory.read(tensor), tensor.dtype)
             if flat is None:
                 return None
@@ -331,7 +285,7 @@ class _Operations(TorchDispatchMode):
     def _computed(self, call: Call, known: dict[int, torch.Tensor]) -> Any:
         """The result with its values."""
         for tensor in call.written:
-            known.setdefault(id(tensor), torch.empty(tensor.shape, dtype=tensor.dtype))
+            known.setdefault(id(tensor), torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu"))
         result = call.on_cpu(known)
         originals = {id(known[id(tensor)]): tensor for tensor in call.written}
         for tensor in call.written:
@@ -342,6 +296,8 @@ class _Operations(TorchDispatchMode):
                 return leaf
             if id(leaf) in originals:
                 return originals[id(leaf)]
+            if peculiar(leaf):
+                return leaf
             twin = torch.empty_like(leaf, device="meta")
             self._memory.write(twin, [(leaf.numel(), Values(leaf.reshape(-1)))])
             return twin
@@ -352,13 +308,22 @@ class _Operations(TorchDispatchMode):
         """The result, of which only the shape is known."""
         read = [] if call.is_random else call.inputs
         laws = [law for tensor in read for _, law in self._memory.read(tensor)]
-        blame = next((law for law in laws if isinstance(law, Unset | Unknown)), Unknown(call.operation))
+        blame = next((law for law in laws if isinstance(law, Unset | Unknown)), Unknown(call.cause))
         try:
             result = call.on_meta()
         except (NotImplementedError, RuntimeError):
-            raise RecordError.of(f"the construction asks {call.operation} for what depends on random values") from None
+            raise self._dependent(call) from None
         for leaf in [*call.written, *tree_iter(result)]:
             if not isinstance(leaf, torch.Tensor):
-                raise RecordError.of(f"the construction asks {call.operation} for what depends on random values")
+                raise self._dependent(call)
             self._memory.write(leaf, [(leaf.numel(), blame)])
         return call.target if call.target is not None else result
+
+    @staticmethod
+    def _dependent(call: Call) -> RecordError:
+        return RecordError.of(f"{line() or 'the construction'}: what {call.operation} returns depends on random values")
+
+
+def _is_elsewhere(source: Any) -> bool:
+    """Whether it is real memory, where tensors are followed that have none."""
+    return isinstance(source, torch.Tensor | torch.UntypedStorage) and source.device.type != "meta"

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
+import safetensors.torch
 import torch
 
 from fanin.arrays import materialize
-from fanin.errors import Fault, RecordError, pointer
+from fanin.errors import Fault, RecipeError, RecordError, pointer
 from fanin.laws import (
     Constant,
     Diagonal,
     Factor,
     Matrix,
     Norms,
+    Partly,
     Random,
     Signs,
     Triangle,
@@ -28,9 +33,13 @@ from fanin.laws import (
 from fanin.recipe import Recipe, as_recipe
 from fanin.recorded import RefusedError, scheme
 from fanin.schemes.blocks import MAX_PARTS
-from fanin.torch.content import Memory, Piece, Stretches, values
+from fanin.shards import LITERALS_SEED
+from fanin.torch.calls import OTHERS
+from fanin.torch.content import MOST_VALUES, Piece, Stretches, values
+from fanin.torch.memory import Memory, peculiar
 from fanin.torch.recorder import following
 from fanin.torch.tables import table
+from fanin.torch.writable import plainly
 
 DTYPES = {
     torch.float64: "F64",
@@ -41,8 +50,12 @@ DTYPES = {
     torch.float8_e4m3fn: "F8_E4M3",
     torch.float8_e5m2: "F8_E5M2",
 }
-MOST_LITERALS = 1 << 20
-"""Most elements of a tensor that is kept as it is."""
+MOST_LITERALS = 1 << 26
+"""Most bytes of all tensors that are kept as they are; where the rest of the model has more, as many as that."""
+WRAPPERS = ("_orig_mod", "_checkpoint_wrapped_module")
+"""What torch.compile and activation checkpointing put into the names of the modules that they wrap."""
+EXTRA_STATE = "_extra_state"
+"""The last part of the name of what `get_extra_state` returns."""
 MOST_NORMED = 1 << 24
 """Most elements of a tensor that norms are taken of."""
 
@@ -65,13 +78,24 @@ class Recording:
     norms: Mapping[str, Norm]
     """Literals that are norms of a tensor of the recipe, of the numbers that it has under the recipe's seed."""
 
+    def literals_file(self) -> bytes | None:
+        """A safetensors file of the literals, as `Client.push` sends it; none if there are none.
+
+        Where some of them are norms, its metadata says the recipe's seed: it goes with no other.
+        """
+        if not self.literals:
+            return None
+        seed = {LITERALS_SEED: f"{self.recipe.seed}"} if self.norms else {}
+        given = {name: literal.contiguous() for name, literal in self.literals.items()}
+        return safetensors.torch.save(given, {"format": "pt", **seed})
+
     def with_seed(self, seed: int | str) -> Recording:
         """The same with another seed.
 
         Raises:
             RecipeError: it is no seed.
         """
-        recipe = as_recipe({"seed": seed, "tensors": self.recipe.tensors})
+        recipe = self.recipe.seeded(seed)
         taken = {name: norm.values(recipe).to(self.literals[name].dtype) for name, norm in self.norms.items()}
         return replace(self, recipe=recipe, literals={**self.literals, **taken})
 
@@ -88,7 +112,7 @@ class Norm:
 
     def values(self, recipe: Recipe) -> torch.Tensor:
         """The norms, in float64, of the numbers that a recipe draws."""
-        (drawn,) = materialize(recipe.model_copy(update={"tensors": {self.of: recipe.tensors[self.of]}})).values()
+        (drawn,) = materialize(recipe.part([self.of])).values()
         taken: torch.Tensor = torch.norm_except_dim(torch.from_numpy(drawn.astype(np.float64)), self.power, self.axis)
         return taken
 
@@ -102,12 +126,31 @@ def record(build: Callable[[], torch.nn.Module], *, seed: int | str = 0) -> Reco
     Raises:
         RecordError: an initialization that no recipe says, with the operation that made it so, for each tensor.
     """
+    if isinstance(build, torch.nn.Module) or not callable(build):
+        wanted = "record takes a function that makes the model, as in `record(lambda: MyModel(config))`"
+        raise RecordError.of(f"{wanted}, and got {type(build).__name__}, which is no such function")
     memory = Memory()
-    with following(memory):
-        model = build()
+    try:
+        with following(memory):
+            model = build()
+    except RecordError:
+        raise
+    except Exception as error:
+        if error is not memory.failure and "meta" not in str(error).lower():
+            raise  # the model's own
+        raise RecordError.of(f"{_last_line(error)}: {type(error).__name__}: {error}") from error
     if not isinstance(model, torch.nn.Module):
         raise RecordError.of(f"the builder must return a torch.nn.Module, not {type(model).__name__}")
-    return _Reading(memory, seed).of(model)
+    with plainly():
+        return _Reading(memory, seed).of(model)
+
+
+def _last_line(error: Exception) -> str:
+    """Of the model's code, where it was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    own = [each for each, name in zip(frames, modules, strict=True) if name.partition(".")[0] not in OTHERS]
+    return f"{own[-1].filename}:{own[-1].lineno}" if own else "the construction"
 
 
 class _Reading:
@@ -123,12 +166,18 @@ class _Reading:
 
     def of(self, model: torch.nn.Module) -> Recording:
         tensors, faults = {}, []
-        for name, tensor in model.state_dict(keep_vars=True).items():
+        state = _state(model)
+        for name, tensor in state.items():
             try:
                 if said := self._tensor(name, tensor):
                     tensors[name] = said
             except RefusedError as refusal:
                 faults.append(Fault(pointer([name]), str(refusal)))
+        most = max(MOST_LITERALS, sum(math.prod(state[name].shape) * state[name].itemsize for name in tensors))
+        for name, literal in self._literals.items():
+            if (most := most - literal.nbytes) < 0:
+                held = f"{literal.numel()} given values, with which literals have more bytes than the rest of the model"
+                faults.append(Fault(pointer([name]), held))
         norms: dict[str, Norm] = {}
         for name, (law, _) in self._norms.items():
             try:
@@ -137,10 +186,17 @@ class _Reading:
                 faults.append(Fault(pointer([name]), str(refusal)))
         if faults:
             raise RecordError(faults)
-        recipe = as_recipe({"seed": self._seed, "tensors": tensors})
+        try:
+            recipe = as_recipe({"seed": self._seed, "tensors": tensors})
+        except RecipeError as error:
+            if not any(fault.pointer.startswith("/tensors/") for fault in error.faults):
+                raise
+            raise RecordError(
+                [replace(fault, pointer=fault.pointer.removeprefix("/tensors")) for fault in error.faults]
+            ) from None
         for name, norm in norms.items():
             self._literals[name] = norm.values(recipe).to(self._norms[name][1])
-        return Recording(recipe, self._tied, self._literals, self._buffers(model), self._copies, norms)
+        return Recording(recipe, self._tied, self._literals, self._buffers(model, state), self._copies, norms)
 
     def _tensor(self, name: str, tensor: Any) -> dict[str, Any] | None:
         """What the recipe says of a tensor; none if it is told elsewhere."""
@@ -148,6 +204,8 @@ class _Reading:
             raise RefusedError(f"a {type(tensor).__name__} in the model's state, which is no tensor")
         if torch.nn.parameter.is_lazy(tensor):
             raise RefusedError("a lazy tensor, which gets its shape at the first call")
+        if kind := peculiar(tensor):
+            raise RefusedError(f"{kind}, where a recipe has dense ones")
         where = (tensor.untyped_storage()._cdata, tensor.storage_offset(), tuple(tensor.shape), tensor.stride())
         first = self._names.setdefault(where, name)
         if first != name and tensor.numel():
@@ -172,17 +230,17 @@ class _Reading:
         flat = values(pieces, tensor.dtype)
         if flat is not None and tensor.dtype in DTYPES and (said := table(flat.reshape(tensor.shape))):
             return {"dtype": DTYPES[tensor.dtype], **said}
-        if flat is None or tensor.numel() > MOST_LITERALS:
-            raise RefusedError(f"{tensor.numel()} given values, where at most {MOST_LITERALS} are kept")
+        if flat is None:
+            raise RefusedError(f"{tensor.numel()} given values, where at most {MOST_VALUES} are computed")
         self._literals[name] = flat.reshape(tensor.shape)
         return None
 
-    def _buffers(self, model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    def _buffers(self, model: torch.nn.Module, state: Mapping[str, Any]) -> dict[str, torch.Tensor]:
         """Known values of the buffers that `state_dict` leaves out."""
         found = {}
-        state = model.state_dict(keep_vars=True)
         for name, tensor in model.named_buffers(remove_duplicate=False):
-            if name not in state and tensor.numel() <= MOST_LITERALS:
+            name = _plain(name)
+            if name not in state and not peculiar(tensor):
                 flat = values(self._memory.read(tensor), tensor.dtype)
                 if flat is not None:
                     found[name] = flat.reshape(tensor.shape)
@@ -214,6 +272,23 @@ class _Reading:
             used.append((law.place, law.place + length, name))
 
 
+def _state(model: torch.nn.Module) -> dict[str, Any]:
+    """`state_dict` without what is no tensor of the model, under names without those of wrappers.
+
+    What `get_extra_state` returns is not asked for: it may read values, and no other part of Fanin has a place for it.
+    """
+    own = [module for module in model.modules() if type(module).get_extra_state is not torch.nn.Module.get_extra_state]
+    with ExitStack() as stack:
+        for module in own:
+            stack.enter_context(patch.object(module, "get_extra_state", lambda: None))
+        state = model.state_dict(keep_vars=True)
+    return {_plain(name): tensor for name, tensor in state.items() if not name.endswith(EXTRA_STATE)}
+
+
+def _plain(name: str) -> str:
+    return ".".join(part for part in name.split(".") if part not in WRAPPERS)
+
+
 def _merged(pieces: list[Piece]) -> list[Piece]:
     """The same, neighbours with elements distributed alike made one piece.
 
@@ -223,8 +298,10 @@ def _merged(pieces: list[Piece]) -> list[Piece]:
     merged: list[Piece] = []
     for length, law in pieces:
         match law:
-            case Unset():
-                raise RefusedError("nothing initializes it (aten.empty)")
+            case Unset(line):
+                raise RefusedError(f"nothing initializes it (aten.empty{line and ' at '}{line})")
+            case Partly():
+                raise RefusedError("values stand between others in it, and are not blocks along one axis")
             case Unknown(operation):
                 raise RefusedError(f"no scheme is the result of {operation}")
             case Factor() | Triangle() | Diagonal() | Signs():

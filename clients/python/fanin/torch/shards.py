@@ -10,28 +10,7 @@ import numpy as np
 import torch
 
 from fanin.region import Region
-
-
-def is_distributed(tensor: torch.Tensor) -> bool:
-    """Whether it is a DTensor, told without importing torch.distributed."""
-    return hasattr(tensor, "device_mesh")
-
-
-def local(tensor: Any) -> torch.Tensor:
-    """The memory that this rank has of it, without its history."""
-    with torch.no_grad():
-        memory: torch.Tensor = tensor.to_local() if is_distributed(tensor) else tensor
-        return memory.detach()
-
-
-def memory_of(tensor: torch.Tensor) -> object:
-    """Equal for tensors that are one memory."""
-    if torch.nn.parameter.is_lazy(tensor) or tensor.layout != torch.strided:
-        return id(tensor)
-    own = local(tensor)
-    if not own.numel():
-        return id(tensor)
-    return own.untyped_storage()._cdata, own.storage_offset(), own.shape, own.stride()
+from fanin.torch.writable import is_distributed, local
 
 
 def boxes(tensor: torch.Tensor) -> Iterator[tuple[torch.Tensor, Region]]:
@@ -55,7 +34,7 @@ def _placed(ranges: Sequence[range]) -> list[tuple[int, range]]:
 def _ranges(tensor: Any) -> list[list[range]]:
     """What this rank has of each axis of a DTensor, as ranges of positions in the order of its memory."""
     mesh, coordinate = tensor.device_mesh, tensor.device_mesh.get_coordinate()
-    axes = [torch.arange(size) for size in tensor.shape]
+    axes = [torch.arange(size, device="cpu") for size in tensor.shape]
     if coordinate is None:  # this rank is not in the mesh
         return [[range(0)] for _ in axes]
     for dim, placement in enumerate(tensor.placements):

@@ -19,6 +19,8 @@ SLACK = 4
 
 def table(tensor: torch.Tensor) -> dict[str, Any] | None:
     """A recipe's words for these values, but for the storage type; none if no scheme makes them."""
+    if not tensor.numel() or not tensor.is_floating_point():
+        return None
     wanted = tensor.double().numpy()
     for said in _candidates(tensor):
         document = {"shape": list(tensor.shape), "dtype": "F64", **said}

@@ -16,9 +16,12 @@ from fanin.arrays import Array
 from fanin.errors import BackendError, NoDeviceError, NotBuiltError
 from fanin.layout import Entry, Layout
 from fanin.placing import place
+from fanin.recorded import law
 from fanin.region import Region
 from fanin.sources import Slicer
+from fanin.torch.memory import current
 from fanin.torch.shards import boxes
+from fanin.torch.writable import address, obstacle
 
 PIECE = 64 << 20
 """Bytes that are made elsewhere, and then copied, at a time."""
@@ -31,12 +34,18 @@ def fill(layout: Layout, name: str, tensor: torch.Tensor, take: Slicer | None = 
     """Write the recipe's tensor `name` into a tensor of its shape and type; of a DTensor, this rank's shard.
 
     On the CPU straight into its memory; on an NVIDIA GPU by the backend `cuda` where that can be used. Elsewhere, and
-    where `take` gives the slices, in pieces that are copied.
+    where `take` gives the slices, in pieces that are copied. While a model is recorded, its law is noted instead.
 
     Raises:
+        ValueError: values cannot be written to this tensor.
         BackendError: torch keeps its numbers big-endian here.
         ServiceError, MismatchError: as `take`.
     """
+    if reason := obstacle(tensor):
+        raise ValueError(f"the tensor of {name!r} cannot be filled: {reason}")
+    if (recording := current()) is not None:
+        recording.write(tensor, [(tensor.numel(), law(layout.recipe.tensors[name]))])
+        return
     if sys.byteorder != "little":
         raise BackendError("torch keeps its numbers big-endian on this machine; only little-endian ones are written")
     entry = layout.entry(name)
@@ -47,7 +56,7 @@ def fill(layout: Layout, name: str, tensor: torch.Tensor, take: Slicer | None = 
             _copy(entry, region, view, lambda part: take(layout, name, part.index))
         elif view.device.type == "cpu":
             strides = [stride * view.itemsize for stride in view.stride()]
-            place(entry, region, view.data_ptr(), strides, backends.get())
+            place(entry, region, address(view), strides, backends.get())
         elif view.device.type == "cuda" and (gpu := _gpu(view.device.index)):
             _fill_gpu(entry, region, view, gpu)
         else:

@@ -45,3 +45,18 @@ capabilities:
 {{- define "fanin.withJwt" -}}
 {{- if has .Values.access.mode (list "jwt" "keys+jwt") }}true{{ end }}
 {{- end }}
+
+{{- /* Fails where pods would have different models under the same names. */ -}}
+{{- define "fanin.checkModels" -}}
+{{- $pods := ternary .Values.autoscaling.maxReplicas .Values.replicaCount .Values.autoscaling.enabled | int }}
+{{- if and .Values.models.uploads (gt $pods 1) (not .Values.models.store) }}
+{{- fail (printf "%d pods need models.store, such as s3://bucket/prefix or a directory on a shared volume: without it each pod would have other models under the same names; or set models.uploads=false" $pods) }}
+{{- end }}
+{{- if and .Values.models.existingClaim (not (hasPrefix "/" .Values.models.store)) }}
+{{- fail "models.existingClaim is mounted at models.store, which has to be a directory" }}
+{{- end }}
+{{- end }}
+
+{{- define "fanin.withBucket" -}}
+{{- if hasPrefix "s3://" .Values.models.store }}true{{ end }}
+{{- end }}

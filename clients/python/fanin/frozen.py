@@ -1,0 +1,66 @@
+"""Values that cannot be changed: a recipe's digest, once read, stays true of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NoReturn, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class FrozenDict(dict[K, V]):
+    """A dict without the methods that change one; `copy()` and `|` give plain ones."""
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError("a recipe cannot be changed: with_tensors, without, renamed and seeded return a new one")
+
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _: Any) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (dict(self),)
+
+
+def frozen(value: Any) -> Any:
+    """`value` with its mappings, lists and tuples, at every depth, as what cannot be changed."""
+    if isinstance(value, Mapping):
+        return FrozenDict({key: frozen(member) for key, member in value.items()})
+    if isinstance(value, list | tuple):
+        return tuple(map(frozen, value))
+    return value
+
+
+class FrozenModel(BaseModel):
+    """A model whose attributes, those that are computed once among them, cannot be set.
+
+    Python's own ways round every class, `__dict__` and `object.__setattr__`, are not closed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    def __setattr__(self, name: str, value: Any) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__}.{name} cannot be set: model_copy returns a changed model")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"{type(self).__name__}.{name} cannot be deleted")
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        return self
+
+    def copy(self, *, update: Mapping[str, Any] | None = None, **_: Any) -> Self:
+        """`model_copy`: pydantic's own `copy` keeps what was computed of the original."""
+        return self.model_copy(update=update)

@@ -1,0 +1,22 @@
+"""Literals: tensors that no recipe says, as the file that goes with one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+
+def file_of(literals: Mapping[str, np.ndarray]) -> bytes | None:
+    """A safetensors file of these arrays; none if there are none.
+
+    Raises:
+        ModuleNotFoundError: safetensors is not installed.
+    """
+    import safetensors.numpy
+
+    if not literals:
+        return None
+    # The format that loaders of older transformers ask for.
+    content: bytes = safetensors.numpy.save(dict(literals), {"format": "pt"})
+    return content

@@ -1,0 +1,43 @@
+"""Presigned URLs of Amazon S3: whether a request is one, and whether its time has passed."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+PARAMETERS = frozenset(
+    {"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Signature"}
+    | {"X-Amz-Security-Token", "X-Amz-Content-Sha256", "AWSAccessKeyId", "Signature", "Expires"}
+)
+"""Query parameters of a presigned URL, of signature version 4 and 2."""
+MAX_SECONDS = 7 * 24 * 3600
+"""The longest time that a URL of version 4 may be valid."""
+_SKEW_SECONDS = 15 * 60
+"""How far the clock of the client that signed may be ahead."""
+_SECONDS = re.compile(r"[0-9]{1,12}")
+
+
+def is_presigned(query: Mapping[str, str]) -> bool:
+    """Whether a request with this query is made from a presigned URL."""
+    return "X-Amz-Signature" in query or {"AWSAccessKeyId", "Signature"} <= query.keys()
+
+
+def fault(query: Mapping[str, str]) -> tuple[int, str] | None:
+    """Status and reason of the refusal of a presigned URL; None while it is valid. Its signature is not checked."""
+    now = time.time()
+    if "X-Amz-Signature" not in query:
+        if not _SECONDS.fullmatch(expires := query.get("Expires", "")):
+            return 400, f"Expires {expires[:80]!a}: must be seconds since 1970"
+        return (403, "Request has expired") if int(expires) < now else None
+    try:
+        begins = datetime.strptime(query.get("X-Amz-Date", ""), "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return 400, f"X-Amz-Date {query.get('X-Amz-Date', '')[:80]!a}: must have the form YYYYMMDDTHHMMSSZ"
+    seconds = query.get("X-Amz-Expires", "")
+    if not (_SECONDS.fullmatch(seconds) and 1 <= int(seconds) <= MAX_SECONDS):
+        return 400, f"X-Amz-Expires {seconds[:80]!a}: must be a number of seconds from 1 to {MAX_SECONDS}"
+    if begins > now + _SKEW_SECONDS:
+        return 403, "Request is not valid yet"
+    return (403, "Request has expired") if begins + int(seconds) < now else None

@@ -1,0 +1,27 @@
+"""What the cases of JAX and Keras share; neither is imported here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from fanin import arrays as host
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Elements of each call of the backend."""
+    calls: list[int] = []
+    original = host.backends.get()
+
+    class Counting(host.backends.Backend):
+        name = "counting"
+
+        def fill(self, draw: Any, stream: Any, dtype: Any, first: int, out: memoryview) -> None:
+            calls.append(len(out) // dtype.itemsize)
+            original.fill(draw, stream, dtype, first, out)
+
+    monkeypatch.setattr(host.backends, "get", lambda _name=None: Counting())
+    return calls

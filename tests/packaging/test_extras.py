@@ -1,0 +1,54 @@
+"""The command line where no optional dependency is installed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = Path(__file__).with_name("without_extras.py")
+COMMANDS = (
+    "get",
+    "push",
+    "make",
+    "verify",
+    "show",
+    "schemes",
+    "serve",
+    "bench",
+    "compare",
+    "keys",
+    "recipe",
+    "checkpoint",
+)
+NEEDS = {
+    ("serve", "--port", "0"): "service",
+    ("keys", "list"): "service",
+    ("compare", "--quick"): "compare",
+    ("checkpoint", "recipe", "recipe.json", "out"): "torch",
+    ("recipe", "torch", "json:dumps"): "torch",
+    ("bench", "--plot", "chart.png", "--only", "native"): "bench",
+}
+OPTIONS = {"compare": "--depths", "checkpoint": "recipe", "bench": "--seconds"}
+
+
+def test_help_and_what_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "recipe.json").write_text('{"tensors": {}}')
+    asked = [*((name, "--help") for name in COMMANDS), *NEEDS, ("make", "recipe.json", "out.safetensors")]
+    run = subprocess.run(
+        [sys.executable, SCRIPT], input=json.dumps(asked), cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=True
+    )
+    told = dict(zip(asked, json.loads(run.stdout), strict=True))
+    for name in COMMANDS:
+        code, out, err = told[name, "--help"]
+        assert (name, code, err) == (name, 0, "")
+        assert out.startswith(f"usage: fanin {name}")
+        assert OPTIONS.get(name, "") in out
+    for words, extra in NEEDS.items():
+        code, _, err = told[words]
+        assert code in (2, 3), words
+        assert err.startswith("fanin: ")
+        assert f"pip install '.[{extra}]'" in err
+        assert err.count("\n") == 1
+    assert told["make", "recipe.json", "out.safetensors"][0] == 0, "what needs none of them works"

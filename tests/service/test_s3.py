@@ -1,0 +1,124 @@
+"""The surface of S3, by requests that no client of it sends."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
+from xml.etree import ElementTree
+
+import pytest
+
+from fanin import archive
+from fanin_service import presigned
+from tests.service.servers import Running
+
+RECIPE = {"tensors": {"w": {"shape": [3, 4], "scheme": "he_normal"}}}
+NAMESPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"
+KEY = "/s3/models/s3/tiny/seed-1/model.safetensors"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def model(server: Running) -> Iterator[None]:
+    content = archive.pack({"recipe.json": json.dumps(RECIPE).encode()})
+    headers = {"Content-Type": archive.MEDIA_TYPE}
+    assert server.client.put("/v1/models/s3/tiny", content=content, headers=headers).status_code == 201
+    yield
+    server.client.delete("/v1/models/s3/tiny")
+
+
+@pytest.mark.parametrize("character", ["\0", "\1", "\x0b", "\x1f", "\r", "\ufffe", "\uffff"])
+def test_listings_are_xml(server: Running, character: str) -> None:
+    """What XML cannot hold is told in URL encoding or not at all."""
+    text = f"a{character}b"
+    for version, parameter in ((2, "prefix"), (2, "start-after"), (1, "prefix"), (1, "marker")):
+        query = {parameter: text, **({"list-type": "2"} if version == 2 else {})}
+        refused = server.client.get("/s3/models", params=query)
+        assert refused.status_code == 400
+        assert parameter in (ElementTree.fromstring(refused.content).findtext("Message") or "")
+        told = server.client.get("/s3/models", params={**query, "encoding-type": "url"})
+        assert told.status_code == 200
+        values = [element.text for element in ElementTree.fromstring(told.content)]
+        assert quote(text) in values
+    absent = server.client.get(f"/s3/other{quote(text)}/x")
+    assert absent.status_code == 404
+    ElementTree.fromstring(absent.content)
+    ElementTree.fromstring(server.client.put(f"/s3/models/{quote(text)}", content=b"").content)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("list-type=1", "list-type=", "encoding-type=URL", "fetch-owner=yes&list-type=2", "marker=a&list-type=2"),
+        *("start-after=a", "continuation-token=YQ==", "fetch-owner=true", "policy", "versions", "max-keys=-1"),
+    ],
+)
+def test_what_a_listing_cannot_be_asked_for(server: Running, query: str) -> None:
+    answer = server.client.get(f"/s3/models?{query}")
+    assert answer.status_code == 400
+    assert b"<Code>InvalidArgument</Code>" in answer.content
+
+
+@pytest.mark.parametrize("part", ["0", "-1", "x", "", "10001", "9" * 5000, "\u0661"])
+def test_parts(server: Running, part: str) -> None:
+    assert server.client.get(KEY, params={"partNumber": part}).status_code == 400
+
+
+def test_parts_of_an_object(server: Running) -> None:
+    whole = server.client.get(KEY).content
+    assert server.client.get(KEY, params={"partNumber": "1"}).content == whole
+    assert server.client.get(KEY, params={"partNumber": "10000"}).status_code == 416
+
+
+def test_owners(server: Running) -> None:
+    for query, has_owner in (("", True), ("list-type=2", False), ("list-type=2&fetch-owner=true", True)):
+        found = ElementTree.fromstring(server.client.get(f"/s3/models?prefix=s3/tiny/&{query}").content)
+        assert [len(item.findall(f"{NAMESPACE}Owner")) for item in found.iter(f"{NAMESPACE}Contents")] == [has_owner]
+
+
+def test_request_ids(server: Running) -> None:
+    for method, path in (("GET", "/s3"), ("HEAD", KEY), ("GET", "/s3/none"), ("PUT", KEY), ("GET", "/s3/models?acl")):
+        answer = server.client.request(method, path)
+        assert answer.headers["x-amz-request-id"] == answer.headers["x-request-id"]
+    assert "x-amz-request-id" not in server.client.get("/v1/models").headers
+
+
+def at(seconds: float) -> str:
+    return f"{datetime.now(UTC) + timedelta(seconds=seconds):%Y%m%dT%H%M%SZ}"
+
+
+@pytest.mark.parametrize(
+    ("begins", "lasts", "status"),
+    [
+        (0, "100", 200),
+        (-200, "100", 403),
+        (-200, "1000", 200),
+        (600, "100", 200),
+        (1200, "100", 403),
+        (0, "0", 400),
+        (0, "604801", 400),
+        (0, "x", 400),
+        (0, "9" * 5000, 400),
+    ],
+)
+def test_presigned_urls_end(server: Running, begins: int, lasts: str, status: int) -> None:
+    query = {"X-Amz-Algorithm": "AWS4-HMAC-SHA256", "X-Amz-Credential": "any/20260101/us-east-1/s3/aws4_request"}
+    query |= {"X-Amz-Date": at(begins), "X-Amz-Expires": lasts, "X-Amz-SignedHeaders": "host", "X-Amz-Signature": "0"}
+    for path in (KEY, "/s3/models", "/s3/models?list-type=2"):
+        url, _, more = path.partition("?")
+        asked = query | dict([more.split("=")] if more else [])
+        assert server.client.get(url, params=asked).status_code == status, path
+
+
+def test_presigned_urls_of_the_second_version(server: Running) -> None:
+    signed = {"AWSAccessKeyId": "any", "Signature": "0"}
+    now = int(time.time())
+    for expires, status in ((now + 100, 200), (now - 100, 403), ("x", 400), ("", 400)):
+        assert server.client.get(KEY, params={**signed, "Expires": str(expires)}).status_code == status
+
+
+def test_what_is_no_presigned_url() -> None:
+    assert not presigned.is_presigned({"Signature": "0", "Expires": "1"})
+    assert presigned.fault({"X-Amz-Signature": "0", "X-Amz-Expires": "1"}) is not None
