@@ -101,10 +101,14 @@ def _schemas() -> dict[str, Any]:
         schemas[model.__name__] = schema
     # A tensor with the seed and the stream of its recipe.
     shared = {name: schemas["Recipe"]["properties"][name] for name in ("seed", "stream")}
+    # Each is a component of its own: generators of clients name classes after them.
+    for cls in SCHEMES.values():
+        title = f"One{cls.__name__}"
+        schemas[title] = {**_with(schemas[cls.__name__], shared), "title": title}
     schemas["OneTensor"] = {
         "title": "OneTensor",
         "description": "Stands for a recipe of one tensor, named weight.",
-        "oneOf": [_with(schemas[cls.__name__], shared) for cls in SCHEMES.values()],
+        "oneOf": [{"$ref": _REF.format(model=f"One{cls.__name__}")} for cls in SCHEMES.values()],
     }
     return schemas
 

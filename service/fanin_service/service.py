@@ -156,7 +156,7 @@ class Service:
             RecipeError: it is not a recipe, or exceeds a limit.
             RequestError: the body is not taken.
         """
-        text = await read_body(request, JSON, self.settings.max_recipe_bytes, self.admission.hold)
+        text = await read_body(request, (JSON,), self.settings.max_recipe_bytes, self.admission.hold)
         with self.tracing.span("parse"):
             layout, is_new = await in_thread(self.parsers, self._read_and_store, text)
         self.admission.release()

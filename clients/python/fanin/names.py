@@ -49,7 +49,7 @@ def _checked_ranges(name: str) -> str:
     return name
 
 
-Name = Annotated[str, BeforeValidator(_checked), Field(min_length=1, max_length=MAX_NAME_BYTES)]
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_BYTES), BeforeValidator(_checked)]
 RepeatedName = Annotated[Name, AfterValidator(_checked_ranges)]
 
 

@@ -50,10 +50,11 @@ def _seed(value: Any) -> int:
     raise PydanticCustomError("seed", "must be an integer from 0 to 2^64 - 1, as a number or a decimal string")
 
 
+_SeedText = Annotated[str, Field(pattern=f"^({_DECIMAL.pattern})$")]
 Seed = Annotated[
     int,
-    BeforeValidator(_seed, json_schema_input_type=int | str),
-    Field(ge=0, le=MAX_SEED, description="0 .. 2^64 - 1, as a number or a decimal string."),
+    BeforeValidator(_seed, json_schema_input_type=Annotated[int, Field(ge=0, le=MAX_SEED)] | _SeedText),
+    Field(description="0 .. 2^64 - 1, as a number or a decimal string."),
 ]
 
 

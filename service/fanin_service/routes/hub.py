@@ -216,7 +216,7 @@ async def _asked(request: Request) -> tuple[list[str], bool]:
     """The paths that a body asks for, and whether with commits: a form from Python, JSON from JavaScript."""
     is_json = media_type_of(request) == JSON
     hold = service_of(request).admission.hold
-    body = await read_body(request, JSON if is_json else FORM, MAX_PATHS_BYTES, hold)
+    body = await read_body(request, (JSON if is_json else FORM,), MAX_PATHS_BYTES, hold)
     if is_json:
         document = parse_json(body)
         paths, expand = (document.get("paths"), document.get("expand")) if isinstance(document, dict) else (None, None)

@@ -8,14 +8,14 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, Strict
 
 from fanin import draws
 from fanin.draws import Draw, DrawError
 from fanin.dtypes import DType
 from fanin.fans import Mode
 from fanin.scalars import log, root
-from fanin.tensor import Count, Positive, Scaled, Tensor
+from fanin.tensor import Count, Positive, Scaled, Tensor, as_integer
 
 
 class ScaledNormal(Tensor):
@@ -156,7 +156,7 @@ class Fixup(Scaled):
     scheme: Literal["fixup"]
     size_field = "layers"
     layers: Count
-    branch_layers: Annotated[Count, Field(ge=2, le=16)] = 2
+    branch_layers: Annotated[int, Strict(), Field(ge=2, le=16), BeforeValidator(as_integer)] = 2
     mode: Mode = "fan_in"
 
     def lower(self, dtype: DType) -> Draw:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AllowInfNan, Field, Strict
 
 from fanin import draws
 from fanin.draws import Draw, DrawError
@@ -13,6 +13,7 @@ from fanin.dtypes import DType
 from fanin.scalars import inverse_softplus, log
 from fanin.tensor import NonNegative, Positive, Tensor
 
+Radius = Annotated[float, Strict(), AllowInfNan(False), Field(gt=0, lt=1)]
 LARGEST_STEP = 64
 """Of `dt_bias`: it is its own inverse softplus to float32's last place by then."""
 
@@ -41,7 +42,7 @@ class DtBias(Tensor):
     scheme: Literal["dt_bias", "mamba_dt_bias"]
     size_field = "dt_max"
     dt_min: Positive = 0.001
-    dt_max: Annotated[Positive, Field(le=LARGEST_STEP)] = 0.1
+    dt_max: Annotated[float, Strict(), AllowInfNan(False), Field(gt=0, le=LARGEST_STEP)] = 0.1
     dt_floor: NonNegative = 0.0001
 
     def lower(self, dtype: DType) -> Draw:
@@ -66,8 +67,8 @@ class RgLru(Tensor):
 
     scheme: Literal["rg_lru"]
     size_field = "max_radius"
-    min_radius: Annotated[Positive, Field(lt=1)] = 0.9
-    max_radius: Annotated[Positive, Field(lt=1)] = 0.999
+    min_radius: Radius = 0.9
+    max_radius: Radius = 0.999
 
     def lower(self, dtype: DType) -> Draw:
         low, high = Fraction(self.min_radius), Fraction(self.max_radius)
