@@ -1,12 +1,12 @@
 """The query of GET /v1/weights: the fields of the one-tensor short form, in every dialect, as parameters.
 
-A list is comma separated, and empty for `[]`; every other value is written as in JSON, texts without quotes.
+A list is comma separated, or its parameter repeated, and empty for `[]`; every other value is written as in JSON, texts
+without quotes.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 from itertools import chain
 from typing import Any
@@ -118,13 +118,19 @@ def parse(query: bytes) -> dict[str, Any]:
     """
     pairs = [part.partition("=") for part in _decoded(query).split("&") if part]
     # Percent-encoding only: "+" is a plus sign in a URL (RFC 3986), and 1e+5 needs one; only HTML forms differ.
-    names = Counter(_unquoted(name) for name, _, _ in pairs)
-    faults = [Fault(pointer([name]), "this parameter is given more than once") for name, n in names.items() if n > 1]
-    faults += [Fault(pointer([name]), "unknown parameter") for name in names if name not in _SCHEMAS]
-    faults += [Fault(pointer([name]), "this parameter is required") for name in _REQUIRED if name not in names]
+    given: dict[str, list[str]] = {}
+    for name, _, value in pairs:
+        given.setdefault(_unquoted(name), []).append(_unquoted(value))
+    faults = [
+        Fault(pointer([name]), "this parameter is given more than once")
+        for name, values in given.items()
+        if len(values) > 1 and name not in _LISTS
+    ]
+    faults += [Fault(pointer([name]), "unknown parameter") for name in given if name not in _SCHEMAS]
+    faults += [Fault(pointer([name]), "this parameter is required") for name in _REQUIRED if name not in given]
     if faults:
         raise RecipeError(faults[:MAX_FAULTS])
-    return {name: _value(name, _unquoted(value)) for name, _, value in pairs}
+    return {name: _value(name, ",".join(values)) for name, values in given.items()}
 
 
 async def _refuse_parameters(request: Request) -> None:
