@@ -58,7 +58,8 @@ _GET_MODEL: dict[str, Any] = {"responses": problems.responses(404, 503)}
 @requires(Right.MODELS_READ)
 async def get_model(name: str, request: Request) -> Model:
     """What was put under the name last. A name is `name` or `namespace/name`."""
-    return _describe(name, await service_of(request).models.snapshot(name))
+    models = service_of(request).models
+    return await models.in_thread(_describe, name, await models.snapshot(name))
 
 
 @router.put(
@@ -92,7 +93,8 @@ async def put_model(name: str, request: Request) -> Response:
     content = await read_body(request, MEDIA_TYPE, service.settings.max_model_bytes, service.admission.hold)
     snapshot, is_new = await service.models.put(name, content)
     location = {"Location": f"/v1/models/{name}"}
-    return Response(_describe(name, snapshot).model_dump_json(), 201 if is_new else 200, location, JSON)
+    told = await service.models.in_thread(_describe, name, snapshot)
+    return Response(told.model_dump_json(), 201 if is_new else 200, location, JSON)
 
 
 @router.delete(
