@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -24,8 +25,6 @@ TAGS = ("safetensors", "fanin")
 """What every model is tagged with."""
 KINDS = ("datasets", "spaces", "kernels")
 """Kinds of repositories that clients ask for and that are not here."""
-_DATE = "1970-01-01T00:00:00.000Z"
-"""A commit has no time: its files are made when they are asked for, and are what they always were."""
 _CODES = {
     "unknown-model": "RepoNotFound",
     "unknown-revision": "RevisionNotFound",
@@ -78,15 +77,20 @@ def _of_all(name: str) -> dict[str, Any]:
     }
 
 
-def info(name: str, snapshot: Snapshot, files: Files) -> dict[str, Any]:
+def date_of(seconds: int) -> str:
+    """Seconds since 1970 as the Hub writes them: when the content of a commit was put."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+def info(name: str, snapshot: Snapshot, files: Files, date: str) -> dict[str, Any]:
     """A model at a revision; of files that are given, their sizes too. Takes time for every tensor."""
     counts = snapshot.parameters
     return {
         **_of_all(name),
         "_id": snapshot.commit[:24],
         "sha": snapshot.commit,
-        "lastModified": _DATE,
-        "createdAt": _DATE,
+        "lastModified": date,
+        "createdAt": date,
         **({"library_name": "transformers"} if CONFIG in snapshot.content.files else {}),
         "safetensors": {"parameters": counts, "total": sum(counts.values())},
         "siblings": [{"rfilename": path, **_blob(file)} for path, file in files.items()],
@@ -103,10 +107,10 @@ def refs(snapshot: Snapshot) -> dict[str, Any]:
     return {"branches": [branch], "converts": [], "tags": [], "pullRequests": []}
 
 
-def commits(snapshot: Snapshot) -> list[dict[str, Any]]:
+def commits(snapshot: Snapshot, date: str) -> list[dict[str, Any]]:
     """The history of a revision: itself. What its model was before is known by commit ids alone."""
     title = str(snapshot.revision)
-    return [{"id": snapshot.commit, "title": title, "message": "", "date": _DATE, "authors": []}]
+    return [{"id": snapshot.commit, "title": title, "message": "", "date": date, "authors": []}]
 
 
 def children(paths: Iterable[str], directory: str, *, recursive: bool) -> list[str]:
@@ -124,19 +128,19 @@ def _parents(path: str, recursive: bool) -> list[str]:
     return found if recursive else found[:1]
 
 
-def entries(snapshot: Snapshot, files: Files, *, expand: bool) -> list[dict[str, Any]]:
-    """Items of a tree: files, and directories, whose paths may end with a slash."""
-    return [_entry(path.rstrip("/"), snapshot, found, expand=expand) for path, found in files.items()]
+def entries(snapshot: Snapshot, files: Files, date: str | None) -> list[dict[str, Any]]:
+    """Items of a tree: files and directories, whose paths may end with a slash. With `date` each has its commit."""
+    return [_entry(path.rstrip("/"), snapshot, found, date) for path, found in files.items()]
 
 
-def _entry(path: str, snapshot: Snapshot, listed: Listed | None, *, expand: bool) -> dict[str, Any]:
+def _entry(path: str, snapshot: Snapshot, listed: Listed | None, date: str | None) -> dict[str, Any]:
     found: dict[str, Any] = (
         {"type": "file", "path": path, "size": listed.file.size, "oid": listed.file.blob, **listed.lfs}
         if listed
         else {"type": "directory", "path": path, "size": 0, "oid": snapshot.commit}
     )
-    if expand:
-        found["lastCommit"] = {"id": snapshot.commit, "title": str(snapshot.revision), "date": _DATE}
+    if date is not None:
+        found["lastCommit"] = {"id": snapshot.commit, "title": str(snapshot.revision), "date": date}
     return found
 
 

@@ -7,6 +7,7 @@ import json
 import threading
 import urllib.parse
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -284,6 +285,11 @@ class TestApi:
 
     def test_commits(self, client: httpx.Client) -> None:
         (commit,) = client.get(f"{API}/commits/seed-42").json()
+        put = datetime.fromisoformat(commit["date"])
+        assert timedelta(0) <= datetime.now(UTC) - put < timedelta(hours=1)
+        assert client.get(f"{API}/revision/seed-42").json()["lastModified"] == commit["date"]
+        (entry, *_) = client.get(f"{API}/tree/seed-42?expand=true").json()
+        assert entry["lastCommit"]["date"] == commit["date"]
         assert (commit["id"], commit["title"]) == (commit_of(client), "seed-42-f32-5gb")
 
     def test_access(self, client: httpx.Client) -> None:

@@ -58,7 +58,8 @@ async def list_commits(repo: str, request: Request) -> Response:
     """The commits that led to a revision: its own."""
     revision = unquote(tail(request.scope["raw_path"], f"{_API}/{repo}/commits"))
     snapshot = await service_of(request).models.snapshot(repo, revision)
-    return await _answer(request, lambda: hub.commits(snapshot), snapshot)
+    date = await _date(request, repo, snapshot)
+    return await _answer(request, lambda: hub.commits(snapshot, date), snapshot)
 
 
 @api.head("/models/{repo:repo}/tree/{target:path}")
@@ -75,7 +76,7 @@ async def list_tree(repo: str, request: Request) -> Response:
     )
     if directory and not paths:
         raise UnknownFileError(f"this revision has no directory {directory[:200]!a}", {COMMIT: snapshot.commit})
-    return await _entries(request, snapshot, paths, expand)
+    return await _entries(request, snapshot, paths, await _date(request, repo, snapshot) if expand else None)
 
 
 @api.post("/models/{repo:repo}/paths-info/{revision:path}")
@@ -93,7 +94,8 @@ async def get_paths_info(repo: str, request: Request) -> Response:
         known = {path.rstrip("/"): path for path in hub.children(snapshot.paths, "", recursive=True)}
         return [known[path] for path in dict.fromkeys(asked) if path in known]
 
-    return await _entries(request, snapshot, await service.models.in_thread(found), expand)
+    date = await _date(request, repo, snapshot) if expand else None
+    return await _entries(request, snapshot, await service.models.in_thread(found), date)
 
 
 @api.head("/models/{repo:repo}/refs")
@@ -167,12 +169,18 @@ async def _info(repo: str, revision: str, request: Request) -> Response:
     files: hub.Files = dict.fromkeys(paths)
     if flag(request.query_params, "blobs"):
         files = await _listed(service, snapshot, paths)
-    return await _answer(request, lambda: hub.info(repo, snapshot, files), snapshot)
+    date = await _date(request, repo, snapshot)
+    return await _answer(request, lambda: hub.info(repo, snapshot, files, date), snapshot)
 
 
-async def _entries(request: Request, snapshot: Snapshot, paths: Sequence[str], expand: bool) -> Response:
+async def _date(request: Request, repo: str, snapshot: Snapshot) -> str:
+    """When the content of a revision was put."""
+    return hub.date_of(await service_of(request).models.modified(repo, snapshot.content.digest))
+
+
+async def _entries(request: Request, snapshot: Snapshot, paths: Sequence[str], date: str | None) -> Response:
     files: hub.Files = await _listed(service_of(request), snapshot, paths)
-    return await _answer(request, lambda: hub.entries(snapshot, files, expand=expand), snapshot)
+    return await _answer(request, lambda: hub.entries(snapshot, files, date), snapshot)
 
 
 async def _listed(service: Service, snapshot: Snapshot, paths: Sequence[str]) -> dict[str, Listed | None]:

@@ -84,9 +84,9 @@ async def get_model(name: str, request: Request) -> Model:
 async def put_model(name: str, request: Request) -> Response:
     """From now on the name stands for the files in this tar archive, which is not compressed.
 
-    `recipe.json` is the recipe, whose seed and storage type are those of the revision `main`; all others, such as
-    config.json and those of a tokenizer, are served as they are. What the name stood for before is still had by its
-    commit ids.
+    `recipe.json` is the recipe, whose seed and storage type are those of the revision `main`. `literals.safetensors`,
+    if there is one, has the tensors that the recipe does not say. All others, such as config.json and those of a
+    tokenizer, are served as they are. What the name stood for before is still had by its commit ids.
     """
     service = service_of(request)
     _require_uploads(service)
@@ -124,6 +124,7 @@ def _require_uploads(service: Service) -> None:
 
 
 def _describe(name: str, snapshot: Snapshot) -> Model:
+    """What is said of a model. Takes time for every tensor."""
     return Model(
         name=name,
         digest=snapshot.content.digest,

@@ -40,7 +40,12 @@ class ScaledNormal(Tensor):
         std = root(Fraction(self.std) ** 2 / (Fraction(self.width) * Fraction(self.depth)), 2)
         if self.cut is None:
             return draws.normal(Fraction(0), std, dtype)
-        return draws.truncated_normal(Fraction(0), std, -Fraction(self.cut), Fraction(self.cut), dtype)
+        cut = Fraction(self.cut)
+        try:
+            draws.check_interval(-cut, cut, dtype)
+        except DrawError as error:
+            raise DrawError("cut", f"cut is too small: {error}") from None
+        return draws.truncated_normal(Fraction(0), std, -cut, cut, dtype)
 
 
 class SmallInit(Tensor):

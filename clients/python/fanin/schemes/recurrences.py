@@ -16,6 +16,9 @@ from fanin.tensor import NonNegative, Positive, Tensor
 LARGEST_STEP = 64
 """Of `dt_bias`: it is its own inverse softplus to float32's last place by then."""
 
+SMALLEST_STEP = 1e-304
+"""Of `dt_bias`: exp, as the draw has it, ends at -700."""
+
 
 class LogUniform(Tensor):
     """Logarithm of a uniform number: A_log of Mamba-2 with [1, 16], of gated delta nets with [0.01, 16]."""
@@ -40,13 +43,15 @@ class DtBias(Tensor):
 
     scheme: Literal["dt_bias", "mamba_dt_bias"]
     size_field = "dt_max"
-    dt_min: Positive = 0.001
+    dt_min: Annotated[Positive, Field(description="At least 1e-304.")] = 0.001
     dt_max: Annotated[Positive, Field(le=LARGEST_STEP)] = 0.1
     dt_floor: NonNegative = 0.0001
 
     def lower(self, dtype: DType) -> Draw:
         low, high = Fraction(self.dt_min), Fraction(self.dt_max)
         least = max(low, Fraction(self.dt_floor))
+        if self.dt_min < SMALLEST_STEP:
+            raise DrawError("dt_min", f"dt_min is at least {SMALLEST_STEP}")
         if low >= high:
             raise DrawError("dt_min", "dt_min must be less than dt_max")
         if least >= high:

@@ -13,7 +13,7 @@ from fanin import draws
 from fanin.draws import Draw, DrawError
 from fanin.dtypes import DType
 from fanin.fans import KernelLayout
-from fanin.scalars import log, pi, power
+from fanin.scalars import log, pi, power, power_less_one
 from fanin.tensor import Count, Positive, Real, Tensor
 
 _ZERO = draws.Fill(0.0)
@@ -49,11 +49,19 @@ class PowerRange(Tensor):
     power: Positive = 1.0
 
     def lower(self, dtype: DType) -> Draw:
-        low, width = Fraction(self.low), Fraction(self.high) - Fraction(self.low)
+        low, high = Fraction(self.low), Fraction(self.high)
         last = max(_size(self.shape) - 1, 1)
         exponent = Fraction(self.power)
-        parts = [Fraction(0), *(power(Fraction(i, last), exponent) for i in range(1, last)), Fraction(1)]
-        return _along([low + width * part for part in parts[: self.shape[-1]]], dtype)
+
+        def value(i: int) -> Fraction:
+            part = power(Fraction(i, last), exponent)
+            if exponent.denominator == 1 or part < Fraction(1, 2):
+                return low + (high - low) * part
+            # Of a part near 1, and a high near 0, the value is what is missing to 1.
+            return high + (high - low) * power_less_one(Fraction(i, last), exponent)
+
+        values = [low, *(value(i) for i in range(1, last)), high]
+        return _along(values[: self.shape[-1]], dtype)
 
 
 class RopeFrequencies(Tensor):

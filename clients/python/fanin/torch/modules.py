@@ -160,7 +160,9 @@ class _Plan:
         made = self.target
         if isinstance(old, nn.Parameter):
             made = nn.Parameter(made, requires_grad=old.requires_grad)
-            made.__dict__.update(old.__dict__)
+        if type(made) is not type(old):  # a class of the user's own
+            made = torch.Tensor._make_subclass(type(old), made.detach(), old.requires_grad)
+        made.__dict__.update(old.__dict__)
         for place in self.places:
             setattr(place.owner, place.attribute, made)
 
