@@ -75,7 +75,9 @@ def test_processes_make_the_shards_of_their_own_devices(processes: int) -> None:
 def test_keras(backend: str) -> None:
     if not find_spec(backend):
         pytest.skip(f"{backend} is not installed: make .venv/peers")
-    cases("keras_cases.py", KERAS_BACKEND=backend, TF_CPP_MIN_LOG_LEVEL="3", **EIGHT_DEVICES)
+    cases(
+        "keras_cases.py", "keras_initializer_cases.py", KERAS_BACKEND=backend, TF_CPP_MIN_LOG_LEVEL="3", **EIGHT_DEVICES
+    )
 
 
 @pytest.mark.parametrize("backend", ["jax", pytest.param("torch", marks=pytest.mark.soak), *LONG])

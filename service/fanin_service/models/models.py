@@ -254,7 +254,7 @@ def _batches(paths: Sequence[str], snapshot: Snapshot) -> Iterator[list[str]]:
         yield batch
 
 
-_PER_BATCH, _PER_FILE = 2000, 20
+_PER_BATCH, _PER_FILE = 5000, 20
 """Tensors in a batch, and to how many a file comes by itself."""
 _SHOWN = 80
 
