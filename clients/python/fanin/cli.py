@@ -1,8 +1,4 @@
-"""The command line `fanin`.
-
-Exit codes: 0 done; 1 the bytes differ from the recipe, or a file is damaged; 2 wrong usage or a wrong recipe; 3 the
-service or the backend failed; 4 a file could not be read or written, or another process is writing it; 130 interrupted.
-"""
+"""The command line `fanin`; `CODES` says what its exit codes mean."""
 
 from __future__ import annotations
 
@@ -56,6 +52,13 @@ EXIT_CODES: dict[type[BaseException], int] = {
 }
 
 
+CODES = (
+    "Exit codes: 0 done; 1 the bytes differ from the recipe, or a file is damaged; 2 wrong usage or a wrong recipe; "
+    "3 the service or the backend failed, or a package is missing; 4 a file cannot be read or written, or another "
+    "process is writing it; 130 interrupted."
+)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -89,7 +92,9 @@ def _printable(text: str) -> str:
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="fanin", description="Initial weights from a recipe and a seed.")
+    parser = argparse.ArgumentParser(
+        prog="fanin", description="Initial weights from a recipe and a seed.", epilog=CODES
+    )
     parser.add_argument("--version", action="version", version=f"fanin {version('fanin')}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
