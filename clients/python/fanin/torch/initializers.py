@@ -37,7 +37,7 @@ from fanin.torch.memory import current
 from fanin.torch.modules import Named, named
 from fanin.torch.recording import DTYPES
 from fanin.torch.tensors import fill
-from fanin.torch.writable import check_eager, local, memory_of, plainly
+from fanin.torch.writable import check_eager, local, memory_of, obstacle, plainly
 
 __all__ = [
     "calculate_gain",
@@ -275,6 +275,10 @@ def _fill(
         RuntimeError: a tracer or a transform of torch.func runs.
     """
     check_eager()
+    with plainly():
+        reason = obstacle(tensor)
+    if reason:
+        raise ValueError(f"the tensor cannot be filled: {reason}")
     if tensor.dtype not in DTYPES:
         known = ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPES)
         raise ValueError(f"a tensor of {tensor.dtype} cannot be filled; those of {known} can")
