@@ -1,4 +1,4 @@
-"""Writes the pages that come from the code: docs/configuration.md and docs/openapi.json."""
+"""Writes what comes from the code: docs/configuration.md, docs/openapi.json, the schemes of docs/recipes.md."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from annotated_types import Ge, Le
 from pydantic import ByteSize, SecretStr
 from pydantic.fields import FieldInfo
 
+from fanin.schemes import catalogue
+from fanin.tensor import Scaled, Tensor
 from fanin_service.app import create_app
 from fanin_service.configuration import SECRETS, default_text, meaning, option
 from fanin_service.settings import Settings, variable
@@ -23,6 +25,8 @@ _KINDS = {
     SecretStr: "secret text",
     str: "text",
 }
+_FANS = Scaled.model_fields.keys() - Tensor.model_fields.keys()
+_BEGIN, _END = "<!-- schemes -->", "<!-- /schemes -->"
 _PREAMBLE = """\
 # Configuration
 
@@ -79,7 +83,31 @@ def openapi() -> str:
     return json.dumps(create_app(Settings(backend="reference")).openapi(), indent=1, ensure_ascii=False) + "\n"
 
 
-PAGES = {"configuration.md": configuration, "openapi.json": openapi}
+def recipes() -> str:
+    """The page of recipes, its table of schemes written anew."""
+    before, _, rest = (HERE / "recipes.md").read_text("utf-8").partition(_BEGIN)
+    _, _, after = rest.partition(_END)
+    return before + _BEGIN + _schemes() + _END + after
+
+
+def _schemes() -> str:
+    rows = ["| `scheme` | other names | fields (default) | law of an element |", "|---|---|---|---|"]
+    for entry in catalogue():
+        fields = entry["parameters"]
+        fans = _FANS if fields.keys() >= _FANS else frozenset()
+        own = [_field(name, field) for name, field in fields.items() if name not in fans]
+        scaled = ["fans"] if fans else []
+        names = ", ".join(f"`{alias}`" for alias in entry["aliases"])
+        formula = entry["formula"].strip().replace("|", "\\|")
+        rows.append(f"| `{entry['scheme']}` | {names} | {', '.join(scaled + own)} | {formula} |")
+    return "\n" + "\n".join(rows) + "\n"
+
+
+def _field(name: str, field: dict[str, Any]) -> str:
+    return f"`{name}` ({json.dumps(field['default'])})" if "default" in field else f"`{name}`"
+
+
+PAGES = {"configuration.md": configuration, "openapi.json": openapi, "recipes.md": recipes}
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import fanin
-from fanin.cli import main
+from fanin.cli import EXIT_CODES, main
 from tests.faulty import Faulty, refuse
 from tests.samples import MIXED
 
@@ -212,3 +213,11 @@ def test_serve_comes_from_the_service(capsys: pytest.CaptureFixture[str]) -> Non
         main(["serve", "--help"])
     assert caught.value.code == 0
     assert "--max-recipe-bytes" in capsys.readouterr().out
+
+
+def test_help_has_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    for code in {0, *EXIT_CODES.values()}:
+        assert re.search(rf"[:;] {code} [a-z]", told), code

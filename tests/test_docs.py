@@ -10,13 +10,18 @@ import runpy
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+from typing import get_args
 
 import httpx
 import pytest
 
+from fanin import Recipe
 from fanin.cli import main
+from fanin.dtypes import DTypeName
 from fanin.schemes import ALIASES, SCHEMES
+from fanin.tensor import Scaled
 from tests.service.servers import running
 
 ROOT = Path(__file__).parents[1]
@@ -28,6 +33,8 @@ PAGES = [
 ]
 BLOCK = re.compile(r"^```(python|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 FRAMEWORK = re.compile(r"^import (jax|keras)\b", re.MULTILINE)
+ALONE = {"torch.md", "jax.md", "keras.md", "record.md", "recipes.md"}
+"""Pages of which every section runs by itself, so that a reader can begin anywhere."""
 LINK = re.compile(r"\]\(([^)#\s]+)?(?:#([^)]+))?\)")
 
 
@@ -37,34 +44,43 @@ def pages() -> list[object]:
 
 @pytest.mark.parametrize("page", pages())
 def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks of one page share their names; a service at 127.0.0.1:8000 stands for one on a free port."""
-    blocks = BLOCK.findall(page.read_text("utf-8"))
-    if not blocks:
+    """Blocks run in order, as they are; those of a page, or where it says so of a section, share their names.
+
+    A service at 127.0.0.1:8000 stands for one on a free port.
+    """
+    text = page.read_text("utf-8")
+    if not BLOCK.search(text):
         return
+    parts = re.split(r"^## ", text, flags=re.MULTILINE) if page.name in ALONE else [text]
+    sections = [BLOCK.findall(part) for part in parts]
     monkeypatch.chdir(tmp_path)
     (tmp_path / "docs").symlink_to(ROOT / "docs")
-    recipe = {"layout": "torch", "tensors": {"w": {"shape": [8, 4], "scheme": "he_normal"}}}
-    (tmp_path / "recipe.json").write_text(json.dumps(recipe))
-    names: dict[str, object] = {}
     with running() as server:
-        blocks = [(kind, text.replace("http://127.0.0.1:8000", server.url)) for kind, text in blocks]
-        if any(FRAMEWORK.search(text) for _, text in blocks):
-            apart([text for _, text in blocks])
+        sections = [
+            [(kind, text.replace("http://127.0.0.1:8000", server.url)) for kind, text in blocks] for blocks in sections
+        ]
+        if any(FRAMEWORK.search(text) for blocks in sections for _, text in blocks):
+            apart(["\n".join(text for _, text in blocks) for blocks in sections])
             return
-        for kind, text in blocks:
-            if kind == "python":
-                exec(compile(text, str(page), "exec"), names)
-                continue
-            for line in filter(lambda line: line.startswith("$ "), text.splitlines()):
-                command = line[2:]
-                if not command.startswith("fanin serve"):
-                    run(command)
+        for blocks in sections:
+            names: dict[str, object] = {}
+            for kind, text in blocks:
+                if kind == "python":
+                    exec(compile(text, str(page), "exec"), names)
+                    continue
+                for line in filter(lambda line: line.startswith("$ "), text.splitlines()):
+                    command = line[2:]
+                    if not command.startswith("fanin serve"):
+                        run(command)
 
 
 def apart(texts: list[str]) -> None:
-    """Python in a process of its own: JAX starts threads, which this one must not have."""
+    """Python in a process of its own, each text with its own names: this one must not have the threads of JAX."""
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "KERAS_BACKEND": "numpy"}
-    subprocess.run([sys.executable, "-c", "\n".join(texts)], env=environment, check=True)
+    program = (
+        "import json, sys\nfor text in json.load(sys.stdin): exec(compile(text, text, 'exec'), {'__name__': 'page'})"
+    )
+    subprocess.run([sys.executable, "-c", program], input=json.dumps(texts), text=True, env=environment, check=True)
 
 
 def run(command: str) -> None:
@@ -98,6 +114,16 @@ def curl(words: list[str]) -> None:
         options.output.write_bytes(response.content)
 
 
+def test_what_is_to_be_installed_can_be() -> None:
+    """From a checkout: no index has `fanin`. Every extra that a page names is one."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for page in PAGES:
+        for words in re.findall(r"pip install ([^`\n]*)", page.read_text("utf-8")):
+            assert "fanin[" not in words, page
+            for named in re.findall(r"\.\[([a-z0-9,]+)\]", words):
+                assert set(named.split(",")) <= extras.keys(), page
+
+
 @pytest.mark.parametrize("page", pages())
 def test_links_lead_somewhere(page: Path) -> None:
     for target, anchor in LINK.findall(page.read_text("utf-8")):
@@ -120,11 +146,20 @@ def test_every_scheme_is_in_the_specification() -> None:
             assert f"`{field}`" in specification, field
 
 
-@pytest.mark.parametrize("page", ["configuration.md", "openapi.json"])
+@pytest.mark.parametrize("page", ["configuration.md", "openapi.json", "recipes.md"])
 def test_pages_that_come_from_the_code_are_current(page: str) -> None:
     """`make docs` writes them."""
     write = runpy.run_path(str(ROOT / "docs" / "generate.py"))["PAGES"][page]
     assert (ROOT / "docs" / page).read_text("utf-8").splitlines() == write().splitlines()
+
+
+def test_the_page_of_recipes_is_complete() -> None:
+    """Its first recipe is the file, and it has every field of a recipe and of a kernel, every type and every scheme."""
+    text = (ROOT / "docs" / "recipes.md").read_text("utf-8")
+    shown = re.findall(r"^```json\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert shown == [(ROOT / "docs" / "examples" / "mlp.json").read_text()]
+    for name in (*Recipe.model_fields, *Scaled.model_fields, *get_args(DTypeName), *SCHEMES, *ALIASES):
+        assert f"`{name}`" in text, name
 
 
 def test_the_example_recipes_are_what_their_script_writes() -> None:

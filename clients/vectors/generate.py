@@ -170,6 +170,21 @@ LATER: tuple[dict[str, Any], ...] = (
     {"scheme": "sparse", "sparsity": 0.1, "std": 0.01, "shape": [10, 6]},
     {"scheme": "sparse", "sparsity": 0.34, "std": 1, "shape": [3, 5, 4], "axis": 1},
     {"scheme": "sparse", "sparsity": 0.5, "std": 1, "shape": [2, 40], "axis": -1},
+    {"scheme": "dt_bias", "dt_min": 1e-190, "dt_max": 64, "dt_floor": 0},
+    {"scheme": "power_range", "shape": [4], "low": 0, "high": 3.0000005364418030},
+    {"scheme": "power_range", "shape": [4], "low": -1, "high": 0, "power": 1e-30},
+    {"scheme": "wang_init", "width": 1024, "layers": 24, "cut": 2},
+    {
+        "scheme": "rope_frequencies",
+        "shape": [32],
+        "base": 150000,
+        "scaling": "yarn",
+        "factor": 32,
+        "context": 4096,
+        "truncate": False,
+    },
+    {"scheme": "bilinear", "shape": [3, 2, 3, 2], "channels": "same"},
+    {"scheme": "bilinear", "shape": [2, 3, 2, 3], "channels": "same", "layout": "torch"},
 )
 """Tensors of sections 12 and 14, and some more of section 9, each of shape 6 x 4 where it says nothing else."""
 COMPLEX: tuple[dict[str, Any], ...] = (
@@ -189,6 +204,12 @@ COMPLEX: tuple[dict[str, Any], ...] = (
         "scheme": "blocks",
         "parts": [{"size": 5, "scheme": "glorot_uniform"}, {"size": 1, "scheme": "normal", "std": 1}],
     },
+    {"scheme": "siren"},
+    {"scheme": "siren", "first": True},
+    {"scheme": "fan_uniform", "fan": 9},
+    {"scheme": "truncated_normal", "std": 1, "low": -0.00025, "high": 0.00025},
+    {"scheme": "truncated_normal", "std": 1, "low": -2000, "high": 2000, "corrected": True},
+    {"scheme": "sinusoidal"},
 )
 """The same of complex numbers."""
 ORTHOGONAL: tuple[dict[str, Any], ...] = (
@@ -322,6 +343,11 @@ REFUSED = (
     '{"shape": [8], "scheme": "truncated_normal", "std": 1, "low": null, "dtype": "C64"}',
     '{"shape": [8], "scheme": "rg_lru", "dtype": "C64"}',
     '{"shape": [8, 8], "scheme": "orthogonal", "dtype": "C64"}',
+    '{"shape": [8], "scheme": "dt_bias", "dt_min": 1e-305}',
+    '{"shape": [8], "scheme": "rope_frequencies", "truncate": false}',
+    '{"shape": [8, 4], "scheme": "sinusoidal", "base": 1e-160}',
+    '{"shape": [8], "scheme": "truncated_normal", "std": 1, "low": 0, "high": 1e-200, "corrected": true}',
+    '{"shape": [8], "scheme": "truncated_normal", "std": 1, "low": -0.0002, "high": 0.0002, "dtype": "C64"}',
 )
 
 ACCEPTED = (

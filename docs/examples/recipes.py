@@ -13,6 +13,20 @@ HERE = Path(__file__).parent
 Tensors = dict[str, dict[str, Any]]
 
 
+def mlp(seed: int = 42) -> dict[str, Any]:
+    """A small network for digits: two linear layers as torch has them, He normal."""
+    return {
+        "seed": seed,
+        "layout": "torch",
+        "tensors": {
+            "fc1.weight": {"shape": [256, 784], "scheme": "he_normal"},
+            "fc1.bias": {"shape": [256], "scheme": "zeros"},
+            "fc2.weight": {"shape": [10, 256], "scheme": "he_normal"},
+            "fc2.bias": {"shape": [10], "scheme": "zeros"},
+        },
+    }
+
+
 def gpt2_small(dtype: str = "F32", seed: int = 42) -> dict[str, Any]:
     """GPT-2 small: 148 tensors, 124,439,808 parameters.
 
@@ -87,7 +101,7 @@ def resnet_50(dtype: str = "F32", seed: int = 42) -> dict[str, Any]:
     return {"stream": "fanin/1", "seed": seed, "dtype": dtype, "layout": "torch", "tensors": tensors}
 
 
-EXAMPLES = {"gpt2-small.json": gpt2_small, "resnet-50.json": resnet_50}
+EXAMPLES = {"mlp.json": mlp, "gpt2-small.json": gpt2_small, "resnet-50.json": resnet_50}
 
 
 def text(recipe: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ from fanin import Fault
 from fanin_service import problems
 from fanin_service.counters import Count, Counters, LocalCounters, SharedCounters
 from fanin_service.ledger import Bounds, Grant, Ledger
+from fanin_service.limits import MAKING_BYTES
 from fanin_service.metrics import Metrics
 from fanin_service.observation import OPERATION
 from fanin_service.principal import ANONYMOUS, principal_of
@@ -97,8 +98,9 @@ class Admission:
             Bounds(settings.client_streams, settings.client_in_flight_bytes),
             Bounds(settings.max_streams, settings.max_in_flight_bytes),
         )
-        # A client may always send one body of the largest.
-        largest = max(settings.max_recipe_bytes, settings.max_model_bytes)
+        # A client may always send one body of the largest, and one recipe of the most tensors.
+        recipe = settings.max_recipe_bytes + MAKING_BYTES * settings.max_tensors
+        largest = max(recipe, settings.max_model_bytes)
         most = max(settings.max_held_bytes, largest)
         own = max(settings.max_held_bytes // _SHARE, largest)
         self._held = Ledger(Bounds(size=own), Bounds(size=most))
@@ -203,6 +205,21 @@ class Admission:
             if count.value > quota:
                 raise _over_quota(visit, quota, count.value - size, left)
             visit.standings.append(_day(quota, count.value, left))
+
+    async def charge(self, size: int) -> None:
+        """Charge bytes of weights that are made for the request at hand, and not sent.
+
+        Raises:
+            QuotaExceededError: with them the party would have had too much today.
+            LimitsUnavailableError: it cannot be told how much.
+        """
+        visit = _visit.get()
+        if (quota := visit.bytes_per_day) is None or not size:
+            return
+        key, count, left = await self._add_to_day(visit, size)
+        if count.value > quota:
+            await count.store.take_back(key, size)
+            raise _over_quota(visit, quota, count.value - size, left)
 
     def _check_size(self, visit: Visit, size: int) -> None:
         for limit, what in ((self._settings.max_answer_bytes, "in one answer"), (visit.bytes_per_day, "in a day")):

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from fastapi import Request, Response
 
 from fanin import Layout
+from fanin.backends import matrices
+from fanin.draws import matrix_of
 from fanin_service.exchange import current
 from fanin_service.problems import PreconditionFailedError, RangeNotSatisfiableError
 from fanin_service.ranges import ByteRange, Conditions, Verdict, select
@@ -71,6 +73,7 @@ async def content(
         return Response(body[part.start : part.stop], status, headers)
     layout, length = body, part.stop - part.start
     service.require_ready()
+    await service.admission.charge(_made_besides(layout, part))
     await service.admission.admit(length)
     current().part = part
     report = service.metrics.generated
@@ -87,3 +90,17 @@ async def content(
         return Response(chunk, status, headers)
     headers = {**headers, "Content-Length": str(length)}
     return FileStream(layout, part, service.backend, service.makers, report, status_code=status, headers=headers)
+
+
+def _made_besides(layout: Layout, part: ByteRange) -> int:
+    """Bytes that have to be made for a part and are not in it: the rest of matrices that it cuts."""
+    if not layout.has_matrix(part.start, part.stop):
+        return 0
+    found = 0
+    for edge in {layout.index_at(part.start), layout.index_at(part.stop - 1)}:
+        entry = layout.entries[edge]
+        matrix = matrix_of(entry.draw)
+        rest = entry.stop - entry.start - (min(entry.stop, part.stop) - max(entry.start, part.start))
+        if matrix and rest > 0 and not matrices.KEPT.has(matrix, entry.stream, entry.dtype):
+            found += rest
+    return found

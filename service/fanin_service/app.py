@@ -23,7 +23,20 @@ from fanin_service.models.opening import open_models
 from fanin_service.observation import Observation
 from fanin_service.openapi import DescribedAPI
 from fanin_service.registry import Registry
-from fanin_service.routes import digests, documents, health, hub, metrics, models, pages, recipes, s3, schemes, weights
+from fanin_service.routes import (
+    digests,
+    documents,
+    health,
+    hub,
+    hub_api,
+    metrics,
+    models,
+    pages,
+    recipes,
+    s3,
+    schemes,
+    weights,
+)
 from fanin_service.s3 import surface as s3_surface
 from fanin_service.service import Service
 from fanin_service.settings import Settings
@@ -39,18 +52,21 @@ _ROUTERS = (
     documents.router,
     pages.front,
     pages.router,
-    hub.api,
+    hub_api.api,
     hub.router,
     s3.router,
 )
 _ADMIN_ROUTERS = (health.router, metrics.router, documents.router, pages.router)
 _TURNS = 100
 _METHODS = ("DELETE", "GET", "HEAD", "POST", "PUT")
-_SENT = ("Authorization", "Content-Type", "If-Match", "If-None-Match", "If-Range", "Range")
+_SENT = (
+    *("Authorization", "Content-Type", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range"),
+    *("If-Unmodified-Since", "Range"),
+)
 _EXPOSED = (
     *("Accept-Ranges", "Content-Digest", "Content-Disposition", "Content-Length", "Content-Location", "Content-Range"),
     *("ETag", "Link", "Location", "RateLimit", "RateLimit-Policy", "Repr-Digest", "Retry-After", "WWW-Authenticate"),
-    *("X-Error-Code", "X-Error-Message", "X-Linked-ETag", "X-Linked-Size", "X-Repo-Commit"),
+    *("X-Amz-Request-Id", "X-Error-Code", "X-Error-Message", "X-Linked-ETag", "X-Linked-Size", "X-Repo-Commit"),
 )
 """Headers that pages of other origins may send, and read."""
 

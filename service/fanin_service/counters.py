@@ -89,7 +89,7 @@ class Remote(Store, Protocol):
     async def ping(self) -> None:
         """
         Raises:
-            CountersAwayError: it does not answer.
+            CountersAwayError: it does not answer, or cannot count.
         """
 
     async def close(self) -> None:

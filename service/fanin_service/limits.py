@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from fanin import Fault, Layout, Recipe, as_recipe
@@ -13,8 +15,34 @@ from fanin.recipe import count_tensors, members, parse_json
 from fanin_service.problems import LimitExceededError
 from fanin_service.settings import Settings
 
+LARGE = 5_000
+"""Work, in tensors, from which on a recipe is not for the threads that read small ones: about 50 ms."""
+MAKING_BYTES = 600
+"""Bytes of memory for each tensor while a recipe is read, beside its text (tests/service/test_kept.py)."""
+_PER_LAW = 100
+"""Tensors that cost as much as a law: its scalars take up to a millisecond."""
+_PER_VALUE = 4
+"""Values of a table that cost as much as a law."""
+_MOST_VALUES = 4096
+_TABLES = frozenset({"log_range", "rope_frequencies", "alibi_slopes", "power_range", "sinusoidal", "stft"})
+"""Schemes of values that are computed one by one, to 120 digits."""
 
-def layout_of(document: bytes | Mapping[str, Any], settings: Settings) -> Layout:
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """JSON that may be a recipe, of a size that this service takes. Nothing of it was made yet."""
+
+    document: Any
+    tensors: int
+    laws: int
+
+    @property
+    def is_large(self) -> bool:
+        """Reading it takes a while."""
+        return self.tensors + _PER_LAW * self.laws > LARGE
+
+
+def layout_of(document: bytes | Mapping[str, Any] | Checked, settings: Settings) -> Layout:
     """The layout of the recipe that this JSON spells, with its digest already computed.
 
     Takes seconds for the largest recipes: not for the event loop's thread.
@@ -23,13 +51,7 @@ def layout_of(document: bytes | Mapping[str, Any], settings: Settings) -> Layout
         RecipeError: it is not a recipe.
         LimitExceededError: it is, and exceeds a limit.
     """
-    parsed = parse_json(document) if isinstance(document, bytes) else document
-    # First of all: everything after this takes time for every tensor.
-    if (tensors := count_tensors(parsed)) > settings.max_tensors:
-        field = "/repeated" if "repeated" in parsed else "/tensors"
-        raise _exceeded(field, f"{tensors} tensors; this service takes at most {settings.max_tensors}")
-    _check_text(parsed, settings.max_recipe_bytes)
-    _check_laws(parsed, settings.max_laws)
+    parsed = (document if isinstance(document, Checked) else check(document, settings)).document
     recipe = as_recipe(parsed)
     short = "tensors" not in parsed
     _check_ranks(recipe, settings.max_rank, short)
@@ -42,6 +64,21 @@ def layout_of(document: bytes | Mapping[str, Any], settings: Settings) -> Layout
     return layout
 
 
+def check(document: bytes | Mapping[str, Any], settings: Settings) -> Checked:
+    """JSON whose work is within the limits: what it will cost is known before any of it is done.
+
+    Raises:
+        RecipeError: it is not JSON.
+        LimitExceededError: it would cost too much.
+    """
+    parsed = parse_json(document) if isinstance(document, bytes) else document
+    if (tensors := count_tensors(parsed)) > settings.max_tensors:
+        field = "/repeated" if "repeated" in parsed else "/tensors"
+        raise _exceeded(field, f"{tensors} tensors; this service takes at most {settings.max_tensors}")
+    _check_text(parsed, settings.max_recipe_bytes)
+    return Checked(parsed, tensors, _check_laws(parsed, settings.max_laws))
+
+
 def _check_text(document: Any, limit: int) -> None:
     """A recipe that is written shorter, by repeated names, is kept and sent as if it were not."""
     repeated = [(count(name), name, tensor) for field, name, tensor in members(document) if field == "repeated"]
@@ -49,11 +86,40 @@ def _check_text(document: Any, limit: int) -> None:
         raise _exceeded("/repeated", f"{size} bytes when written out; this service takes at most {limit:d}")
 
 
-def _check_laws(document: Any, limit: int) -> None:
-    """The scalars of a law cost up to a millisecond, once for all tensors alike: models have a few dozen."""
-    laws = {str(tensor) for _, _, tensor in members(document)}
+def _check_laws(document: Any, limit: int) -> int:
+    """The laws of a document. Each costs up to a millisecond, once for all tensors alike: models have a few dozen."""
+    distinct = {id(tensor): tensor for _, _, tensor in members(document)} or {0: document}
+    laws = {str(tensor): tensor for tensor in distinct.values()}
     if len(laws) > limit:
         raise _exceeded("/tensors", f"{len(laws)} different tensors; this service takes at most {limit}")
+    count = sum(map(laws_of, laws.values()))
+    if count > limit:
+        rule = f"a block counting as one, and {_PER_VALUE} values of a table"
+        raise _exceeded("/tensors", f"{count} different tensors, {rule}; this service takes at most {limit}")
+    return count
+
+
+def laws_of(tensor: Any) -> int:
+    """How many laws a tensor's JSON costs, at least 1: those of its blocks, or what its table costs."""
+    found, level = 0, [tensor]
+    while level:
+        each = level.pop()
+        if not isinstance(each, Mapping):
+            continue
+        if isinstance(parts := each.get("parts"), list | tuple):
+            level.extend(parts)
+        found += 1
+        if str(each.get("scheme")).lower() in _TABLES:
+            found += min(_product(each.get("shape", each.get("size"))), _MOST_VALUES) // _PER_VALUE
+    return max(found, 1)
+
+
+def _product(shape: Any) -> int:
+    """Elements of a shape; of what is none, as many as may be."""
+    sizes = shape if isinstance(shape, list | tuple) else [shape]
+    if not all(isinstance(size, int) and size >= 0 for size in sizes):
+        return _MOST_VALUES
+    return math.prod(sizes)
 
 
 def _check_ranks(recipe: Recipe, limit: int, short: bool) -> None:

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from fanin import Layout
 from fanin.backends import Backend
 from fanin.digests import Digester
+from fanin_service.kept import Kept
 from fanin_service.problems import DigestsPendingError
 
 PATIENCE_SECONDS = 10.0
 """How long a request waits for digests before it is told to come again."""
 RETRY_SECONDS = 2
-MAX_PENDING = 8
-"""Files that are digested, one after another, at a time: each costs as much as sending it."""
+MAX_PENDING = 64
+"""Files that are digested, a block of each in turn: each costs as much as sending it."""
 MAX_PENDING_EACH = 2
 """Of those, for one party: it must not keep all others from theirs."""
 MAX_BYTES = 64 << 20
 """Of remembered manifests."""
+_PER_MANIFEST = 600
+
+Charge = Callable[[int], Awaitable[None]]
+"""Charges bytes that are made and not sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,24 +53,26 @@ class Manifests:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._known: OrderedDict[str, Known] = OrderedDict()
-        self._bytes = 0
+        self._known: Kept[str, Known] = Kept(max_bytes=MAX_BYTES)
         self._pending: dict[str, _Pending] = {}
         self._turn = asyncio.Lock()
 
     def known(self, layout: Layout) -> Known | None:
         """The digests of this layout's file, if they are remembered."""
-        known = self._known.get(layout.recipe.digest)
-        if known is not None:
-            self._known.move_to_end(layout.recipe.digest)
-        return known
+        return self._known.get(layout.recipe.digest)
 
-    async def get(self, layout: Layout, executor: Executor, party: str) -> Known:
-        """The digests of this layout's file, computed in `executor` for `party` if need be.
+    def sha256_of(self, digest: str) -> str | None:
+        """SHA-256, in hexadecimal, of the file of the recipe with this digest, if it is remembered."""
+        known = self._known.get(digest)
+        return None if known is None else known.file.hex()
+
+    async def get(self, layout: Layout, executor: Executor, party: str, charge: Charge) -> Known:
+        """The digests of this layout's file, computed in `executor` for `party` if need be, which is then charged.
 
         A request that goes away does not end the computation: it will come again.
 
         Raises:
+            QuotaExceededError: `charge` says that the party has had too much today.
             DigestsPendingError: they take longer than a request waits; or so many files wait for theirs already, of
                 this party or in all.
         """
@@ -76,8 +83,10 @@ class Manifests:
             own = sum(pending.party == party for pending in self._pending.values())
             if len(self._pending) >= MAX_PENDING or own >= MAX_PENDING_EACH:
                 raise DigestsPendingError("the digests of other files are being computed", _RETRY)
+            await charge(layout.size)
+        if digest not in self._pending:
             digester = Digester(layout, self._backend)
-            task = asyncio.create_task(self._compute(layout, digester, executor))
+            task = asyncio.create_task(self._compute(layout, digester, executor, party))
             self._pending[digest] = _Pending(digester, task, party)
         digester, task = self._pending[digest].digester, self._pending[digest].task
         done, _ = await asyncio.wait([task], timeout=PATIENCE_SECONDS)
@@ -85,27 +94,27 @@ class Manifests:
             raise DigestsPendingError(f"{digester.done} of {layout.size} bytes are digested", _RETRY)
         return task.result()
 
-    async def _compute(self, layout: Layout, digester: Digester, executor: Executor) -> Known:
+    async def _compute(self, layout: Layout, digester: Digester, executor: Executor, party: str) -> Known:
         loop, digest = asyncio.get_running_loop(), layout.recipe.digest
         try:
-            async with self._turn:
-                # A block at a time, so that streams get their turn.
-                while await loop.run_in_executor(executor, digester.step):
-                    pass
-            manifest = digester.manifest()
-            text = json.dumps({"digest": digest, "size": layout.size, **manifest.document()}, ensure_ascii=False)
-            known = Known(bytes.fromhex(manifest.file), text.encode())
-            self._remember(digest, known)
+            # One block at a time, of each file in its turn (the lock is first come, first served): neither a large file
+            # nor many of them keep a thread from streams, or a small file from its digests.
+            more = True
+            while more:
+                async with self._turn:
+                    more = await loop.run_in_executor(executor, digester.step)
+            known = await loop.run_in_executor(executor, _known, layout, digester)
+            self._known.add(digest, known, len(known.text) + _PER_MANIFEST, party)
             return known
         finally:
             del self._pending[digest]
 
-    def _remember(self, digest: str, known: Known) -> None:
-        self._known[digest] = known
-        self._bytes += len(known.text)
-        while self._bytes > MAX_BYTES and len(self._known) > 1:
-            _, oldest = self._known.popitem(last=False)
-            self._bytes -= len(oldest.text)
+
+def _known(layout: Layout, digester: Digester) -> Known:
+    """What is remembered of a file that is digested. Takes time for every tensor."""
+    manifest = digester.manifest()
+    document = {"digest": layout.recipe.digest, "size": layout.size, **manifest.document()}
+    return Known(bytes.fromhex(manifest.file), json.dumps(document, ensure_ascii=False).encode())
 
 
 _RETRY = {"Retry-After": str(RETRY_SECONDS)}

@@ -22,6 +22,13 @@ from fanin_service.tracing import Tracing
 OPERATION = frozenset({"/livez", "/readyz", "/metrics"})
 """Paths asked every few seconds by machines: not logged at level info unless they fail, and never traced."""
 
+_DEFAULTS = (
+    # Without it a cache may choose a freshness of its own (RFC 9111 section 4.2.2), and serve what a push has replaced.
+    (b"cache-control", b"no-cache"),
+    # Files come from whoever puts models. A browser must not guess that one is a page.
+    (b"x-content-type-options", b"nosniff"),
+)
+"""Headers of every response that does not say otherwise."""
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~+/=:@-]{1,128}")
 _TRACE_PARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
 
@@ -82,6 +89,8 @@ class Observation:
                     if name == b"content-length":
                         exchange.promised_bytes = int(value)
                 headers.append((b"x-request-id", exchange.request_id.encode()))
+                given = {name for name, _ in headers}
+                headers += [each for each in _DEFAULTS if each[0] not in given]
                 if exchange.part is not None:
                     metrics.stream_begins(exchange.promised_bytes)
                     stream.callback(lambda: metrics.stream_ends(exchange.promised_bytes - exchange.sent_bytes))

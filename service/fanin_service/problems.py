@@ -131,6 +131,10 @@ class ModelsUnavailableError(LaterError):
         super().__init__("the model store cannot be reached just now", seconds)
 
 
+class ModelStoreFullError(RequestError):
+    """The model store has no space left."""
+
+
 class TooManyFailedLoginsError(LaterError):
     """From an address came too many keys that are not good."""
 
@@ -197,6 +201,7 @@ KINDS: dict[type[Exception], Kind] = {
     UnknownFileError: Kind(404, "unknown-file", "The revision has no such file"),
     UnknownBucketError: Kind(404, "unknown-bucket", "There is no such bucket"),
     ModelError: Kind(422, "invalid-model", "The model cannot be kept"),
+    ModelStoreFullError: Kind(507, "model-store-full", "The model store has no space left"),
     ModelsUnavailableError: Kind(503, "models-unavailable", "The model store cannot be reached now"),
     PreconditionFailedError: Kind(412, "precondition-failed", "The file is not the one that If-Match names"),
     RangeNotSatisfiableError: Kind(416, "range-not-satisfiable", "No byte of the range is in the file"),

@@ -26,12 +26,11 @@ MAX_UNREAD_BYTES = 64 << 20
 """Of a body that still comes after its request was answered: who sends more does not read answers."""
 BODY_SECONDS = 10.0
 """What the rate of a body is measured over."""
-_TIMEOUT = (
-    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-type: text/plain; charset=utf-8\r\n"
-    b"content-length: 28\r\n\r\nThe request came too slowly."
+_REFUSAL = (
+    b"HTTP/1.1 %b\r\nconnection: close\r\ncontent-type: text/plain; charset=utf-8\r\n"
+    b"x-content-type-options: nosniff\r\ncontent-length: %d\r\n\r\n%b"
 )
-
-
+_TIMEOUT = _REFUSAL % (b"408 Request Timeout", 28, b"The request came too slowly.")
 _LOOKS = 4
 """In the time in which a client has to take something."""
 _RESET = struct.pack("ii", 1, 0)
@@ -204,7 +203,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         cycle = self.cycle
         if cycle is None or cycle.response_complete:
-            super().send_400_response(msg)
+            self._refuse(msg)
         elif not (self._in_message and not self._in_head):
             # What came before it has its answers; a 400 now would be taken for one of them, or for a part of one.
             cycle.keep_alive = False
@@ -212,7 +211,11 @@ class BoundedProtocol(HttpToolsProtocol):
         elif cycle.response_started or self.pipeline:
             self.transport.close()
         else:
-            super().send_400_response(msg)
+            self._refuse(msg)
+
+    def _refuse(self, msg: str) -> None:
+        self.transport.write(_REFUSAL % (b"400 Bad Request", len(msg), msg.encode("ascii")))
+        self.transport.close()
 
     def _unsupported_upgrade_warning(self) -> None:
         stop = sys.exception()

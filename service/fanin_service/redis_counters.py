@@ -18,6 +18,9 @@ from fanin_service.counters import Count, CountersAwayError
 TIMEOUT_SECONDS = 0.5
 """The longest that a request waits for Redis; a busy event loop takes its share of it."""
 
+_PROBE, _PROBE_SECONDS = "probe", 60
+"""The count that is written to find out whether Redis counts, and how long it is kept."""
+
 T = TypeVar("T")
 
 
@@ -53,8 +56,8 @@ class RedisCounters:
             await _in_time(take_back())
 
     async def ping(self) -> None:
-        if not await _in_time(self._storage.check()):
-            raise CountersAwayError("no answer to PING")
+        # A Redis that is read-only or out of memory answers PING, yet cannot count.
+        await _in_time(self._storage.incr(_PROBE, _PROBE_SECONDS, 1))
 
     async def close(self) -> None:
         await self._storage.bridge.get_connection().aclose()  # type: ignore[attr-defined]

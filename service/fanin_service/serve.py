@@ -26,7 +26,7 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.config import STARTUP_FAILURE
 
-from fanin import BackendError
+from fanin import BackendError, backends
 from fanin.backends import Backend
 from fanin.signals import handle
 from fanin_service import access, admin, lifecycle, logs, metrics, tls
@@ -194,6 +194,8 @@ def _announce(settings: Settings, backend: Backend, listener: socket.socket, bes
     _log.info("Fanin on %s://%s with the %s backend", scheme, _address(listener), backend.name)
     if beside is not None:
         _log.info("Health and metrics on %s://%s", scheme, _address(beside))
+    if backend.name == "reference" and settings.backend != "reference":
+        _log.warning("Slow: %s", backends.SLOW)
     if settings.access == "open" and settings.tls_client_ca is None:
         _log.warning("Access is open to whoever can reach this address")
     if settings.workers > 1 and settings.limits_url is None and settings.counts_clients:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -19,11 +20,13 @@ from fanin_service.admission import Admission, whose
 from fanin_service.bodies import JSON, read_body
 from fanin_service.exchange import current
 from fanin_service.guard import GuardedBackend
+from fanin_service.kept import Kept
+from fanin_service.limits import Checked
 from fanin_service.manifests import Manifests
 from fanin_service.metrics import Metrics
 from fanin_service.models.models import Models
 from fanin_service.problems import NotReadyError, UnknownRecipeError
-from fanin_service.registry import Registry
+from fanin_service.registry import Registry, layout_bytes
 from fanin_service.settings import Settings
 from fanin_service.store import RecipeStore
 from fanin_service.tracing import NoTracing, Tracing, exporting
@@ -31,6 +34,8 @@ from fanin_service.turns import FairExecutor
 
 MODEL_READERS = 8
 """Threads that wait for the model store."""
+LARGE_READERS = 1
+"""Threads for large recipes. They run Python, which one thread at a time does: more would only delay the event loop."""
 MATRIX_MAKERS = 2
 """Threads for parts of matrices, and so matrices in the making: each takes all CPUs, and memory."""
 
@@ -39,6 +44,11 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 _RETRY_SECONDS = 5
+_SHORT = 64 << 10
+"""Bytes of a body that is looked up before it is read: a few of them may spell 100,000 tensors."""
+SPELLING_BYTES, _PER_SPELLING = 1 << 20, 500
+DESCRIPTION_BYTES = 32 << 20
+"""Of descriptions that are remembered."""
 QUERIES, QUERY_BYTES = 1024, 16 << 20
 """Bounds of the query strings whose layouts are kept."""
 
@@ -57,17 +67,24 @@ class Service:
     """The process is told to end: it serves, and should be sent no more."""
     queries: Registry[bytes] = field(init=False)
     """Layouts by query string."""
+    spellings: Kept[bytes, str] = field(init=False)
+    """Digests of recipes by SHA-256 of the short bodies that spelled them."""
+    descriptions: Kept[str, bytes] = field(init=False)
+    """What recipes amount to, as JSON, by digest."""
     manifests: Manifests = field(init=False)
     metrics: Metrics = field(init=False)
     admission: Admission = field(init=False)
     tracing: Tracing = field(init=False)
     parsers: FairExecutor = field(init=False)
+    large: FairExecutor = field(init=False)
     generators: FairExecutor = field(init=False)
     matrix_makers: FairExecutor = field(init=False)
     """Clients take turns at all of these."""
 
     def __post_init__(self) -> None:
         self.queries = Registry[bytes](max_recipes=QUERIES, max_bytes=QUERY_BYTES)
+        self.spellings = Kept(max_bytes=SPELLING_BYTES)
+        self.descriptions = Kept(max_bytes=DESCRIPTION_BYTES)
         self.manifests = Manifests(self.backend)
         self.metrics = Metrics(self.backend.name)
         self.admission = Admission(self.settings, self.metrics)
@@ -78,6 +95,7 @@ class Service:
         """The service's threads, as long as it runs: as many of each kind as there are CPUs for this process."""
         count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.parsers = FairExecutor(count, "fanin-parse", whose)
+        self.models.workers = self.large = FairExecutor(LARGE_READERS, "fanin-large", whose)
         self.generators = FairExecutor(count, "fanin-generate", whose)
         self.matrix_makers = FairExecutor(MATRIX_MAKERS, "fanin-matrix", whose)
         self.models.executor = model_readers = FairExecutor(MODEL_READERS, "fanin-models", whose)
@@ -85,7 +103,7 @@ class Service:
         try:
             yield
         finally:
-            for executor in (self.parsers, self.generators, self.matrix_makers, model_readers):
+            for executor in (self.parsers, self.large, self.generators, self.matrix_makers, model_readers):
                 executor.shutdown(wait=False, cancel_futures=True)
 
     def makers(self, layout: Layout, start: int, stop: int) -> Executor:
@@ -132,11 +150,11 @@ class Service:
             if self.ready and not was_ready:
                 _log.warning("the %s backend passes its known-answer test again", self.backend.name)
 
-    def layout_of_query(self, text: bytes) -> Layout:
+    async def layout_of_query(self, text: bytes) -> Layout:
         """The layout of the tensor that a query string spells.
 
         It is not registered: the query says it all, and a sweep over seeds would push out other recipes. One tensor
-        is read in about the time that handing it to a thread takes.
+        is read in about the time that handing it to a thread takes, unless it has a table.
 
         Raises:
             RecipeError: it spells no tensor, or one that exceeds a limit.
@@ -144,8 +162,12 @@ class Service:
         layout = self.queries.get(text)
         if layout is None:
             with self.tracing.span("parse"):
-                layout = limits.layout_of(query.parse(text), self.settings)
-            self.queries.add(text, layout)
+                document = query.parse(text)
+                if limits.laws_of(document) == 1:
+                    layout = limits.layout_of(document, self.settings)
+                else:
+                    layout = await in_thread(self.parsers, limits.layout_of, document, self.settings)
+            self.queries.add(text, layout, whose())
         current().recipe = layout.recipe.digest
         return layout
 
@@ -154,24 +176,44 @@ class Service:
 
         Raises:
             RecipeError: it is not a recipe, or exceeds a limit.
-            RequestError: the body is not taken.
+            RequestError: the body is not taken, or too much is under way.
         """
         text = await read_body(request, (JSON,), self.settings.max_recipe_bytes, self.admission.hold)
+        key = hashlib.sha256(text).digest() if len(text) <= _SHORT else None
+        known = self.registry.get(self.spellings.get(key) or "") if key and self.store is None else None
+        if known is not None:
+            self.admission.release()
+            current().recipe = known.recipe.digest
+            return known, False
         with self.tracing.span("parse"):
-            layout, is_new = await in_thread(self.parsers, self._read_and_store, text)
+            found = await in_thread(self.parsers, self._read, text)
+            if isinstance(found, Checked):
+                # What it will take is held before it is made.
+                self.admission.hold(limits.MAKING_BYTES * found.tensors)
+                found = await in_thread(self.large, self._read_and_store, found)
         self.admission.release()
+        layout, is_new, size = found
         current().recipe = layout.recipe.digest
-        return layout, self._remember(layout) and is_new
+        if key:
+            self.spellings.add(key, layout.recipe.digest, _PER_SPELLING, whose())
+        return layout, self._remember(layout, size) and is_new
 
-    def _remember(self, layout: Layout) -> bool:
-        is_new = self.registry.add(layout.recipe.digest, layout)
+    def _remember(self, layout: Layout, size: int) -> bool:
+        is_new = self.registry.add(layout.recipe.digest, layout, whose(), size)
         self.metrics.recipes(len(self.registry))
         return is_new
 
-    def _read_and_store(self, document: bytes) -> tuple[Layout, bool]:
-        layout = limits.layout_of(document, self.settings)
+    def _read(self, text: bytes) -> Checked | tuple[Layout, bool, int]:
+        """As `_read_and_store`; of a large recipe only what it will cost."""
+        checked = limits.check(text, self.settings)
+        return checked if checked.is_large else self._read_and_store(checked)
+
+    def _read_and_store(self, checked: Checked) -> tuple[Layout, bool, int]:
+        """The layout, whether the store had no such recipe, and the bytes of memory that the layout takes."""
+        layout = limits.layout_of(checked, self.settings)
         recipe = layout.recipe
-        return layout, self.store is None or self.store.add(recipe.digest, recipe.canonical)
+        is_new = self.store is None or self.store.add(recipe.digest, recipe.canonical)
+        return layout, is_new, layout_bytes(layout)
 
     async def layout(self, digest: str) -> Layout:
         """The layout of a registered recipe.
@@ -181,9 +223,14 @@ class Service:
         """
         layout = self.registry.get(digest)
         if layout is None and self.store is not None:
-            layout = await in_thread(self.parsers, self._stored, self.store, digest)
-            if layout is not None:
-                self._remember(layout)
+            stored = await in_thread(self.parsers, self._stored, self.store, digest)
+            if isinstance(stored, Checked):
+                self.admission.hold(limits.MAKING_BYTES * stored.tensors)
+                stored = await in_thread(self.large, self._made, stored)
+                self.admission.release()
+            if stored is not None:
+                layout, size = stored
+                self._remember(layout, size)
         if layout is None:
             raise UnknownRecipeError(
                 "this digest is unknown, or was forgotten: POST the recipe to /v1/recipes, then repeat"
@@ -191,13 +238,23 @@ class Service:
         current().recipe = digest
         return layout
 
-    def _stored(self, store: RecipeStore, digest: str) -> Layout | None:
+    def _stored(self, store: RecipeStore, digest: str) -> Checked | tuple[Layout, int] | None:
+        """As `_made`, of what the store has; of a large recipe only what it will cost."""
         text = store.get(digest)
         try:
-            return None if text is None else limits.layout_of(text, self.settings)
+            checked = None if text is None else limits.check(text, self.settings)
+        except RecipeError:
+            return None
+        return checked if checked is None or checked.is_large else self._made(checked)
+
+    def _made(self, checked: Checked) -> tuple[Layout, int] | None:
+        """A layout, and the bytes of memory that it takes."""
+        try:
+            layout = limits.layout_of(checked, self.settings)
         except RecipeError:
             # Another version of this service, or one with other limits, has put it there: a POST will tell why.
             return None
+        return layout, layout_bytes(layout)
 
     def require_ready(self) -> None:
         """Before anything is generated.

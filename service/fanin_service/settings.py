@@ -105,12 +105,13 @@ class Settings(BaseSettings):
     max_recipe_bytes: Size = ByteSize(8 * _MIB)
     """Largest recipe, as it is sent and written out."""
     max_held_bytes: Size = ByteSize(256 * _MIB)
-    """Memory of one process for request bodies until they are read, and descriptions of recipes until they are sent; a
-    quarter of it at most for one client."""
+    """Memory of one process for request bodies and recipes until they are read, and descriptions of recipes until they
+    are sent; a quarter of it at most for one client, or its largest recipe."""
     max_tensors: Count = 100_000
     """Most tensors in a recipe."""
     max_laws: Count = 10_000
-    """Most different tensors, by shape and parameters, in a recipe."""
+    """Most different tensors, by shape and parameters, in a recipe. Each block of a tensor, and each 4 values of a
+    table, count as one."""
     max_rank: Annotated[int, Field(ge=0, le=MAX_RANK)] = 8
     """Most axes of a tensor."""
     max_file_bytes: Size = ByteSize(1 << 50)
@@ -124,9 +125,9 @@ class Settings(BaseSettings):
 
     # What it remembers.
     registry_recipes: Count = 10_000
-    """Recipes remembered by digest; the least recently used go first."""
+    """Recipes remembered by digest; of the client that has most, the least recently used go first."""
     registry_bytes: Size = ByteSize(256 * _MIB)
-    """Memory that remembered recipes may take, roughly; the newest always stays."""
+    """Memory that remembered recipes may take; the newest always stays."""
     recipe_store: Path | None = None
     """Directory of registered recipes, for the workers and other servers that share it."""
     recipe_store_recipes: Count = 100_000

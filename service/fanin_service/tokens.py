@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import jwt
-import urllib3
 from jwt.types import Options
 
+from fanin_service.jwks import fetch
 from fanin_service.principal import Principal
 from fanin_service.problems import TokenUncheckedError, UnauthenticatedError
 
@@ -24,6 +24,7 @@ STALE_SECONDS = 3600.0
 COOLDOWN_SECONDS = 10.0
 """Least time between two fetches: anybody can send tokens of unknown keys."""
 TIMEOUT_SECONDS = 5.0
+"""The longest that a fetch takes, from the look-up of the host's name to the last byte."""
 MAX_TOKEN_CHARACTERS = 8192
 MAX_KEYS_BYTES = 1 << 20
 MAX_SUBJECT_CHARACTERS = 255
@@ -33,14 +34,13 @@ _log = logging.getLogger("uvicorn.error")
 
 
 class ProviderKeys:
-    """The public keys at a JWKS URL (RFC 7517), fetched in a thread and kept.
+    """The public keys at a JWKS URL (RFC 7517), fetched in the background and kept.
 
     PyJWT's own client blocks, and does not hold back after a failure; its parser is used.
     """
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._pool = urllib3.PoolManager(timeout=TIMEOUT_SECONDS, retries=False, headers={"User-Agent": "fanin"})
         self._keys: dict[str, jwt.PyJWK] = {}
         self._fetched = self._tried = -math.inf
         self._failed = False
@@ -81,27 +81,23 @@ class ProviderKeys:
 
     async def _refresh(self) -> None:
         try:
-            self._keys = await asyncio.to_thread(self._download)
+            text = await fetch(self._url, seconds=TIMEOUT_SECONDS, max_bytes=MAX_KEYS_BYTES)
+            self._keys = await asyncio.to_thread(_parse, text)
             self._fetched, self._failed = time.monotonic(), False
-        except (urllib3.exceptions.HTTPError, jwt.PyJWTError, ValueError, RecursionError) as error:
+        except (OSError, jwt.PyJWTError, ValueError, RecursionError) as error:
             self._failed = True
             _log.error("the keys of %s cannot be had: %s", self._url, error)
         finally:
             self._tried, self._fetching = time.monotonic(), None
 
-    def _download(self) -> dict[str, jwt.PyJWK]:
-        answer = self._pool.request("GET", self._url, redirect=False, preload_content=False)
-        try:
-            text = answer.read(MAX_KEYS_BYTES + 1)
-        finally:
-            answer.close()
-        if answer.status != 200 or len(text) > MAX_KEYS_BYTES:
-            raise ValueError(f"status {answer.status}, {len(text)} bytes; at most {MAX_KEYS_BYTES} are read")
-        document = json.loads(text)
-        if not isinstance(document, dict):
-            raise ValueError("it is not a JSON object")
-        found = jwt.PyJWKSet.from_dict(document)
-        return {key.key_id: key for key in found if key.key_id and key.public_key_use in (None, "sig")}
+
+def _parse(text: bytes) -> dict[str, jwt.PyJWK]:
+    """The keys of a JWK set by their ids. Takes milliseconds for a large set."""
+    document = json.loads(text)
+    if not isinstance(document, dict):
+        raise ValueError("it is not a JSON object")
+    found = jwt.PyJWKSet.from_dict(document)
+    return {key.key_id: key for key in found if key.key_id and key.public_key_use in (None, "sig")}
 
 
 class TokenChecker:
@@ -150,6 +146,9 @@ class TokenChecker:
                 leeway=self._leeway,
             )
             subject = claims["sub"]
+            if not subject.strip():
+                # All such clients would be one.
+                raise jwt.InvalidTokenError("its subject is empty")
             if len(subject) > MAX_SUBJECT_CHARACTERS:
                 raise jwt.InvalidTokenError(f"its subject has more than {MAX_SUBJECT_CHARACTERS} characters")
         except (jwt.PyJWTError, ValueError, RecursionError) as error:

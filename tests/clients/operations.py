@@ -163,6 +163,55 @@ def api(facts: Facts) -> None:
     assert "me/tiny" in [model.id for model in hub.list_models(author="me", search="tin")]
 
 
+@operation("`HfApi`: access, commits, other kinds of repositories; lists by what is not known are refused")
+def more_api(facts: Facts) -> None:
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import BadRequestError, HfHubHTTPError, RepositoryNotFoundError
+
+    hub = HfApi()
+    hub.auth_check("me/tiny")
+    (commit,) = hub.list_repo_commits("me/tiny", revision="seed-42")
+    assert commit.commit_id == hub.model_info("me/tiny", revision="seed-42").sha
+    for kind in ("dataset", "space"):
+        assert not hub.repo_exists("me/tiny", repo_type=kind)
+        assert not hub.file_exists("me/tiny", "config.json", repo_type=kind)
+    assert list(hub.list_datasets()) == list(hub.list_spaces()) == []
+    assert len(list(hub.list_models(author="me", filter="safetensors", sort="likes", limit=2))) == 2
+    refused = [
+        (RepositoryNotFoundError, lambda: hub.auth_check("me/absent")),
+        (RepositoryNotFoundError, lambda: hub.dataset_info("me/tiny")),
+        (BadRequestError, lambda: list(hub.list_models(pipeline_tag="text-generation"))),
+        (BadRequestError, lambda: list(hub.list_models(filter="transformers"))),
+        (BadRequestError, lambda: list(hub.list_models(sort="created_at"))),
+        (HfHubHTTPError, lambda: hub.upload_file(path_or_fileobj=b"", path_in_repo="x", repo_id="me/tiny")),
+    ]
+    for kind, call in refused:
+        try:
+            call()
+        except kind:
+            continue
+        raise AssertionError(f"no {kind.__name__}")
+
+
+@operation("`hf cache verify`: small files at once, weights once the service knows their SHA-256")
+def verified(facts: Facts) -> None:
+    from huggingface_hub import HfApi, snapshot_download
+
+    import fanin
+
+    folder = snapshot_download("me/tiny", revision="seed-4242")
+
+    def wrong() -> list[str]:
+        found = HfApi().verify_repo_checksums("me/tiny", revision=Path(folder).name)
+        assert found.checked_count == 3
+        return [mismatch["path"] for mismatch in found.mismatches]
+
+    assert wrong() in ([], ["model.safetensors"])  # known where another client has come before
+    with Path(folder, "model.safetensors").open("rb") as file, fanin.Client(facts.url) as client:
+        client.digests(fanin.files.layout_of(file))
+    assert wrong() == []
+
+
 @operation("`get_safetensors_metadata`, whole and in shards")
 def metadata(facts: Facts) -> None:
     from huggingface_hub import HfApi

@@ -247,8 +247,8 @@ def test_a_bucket_of_boto3(guarded: Guarded) -> None:
     ).Bucket("models")
     assert len(list(bucket.objects.page_size(1))) == len(list(bucket.objects.all())) == 6
     (found,) = bucket.objects.filter(Prefix=SEED_42)
-    assert found.get()["Body"].read() == made({**TINY, "seed": 42})
     assert found.owner["ID"] == "fanin"
+    assert found.get()["Body"].read() == made({**TINY, "seed": 42})
     after = bucket.objects.filter(Prefix="me/tiny/", Marker="me/tiny/main/model.safetensors")
     assert [found.key for found in after] == ["me/tiny/main/vocab/a_b.txt", "me/tiny/main/vocab/c.txt"]
 

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from pydantic import ByteSize, TypeAdapter
 
+from fanin import digests
 from fanin_service import manifests, protocol, service
 from fanin_service.models import models
 from fanin_service.settings import Settings
@@ -36,9 +37,11 @@ def memory() -> int:
         + settings.max_held_bytes
         + settings.registry_bytes
         + service.QUERY_BYTES
+        + service.DESCRIPTION_BYTES
         + models.MAX_BYTES
         + models.MAX_LAYOUT_BYTES
         + manifests.MAX_BYTES
+        + digests.BLOCK
         + protocol.MAX_UNREAD_BYTES
         + settings.matrix_bytes
         + service.MATRIX_MAKERS * MATRIX_WORK

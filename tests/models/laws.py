@@ -43,7 +43,10 @@ def assert_one_law_each(recipe: fanin.Recipe, run: Mapping[str, np.ndarray]) -> 
         ours = numbers(made[name])
         assert ours.shape == theirs.shape
         if (made[name] == again[name]).all():
-            np.testing.assert_allclose(ours, theirs, rtol=1e-6, err_msg=name)
+            # The model's own sines have the error of a position times a frequency in its type.
+            is_turned = recipe.tensors[name].scheme == "sinusoidal"
+            near = 16 * np.finfo(np.float32).eps * theirs.shape[-2] if is_turned else 0.0
+            np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=near, err_msg=name)
         else:
             assert_one_law(name, ours, theirs)
 

@@ -154,6 +154,23 @@ def test_orthogonal_matrices(
     assert _said(initialize, shape) == {"scheme": "orthogonal", **expected}
 
 
+def _positions(rows: int, size: int, base: float = 10000.0) -> torch.Tensor:
+    table = torch.zeros(rows, size)
+    turns = torch.arange(rows)[:, None] * torch.exp(torch.arange(0, size, 2) * (-math.log(base) / size))
+    table[:, 0::2], table[:, 1::2] = turns.sin(), turns.cos()
+    return table
+
+
+def _halves(table: torch.Tensor) -> torch.Tensor:
+    return torch.cat([table[:, 0::2], table[:, 1::2]], 1)
+
+
+def _whisper(rows: int, size: int) -> torch.Tensor:
+    rates = torch.exp(-math.log(10000) / (size // 2 - 1) * torch.arange(size // 2))
+    turns = torch.arange(rows)[:, None] * rates
+    return torch.cat([turns.sin(), turns.cos()], 1)
+
+
 @pytest.mark.parametrize(
     ("initialize", "shape", "expected"),
     [
@@ -164,6 +181,18 @@ def test_orthogonal_matrices(
             {"scheme": "dirac", "groups": 4, "gain": 0.5, "layout": "torch"},
         ),
         (lambda w: w.copy_(torch.arange(3, 19).log()), (5, 16), {"scheme": "log_range", "start": 3}),
+        (lambda w: w.copy_(_positions(3000, 64)), (3000, 64), {"scheme": "sinusoidal"}),
+        (lambda w: w.copy_(_positions(50, 64, 500.0)[None]), (2, 50, 64), {"scheme": "sinusoidal", "base": 500.0}),
+        (
+            lambda w: (w.copy_(_halves(_positions(50, 64))), w[1].zero_()),
+            (50, 64),
+            {"scheme": "sinusoidal", "variant": "marian", "padding": 1},
+        ),
+        (
+            lambda w: w.copy_(_whisper(1500, 64)),
+            (1500, 64),
+            {"scheme": "sinusoidal", "variant": "fairseq"},
+        ),
     ],
 )
 def test_tables_that_are_schemes(
@@ -230,7 +259,7 @@ def test_the_truncated_normal_of_timm_and_tensorflow() -> None:
         (lambda w: w.copy_(torch.rand(64, 64) > 0.5), "aten.gt"),
         (lambda w: w[torch.rand(64, 64) > 0.5], "aten.index"),
         (lambda w: w[:32].normal_(), "aten.empty"),
-        (lambda w: w.normal_().mul_(torch.arange(64)), "aten.mul_"),
+        (lambda w: w.normal_().mul_(torch.rand(64)), "aten.mul_"),
     ],
 )
 def test_what_no_scheme_says_is_refused_by_name(initialize: Callable[[torch.Tensor], Any], operation: str) -> None:

@@ -132,6 +132,8 @@ def test_complex_draws(make: Callable[[], torch.Tensor], std: float) -> None:
         (lambda w: w.__setitem__([6, 7], torch.rand(2, 9)), [("normal", 6), ("uniform", 2)]),
         (lambda w: w.index_fill_(0, torch.tensor([1]), 2.0), [("normal", 1), ("constant", 1), ("normal", 6)]),
         (lambda w: w.masked_fill_(torch.arange(8)[:, None] < 3, 0), [("zeros", 3), ("normal", 5)]),
+        (lambda w: w.mul_(torch.tensor([2.0, 3.0]).repeat_interleave(4)[:, None]), [("normal", 4), ("normal", 4)]),
+        (lambda w: w.copy_(torch.tensor([2.0, 3.0]).repeat_interleave(4)[:, None] - w), [("normal", 4), ("normal", 4)]),
         (lambda w: w.copy_(w.flip(0).roll(1, 0)), None),
         (lambda w: w.copy_(w[torch.tensor([7, 6, 5, 4, 0, 1, 2, 3])]), None),
         (lambda w: w.copy_(torch.nn.functional.pad(w[:7], (0, 0, 1, 0))), [("zeros", 1), ("normal", 7)]),

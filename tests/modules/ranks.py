@@ -219,7 +219,8 @@ def initialized(given: dict[str, Any], shapes: list[tuple[int, ...]], is_thoroug
                     model = Model(**sizes)
                 shard(model)
                 counted = Counting(backends.load("native" if "native" in backends.available() else "reference"))
-                with counted:
+                # What has memory is filled there, whatever torch's default device is.
+                with counted, torch.device("meta" if device == "cpu" else "cpu"):
                     init_(model, given)
                 has = sum(
                     tensor.to_local().numel() if isinstance(tensor, DTensor) else tensor.numel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import tracemalloc
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -252,11 +253,18 @@ def test_everything_that_does_not_fit_is_told_at_once_and_nothing_is_written() -
     assert bits(module.head.weight) == fanin.materialize(recipe)["head.weight"].tobytes()
 
 
+def nested() -> torch.Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.nested.nested_tensor([torch.zeros(4)])
+
+
 @pytest.mark.parametrize(
     ("tensor", "reason"),
     [
         (nn.UninitializedParameter(), "lazy"),
         (nn.Parameter(torch.zeros(4).to_sparse()), "sparse"),
+        (nn.Parameter(nested()), "nested"),
         (nn.Parameter(torch.zeros(1).expand(4)), "share memory"),
         (nn.Parameter(torch.zeros(4, dtype=torch.complex128)), r"complex128 \[4\] in the module"),
     ],
@@ -364,6 +372,29 @@ def test_after_to_empty_a_recording_fills_buffers_that_are_in_no_file() -> None:
     assert torch.equal(module.head.weight, module.inner[0].weight)
 
 
+class Annotated(nn.Parameter):
+    """As inference engines have them: a parameter with a loader of its own."""
+
+
+class Statistic(torch.Tensor):
+    pass
+
+
+def test_classes_and_attributes_survive_the_meta_device() -> None:
+    module = nn.Module()
+    module.weight = Annotated(torch.empty(3, 3, device="meta"), requires_grad=False)
+    module.weight.loader = "rows"
+    module.register_buffer("mean", torch.empty(3, device="meta").as_subclass(Statistic))
+    module.mean.decay = 0.9
+    recipe = recipe_of(module)
+    init_(module, recipe, device="cpu")
+    check(module, recipe)
+    assert type(module.weight) is Annotated
+    assert (module.weight.loader, module.weight.requires_grad) == ("rows", False)
+    assert type(module.mean) is Statistic
+    assert module.mean.decay == 0.9
+
+
 def test_what_stays_without_memory_is_named() -> None:
     module = nn.Sequential(nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False)).to("meta")
     recipe = {"tensors": {"0.weight": {"shape": [3, 3], "scheme": "normal", "std": 1.0}}}
@@ -395,6 +426,25 @@ def test_views_of_one_memory(other: Callable[[torch.Tensor], torch.Tensor], is_s
     else:
         init_(module, recipe, device="cpu")
         check(module, recipe)
+
+
+def test_a_buffer_in_no_file_may_show_a_parameter() -> None:
+    def build() -> nn.Module:
+        module = nn.Module()
+        module.weight = nn.Parameter(torch.ones(4, 4))
+        module.register_buffer("first", module.weight.detach()[:2], persistent=False)
+        return module
+
+    recording = record(build)
+    module = build()
+    nn.init.zeros_(module.weight)
+    init_(module, recording)
+    assert module.weight.all()
+    assert module.first.data_ptr() == module.weight.data_ptr()
+    with torch.device("meta"):
+        absent = build()
+    with pytest.raises(ModuleError, match="shares memory"):  # two tensors would be made of one
+        init_(absent, recording, device="cpu")
 
 
 # ---- layouts --------------------------------------------------------------------------------------------------------

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import math
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -131,6 +133,87 @@ def test_misuse_is_an_error() -> None:
     for name in RANDOM:
         with pytest.raises(ValueError, match="no seed"):
             getattr(init, name)(module.weight, **({"sparsity": 0.5} if name == "sparse_" else {}))
+
+
+WITHOUT_WIDTH: list[tuple[str, tuple[float, ...]]] = [
+    ("normal_", (1.5, 0.0)),
+    ("uniform_", (0.1, 0.1)),
+    ("trunc_normal_", (0.0, 1.0, 0.3, 0.3)),
+    ("xavier_uniform_", (0.0,)),
+    ("xavier_normal_", (0.0,)),
+    ("orthogonal_", (0.0,)),
+    ("sparse_", (0.5, 0.0)),
+]
+
+
+@pytest.mark.parametrize(("name", "parameters"), WITHOUT_WIDTH)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_laws_without_width_are_one_value(name: str, parameters: tuple[float, ...], dtype: torch.dtype) -> None:
+    ours, theirs = torch.full((4, 3), 7, dtype=dtype), torch.full((4, 3), 7, dtype=dtype)
+    getattr(init, name)(ours, *parameters, seed=1, name="w")
+    assert torch.equal(ours, getattr(nn.init, name)(theirs, *parameters))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda module: module.constant_(torch.zeros(3), math.inf),
+        lambda module: module.constant_(torch.zeros(3), -math.inf),
+        lambda module: module.constant_(torch.zeros(3, dtype=torch.complex64), 1 + 2j),
+        lambda module: module.constant_(torch.zeros(3, dtype=torch.int64), 4),
+        lambda module: module.constant_(torch.zeros(3, dtype=torch.complex128), 0.1),
+        lambda module: module.ones_(torch.zeros(3, dtype=torch.bool)),
+        lambda module: module.zeros_(torch.ones(3, dtype=torch.uint8)),
+        lambda module: module.eye_(torch.ones(3, 2, dtype=torch.int32)),
+        lambda module: module.dirac_(torch.ones(4, 2, 3, dtype=torch.int32), 2),
+    ],
+)
+def test_constants_that_no_recipe_has_are_torchs(call: Callable[[Any], torch.Tensor]) -> None:
+    assert torch.equal(call(init), call(nn.init))
+
+
+def test_bounds_without_end_and_a_negative_gain() -> None:
+    members = {"shape": [50], "scheme": "truncated_normal", "std": 1.0, "bounds": "absolute"}
+    for low, high in ((-math.inf, 0.5), (0.5, math.inf), (-math.inf, math.inf)):
+        tensor = init.trunc_normal_(torch.empty(50), a=low, b=high, seed=3, name="weight")
+        ends = {"low": None if math.isinf(low) else low, "high": None if math.isinf(high) else high}
+        assert tensor.numpy().tobytes() == fanin.materialize({"seed": 3, **members, **ends})["weight"].tobytes()
+        assert low <= tensor.min() <= tensor.max() <= high
+    q = init.orthogonal_(torch.empty(5, 3), gain=-2, seed=1, name="q")
+    torch.testing.assert_close(q.T @ q, 4 * torch.eye(3))
+    for call in (init.xavier_uniform_, init.xavier_normal_):
+        with pytest.raises(fanin.RecipeError, match="gain"):  # torch's laws have no such width either
+            call(torch.empty(5, 3), gain=-1.0, seed=1, name="w")
+
+
+def test_tensors_without_elements() -> None:
+    module = nn.Module()
+    module.weight = nn.Parameter(torch.empty(0, 4))
+    with seeded(1, module):
+        for name in RANDOM:
+            parameters = {"sparsity": 0.5} if name == "sparse_" else {}
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                assert getattr(init, name)(module.weight.data, **parameters).shape == (0, 4)
+            assert [str(each.message) for each in caught] == ["Initializing zero-element tensors is a no-op"] * (
+                "kaiming" in name
+            )
+
+
+def test_old_names_and_what_user_code_imports() -> None:
+    own = {name for name, value in vars(nn.init).items() if hasattr(nn.init, f"{name}_") and callable(value)}
+    assert len(own) == 11
+    for name in sorted(own):
+        old, new = getattr(init, name), getattr(init, f"{name}_")
+        assert inspect.signature(old) == inspect.signature(new)
+        shape = (4, 2, 3) if name == "dirac" else (4, 3)
+        parameters = {"constant": {"val": 2.0}, "sparse": {"sparsity": 0.5}}.get(name, {})
+        stream = {"seed": 1, "name": "w"} if f"{name}_" in RANDOM else {}
+        with pytest.warns(FutureWarning, match=f"`{name}` is deprecated"):
+            made = old(torch.empty(shape), **parameters, **stream)
+        assert torch.equal(made, new(torch.empty(shape), **parameters, **stream))
+    for name in ("calculate_gain", "_calculate_fan_in_and_fan_out", "_calculate_correct_fan"):
+        assert getattr(init, name) is getattr(nn.init, name)
 
 
 def test_on_the_meta_device_nothing_happens() -> None:

@@ -39,6 +39,10 @@ class Provider(ThreadingHTTPServer):
         self.status = 200
         self.answer: bytes | None = None
         """In place of the keys."""
+        self.drips: bytes | None = None
+        """In place of a response: these bytes, and then one byte now and then, until the client leaves."""
+        self.was_left = threading.Event()
+        """A client closed the connection of such a response."""
         self.requests = 0
 
     def __enter__(self) -> Self:
@@ -81,11 +85,24 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.requests += 1
+        if self.server.drips is not None:
+            self._drip(self.server.drips)
+            return
         body = self.server.answer or json.dumps({"keys": self.server.keys}).encode()
         self.send_response(self.server.status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def _drip(self, first: bytes) -> None:
+        self.close_connection = True
+        try:
+            self.wfile.write(first)
+            while True:
+                time.sleep(0.02)
+                self.wfile.write(b"x")
+        except OSError:
+            self.server.was_left.set()
 
     def log_message(self, *_: object) -> None:
         pass

@@ -170,7 +170,7 @@ def post(server: Running, address: str, size: int, sent: int) -> socket.socket:
 
 def test_bodies_that_are_held() -> None:
     """Of a client at most a quarter, or one of the largest; of all what is set. What goes makes room."""
-    bounds = {"max_recipe_bytes": 100_000, "max_model_bytes": 100_000, "max_held_bytes": 300_000}
+    bounds = {"max_recipe_bytes": 100_000, "max_model_bytes": 100_000, "max_held_bytes": 300_000, "max_tensors": 1}
     with limited(**bounds) as (server, _), ExitStack() as connections:
         held = lambda: server.app.state.service.admission._held.total.size  # noqa: E731
 
@@ -205,7 +205,7 @@ def test_bodies_that_are_held() -> None:
 def test_descriptions_that_are_held() -> None:
     """Larger than the recipe, and whoever asks for one may not read it."""
     recipe = {"tensors": {f"{n:01000}": {"shape": [1], "scheme": "ones"} for n in range(4000)}}
-    bounds = {"max_recipe_bytes": 6 << 20, "max_model_bytes": 6 << 20, "max_held_bytes": 48 << 20}
+    bounds = {"max_recipe_bytes": 6 << 20, "max_model_bytes": 6 << 20, "max_held_bytes": 48 << 20, "max_tensors": 4000}
     with limited(**bounds) as (server, _):
         path = server.register(recipe).removesuffix("/model.safetensors")
         size = len(server.client.get(path).content)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import threading
 import urllib.parse
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from starlette.requests import Request
 
 import fanin
-from fanin import archive
-from fanin_service import keys
+from fanin import archive, layout
+from fanin_service import hub as hub_words
+from fanin_service import hub_requests, keys
+from fanin_service.models.snapshot import Snapshot
 from fanin_service.principal import Right
+from fanin_service.routes import hub_api
 from fanin_service.settings import Settings
 from tests.service.servers import CountingBackend, Running, running
 
@@ -188,7 +193,23 @@ class TestApi:
         blobs = client.get(f"{API}/revision/seed-42?blobs=true").json()["siblings"]
         for each in blobs:
             head = client.head(f"{RESOLVE}/{each['rfilename']}")
-            assert (head.headers["ETag"], head.headers["Content-Length"]) == (f'"{each["blobId"]}"', str(each["size"]))
+            assert head.headers["Content-Length"] == str(each["size"])
+
+    def test_files_can_be_compared(self, client: httpx.Client) -> None:
+        """Small files by the id that Git has of them, weights by SHA-256 where it has been computed."""
+        recipe = {**RECIPE, "seed": 77}
+        digest = client.post("/v1/recipes", json=recipe).json()["digest"]
+        url = f"{API}/tree/seed-77?recursive=true"
+        before = {entry["path"]: entry for entry in client.get(url).json()}
+        for path, content in FILES.items():
+            assert before[path]["oid"] == hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+        assert "lfs" not in before[FILE]
+        assert client.get(f"/v1/recipes/{digest}/digests").status_code == 200
+        lfs = next(entry["lfs"] for entry in client.get(url).json() if entry["path"] == FILE)
+        whole = client.get(f"/hf/me/tiny/resolve/seed-77/{FILE}").content
+        assert (lfs["oid"], lfs["size"]) == (hashlib.sha256(whole).hexdigest(), len(whole))
+        siblings = client.get(f"{API}/revision/seed-77?blobs=true").json()["siblings"]
+        assert {each["rfilename"]: each.get("lfs") for each in siblings}[FILE] == lfs
 
     def test_tree(self, client: httpx.Client) -> None:
         def paths(query: str) -> list[tuple[str, str]]:
@@ -223,6 +244,12 @@ class TestApi:
         for wrong in ({}, {"paths": 1}, [], 1):
             assert client.post(url, json=wrong).status_code == 400
         assert client.post(url, content=b"x", headers={"Content-Type": "text/plain"}).status_code == 415
+        many = ["config.json"] * 2500
+        assert len(client.post(url, data={"paths": many}).json()) == len(client.post(url, json={"paths": many}).json())
+        for body in ({"data": {"paths": [*many, "a", "b"]}}, {"json": {"paths": [*many, "a"]}}):
+            answer = client.post(url, **body)  # type: ignore[arg-type]
+            assert answer.status_code == 400
+            assert "at most 2500" in answer.json()["error"]
 
     def test_refs(self, client: httpx.Client) -> None:
         branch = {"name": "main", "ref": "refs/heads/main", "targetCommit": commit_of(client, "main")}
@@ -241,6 +268,44 @@ class TestApi:
         assert names("?search=TIN&author=me") == ["me/tiny"]
         assert names("?search=tin&limit=1") == ["me/tiny"]
         assert names("?author=nobody") == []
+        assert names("?author=me&limit=0") == []
+        assert names("?author=me&filter=fanin&filter=safetensors&sort=likes&direction=-1&full=True") == names(
+            "?author=me"
+        )
+        for query, words in {
+            "sort=lastModified": "sort is one of downloads, likes, trendingScore",
+            "filter=transformers": "filter is one of safetensors, fanin",
+            "filter=fanin&filter=x": "filter 'x'",
+            "pipeline_tag=text-generation": "pipeline_tag: models are found here by author and search alone",
+            "limit=many": "limit 'many': must be a number",
+        }.items():
+            answer = client.get(f"/hf/api/models?{query}")
+            assert answer.status_code == 400
+            assert words in answer.json()["error"]
+
+    def test_commits(self, client: httpx.Client) -> None:
+        (commit,) = client.get(f"{API}/commits/seed-42").json()
+        put = datetime.fromisoformat(commit["date"])
+        assert timedelta(0) <= datetime.now(UTC) - put < timedelta(hours=1)
+        assert client.get(f"{API}/revision/seed-42").json()["lastModified"] == commit["date"]
+        (entry, *_) = client.get(f"{API}/tree/seed-42?expand=true").json()
+        assert entry["lastCommit"]["date"] == commit["date"]
+        assert (commit["id"], commit["title"]) == (commit_of(client), "seed-42-f32-5gb")
+
+    def test_access(self, client: httpx.Client) -> None:
+        assert client.get(f"{API}/auth-check").json() == {}
+        answer = client.get(f"{API}/auth-check/write")
+        assert (answer.status_code, "a model is put by PUT" in answer.json()["error"]) == (403, True)
+        for path in ("auth-check", "auth-check/write"):
+            answer = client.get(f"/hf/api/models/me/absent/{path}")
+            assert (answer.status_code, answer.headers["X-Error-Code"]) == (404, "RepoNotFound")
+
+    def test_other_kinds(self, client: httpx.Client) -> None:
+        for kind in ("datasets", "spaces", "kernels"):
+            assert client.get(f"/hf/api/{kind}").json() == []
+        headers = {"Content-Type": archive.MEDIA_TYPE}
+        answer = client.put("/v1/models/datasets/tiny", content=archive.pack({}), headers=headers)
+        assert (answer.status_code, "the first of two is not api" in answer.json()["detail"]) == (422, True)
 
     def test_whoami(self, client: httpx.Client) -> None:
         assert client.get("/hf/api/whoami-v2").json()["name"] == "anonymous"
@@ -248,24 +313,66 @@ class TestApi:
 
 def test_a_long_path_is_read_in_steps_of_its_length(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the head of a path is not found, or has an escaped slash, no more is looked at than may be the head."""
-    from fanin_service.routes import hub as routes
-
     seen: list[int] = []
 
     def unquote(text: str) -> str:
         seen.append(len(text))
         return urllib.parse.unquote(text)
 
-    def looked_at(path: str) -> int:
-        seen.clear()
-        request = Request({"type": "http", "raw_path": path.encode()})
-        assert routes._revision_and_path(request, "/hf/a/b/resolve") in {("", ""), ("main", "x" + "/" * slashes)}
-        return sum(seen)
-
-    monkeypatch.setattr(routes, "unquote", unquote)
+    monkeypatch.setattr(hub_requests, "unquote", unquote)
     for start in ("/hf/a/b/resolve%2Fx", "/hf/a/b/resolve/main/x", "/hf/a%2Fb/resolve/main/x"):
         for slashes in (1000, 2000):
-            assert looked_at(start + "/" * slashes) < 100 + slashes + 10
+            seen.clear()
+            path = f"{start}{'/' * slashes}".encode()
+            found = hub_requests.revision_and_path(path, "/hf/a/b/resolve")
+            assert found in {("", ""), ("main", "x" + "/" * slashes)}
+            assert sum(seen) < 100 + slashes + 10
+
+
+def test_no_list_is_made_on_the_event_loop(hub: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model may have 100,000 tensors, a revision 2,000 files, and a list of paths a megabyte."""
+    threads: dict[str, str] = {}
+
+    def watch(module: Any, name: str) -> None:
+        function = getattr(module, name)
+
+        def watched(*arguments: Any, **options: Any) -> Any:
+            threads[name] = threading.current_thread().name
+            return function(*arguments, **options)
+
+        monkeypatch.setattr(module, name, watched)
+
+    for name in ("children", "entries", "info", "listed", "commits", "refs"):
+        watch(hub_words, name)
+    for name in ("paths_of_form", "paths_of_json"):
+        watch(hub_api, name)
+    watch(Snapshot, "described")
+    client = hub.client
+    for path in ("revision/seed-5?blobs=true", "tree/seed-5", "commits/seed-5", "refs"):
+        assert client.get(f"{API}/{path}").status_code == 200
+    assert client.get("/hf/api/models").status_code == 200
+    for body in ({"json": {"paths": ["vocab"]}}, {"data": {"paths": ["vocab"]}}):
+        assert len(client.post(f"{API}/paths-info/seed-5", **body).json()) == 1  # type: ignore[arg-type]
+    assert len(threads) == 9
+    assert {name.rpartition("_")[0] for name in threads.values()} == {"fanin-models"}
+
+
+def test_a_tree_of_many_shards_is_described_once(hub: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = {"tensors": {f"{n}": {"shape": [256], "scheme": "ones"} for n in range(500)}}
+    put(hub.client, "me/many", recipe)
+    made: list[Any] = []
+    arranged = layout._arranged
+    monkeypatch.setattr(layout, "_arranged", lambda recipe: made.append(recipe) or arranged(recipe))
+    monkeypatch.setattr(fanin.Layout, "of", None)
+    tree = "/hf/api/models/me/many/tree/seed-3-1kb?recursive=true"
+    first = hub.client.get(tree).json()
+    assert len(made) == sum(entry["path"].endswith(".safetensors") for entry in first) == 500
+    assert hub.client.get(tree).json() == first
+    assert len(made) == 500
+    monkeypatch.undo()
+    for entry in [entry for entry in first if entry["path"].startswith("model-")][:3]:
+        answer = hub.client.get(f"/hf/me/many/resolve/seed-3-1kb/{entry['path']}")
+        assert (len(answer.content), answer.headers["ETag"]) == (entry["size"], f'"{entry["oid"]}"')
 
 
 class TestErrors:
@@ -273,7 +380,11 @@ class TestErrors:
         ("path", "code"),
         [
             ("/hf/me/absent/resolve/main/config.json", "RepoNotFound"),
-            ("/hf/datasets/me/tiny/resolve/main/config.json", None),
+            ("/hf/datasets/me/tiny/resolve/main/config.json", "RepoNotFound"),
+            ("/hf/datasets/tiny/resolve/main/config.json", "RepoNotFound"),
+            ("/hf/spaces/me/tiny/raw/main/config.json", "RepoNotFound"),
+            ("/hf/api/datasets/me/tiny", "RepoNotFound"),
+            ("/hf/api/spaces/tiny/revision/main", "RepoNotFound"),
             ("/hf/a--b/resolve/main/config.json", "RepoNotFound"),
             ("/hf/api/models/me/absent", "RepoNotFound"),
             ("/hf/api/models/absent/revision/main", "RepoNotFound"),

@@ -67,7 +67,8 @@ class Machine(RuleBasedStateMachine):
     @initialize()
     def forget_all(self) -> None:
         self.server.app.state.service.registry = Registry[str](max_recipes=REMEMBERED, max_bytes=1 << 30)
-        self.remembered: list[int] = []
+        self.remembered: dict[str, list[int]] = {}
+        """By who added them, the least recently used first."""
         self.connection = HTTPConnection(*self.server.address, timeout=60)
 
     def teardown(self) -> None:
@@ -92,25 +93,32 @@ class Machine(RuleBasedStateMachine):
 
     def use(self, which: int) -> bool:
         """Whether it is remembered; now it is the one last used."""
-        if which not in self.remembered:
-            return False
-        self.remembered.remove(which)
-        self.remembered.append(which)
-        return True
+        for own in self.remembered.values():
+            if which in own:
+                own.remove(which)
+                own.append(which)
+                return True
+        return False
 
-    def add(self, which: int) -> bool:
-        """Whether it is new."""
-        known = self.use(which)
-        if not known:
-            self.remembered = [*self.remembered, which][-REMEMBERED:]
-        return not known
+    def add(self, who: str, which: int) -> bool:
+        """Whether it is new. Who has most loses what they have not used for longest."""
+        if self.use(which):
+            return False
+        owner = who if self.keys else "anybody"
+        self.remembered.setdefault(owner, []).append(which)
+        if sum(map(len, self.remembered.values())) > REMEMBERED:
+            most = max(self.remembered, key=lambda each: len(self.remembered[each]))
+            self.remembered[most].pop(0)
+            if not self.remembered[most]:
+                del self.remembered[most]
+        return True
 
     @rule(who=people, which=recipes)
     def register(self, who: str, which: int) -> None:
         text = LAYOUTS[which].recipe.canonical
         answer, body = self.ask(who, "POST", "/v1/recipes", text, Content_Type="application/json")
         refused = self.may(who, Right.RECIPES_WRITE)
-        assert answer.status == (refused or (201 if self.add(which) else 200)), body
+        assert answer.status == (refused or (201 if self.add(who, which) else 200)), body
 
     @rule(who=people, which=recipes)
     def make(self, who: str, which: int) -> None:
@@ -119,7 +127,7 @@ class Machine(RuleBasedStateMachine):
         refused = self.may(who, Right.WEIGHTS_READ)
         assert answer.status == (refused or 200)
         if not refused:
-            self.add(which)
+            self.add(who, which)
             assert body == content(which)
 
     @rule(who=people, which=recipes, first=positions, length=positions, method=st.sampled_from(["GET", "HEAD"]))

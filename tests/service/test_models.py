@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import tarfile
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,11 +19,12 @@ import fanin
 from fanin import RecipeError, archive, shards
 from fanin.cli import main
 from fanin_service.app import create_app
-from fanin_service.models.content import Content
+from fanin_service.models import snapshot as snapshots
+from fanin_service.models.content import MAX_SHARDS, Content
 from fanin_service.models.names import is_model
 from fanin_service.models.objects import DirectoryObjects, ObjectsError
 from fanin_service.models.revisions import ShardSize
-from fanin_service.models.snapshot import MAX_SHARDS, Snapshot
+from fanin_service.models.snapshot import Snapshot
 from fanin_service.models.store import ModelStore
 from fanin_service.problems import ModelError, UnknownFileError, UnknownRevisionError
 from fanin_service.settings import Settings, SettingsError
@@ -95,7 +98,7 @@ class TestContent:
     def test_one_tensor(self) -> None:
         short = {"shape": [3, 4], "scheme": "he_normal", "dtype": "BF16", "seed": 3}
         found = content(short, {})
-        assert (str(found.main), found.has_open_dtype) == ("seed-3-bf16-5gb", True)
+        assert (str(found.main), found.template.has_open_dtype) == ("seed-3-bf16-5gb", True)
         assert Snapshot(found, found.main).recipe == fanin.as_recipe(short)
 
     def test_repeated_names(self) -> None:
@@ -126,6 +129,7 @@ class TestContent:
             ({"recipe.json": b"{", "x": b""}, "not JSON"),
             ({"recipe.json": b" " * (9 << 20)}, "9437184 bytes; at most 8388608"),
             ({"config.json": b"["}, "config.json: not JSON"),
+            ({"config.json": b" " * (1 << 20) + b"{}"}, "config.json: 1048578 bytes; at most 1048576 are taken"),
             ({"config.json": b"[]"}, "config.json: must be a JSON object"),
             ({"config.json": b'{"a":' * 100 + b"1" + b"}" * 100}, "config.json: nested more than 64 deep"),
             ({"config.json": b'{"a": "\\ud800"}'}, r"config.json: '\ud800' is half of a surrogate pair"),
@@ -398,6 +402,22 @@ class TestService:
             files = {"recipe.json": json.dumps(RECIPE).encode(), "vocab.txt": b"x" * 10_000}
             assert put(server.client, "tiny", files).status_code == 413
 
+    def test_a_file_is_hashed_once_and_not_on_the_event_loop(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        threads: list[str] = []
+        tag = snapshots._tag
+
+        def noted(content: bytes) -> str:
+            if content == b"x" * 1000:
+                threads.append(threading.current_thread().name)
+            return tag(content)
+
+        monkeypatch.setattr(snapshots, "_tag", noted)
+        with running() as server:
+            put(server.client, "tiny", {"recipe.json": json.dumps(RECIPE).encode(), "vocab.txt": b"x" * 1000})
+            tags = {server.client.head("/s3/models/tiny/main/vocab.txt").headers["ETag"] for _ in range(3)}
+        assert len(tags) == 1
+        assert [name.rpartition("_")[0] for name in threads] == ["fanin-models"]
+
     def test_a_store_that_fails(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with running(Settings(model_store=str(tmp_path))) as server:
             put(server.client, "tiny", {"recipe.json": json.dumps(RECIPE).encode()})
@@ -413,6 +433,29 @@ class TestService:
                 assert answer.json()["type"] == "urn:fanin:problem:models-unavailable"
                 assert answer.headers["Retry-After"] == "1"
                 assert "disk" not in answer.text
+
+    @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+    def test_a_full_disk(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+        with running(Settings(model_store=str(tmp_path))) as server:
+            files = {"recipe.json": json.dumps(RECIPE).encode()}
+
+            def fail(*_: object) -> None:
+                raise OSError(number, "full")
+
+            with monkeypatch.context() as patch:
+                patch.setattr("fanin.files.os.fsync", fail)
+                answer = put(server.client, "tiny", files)
+                assert answer.status_code == 507
+                assert answer.json()["type"] == "urn:fanin:problem:model-store-full"
+                assert "is full" in answer.json()["detail"]
+                assert "Retry-After" not in answer.headers
+            assert server.client.get("/v1/models/tiny").status_code == 404
+            assert put(server.client, "tiny", files).status_code == 201
+
+    def test_a_store_that_cannot_be_made(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_bytes(b"")
+        with pytest.raises(SettingsError, match=r"FANIN_MODEL_STORE: .*file"):
+            create_app(Settings(model_store=str(tmp_path / "file" / "models")))
 
 
 class TestPush:

@@ -15,8 +15,9 @@ from typing import Any
 
 import httpx
 import pytest
+import redis as redis_client
 
-from fanin_service import keys, redis_counters
+from fanin_service import counters, keys, redis_counters
 from fanin_service.settings import Settings
 from tests.service.servers import Running, running, wait_for
 from tests.service.test_admission import LARGE, SMALL, nothing_under_way, refused, remaining
@@ -186,3 +187,31 @@ def test_a_server_starts_without_its_redis(redis: Redis) -> None:
     with running(limits(redis, client_requests_per_minute=2)) as server:
         assert away(server)
         assert [server.client.get(SMALL).status_code for _ in range(3)] == [200, 200, 429]
+
+
+def test_a_redis_that_refuses_to_write(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It answers PING, and is away until it counts."""
+    monkeypatch.setattr(counters, "PROBE_SECONDS", 0.01)
+    probes = 0
+    ping = redis_counters.RedisCounters.ping
+
+    async def counted(self: redis_counters.RedisCounters) -> None:
+        nonlocal probes
+        probes += 1
+        await ping(self)
+
+    monkeypatch.setattr(redis_counters.RedisCounters, "ping", counted)
+    with running(one_more(redis)) as server, redis_client.Redis(port=redis.port, password="secret") as control:
+        assert not away(server)
+        control.config_set("min-replicas-to-write", "1")
+        before = probes
+        for _ in range(5):
+            assert server.client.get("/v1/schemes").status_code in (200, 429)
+        wait_for(lambda: probes > before + 20)
+        assert away(server)
+        messages = [record.getMessage() for record in caplog.records if "FANIN_LIMITS_URL" in record.getMessage()]
+        assert len(messages) == 1, messages
+        control.config_set("min-replicas-to-write", "0")
+        wait_for(lambda: not away(server))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 import pytest
+import rfc8785
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from fanin.recipe import MAX_SEED
 from fanin_service.models.content import Content, content_key
 from fanin_service.models.revisions import USUAL, Revision, ShardSize, read_commit
 from fanin_service.models.snapshot import File, Snapshot
+from fanin_service.models.template import Template
 
 MAIN = Revision(7, "BF16")
 KEY = content_key("0" * 64)
@@ -106,7 +108,7 @@ CONFIG = b'{"dtype": "float32"}'
 @given(revisions, revisions)
 def test_tags_differ_whenever_bytes_do(one: Revision, other: Revision) -> None:
     """Of all files of two revisions: equal bytes have equal tags, and no others."""
-    contents = [Content(TEMPLATES[place], {"config.json": CONFIG}) for place in (0, 1)]
+    contents = [Content(Template(rfc8785.dumps(TEMPLATES[place])), {"config.json": CONFIG}) for place in (0, 1)]
     tags: dict[str, bytes] = {}
     for content in contents:
         for revision in (one, other):

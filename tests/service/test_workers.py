@@ -65,16 +65,21 @@ def workers() -> Iterator[Workers]:
         yield found
 
 
-def test_a_digest_is_known_to_the_other_worker_and_all_end_with_the_supervisor(workers: Workers) -> None:
+def test_a_digest_and_a_model_are_known_to_the_other_worker_and_all_end_with_the_supervisor(workers: Workers) -> None:
     recipe = {"shape": [3], "scheme": "ones"}
     first, second = workers.pids
     with workers.only(first):
         assert httpx.get(f"{workers.url}/readyz", timeout=60).json()["backend"] == "reference"
         digest = httpx.post(f"{workers.url}/v1/recipes", json=recipe, timeout=60).json()["digest"]
+        with Client(workers.url) as client:
+            told = client.push("me/tiny", recipe)
     with workers.only(second):
         answer = httpx.get(f"{workers.url}/v1/recipes/{digest}/model.safetensors", timeout=60)
         assert answer.headers["ETag"] == f'"{digest}"'
         assert httpx.post(f"{workers.url}/v1/recipes", json=recipe, timeout=60).status_code == 200
+        assert (
+            httpx.get(f"{workers.url}/v1/models/me/tiny", timeout=60).json() == told
+        )  # workers share a store of models
     # Killed, it cannot tell its workers.
     workers.process.kill()
     workers.process.wait()

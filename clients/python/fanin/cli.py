@@ -1,8 +1,4 @@
-"""The command line `fanin`.
-
-Exit codes: 0 done; 1 the bytes differ from the recipe, or a file is damaged; 2 wrong usage or a wrong recipe; 3 the
-service or the backend failed; 4 a file could not be read or written, or another process is writing it; 130 interrupted.
-"""
+"""The command line `fanin`; `CODES` says what its exit codes mean."""
 
 from __future__ import annotations
 
@@ -12,6 +8,7 @@ import json
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from importlib.metadata import EntryPoint, entry_points, version
@@ -54,6 +51,13 @@ EXIT_CODES: dict[type[BaseException], int] = {
 }
 
 
+CODES = (
+    "Exit codes: 0 done; 1 the bytes differ from the recipe, or a file is damaged; 2 wrong usage or a wrong recipe; "
+    "3 the service or the backend failed, or a package is missing; 4 a file cannot be read or written, or another "
+    "process is writing it; 130 interrupted."
+)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code.
 
@@ -68,7 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         options = _parser(arguments).parse_args(arguments)
-        code: int = options.run(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            code: int = options.run(options)
     except BrokenPipeError:
         # The reader of our output has seen enough, as in `fanin show | head`.
         sys.stdout = None
@@ -79,13 +85,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"fanin: {_printable(str(message))}", file=sys.stderr)
+
+
 def _printable(text: str) -> str:
     """What others wrote must not steer the terminal."""
     return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="fanin", description="Initial weights from a recipe and a seed.")
+    parser = argparse.ArgumentParser(
+        prog="fanin", description="Initial weights from a recipe and a seed.", epilog=CODES
+    )
     parser.add_argument("--version", action="version", version=f"fanin {version('fanin')}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
@@ -109,7 +121,11 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     push.add_argument("name", help="NAME or NAMESPACE/NAME")
     push.add_argument("recipe", type=Path, help="its recipe; the seed is that of the revision main")
     push.add_argument(
-        "files", nargs="*", type=Path, help="files to serve beside the weights: config.json, a tokenizer's"
+        "files",
+        nargs="*",
+        type=Path,
+        help="files to serve beside the weights: config.json, a tokenizer's. literals.safetensors, as `fanin recipe`"
+        " writes it, has more of the weights",
     )
     _add_server(push)
 

@@ -307,6 +307,8 @@ class Client:
 
     def _trusted(self, layout: Layout, file: BinaryIO, have: int) -> int:
         """How many bytes of a broken download to keep: none if its last ones, which a crash may lose, are wrong."""
+        if not have:
+            return 0
         first = max(0, have - SAMPLE)
         file.seek(first)
         try:
@@ -372,8 +374,8 @@ class Client:
             MismatchError: they are wrong again and again.
         """
         check = self.check if check is None else check
-        backend = backends.get(self.backend)
         for piece in checks.pieces(layout, start, stop, self.digests(layout) if check == "digest" else check):
+            backend = backends.get(self.backend)  # only where bytes are checked: it may warn that it is slow
             refetches = 0 if check == "sample" else REFETCHES
             while True:
                 try:

@@ -33,17 +33,19 @@ def describe(layout: Layout) -> dict[str, Any]:
     """The layout as JSON values. Offsets are half-open and count from the start of the file."""
     recipe = layout.recipe
     tensors = {}
+    laws: dict[int, dict[str, Any]] = {}  # of tensors, each told once for all of its names
     for entry in layout.entries:
         tensor = recipe.tensors[entry.name]
-        tensors[entry.name] = {
-            "shape": list(entry.shape),
-            "dtype": entry.dtype.name,
-            "scheme": tensor.scheme,
-            "draw": formula(entry.draw),
-            **_fans(tensor),
-            "start": entry.start,
-            "stop": entry.stop,
-        }
+        if id(tensor) not in laws:
+            laws[id(tensor)] = {
+                "shape": list(entry.shape),
+                "dtype": entry.dtype.name,
+                "scheme": tensor.scheme,
+                "draw": formula(entry.draw),
+                **_fans(tensor),
+            }
+        law = laws[id(tensor)]
+        tensors[entry.name] = {**law, "shape": [*law["shape"]], "start": entry.start, "stop": entry.stop}
     return {
         "digest": recipe.digest,
         "stream": recipe.stream,

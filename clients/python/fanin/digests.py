@@ -103,21 +103,22 @@ class Digester:
         self._layout, self._backend = layout, backend
         self._blocks = blocks(layout)
         self._file = hashlib.sha256()
-        self._buffer = memoryview(bytearray(min(BLOCK, layout.size)))
         self._header = ""
-        self._tensors: dict[str, list[str]] = {entry.name: [] for entry in layout.entries}
+        self._tensors: dict[str, list[str]] = {}
 
     def step(self) -> bool:
         """Digest the next block, or the next many small ones; false when there was nothing left to do."""
         before = self.done
+        # Only while it is used: a service has many files to digest, and does one step at a time.
+        buffer = memoryview(bytearray(min(BLOCK, self._layout.size - before)))
         for block in self._blocks:
-            content = self._read(block)
+            content = self._read(block, buffer)
             self._file.update(content)
             digest = hashlib.sha256(content).hexdigest()
             if block.tensor is None:
                 self._header = digest
             else:
-                self._tensors[block.tensor].append(digest)
+                self._tensors.setdefault(block.tensor, []).append(digest)
             self.done = block.stop
             if self.done - before >= BLOCK:
                 break
@@ -126,14 +127,13 @@ class Digester:
     def manifest(self) -> Manifest:
         """The manifest, once nothing is left to do."""
         assert self.done == self._layout.size
-        tensors = {name: tuple(digests) for name, digests in self._tensors.items()}
+        tensors = {name: tuple(self._tensors.get(name, ())) for name in self._layout.entries.names}
         return Manifest(self._file.hexdigest(), self._header, tensors)
 
-    def _read(self, block: Block) -> memoryview:
+    def _read(self, block: Block, buffer: memoryview) -> memoryview:
         length = block.stop - block.start
-        if length > len(self._buffer):  # a header longer than a block
-            self._buffer = memoryview(bytearray(length))
-        content = self._buffer[:length]
+        # A header may be longer than a block.
+        content = buffer[:length] if length <= len(buffer) else memoryview(bytearray(length))
         read_into(self._layout, block.start, content, self._backend)
         return content
 

@@ -7,7 +7,7 @@ import math
 import struct
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple, overload
@@ -79,6 +79,11 @@ class Entries(Sequence[Entry]):
         edges = self.edges
         return Entry(name, tensor.shape, STORAGE[tensor.dtype], tensor.draw, stream, edges[place], edges[place + 1])
 
+    def __iter__(self) -> Iterator[Entry]:
+        for name, tensor, start, stop in zip(self.names, self.tensors, self.edges, self.edges[1:], strict=False):
+            stream = Stream(self.stream, self.seed, name)
+            yield Entry(name, tensor.shape, STORAGE[tensor.dtype], tensor.draw, stream, start, stop)
+
     def index_at(self, offset: int) -> int:
         """Index of the first entry that ends behind `offset`, a position in the file."""
         return bisect_right(self.edges, offset, 1) - 1
@@ -110,23 +115,7 @@ class Layout:
         if isinstance(recipe, Layout):
             return recipe
         recipe = as_recipe(recipe)
-        ordered = sorted(recipe.tensors.items(), key=lambda item: (_RANK[item[1].dtype], item[0]))
-        # Names share tensors: what follows from a tensor is found once.
-        counts: dict[int, int] = {}
-        for name, tensor in ordered:
-            if id(tensor) in counts:
-                continue
-            counts[id(tensor)] = math.prod(tensor.shape) * STORAGE[tensor.dtype].itemsize
-            # Readers multiply the sizes one by one, whether a later one is 0 or not.
-            if math.prod(size or 1 for size in tensor.shape) * STORAGE[tensor.dtype].itemsize > MAX_FILE_BYTES:
-                raise RecipeError(
-                    [Fault(pointer(["tensors", name, "shape"]), "the sizes multiply to 2^63 bytes or more")]
-                )
-        offsets = [0, *accumulate(counts[id(tensor)] for _, tensor in ordered)]
-        if offsets[-1] > MAX_FILE_BYTES - MAX_HEADER_BYTES:
-            raise RecipeError([Fault("/tensors", f"the tensors take {offsets[-1]} bytes, more than 2^63 allows")])
-
-        header = _header(recipe, ordered, offsets)
+        ordered, offsets, header = _arranged(recipe)
         edges = array("Q", [len(header) + offset for offset in offsets])
         names, tensors = tuple(name for name, _ in ordered), tuple(tensor for _, tensor in ordered)
         entries = Entries(recipe.stream, recipe.seed, names, tensors, edges)
@@ -168,12 +157,41 @@ LayoutLike = Layout | RecipeLike
 """A recipe in any spelling, or its layout: made once, it saves the work of every later call."""
 
 
+def file_size(recipe: Recipe) -> int:
+    """Bytes of a recipe's file: the `size` of its layout, without the rest of it.
+
+    Raises:
+        RecipeError: the file would be too large for the format.
+    """
+    _, offsets, header = _arranged(recipe)
+    return len(header) + offsets[-1]
+
+
+def _arranged(recipe: Recipe) -> tuple[Sequence[tuple[str, Tensor]], list[int], bytes]:
+    """The tensors in file order, the offsets between which they lie, and the bytes in front of them."""
+    ordered = sorted(recipe.tensors.items(), key=lambda item: (_RANK[item[1].dtype], item[0]))
+    # Names share tensors: what follows from a tensor is found once.
+    counts: dict[int, int] = {}
+    for name, tensor in ordered:
+        if id(tensor) in counts:
+            continue
+        counts[id(tensor)] = math.prod(tensor.shape) * STORAGE[tensor.dtype].itemsize
+        # Readers multiply the sizes one by one, whether a later one is 0 or not.
+        if math.prod(size or 1 for size in tensor.shape) * STORAGE[tensor.dtype].itemsize > MAX_FILE_BYTES:
+            raise RecipeError([Fault(pointer(["tensors", name, "shape"]), "the sizes multiply to 2^63 bytes or more")])
+    offsets = [0, *accumulate(counts[id(tensor)] for _, tensor in ordered)]
+    if offsets[-1] > MAX_FILE_BYTES - MAX_HEADER_BYTES:
+        raise RecipeError([Fault("/tensors", f"the tensors take {offsets[-1]} bytes, more than 2^63 allows")])
+    return ordered, offsets, _header(recipe, ordered, offsets)
+
+
 def _header(recipe: Recipe, ordered: Sequence[tuple[str, Tensor]], offsets: Sequence[int]) -> bytes:
     """The bytes in front of the tensors, which lie between these offsets."""
     metadata = {"__metadata__": {"format": "pt", METADATA_RECIPE: recipe.canonical.decode()}}
+    distinct = {id(tensor): tensor for _, tensor in ordered}
     begun = {
-        id(tensor): f'{{"dtype":"{tensor.dtype}","shape":[{",".join(map(str, tensor.shape))}],"data_offsets":['
-        for _, tensor in ordered
+        key: f'{{"dtype":"{tensor.dtype}","shape":[{",".join(map(str, tensor.shape))}],"data_offsets":['
+        for key, tensor in distinct.items()
     }
     members = [
         f"{quoted(name)}:{begun[id(tensor)]}{start},{stop}]}}"

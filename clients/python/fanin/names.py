@@ -1,4 +1,7 @@
-"""Names of tensors, and repeated names: one with ranges, `layers.{0..79}.bias`, that stands for many (SPEC.md 12.5)."""
+"""Names of tensors, and repeated names: one with sets of numbers, that stands for many (SPEC.md 12.5).
+
+`layers.{0..79}.bias` and, where layers are of several kinds, `layers.{0..3,5..11}.mixer.D`, `layers.{1..31..2}.router`.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,11 @@ MAX_NAME_BYTES = 1024
 MAX_NAMES = 1 << 20
 """Most tensors of a recipe that is written with ranges: the header of a file has no room for more."""
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
-_RANGE = re.compile(r"\{(0|[1-9][0-9]{0,8})\.\.(0|[1-9][0-9]{0,8})\}", re.ASCII)
+_INTEGER = "(?:0|[1-9][0-9]{0,8})"
+_ITEM = rf"{_INTEGER}(?:\.\.{_INTEGER}(?:\.\.[1-9][0-9]{{0,8}})?)?"
+_SET = re.compile(rf"\{{({_ITEM}(?:,{_ITEM})*)\}}", re.ASCII)
+MAX_ITEMS = 16
+"""Most items of a set that is written here, so that names stay readable and short enough."""
 _BRACE = re.compile("[{}]")
 _NUMBER = re.compile(r"(?<![^._/])(0|[1-9][0-9]{0,8})(?![^._/])", re.ASCII)
 """A number that is a part of a name by itself, as in `layers.7.bias` and `Dense_7/kernel`."""
@@ -39,33 +46,51 @@ def _checked(value: Any) -> str:
     return value
 
 
-def _checked_ranges(name: str) -> str:
-    ranges = _RANGE.findall(name)
-    if not ranges or _BRACE.search(_RANGE.sub("", name)):
-        raise PydanticCustomError("name", "a repeated name has ranges such as {0..79} and no other braces")
-    for first, last in ranges:
-        if int(first) > int(last):
-            raise PydanticCustomError("name", f"the range {{{first}..{last}}} has its ends in the wrong order")
+def _checked_sets(name: str) -> str:
+    sets = _SET.findall(name)
+    if not sets or _BRACE.search(_SET.sub("", name)):
+        raise PydanticCustomError(
+            "name", "a repeated name has sets of numbers such as {0..79} or {1..31..2,40} and no other braces"
+        )
+    for each in sets:
+        items = _items(each)
+        for item, text in zip(items, each.split(","), strict=True):
+            if not item or item[-1] != int(text.split("..")[-1 if text.count("..") < 2 else 1]):
+                raise PydanticCustomError(
+                    "name", f"{text} in {{{each}}} does not lead from its first number to its last"
+                )
+        if any(before[-1] >= after[0] for before, after in itertools.pairwise(items)):
+            raise PydanticCustomError("name", f"the numbers of {{{each}}} are not in ascending order")
     return name
 
 
+def _items(text: str) -> list[range]:
+    """The numbers between braces, item by item."""
+    found = []
+    for item in text.split(","):
+        first, *rest = map(int, item.split(".."))
+        last, step = (rest + [first, 1][len(rest) :]) if rest else (first, 1)
+        found.append(range(first, last + 1, step))
+    return found
+
+
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_BYTES), BeforeValidator(_checked)]
-RepeatedName = Annotated[Name, AfterValidator(_checked_ranges)]
+RepeatedName = Annotated[Name, AfterValidator(_checked_sets)]
 
 
 def count(repeated: Any) -> int:
     """How many names it stands for, which may be no repeated name at all."""
     if not isinstance(repeated, str) or len(repeated) > MAX_NAME_BYTES:
         return 1
-    return math.prod(max(int(last) - int(first) + 1, 0) for first, last in _RANGE.findall(repeated))
+    return math.prod(sum(map(len, _items(each))) for each in _SET.findall(repeated))
 
 
 def written_out(repeated: str) -> Iterator[str]:
-    """The names it stands for, the last range running fastest."""
-    texts = _RANGE.split(repeated)
-    ranges = [range(int(first), int(last) + 1) for first, last in zip(texts[1::3], texts[2::3], strict=True)]
-    for numbers in itertools.product(*ranges):
-        yield _joined(texts[::3], [str(number) for number in numbers])
+    """The names it stands for, the numbers of the last set running fastest."""
+    texts = _SET.split(repeated)
+    sets = [list(itertools.chain.from_iterable(_items(each))) for each in texts[1::2]]
+    for numbers in itertools.product(*sets):
+        yield _joined(texts[::2], [str(number) for number in numbers])
 
 
 def folded(values: Mapping[str, T]) -> tuple[dict[str, T], dict[str, T]]:
@@ -81,7 +106,7 @@ def folded(values: Mapping[str, T]) -> tuple[dict[str, T], dict[str, T]]:
     found: list[tuple[int, bool, str, T]] = []
     for (texts, value), numbers in alike.items():
         for box in _boxes(sorted(numbers)):
-            first = _joined(texts, [str(part[0]) for part in box])
+            first = _joined(texts, [str(part[0][0]) for part in box])
             name = _joined(texts, [_spelled(part) for part in box])
             found.append((places[first], name != first, name, value))
     found.sort(key=lambda each: each[0])
@@ -93,19 +118,45 @@ def _joined(texts: Sequence[str], numbers: Sequence[str]) -> str:
     return texts[0] + "".join(number + text for number, text in zip(numbers, texts[1:], strict=True))
 
 
-def _boxes(points: Sequence[tuple[int, ...]]) -> list[tuple[range, ...]]:
-    """Products of ranges that hold just these points, which are sorted and of one length."""
+def _boxes(points: Sequence[tuple[int, ...]]) -> list[tuple[list[range], ...]]:
+    """Products of sets that hold just these points, which are sorted and of one length; a set is a list of ranges."""
     if not points[0]:
         return [()]
-    runs: list[tuple[range, list[tuple[range, ...]]]] = []
+    alike: dict[str, tuple[list[int], list[tuple[list[range], ...]]]] = {}
     for first, members in itertools.groupby(points, key=lambda point: point[0]):
         rest = _boxes([point[1:] for point in members])
-        if runs and runs[-1][0].stop == first and runs[-1][1] == rest:
-            runs[-1] = range(runs[-1][0].start, first + 1), rest
-        else:
-            runs.append((range(first, first + 1), rest))
-    return [(run, *box) for run, rest in runs for box in rest]
+        alike.setdefault(repr(rest), ([], rest))[0].append(first)
+    return [
+        (items[start : start + MAX_ITEMS], *box)
+        for numbers, rest in alike.values()
+        for items in [_progressions(numbers)]
+        for start in range(0, len(items), MAX_ITEMS)
+        for box in rest
+    ]
 
 
-def _spelled(numbers: range) -> str:
-    return f"{{{numbers[0]}..{numbers[-1]}}}" if len(numbers) > 1 else str(numbers[0])
+def _progressions(numbers: Sequence[int]) -> list[range]:
+    """Ascending numbers as few ranges; one with a step has at least three numbers."""
+    found, at = [], 0
+    while at < len(numbers):
+        step = numbers[at + 1] - numbers[at] if at + 1 < len(numbers) else 1
+        stop = at + 1
+        while stop < len(numbers) and numbers[stop] - numbers[stop - 1] == step:
+            stop += 1
+        if step > 1 and stop - at < 3:
+            stop, step = at + 1, 1
+        found.append(range(numbers[at], numbers[stop - 1] + 1, step))
+        at = stop
+    return found
+
+
+def _spelled(items: Sequence[range]) -> str:
+    if len(items) == len(items[0]) == 1:
+        return str(items[0][0])
+    return "{" + ",".join(map(_item, items)) + "}"
+
+
+def _item(numbers: range) -> str:
+    if len(numbers) == 1:
+        return str(numbers[0])
+    return f"{numbers[0]}..{numbers[-1]}" + (f"..{numbers.step}" if numbers.step > 1 else "")

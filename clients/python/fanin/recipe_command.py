@@ -19,6 +19,7 @@ from fanin.spelling import text
 HELP = "The recipe of a model, from its own construction and initialization, which run without the model's memory."
 _FUNCTION = ("PACKAGE.MODULE:BUILD", "a function, or class, called without arguments")
 _LITERAL = "see --literals"
+_INCOMPLETE = "this recipe is not the whole model: --literals FILE writes the rest, which fanin push takes too"
 _NUMBER = re.compile(r"(?<![^.])\d+(?![^.])")
 
 
@@ -61,6 +62,8 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.write(text(found.recipe))
     for line in _lines(found.remarks):
         print(line, file=sys.stderr)
+    if found.literals is not None and not options.literals:
+        print(f"fanin: {_INCOMPLETE}", file=sys.stderr)
     return 0
 
 

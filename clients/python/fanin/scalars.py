@@ -21,6 +21,9 @@ _CONTEXT = Context(prec=120)
 FAR = Fraction(13)
 """A bound farther out than this many standard deviations counts as none: P(|Z| > 13) < 2^-126."""
 
+_EXACT_POWER = 64
+"""Integer powers up to this one are rational arithmetic: a larger one has more digits than are worth their time."""
+
 Bound = Fraction | None
 """A bound in standard deviations; `None` where there is none."""
 Rounding = Literal["nearest", "down", "up"]
@@ -61,16 +64,41 @@ def log(value: Fraction) -> Decimal:
     return _decimal(value).ln()
 
 
+def power(base: Fraction, exponent: Fraction) -> Fraction:
+    """A number > 0 to a real power, exact where that is a small integer: its value may lie midway between floats."""
+    if exponent.denominator == 1 and abs(exponent) <= _EXACT_POWER:
+        return base**exponent.numerator
+    return _power(base, exponent)
+
+
 @_in_decimal
-def power(base: Fraction, exponent: Fraction) -> Decimal:
-    """A number > 0 to a real power."""
+def _power(base: Fraction, exponent: Fraction) -> Decimal:
     return _decimal(base) ** _decimal(exponent)
+
+
+@_in_decimal
+def power_less_one(base: Fraction, exponent: Fraction) -> Decimal:
+    """base^exponent - 1 of a base > 0, to 120 digits also where the power is near 1."""
+    return _expm1(_decimal(base).ln() * _decimal(exponent))
 
 
 @_in_decimal
 def inverse_softplus(value: Fraction) -> Decimal:
     """ln(exp(x) - 1) of a number > 0."""
-    return (_decimal(value).exp() - 1).ln()
+    return _expm1(_decimal(value)).ln()
+
+
+def _expm1(x: Decimal) -> Decimal:
+    """exp(x) - 1, by its series near 0, where the difference would lose digits."""
+    if abs(x) > Decimal("0.5"):
+        return x.exp() - 1
+    term = total = x
+    n = 1
+    while abs(term) > abs(total).scaleb(-_CONTEXT.prec):
+        n += 1
+        term *= x / n
+        total += term
+    return total
 
 
 @_in_decimal
@@ -124,22 +152,22 @@ def _erf(z: Fraction) -> Decimal:
 
 @_in_decimal
 def truncated_std(low: Bound, high: Bound) -> Decimal:
-    """Standard deviation of the standard normal law restricted to [low, high].
+    """Standard deviation of the standard normal law restricted to [low, high], of a probability >= 2^-90.
 
     Johnson, Kotz & Balakrishnan, Continuous Univariate Distributions 1, section 13.10.1. For [-2, 2] it is
     0.87962566103423975...
     """
-    mass = _decimal(_mass_from_zero(high, 1) - _mass_from_zero(low, -1))
+    within = _decimal(mass(low, high))
     # Of each end: its density, and the end times it.
     (at_low, low_moment), (at_high, high_moment) = (_moments(end) for end in (low, high))
-    mean = (at_low - at_high) / mass
-    return (1 + (low_moment - high_moment) / mass - mean * mean).sqrt()
+    mean = (at_low - at_high) / within
+    return (1 + (low_moment - high_moment) / within - mean * mean).sqrt()
 
 
 @_in_decimal
 def complex_mass(high: Fraction) -> Decimal:
     """P(|Z| < high) of the standard complex normal law, E|Z|^2 = 1."""
-    return 1 - (-(_decimal(high) ** 2)).exp()
+    return -_expm1(-(_decimal(high) ** 2))
 
 
 @_in_decimal
@@ -147,7 +175,12 @@ def complex_truncated_std(high: Fraction) -> Decimal:
     """sqrt(E|Z|^2) of the standard complex normal law restricted to |Z| < high. Of 2 it is 0.96196..."""
     # |Z|^2 has an exponential law.
     square = _decimal(high) ** 2
-    return (1 - square / (square.exp() - 1)).sqrt()
+    return (1 + square * (-square).exp() / _expm1(-square)).sqrt()
+
+
+def mass(low: Bound, high: Bound) -> Fraction:
+    """P(low < Z < high) of the standard normal law."""
+    return _mass_from_zero(high, 1) - _mass_from_zero(low, -1)
 
 
 def _mass_from_zero(end: Bound, side: int) -> Fraction:

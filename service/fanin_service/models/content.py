@@ -10,23 +10,25 @@ from typing import Any
 
 import rfc8785
 
-from fanin import Recipe, as_recipe, shards
+from fanin import shards
 from fanin.dtypes import DTypeName
-from fanin.names import written_out
-from fanin.recipe import members, parse_json
 from fanin.shards import LITERALS
-from fanin_service import limits
 from fanin_service.models import names
 from fanin_service.models.literals import Literals
 from fanin_service.models.names import RECIPE
 from fanin_service.models.revisions import CONTENT_BYTES, Revision, ShardSize
-from fanin_service.problems import ModelError
+from fanin_service.models.template import Template
+from fanin_service.problems import ModelError, UnknownRevisionError
 from fanin_service.settings import Settings
 
 FORMAT = "fanin.model/2"
 """How the files of a revision are made of content: names, headers, shards, what is changed in a config.json. Another
 name whenever a byte of them changes, so that no client takes what it has for what it would get."""
+MAX_SHARDS = 1000
+"""Files of weights in a revision: each has a header of its own, and all are listed together."""
 CONFIG = "config.json"
+MAX_CONFIG_BYTES = 1 << 20
+"""It is read and written anew for every request at another storage type."""
 _TORCH_NAMES: dict[str, str] = {
     "F64": "float64",
     "F32": "float32",
@@ -40,26 +42,32 @@ _OF_WEIGHTS = (RECIPE, LITERALS)
 """Files that are not served as they are."""
 _MAX_DEPTH = 64
 _KEPT = 8
-"""Storage types and layouts of shards that are remembered of one model."""
+"""Cuts into shards that are remembered of one model."""
+_LARGE = 256 << 10
+"""Bytes of a recipe's text: about 4,000 tensors."""
+_PER_CONTENT, _PER_FILE, _PER_LITERAL = 3_000, 300, 700
+_PER_SHARD, _PER_SHARDED_NAME = 300, 10
+"""Bytes of memory beside texts: of a content, a file, a literal; of a shard, and a name in one."""
 
 
 class Content:
     """A recipe whose default storage type is still open, and the files that are served beside its weights."""
 
-    def __init__(self, recipe: Mapping[str, Any], files: Mapping[str, bytes], literals: Literals | None = None) -> None:
-        """`recipe` is in canonical terms, but that its tensors have a storage type only where they were given one."""
-        self.recipe = recipe
+    def __init__(self, template: Template, files: Mapping[str, bytes], literals: Literals | None = None) -> None:
+        self.template = template
         self.files = files
         self.literals = literals
         """Tensors that the recipe does not say, where there are some."""
-        self.typed: Callable[[DTypeName], Recipe] = lru_cache(_KEPT)(self._typed)
-        """The recipe at a storage type, by its name. Takes seconds for the largest.
+        self.tags: dict[str, str] = {}
+        """Entity tags of files that are served as they were put, once they were asked for."""
+        self._most_shards = 0
+        self.shards: Callable[[DTypeName, ShardSize], Mapping[str, Sequence[str]]] = lru_cache(_KEPT)(self._shards)
+        """The tensors of each file, by its name, at a storage type and a size.
 
         Raises:
-            RecipeError: it is not possible at this type.
+            RecipeError: the recipe is not possible at this type.
+            UnknownRevisionError: there would be too many files.
         """
-        self.shards: Callable[[DTypeName, ShardSize], Mapping[str, Sequence[str]]] = lru_cache(_KEPT)(self._shards)
-        """The tensors of each file, by its name, at a storage type and a size."""
 
     @classmethod
     def put(cls, files: Mapping[str, bytes], settings: Settings) -> Content:
@@ -83,7 +91,7 @@ class Content:
                 raise ModelError(f"{name!a}: is both a file and a directory")
         if CONFIG in others:
             _check_config(others[CONFIG])
-        template = _template(files[RECIPE], settings)
+        template = Template.put(files[RECIPE], settings)
         literals = Literals.read(files[LITERALS]) if LITERALS in files else None
         if literals is not None:
             _check_literals(literals, template, settings)
@@ -94,13 +102,13 @@ class Content:
         """The content that was kept as these files."""
         others = {name: content for name, content in files.items() if name not in _OF_WEIGHTS}
         literals = Literals.read(files[LITERALS]) if LITERALS in files else None
-        return cls(json.loads(files[RECIPE]), others, literals)
+        return cls(Template(files[RECIPE]), others, literals)
 
     @cached_property
     def all(self) -> dict[str, bytes]:
         """The files that it is kept as."""
         literals = {} if self.literals is None else {LITERALS: self.literals.content}
-        return {**self.files, **literals, RECIPE: rfc8785.dumps(dict(self.recipe))}
+        return {**self.files, **literals, RECIPE: self.template.text}
 
     @cached_property
     def digest(self) -> str:
@@ -114,25 +122,38 @@ class Content:
         return content_key(self.digest)
 
     @property
+    def is_large(self) -> bool:
+        """Making one of its revisions takes a while."""
+        return len(self.template.text) > _LARGE
+
+    @property
     def size(self) -> int:
-        """Bytes that it takes, roughly."""
-        return sum(map(len, self.all.values()))
+        """Bytes of memory that it takes now: more when more of its revisions have been asked for."""
+        remembered: Any = self.shards
+        kept: int = remembered.cache_info().currsize
+        names = len(self.template.recipe.tensors) if kept else 0
+        literals = self.literals
+        taken = 0 if literals is None else len(literals.content) + _PER_LITERAL * len(literals.tensors)
+        return (
+            _PER_CONTENT
+            + sum(len(name) + len(content) + _PER_FILE for name, content in self.files.items())
+            + taken
+            + self.template.size
+            + kept * (_PER_SHARD * (1 + self._most_shards) + _PER_SHARDED_NAME * names)
+        )
 
     @cached_property
     def main(self) -> Revision:
         """The revision of the recipe as it was put."""
-        return Revision(int(self.recipe["seed"]), self.recipe["dtype"])
-
-    @cached_property
-    def has_open_dtype(self) -> bool:
-        """Some tensor does not give its own storage type."""
-        return any("dtype" not in tensor for tensor in self.recipe["tensors"].values())
-
-    def _typed(self, dtype: DTypeName) -> Recipe:
-        return as_recipe({**self.recipe, "dtype": dtype})
+        return Revision(self.template.seed, self.template.dtype)
 
     def _shards(self, dtype: DTypeName, size: ShardSize) -> dict[str, Sequence[str]]:
-        return shards.split(self.typed(dtype), size.bytes, has_literals=self.literals is not None)
+        found = shards.split(self.template.typed(dtype), size.bytes, has_literals=self.literals is not None)
+        if len(found) > MAX_SHARDS:
+            detail = f"{len(found)} files of {size}; at most {MAX_SHARDS}: choose a larger size"
+            raise UnknownRevisionError(detail)
+        self._most_shards = max(self._most_shards, len(found))
+        return found
 
     def config(self, dtype: DTypeName) -> bytes:
         """config.json at a storage type: as it was put, but where it names another type for the parameters."""
@@ -153,42 +174,22 @@ def content_key(digest: str) -> bytes:
     return hashlib.sha256(f"{FORMAT}\n{digest}".encode()).digest()[:CONTENT_BYTES]
 
 
-def _template(text: bytes, settings: Settings) -> dict[str, Any]:
-    """The recipe in canonical terms, each tensor without the storage type that it did not give.
-
-    Raises:
-        RecipeError: it is wrong, or exceeds a limit.
-    """
-    given = parse_json(text)
-    recipe = limits.layout_of(given, settings).recipe
-    template = {name: tensor.canonical() for name, tensor in recipe.tensors.items()}
-    own: set[str] = set()
-    for field, name, tensor in members(given):
-        if "dtype" in tensor:
-            own.update(written_out(name) if field == "repeated" else [name])
-    for name in template.keys() - own:
-        del template[name]["dtype"]
-    dtype = given.get("dtype", Recipe.model_fields["dtype"].default)
-    document = {"stream": recipe.stream, "seed": str(recipe.seed), "dtype": dtype, "tensors": template}
-    # In the order in which it is kept: shards follow it.
-    found: dict[str, Any] = json.loads(rfc8785.dumps(document))
-    return found
-
-
-def _check_literals(literals: Literals, template: Mapping[str, Any], settings: Settings) -> None:
+def _check_literals(literals: Literals, template: Template, settings: Settings) -> None:
     """
     Raises:
         ModelError: they do not go with this recipe.
     """
     if len(literals.tensors) > settings.max_tensors:
         raise ModelError(f"{LITERALS}: {len(literals.tensors)} tensors; at most {settings.max_tensors} are taken")
-    if both := sorted(literals.tensors.keys() & template["tensors"].keys()):
+    if both := sorted(literals.tensors.keys() & template.recipe.tensors.keys()):
         raise ModelError(f"{LITERALS}: {both[0]!a:.80} is in the recipe too")
-    if literals.seed not in (None, int(template["seed"])):
-        raise ModelError(f"{LITERALS}: its values belong to seed {literals.seed}, the recipe has {template['seed']}")
+    if literals.seed not in (None, template.seed):
+        raise ModelError(f"{LITERALS}: its values belong to seed {literals.seed}, the recipe has {template.seed}")
 
 
 def _check_config(text: bytes) -> None:
+    if len(text) > MAX_CONFIG_BYTES:
+        raise ModelError(f"{CONFIG}: {len(text)} bytes; at most {MAX_CONFIG_BYTES} are taken")
     try:
         # Not as strictly as a recipe: some configurations have an Infinity.
         document = json.loads(text)

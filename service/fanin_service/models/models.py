@@ -7,20 +7,31 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from contextvars import copy_context
+from functools import partial
 from typing import TypeVar, TypeVarTuple
+from weakref import WeakKeyDictionary
 
-from fanin import archive
+from fanin import Layout, archive
+from fanin_service.admission import whose
+from fanin_service.kept import Kept
 from fanin_service.models import names
 from fanin_service.models.content import Content, content_key
 from fanin_service.models.names import is_model
-from fanin_service.models.objects import ObjectsError
-from fanin_service.models.revisions import MAIN, RULE, is_commit, read_commit
-from fanin_service.models.snapshot import File, Snapshot
+from fanin_service.models.objects import ObjectsError, ObjectsFullError
+from fanin_service.models.revisions import MAIN, RULE, Revision, is_commit, read_commit
+from fanin_service.models.snapshot import Described, File, Snapshot
 from fanin_service.models.store import ModelStore
-from fanin_service.problems import ModelError, ModelsUnavailableError, UnknownModelError, UnknownRevisionError
-from fanin_service.registry import Registry
+from fanin_service.problems import (
+    ModelError,
+    ModelStoreFullError,
+    ModelsUnavailableError,
+    UnknownModelError,
+    UnknownRevisionError,
+)
+from fanin_service.registry import Registry, layout_bytes
 from fanin_service.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -32,6 +43,8 @@ MAX_BYTES = 256 << 20
 """Of contents that are remembered; the newest always stays."""
 MAX_LAYOUTS, MAX_LAYOUT_BYTES = 10_000, 128 << 20
 """Of layouts of files that are remembered."""
+MAX_DESCRIBED = 20_000
+"""Of files that are remembered in short, of half a kilobyte each."""
 FRESH_SECONDS = 60.0
 """How long a content is remembered without a look whether it is still kept: another replica may have deleted it."""
 
@@ -40,21 +53,26 @@ class Models:
     """The models of one service. Names are looked up at every request, so that all replicas see a put at once."""
 
     executor: Executor
-    """The threads that read, write and parse, while the service runs."""
+    """The threads that read, write and parse what is small, while the service runs."""
+    workers: Executor
+    """The threads for what takes long."""
 
     def __init__(self, store: ModelStore, settings: Settings) -> None:
         self._store = store
         self._settings = settings
         self._lock = threading.Lock()
-        self._contents: OrderedDict[tuple[str, bytes], tuple[Content, float]] = OrderedDict()
-        """By name and key of the content, with the time of the last look."""
-        self._bytes = 0
+        self._contents = Kept[tuple[str, bytes], Content](max_bytes=MAX_BYTES)
+        """By name and key of the content."""
+        self._seen: WeakKeyDictionary[Content, float] = WeakKeyDictionary()
+        """When the store was last asked whether it still has a content."""
+        self._described: OrderedDict[tuple[str, str, str], Described] = OrderedDict()
+        """By content, revision and path; used by the event loop's thread alone."""
         self._layouts = Registry[str](max_recipes=MAX_LAYOUTS, max_bytes=MAX_LAYOUT_BYTES)
-        """By commit id and path."""
+        """By content, revision and path."""
 
     async def names(self) -> list[str]:
         """The names of all models, sorted."""
-        return await self._in_thread(self._store.names)
+        return await self.in_thread(self._store.names)
 
     async def put(self, name: str, content: bytes) -> tuple[Snapshot, bool]:
         """Let a name stand for what is in this archive: its `main`, and whether the name is new.
@@ -62,7 +80,11 @@ class Models:
         Raises:
             ModelError, RecipeError: the name or something in the archive is wrong.
         """
-        return await self._in_thread(self._put, name, content)
+        if not is_model(name):
+            raise ModelError(f"{name!a}: {names.RULE}")
+        found, snapshot = await self.in_thread(_made, content, self._settings, executor=self.workers)
+        is_new = await self.in_thread(self._put, name, found)
+        return snapshot, is_new
 
     async def delete(self, name: str) -> None:
         """Forget a model.
@@ -70,7 +92,7 @@ class Models:
         Raises:
             UnknownModelError: there is none of this name.
         """
-        await self._in_thread(self._delete, name)
+        await self.in_thread(self._delete, name)
 
     async def snapshot(self, name: str, revision: str = MAIN) -> Snapshot:
         """A revision of a model, by its name or its commit id.
@@ -78,11 +100,14 @@ class Models:
         Raises:
             UnknownModelError, UnknownRevisionError: there is no such thing.
         """
-        return await self._in_thread(self._snapshot, name, revision)
+        found = await self.in_thread(self._snapshot, name, revision)
+        if isinstance(found, Snapshot):
+            return found
+        return await self.in_thread(self._revision, name, *found, executor=self.workers)
 
     async def modified(self, name: str, digest: str | None = None) -> int:
         """When the name was put last, or its content of this digest, in whole seconds since 1970; 0 if not known."""
-        return int(await self._in_thread(self._store.modified, name, digest) or 0) if is_model(name) else 0
+        return int(await self.in_thread(self._store.modified, name, digest) or 0) if is_model(name) else 0
 
     async def file(self, snapshot: Snapshot, path: str) -> File:
         """A file of a revision.
@@ -91,42 +116,71 @@ class Models:
             UnknownFileError: there is none at this path.
         """
         if not snapshot.is_weights(path):
-            return File.given(await self._in_thread(snapshot.given, path))
-        key = f"{snapshot.commit}/{path}"
-        layout = self._layouts.get(key)
-        if layout is None:
-            layout = await self._in_thread(snapshot.layout, path)
-            self._layouts.add(key, layout)
+            return await self.in_thread(snapshot.file, path)
+        # By the content's whole digest: who looks for it finds two contents with one commit id, in 2^40 tries.
+        key = f"{snapshot.content.digest}/{snapshot.revision}/{path}"
+        known = self._layouts.get(key)
+        if known is not None:
+            return File.generated(known)
+        executor = self.workers if snapshot.content.is_large else self.executor
+        layout, size = await self.in_thread(_layout, snapshot, path, executor=executor)
+        self._layouts.add(key, layout, whose(), size)
         return File.generated(layout)
 
-    async def _in_thread(self, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
+    async def described(self, snapshot: Snapshot, paths: Sequence[str]) -> list[Described]:
+        """These files of a revision in short, in the order of the paths; remembered, since it takes little memory.
+
+        Raises:
+            UnknownFileError: there is none at one of the paths.
+        """
+        content, revision = snapshot.content.digest, str(snapshot.revision)
+        known = {path: self._described.get((content, revision, path)) for path in paths}
+        missing = [path for path, found in known.items() if found is None]
+        executor = self.workers if snapshot.content.is_large else self.executor
+        for batch in _batches(missing, snapshot):
+            for path, file in zip(
+                batch, await self.in_thread(snapshot.described, batch, executor=executor), strict=True
+            ):
+                known[path] = self._described[content, revision, path] = file
+                if len(self._described) > MAX_DESCRIBED:
+                    self._described.popitem(last=False)
+        return [found for path in paths if (found := known[path]) is not None]
+
+    async def in_thread(self, function: Callable[[*Ts], T], *arguments: *Ts, executor: Executor | None = None) -> T:
+        """Run `function` in a thread of the models', where clients take turns.
+
+        Raises:
+            ModelsUnavailableError: the store failed.
+        """
         try:
-            return await asyncio.get_running_loop().run_in_executor(self.executor, function, *arguments)
+            # In this context: what is remembered is the party's that asks.
+            call = partial(copy_context().run, function, *arguments)
+            return await asyncio.get_running_loop().run_in_executor(executor or self.executor, call)
+        except ObjectsFullError as error:
+            _log.error("the model store has no space left: %s", error)
+            raise ModelStoreFullError("the disk of the model store is full; the operator must make room") from error
         except ObjectsError as error:
             _log.error("the model store cannot be reached: %s", error)
             raise ModelsUnavailableError(1) from error
 
-    def _put(self, name: str, content: bytes) -> tuple[Snapshot, bool]:
-        if not is_model(name):
-            raise ModelError(f"{name!a}: {names.RULE}")
-        try:
-            files = archive.unpack(content, self._settings.max_model_files + 1)
-        except ValueError as error:
-            raise ModelError(str(error)) from None
-        found = Content.put(files, self._settings)
-        snapshot = Snapshot(found, found.main)
-        is_new = self._store.put(name, found)
-        self._remember(name, found)
-        return snapshot, is_new
+    def _put(self, name: str, content: Content) -> bool:
+        is_new = self._store.put(name, content)
+        self._remember(name, content)
+        return is_new
 
     def _delete(self, name: str) -> None:
         if not is_model(name) or not self._store.delete(name):
             raise _unknown(name)
         with self._lock:
             for key in [key for key in self._contents if key[0] == name]:
-                self._bytes -= self._contents.pop(key)[0].size
+                self._contents.pop(key)
 
-    def _snapshot(self, name: str, text: str) -> Snapshot:
+    def _snapshot(self, name: str, text: str) -> Snapshot | tuple[Content, Revision]:
+        """A revision; of a large content, what it is to be made of."""
+        content, revision = self._found(name, text)
+        return (content, revision) if content.is_large else self._revision(name, content, revision)
+
+    def _found(self, name: str, text: str) -> tuple[Content, Revision]:
         if not is_model(name):
             raise _unknown(name)
         if is_commit(text):
@@ -136,7 +190,7 @@ class Models:
                 if self._store.main(name) is None:
                     raise _unknown(name)
                 raise UnknownRevisionError(f"{name} has no commit {text}, or had it before its files were made anew")
-            return Snapshot(content, commit[1])
+            return content, commit[1]
         digest = self._store.main(name)
         content = None if digest is None else self._content(name, content_key(digest), digest)
         if content is None:
@@ -144,17 +198,25 @@ class Models:
         revision = content.main.named(text)
         if revision is None:
             raise UnknownRevisionError(f"{name} has no revision {text[:_SHOWN]!a}: {RULE}")
-        return Snapshot(content, revision)
+        return content, revision
+
+    def _revision(self, name: str, content: Content, revision: Revision) -> Snapshot:
+        """A revision; what it has added to its content is counted."""
+        before = content.size
+        try:
+            return Snapshot(content, revision)
+        finally:
+            if (size := content.size) != before:
+                with self._lock:
+                    self._contents.resize((name, content.key), size)
 
     def _content(self, name: str, key: bytes, digest: str | None = None) -> Content | None:
         """The content of this key, from memory or the store."""
         now = time.monotonic()
         with self._lock:
-            known, seen = self._contents.get((name, key), (None, 0.0))
-            if known is not None:
-                self._contents.move_to_end((name, key))
-                if now < seen + FRESH_SECONDS:
-                    return known
+            known = self._contents.get((name, key))
+            if known is not None and now < self._seen[known] + FRESH_SECONDS:
+                return known
         try:
             digest = digest or self._store.digest_of(name, key)
             if digest is None:
@@ -170,16 +232,47 @@ class Models:
         return content
 
     def _remember(self, name: str, content: Content) -> None:
+        key = name, content.key
         with self._lock:
-            before = self._contents.pop((name, content.key), None)
-            self._bytes += content.size - (before[0].size if before else 0)
-            self._contents[name, content.key] = content, time.monotonic()
-            while self._bytes > MAX_BYTES and len(self._contents) > 1:
-                _, (oldest, _) = self._contents.popitem(last=False)
-                self._bytes -= oldest.size
+            if self._contents.get(key) is not content:
+                self._contents.pop(key)
+                self._contents.add(key, content, content.size, whose())
+            self._seen[content] = time.monotonic()
 
 
+def _batches(paths: Sequence[str], snapshot: Snapshot) -> Iterator[list[str]]:
+    """Paths that are looked at together: few enough that others get their turn between two batches."""
+    batch: list[str] = []
+    cost = 0
+    for path in paths:
+        batch.append(path)
+        cost += _PER_FILE + snapshot.tensors_named_in(path)
+        if cost >= _PER_BATCH:
+            yield batch
+            batch, cost = [], 0
+    if batch:
+        yield batch
+
+
+_PER_BATCH, _PER_FILE = 5000, 20
+"""Tensors in a batch, and to how many a file comes by itself."""
 _SHOWN = 80
+
+
+def _made(archived: bytes, settings: Settings) -> tuple[Content, Snapshot]:
+    """The content in an archive, and its `main`."""
+    try:
+        files = archive.unpack(archived, settings.max_model_files + 1)
+    except ValueError as error:
+        raise ModelError(str(error)) from None
+    content = Content.put(files, settings)
+    return content, Snapshot(content, content.main)
+
+
+def _layout(snapshot: Snapshot, path: str) -> tuple[Layout, int]:
+    """A layout, and the bytes of memory that it takes."""
+    layout = snapshot.layout(path)
+    return layout, layout_bytes(layout)
 
 
 def _unknown(name: str) -> UnknownModelError:

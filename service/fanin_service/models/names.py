@@ -10,10 +10,13 @@ RECIPE = "recipe.json"
 """The file of a model that is its recipe; all others are served as they are."""
 RULE = (
     "a model's name is one or two parts with a slash between, each of up to 96 letters, digits and ._-,"
-    " which begins with a letter, a digit or _ and ends with one, without -- and .., and not in .git"
+    " which begins with a letter, a digit or _ and ends with one, without -- and .., and not in .git;"
+    " the first of two is not api, datasets, kernels or spaces"
 )
 
 _PART = re.compile(r"\w(?:[\w.-]{0,94}\w)?", re.ASCII)
+_NO_NAMESPACES = ("api", "datasets", "kernels", "spaces")
+"""In the Hugging Face Hub's paths what follows these is no model: datasets/x is the data set x."""
 _FILE_PART = re.compile(r"[\w.-]{1,100}", re.ASCII)
 _MAX_FILE_NAME = 200
 _WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors", re.ASCII)
@@ -22,6 +25,8 @@ _WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors", re.ASCII)
 def is_model(name: str) -> bool:
     """Whether this may be a model's name: what the Hugging Face Hub's clients take for one."""
     parts = name.split("/")
+    if len(parts) == 2 and parts[0] in _NO_NAMESPACES:
+        return False
     return len(parts) <= 2 and all(_PART.fullmatch(part) and not _is_special(part) for part in parts)
 
 

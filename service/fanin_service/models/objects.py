@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import tempfile
 import threading
@@ -19,6 +20,10 @@ _PARTIAL_SECONDS = 3600
 
 class ObjectsError(Exception):
     """The objects cannot be read or written now; says why."""
+
+
+class ObjectsFullError(ObjectsError):
+    """There is no space left for an object."""
 
 
 class Objects(Protocol):
@@ -79,7 +84,8 @@ class DirectoryObjects:
                     if partial.stat().st_mtime < time.time() - _PARTIAL_SECONDS:
                         partial.unlink()
         except OSError as error:
-            raise ObjectsError(str(error)) from error
+            is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            raise (ObjectsFullError if is_full else ObjectsError)(str(error)) from error
 
     def delete(self, key: str) -> None:
         if self._directory is None:

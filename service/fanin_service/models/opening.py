@@ -38,6 +38,11 @@ def _objects(place: str | None) -> Objects:
         from fanin_service.models.bucket import BucketObjects  # of a package that not every service has
 
         return BucketObjects(place)
+    try:
+        # A directory that cannot be made is an error of the settings, told at the start and not at the first put.
+        Path(place).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ObjectsError(str(error)) from error
     return DirectoryObjects(Path(place))
 
 

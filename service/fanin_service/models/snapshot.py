@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from fanin import Layout, Recipe, RecipeError, shards
+from fanin.layout import file_size
+from fanin.tensor import Tensor
 from fanin_service.models.content import CONFIG, FORMAT, Content
 from fanin_service.models.revisions import Revision
 from fanin_service.problems import UnknownFileError, UnknownRevisionError
 
-MAX_SHARDS = 1000
-"""Files of weights in a revision: each has a header of its own, and all are listed together."""
 _TAG_DIGITS = 40
 """As many as a commit id has. Clients of the Hub take 64 for the SHA-256 of the file, which is not known beforehand."""
 
@@ -36,19 +36,43 @@ class File:
     @classmethod
     def generated(cls, layout: Layout) -> File:
         """The file that this layout is of."""
-        return cls(layout.size, _tag(f"{FORMAT}\n{layout.recipe.digest}".encode()), layout)
+        return cls(layout.size, _tag_of_weights(layout.recipe.digest), layout)
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What is told of a file without its bytes."""
+
+    size: int
+    etag: str
+    """As that of the `File`."""
+    blob: str
+    """What Git calls a file of these bytes, where they are at hand: 40 hexadecimal digits; the tag of weights."""
+    recipe: str | None = None
+    """Digest of the recipe that weights are generated from."""
+
+    @classmethod
+    def given(cls, content: bytes) -> Described:
+        """A file with these bytes."""
+        # Git's own id of them, by which `hf cache verify` compares a file; nothing is kept under it.
+        blob = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+        return cls(len(content), _tag(content), blob)
+
+    @classmethod
+    def generated(cls, recipe: Recipe) -> Described:
+        """The file of this recipe."""
+        tag = _tag_of_weights(recipe.digest)
+        return cls(file_size(recipe), tag, tag, recipe.digest)
 
 
 class Snapshot:
-    """A revision of a content. Making one may take seconds, for the largest recipes."""
+    """A revision of a content. Making one may take a second, for the largest recipes."""
 
     def __init__(self, content: Content, revision: Revision) -> None:
         """
         Raises:
             UnknownRevisionError: the content has no such revision.
         """
-        if revision.dtype != content.main.dtype and not content.has_open_dtype:
-            raise UnknownRevisionError("every tensor of this model gives its own storage type: none can be chosen")
         literals = content.literals
         if literals is not None and literals.seed not in (None, revision.seed):
             some = ", ".join(f"{name!a:.80}" for name in [*literals.tensors][:_NAMED])
@@ -57,13 +81,12 @@ class Snapshot:
                 f" its revisions have no other seed"
             )
         try:
+            if revision.dtype != content.main.dtype and not content.template.has_open_dtype:
+                raise UnknownRevisionError("every tensor of this model gives its own storage type: none can be chosen")
             self._shards: Mapping[str, Sequence[str]] = content.shards(revision.dtype, revision.size)
-            self.recipe: Recipe = content.typed(revision.dtype).seeded(revision.seed)
+            self.recipe: Recipe = content.template.typed(revision.dtype).seeded(revision.seed)
         except RecipeError as error:
             raise UnknownRevisionError(f"this model cannot be had as {revision.dtype}: {error.faults[0]}") from None
-        if len(self._shards) > MAX_SHARDS:
-            detail = f"{len(self._shards)} files of {revision.size}; at most {MAX_SHARDS}: choose a larger size"
-            raise UnknownRevisionError(detail)
         self._literals = None if literals is None else shards.literals_name(self._shards)
         """The path of the file of literals, if there is one."""
         self.content = content
@@ -90,6 +113,37 @@ class Snapshot:
         """The layout of weights. Takes seconds for the largest."""
         return Layout.of(self.recipe.part(self._shards[path]))
 
+    def described(self, paths: Sequence[str]) -> list[Described]:
+        """These files in short. Takes time for every tensor in them.
+
+        Raises:
+            UnknownFileError: there is none at one of the paths.
+        """
+        return [
+            Described.generated(self.recipe.part(self._shards[path]))
+            if path in self._shards
+            else Described.given(self.given(path))
+            for path in paths
+        ]
+
+    def tensors_named_in(self, path: str) -> int:
+        """How many tensors the file at this path names; 0 for files that are served as they were put."""
+        return self.tensor_count if path == shards.INDEX else len(self._shards.get(path, ()))
+
+    def file(self, path: str) -> File:
+        """A file that is not generated. Takes time for every byte, the first time.
+
+        Raises:
+            UnknownFileError: there is none at this path.
+        """
+        content = self.given(path)
+        if content is not self.content.files.get(path):
+            return File.given(content)
+        tag = self.content.tags.get(path)
+        if tag is None:
+            tag = self.content.tags[path] = _tag(content)
+        return File(len(content), tag, content)
+
     def given(self, path: str) -> bytes:
         """The bytes of any other file.
 
@@ -108,12 +162,18 @@ class Snapshot:
         literals = self.content.literals
         return {} if literals is None else {name: literal.size for name, literal in literals.tensors.items()}
 
+    def _tensors(self) -> list[tuple[Tensor, int]]:
+        """The tensors that differ, and how many names each has."""
+        tensors = self.recipe.tensors.values()
+        distinct, counts = {id(tensor): tensor for tensor in tensors}, Counter(map(id, tensors))
+        return [(distinct[key], count) for key, count in counts.items()]
+
     @property
     def parameters(self) -> Counter[str]:
         """Elements of all tensors, literals among them, by storage type. Takes time for every tensor."""
         counts: Counter[str] = Counter()
-        for tensor in self.recipe.tensors.values():
-            counts[tensor.dtype] += shards.count_of(tensor)
+        for tensor, names in self._tensors():
+            counts[tensor.dtype] += names * shards.count_of(tensor)
         for literal in self.content.literals.tensors.values() if self.content.literals else ():
             counts[literal.dtype] += literal.count
         return counts
@@ -121,7 +181,9 @@ class Snapshot:
     @property
     def tensor_bytes(self) -> int:
         """Bytes of all tensors, literals among them. Takes time for every tensor."""
-        return sum(map(shards.bytes_of, self.recipe.tensors.values())) + sum(self._literal_sizes().values())
+        return sum(names * shards.bytes_of(tensor) for tensor, names in self._tensors()) + sum(
+            self._literal_sizes().values()
+        )
 
     @property
     def tensor_count(self) -> int:
@@ -132,6 +194,10 @@ class Snapshot:
 _SHOWN = 200
 _NAMED = 3
 """Names of literals that an error shows."""
+
+
+def _tag_of_weights(digest: str) -> str:
+    return _tag(f"{FORMAT}\n{digest}".encode())
 
 
 def _tag(content: bytes) -> str:

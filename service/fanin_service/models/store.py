@@ -63,7 +63,7 @@ class ModelStore:
             content = Content.stored(archive.unpack(stored, MAX_FILES))
             if content.digest == digest:
                 return content
-        except (ValueError, KeyError):
+        except (ValueError, KeyError, ModelError):
             pass
         _log.warning("the model store has a damaged content, to be put again: %s %s", name, digest)
         return None

@@ -60,5 +60,6 @@ async def get_digests(digest: str, request: Request) -> Response:
         detail = f"the file has {layout.size} bytes; digests are computed of at most {limit:d}"
         raise LimitExceededError([Fault("", detail)])
     service.require_ready()
-    known = await service.manifests.get(layout, service.makers(layout, 0, layout.size), whose())
+    makers = service.makers(layout, 0, layout.size)
+    known = await service.manifests.get(layout, makers, whose(), service.admission.charge)
     return Response(known.text, media_type=JSON, headers={"Cache-Control": IMMUTABLE})

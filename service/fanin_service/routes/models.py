@@ -63,7 +63,8 @@ _GET_MODEL: dict[str, Any] = {"responses": problems.responses(404, 503)}
 @requires(Right.MODELS_READ)
 async def get_model(name: str, request: Request) -> Model:
     """What was put under the name last. A name is `name` or `namespace/name`."""
-    return _describe(name, await service_of(request).models.snapshot(name))
+    models = service_of(request).models
+    return await models.in_thread(_describe, name, await models.snapshot(name))
 
 
 @router.put(
@@ -81,23 +82,24 @@ async def get_model(name: str, request: Request) -> Model:
     responses={
         201: {"description": "The name is new", "model": Model},
         200: {"description": "The name stood for something before", "model": Model},
-        **problems.responses(400, 403, 413, 415, 422, 429, 503),
+        **problems.responses(400, 403, 413, 415, 422, 429, 503, 507),
     },
 )
 @requires(Right.MODELS_WRITE)
 async def put_model(name: str, request: Request) -> Response:
     """From now on the name stands for the files in this tar archive, which is not compressed.
 
-    `recipe.json` is the recipe, whose seed and storage type are those of the revision `main`; all others, such as
-    config.json and those of a tokenizer, are served as they are. What the name stood for before is still had by its
-    commit ids.
+    `recipe.json` is the recipe, whose seed and storage type are those of the revision `main`. `literals.safetensors`,
+    if there is one, has the tensors that the recipe does not say. All others, such as config.json and those of a
+    tokenizer, are served as they are. What the name stood for before is still had by its commit ids.
     """
     service = service_of(request)
     _require_uploads(service)
     content = await read_body(request, _ARCHIVES, service.settings.max_model_bytes, service.admission.hold)
     snapshot, is_new = await service.models.put(name, content)
     location = {"Location": f"/v1/models/{name}"}
-    return Response(_describe(name, snapshot).model_dump_json(), 201 if is_new else 200, location, JSON)
+    told = await service.models.in_thread(_describe, name, snapshot)
+    return Response(told.model_dump_json(), 201 if is_new else 200, location, JSON)
 
 
 @router.delete(
@@ -127,6 +129,7 @@ def _require_uploads(service: Service) -> None:
 
 
 def _describe(name: str, snapshot: Snapshot) -> Model:
+    """What is said of a model. Takes time for every tensor."""
     return Model(
         name=name,
         digest=snapshot.content.digest,

@@ -64,7 +64,7 @@ async def get_weights(request: Request) -> Response:
     Lists are comma separated; `shape=` is a scalar.
     """
     service = service_of(request)
-    return await _respond(request, service, service.layout_of_query(request.scope["query_string"]))
+    return await _respond(request, service, await service.layout_of_query(request.scope["query_string"]))
 
 
 _GET_FILE: dict[str, Any] = {

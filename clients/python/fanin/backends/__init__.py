@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import lru_cache
@@ -24,6 +25,13 @@ from fanin.streams import Stream
 
 ENVIRONMENT = "FANIN_BACKEND"
 """Environment variable that names the backend to use where the caller names none."""
+
+
+SLOW = (
+    "the compiled backend is not installed, so NumPy makes the weights: the same bytes, many times slower. Install a C"
+    f" compiler and then Fanin again; or set {ENVIRONMENT}=reference, and this warning ends"
+)
+"""What a user is told who did not ask for the reference backend."""
 
 
 class Backend(Protocol):
@@ -120,13 +128,24 @@ def get(name: str | None = None) -> Backend:
     """The backend `name`, else the one the environment names, else the fastest usable one of this machine's CPUs.
 
     A GPU is used only where it is asked for: starting CUDA takes a second and hundreds of megabytes of its memory,
-    keeps this process from forking, and arrays would be of another kind from one machine to the next.
+    keeps this process from forking, and arrays would be of another kind from one machine to the next. Warns, once, if
+    that is the reference backend and nobody asked for it.
 
     Raises:
         BackendError: the named one is unknown or cannot be used here.
     """
     name = name or os.environ.get(ENVIRONMENT) or None
-    return load(name) if name else load(_usable(("native", "reference"))[0])
+    if name:
+        return load(name)
+    backend = load(_usable(("native", "reference"))[0])
+    if backend.name == "reference":
+        _warn_slow()
+    return backend
+
+
+@lru_cache
+def _warn_slow() -> None:
+    warnings.warn(SLOW, RuntimeWarning, stacklevel=3)
 
 
 def available() -> tuple[str, ...]:

@@ -45,6 +45,11 @@ class Matrices:
         else:
             out[:] = self._whole((make, draw, stream, dtype))[first * size : first * size + len(out)]
 
+    def has(self, draw: Orthogonal, stream: Stream, dtype: DType) -> bool:
+        """Whether this matrix is kept, or in the making, by any backend."""
+        with self._lock:
+            return any(key[1:] == (draw, stream, dtype) for key in self._made)
+
     def clear(self) -> None:
         """Forget them all."""
         with self._lock:

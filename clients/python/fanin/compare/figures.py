@@ -49,6 +49,8 @@ class Figures:
 
 POINT = 0.01
 """A hundredth of the test images."""
+LEARNT = 0.5
+"""Accuracy from which a network counts as having learnt something: five times that of guessing."""
 
 
 def setting_of(case: Case) -> Setting:

@@ -1,6 +1,6 @@
-"""What a study found: the textbooks' claims, each held against the figures of this study.
+"""What a study found: how schemes rank, and the textbooks' claims, each held against the figures of this study.
 
-A finding that needs a case which was not part of the study is left out.
+A claim that needs a case which was not part of the study is left out.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from fanin.compare.figures import Case, Figures, accuracy, listed, per_layer, setting_of, shown, stretch
 from fanin.compare.networks import CHANNELS, WIDTH
+from fanin.compare.ranking import rankings
 from fanin.compare.schemes import SYMMETRIC
 
 T = TypeVar("T")
@@ -30,8 +31,8 @@ class Finding:
 
 
 def findings(figures: Figures) -> list[Finding]:
-    """All that can be told."""
-    found = []
+    """All that can be told: first what the accuracies say, then the textbooks' claims."""
+    found = [Finding(claim, evidence, True) for claim, evidence in rankings(figures)]
     for tell in _ALL:
         try:
             found.append(tell(figures))

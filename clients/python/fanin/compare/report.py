@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fanin.compare.figures import Document, Figures, Setting, accuracy, listed
+from fanin.compare.figures import LEARNT, Document, Figures, Setting, accuracy, listed
 from fanin.compare.findings import findings
 from fanin.compare.networks import NETWORKS
 from fanin.tables import Table, aligned
@@ -45,10 +45,6 @@ def _best(figures: Figures, setting: Setting) -> str:
     if accuracy(cases[0]) < LEARNT:
         return f"none learns ({accuracy(cases[0]):.1%})"
     return f"{', '.join(figures.label(case['scheme']) for case in cases)} ({accuracy(cases[0]):.1%})"
-
-
-LEARNT = 0.5
-"""Accuracy from which a network counts as having learnt something: five times that of guessing."""
 
 
 def accuracies(figures: Figures) -> list[Table]:

@@ -20,9 +20,13 @@ SMALLEST, LARGEST = 2.0**-90, 2.0**90
 SMALLEST_BOUND = 2.0**-126
 """Least magnitude of a nonzero bound: a device that flushes subnormal numbers still compares with it rightly."""
 SMALLEST_STEP = Fraction(1, 2**120)
-"""Least probability of a word ..."""
+"""Least probability of a word."""
+SMALLEST_MASS = Fraction(1, 2**90)
+"""An interval of less probability has no such step: 2^32 words share it."""
+SMALLEST_DISK = Fraction(1, 2**24)
+"""Least probability of a disk: 1 - q u of a smaller q has too few digits in float64."""
 SMALLEST_SCALED_STEP = Fraction(1, 2**125)
-"""... and of it times the standard deviation, for the same reason: the least |z| is more than half a step."""
+"""Least step times the standard deviation, for the same reason: the least |z| is more than half a step."""
 NEAREST = Fraction(9)
 """A truncation interval must reach to within this many standard deviations of the mean: the tables end there."""
 CENTRAL = Fraction(1, 2) - Fraction(1, 2**12)
@@ -73,11 +77,9 @@ def truncated_normal(mean: Fraction, std: Fraction, low: Bound, high: Bound, dty
 
     `mean` and `std` are those of the law before it is restricted.
     """
-    check_interval(low, high)
-    if dtype.is_complex:
+    check_interval(low, high, dtype)
+    if dtype.is_complex and high is not None:
         _check_centred("mean", mean, "it must be 0")
-        if low is None or high is None or low != -high:
-            raise DrawError("low", "of complex numbers low must be -high: the law is that of a disk")
         double = DTYPES["F64"]
         return Polar(scalar("std", std, double), scalar("high", scalars.complex_mass(high), double))
     bounds = inside(_at(mean, std, low), _at(mean, std, high), dtype)
@@ -100,7 +102,7 @@ def truncated_normal(mean: Fraction, std: Fraction, low: Bound, high: Bound, dty
     )
 
 
-def check_interval(low: Bound, high: Bound) -> None:
+def check_interval(low: Bound, high: Bound, dtype: DType) -> None:
     """Raises DrawError unless the normal law can be restricted to [low, high], in standard deviations."""
     if low is not None and high is not None:
         _check_order(low, high)
@@ -111,6 +113,13 @@ def check_interval(low: Bound, high: Bound) -> None:
                 f"the interval lies wholly more than {NEAREST} standard deviations from the mean,"
                 " where the normal law has a probability below 2^-62",
             )
+    if dtype.is_complex:
+        if low is None or high is None or low != -high:
+            raise DrawError("low", "of complex numbers low must be -high: the law is that of a disk")
+        if scalars.complex_mass(high) < SMALLEST_DISK:
+            raise DrawError("high", f"{_short(high)} is too small: of complex numbers high is at least 0.00025")
+    elif scalars.mass(low, high) < SMALLEST_MASS:
+        raise DrawError("low", "low and high are too close to each other")
 
 
 def _at(mean: Fraction, std: Fraction, end: Bound) -> Bound:

@@ -1,99 +1,182 @@
 """`keras.initializers` with Fanin's numbers, a stream for each variable.
 
-Each has the name, the parameters and the law that it has in Keras; a seed is an integer, 0 by default. The stream is
-that of the variable's path: `Dense(10, name="head", kernel_initializer=HeNormal(seed=42))` gets what a recipe of this
-seed has as the tensor "head/kernel", whatever the backend, and one instance may serve any number of layers.
+Each has the name, the parameters, the attributes and the law that it has in Keras, of which it is a subclass: layers
+that look at the class of an initializer (`EinsumDense`, and so attention) treat both alike. A seed is an integer from 0
+to 2^64 - 1; none is 0. The stream is that of the variable's path: `Dense(10, name="head",
+kernel_initializer=HeNormal(seed=42))` gets what a recipe of this seed has as the tensor "head/kernel", whatever the
+backend, and one instance may serve any number of layers.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+import math
+import operator
+from collections.abc import Sequence
 from inspect import Parameter, Signature
-from types import FrameType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import keras
+import numpy as np
 
 from fanin import arrays
 from fanin.dialects import DIALECTS
-from fanin.draws import Fill
+from fanin.draws import Blocks, Draw, Fill, Table, Waves
 from fanin.fits import DTYPE_NAMES
+from fanin.keras import callers
 from fanin.keras.tensors import tensor
-from fanin.recipe import ONLY_TENSOR, as_recipe
+from fanin.recipe import MAX_SEED, ONLY_TENSOR, Recipe, as_recipe
+
+_SHAPES = {"STFT": (8, 1, 5)}
+"""A shape that each law allows, where that is not any shape of ones."""
 
 
 class Initializer(keras.initializers.Initializer):  # type: ignore[misc]
-    """Base of the initializers here."""
+    """Base of the initializers here, beside the class of Keras."""
 
     scheme: ClassVar[str]
-
-    def __init__(self, parameters: Mapping[str, Any]) -> None:
-        self._parameters = dict(parameters)
-        as_recipe({"seed": parameters.get("seed", 0), "tensors": {}})  # refuses what is no seed
+    """Name in Keras."""
 
     def __call__(self, shape: Any, dtype: Any = None, layout: Any = None) -> Any:
         """The values of the variable that Keras is making; with a `layout`, of JAX, each device makes its own shard.
 
         Raises:
             RecipeError: the law does not allow this shape.
-            RuntimeError: the values are random, and Keras is not making a variable of this shape.
+            RuntimeError: the values are random, and Keras is not making a variable of this shape, or makes a second one
+                of its path.
             TypeError: no recipe has this type.
         """
         dtype = keras.backend.standardize_dtype(dtype)
+        if not self._is_said(dtype):
+            return _placed(super().__call__(shape, dtype=dtype), layout)
         if dtype not in DTYPE_NAMES:
             raise TypeError(f"dtype {dtype}: weights are made in {', '.join(DTYPE_NAMES)}")
-        given = {name: value for name, value in self._parameters.items() if (name, value) != ("seed", None)}
-        members = {"scheme": self.scheme, "shape": tuple(shape), "dtype": DTYPE_NAMES[dtype], **given}
-        short = as_recipe({"dialect": "keras", **members})
-        law = short.tensors[ONLY_TENSOR]
-        name = ONLY_TENSOR if isinstance(law.draw, Fill) else _variable(law.shape).path
-        recipe = short.model_copy(update={"tensors": {name: law}})
+        recipe = self._recipe(tuple(shape), dtype)
+        of, name = recipe.tensors[ONLY_TENSOR], ONLY_TENSOR
+        if not _is_known(of.draw):
+            path = callers.variable(of.shape).path
+            if callers.recording.get():
+                return keras.ops.zeros(shape, dtype)
+            name = path
+            recipe = recipe.renamed({ONLY_TENSOR: name})
         if layout is not None:
             from fanin.jax import array
 
             return array(recipe, name, layout.spec)
         return tensor(arrays.slice(recipe, name, ...), dtype)
 
+    def _is_said(self, dtype: str) -> bool:
+        """Whether a recipe says these values: arrays, infinities and other types of constants are left to Keras."""
+        if self.scheme == "Constant":
+            is_number = isinstance(self.value, int | float) and not isinstance(self.value, bool)
+            return is_number and math.isfinite(self.value) and dtype in DTYPE_NAMES
+        return self.scheme not in ("Zeros", "Ones", "Identity") or dtype in DTYPE_NAMES
+
+    def _recipe(self, shape: Sequence[int], dtype: str) -> Recipe:
+        """The short form of one tensor.
+
+        Raises:
+            RecipeError: the parameters, the shape or the type do not allow it.
+        """
+        members = {"scheme": self.scheme, "shape": shape, "dtype": DTYPE_NAMES[dtype], **law(self)}
+        return as_recipe({"dialect": "keras", "seed": getattr(self, "seed", 0), **members})
+
     def get_config(self) -> dict[str, Any]:
-        return dict(self._parameters)
+        """Keras' own, with parameters that it forgets: the gain of an identity."""
+        return {**law(self), **super().get_config()}
+
+    def _check(self) -> None:
+        """Refuse parameters that no shape could have."""
+        if not self._is_said("float64"):
+            return
+        axes = [*(getattr(self, "input_axes", None) or ()), *(getattr(self, "output_axes", None) or ())]
+        rank = max([2, *(axis + 1 if axis >= 0 else -axis for axis in axes)])
+        self._recipe(_SHAPES.get(self.scheme, (1,) * rank), "float64")
 
 
-def _variable(shape: tuple[int, ...]) -> keras.Variable:
-    """The variable that is being initialized.
+def law(initializer: keras.initializers.Initializer) -> dict[str, Any]:
+    """The parameters besides the seed of an initializer of Keras, or of its kind here, as a recipe has them.
 
-    Keras tells an initializer shape and type alone, and may make variables long after their layer: who calls it is
-    known from the calls alone.
+    They are its attributes, of the same names.
     """
-    frame: FrameType | None = inspect.currentframe()
-    while frame:
-        caller = frame.f_locals.get("self")
-        if isinstance(caller, keras.Variable):
-            if tuple(caller._shape) != shape:
-                raise RuntimeError(f"{caller.path} is made of parts of shape {shape}: `fanin.keras.init_` can fill it")
-            return caller
-        frame = frame.f_back
-    raise RuntimeError("only for a variable that Keras makes; `fanin.materialize` makes arrays")
+    names = inspect.signature(type(initializer)).parameters
+    return {name: _plain(getattr(initializer, name)) for name in names if name != "seed"}
+
+
+def _is_known(draw: Draw) -> bool:
+    """Whether the elements are the same in every stream."""
+    if isinstance(draw, Blocks):
+        return all(map(_is_known, draw.draws))
+    return isinstance(draw, Fill | Table | Waves)
+
+
+def _placed(value: Any, layout: Any) -> Any:
+    if layout is None:
+        return value
+    import jax
+
+    return jax.sharding.reshard(value, layout)
+
+
+def _plain(value: Any) -> Any:
+    """Numbers of NumPy and of Keras' backend as Python's; everything else as it is."""
+    if isinstance(value, np.generic | np.ndarray) or keras.ops.is_tensor(value):
+        array = keras.ops.convert_to_numpy(value)
+        return array.item() if array.ndim == 0 else value
+    return value
+
+
+def _seed(value: Any) -> int:
+    """The seed; 0 for none.
+
+    Raises:
+        ValueError: it is no integer from 0 to 2^64 - 1.
+    """
+    allowed = f"a seed is an integer from 0 to {MAX_SEED}"
+    if value is None:
+        return 0
+    if isinstance(value, keras.random.SeedGenerator | dict):
+        raise ValueError(f"{allowed}: a SeedGenerator counts its calls, and numbers here depend on the path alone")
+    try:
+        seed = operator.index(value)
+    except TypeError:
+        raise ValueError(f"{allowed}, not {value!r}") from None
+    if isinstance(value, bool) or not 0 <= seed <= MAX_SEED:
+        raise ValueError(f"{allowed}, not {value!r}")
+    return seed
 
 
 def _class(name: str) -> type[Initializer]:
-    theirs = inspect.signature(getattr(keras.initializers, name)).parameters.values()
-    parameters = [each.replace(default=0) if each.name == "seed" else each for each in theirs]
+    theirs = getattr(keras.initializers, name)
+    parameters = [
+        each.replace(default=0) if each.name == "seed" else each
+        for each in inspect.signature(theirs).parameters.values()
+    ]
     signature = Signature(parameters)
 
     def init(self: Initializer, *args: Any, **kwargs: Any) -> None:
         given = signature.bind(*args, **kwargs)
         given.apply_defaults()
-        Initializer.__init__(self, given.arguments)
+        arguments = {each: (_seed if each == "seed" else _plain)(value) for each, value in given.arguments.items()}
+        if name == "STFT":  # Keras' own asks SciPy for the window, and SciPy need not be there
+            for each, value in arguments.items():
+                setattr(self, each, value)
+        else:
+            theirs.__init__(self, **arguments)
+        self._check()
 
     init.__signature__ = Signature([Parameter("self", Parameter.POSITIONAL_ONLY), *parameters])  # type: ignore[attr-defined]
     members = {
         "__doc__": f"`keras.initializers.{name}`, with Fanin's numbers.",
         "__module__": __name__,
+        "__qualname__": name,
         "__init__": init,
         "scheme": name,
     }
-    made: type[Initializer] = keras.saving.register_keras_serializable("fanin")(type(name, (Initializer,), members))
+    # Keras saves the class under this name, and where the module is not imported it would take a class of its own that
+    # has the same.
+    made: type[Initializer] = type(f"{__name__}.{name}", (Initializer, theirs), members)
+    keras.saving.register_keras_serializable("fanin", name)(made)
     return made
 
 

@@ -12,8 +12,10 @@ import keras
 import numpy as np
 from keras.src.backend.common import global_state
 
+from fanin.dialects import DIALECTS
 from fanin.dtypes import DTYPES
 from fanin.errors import Fault, RecipeError, RecordError, pointer
+from fanin.keras import callers, initializers
 from fanin.literals import file_of
 from fanin.recipe import Recipe, as_recipe
 from fanin.schemes.blocks import MAX_PARTS
@@ -21,6 +23,8 @@ from fanin.schemes.blocks import MAX_PARTS
 MOST_VALUES = 1 << 20
 """Most elements of a variable whose initializer is a function, and is called."""
 _NAMED = {0.0: "zeros", 1.0: "ones"}
+_SCHEMES = {getattr(module, name): name for name in DIALECTS["keras"] for module in (keras.initializers, initializers)}
+"""Of each class of initializers, Keras' and those here, the name that both have."""
 _STORAGE = {dtype.numpy.name: name for name, dtype in DTYPES.items()}
 
 
@@ -91,10 +95,12 @@ class _RefusedError(Exception):
 def _deferred() -> Iterator[None]:
     """Variables that are made here have an initializer, and no value for it."""
     waiting = global_state.get_global_attribute("uninitialized_variables") or []
+    token = callers.recording.set(True)
     try:
         with keras.StatelessScope(initialize_variables=False):
             yield
     finally:
+        callers.recording.reset(token)
         # The end of any later scope would give a value to all that wait for one.
         global_state.set_global_attribute("uninitialized_variables", waiting)
 
@@ -118,12 +124,11 @@ def _again(model: keras.layers.Layer) -> keras.layers.Layer:
 
 def _said(initializer: Any, shape: tuple[int, ...], dtype: str) -> dict[str, Any]:
     """A recipe's words for an initializer."""
-    name = type(initializer).__name__
-    if getattr(keras.initializers, name, None) is type(initializer):
-        given = {field: value for field, value in initializer.get_config().items() if field != "seed"}
-        return {"scheme": name, **{field: value for field, value in given.items() if value is not None}}
-    if isinstance(initializer, keras.initializers.Initializer):
-        raise _RefusedError(f"no scheme is the initializer {type(initializer).__module__}.{name}")
+    name = _SCHEMES.get(type(initializer))
+    if name is not None and not _is_array(initializer):
+        return {"scheme": name, **initializers.law(initializer)}
+    if isinstance(initializer, keras.initializers.Initializer) and name is None:
+        raise _RefusedError(f"no scheme is the initializer {type(initializer).__module__}.{type(initializer).__name__}")
     flat = _called(initializer, shape, dtype).astype(np.float64).ravel()
     runs = [(value, len(list(run))) for value, run in itertools.groupby(flat.tolist())]
     match runs:
@@ -136,6 +141,11 @@ def _said(initializer: Any, shape: tuple[int, ...], dtype: str) -> dict[str, Any
     raise _RefusedError(f"no scheme is the function {_function(initializer)}")
 
 
+def _is_array(initializer: Any) -> bool:
+    """Whether it gives the elements of an array, which are called for."""
+    return isinstance(initializer, keras.initializers.Constant) and np.ndim(initializer.value) > 0
+
+
 def _constant(value: float) -> dict[str, Any]:
     return {"scheme": _NAMED[value]} if value in _NAMED else {"scheme": "constant", "value": value}
 
@@ -144,10 +154,36 @@ def _called(initializer: Callable[..., Any], shape: tuple[int, ...], dtype: str)
     """The values of a function that is no random one."""
     if np.prod(shape, dtype=object) > MOST_VALUES:
         raise _RefusedError(f"the function {_function(initializer)} makes more than {MOST_VALUES} values")
-    first, second = (keras.ops.convert_to_numpy(initializer(shape, dtype=dtype)) for _ in range(2))
+    try:
+        with _without_random_numbers():
+            first, second = (keras.ops.convert_to_numpy(initializer(shape, dtype=dtype)) for _ in range(2))
+    except _RandomError:
+        first, second = np.zeros(1), np.ones(1)
+    except Exception as error:
+        raise _RefusedError(f"the function {_function(initializer)} fails: {error}") from error
     if not np.array_equal(first, second):
         raise _RefusedError(f"no scheme is the random function {_function(initializer)}")
     return np.asarray(first)
+
+
+class _RandomError(Exception):
+    """A function asks for random numbers."""
+
+
+@contextmanager
+def _without_random_numbers() -> Iterator[None]:
+    """Within it Keras has none: an initializer that has a seed, or keeps one, would give the same ones each time."""
+    module = keras.src.backend.random
+    draw_seed = module.draw_seed
+
+    def refuse(_: Any) -> Any:
+        raise _RandomError
+
+    module.draw_seed = refuse
+    try:
+        yield
+    finally:
+        module.draw_seed = draw_seed
 
 
 def _function(initializer: Any) -> str:

@@ -70,7 +70,7 @@ class TruncatedNormal(Tensor):
         if self.corrected:
             if self.bounds == "absolute":
                 raise DrawError("corrected", "corrected needs bounds in standard deviations: give bounds std")
-            draws.check_interval(low, high)
+            draws.check_interval(low, high, dtype)
             std /= complex_truncated_std(high) if dtype.is_complex and high else truncated_std(low, high)
         return draws.truncated_normal(mean, std, low, high, dtype)
 

@@ -17,6 +17,9 @@ Radius = Annotated[float, Strict(), AllowInfNan(False), Field(gt=0, lt=1)]
 LARGEST_STEP = 64
 """Of `dt_bias`: it is its own inverse softplus to float32's last place by then."""
 
+SMALLEST_STEP = 1e-304
+"""Of `dt_bias`: exp, as the draw has it, ends at -700."""
+
 
 class LogUniform(Tensor):
     """Logarithm of a uniform number: A_log of Mamba-2 with [1, 16], of gated delta nets with [0.01, 16]."""
@@ -41,13 +44,15 @@ class DtBias(Tensor):
 
     scheme: Literal["dt_bias", "mamba_dt_bias"]
     size_field = "dt_max"
-    dt_min: Positive = 0.001
+    dt_min: Annotated[Positive, Field(description="At least 1e-304.")] = 0.001
     dt_max: Annotated[float, Strict(), AllowInfNan(False), Field(gt=0, le=LARGEST_STEP)] = 0.1
     dt_floor: NonNegative = 0.0001
 
     def lower(self, dtype: DType) -> Draw:
         low, high = Fraction(self.dt_min), Fraction(self.dt_max)
         least = max(low, Fraction(self.dt_floor))
+        if self.dt_min < SMALLEST_STEP:
+            raise DrawError("dt_min", f"dt_min is at least {SMALLEST_STEP}")
         if low >= high:
             raise DrawError("dt_min", "dt_min must be less than dt_max")
         if least >= high:
@@ -57,13 +62,17 @@ class DtBias(Tensor):
 
 
 class RgLru(Tensor):
-    """Recurrence parameter of RG-LRU, whose gate softplus(a) is that of radii spread evenly over a ring.
+    """Recurrence parameter of RG-LRU, by the law of RecurrentGemma's code.
 
-    A decay a^c has its modulus in [min_radius, max_radius]; its square is uniform.
+    exp(-softplus(a)) is a radius in [min_radius, max_radius] whose square is uniform; the layer takes its power c = 8.
+    The law of the paper, section 2.4, is another one: there the power, a^c, is uniform in [0.9, 0.999].
     """
 
     formula = "ln(exp(-ln(u) / 2) - 1), u = U[min_radius^2, max_radius^2] "
-    source = "De et al. 2024 (arXiv:2402.19427), section 2.4; Orvieto et al. 2023 (arXiv:2303.06349), section 3.2.1"
+    source = (
+        "google-deepmind/recurrentgemma, rnn_param_init, not De et al. 2024 (arXiv:2402.19427);"
+        " Orvieto et al. 2023 (arXiv:2303.06349), section 3.2.1"
+    )
 
     scheme: Literal["rg_lru"]
     size_field = "max_radius"

@@ -14,6 +14,9 @@ from fanin.dtypes import DType
 from fanin.scalars import cosine, pi, power, root
 from fanin.tensor import Dimension, Flag, Positive, Tensor
 
+MOST_TURNS = 2**256
+"""Most turns from one position to the next: of more, 120 digits leave too few for the part of a turn."""
+
 
 class Sinusoidal(Tensor):
     """Sinusoidal positions along the last but one axis.
@@ -61,6 +64,10 @@ class Sinusoidal(Tensor):
         else:
             exponents, still = [Fraction(-2 * i, size) for i in range(size - half)], []
         turns = [power(Fraction(self.base), exponent) / (2 * pi()) for exponent in exponents]
+        if max(turns, default=Fraction(0)) > MOST_TURNS:
+            raise DrawError(
+                "base", f"base is too small: a position has more than 2^{MOST_TURNS.bit_length() - 1} turns"
+            )
         if self.variant == "vaswani":
             return [(turns[j // 2], j % 2) for j in range(size)]
         return [*((each, 0) for each in turns), *((each, 1) for each in turns[:half]), *still]

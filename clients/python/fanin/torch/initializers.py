@@ -37,7 +37,7 @@ from fanin.torch.memory import current
 from fanin.torch.modules import Named, named
 from fanin.torch.recording import DTYPES
 from fanin.torch.tensors import fill
-from fanin.torch.writable import check_eager, local, memory_of, plainly
+from fanin.torch.writable import check_eager, local, memory_of, obstacle, plainly
 
 __all__ = [
     "calculate_gain",
@@ -126,7 +126,7 @@ def trunc_normal_(
 
 def constant_(tensor: torch.Tensor, val: float) -> torch.Tensor:
     """`val` everywhere."""
-    if tensor.dtype in DTYPES and math.isfinite(val):
+    if tensor.dtype in DTYPES and not isinstance(val, complex) and math.isfinite(val):
         return _fill(tensor, scheme="constant_", val=val)
     return nn.init.constant_(tensor, val)
 
@@ -188,7 +188,7 @@ def kaiming_uniform_(
     """Uniform, of variance gain^2 / fan (He et al. 2015)."""
     stream = _stream(tensor, seed, name, generator)
     if 0 in tensor.shape:
-        warnings.warn("a tensor without elements has nothing to initialize", UserWarning, stacklevel=2)
+        warnings.warn("Initializing zero-element tensors is a no-op", UserWarning, stacklevel=2)  # torch's words
         return tensor
     return _fill(tensor, stream, scheme="kaiming_uniform_", a=a, mode=mode, nonlinearity=nonlinearity)
 
@@ -206,7 +206,7 @@ def kaiming_normal_(
     """Normal, of variance gain^2 / fan (He et al. 2015)."""
     stream = _stream(tensor, seed, name, generator)
     if 0 in tensor.shape:
-        warnings.warn("a tensor without elements has nothing to initialize", UserWarning, stacklevel=2)
+        warnings.warn("Initializing zero-element tensors is a no-op", UserWarning, stacklevel=2)  # torch's words
         return tensor
     return _fill(tensor, stream, scheme="kaiming_normal_", a=a, mode=mode, nonlinearity=nonlinearity)
 
@@ -275,6 +275,10 @@ def _fill(
         RuntimeError: a tracer or a transform of torch.func runs.
     """
     check_eager()
+    with plainly():
+        reason = obstacle(tensor)
+    if reason:
+        raise ValueError(f"the tensor cannot be filled: {reason}")
     if tensor.dtype not in DTYPES:
         known = ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPES)
         raise ValueError(f"a tensor of {tensor.dtype} cannot be filled; those of {known} can")

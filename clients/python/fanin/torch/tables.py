@@ -15,6 +15,9 @@ from fanin.fans import MAX_KERNEL_RANK
 
 SLACK = 4
 """Units in the last place, of the tensor's type, by which logarithms and powers may differ from the exact ones."""
+TURN = 16
+"""The same of the argument of a sine: a position times a frequency, both worked out in the tensor's type."""
+BASE_DIGITS = 6
 
 
 def table(tensor: torch.Tensor) -> dict[str, Any] | None:
@@ -28,7 +31,9 @@ def table(tensor: torch.Tensor) -> dict[str, Any] | None:
             (made,) = materialize(document).values()
         except RecipeError:
             continue
-        if np.allclose(made, wanted, rtol=SLACK * torch.finfo(tensor.dtype).eps, atol=0):
+        eps = torch.finfo(tensor.dtype).eps
+        near = TURN * eps * (1 + np.arange(tensor.shape[-2])[:, None]) if said["scheme"] == "sinusoidal" else 0.0
+        if (abs(made - wanted) <= SLACK * eps * abs(made) + near).all():
             return {"shape": list(tensor.shape), **said}
     return None
 
@@ -49,5 +54,28 @@ def _candidates(tensor: torch.Tensor) -> Iterator[dict[str, Any]]:
         if starts[:1] == [0] and len(tensor) % period == 0:
             groups = len(tensor) // period
             yield {"scheme": "dirac", "groups": groups, "gain": taps[0].item(), "layout": "torch"}
+    yield from _positions(tensor)
     if tensor.dim() and -1 < first < 40 and round(math.exp(first)) >= 1:
         yield {"scheme": "log_range", "start": round(math.exp(first))}
+
+
+def _positions(tensor: torch.Tensor) -> Iterator[dict[str, Any]]:
+    """Sines of positions: the frequency of the second sine is in the first row that is not the padding's."""
+    if tensor.dim() < 2 or min(tensor.shape[-2:]) < 4 or tensor.abs().max() > 1:
+        return
+    rows = tensor.reshape(-1, tensor.shape[-1])[: tensor.shape[-2]]
+    size = rows.shape[-1]
+    blank = (rows[:3] == 0).all(1).nonzero().flatten().tolist()
+    at = 2 if 1 in blank else 1
+    derived = []
+    for variant, column, step in (
+        ("vaswani", 2, 2 / size),
+        ("marian", 1, 2 / size),
+        ("fairseq", 1, 1 / (size // 2 - 1)),
+    ):
+        sine = rows[at, column].item()
+        if 0 < sine < 1:
+            said = {"scheme": "sinusoidal", "variant": variant, **({"padding": blank[0]} if blank else {})}
+            yield {**said, "base": 10000.0}
+            derived.append({**said, "base": float(f"{(math.asin(sine) / at) ** (-1 / step):.{BASE_DIGITS}g}")})
+    yield from derived

@@ -31,7 +31,9 @@ def check_eager() -> None:
         RuntimeError: operations are traced or transformed now. A trace keeps nothing of what is written to memory;
             a batch would get the same numbers for every member.
     """
-    if torch._C._get_tracing_state() is not None:
+    if torch.compiler.is_dynamo_compiling():
+        by = "torch.compile"
+    elif torch._C._get_tracing_state() is not None:
         by = "torch.jit.trace"
     elif torch._C._functorch.peek_interpreter_stack() is not None:
         by = "a transform of torch.func (vmap, grad, functionalize)"
@@ -63,7 +65,7 @@ def local(tensor: Any) -> torch.Tensor:
 
 def memory_of(tensor: torch.Tensor) -> object:
     """Equal for tensors that are one memory."""
-    if torch.nn.parameter.is_lazy(tensor) or tensor.layout != torch.strided:
+    if torch.nn.parameter.is_lazy(tensor) or tensor.is_nested or tensor.layout != torch.strided:
         return id(tensor)
     own = local(tensor)
     if not own.numel():
@@ -77,6 +79,8 @@ def obstacle(tensor: Any) -> str:
         return "a lazy tensor, which gets its shape at the first call"
     if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
         return "a tensor within a transform of torch.func, which stands for others"
+    if tensor.is_nested:
+        return "a nested tensor"
     if tensor.layout != torch.strided:
         return f"a tensor of layout {tensor.layout}; only strided ones are filled"
     if is_distributed(tensor):

@@ -1,0 +1,98 @@
+"""Kept: values in bounded memory that clients share. The client that fills most of it loses its own first."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class _Item(Generic[V]):
+    value: V
+    size: int
+    party: str
+
+
+class Kept(Generic[K, V]):
+    """Values by key, bounded in number and in bytes. For one thread at a time.
+
+    A value belongs to the party that added it. While there is too much, the party that has most of what there is too
+    much of loses the value that it used least recently. The newest value is always kept.
+    """
+
+    def __init__(self, *, max_bytes: int, max_count: int | None = None) -> None:
+        self._max_bytes, self._max_count = max_bytes, max_count
+        self._items: dict[K, _Item[V]] = {}
+        self._keys: dict[str, OrderedDict[K, None]] = {}
+        """Keys of each party, the least recently used first."""
+        self._sizes: dict[str, int] = {}
+        """Bytes of each party."""
+        self.size = 0
+        """Bytes of all values."""
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def get(self, key: K) -> V | None:
+        """The value of this key, if it is kept."""
+        item = self._items.get(key)
+        if item is None:
+            return None
+        self._keys[item.party].move_to_end(key)
+        return item.value
+
+    def add(self, key: K, value: V, size: int, party: str) -> bool:
+        """Keep a value of `size` bytes for a party; false if its key is there already, and nothing changes."""
+        if self.get(key) is not None:
+            return False
+        self._items[key] = _Item(value, size, party)
+        self._keys.setdefault(party, OrderedDict())[key] = None
+        self._sizes[party] = self._sizes.get(party, 0) + size
+        self.size += size
+        self._make_room(key)
+        return True
+
+    def resize(self, key: K, size: int) -> None:
+        """A value that is kept, if it is, now has `size` bytes."""
+        item = self._items.get(key)
+        if item is not None:
+            self._items[key] = _Item(item.value, size, item.party)
+            self._sizes[item.party] += size - item.size
+            self.size += size - item.size
+            self._make_room(key)
+
+    def pop(self, key: K) -> V | None:
+        """Forget a key; its value, if it was kept."""
+        item = self._items.pop(key, None)
+        if item is None:
+            return None
+        party = item.party
+        del self._keys[party][key]
+        self._sizes[party] -= item.size
+        self.size -= item.size
+        if not self._keys[party]:
+            del self._keys[party], self._sizes[party]
+        return item.value
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._items)
+
+    def _make_room(self, newest: K) -> None:
+        while (most := self._largest()) is not None:
+            oldest = next(iter(self._keys[most]))
+            if oldest == newest:
+                break
+            self.pop(oldest)
+
+    def _largest(self) -> str | None:
+        """The party that has most of what there is too much of; None while there is not too much."""
+        if self.size > self._max_bytes:
+            return max(self._sizes, key=self._sizes.__getitem__)
+        if self._max_count is not None and len(self._items) > self._max_count:
+            return max(self._keys, key=lambda party: len(self._keys[party]))
+        return None

@@ -1,0 +1,129 @@
+"""Templates: recipes of models, whose default storage type is still open."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cached_property, lru_cache
+from typing import Any
+
+import rfc8785
+
+from fanin import Recipe, as_recipe
+from fanin.dtypes import DTypeName
+from fanin.names import written_out
+from fanin.recipe import members, parse_json, quoted
+from fanin.tensor import Tensor
+from fanin_service import limits
+from fanin_service.registry import recipe_bytes, recipe_bytes_beside_names
+from fanin_service.settings import Settings
+
+_KEPT = 8
+"""Storage types at which a template's recipe is remembered."""
+_TENSORS = b',"tensors":'
+
+
+class Template:
+    """A recipe in canonical terms, whose tensors have a storage type only where they were given one.
+
+    Tensors that are alike are one object, at each storage type: what is kept follows the tensors that differ.
+    """
+
+    def __init__(self, text: bytes) -> None:
+        """`text` is its JSON (RFC 8785), as `put` has made it.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        self.text = text
+        head = json.loads(text[: text.index(_TENSORS)] + b"}")
+        self.seed = int(head["seed"])
+        self.dtype: DTypeName = head["dtype"]
+        self._stream = head["stream"]
+        self.typed: Callable[[DTypeName], Recipe] = lru_cache(_KEPT)(self._typed)
+        """The recipe at a storage type, by its name.
+
+        Raises:
+            RecipeError: it is not possible at this type.
+        """
+
+    @classmethod
+    def put(cls, text: bytes, settings: Settings) -> Template:
+        """The template that a recipe's JSON spells.
+
+        Raises:
+            RecipeError: it is wrong, or exceeds a limit.
+        """
+        given = parse_json(text)
+        recipe = limits.layout_of(given, settings).recipe
+        own = {
+            id(recipe.tensors[next(written_out(name)) if field == "repeated" else name])
+            for field, name, tensor in members(given)
+            if "dtype" in tensor
+        }
+        documents = {key: tensor.canonical() for key, tensor in _distinct(recipe).items()}
+        for key in documents.keys() - own:
+            del documents[key]["dtype"]
+        texts = {key: rfc8785.dumps(document).decode() for key, document in documents.items()}
+        # In the order in which it is kept: shards follow it.
+        recipe = recipe.part(sorted(recipe.tensors, key=lambda name: name.encode("utf-16-be")))
+        tensors = ",".join([f"{quoted(name)}:{texts[id(tensor)]}" for name, tensor in recipe.tensors.items()])
+        dtype = given.get("dtype", Recipe.model_fields["dtype"].default)
+        head = f'{{"dtype":"{dtype}","seed":"{recipe.seed}","stream":"{recipe.stream}"'
+        made = cls(f"{head}{_TENSORS.decode()}{{{tensors}}}}}".encode())
+        made.__dict__["_read"] = recipe, frozenset(documents.keys() - own)
+        return made
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe as it was put.
+
+        Raises:
+            RecipeError: this version does not read it.
+        """
+        return self._read[0]
+
+    @property
+    def has_open_dtype(self) -> bool:
+        """Some tensor does not give its own storage type."""
+        return bool(self._read[1])
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory that it takes now."""
+        if "_read" not in self.__dict__:
+            return len(self.text)
+        typed: Any = self.typed
+        count: int = typed.cache_info().currsize
+        first, other = self._sizes
+        return len(self.text) + first + other * count
+
+    @cached_property
+    def _sizes(self) -> tuple[int, int]:
+        """Bytes of the recipe, and of one at another storage type, which shares its names."""
+        return recipe_bytes(self.recipe), recipe_bytes_beside_names(self.recipe)
+
+    @cached_property
+    def _read(self) -> tuple[Recipe, frozenset[int]]:
+        """The recipe, and the ids of its tensors whose storage type is open."""
+        document = parse_json(self.text)
+        recipe = as_recipe(document)
+        given = document["tensors"]
+        return recipe, frozenset(id(tensor) for name, tensor in recipe.tensors.items() if "dtype" not in given[name])
+
+    def _typed(self, dtype: DTypeName) -> Recipe:
+        recipe, open_ = self._read
+        if dtype == self.dtype:
+            return recipe
+        made: dict[int, Any] = {
+            key: {**tensor.given(), "dtype": dtype} if key in open_ else tensor
+            for key, tensor in _distinct(recipe).items()
+        }
+        # One object for each, so that each is validated once.
+        tensors = {name: made[id(tensor)] for name, tensor in recipe.tensors.items()}
+        return as_recipe({"stream": recipe.stream, "seed": recipe.seed, "tensors": tensors})
+
+
+def _distinct(recipe: Recipe) -> dict[int, Tensor]:
+    """The tensors of a recipe by their ids, each once."""
+    return {id(tensor): tensor for tensor in recipe.tensors.values()}
