@@ -82,7 +82,7 @@ def test_generated_client(generator: str, server: Running, tmp_path: Path) -> No
     command = [str(tools / generator), *(each.format(document=document, made=made) for each in options)]
     environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "PYTHONPATH": str(made)}
     subprocess.run(command, env=environment, check=True, capture_output=True, timeout=600)
-    sources = "".join(path.read_text() for path in made.rglob("*.py"))
+    sources = "".join(f"{path.stem} {path.read_text()}" for path in made.rglob("*.py"))
     for operations in json.loads(document.read_text())["paths"].values():
         for operation in operations.values():
             assert operation["operationId"] in sources
