@@ -118,7 +118,11 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     push.add_argument("name", help="NAME or NAMESPACE/NAME")
     push.add_argument("recipe", type=Path, help="its recipe; the seed is that of the revision main")
     push.add_argument(
-        "files", nargs="*", type=Path, help="files to serve beside the weights: config.json, a tokenizer's"
+        "files",
+        nargs="*",
+        type=Path,
+        help="files to serve beside the weights: config.json, a tokenizer's. literals.safetensors, as `fanin recipe`"
+        " writes it, has more of the weights",
     )
     _add_server(push)
 

@@ -61,13 +61,17 @@ class DtBias(Tensor):
 
 
 class RgLru(Tensor):
-    """Recurrence parameter of RG-LRU, whose gate softplus(a) is that of radii spread evenly over a ring.
+    """Recurrence parameter of RG-LRU, by the law of RecurrentGemma's code.
 
-    A decay a^c has its modulus in [min_radius, max_radius]; its square is uniform.
+    exp(-softplus(a)) is a radius in [min_radius, max_radius] whose square is uniform; the layer takes its power c = 8.
+    The law of the paper, section 2.4, is another one: there the power, a^c, is uniform in [0.9, 0.999].
     """
 
     formula = "ln(exp(-ln(u) / 2) - 1), u = U[min_radius^2, max_radius^2] "
-    source = "De et al. 2024 (arXiv:2402.19427), section 2.4; Orvieto et al. 2023 (arXiv:2303.06349), section 3.2.1"
+    source = (
+        "google-deepmind/recurrentgemma, rnn_param_init, not De et al. 2024 (arXiv:2402.19427);"
+        " Orvieto et al. 2023 (arXiv:2303.06349), section 3.2.1"
+    )
 
     scheme: Literal["rg_lru"]
     size_field = "max_radius"
