@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from fanin.schemes import SCHEMES, tables, waves
 from fanin_service import limits
 from fanin_service.app import create_app
 from fanin_service.problems import LimitExceededError
@@ -294,6 +295,12 @@ def test_blocks_and_tables_count_as_the_laws_that_they_cost(
     with pytest.raises(LimitExceededError, match="this service takes at most 39"):
         limits.layout_of({"tensors": {"a": tensor}}, Settings(max_laws=39))
     assert limits.check({"tensors": {"a": tensor}}, Settings()).laws > 39
+
+
+def test_every_scheme_of_a_table_is_counted() -> None:
+    modules = {tables.__name__, waves.__name__}
+    assert {name for name, scheme in SCHEMES.items() if scheme.__module__ in modules} == set(limits._TABLES)
+    assert limits.laws_of({"shape": [512, 512, 4, 4], "scheme": "bilinear"}) == 101
 
 
 def test_a_table_is_not_computed_on_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
