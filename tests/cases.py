@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Self
 
 from fanin import draws
 from fanin.draws import Draw, TruncatedNormal
@@ -12,12 +13,16 @@ from fanin.dtypes import DTYPES, DType
 from fanin.streams import Key, Purpose, Stream
 
 
-@dataclass(frozen=True, slots=True)
 class Keyed(Stream):
-    """A stream of given keys, whatever its name."""
+    """A stream of given keys. Streams are equal by their names, so they are part of its own."""
 
     main: Key
     low: Key
+
+    def __new__(cls, version: str, seed: int, name: str, main: Key, low: Key) -> Self:
+        made = super().__new__(cls, version, seed, f"{name} {main} {low}")
+        made.main, made.low = main, low
+        return made
 
     def key(self, purpose: Purpose) -> Key:
         return self.main if purpose == "main" else self.low

@@ -26,7 +26,7 @@ REPEATS = 2
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a tiny run of all there is leaves behind."""
     folder = tmp_path_factory.mktemp("bench")
-    command = [sys.executable, "-m", "fanin.cli", "bench", "--elements=1024", f"--repeats={REPEATS}", "--seconds=0"]
+    command = [sys.executable, "-m", "fanin", "bench", "--elements=1024", f"--repeats={REPEATS}", "--seconds=0"]
     command += [f"--dtypes={','.join(DTYPES)}", "--only=native,reference,torch,numpy"]
     command += ["--markdown", "--json=bench.json", "--plot=bench.svg"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)

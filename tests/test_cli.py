@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
@@ -14,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import fanin
-from fanin.cli import main
+from fanin.cli import EXIT_CODES, main
 from tests.faulty import Faulty, refuse
 from tests.samples import MIXED
 
@@ -90,7 +92,7 @@ def test_show_says_which_layout_was_assumed(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_names_that_the_terminal_has_not(recipe: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "fanin.cli", "show", str(recipe)]
+    command = [sys.executable, "-m", "fanin", "show", str(recipe)]
     shown = subprocess.run(command, capture_output=True, check=True, env={**os.environ, "PYTHONIOENCODING": "ascii"})
     assert b"\\xe9.quant" in shown.stdout
 
@@ -173,7 +175,7 @@ def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[st
 
 def test_told_to_stop_it_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "big.json").write_text('{"shape": [100000, 100000], "scheme": "normal", "std": 1}')
-    command = [sys.executable, "-m", "fanin.cli", "make", "big.json", "big"]
+    command = [sys.executable, "-m", "fanin", "make", "big.json", "big"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE) as process:
         deadline = time.monotonic() + 60
         while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < deadline:
@@ -181,6 +183,17 @@ def test_told_to_stop_it_leaves_nothing(tmp_path: Path) -> None:
         process.terminate()
         assert process.wait(30) == 128 + 15
     assert [path.name for path in tmp_path.iterdir()] == ["big.json"]
+
+
+def test_an_interrupt_is_130_however_early(tmp_path: Path) -> None:
+    """The signal is pending when the program starts: a traceback of some import must not be the answer."""
+
+    def interrupted() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        os.kill(os.getpid(), signal.SIGINT)
+
+    found = subprocess.run([sys.executable, "-m", "fanin", "schemes"], capture_output=True, preexec_fn=interrupted)
+    assert (found.returncode, found.stdout, found.stderr) == (130, b"", b"fanin: interrupted\n")
 
 
 def test_what_others_wrote_does_not_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -200,3 +213,11 @@ def test_serve_comes_from_the_service(capsys: pytest.CaptureFixture[str]) -> Non
         main(["serve", "--help"])
     assert caught.value.code == 0
     assert "--max-recipe-bytes" in capsys.readouterr().out
+
+
+def test_help_has_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    for code in {0, *EXIT_CODES.values()}:
+        assert re.search(rf"[:;] {code} [a-z]", told), code

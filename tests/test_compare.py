@@ -10,11 +10,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
 from random import Random
-from signal import SIGINT
-from typing import Any
+from signal import SIG_IGN, SIGINT, signal
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -339,7 +340,7 @@ def test_figures_are_those_of_the_functions(document: dict[str, Any]) -> None:
 
 def test_the_same_study_gives_the_same_files(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On one CPU as on all; the second run is narrower, its cases are the first's."""
-    command = [sys.executable, "-m", "fanin.cli", "compare", *TINY, "--depths=4", "--schemes=he_normal,orthogonal"]
+    command = [sys.executable, "-m", "fanin", "compare", *TINY, "--depths=4", "--schemes=he_normal,orthogonal"]
     subprocess.run([*command, "--output=again"], cwd=tmp_path, check=True, capture_output=True)
     again = json.loads((tmp_path / "again" / "figures.json").read_text())
     first = json.loads((folder / "figures.json").read_text())
@@ -454,20 +455,43 @@ def test_a_folder_that_cannot_be_is_told_first(tmp_path: Path, capsys: pytest.Ca
     assert "file" in capsys.readouterr().err
 
 
-def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
-    """A case is under way, as its progress shows, when Ctrl-C comes to the whole group, as from a terminal."""
-    command = [sys.executable, "-m", "fanin.cli", "compare", "--depths=3", "--activations=tanh", "--output=out"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, start_new_session=True) as running:
+@contextmanager
+def comparing(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
+    """A study that has finished its first case, and its standard error."""
+    command = [sys.executable, "-m", "fanin", "compare", "--output=out", *options]
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, start_new_session=True) as running:
         assert running.stderr
         seen = b""
         while b"dense" not in seen:
-            seen += running.stderr.read(1)
+            seen += (letter := running.stderr.read(1))
+            assert letter, seen
+        yield running, running.stderr
+
+
+def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
+    """The whole process group receives Ctrl-C, as from a terminal; before that, its workers alone do."""
+    with comparing(tmp_path, "--depths=3", "--activations=tanh") as (running, stderr):
+        for process in Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split():
+            os.kill(int(process), SIGINT)
         os.killpg(running.pid, SIGINT)
-        rest = running.stderr.read()
+        rest = stderr.read()
     assert running.returncode == 130
     assert b"Traceback" not in rest
     assert rest.endswith(b"fanin: interrupted\n")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_study_started_to_ignore_interrupts_ignores_them(tmp_path: Path) -> None:
+    """Every process of it: a worker that dies would end the study."""
+    before = signal(SIGINT, SIG_IGN)
+    try:
+        with comparing(tmp_path, *TINY, "--depths=3,4", "--schemes=he_normal,zeros") as (running, stderr):
+            os.killpg(running.pid, SIGINT)
+            rest = stderr.read()
+    finally:
+        signal(SIGINT, before)
+    assert running.returncode == 0, rest
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"figures.json", "report.html"}
 
 
 def test_it_is_not_imported_with_the_library() -> None:

@@ -40,6 +40,16 @@ def test_tensors_that_are_alike_are_validated_once(monkeypatch: pytest.MonkeyPat
     assert len(lowered) == 3
 
 
+def test_a_change_is_made_once_for_names_that_share_a_tensor() -> None:
+    recipe = as_recipe({"seed": 3, "tensors": {"b": {**SPEC, "std": 1.0}}, "repeated": {"a{0..99}": SPEC}})
+    changed: list[Any] = []
+    made = recipe.mapped(lambda tensor: changed.append(tensor) or tensor.model_copy(update={"dtype": "F16"}))
+    assert len(changed) == 2
+    specs = {name: {**SPEC, "std": 1.0 if name == "b" else 0.02, "dtype": "F16"} for name in recipe.tensors}
+    assert made == as_recipe({"seed": 3, "tensors": specs})
+    assert made.digest == as_recipe({"seed": 3, "tensors": specs}).digest
+
+
 @given(st.dictionaries(NAMES, st.sampled_from([0.5, 1.0, 1e-7]), max_size=8))
 def test_texts_are_those_of_an_encoder(given_: dict[str, float]) -> None:
     recipe = as_recipe({"seed": 2**64 - 1, "tensors": {name: {**SPEC, "std": std} for name, std in given_.items()}})

@@ -10,6 +10,7 @@ import runpy
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import get_args
 
@@ -111,6 +112,16 @@ def curl(words: list[str]) -> None:
     response.raise_for_status()
     if options.output:
         options.output.write_bytes(response.content)
+
+
+def test_what_is_to_be_installed_can_be() -> None:
+    """From a checkout: no index has `fanin`. Every extra that a page names is one."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for page in PAGES:
+        for words in re.findall(r"pip install ([^`\n]*)", page.read_text("utf-8")):
+            assert "fanin[" not in words, page
+            for named in re.findall(r"\.\[([a-z0-9,]+)\]", words):
+                assert set(named.split(",")) <= extras.keys(), page
 
 
 @pytest.mark.parametrize("page", pages())

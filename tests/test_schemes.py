@@ -9,6 +9,7 @@ import mpmath
 import numpy as np
 import pytest
 
+import fanin
 from fanin import RecipeError, as_recipe, catalogue
 from fanin.draws import WHOLE_SIDE, Draw, Fill, Normal, TruncatedNormal, Uniform
 from fanin.schemes import SCHEMES
@@ -236,3 +237,31 @@ REQUIRED = {"deepnorm": {"encoder_layers": 6}, "subln": {"decoder_layers": 6}, "
 def test_ambiguous_shapes_are_refused(name: str, shape: list[int]) -> None:
     with pytest.raises(RecipeError, match="in_axes"):
         draw(shape=shape, scheme=name, **REQUIRED.get(name, {}))
+
+
+def test_bilinear_of_equal_channels_is_zero_in_all_other_pairs() -> None:
+    for inputs, outputs in ((2, 3), (3, 2), (1, 1)):
+        sizes = {"keras": [3, 4, inputs, outputs], "torch": [outputs, inputs, 3, 4]}
+        made = {}
+        for layout, shape in sizes.items():
+            tensor = {"shape": shape, "scheme": "bilinear", "layout": layout}
+            whole, same = (
+                fanin.materialize({**tensor, "channels": each, "dtype": "F64"})["weight"] for each in ("all", "same")
+            )
+            assert whole.all()
+            made[layout] = same
+            pairs = np.eye(inputs, outputs) if layout == "keras" else np.eye(outputs, inputs)[:, :, None, None]
+            assert np.array_equal(same, whole * pairs)
+        assert np.array_equal(made["torch"], made["keras"].transpose(3, 2, 0, 1))
+
+
+def test_the_variants_of_slopes_are_one_table() -> None:
+    for heads in (1, 3, 8, 12, 20):
+        tensor = {"shape": [heads], "scheme": "alibi_slopes"}
+        press, mpt = (fanin.materialize({**tensor, "variant": each})["weight"] for each in ("press", "mpt"))
+        assert np.array_equal(press, mpt)
+        # MPT's code: of the power of 2 above, every second from the second on, then the others.
+        above = 2 ** int(np.ceil(np.log2(heads)))
+        slopes = 2.0 ** (-8 * np.arange(1, above + 1) / above)
+        theirs = slopes if above == heads else np.concatenate([slopes[1::2], slopes[::2]])[:heads]
+        assert np.allclose(mpt, theirs)

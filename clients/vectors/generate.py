@@ -173,6 +173,18 @@ LATER: tuple[dict[str, Any], ...] = (
     {"scheme": "dt_bias", "dt_min": 1e-190, "dt_max": 64, "dt_floor": 0},
     {"scheme": "power_range", "shape": [4], "low": 0, "high": 3.0000005364418030},
     {"scheme": "power_range", "shape": [4], "low": -1, "high": 0, "power": 1e-30},
+    {"scheme": "wang_init", "width": 1024, "layers": 24, "cut": 2},
+    {
+        "scheme": "rope_frequencies",
+        "shape": [32],
+        "base": 150000,
+        "scaling": "yarn",
+        "factor": 32,
+        "context": 4096,
+        "truncate": False,
+    },
+    {"scheme": "bilinear", "shape": [3, 2, 3, 2], "channels": "same"},
+    {"scheme": "bilinear", "shape": [2, 3, 2, 3], "channels": "same", "layout": "torch"},
 )
 """Tensors of sections 12 and 14, and some more of section 9, each of shape 6 x 4 where it says nothing else."""
 COMPLEX: tuple[dict[str, Any], ...] = (
@@ -332,6 +344,7 @@ REFUSED = (
     '{"shape": [8], "scheme": "rg_lru", "dtype": "C64"}',
     '{"shape": [8, 8], "scheme": "orthogonal", "dtype": "C64"}',
     '{"shape": [8], "scheme": "dt_bias", "dt_min": 1e-305}',
+    '{"shape": [8], "scheme": "rope_frequencies", "truncate": false}',
     '{"shape": [8, 4], "scheme": "sinusoidal", "base": 1e-160}',
     '{"shape": [8], "scheme": "truncated_normal", "std": 1, "low": 0, "high": 1e-200, "corrected": true}',
     '{"shape": [8], "scheme": "truncated_normal", "std": 1, "low": -0.0002, "high": 0.0002, "dtype": "C64"}',

@@ -30,7 +30,7 @@ HERE = Path(__file__).parent
 def service() -> Iterator[str]:
     """A running service; its URL."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "fanin.cli", "serve", "--port", "0"],
+        [sys.executable, "-m", "fanin", "serve", "--port", "0"],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,

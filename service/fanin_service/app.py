@@ -59,11 +59,14 @@ _ROUTERS = (
 _ADMIN_ROUTERS = (health.router, metrics.router, documents.router, pages.router)
 _TURNS = 100
 _METHODS = ("DELETE", "GET", "HEAD", "POST", "PUT")
-_SENT = ("Authorization", "Content-Type", "If-Match", "If-None-Match", "If-Range", "Range")
+_SENT = (
+    *("Authorization", "Content-Type", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range"),
+    *("If-Unmodified-Since", "Range"),
+)
 _EXPOSED = (
     *("Accept-Ranges", "Content-Digest", "Content-Disposition", "Content-Length", "Content-Location", "Content-Range"),
     *("ETag", "Link", "Location", "RateLimit", "RateLimit-Policy", "Repr-Digest", "Retry-After", "WWW-Authenticate"),
-    *("X-Error-Code", "X-Error-Message", "X-Linked-ETag", "X-Linked-Size", "X-Repo-Commit"),
+    *("X-Amz-Request-Id", "X-Error-Code", "X-Error-Message", "X-Linked-ETag", "X-Linked-Size", "X-Repo-Commit"),
 )
 """Headers that pages of other origins may send, and read."""
 

@@ -16,8 +16,8 @@ def media_type_of(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-async def read_body(request: Request, media_type: str, limit: int, hold: Callable[[int], None]) -> bytes:
-    """The body of a request, which must be of this type; `hold` is told of what comes of it.
+async def read_body(request: Request, media_types: tuple[str, ...], limit: int, hold: Callable[[int], None]) -> bytes:
+    """Return the body of a request, which must be of one of these types; `hold` is called with the size of each part.
 
     Raises:
         UnsupportedContentError: the body is of another type, or compressed.
@@ -26,10 +26,11 @@ async def read_body(request: Request, media_type: str, limit: int, hold: Callabl
         ClientDisconnect: the client left.
     """
     given = media_type_of(request)
-    if given != media_type:
+    if given not in media_types:
         found = f"{given!a} is not read here" if given else "the Content-Type header is missing"
         # RFC 9110 section 15.5.16: the answer tells what would have been taken.
-        raise UnsupportedContentError(f"{found}; send Content-Type: {media_type}", {"Accept": media_type})
+        allowed = " or ".join(media_types)
+        raise UnsupportedContentError(f"{found}; send Content-Type: {allowed}", {"Accept": ", ".join(media_types)})
     coding = request.headers.get("content-encoding", "identity").strip().lower()
     if coding != "identity":
         raise UnsupportedContentError(f"Content-Encoding {coding!a} is not read here", {"Accept-Encoding": "identity"})

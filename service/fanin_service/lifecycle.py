@@ -15,13 +15,16 @@ import socket
 from asyncio import CancelledError
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from multiprocessing import resource_tracker
 from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import SIGNALS as UVICORN_SIGNALS
 
+from fanin.signals import interrupts_left_to_parent, is_ignored
 from fanin_service.problems import NotReadyError, answer
 from fanin_service.service import Service
 
@@ -65,10 +68,12 @@ def attach(app: FastAPI, drain_seconds: int, *, supervised: bool) -> None:
     thing twice and hears of Ctrl-C by itself.
     """
     lifespan = app.router.lifespan_context
+    # Uvicorn's own handlers replace what the process was started with.
+    handled = [number for number in SIGNALS if supervised or not is_ignored(number)]
 
     @asynccontextmanager
     async def steps(app: FastAPI) -> AsyncIterator[None]:
-        with _signals(app.state.service, drain_seconds, supervised):
+        with _signals(app.state.service, drain_seconds, supervised, handled):
             async with lifespan(app):
                 yield
 
@@ -76,7 +81,7 @@ def attach(app: FastAPI, drain_seconds: int, *, supervised: bool) -> None:
 
 
 @contextmanager
-def _signals(service: Service, drain_seconds: int, supervised: bool) -> Iterator[None]:
+def _signals(service: Service, drain_seconds: int, supervised: bool, handled: list[signal.Signals]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     uvicorns = {number: signal.getsignal(number) for number in SIGNALS}
     stop = uvicorns[signal.SIGTERM]
@@ -94,8 +99,10 @@ def _signals(service: Service, drain_seconds: int, supervised: bool) -> Iterator
             stop(signal.SIGTERM, frame)
             stop(signal.SIGINT, frame)
 
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, signal.SIG_IGN if supervised else on_signal)
+    for number in SIGNALS:
+        signal.signal(number, on_signal if number in handled else signal.SIG_IGN)
+    if supervised:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
     finally:
@@ -107,10 +114,13 @@ class Supervisor(Multiprocess):
     """Uvicorn's, which passes a signal on at once, and at the second one waits for nobody."""
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+        ignored = [number for number in UVICORN_SIGNALS if is_ignored(number)]
         super().__init__(config, sockets)
         self._was_told = False
         for number in SIGNALS:
             signal.signal(number, self._on_signal)
+        for number in ignored:
+            signal.signal(number, signal.SIG_IGN)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         for process in self.processes:
@@ -119,6 +129,11 @@ class Supervisor(Multiprocess):
         if not self._was_told:
             self._was_told = True
             self.signal_queue.append(number)
+
+    def init_processes(self) -> None:
+        with interrupts_left_to_parent():
+            resource_tracker.ensure_running()  # as it starts this process, Python 3.11 unblocks SIGINT
+            super().init_processes()
 
     def keep_subprocess_alive(self) -> None:
         # With its end of the pipe open here, a worker that dies would be waited for as long as one that hangs.

@@ -9,6 +9,7 @@ from typing import Any
 
 from fanin import Fault, Layout, Recipe, as_recipe
 from fanin.draws import matrix_of
+from fanin.draws.composed import MAX_TABLE
 from fanin.errors import pointer
 from fanin.names import count
 from fanin.recipe import count_tensors, members, parse_json
@@ -23,9 +24,10 @@ _PER_LAW = 100
 """Tensors that cost as much as a law: its scalars take up to a millisecond."""
 _PER_VALUE = 4
 """Values of a table that cost as much as a law."""
-_MOST_VALUES = 4096
-_TABLES = frozenset({"log_range", "rope_frequencies", "alibi_slopes", "power_range", "sinusoidal", "stft"})
-"""Schemes of values that are computed one by one, to 120 digits."""
+_TABLES = dict.fromkeys(
+    ("log_range", "rope_frequencies", "alibi_slopes", "power_range", "sinusoidal", "stft"), MAX_TABLE // _PER_VALUE
+) | {"bilinear": 100}
+"""Schemes of values that are computed one by one, most of them to 120 digits, and how many laws they cost at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +111,8 @@ def laws_of(tensor: Any) -> int:
         if isinstance(parts := each.get("parts"), list | tuple):
             level.extend(parts)
         found += 1
-        if str(each.get("scheme")).lower() in _TABLES:
-            found += min(_product(each.get("shape", each.get("size"))), _MOST_VALUES) // _PER_VALUE
+        if most := _TABLES.get(str(each.get("scheme")).lower()):
+            found += min(_product(each.get("shape", each.get("size"))) // _PER_VALUE, most)
     return max(found, 1)
 
 
@@ -118,7 +120,7 @@ def _product(shape: Any) -> int:
     """Elements of a shape; of what is none, as many as may be."""
     sizes = shape if isinstance(shape, list | tuple) else [shape]
     if not all(isinstance(size, int) and size >= 0 for size in sizes):
-        return _MOST_VALUES
+        return MAX_TABLE
     return math.prod(sizes)
 
 

@@ -103,13 +103,18 @@ class Manifests:
             while more:
                 async with self._turn:
                     more = await loop.run_in_executor(executor, digester.step)
-            manifest = digester.manifest()
-            text = json.dumps({"digest": digest, "size": layout.size, **manifest.document()}, ensure_ascii=False)
-            known = Known(bytes.fromhex(manifest.file), text.encode())
+            known = await loop.run_in_executor(executor, _known, layout, digester)
             self._known.add(digest, known, len(known.text) + _PER_MANIFEST, party)
             return known
         finally:
             del self._pending[digest]
+
+
+def _known(layout: Layout, digester: Digester) -> Known:
+    """What is remembered of a file that is digested. Takes time for every tensor."""
+    manifest = digester.manifest()
+    document = {"digest": layout.recipe.digest, "size": layout.size, **manifest.document()}
+    return Known(bytes.fromhex(manifest.file), json.dumps(document, ensure_ascii=False).encode())
 
 
 _RETRY = {"Retry-After": str(RETRY_SECONDS)}

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from fanin import Recipe
+from fanin.recipe import DEFAULTS
 from fanin.schemes import SCHEMES
 from fanin_service import problems
 from fanin_service.access import right_for
@@ -99,14 +100,28 @@ def _schemas() -> dict[str, Any]:
         schema = model.model_json_schema(ref_template=_REF)
         schemas |= schema.pop("$defs", {})
         schemas[model.__name__] = schema
+    for cls in SCHEMES.values():
+        for name in DEFAULTS:
+            _inherit(schemas[cls.__name__]["properties"], name)
     # A tensor with the seed and the stream of its recipe.
     shared = {name: schemas["Recipe"]["properties"][name] for name in ("seed", "stream")}
+    # Each is a component of its own: generators of clients name classes after them.
+    for cls in SCHEMES.values():
+        title = f"One{cls.__name__}"
+        schemas[title] = {**_with(schemas[cls.__name__], shared), "title": title}
     schemas["OneTensor"] = {
         "title": "OneTensor",
         "description": "Stands for a recipe of one tensor, named weight.",
-        "oneOf": [_with(schemas[cls.__name__], shared) for cls in SCHEMES.values()],
+        "oneOf": [{"$ref": _REF.format(model=f"One{cls.__name__}")} for cls in SCHEMES.values()],
     }
     return schemas
+
+
+def _inherit(properties: dict[str, Any], name: str) -> None:
+    """Drop the default of a member that a tensor inherits from its recipe: generated clients would send it."""
+    if name in properties:
+        properties[name] = {key: value for key, value in properties[name].items() if key != "default"}
+        properties[name]["description"] = f"{properties[name]['description']} Without it, that of the recipe."
 
 
 def _with(schema: dict[str, Any], properties: dict[str, Any]) -> dict[str, Any]:

@@ -42,6 +42,10 @@ class UnsupportedContentError(RequestError):
     """A request body of a type or an encoding that is not read here."""
 
 
+class ParameterError(RequestError):
+    """The query has a parameter that the path does not take."""
+
+
 class UnknownRecipeError(RequestError):
     """A digest that is not registered."""
 
@@ -190,6 +194,7 @@ KINDS: dict[type[Exception], Kind] = {
     TokenUncheckedError: Kind(503, "token-unchecked", "The token cannot be checked now"),
     BodyTooLargeError: Kind(413, "body-too-large", "The request body is too large"),
     UnsupportedContentError: Kind(415, "unsupported-content", "The request body is not what is read here"),
+    ParameterError: Kind(422, "unknown-parameter", "The URL has a parameter that this path does not take"),
     UnknownRecipeError: Kind(404, "unknown-recipe", "No recipe of this digest is registered"),
     UnknownModelError: Kind(404, "unknown-model", "There is no model of this name"),
     UnknownRevisionError: Kind(404, "unknown-revision", "The model has no such revision"),

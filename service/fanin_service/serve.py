@@ -28,6 +28,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from fanin import BackendError, backends
 from fanin.backends import Backend
+from fanin.signals import handle
 from fanin_service import access, admin, lifecycle, logs, metrics, tls
 from fanin_service.app import create_admin_app, create_app
 from fanin_service.configuration import SECRETS, default_text, meaning, option, read
@@ -101,7 +102,7 @@ def _serve(
     server = uvicorn.Server(configure(_app(settings, backend, beside), settings))
     # Uvicorn raises signals again after an orderly end. They are no failure.
     with suppress(KeyboardInterrupt):
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        handle(signal.SIGTERM, signal.default_int_handler)
         announce()
         server.run(sockets=[listener])
     return 0

@@ -64,7 +64,7 @@ class Row:
 @contextmanager
 def fanin_server(*options: str) -> Iterator[tuple[Address, int]]:
     """Address and process id of `fanin serve`."""
-    command = [sys.executable, "-m", "fanin.cli", "serve", "--port", "0", *options]
+    command = [sys.executable, "-m", "fanin", "serve", "--port", "0", *options]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
         try:

@@ -40,6 +40,7 @@ def test_initializers_are_called_as_those_of_jax(name: str) -> None:
     assert list(inspect.signature(ours).parameters.values()) == list(inspect.signature(theirs).parameters.values())
     array = initializer(name)(jax.random.key(1), (3, 4, 4), jnp.bfloat16)
     assert isinstance(initializer(name), jax.nn.initializers.Initializer)
+    assert INITIALIZERS.normal()(jax.random.key(1), 3).shape == (3,)
     assert (array.shape, array.dtype) == ((3, 4, 4), jnp.bfloat16)
 
 

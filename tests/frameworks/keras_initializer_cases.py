@@ -294,23 +294,21 @@ def test_every_layer_has_the_law_that_keras_gives_it(name: str) -> None:
     """The recorded law is that with Keras' own initializer, and the layer has the very numbers of that recipe."""
     layer, (arguments, shapes) = CLASSES[name], LAYERS[name]
 
-    def build(of: Any, scheme: str) -> Any:
-        given = {each: getattr(of, scheme)(seed=SEED) for each in initializers_of(layer)}
+    def build(of: Any) -> Any:
+        given = {each: of.GlorotUniform(seed=SEED) for each in initializers_of(layer)}
         made = layer(**arguments, **given, name="layer")
         made.build(*shapes)
         return made
 
-    for scheme in ("GlorotUniform", "HeNormal", "RandomUniform"):
-        ours, theirs = (
-            fanin.keras.record(partial(build, of, scheme), seed=SEED).recipe
-            for of in (INITIALIZERS, keras.initializers)
-        )
-        assert ours == theirs
-        weights = fanin.materialize(ours)
-        made = build(INITIALIZERS, scheme)
-        assert [weight.path for weight in made.weights] == list(weights)
-        for weight in made.weights:
-            np.testing.assert_array_equal(values(weight), weights[weight.path])
+    ours, theirs = (
+        fanin.keras.record(partial(build, of), seed=SEED).recipe for of in (INITIALIZERS, keras.initializers)
+    )
+    assert ours == theirs
+    weights = fanin.materialize(ours)
+    made = build(INITIALIZERS)
+    assert [weight.path for weight in made.weights] == list(weights)
+    for weight in made.weights:
+        np.testing.assert_array_equal(values(weight), weights[weight.path])
 
 
 def test_attention_starts_as_wide_as_with_keras_own() -> None:

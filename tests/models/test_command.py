@@ -85,7 +85,7 @@ def test_without_literals_no_file_is_written(tmp_path: Path, capsys: pytest.Capt
 def test_a_recipe_of_a_keras_model(tmp_path: Path) -> None:
     code = "import keras\nbuild = lambda: keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])"
     (tmp_path / "small_keras.py").write_text(code)
-    command = [sys.executable, "-m", "fanin.cli", "recipe", "keras", "small_keras:build"]
+    command = [sys.executable, "-m", "fanin", "recipe", "keras", "small_keras:build"]
     environment = {**os.environ, "KERAS_BACKEND": "numpy"}
     made = subprocess.run(command, capture_output=True, check=True, env=environment, cwd=tmp_path)
     assert list(fanin.as_recipe(made.stdout).tensors) == ["sequential/dense/kernel", "sequential/dense/bias"]

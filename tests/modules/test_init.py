@@ -428,6 +428,25 @@ def test_views_of_one_memory(other: Callable[[torch.Tensor], torch.Tensor], is_s
         check(module, recipe)
 
 
+def test_a_buffer_in_no_file_may_show_a_parameter() -> None:
+    def build() -> nn.Module:
+        module = nn.Module()
+        module.weight = nn.Parameter(torch.ones(4, 4))
+        module.register_buffer("first", module.weight.detach()[:2], persistent=False)
+        return module
+
+    recording = record(build)
+    module = build()
+    nn.init.zeros_(module.weight)
+    init_(module, recording)
+    assert module.weight.all()
+    assert module.first.data_ptr() == module.weight.data_ptr()
+    with torch.device("meta"):
+        absent = build()
+    with pytest.raises(ModuleError, match="shares memory"):  # two tensors would be made of one
+        init_(absent, recording, device="cpu")
+
+
 # ---- layouts --------------------------------------------------------------------------------------------------------
 
 

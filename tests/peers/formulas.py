@@ -47,6 +47,8 @@ NAMES: dict[str, Any] = {
     "where": np.where,
     "clip": np.clip,
     "pi": np.pi,
+    "eye": np.eye,
+    "newaxis": np.newaxis,
     "d": D,
     "L": L,
     "M": M,
@@ -78,7 +80,8 @@ def _residual(std: float = 0.02, **given: float) -> dict[str, Any]:
 
 
 _T5 = "Raffel et al. 2020; transformers modeling_t5.py"
-_CLIP = "transformers modeling_clip.py"
+_CLIP = "openai/CLIP clip/model.py, initialize_parameters"
+_HF_CLIP = "transformers modeling_clip.py"
 _NEOX = "gpt-neox megatron/model/init_functions.py"
 _MEGATRON = "megatron/core/utils.py"
 _TITAN = "torchtitan/models/common/param_init.py"
@@ -110,9 +113,14 @@ FORMULAS: tuple[Formula, ...] = (
     Formula("T5", "q", "N(1 / sqrt(d * (d / heads)))", _residual(1, width=D * D / H), _T5),
     Formula("T5", "k, v, wi", "N(1 / sqrt(d))", _residual(1, width=D), _T5),
     Formula("T5", "o, of inner width 2048: wo", "N(1 / sqrt(2048))", _residual(1, width=2048), _T5),
-    Formula("CLIP", "q, k, v, fc2", "N(1 / sqrt(d * 2 * L))", _residual(1, width=D, depth=2 * L), _CLIP),
-    Formula("CLIP", "out", "N(1 / sqrt(d))", _residual(1, width=D), _CLIP),
-    Formula("CLIP", "fc1", "N(1 / sqrt(2 * d))", _residual(1, width=2 * D), _CLIP),
+    Formula("CLIP", "q, k, v", "N(1 / sqrt(d))", _residual(1, width=D), _CLIP),
+    Formula("CLIP", "out, c_proj", "N(1 / sqrt(d * 2 * L))", _residual(1, width=D, depth=2 * L), _CLIP),
+    Formula("CLIP", "c_fc", "N(1 / sqrt(2 * d))", _residual(1, width=2 * D), _CLIP),
+    Formula(
+        "transformers' CLIP", "q, k, v, fc2", "N(1 / sqrt(d * 2 * L))", _residual(1, width=D, depth=2 * L), _HF_CLIP
+    ),
+    Formula("transformers' CLIP", "out", "N(1 / sqrt(d))", _residual(1, width=D), _HF_CLIP),
+    Formula("transformers' CLIP", "fc1", "N(1 / sqrt(2 * d))", _residual(1, width=2 * D), _HF_CLIP),
     Formula("Megatron", "`init_method_normal`", "N(std)", {"scheme": "normal", "std": 0.02}, _MEGATRON),
     Formula("Megatron", "`scaled_init_method_normal`", "N(std / sqrt(2 * L))", _residual(depth=2 * L), _MEGATRON),
     Formula("Megatron", "muP of multiplier 8, hidden kernels", "N(std / sqrt(8))", _residual(width=8), _MEGATRON),
@@ -125,6 +133,13 @@ FORMULAS: tuple[Formula, ...] = (
     ),
     Formula("NeoX", "`small_init`", "N(sqrt(2 / (5 * d)))", {"scheme": "small_init", "width": D}, _NEOX),
     Formula("NeoX", "`wang_init`", "N(2 / (L * sqrt(d)))", {"scheme": "wang_init", "width": D, "layers": L}, _NEOX),
+    Formula(
+        "GPT-J",
+        "output kernels",
+        "TN(2 / (L * sqrt(d)), 2)",
+        {"scheme": "wang_init", "width": D, "layers": L, "cut": 2},
+        "kingoflolz/mesh-transformer-jax mesh_transformer/layers.py",
+    ),
     Formula("NeoX", "`single_residual_scaled_normal`", "N(std / sqrt(L))", _residual(depth=L), _NEOX),
     Formula(
         "NeoX",
@@ -155,42 +170,42 @@ FORMULAS: tuple[Formula, ...] = (
     Formula("mup", "`normal_`, 2 infinite axes, multiplier 8", "N(std / sqrt(8))", _residual(width=8), "mup/init.py"),
     Formula("mup", "`normal_`, 1 infinite axis", "N(std)", {"scheme": "normal", "std": 0.02}, "mup/init.py"),
     Formula(
-        "torchscale",
+        "DeepNet",
         "DeepNorm, L layers",
         "N(sqrt(2 / (fan_in + fan_out)) * (8 * L) ** (-1 / 4))",
         {"scheme": "deepnorm", "encoder_layers": L, **_TORCH},
         _DEEP,
     ),
     Formula(
-        "torchscale",
+        "DeepNet",
         "DeepNorm, encoder of L + M layers",
         "N(sqrt(2 / (fan_in + fan_out)) * 0.87 * (L**4 * M) ** (-1 / 16))",
         {"scheme": "deepnorm", "encoder_layers": L, "decoder_layers": M, "side": "encoder", **_TORCH},
         _DEEP,
     ),
     Formula(
-        "torchscale",
+        "DeepNet",
         "DeepNorm, decoder of L + M layers",
         "N(sqrt(2 / (fan_in + fan_out)) * (12 * M) ** (-1 / 4))",
         {"scheme": "deepnorm", "encoder_layers": L, "decoder_layers": M, "side": "decoder", **_TORCH},
         _DEEP,
     ),
     Formula(
-        "torchscale",
+        "Magneto",
         "SubLN, L layers",
         "N(sqrt(2 / (fan_in + fan_out) * log(2 * L)))",
         {"scheme": "subln", "decoder_layers": L, **_TORCH},
         _SUBLN,
     ),
     Formula(
-        "torchscale",
+        "Magneto",
         "SubLN, encoder of L + M layers",
         "N(sqrt(2 / (fan_in + fan_out) * log(3 * M) * log(2 * L) / 3))",
         {"scheme": "subln", "encoder_layers": L, "decoder_layers": M, "side": "encoder", **_TORCH},
         _SUBLN,
     ),
     Formula(
-        "torchscale",
+        "Magneto",
         "SubLN, decoder of L + M layers",
         "N(sqrt(2 / (fan_in + fan_out) * log(3 * M)))",
         {"scheme": "subln", "encoder_layers": L, "decoder_layers": M, "side": "decoder", **_TORCH},
@@ -258,10 +273,16 @@ FORMULAS: tuple[Formula, ...] = (
     ),
     Formula(
         "wav2vec2",
-        "positional convolution",
-        "N(sqrt(4 / (24 * 9)))",
-        {"shape": CONV, "scheme": "variance_scaling", "scale": 4, "distribution": "normal", **_TORCH},
-        "transformers modeling_wav2vec2.py",
+        "positional convolution of 32 channels in 16 groups, before weight norm",
+        "N(sqrt(4 / (8 * 32)))",
+        {
+            "shape": [32, 2, 8],
+            "scheme": "variance_scaling",
+            "scale": 4 / 16,
+            "distribution": "normal",
+            **_TORCH,
+        },
+        "fairseq wav2vec2.py; without effect in transformers 5.24, where the weight is parametrized",
     ),
     Formula(
         "timm",
@@ -306,7 +327,7 @@ FORMULAS: tuple[Formula, ...] = (
         "transformers modeling_qwen3_next.py",
     ),
     Formula(
-        "RecurrentGemma",
+        "RecurrentGemma, not the Griffin paper",
         "`recurrent_param`",
         "log(expm1(-log(0.999**2 - p * (0.999**2 - 0.9**2)) / 2))",
         {"shape": [5000], "scheme": "rg_lru"},
@@ -379,9 +400,25 @@ FORMULAS: tuple[Formula, ...] = (
     Formula(
         "FCN",
         "bilinear upsampling of kernel 4 x 1",
-        "(1 - abs(i - 1.5) / 2)",
-        {"shape": [2, 2, 1, 4], "scheme": "bilinear", **_TORCH},
-        "Long et al. 2015 (arXiv:1411.4038)",
+        "(1 - abs(i - 1.5) / 2) * eye(2)[:, :, newaxis, newaxis]",
+        {"shape": [2, 2, 1, 4], "scheme": "bilinear", "channels": "same", **_TORCH},
+        "Long et al. 2015 (arXiv:1411.4038) and its code, surgery.py",
+    ),
+    Formula(
+        "gpt-oss",
+        "RoPE `inv_freq` of rope_type `yarn` without `truncate`",
+        "15e4 ** (-i / 32) * (1 - (r := clip((i - (f := 32 * log(4096 / (64 * pi)) / log(15e4)))"
+        " / (32 * log(4096 / (2 * pi)) / log(15e4) - f), 0, 1)) + r / 32)",
+        {
+            "shape": [32],
+            "scheme": "rope_frequencies",
+            "base": 150000,
+            "scaling": "yarn",
+            "factor": 32,
+            "context": 4096,
+            "truncate": False,
+        },
+        "transformers modeling_rope_utils.py",
     ),
     Formula(
         "TensorFlow 1",

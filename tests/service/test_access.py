@@ -60,7 +60,9 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     key = keys.create(path, "first", tuple(Right))[0]
     with pytest.MonkeyPatch.context() as patch, Provider() as provider:
         patch.setattr(keys, "RELOAD_SECONDS", 0.0)
-        settings = provider.settings(access="keys+jwt", keys_file=path, failed_logins_per_minute=10**9)
+        settings = provider.settings(
+            access="keys+jwt", keys_file=path, failed_logins_per_minute=10**9, check_seconds=86_400
+        )
         with running(settings, backend) as server:
             answer = server.client.post("/v1/recipes", json=RECIPE, headers=bearer(key))
             headers = bearer(key) | {"Content-Type": archive.MEDIA_TYPE}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 
 from fanin import Layout, backends
-from fanin.digests import Manifest, manifest_of
+from fanin.digests import BLOCK, Manifest, manifest_of
 from fanin.draws import Draw
 from fanin.dtypes import DType
 from fanin.streams import Stream
@@ -109,6 +110,55 @@ def test_nobody_keeps_others_from_their_digests(monkeypatch: pytest.MonkeyPatch)
         assert ["other files" in each for each in told] == [False] * manifests.MAX_PENDING_EACH + [True] * 2
         assert "other files" not in ask(100, "192.0.2.2")
         backend.gate.set()
+
+
+class LoggedBackend(GatedBackend):
+    """Notes the length of all that it generates."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lengths: list[int] = []
+
+    def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        super().fill(draw, stream, dtype, first, out)
+        self.lengths.append(len(out))
+
+
+def test_a_small_file_does_not_wait_for_a_large_one() -> None:
+    """Of two files a block each is made in turn, whoever came first."""
+    backend = LoggedBackend()
+    with running(backend=backend) as server, ThreadPoolExecutor(2) as threads:
+        large, small = (
+            server.register({"shape": [count], "scheme": "normal", "std": 1.0}).replace("model.safetensors", "digests")
+            for count in (4 * BLOCK // 4, 1000)
+        )
+        pending = server.app.state.service.manifests._pending
+        backend.lengths.clear()
+        asked = []
+        for path, count in ((large, 1), (small, 2)):
+            asked.append(threads.submit(server.client.get, path))
+            while len(pending) < count:
+                time.sleep(0.001)
+        backend.gate.set()
+        assert [answer.result().status_code for answer in asked] == [200, 200]
+        assert sorted(backend.lengths) == [4000] + [BLOCK] * 4
+        assert backend.lengths.index(4000) <= 2
+
+
+def test_digests_are_charged_to_who_asks_first() -> None:
+    with running(Settings(client_bytes_per_day=10_000)) as server:
+
+        def ask(count: int, address: str) -> httpx.Response:
+            path = server.register({"shape": [count], "scheme": "ones"}).replace("model.safetensors", "digests")
+            return server.client.get(path, headers={"X-Forwarded-For": address})
+
+        assert ask(1000, "192.0.2.1").status_code == 200
+        assert ask(1000, "192.0.2.1").status_code == 200  # known: costs nothing
+        assert ask(1500, "192.0.2.2").status_code == 200
+        refused = ask(1501, "192.0.2.2")
+        assert (refused.status_code, refused.json()["type"]) == (429, "urn:fanin:problem:quota-exceeded")
+        # What was refused is not charged.
+        assert ask(200, "192.0.2.2").status_code == 200
 
 
 def test_files_too_large_to_digest_are_refused() -> None:

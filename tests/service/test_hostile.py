@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import threading
+from typing import Any
 
 import httpx
 import pytest
 
+from fanin.schemes import SCHEMES, tables, waves
+from fanin_service import limits
 from fanin_service.app import create_app
+from fanin_service.problems import LimitExceededError
 from fanin_service.settings import Settings
 from tests.service.servers import JSON, Running, running
 
@@ -266,6 +271,71 @@ def test_different_tensors_are_limited() -> None:
         answer = server.client.post("/v1/recipes", json=recipe)
         assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/tensors")
         assert server.client.post("/v1/recipes", json=alike).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        {
+            "shape": [40],
+            "scheme": "blocks",
+            "parts": [{"size": 1, "scheme": "constant", "value": n} for n in range(40)],
+        },
+        {"shape": [4096], "scheme": "alibi_slopes"},
+        {"shape": [4096], "scheme": "blocks", "parts": [{"size": 4096, "scheme": "rope_frequencies"}]},
+    ],
+)
+def test_blocks_and_tables_count_as_the_laws_that_they_cost(
+    tensor: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made(*_: Any) -> None:
+        raise AssertionError("work was done before it was counted")
+
+    monkeypatch.setattr(limits, "as_recipe", made)
+    with pytest.raises(LimitExceededError, match="this service takes at most 39"):
+        limits.layout_of({"tensors": {"a": tensor}}, Settings(max_laws=39))
+    assert limits.check({"tensors": {"a": tensor}}, Settings()).laws > 39
+
+
+def test_every_scheme_of_a_table_is_counted() -> None:
+    modules = {tables.__name__, waves.__name__}
+    assert {name for name, scheme in SCHEMES.items() if scheme.__module__ in modules} == set(limits._TABLES)
+    assert limits.laws_of({"shape": [512, 512, 4, 4], "scheme": "bilinear"}) == 101
+
+
+def test_a_table_is_not_computed_on_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: dict[str, str] = {}
+    layout_of = limits.layout_of
+
+    def noted(document: Any, settings: Settings) -> Any:
+        threads[document["scheme"]] = threading.current_thread().name
+        return layout_of(document, settings)
+
+    monkeypatch.setattr(limits, "layout_of", noted)
+    with running() as server:
+        for scheme in ("ones", "alibi_slopes"):
+            assert server.client.head(f"/v1/weights?shape=64&scheme={scheme}").status_code == 200
+    assert threads["alibi_slopes"].startswith("fanin-parse")
+    assert not threads["ones"].startswith("fanin")
+
+
+def test_a_short_body_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    layout_of = limits.layout_of
+
+    def noted(document: Any, settings: Settings) -> Any:
+        read.append(threading.current_thread().name)
+        return layout_of(document, settings)
+
+    monkeypatch.setattr(limits, "layout_of", noted)
+    body = {"tensors": {}, "repeated": {"a{1..6000}": {"shape": [2], "scheme": "ones"}}}
+    with running() as server:
+        answers = [server.client.post("/v1/recipes", json=body) for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [201, 200, 200]
+        assert len({answer.text for answer in answers}) == 1
+        held = server.app.state.service.admission._held.total.size
+    assert held == 0
+    assert [name.rpartition("_")[0] for name in read] == ["fanin-large"]
 
 
 def test_a_query_does_not_push_out_recipes() -> None:

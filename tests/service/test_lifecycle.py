@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import signal
 import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -98,6 +100,26 @@ def test_ctrl_c_reaches_workers_and_supervisor_alike(workers: Workers) -> None: 
             found.update(part)
     assert found.hexdigest() == sha256_of_big()
     assert workers.process.wait(60) == 0
+
+
+@pytest.mark.parametrize("count", ["1", "2"])
+def test_signals_ignored_at_the_start_stay_ignored(count: str) -> None:
+    """`nohup` ignores SIGHUP, and a shell's background jobs SIGINT: the supervisor and every server ignore them too."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGHUP, signal.SIGINT)}
+    try:
+        with serving("--workers", count) as (url, process):
+            assert httpx.get(f"{url}/readyz", timeout=60).status_code == 200
+            for number in before:
+                assert is_ignored(process.pid, number)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def is_ignored(pid: int, number: signal.Signals) -> bool:
+    """What Linux knows of a process."""
+    (mask,) = re.findall(r"^SigIgn:\s*([0-9a-f]+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return bool(int(mask, 16) >> (number - 1) & 1)
 
 
 def test_an_idle_connection_does_not_hold_up_the_end() -> None:

@@ -128,3 +128,20 @@ def test_what_a_failed_backend_has_made_is_forgotten(calls: list[tuple[int, int]
     GuardedBackend(Broken(), 60).test()
     read()
     assert calls.count((600, 900)) == 2
+
+
+def test_a_matrix_that_is_made_for_a_part_is_charged() -> None:
+    size = 300 * 200 * 4
+    with running(Settings(client_bytes_per_day=2 * size)) as server:
+
+        def part(seed: int, address: str = "192.0.2.1") -> httpx.Response:
+            headers = {"Range": "bytes=100000-100003", "X-Forwarded-For": address}
+            return server.client.get(f"/v1/weights?shape=300,200&scheme=orthogonal&seed={seed}", headers=headers)
+
+        KEPT.clear()
+        assert part(101).status_code == 206
+        for _ in range(3):  # kept: 4 bytes each
+            assert part(101).status_code == 206
+        refused = part(102)
+        assert (refused.status_code, refused.json()["type"]) == (429, "urn:fanin:problem:quota-exceeded")
+        assert part(102, "192.0.2.2").status_code == 206

@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import tarfile
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import fanin
 from fanin import RecipeError, archive, shards
 from fanin.cli import main
 from fanin_service.app import create_app
+from fanin_service.models import snapshot as snapshots
 from fanin_service.models.content import MAX_SHARDS, Content
 from fanin_service.models.names import is_model
 from fanin_service.models.objects import DirectoryObjects, ObjectsError
@@ -127,6 +129,7 @@ class TestContent:
             ({"recipe.json": b"{", "x": b""}, "not JSON"),
             ({"recipe.json": b" " * (9 << 20)}, "9437184 bytes; at most 8388608"),
             ({"config.json": b"["}, "config.json: not JSON"),
+            ({"config.json": b" " * (1 << 20) + b"{}"}, "config.json: 1048578 bytes; at most 1048576 are taken"),
             ({"config.json": b"[]"}, "config.json: must be a JSON object"),
             ({"config.json": b'{"a":' * 100 + b"1" + b"}" * 100}, "config.json: nested more than 64 deep"),
             ({"config.json": b'{"a": "\\ud800"}'}, r"config.json: '\ud800' is half of a surrogate pair"),
@@ -398,6 +401,22 @@ class TestService:
         with running(Settings(max_model_bytes=10_000)) as server:
             files = {"recipe.json": json.dumps(RECIPE).encode(), "vocab.txt": b"x" * 10_000}
             assert put(server.client, "tiny", files).status_code == 413
+
+    def test_a_file_is_hashed_once_and_not_on_the_event_loop(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        threads: list[str] = []
+        tag = snapshots._tag
+
+        def noted(content: bytes) -> str:
+            if content == b"x" * 1000:
+                threads.append(threading.current_thread().name)
+            return tag(content)
+
+        monkeypatch.setattr(snapshots, "_tag", noted)
+        with running() as server:
+            put(server.client, "tiny", {"recipe.json": json.dumps(RECIPE).encode(), "vocab.txt": b"x" * 1000})
+            tags = {server.client.head("/s3/models/tiny/main/vocab.txt").headers["ETag"] for _ in range(3)}
+        assert len(tags) == 1
+        assert [name.rpartition("_")[0] for name in threads] == ["fanin-models"]
 
     def test_a_store_that_fails(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with running(Settings(model_store=str(tmp_path))) as server:

@@ -30,6 +30,13 @@ from fanin_service.registry import Registry
 from fanin_service.settings import Settings
 from tests.service.servers import Running, running
 
+KEYWORDS = {
+    *("$ref", "additionalProperties", "anyOf", "const", "default", "description", "discriminator", "enum"),
+    *("examples", "exclusiveMaximum", "exclusiveMinimum", "format", "items", "maxItems", "maxLength", "maxProperties"),
+    *("maximum", "minItems", "minLength", "minProperties", "minimum", "oneOf", "pattern", "patternProperties"),
+    *("prefixItems", "properties", "propertyNames", "required", "title", "type", "uniqueItems"),
+}
+"""Of JSON Schema 2020-12 and OpenAPI 3.1."""
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -80,6 +87,39 @@ def test_every_reference_leads_somewhere(client: httpx.Client) -> None:
         target = document
         for part in reference.removeprefix("#/").split("/"):
             target = target[part]
+
+
+def test_schemas_use_only_keywords_of_json_schema(client: httpx.Client) -> None:
+    """Pydantic writes a bound behind a validator as `ge` or `max_length`, which no reader of the document knows."""
+    document = client.get("/openapi.json").json()
+
+    def keywords(schema: Any) -> Iterator[str]:
+        if not isinstance(schema, dict):
+            return
+        yield from schema
+        for name in ("properties", "$defs"):
+            for each in schema.get(name, {}).values():
+                yield from keywords(each)
+        for name in ("anyOf", "oneOf", "allOf", "prefixItems"):
+            for each in schema.get(name, []):
+                yield from keywords(each)
+        for name in ("items", "additionalProperties"):
+            yield from keywords(schema.get(name))
+
+    found = {word for schema in document["components"]["schemas"].values() for word in keywords(schema)}
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", []):
+                found |= set(keywords(parameter["schema"]))
+    assert found <= KEYWORDS
+
+
+def test_a_tensor_has_no_defaults_that_its_recipe_decides(client: httpx.Client) -> None:
+    """A client that sends the defaults it finds would override the recipe's layout, and get another distribution."""
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+    for model in SCHEMES.values():
+        for name in ("dtype", "layout", "dialect"):
+            assert "default" not in schemas[model.__name__]["properties"].get(name, {})
 
 
 @pytest.fixture(scope="module")

@@ -72,6 +72,12 @@ def test_parts_of_an_object(server: Running) -> None:
     assert server.client.get(KEY, params={"partNumber": "10000"}).status_code == 416
 
 
+def test_no_encoding_is_claimed(server: Running) -> None:
+    """A client would undo an encoding that the bytes do not have."""
+    answer = server.client.get(KEY, params={"response-content-encoding": "gzip"})
+    assert (answer.status_code, answer.headers.get("Content-Encoding")) == (400, None)
+
+
 def test_owners(server: Running) -> None:
     for query, has_owner in (("", True), ("list-type=2", False), ("list-type=2&fetch-owner=true", True)):
         found = ElementTree.fromstring(server.client.get(f"/s3/models?prefix=s3/tiny/&{query}").content)

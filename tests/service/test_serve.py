@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -153,14 +154,19 @@ def test_the_library_reads_no_variable_that_stops_the_service() -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "store", "is_told"),
-    [("0.0.0.0", None, True), ("0.0.0.0", "/srv/models", False), ("127.0.0.1", None, False)],
+    ("host", "given", "is_told"),
+    [
+        ("0.0.0.0", {}, True),
+        ("0.0.0.0", {"model_store": "/srv/models"}, False),
+        ("0.0.0.0", {"model_uploads": False}, False),
+        ("127.0.0.1", {}, False),
+    ],
 )
 def test_models_of_one_server_alone_are_told_of(
-    caplog: pytest.LogCaptureFixture, host: str, store: str | None, is_told: bool
+    caplog: pytest.LogCaptureFixture, host: str, given: dict[str, Any], is_told: bool
 ) -> None:
     """Replicas without a common store have different models under one name."""
-    settings = Settings(host=host, access="open", model_store=store, workers=2)
+    settings = Settings(host=host, access="open", workers=2, **given)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         serve._announce(settings, backends.get("reference"), listener, None)
     assert ("set FANIN_MODEL_STORE" in caplog.text) is is_told

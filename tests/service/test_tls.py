@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import ssl
 from contextlib import nullcontext
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from fanin import Client, ServiceError
-from fanin_service import keys
+from fanin_service import jwks, keys
 from fanin_service.principal import Right
 from fanin_service.settings import Settings
 from tests.service.servers import running
@@ -145,3 +146,28 @@ def test_files_that_are_wrong(authority: Authority, certificate: tuple[Path, Pat
         assert done.returncode == 2, options
         assert len(done.stderr.splitlines()) == 1, done.stderr
         assert all(word in done.stderr for word in words), done.stderr
+
+
+def test_the_keys_of_a_provider(
+    authority: Authority, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its certificate must be by an authority that is trusted, and of the host that is asked."""
+    served = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    served.load_cert_chain(*certificate)
+
+    async def ask(host: str) -> bytes:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc")
+            await writer.drain()
+
+        async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=served) as server:
+            url = f"https://{host}:{server.sockets[0].getsockname()[1]}/keys"
+            return await jwks.fetch(url, seconds=60, max_bytes=100)
+
+    with pytest.raises(ssl.SSLCertVerificationError):
+        asyncio.run(ask("127.0.0.1"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.path))
+    assert asyncio.run(ask("127.0.0.1")) == b"abc"
+    with pytest.raises(ssl.SSLCertVerificationError):
+        asyncio.run(ask("localhost"))

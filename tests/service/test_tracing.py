@@ -194,7 +194,7 @@ def test_off_the_sdk_is_not_imported() -> None:
 
 def test_a_missing_package_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracing, "find_spec", lambda name: None if name == "opentelemetry.sdk" else object())
-    with pytest.raises(ValueError, match=r"opentelemetry\.sdk.*pip install 'fanin\[otel\]'"):
+    with pytest.raises(ValueError, match=r"opentelemetry\.sdk.*pip install '\.\[service,otel\]'"):
         Settings(traces=True)
     assert Settings().traces is False
 

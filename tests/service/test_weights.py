@@ -98,6 +98,7 @@ def test_get_by_query(client: httpx.Client) -> None:
             {"shape": [9, 4], "scheme": "lecun_normal", "in_axes": [], "out_axes": [0, 1]},
         ),
         ("shape=9,4&scheme=lecun_normal&in_axes=null", {"shape": [9, 4], "scheme": "lecun_normal"}),
+        ("shape=9&shape=4&scheme=lecun_normal", {"shape": [9, 4], "scheme": "lecun_normal"}),
         (
             "shape=4,9,4&scheme=xavier_uniform&batch_axes=-3&groups=1",
             {"shape": [4, 9, 4], "scheme": "glorot_uniform", "batch_axes": [-3]},
@@ -126,11 +127,30 @@ def test_query_spells_the_short_form(client: httpx.Client, query: str, recipe: o
 
 
 @pytest.mark.parametrize(
+    ("method", "path", "detail"),
+    [
+        ("POST", "/v1/weights?seed=5", "the parameter 'seed' belongs in the body: POST /v1/weights takes none"),
+        ("POST", "/v1/recipes?seed=5", "the parameter 'seed' belongs in the body: POST /v1/recipes takes none"),
+        ("GET", "/v1/schemes?scheme=zeros", "the parameter 'scheme' is unknown: GET /v1/schemes takes none"),
+        ("GET", "/v1/models?limit=", "the parameter 'limit' is unknown: GET /v1/models takes none"),
+        ("PUT", "/v1/models/a/b?seed=1", "the parameter 'seed' is unknown: PUT /v1/models/a/b takes none"),
+    ],
+)
+def test_a_parameter_that_would_be_ignored_is_refused(
+    client: httpx.Client, method: str, path: str, detail: str
+) -> None:
+    answer = client.request(method, path, json=None if method == "GET" else {"shape": [2], "scheme": "zeros"})
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:fanin:problem:unknown-parameter")
+    assert answer.json()["detail"] == detail
+
+
+@pytest.mark.parametrize(
     ("query", "pointer"),
     [
         ("shape=2&scheme=zeros&colour=red", "/colour"),
         ("shape=2&scheme=zeros&a/b~c=1", "/a~1b~0c"),
-        ("shape=2&scheme=zeros&shape=3", "/shape"),
+        ("shape=2&scheme=zeros&seed=3&seed=3", "/seed"),
+        ("shape=2&scheme=zeros&shape=", "/shape/1"),
         ("shape=2&scheme=zeros&tensors=1", "/tensors"),
         ("scheme=zeros", "/shape"),
         ("shape=2", "/scheme"),

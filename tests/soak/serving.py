@@ -56,7 +56,7 @@ class Served:
 @contextmanager
 def service(*options: str) -> Iterator[Served]:
     """`fanin serve` with these options, in a process of its own."""
-    command = [sys.executable, "-m", "fanin.cli", "serve", "--port", "0", *options]
+    command = [sys.executable, "-m", "fanin", "serve", "--port", "0", *options]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr

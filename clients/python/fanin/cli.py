@@ -1,8 +1,4 @@
-"""The command line `fanin`.
-
-Exit codes: 0 done; 1 the bytes differ from the recipe, or a file is damaged; 2 wrong usage or a wrong recipe; 3 the
-service or the backend failed; 4 a file could not be read or written, or another process is writing it; 130 interrupted.
-"""
+"""The command line `fanin`; `CODES` says what its exit codes mean."""
 
 from __future__ import annotations
 
@@ -19,7 +15,7 @@ from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
 from typing import Any
 
-from fanin import backends, files
+from fanin import backends, files, signals
 from fanin.assumed import assumed
 from fanin.checks import Check
 from fanin.client import Client
@@ -52,15 +48,25 @@ EXIT_CODES: dict[type[BaseException], int] = {
     ServiceError: 3,
     BackendError: 3,
     OSError: 4,
-    KeyboardInterrupt: 130,
 }
 
 
+CODES = (
+    "Exit codes: 0 done; 1 the bytes differ from the recipe, or a file is damaged; 2 wrong usage or a wrong recipe; "
+    "3 the service or the backend failed, or a package is missing; 4 a file cannot be read or written, or another "
+    "process is writing it; 130 interrupted."
+)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code."""
+    """Run one command; returns the exit code.
+
+    Raises:
+        KeyboardInterrupt: the user interrupted it.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     # Told to stop, leave as after an error: nothing half-written stays. (The service has its own way.)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    signals.handle(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of tensors may have characters that the terminal has not.
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -74,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout = None
         return 0
     except tuple(EXIT_CODES) as error:
-        print(f"fanin: {_printable(str(error) or 'interrupted')}", file=sys.stderr)
+        print(f"fanin: {_printable(str(error))}", file=sys.stderr)
         return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
     return code
 
@@ -89,7 +95,9 @@ def _printable(text: str) -> str:
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="fanin", description="Initial weights from a recipe and a seed.")
+    parser = argparse.ArgumentParser(
+        prog="fanin", description="Initial weights from a recipe and a seed.", epilog=CODES
+    )
     parser.add_argument("--version", action="version", version=f"fanin {version('fanin')}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
@@ -113,7 +121,11 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     push.add_argument("name", help="NAME or NAMESPACE/NAME")
     push.add_argument("recipe", type=Path, help="its recipe; the seed is that of the revision main")
     push.add_argument(
-        "files", nargs="*", type=Path, help="files to serve beside the weights: config.json, a tokenizer's"
+        "files",
+        nargs="*",
+        type=Path,
+        help="files to serve beside the weights: config.json, a tokenizer's. literals.safetensors, as `fanin recipe`"
+        " writes it, has more of the weights",
     )
     _add_server(push)
 
@@ -337,7 +349,3 @@ def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]], right: froz
             for column, (text, width) in enumerate(zip(row, widths, strict=True))
         ]
         print("  ".join(cells).rstrip())
-
-
-if __name__ == "__main__":
-    sys.exit(main())

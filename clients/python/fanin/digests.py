@@ -104,7 +104,7 @@ class Digester:
         self._blocks = blocks(layout)
         self._file = hashlib.sha256()
         self._header = ""
-        self._tensors: dict[str, list[str]] = {entry.name: [] for entry in layout.entries}
+        self._tensors: dict[str, list[str]] = {}
 
     def step(self) -> bool:
         """Digest the next block, or the next many small ones; false when there was nothing left to do."""
@@ -118,7 +118,7 @@ class Digester:
             if block.tensor is None:
                 self._header = digest
             else:
-                self._tensors[block.tensor].append(digest)
+                self._tensors.setdefault(block.tensor, []).append(digest)
             self.done = block.stop
             if self.done - before >= BLOCK:
                 break
@@ -127,7 +127,7 @@ class Digester:
     def manifest(self) -> Manifest:
         """The manifest, once nothing is left to do."""
         assert self.done == self._layout.size
-        tensors = {name: tuple(digests) for name, digests in self._tensors.items()}
+        tensors = {name: tuple(self._tensors.get(name, ())) for name in self._layout.entries.names}
         return Manifest(self._file.hexdigest(), self._header, tensors)
 
     def _read(self, block: Block, buffer: memoryview) -> memoryview:

@@ -7,7 +7,7 @@ import math
 import struct
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple, overload
@@ -78,6 +78,11 @@ class Entries(Sequence[Entry]):
         stream = Stream(self.stream, self.seed, name)
         edges = self.edges
         return Entry(name, tensor.shape, STORAGE[tensor.dtype], tensor.draw, stream, edges[place], edges[place + 1])
+
+    def __iter__(self) -> Iterator[Entry]:
+        for name, tensor, start, stop in zip(self.names, self.tensors, self.edges, self.edges[1:], strict=False):
+            stream = Stream(self.stream, self.seed, name)
+            yield Entry(name, tensor.shape, STORAGE[tensor.dtype], tensor.draw, stream, start, stop)
 
     def index_at(self, offset: int) -> int:
         """Index of the first entry that ends behind `offset`, a position in the file."""
@@ -183,9 +188,10 @@ def _arranged(recipe: Recipe) -> tuple[Sequence[tuple[str, Tensor]], list[int], 
 def _header(recipe: Recipe, ordered: Sequence[tuple[str, Tensor]], offsets: Sequence[int]) -> bytes:
     """The bytes in front of the tensors, which lie between these offsets."""
     metadata = {"__metadata__": {"format": "pt", METADATA_RECIPE: recipe.canonical.decode()}}
+    distinct = {id(tensor): tensor for _, tensor in ordered}
     begun = {
-        id(tensor): f'{{"dtype":"{tensor.dtype}","shape":[{",".join(map(str, tensor.shape))}],"data_offsets":['
-        for _, tensor in ordered
+        key: f'{{"dtype":"{tensor.dtype}","shape":[{",".join(map(str, tensor.shape))}],"data_offsets":['
+        for key, tensor in distinct.items()
     }
     members = [
         f"{quoted(name)}:{begun[id(tensor)]}{start},{stop}]}}"

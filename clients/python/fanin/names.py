@@ -74,7 +74,7 @@ def _items(text: str) -> list[range]:
     return found
 
 
-Name = Annotated[str, BeforeValidator(_checked), Field(min_length=1, max_length=MAX_NAME_BYTES)]
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_BYTES), BeforeValidator(_checked)]
 RepeatedName = Annotated[Name, AfterValidator(_checked_sets)]
 
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 from typing import Annotated, Any, Literal, Self, get_args
@@ -50,10 +50,11 @@ def _seed(value: Any) -> int:
     raise PydanticCustomError("seed", "must be an integer from 0 to 2^64 - 1, as a number or a decimal string")
 
 
+_SeedText = Annotated[str, Field(pattern=f"^({_DECIMAL.pattern})$")]
 Seed = Annotated[
     int,
-    BeforeValidator(_seed, json_schema_input_type=int | str),
-    Field(ge=0, le=MAX_SEED, description="0 .. 2^64 - 1, as a number or a decimal string."),
+    BeforeValidator(_seed, json_schema_input_type=Annotated[int, Field(ge=0, le=MAX_SEED)] | _SeedText),
+    Field(description="0 .. 2^64 - 1, as a number or a decimal string."),
 ]
 
 
@@ -169,6 +170,12 @@ class Recipe(FrozenModel):
             tensors[name] = tensor
         as_recipe({"tensors": {name: {"shape": [], "scheme": "zeros"} for name in names.values()}})
         return self._with(tensors)
+
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> Recipe:
+        """The recipe with `change` of each tensor in its place; called once for names that share a tensor."""
+        distinct = {id(tensor): tensor for tensor in self.tensors.values()}
+        made: dict[int, Tensor] = {key: change(tensor) for key, tensor in distinct.items()}
+        return self._with({name: made[id(tensor)] for name, tensor in self.tensors.items()})
 
     def part(self, names: Iterable[str]) -> Recipe:
         """The recipe of these of its tensors, whose values are the same there.

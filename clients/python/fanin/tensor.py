@@ -47,14 +47,16 @@ def _few(value: Any) -> Any:
     return value
 
 
+# Bounds come before validators: pydantic cannot say one behind a function in a JSON schema.
 # Adding 0.0 turns -0.0, which would have a spelling of its own, into 0.0.
 _POSITIVE_ZERO = AfterValidator(lambda value: value + 0.0)
 Real = Annotated[float, Strict(), AllowInfNan(False), _POSITIVE_ZERO]
 Positive = Annotated[float, Strict(), AllowInfNan(False), Field(gt=0), _POSITIVE_ZERO]
 NonNegative = Annotated[float, Strict(), AllowInfNan(False), Field(ge=0), _POSITIVE_ZERO]
-Count = Annotated[int, BeforeValidator(as_integer), Strict(), Field(ge=1, le=MAX_DIMENSION)]
-Dimension = Annotated[int, BeforeValidator(as_integer), Strict(), Field(ge=0, le=MAX_DIMENSION)]
-Axis = Annotated[int, BeforeValidator(as_integer), Strict(), Field(ge=-MAX_RANK, lt=MAX_RANK)]
+Proportion = Annotated[float, Strict(), AllowInfNan(False), Field(ge=0, le=1), _POSITIVE_ZERO]
+Count = Annotated[int, Strict(), Field(ge=1, le=MAX_DIMENSION), BeforeValidator(as_integer)]
+Dimension = Annotated[int, Strict(), Field(ge=0, le=MAX_DIMENSION), BeforeValidator(as_integer)]
+Axis = Annotated[int, Strict(), Field(ge=-MAX_RANK, lt=MAX_RANK), BeforeValidator(as_integer)]
 _FEW = BeforeValidator(_few)
 Axes = Annotated[tuple[Axis, ...], Field(max_length=MAX_RANK), _FEW]
 Flag = Annotated[bool, Strict()]

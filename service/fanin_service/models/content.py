@@ -27,6 +27,8 @@ name whenever a byte of them changes, so that no client takes what it has for wh
 MAX_SHARDS = 1000
 """Files of weights in a revision: each has a header of its own, and all are listed together."""
 CONFIG = "config.json"
+MAX_CONFIG_BYTES = 1 << 20
+"""It is read and written anew for every request at another storage type."""
 _TORCH_NAMES: dict[str, str] = {
     "F64": "float64",
     "F32": "float32",
@@ -56,6 +58,8 @@ class Content:
         self.files = files
         self.literals = literals
         """Tensors that the recipe does not say, where there are some."""
+        self.tags: dict[str, str] = {}
+        """Entity tags of files that are served as they were put, once they were asked for."""
         self._most_shards = 0
         self.shards: Callable[[DTypeName, ShardSize], Mapping[str, Sequence[str]]] = lru_cache(_KEPT)(self._shards)
         """The tensors of each file, by its name, at a storage type and a size.
@@ -184,6 +188,8 @@ def _check_literals(literals: Literals, template: Template, settings: Settings) 
 
 
 def _check_config(text: bytes) -> None:
+    if len(text) > MAX_CONFIG_BYTES:
+        raise ModelError(f"{CONFIG}: {len(text)} bytes; at most {MAX_CONFIG_BYTES} are taken")
     try:
         # Not as strictly as a recipe: some configurations have an Infinity.
         document = json.loads(text)

@@ -84,7 +84,7 @@ def _parted(text: bytes) -> tuple[dict[str, Any], bytes]:
     try:
         header = parse_json(text[8 : 8 + length])
     except RecipeError as error:
-        raise _wrong(f"its header is not JSON: {error}") from None
+        raise _wrong(f"its header: {error.faults[0].detail}") from None
     if not isinstance(header, dict):
         raise _wrong("its header must be a JSON object")
     return dict(header), text[8 + length :]

@@ -10,6 +10,7 @@ from functools import cached_property
 
 from fanin import Layout, Recipe, RecipeError, shards
 from fanin.layout import file_size
+from fanin.tensor import Tensor
 from fanin_service.models.content import CONFIG, FORMAT, Content
 from fanin_service.models.revisions import Revision
 from fanin_service.problems import UnknownFileError, UnknownRevisionError
@@ -129,6 +130,20 @@ class Snapshot:
         """How many tensors the file at this path names; 0 for files that are served as they were put."""
         return self.tensor_count if path == shards.INDEX else len(self._shards.get(path, ()))
 
+    def file(self, path: str) -> File:
+        """A file that is not generated. Takes time for every byte, the first time.
+
+        Raises:
+            UnknownFileError: there is none at this path.
+        """
+        content = self.given(path)
+        if content is not self.content.files.get(path):
+            return File.given(content)
+        tag = self.content.tags.get(path)
+        if tag is None:
+            tag = self.content.tags[path] = _tag(content)
+        return File(len(content), tag, content)
+
     def given(self, path: str) -> bytes:
         """The bytes of any other file.
 
@@ -147,12 +162,18 @@ class Snapshot:
         literals = self.content.literals
         return {} if literals is None else {name: literal.size for name, literal in literals.tensors.items()}
 
+    def _tensors(self) -> list[tuple[Tensor, int]]:
+        """The tensors that differ, and how many names each has."""
+        tensors = self.recipe.tensors.values()
+        distinct, counts = {id(tensor): tensor for tensor in tensors}, Counter(map(id, tensors))
+        return [(distinct[key], count) for key, count in counts.items()]
+
     @property
     def parameters(self) -> Counter[str]:
         """Elements of all tensors, literals among them, by storage type. Takes time for every tensor."""
         counts: Counter[str] = Counter()
-        for tensor in self.recipe.tensors.values():
-            counts[tensor.dtype] += shards.count_of(tensor)
+        for tensor, names in self._tensors():
+            counts[tensor.dtype] += names * shards.count_of(tensor)
         for literal in self.content.literals.tensors.values() if self.content.literals else ():
             counts[literal.dtype] += literal.count
         return counts
@@ -160,7 +181,9 @@ class Snapshot:
     @property
     def tensor_bytes(self) -> int:
         """Bytes of all tensors, literals among them. Takes time for every tensor."""
-        return sum(map(shards.bytes_of, self.recipe.tensors.values())) + sum(self._literal_sizes().values())
+        return sum(names * shards.bytes_of(tensor) for tensor, names in self._tensors()) + sum(
+            self._literal_sizes().values()
+        )
 
     @property
     def tensor_count(self) -> int:

@@ -8,6 +8,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import rfc8785
+from pydantic import ValidationError
 
 from fanin import Recipe, as_recipe
 from fanin.dtypes import DTypeName
@@ -115,13 +116,13 @@ class Template:
         recipe, open_ = self._read
         if dtype == self.dtype:
             return recipe
-        made: dict[int, Any] = {
-            key: {**tensor.given(), "dtype": dtype} if key in open_ else tensor
-            for key, tensor in _distinct(recipe).items()
-        }
-        # One object for each, so that each is validated once.
-        tensors = {name: made[id(tensor)] for name, tensor in recipe.tensors.items()}
-        return as_recipe({"stream": recipe.stream, "seed": recipe.seed, "tensors": tensors})
+        try:
+            return recipe.mapped(
+                lambda tensor: tensor.model_copy(update={"dtype": dtype}) if id(tensor) in open_ else tensor
+            )
+        except ValidationError:
+            # Read as a whole, it says what is wrong with which tensor.
+            return as_recipe({**json.loads(self.text), "dtype": dtype})
 
 
 def _distinct(recipe: Recipe) -> dict[int, Tensor]:

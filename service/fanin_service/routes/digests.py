@@ -15,9 +15,10 @@ from fanin_service.answers import IMMUTABLE
 from fanin_service.bodies import JSON
 from fanin_service.principal import Right
 from fanin_service.problems import LimitExceededError
+from fanin_service.query import NO_PARAMETERS
 from fanin_service.service import service_of
 
-router = APIRouter(tags=["recipes"])
+router = APIRouter(tags=["recipes"], dependencies=[NO_PARAMETERS])
 
 _HEX = "SHA-256 in hexadecimal"
 

@@ -84,7 +84,7 @@ async def list_tree(repo: str, request: Request) -> Response:
 async def get_paths_info(repo: str, request: Request) -> Response:
     """What is at some paths of a revision; those at which nothing is are left out."""
     service, is_json = service_of(request), media_type_of(request) == JSON
-    body = await read_body(request, JSON if is_json else FORM, MAX_PATHS_BYTES, service.admission.hold)
+    body = await read_body(request, (JSON if is_json else FORM,), MAX_PATHS_BYTES, service.admission.hold)
     # A form from Python, JSON from JavaScript.
     asked, expand = await service.models.in_thread(paths_of_json if is_json else paths_of_form, body)
     revision = unquote(tail(request.scope["raw_path"], f"{_API}/{repo}/paths-info"))

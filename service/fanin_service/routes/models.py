@@ -10,14 +10,19 @@ from pydantic import BaseModel, Field
 from fanin.archive import MEDIA_TYPE
 from fanin_service import problems
 from fanin_service.access import requires
+from fanin_service.answers import OCTETS
 from fanin_service.bodies import JSON, read_body
 from fanin_service.models.snapshot import Snapshot
 from fanin_service.principal import Right
 from fanin_service.problems import UploadsRefusedError
+from fanin_service.query import NO_PARAMETERS
 from fanin_service.service import Service, service_of
 from fanin_service.settings import variable
 
-router = APIRouter(tags=["models"])
+router = APIRouter(tags=["models"], dependencies=[NO_PARAMETERS])
+
+_ARCHIVES = (MEDIA_TYPE, OCTETS)
+"""Types of a body that is an archive: generators of clients know the second alone."""
 
 
 class Model(BaseModel):
@@ -71,7 +76,7 @@ async def get_model(name: str, request: Request) -> Model:
     openapi_extra={
         "requestBody": {
             "required": True,
-            "content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}},
+            "content": {each: {"schema": {"type": "string", "format": "binary"}} for each in _ARCHIVES},
         }
     },
     responses={
@@ -90,7 +95,7 @@ async def put_model(name: str, request: Request) -> Response:
     """
     service = service_of(request)
     _require_uploads(service)
-    content = await read_body(request, MEDIA_TYPE, service.settings.max_model_bytes, service.admission.hold)
+    content = await read_body(request, _ARCHIVES, service.settings.max_model_bytes, service.admission.hold)
     snapshot, is_new = await service.models.put(name, content)
     location = {"Location": f"/v1/models/{name}"}
     told = await service.models.in_thread(_describe, name, snapshot)

@@ -18,9 +18,10 @@ from fanin_service.admission import whose
 from fanin_service.bodies import JSON
 from fanin_service.openapi import RECIPE_BODY
 from fanin_service.principal import Right
+from fanin_service.query import NO_PARAMETERS
 from fanin_service.service import in_thread, service_of
 
-router = APIRouter(tags=["recipes"])
+router = APIRouter(tags=["recipes"], dependencies=[NO_PARAMETERS])
 
 _PIECE = 256 << 10
 _MANY = 1000

@@ -33,7 +33,11 @@ from fanin_service.service import service_of
 
 router = APIRouter(prefix=ROOT, include_in_schema=False)
 
-_OTHERS = frozenset({"acl", "attributes", "legal-hold", "retention", "tagging", "torrent", "uploadId", "uploads"})
+_OTHERS = frozenset(
+    {"acl", "attributes", "legal-hold", "retention", "tagging", "torrent", "uploadId", "uploads"}
+    # The bytes have no encoding, and a client that is told of one would undo it.
+    | {"response-content-encoding"}
+)
 """What an object may be asked for but its bytes. Unknown parameters are none of this kind: SDKs add some."""
 _LISTING = frozenset(
     {"prefix", "delimiter", "max-keys", "encoding-type", "optional-object-attributes", "x-id"} | presigned.PARAMETERS
@@ -43,9 +47,7 @@ _SECOND = _LISTING | {"list-type", "start-after", "continuation-token", "fetch-o
 """Parameters of ListObjects, and of ListObjectsV2."""
 _RESPONSE = {
     f"response-{name.lower()}": name
-    for name in (
-        *("Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language", "Content-Type", "Expires"),
-    )
+    for name in (*("Cache-Control", "Content-Disposition", "Content-Language", "Content-Type", "Expires"),)
 }
 """By query parameter, the header of the response that it sets."""
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]{1,1000}")

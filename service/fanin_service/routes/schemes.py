@@ -12,8 +12,9 @@ from fanin import catalogue
 from fanin_service.access import requires
 from fanin_service.bodies import JSON
 from fanin_service.principal import Right
+from fanin_service.query import NO_PARAMETERS
 
-router = APIRouter(tags=["schemes"])
+router = APIRouter(tags=["schemes"], dependencies=[NO_PARAMETERS])
 
 
 class Scheme(BaseModel):

@@ -30,6 +30,7 @@ _FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
     "/v1/weights",
     operation_id="post_weights",
     summary="Make the file of a recipe",
+    dependencies=[query.NO_PARAMETERS],
     response_class=Response,
     openapi_extra=RECIPE_BODY,
     responses={200: {"description": "The file", **_FILE}, **problems.responses(400, 413, 415, 422, 429, 503)},
@@ -67,6 +68,7 @@ async def get_weights(request: Request) -> Response:
 
 
 _GET_FILE: dict[str, Any] = {
+    "dependencies": [query.NO_PARAMETERS],
     "response_class": Response,
     "responses": {**_FILE_RESPONSES, **problems.responses(404, 412, 416, 422, 429, 503)},
 }

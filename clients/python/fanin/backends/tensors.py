@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 import struct
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from functools import lru_cache
@@ -114,7 +115,8 @@ class Tensors:
     def part(self, start: int, stop: int) -> Tensors:
         """Tensors [start, stop) of these."""
         composed, matrices = (
-            tuple(n - start for n in places if start <= n < stop) for places in (self.composed, self.matrices)
+            tuple(n - start for n in places[bisect_left(places, start) : bisect_left(places, stop)])
+            for places in (self.composed, self.matrices)
         )
         return Tensors(self.tensors[start:stop], self.laws, self.ranges[start:stop], composed, matrices)
 

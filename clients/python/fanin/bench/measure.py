@@ -18,6 +18,7 @@ from fanin.bench.loops import cpus
 from fanin.bench.machine import rounded
 from fanin.bench.makers import LAWS, SMALL, Case, Maker
 from fanin.dtypes import DTYPES
+from fanin.signals import interrupts_left_to_parent
 
 LEAST = 2
 """Measurements that every maker of a case gets, even when time is up."""
@@ -38,7 +39,7 @@ class Worker:
         """Start it; `hello` waits until it is there."""
         self.maker, self.threads = maker, len(on)
         self._log = tempfile.TemporaryFile()  # noqa: SIM115, closed by __exit__
-        with _limited(on):
+        with _limited(on), interrupts_left_to_parent():
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "fanin.bench.worker"],
                 stdin=subprocess.PIPE,

@@ -10,7 +10,6 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import product
-from signal import SIG_DFL, SIGINT, signal
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from fanin.compare.networks import Array, Network
 from fanin.compare.schemes import SCHEMES
 from fanin.compare.signals import SAMPLES, signals, spectra
 from fanin.compare.training import BATCH, MOMENTUM, Curves, train
+from fanin.signals import interrupts_left_to_parent
 
 SCHEMA = 1
 """Version of the JSON document; it grows when a field changes its meaning or goes."""
@@ -81,10 +81,15 @@ def study(settings: Settings, done: Callable[[Case], None]) -> Document:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(_cpus(), len(cases)), context, _begin) as pool:
         try:
-            for place, figures in zip(order, pool.map(figures_of, [cases[place] for place in order])):
+            with interrupts_left_to_parent():
+                results = pool.map(figures_of, [cases[place] for place in order])
+            for place, figures in zip(order, results):
                 found[place] = figures
                 done(cases[place])
         except BaseException:
+            # A case takes up to minutes, and nobody wants its figures any more.
+            for process in multiprocessing.active_children():
+                process.terminate()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     return {
@@ -157,8 +162,7 @@ def _rounded(value: float) -> float | None:
 
 
 def _begin() -> None:
-    """Of a process: one thread, and an interrupt, which comes to all processes, ends it at once and without a word."""
-    signal(SIGINT, SIG_DFL)
+    """Prepare a worker process: matrix products run in one thread."""
     threadpool_limits(1)
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
-from pydantic import Field
+from typing import Literal
 
 from fanin.dialects.library import DialectError, Initializer, Library, Members, Shape, matrix, ones, zeros
 from fanin.fans import MAX_KERNEL_RANK
-from fanin.tensor import Count, NonNegative, Positive, Real
+from fanin.tensor import Count, NonNegative, Positive, Proportion, Real
 
 Nonlinearity = Literal[
     "linear",
@@ -25,7 +23,6 @@ Nonlinearity = Literal[
     "selu",
 ]
 TorchMode = Literal["fan_in", "fan_out"]
-Proportion = Annotated[NonNegative, Field(le=1)]
 
 
 def _fans(shape: Shape) -> Members:

@@ -73,9 +73,8 @@ def _initializer(scheme: str, parameters: dict[str, Any], default: Any) -> Initi
         if scheme == "constant" and not _is_said(parameters["value"], dtype):
             theirs: Initializer = jax.nn.initializers.constant(**parameters)
             return theirs(key, shape, dtype, out_sharding)
-        recipe = as_recipe(
-            {"dialect": "jax", "shape": list(shape), "dtype": _storage(dtype), "scheme": scheme, **parameters}
-        )
+        sizes = [shape] if isinstance(shape, int | np.integer) else list(shape)
+        recipe = as_recipe({"dialect": "jax", "shape": sizes, "dtype": _storage(dtype), "scheme": scheme, **parameters})
         words = _words(jax.random.key(0) if scheme == "constant" else key)
         if not isinstance(words, jax.core.Tracer):
             placement = _of_the_mesh() if out_sharding is None else out_sharding

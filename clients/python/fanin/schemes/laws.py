@@ -12,7 +12,7 @@ from fanin import draws
 from fanin.draws import Draw, DrawError
 from fanin.dtypes import DType
 from fanin.scalars import Bound, complex_truncated_std, truncated_std
-from fanin.tensor import Axis, Flag, NonNegative, Positive, Real, Tensor
+from fanin.tensor import Axis, Flag, Positive, Proportion, Real, Tensor
 
 
 class Uniform(Tensor):
@@ -92,7 +92,7 @@ class Sparse(Tensor):
 
     scheme: Literal["sparse"]
     size_field = "std"
-    sparsity: Annotated[NonNegative, Field(le=1, description="Part of each line that is zero.")]
+    sparsity: Annotated[Proportion, Field(description="Part of each line that is zero.")]
     std: Positive
     axis: Axis = 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AllowInfNan, Field, Strict
 
 from fanin import draws
 from fanin.draws import Draw, DrawError
@@ -13,6 +13,7 @@ from fanin.dtypes import DType
 from fanin.scalars import inverse_softplus, log
 from fanin.tensor import NonNegative, Positive, Tensor
 
+Radius = Annotated[float, Strict(), AllowInfNan(False), Field(gt=0, lt=1)]
 LARGEST_STEP = 64
 """Of `dt_bias`: it is its own inverse softplus to float32's last place by then."""
 
@@ -44,7 +45,7 @@ class DtBias(Tensor):
     scheme: Literal["dt_bias", "mamba_dt_bias"]
     size_field = "dt_max"
     dt_min: Annotated[Positive, Field(description="At least 1e-304.")] = 0.001
-    dt_max: Annotated[Positive, Field(le=LARGEST_STEP)] = 0.1
+    dt_max: Annotated[float, Strict(), AllowInfNan(False), Field(gt=0, le=LARGEST_STEP)] = 0.1
     dt_floor: NonNegative = 0.0001
 
     def lower(self, dtype: DType) -> Draw:
@@ -61,18 +62,22 @@ class DtBias(Tensor):
 
 
 class RgLru(Tensor):
-    """Recurrence parameter of RG-LRU, whose gate softplus(a) is that of radii spread evenly over a ring.
+    """Recurrence parameter of RG-LRU, by the law of RecurrentGemma's code.
 
-    A decay a^c has its modulus in [min_radius, max_radius]; its square is uniform.
+    exp(-softplus(a)) is a radius in [min_radius, max_radius] whose square is uniform; the layer takes its power c = 8.
+    The law of the paper, section 2.4, is another one: there the power, a^c, is uniform in [0.9, 0.999].
     """
 
     formula = "ln(exp(-ln(u) / 2) - 1), u = U[min_radius^2, max_radius^2] "
-    source = "De et al. 2024 (arXiv:2402.19427), section 2.4; Orvieto et al. 2023 (arXiv:2303.06349), section 3.2.1"
+    source = (
+        "google-deepmind/recurrentgemma, rnn_param_init, not De et al. 2024 (arXiv:2402.19427);"
+        " Orvieto et al. 2023 (arXiv:2303.06349), section 3.2.1"
+    )
 
     scheme: Literal["rg_lru"]
     size_field = "max_radius"
-    min_radius: Annotated[Positive, Field(lt=1)] = 0.9
-    max_radius: Annotated[Positive, Field(lt=1)] = 0.999
+    min_radius: Radius = 0.9
+    max_radius: Radius = 0.999
 
     def lower(self, dtype: DType) -> Draw:
         low, high = Fraction(self.min_radius), Fraction(self.max_radius)

@@ -14,7 +14,7 @@ from fanin.draws import Draw, DrawError
 from fanin.dtypes import DType
 from fanin.fans import KernelLayout
 from fanin.scalars import log, pi, power, power_less_one
-from fanin.tensor import Count, Positive, Real, Tensor
+from fanin.tensor import Count, Flag, Positive, Real, Tensor
 
 _ZERO = draws.Fill(0.0)
 
@@ -70,10 +70,16 @@ class RopeFrequencies(Tensor):
     `scaling` makes those smaller by `factor` that turn fewer than `slow` times in a `context`, keeps those that turn
     more than `fast` times, and mixes between: evenly in turns (`llama3`, where `fast` is 4) or in dimensions (`yarn`,
     where it is 32). `linear` makes all smaller.
+
+    `yarn` is the law of YaRN's code; that of the paper, section 3.2, is `llama3` with `fast` 32. `truncate` rounds the
+    ends of the ramp of `yarn` to whole dimensions; gpt-oss does not.
     """
 
     formula = "base^(-i / n) ((1 - s) / factor + s), i the index of the last axis and n its size, s = 1 if not scaled"
-    source = "Su et al. 2021 (arXiv:2104.09864), section 3.3; Peng et al. 2023 (arXiv:2309.00071), section 3.2"
+    source = (
+        "Su et al. 2021 (arXiv:2104.09864), section 3.3; transformers' modeling_rope_utils.py, whose ramp of yarn"
+        " is not that of Peng et al. 2023 (arXiv:2309.00071)"
+    )
 
     scheme: Literal["rope_frequencies"]
     size_field = "base"
@@ -83,6 +89,7 @@ class RopeFrequencies(Tensor):
     context: Annotated[Count, Field(description="Positions of the first training.")] = 8192
     slow: Positive = 1.0
     fast: Positive | None = None
+    truncate: Annotated[Flag, Field(description="Of yarn: the ramp begins and ends at whole dimensions.")] = True
 
     def lower(self, dtype: DType) -> Draw:
         count = _size(self.shape)
@@ -93,6 +100,8 @@ class RopeFrequencies(Tensor):
 
     def _kept(self, frequencies: Sequence[Fraction]) -> Iterable[Fraction]:
         """How much of each is kept as it is, in [0, 1]."""
+        if not self.truncate and self.scaling != "yarn":
+            raise DrawError("truncate", "truncate false goes with scaling yarn")
         if self.scaling in (None, "linear"):
             return [Fraction(self.scaling is None)] * len(frequencies)
         slow, fast = Fraction(self.slow), Fraction(self.fast or (4 if self.scaling == "llama3" else 32))
@@ -103,10 +112,12 @@ class RopeFrequencies(Tensor):
         else:
             if self.base <= 1:
                 raise DrawError("base", "of frequencies that do not fall none is slower: base must exceed 1")
-            first = max(math.floor(self._dimension(fast, len(frequencies))), 0)
-            last = min(math.ceil(self._dimension(slow, len(frequencies))), 2 * len(frequencies) - 1)
+            first, last = (self._dimension(turns, len(frequencies)) for turns in (fast, slow))
+            if self.truncate:
+                first, last = Fraction(math.floor(first)), Fraction(math.ceil(last))
+            first, last = max(first, Fraction(0)), min(last, Fraction(2 * len(frequencies) - 1))
             width = last - first or Fraction(1, 1000)
-            parts = [1 - (i - first) / Fraction(width) for i in range(len(frequencies))]
+            parts = [1 - (i - first) / width for i in range(len(frequencies))]
         return (min(max(part, Fraction(0)), Fraction(1)) for part in parts)
 
     def _dimension(self, turns: Fraction, count: int) -> Fraction:
@@ -117,8 +128,8 @@ class RopeFrequencies(Tensor):
 class AlibiSlopes(Tensor):
     """Slopes of attention with linear biases, one for each head in the only axis that is longer than 1.
 
-    Of a number of heads that is no power of 2: the slopes of the power below, then every second of the power above
-    (`press`); or of the power above every second from the second on, then the others (`mpt`).
+    Of a number of heads that is no power of 2: the slopes of the power below, then every second of the power above.
+    `variant` changes nothing: MPT's code makes the same slopes in another way. Public vectors have `mpt`: it is kept.
     """
 
     formula = "2^(-max_bias (h + 1) / heads) of head h, where heads is a power of 2"
@@ -134,12 +145,7 @@ class AlibiSlopes(Tensor):
         if math.prod(self.shape) != heads:
             raise DrawError("shape", "more than one axis is longer than 1")
         below = 1 << max(heads.bit_length() - 1, 0)
-        if below == heads or not heads:
-            slopes = self._slopes(below)
-        elif self.variant == "press":
-            slopes = [*self._slopes(below), *self._slopes(2 * below)[::2]]
-        else:
-            slopes = [*self._slopes(2 * below)[1::2], *self._slopes(2 * below)[::2]]
+        slopes = [*self._slopes(below), *self._slopes(2 * below)[::2]]
         return _along(slopes[:heads], dtype)
 
     def _slopes(self, heads: int) -> list[Fraction]:
@@ -147,13 +153,19 @@ class AlibiSlopes(Tensor):
 
 
 class Bilinear(Tensor):
-    """Bilinear upsampling in the two spatial axes, in every pair of channels."""
+    """Bilinear upsampling in the two spatial axes: in every pair of channels, or in those of equal number alone.
+
+    FCN has `channels` `same`. In a depthwise kernel, which has one input channel, `all` is right.
+    """
 
     formula = "t(y, height) t(x, width); t(i, k) = 1 - |i - (k - 1) / 2| / ceil(k / 2)"
     source = "Long et al. 2015 (arXiv:1411.4038), section 3.3"
 
     scheme: Literal["bilinear"]
     layout: Annotated[KernelLayout, Field(description="keras: (*k, in, out); torch: (out, in, *k).")] = "keras"
+    channels: Annotated[
+        Literal["all", "same"], Field(description="same: zeros where input and output channel differ.")
+    ] = "all"
 
     def lower(self, dtype: DType) -> Draw:
         if len(self.shape) != 4:
@@ -162,8 +174,25 @@ class Bilinear(Tensor):
         spatial = self.shape[2:] if torch else self.shape[:2]
         _check_table(math.prod(spatial))
         down, across = (_triangle(size) for size in spatial)
-        run = 1 if torch else math.prod(self.shape[2:])
-        return draws.table([y * x for y in down for x in across], run, dtype) if math.prod(self.shape) else _ZERO
+        values = [y * x for y in down for x in across]
+        if not math.prod(self.shape):
+            return _ZERO
+        if self.channels == "all":
+            return draws.table(values, 1 if torch else math.prod(self.shape[2:]), dtype)
+        if torch:
+            return _diagonal(*self.shape[:2], len(values), draws.table(values, 1, dtype))
+        pairs = math.prod(self.shape[2:])
+        matrices = [_diagonal(*self.shape[2:], 1, draws.fill(value, dtype)) for value in values]
+        return draws.blocks(len(values) * pairs, [(pairs, matrix) for matrix in matrices])
+
+
+def _diagonal(rows: int, columns: int, size: int, draw: Draw) -> Draw:
+    """A matrix of `size` elements each: those of `draw` where row and column are equal, else zeros."""
+    step = (columns + 1) * size
+    before = (min(rows, columns) - 1) * step
+    row = draws.blocks(step, [(size, draw), (step - size, _ZERO)])
+    total = rows * columns * size
+    return draws.blocks(total, [(before, row), (size, draw), (total - before - size, _ZERO)])
 
 
 def _triangle(size: int) -> list[Fraction]:

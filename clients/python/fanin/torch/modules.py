@@ -235,10 +235,17 @@ class _Search:
         for plan in self.plans:
             if plan.target.numel():
                 storages.setdefault(local(plan.target).untyped_storage()._cdata, []).append(plan)
+        aside: list[_Plan] = []
         for plans in storages.values():
             for one, other in overlapping([local(plan.target) for plan in plans]):
-                detail = f"shares memory with {plans[one].places[0].name}, of which it is another view"
-                self._fault(plans[other].places[0].name, detail)
+                pair = plans[one], plans[other]
+                seen = [plan for plan in pair if not any(place.is_persistent for place in plan.places)]
+                if seen and not local(pair[0].target).is_meta:
+                    aside += seen[:1]  # it shows what the other tensor is filled with
+                else:
+                    detail = f"shares memory with {pair[0].places[0].name}, of which it is another view"
+                    self._fault(pair[1].places[0].name, detail)
+        self.plans = [plan for plan in self.plans if not any(plan is each for each in aside)]
 
     def _fault(self, name: str, detail: str) -> None:
         self.faults.append(Fault(pointer([name]), detail))
