@@ -15,7 +15,8 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanin import Recipe, RecipeError, as_recipe
+from fanin import Fault, Recipe, RecipeError, as_recipe
+from fanin.errors import ModuleError, RecordError
 from fanin.schemes import ALIASES, SCHEMES
 from fanin.schemes.laws import Normal
 
@@ -141,6 +142,15 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
     "no part": lambda r: r.tensors["b"].parts[1]["parts"].clear(),
     "tensors of parts": lambda r: r.tensors["b"].tensors.clear(),
 }
+
+
+@pytest.mark.parametrize("kind", [RecipeError, RecordError, ModuleError])
+def test_errors_come_whole_from_another_process(kind: type[RecipeError]) -> None:
+    error = kind([Fault("/tensors/w/std", "must be positive", -1), Fault("/seed", "must be an integer")])
+    received = pickle.loads(pickle.dumps(error))
+    assert type(received) is kind
+    assert received.faults == error.faults
+    assert str(received) == str(error) == "/tensors/w/std: must be positive\n/seed: must be an integer"
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -390,3 +391,54 @@ def test_lazy_and_foreign_types_are_refused() -> None:
 def test_a_recipe_of_a_recording_is_a_recipe() -> None:
     recording = record(ResNet, seed=5)
     assert fanin.as_recipe(recording.recipe.canonical) == recording.recipe
+
+
+# ---- threads --------------------------------------------------------------------------------------------------------
+
+
+def test_recordings_in_threads_leave_torch_as_it_is() -> None:
+    """One begins before the other and ends before it; a third thread makes a model of its own meanwhile."""
+    own = nn.init._no_grad_trunc_normal_, nn.init.sparse_
+    began, both, ended = threading.Event(), threading.Event(), threading.Event()
+    made: dict[str, Any] = {}
+
+    def initialized() -> nn.Module:
+        layer = nn.Linear(64, 64)
+        nn.init.trunc_normal_(layer.weight, std=0.5, a=-0.75, b=0.75)
+        return layer
+
+    def first() -> nn.Module:
+        began.set()
+        assert both.wait(60)
+        return initialized()
+
+    def second() -> nn.Module:
+        assert began.wait(60)
+        both.set()
+        assert ended.wait(60)
+        return initialized()
+
+    def record_first() -> None:
+        made["first"] = record(first).recipe
+        ended.set()
+
+    def make() -> None:
+        assert both.wait(60)
+        made["truncated"] = nn.init.trunc_normal_(torch.full((64, 64), 7.0))
+        made["sparse"] = nn.init.sparse_(torch.full((64, 64), 7.0), 0.25)
+
+    def record_second() -> None:
+        made["second"] = record(second).recipe
+
+    threads = [threading.Thread(target=target) for target in (record_first, record_second, make)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (nn.init._no_grad_trunc_normal_, nn.init.sparse_) == own
+    assert made["truncated"].abs().max() <= 2
+    assert made["truncated"].std() > 0.5
+    assert (made["sparse"] == 0).sum() == 16 * 64
+    assert made["sparse"].abs().max() < 1
+    assert made["first"] == made["second"]
+    assert made["first"].tensors["weight"].scheme == "truncated_normal"

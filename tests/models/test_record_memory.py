@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from fanin.torch import RecordError, record
+from fanin.torch import RecordError, record, recording
 from tests.models.laws import recorded_as_it_runs
 
 
@@ -268,3 +268,17 @@ def test_logarithms_of_a_uniform_law_from_zero() -> None:
     assert said.scheme == "log_of_uniform"
     assert 0 < said.low < 16 * 2.0**-32  # type: ignore[union-attr]
     assert said.high == 16  # type: ignore[union-attr]
+
+
+def test_literals_have_at_most_the_bytes_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(rows: int) -> nn.Module:
+        module = nn.Linear(64, rows)
+        module.register_buffer("mask", torch.ones(2048, 2048, dtype=torch.bool).tril())
+        return module
+
+    assert record(lambda: build(1)).literals["mask"].sum() == 2048 * 2049 // 2
+    monkeypatch.setattr(recording, "MOST_LITERALS", 1 << 20)
+    assert set(record(lambda: build(1 << 14)).literals) == {"mask"}  # 4.26 MB of weights, 4.19 MB of mask
+    with pytest.raises(RecordError, match="more bytes than the rest of the model") as caught:
+        record(lambda: build(1))
+    assert [fault.pointer for fault in caught.value.faults] == ["/mask"]

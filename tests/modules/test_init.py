@@ -428,6 +428,19 @@ def test_views_of_one_memory(other: Callable[[torch.Tensor], torch.Tensor], is_s
         check(module, recipe)
 
 
+def test_storages_of_one_memory() -> None:
+    array = np.zeros((4, 4), np.float32)
+    module = nn.Module()
+    module.weight = nn.Parameter(torch.from_numpy(array))
+    module.other = nn.Parameter(torch.from_numpy(array[1:]))
+    assert module.weight.untyped_storage()._cdata != module.other.untyped_storage()._cdata
+    with pytest.raises(ModuleError, match="other: shares memory with weight, of which it is another view"):
+        init_(module, recipe_of(module))
+    module.other = nn.Parameter(torch.from_numpy(np.zeros((3, 4), np.float32)))
+    init_(module, recipe_of(module))
+    check(module, recipe_of(module))
+
+
 def test_a_buffer_in_no_file_may_show_a_parameter() -> None:
     def build() -> nn.Module:
         module = nn.Module()

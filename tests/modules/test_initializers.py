@@ -112,6 +112,26 @@ def test_the_order_of_calls_and_contexts_within_one_another_change_nothing() -> 
     assert not torch.equal(one[0].weight, one[1].weight)
 
 
+@pytest.mark.parametrize(
+    ("device", "move"),
+    [
+        ("cpu", lambda model: model.half().float()),
+        ("cpu", lambda model: model.to_empty(device="cpu")),
+        ("meta", lambda model: model.to_empty(device="cpu")),
+    ],
+)
+def test_within_seeded_a_module_may_get_other_memory(device: str, move: Callable[[nn.Module], nn.Module]) -> None:
+    # Of many tensors of one size some get memory at the address that another one had before.
+    model = nn.Sequential(*(nn.Linear(8, 8, bias=False, device=device) for _ in range(24)))
+    with seeded(42, model):
+        move(model)
+        for layer in model:
+            init.normal_(layer.weight)
+    tensors = {f"{n}.weight": {"shape": [8, 8], "scheme": "normal", "std": 1.0} for n in range(24)}
+    for name, made in fanin.materialize({"seed": 42, "tensors": tensors}).items():
+        assert model.state_dict()[name].numpy().tobytes() == made.tobytes(), name
+
+
 def test_misuse_is_an_error() -> None:
     module = nn.Linear(4, 4)
     with pytest.raises(ValueError, match="no seed"):

@@ -52,6 +52,10 @@ class RecipeError(FaninError, ValueError):
         self.faults = tuple(faults)
         super().__init__("\n".join(str(fault) for fault in self.faults))
 
+    def __reduce__(self) -> tuple[type[RecipeError], tuple[tuple[Fault, ...]]]:
+        """Pickled by its faults: a worker process hands it to its parent."""
+        return type(self), (self.faults,)
+
 
 class RecordError(RecipeError):
     """A model whose own initialization no recipe says; one fault per parameter or buffer."""

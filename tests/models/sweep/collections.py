@@ -136,6 +136,8 @@ def _shrunk(config: Any) -> Any:
 
 def diffusers_models() -> Iterator[Case]:
     """Every model of diffusers whose constructor has a default for each argument."""
+    if importlib.util.find_spec("torchvision"):
+        _with_torchvision()
     models = importlib.import_module("diffusers.models")
     for name in sorted(
         models._import_structure and {each for names in models._import_structure.values() for each in names}

@@ -21,7 +21,7 @@ from tests.models.laws import numbers
 MOST_BUILT = 12_000_000
 """Most parameters of a model that is built in memory, to be compared; larger ones are recorded alone."""
 SECONDS = 120
-"""For one model."""
+"""Of CPU time, for one model."""
 SAMPLE = 1 << 14
 MIN_P = 1e-6
 """Of each of two runs: a law that is right is called wrong once in 10^12 tensors."""
@@ -58,6 +58,8 @@ def judged(case: Case) -> Verdict:
         except RecordError as refusal:
             # A model that cannot be built says so in many ways; one that can is refused.
             return _unless_broken(case, Verdict(case.name, "refused", str(refusal)))
+        except TimeoutError as error:
+            return Verdict(case.name, "not built", str(error))
         except Exception as error:
             return _unless_broken(case, Verdict(case.name, "crashed", f"{type(error).__name__}: {error}"))
         if sum(torch.Size(each.shape).numel() for each in recording.recipe.tensors.values()) > MOST_BUILT:
@@ -150,10 +152,10 @@ def _limited() -> Iterator[None]:
     def late(*_: Any) -> None:
         raise TimeoutError(f"more than {SECONDS} s")
 
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(SECONDS)
+    before = signal.signal(signal.SIGPROF, late)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         yield
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)

@@ -34,10 +34,10 @@ from fanin.dialects.torch import Nonlinearity, TorchMode
 from fanin.layout import Layout
 from fanin.recipe import as_recipe
 from fanin.torch.memory import current
-from fanin.torch.modules import Named, named
+from fanin.torch.modules import named
 from fanin.torch.recording import DTYPES
 from fanin.torch.tensors import fill
-from fanin.torch.writable import check_eager, local, memory_of, obstacle, plainly
+from fanin.torch.writable import check_eager, held, local, memory_of, obstacle, plainly
 
 __all__ = [
     "calculate_gain",
@@ -58,7 +58,30 @@ __all__ = [
     "zeros_",
 ]
 
-_Names = dict[object, Named]
+
+class _Names:
+    """Names of the tensors of a module, also of those that it gets meanwhile, as by `to_empty` and `half`."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+        self._look()
+
+    def of(self, tensor: torch.Tensor) -> str | None:
+        """The first name of the tensor's memory in the module; none if it has no such memory."""
+        memory = memory_of(tensor)
+        if memory not in self._names:
+            self._look()
+        return self._names.get(memory)
+
+    def _look(self) -> None:
+        found = list(named(self._module))
+        self._names: dict[object, str] = {}
+        for each in found:
+            self._names.setdefault(each.memory, each.name)
+        # While these are here, no other memory gets the address, and with it the name, of one that was freed.
+        self._held = [held(each.tensor) for each in found]
+
+
 _seeded: ContextVar[tuple[int, _Names] | None] = ContextVar("fanin_seeded", default=None)
 
 
@@ -68,10 +91,8 @@ def seeded(seed: int, module: nn.Module) -> Iterator[None]:
 
     Of several names of one memory it is the first.
     """
-    names: _Names = {}
     with plainly():
-        for each in named(module):
-            names.setdefault(each.memory, each)
+        names = _Names(module)
     token = _seeded.set((seed, names))
     try:
         yield
@@ -257,11 +278,11 @@ def _stream(
     if not tensor.numel():
         return within[0], "nothing"
     with plainly():
-        found = within[1].get(memory_of(tensor))
+        found = within[1].of(tensor)
     if found is None:
         kind = f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
         raise ValueError(f"this tensor ({kind}) is no whole parameter or buffer of the module: give seed= and name=")
-    return within[0], found.name
+    return within[0], found
 
 
 def _fill(

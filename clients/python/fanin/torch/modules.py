@@ -231,20 +231,16 @@ class _Search:
 
     def _find_shared(self) -> None:
         """Tensors that are different views of some of the same elements: whichever is filled last would win."""
-        storages: dict[int, list[_Plan]] = {}
-        for plan in self.plans:
-            if plan.target.numel():
-                storages.setdefault(local(plan.target).untyped_storage()._cdata, []).append(plan)
+        views = [(plan, view) for plan in self.plans if (view := local(plan.target)).numel()]
         aside: list[_Plan] = []
-        for plans in storages.values():
-            for one, other in overlapping([local(plan.target) for plan in plans]):
-                pair = plans[one], plans[other]
-                seen = [plan for plan in pair if not any(place.is_persistent for place in plan.places)]
-                if seen and not local(pair[0].target).is_meta:
-                    aside += seen[:1]  # it shows what the other tensor is filled with
-                else:
-                    detail = f"shares memory with {pair[0].places[0].name}, of which it is another view"
-                    self._fault(pair[1].places[0].name, detail)
+        for one, other in overlapping([view for _, view in views]):
+            pair = views[one][0], views[other][0]
+            seen = [plan for plan in pair if not any(place.is_persistent for place in plan.places)]
+            if seen and not views[one][1].is_meta:
+                aside += seen[:1]  # it shows what the other tensor is filled with
+            else:
+                detail = f"shares memory with {pair[0].places[0].name}, of which it is another view"
+                self._fault(pair[1].places[0].name, detail)
         self.plans = [plan for plan in self.plans if not any(plan is each for each in aside)]
 
     def _fault(self, name: str, detail: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,27 +17,17 @@ import torch
 from fanin.arrays import materialize
 from fanin.errors import Fault, RecipeError, RecordError, pointer
 from fanin.laws import (
-    Constant,
-    Diagonal,
-    Factor,
-    Matrix,
     Norms,
-    Partly,
     Random,
-    Signs,
-    Triangle,
-    Unknown,
-    Unset,
-    Values,
 )
 from fanin.recipe import Recipe, as_recipe
 from fanin.recorded import RefusedError, scheme
-from fanin.schemes.blocks import MAX_PARTS
 from fanin.shards import LITERALS_SEED
 from fanin.torch.calls import OTHERS
-from fanin.torch.content import MOST_VALUES, Piece, Stretches, values
+from fanin.torch.content import MOST_VALUES, Piece, values
 from fanin.torch.memory import Memory, peculiar
 from fanin.torch.recorder import following
+from fanin.torch.runs import blocks, merged
 from fanin.torch.tables import table
 from fanin.torch.writable import plainly
 
@@ -56,7 +46,7 @@ WRAPPERS = ("_orig_mod", "_checkpoint_wrapped_module")
 """What torch.compile and activation checkpointing put into the names of the modules that they wrap."""
 EXTRA_STATE = "_extra_state"
 """The last part of the name of what `get_extra_state` returns."""
-MOST_NORMED = 1 << 24
+MOST_NORMED = 1 << 25
 """Most elements of a tensor that norms are taken of."""
 
 
@@ -213,14 +203,14 @@ class _Reading:
             return None
         pieces = self._memory.read(tensor)
         self._note_draws(name, pieces)
-        runs = _merged(pieces)
+        runs = merged(pieces)
         laws = [law for _, law in runs]
         if isinstance(laws[0], Norms):
             self._norms[name] = laws[0], tensor.dtype
             return None
         if isinstance(laws[0], Random) and len(laws) == 1:
             self._whole[laws[0].draw] = name, laws[0], tensor.shape
-        said = scheme(laws[0], tensor.shape) if len(laws) == 1 else _blocks(runs, tensor.shape)
+        said = scheme(laws[0], tensor.shape) if len(laws) == 1 else blocks(runs, tensor.shape)
         if said is not None and tensor.dtype in DTYPES:
             return {"shape": list(tensor.shape), "dtype": DTYPES[tensor.dtype], **said}
         if any(isinstance(law, Random) for law in laws) and len(laws) > 1:
@@ -287,43 +277,3 @@ def _state(model: torch.nn.Module) -> dict[str, Any]:
 
 def _plain(name: str) -> str:
     return ".".join(part for part in name.split(".") if part not in WRAPPERS)
-
-
-def _merged(pieces: list[Piece]) -> list[Piece]:
-    """The same, neighbours with elements distributed alike made one piece.
-
-    Raises:
-        RefusedError: a piece has no law.
-    """
-    merged: list[Piece] = []
-    for length, law in pieces:
-        match law:
-            case Unset(line):
-                raise RefusedError(f"nothing initializes it (aten.empty{line and ' at '}{line})")
-            case Partly():
-                raise RefusedError("values stand between others in it, and are not blocks along one axis")
-            case Unknown(operation):
-                raise RefusedError(f"no scheme is the result of {operation}")
-            case Factor() | Triangle() | Diagonal() | Signs():
-                raise RefusedError("no scheme is the result of aten.linalg_qr")
-            case Matrix(rows, columns) if (law.place, length) != (0, rows * columns) or len(pieces) > 1:
-                raise RefusedError("a matrix with a law of its own is a part of it, or has lost a part")
-            case Values(tensor) if bool((tensor == tensor[0]).all()):
-                law = Constant(tensor[0].item())
-        if merged and merged[-1][1] == law:
-            merged[-1] = (merged[-1][0] + length, law)
-        else:
-            merged.append((length, law))
-    return merged or [(0, Constant(0.0))]
-
-
-def _blocks(runs: list[Piece], shape: Sequence[int]) -> dict[str, Any] | None:
-    """A recipe's words for laws that change along one axis alone; none if there is no such axis."""
-    for axis, size in enumerate(shape):
-        inner = math.prod(shape[axis + 1 :])
-        parts = list(Stretches(runs).part(0, size * inner))
-        repeated = parts * min(math.prod(shape[:axis]), len(runs))
-        if len(parts) <= MAX_PARTS and all(length % inner == 0 for length, _ in parts) and _merged(repeated) == runs:
-            said = [{"size": length // inner, **words} for length, law in parts if (words := scheme(law, shape))]
-            return {"scheme": "blocks", "axis": axis, "parts": said} if len(said) == len(parts) else None
-    return None

@@ -5,8 +5,10 @@ Code that finds tensors on the meta device leaves out what it would do: `orthogo
 
 from __future__ import annotations
 
+import functools
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
@@ -18,7 +20,7 @@ from fanin.errors import RecordError
 from fanin.laws import Normal, Norms, Sparse, Uniform, Unknown, Unset
 from fanin.torch.calls import line
 from fanin.torch.content import Piece, values
-from fanin.torch.memory import Memory, peculiar
+from fanin.torch.memory import Memory, current, peculiar
 from fanin.torch.writable import plainly
 
 Tensor = torch.Tensor
@@ -43,26 +45,78 @@ INDEXING = {Tensor.__getitem__, Tensor.__setitem__}
 @contextmanager
 def pretending(memory: Memory) -> Iterator[None]:
     """Let a model's code find tensors with values on the CPU."""
+    with _REPLACED.kept(), _Surface(memory):
+        yield
 
-    def sparse(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any = None) -> Any:  # noqa: ARG001
+
+def _sparse(memory: Memory, tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any = None) -> Any:  # noqa: ARG001
+    rows, columns = tensor.shape
+    memory.write(tensor, [(tensor.numel(), Sparse(rows, columns, sparsity, std))])
+    return tensor
+
+
+def _truncated(
+    memory: Memory,
+    tensor: Tensor,
+    mean: float,
+    std: float,
+    a: float,
+    b: float,
+    generator: Any = None,  # noqa: ARG001
+) -> Any:
+    memory.write(tensor, [(tensor.numel(), Normal(mean, std, a, b))])
+    return tensor
+
+
+class _Replaced:
+    """Functions of `torch.nn.init` that are replaced while any thread records a model, for these threads alone."""
+
+    def __init__(self, functions: Mapping[str, Callable[..., Any]]) -> None:
+        self._functions = functions
+        self._lock = threading.Lock()
+        self._recordings = 0
+        self._patches = ExitStack()
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Within it they are replaced. Recordings may begin and end in any order: the last one restores them."""
+        with self._lock:
+            if not self._recordings:
+                for name, function in self._functions.items():
+                    chosen = _chosen(function, getattr(torch.nn.init, name))
+                    self._patches.enter_context(patch.object(torch.nn.init, name, chosen))
+            self._recordings += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._recordings -= 1
+                if not self._recordings:
+                    self._patches.close()
+
+
+def _chosen(recorded: Callable[..., Any], plain: Callable[..., Any]) -> Callable[..., Any]:
+    """`recorded` in a thread that records a model, `plain` in every other."""
+
+    @functools.wraps(plain)
+    def either(*args: Any, **kwargs: Any) -> Any:
+        if (memory := current()) is None:
+            return plain(*args, **kwargs)
         with plainly():
-            rows, columns = tensor.shape
-            memory.write(tensor, [(tensor.numel(), Sparse(rows, columns, sparsity, std))])
-        return tensor
+            return recorded(memory, *args, **kwargs)
 
-    def truncated(tensor: Tensor, mean: float, std: float, a: float, b: float, generator: Any = None) -> Any:  # noqa: ARG001
-        with plainly():
-            memory.write(tensor, [(tensor.numel(), Normal(mean, std, a, b))])
-        return tensor
+    return either
 
-    with ExitStack() as stack:
+
+_REPLACED = _Replaced(
+    {
         # It draws until all values are inside, which nobody can follow who has no values.
         # Every way to trunc_normal_ comes to this function.
-        stack.enter_context(patch.object(torch.nn.init, "_no_grad_trunc_normal_", truncated))
+        "_no_grad_trunc_normal_": _truncated,
         # Its zeros are where random indices say.
-        stack.enter_context(patch.object(torch.nn.init, "sparse_", sparse))
-        stack.enter_context(_Surface(memory))
-        yield
+        "sparse_": _sparse,
+    }
+)
 
 
 class _Surface(TorchFunctionMode):

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import _disable_current_modes
 
 _OWN = torch._C._disabled_torch_dispatch_impl
@@ -64,13 +65,22 @@ def local(tensor: Any) -> torch.Tensor:
 
 
 def memory_of(tensor: torch.Tensor) -> object:
-    """Equal for tensors that are one memory."""
-    if torch.nn.parameter.is_lazy(tensor) or tensor.is_nested or tensor.layout != torch.strided:
+    """Equal for tensors that are one memory, as long as `held` keeps them from giving their addresses to others."""
+    if not _has_memory(tensor):
         return id(tensor)
     own = local(tensor)
-    if not own.numel():
-        return id(tensor)
     return own.untyped_storage()._cdata, own.storage_offset(), own.shape, own.stride()
+
+
+def held(tensor: torch.Tensor) -> object:
+    """While it is referenced, no later tensor has the `memory_of` this one; the elements may be freed."""
+    return StorageWeakRef(local(tensor).untyped_storage()) if _has_memory(tensor) else tensor
+
+
+def _has_memory(tensor: torch.Tensor) -> bool:
+    if torch.nn.parameter.is_lazy(tensor) or tensor.is_nested or tensor.layout != torch.strided:
+        return False
+    return local(tensor).numel() > 0
 
 
 def obstacle(tensor: Any) -> str:
@@ -117,18 +127,33 @@ def address(view: torch.Tensor) -> int:
 
 
 def overlapping(views: Sequence[torch.Tensor]) -> Iterator[tuple[int, int]]:
-    """Pairs of views of one storage, by their indices, that have, or may have, an element in common."""
+    """Pairs of tensors with elements, by their indices, that have, or may have, an element in common."""
+    spans = [_where(view) for view in views]
     reaching: list[int] = []
-    for index in sorted(range(len(views)), key=lambda index: _span(views[index])):
-        begin = _span(views[index])[0]
-        reaching = [other for other in reaching if _span(views[other])[1] > begin]
-        yield from ((other, index) for other in reaching if _share(views[other], views[index]))
+    for index in sorted(range(len(views)), key=lambda index: spans[index]):
+        memory, begin, _ = spans[index]
+        reaching = [other for other in reaching if spans[other][0] == memory and spans[other][2] > begin]
+        yield from (
+            (other, index) for other in reaching if _share(*(_Shape(views[n], spans[n][1]) for n in (other, index)))
+        )
         reaching.append(index)
 
 
-def _share(one: torch.Tensor, other: torch.Tensor) -> bool:
+def _where(view: torch.Tensor) -> tuple[str, int, int]:
+    """The memory of a tensor that has elements, and its bytes [begin, end) there.
+
+    Storages of their own may be one memory, as those of two tensors that `torch.from_numpy` makes of one array.
+    """
+    begin, end = _span(view)
+    storage = view.untyped_storage()
+    if view.is_meta:
+        return f"{view.device} {storage._cdata}", begin, end
+    return f"{view.device}", storage.data_ptr() + begin, storage.data_ptr() + end
+
+
+def _share(one: _Shape, other: _Shape) -> bool:
     try:
-        return np.shares_memory(_Shape(one), _Shape(other), max_work=_WORK)  # type: ignore[arg-type]
+        return np.shares_memory(one, other, max_work=_WORK)  # type: ignore[arg-type]
     except np.exceptions.TooHardError:
         return True
 
@@ -141,17 +166,17 @@ def _span(view: torch.Tensor) -> tuple[int, int]:
 
 
 class _Shape:
-    """For numpy: where elements would lie if the storage began at a certain address; nothing there is read."""
+    """For numpy: where elements lie, counted from an address that is not looked at. `begin` is the first one's byte."""
 
     BEGIN = 1 << 20
 
-    def __init__(self, tensor: torch.Tensor) -> None:
+    def __init__(self, tensor: torch.Tensor, begin: int) -> None:
         size = tensor.itemsize
         self.__array_interface__ = {
             "version": 3,
             "shape": tuple(tensor.shape),
             "typestr": f"|V{size}",
-            "data": (self.BEGIN + tensor.storage_offset() * size, True),
+            "data": (self.BEGIN + begin, True),
             "strides": tuple(stride * size for stride in tensor.stride()),
         }
 
