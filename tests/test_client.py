@@ -29,7 +29,7 @@ from fanin import (
     transport,
 )
 from fanin.remote import PENDING
-from tests.faulty import Faulty, cut, ignore_range, refuse, well
+from tests.faulty import Faulty, Handler, cut, ignore_range, refuse, well
 from tests.samples import MIXED
 
 LAYOUT = Layout.of(MIXED)
@@ -509,6 +509,31 @@ def test_any_server_may_hold_the_file(client: Client, service: Faulty, tmp_path:
     service.layouts["published"] = LAYOUT
     client.download(f"{service.url}/some/path/published/model.safetensors", tmp_path / "got", check=True)
     assert (tmp_path / "got").read_bytes() == whole(tmp_path)
+
+
+@pytest.mark.parametrize("header", ["ETag", "Last-Modified"])
+def test_a_file_that_is_replaced_while_its_parts_are_fetched_is_refused(
+    four: Client, service: Faulty, tmp_path: Path, header: str
+) -> None:
+    """The parts would make a file with the header of one recipe and bytes of another."""
+    old, new = (Layout.of({**BIG, "seed": seed}) for seed in (1, 2))
+    assert old.size == new.size
+    dates = {old.recipe.seed: "Mon, 01 Jan 2024 00:00:00 GMT", new.recipe.seed: "Tue, 02 Jan 2024 00:00:00 GMT"}
+    if header == "Last-Modified":
+        service.validator = lambda layout: ("Last-Modified", dates[layout.recipe.seed])
+
+    def replace(handler: Handler) -> bool:
+        service.layouts["published"] = new
+        return False
+
+    service.layouts["published"] = old
+    # Two requests for the header, and one for the first of several parts.
+    service.faults = [well, well, well, replace]
+    with pytest.raises(ServiceError, match="the service sent"):
+        four.download(f"{service.url}/some/path/published/model.safetensors", tmp_path / "got")
+    assert not (tmp_path / "got").exists()
+    four.download(f"{service.url}/some/path/published/model.safetensors", tmp_path / "got")
+    assert (tmp_path / "got").read_bytes() == whole(tmp_path, {**BIG, "seed": 2})
 
 
 def test_local_asks_nobody(service: Faulty, tmp_path: Path) -> None:

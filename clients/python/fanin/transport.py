@@ -133,7 +133,8 @@ class Transport:
     def read_range(self, path: str, start: int, stop: int, sink: Sink, *, etag: str | None = None) -> str | None:
         """Hand bytes [start, stop) of a resource to `sink`, in order, going on after a lost connection.
 
-        With `etag`, only bytes of that representation are taken. Returns the resource's entity tag.
+        With `etag`, only bytes of that representation are taken. Returns the resource's entity tag, or in its absence
+        the modification date.
 
         Raises:
             ServiceError: the service refused, sent something else, or was lost more than `retries` times in a row
@@ -148,7 +149,7 @@ class Transport:
                 if response.status >= 400:
                     raise _refusal(response)
                 skip = _offset(response, position)
-                found = response.headers.get("ETag")
+                found = response.headers.get("ETag") or response.headers.get("Last-Modified")
                 if etag is not None and found != etag:
                     raise ServiceError(f"{path}: the service sent {found}, not {etag}", status=response.status)
                 etag = etag or found
