@@ -174,3 +174,15 @@ def test_progress_is_quiet_unless_asked_for(tmp_path: Path, capsys: pytest.Captu
     assert capsys.readouterr() == ("", "")
     fanin.save(MIXED, tmp_path / "a", progress=True)
     assert "100%" in capsys.readouterr().err
+
+
+def test_who_may_read_a_file_stays_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    fanin.save(MIXED, path)
+    umask = os.umask(0)
+    os.umask(umask)
+    assert path.stat().st_mode & 0o777 == 0o666 & ~umask
+    for mode in (0o600, 0o640):
+        path.chmod(mode)
+        fanin.save(MIXED, path)
+        assert path.stat().st_mode & 0o777 == mode

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from fanin.backends.matrices import Matrices
+from fanin.backends.matrices import KEPT, Matrices
 from fanin.draws import Orthogonal
 from fanin.dtypes import DTYPES, DType
 from fanin.errors import BackendError
@@ -121,3 +123,47 @@ def test_one_that_went_while_it_was_made_is_still_given() -> None:
         maker.may_go_on.set()
         assert found.result() == bytes(range(12, 40))
     assert matrices.held == 200
+
+
+class _Interrupt(BaseException):
+    """As KeyboardInterrupt, for which pytest ends."""
+
+
+def test_a_thread_makes_it_itself_when_the_other_was_interrupted() -> None:
+    matrices, maker, waiting = Matrices(), Maker(), threading.Event()
+    interrupted: list[_Interrupt] = []
+
+    def interrupt(_draw: Orthogonal, _stream: Stream, _dtype: DType, out: memoryview) -> None:
+        if interrupted:
+            out[:] = bytes(range(len(out)))
+            return
+        interrupted.append(_Interrupt())
+        maker.begun.set()
+        assert waiting.wait(30)
+        raise interrupted[0]
+
+    maker.make = interrupt  # type: ignore[method-assign]
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(part, matrices, maker)
+        assert maker.begun.wait(30)
+        second = pool.submit(part, matrices, maker)
+        waiting.set()
+        assert first.exception() is interrupted[0]
+        assert second.result() == bytes(range(12, 40))
+    assert matrices.held == 200
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of Python 3.12: it has threads, and forks
+def test_a_forked_child_waits_for_no_thread_of_its_parent() -> None:
+    maker = Maker()
+    maker.may_go_on.clear()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(part, KEPT, maker)
+        assert maker.begun.wait(30)
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)  # ends it, were it to wait
+            maker.may_go_on.set()
+            os._exit(part(KEPT, maker) != bytes(range(12, 40)))
+        assert os.waitpid(child, 0)[1] == 0
+        maker.may_go_on.set()

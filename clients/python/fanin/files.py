@@ -9,6 +9,7 @@ import io
 import json
 import os
 import shutil
+import stat
 import struct
 import uuid
 from collections.abc import Iterator
@@ -157,11 +158,16 @@ def mismatch(layout: Layout, start: int, found: bytes | memoryview, wanted: byte
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes the place of `path` when all went well, and vanishes otherwise."""
+    """A file to write that takes the place of `path` when all went well, and vanishes otherwise.
+
+    Who may read and write `path` stays the same.
+    """
     partial = _beside(path, uuid.uuid4().hex)
     try:
         # Within: a signal may come as soon as the file is there.
         with partial.open("xb") as file:
+            if path.exists():
+                os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
             yield file
             _sync(file)
         _publish(partial, path)

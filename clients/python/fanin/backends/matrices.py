@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -57,35 +58,50 @@ class Matrices:
             self.held = 0
 
     def _whole(self, key: _Key) -> memoryview:
-        with self._lock:
-            future = self._made.get(key)
-            if future is not None:
-                self._made.move_to_end(key)
-            else:
-                ours = self._made[key] = Future()
-                self.held += _size(key)
-                while self.held > self.limit and len(self._made) > 1:
-                    oldest, _ = self._made.popitem(last=False)
-                    self.held -= _size(oldest)
-        if future is not None:
-            return future.result()
         make, draw, stream, dtype = key
-        try:
-            whole = np.empty(_size(key), np.uint8).data
-            make(draw, stream, dtype, whole)
-        except BaseException as error:
-            with self._lock:
-                if self._made.get(key) is ours:
-                    del self._made[key]
-                    self.held -= _size(key)
-            ours.set_exception(error)
-            raise
-        ours.set_result(whole)
-        return whole
+        while True:
+            ours: Future[memoryview] = Future()
+            try:
+                future = self._begun(key, ours)
+                if future is ours:
+                    whole = np.empty(_size(key), np.uint8).data
+                    make(draw, stream, dtype, whole)
+                    ours.set_result(whole)
+                    return whole
+            except BaseException as error:
+                with self._lock:
+                    if self._made.get(key) is ours:
+                        del self._made[key]
+                        self.held -= _size(key)
+                ours.set_exception(error)
+                raise
+            # What stopped another thread, as an interrupt does, is no error of this one, which makes it then.
+            if future.exception() is None:
+                return future.result()
+
+    def _begun(self, key: _Key, ours: Future[memoryview]) -> Future[memoryview]:
+        """Of who makes the matrix: another thread, or this one, which has `ours`."""
+        with self._lock:
+            if (future := self._made.get(key)) is not None:
+                self._made.move_to_end(key)
+                return future
+            self._made[key] = ours
+            self.held += _size(key)
+            while self.held > self.limit and len(self._made) > 1:
+                oldest, _ = self._made.popitem(last=False)
+                self.held -= _size(oldest)
+            return ours
+
+    def begin_again(self) -> None:
+        """Of a process that was forked: threads that it does not have made matrices, and may have held the lock."""
+        self._lock = threading.Lock()
+        self._made = OrderedDict()
+        self.held = 0
 
 
 KEPT = Matrices()
 """Of this process."""
+os.register_at_fork(after_in_child=KEPT.begin_again)
 
 
 def _size(key: _Key) -> int:
