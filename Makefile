@@ -28,10 +28,10 @@ docs: $(VENV)/dev
 	$(BIN)/python docs/generate.py
 	$(BIN)/python -m tests.peers.page
 
-# Hours: long statistics, dieharder, other processors under qemu, memory while streaming.
+# Hours: long statistics, dieharder, other processors under qemu, memory while streaming. PARTS="load traffic" runs some.
 # On Debian it needs: dieharder gcc-aarch64-linux-gnu gcc-s390x-linux-gnu qemu-user
 soak: $(VENV)/dev
-	$(BIN)/python -m pytest -m soak
+	$(BIN)/python -m tests.soak $(PARTS)
 
 # How fast elements are made here, beside the frameworks, and how fast they are sent.
 bench: $(VENV)/peers

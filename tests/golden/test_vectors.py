@@ -168,7 +168,7 @@ def test_the_public_tables_are_those_the_kernels_include(width: int) -> None:
     assert (VECTORS / f"normal_f{width}_table.txt").read_text() == generator["table"](f"normal_f{width}.inc")
 
 
-@pytest.mark.soak
+@pytest.mark.soak("storage")
 def test_the_reference_backend_writes_exactly_these_files(tmp_path: Path) -> None:
     runpy.run_path(str(VECTORS / "generate.py"))["generate"](tmp_path)
     written = sorted(path.name for path in tmp_path.iterdir())
