@@ -13,7 +13,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
@@ -29,7 +29,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 
 class Metrics:
-    """What one application counts; or all those whose `DIRECTORY` is the same, and then each tells of all."""
+    """Metrics of one process. Processes with the same `DIRECTORY` share them, and each exports those of all."""
 
     def __init__(self, backend: str) -> None:
         self.registry = registry = CollectorRegistry()
@@ -103,13 +103,13 @@ class Metrics:
             self._known_answers.labels(result)
         for reason in ("client_left", "stalled", "drained", "failed"):
             self._ended.labels(reason)
-        # Those of processes that count together would be of whichever answers.
+        # Processes that share a directory would export those of the one that received the request.
         if self._directory is None:
             ProcessCollector(registry=registry)
         registry.register(GpuMemory())
 
     def request_ends(self, exchange: Exchange) -> None:
-        """Count a request and its answer."""
+        """Count a request and its response."""
         method = exchange.method if exchange.method in _METHODS else "other"
         key = (exchange.route or "none", method, exchange.status)
         requests, duration, first_byte = self._of_route.get(key) or self._look_up(*key)
@@ -138,7 +138,7 @@ class Metrics:
         self._in_flight.inc(size)
 
     def stream_ends(self, unsent: int) -> None:
-        """It ends, with so many bytes not sent."""
+        """The stream ends, with this number of bytes not sent."""
         self._streams.dec()
         self._in_flight.dec(unsent)
 
@@ -154,11 +154,11 @@ class Metrics:
         self._generation.inc(seconds)
 
     def threads(self, count: int) -> None:
-        """So many threads generate."""
+        """Set the number of threads that generate."""
         self._threads.set(count)
 
     def recipes(self, count: int) -> None:
-        """So many recipes are remembered."""
+        """Set the number of cached recipes."""
         self._recipes.set(count)
 
     def known_answer(self, passed: bool) -> None:
@@ -182,14 +182,14 @@ class Metrics:
             registry = CollectorRegistry()
             MultiProcessCollector(registry, self._directory)
             registry.register(GpuMemory())
-        # prometheus_client's own choice would answer with whatever version the header names.
+        # prometheus_client's own choice depends on the version that the header names.
         if "application/openmetrics-text" in accept:
             return openmetrics.generate_latest(registry), openmetrics.CONTENT_TYPE_LATEST
         return generate_latest(registry), CONTENT_TYPE_LATEST
 
 
 class GpuMemory(Collector):
-    """Memory of the GPUs, where CuPy is in use; a GPU that does not answer has no sample."""
+    """Memory of the GPUs, while CuPy is in use. A GPU that raises an error has no sample."""
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
         return (
@@ -218,8 +218,10 @@ class GpuMemory(Collector):
 
 def _forget_the_dead(directory: Path) -> None:
     """Remove the gauges of workers that have ended: what they had in flight is not in flight any more."""
-    for pid in {path.stem.rpartition("_")[2] for path in directory.glob("gauge_live*.db")}:
+    for path in list(directory.glob("gauge_live*.db")):
         try:
-            os.kill(int(pid), 0)
-        except ProcessLookupError:
-            mark_process_dead(int(pid), str(directory))
+            os.kill(int(path.stem.rpartition("_")[2]), 0)
+        except (ProcessLookupError, PermissionError):
+            # Workers run as one user: a process that we may not signal has reused the id of a worker.
+            # Several workers may do this at the same time, and another one may have removed the file.
+            path.unlink(missing_ok=True)
