@@ -13,7 +13,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
@@ -216,8 +216,10 @@ class GpuMemory(Collector):
 
 def _forget_the_dead(directory: Path) -> None:
     """Remove the gauges of workers that have ended: what they had in flight is not in flight any more."""
-    for pid in {path.stem.rpartition("_")[2] for path in directory.glob("gauge_live*.db")}:
+    for path in list(directory.glob("gauge_live*.db")):
         try:
-            os.kill(int(pid), 0)
-        except ProcessLookupError:
-            mark_process_dead(int(pid), str(directory))
+            os.kill(int(path.stem.rpartition("_")[2]), 0)
+        except (ProcessLookupError, PermissionError):
+            # Workers are of one user: where there is no permission, the id now belongs to another user's process.
+            # Several workers may be asked at a time, and another may have removed the file.
+            path.unlink(missing_ok=True)

@@ -117,7 +117,8 @@ class Settings(BaseSettings):
     max_file_bytes: Size = ByteSize(1 << 50)
     """Largest file; costs no memory, since files are generated while they are sent."""
     max_matrix_elements: Count = 1 << 24
-    """Most elements of an orthogonal tensor, which is made whole for any part of it."""
+    """Most elements of an orthogonal tensor, which is made whole for any part of it. A shorter side below 64 counts
+    as 64."""
     matrix_bytes: Annotated[ByteSize, Field(ge=0)] = ByteSize(256 * _MIB)
     """Memory for orthogonal tensors that were made; the newest always stays."""
     max_digest_bytes: Size = ByteSize(64 << 30)
