@@ -19,6 +19,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+_SHOWN = 80
+"""Characters of a value that an error repeats."""
+
 
 class FaninError(Exception):
     """Base of every error this library raises on purpose."""
@@ -43,6 +46,17 @@ def pointer(path: Iterable[str | int]) -> str:
     """A JSON pointer (RFC 6901 section 3) that can be printed, whatever the names are."""
     text = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def shown(value: Any) -> Any:
+    """Return `value` if it is short, else the start of its text: what an error says that it found."""
+    if value is None or isinstance(value, bool | float):
+        return value
+    text = repr(value) if not isinstance(value, str) else value
+    text = text.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, int) and len(text) <= _SHOWN:
+        return value
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
 
 class RecipeError(FaninError, ValueError):
