@@ -378,6 +378,7 @@ def test_auto_does_not_hide_nonsense(service: Faulty) -> None:
     "arguments",
     [
         *({"url": url} for url in ("127.0.0.1:8000", "ftp://x", "", "http://[bad")),
+        *({"url": f"http://127.0.0.1:8000/{more}"} for more in ("?token=x", "?", "#x")),
         *(
             {"source": "remot"},
             {"check": "samples"},
@@ -394,6 +395,25 @@ def test_wrong_arguments_are_refused(arguments: dict[str, Any]) -> None:
         Client(**{"url": "http://127.0.0.1:8000", **arguments})
     with Client("http://127.0.0.1:9") as client, pytest.raises(ValueError, match="source"):
         client.materialize(MIXED, source="nowhere")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("userinfo", ["tester:pass-word", "tester"])
+def test_credentials_in_a_url_are_refused_and_not_shown(
+    client: Client, service: Faulty, tmp_path: Path, userinfo: str
+) -> None:
+    """They would not be sent, and were in the text of every error."""
+    url = service.url.replace("//", f"//{userinfo}@")
+    for call in (lambda: Client(url), lambda: client.download(f"{url}/a/b/c", tmp_path / "got")):
+        with pytest.raises(ValueError, match="give a token") as refusal:
+            call()
+        assert userinfo not in str(refusal.value)
+    assert not service.requests
+
+
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1/x", "http://127.0.0.1:99999/x", "http://a b/x", "http://[::1/x"])
+def test_a_download_from_no_url_of_http_is_refused(client: Client, tmp_path: Path, url: str) -> None:
+    with pytest.raises(ValueError, match="URL"):
+        client.download(url, tmp_path / "got")
 
 
 def test_auto_leaves_no_broken_download_behind(service: Faulty, tmp_path: Path) -> None:

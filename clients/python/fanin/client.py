@@ -178,7 +178,8 @@ class Client:
 
         Raises:
             FileError: there is no Fanin file at this URL.
-            ValueError: `check` is "digest": digests are had by recipe, not by URL.
+            ValueError: `check` is "digest": digests are had by recipe, not by URL. Or the URL is not one of HTTP, or it
+                has a user or a password.
             ServiceError, MismatchError, BackendError, OSError: as `save`.
         """
         if (self.check if check is None else check) == "digest":

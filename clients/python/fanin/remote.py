@@ -73,7 +73,9 @@ class Remote:
         Raises:
             FileError: there is none.
             ServiceError: it cannot be had.
+            ValueError: it is not a URL of HTTP, or has a user or a password.
         """
+        self._transport.check_url(url)
         head = bytearray()
         etag = self._transport.read_range(url, 0, 8, head.extend)
         length = int.from_bytes(head, "little")
