@@ -12,16 +12,22 @@ demo: $(VENV)/service
 test: check
 	$(BIN)/python -m pytest
 
-# Lint, types, and which package may import which.
+# Lint, types, which package may import which, and the words of the prose (docs/prose).
 check: $(VENV)/dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python docs/prose/lint.py
 
 format: $(VENV)/dev
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+.PHONY: prose
+# Let each file have the findings that it has today: after texts were rewritten, moved or merged.
+prose:
+	$(PYTHON) docs/prose/lint.py --baseline
 
 # The pages that come from the code: settings, the description of the API, initializers of other libraries.
 docs: $(VENV)/dev
