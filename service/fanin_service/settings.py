@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import ByteSize, Field, model_validator
@@ -16,6 +15,7 @@ from fanin_service.setting_types import (
     Count,
     Network,
     Origin,
+    Place,
     Port,
     ProviderUrl,
     RedisUrl,
@@ -64,7 +64,7 @@ class Settings(BaseSettings):
     access: Literal["open", "keys", "jwt", "keys+jwt"] | None = None
     """Who may use the service: open (whoever reaches it), keys, jwt, or keys+jwt. Without it, open on a loopback
     address; any other needs a decision."""
-    keys_file: Path | None = None
+    keys_file: Place | None = None
     """File of API keys, made by fanin keys; changes are seen within a second or two."""
     jwt_issuer: Text | None = None
     """What the claim iss of a token must be."""
@@ -81,11 +81,11 @@ class Settings(BaseSettings):
     let in all the same."""
     cors_origins: CommaSeparated[Origin] = ()
     """Origins whose pages may call the service from a browser, separated by commas; * for all."""
-    tls_cert: Path | None = None
+    tls_cert: Place | None = None
     """Certificate in PEM, with its chain: serves HTTPS only. Needs a key."""
-    tls_key: Path | None = None
+    tls_key: Place | None = None
     """The certificate's private key in PEM, not encrypted."""
-    tls_client_ca: Path | None = None
+    tls_client_ca: Place | None = None
     """Authorities in PEM: every client must have a certificate by one of them."""
     admin_host: Text = "127.0.0.1"
     """Address of the second port; access is decided as for the first."""
@@ -129,7 +129,7 @@ class Settings(BaseSettings):
     """Recipes remembered by digest; of the client that has most, the least recently used go first."""
     registry_bytes: Size = ByteSize(256 * _MIB)
     """Memory that remembered recipes may take; the newest always stays."""
-    recipe_store: Path | None = None
+    recipe_store: Place | None = None
     """Directory of registered recipes, for the workers and other servers that share it."""
     recipe_store_recipes: Count = 100_000
     """Recipes kept in the store; those not registered for the longest time go first."""
@@ -140,7 +140,7 @@ class Settings(BaseSettings):
     fanin[s3]. Without it they go when the service ends."""
     model_store_bytes: Size = ByteSize(10 << 30)
     """Bytes of models kept in the store."""
-    models: Path | None = None
+    models: Place | None = None
     """Directory of models that are put when the service starts: namespace/name/recipe.json, and other files beside
     it."""
     model_uploads: bool = True
