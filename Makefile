@@ -12,26 +12,32 @@ demo: $(VENV)/service
 test: check
 	$(BIN)/python -m pytest
 
-# Lint, types, and which package may import which.
+# Lint, types, which package may import which, and the words of the prose (docs/prose).
 check: $(VENV)/dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python docs/prose/lint.py
 
 format: $(VENV)/dev
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+.PHONY: prose
+# Let each file have the findings that it has today: after texts were rewritten, moved or merged.
+prose:
+	$(PYTHON) docs/prose/lint.py --baseline
 
 # The pages that come from the code: settings, the description of the API, initializers of other libraries.
 docs: $(VENV)/dev
 	$(BIN)/python docs/generate.py
 	$(BIN)/python -m tests.peers.page
 
-# Hours: long statistics, dieharder, other processors under qemu, memory while streaming.
+# Hours: long statistics, dieharder, other processors under qemu, memory while streaming. PARTS="load traffic" runs some.
 # On Debian it needs: dieharder gcc-aarch64-linux-gnu gcc-s390x-linux-gnu qemu-user
 soak: $(VENV)/dev
-	$(BIN)/python -m pytest -m soak
+	$(BIN)/python -m tests.soak $(PARTS)
 
 # How fast elements are made here, beside the frameworks, and how fast they are sent.
 bench: $(VENV)/peers

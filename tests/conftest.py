@@ -7,6 +7,8 @@ import signal
 
 import pytest
 
+from tests.soak.parts import PARTS
+
 # Read when huggingface_hub is imported: what it asks besides, and keeps in the home directory.
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
@@ -22,10 +24,28 @@ def _default_dispositions() -> None:
             signal.signal(number, lambda *_: None)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", metavar="PART", help="run the soak tests of this part, and nothing else; see tests/soak")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Soak tests run only when asked for by `-m soak`; everything else always."""
-    if "soak" in (config.getoption("markexpr") or ""):
-        return
-    soak = [item for item in items if item.get_closest_marker("soak")]
-    config.hook.pytest_deselected(items=soak)
-    items[:] = [item for item in items if item not in soak]
+    """Keep soak tests for `--soak`, and then those of the part alone; everything else runs always."""
+    wanted = config.getoption("soak")
+    left_out = [item for item in items if soak_part(item) != wanted]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+def soak_part(item: pytest.Item) -> str | None:
+    """Return the part of the soak that a test belongs to, as its marker says; None for a test that always runs.
+
+    Raises:
+        pytest.UsageError: no run of the soak would find the test.
+    """
+    marker = item.get_closest_marker("soak")
+    if not marker:
+        return None
+    (part,) = marker.args
+    if part not in PARTS or not item.nodeid.startswith(PARTS[part].paths):
+        raise pytest.UsageError(f"{item.nodeid}: tests/soak/parts.py has no part {part!r} with this file")
+    return str(part)

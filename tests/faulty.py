@@ -31,6 +31,8 @@ class Faulty(ThreadingHTTPServer):
         """Method, path and Range of each request."""
         self.authorizations: list[str | None] = []
         """Authorization of each request."""
+        self.validator: Callable[[Layout], tuple[str, str]] = lambda layout: ("ETag", f'"{layout.recipe.digest}"')
+        """Name and value of the header that tells one file from another."""
         self.damage: Callable[[int, bytearray], None] = lambda start, data: None
         """Changes bytes on their way out."""
 
@@ -76,7 +78,7 @@ class Handler(BaseHTTPRequestHandler):
         data = bytearray(stop - start)
         read_into(layout, start, memoryview(data), backends.get())
         self.server.damage(start, data)
-        headers = {"ETag": f'"{layout.recipe.digest}"'}
+        headers = dict([self.server.validator(layout)])
         if status == 206:
             headers["Content-Range"] = f"bytes {start}-{stop - 1}/{layout.size}"
         self.answer(status, headers, bytes(data), cut=cut)

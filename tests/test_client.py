@@ -29,7 +29,7 @@ from fanin import (
     transport,
 )
 from fanin.remote import PENDING
-from tests.faulty import Faulty, cut, ignore_range, refuse, well
+from tests.faulty import Faulty, Handler, cut, ignore_range, refuse, well
 from tests.samples import MIXED
 
 LAYOUT = Layout.of(MIXED)
@@ -378,6 +378,7 @@ def test_auto_does_not_hide_nonsense(service: Faulty) -> None:
     "arguments",
     [
         *({"url": url} for url in ("127.0.0.1:8000", "ftp://x", "", "http://[bad")),
+        *({"url": f"http://127.0.0.1:8000/{more}"} for more in ("?token=x", "?", "#x")),
         *(
             {"source": "remot"},
             {"check": "samples"},
@@ -394,6 +395,25 @@ def test_wrong_arguments_are_refused(arguments: dict[str, Any]) -> None:
         Client(**{"url": "http://127.0.0.1:8000", **arguments})
     with Client("http://127.0.0.1:9") as client, pytest.raises(ValueError, match="source"):
         client.materialize(MIXED, source="nowhere")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("userinfo", ["tester:pass-word", "tester"])
+def test_credentials_in_a_url_are_refused_and_not_shown(
+    client: Client, service: Faulty, tmp_path: Path, userinfo: str
+) -> None:
+    """They would not be sent, and were in the text of every error."""
+    url = service.url.replace("//", f"//{userinfo}@")
+    for call in (lambda: Client(url), lambda: client.download(f"{url}/a/b/c", tmp_path / "got")):
+        with pytest.raises(ValueError, match="give a token") as refusal:
+            call()
+        assert userinfo not in str(refusal.value)
+    assert not service.requests
+
+
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1/x", "http://127.0.0.1:99999/x", "http://a b/x", "http://[::1/x"])
+def test_a_download_from_no_url_of_http_is_refused(client: Client, tmp_path: Path, url: str) -> None:
+    with pytest.raises(ValueError, match="URL"):
+        client.download(url, tmp_path / "got")
 
 
 def test_auto_leaves_no_broken_download_behind(service: Faulty, tmp_path: Path) -> None:
@@ -509,6 +529,31 @@ def test_any_server_may_hold_the_file(client: Client, service: Faulty, tmp_path:
     service.layouts["published"] = LAYOUT
     client.download(f"{service.url}/some/path/published/model.safetensors", tmp_path / "got", check=True)
     assert (tmp_path / "got").read_bytes() == whole(tmp_path)
+
+
+@pytest.mark.parametrize("header", ["ETag", "Last-Modified"])
+def test_a_file_that_is_replaced_while_its_parts_are_fetched_is_refused(
+    four: Client, service: Faulty, tmp_path: Path, header: str
+) -> None:
+    """The parts would make a file with the header of one recipe and bytes of another."""
+    old, new = (Layout.of({**BIG, "seed": seed}) for seed in (1, 2))
+    assert old.size == new.size
+    dates = {old.recipe.seed: "Mon, 01 Jan 2024 00:00:00 GMT", new.recipe.seed: "Tue, 02 Jan 2024 00:00:00 GMT"}
+    if header == "Last-Modified":
+        service.validator = lambda layout: ("Last-Modified", dates[layout.recipe.seed])
+
+    def replace(handler: Handler) -> bool:
+        service.layouts["published"] = new
+        return False
+
+    service.layouts["published"] = old
+    # Two requests for the header, and one for the first of several parts.
+    service.faults = [well, well, well, replace]
+    with pytest.raises(ServiceError, match="the service sent"):
+        four.download(f"{service.url}/some/path/published/model.safetensors", tmp_path / "got")
+    assert not (tmp_path / "got").exists()
+    four.download(f"{service.url}/some/path/published/model.safetensors", tmp_path / "got")
+    assert (tmp_path / "got").read_bytes() == whole(tmp_path, {**BIG, "seed": 2})
 
 
 def test_local_asks_nobody(service: Faulty, tmp_path: Path) -> None:

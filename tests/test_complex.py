@@ -16,6 +16,7 @@ from tests.service.servers import running
 
 RECIPE: dict[str, Any] = {
     "seed": 3,
+    "layout": "torch",
     "tensors": {
         "f64": {"shape": [3], "scheme": "ones", "dtype": "F64"},
         "z": {"shape": [6, 4], "scheme": "he_normal", "dtype": "C64"},

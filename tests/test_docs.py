@@ -31,7 +31,7 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "clients").rglob("*.md")),
 ]
-BLOCK = re.compile(r"^```(python|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(python|console|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 FRAMEWORK = re.compile(r"^import (jax|keras)\b", re.MULTILINE)
 ALONE = {"torch.md", "jax.md", "keras.md", "record.md", "recipes.md"}
 """Pages of which every section runs by itself, so that a reader can begin anywhere."""
@@ -68,10 +68,20 @@ def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
                 if kind == "python":
                     exec(compile(text, str(page), "exec"), names)
                     continue
-                for line in filter(lambda line: line.startswith("$ "), text.splitlines()):
-                    command = line[2:]
-                    if not command.startswith("fanin serve"):
-                        run(command)
+                for command in commands(kind, text):
+                    run(command)
+
+
+SET_UP = ("python3 -m venv", ". .venv", "pip install", "fanin serve")
+"""Commands that begin a page; here they have been run already."""
+
+
+def commands(kind: str, text: str) -> list[str]:
+    """Commands of a block: every line of `sh`, the lines behind a prompt of `console`."""
+    lines = text.splitlines()
+    if kind == "console":
+        lines = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+    return [line for line in lines if not line.startswith(SET_UP)]
 
 
 def apart(texts: list[str]) -> None:
@@ -93,11 +103,13 @@ def run(command: str) -> None:
 
 
 def curl(words: list[str]) -> None:
-    """What these pages ask of curl, which a test machine need not have."""
+    """Do what these pages ask of curl, which a test machine need not have."""
     parser = argparse.ArgumentParser()
     parser.add_argument("-f", action="store_true")  # as below, always
     parser.add_argument("-o", dest="output", type=Path)
     parser.add_argument("-r", dest="range")
+    parser.add_argument("--retry")
+    parser.add_argument("--retry-connrefused", action="store_true")
     parser.add_argument("-H", dest="header", default="Accept: */*")
     parser.add_argument("--data-binary", dest="data")
     parser.add_argument("--head", action="store_true")

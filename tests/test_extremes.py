@@ -43,7 +43,7 @@ def test_a_tensor_is_made_or_refused(tensor: dict[str, Any]) -> None:
     made_or_refused(tensor)
 
 
-@pytest.mark.soak
+@pytest.mark.soak("schemes")
 @settings(max_examples=100_000, **QUIET)
 @given(TENSORS)
 def test_many_tensors_are_made_or_refused(tensor: dict[str, Any]) -> None:

@@ -186,3 +186,26 @@ def test_who_may_read_a_file_stays_the_same(tmp_path: Path) -> None:
         path.chmod(mode)
         fanin.save(MIXED, path)
         assert path.stat().st_mode & 0o777 == mode
+
+
+def test_a_file_may_be_removed_while_it_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By another process, at any time: what is written takes its place all the same."""
+    target, ask = tmp_path / "file", Path.stat
+    for looks in range(1, 6):
+        left = looks
+
+        def look(path: Path, **options: bool) -> os.stat_result:
+            nonlocal left
+            found = ask(path, **options)
+            if path == target:
+                left -= 1
+                if left == 0:
+                    target.unlink()
+            return found
+
+        target.write_bytes(b"old")
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "stat", look)
+            with files.replacing(target) as file:
+                file.write(b"new")
+        assert target.read_bytes() == b"new"

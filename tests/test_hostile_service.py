@@ -115,7 +115,7 @@ def test_every_answer_is_an_error(name: str, tmp_path: Path) -> None:
     assert not (tmp_path / "other").exists()
 
 
-@pytest.mark.soak
+@pytest.mark.soak("requests")
 @settings(max_examples=20_000, deadline=None, suppress_health_check=[*HealthCheck])
 @given(at=st.integers(0, 400), junk=st.binary(max_size=40), size=st.integers(0, 1 << 40))
 def test_damaged_headers(at: int, junk: bytes, size: int) -> None:

@@ -24,6 +24,9 @@ _PER_LAW = 100
 """Tensors that cost as much as a law: its scalars take up to a millisecond."""
 _PER_VALUE = 4
 """Values of a table that cost as much as a law."""
+_NARROWEST = 64
+"""Least length that the shorter side of a matrix counts as: the kernel takes the memory and the time of so many columns
+for a narrower one (256 bytes a row, `fanin.backends.native_orthogonal`)."""
 _TABLES = dict.fromkeys(
     ("log_range", "rope_frequencies", "alibi_slopes", "power_range", "sinusoidal", "stft"), MAX_TABLE // _PER_VALUE
 ) | {"bilinear": 100}
@@ -135,10 +138,13 @@ def _check_matrices(layout: Layout, limit: int, short: bool) -> None:
     """A matrix is made whole, in memory, by work that grows faster than its elements."""
     for entry in (layout.entries[place] for place in layout.tensors.matrices):
         matrix = matrix_of(entry.draw)
-        if matrix and matrix.rows * matrix.columns > limit:
+        if matrix is None:
+            continue
+        shorter, longer = sorted((matrix.rows, matrix.columns))
+        if (count := longer * max(shorter, _NARROWEST)) > limit:
             field = pointer(["shape"] if short else ["tensors", entry.name, "shape"])
-            count = matrix.rows * matrix.columns
-            raise _exceeded(field, f"{count} elements of one matrix; this service makes at most {limit}")
+            counted = f", the shorter side counting as {_NARROWEST}" if shorter < _NARROWEST else ""
+            raise _exceeded(field, f"{count} elements of one matrix{counted}; this service makes at most {limit}")
 
 
 def _exceeded(field: str, detail: str) -> LimitExceededError:

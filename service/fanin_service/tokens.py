@@ -7,8 +7,9 @@ import json
 import logging
 import math
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, get_args
 
 import jwt
 from jwt.types import Options
@@ -16,6 +17,7 @@ from jwt.types import Options
 from fanin_service.jwks import fetch
 from fanin_service.principal import Principal
 from fanin_service.problems import TokenUncheckedError, UnauthenticatedError
+from fanin_service.setting_types import Algorithm
 
 FRESH_SECONDS = 300.0
 """Age at which the provider's keys are fetched again, while those at hand go on being used ..."""
@@ -30,6 +32,12 @@ MAX_KEYS_BYTES = 1 << 20
 MAX_SUBJECT_CHARACTERS = 255
 """By OpenID Connect Core section 2; counts and logs have it."""
 
+_ALGORITHMS: tuple[str, ...] = get_args(Algorithm)
+_OF_RSA = tuple(each for each in _ALGORITHMS if each.startswith(("RS", "PS")))
+
+Keys = dict[str, dict[str, jwt.PyJWK]]
+"""A provider's keys by their ids, and by each algorithm that they verify."""
+
 _log = logging.getLogger("uvicorn.error")
 
 
@@ -41,13 +49,13 @@ class ProviderKeys:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._keys: dict[str, jwt.PyJWK] = {}
+        self._keys: Keys = {}
         self._fetched = self._tried = -math.inf
         self._failed = False
         self._fetching: asyncio.Task[None] | None = None
 
-    async def get(self, identifier: str) -> jwt.PyJWK | None:
-        """The key of this id, or None if the provider has none.
+    async def get(self, identifier: str) -> Mapping[str, jwt.PyJWK] | None:
+        """The key of this id, by each algorithm that it verifies; None if the provider has no such key.
 
         Raises:
             TokenUncheckedError: the provider cannot be asked.
@@ -91,13 +99,41 @@ class ProviderKeys:
             self._tried, self._fetching = time.monotonic(), None
 
 
-def _parse(text: bytes) -> dict[str, jwt.PyJWK]:
-    """The keys of a JWK set by their ids. Takes milliseconds for a large set."""
+def _parse(text: bytes) -> Keys:
+    """The keys of a JWK set that can verify tokens. Takes milliseconds for a large set.
+
+    Raises:
+        ValueError: it is no JWK set, or no key in it can verify tokens.
+    """
     document = json.loads(text)
-    if not isinstance(document, dict):
-        raise ValueError("it is not a JSON object")
-    found = jwt.PyJWKSet.from_dict(document)
-    return {key.key_id: key for key in found if key.key_id and key.public_key_use in (None, "sig")}
+    members = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(members, list):
+        raise ValueError("it is not a JSON object with a list of keys")
+    found: Keys = {}
+    for member in members:
+        # Keys may share an id if they are of different types (RFC 7517 section 4.5).
+        for key in _usable(member) if isinstance(member, dict) else ():
+            found.setdefault(member["kid"], {})[key.algorithm_name] = key
+    if not found:
+        raise ValueError("no key in it can verify tokens")
+    return found
+
+
+def _usable(member: dict[str, Any]) -> Iterator[jwt.PyJWK]:
+    """A member of a JWK set, for each algorithm that it verifies; nothing if it verifies none.
+
+    A key of RSA that names no algorithm verifies all of RSA (RFC 7517 section 4.4). PyJWT takes it for one of RS256.
+    """
+    if not isinstance(member.get("kid"), str) or not member["kid"] or member.get("use") not in (None, "sig"):
+        return
+    named = member.get("alg")
+    if named is not None and named not in _ALGORITHMS:
+        return
+    for algorithm in _OF_RSA if named is None and member.get("kty") == "RSA" else (named,):
+        with suppress(jwt.PyJWTError):
+            key = jwt.PyJWK(member, algorithm)
+            if key.algorithm_name in _ALGORITHMS:
+                yield key
 
 
 class TokenChecker:
@@ -133,12 +169,14 @@ class TokenChecker:
                 raise jwt.InvalidAlgorithmError(f"tokens are signed with {', '.join(self._algorithms)} here")
             if not identifier:
                 raise jwt.InvalidTokenError("it names no key (kid)")
-            key = await self._keys.get(identifier)
-            if key is None:
+            keys = await self._keys.get(identifier)
+            if keys is None:
                 raise jwt.InvalidKeyError("its key (kid) is not among the provider's")
+            if algorithm not in keys:
+                raise jwt.InvalidAlgorithmError(f"its key (kid) is for {', '.join(keys)}, not for {algorithm}")
             claims = jwt.decode(
                 token,
-                key,
+                keys[algorithm],
                 self._algorithms,
                 self._options,
                 issuer=self._issuer,
@@ -149,6 +187,9 @@ class TokenChecker:
             if not subject.strip():
                 # All such clients would be one.
                 raise jwt.InvalidTokenError("its subject is empty")
+            if any("\ud800" <= letter <= "\udfff" for letter in subject):
+                # JSON can spell half of a surrogate pair, which cannot be stored or sent as UTF-8.
+                raise jwt.InvalidTokenError("its subject is not Unicode text")
             if len(subject) > MAX_SUBJECT_CHARACTERS:
                 raise jwt.InvalidTokenError(f"its subject has more than {MAX_SUBJECT_CHARACTERS} characters")
         except (jwt.PyJWTError, ValueError, RecursionError) as error:

@@ -71,7 +71,7 @@ def test_ties_and_their_neighbours(narrow: ctypes.CDLL, dtype: DType) -> None:
     assert compared > 2**dtype.precision
 
 
-@pytest.mark.soak
+@pytest.mark.soak("storage")
 @NARROW
 def test_all_patterns(narrow: ctypes.CDLL, dtype: DType) -> None:
     patterns = np.arange(CHUNK, dtype=np.uint32)

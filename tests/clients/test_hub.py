@@ -45,7 +45,7 @@ def test_newest_clients(served: Served, tmp_path: Path) -> None:
     compare(faults, found)
 
 
-@pytest.mark.soak
+@pytest.mark.soak("hub")
 @pytest.mark.parametrize("client", OLD)
 def test_older_clients(served: Served, tmp_path: Path, client: str) -> None:
     packages = tmp_path / "packages"
@@ -56,14 +56,14 @@ def test_older_clients(served: Served, tmp_path: Path, client: str) -> None:
     compare(faults, found)
 
 
-@pytest.mark.soak
+@pytest.mark.soak("hub")
 def test_real_widths(tmp_path: Path) -> None:
     with hub.serving(tmp_path, hub.WIDE, "seed-42-100mb") as wide:
         _, faults = hub.run(wide, tmp_path, names=[LOADED])
     assert faults == {LOADED: None}
 
 
-@pytest.mark.soak
+@pytest.mark.soak("hub")
 def test_javascript(served: Served, tmp_path: Path) -> None:
     if not shutil.which("npm"):
         pytest.skip("npm is not installed")

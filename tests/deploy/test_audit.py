@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from tests.deploy.test_image import canonical, entries
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.soak
+pytestmark = pytest.mark.soak("images")
 
 
 @pytest.fixture(scope="module", autouse=True)

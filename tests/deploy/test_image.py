@@ -105,7 +105,7 @@ def test_the_service_runs_as_in_a_container(tmp_path: Path) -> None:
     _serves(own, tmp_path, PATH=f"{scripts}:{os.environ['PATH']}")
 
 
-@pytest.mark.soak
+@pytest.mark.soak("images")
 def test_the_image_s_steps_make_a_service(tmp_path: Path) -> None:
     """The building stages, step by step, but for the system's packages; then the service from what they made."""
     made = image.replay("venv-cpu", tmp_path / "image")

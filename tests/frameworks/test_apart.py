@@ -20,7 +20,7 @@ import fanin
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-LONG = [pytest.param(name, marks=pytest.mark.soak) for name in ("numpy", "tensorflow")]
+LONG = [pytest.param(name, marks=pytest.mark.soak("frameworks")) for name in ("numpy", "tensorflow")]
 EIGHT_DEVICES = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
 
 
@@ -42,7 +42,7 @@ def test_jax() -> None:
     cases("jax_cases.py", "jax_initializer_cases.py", **EIGHT_DEVICES)
 
 
-@pytest.mark.soak
+@pytest.mark.soak("frameworks")
 @pytest.mark.parametrize("processes", [2, 4])
 def test_processes_make_the_shards_of_their_own_devices(processes: int) -> None:
     recipe = {"seed": 5, "shape": [64, 48], "scheme": "he_normal", "dtype": "BF16"}
@@ -93,7 +93,7 @@ KERAS_DIFFERS = {
 """Tests of Keras that fail here, and what docs/keras.md says of each."""
 
 
-@pytest.mark.soak
+@pytest.mark.soak("frameworks")
 def test_the_tests_of_keras() -> None:
     ran, failed = json.loads(
         run(HERE / "keras_own_tests.py", KERAS_BACKEND="jax", JAX_PLATFORMS="cpu").splitlines()[-1]
@@ -102,7 +102,7 @@ def test_the_tests_of_keras() -> None:
     assert set(failed) == set(KERAS_DIFFERS)
 
 
-@pytest.mark.parametrize("backend", ["jax", pytest.param("torch", marks=pytest.mark.soak), *LONG])
+@pytest.mark.parametrize("backend", ["jax", pytest.param("torch", marks=pytest.mark.soak("frameworks")), *LONG])
 def test_parity(backend: str) -> None:
     if not find_spec(backend):
         pytest.skip(f"{backend} is not installed: make .venv/peers")

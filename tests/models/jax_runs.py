@@ -36,6 +36,8 @@ class Model(nnx.Module):
         dt = jnp.exp(jax.random.uniform(rngs.params(), (400,)) * 4 - 6)
         self.dt_bias = nnx.Param(dt + jnp.log(-jnp.expm1(-dt)))
         self.shifted = nnx.Param(1 - jax.random.normal(rngs.params(), (20, 30)).T / 4)
+        positions = jax.random.uniform(rngs.params(), (400,))
+        self.centred = nnx.Param(positions - (1 - positions))
         self.filled = nnx.Param(jnp.full((3, 4), 0.25))
 
 

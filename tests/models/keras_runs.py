@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,43 @@ def refusal(model: Any) -> list[str]:
     return []
 
 
+def beside_threads() -> dict[str, Any]:
+    """One recording begins before another and ends before it; each asks in a third thread for random numbers."""
+    began, both, ended = threading.Event(), threading.Event(), threading.Event()
+    drawn: list[bool] = []
+
+    def layer(initializer: Callable[..., Any]) -> keras.layers.Layer:
+        made = keras.layers.Dense(2, name="layer", kernel_initializer=initializer)
+        made.build((None, 2))
+        return made
+
+    def first(shape: Any, dtype: Any = None) -> Any:
+        began.set()
+        assert both.wait(60)
+        return keras.ops.ones(shape, dtype)
+
+    def second(shape: Any, dtype: Any = None) -> Any:
+        assert began.wait(60)
+        both.set()
+        assert ended.wait(60)
+        other = threading.Thread(target=lambda: drawn.append(keras.random.uniform((3,), 1, 2, seed=1).shape == (3,)))
+        other.start()
+        other.join()
+        return keras.ops.ones(shape, dtype)
+
+    def record_first() -> None:
+        record(lambda: layer(first))
+        ended.set()
+
+    own = keras.src.backend.random.draw_seed
+    threads = [threading.Thread(target=run) for run in (record_first, lambda: record(lambda: layer(second)))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return {"drawn": drawn, "is whole": keras.src.backend.random.draw_seed is own}
+
+
 def main(directory: Path) -> None:
     models: dict[str, Callable[[], keras.Model]] = {"mobile_net": mobile_net, "sequences": sequences}
     for name, build in models.items():
@@ -104,6 +142,7 @@ def main(directory: Path) -> None:
         "one path": refusal(lambda: keras.Sequential([keras.Input((3,)), Twins()])),
         "wide": sorted(record(wide).recipe.tensors),
         "literals": {name: str(value) for name, value in record(counter).literals.items()},
+        "threads": beside_threads(),
         "waiting": [weight.path for weight in keras.layers.Dense(2).weights],
     }
     (directory / "told.json").write_text(json.dumps(told))

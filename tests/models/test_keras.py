@@ -68,3 +68,7 @@ def test_nothing_is_allocated(told: Any) -> None:
 
 def test_counters_are_literals(told: Any) -> None:
     assert told["literals"] == {"normalization/count": "0"}
+
+
+def test_recordings_in_threads_leave_keras_as_it_is(told: Any) -> None:
+    assert told["threads"] == {"drawn": [True, True], "is whole": True}

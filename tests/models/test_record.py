@@ -117,6 +117,8 @@ def _said(initialize: Callable[[torch.Tensor], Any], shape: tuple[int, ...] = (6
         (lambda w: nn.init.sparse_(w.t(), 0.3), {"scheme": "sparse", "sparsity": 0.3, "std": 0.01, "axis": 1}),
         (lambda w: w.uniform_(0.01, 16).log_(), {"scheme": "log_of_uniform", "low": 0.01}),
         (lambda w: w.copy_((lambda u: u + u)(torch.rand(64, 64))), {"scheme": "uniform", "low": 0.0, "high": 2.0}),
+        (lambda w: w.copy_((lambda u: u - (1 - u))(torch.rand(64, 64))), {"scheme": "uniform", "low": -1, "high": 1}),
+        (lambda w: w.copy_((lambda u: u + (1 - u))(torch.rand(64, 64))), {"scheme": "constant", "value": 1.0}),
         (
             lambda w: w.copy_((lambda dt: dt + (-torch.expm1(-dt)).log())(torch.empty(64, 64).uniform_(-6, -2).exp())),
             {"scheme": "dt_bias", "dt_min": math.exp(-6), "dt_max": math.exp(-2)},
@@ -261,6 +263,8 @@ def test_the_truncated_normal_of_timm_and_tensorflow() -> None:
         (lambda w: w[torch.rand(64, 64) > 0.5], "aten.index"),
         (lambda w: w[:32].normal_(), "aten.empty"),
         (lambda w: w.normal_().mul_(torch.rand(64)), "aten.mul_"),
+        (lambda w: w.copy_((lambda u: torch.maximum(u, 1 - u))(torch.rand(64, 64))), "aten.maximum"),
+        (lambda w: w.copy_((lambda u: torch.cat([u[:32], 1 - u[32:]]) + u)(torch.rand(64, 64))), "aten.add"),
     ],
 )
 def test_what_no_scheme_says_is_refused_by_name(initialize: Callable[[torch.Tensor], Any], operation: str) -> None:

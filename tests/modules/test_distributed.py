@@ -42,7 +42,7 @@ def test_from_a_service_each_rank_asks_for_its_shards() -> None:
     assert made == layout.size - len(layout.header)
 
 
-@pytest.mark.soak
+@pytest.mark.soak("frameworks")
 @pytest.mark.parametrize("dim", [0, 1])
 def test_a_rank_takes_the_memory_of_its_shard(dim: int) -> None:
     for shard, most in ranks.run(8, ranks.most_memory, [16384, 8192], dim):
@@ -50,7 +50,7 @@ def test_a_rank_takes_the_memory_of_its_shard(dim: int) -> None:
         assert most < shard + (8 << 20)
 
 
-@pytest.mark.soak
+@pytest.mark.soak("frameworks")
 @pytest.mark.parametrize(
     ("world", "shapes"), [(1, [(1,)]), (2, [(2,)]), (4, [(4,), (2, 2)]), (8, [(8,), (2, 4), (4, 2)])]
 )
@@ -58,7 +58,7 @@ def test_any_mesh_and_placement(world: int, shapes: list[tuple[int, ...]]) -> No
     check(world, shapes, True, LARGE)
 
 
-@pytest.mark.soak
+@pytest.mark.soak("frameworks")
 def test_the_served_file_has_these_tensors() -> None:
     recipe = ranks.recipe(**LARGE)
     with running() as server, fanin.Client(server.url, source="remote") as client:

@@ -39,7 +39,7 @@ class Claim(NamedTuple):
 
 README = (
     Claim(
-        "One seed gives other numbers",
+        "One seed gives different numbers",
         ("torch 2.13", "JAX 0.10"),
         ("orthogonal_depends_on_threads", "torch_numbers_depend_on_dtype", "jax_numbers_depend_on_dtype"),
     ),

@@ -36,7 +36,7 @@ class Run(NamedTuple):
 
 
 def listed(sections: Iterable[Section]) -> list[Any]:
-    return [pytest.param(each, id=each.title, marks=[pytest.mark.soak] * each.soak) for each in sections]
+    return [pytest.param(each, id=each.title, marks=[pytest.mark.soak("frameworks")] * each.soak) for each in sections]
 
 
 def tensors(section: Section) -> list[Tensor]:

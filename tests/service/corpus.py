@@ -190,7 +190,7 @@ _QUERIES = [
     *(
         "a&" * 25_000,
         "&".join(f"a{n}" for n in range(8000)),
-        "shape=2&shape=3&scheme=zeros",
+        "shape=2&seed=3&seed=4&scheme=zeros",
         "=&=&=",
         "%00=%00",
         "%ff",

@@ -168,6 +168,7 @@ BAD: dict[str, Callable[[Guarded], str]] = {
     "no audience": lambda guarded: guarded.provider.token(aud=None),
     "no subject": lambda guarded: guarded.provider.token(sub=None),
     "empty subject": lambda guarded: guarded.provider.token(sub=""),
+    "half a surrogate pair in the subject": lambda guarded: guarded.provider.token(sub="a\ud800"),
     "blank subject": lambda guarded: guarded.provider.token(sub=" "),
     "expired token": lambda guarded: guarded.provider.token(exp=int(time.time()) - 31),
     "never expires": lambda guarded: guarded.provider.token(exp=None),
@@ -380,6 +381,28 @@ def test_a_change_of_the_key_file_is_seen(tmp_path: Path, monkeypatch: pytest.Mo
         assert status(first) == 200
         path.write_text('{"keys": []}')
         assert status(first) == 401
+
+
+def test_keys_that_name_no_algorithm_or_share_an_id() -> None:
+    """Keys of RSA without `alg` verify all algorithms of RSA that are allowed; keys of one id differ by type."""
+    with Provider() as provider:
+        assert "alg" not in provider.keys[0]
+        bare = {name: member for name, member in provider.describe("first", provider.ec).items() if name != "alg"}
+        pinned = {**provider.describe("pinned", provider.rsa), "alg": "RS512"}
+        # What no key can be is passed over: a provider may show keys of all kinds.
+        odd = [{**pinned, "kid": "odd", "alg": alg} for alg in (["RS256"], {}, 5, "none", "RSA-OAEP")]
+        provider.keys += [bare, pinned, *odd, [], {"kid": "odd"}, {**pinned, "kid": ["odd"]}]
+        with running(provider.settings(jwt_algorithms=("PS256", "RS512", "ES256"))) as server:
+
+            def status(**signed: object) -> int:
+                return server.client.get(WEIGHTS, headers=bearer(provider.token(**signed))).status_code
+
+            assert status(algorithm="PS256") == status(algorithm="RS512") == 200
+            assert status(algorithm="RS256") == status(algorithm="PS384") == 401  # not allowed here
+            assert status(key=provider.ec, algorithm="ES256") == 200
+            assert status(algorithm="RS512", kid="pinned") == 200
+            assert status(algorithm="PS256", kid="pinned") == 401
+            assert status(algorithm="RS512", kid="odd") == 401
 
 
 def test_tokens_wait_for_the_provider(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -231,7 +231,7 @@ def scan(server: Server, good: str | None) -> None:
     connection.close()
 
 
-@pytest.mark.parametrize("times", [1, pytest.param(20, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("times", [1, pytest.param(20, marks=pytest.mark.soak("requests"))])
 @pytest.mark.parametrize("guarded", [False, True], ids=["open", "guarded"])
 def test_corpus(tmp_path: Path, guarded: bool, times: int) -> None:
     with serving(tmp_path, guarded=guarded) as server:
@@ -264,7 +264,7 @@ def test_corpus(tmp_path: Path, guarded: bool, times: int) -> None:
     ]
 
 
-@pytest.mark.parametrize("count", [100, pytest.param(20_000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("count", [100, pytest.param(20_000, marks=pytest.mark.soak("requests"))])
 def test_damaged_requests(tmp_path: Path, count: int) -> None:
     """The corpus again, with bytes changed."""
     texts = [case.data for case in CASES if len(case.data) < 1 << 12]

@@ -83,7 +83,7 @@ def test_a_bad_network(server: Running, tmp_path: Path, whole: bytes, faults: li
     check_download(server, faults, tmp_path / "got", whole)
 
 
-@pytest.mark.soak
+@pytest.mark.soak("requests")
 def test_a_network_that_is_bad_all_the_time(server: Running, tmp_path: Path, whole: bytes) -> None:
     generator = random.Random(1)
     for _ in range(200):

@@ -189,7 +189,7 @@ def machine(directory: Path, *, with_keys: bool) -> Iterator[type[Machine]]:
         yield Connected
 
 
-@pytest.mark.parametrize("examples", [15, pytest.param(2000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("examples", [15, pytest.param(2000, marks=pytest.mark.soak("histories"))])
 @pytest.mark.parametrize("with_keys", [False, True], ids=["open", "keys"])
 def test_any_order(with_keys: bool, examples: int) -> None:
     with TemporaryDirectory() as directory, machine(Path(directory), with_keys=with_keys) as connected:

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fanin import BackendError, Layout, backends
+from fanin.backends import native_orthogonal
 from fanin.backends.matrices import KEPT
+from fanin.backends.native import NativeBackend
 from fanin.backends.native_orthogonal import OrthogonalKernel
 from fanin.draws import Draw, Orthogonal
-from fanin.dtypes import DType
+from fanin.dtypes import DTYPES, DType
 from fanin.plan import read_into
 from fanin.streams import Stream
 from fanin_service.guard import GuardedBackend
+from fanin_service.limits import layout_of
+from fanin_service.problems import LimitExceededError
 from fanin_service.service import MATRIX_MAKERS
 from fanin_service.settings import Settings
 from tests.service.servers import CountingBackend, running
@@ -45,17 +52,44 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 
 
 def test_a_limit_names_the_numbers() -> None:
-    with running(Settings(max_matrix_elements=99)) as server:
-        wide = {"shape": [5, 20], "scheme": "orthogonal"}
+    with running(Settings(max_matrix_elements=9999)) as server:
+        wide = {"shape": [80, 125], "scheme": "orthogonal"}
         for recipe, field in ((wide, "/shape"), ({"tensors": {"q": wide}}, "/tensors/q/shape")):
             answer = server.client.post("/v1/weights", json=recipe)
             assert (answer.status_code, answer.json()["type"]) == (422, "urn:fanin:problem:limit-exceeded")
             assert [error["pointer"] for error in answer.json()["errors"]] == [field]
-            assert "100 elements" in answer.json()["detail"]
-            assert "at most 99" in answer.json()["detail"]
-        assert server.client.get("/v1/weights?shape=5,20&scheme=orthogonal").status_code == 422
-        assert server.client.get("/v1/weights?shape=9,11&scheme=orthogonal").status_code == 200
-        assert server.client.head("/v1/weights?shape=5,20&scheme=normal&std=1").status_code == 200
+            assert "10000 elements" in answer.json()["detail"]
+            assert "at most 9999" in answer.json()["detail"]
+        assert server.client.get("/v1/weights?shape=80,125&scheme=orthogonal").status_code == 422
+        assert server.client.get("/v1/weights?shape=99,101&scheme=orthogonal").status_code == 200
+        assert server.client.head("/v1/weights?shape=80,125&scheme=normal&std=1").status_code == 200
+
+
+@pytest.mark.parametrize("shape", [[157, 1], [1, 157], [157, 63]])
+def test_a_narrow_matrix_counts_as_64_wide(shape: list[int]) -> None:
+    settings = Settings(max_matrix_elements=156 * 64)
+    with pytest.raises(LimitExceededError, match="the shorter side counting as 64; this service makes at most 9984"):
+        layout_of({"shape": shape, "scheme": "orthogonal"}, settings)
+    fits = [156 if size == 157 else size for size in shape]
+    assert layout_of({"shape": fits, "scheme": "orthogonal"}, settings).size > 156
+
+
+def test_the_memory_for_a_matrix_follows_its_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    aligned = native_orthogonal._aligned
+
+    def counted(count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+        taken.append(count * dtype.itemsize)
+        return aligned(count, dtype)
+
+    monkeypatch.setattr(native_orthogonal, "_aligned", counted)
+    threads = 64
+    kernel = NativeBackend(threads=threads)._orthogonal
+    draw = Orthogonal(1.0, 4096, 64)
+    kernel.make(draw, Stream("fanin/1", 1, "w"), DTYPES["F32"], memoryview(bytearray(4096 * 64 * 4)))
+    whole = 4096 * 64 * 4
+    # The panels, and one group of columns, whatever the threads: each is as large as the matrix.
+    assert whole < sum(taken) < 2 * whole + 64 * 1024
 
 
 def test_parts_are_not_made_again(calls: list[tuple[int, int]]) -> None:

@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from starlette.types import Message, Receive, Scope, Send
 
 from fanin import backends
-from fanin_service import guard
+from fanin_service import guard, metrics
 from fanin_service.exchange import current
 from fanin_service.metrics import Metrics
 from fanin_service.observation import Observation
@@ -259,6 +260,29 @@ def test_gpu_memory(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
 
     runtime.memGetInfo = lost
     assert client.get("/metrics").status_code == 200
+
+
+def test_gauges_of_workers_that_ended_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process id may be free, or belong to a process of another user; another worker may remove the files too."""
+    free, other, own = 1001, 1002, os.getpid()
+    modes = ("livemax", "livemin", "livesum")
+    for pid in (free, other, own):
+        for name in (*(f"gauge_{mode}" for mode in modes), "counter"):
+            (tmp_path / f"{name}_{pid}.db").touch()
+
+    def ask(pid: int, number: int) -> None:
+        assert number == 0
+        if pid == free:
+            for mode in modes:
+                (tmp_path / f"gauge_{mode}_{free}.db").unlink(missing_ok=True)
+            raise ProcessLookupError
+        if pid == other:
+            raise PermissionError
+
+    monkeypatch.setattr(os, "kill", ask)
+    metrics._forget_the_dead(tmp_path)
+    counters = {f"counter_{pid}.db" for pid in (free, other, own)}
+    assert {path.name for path in tmp_path.iterdir()} == counters | {f"gauge_{mode}_{own}.db" for mode in modes}
 
 
 def test_workers_count_together(workers: Workers) -> None:  # noqa: F811

@@ -158,7 +158,7 @@ def test_fuzzed_without_a_key(guarded_server: tuple[Running, str], mode: Generat
     fuzz(server, mode, 10, [*CHECKS, refused])
 
 
-@pytest.mark.parametrize("count", [3, pytest.param(500, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("count", [3, pytest.param(500, marks=pytest.mark.soak("requests"))])
 def test_fuzzed_along_its_links(small_server: Running, count: int) -> None:
     """Recipes are registered, and what that leads to is asked for in any order."""
     api = schemathesis.openapi.from_dict(small_server.app.openapi())

@@ -71,7 +71,7 @@ def header(alphabet: str) -> st.SearchStrategy[str]:
 
 def counts(few: int, many: int) -> pytest.MarkDecorator:
     """How many examples: the same few by default, and many others in the long run."""
-    return pytest.mark.parametrize("count", [few, pytest.param(many, marks=pytest.mark.soak)])
+    return pytest.mark.parametrize("count", [few, pytest.param(many, marks=pytest.mark.soak("requests"))])
 
 
 def fuzz(count: int, holds: Callable[..., None], *strategies: st.SearchStrategy[Any]) -> None:

@@ -259,7 +259,7 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
-@pytest.mark.soak
+@pytest.mark.soak("requests")
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_stays_flat_for_slow_readers() -> None:
     """Twenty clients at about a MB/s each, for half a minute: what they cost is their chunks."""

@@ -15,7 +15,7 @@ from fanin.backends import native, philox
 from fanin.recipe import STREAM
 from fanin.streams import Key, Stream
 
-pytestmark = pytest.mark.soak
+pytestmark = pytest.mark.soak("dieharder")
 
 HERE = Path(__file__).parent
 CSRC = Path(native.__file__).with_name("csrc")

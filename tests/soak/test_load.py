@@ -1,6 +1,6 @@
 """A thousand connections of which four hundred are bad: memory stays bounded, and the others get their share.
 
-    LOAD_MINUTES=10 python -m pytest -m soak -s tests/soak/test_load.py
+    LOAD_MINUTES=10 python -m pytest --soak load -s tests/soak/test_load.py
 
 Two cores make and check the bodies, for six hundred clients that read as fast as they can. What one of them gets when
 it is alone says little then; the question is what the bad ones take from the good. So what the six hundred get by
@@ -30,7 +30,7 @@ from fanin import Layout, backends
 from fanin.plan import read_into
 from tests.soak.serving import Served, service
 
-pytestmark = pytest.mark.soak
+pytestmark = pytest.mark.soak("load")
 
 MINUTES = float(os.environ.get("LOAD_MINUTES", "10"))
 FAST, SLOW, STALLED = 600, 200, 200

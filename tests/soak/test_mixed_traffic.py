@@ -1,6 +1,6 @@
 """Everything at once, for half an hour: what the service takes of the machine stays the same.
 
-SOAK_MINUTES=30 python -m pytest -m soak -s tests/soak/test_mixed_traffic.py
+SOAK_MINUTES=30 python -m pytest --soak traffic -s tests/soak/test_mixed_traffic.py
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from fanin_service import keys
 from fanin_service.principal import Right
 from tests.soak.serving import Served, service
 
-pytestmark = pytest.mark.soak
+pytestmark = pytest.mark.soak("traffic")
 
 MINUTES = float(os.environ.get("SOAK_MINUTES", "30"))
 CLIENTS = 6

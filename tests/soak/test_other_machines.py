@@ -15,7 +15,7 @@ from fanin.draws import Orthogonal
 from fanin.dtypes import DTYPES
 from tests.cases import STREAM, Case, every_case
 
-pytestmark = pytest.mark.soak
+pytestmark = pytest.mark.soak("processors")
 
 HERE = Path(__file__).parent
 CSRC = Path(native.__file__).with_name("csrc")

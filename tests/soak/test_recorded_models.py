@@ -1,4 +1,4 @@
-"""Every model that can be had, recorded, its recipe beside its own run: no wrong law, no crash.
+"""Every model that can be had, recorded, its recipe beside its own run: no wrong distribution, no crash.
 
 What is not installed is skipped: `pip install --no-deps torchvision==0.28.0 diffusers==0.42.1` brings it, without CUDA.
 """
@@ -10,21 +10,28 @@ import importlib.util
 import pytest
 
 from tests.models.sweep.reports import page, swept
+from tests.soak.parts import SWEEPS
 
-pytestmark = pytest.mark.soak
-
-PARTS = {"transformers": 16, "timm": 16, "torchvision": 2, "diffusers": 2, "torch.nn": 1, "ordinary code": 1}
-"""In how many parts, each under 40 minutes on two slow CPUs."""
-NEEDS = {"timm": ("timm", "torchvision"), "torchvision": ("torchvision",), "diffusers": ("diffusers",)}
+NEEDS = {
+    "transformers": ("transformers",),
+    "timm": ("timm", "torchvision"),
+    "torchvision": ("torchvision",),
+    "diffusers": ("diffusers",),
+}
 
 
 @pytest.mark.parametrize(
-    ("collection", "part"), [(name, part) for name, parts in PARTS.items() for part in range(parts)]
+    ("collection", "number"),
+    [
+        pytest.param(name, number, marks=pytest.mark.soak(f"recorded-{name}-{number}"))
+        for name, count in SWEEPS.items()
+        for number in range(1, count + 1)
+    ],
 )
-def test_laws_are_those_of_the_models_own_run(collection: str, part: int) -> None:
-    for package in (*NEEDS.get(collection, ()), *(["transformers"] if collection == "transformers" else [])):
+def test_laws_are_those_of_the_models_own_run(collection: str, number: int) -> None:
+    for package in NEEDS.get(collection, ()):
         if not importlib.util.find_spec(package):
             pytest.skip(f"{package} is not installed")
-    verdicts = swept(collection, part, PARTS[collection])
+    verdicts = swept(collection.replace("-", " "), number - 1, SWEEPS[collection])
     page()
     assert [verdict for verdict in verdicts if verdict.said in ("wrong", "crashed")] == []

@@ -9,7 +9,7 @@ import pytest
 from fanin.dtypes import DTYPES, DTypeName
 from tests.laws import HEADER, LAWS, TAIL_HEADER, Law, measure, row, tail_row
 
-pytestmark = pytest.mark.soak
+pytestmark = pytest.mark.soak("statistics")
 
 COUNT = 1 << 26
 

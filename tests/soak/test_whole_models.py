@@ -20,7 +20,7 @@ import fanin
 from fanin import Client, Layout
 from tests.soak.serving import Served, service
 
-pytestmark = pytest.mark.soak
+pytestmark = pytest.mark.soak("models")
 
 ROOT = Path(__file__).parents[2]
 MODELS = runpy.run_path(str(ROOT / "docs" / "examples" / "recipes.py"))

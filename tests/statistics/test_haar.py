@@ -37,12 +37,12 @@ def test_uniform_numbers_are_noticed() -> None:
     assert failures(q * np.sign(np.diagonal(r, axis1=1, axis2=2))[:, np.newaxis])
 
 
-@pytest.mark.soak
+@pytest.mark.soak("schemes")
 @pytest.mark.parametrize(("rows", "columns"), [*SHAPES, (4, 4), (6, 6), (16, 16), (32, 32), (33, 33), (100, 100)])
 def test_many_are_haar_distributed(rows: int, columns: int) -> None:
     assert not failures(sample(rows, columns, 2_000_000 // (rows + columns + 10)))
 
 
-@pytest.mark.soak
+@pytest.mark.soak("schemes")
 def test_many_of_the_reference_are_haar_distributed() -> None:
     assert not failures(sample(5, 5, 20_000, backend="reference"))

@@ -93,7 +93,7 @@ def test_follows_its_law(sample: Sample, dtype: str) -> None:
     check(sample, dtype, 1)
 
 
-@pytest.mark.soak
+@pytest.mark.soak("schemes")
 @pytest.mark.parametrize(("sample", "dtype"), CASES)
 def test_follows_its_law_for_long(sample: Sample, dtype: str) -> None:
     check(sample, dtype, 256)

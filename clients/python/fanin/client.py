@@ -20,7 +20,7 @@ from fanin.errors import MismatchError, UnavailableError
 from fanin.layout import Entry, Layout, LayoutLike
 from fanin.recipe import Recipe, as_recipe
 from fanin.region import Index, Region
-from fanin.remote import Remote
+from fanin.remote import Place, Remote
 from fanin.shards import LITERALS
 from fanin.spans import ends, spans
 from fanin.transport import CONNECTIONS, Transport
@@ -174,15 +174,18 @@ class Client:
     ) -> None:
         """Write the Fanin file at `url`, of a service or of any server with ranges, to `path`, as `save` does.
 
+        A file that is replaced during the download is refused, if the server sends `ETag` or `Last-Modified`.
+
         Raises:
             FileError: there is no Fanin file at this URL.
-            ValueError: `check` is "digest": digests are had by recipe, not by URL.
+            ValueError: `check` is "digest": digests are had by recipe, not by URL. Or the URL is not one of HTTP, or it
+                has a user or a password.
             ServiceError, MismatchError, BackendError, OSError: as `save`.
         """
         if (self.check if check is None else check) == "digest":
             raise ValueError("check='digest' needs a recipe: for a URL it is True, False or 'sample'")
-        layout = self._remote.layout_at(url)
-        self._complete(layout, Path(path).resolve(), url, check, progress)
+        layout, at = self._remote.layout_at(url)
+        self._complete(layout, Path(path).resolve(), at, check, progress)
 
     def materialize(
         self,
@@ -283,9 +286,9 @@ class Client:
         self._made(source, lambda: self._complete(layout, path, None, check, progress), local)
 
     def _complete(
-        self, layout: Layout, path: Path, url: str | None, check: Check | None, progress: bool | None
+        self, layout: Layout, path: Path, at: Place | None, check: Check | None, progress: bool | None
     ) -> None:
-        """Fetch what is missing of the file, from `url` or the service, and put it in place."""
+        """Fetch what is missing of the file, from a URL or the service, and put it in place."""
         with files.resuming(path, layout) as (file, have), files.byte_bar(layout.size, path.name, progress) as bar:
             have = self._trusted(layout, file, have)
             bar.update(have)
@@ -302,8 +305,8 @@ class Client:
                 file.seek(first)
                 file.write(content)
 
-            self._remote.fetch(layout, have, layout.size, sink, url)
-            self._check(layout, 0, layout.size, check, read, write, url)
+            self._remote.fetch(layout, have, layout.size, sink, at)
+            self._check(layout, 0, layout.size, check, read, write, at)
 
     def _trusted(self, layout: Layout, file: BinaryIO, have: int) -> int:
         """How many bytes of a broken download to keep: none if its last ones, which a crash may lose, are wrong."""
@@ -366,7 +369,7 @@ class Client:
         check: Check | None,
         read: Callable[[int, int], bytes | memoryview],
         write: Callable[[int, bytes], None],
-        url: str | None = None,
+        at: Place | None = None,
     ) -> None:
         """Check bytes [start, stop) of the file, which `read` gives, and replace through `write` those that are wrong.
 
@@ -387,7 +390,7 @@ class Client:
                     refetches -= 1
                     _log.warning("received wrong, and fetched again: %s", error)
                 content = bytearray()
-                self._remote.fetch_part(layout, piece.start, piece.stop, content.extend, url)
+                self._remote.fetch_part(layout, piece.start, piece.stop, content.extend, at)
                 write(piece.start, bytes(content))
 
 

@@ -43,7 +43,11 @@ def _rounded(value: float) -> float:
 _SCHEMES: list[tuple[Callable[[float], float], Callable[[float, float], dict[str, Any]]]] = [
     (
         lambda value: value,
-        lambda low, high: {"scheme": "uniform", "low": _rounded(low), "high": _rounded(high)},
+        lambda low, high: (
+            {"scheme": "uniform", "low": _rounded(low), "high": _rounded(high)}
+            if low < high
+            else {"scheme": "constant", "value": low}
+        ),
     ),
     (
         math.exp,

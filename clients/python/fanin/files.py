@@ -166,8 +166,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     try:
         # Within: a signal may come as soon as the file is there.
         with partial.open("xb") as file:
-            if path.exists():
-                os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
+            if (mode := _mode(path)) is not None:
+                os.fchmod(file.fileno(), stat.S_IMODE(mode))
             yield file
             _sync(file)
         _publish(partial, path)
@@ -253,10 +253,21 @@ def _locked(partial: Path) -> Iterator[tuple[BinaryIO, Path]]:
                 return
 
 
+def _mode(path: Path) -> int | None:
+    """Type and permissions of the file at `path`, by one call, since another process may remove it at any time; None if
+    there is none.
+    """
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
 def _beside(path: Path, mark: str) -> Path:
-    if path.is_dir():
+    mode = _mode(path)
+    if mode is not None and stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if path.exists() and not path.is_file():
+    if mode is not None and not stat.S_ISREG(mode):
         # A device would be replaced by a file of its name.
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     if not path.parent.is_dir():

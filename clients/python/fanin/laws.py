@@ -72,10 +72,17 @@ class Random:
     """... beginning with this one of them ..."""
     order: int = field(default=0, compare=False, kw_only=True)
     """... in their own order, or in another, as in a transposed matrix."""
+    falling: bool = field(default=False, compare=False, kw_only=True)
+    """Of a uniform law: the largest random numbers make the smallest elements, as in 1 - x."""
 
     def is_same_draw(self, other: Random) -> bool:
         """Both have the same random numbers at each place."""
         return (self.draw, self.place, self.order) == (other.draw, other.place, other.order)
+
+    def goes_on(self, length: int, other: Random) -> bool:
+        """`other` is what comes behind `length` elements of this one, in one tensor of one law."""
+        is_alike = self == other and self.falling == other.falling
+        return is_alike and replace(self, place=self.place + length).is_same_draw(other)
 
 
 @dataclass(frozen=True)
@@ -215,7 +222,10 @@ QUANTILES = tuple(k / 16 for k in range(17))
 
 def curve(law: Uniform | Function) -> tuple[float, ...]:
     """Its values at the quantiles."""
-    return law.curve if isinstance(law, Function) else tuple(law.low + (law.high - law.low) * q for q in QUANTILES)
+    if isinstance(law, Function):
+        return law.curve
+    begin, end = (law.high, law.low) if law.falling else (law.low, law.high)
+    return tuple(begin + (end - begin) * q for q in QUANTILES)
 
 
 def reordered(law: Drawn) -> Drawn:
@@ -240,9 +250,9 @@ def affine(law: Law, scale: float, shift: float, operation: str) -> Law:
             return Unknown(operation)
         case Random() if not scale:
             return Constant(shift)
-        case Uniform(low, high):
+        case Uniform(low, high, falling=falling):
             low, high = sorted((scale * low + shift, scale * high + shift))
-            return replace(law, low=low, high=high)
+            return replace(law, low=low, high=high, falling=falling != (scale < 0))
         case Normal(mean, std, low, high):
             low, high = sorted((scale * low + shift, scale * high + shift))
             return replace(law, mean=scale * mean + shift, std=abs(scale) * std, low=low, high=high)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 
 from fanin import files
 from fanin.digests import Manifest, blocks
@@ -13,6 +14,15 @@ from fanin.transport import Sink, Transport
 
 PENDING = "urn:fanin:problem:digests-pending"
 """What a service answers while it computes digests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a file is, and which one: what is at a URL may be replaced while parts of it are fetched."""
+
+    url: str
+    etag: str | None
+    """The validator that every part must have: an entity tag or a modification date. None if the server sends none."""
 
 
 class Remote:
@@ -57,39 +67,41 @@ class Remote:
                 else:
                     raise
 
-    def layout_at(self, url: str) -> Layout:
-        """The layout of the Fanin file at `url`, from its header.
+    def layout_at(self, url: str) -> tuple[Layout, Place]:
+        """The layout of the Fanin file at `url`, from its header; and where this very file is.
 
         Raises:
             FileError: there is none.
             ServiceError: it cannot be had.
+            ValueError: it is not a URL of HTTP, or has a user or a password.
         """
+        self._transport.check_url(url)
         head = bytearray()
         etag = self._transport.read_range(url, 0, 8, head.extend)
         length = int.from_bytes(head, "little")
         if not 0 < length <= MAX_HEADER_BYTES:
             raise FileError(f"{url} is not a safetensors file")
         self._transport.read_range(url, 8, 8 + length, head.extend, etag=etag)
-        return files.layout_of_file(io.BytesIO(head))
+        return files.layout_of_file(io.BytesIO(head)), Place(url, etag)
 
-    def fetch(self, layout: Layout, start: int, stop: int, sink: Sink, url: str | None = None) -> None:
-        """Hand bytes [start, stop) of the file, from `url` or the service, to `sink`, in order.
+    def fetch(self, layout: Layout, start: int, stop: int, sink: Sink, at: Place | None = None) -> None:
+        """Hand bytes [start, stop) of the file, from a URL or the service, to `sink`, in order.
 
         Raises:
             ServiceError: they cannot be had.
         """
 
         def fetch(first: int, last: int, sink: Sink) -> None:
-            self.fetch_part(layout, first, last, sink, url)
+            self.fetch_part(layout, first, last, sink, at)
 
         in_parts(fetch, start, stop, sink, self._connections)
 
-    def fetch_part(self, layout: Layout, start: int, stop: int, sink: Sink, url: str | None) -> None:
+    def fetch_part(self, layout: Layout, start: int, stop: int, sink: Sink, at: Place | None) -> None:
         """As `fetch`, over one connection; a service that does not know the recipe is told."""
         if start == stop:
             return
-        if url is not None:
-            self._transport.read_range(url, start, stop, sink)
+        if at is not None:
+            self._transport.read_range(at.url, start, stop, sink, etag=at.etag)
             return
         digest = layout.recipe.digest
         position = start

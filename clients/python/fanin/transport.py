@@ -50,15 +50,12 @@ class Transport:
         """`timeout` bounds connecting and every wait for bytes, in seconds; `retries` bounds tries without progress.
 
         Raises:
-            ValueError: the URL is not one of HTTP, a number is out of range, the token could not be sent, or a file of
-                certificates cannot be used.
+            ValueError: the URL is not one of HTTP, or has a user, a password, a query or a fragment; a number is out of
+                range; the token could not be sent; or a file of certificates cannot be used.
         """
-        try:
-            parts = urllib3.util.parse_url(str(url))
-        except urllib3.exceptions.LocationParseError as error:
-            raise ValueError(f"{url!r} is not a URL: {error}") from None
-        if parts.scheme not in ("http", "https") or not parts.host:
-            raise ValueError(f"{url!r} is not the URL of a service: it begins with http:// or https://")
+        parts = _parts(str(url))
+        if parts.query is not None or parts.fragment is not None:
+            raise ValueError(f"{url!r} is not the URL of a service: it has no query and no fragment")
         if not timeout > 0 or retries < 0:
             raise ValueError(f"timeout must be above 0 and retries not below, not {timeout} and {retries}")
         if token and not _TOKEN.fullmatch(token):
@@ -88,6 +85,13 @@ class Transport:
 
     def close(self) -> None:
         self._pool.clear()
+
+    def check_url(self, path: str) -> None:
+        """
+        Raises:
+            ValueError: nothing can be asked for at this path or URL.
+        """
+        _parts(urljoin(self.url, path))
 
     def post_json(self, path: str, body: bytes) -> dict[str, Any]:
         """POST a JSON document and return the JSON answer.
@@ -133,7 +137,8 @@ class Transport:
     def read_range(self, path: str, start: int, stop: int, sink: Sink, *, etag: str | None = None) -> str | None:
         """Hand bytes [start, stop) of a resource to `sink`, in order, going on after a lost connection.
 
-        With `etag`, only bytes of that representation are taken. Returns the resource's entity tag.
+        With `etag`, only bytes of that representation are taken. Returns the resource's entity tag, or in its absence
+        the modification date.
 
         Raises:
             ServiceError: the service refused, sent something else, or was lost more than `retries` times in a row
@@ -148,7 +153,7 @@ class Transport:
                 if response.status >= 400:
                     raise _refusal(response)
                 skip = _offset(response, position)
-                found = response.headers.get("ETag")
+                found = response.headers.get("ETag") or response.headers.get("Last-Modified")
                 if etag is not None and found != etag:
                     raise ServiceError(f"{path}: the service sent {found}, not {etag}", status=response.status)
                 etag = etag or found
@@ -188,6 +193,24 @@ class Transport:
         except (ValueError, OverflowError) as error:
             # A Retry-After or a Location that no one can read.
             raise ServiceError(f"{method} {url}: {error}") from error
+
+
+def _parts(url: str) -> urllib3.util.Url:
+    """The parts of a URL of HTTP.
+
+    Raises:
+        ValueError: it is none, or has a user or a password.
+    """
+    try:
+        parts = urllib3.util.parse_url(url)
+    except urllib3.exceptions.LocationParseError as error:
+        raise ValueError(f"{url!r} is not a URL: {error}") from None
+    if parts.auth is not None:
+        # They would not be sent, and every error would show them.
+        raise ValueError("the URL has a user or a password, which are not sent: give a token instead")
+    if parts.scheme not in ("http", "https") or not parts.host:
+        raise ValueError(f"{url!r} is not the URL of a service: it begins with http:// or https://")
+    return parts
 
 
 def _origin(url: str) -> tuple[str | None, str | None, int | None]:

@@ -65,12 +65,13 @@ class OrthogonalKernel:
         compute = dtype.compute
         rows, columns = max(draw.rows, draw.columns), min(draw.rows, draw.columns)
         padded = -(-rows // _PADDING) * _PADDING
+        groups = -(-columns * compute.itemsize // _GROUP_BYTES)
         threads = self._threads if rows * columns >= _WORTH_THREADS else 1
         panels = -(-columns // PANEL)
         v = _aligned(panels * PANEL * padded - panels * (panels - 1) // 2 * PANEL**2, compute.numpy)
         t = _aligned(panels * PANEL**2, compute.numpy)
         x = _aligned(panels * PANEL**2, np.dtype(np.float64))
-        work = _aligned(threads * padded * _GROUP_BYTES, np.dtype(np.uint8))
+        work = _aligned(min(threads, groups) * padded * _GROUP_BYTES, np.dtype(np.uint8))
         _, normal = parameters(Normal(0.0, 1.0), compute.name)
         matrix = _Matrix(
             *(rows, columns, padded, *(array.ctypes.data for array in (v, t, x, work)), ctypes.addressof(normal)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from fanin.errors import Fault, RecipeError, RecordError, pointer
 from fanin.keras import callers, initializers
 from fanin.literals import file_of
 from fanin.recipe import Recipe, as_recipe
+from fanin.replaced import Function, Replaced
 from fanin.schemes.blocks import MAX_PARTS
 
 MOST_VALUES = 1 << 20
@@ -170,20 +172,31 @@ class _RandomError(Exception):
     """A function asks for random numbers."""
 
 
+_has_none: ContextVar[bool] = ContextVar("fanin_keras_without_random_numbers", default=False)
+"""Whether Keras has no random numbers now."""
+
+
+def _refusing(draw_seed: Function) -> Function:
+    def refuse(seed: Any) -> Any:
+        if _has_none.get():
+            raise _RandomError
+        return draw_seed(seed)
+
+    return refuse
+
+
+_REPLACED = Replaced({"draw_seed": _refusing})
+
+
 @contextmanager
 def _without_random_numbers() -> Iterator[None]:
     """Within it Keras has none: an initializer that has a seed, or keeps one, would give the same ones each time."""
-    module = keras.src.backend.random
-    draw_seed = module.draw_seed
-
-    def refuse(_: Any) -> Any:
-        raise _RandomError
-
-    module.draw_seed = refuse
-    try:
-        yield
-    finally:
-        module.draw_seed = draw_seed
+    with _REPLACED.within(keras.src.backend.random):
+        token = _has_none.set(True)
+        try:
+            yield
+        finally:
+            _has_none.reset(token)
 
 
 def _function(initializer: Any) -> str:

@@ -45,7 +45,7 @@ def joined(pieces: Iterable[Piece]) -> list[Piece]:
 
 def _continues(length: int, law: Law, following: Law) -> bool:
     if isinstance(law, Random) and isinstance(following, Random):
-        return law == following and replace(law, place=law.place + length).is_same_draw(following)
+        return law.goes_on(length, following)
     return law == following
 
 

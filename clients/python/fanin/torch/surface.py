@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import functools
 import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
-from unittest.mock import patch
 
 import torch
 from torch.overrides import TorchFunctionMode, handle_torch_function
 
 from fanin.errors import RecordError
 from fanin.laws import Normal, Norms, Sparse, Uniform, Unknown, Unset
+from fanin.replaced import Function, Replaced
 from fanin.torch.calls import line
 from fanin.torch.content import Piece, values
 from fanin.torch.memory import Memory, current, peculiar
@@ -45,7 +44,7 @@ INDEXING = {Tensor.__getitem__, Tensor.__setitem__}
 @contextmanager
 def pretending(memory: Memory) -> Iterator[None]:
     """Let a model's code find tensors with values on the CPU."""
-    with _REPLACED.kept(), _Surface(memory):
+    with _REPLACED.within(torch.nn.init), _Surface(memory):
         yield
 
 
@@ -68,53 +67,29 @@ def _truncated(
     return tensor
 
 
-class _Replaced:
-    """Functions of `torch.nn.init` that are replaced while any thread records a model, for these threads alone."""
+def _while_recording(recorded: Function) -> Callable[[Function], Function]:
+    """`recorded` for a thread that records a model."""
 
-    def __init__(self, functions: Mapping[str, Callable[..., Any]]) -> None:
-        self._functions = functions
-        self._lock = threading.Lock()
-        self._recordings = 0
-        self._patches = ExitStack()
+    def replacement(plain: Function) -> Function:
+        @functools.wraps(plain)
+        def either(*args: Any, **kwargs: Any) -> Any:
+            if (memory := current()) is None:
+                return plain(*args, **kwargs)
+            with plainly():
+                return recorded(memory, *args, **kwargs)
 
-    @contextmanager
-    def kept(self) -> Iterator[None]:
-        """Within it they are replaced. Recordings may begin and end in any order: the last one restores them."""
-        with self._lock:
-            if not self._recordings:
-                for name, function in self._functions.items():
-                    chosen = _chosen(function, getattr(torch.nn.init, name))
-                    self._patches.enter_context(patch.object(torch.nn.init, name, chosen))
-            self._recordings += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._recordings -= 1
-                if not self._recordings:
-                    self._patches.close()
+        return either
+
+    return replacement
 
 
-def _chosen(recorded: Callable[..., Any], plain: Callable[..., Any]) -> Callable[..., Any]:
-    """`recorded` in a thread that records a model, `plain` in every other."""
-
-    @functools.wraps(plain)
-    def either(*args: Any, **kwargs: Any) -> Any:
-        if (memory := current()) is None:
-            return plain(*args, **kwargs)
-        with plainly():
-            return recorded(memory, *args, **kwargs)
-
-    return either
-
-
-_REPLACED = _Replaced(
+_REPLACED = Replaced(
     {
         # It draws until all values are inside, which nobody can follow who has no values.
         # Every way to trunc_normal_ comes to this function.
-        "_no_grad_trunc_normal_": _truncated,
+        "_no_grad_trunc_normal_": _while_recording(_truncated),
         # Its zeros are where random indices say.
-        "sparse_": _sparse,
+        "sparse_": _while_recording(_sparse),
     }
 )
 

@@ -1,0 +1,47 @@
+"""The parts of the soak, in the order in which they run: what each tries, and where its tests are."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Part(NamedTuple):
+    """One part: less than 40 minutes on two slow CPUs."""
+
+    about: str
+    paths: tuple[str, ...]
+
+
+SWEEPS = {"transformers": 16, "timm": 16, "torchvision": 2, "diffusers": 2, "torch.nn": 1, "ordinary-code": 1}
+"""Collections of models that `record` is tried on, and into how many parts each is divided."""
+
+PARTS = {
+    "statistics": Part("2^26 draws of every distribution and storage type", ("tests/soak/test_statistics.py",)),
+    "schemes": Part(
+        "millions of draws of every scheme, orthogonal matrices, parameters at their limits",
+        ("tests/statistics", "tests/test_extremes.py"),
+    ),
+    "dieharder": Part("dieharder on one stream, and on interleaved ones", ("tests/soak/test_dieharder.py",)),
+    "storage": Part("all 2^32 values rounded; all vectors by `reference`", ("tests/backends", "tests/golden")),
+    "processors": Part("aarch64, s390x and old x86-64 under qemu", ("tests/soak/test_other_machines.py",)),
+    "models": Part("GPT-2 small; memory while 50 GB are sent", ("tests/soak/test_whole_models.py",)),
+    "load": Part("1,000 connections, fast, slow and stalled", ("tests/soak/test_load.py",)),
+    "traffic": Part("memory under mixed traffic", ("tests/soak/test_mixed_traffic.py",)),
+    "requests": Part("mutated requests, parsers, a bad network", ("tests/service", "tests/test_hostile_service.py")),
+    "histories": Part(
+        "random histories of requests against a model of the service", ("tests/service/test_machine.py",)
+    ),
+    "hub": Part("older clients of the Hub, huggingface.js", ("tests/clients",)),
+    "frameworks": Part(
+        "Keras on every backend, JAX on several processes, meshes of ranks, slow libraries",
+        ("tests/frameworks", "tests/modules", "tests/peers"),
+    ),
+    "images": Part("the images' build steps, their licences and advisories", ("tests/deploy",)),
+    **{
+        f"recorded-{name}-{number}": Part(
+            f"`record` of {name}, {number} of {count}", ("tests/soak/test_recorded_models.py",)
+        )
+        for name, count in SWEEPS.items()
+        for number in range(1, count + 1)
+    },
+}
