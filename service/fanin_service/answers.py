@@ -21,7 +21,7 @@ IMMUTABLE = "public, max-age=31536000, immutable"
 """What is at this URL is there for ever: it names one sequence of bytes."""
 PROMPT_TENSORS = 16
 """Most tensors of an answer that is made where it is asked for: each costs a few microseconds, whatever its size."""
-_OF_NOT_MODIFIED = ("ETag", "Cache-Control")
+_OF_NOT_MODIFIED = ("ETag", "Cache-Control", "Expires")
 """Only what a cache updates (RFC 9110 section 15.4.5): a 304 has no content to speak of."""
 
 
@@ -51,7 +51,7 @@ async def respond(
         case Verdict.WHOLE:
             return await content(service, body, ByteRange(0, size), 200, headers)
         case Verdict.NOT_MODIFIED:
-            return Response(None, 304, {name: headers[name] for name in (*_OF_NOT_MODIFIED, *kept)})
+            return Response(None, 304, {name: headers[name] for name in (*_OF_NOT_MODIFIED, *kept) if name in headers})
         case Verdict.PRECONDITION_FAILED:
             raise PreconditionFailedError(
                 f"the entity tag of this file is {headers['ETag']}" + _dated(headers), {"ETag": headers["ETag"]}

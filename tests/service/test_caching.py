@@ -34,6 +34,7 @@ def names(server: Running) -> Iterator[dict[str, str]]:
         "repo": "caches/tiny",
         "revision": "main",
         "bucket": "models",
+        "asset": "page.css",
         "target": f"{commit}/model.safetensors",
         "key": f"caches/tiny/{commit}/model.safetensors",
         "commit": commit,
@@ -62,6 +63,32 @@ def test_every_route(server: Running, names: dict[str, str], path: str) -> None:
             assert said == FOREVER, filled
         else:
             assert said in ("no-cache", "no-store") or (path.startswith(("/docs", "/{")) or path == "/"), filled
+
+
+CHANGING = ("Date", "X-Request-ID", "X-AMZ-Request-ID", "Content-Length")
+
+
+@pytest.mark.parametrize("path", sorted({*reading()} - {"/metrics"}))
+def test_head_and_not_modified(server: Running, names: dict[str, str], path: str) -> None:
+    """HEAD has the headers of GET; Content-Length may be left out (RFC 9110 sections 8.6 and 9.3.2).
+
+    A client that has the entity tag gets 304 with the headers that section 15.4.5 asks for.
+    """
+    query = {"/v1/weights": "?shape=3&scheme=zeros", "/s3/{bucket}/{key:path}": "?response-expires=0"}.get(path, "")
+    url = re.sub(r"{(\w+)(:\w+)?}", lambda found: names.get(found[1], "x"), path) + query
+    whole, head = server.client.get(url), server.client.head(url)
+    if whole.status_code == head.status_code == 200:
+        same = [dict(answer.headers) for answer in (whole, head)]
+        for headers in same:
+            for name in CHANGING:
+                headers.pop(name.lower(), None)
+        assert same[0] == same[1]
+        assert head.headers.get("Content-Length") in (None, str(len(whole.content)))
+    if whole.status_code == 200 and "ETag" in whole.headers:
+        answer = server.client.get(url, headers={"If-None-Match": whole.headers["ETag"]})
+        assert (answer.status_code, answer.content) == (304, b"")
+        for name in ("ETag", "Cache-Control", "Content-Location", "Expires", "Vary"):
+            assert answer.headers.get(name) == whole.headers.get(name), name
 
 
 def test_what_a_name_stands_for_may_change(server: Running, names: dict[str, str]) -> None:

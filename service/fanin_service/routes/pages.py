@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cache
+from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 
-from fastapi import APIRouter, HTTPException
-from starlette.responses import FileResponse
+from fastapi import APIRouter, HTTPException, Request, Response
 
 from fanin_service.access import public
+from fanin_service.answers import respond
+from fanin_service.service import service_of
 
 router = APIRouter(include_in_schema=False)
 """The description of the API."""
@@ -43,26 +46,35 @@ def assets() -> dict[str, Path]:
 @front.head("/")
 @front.get("/")
 @public
-async def get_front() -> FileResponse:
-    return _file(_OURS / "index.html")
+async def get_front(request: Request) -> Response:
+    return await _page(request, _OURS / "index.html")
 
 
 @router.head("/docs")
 @router.get("/docs")
 @public
-async def get_docs() -> FileResponse:
-    return _file(_OURS / "docs.html")
+async def get_docs(request: Request) -> Response:
+    return await _page(request, _OURS / "docs.html")
 
 
 @router.head("/docs/{asset}")
 @router.get("/docs/{asset}")
 @public
-async def get_asset(asset: str) -> FileResponse:
+async def get_asset(asset: str, request: Request) -> Response:
     path = assets().get(asset)
     if path is None:
         raise HTTPException(404)
-    return _file(path)
+    return await _page(request, path)
 
 
-def _file(path: Path) -> FileResponse:
-    return FileResponse(path, headers=_HEADERS, media_type=_TYPES[path.suffix])
+async def _page(request: Request, path: Path) -> Response:
+    content, tag = _read(path)
+    headers = {**_HEADERS, "Content-Type": _TYPES[path.suffix], "ETag": tag}
+    return await respond(request, service_of(request), content, headers)
+
+
+@cache
+def _read(path: Path) -> tuple[bytes, str]:
+    """The content of a file and its entity tag, which is the same at every replica."""
+    content = path.read_bytes()
+    return content, f'"{sha256(content).hexdigest()}"'

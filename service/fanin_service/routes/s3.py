@@ -69,7 +69,10 @@ async def list_buckets() -> Response:
 async def head_bucket(bucket: str) -> Response:
     """Whether there is this bucket."""
     _check_bucket(bucket)
-    return Response(media_type=XML)
+    response = Response(media_type=XML)
+    # It would be the length of a GET's content (RFC 9110 section 8.6), a listing here.
+    del response.headers["Content-Length"]
+    return response
 
 
 @router.get("/{bucket}")
