@@ -32,12 +32,14 @@ _PREAMBLE = """\
 
 Written by `make docs` from `service/fanin_service/settings.py`.
 
-Every setting is an environment variable, and an option of `fanin serve`, which wins; but for one that may have a
-password in it, since others see the command line. Sizes have units: `8MiB`, `1TB`.
-An empty variable counts as not set. A wrong value, settings that do not go together, and a variable `FANIN_...` that is
-no setting stop the start with exit code 2, and one line says which it is and what is allowed.
+Set a setting as an environment variable or as an option of `fanin serve`. The option takes precedence. A setting that
+can contain a password has no option, because other users can see the command line. Sizes have units: `8MiB`, `1TB`.
+An empty variable counts as not set.
 
-The library itself reads `FANIN_BACKEND`, `FANIN_SIMD`, and for `fanin.Client` `FANIN_TOKEN`.
+The service refuses to start, with exit code 2, if a value is invalid, if two settings contradict each other, or if a
+variable `FANIN_...` is not a setting. It prints one line that names the setting and what it allows.
+
+The library itself reads `FANIN_BACKEND` and `FANIN_SIMD`, and `fanin.Client` reads `FANIN_TOKEN`.
 
 | variable | option | default | allowed | meaning |
 |---|---|---|---|---|
@@ -61,7 +63,7 @@ def configuration() -> str:
 
 
 def _allowed(annotation: Any, metadata: list[Any]) -> str:
-    """What a setting may be, in a few words."""
+    """Describe the values that a setting allows."""
     given = [each for each in get_args(annotation) if each is not type(None)]
     if get_origin(annotation) is Literal:
         return ", ".join(f"`{each}`" for each in given)
@@ -91,7 +93,7 @@ def recipes() -> str:
 
 
 def _schemes() -> str:
-    rows = ["| `scheme` | other names | fields (default) | law of an element |", "|---|---|---|---|"]
+    rows = ["| `scheme` | other names | fields (default) | distribution of an element |", "|---|---|---|---|"]
     for entry in catalogue():
         fields = entry["parameters"]
         fans = _FANS if fields.keys() >= _FANS else frozenset()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
@@ -87,3 +88,25 @@ def test_refusals(content: bytes, words: str | None) -> None:
         return
     with pytest.raises(ValueError, match=words):
         archive.unpack(content, 10)
+
+
+def test_what_each_member_costs_does_not_grow_with_global_headers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A global header applies to all members after it: 5000 records in it must not be looked at for each of them."""
+    read, sizes = archive._read, []
+
+    def counted(block: bytes, start: int, extended: Mapping[str, str]) -> archive._Member:
+        sizes.append(len(extended))
+        return read(block, start, extended)
+
+    monkeypatch.setattr(archive, "_read", counted)
+    headers = [header(b"g", b"".join(b"11 %06d=\n" % (5000 * n + k) for k in range(5000))) for n in range(3)]
+    directories = [header(b"5", b"", f"d{n}/") for n in range(50)]
+    assert archive.unpack(b"".join([*headers, *directories, header(b"0", b"abc", "f")]), 10) == {"f": b"abc"}
+    assert len(sizes) == 54
+    assert max(sizes) == 0
+    # What is used still applies.
+    named = header(b"g", b"10 path=p\n"), header(b"0", b"abc")
+    assert archive.unpack(b"".join(named), 10) == {"p": b"abc"}
+    sparse = header(b"g", b"22 GNU.sparse.major=1\n"), header(b"0", b"abc")
+    with pytest.raises(ValueError, match="not a plain file"):
+        archive.unpack(b"".join(sparse), 10)

@@ -372,6 +372,21 @@ def test_any_json_is_a_recipe_or_a_recipe_error(document: Any) -> None:
         as_recipe({"tensors": {"w": document}} if not isinstance(document, dict) else document)
 
 
+@pytest.mark.parametrize(
+    ("recipe", "pointer"),
+    [
+        ({"tensors": {"n" * 10**6: {"shape": [5], "scheme": "zeros"}}}, "/tensors/" + "n" * 2045 + "..."),
+        ({"f" * 10**6: 1, "tensors": {}}, "/" + "f" * 2045 + "..."),
+        ({"tensors": {"a": {"shape": [5], "scheme": "zeros", "f" * 10**6: 1}}}, "/tensors/a/" + "f" * 2045 + "..."),
+        ({"tensors": {"n" * 1024: {"shape": [-5], "scheme": "zeros"}}}, "/tensors/" + "n" * 1024 + "/shape/0"),
+    ],
+)
+def test_an_error_does_not_repeat_megabytes(recipe: Any, pointer: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        as_recipe(recipe)
+    assert [fault.pointer for fault in caught.value.faults] == [pointer]
+
+
 def test_faults_are_not_all_collected() -> None:
     """Each would take a kilobyte, and a recipe of 8 MB has room for millions."""
     for document, pointers in (

@@ -29,7 +29,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 
 class Metrics:
-    """What one application counts; or all those whose `DIRECTORY` is the same, and then each tells of all."""
+    """Metrics of one process. Processes with the same `DIRECTORY` share them, and each exports those of all."""
 
     def __init__(self, backend: str) -> None:
         self.registry = registry = CollectorRegistry()
@@ -41,41 +41,41 @@ class Metrics:
 
         self._requests = counter(
             "fanin_http_requests",
-            "Requests answered, by route (the path's template), method and status.",
+            "Requests, by route (the path's template), method and status of the response.",
             ("route", "method", "status"),
         )
         self._duration = histogram(
             "fanin_http_request_duration_seconds",
-            "From a request's head to the end of its answer, by route.",
+            "Seconds from the request's head to the end of the response, by route.",
             ("route",),
             buckets=_LONG,
         )
         self._first_byte = histogram(
             "fanin_http_first_byte_seconds",
-            "From a request's head to the first byte of its answer's body, by route.",
+            "Seconds from the request's head to the first byte of the response's body, by route.",
             ("route",),
             buckets=_SECONDS,
         )
-        self._sent = counter("fanin_http_sent_bytes", "Bytes of bodies handed to connections.")
+        self._sent = counter("fanin_http_sent_bytes", "Bytes of response bodies written to connections.")
         self._problems = counter(
-            "fanin_problems", "Requests refused, by problem: the last part of its type.", ("problem",)
+            "fanin_problems", "Problem responses, by problem: the last part of its type.", ("problem",)
         )
         self._ended = counter(
             "fanin_streams_ended_early",
-            "Answers cut short, by reason: client_left, stalled, drained (the server stopped), failed.",
+            "Responses that ended early, by reason: client_left, stalled, drained (the service stopped), failed.",
             ("reason",),
         )
-        self._streams = total("fanin_streams", "Files being streamed.")
-        self._in_flight = total("fanin_in_flight_bytes", "Bytes that these streams have still to send.")
+        self._streams = total("fanin_streams", "Files in flight.")
+        self._in_flight = total("fanin_in_flight_bytes", "Unsent bytes of the files in flight.")
         self._generated = counter("fanin_generated_bytes", "Bytes of files generated.")
         self._generation = counter(
-            "fanin_generation_seconds", "Time that threads spent generating them; their sum, not the clock's."
+            "fanin_generation_seconds", "Seconds that threads spent generating, summed over threads."
         )
-        self._threads = total("fanin_generator_threads", "Threads that generate.")
-        self._recipes = total("fanin_recipes", "Recipes remembered in memory.")
+        self._threads = total("fanin_generator_threads", "Threads that generate files.")
+        self._recipes = total("fanin_recipes", "Recipes cached in memory.")
         self._ready = gauge(
             "fanin_ready",
-            "1 when weights are served, 0 when not; of all workers the least.",
+            "1 if weights are served, else 0; the minimum over all workers.",
             multiprocess_mode="livemin",
         )
         self._known_answers = counter(
@@ -83,31 +83,33 @@ class Metrics:
         )
         self._known_answer_time = gauge(
             "fanin_known_answer_timestamp_seconds",
-            "When the last known-answer test ended, as Unix time; the earliest of all workers.",
+            "Unix time at which the last known-answer test ended; the earliest of all workers.",
             multiprocess_mode="livemin",
         )
         self._limits_away = gauge(
             "fanin_limits_away",
-            "1 while Redis, in which limits are counted, cannot be reached; 0 too where there is none.",
+            "1 while the Redis that counts limits is unreachable, else 0; also 0 without Redis.",
             multiprocess_mode="livemax",
         )
         # Gauges and not prometheus_client's Info, which does not work across processes.
         info = partial(gauge, multiprocess_mode="livemax")
-        info("fanin_backend_info", "1, with the backend that generates.", ("backend",)).labels(backend).set(1)
-        info("fanin_build_info", "1, with the version of Fanin and of the stream.", ("version", "stream")).labels(
-            version("fanin"), STREAM
-        ).set(1)
+        info("fanin_backend_info", "Always 1; the label is the backend in use.", ("backend",)).labels(backend).set(1)
+        info(
+            "fanin_build_info",
+            "Always 1; the labels are the versions of Fanin and of the stream.",
+            ("version", "stream"),
+        ).labels(version("fanin"), STREAM).set(1)
         for result in ("passed", "failed"):
             self._known_answers.labels(result)
         for reason in ("client_left", "stalled", "drained", "failed"):
             self._ended.labels(reason)
-        # Those of processes that count together would be of whichever answers.
+        # Processes that share a directory would export those of the one that received the request.
         if self._directory is None:
             ProcessCollector(registry=registry)
         registry.register(GpuMemory())
 
     def request_ends(self, exchange: Exchange) -> None:
-        """Count a request and its answer."""
+        """Count a request and its response."""
         method = exchange.method if exchange.method in _METHODS else "other"
         key = (exchange.route or "none", method, exchange.status)
         requests, duration, first_byte = self._of_route.get(key) or self._look_up(*key)
@@ -136,7 +138,7 @@ class Metrics:
         self._in_flight.inc(size)
 
     def stream_ends(self, unsent: int) -> None:
-        """It ends, with so many bytes not sent."""
+        """The stream ends, with this number of bytes not sent."""
         self._streams.dec()
         self._in_flight.dec(unsent)
 
@@ -152,11 +154,11 @@ class Metrics:
         self._generation.inc(seconds)
 
     def threads(self, count: int) -> None:
-        """So many threads generate."""
+        """Set the number of threads that generate."""
         self._threads.set(count)
 
     def recipes(self, count: int) -> None:
-        """So many recipes are remembered."""
+        """Set the number of cached recipes."""
         self._recipes.set(count)
 
     def known_answer(self, passed: bool) -> None:
@@ -180,23 +182,23 @@ class Metrics:
             registry = CollectorRegistry()
             MultiProcessCollector(registry, self._directory)
             registry.register(GpuMemory())
-        # prometheus_client's own choice would answer with whatever version the header names.
+        # prometheus_client's own choice depends on the version that the header names.
         if "application/openmetrics-text" in accept:
             return openmetrics.generate_latest(registry), openmetrics.CONTENT_TYPE_LATEST
         return generate_latest(registry), CONTENT_TYPE_LATEST
 
 
 class GpuMemory(Collector):
-    """Memory of the GPUs, where CuPy is in use; a GPU that does not answer has no sample."""
+    """Memory of the GPUs, while CuPy is in use. A GPU that raises an error has no sample."""
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
         return (
             GaugeMetricFamily(
                 "fanin_gpu_memory_used_bytes",
-                "Memory in use on each gpu, by all processes; where CuPy is in use.",
+                "Bytes in use on each GPU by all processes; exported while CuPy is in use.",
                 labels=("gpu",),
             ),
-            GaugeMetricFamily("fanin_gpu_memory_bytes", "Memory of each gpu.", labels=("gpu",)),
+            GaugeMetricFamily("fanin_gpu_memory_bytes", "Total bytes of memory of each GPU.", labels=("gpu",)),
         )
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
@@ -220,6 +222,6 @@ def _forget_the_dead(directory: Path) -> None:
         try:
             os.kill(int(path.stem.rpartition("_")[2]), 0)
         except (ProcessLookupError, PermissionError):
-            # Workers are of one user: where there is no permission, the id now belongs to another user's process.
-            # Several workers may be asked at a time, and another may have removed the file.
+            # Workers run as one user: a process that we may not signal has reused the id of a worker.
+            # Several workers may do this at the same time, and another one may have removed the file.
             path.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fanin_service import presigned, problems
 from fanin_service.exchange import current
-from fanin_service.models.snapshot import File
+from fanin_service.models.snapshot import Described, File
 from fanin_service.problems import URN
 from fanin_service.surface import Surface, is_below
 
@@ -87,12 +87,12 @@ class Object:
     """When its model was put, in seconds since 1970."""
 
     @classmethod
-    def of(cls, file: File, modified: int) -> Object:
+    def of(cls, file: File | Described, modified: int) -> Object:
         """The object that has the bytes of this file."""
         return cls(file.size, tag(file), modified)
 
 
-def tag(file: File) -> str:
+def tag(file: File | Described) -> str:
     """The entity tag of a file. With its -1 clients take it for that of an upload in one part, and for no MD5."""
     return f'"{file.etag}-1"'
 

@@ -1,4 +1,4 @@
-"""Settings: everything an operator may choose, each with a safe default."""
+"""Settings of the service, each with a safe default."""
 
 from __future__ import annotations
 
@@ -31,171 +31,170 @@ _MIB = 1 << 20
 
 
 class SettingsError(Exception):
-    """Settings that the service cannot start with; says of each its name and what is allowed."""
+    """The service cannot start with these settings. The message names each setting and what it allows."""
 
     def __init__(self, complaints: Sequence[str]) -> None:
         super().__init__("; ".join(complaints))
 
 
 def variable(name: str) -> str:
-    """The environment variable for a setting."""
+    """Return the name of the environment variable of a setting."""
     return PREFIX + name.upper()
 
 
 class Settings(BaseSettings):
-    """Read from environment variables FANIN_<NAME>; `fanin serve --<name>` wins over them.
+    """Settings from environment variables FANIN_<NAME>; an option `fanin serve --<name>` takes precedence.
 
-    The docstrings below are what `fanin serve --help` and docs/configuration.md say.
+    The docstrings below are the meanings in `fanin serve --help` and docs/configuration.md.
     """
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid", use_attribute_docstrings=True
     )
 
-    # Where it listens.
+    # Addresses and processes.
     host: Text = "127.0.0.1"
-    """Address to listen on; 0.0.0.0 or :: for every one."""
+    """Address to listen on. 0.0.0.0 or :: listens on all addresses."""
     port: Port = 8000
-    """TCP port; 0 takes any free one."""
+    """TCP port to listen on. 0 uses any free port."""
     workers: Annotated[int, Field(ge=1, le=1024)] = 1
-    """Processes that serve, each with its own event loop and threads."""
+    """Number of server processes, each with its own event loop and threads."""
 
-    # Who may use it.
+    # Access.
     access: Literal["open", "keys", "jwt", "keys+jwt"] | None = None
-    """Who may use the service: open (whoever reaches it), keys, jwt, or keys+jwt. Without it, open on a loopback
-    address; any other needs a decision."""
+    """Clients that may use the service: open (all that reach the address), keys, jwt, or keys+jwt. Default on a
+    loopback address: open. Required on any other address."""
     keys_file: Path | None = None
-    """File of API keys, made by fanin keys; changes are seen within a second or two."""
+    """File of API keys, written by fanin keys. The service reads a changed file within two seconds."""
     jwt_issuer: Text | None = None
-    """What the claim iss of a token must be."""
+    """Required value of a token's claim iss."""
     jwt_audience: Text | None = None
-    """What the claim aud must be, or have."""
+    """Required value, or member, of a token's claim aud."""
     jwt_jwks_url: ProviderUrl | None = None
-    """Where the identity provider has its public keys: its JWKS URL, with https://."""
+    """JWKS URL of the identity provider's public keys, with https://."""
     jwt_algorithms: Annotated[CommaSeparated[Algorithm], Field(min_length=1)] = ("RS256", "ES256", "EdDSA")
-    """How tokens may be signed, separated by commas; none of them symmetric."""
+    """Accepted signature algorithms of tokens, separated by commas. All are asymmetric."""
     jwt_leeway_seconds: Annotated[int, Field(ge=0, le=600)] = 30
-    """How far the clocks of provider and service may differ."""
+    """Allowed difference in seconds between the clocks of the provider and the service."""
     failed_logins_per_minute: Count = 60
-    """Requests of one address in a minute whose key or token is not good, before they are answered 429; good ones are
-    let in all the same."""
+    """Requests with an invalid key or token that an address may send per minute. More get 429. Valid keys and tokens
+    are always accepted."""
     cors_origins: CommaSeparated[Origin] = ()
-    """Origins whose pages may call the service from a browser, separated by commas; * for all."""
+    """Origins whose pages may call the service from a browser, separated by commas. * allows all."""
     tls_cert: Path | None = None
-    """Certificate in PEM, with its chain: serves HTTPS only. Needs a key."""
+    """Certificate in PEM, with its chain. The service then speaks only HTTPS. Requires FANIN_TLS_KEY."""
     tls_key: Path | None = None
-    """The certificate's private key in PEM, not encrypted."""
+    """Private key of the certificate in PEM, not encrypted."""
     tls_client_ca: Path | None = None
-    """Authorities in PEM: every client must have a certificate by one of them."""
+    """Certificate authorities in PEM. Every client must then present a certificate that one of them signed."""
     admin_host: Text = "127.0.0.1"
-    """Address of the second port; access is decided as for the first."""
+    """Address of the second port. FANIN_ACCESS applies as to the first port."""
     admin_port: Port | None = None
-    """Second TCP port, for health and metrics, which answers while the service ends; metrics are then there alone. No
-    client certificate is asked for."""
+    """Second TCP port, for health and metrics. It responds until the service has stopped, and metrics are then
+    available only there. It requires no client certificate."""
 
-    # What generates.
+    # Backend.
     backend: str | None = None
-    """What generates: its name, or none for the fastest usable, a GPU included."""
+    """Name of the backend that generates. Default: the fastest usable one, GPUs included."""
     backend_fallback: bool = False
-    """Use another backend where the named one does not work, rather than refuse to start."""
+    """Use another backend if the named one does not work. By default the service refuses to start."""
     check_seconds: Annotated[int, Field(ge=1, le=86_400)] = 60
-    """How often the backend has to pass its known-answer test."""
+    """Seconds between known-answer tests of the backend."""
 
-    # What it takes.
+    # Limits of requests.
     max_recipe_bytes: Size = ByteSize(8 * _MIB)
-    """Largest recipe, as it is sent and written out."""
+    """Maximum size of a recipe, both as it is sent and after ranges in names are expanded."""
     max_held_bytes: Size = ByteSize(256 * _MIB)
-    """Memory of one process for request bodies and recipes until they are read, and descriptions of recipes until they
-    are sent; a quarter of it at most for one client, or its largest recipe."""
+    """Maximum memory of one process for request bodies, for recipes while they are parsed, and for descriptions while
+    they are sent. One client gets at most a quarter, or one largest recipe or model."""
     max_tensors: Count = 100_000
-    """Most tensors in a recipe."""
+    """Maximum number of tensors in a recipe."""
     max_laws: Count = 10_000
-    """Most different tensors, by shape and parameters, in a recipe. Each block of a tensor, and each 4 values of a
-    table, count as one."""
+    """Maximum number of different tensors in a recipe, by shape and parameters. Each block of a tensor, and each 4
+    values of a table, count as one."""
     max_rank: Annotated[int, Field(ge=0, le=MAX_RANK)] = 8
-    """Most axes of a tensor."""
+    """Maximum number of axes of a tensor."""
     max_file_bytes: Size = ByteSize(1 << 50)
-    """Largest file; costs no memory, since files are generated while they are sent."""
+    """Maximum size of a file. A large file costs no memory, because it is generated while it is sent."""
     max_matrix_elements: Count = 1 << 24
-    """Most elements of an orthogonal tensor, which is made whole for any part of it. A shorter side below 64 counts
-    as 64."""
+    """Maximum number of elements of an orthogonal tensor, which is generated completely for any part of it. A shorter
+    side below 64 counts as 64."""
     matrix_bytes: Annotated[ByteSize, Field(ge=0)] = ByteSize(256 * _MIB)
-    """Memory for orthogonal tensors that were made; the newest always stays."""
+    """Maximum memory for generated orthogonal tensors. The newest one always stays."""
     max_digest_bytes: Size = ByteSize(64 << 30)
-    """Largest file whose digests are computed: they cost as much as sending it."""
+    """Maximum size of a file whose digests are computed. Digests cost as much as sending the file."""
 
-    # What it remembers.
+    # Caches and stores.
     registry_recipes: Count = 10_000
-    """Recipes remembered by digest; of the client that has most, the least recently used go first."""
+    """Maximum number of recipes cached in memory. The client with the most loses its least recently used one first."""
     registry_bytes: Size = ByteSize(256 * _MIB)
-    """Memory that remembered recipes may take; the newest always stays."""
+    """Maximum memory for cached recipes. The newest one always stays."""
     recipe_store: Path | None = None
-    """Directory of registered recipes, for the workers and other servers that share it."""
+    """Directory of registered recipes, shared by workers, and by other servers that use the same directory."""
     recipe_store_recipes: Count = 100_000
-    """Recipes kept in the store; those not registered for the longest time go first."""
+    """Maximum number of recipes in the recipe store. The one not registered for the longest time is deleted first."""
     recipe_store_bytes: Size = ByteSize(1024 * _MIB)
-    """Bytes of recipes kept in the store."""
+    """Maximum size of the recipe store."""
     model_store: StorePlace | None = None
-    """Where named models are kept, by several servers if need be: a directory, or s3://bucket/prefix, which needs
-    fanin[s3]. Without it they go when the service ends."""
+    """Place of named models: a directory, or s3://bucket/prefix, which requires fanin[s3]. Several servers can share
+    it. Default: a temporary directory, deleted when the service stops."""
     model_store_bytes: Size = ByteSize(10 << 30)
-    """Bytes of models kept in the store."""
+    """Maximum size of the model store."""
     models: Path | None = None
-    """Directory of models that are put when the service starts: namespace/name/recipe.json, and other files beside
-    it."""
+    """Directory of models to load at the start: namespace/name/recipe.json, with the model's other files beside it."""
     model_uploads: bool = True
-    """Take models from clients and delete them on request. Without it the models are those of FANIN_MODELS alone, and
-    replicas need no shared store."""
+    """Allow clients to upload and delete models. With false, the only models are those of FANIN_MODELS, and replicas
+    need no shared store."""
     max_model_bytes: Size = ByteSize(64 * _MIB)
-    """Largest model, with all its files."""
+    """Maximum size of a model with all its files."""
     max_model_files: Annotated[int, Field(ge=0, le=1000)] = 100
-    """Most files of a model beside its recipe."""
+    """Maximum number of files of a model, besides its recipe."""
 
     # Limits of clients.
     trusted_proxies: CommaSeparated[Network] = ("127.0.0.1", "::1")
-    """Addresses or networks of proxies whose X-Forwarded-For and -Proto are believed, separated by commas; * for every
-    one."""
+    """Addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted, separated by commas. *
+    trusts all."""
     client_requests_per_minute: Count | None = None
-    """Requests of one client in a minute; a client is a key, or an address."""
+    """Maximum requests of one client per minute. A client is a key, a token's subject, or an address."""
     client_bytes_per_day: Size | None = None
-    """Bytes of weights for one client in a UTC day, unless its key says."""
+    """Maximum bytes of weights for one client per UTC day. The quota of a key takes precedence."""
     client_streams: Count | None = None
-    """Answers with weights under way to one client, in one process."""
+    """Maximum responses with weights in flight to one client, in one process."""
     client_in_flight_bytes: Size | None = None
-    """Bytes still to be sent in those to one client, in one process."""
+    """Maximum unsent bytes of the responses in flight to one client, in one process."""
     max_streams: Count = 1024
-    """Answers with weights under way in one process; each takes up to 5 MiB."""
+    """Maximum responses with weights in flight in one process. Each takes up to 5 MiB of memory."""
     max_in_flight_bytes: Size | None = None
-    """Bytes still to be sent in all answers of one process."""
+    """Maximum unsent bytes of all responses in flight in one process."""
     max_answer_bytes: Size | None = None
-    """Bytes of weights in one answer; larger files come in ranges."""
+    """Maximum bytes of weights in one response. Larger files must be requested in ranges."""
     limits_url: RedisUrl | None = None
-    """Redis where requests and bytes a day are counted for all processes together,
-    redis://[[user]:password@]host[:port][/db] or rediss://; needs fanin[redis]."""
+    """Redis that counts requests, invalid keys and bytes per day for all processes together:
+    redis://[[user]:password@]host[:port][/db] or rediss://. Requires fanin[redis]."""
     limits_fallback: Literal["local", "refuse"] = "local"
-    """While that Redis is away: count in each process, or refuse requests with 503."""
+    """While Redis is unreachable: local counts in each process, refuse responds 503."""
 
-    # Slow clients, and the end.
+    # Slow clients and shutdown.
     stall_seconds: Annotated[int, Field(ge=1, le=86_400)] = 60
-    """A client that takes no byte for this long is cut off."""
+    """Seconds after which a client that reads nothing is disconnected."""
     head_seconds: Annotated[int, Field(ge=1, le=3600)] = 10
-    """A request whose head takes longer is refused with 408."""
+    """Maximum seconds to receive the head of a request. A slower request gets 408."""
     body_rate: Size = ByteSize(1024)
-    """A request body of fewer bytes a second, over 10 seconds, is refused with 408."""
+    """Minimum bytes per second of a request body, averaged over 10 seconds. A slower request gets 408."""
     keep_alive_seconds: Annotated[int, Field(ge=1, le=86_400)] = 75
-    """How long an idle connection stays open; a proxy should close its own sooner."""
+    """Seconds that an idle connection stays open. A proxy in front must close its connections sooner."""
     drain_seconds: Annotated[int, Field(ge=0, le=3600)] = 0
-    """How long a stopping server, not ready any more, still takes new requests."""
+    """Seconds during which a stopping service is not ready but still accepts requests."""
     shutdown_seconds: Annotated[int, Field(ge=0, le=86_400)] = 30
-    """How long after that it lets running answers go on."""
+    """Maximum seconds after that for responses in flight to end."""
 
-    # What it tells.
+    # Logs and traces.
     log_format: Literal["console", "json"] = "console"
-    """Log lines: text for people, or one JSON object each."""
+    """Format of log lines: console is text for people, json is one JSON object a line."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """Least level that is logged."""
+    """Lowest level that is logged."""
     traces: Traces = False
-    """Send OpenTelemetry traces, as the standard variables OTEL_* say; needs fanin[otel]."""
+    """Export OpenTelemetry traces, configured by the standard variables OTEL_*. Requires fanin[otel]."""
 
     @property
     def uses_keys(self) -> bool:
@@ -207,7 +206,7 @@ class Settings(BaseSettings):
 
     @property
     def counts_clients(self) -> bool:
-        """A limit may hold for what a client does over time; where access is not open, one does for failed logins."""
+        """Whether requests are counted per client or address: always where keys or tokens are required."""
         limits = (self.client_requests_per_minute, self.client_bytes_per_day)
         return self.uses_keys or self.uses_jwt or any(limit is not None for limit in limits)
 
@@ -228,7 +227,7 @@ class Settings(BaseSettings):
                 )
 
     def _unused(self) -> Iterator[str]:
-        """A setting without effect is a wish that is not met, and this one may be for protection."""
+        """Yield settings that are missing, and settings without effect: the operator may rely on their protection."""
         needed = {"keys_file": self.uses_keys} | dict.fromkeys(
             ("jwt_issuer", "jwt_audience", "jwt_jwks_url"), self.uses_jwt
         )

@@ -13,6 +13,9 @@ import pytest
 
 from fanin import archive
 from fanin_service import presigned
+from fanin_service.models.content import Content
+from fanin_service.models.revisions import Revision
+from fanin_service.models.snapshot import Snapshot
 from tests.service.servers import Running
 
 RECIPE = {"tensors": {"w": {"shape": [3, 4], "scheme": "he_normal"}}}
@@ -46,6 +49,30 @@ def test_listings_are_xml(server: Running, character: str) -> None:
     assert absent.status_code == 404
     ElementTree.fromstring(absent.content)
     ElementTree.fromstring(server.client.put(f"/s3/models/{quote(text)}", content=b"").content)
+
+
+def test_a_listing_reads_no_content_twice(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Contents may be forgotten, as those of many large models are: a listing does not need them again."""
+    made: list[str] = []
+    make = Snapshot.__init__
+
+    def counted(self: Snapshot, content: Content, revision: Revision) -> None:
+        made.append(str(revision))
+        make(self, content, revision)
+
+    monkeypatch.setattr(Snapshot, "__init__", counted)
+    for prefix in ("s3/tiny/main/", "s3/tiny/seed-6-bf16-1kb/"):
+        first, second = (server.client.get("/s3/models", params={"prefix": prefix}) for _ in range(2))
+        assert (first.status_code, first.content) == (200, second.content)
+        assert f"<Key>{prefix}model.safetensors</Key>" in first.text
+    assert len(made) <= 2
+    # What is put under the name is listed at once.
+    pair = {"recipe.json": json.dumps(RECIPE).encode(), "extra.txt": b"x"}
+    headers = {"Content-Type": archive.MEDIA_TYPE}
+    for files, expected in ((pair, True), ({"recipe.json": pair["recipe.json"]}, False)):
+        server.client.put("/v1/models/s3/tiny", content=archive.pack(files), headers=headers).raise_for_status()
+        listed = server.client.get("/s3/models", params={"prefix": "s3/tiny/main/"}).text
+        assert ("<Key>s3/tiny/main/extra.txt</Key>" in listed) is expected
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,8 @@ _BLOCK = 512
 _FILES = (b"0", b"\0", b"7")
 _DIRECTORY = b"5"
 _PAX, _PAX_GLOBAL, _LONG_NAME, _LONG_LINK = b"x", b"g", b"L", b"K"
+_SPARSE = "GNU.sparse"
+"""How the keys of a file that is stored with holes begin."""
 _EXTENDED = (_PAX, _PAX_GLOBAL, _LONG_NAME, _LONG_LINK)
 
 
@@ -89,6 +91,7 @@ def _members(archive: bytes, limit: int) -> Iterator[_Member]:
         raise _failure("it is empty")
     shared: dict[str, str] = {}
     own: dict[str, str] = {}
+    is_pending = False
     position = count = 0
     while position < len(archive):
         block = archive[position : position + _BLOCK]
@@ -103,18 +106,19 @@ def _members(archive: bytes, limit: int) -> Iterator[_Member]:
         position = member.start + -(-(member.stop - member.start) // _BLOCK) * _BLOCK
         if member.type not in _EXTENDED:
             yield member
-            own = {}
+            own, is_pending = {}, False
             continue
         if member.stop - member.start > MAX_EXTENDED_BYTES:
             raise _failure(f"an extended header has more than {MAX_EXTENDED_BYTES} bytes")
         content = archive[member.start : member.stop]
+        is_pending |= member.type in (_PAX, _LONG_NAME) and bool(content)
         if member.type == _PAX_GLOBAL:
             shared |= _records(content)
         elif member.type == _PAX:
             own |= _records(content)
         elif member.type == _LONG_NAME:
             own["path"] = _text(content)
-    if own:
+    if is_pending:
         raise _failure("it ends behind an extended header")
 
 
@@ -139,12 +143,15 @@ def _read(block: bytes, start: int, extended: Mapping[str, str]) -> _Member:
         kind,
         start,
         start + length,
-        any(key.startswith("GNU.sparse") for key in extended),
+        _SPARSE in extended,
     )
 
 
 def _records(content: bytes) -> dict[str, str]:
-    """The records of a pax header: each is `length key=value` and a newline, the length that of all of it."""
+    """The records of a pax header that are used. Each is `length key=value` and a newline, all of which it counts.
+
+    The others are dropped: a global header applies to every member after it, and what is kept is looked at for each.
+    """
     records: dict[str, str] = {}
     position = 0
     while position < len(content) and content[position]:
@@ -156,7 +163,10 @@ def _records(content: bytes) -> dict[str, str]:
         key, equals, value = content[space + 1 : stop - 1].partition(b"=")
         if not equals:
             raise _failure("a pax header has a record without =")
-        records[key.decode("utf-8", "surrogateescape")] = value.decode("utf-8", "surrogateescape")
+        if key in (b"path", b"size"):
+            records[key.decode()] = value.decode("utf-8", "surrogateescape")
+        elif key.startswith(_SPARSE.encode()):
+            records[_SPARSE] = ""
         position = stop
     return records
 

@@ -39,10 +39,21 @@ class Fault:
         return f"{self.pointer or '(recipe)'}: {self.detail}"
 
 
+_SHOWN = 2048
+"""Characters of a name in a pointer: twice as many as the name of a tensor may have (`names.MAX_NAME_BYTES`)."""
+
+
 def pointer(path: Iterable[str | int]) -> str:
-    """A JSON pointer (RFC 6901 section 3) that can be printed, whatever the names are."""
-    text = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+    """A JSON pointer (RFC 6901 section 3) that can be printed, whatever the names are.
+
+    A longer name than any tensor may have is cut: otherwise an error would repeat a document of megabytes.
+    """
+    text = "".join("/" + _cut(str(part)).replace("~", "~0").replace("/", "~1") for part in path)
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= _SHOWN else name[: _SHOWN - 3] + "..."
 
 
 class RecipeError(FaninError, ValueError):

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextvars import copy_context
 from functools import partial
@@ -45,6 +45,8 @@ MAX_LAYOUTS, MAX_LAYOUT_BYTES = 10_000, 128 << 20
 """Of layouts of files that are remembered."""
 MAX_DESCRIBED = 20_000
 """Of files that are remembered in short, of half a kilobyte each."""
+MAX_LISTED_BYTES, _PER_LISTED, _PER_LISTING = 8 << 20, 600, 600
+"""Of revisions whose files are all remembered in short."""
 FRESH_SECONDS = 60.0
 """How long a content is remembered without a look whether it is still kept: another replica may have deleted it."""
 
@@ -67,6 +69,8 @@ class Models:
         """When the store was last asked whether it still has a content."""
         self._described: OrderedDict[tuple[str, str, str], Described] = OrderedDict()
         """By content, revision and path; used by the event loop's thread alone."""
+        self._listed = Kept[tuple[str, str], Mapping[str, Described]](max_bytes=MAX_LISTED_BYTES)
+        """Every file by path, by content and revision; used by the event loop's thread alone."""
         self._layouts = Registry[str](max_recipes=MAX_LAYOUTS, max_bytes=MAX_LAYOUT_BYTES)
         """By content, revision and path."""
 
@@ -145,6 +149,25 @@ class Models:
                 if len(self._described) > MAX_DESCRIBED:
                     self._described.popitem(last=False)
         return [found for path in paths if (found := known[path]) is not None]
+
+    async def listed(self, name: str, revision: str = MAIN) -> Mapping[str, Described]:
+        """Every file of a revision in short, by path in order.
+
+        Remembered, so that a listing of many large models reads none of their contents again.
+
+        Raises:
+            UnknownModelError, UnknownRevisionError: there is no such thing.
+        """
+        digest = await self.in_thread(self._store.main, name) if is_model(name) else None
+        known = None if digest is None else self._listed.get((digest, revision))
+        if known is None:
+            snapshot = await self.snapshot(name, revision)
+            files = await self.described(snapshot, snapshot.paths)
+            known = dict(zip(snapshot.paths, files, strict=True))
+            # By its own content: what the name stands for may have changed meanwhile.
+            key = snapshot.content.digest, revision
+            self._listed.add(key, known, _PER_LISTING + _PER_LISTED * len(known), whose())
+        return known
 
     async def in_thread(self, function: Callable[[*Ts], T], *arguments: *Ts, executor: Executor | None = None) -> T:
         """Run `function` in a thread of the models', where clients take turns.

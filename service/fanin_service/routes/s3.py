@@ -19,7 +19,7 @@ from fanin_service.answers import IMMUTABLE, OCTETS, respond
 from fanin_service.bodies import JSON
 from fanin_service.models.models import Models
 from fanin_service.models.revisions import MAIN, is_commit
-from fanin_service.models.snapshot import Snapshot
+from fanin_service.models.snapshot import Described, Snapshot
 from fanin_service.principal import Right
 from fanin_service.problems import (
     RangeNotSatisfiableError,
@@ -159,6 +159,15 @@ async def _snapshot(models: Models, name: str, revision: str) -> tuple[Snapshot,
     return await models.snapshot(name, revision), modified
 
 
+async def _listed(models: Models, name: str, revision: str) -> tuple[Mapping[str, Described], int]:
+    """As `_snapshot`, with every file of the revision in short, by path."""
+    if is_commit(revision):
+        snapshot, modified = await _snapshot(models, name, revision)
+        return dict(zip(snapshot.paths, await models.described(snapshot, snapshot.paths), strict=True)), modified
+    modified = await models.modified(name)
+    return await models.listed(name, revision), modified
+
+
 async def _find(models: Models, key: str) -> tuple[Snapshot, int, str]:
     """The revision that a key is in, when it came to be, and the path there.
 
@@ -197,7 +206,7 @@ def _asked(query: Mapping[str, str]) -> Asked:
 async def _page(models: Models, asked: Asked) -> Page:
     """The first entries that are asked for."""
     page = Page()
-    async for key, snapshot, path, modified in _keys(models, asked):
+    async for key, file, modified in _keys(models, asked):
         group = asked.group(key)
         entry = group or key
         if not key.startswith(asked.prefix) or asked.has_had(entry) or entry in page.groups:
@@ -208,28 +217,26 @@ async def _page(models: Models, asked: Asked) -> Page:
         page.last = entry
         if group is not None:
             page.groups[group] = None
-        elif snapshot is not None:
-            page.objects[key] = Object.of(await models.file(snapshot, path), modified)
+        elif file is not None:
+            page.objects[key] = Object.of(file, modified)
     return page
 
 
-async def _keys(models: Models, asked: Asked) -> AsyncIterator[tuple[str, Snapshot | None, str, int]]:
-    """Keys in their order, each with its revision, its path there and when it was put; a directory for a `main` that is
-    one entry.
-    """
+async def _keys(models: Models, asked: Asked) -> AsyncIterator[tuple[str, Described | None, int]]:
+    """Keys in their order, each with its file and when it was put; a directory for a `main` that is one entry."""
     names = await models.names()
     for name, revision in _revisions(names, asked.prefix):
         directory = f"{name}/{revision}/"
         if directory < asked.after and not asked.after.startswith(directory):
             continue
         if revision == MAIN and asked.group(directory):
-            yield directory, None, "", 0
+            yield directory, None, 0
             continue
         # The prefix may name no revision, and a model may be gone.
         with suppress(UnknownModelError, UnknownRevisionError):
-            snapshot, modified = await _snapshot(models, name, revision)
-            for path in snapshot.paths:
-                yield directory + path, snapshot, path, modified
+            files, modified = await _listed(models, name, revision)
+            for path, file in files.items():
+                yield directory + path, file, modified
 
 
 def _revisions(names: Sequence[str], prefix: str) -> list[tuple[str, str]]:
