@@ -65,8 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         KeyboardInterrupt: the user interrupted it.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    # Exit as after an error, so that no partial file stays. A closed terminal sends SIGHUP. (The service handles signals
-    # itself.)
+    # Exit as after an error, so that no partial file stays. A closed terminal sends SIGHUP. (The service has handlers
+    # of its own.)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signals.handle(number, lambda number, _: sys.exit(128 + number))
     if isinstance(sys.stdout, io.TextIOWrapper):
