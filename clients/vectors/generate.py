@@ -72,6 +72,19 @@ LAWS: tuple[dict[str, Any], ...] = (
     {"scheme": "lecun_normal", "truncated": True},
 )
 
+MORE_LAWS: tuple[dict[str, Any], ...] = tuple(
+    {"scheme": "truncated_normal", "mean": mean, "std": 0.5, "low": low, "high": high, "corrected": True}
+    for mean, low, high in (
+        (0, -1, None),
+        (-0.25, None, 0.5),
+        (0, -1, 2.5),
+        (0.125, 0.25, 13.5),
+        (0, -20, 1),
+        (0, None, None),
+    )
+)
+"""Corrected truncated normals that are not symmetric: draws.json has them after the others, streams.json has not."""
+
 LATER: tuple[dict[str, Any], ...] = (
     {"scheme": "glorot_uniform", "gain": 0.3},
     {"scheme": "glorot_normal", "truncated": True},
@@ -212,6 +225,53 @@ COMPLEX: tuple[dict[str, Any], ...] = (
     {"scheme": "sinusoidal"},
 )
 """The same of complex numbers."""
+MORE: tuple[dict[str, Any], ...] = (
+    *(
+        {"scheme": "rope_frequencies", "scaling": "yarn", "factor": 4, "shape": [16], **given}
+        for given in (
+            {"context": 100},
+            {"context": 100, "truncate": False},
+            {"base": 10, "fast": 600},
+            {"base": 10, "fast": 600, "truncate": False},
+            {"slow": 2000, "fast": 3000},
+            {"context": 1},
+        )
+    ),
+    {"scheme": "rope_frequencies", "shape": [1], "scaling": "yarn", "factor": 4},
+    {"scheme": "deepnorm", "decoder_layers": 18},
+    {"scheme": "deepnorm", "encoder_layers": 9, "distribution": "uniform"},
+    {"scheme": "deepnorm", "encoder_layers": 6, "decoder_layers": 9, "side": "decoder", "layout": "torch"},
+    {"scheme": "deepnorm", "encoder_layers": 6, "decoder_layers": 9, "side": "encoder", "distribution": "uniform"},
+    {"scheme": "subln", "encoder_layers": 18},
+    {"scheme": "subln", "encoder_layers": 6, "decoder_layers": 9, "side": "decoder"},
+    {"scheme": "sparse", "sparsity": 0, "std": 1, "shape": [7, 3]},
+    {"scheme": "sparse", "sparsity": 1, "std": 1, "shape": [7, 3]},
+    {"scheme": "sparse", "sparsity": 0.5, "std": 1, "shape": [1, 5]},
+    {"scheme": "sparse", "sparsity": 0.5, "std": 1, "shape": [2, 9]},
+    {"scheme": "sparse", "sparsity": 0.1, "std": 1, "shape": [3, 3], "axis": -2},
+    {"scheme": "sparse", "sparsity": 0.07, "std": 1, "shape": [100, 1]},
+    {"scheme": "sparse", "sparsity": 0.29, "std": 1, "shape": [2, 100], "axis": 1},
+    {"scheme": "truncated_normal", "std": 0.5, "low": -1, "high": None, "corrected": True},
+    {"scheme": "truncated_normal", "std": 0.5, "low": -1, "high": 2.5, "corrected": True},
+    {"scheme": "alibi_slopes", "shape": [1, 1]},
+    {"scheme": "alibi_slopes", "shape": [5]},
+    {"scheme": "power_range", "shape": [3, 1]},
+    {"scheme": "dirac", "shape": [2, 3, 2, 2], "groups": 1},
+    {"scheme": "stft", "shape": [1, 1, 2]},
+    {"scheme": "sinusoidal", "shape": [3, 2], "variant": "fairseq"},
+    {"scheme": "sinusoidal", "shape": [3, 4], "padding": 0},
+    {"scheme": "blocks", "parts": [{"size": 6, "scheme": "orthogonal"}, {"size": 0, "scheme": "zeros"}]},
+    {
+        "scheme": "blocks",
+        "axis": 1,
+        "parts": [{"size": 3, "scheme": "eye"}, {"size": 1, "scheme": "power_range", "low": 2}],
+    },
+)
+"""Tensors at the ends of their parameters, at F64 and F32; of shape 6 x 4 where they say nothing else."""
+LONG_LINES: tuple[dict[str, Any], ...] = tuple(
+    {"scheme": "sparse", "sparsity": 0.99, "std": 1, "shape": [size, 1], "dtype": "F8_E4M3"} for size in (4096, 4097)
+)
+"""Where the permutation takes 12 rounds: of 64 digits the last size, of 65 the first."""
 ORTHOGONAL: tuple[dict[str, Any], ...] = (
     *({"shape": shape} for shape in ([1, 1], [2, 2], [1, 5], [5, 1], [3, 7], [7, 3], [32, 32], [33, 33], [35, 34])),
     {"shape": [2, 3, 4, 5], "gain": 1.4142135623730951},
@@ -241,6 +301,11 @@ FANS: tuple[dict[str, Any], ...] = (
     {"shape": [100, 16], "in_axes": [], "out_axes": [1], "batch_axes": [0]},
     {"shape": [32, 4, 8], "in_axes": [0], "out_axes": [1, 2]},
     {"shape": [12, 20, 10], "layout": "torch", "batch_axes": [0]},
+    {"shape": [5, 3, 3, 4, 2], "depthwise": True, "batch_axes": [0]},
+    {"shape": [4, 6, 5], "in_axes": [0], "out_axes": [1], "groups": 3},
+    {"shape": [4, 6, 5], "in_axes": [0], "out_axes": [1], "groups": 2, "transposed": True},
+    {"shape": [2, 3, 4, 5], "in_axes": [-1, 0], "out_axes": [], "batch_axes": [1]},
+    {"shape": [2, 3, 4, 5, 6, 7], "in_axes": [4], "out_axes": [5]},
 )
 
 RECIPES = (
@@ -253,6 +318,65 @@ RECIPES = (
     '{"shape": [2], "scheme": "truncated_normal", "std": 1e21, "low": null, "high": 2.0, "corrected": true}',
     '{"shape": [2, 2], "scheme": "variance_scaling", "distribution": "untruncated_normal", "scale": 0.1}',
     '{"shape": [9007199254740991, 0], "scheme": "uniform", "low": -1e-5, "high": 123456789.25}',
+)
+
+ALIASED = (
+    "batch_norm_beta",
+    "batch_norm_moving_mean",
+    "batch_norm_gamma",
+    "batch_norm_moving_variance",
+    "xavier_uniform",
+    "xavier_normal",
+    "kaiming_uniform",
+    "kaiming_normal",
+    "identity",
+    "mamba_a_log",
+    "mamba2_a_log",
+    "mamba_dt_bias",
+    "rwkv_decay",
+)
+NUMBERS = (
+    "1E5",
+    "1e+2",
+    "1e-0",
+    "0.1e1",
+    "100.0",
+    "1e20",
+    "1e21",
+    "123456789012345678901234567890",
+    "9007199254740993",
+    "0.000001",
+    "0.0000001",
+    "1e-6",
+    "1e-7",
+    "1.0e-07",
+    "5e-324",
+    "2e-324",
+    "-1e-400",
+    "-0",
+    "-0.0",
+    "1.7976931348623157e308",
+    "333333333.33333329",
+    "4.35",
+    "1e23",
+    "0.1000000000000000055511151231257827021181583404541015625",
+    "9.5367431640625e-7",
+    "-2.2250738585072014E-308",
+)
+MORE_RECIPES = (
+    '{"tensors": {' + ", ".join(f'"{alias}": {{"shape": [4, 4], "scheme": "{alias}"}}' for alias in ALIASED) + "}}",
+    '{"dtype": "F64", "tensors": {'
+    + ", ".join(
+        f'"{place:02}": {{"shape": [], "scheme": "constant", "value": {number}}}'
+        for place, number in enumerate(NUMBERS)
+    )
+    + "}}",
+    '\n\t\r {"shape" : [ 2 ] ,"sch\\u0065me":"\\u007aeros", "seed":"0"}\n',
+    '{"dtype": "C64", "layout": "torch", "tensors": {"a": {"shape": [3, 2], "scheme": "he_uniform"}, "b": {"shape": [3, 2], "scheme": "eye", "dtype": "F16"}, "c": {"shape": [2, 2], "scheme": "blocks", "axis": -1, "parts": [{"size": 1, "scheme": "xavier_normal"}, {"size": 1, "scheme": "zeros"}]}}}',  # noqa: E501
+    '{"shape": [2, 2], "scheme": "truncated_normal", "std": 0.02, "mean": 0, "low": -2, "high": 2.0, "bounds": "std", "corrected": false}',  # noqa: E501
+    '{"shape": [2, 2], "scheme": "he_normal", "in_axes": [-2], "out_axes": [1], "batch_axes": [], "groups": 1, "transposed": false, "mode": "fan_in"}',  # noqa: E501
+    '{"shape": [2, 2], "scheme": "wang_init", "width": 8, "layers": 2, "cut": null}',
+    '{"shape": [4, 1, 4], "scheme": "stft", "window": null, "scaling": null}',
 )
 
 REFUSED = (
@@ -381,6 +505,268 @@ FILES = (
     '{"seed": 7, "tensors": {"b": {"shape": [3], "scheme": "normal", "std": 1, "dtype": "BF16"}, "a": {"shape": [2], "scheme": "uniform", "low": -1, "high": 1}, "z": {"shape": [5], "scheme": "truncated_normal", "std": 1, "dtype": "F8_E4M3"}, "é": {"shape": [], "scheme": "normal", "std": 1, "dtype": "F64"}, "y": {"shape": [2, 2], "scheme": "he_normal", "dtype": "F16"}, "x": {"shape": [3], "scheme": "constant", "value": 0.3, "dtype": "F8_E5M2"}, "w": {"shape": [0, 4], "scheme": "ones"}}}',  # noqa: E501
 )
 
+NOT_NUMBERS = (
+    "01",
+    "+1",
+    ".5",
+    "1.",
+    "1e",
+    "-",
+    "NaN",
+    "-Infinity",
+    "0x10",
+    "1_000",
+    "1e309",
+    "9" * 310,
+    "true",
+    '"1"',
+    "null",
+)
+"""No values of a real parameter."""
+NOT_SEEDS = ('""', '" 1"', '"\uff11"', '"+1"', '"-0"', '"18446744073709551616"', "true", "1e0", "null", "[1]")
+NOT_REPEATED_NAMES = (
+    "a",
+    "{}",
+    "a{0..2",
+    "a}{0..2}",
+    "a{0..2}{b}",
+    "{{0..2}}",
+    "a{2..1}",
+    "a{0..2..0}",
+    "a{0..4..3}",
+    "a{0..4..02}",
+    "a{01}",
+    "a{1000000000}",
+    "a{0, 2}",
+    "a{0,}",
+    "a{0...2}",
+    "a{-1..2}",
+    "a{2,1}",
+    "a{0..2,2}",
+    "a{1,1}",
+    "a{\uff11}",
+    "a\\u0007{0..2}",
+)
+
+
+def _parts(count: int, scheme: str = "ones", more: str = "") -> str:
+    """A tensor of so many parts of size 1."""
+    parts = ", ".join([f'{{"size": 1, "scheme": "{scheme}"}}'] * count)
+    return f'{{"shape": [{count}{more}], "scheme": "blocks", "parts": [{parts}]}}'
+
+
+def _nested(*counts: int) -> str:
+    """A tensor of parts, each of so many."""
+    parts = ", ".join(_parts(count).replace(f'"shape": [{count}]', f'"size": {count}') for count in counts)
+    return f'{{"shape": [{sum(counts)}], "scheme": "blocks", "parts": [{parts}]}}'
+
+
+MORE_REFUSED = (
+    *('{"shape": [2], "scheme": "constant", "value": ' + number + "}" for number in NOT_NUMBERS),
+    "",
+    "null",
+    '"zeros"',
+    '{"shape": [2], "scheme": "zeros",}',
+    '{"shape": [2,], "scheme": "zeros"}',
+    '{"shape": [2] "scheme": "zeros"}',
+    '{"shape": [2], "scheme": "zeros"',
+    '{"shape": [2], "scheme": "zeros"} 1',
+    '{"shape": [2], "scheme": "zeros"} // text',
+    "{'shape': [2], 'scheme': 'zeros'}",
+    '{shape: [2], "scheme": "zeros"}',
+    '\ufeff{"shape": [2], "scheme": "zeros"}',
+    '\u00a0{"shape": [2], "scheme": "zeros"}',
+    '{"shape": [2], "scheme": "ze\\x72os"}',
+    '{"tensors": {"a\tb": {"shape": [2], "scheme": "zeros"}}}',
+    '{"tensors": {"a": {"shape": [2], "scheme": "zeros"}, "\\u0061": {"shape": [2], "scheme": "zeros"}}}',
+    '{"shape": [8], "scheme": "blocks", "parts": [{"size": 8, "size": 8, "scheme": "zeros"}]}',
+    *('{"shape": [2], "scheme": "zeros", "seed": ' + seed + "}" for seed in NOT_SEEDS),
+    '{"shape": [true], "scheme": "zeros"}',
+    '{"shape": [1e0], "scheme": "zeros"}',
+    '{"shape": 2, "scheme": "zeros"}',
+    '{"shape": [2, 2], "scheme": "he_normal", "truncated": 0}',
+    '{"tensors": []}',
+    '{"tensors": {"a": null}}',
+    '{"tensors": {}, "shape": [2]}',
+    '{"tensors": {"a": {"shape": [2], "scheme": "zeros", "seed": 1}}}',
+    '{"shape": [2]}',
+    '{"scheme": "zeros"}',
+    '{"layout": null, "tensors": {}}',
+    '{"shape": [2, 2], "scheme": "deepnorm"}',
+    '{"shape": [2, 2], "scheme": "deepnorm", "encoder_layers": 2, "side": "encoder"}',
+    '{"shape": [2, 2], "scheme": "subln", "encoder_layers": 2, "decoder_layers": 2}',
+    '{"shape": [2, 2], "scheme": "wang_init", "width": 8, "layers": 2, "cut": 1e-30}',
+    '{"shape": [2], "scheme": "rope_frequencies", "scaling": "linear", "truncate": false}',
+    '{"shape": [2], "scheme": "rope_frequencies", "scaling": "yarn", "slow": 32}',
+    '{"shape": [0, 5], "scheme": "alibi_slopes"}',
+    '{"shape": [1, 4398046511105], "scheme": "sparse", "std": 1, "sparsity": 0.5}',
+    '{"shape": [8, 4], "scheme": "sparse", "std": 1, "sparsity": -0.1}',
+    '{"shape": [2], "scheme": "normal", "std": 8e-28}',
+    '{"shape": [2], "scheme": "uniform", "low": 1.1e-38, "high": 1}',
+    '{"shape": [2, 2], "scheme": "orthogonal", "gain": 225, "dtype": "F8_E4M3"}',
+    '{"shape": [4], "scheme": "blocks", "axis": -2, "parts": [{"size": 4, "scheme": "zeros"}]}',
+    '{"shape": [4], "scheme": "blocks", "parts": [{"size": 4.0, "scheme": "zeros"}]}',
+    '{"shape": [4], "scheme": "blocks", "parts": [{"size": 4, "scheme": "zeros", "dialect": "fanin"}]}',
+    '{"shape": [8, 4], "scheme": "blocks", "parts": [{"size": 4, "scheme": "sparse", "std": 1, "sparsity": 0.5}, {"size": 4, "scheme": "zeros"}]}',  # noqa: E501
+    _parts(257),
+    _nested(128, 129),
+    '{"shape": [16, 17, 2, 2], "scheme": "blocks", "axis": 3, "parts": [{"size": 2, "scheme": "bilinear", "channels": "same"}]}',  # noqa: E501
+)
+MORE_ACCEPTED = (
+    '{"shape": [2, 0], "scheme": "deepnorm", "encoder_layers": 2}',
+    '{"shape": [], "scheme": "alibi_slopes"}',
+    '{"shape": [5, 0], "scheme": "alibi_slopes"}',
+    '{"shape": [1, 4398046511104], "scheme": "sparse", "std": 1, "sparsity": 0.5}',
+    '{"shape": [4294967295, 2], "scheme": "sparse", "std": 1, "sparsity": 0.5}',
+    '{"shape": [0, 4], "scheme": "sinusoidal", "base": 1e-160}',
+    '{"shape": [2], "scheme": "normal", "std": 8.1e-28}',
+    '{"shape": [2], "scheme": "uniform", "low": 1.2e-38, "high": 1}',
+    '{"shape": [2, 2], "scheme": "orthogonal", "gain": 224, "dtype": "F8_E4M3"}',
+    '{"shape": [0], "scheme": "blocks", "parts": []}',
+    _parts(256),
+    _nested(128, 128),
+    _parts(256, "eye", ", 2"),
+    '{"shape": [16, 16, 2, 2], "scheme": "blocks", "axis": 3, "parts": [{"size": 2, "scheme": "bilinear", "channels": "same"}]}',  # noqa: E501
+)
+MORE_FILES = (
+    '{"seed": 1, "tensors": {"a": {"shape": [2], "scheme": "normal", "std": 1, "dtype": "F32"}, "b": {"shape": [2], "scheme": "normal", "std": 1, "dtype": "C64"}, "c": {"shape": [2], "scheme": "normal", "std": 1, "dtype": "F64"}, "d": {"shape": [1], "scheme": "ones", "dtype": "F8_E5M2"}, "e": {"shape": [1], "scheme": "ones", "dtype": "F8_E4M3"}, "f": {"shape": [1], "scheme": "ones", "dtype": "F16"}, "g": {"shape": [1], "scheme": "ones", "dtype": "BF16"}, "A": {"shape": [], "scheme": "zeros", "dtype": "C64"}}}',  # noqa: E501
+    '{"dtype": "C64", "tensors": {"back\\\\slash": {"shape": [1], "scheme": "ones"}, "quo\\"te": {"shape": [1], "scheme": "ones"}, "sol\\/idus": {"shape": [1], "scheme": "ones"}, "\\u2028\\u00e9\\ud83d\\ude00": {"shape": [1], "scheme": "ones"}, "\\uffee": {"shape": [0], "scheme": "ones"}}}',  # noqa: E501
+)
+REPEATED = (
+    '{"tensors": {}, "repeated": {}}',
+    '{"tensors": {}, "repeated": {"a{0..2}": {"shape": [1], "scheme": "zeros"}}}',
+    '{"tensors": {}, "repeated": {"a{9..11}": {"shape": [1], "scheme": "zeros"}}}',
+    '{"tensors": {}, "repeated": {"a{7}": {"shape": [1], "scheme": "zeros"}}}',
+    '{"tensors": {}, "repeated": {"a{0..3,5..11}": {"shape": [1], "scheme": "zeros"}}}',
+    '{"tensors": {}, "repeated": {"a{1..31..2}": {"shape": [1], "scheme": "zeros"}}}',
+    '{"tensors": {}, "repeated": {"a{4..28..8,40,41..41}": {"shape": [1], "scheme": "zeros"}}}',
+    '{"tensors": {}, "repeated": {"{0..1}.b{2,4}.{999999999}": {"shape": [1], "scheme": "zeros"}}}',
+    '{"tensors": {"a{0..2}": {"shape": [1], "scheme": "ones"}, "{}": {"shape": [1], "scheme": "ones"}}, "repeated": {}}',  # noqa: E501
+    '{"seed": 3, "dtype": "BF16", "layout": "torch", "tensors": {"norm": {"shape": [3], "scheme": "ones"}}, "repeated": {"layers.{0..1}.w": {"shape": [3, 2], "scheme": "he_normal"}, "layers.{0..1}.b": {"shape": [3], "scheme": "zeros", "dtype": "F32"}}}',  # noqa: E501
+    '{"dialect": "torch", "tensors": {}, "repeated": {"layers.{0..1}.w": {"shape": [3, 2], "scheme": "kaiming_normal_"}, "layers.{2}.w": {"shape": [3, 2], "scheme": "he_normal", "dialect": "fanin"}}}',  # noqa: E501
+)
+NOT_REPEATED = (
+    *(
+        '{"tensors": {}, "repeated": {"' + name + '": {"shape": [1], "scheme": "zeros"}}}'
+        for name in NOT_REPEATED_NAMES
+    ),
+    '{"repeated": {"a{0..2}": {"shape": [1], "scheme": "zeros"}}}',
+    '{"tensors": {}, "repeated": null}',
+    '{"tensors": {}, "repeated": {"a{0..1048576}": {"shape": [1], "scheme": "zeros"}}}',
+    '{"tensors": {"a1": {"shape": [1], "scheme": "zeros"}}, "repeated": {"a{0..2}": {"shape": [1], "scheme": "zeros"}}}',  # noqa: E501
+    '{"tensors": {}, "repeated": {"a{1..2}{3}": {"shape": [1], "scheme": "zeros"}, "a{13}": {"shape": [1], "scheme": "zeros"}}}',  # noqa: E501
+    '{"tensors": {}, "repeated": {"a{0..1}": {"shape": [1], "scheme": "zeros"}, "a{0,1}": {"shape": [1], "scheme": "zeros"}}}',  # noqa: E501
+    '{"shape": [1], "scheme": "zeros", "repeated": {}}',
+)
+DIALECTS: dict[str, tuple[str, ...]] = {
+    "torch": (
+        '"uniform_"',
+        '"uniform", "a": -1, "b": 0.5',
+        '"uniform_", "a": 0.5, "b": 0.5',
+        '"normal_"',
+        '"normal", "mean": 1, "std": 0',
+        '"trunc_normal_"',
+        '"trunc_normal_", "mean": 0.5, "std": 0.1, "a": 0, "b": 1',
+        '"trunc_normal_", "a": 1, "b": 1',
+        '"constant", "val": 0.5',
+        '"ones_"',
+        '"zeros_"',
+        '"eye"',
+        '"xavier_uniform"',
+        '"xavier_uniform_", "gain": 0',
+        '"xavier_normal", "gain": 2',
+        '"kaiming_uniform"',
+        '"kaiming_uniform_", "a": 5, "nonlinearity": "relu"',
+        '"kaiming_uniform_", "a": -0.5',
+        '"kaiming_normal", "mode": "fan_out"',
+        '"kaiming_normal_", "nonlinearity": "tanh"',
+        '"kaiming_normal_", "nonlinearity": "selu"',
+        '"kaiming_normal_", "nonlinearity": "linear"',
+        '"orthogonal", "gain": -2',
+        '"orthogonal", "gain": 0',
+        '"sparse", "sparsity": 0.25',
+        '"sparse_", "sparsity": 0.25, "std": 0',
+    ),
+    "keras": (
+        '"Zeros"',
+        '"zero"',
+        '"one"',
+        '"Constant"',
+        '"constant", "value": 2',
+        '"Identity", "gain": 2',
+        '"IdentityInitializer"',
+        '"RandomNormal"',
+        '"normal", "mean": 1, "stddev": 0',
+        '"uniform"',
+        '"RandomUniform", "minval": 0, "maxval": 1',
+        '"TruncatedNormal"',
+        '"truncated_normal", "mean": 0.5, "stddev": 0.1',
+        '"VarianceScaling"',
+        '"VarianceScaling", "distribution": "normal"',
+        '"variance_scaling", "scale": 2, "mode": "fan_avg", "distribution": "uniform"',
+        '"VarianceScaling", "input_axes": [1], "output_axes": [0]',
+        '"GlorotUniform"',
+        '"glorot_normal"',
+        '"LecunUniform"',
+        '"lecun_normal"',
+        '"HeUniform"',
+        '"he_normal", "input_axes": [0], "output_axes": [1]',
+        '"OrthogonalInitializer", "gain": -0.5',
+        '"orthogonal", "gain": 0',
+    ),
+    "jax": (
+        '"zeros"',
+        '"ones"',
+        '"constant", "value": 2',
+        '"uniform"',
+        '"uniform", "scale": -0.5',
+        '"uniform", "scale": 0',
+        '"normal"',
+        '"normal", "stddev": -0.5',
+        '"truncated_normal"',
+        '"truncated_normal", "stddev": -0.5, "lower": null, "upper": 1',
+        '"variance_scaling", "scale": 2, "mode": "fan_avg", "distribution": "normal"',
+        '"variance_scaling", "scale": 0, "mode": "fan_in", "distribution": "uniform"',
+        '"glorot_uniform"',
+        '"xavier_normal", "in_axis": 1, "out_axis": 0',
+        '"lecun_uniform"',
+        '"lecun_normal", "in_axis": [], "out_axis": [1], "batch_axis": 0',
+        '"he_uniform"',
+        '"kaiming_normal"',
+        '"orthogonal", "scale": -1',
+        '"orthogonal", "column_axis": 0',
+    ),
+}
+"""Of tensors of 6 x 4, the value of `scheme` and what follows it."""
+MORE_DIALECTS = (
+    '{"dialect": "torch", "tensors": {"a": {"shape": [6, 2, 3], "scheme": "dirac_", "groups": 2}, "b": {"shape": [4, 6], "scheme": "he_normal", "dialect": "fanin"}, "c": {"shape": [4, 6], "scheme": "HeNormal", "dialect": "keras"}}}',  # noqa: E501
+    '{"dialect": "torch", "shape": [4, 6, 1, 1, 1, 1], "scheme": "xavier_normal_"}',
+    '{"dialect": "keras", "shape": [3, 3, 4, 6], "scheme": "he_uniform"}',
+    '{"dialect": "keras", "shape": [3, 1, 1, 1, 4, 6], "scheme": "he_uniform"}',
+    '{"dialect": "keras", "shape": [3, 4, 6], "scheme": "he_uniform", "input_axes": [-1], "output_axes": [0]}',
+    '{"dialect": "keras", "shape": [6], "scheme": "glorot_uniform"}',
+    '{"dialect": "keras", "shape": [8, 1, 3], "scheme": "stft", "side": "imag", "window": null}',
+    '{"dialect": "jax", "shape": [3, 3, 4, 6], "scheme": "he_uniform", "in_axis": -2}',
+    '{"dialect": "jax", "shape": [3, 1, 1, 1, 4, 6], "scheme": "he_uniform"}',
+    '{"dialect": "jax", "shape": [3, 4, 6], "scheme": "delta_orthogonal", "column_axis": 1}',
+    '{"dialect": "torch", "dtype": "C64", "layout": "torch", "shape": [2], "scheme": "zeros_"}',
+)
+NOT_DIALECTS = (
+    '{"dialect": null, "shape": [6, 4], "scheme": "zeros"}',
+    '{"dialect": "tensorflow", "shape": [6, 4], "scheme": "zeros"}',
+    '{"dialect": "torch", "shape": [6, 4], "scheme": "zeros"}',
+    '{"dialect": "torch", "shape": [6], "scheme": "kaiming_uniform_"}',
+    '{"dialect": "torch", "tensors": {"a": {"shape": [6, 4], "scheme": "kaiming_uniform_", "layout": "torch"}}}',
+    '{"dialect": "torch", "shape": [6, 4], "scheme": "normal_", "stddev": 1}',
+    '{"dialect": "torch", "shape": [6, 4], "scheme": "normal_", "std": -1}',
+    '{"dialect": "torch", "shape": [6, 4, 2], "scheme": "eye_"}',
+    '{"dialect": "torch", "shape": [6, 4], "scheme": "kaiming_uniform_", "mode": "fan_avg"}',
+    '{"dialect": "keras", "shape": [6, 4], "scheme": "he_normal", "input_axes": [0]}',
+    '{"dialect": "jax", "shape": [6], "scheme": "he_normal"}',
+    '{"dialect": "jax", "shape": [6, 4], "scheme": "constant"}',
+    '{"dialect": "jax", "shape": [6, 4], "scheme": "he_normal", "in_axis": 0, "out_axis": 0}',
+)
+
 
 def keys() -> list[Any]:
     return [
@@ -404,7 +790,7 @@ def words() -> list[Any]:
 def draws_at_words() -> list[Any]:
     """Each law at each storage type: the numbers of its draw, and the bits that edge words give."""
     vectors = []
-    for law in LAWS:
+    for law in (*LAWS, *MORE_LAWS):
         for dtype in DTYPES.values():
             tensor = {"shape": [64, 48], "dtype": dtype.name, **law}
             draw = as_recipe(tensor).tensors["weight"].draw
@@ -477,30 +863,55 @@ def storage() -> dict[str, list[list[str]]]:
 
 def errors() -> list[Any]:
     """Texts that must be refused, with the fields to blame; next to each, where there is one, a text that must not."""
-    vectors = []
-    for text in REFUSED:
-        try:
-            Layout.of(text)
-        except RecipeError as error:
-            # A name that is not Unicode has no pointer.
-            fields = [fault.pointer for fault in error.faults if "\N{REPLACEMENT CHARACTER}" not in fault.pointer]
-            vectors.append({"recipe": text, "refused": True, "fields": fields})
-        else:
-            raise AssertionError(f"not refused: {text}")
-    return vectors + [{"recipe": text, "refused": False, "digest": as_recipe(text).digest} for text in ACCEPTED]
+    return [
+        *map(_refused, REFUSED),
+        *map(_accepted, ACCEPTED),
+        *map(_refused, MORE_REFUSED),
+        *map(_accepted, MORE_ACCEPTED),
+    ]
 
 
 def recipes() -> list[Any]:
-    return [
-        {"recipe": text, "canonical": recipe.canonical.decode(), "digest": recipe.digest}
-        for text in RECIPES
-        for recipe in [as_recipe(text)]
+    return [_canonical(text) for text in (*RECIPES, *MORE_RECIPES)]
+
+
+def repeated() -> list[Any]:
+    """Recipes with repeated names: what they stand for, and what must be refused."""
+    return [*map(_canonical, REPEATED), *map(_refused, NOT_REPEATED)]
+
+
+def dialects() -> list[Any]:
+    """Recipes in the words of other libraries: what they stand for, and what must be refused."""
+    texts = [
+        f'{{"dialect": "{dialect}", "shape": [6, 4], "scheme": {tensor}}}'
+        for dialect, tensors in DIALECTS.items()
+        for tensor in tensors
     ]
+    return [*map(_canonical, (*texts, *MORE_DIALECTS)), *map(_refused, NOT_DIALECTS)]
+
+
+def _canonical(text: str) -> dict[str, Any]:
+    recipe = as_recipe(text)
+    return {"recipe": text, "canonical": recipe.canonical.decode(), "digest": recipe.digest}
+
+
+def _accepted(text: str) -> dict[str, Any]:
+    return {"recipe": text, "refused": False, "digest": as_recipe(text).digest}
+
+
+def _refused(text: str) -> dict[str, Any]:
+    try:
+        Layout.of(text)
+    except RecipeError as error:
+        # A name that is not Unicode has no pointer.
+        fields = [fault.pointer for fault in error.faults if "\N{REPLACEMENT CHARACTER}" not in fault.pointer]
+        return {"recipe": text, "refused": True, "fields": fields}
+    raise AssertionError(f"not refused: {text}")
 
 
 def files() -> list[Any]:
     vectors = []
-    for text in FILES:
+    for text in (*FILES, *MORE_FILES):
         layout = Layout.of(text)
         file = bytearray(layout.size)
         read_into(layout, 0, memoryview(file), backends.get("reference"))
@@ -527,7 +938,9 @@ def later_schemes() -> list[Any]:
     """Canonical text, digest and all bits of small tensors of the schemes of sections 12 and 14."""
     vectors = []
     tensors = [{"dtype": dtype, **given} for given in LATER for dtype in DTYPES]
-    for given in (*tensors, *({"dtype": "C64", **given} for given in COMPLEX)):
+    tensors += [{"dtype": "C64", **given} for given in COMPLEX]
+    tensors += [{"dtype": dtype, **given} for given in MORE for dtype in ("F64", "F32")]
+    for given in (*tensors, *LONG_LINES):
         layout = Layout.of({"seed": 42, "shape": [6, 4], **given})
         data = bytearray(layout.size - len(layout.header))
         read_into(layout, len(layout.header), memoryview(data), backends.get("reference"))
@@ -567,6 +980,8 @@ def generate(folder: Path) -> None:
         ("words", words()),
         ("recipes", recipes()),
         ("errors", errors()),
+        ("repeated", repeated()),
+        ("dialects", dialects()),
         ("fans", fans()),
         ("draws", draws_at_words()),
         ("far", elements_far_out()),

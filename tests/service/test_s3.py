@@ -41,7 +41,7 @@ def model(server: Running) -> Iterator[None]:
 def test_listings_are_xml(server: Running, character: str) -> None:
     """What XML cannot hold is told in URL encoding or not at all."""
     text = f"a{character}b"
-    for version, parameter in ((2, "prefix"), (2, "start-after"), (1, "prefix"), (1, "marker")):
+    for version, parameter in ((2, "prefix"), (2, "start-after"), (2, "delimiter"), (1, "prefix"), (1, "marker")):
         query = {parameter: text, **({"list-type": "2"} if version == 2 else {})}
         refused = server.client.get("/s3/models", params=query)
         assert refused.status_code == 400

@@ -123,6 +123,11 @@ class Tensor(FrozenModel, ABC):
         document = self.model_dump(mode="json", exclude_defaults=True)
         return {**document, "shape": list(self.shape), "dtype": self.dtype, "scheme": self.scheme}
 
+    @property
+    def laws(self) -> int:
+        """How many of the laws that a tensor of blocks may have this one takes."""
+        return 1
+
     @abstractmethod
     def lower(self, dtype: DType) -> Draw:
         """The draw at this storage type.

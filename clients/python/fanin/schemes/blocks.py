@@ -17,7 +17,7 @@ from fanin.frozen import frozen
 from fanin.tensor import Axis, Dimension, Tensor
 
 MAX_PARTS = 256
-"""Most blocks of a tensor, those within blocks among them."""
+"""Most parts of a tensor, those within parts among them."""
 
 
 class Blocks(Tensor):
@@ -62,6 +62,10 @@ class Blocks(Tensor):
             raise DrawError("parts", f"the sizes add up to {total}, and axis {self.axis} has {self.shape[axis]}")
         return found
 
+    @property
+    def laws(self) -> int:
+        return sum(tensor.laws for _, tensor in self.tensors)
+
     def given(self) -> dict[str, Any]:
         own = ("shape", "dtype")
         parts = [
@@ -73,8 +77,10 @@ class Blocks(Tensor):
     def lower(self, dtype: DType) -> Draw:  # noqa: ARG002 (the parts have it)
         parts = self.tensors
         inner = math.prod(self.shape[self.axis % len(self.shape) + 1 :])
-        if sum(_laws(tensor.draw) for _, tensor in parts) > MAX_PARTS:
-            raise DrawError("parts", f"there are more than {MAX_PARTS} blocks in all")
+        if self.laws > MAX_PARTS:
+            raise DrawError(
+                "parts", f"the parts count as {self.laws}, those within parts among them: the most is {MAX_PARTS}"
+            )
         if sum(size > 0 for size, _ in parts) > 1 and any(
             draws.is_whole(tensor.draw) for size, tensor in parts if size
         ):
@@ -125,7 +131,3 @@ def _tensors() -> TypeAdapter[Tensor]:
 
 def _fault(reason: str, path: list[str | int]) -> PydanticCustomError:
     return PydanticCustomError("formula", "{reason}", {"reason": reason, "path": ["parts", *path]})
-
-
-def _laws(draw: Draw) -> int:
-    return sum(map(_laws, draw.draws)) if isinstance(draw, draws.Blocks) else 1

@@ -167,11 +167,19 @@ class Bilinear(Tensor):
         Literal["all", "same"], Field(description="same: zeros where input and output channel differ.")
     ] = "all"
 
+    @property
+    def laws(self) -> int:
+        # With channels "same" each value lowers to draws of its own.
+        return math.prod(self._spatial()) or 1 if self.channels == "same" else 1
+
+    def _spatial(self) -> tuple[int, ...]:
+        return self.shape[2:] if self.layout == "torch" else self.shape[:2]
+
     def lower(self, dtype: DType) -> Draw:
         if len(self.shape) != 4:
             raise DrawError("shape", f"a kernel of rank {len(self.shape)} is not one of a two-dimensional convolution")
         torch = self.layout == "torch"
-        spatial = self.shape[2:] if torch else self.shape[:2]
+        spatial = self._spatial()
         _check_table(math.prod(spatial))
         down, across = (_triangle(size) for size in spatial)
         values = [y * x for y in down for x in across]
