@@ -272,7 +272,9 @@ class Models:
                 raise
             return known
         if content is not None:
-            # The one that is known has layouts with it.
+            # The one that is known has layouts with it. It may be known since: several requests read it at a time.
+            with self._lock:
+                known = known or self._contents.get((name, key))
             self._remember(name, content := known or content)
         return content
 
