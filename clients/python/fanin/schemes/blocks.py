@@ -81,9 +81,8 @@ class Blocks(Tensor):
             raise DrawError(
                 "parts", f"the parts count as {self.laws}, those within parts among them: the most is {MAX_PARTS}"
             )
-        if sum(size > 0 for size, _ in parts) > 1 and any(
-            draws.is_whole(tensor.draw) for size, tensor in parts if size
-        ):
+        made = [tensor.draw for _, tensor in parts if math.prod(tensor.shape)]
+        if len(made) > 1 and any(map(draws.is_whole, made)):
             raise DrawError("parts", "an orthogonal or sparse matrix is a whole tensor, not a part of one")
         return draws.blocks(
             sum(size for size, _ in parts) * inner, [(size * inner, tensor.draw) for size, tensor in parts]
