@@ -93,7 +93,7 @@ def recipes() -> str:
 
 
 def _schemes() -> str:
-    rows = ["| `scheme` | other names | fields (default) | law of an element |", "|---|---|---|---|"]
+    rows = ["| `scheme` | other names | fields (default) | distribution of an element |", "|---|---|---|---|"]
     for entry in catalogue():
         fields = entry["parameters"]
         fans = _FANS if fields.keys() >= _FANS else frozenset()

@@ -25,7 +25,7 @@ BEGIN, END = "<!-- example -->\n", "<!-- end of example -->\n"
 NORMAL = {"seed": 42, "shape": [8], "dtype": "BF16", "scheme": "normal", "std": 0.02}
 TRUNCATED = {**NORMAL, "dtype": "F32", "scheme": "truncated_normal", "mean": 0.1, "std": 0.5, "low": -1, "high": 2}
 ELEMENTS = (7, 1)
-"""Of the first tensor and of the second: one in a tail, one in the centre."""
+"""Elements of the first tensor and of the second: one in a tail, one in the centre."""
 F32 = DTYPES["F32"]
 Side = dict[str, Any]
 
@@ -189,7 +189,7 @@ def normal() -> tuple[int, list[str]]:
 def _normal() -> list[str]:
     stored, steps = normal()
     begin = (
-        f"Element {ELEMENTS[0]} of the first recipe. Both sides are the whole side of section 6.3, so T = 2147483648."
+        f"Element {ELEMENTS[0]} of the first recipe. Both sides are the full side of section 6.3, so T = 2147483648."
     )
     end = f"The file has the bytes `{stored.to_bytes(2, 'little').hex(' ')}` of this element."
     return [begin, "", *steps, "", end, ""]

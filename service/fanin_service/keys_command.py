@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         command.add_argument(
             "--keys-file",
             type=Path,
-            default=os.environ.get("FANIN_KEYS_FILE"),
+            default=os.environ.get("FANIN_KEYS_FILE") or None,
             metavar="FILE",
             help="where the keys are kept (FANIN_KEYS_FILE)",
         )

@@ -57,24 +57,16 @@ class Asked:
     """What a listing is asked for."""
 
     prefix: str
-    has_delimiter: bool
-    """What lies below the next slash is one entry."""
+    delimiter: str
+    """Keys that are the same up to its first occurrence behind the prefix are one entry. Empty: each key is one."""
     after: str
-    """Everything up to it is left out: the client has it, or wants none of it."""
-    resumes: bool
-    """`after` is the last entry of another page."""
+    """Entries up to this one are left out: the client has them, or wants none of them."""
     limit: int
-
-    def has_had(self, entry: str) -> bool:
-        """Whether this key, or what it is listed as, comes before the page."""
-        if self.resumes and self.has_delimiter and self.after.endswith(SEPARATOR) and entry.startswith(self.after):
-            return True
-        return entry <= self.after
 
     def group(self, key: str) -> str | None:
         """The common prefix that a key is listed as; None if by itself."""
-        end = key.find(SEPARATOR, len(self.prefix)) if self.has_delimiter else -1
-        return None if end < 0 else key[: end + 1]
+        end = key.find(self.delimiter, len(self.prefix)) if self.delimiter else -1
+        return None if end < 0 else key[: end + len(self.delimiter)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +137,7 @@ def listing(asked: Asked, page: Page, query: Mapping[str, str]) -> bytes:
     members: dict[str, Any] = {
         "Name": BUCKET,
         "Prefix": text(asked.prefix),
-        "Delimiter": SEPARATOR if asked.has_delimiter else None,
+        "Delimiter": text(asked.delimiter or None),
         "MaxKeys": asked.limit,
         "EncodingType": "url" if is_encoded else None,
         "IsTruncated": str(page.is_truncated).lower(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from importlib.util import find_spec
 from ipaddress import ip_address, ip_network
+from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
@@ -74,6 +75,13 @@ def _redis_url(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _place(text: str | Path) -> Path:
+    # An empty path is the current directory: a variable that is set to nothing must not choose that.
+    if not str(text).strip():
+        raise ValueError("a path must not be empty")
+    return Path(text)
+
+
 def _store_place(text: str) -> str:
     scheme, separator, _ = text.partition("://")
     if separator and scheme != "s3":
@@ -93,6 +101,8 @@ def _can_be_sent(traces: bool) -> bool:
 
 T = TypeVar("T")
 
+Place = Annotated[Path, BeforeValidator(_place)]
+"""A file or a directory."""
 Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=1)]
 Size = Annotated[ByteSize, Field(ge=1)]

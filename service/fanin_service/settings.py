@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import ByteSize, Field, model_validator
@@ -16,6 +15,7 @@ from fanin_service.setting_types import (
     Count,
     Network,
     Origin,
+    Place,
     Port,
     ProviderUrl,
     RedisUrl,
@@ -64,7 +64,7 @@ class Settings(BaseSettings):
     access: Literal["open", "keys", "jwt", "keys+jwt"] | None = None
     """Clients that may use the service: open (all that reach the address), keys, jwt, or keys+jwt. Default on a
     loopback address: open. Required on any other address."""
-    keys_file: Path | None = None
+    keys_file: Place | None = None
     """File of API keys, written by fanin keys. The service reads a changed file within two seconds."""
     jwt_issuer: Text | None = None
     """Required value of a token's claim iss."""
@@ -81,11 +81,11 @@ class Settings(BaseSettings):
     are always accepted."""
     cors_origins: CommaSeparated[Origin] = ()
     """Origins whose pages may call the service from a browser, separated by commas. * allows all."""
-    tls_cert: Path | None = None
+    tls_cert: Place | None = None
     """Certificate in PEM, with its chain. The service then speaks only HTTPS. Requires FANIN_TLS_KEY."""
-    tls_key: Path | None = None
+    tls_key: Place | None = None
     """Private key of the certificate in PEM, not encrypted."""
-    tls_client_ca: Path | None = None
+    tls_client_ca: Place | None = None
     """Certificate authorities in PEM. Every client must then present a certificate that one of them signed."""
     admin_host: Text = "127.0.0.1"
     """Address of the second port. FANIN_ACCESS applies as to the first port."""
@@ -129,7 +129,7 @@ class Settings(BaseSettings):
     """Maximum number of recipes cached in memory. The client with the most loses its least recently used one first."""
     registry_bytes: Size = ByteSize(256 * _MIB)
     """Maximum memory for cached recipes. The newest one always stays."""
-    recipe_store: Path | None = None
+    recipe_store: Place | None = None
     """Directory of registered recipes, shared by workers, and by other servers that use the same directory."""
     recipe_store_recipes: Count = 100_000
     """Maximum number of recipes in the recipe store. The one not registered for the longest time is deleted first."""
@@ -140,7 +140,7 @@ class Settings(BaseSettings):
     it. Default: a temporary directory, deleted when the service stops."""
     model_store_bytes: Size = ByteSize(10 << 30)
     """Maximum size of the model store."""
-    models: Path | None = None
+    models: Place | None = None
     """Directory of models to load at the start: namespace/name/recipe.json, with the model's other files beside it."""
     model_uploads: bool = True
     """Allow clients to upload and delete models. With false, the only models are those of FANIN_MODELS, and replicas

@@ -18,7 +18,9 @@ from pathlib import Path
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SUFFIX = ".json"
-_PARTIAL = ".partial"
+_RECIPE = re.compile(r"[0-9a-f]{64}\.json")
+_PARTIAL = re.compile(r"[0-9a-f]{64}\.[0-9a-f]{32}\.partial")
+"""Names of files of the store. The directory may have others, which are not touched."""
 _PARTIAL_SECONDS = 3600
 """A file that was not completed in this time never will be: its process is gone."""
 _SLACK = 100
@@ -68,7 +70,7 @@ class RecipeStore:
                 return False
         except OSError:
             pass  # not there, or it will be told below
-        partial = path.with_name(f"{digest}.{uuid.uuid4().hex}{_PARTIAL}")
+        partial = path.with_name(f"{digest}.{uuid.uuid4().hex}.partial")
         try:
             partial.write_bytes(text)
             partial.replace(path)
@@ -99,9 +101,9 @@ class RecipeStore:
                 # Another process may be removing it.
                 with suppress(FileNotFoundError):
                     status = entry.stat()
-                    if entry.name.endswith(_SUFFIX):
+                    if _RECIPE.fullmatch(entry.name):
                         files.append((status.st_mtime_ns, status.st_size, entry.path))
-                    elif entry.name.endswith(_PARTIAL) and status.st_mtime < time.time() - _PARTIAL_SECONDS:
+                    elif _PARTIAL.fullmatch(entry.name) and status.st_mtime < time.time() - _PARTIAL_SECONDS:
                         Path(entry.path).unlink()
         files.sort()
         count, size = len(files), sum(size for _, size, _ in files)

@@ -83,7 +83,7 @@ def digest(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-@operation("`hf_hub_download`; again, from the cache")
+@operation("`hf_hub_download`, and again from the cache")
 def download(facts: Facts) -> None:
     from huggingface_hub import hf_hub_download
 
@@ -97,7 +97,7 @@ def download(facts: Facts) -> None:
     assert Path(hf_hub_download("me/tiny", "config.json")).read_bytes().startswith(b"{")
 
 
-@operation("two seeds and two types in one cache")
+@operation("two seeds and two storage types in one cache")
 def two_seeds(facts: Facts) -> None:
     from huggingface_hub import hf_hub_download
 
@@ -106,7 +106,7 @@ def two_seeds(facts: Facts) -> None:
         assert digest(path) == facts.sha256[f"me/tiny {revision}"], revision
 
 
-@operation("a name of one part")
+@operation("a model name without a namespace")
 def one_part(facts: Facts) -> None:
     from huggingface_hub import hf_hub_download
 
@@ -114,7 +114,7 @@ def one_part(facts: Facts) -> None:
     assert digest(path) == facts.sha256["me/tiny seed-42"]
 
 
-@operation("`snapshot_download`, in shards")
+@operation("`snapshot_download`, sharded")
 def snapshot(facts: Facts) -> None:
     from huggingface_hub import snapshot_download
 
@@ -136,7 +136,7 @@ def command_line(facts: Facts) -> None:
         assert digest(Path(folder, "model.safetensors")) == facts.sha256["me/tiny seed-42"]
 
 
-@operation("`HfApi`: information, lists, refs, what exists")
+@operation("`HfApi`: model information, listings, refs, existence checks")
 def api(facts: Facts) -> None:
     from huggingface_hub import HfApi
 
@@ -163,7 +163,7 @@ def api(facts: Facts) -> None:
     assert "me/tiny" in [model.id for model in hub.list_models(author="me", search="tin")]
 
 
-@operation("`HfApi`: access, commits, other kinds of repositories; lists by what is not known are refused")
+@operation("`HfApi`: access checks, commits, other repository types; unsupported list filters are refused")
 def more_api(facts: Facts) -> None:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import BadRequestError, HfHubHTTPError, RepositoryNotFoundError
@@ -193,7 +193,7 @@ def more_api(facts: Facts) -> None:
         raise AssertionError(f"no {kind.__name__}")
 
 
-@operation("`hf cache verify`: small files at once, weights once the service knows their SHA-256")
+@operation("`hf cache verify`: small files always, weights once the service has computed their SHA-256")
 def verified(facts: Facts) -> None:
     from huggingface_hub import HfApi, snapshot_download
 
@@ -212,7 +212,7 @@ def verified(facts: Facts) -> None:
     assert wrong() == []
 
 
-@operation("`get_safetensors_metadata`, whole and in shards")
+@operation("`get_safetensors_metadata`, unsharded and sharded")
 def metadata(facts: Facts) -> None:
     from huggingface_hub import HfApi
 
@@ -243,7 +243,7 @@ def filesystem(facts: Facts) -> None:
     assert not files.exists("me/tiny@seed-42/absent")
 
 
-@operation("errors: model, revision, file, token")
+@operation("errors: unknown model, revision and file, invalid token")
 def errors(facts: Facts) -> None:
     from huggingface_hub import HfApi, hf_hub_download
     from huggingface_hub.errors import (
@@ -288,7 +288,7 @@ def errors(facts: Facts) -> None:
             assert "Invalid credentials" in refusal(HfHubHTTPError, call)
 
 
-@operation("a download that is cut goes on")
+@operation("an interrupted download resumes")
 def resumed(facts: Facts) -> None:
     from huggingface_hub import hf_hub_download
 
@@ -319,7 +319,7 @@ def stored(facts: Facts, endpoint: str, attempts: int) -> int:
     return ended
 
 
-@operation("replicas without a common store, and a push while a file is sent: no wrong bytes")
+@operation("replicas without a shared store, and an upload during a download: no wrong bytes")
 def moved(facts: Facts) -> None:
     assert stored(facts, facts.alternating, 24) >= 1
     assert stored(facts, facts.pushed, 4) >= 2
@@ -349,7 +349,7 @@ def logits(model: Any) -> Any:
         return model(**given).logits
 
 
-LOADED = "`from_pretrained` of five architectures, whole and in shards: logits as of `fanin.torch.init_`"
+LOADED = "`from_pretrained` of five architectures, unsharded and sharded: the logits of `fanin.torch.init_`"
 
 
 @operation(LOADED)
@@ -370,7 +370,7 @@ def from_pretrained(facts: Facts) -> None:
         assert not torch.equal(logits(loaded(name, "seed-43")), expected), f"{name} with another seed"
 
 
-@operation("`from_pretrained` of Wav2Vec2, which has literals: every tensor as it was recorded")
+@operation("`from_pretrained` of Wav2Vec2, which has literals: every tensor as recorded")
 def literals(facts: Facts) -> None:
     model = transformers().AutoModel.from_pretrained("me/wav2vec2")
     state = model.state_dict()
@@ -389,7 +389,7 @@ def bfloat16(facts: Facts) -> None:
     assert torch.isfinite(logits(model).float()).all()
 
 
-@operation("`from_pretrained` of float8, as float32")
+@operation("`from_pretrained` of float8 weights as float32")
 def float8(facts: Facts) -> None:
     import torch
 
@@ -398,7 +398,7 @@ def float8(facts: Facts) -> None:
     assert torch.isfinite(logits(model)).all()
 
 
-@operation("`AutoTokenizer`, and none where there is none")
+@operation("`AutoTokenizer`, and its error if the model has no tokenizer")
 def tokenizer(facts: Facts) -> None:
     auto = transformers().AutoTokenizer
     assert auto.from_pretrained("me/words", revision="seed-42")("two one")["input_ids"] == [2, 1]

@@ -98,6 +98,9 @@ def test_no_file_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     monkeypatch.delenv("FANIN_KEYS_FILE", raising=False)
     assert main(["keys", "list"]) == 2
     assert "FANIN_KEYS_FILE" in capsys.readouterr().err
+    monkeypatch.setenv("FANIN_KEYS_FILE", "")
+    assert main(["keys", "list"]) == 2
+    assert "FANIN_KEYS_FILE" in capsys.readouterr().err
 
 
 def test_the_file_is_the_owners(path: Path, tmp_path: Path) -> None:

@@ -77,6 +77,8 @@ def test_every_setting_is_described() -> None:
         (["--jwt-jwks-url", "file:///etc/passwd"], {}, ("--jwt-jwks-url", "https://")),
         (["--cors-origins", "https://a.org/"], {}, ("--cors-origins", "https://example.org", "a.org")),
         (["--cors-origins", "https://a.org,b"], {}, ("--cors-origins", "'b'")),
+        (["--recipe-store", ""], {}, ("--recipe-store", "empty")),
+        (["--models", " "], {}, ("--models", "empty")),
         (["--jwt-jwks-url", "https://example.org:x/keys"], {}, ("--jwt-jwks-url", "ort")),
     ],
 )

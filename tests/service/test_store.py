@@ -85,15 +85,21 @@ def test_bytes_are_bounded_and_the_newest_stays(tmp_path: Path) -> None:
 
 
 def test_what_a_dead_process_left_goes(tmp_path: Path) -> None:
-    old, new, foreign = (tmp_path / name for name in ("a.1.partial", "a.2.partial", "notes.txt"))
-    for path in (old, new, foreign):
+    old, new = (tmp_path / f"{RECIPES[1].digest}.{n:032x}.partial" for n in (1, 2))
+    # Whatever else is in the directory is not the store's: an operator may have named one that has other files.
+    others = [
+        tmp_path / name for name in ("notes.txt", "package.json", "movie.partial", f"{RECIPES[2].digest}.json.bak")
+    ]
+    for path in (old, new, *others):
         path.write_bytes(b"half")
-    for path in (old, foreign):
+    for path in (old, *others):
         os.utime(path, (0, 0))
     store(tmp_path, max_recipes=1).add(RECIPES[0].digest, RECIPES[0].canonical)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
-        [new.name, foreign.name, f"{RECIPES[0].digest}.json"]
-    )
+    assert {path.name for path in tmp_path.iterdir()} == {
+        new.name,
+        f"{RECIPES[0].digest}.json",
+        *(path.name for path in others),
+    }
 
 
 def test_many_at_once_see_whole_recipes_or_none(tmp_path: Path) -> None:

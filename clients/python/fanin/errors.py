@@ -19,6 +19,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+_NAME = 2048
+"""Characters of a name in a pointer: twice as many as the name of a tensor may have (`names.MAX_NAME_BYTES`)."""
+_VALUE = 80
+"""Characters of a value that an error repeats."""
+
 
 class FaninError(Exception):
     """Base of every error this library raises on purpose."""
@@ -39,21 +44,26 @@ class Fault:
         return f"{self.pointer or '(recipe)'}: {self.detail}"
 
 
-_SHOWN = 2048
-"""Characters of a name in a pointer: twice as many as the name of a tensor may have (`names.MAX_NAME_BYTES`)."""
-
-
 def pointer(path: Iterable[str | int]) -> str:
     """A JSON pointer (RFC 6901 section 3) that can be printed, whatever the names are.
 
     A longer name than any tensor may have is cut: otherwise an error would repeat a document of megabytes.
     """
-    text = "".join("/" + _cut(str(part)).replace("~", "~0").replace("/", "~1") for part in path)
+    text = "".join("/" + _cut(str(part), _NAME).replace("~", "~0").replace("/", "~1") for part in path)
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _cut(name: str) -> str:
-    return name if len(name) <= _SHOWN else name[: _SHOWN - 3] + "..."
+def shown(value: Any) -> Any:
+    """Return `value` if it is short, else the start of its text: what an error says that it found."""
+    if value is None or isinstance(value, bool | float):
+        return value
+    text = repr(value) if not isinstance(value, str) else value
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return value if isinstance(value, int) and len(text) <= _VALUE else _cut(text, _VALUE)
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 class RecipeError(FaninError, ValueError):

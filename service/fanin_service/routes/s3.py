@@ -108,6 +108,8 @@ async def get_object(bucket: str, key: str, request: Request) -> Response:
     service = service_of(request)
     snapshot, modified, path = await _find(service.models, key)
     file = await service.models.file(snapshot, path)
+    if file.is_made:
+        service.admission.hold(file.size)
     revision = key.removesuffix(f"/{path}").rpartition(SEPARATOR)[2]
     headers = {
         "Content-Type": JSON if path.endswith(".json") else OCTETS,
@@ -184,15 +186,13 @@ async def _find(models: Models, key: str) -> tuple[Snapshot, int, str]:
 
 def _asked(query: Mapping[str, str]) -> Asked:
     delimiter, limit = query.get("delimiter", ""), query.get("max-keys", str(MAX_KEYS))
-    if delimiter not in ("", SEPARATOR):
-        raise HTTPException(400, f"delimiter {delimiter[:80]!a}: must be {SEPARATOR}, or none")
     if not (limit.isascii() and limit.isdecimal() and len(limit) < 10):
         raise HTTPException(400, f"max-keys {limit[:80]!a}: must be a number from 0 to 999999999")
     if (encoding := query.get("encoding-type", "url")) != "url":
         raise HTTPException(400, f"encoding-type {encoding[:80]!a}: must be url, or absent")
     if (owner := query.get("fetch-owner", "true")) not in ("true", "false"):
         raise HTTPException(400, f"fetch-owner {owner[:80]!a}: must be true or false")
-    for name in () if "encoding-type" in query else ("prefix", "start-after", "marker"):
+    for name in () if "encoding-type" in query else ("prefix", "delimiter", "start-after", "marker"):
         if not s3.is_text(query.get(name, "")):
             raise HTTPException(400, f"{name} {query[name][:80]!a}: no XML can hold this; add encoding-type=url")
     token = query.get("continuation-token")
@@ -200,7 +200,7 @@ def _asked(query: Mapping[str, str]) -> Asked:
         after = query.get("start-after", query.get("marker", "")) if token is None else s3.read_token(token)
     except ValueError:
         raise HTTPException(400, f"continuation-token {token!a:.80}: is none that was given here") from None
-    return Asked(query.get("prefix", ""), bool(delimiter), after, token is not None, min(int(limit), MAX_KEYS))
+    return Asked(query.get("prefix", ""), delimiter, after, min(int(limit), MAX_KEYS))
 
 
 async def _page(models: Models, asked: Asked) -> Page:
@@ -209,7 +209,7 @@ async def _page(models: Models, asked: Asked) -> Page:
     async for key, file, modified in _keys(models, asked):
         group = asked.group(key)
         entry = group or key
-        if not key.startswith(asked.prefix) or asked.has_had(entry) or entry in page.groups:
+        if not key.startswith(asked.prefix) or entry <= asked.after or entry in page.groups:
             continue
         if len(page) == asked.limit:
             page.is_truncated = asked.limit > 0

@@ -69,7 +69,7 @@ def page() -> None:
         cells = [str(counts[column]) for column in COLUMNS]
         lines.append(f"| {collection}, {versions[collection]} | {' | '.join(cells)} | {compared:,} |")
     reasons = Counter(_reason(str(each["detail"])) for each in _all(found) if each["said"] == "refused")
-    lines += ["", "Why models were refused, and how many:", ""]
+    lines += ["", "Reasons for refusal, with the number of models:", ""]
     lines += [
         f"- {count} x {reason}" for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
     ]

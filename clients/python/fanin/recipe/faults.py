@@ -1,0 +1,74 @@
+"""Errors of pydantic as faults of a recipe, in the words of Fanin or of the dialect that a tensor is in."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from fanin.dialects import in_its_words
+from fanin.errors import Fault, pointer, shown
+from fanin.recipe.defaults import is_valid
+from fanin.recipe.members import MAX_FAULTS, MEMBERS
+from fanin.schemes import ALIASES, SCHEMES
+
+
+def faults(error: ValidationError, document: Mapping[str, Any], prefix: tuple[str, ...]) -> list[Fault]:
+    """Return the first faults of a document; `prefix` is the path in it that its author did not write."""
+    return [_fault(details, document, prefix) for details in error.errors(include_url=False)[:MAX_FAULTS]]
+
+
+def _fault(details: ErrorDetails, document: Mapping[str, Any], prefix: tuple[str, ...]) -> Fault:
+    path = list(details["loc"])
+    context = details.get("ctx", {})
+    # Inside a tensor the union puts the scheme's name in the path; a bad tensor name is marked "[key]".
+    if len(path) > 2 and path[0] in MEMBERS:
+        del path[2]
+    path += context.get("path", [])
+    if field := context.get("field"):
+        path.append(field)
+    detail, value = details["msg"], details["input"]
+    match details["type"]:
+        case "union_tag_invalid":
+            path.append("scheme")
+            value = context["tag"]
+            near = difflib.get_close_matches(str(value), [*SCHEMES, *ALIASES], n=1)
+            detail = f"unknown scheme; did you mean {near[0]}?" if near else "unknown scheme; `fanin schemes` lists all"
+        case "union_tag_not_found":
+            path.append("scheme")
+            value, detail = None, "a tensor needs a scheme; `fanin schemes` lists all"
+        case "extra_forbidden":
+            detail = "unknown field"
+        case "missing":
+            value, detail = None, "this field is required"
+    if details["type"] != "dialect":
+        path, detail = _as_spelled(path, detail, document)
+    if details["type"] in ("formula", "dialect"):
+        value = _at(document, path)
+    path = path[len(prefix) :] if tuple(path[: len(prefix)]) == prefix else path
+    return Fault(pointer(path), detail, shown(value))
+
+
+def _as_spelled(path: list[str | int], detail: str, document: Mapping[str, Any]) -> tuple[list[str | int], str]:
+    """The path to a field and what is wrong with it, in the words of the dialect that the tensor is in."""
+    tensor = _at(document, path[:2])
+    if len(path) < 3 or path[0] not in MEMBERS or not isinstance(tensor, Mapping):
+        return path, detail
+    dialect, field = tensor.get("dialect", document.get("dialect", "fanin")), str(path[2])
+    if dialect == "fanin" or not is_valid("dialect", dialect):
+        return path, detail
+    member, detail = in_its_words(tensor, dialect, field, detail)
+    return [*path[:2], member, *(path[3:] if member == field else [])], detail
+
+
+def _at(document: Any, path: Sequence[str | int]) -> Any:
+    """The member of a document that `path` leads to, or `None`."""
+    for part in path:
+        try:
+            document = document[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return document

@@ -1,0 +1,38 @@
+"""The tensors of a recipe's JSON, whether or not it is valid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from typing import Any
+
+from fanin.errors import Fault, RecipeError, pointer
+from fanin.names import MAX_NAMES, count
+
+MEMBERS = ("tensors", "repeated")
+"""The members of a recipe that hold tensors, by names and by repeated names."""
+MAX_FAULTS = 100
+"""Most faults that an error reports: beyond them, finding near names for each would take minutes."""
+
+
+def check_sizes(document: Mapping[str, Any]) -> None:
+    """Refuse objects with so many fields that their faults could not be told, and more tensors than any file has."""
+    for field, name, each in chain([("", "", document)], members(document)):
+        if isinstance(each, Mapping) and len(each) > MAX_FAULTS:
+            path = [field, str(name)] if field else []
+            raise RecipeError([Fault(pointer(path), f"{len(each)} fields; nothing in a recipe has so many")])
+    if (total := count_tensors(document)) > MAX_NAMES and "repeated" in document:
+        raise RecipeError([Fault("/repeated", f"{total} tensors; no file has more than {MAX_NAMES}")])
+
+
+def count_tensors(document: Any) -> int:
+    """How many tensors a recipe's JSON has; repeated ones are counted and not written out."""
+    return sum(count(name) if field == "repeated" else 1 for field, name, _ in members(document))
+
+
+def members(document: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Field, name and tensor of all that a recipe's JSON has, whether or not it is one."""
+    for field in MEMBERS:
+        found = document.get(field) if isinstance(document, Mapping) else None
+        for name, tensor in found.items() if isinstance(found, Mapping) else ():
+            yield field, name, tensor

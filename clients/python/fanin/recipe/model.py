@@ -1,0 +1,262 @@
+"""The recipe: what the user asks for, its one canonical JSON text, and its digest (SPEC.md sections 2 and 3)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
+
+import rfc8785
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from fanin.dialects import Dialect
+from fanin.dtypes import DTypeName
+from fanin.errors import Fault, RecipeError, pointer, shown
+from fanin.fans import KernelLayout
+from fanin.frozen import FrozenDict, FrozenModel
+from fanin.names import Name, RepeatedName, written_out
+from fanin.recipe.defaults import DEFAULTS, hand_down
+from fanin.recipe.faults import faults
+from fanin.recipe.members import MEMBERS, check_sizes, members
+from fanin.recipe.strict_json import parse_json
+from fanin.schemes import AnyTensor
+from fanin.tensor import Tensor, as_integer
+
+STREAM: Literal["fanin/1"] = "fanin/1"
+ONLY_TENSOR = "weight"
+"""Name of the tensor of a recipe given in the one-tensor short form."""
+MAX_SEED = 2**64 - 1
+_BATCH = 64
+"""Tensors that are validated together: pydantic collects all errors, of a kilobyte each, before it tells of any."""
+quoted = json.encoder.encode_basestring
+"""A text as JSON, which for a tensor's name is also RFC 8785's."""
+_DECIMAL = re.compile(r"0|[1-9][0-9]{0,19}", re.ASCII)
+
+
+def _seed(value: Any) -> int:
+    value = int(value) if isinstance(value, str) and _DECIMAL.fullmatch(value) else as_integer(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_SEED:
+        return value
+    raise PydanticCustomError("seed", "must be an integer from 0 to 2^64 - 1, as a number or a decimal string")
+
+
+_SeedText = Annotated[str, Field(pattern=f"^({_DECIMAL.pattern})$")]
+Seed = Annotated[
+    int,
+    BeforeValidator(_seed, json_schema_input_type=Annotated[int, Field(ge=0, le=MAX_SEED)] | _SeedText),
+    Field(description="0 .. 2^64 - 1, as a number or a decimal string."),
+]
+
+
+class Recipe(FrozenModel):
+    """A seed, a stream version, and for each named tensor its shape, dtype, scheme and parameters.
+
+    It cannot be changed, nor can its tensors: `seeded`, `with_tensors`, `without` and `renamed` return a new one.
+
+    `dtype`, `layout` and `dialect` are for input: defaults of the tensors that do not give their own. So is `repeated`.
+    A validated recipe has them written into its tensors, these in Fanin's own names, so that two spellings of one
+    meaning are equal, and shows the library's defaults here.
+    """
+
+    stream: Annotated[Literal["fanin/1"], Field(description="Version of the contract.")] = STREAM
+    seed: Seed = 0
+    dtype: Annotated[DTypeName, Field(description="Default storage type of the tensors.")] = "F32"
+    layout: Annotated[KernelLayout, Field(description="Default layout of the kernels.")] = "keras"
+    dialect: Annotated[
+        Dialect,
+        Field(description="Whose names and parameters the tensors' schemes have; a tensor may give its own."),
+    ] = "fanin"
+    tensors: dict[Name, AnyTensor]
+    repeated: Annotated[
+        dict[RepeatedName, AnyTensor],
+        Field(description="Tensors under names with ranges: layers.{0..79}.bias stands for 80 tensors."),
+    ] = {}  # noqa: RUF012 (`_write_out` puts a frozen one in its place)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _hand_down_defaults(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping) or not all(isinstance(data.get(field, {}), Mapping) for field in MEMBERS):
+            return data
+        return hand_down(data)
+
+    @model_validator(mode="after")
+    def _write_out(self) -> Self:
+        """Put repeated tensors under each of their names."""
+        tensors = dict(self.tensors)
+        for repeated, tensor in self.repeated.items():
+            for name in written_out(repeated):
+                if name in tensors:
+                    context = {"reason": f"{name} is named twice", "path": ["repeated", repeated]}
+                    raise PydanticCustomError("formula", "{reason}", context)
+                tensors[name] = tensor
+        self.__dict__.update(tensors=FrozenDict(tensors), repeated=FrozenDict())
+        return self
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:  # noqa: ARG002 (pydantic's)
+        """A validated copy: pydantic's own would keep the digest of the original."""
+        return self.model_validate(
+            {"stream": self.stream, "seed": self.seed, "tensors": self.tensors, **(update or {})}
+        )
+
+    def seeded(self, seed: int | str) -> Recipe:
+        """The recipe with another seed, 0 .. 2^64 - 1, as a number or a decimal string.
+
+        Raises:
+            RecipeError: it is no seed.
+        """
+        try:
+            return self._with(self.tensors, _seed(seed))
+        except PydanticCustomError as error:
+            raise RecipeError([Fault("/seed", str(error), shown(seed))]) from None
+
+    def with_tensors(self, tensors: Mapping[str, Any]) -> Recipe:
+        """The recipe with these tensors added, or put in place of those of the same names.
+
+        A tensor that gives no dtype or layout has the library's defaults, F32 and keras.
+
+        Raises:
+            RecipeError: a tensor or a name is wrong.
+        """
+        return self._with({**self.tensors, **as_recipe({"stream": self.stream, "tensors": tensors}).tensors})
+
+    def without(self, *names: str) -> Recipe:
+        """The recipe without these of its tensors.
+
+        Raises:
+            KeyError: it has no tensor of such a name.
+        """
+        self._check(names)
+        left_out = set(names)
+        return self._with({name: tensor for name, tensor in self.tensors.items() if name not in left_out})
+
+    def renamed(self, names: Mapping[str, str]) -> Recipe:
+        """The recipe with other names of some tensors: old name -> new name. Values change with the name.
+
+        Raises:
+            KeyError: it has no tensor of such a name.
+            RecipeError: a new name is no name of a tensor, or two tensors would have it.
+        """
+        self._check(names)
+        tensors: dict[str, Tensor] = {}
+        for old, tensor in self.tensors.items():
+            name = names.get(old, old)
+            if name in tensors:
+                raise RecipeError([Fault(pointer(["tensors", name]), "two tensors would have this name", shown(old))])
+            tensors[name] = tensor
+        as_recipe({"tensors": {name: {"shape": [], "scheme": "zeros"} for name in names.values()}})
+        return self._with(tensors)
+
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> Recipe:
+        """The recipe with `change` of each tensor in its place; called once for names that share a tensor."""
+        distinct = {id(tensor): tensor for tensor in self.tensors.values()}
+        made: dict[int, Tensor] = {key: change(tensor) for key, tensor in distinct.items()}
+        return self._with({name: made[id(tensor)] for name, tensor in self.tensors.items()})
+
+    def part(self, names: Iterable[str]) -> Recipe:
+        """The recipe of these of its tensors, whose values are the same there.
+
+        Raises:
+            KeyError: it has no tensor of such a name.
+        """
+        return self._with({name: self.tensors[name] for name in names})
+
+    def _check(self, names: Iterable[str]) -> None:
+        if missing := [name for name in names if name not in self.tensors]:
+            raise KeyError(missing[0])
+
+    def _with(self, tensors: Mapping[str, Any], seed: int | None = None) -> Recipe:
+        """A recipe of the same stream, of tensors that are valid already."""
+        seed = self.seed if seed is None else seed
+        return Recipe.model_construct(stream=self.stream, seed=seed, tensors=FrozenDict(tensors), repeated=FrozenDict())
+
+    @cached_property
+    def canonical(self) -> bytes:
+        """The canonical JSON text (RFC 8785), UTF-8: every spelling of one recipe has the same."""
+        # Names of one tensor share its text, and members are in the order of their names' UTF-16 code units.
+        distinct = {id(tensor): tensor for tensor in self.tensors.values()}
+        texts = {key: rfc8785.dumps(tensor.canonical()).decode() for key, tensor in distinct.items()}
+        ordered = sorted(self.tensors.items(), key=lambda item: item[0].encode("utf-16-be"))
+        tensors = ",".join([f"{quoted(name)}:{texts[id(tensor)]}" for name, tensor in ordered])
+        return f'{{"seed":"{self.seed:d}","stream":"{self.stream}","tensors":{{{tensors}}}}}'.encode()
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the canonical text, 64 lower-case hexadecimal digits."""
+        return hashlib.sha256(self.canonical).hexdigest()
+
+
+RecipeLike = Recipe | Mapping[str, Any] | str | bytes
+"""A recipe, or its JSON as a mapping or a text; also the one-tensor short form."""
+
+
+def as_recipe(recipe: RecipeLike) -> Recipe:
+    """The recipe that `recipe` spells.
+
+    Raises:
+        RecipeError: it is not JSON, or not a recipe; one fault per offending field.
+    """
+    if isinstance(recipe, Recipe):
+        return recipe
+    document = parse_json(recipe) if isinstance(recipe, str | bytes) else recipe
+    if not isinstance(document, Mapping):
+        raise RecipeError([Fault("", "a recipe is a JSON object", shown(document))])
+    check_sizes(document)
+    short = "tensors" not in document and ("shape" in document or "scheme" in document)
+    if short:
+        shared = {
+            field: document[field] for field in ("stream", "seed", "dtype", "layout", "dialect") if field in document
+        }
+        tensor = {field: value for field, value in document.items() if field not in shared}
+        document = {**shared, "tensors": {ONLY_TENSOR: tensor}}
+    try:
+        try:
+            return _validated(document)
+        except ValidationError as error:
+            prefix = ("tensors", ONLY_TENSOR) if short else ()
+            raise RecipeError(faults(error, document, prefix)) from None
+    except RecursionError:
+        raise RecipeError([Fault("", "the recipe is nested too deeply")]) from None
+
+
+def _validated(document: Mapping[str, Any]) -> Recipe:
+    """The recipe. Tensors that are one object in `document` are one object there too, and validated once.
+
+    Raises:
+        ValidationError: it is not a recipe; tells what is wrong with the first tensors that are wrong.
+    """
+    found = list(members(document))
+    if len(found) <= _BATCH:
+        return Recipe.model_validate(document)
+    try:
+        distinct = _distinct(document, {id(tensor): tensor for _, _, tensor in found})
+    except ValidationError:
+        for start in range(0, len(found), _BATCH):
+            batch: dict[str, dict[str, Any]] = {"tensors": {}, "repeated": {}}
+            for field, name, tensor in found[start : start + _BATCH]:
+                batch[field][name] = tensor
+            Recipe.model_validate({**document, **batch})
+        raise
+    others = {field: value for field, value in document.items() if field not in (*DEFAULTS, *MEMBERS)}
+    written: dict[str, dict[str, Tensor]] = {"tensors": {}, "repeated": {}}
+    for field, name, tensor in found:
+        written[field][name] = distinct[id(tensor)]
+    return Recipe.model_validate({**others, **{field: written[field] for field in MEMBERS if field in document}})
+
+
+def _distinct(document: Mapping[str, Any], tensors: Mapping[int, Any]) -> dict[int, Tensor]:
+    """These tensors of the document, validated, by the same keys.
+
+    Raises:
+        ValidationError: one of them is wrong, or a default is.
+    """
+    keys, valid = list(tensors), dict[int, Tensor]()
+    shared = {field: value for field, value in document.items() if field not in MEMBERS}
+    for start in range(0, len(keys), _BATCH):
+        batch = keys[start : start + _BATCH]
+        recipe = Recipe.model_validate({**shared, "tensors": {f"{key}": tensors[key] for key in batch}})
+        valid |= {key: recipe.tensors[f"{key}"] for key in batch}
+    return valid
