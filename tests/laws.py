@@ -398,10 +398,13 @@ def _joined(counts: NDArray[np.int64], expected: Doubles) -> tuple[NDArray[np.in
 
 
 HEADER = (
-    "| law | type | mean | variance | skewness | kurtosis | KS | chi-square (cells) | lags 1-4 | names | seeds |\n"
+    "| distribution | type | mean | variance | skewness | kurtosis | KS | chi-square (cells)"
+    " | lags 1-4 | names | seeds |\n"
     "|---|---|---|---|---|---|---|---|---|---|---|\n"
 )
-TAIL_HEADER = f"| law | type | {' | '.join(f'{sigmas:g}' for sigmas in TAILS)} |\n|---|---|{'---|' * len(TAILS)}\n"
+TAIL_HEADER = (
+    f"| distribution | type | {' | '.join(f'{sigmas:g}' for sigmas in TAILS)} |\n|---|---|{'---|' * len(TAILS)}\n"
+)
 
 
 def row(result: Result) -> str:
@@ -432,7 +435,7 @@ def tail_row(result: Result) -> str:
 
 
 def main() -> None:
-    """Write both tables to standard output."""
+    """Write the tables to standard output."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--log2-count", type=int, default=26, help="draws of each law and type, at most 26")
     count = 1 << parser.parse_args().log2_count
@@ -448,9 +451,11 @@ def main() -> None:
     p_values = [p for result in results for p in result.p.values()]
     failures = [f"{result.law}, {result.dtype}: {text}" for result in results for text in result.failures]
     sys.stdout.write(
-        f"\n{len(results)} samples of {count} draws, {sum(result.tests for result in results)} tests:"
-        f" {len(scores)} standard scores, the largest {max(scores):.2f}; {len(p_values)} p-values, the smallest"
-        f" {min(p_values):.2g}; bounds of every sample. Failures: {'; '.join(failures) or 'none'}.\n"
+        f"\n| {len(results)} samples of {count:,} draws | number | most extreme |\n|---|---|---|\n"
+        f"| standard scores | {len(scores)} | {max(scores):.2f} |\n"
+        f"| p-values | {len(p_values)} | {min(p_values):.2g} |\n"
+        f"| bounds | {len(results)} | |\n"
+        f"\nFailures: {'; '.join(failures) or 'none'}.\n"
     )
 
 

@@ -410,6 +410,16 @@ def test_credentials_in_a_url_are_refused_and_not_shown(
     assert not service.requests
 
 
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "me/../you", "./you", "../models/you", "me/./you", "me//you", "/you", "you/"]
+)
+def test_names_that_a_url_would_change_are_refused(client: Client, service: Faulty, name: str) -> None:
+    """The model of another name would be replaced."""
+    with pytest.raises(ValueError, match="name: "):
+        client.push(name, {"shape": [2], "scheme": "zeros"})
+    assert not service.requests
+
+
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/x", "http://127.0.0.1:99999/x", "http://a b/x", "http://[::1/x"])
 def test_a_download_from_no_url_of_http_is_refused(client: Client, tmp_path: Path, url: str) -> None:
     with pytest.raises(ValueError, match="URL"):

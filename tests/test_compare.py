@@ -278,10 +278,10 @@ def test_what_plots_show_is_told_for_any_choice(kept: dict[str, Any]) -> None:
                 continue
             differences += 1
             (evidence,) = (text for claim, text in told.items() if claim.startswith(f"{network}, {activation}: "))
-            (sentence,) = re.findall(rf"With {depth} hidden layers .*?%\.(?= |$)", evidence)
+            (sentence,) = re.findall(rf"With {depth} hidden layers: .*?%\)\.(?= |$)", evidence)
             for case in (best, worst):
                 label = re.escape(figures.label(case["scheme"]))
-                assert re.search(rf"{label},? {accuracy(case):.1%}", sentence), (setting, sentence)
+                assert re.search(rf"{label} \({accuracy(case):.1%}\)", sentence), (setting, sentence)
     assert differences > 500
 
 
@@ -290,8 +290,8 @@ def test_one_activation_alone(kept: dict[str, Any]) -> None:
     first = findings(chosen(kept, **picked))[0]
     assert first.claim == "dense, gelu: He normal through 10 hidden layers."
     assert first.evidence == (
-        "With 3 hidden layers He normal 96.9% and Glorot uniform 95.6%. "
-        "With 10 hidden layers He normal 94.7%; Glorot uniform 44.7%."
+        "With 3 hidden layers: He normal (96.9%) and Glorot uniform (95.6%). "
+        "With 10 hidden layers: He normal (94.7%), then Glorot uniform (44.7%)."
     )
 
 

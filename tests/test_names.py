@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 
@@ -31,3 +32,14 @@ def test_a_name_is_found_by_any_road() -> None:
         "assert materialize({'shape': [2], 'scheme': 'ones'})['weight'].tolist() == [1, 1]"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_adapter_is_imported_when_it_is_named() -> None:
+    assert fanin.__getattr__("torch") is importlib.import_module("fanin.torch")
+
+
+def test_an_adapter_without_its_framework_names_it() -> None:
+    code = "import sys, fanin; sys.modules['jax'] = None; print(hasattr(fanin, 'jax')); fanin.jax"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (found.stdout, found.returncode) == ("False\n", 1)
+    assert "AttributeError: fanin.jax needs a package that is not installed: jax" in found.stderr

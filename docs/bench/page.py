@@ -55,7 +55,7 @@ def page(text: str) -> str:
 
 
 def bar(kept: dict[str, Kept]) -> str:
-    """What must be reached, and what is, on each machine: ratios of times, then what was found over HTTP."""
+    """Targets and measurements of each machine: ratios of times, then figures over HTTP."""
     head = ["work", "ratio", "at least", *map(_machine, kept.values())]
     rows = []
     for work, what, least, reached in BAR:
@@ -69,7 +69,7 @@ def bar(kept: dict[str, Kept]) -> str:
     over_http = [[work, wanted, *(cells.get(name, "") for name in kept)] for (work, wanted), cells in found.items()]
     tables = [_table(head, rows)]
     if over_http:
-        tables.append(_table(["over HTTP", "must be", *head[3:]], over_http))
+        tables.append(_table(["over HTTP", "target", *head[3:]], over_http))
     return "\n".join(tables)
 
 
@@ -83,17 +83,17 @@ def fills(kept: dict[str, Kept]) -> str:
     for name, parts in kept.items():
         document = parts["fill"]
         text += [f"### {_machine(parts)}\n", report.about(document) + "\n"]
-        text += [f"![Elements a second of every maker, by law](bench/{name}.svg)\n"]
+        text += [f"![Elements per second of every library, by distribution](bench/{name}.svg)\n"]
         text += [_table(*report.summary(document)[1:]), _table(*report.ceilings(document)[1:])]
     return "\n".join(text)
 
 
 def calls(kept: dict[str, Kept]) -> str:
-    """What each library was asked."""
+    """Calls of each library that were measured."""
     told: dict[tuple[str, str], Sequence[str]] = {}
     for parts in kept.values():
         told |= {(name, law): (name, law, call) for name, law, call in report.calls(parts["fill"])[2]}
-    return _table(("maker", "law", "call"), told.values())
+    return _table(("maker", "distribution", "call"), told.values())
 
 
 SECTIONS: dict[str, Callable[[dict[str, Kept]], str]] = {"bar": bar, "fills": fills, "calls": calls}

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import textwrap
 from pathlib import Path
 
 import vl_convert
@@ -27,29 +28,35 @@ KEPT = HERE / "figures.json"
 HEAD = """\
 # Which initializer, when?
 
-Written by `python docs/compare/page.py` from [figures](compare/figures.json) of `fanin compare`.
+This page compares initializers on small real networks, so that you can choose one. You can repeat the study, or run it
+with other networks, activations, depths and schemes:
 
     pip install '.[compare]'
     fanin compare --quick    # half a minute on two CPUs
     fanin compare            # seven minutes
 
-Both write `figures.json` and `report.html` into `fanin-compare`. The report is one file that fetches nothing: network,
-activation and depth are chosen in it, plots tell the figures of every point, and the schemes sort by any column.
-`--networks`, `--activations`, `--depths`, `--schemes`, `--seeds`, `--epochs`, `--rates` and `--output` choose what is
-compared. The initial weights are Fanin's own, so that everybody can make them again; [article.md](article.md) has the
-formulas, and the mistakes in the usual texts.
+Both commands write `figures.json` and `report.html` into `fanin-compare`. The report is one file that needs no network
+connection. In it you choose network, activation and depth, read the figures at every point of the plots, and sort the
+schemes by any column. `--networks`, `--activations`, `--depths`, `--schemes`, `--seeds`, `--epochs` and `--rates`
+select what is compared, and `--output` the folder.
+
+Fanin generates the initial weights, so that everybody can generate them again. [article.md](article.md) has the
+formulas, and the mistakes in the usual texts. `python docs/compare/page.py` writes this page from
+[figures](compare/figures.json) of `fanin compare`.
 """
 
 
 def page(figures: Figures) -> str:
     """All of the page."""
     chosen = f"--networks {','.join(figures.networks)} --activations {','.join(figures.activations)}"
-    parts = [HEAD, f"{report.lead(figures)} (`fanin compare {chosen}`)", "", "## What was found", ""]
+    parts = [HEAD, _wrapped(f"{report.lead(figures)} (`fanin compare {chosen}`)"), ""]
+    parts += ["## What to use", "", CHOICES, "", _table(report.choices(figures))]
+    parts += ["## Findings", "", FINDINGS, ""]
     for finding in findings(figures):
-        claim = finding.claim if finding.holds else f"{finding.claim} (not borne out here)"
-        parts += [f"- **{claim}** {finding.evidence}"]
-    parts += ["", "## What to use", "", CHOICES, "", _table(report.choices(figures))]
-    parts += ["## Plots", "", PLOTS.format(depth=figures.depths[-1], band=report.band(figures)), ""]
+        claim = finding.claim if finding.holds else f"{finding.claim} (not confirmed here)"
+        parts += [_wrapped(f"- **{claim}** {finding.evidence}", "  ")]
+    parts += [""]
+    parts += ["## Plots", "", _wrapped(PLOTS.format(depth=figures.depths[-1], band=report.band(figures))), ""]
     for network in figures.networks:
         alt = f"Accuracy, variances and singular values of {network} networks, a line for each scheme"
         parts += [
@@ -60,20 +67,24 @@ def page(figures: Figures) -> str:
             f"![{alt}](compare/{network}.svg)",
             "",
         ]
-    parts += ["## Accuracies", "", "Shares of the test images, medians over seeds.", ""]
+    parts += ["## Accuracies", "", "Shares of the test images, as medians over seeds.", ""]
     for table in report.accuracies(figures):
         parts += [f"### {table[0]}", "", _table(table)]
-    parts += ["## How it was measured", ""]
-    parts += [f"- **{term}**: {text}" for term, text in report.method(figures)]
-    parts += ["", report.versions(figures)]
+    parts += ["## Method", ""]
+    parts += [_wrapped(f"- **{term}**: {text}", "  ") for term, text in report.method(figures)]
+    parts += ["", _wrapped(report.versions(figures))]
     return "\n".join(parts) + "\n"
 
 
-CHOICES = "The schemes that end within one point of the best, the best first, and the share of test images recognized."
-PLOTS = (
-    "Networks of {depth} hidden layers. Lines are medians over seeds, bands have the middle {band} of them. A line "
-    "ends where it leaves the scale; that of zeros is on none."
-)
+FINDINGS = """\
+Percentages are shares of test images that the trained network recognizes. For each depth, the schemes within 10 points
+of the best come first, and then the others."""
+CHOICES = """\
+Each cell lists the schemes that end within one point of the best, the best first, and the share of test images that the
+best one recognizes."""
+PLOTS = """\
+The networks have {depth} hidden layers. Lines are medians over seeds, and bands contain the middle {band} of the seeds.
+A line ends where it leaves the scale. Zeros are off every scale."""
 
 
 def plots(figures: Figures) -> dict[str, str]:
@@ -84,6 +95,11 @@ def plots(figures: Figures) -> dict[str, str]:
         )
         for network in figures.networks
     }
+
+
+def _wrapped(text: str, indent: str = "") -> str:
+    """Return the text in lines of at most 120 columns; all but the first begin with the indent."""
+    return textwrap.fill(text, 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _table(table: Table) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 
 from fastapi import Request, Response
+from starlette.responses import StreamingResponse
 
 from fanin import Layout
 from fanin.backends import matrices
@@ -19,6 +20,8 @@ OCTETS = "application/octet-stream"
 """Type of safetensors files: none of their own is registered with IANA, and the Hugging Face hub uses this one."""
 IMMUTABLE = "public, max-age=31536000, immutable"
 """What is at this URL is there for ever: it names one sequence of bytes."""
+PIECE = 256 << 10
+"""Bytes of a body that are handed to the connection at a time."""
 PROMPT_TENSORS = 16
 """Most tensors of an answer that is made where it is asked for: each costs a few microseconds, whatever its size."""
 _OF_NOT_MODIFIED = ("ETag", "Cache-Control", "Expires")
@@ -70,7 +73,7 @@ async def content(
 ) -> Response:
     """An answer with this part of the file: what fits one chunk in one piece, more as a stream."""
     if isinstance(body, bytes):
-        return Response(body[part.start : part.stop], status, headers)
+        return in_pieces(memoryview(body)[part.start : part.stop], status, headers)
     layout, length = body, part.stop - part.start
     service.require_ready()
     await service.admission.charge(_made_besides(layout, part))
@@ -90,6 +93,24 @@ async def content(
         return Response(chunk, status, headers)
     headers = {**headers, "Content-Length": str(length)}
     return FileStream(layout, part, service.backend, service.makers, report, status_code=status, headers=headers)
+
+
+def in_pieces(
+    body: bytes | memoryview, status: int = 200, headers: Mapping[str, str] | None = None, media_type: str | None = None
+) -> Response:
+    """A response with this body, of which nothing is copied.
+
+    Sent in one piece, it would be the server's, and the request over, however much of it the client has taken.
+    """
+    if len(body) <= PIECE:
+        return Response(bytes(body), status, headers, media_type)
+    headers = {**(headers or {}), "Content-Length": str(len(body))}
+    return StreamingResponse(_pieces(body), status, headers, media_type)
+
+
+async def _pieces(body: bytes | memoryview) -> AsyncIterator[memoryview]:
+    for start in range(0, len(body), PIECE):
+        yield memoryview(body)[start : start + PIECE]
 
 
 def _made_besides(layout: Layout, part: ByteRange) -> int:

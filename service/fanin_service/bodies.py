@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fastapi import Request
+from starlette.exceptions import HTTPException
 
 from fanin_service.problems import BodyTooLargeError, UnsupportedContentError
 
@@ -21,6 +22,7 @@ async def read_body(request: Request, media_types: tuple[str, ...], limit: int, 
 
     Raises:
         UnsupportedContentError: the body is of another type, or compressed.
+        HTTPException: it is a part of something.
         BodyTooLargeError: it has more than `limit` bytes.
         TooMuchUnderWayError, OverloadedError: as `Admission.hold` does.
         ClientDisconnect: the client left.
@@ -31,6 +33,9 @@ async def read_body(request: Request, media_types: tuple[str, ...], limit: int, 
         # RFC 9110 section 15.5.16: the answer tells what would have been taken.
         allowed = " or ".join(media_types)
         raise UnsupportedContentError(f"{found}; send Content-Type: {allowed}", {"Accept": ", ".join(media_types)})
+    if "content-range" in request.headers:
+        # RFC 9110 section 14.5: a part must not be taken for the whole.
+        raise HTTPException(400, "Content-Range: a request body must be whole")
     coding = request.headers.get("content-encoding", "identity").strip().lower()
     if coding != "identity":
         raise UnsupportedContentError(f"Content-Encoding {coding!a} is not read here", {"Accept-Encoding": "identity"})

@@ -71,7 +71,7 @@ class ModelError(RequestError):
 
 
 class PreconditionFailedError(RequestError):
-    """If-Match names another file, or If-Unmodified-Since a time before its last change."""
+    """A condition of the request is false: If-Match, If-Unmodified-Since, or of a change If-None-Match."""
 
 
 class RangeNotSatisfiableError(RequestError):
@@ -203,7 +203,7 @@ KINDS: dict[type[Exception], Kind] = {
     ModelError: Kind(422, "invalid-model", "The model cannot be kept"),
     ModelStoreFullError: Kind(507, "model-store-full", "The model store has no space left"),
     ModelsUnavailableError: Kind(503, "models-unavailable", "The model store cannot be reached now"),
-    PreconditionFailedError: Kind(412, "precondition-failed", "The file is not the one that If-Match names"),
+    PreconditionFailedError: Kind(412, "precondition-failed", "A condition of the request is not met"),
     RangeNotSatisfiableError: Kind(416, "range-not-satisfiable", "No byte of the range is in the file"),
     NotReadyError: Kind(503, "not-ready", "The service is not ready"),
     BackendError: Kind(503, "not-ready", "The service is not ready"),

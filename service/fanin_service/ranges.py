@@ -92,6 +92,16 @@ def select(
     return parse_range(conditions.range[0], size)
 
 
+def permits(if_match: Sequence[str], if_none_match: Sequence[str], *, exists: bool) -> bool:
+    """Whether a PUT or DELETE may be done (RFC 9110 sections 13.1.1 and 13.1.2) of something that has no entity tag.
+
+    Then `*` alone matches it, if it exists. Each header is the values of all its lines.
+    """
+    if if_match and not (exists and _matches(if_match, "", weakly=False)):
+        return False
+    return not (if_none_match and exists and _matches(if_none_match, "", weakly=True))
+
+
 def parse_range(header: str, size: int) -> ByteRange | Verdict:
     """The one range that a Range header names, cut to a file of `size` bytes (RFC 9110 section 14.1.2).
 

@@ -16,6 +16,7 @@ from torch import nn
 from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 
 import fanin
+import fanin.torch
 from fanin.torch import initializers as init
 from fanin.torch import seeded
 from tests.modules import ranks
@@ -218,6 +219,23 @@ def test_tensors_without_elements() -> None:
             assert [str(each.message) for each in caught] == ["Initializing zero-element tensors is a no-op"] * (
                 "kaiming" in name
             )
+
+
+def test_parameters_that_deepspeed_has_partitioned_are_refused() -> None:
+    layer = nn.Linear(4, 4)
+    layer.weight.ds_shape = layer.weight.shape  # type: ignore[assignment]  # as DeepSpeed keeps it
+    init.normal_(layer.weight, seed=3, name="w")  # gathered
+    layer.weight.data = torch.empty(0)
+    for call in (
+        lambda: init.normal_(layer.weight, seed=3, name="w"),
+        lambda: init.kaiming_normal_(layer.weight, seed=3, name="w"),
+        lambda: init.zeros_(layer.weight),
+    ):
+        with pytest.raises(ValueError, match=r"partitioned: fill it within deepspeed\.zero\.GatheredParameters"):
+            call()
+    recipe = {"tensors": {"weight": {"shape": [4, 4], "scheme": "ones"}, "bias": {"shape": [4], "scheme": "ones"}}}
+    with pytest.raises(fanin.torch.ModuleError, match="weight: a parameter that DeepSpeed has partitioned"):
+        fanin.torch.init_(layer, recipe)
 
 
 def test_old_names_and_what_user_code_imports() -> None:

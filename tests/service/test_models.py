@@ -382,6 +382,33 @@ class TestService:
         assert answer.status_code == 422, answer.text
         assert words in answer.json()["detail"]
 
+    def test_conditions_of_changes(self, server: Running) -> None:
+        """RFC 9110 sections 13.1.1 and 13.1.2: `*` stands for whatever is there. Nothing changes where they fail."""
+        client, body = server.client, {"recipe.json": json.dumps(RECIPE).encode()}
+        other = {"recipe.json": json.dumps({**RECIPE, "seed": 9}).encode()}
+
+        def change(method: str, files: dict[str, bytes], *lines: tuple[str, str]) -> int:
+            content = archive.pack(files) if method == "PUT" else None
+            headers = [("Content-Type", archive.MEDIA_TYPE), *lines]
+            return client.request(method, "/v1/models/me/once", content=content, headers=headers).status_code
+
+        is_new, is_there = ("If-None-Match", "*"), ("If-Match", "*")
+        assert change("PUT", body, is_there) == change("DELETE", body, is_there) == 412
+        assert change("PUT", body, is_new) == 201
+        told = client.get("/v1/models/me/once").json()
+        assert change("PUT", other, is_new) == change("DELETE", other, is_new) == 412
+        # Models have no entity tags.
+        assert change("PUT", other, ("If-Match", '"x"')) == change("PUT", other, is_there, is_new) == 412
+        assert client.get("/v1/models/me/once").json() == told
+        assert change("PUT", other, is_there) == change("PUT", other, ("If-None-Match", '"x"')) == 200
+        assert client.get("/v1/models/me/once").json()["digest"] != told["digest"]
+        assert change("PUT", body, ("Content-Range", "bytes 0-9/20")) == 400
+        assert change("DELETE", body, is_there) == 204
+        with ThreadPoolExecutor(8) as pool:
+            statuses = sorted(pool.map(lambda _: change("PUT", body, is_new), range(8)))
+        assert statuses == [201] + 7 * [412]
+        assert change("DELETE", body) == 204
+
     def test_refusals(self, server: Running) -> None:
         client, good = server.client, {"recipe.json": json.dumps(RECIPE).encode()}
         for name in ("a--b", "a/b/c", "..", "%2e%2e", "a%00", "%F0%9F%8D%8C", "x" * 97, ""):

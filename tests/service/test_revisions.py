@@ -115,7 +115,7 @@ def test_tags_differ_whenever_bytes_do(one: Revision, other: Revision) -> None:
             snapshot = Snapshot(content, revision)
             for path in snapshot.paths:
                 is_weights = snapshot.is_weights(path)
-                file = File.generated(snapshot.layout(path)) if is_weights else File.given(snapshot.given(path))
+                file = File.generated(snapshot.layout(path)) if is_weights else File.made(snapshot.given(path))
                 # What is in the header decides all that follows it.
                 body = file.body if isinstance(file.body, bytes) else file.body.header
                 assert tags.setdefault(file.etag, body) == body

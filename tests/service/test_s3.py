@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import quote
 from xml.etree import ElementTree
 
 import pytest
+from starlette.responses import StreamingResponse
 
 from fanin import archive
 from fanin_service import presigned
+from fanin_service.admission import Admission
+from fanin_service.answers import PIECE, in_pieces
 from fanin_service.models.content import Content
 from fanin_service.models.revisions import Revision
 from fanin_service.models.snapshot import Snapshot
@@ -49,6 +54,47 @@ def test_listings_are_xml(server: Running, character: str) -> None:
     assert absent.status_code == 404
     ElementTree.fromstring(absent.content)
     ElementTree.fromstring(server.client.put(f"/s3/models/{quote(text)}", content=b"").content)
+
+
+def test_a_range_of_a_file_is_not_copied() -> None:
+    """A copy for each slow reader would fill the memory, and making one of 64 MB stops the event loop."""
+    body = bytes(range(256)) * 4096
+    assert len(body) > 3 * PIECE
+
+    async def read() -> list[Any]:
+        response = in_pieces(memoryview(body)[1:], 206)
+        assert isinstance(response, StreamingResponse)
+        assert response.headers["Content-Length"] == str(len(body) - 1)
+        return [piece async for piece in response.body_iterator]
+
+    pieces = asyncio.run(read())
+    assert all(isinstance(piece, memoryview) and piece.obj is body for piece in pieces)
+    assert max(map(len, pieces)) <= PIECE
+    assert b"".join(pieces) == body[1:]
+
+
+def test_what_is_made_for_one_request_counts_as_memory(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[int] = []
+    hold = Admission.hold
+
+    def counted(self: Admission, count: int) -> None:
+        held.append(count)
+        hold(self, count)
+
+    monkeypatch.setattr(Admission, "hold", counted)
+    recipe = {"tensors": {f"l.{n}": {"shape": [64], "scheme": "zeros"} for n in range(100)}}
+    content = archive.pack({"recipe.json": json.dumps(recipe).encode(), "a.txt": b"x" * 1000})
+    headers = {"Content-Type": archive.MEDIA_TYPE}
+    server.client.put("/v1/models/s3/many", content=content, headers=headers).raise_for_status()
+    path = "model.safetensors.index.json"
+    assert server.client.get("/s3/models/s3/many/seed-1-1kb/a.txt").content == b"x" * 1000
+    held.clear()
+    index = server.client.get(f"/s3/models/s3/many/seed-0-1kb/{path}").raise_for_status().content
+    assert held == [len(index)]
+    tree = server.client.get("/hf/api/models/s3/many/revision/seed-0-1kb").json()
+    assert server.client.get(f"/hf/s3/many/resolve/{tree['sha']}/{path}").content == index
+    assert held == [len(index)] * 2
+    server.client.delete("/v1/models/s3/many")
 
 
 def test_a_listing_reads_no_content_twice(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:

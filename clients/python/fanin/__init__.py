@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fanin import backends
+    from fanin import jax as jax
+    from fanin import keras as keras
+    from fanin import torch as torch
     from fanin.arrays import materialize, slice
     from fanin.client import Client
     from fanin.errors import (
@@ -72,6 +75,8 @@ _HOMES = {
     "schemes": ("catalogue",),
 }
 """Module of each public name."""
+_PACKAGES = ("backends", "jax", "keras", "torch")
+"""Packages that are imported when they are named: `import fanin` and then `fanin.torch`."""
 
 
 def __getattr__(name: str) -> Any:
@@ -80,8 +85,13 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("fanin")
-    if name == "backends":
-        return import_module("fanin.backends")
+    if name in _PACKAGES:
+        try:
+            return import_module(f"fanin.{name}")
+        except ModuleNotFoundError as error:
+            if error.name != name:
+                raise
+            raise AttributeError(f"fanin.{name} needs a package that is not installed: {name}") from error
     for home, names in _HOMES.items():
         if name in names:
             value = globals()[name] = getattr(import_module(f"fanin.{home}"), name)

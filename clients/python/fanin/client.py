@@ -144,8 +144,12 @@ class Client:
         Raises:
             RecipeError: the recipe is wrong.
             ServiceError: the service refused, or could not be reached.
+            ValueError: `name` has an empty part, or one that is . or ..
             TypeError: `recipe` is a `Recipe`, which does not say whether literals belong to it.
         """
+        if any(part in ("", ".", "..") for part in name.split("/")):
+            # In a URL these parts vanish (RFC 3986 section 5.2.4), and another model would be replaced.
+            raise ValueError(f"name: {name!r} is not name or namespace/name")
         given = dict(files or {})
         if isinstance(recipe, Recipe):
             raise TypeError("push takes a recording, with its literals, or JSON, such as fanin.spelling.text(recipe)")

@@ -9,6 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
 from typing import TypeVar, TypeVarTuple
@@ -28,6 +29,7 @@ from fanin_service.problems import (
     ModelError,
     ModelStoreFullError,
     ModelsUnavailableError,
+    PreconditionFailedError,
     UnknownModelError,
     UnknownRevisionError,
 )
@@ -38,6 +40,9 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
+
+Condition = Callable[[bool], bool]
+"""Whether a name may be changed, told whether it stands for a model."""
 
 MAX_BYTES = 256 << 20
 """Of contents that are remembered; the newest always stays."""
@@ -62,7 +67,7 @@ class Models:
     def __init__(self, store: ModelStore, settings: Settings) -> None:
         self._store = store
         self._settings = settings
-        self._lock = threading.Lock()
+        self._lock, self._conditional = threading.Lock(), threading.Lock()
         self._contents = Kept[tuple[str, bytes], Content](max_bytes=MAX_BYTES)
         """By name and key of the content."""
         self._seen: WeakKeyDictionary[Content, float] = WeakKeyDictionary()
@@ -78,25 +83,27 @@ class Models:
         """The names of all models, sorted."""
         return await self.in_thread(self._store.names)
 
-    async def put(self, name: str, content: bytes) -> tuple[Snapshot, bool]:
+    async def put(self, name: str, content: bytes, condition: Condition | None = None) -> tuple[Snapshot, bool]:
         """Let a name stand for what is in this archive: its `main`, and whether the name is new.
 
         Raises:
             ModelError, RecipeError: the name or something in the archive is wrong.
+            PreconditionFailedError: `condition` is not met.
         """
         if not is_model(name):
             raise ModelError(f"{name!a}: {names.RULE}")
         found, snapshot = await self.in_thread(_made, content, self._settings, executor=self.workers)
-        is_new = await self.in_thread(self._put, name, found)
+        is_new = await self.in_thread(self._put, name, found, condition)
         return snapshot, is_new
 
-    async def delete(self, name: str) -> None:
+    async def delete(self, name: str, condition: Condition | None = None) -> None:
         """Forget a model.
 
         Raises:
             UnknownModelError: there is none of this name.
+            PreconditionFailedError: `condition` is not met.
         """
-        await self.in_thread(self._delete, name)
+        await self.in_thread(self._delete, name, condition)
 
     async def snapshot(self, name: str, revision: str = MAIN) -> Snapshot:
         """A revision of a model, by its name or its commit id.
@@ -186,14 +193,29 @@ class Models:
             _log.error("the model store cannot be reached: %s", error)
             raise ModelsUnavailableError(1) from error
 
-    def _put(self, name: str, content: Content) -> bool:
-        is_new = self._store.put(name, content)
+    def _put(self, name: str, content: Content, condition: Condition | None) -> bool:
+        with self._under(condition, name):
+            is_new = self._store.put(name, content)
         self._remember(name, content)
         return is_new
 
-    def _delete(self, name: str) -> None:
-        if not is_model(name) or not self._store.delete(name):
+    @contextmanager
+    def _under(self, condition: Condition | None, name: str) -> Iterator[None]:
+        """Change a name on a condition; of several such changes at a time in this process, one after another."""
+        if condition is None:
+            yield
+            return
+        with self._conditional:
+            if not condition(exists := self._store.main(name) is not None):
+                raise PreconditionFailedError(f"there is {'a' if exists else 'no'} model {name}")
+            yield
+
+    def _delete(self, name: str, condition: Condition | None) -> None:
+        if not is_model(name):
             raise _unknown(name)
+        with self._under(condition, name):
+            if not self._store.delete(name):
+                raise _unknown(name)
         with self._lock:
             for key in [key for key in self._contents if key[0] == name]:
                 self._contents.pop(key)
@@ -250,7 +272,9 @@ class Models:
                 raise
             return known
         if content is not None:
-            # The one that is known has layouts with it.
+            # The one that is known has layouts with it. It may be known since: several requests read it at a time.
+            with self._lock:
+                known = known or self._contents.get((name, key))
             self._remember(name, content := known or content)
         return content
 

@@ -27,11 +27,13 @@ class File:
     etag: str
     """40 hexadecimal digits, others for any other bytes."""
     body: bytes | Layout
+    is_made: bool = False
+    """The bytes were made for one request: no other refers to them."""
 
     @classmethod
-    def given(cls, content: bytes) -> File:
-        """A file with these bytes."""
-        return cls(len(content), _tag(content), content)
+    def made(cls, content: bytes) -> File:
+        """A file with these bytes, made for one request."""
+        return cls(len(content), _tag(content), content, is_made=True)
 
     @classmethod
     def generated(cls, layout: Layout) -> File:
@@ -138,7 +140,7 @@ class Snapshot:
         """
         content = self.given(path)
         if content is not self.content.files.get(path):
-            return File.given(content)
+            return File.made(content)
         tag = self.content.tags.get(path)
         if tag is None:
             tag = self.content.tags[path] = _tag(content)

@@ -11,7 +11,7 @@ from fanin import Fault
 from fanin_service import problems
 from fanin_service.access import requires
 from fanin_service.admission import whose
-from fanin_service.answers import IMMUTABLE
+from fanin_service.answers import IMMUTABLE, in_pieces
 from fanin_service.bodies import JSON
 from fanin_service.principal import Right
 from fanin_service.problems import LimitExceededError
@@ -62,4 +62,4 @@ async def get_digests(digest: str, request: Request) -> Response:
     service.require_ready()
     makers = service.makers(layout, 0, layout.size)
     known = await service.manifests.get(layout, makers, whose(), service.admission.charge)
-    return Response(known.text, media_type=JSON, headers={"Cache-Control": IMMUTABLE})
+    return in_pieces(known.text, headers={"Cache-Control": IMMUTABLE}, media_type=JSON)

@@ -91,8 +91,10 @@ async def _file(repo: str, verb: str, request: Request) -> Response:
         "Cache-Control": IMMUTABLE,
         COMMIT: snapshot.commit,
     }
-    body = (await service.models.file(snapshot, path)).body
-    return await respond(request, service, body, headers, kept=(COMMIT,))
+    found = await service.models.file(snapshot, path)
+    if found.is_made:
+        service.admission.hold(found.size)
+    return await respond(request, service, found.body, headers, kept=(COMMIT,))
 
 
 @router.head("/{kind:kind}/{target:path}")

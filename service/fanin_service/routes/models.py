@@ -12,10 +12,12 @@ from fanin_service import problems
 from fanin_service.access import requires
 from fanin_service.answers import OCTETS
 from fanin_service.bodies import JSON, read_body
+from fanin_service.models.models import Condition
 from fanin_service.models.snapshot import Snapshot
 from fanin_service.principal import Right
 from fanin_service.problems import UploadsRefusedError
 from fanin_service.query import NO_PARAMETERS
+from fanin_service.ranges import permits
 from fanin_service.service import Service, service_of
 from fanin_service.settings import variable
 
@@ -82,7 +84,7 @@ async def get_model(name: str, request: Request) -> Model:
     responses={
         201: {"description": "The name is new", "model": Model},
         200: {"description": "The name stood for something before", "model": Model},
-        **problems.responses(400, 403, 413, 415, 422, 429, 503, 507),
+        **problems.responses(400, 403, 412, 413, 415, 422, 429, 503, 507),
     },
 )
 @requires(Right.MODELS_WRITE)
@@ -92,11 +94,13 @@ async def put_model(name: str, request: Request) -> Response:
     `recipe.json` is the recipe, whose seed and storage type are those of the revision `main`. `literals.safetensors`,
     if there is one, has the tensors that the recipe does not say. All others, such as config.json and those of a
     tokenizer, are served as they are. What the name stood for before is still had by its commit ids.
+
+    `If-None-Match: *` puts only a new name, `If-Match: *` only one that exists.
     """
     service = service_of(request)
     _require_uploads(service)
     content = await read_body(request, _ARCHIVES, service.settings.max_model_bytes, service.admission.hold)
-    snapshot, is_new = await service.models.put(name, content)
+    snapshot, is_new = await service.models.put(name, content, _condition(request))
     location = {"Location": f"/v1/models/{name}"}
     told = await service.models.in_thread(_describe, name, snapshot)
     return Response(told.model_dump_json(), 201 if is_new else 200, location, JSON)
@@ -108,15 +112,23 @@ async def put_model(name: str, request: Request) -> Response:
     summary="Forget a model",
     status_code=204,
     response_class=Response,
-    responses=problems.responses(403, 404, 503),
+    responses=problems.responses(403, 404, 412, 503),
 )
 @requires(Right.MODELS_WRITE)
 async def delete_model(name: str, request: Request) -> Response:
     """With all that its name ever stood for; other servers that share the store may tell of it for a minute yet."""
     service = service_of(request)
     _require_uploads(service)
-    await service.models.delete(name)
+    await service.models.delete(name, _condition(request))
     return Response(status_code=204)
+
+
+def _condition(request: Request) -> Condition | None:
+    """What the request says of whether there is to be a model of the name before it."""
+    if_match, if_none_match = map(request.headers.getlist, ("if-match", "if-none-match"))
+    if not (if_match or if_none_match):
+        return None
+    return lambda exists: permits(if_match, if_none_match, exists=exists)
 
 
 def _require_uploads(service: Service) -> None:

@@ -15,6 +15,7 @@ from fanin.describe import describe
 from fanin_service import problems
 from fanin_service.access import requires
 from fanin_service.admission import whose
+from fanin_service.answers import in_pieces
 from fanin_service.bodies import JSON
 from fanin_service.openapi import RECIPE_BODY
 from fanin_service.principal import Right
@@ -23,7 +24,6 @@ from fanin_service.service import in_thread, service_of
 
 router = APIRouter(tags=["recipes"], dependencies=[NO_PARAMETERS])
 
-_PIECE = 256 << 10
 _MANY = 1000
 """Tensors whose description takes a while to make: about 10 ms."""
 _LINKS = {
@@ -121,18 +121,18 @@ async def get_recipe(digest: str, request: Request) -> Response:
     layout = await service.layout(digest)
     text, is_large = service.descriptions.get(digest), len(layout.entries) > _MANY
     if text is None and is_large and request.method == "HEAD":
-        return StreamingResponse(_pieces(b""), media_type=JSON)
+        return StreamingResponse(_nothing(), media_type=JSON)
     if text is None:
         text = await in_thread(service.large if is_large else service.parsers, _description, layout)
         service.descriptions.add(digest, text, len(text), whose())
     service.admission.hold(len(text))
-    return StreamingResponse(_pieces(text), headers={"Content-Length": str(len(text))}, media_type=JSON)
+    return in_pieces(text, media_type=JSON)
 
 
-async def _pieces(text: bytes) -> AsyncIterator[memoryview]:
-    """Sent in one piece, it would be the server's, and the request over, however much of it the client has taken."""
-    for start in range(0, len(text), _PIECE):
-        yield memoryview(text)[start : start + _PIECE]
+async def _nothing() -> AsyncIterator[bytes]:
+    """No body, and so no Content-Length."""
+    return
+    yield b""
 
 
 def _description(layout: Layout) -> bytes:

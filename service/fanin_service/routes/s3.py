@@ -111,6 +111,8 @@ async def get_object(bucket: str, key: str, request: Request) -> Response:
     service = service_of(request)
     snapshot, modified, path = await _find(service.models, key)
     file = await service.models.file(snapshot, path)
+    if file.is_made:
+        service.admission.hold(file.size)
     revision = key.removesuffix(f"/{path}").rpartition(SEPARATOR)[2]
     headers = {
         "Content-Type": JSON if path.endswith(".json") else OCTETS,

@@ -1,4 +1,4 @@
-"""What a study found: how schemes rank, and the textbooks' claims, each held against the figures of this study.
+"""Findings of a study: how schemes rank, and whether the textbooks' claims agree with the figures of this study.
 
 A claim that needs a case which was not part of the study is left out.
 """
@@ -91,10 +91,10 @@ def _symmetry(figures: Figures) -> Finding:
     )
     return Finding(
         "Zeros and constants do not break symmetry: never start weights from them.",
-        "Units that start alike get the same gradient and stay alike: after training, the first hidden layer had "
-        f"{max(counts):g} distinct unit in all {len(counts)} settings that did not overflow. From random weights it "
-        f"had {told}, medians over settings. They ended {100 * min(behind):.0f} to {100 * max(behind):.0f} points "
-        "behind the best scheme.",
+        "Units that start alike get the same gradient and stay alike. After training, the first hidden layer had "
+        f"{max(counts):g} distinct unit in each of the {len(counts)} settings that did not overflow. From random "
+        f"weights it had {told}, as medians over settings. Zeros and constants ended {100 * min(behind):.0f} to "
+        f"{100 * max(behind):.0f} points behind the best scheme.",
         max(counts) == 1 and min(behind) > 0.1,
     )
 
@@ -116,10 +116,10 @@ def _shallow(figures: Figures) -> Finding:
         found = _some([accuracy(case) for case in figures.of(setting) if case["scheme"] in _scaled(figures)])
         spreads.append(max(found) - min(found))
     return Finding(
-        "In shallow networks any scheme that looks at the layer's size will do.",
-        f"With {depth} hidden layers the best and the worst of {listed(map(figures.label, _scaled(figures)))} lie "
-        f"{100 * median(spreads):.1f} points apart (median over {len(spreads)} settings; at most "
-        f"{100 * max(spreads):.1f}). The rest is about depth.",
+        "In shallow networks, any scheme that depends on the layer's size works.",
+        f"These are {listed(map(figures.label, _scaled(figures)))}. With {depth} hidden layers, the best and the worst "
+        f"of them lie {100 * median(spreads):.1f} points apart (median over {len(spreads)} settings; at most "
+        f"{100 * max(spreads):.1f}). Larger differences come from depth.",
         median(spreads) < 0.05,
     )
 
@@ -129,10 +129,10 @@ def _fixed(figures: Figures) -> Finding:
     small, large = (_case(figures, "dense", "relu", scheme) for scheme in FIXED)
     best = figures.of(("dense", "relu", depth))[0]
     return Finding(
-        "One standard deviation for all layers is right for one width only.",
-        f"In {depth} dense layers of ReLU the variance of activations went by a factor of "
-        f"{_factor(small, 'activations'):.2g} a layer with std 0.01 and of {_factor(large, 'activations'):.2g} with "
-        f"std 1; they recognized {_told(small)} and {_told(large)}, the best scheme {_told(best)}.",
+        "One standard deviation for all layers suits one width only.",
+        f"In {depth} dense layers with ReLU, each layer multiplied the variance of activations by "
+        f"{_factor(small, 'activations'):.2g} with std 0.01 and by {_factor(large, 'activations'):.2g} with std 1. "
+        f"They recognized {_told(small)} and {_told(large)}, the best scheme {_told(best)}.",
         max(accuracy(small), accuracy(large)) < accuracy(best) / 2,
     )
 
@@ -143,9 +143,9 @@ def _relu(figures: Figures) -> Finding:
     keeps, halves = _factor(he, "activations"), _factor(glorot, "activations")
     return Finding(
         "ReLU: He.",
-        "ReLU drops half of the signal's power, and He's variance, 2 / fan_in, makes up for it. Through "
-        f"{depth} dense layers the variance of activations went by a factor of {keeps:.2f} a layer with He and of "
-        f"{halves:.2f} with Glorot (theory: 1 and 0.5); they recognized {_told(he)} and {_told(glorot)}.",
+        "ReLU removes half of the signal's power, and He's variance, 2 / fan_in, compensates for it. In "
+        f"{depth} dense layers, each layer multiplied the variance of activations by {keeps:.2f} with He and by "
+        f"{halves:.2f} with Glorot (theory: 1 and 0.5). They recognized {_told(he)} and {_told(glorot)}.",
         0.8 < keeps < 1.1 and 0.4 < halves < 0.55 and accuracy(he) > accuracy(glorot),
     )
 
@@ -158,10 +158,10 @@ def _gelu(figures: Figures) -> Finding:
     fades, vanishes = _factor(he, "activations"), _factor(glorot, "activations")
     return Finding(
         "GELU: as for ReLU.",
-        f"Through {depth} dense layers the variance of activations went by a factor of {fades:.2f} a layer with He and "
-        f"of {vanishes:.2f} with Glorot. They recognized {_told(he)} and {_told(glorot)}; "
-        f"{figures.label('orthogonal_relu')}: {_told(orthogonal)}. A weak signal fades faster than with ReLU, since "
-        "GELU is all but linear, with slope 1/2, near 0.",
+        f"In {depth} dense layers, each layer multiplied the variance of activations by {fades:.2f} with He and by "
+        f"{vanishes:.2f} with Glorot. They recognized {_told(he)} and {_told(glorot)}, and "
+        f"{figures.label('orthogonal_relu')} {_told(orthogonal)}. A weak signal fades faster than with ReLU, since "
+        "GELU is almost linear near 0, with slope 1/2.",
         accuracy(glorot) < accuracy(he) and vanishes < fades,
     )
 
@@ -173,10 +173,10 @@ def _tanh(figures: Figures) -> Finding:
     )
     fades, grows = _factor(glorot, "gradients"), _factor(he, "gradients")
     return Finding(
-        "tanh: Glorot; orthogonal where it is deep.",
-        f"Near 0 tanh is the identity, and a variance of 1 / fan_in all but keeps gradients: {fades:.2f} a layer "
-        f"through {depth} dense layers. With He's doubled variance they grow, {grows:.2f} a layer. Glorot recognized "
-        f"{_told(glorot)}, He {_told(he)}, orthogonal {_told(orthogonal)}.",
+        "tanh: Glorot, or orthogonal in deep networks.",
+        f"Near 0 tanh is the identity, and a variance of 1 / fan_in almost preserves gradients: by a factor of "
+        f"{fades:.2f} per layer in {depth} dense layers. With He's doubled variance they grow by {grows:.2f} per "
+        f"layer. Glorot recognized {_told(glorot)}, He {_told(he)}, orthogonal {_told(orthogonal)}.",
         fades < 1 < grows and accuracy(he) <= accuracy(glorot) <= accuracy(orthogonal),
     )
 
@@ -191,13 +191,13 @@ def _orthogonal(figures: Figures) -> Finding:
             raise _MissingError
         holds = holds and narrow < wide / 2 and accuracy(orthogonal) > accuracy(gaussian)
         told.append(
-            f"{name}: {shown(narrow)} times with orthogonal weights, {shown(wide)} times with Gaussian ones of the "
-            f"same variance; after training {_told(orthogonal)} and {_told(gaussian)}"
+            f"With {name}, it is {shown(narrow)} with orthogonal weights and {shown(wide)} with Gaussian ones of the "
+            f"same variance. After training, they recognized {_told(orthogonal)} and {_told(gaussian)}."
         )
     return Finding(
         "Orthogonal weights keep directions apart in deep networks, and train better.",
-        f"How much stronger the Jacobian of {depth} dense layers stretches its first direction than the one at a "
-        f"quarter of the rank: {'. '.join(told)}.",
+        f"For the Jacobian of {depth} dense layers, take the ratio of the largest singular value to the one at a "
+        f"quarter of the rank. {' '.join(told)}",
         holds,
     )
 
@@ -206,12 +206,12 @@ def _default(figures: Figures) -> Finding:
     depth = figures.depths[-1]
     cases = {name: _case(figures, "dense", name, "torch_default") for name in figures.activations}
     bests = {name: figures.of(("dense", name, depth))[0] for name in cases}
-    factors = ", ".join(f"{_factor(case, 'activations'):.2f} a layer with {name}" for name, case in cases.items())
+    factors = ", ".join(f"{_factor(case, 'activations'):.2f} with {name}" for name, case in cases.items())
     reached = ", ".join(f"{_told(case)} with {name} (best: {_told(bests[name])})" for name, case in cases.items())
     return Finding(
         "torch's default is not for deep plain networks.",
-        f"Its variance, 1 / (3 fan_in), makes the signal fade by a factor of {factors}. In {depth} dense layers it "
-        f"recognized {reached}.",
+        f"Its variance is 1 / (3 fan_in). In {depth} dense layers, each layer multiplied the variance of activations "
+        f"by {factors}. It recognized {reached}.",
         all(accuracy(case) < accuracy(bests[name]) - 0.1 for name, case in cases.items()),
     )
 
@@ -224,7 +224,7 @@ def _shape(figures: Figures) -> Finding:
     ]
     apart = _some([abs(accuracy(one) - accuracy(other)) for one, other in pairs if one and other])
     return Finding(
-        "Normal or uniform hardly matters; the variance does.",
+        "The variance matters; normal or uniform hardly does.",
         "LeCun normal and Glorot uniform have the same variance in these hidden layers. They ended "
         f"{100 * median(apart):.1f} points apart (median over {len(apart)} settings without convolutions).",
         median(apart) < 0.02,
@@ -240,10 +240,10 @@ def _batch_norm(figures: Figures) -> Finding:
     worst, *_, best = sorted(map(accuracy, normed))
     growth = [_factor(case, "gradients") for case in normed]
     return Finding(
-        "Batch norm forgives almost any random scale, but not symmetry.",
-        f"In {depth} layers of ReLU all random schemes, the fixed deviations among them, recognized {worst:.1%} to "
-        f"{best:.1%} with batch norm, and {low:.1%} to {high:.1%} without. The price is at the start: gradients grow "
-        f"by a factor of {min(growth):.2f} to {max(growth):.2f} a layer towards the input, whatever the scheme "
+        "Batch norm tolerates almost any random scale, but not symmetry.",
+        f"In {depth} layers with ReLU, all random schemes, including fixed deviations, recognized {worst:.1%} to "
+        f"{best:.1%} with batch norm, and {low:.1%} to {high:.1%} without. Before training, however, gradients grow by "
+        f"a factor of {min(growth):.2f} to {max(growth):.2f} per layer towards the input, with every scheme "
         "(theory: 1.47; Yang et al. 2019).",
         best - worst < (high - low) / 2 and min(growth) > 1.2,
     )

@@ -1,4 +1,4 @@
-"""What the accuracies of a study say of each kind of network, whatever was chosen for the study."""
+"""Rank the schemes of a study by accuracy, for each kind of network and activation."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Iterator, Sequence
 from fanin.compare.figures import LEARNT, POINT, Case, Figures, accuracy, listed
 
 LARGE = 10 * POINT
-"""A difference that is told."""
+"""Difference of accuracies that is reported."""
 _NAMED = 3
-"""Schemes that are told by name; of more, the range."""
+"""Maximum number of schemes that are listed by name; for more, the range is given."""
 
 
 def rankings(figures: Figures) -> Iterator[tuple[str, str]]:
-    """A claim and its evidence for each network and activation at which schemes are far apart, at any depth.
+    """Yield a claim and its evidence for each network and activation at which schemes are far apart, at any depth.
 
-    Of every depth it tells the best scheme, those within `LARGE` of it, and how far the others are behind.
+    The evidence names, for every depth, the best scheme, those within `LARGE` of it, and the range of the others.
     """
     for network in figures.networks:
         for activation in figures.activations:
@@ -29,7 +29,7 @@ def rankings(figures: Figures) -> Iterator[tuple[str, str]]:
 def _claim(figures: Figures, ranked: dict[int, list[Case]]) -> str:
     depth, cases = max(ranked.items())
     if accuracy(cases[0]) < LEARNT:
-        return f"nothing here learns through {depth} hidden layers."
+        return f"no scheme learns through {depth} hidden layers."
     best = [case for case in cases if accuracy(case) >= accuracy(cases[0]) - POINT]
     return f"{_names(figures, best)} through {depth} hidden layers."
 
@@ -44,15 +44,15 @@ def _told(figures: Figures, depth: int, cases: Sequence[Case]) -> str:
     """One depth; `cases` are all that there are, the best first."""
     near = [case for case in cases if accuracy(case) > accuracy(cases[0]) - LARGE]
     far = cases[len(near) :]
-    told = f"With {depth} hidden layers {_group(figures, near)}"
-    return f"{told}; {_group(figures, far)}." if far else f"{told}."
+    told = f"With {depth} hidden layers: {_group(figures, near)}"
+    return f"{told}, then {_group(figures, far)}." if far else f"{told}."
 
 
 def _group(figures: Figures, cases: Sequence[Case]) -> str:
     if len(cases) <= _NAMED:
-        return listed(f"{figures.label(case['scheme'])} {accuracy(case):.1%}" for case in cases)
+        return listed(f"{figures.label(case['scheme'])} ({accuracy(case):.1%})" for case in cases)
     best, worst = cases[0], cases[-1]
     return (
-        f"{len(cases)} schemes from {figures.label(best['scheme'])}, {accuracy(best):.1%}, down to "
-        f"{figures.label(worst['scheme'])}, {accuracy(worst):.1%}"
+        f"{len(cases)} schemes from {figures.label(best['scheme'])} ({accuracy(best):.1%}) to "
+        f"{figures.label(worst['scheme'])} ({accuracy(worst):.1%})"
     )

@@ -1,4 +1,4 @@
-"""A study in words and tables, made from its JSON document alone."""
+"""A study in words and tables, from its JSON document alone."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ def text(document: Document) -> str:
     figures = Figures(document)
     lines = [lead(figures), ""]
     for finding in findings(figures):
-        lines += [f"- {finding.claim}{'' if finding.holds else ' (not borne out here)'}", f"  {finding.evidence}"]
+        lines += [f"- {finding.claim}{'' if finding.holds else ' (not confirmed here)'}", f"  {finding.evidence}"]
     lines += ["", *(aligned(table) for table in accuracies(figures)), aligned(choices(figures))]
     return "\n".join(lines)
 
 
 def lead(figures: Figures) -> str:
-    """What was compared."""
+    """Describe what was compared."""
     settings = figures.document["settings"]
     return (
         f"{len(figures.schemes)} initializers, {len(figures.settings)} settings: {listed(figures.networks)} "
-        f"networks with {listed(figures.activations)}, {listed(figures.depths)} hidden layers deep. Each was "
+        f"networks with {listed(figures.activations)}, {listed(figures.depths)} hidden layers. Each initializer was "
         f"started from {settings['seeds']} seeds, measured before training, and trained to read handwritten digits."
     )
 
@@ -74,7 +74,7 @@ def band(figures: Figures) -> str:
 def method(figures: Figures) -> list[tuple[str, str]]:
     """How it was done."""
     settings = figures.document["settings"]
-    kinds = "; ".join(f"{name}: {NETWORKS[name]}" for name in figures.networks)
+    kinds = " ".join(f"{name}: {NETWORKS[name]}." for name in figures.networks)
     rates = ", ".join(f"{rate:g}" for rate in settings["rates"])
     return [
         (
@@ -84,38 +84,40 @@ def method(figures: Figures) -> list[tuple[str, str]]:
         ),
         (
             "Networks",
-            f"{kinds}. An output layer of 10 classes; one scheme for all weights, biases 0. Layers are as wide as the "
-            "image has pixels, so that fan_in = fan_out in most of them: there LeCun's and Glorot's variance are one. "
-            "Such narrow layers make a variance fall by some percent a layer in the median even where it is level in "
-            "the mean.",
+            f"{kinds} The output layer has 10 classes. All weights have one scheme, and biases are 0. Layers are as "
+            "wide as the image has pixels, so that most of them have fan_in = fan_out, and LeCun's and Glorot's "
+            "variances are equal. In such narrow layers, the median of a variance falls by some percent per layer even "
+            "if its mean stays level.",
         ),
         (
             "Weights",
-            "Made by Fanin: a recipe and a seed give the same bits on every machine, and so does the order of images.",
+            "Fanin generates them. A recipe and a seed give the same bits on every machine, and the same order of "
+            "images.",
         ),
         (
             "Signals",
-            f"On {settings['samples']} training images, in float64, before training. Variances are over units and "
-            "images; the Jacobian is that of the last hidden layer by the pixels of one image.",
+            f"They are measured on {settings['samples']} training images, in float64, before training. Variances are "
+            "over units and images. The Jacobian is that of the last hidden layer with respect to the pixels of one "
+            "image.",
         ),
         (
             "Training",
             f"{settings['epochs']} epochs of stochastic gradient descent on cross-entropy, batches of "
-            f"{settings['batch']}, momentum {settings['momentum']:g}, float32. Each scheme has the learning rate, of "
-            f"{rates}, that gives the least training loss at the end for {settings['trials']} of the seeds: no scheme "
-            "loses by a rate that suits another.",
+            f"{settings['batch']}, momentum {settings['momentum']:g}, float32. Each scheme uses the learning rate from "
+            f"{rates} that gives the smallest final training loss for {settings['trials']} of the seeds. So a scheme "
+            "never loses because of a rate that suits another.",
         ),
         (
             "Reproducible",
-            "The same versions on a processor of the same kind give the same figures again, byte for byte, with any "
-            "number of CPUs; elsewhere matrix products are summed in another order, and the last digits of "
-            "training may differ.",
+            "The same versions on a processor of the same kind give the same figures, byte for byte, with any number "
+            "of CPUs. Other processors sum matrix products in another order, and the last digits of training may "
+            "differ.",
         ),
     ]
 
 
 def versions(figures: Figures) -> str:
-    """What ran."""
+    """List the versions of the packages, and the machine."""
     document = figures.document
     named = ", ".join(f"{name} {version}" for name, version in document["versions"].items())
     return f"{named}; {document['machine']['architecture']}, {document['machine']['blas']}."

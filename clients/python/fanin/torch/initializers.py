@@ -208,8 +208,7 @@ def kaiming_uniform_(
 ) -> torch.Tensor:
     """Uniform, of variance gain^2 / fan (He et al. 2015)."""
     stream = _stream(tensor, seed, name, generator)
-    if 0 in tensor.shape:
-        warnings.warn("Initializing zero-element tensors is a no-op", UserWarning, stacklevel=2)  # torch's words
+    if _is_empty(tensor):
         return tensor
     return _fill(tensor, stream, scheme="kaiming_uniform_", a=a, mode=mode, nonlinearity=nonlinearity)
 
@@ -226,8 +225,7 @@ def kaiming_normal_(
 ) -> torch.Tensor:
     """Normal, of variance gain^2 / fan (He et al. 2015)."""
     stream = _stream(tensor, seed, name, generator)
-    if 0 in tensor.shape:
-        warnings.warn("Initializing zero-element tensors is a no-op", UserWarning, stacklevel=2)  # torch's words
+    if _is_empty(tensor):
         return tensor
     return _fill(tensor, stream, scheme="kaiming_normal_", a=a, mode=mode, nonlinearity=nonlinearity)
 
@@ -285,6 +283,26 @@ def _stream(
     return within[0], found
 
 
+def _is_empty(tensor: torch.Tensor) -> bool:
+    """Whether there is nothing to fill, of which torch warns.
+
+    Raises:
+        ValueError: values cannot be written to it.
+    """
+    if 0 not in tensor.shape:
+        return False
+    _check(tensor)
+    warnings.warn("Initializing zero-element tensors is a no-op", UserWarning, stacklevel=3)  # torch's words
+    return True
+
+
+def _check(tensor: torch.Tensor) -> None:
+    with plainly():
+        reason = obstacle(tensor)
+    if reason:
+        raise ValueError(f"the tensor cannot be filled: {reason}")
+
+
 def _fill(
     tensor: torch.Tensor, stream: tuple[int, str] = (0, "constant"), dialect: str = "torch", **members: Any
 ) -> torch.Tensor:
@@ -296,10 +314,7 @@ def _fill(
         RuntimeError: a tracer or a transform of torch.func runs.
     """
     check_eager()
-    with plainly():
-        reason = obstacle(tensor)
-    if reason:
-        raise ValueError(f"the tensor cannot be filled: {reason}")
+    _check(tensor)
     if tensor.dtype not in DTYPES:
         known = ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPES)
         raise ValueError(f"a tensor of {tensor.dtype} cannot be filled; those of {known} can")

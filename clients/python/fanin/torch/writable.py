@@ -93,6 +93,8 @@ def obstacle(tensor: Any) -> str:
         return "a nested tensor"
     if tensor.layout != torch.strided:
         return f"a tensor of layout {tensor.layout}; only strided ones are filled"
+    if getattr(tensor, "ds_shape", tensor.shape) != tensor.shape:  # DeepSpeed leaves an empty tensor in its place
+        return "a parameter that DeepSpeed has partitioned: fill it within deepspeed.zero.GatheredParameters"
     if is_distributed(tensor):
         if any(each.is_partial() for each in tensor.placements):
             return "a DTensor of partial sums; it is filled when sharded or replicated"
