@@ -19,7 +19,7 @@ WORKDIR /src
 COPY deploy/requirements ./deploy/requirements
 RUN python -m venv /opt/build \
     && /opt/build/bin/python -m pip install --no-cache-dir --require-hashes -r deploy/requirements/build.txt
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY clients/python ./clients/python
 COPY service ./service
 RUN /opt/build/bin/python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheel .

@@ -29,24 +29,48 @@ format: $(VENV)/dev
 prose:
 	$(PYTHON) docs/prose/lint.py --baseline
 
-# The pages that come from the code: settings, the description of the API, initializers of other libraries.
+# Every page, recipe and dashboard that a script writes from the code, or from figures that are stored beside it. Tests
+# fail when one is stale.
 docs: $(VENV)/dev
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/examples/recipes.py
+	$(BIN)/python docs/metrics.py
+	$(BIN)/python docs/hub.py
+	$(BIN)/python docs/bench/page.py
+	$(BIN)/python docs/compare/page.py
+	$(BIN)/python deploy/grafana/dashboard.py
 	$(BIN)/python -m tests.peers.page
+
+# The newest versions of packages whose insides are used, also beyond the bounds in pyproject.toml (pip says so), and the
+# tests that touch them. Some need a later Python: make newest PYTHON=python3.14. torch brings gigabytes of CUDA along,
+# unless pip knows an index with CPU builds. Run it every month, and before you raise a bound.
+NEWEST := build/newest
+NEWEST_PACKAGES ?= fastapi flax httptools jax keras limits numpy pydantic redis starlette torch transformers uvicorn uvloop
+NEWEST_TESTS ?= tests/golden tests/modules tests/frameworks tests/models/test_record.py tests/models/test_jax.py \
+    tests/models/test_keras.py tests/service/test_protocol.py tests/service/test_lifecycle.py tests/service/test_workers.py
+.PHONY: newest
+newest:
+	rm -rf $(NEWEST)
+	$(PYTHON) -m venv $(NEWEST)
+	$(NEWEST)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(NEWEST)/bin/python -m pip install --quiet ".[service,redis,torch,jax,keras]" --group newest
+	$(NEWEST)/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager $(NEWEST_PACKAGES)
+	$(NEWEST)/bin/python -m pip list
+	$(NEWEST)/bin/python -m pytest -p no:cacheprovider $(NEWEST_TESTS)
 
 # Hours: long statistics, dieharder, other processors under qemu, memory while streaming. PARTS="load traffic" runs some.
 # On Debian it needs: dieharder gcc-aarch64-linux-gnu gcc-s390x-linux-gnu qemu-user
 soak: $(VENV)/dev
 	$(BIN)/python -m tests.soak $(PARTS)
 
-# How fast elements are made here, beside the frameworks, and how fast they are sent.
+# Speed of generation on this machine beside the frameworks, and of the service.
 bench: $(VENV)/peers
 	mkdir -p build/bench
 	$(BIN)/fanin bench --seconds 240 --json build/bench/fill.json --plot build/bench/fill.svg
 	$(BIN)/python -m tests.bench.http --json build/bench/http.json
 
 .PHONY: performance
-# The same, kept in docs/bench and shown in docs/performance.md.
+# The same, stored in docs/bench and shown in docs/performance.md.
 performance: bench
 	$(BIN)/python docs/bench/page.py build/bench
 
@@ -66,7 +90,8 @@ endif
 serve: $(VENV)/service
 	$(BIN)/fanin serve
 
-# Versions and hashes of what the images install. Kept where pyproject.toml still allows them; UPGRADE=1 takes the newest.
+# Versions and hashes of what the images install. Pins stay if pyproject.toml
+# still allows them; UPGRADE=1 takes the newest.
 PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
        --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 LOCKS := deploy/requirements
@@ -76,11 +101,11 @@ lock: $(VENV)/dev
 	$(PIN) pyproject.toml --extra service --extra jwt --extra otel --extra redis --extra s3 --extra cuda12 --output-file $(LOCKS)/cuda12.txt
 	$(PIN) pyproject.toml --extra service --extra jwt --extra otel --extra redis --extra s3 --extra cuda13 --output-file $(LOCKS)/cuda13.txt
 
-# What this version's client and server say to one another, for later versions to be held against.
+# Requests and responses of this version's client and server, with which tests compare later versions.
 transcript: $(VENV)/dev
 	$(BIN)/python -m tests.compat.record
 
-# What the images install, alone in an environment, and the tools that look at it from outside.
+# An environment with only the packages that the images install, and one with the tools that inspect it.
 AUDIT := build/audit
 $(AUDIT)/done: pyproject.toml $(LOCKS)/cpu.txt
 	rm -rf $(AUDIT)
@@ -102,8 +127,8 @@ licenses: $(AUDIT)/done
 	mkdir -p dist
 	$(AUDIT)/tools/bin/pip-licenses --python $(AUDIT)/runtime/bin/python --output-file dist/licenses.md
 
-# Suspicious code, then known vulnerabilities of all that the images install. Without PyPI's advisories it fails: no
-# answer is not a good one.
+# Suspicious code, then known vulnerabilities of all that the images install. It fails without PyPI's advisories:
+# nothing can be said then.
 audit: $(AUDIT)/done
 	$(AUDIT)/tools/bin/bandit --quiet --configfile pyproject.toml --recursive clients/python service
 	$(AUDIT)/tools/bin/pip-audit --strict --disable-pip --require-hashes $(foreach lock,$(wildcard $(LOCKS)/*.txt),-r $(lock)) || \

@@ -36,8 +36,8 @@ Set a setting as an environment variable or as an option of `fanin serve`. The o
 can contain a password has no option, because other users can see the command line. Sizes have units: `8MiB`, `1TB`.
 An empty variable counts as not set.
 
-The service refuses to start, with exit code 2, if a value is invalid, if two settings contradict each other, or if a
-variable `FANIN_...` is not a setting. It prints one line that names the setting and what it allows.
+The service refuses to start if a value is invalid, if two settings contradict each other, or if a variable `FANIN_...`
+is not a setting. It then exits with code 2 and prints one line that names the setting and what it allows.
 
 The library itself reads `FANIN_BACKEND` and `FANIN_SIMD`, and `fanin.Client` reads `FANIN_TOKEN`.
 

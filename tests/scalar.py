@@ -1,4 +1,4 @@
-"""SPEC.md section 14 with Python's own numbers, one element at a time: what the arrays of the library must give."""
+"""SPEC.md sections 6.6 to 6.11 with Python's own numbers, an element at a time: what the library must give."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def stored(value: float, dtype: DType) -> bytes:
 
 
 def element(draw: Draw, stream: Stream, dtype: DType, index: int, position: int) -> bytes:
-    """A draw of section 14."""
+    """A draw of sections 6.7 to 6.11."""
     match draw:
         case Waves(first, rows, frequencies, quarters, amplitudes):
             t, column = position // len(frequencies) % rows + first, position % len(frequencies)
@@ -122,4 +122,4 @@ def element(draw: Draw, stream: Stream, dtype: DType, index: int, position: int)
             if place(stream, size, line, row) >= zeros:
                 backends.load("reference").fill(plain, stream, dtype, index, memoryview(out))
             return bytes(out)
-    raise TypeError(f"not a draw of section 14: {draw!r}")
+    raise TypeError(f"not a draw of sections 6.7 to 6.11: {draw!r}")

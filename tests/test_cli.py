@@ -173,15 +173,16 @@ def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[st
     assert "usage: fanin" in capsys.readouterr().err
 
 
-def test_told_to_stop_it_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_told_to_stop_it_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     (tmp_path / "big.json").write_text('{"shape": [100000, 100000], "scheme": "normal", "std": 1}')
     command = [sys.executable, "-m", "fanin", "make", "big.json", "big"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE) as process:
         deadline = time.monotonic() + 60
         while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
-        process.terminate()
-        assert process.wait(30) == 128 + 15
+        process.send_signal(number)
+        assert process.wait(30) == 128 + number
     assert [path.name for path in tmp_path.iterdir()] == ["big.json"]
 
 

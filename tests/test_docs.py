@@ -28,6 +28,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = [
     ROOT / "README.md",
     ROOT / "CHANGELOG.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "clients").rglob("*.md")),
 ]
@@ -178,6 +180,20 @@ def test_the_example_recipes_are_what_their_script_writes() -> None:
     script = runpy.run_path(str(ROOT / "docs" / "examples" / "recipes.py"))
     for name, recipe in script["EXAMPLES"].items():
         assert (ROOT / "docs" / "examples" / name).read_text() == script["text"](recipe())
+
+
+def test_make_docs_runs_every_generator() -> None:
+    """Each script of docs and deploy that writes a file beside it; the linter's baseline is not a page."""
+    commands = re.search(r"^docs:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    scripts = [
+        path
+        for folder in ("docs", "deploy")
+        for path in (ROOT / folder).rglob("*.py")
+        if re.search(r'__name__ == "__main__"(.|\n)*write_text', path.read_text())
+    ]
+    assert len(scripts) >= 7
+    for script in scripts:
+        assert f"python {script.relative_to(ROOT)}\n" in commands[1], script
 
 
 def test_the_performance_page_says_what_its_figures_say() -> None:

@@ -51,6 +51,10 @@ def test_comments_of_c_and_of_configurations(reported: Callable[[str, str], list
     assert reported("a.toml", 'kept = "asked"\n# for\n# ever\n') == ["2: 'for ever'"]
 
 
+def test_names_of_files_are_not_prose(reported: Callable[[str, str], list[str]]) -> None:
+    assert reported("page.md", "See [law.py](law.py) and tests/told/kept.md.\n") == []
+
+
 def test_known_answers_and_third_parties_may_be_named(reported: Callable[[str, str], list[str]]) -> None:
     assert (
         reported("page.md", "A known-answer test. A third party. It answers the question. It is no longer so.\n") == []

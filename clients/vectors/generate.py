@@ -199,7 +199,7 @@ LATER: tuple[dict[str, Any], ...] = (
     {"scheme": "bilinear", "shape": [3, 2, 3, 2], "channels": "same"},
     {"scheme": "bilinear", "shape": [2, 3, 2, 3], "channels": "same", "layout": "torch"},
 )
-"""Tensors of sections 12 and 14, and some more of section 9, each of shape 6 x 4 where it says nothing else."""
+"""Tensors of sections 9.4 to 9.9, and some more of section 9.1, each of shape 6 x 4 where it says nothing else."""
 COMPLEX: tuple[dict[str, Any], ...] = (
     {"scheme": "zeros"},
     {"scheme": "constant", "value": -0.1},
@@ -935,7 +935,7 @@ def long_streams() -> list[Any]:
 
 
 def later_schemes() -> list[Any]:
-    """Canonical text, digest and all bits of small tensors of the schemes of sections 12 and 14."""
+    """Canonical text, digest and all bits of small tensors of the schemes of sections 9.4 to 9.9."""
     vectors = []
     tensors = [{"dtype": dtype, **given} for given in LATER for dtype in DTYPES]
     tensors += [{"dtype": "C64", **given} for given in COMPLEX]

@@ -33,7 +33,7 @@ def made(**tensor: Any) -> Any:
 
 
 def element(draw: Draw, dtype: DType, index: int, position: int) -> bytes:
-    """SPEC.md sections 12.2 and 14, word for word."""
+    """SPEC.md sections 6.7 to 6.11, word for word."""
     if isinstance(draw, Blocks):
         q, r = divmod(position, draw.period)
         ends = [*draw.starts[1:], draw.period]

@@ -1,4 +1,4 @@
-"""Functions of float64 arrays are as near to the real ones as SPEC.md section 14 says."""
+"""Functions of float64 arrays are as near to the real ones as SPEC.md section 12 says."""
 
 from __future__ import annotations
 

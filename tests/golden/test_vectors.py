@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import runpy
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,35 @@ def test_draws_at_edge_words() -> None:
 def test_the_public_tables_are_those_the_kernels_include(width: int) -> None:
     generator = runpy.run_path(str(VECTORS / "generate.py"))
     assert (VECTORS / f"normal_f{width}_table.txt").read_text() == generator["table"](f"normal_f{width}.inc")
+
+
+def test_the_page_of_the_vectors_names_every_field() -> None:
+    page = (VECTORS / "README.md").read_text()
+    for path in VECTORS.glob("*.json"):
+        (row,) = (line for line in page.splitlines() if line.startswith(f"| `{path.name}`"))
+        found = vectors(path.stem)
+        fields = {field for vector in found for field in vector} if isinstance(found, list) else set()
+        assert all(f"`{field}`" in row for field in fields), path.name
+    assert all((VECTORS / name).exists() for name in re.findall(r"`(\w+\.(?:json|txt|py))`", page))
+    drawn = [vector["draw"] for vector in vectors("draws")]
+    sides = [draw["negative"] for draw in drawn if "negative" in draw]
+    assert all(f"`{field}`" in page for each in (*drawn, *sides) for field in each)
+
+
+def test_the_worked_example_is_what_its_steps_give_and_what_the_library_makes() -> None:
+    example = runpy.run_path(str(VECTORS / "example.py"))
+    specification = example["SPECIFICATION"].read_text("utf-8")
+    assert example["page"](specification) == specification, "run: python clients/vectors/example.py"
+    for steps, recipe, element in zip(
+        ("normal", "truncated"), ("NORMAL", "TRUNCATED"), example["ELEMENTS"], strict=True
+    ):
+        layout = Layout.of(example[recipe])
+        for backend in BACKENDS:
+            data = bytearray(layout.size - len(layout.header))
+            read_into(layout, len(layout.header), memoryview(data), backend)
+            size = layout.entries[0].dtype.itemsize
+            made = int.from_bytes(data[element * size :][:size], "little")
+            assert made == example[steps]()[0], (backend.name, recipe)
 
 
 @pytest.mark.soak("storage")

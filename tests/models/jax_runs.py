@@ -78,6 +78,9 @@ def refused() -> Any:
         "stretched": normal * jnp.arange(4.0),
         "part": nnx.initializers.orthogonal()(key, (4, 8)).reshape(8, 4),
         "cut": jnp.clip(normal, -1, 1),
+        "twice": jnp.concatenate([normal, normal]),
+        "one_key": jnp.concatenate([normal, jax.random.normal(key, (30, 4))]),
+        "exponential": jax.random.exponential(key, (4,)),
     }
 
 

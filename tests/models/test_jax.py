@@ -45,12 +45,15 @@ def test_what_no_scheme_says_is_refused_by_name(told: Any) -> None:
     refused = dict(told["refused"])
     assert refused == {
         "/cut": "no scheme is the result of max",
+        "/exponential": "no scheme is the result of _exponential",
         "/gamma": "no scheme is the result of _gamma",
         "/key": "a key of random numbers is no weight: leave it out",
         "/namesake": "no scheme is the result of integer_pow",
+        "/one_key": "no scheme is the result of concatenate",
         "/part": "an orthogonal matrix of 4 x 8 in another shape",
         "/square": "no scheme is the result of integer_pow",
         "/stretched": "no scheme is the result of mul",
+        "/twice": "no scheme is the result of concatenate",
     }
 
 

@@ -33,7 +33,7 @@ def build(folder: Path, *options: str, **environment: str) -> Path:
     source = folder / "source"
     for name in ("clients/python", "service"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
-    for name in ("pyproject.toml", "README.md"):
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", *options]
     subprocess.run(

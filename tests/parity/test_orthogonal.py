@@ -169,7 +169,7 @@ def test_the_matrix_of_a_kernel(layout: str, rows: int) -> None:
 @pytest.mark.parametrize("name", ["F32", "F64"])
 @pytest.mark.parametrize(("m", "n"), [(1, 1), (5, 3), (36, 34), (67, 65)])
 def test_the_text_of_the_specification(name: str, m: int, n: int) -> None:
-    """SPEC.md section 13.2 line by line, a number at a time."""
+    """SPEC.md section 6.12 line by line, a number at a time."""
     real, double = (np.float32 if name == "F32" else np.float64), np.float64
 
     def z(word: int) -> Any:

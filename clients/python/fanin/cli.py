@@ -65,8 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         KeyboardInterrupt: the user interrupted it.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    # Told to stop, leave as after an error: nothing half-written stays. (The service has its own way.)
-    signals.handle(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    # Exit as after an error, so that no partial file stays. A closed terminal sends SIGHUP. (The service has handlers
+    # of its own.)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signals.handle(number, lambda number, _: sys.exit(128 + number))
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names of tensors may have characters that the terminal has not.
         sys.stdout.reconfigure(errors="backslashreplace")

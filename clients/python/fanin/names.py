@@ -1,4 +1,4 @@
-"""Names of tensors, and repeated names: one with sets of numbers, that stands for many (SPEC.md 12.5).
+"""Names of tensors, and repeated names: one with sets of numbers, that stands for many (SPEC.md section 2.5).
 
 `layers.{0..79}.bias` and, where layers are of several kinds, `layers.{0..3,5..11}.mixer.D`, `layers.{1..31..2}.router`.
 """

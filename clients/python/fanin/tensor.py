@@ -124,8 +124,8 @@ class Tensor(FrozenModel, ABC):
         return {**document, "shape": list(self.shape), "dtype": self.dtype, "scheme": self.scheme}
 
     @property
-    def laws(self) -> int:
-        """How many of the laws that a tensor of blocks may have this one takes."""
+    def block_count(self) -> int:
+        """Contribution to the number of parts of a `blocks` tensor, which is limited."""
         return 1
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Composed draws: a backend makes them through its own fill of plain ones (SPEC.md sections 12 and 14)."""
+"""Composed draws: a backend makes them through its own fill of plain ones (SPEC.md sections 6.7 to 6.11)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Functions of float64 arrays in exactly rounded operations: the same bits on every machine (SPEC.md section 14.1)."""
+"""Functions of float64 arrays in exactly rounded operations: the same bits on every machine (SPEC.md section 6.6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Orthogonal matrices: SPEC.md section 13.2 in NumPy, written to be read.
+"""Orthogonal matrices: SPEC.md section 6.12 in NumPy, written to be read.
 
 Stewart's way (SIAM J. Numer. Anal. 17, 1980): the orthogonal factor of a Gaussian matrix is a product of independent
 reflections, each of a Gaussian vector, so nothing is factorized. PANEL of them at a time are one I - V T V^T (Joffrain

@@ -1,4 +1,4 @@
-"""Random permutations of the rows of each line of a tensor, of which any single place can be had (SPEC.md 14.3).
+"""Random permutations of the rows of each line of a tensor; any single place can be had (SPEC.md section 6.11).
 
 A Feistel network on pairs of digits, whose functions are Philox words; where it leaves the rows it goes on until it
 comes back (Black & Rogaway 2002, doi:10.1007/3-540-45760-7_9).

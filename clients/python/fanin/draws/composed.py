@@ -1,4 +1,4 @@
-"""Draws made of others, tables, and whole matrices: SPEC.md sections 12 to 14."""
+"""Draws made of others, tables, and whole matrices: SPEC.md sections 6.7 to 6.12."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Draws whose elements depend on their words alone, and the range of their numbers (SPEC.md sections 5 and 6).
 
-Complex numbers have the laws of SPEC.md section 14.4.
+Complex numbers have the laws of SPEC.md section 6.13.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -169,8 +169,10 @@ def _run(jaxpr: Any, consts: Sequence[Any], arguments: Sequence[_Value]) -> list
     def read(place: Any) -> _Value:
         return np.asarray(place.val) if isinstance(place, core.Literal) else found[place]
 
+    drawn: dict[tuple[Any, Any], int] = {}
     for equation in jaxpr.eqns:
-        found |= zip(equation.outvars, _equation(equation, [read(place) for place in equation.invars]), strict=True)
+        made = _equation(equation, [read(place) for place in equation.invars], drawn)
+        found |= zip(equation.outvars, made, strict=True)
     return [read(place) for place in jaxpr.outvars]
 
 
@@ -179,15 +181,18 @@ def _known(array: Any) -> _Value:
     return _KEY if _is_key(array) else np.asarray(array)
 
 
-def _equation(equation: Any, given: list[_Value]) -> Sequence[_Value]:
-    """What one operation makes."""
+def _equation(equation: Any, given: list[_Value], drawn: dict[tuple[Any, Any], int]) -> Sequence[_Value]:
+    """What one operation makes. `drawn` has the draw of each key and type: with one key random numbers are the same."""
     name, outputs = equation.primitive.name, [place.aval for place in equation.outvars]
     if name in CALLS:
         inner = equation.params[CALLS[name]]
         called = _own_name(inner.jaxpr)
         numbers = [_number(value) for value in given[1:]]
         if called in DRAWS and None not in numbers:
-            return [DRAWS[called](*numbers)]
+            draw = DRAWS[called](*numbers)
+            assert isinstance(draw, Random)
+            bits = equation.invars[0], outputs[0].dtype
+            return [replace(draw, draw=drawn.setdefault(bits, draw.draw))]
         if called == "_orthogonal" and len(outputs[0].shape) == 2:
             rows, columns = outputs[0].shape
             return [Orthogonal(rows, columns, 1.0)]
@@ -254,7 +259,8 @@ def _by_rule(name: str, params: Mapping[str, Any], given: list[_Value], output: 
         case "transpose":
             return reordered(law)
         case "concatenate" if len(laws) == len(given) and not isinstance(law, Matrix):
-            return reordered(law) if all(each == law for each in laws) else None
+            are_apart = len({each.draw for each in laws}) == len(laws)
+            return reordered(law) if are_apart and all(each == law for each in laws) else None
         case "erf_inv":
             return erfinv(law, name)
         case "neg":
@@ -284,7 +290,10 @@ def _function(laws: Sequence[Law], function: Callable[..., float], name: str) ->
         return None
     first = laws[0]
     assert isinstance(first, Uniform | Function)
-    values = tuple(map(function, *(curve(law) for law in laws if isinstance(law, Uniform | Function))))
+    try:
+        values = tuple(map(function, *(curve(law) for law in laws if isinstance(law, Uniform | Function))))
+    except (ValueError, OverflowError):  # it has no finite value at an end of the draw
+        return None
     operation = next((law.operation for law in laws if isinstance(law, Function)), name)
     return Function(values, operation, draw=first.draw, place=first.place, order=first.order)
 

@@ -63,8 +63,8 @@ class Blocks(Tensor):
         return found
 
     @property
-    def laws(self) -> int:
-        return sum(tensor.laws for _, tensor in self.tensors)
+    def block_count(self) -> int:
+        return sum(tensor.block_count for _, tensor in self.tensors)
 
     def given(self) -> dict[str, Any]:
         own = ("shape", "dtype")
@@ -77,13 +77,13 @@ class Blocks(Tensor):
     def lower(self, dtype: DType) -> Draw:  # noqa: ARG002 (the parts have it)
         parts = self.tensors
         inner = math.prod(self.shape[self.axis % len(self.shape) + 1 :])
-        if self.laws > MAX_PARTS:
+        if self.block_count > MAX_PARTS:
             raise DrawError(
-                "parts", f"the parts count as {self.laws}, those within parts among them: the most is {MAX_PARTS}"
+                "parts",
+                f"the parts count as {self.block_count}, those within parts among them: the most is {MAX_PARTS}",
             )
-        if sum(size > 0 for size, _ in parts) > 1 and any(
-            draws.is_whole(tensor.draw) for size, tensor in parts if size
-        ):
+        made = [tensor.draw for _, tensor in parts if math.prod(tensor.shape)]
+        if len(made) > 1 and any(map(draws.is_whole, made)):
             raise DrawError("parts", "an orthogonal or sparse matrix is a whole tensor, not a part of one")
         return draws.blocks(
             sum(size for size, _ in parts) * inner, [(size * inner, tensor.draw) for size, tensor in parts]

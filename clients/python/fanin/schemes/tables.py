@@ -168,7 +168,7 @@ class Bilinear(Tensor):
     ] = "all"
 
     @property
-    def laws(self) -> int:
+    def block_count(self) -> int:
         # With channels "same" each value lowers to draws of its own.
         return math.prod(self._spatial()) or 1 if self.channels == "same" else 1
 

@@ -1,4 +1,4 @@
-/* Orthogonal matrices (clients/SPEC.md section 13.2): one kernel for each step. A thread takes whole outputs, for any grid,
+/* Orthogonal matrices (clients/SPEC.md section 6.12): one kernel for each step. A thread takes whole outputs, for any grid,
    and every sum of one in order; kernels follow one another in a stream, so nothing waits within one. */
 
 enum { FANIN_PANEL = 32, FANIN_SQUARE = FANIN_PANEL * FANIN_PANEL };

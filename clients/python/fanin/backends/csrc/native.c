@@ -169,7 +169,7 @@ FANIN_EXPORT void fanin_fill(const fanin_law *laws, const fanin_range *ranges, u
     pthread_mutex_destroy(&all.lock);
 }
 
-/* How the rows of a line are permuted (SPEC.md section 14.3): pairs of digits below `first` and below `second`, in an even
+/* How the rows of a line are permuted (SPEC.md section 6.11): pairs of digits below `first` and below `second`, in an even
    number of rounds. */
 typedef struct {
     uint64_t size, first, second, rounds;

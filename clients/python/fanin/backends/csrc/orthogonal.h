@@ -1,4 +1,4 @@
-/* Orthogonal matrices (clients/SPEC.md section 13.2): the steps, for each level of instructions.
+/* Orthogonal matrices (clients/SPEC.md section 6.12): the steps, for each level of instructions.
 
    Every sum is taken in the order of its index. Vectors run over columns, so lanes never meet; a sum that is interrupted
    goes on from where it was stored. Rows are padded to a multiple of 4 by zeros, which change no sum. */
