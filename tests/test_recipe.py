@@ -395,7 +395,7 @@ def test_texts_of_lists_are_refused_before_they_are_read(monkeypatch: pytest.Mon
         with pytest.raises(RecipeError, match=r"lists in \d+ bytes; no recipe has so many"):
             as_recipe(text)
     monkeypatch.undo()
-    # Of recipes, the most lists are in names.
+    # Names of tensors may contain brackets.
     name = "".join(f"[{n % 10}]" for n in range(300))
     few = {"tensors": {f"{name}{n}": {"shape": [1], "scheme": "zeros", "in_axes": [0]} for n in range(30)}}
     with pytest.raises(RecipeError, match="in_axes"):
