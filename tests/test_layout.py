@@ -141,7 +141,7 @@ def test_the_lazy_reader_takes_slices_of_every_storage_type(tmp_path: Path, opti
             assert (tensor.shape, bytes_of(tensor)) == (array.shape, array.tobytes())
             lazy = opened.get_slice(name)
             assert lazy.get_shape() == list(array.shape)
-            # safetensors refuses some slices without elements, of its own files too.
+            # safetensors refuses some slices without elements, also of files that safetensors wrote.
             for _ in range(5 if array.size else 0):
                 starts = [chance.randrange(size) for size in array.shape]
                 index = tuple(slice(start, chance.randint(start + 1, size)) for start, size in zip(starts, array.shape))
