@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from fanin import Fault, Recipe, RecipeError, as_recipe
 from fanin.errors import ModuleError, RecordError
+from fanin.recipe import strict_json
 from fanin.schemes import ALIASES, SCHEMES
 from fanin.schemes.laws import Normal
 
@@ -385,6 +386,30 @@ def test_an_error_does_not_repeat_megabytes(recipe: Any, pointer: str) -> None:
     with pytest.raises(RecipeError) as caught:
         as_recipe(recipe)
     assert [fault.pointer for fault in caught.value.faults] == [pointer]
+
+
+def test_texts_of_lists_are_refused_before_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parser lets no other thread run between two empty lists."""
+    monkeypatch.setattr(json, "loads", None)
+    for text in (b"[" + b"[]," * 200_000 + b"[]]", "[" * 200_000):
+        with pytest.raises(RecipeError, match=r"lists in \d+ bytes; no recipe has so many"):
+            as_recipe(text)
+    monkeypatch.undo()
+    # Names of tensors may contain brackets.
+    name = "".join(f"[{n % 10}]" for n in range(300))
+    few = {"tensors": {f"{name}{n}": {"shape": [1], "scheme": "zeros", "in_axes": [0]} for n in range(30)}}
+    with pytest.raises(RecipeError, match="in_axes"):
+        as_recipe(json.dumps(few))
+    many = {"tensors": {f"['a']['b'][{n}]": {"shape": [1], "scheme": "zeros"} for n in range(5000)}}
+    assert len(as_recipe(json.dumps(many, separators=(",", ":"))).tensors) == 5000
+
+
+def test_a_long_list_is_not_written_out_to_compare_it() -> None:
+    assert strict_json._is_plain(("shape", [1] * 256))
+    assert not strict_json._is_plain(("shape", [1] * 257))
+    long = json.dumps({"shape": [1] * 257, "scheme": "zeros"})
+    with pytest.raises(RecipeError, match="257 items; at most 64"):
+        as_recipe(long)
 
 
 def test_faults_are_not_all_collected() -> None:

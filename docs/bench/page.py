@@ -1,9 +1,9 @@
-"""Keep the figures of `make bench`, and write the tables of docs/performance.md from those that are kept.
+"""Store the figures of `make bench`, and write the tables of docs/performance.md from the stored ones.
 
     python docs/bench/page.py [FOLDER]
 
-With FOLDER, where `make bench` left its JSON, they are kept first: one file for each kind of machine. What stands
-between the markers `<!-- name -->` and `<!-- end -->` of the page is written; everything else there is by hand.
+With FOLDER, where `make bench` wrote its JSON, the figures are stored first: one file for each kind of machine. The
+script writes the text between the markers `<!-- name -->` and `<!-- end -->` of the page; the rest is written by hand.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fanin.tables import dumps, piped
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "performance.md"
 PARTS = ("fill", "http")
-"""What `make bench` measures of a machine, a document each."""
+"""Parts that `make bench` measures; each is a JSON document."""
 MARKED = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
 
 Kept = dict[str, Any]
@@ -49,13 +49,13 @@ def machines() -> dict[str, Kept]:
 
 
 def page(text: str) -> str:
-    """The page, its tables written anew."""
+    """Return the page with its tables written again."""
     kept = machines()
     return MARKED.sub(lambda match: match[1] + SECTIONS[match[2]](kept) + match[3], text)
 
 
 def bar(kept: dict[str, Kept]) -> str:
-    """Targets and measurements of each machine: ratios of times, then figures over HTTP."""
+    """Return targets and measurements of each machine: ratios of times, then figures over HTTP."""
     head = ["work", "ratio", "at least", *map(_machine, kept.values())]
     rows = []
     for work, what, least, reached in BAR:
@@ -78,7 +78,7 @@ def _bold(text: str, reached: bool | None) -> str:
 
 
 def fills(kept: dict[str, Kept]) -> str:
-    """For each machine: what it is, a chart, the summary, and what its memory and sockets do."""
+    """Return for each machine its description, a chart, the summary, and the speed of its memory and sockets."""
     text = []
     for name, parts in kept.items():
         document = parts["fill"]
@@ -89,7 +89,7 @@ def fills(kept: dict[str, Kept]) -> str:
 
 
 def calls(kept: dict[str, Kept]) -> str:
-    """Calls of each library that were measured."""
+    """Return a table of the measured calls of each library."""
     told: dict[tuple[str, str], Sequence[str]] = {}
     for parts in kept.values():
         told |= {(name, law): (name, law, call) for name, law, call in report.calls(parts["fill"])[2]}
@@ -109,7 +109,7 @@ def _table(head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 Side = tuple[str, str, str, str]
-"""Work, law, storage type and maker; `native` is the best level that the machine has."""
+"""Work, distribution, storage type and library; `native` is the best level of the machine."""
 Reached = Callable[[report.Document], float | None]
 
 

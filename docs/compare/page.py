@@ -3,7 +3,7 @@
     fanin compare --output build/compare
     python docs/compare/page.py build/compare
 
-With a folder, its figures.json is kept first.
+With a folder, the script first stores its figures.json.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ formulas, and the mistakes in the usual texts. `python docs/compare/page.py` wri
 
 
 def page(figures: Figures) -> str:
-    """All of the page."""
+    """Return the text of the page."""
     chosen = f"--networks {','.join(figures.networks)} --activations {','.join(figures.activations)}"
     parts = [HEAD, _wrapped(f"{report.lead(figures)} (`fanin compare {chosen}`)"), ""]
     parts += ["## What to use", "", CHOICES, "", _table(report.choices(figures))]
@@ -88,7 +88,7 @@ A line ends where it leaves the scale. Zeros are off every scale."""
 
 
 def plots(figures: Figures) -> dict[str, str]:
-    """An SVG for each kind of network, at the greatest depth."""
+    """Return an SVG for each kind of network, at the greatest depth."""
     return {
         f"{network}.svg": vl_convert.vegalite_to_svg(
             charts.document(figures, network, figures.depths[-1]), vl_version=charts.VEGA_LITE
@@ -107,7 +107,7 @@ def _table(table: Table) -> str:
 
 
 def kept() -> Figures:
-    """The figures in the repository."""
+    """Return the figures in the repository."""
     return Figures(json.loads(KEPT.read_text("utf-8")))
 
 

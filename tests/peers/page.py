@@ -1,6 +1,6 @@
-"""Writes the tables of docs/initializers.md: python -m tests.peers.page.
+"""Write the tables of docs/initializers.md: python -m tests.peers.page.
 
-What stands between `<!-- name -->` and `<!-- end -->` is written; everything else there is by hand.
+The script writes the text between `<!-- name -->` and `<!-- end -->`; the rest of the page is written by hand.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from tests.peers.rows import Section
 PAGE = Path(__file__).parents[2] / "docs" / "initializers.md"
 MARKED = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
 KERNELS = {"torch": [32, 16, 3, 3], "keras": [3, 3, 16, 32], "jax": [3, 3, 16, 32]}
-"""Of examples: a convolution of 16 to 32 channels, 3 x 3."""
+"""Shapes of the examples: a 3 x 3 convolution from 16 to 32 channels."""
 SHAPES: dict[str, list[int]] = {"eye_": [5, 5], "Identity": [5, 5], "sparse_": [32, 16], "STFT": [256, 1, 129]}
-"""Of initializers that have no such kernels."""
+"""Shapes of the examples whose initializers do not accept such kernels."""
 REQUIRED: dict[str, Any] = {
     "val": 0.5,
     "value": 0.5,
@@ -37,12 +37,12 @@ REQUIRED: dict[str, Any] = {
 
 
 def page(text: str) -> str:
-    """The page, its tables written anew."""
+    """Return the page with its tables written again."""
     return MARKED.sub(lambda match: match[1] + TABLES[match[2]]() + match[3], text)
 
 
 def _dialect(library: str) -> str:
-    """Each initializer with its parameters and their defaults."""
+    """Return a table of the initializers of a library, with their parameters and defaults."""
     rows = []
     for name, initializer in DIALECTS[library].initializers.items():
         parameters = parameters_of(initializer)
@@ -77,7 +77,7 @@ def _python(value: Any) -> str:
 
 
 def _tensor(tensor: dict[str, Any]) -> str:
-    """The members of a tensor but for its shape and dtype."""
+    """Return the members of a tensor, except its shape and dtype."""
     first = [f"{tensor['dialect']}: {tensor['scheme']}" if "dialect" in tensor else tensor["scheme"]]
     hidden = ("shape", "dtype", "scheme", "dialect")
     others = [f"{name} {json.dumps(value)}" for name, value in tensor.items() if name not in hidden]

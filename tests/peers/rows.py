@@ -30,11 +30,11 @@ class Section:
     """Python that the calls need."""
     rows: tuple[Row, ...]
     around: str = "{}"
-    """What gives the values of a call: Python with the call in it, which may use `shape`, too."""
+    """Python expression around a call that returns its values; it may also use `shape`."""
     modules: tuple[str, ...] = ()
     """Every public name of these modules is in a call."""
     others: frozenset[str] = frozenset()
-    """Their public names that are no initializers."""
+    """Public names of these modules that are not initializers."""
     soak: bool = False
     """Whether it is left to `make soak`."""
 

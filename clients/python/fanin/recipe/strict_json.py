@@ -8,6 +8,12 @@ from typing import Any
 
 from fanin.errors import Fault, RecipeError, pointer, shown
 
+_MANY_LISTS, _BYTES_PER_LIST = 100_000, 8
+"""Lists that any text may have, and least bytes for each list of a text with more. The shortest tensor with a list has
+33 bytes. Python's parser reads lists without letting another thread run: 8 MB of `[],` stop a server for a second."""
+_LONG = 256
+"""Most members of a list or an object that is compared as text; no list in a recipe has more."""
+
 
 def parse_json(text: str | bytes) -> Any:
     """JSON as RFC 8259 has it: no duplicate names, no NaN or Infinity, UTF-8.
@@ -17,12 +23,15 @@ def parse_json(text: str | bytes) -> Any:
     Raises:
         RecipeError: it is not.
     """
+    lists = text.count("[") if isinstance(text, str) else text.count(b"[")
+    if lists > max(_MANY_LISTS, len(text) // _BYTES_PER_LIST):
+        raise RecipeError([Fault("", f"{lists} lists in {len(text)} bytes; no recipe has so many")])
     repeating: list[_Repeating] = []
     known: dict[str, dict[str, Any]] = {}
 
     def keep(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         # Objects of objects are left alone: their texts together would be quadratic in the document's.
-        if all(map(_is_plain, pairs)):
+        if len(pairs) <= _LONG and all(map(_is_plain, pairs)):
             text = repr(pairs)
             if text not in known:
                 known[text] = made(pairs)
@@ -77,9 +86,11 @@ def _repetition(document: Any) -> Fault | None:
 
 
 def _is_plain(member: tuple[str, Any]) -> bool:
-    """Whether a member of a JSON object is a number, text or constant, or a list of those."""
+    """Whether a member of a JSON object is a number, text or constant, or a list of at most `_LONG` of those."""
     value = member[1]
-    return not (isinstance(value, dict) or (isinstance(value, list) and any(isinstance(x, dict | list) for x in value)))
+    if isinstance(value, list):
+        return len(value) <= _LONG and not any(isinstance(x, dict | list) for x in value)
+    return not isinstance(value, dict)
 
 
 def _refuse_constant(name: str) -> Any:
