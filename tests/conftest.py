@@ -5,12 +5,18 @@ from __future__ import annotations
 import os
 import signal
 
+import hypothesis
 import pytest
 
 from tests.soak.parts import PARTS
 
 # Read when huggingface_hub is imported: what it asks besides, and keeps in the home directory.
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+
+
+# Neither a deadline for an example nor the check that examples come fast: both fail on a busy machine.
+hypothesis.settings.register_profile("fanin", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("fanin")
 
 
 @pytest.fixture(scope="session", autouse=True)
