@@ -284,6 +284,25 @@ LARGE_ORTHOGONAL: tuple[dict[str, Any], ...] = (
     {"shape": [300, 301], "dtype": "F64"},
     {"shape": [129, 3, 3, 64], "dtype": "BF16", "layout": "torch", "gain": 2},
 )
+FAR: tuple[tuple[dict[str, Any], int], ...] = (
+    ({"scheme": "sparse", "sparsity": 0.5, "std": 1, "shape": [4, 2**40]}, 2**42 - 8),
+    ({"scheme": "sparse", "sparsity": 0.5, "std": 1, "shape": [2**32 - 1, 8]}, 2**34 - 3),
+    ({"scheme": "sinusoidal", "shape": [2**32, 6]}, 6 * (2**32 - 1) - 2),
+    ({"scheme": "log_of_uniform", "shape": [2**40]}, 2**34 - 3),
+    ({"scheme": "eye", "gain": 3, "shape": [2**20, 2**20]}, (2**20 + 1) * (2**19 + 5) - 2),
+    (
+        {
+            "scheme": "blocks",
+            "axis": 1,
+            "shape": [2**40, 3],
+            "parts": [{"size": 1, "scheme": "normal", "std": 1}, {"size": 2, "scheme": "log_range", "start": 2}],
+        },
+        2**34 - 3,
+    ),
+    ({"scheme": "normal", "std": 1, "shape": [2**40], "dtype": "C64"}, 2**33 - 3),
+    ({"scheme": "uniform", "low": -1, "high": 1, "shape": [2**40], "dtype": "C64"}, 2**33 - 3),
+)
+"""Tensors, and the first of eight elements whose words, positions, lines or rows need more than 32 bits."""
 
 FANS: tuple[dict[str, Any], ...] = (
     {"shape": [20, 10], "layout": "torch"},
@@ -627,6 +646,7 @@ MORE_ACCEPTED = (
     _nested(128, 128),
     _parts(256, "eye", ", 2"),
     '{"shape": [16, 16, 2, 2], "scheme": "blocks", "axis": 3, "parts": [{"size": 2, "scheme": "bilinear", "channels": "same"}]}',  # noqa: E501
+    '{"shape": [8, 0], "scheme": "blocks", "parts": [{"size": 4, "scheme": "orthogonal"}, {"size": 4, "scheme": "zeros"}]}',  # noqa: E501
 )
 MORE_FILES = (
     '{"seed": 1, "tensors": {"a": {"shape": [2], "scheme": "normal", "std": 1, "dtype": "F32"}, "b": {"shape": [2], "scheme": "normal", "std": 1, "dtype": "C64"}, "c": {"shape": [2], "scheme": "normal", "std": 1, "dtype": "F64"}, "d": {"shape": [1], "scheme": "ones", "dtype": "F8_E5M2"}, "e": {"shape": [1], "scheme": "ones", "dtype": "F8_E4M3"}, "f": {"shape": [1], "scheme": "ones", "dtype": "F16"}, "g": {"shape": [1], "scheme": "ones", "dtype": "BF16"}, "A": {"shape": [], "scheme": "zeros", "dtype": "C64"}}}',  # noqa: E501
@@ -949,6 +969,18 @@ def later_schemes() -> list[Any]:
     return vectors
 
 
+def schemes_far_out() -> list[Any]:
+    """Canonical text of a large tensor, and the bytes of eight of its elements."""
+    vectors = []
+    for given, first in FAR:
+        layout = Layout.of({"seed": 42, **given})
+        size = layout.entries[0].dtype.itemsize
+        data = bytearray(8 * size)
+        read_into(layout, len(layout.header) + first * size, memoryview(data), backends.get("reference"))
+        vectors.append({"recipe": layout.recipe.canonical.decode(), "first": str(first), "data": data.hex()})
+    return vectors
+
+
 def orthogonal() -> list[Any]:
     """Orthogonal matrices: small ones whole, large ones by the SHA-256 of their bytes; one tensor each, seed 42."""
     vectors = []
@@ -989,6 +1021,7 @@ def generate(folder: Path) -> None:
         ("files", files()),
         ("streams", long_streams()),
         ("schemes", later_schemes()),
+        ("far_schemes", schemes_far_out()),
         ("orthogonal", orthogonal()),
     ):
         (folder / f"{name}.json").write_text(_lines(vectors), "utf-8")

@@ -112,6 +112,16 @@ def test_elements_far_out(backend: backends.Backend) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
+def test_schemes_far_out(backend: backends.Backend) -> None:
+    for vector in vectors("far_schemes"):
+        layout = Layout.of(vector["recipe"])
+        size = layout.entries[0].dtype.itemsize
+        data = bytearray(b"\xaa" * (8 * size))
+        read_into(layout, len(layout.header) + int(vector["first"]) * size, memoryview(data), backend)
+        assert data.hex() == vector["data"], vector["recipe"]
+
+
+@pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
 def test_files(backend: backends.Backend) -> None:
     for vector in vectors("files"):
         layout = Layout.of(vector["recipe"])
@@ -214,6 +224,6 @@ def test_the_worked_example_is_what_its_steps_give_and_what_the_library_makes() 
 def test_the_reference_backend_writes_exactly_these_files(tmp_path: Path) -> None:
     runpy.run_path(str(VECTORS / "generate.py"))["generate"](tmp_path)
     written = sorted(path.name for path in tmp_path.iterdir())
-    assert len(written) == 15
+    assert len(written) == 16
     for name in written:
         assert (tmp_path / name).read_bytes() == (VECTORS / name).read_bytes(), name
