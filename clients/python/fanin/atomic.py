@@ -1,4 +1,4 @@
-"""Files and directories that are there whole or not at all, whatever ends the process."""
+"""Files and directories that are complete or absent, also after a crash."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def locked(partial: Path) -> Iterator[tuple[BinaryIO, Path]]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise BlockingIOError(error.errno, "another process is downloading it", str(partial)) from None
-            # Between opening and locking, whoever had it may have finished and renamed it.
+            # Between opening and locking, another process may have finished and renamed it.
             try:
                 is_same = os.path.samestat(os.fstat(file.fileno()), partial.stat())
             except FileNotFoundError:
@@ -86,7 +86,7 @@ def beside(path: Path, mark: str) -> Path:
 
     Raises:
         IsADirectoryError, FileNotFoundError: `path` is a directory, or has none to be in.
-        OSError: `path` is a device or the like.
+        OSError: `path` is not a regular file.
     """
     mode = _mode(path)
     if mode is not None and stat.S_ISDIR(mode):
