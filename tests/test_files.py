@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import fanin
-from fanin import FileError, Layout, MismatchError, files
+from fanin import FileError, Layout, MismatchError, atomic, files
 from tests.samples import MIXED
 
 
@@ -206,6 +206,6 @@ def test_a_file_may_be_removed_while_it_is_replaced(tmp_path: Path, monkeypatch:
         target.write_bytes(b"old")
         with monkeypatch.context() as patch:
             patch.setattr(Path, "stat", look)
-            with files.replacing(target) as file:
+            with atomic.replacing(target) as file:
                 file.write(b"new")
         assert target.read_bytes() == b"new"

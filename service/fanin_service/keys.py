@@ -19,11 +19,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from fanin.atomic import replacing
 from fanin_service.principal import Principal, check_scope
 from fanin_service.problems import UnauthenticatedError
 
@@ -227,13 +227,5 @@ def _write(path: Path, records: tuple[KeyRecord, ...]) -> None:
     """All or nothing, for the owner only."""
     path = path.resolve()  # a link stays one
     text = _KeyFile(keys=records).model_dump_json(indent=2) + "\n"
-    # Made with mode 0600.
-    with NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", encoding="utf-8", delete=False) as file:
-        try:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+    with replacing(path, private=True) as file:
+        file.write(text.encode())

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import hashlib
 import io
 import json
 import os
-import shutil
-import stat
 import struct
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from fanin import backends
+from fanin.atomic import beside, locked, publish, replacing, sync
 from fanin.errors import FileError, MismatchError, RecipeError
 from fanin.layout import MAX_HEADER_BYTES, METADATA_RECIPE, Layout, LayoutLike
 from fanin.plan import read_into
@@ -31,10 +26,6 @@ if TYPE_CHECKING:
 
 CHUNK = 8 << 20
 """Bytes generated at a time: memory stays bounded whatever the file size, and is large enough for huge pages."""
-
-
-LONG_NAME = 150
-"""Bytes of a file name that leave room for what is added to it while the file is not complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,46 +148,6 @@ def mismatch(layout: Layout, start: int, found: bytes | memoryview, wanted: byte
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that takes the place of `path` when all went well, and vanishes otherwise.
-
-    Who may read and write `path` stays the same.
-    """
-    partial = _beside(path, uuid.uuid4().hex)
-    try:
-        # Within: a signal may come as soon as the file is there.
-        with partial.open("xb") as file:
-            if (mode := _mode(path)) is not None:
-                os.fchmod(file.fileno(), stat.S_IMODE(mode))
-            yield file
-            _sync(file)
-        _publish(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-
-
-@contextmanager
-def replacing_directory(path: Path) -> Iterator[Path]:
-    """A directory to fill that takes the place of `path`, absent or empty, when all went well, and vanishes otherwise.
-
-    Raises:
-        FileExistsError: there is something at `path`.
-    """
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name[:20]}.{uuid.uuid4().hex}.partial")
-    try:
-        partial.mkdir()
-        yield partial
-        _publish(partial, path)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-
-
-@contextmanager
 def resuming(path: Path, layout: Layout) -> Iterator[tuple[BinaryIO, int]]:
     """A file to complete, and how many bytes it has; it takes the place of `path` when all went well.
 
@@ -205,7 +156,7 @@ def resuming(path: Path, layout: Layout) -> Iterator[tuple[BinaryIO, int]]:
     Raises:
         BlockingIOError: another process is completing it.
     """
-    with _locked(partial_of(path, layout)) as (file, partial):
+    with locked(partial_of(path, layout)) as (file, partial):
         have = os.fstat(file.fileno()).st_size
         if have > layout.size:
             have = 0
@@ -217,82 +168,21 @@ def resuming(path: Path, layout: Layout) -> Iterator[tuple[BinaryIO, int]]:
             if isinstance(error, MismatchError) or file.tell() == 0:
                 partial.unlink(missing_ok=True)
             raise
-        _sync(file)
-        _publish(partial, path)
+        sync(file)
+        publish(partial, path)
 
 
 def partial_of(path: Path, layout: Layout) -> Path:
     """Where a download that broke off has left what it got."""
-    return _beside(path, layout.recipe.digest[:16])
+    return beside(path, layout.recipe.digest[:16])
 
 
 def discard_partial(path: Path, layout: Layout) -> None:
     """Remove what a broken download left, unless another process is at it."""
     partial = partial_of(path, layout)
     if partial.exists():
-        with suppress(BlockingIOError), _locked(partial):
+        with suppress(BlockingIOError), locked(partial):
             partial.unlink(missing_ok=True)
-
-
-@contextmanager
-def _locked(partial: Path) -> Iterator[tuple[BinaryIO, Path]]:
-    """`partial`, made if need be, for this process alone."""
-    while True:
-        with open(os.open(partial, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise BlockingIOError(error.errno, "another process is downloading it", str(partial)) from None
-            # Between opening and locking, whoever had it may have finished and renamed it.
-            try:
-                is_same = os.path.samestat(os.fstat(file.fileno()), partial.stat())
-            except FileNotFoundError:
-                continue
-            if is_same:
-                yield file, partial
-                return
-
-
-def _mode(path: Path) -> int | None:
-    """Type and permissions of the file at `path`, by one call, since another process may remove it at any time; None if
-    there is none.
-    """
-    try:
-        return path.stat().st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-
-
-def _beside(path: Path, mark: str) -> Path:
-    mode = _mode(path)
-    if mode is not None and stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if mode is not None and not stat.S_ISREG(mode):
-        # A device would be replaced by a file of its name.
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
-    if not path.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
-    name = path.name
-    if len(name.encode()) > LONG_NAME:
-        name = f"{name[:20]}.{hashlib.sha256(name.encode()).hexdigest()[:16]}"
-    return path.with_name(f".{name}.{mark}.partial")
-
-
-def _sync(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _publish(partial: Path, path: Path) -> None:
-    """Rename, and make the renaming last."""
-    partial.replace(path)
-    # Some network file systems cannot; the file is in place all the same.
-    with suppress(OSError):
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def byte_bar(total: int, description: str, progress: bool | None) -> tqdm[None]:

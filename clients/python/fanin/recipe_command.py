@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fanin.atomic import replacing
 from fanin.builders import builder_of, transformer_of
 from fanin.literals import file_of
 from fanin.recipe import Recipe
@@ -69,12 +69,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _write(path: Path, content: bytes) -> None:
     """All of it, or nothing."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as file:
+        file.write(content)
 
 
 def _lines(remarks: Iterable[tuple[str, str]]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from fanin import files
+from fanin import atomic
 
 _PARTIAL_SECONDS = 3600
 """A file that was not completed in this time never will be: its process is gone."""
@@ -77,7 +77,7 @@ class DirectoryObjects:
         try:
             path = self._made() / key
             path.parent.mkdir(parents=True, exist_ok=True)
-            with files.replacing(path) as file:
+            with atomic.replacing(path) as file:
                 file.write(content)
             for partial in path.parent.glob(".*.partial"):
                 with suppress(FileNotFoundError):

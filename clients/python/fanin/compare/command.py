@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
-import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from tqdm import tqdm
 
+from fanin.atomic import replacing
 from fanin.compare import report
 from fanin.compare.networks import ACTIVATIONS, NETWORKS
 from fanin.compare.schemes import SCHEMES
@@ -84,12 +84,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _write(path: Path, text: str) -> None:
     """All of the file or nothing."""
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        part.write_text(text, "utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as file:
+        file.write(text.encode())
 
 
 def _settings(options: argparse.Namespace) -> Settings:

@@ -18,7 +18,7 @@ from torch.distributed.checkpoint.metadata import ChunkStorageMetadata, Metadata
 from torch.distributed.checkpoint.planner import SavePlan, TensorWriteData, WriteItem, WriteItemType
 from torch.distributed.checkpoint.state_dict_saver import save
 
-from fanin import backends, files, shards
+from fanin import atomic, backends, files, shards
 from fanin.layout import Entry
 from fanin.placing import dense, place
 from fanin.region import Region
@@ -64,7 +64,7 @@ def save_checkpoint(
         raise ValueError(f"shard_bytes is at least 1, not {shard_bytes}")
     check_eager()
     given = Given.of(recipe, seed)
-    with plainly(), files.replacing_directory(Path(directory).resolve()) as folder:
+    with plainly(), atomic.replacing_directory(Path(directory).resolve()) as folder:
         if format == "dcp":
             _save_dcp(given, folder)
         else:
@@ -80,10 +80,10 @@ def _save_safetensors(given: Given, folder: Path, shard_bytes: int) -> None:
         return
     if given.literals:
         content = safetensors.torch.save(dict(given.literals), {"format": "pt"})
-        with files.replacing(folder / shards.literals_name(parts)) as file:
+        with atomic.replacing(folder / shards.literals_name(parts)) as file:
             file.write(content)
     sizes = {name: literal.nbytes for name, literal in given.literals.items()}
-    with files.replacing(folder / shards.INDEX) as file:
+    with atomic.replacing(folder / shards.INDEX) as file:
         file.write(shards.index(recipe, parts, sizes))
 
 

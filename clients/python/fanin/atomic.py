@@ -1,0 +1,134 @@
+"""Files and directories that are complete or absent, also after a crash."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+import stat
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+LONG_NAME = 150
+"""Bytes of a file name that leave room for what is added to it while the file is not complete."""
+
+
+@contextmanager
+def replacing(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
+    """Yield a file to write, which takes the place of `path` when the block ends without an error.
+
+    A file that is replaced keeps its permissions. A `private` one is always for its owner alone.
+    """
+    partial = beside(path, uuid.uuid4().hex)
+    try:
+        # Within: a signal may come as soon as the file is there.
+        with open(partial, "xb", opener=_private if private else None) as file:
+            if not private and (mode := _mode(path)) is not None:
+                os.fchmod(file.fileno(), stat.S_IMODE(mode))
+            yield file
+            sync(file)
+        publish(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def replacing_directory(path: Path) -> Iterator[Path]:
+    """Yield a directory to fill; it takes the place of `path`, absent or empty, when the block ends without an error.
+
+    Raises:
+        FileExistsError: there is something at `path`.
+    """
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name[:20]}.{uuid.uuid4().hex}.partial")
+    try:
+        partial.mkdir()
+        yield partial
+        publish(partial, path)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def locked(partial: Path) -> Iterator[tuple[BinaryIO, Path]]:
+    """Yield the open file `partial`, which is created where it is absent, and its path; for this process alone.
+
+    Raises:
+        BlockingIOError: another process has it.
+    """
+    while True:
+        with open(os.open(partial, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise BlockingIOError(error.errno, "another process is downloading it", str(partial)) from None
+            # Between opening and locking, another process may have finished and renamed it.
+            try:
+                is_same = os.path.samestat(os.fstat(file.fileno()), partial.stat())
+            except FileNotFoundError:
+                continue
+            if is_same:
+                yield file, partial
+                return
+
+
+def beside(path: Path, mark: str) -> Path:
+    """Return the path of an incomplete file in the directory of `path`; `mark` tells it from others.
+
+    Raises:
+        IsADirectoryError, FileNotFoundError: `path` is a directory, or has none to be in.
+        OSError: `path` is not a regular file.
+    """
+    mode = _mode(path)
+    if mode is not None and stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if mode is not None and not stat.S_ISREG(mode):
+        # A device would be replaced by a file of its name.
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
+    name = path.name
+    if len(name.encode()) > LONG_NAME:
+        name = f"{name[:20]}.{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    return path.with_name(f".{name}.{mark}.partial")
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def sync(file: BinaryIO) -> None:
+    """Write what is buffered to the disk itself."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def publish(partial: Path, path: Path) -> None:
+    """Rename, and write the renaming to the disk itself."""
+    partial.replace(path)
+    # Some network file systems cannot; the file is in place all the same.
+    with suppress(OSError):
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _mode(path: Path) -> int | None:
+    """Type and permissions of the file at `path`, by one call, since another process may remove it at any time; None if
+    there is none.
+    """
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
