@@ -59,7 +59,7 @@ class GuardedBackend(Backend):
             self._fault, self._passed_at = fault, None
         if self._passed_at is None:
             # Some matrices may be wrong. They are discarded again before the backend is trusted again: a thread that
-            # began before the failure may have kept one after it.
+            # began before the failure may have stored one after it.
             matrices.KEPT.clear()
         if not fault:
             self._fault, self._passed_at = "", time.monotonic()
