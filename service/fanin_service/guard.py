@@ -56,9 +56,13 @@ class GuardedBackend(Backend):
         """Run the known-answer test, in this thread."""
         fault = _fault(self._backend)
         if fault:
-            matrices.KEPT.clear()  # some may be wrong
-        self._fault = fault or ""
-        self._passed_at = None if fault else time.monotonic()
+            self._fault, self._passed_at = fault, None
+        if self._passed_at is None:
+            # Some matrices may be wrong. They are discarded again before the backend is trusted again: a thread that
+            # began before the failure may have stored one after it.
+            matrices.KEPT.clear()
+        if not fault:
+            self._fault, self._passed_at = "", time.monotonic()
 
     def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
         with self._guarded():
@@ -78,6 +82,9 @@ class GuardedBackend(Backend):
             self._fault, self._passed_at = f"failed: {error}", None
             self.on_failure()
             raise
+        if self._passed_at is None:
+            # It failed meanwhile, so these bits may be wrong, too.
+            raise BackendError(self.fault)
 
 
 def choose(settings: Settings) -> Backend:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
-from fanin import Layout
+from fanin import BackendError, Layout
 from fanin.backends import Backend
 from fanin.digests import Digester
 from fanin_service.kept import Kept
@@ -56,6 +56,8 @@ class Manifests:
         self._known: Kept[str, Known] = Kept(max_bytes=MAX_BYTES)
         self._pending: dict[str, _Pending] = {}
         self._turn = asyncio.Lock()
+        self._forgotten = 0
+        """How often all digests were forgotten."""
 
     def known(self, layout: Layout) -> Known | None:
         """The digests of this layout's file, if they are remembered."""
@@ -66,6 +68,11 @@ class Manifests:
         known = self._known.get(digest)
         return None if known is None else known.file.hex()
 
+    def forget(self) -> None:
+        """Discard all digests, and those in the making when they are done: they may be of wrong bits."""
+        self._known = Kept(max_bytes=MAX_BYTES)
+        self._forgotten += 1
+
     async def get(self, layout: Layout, executor: Executor, party: str, charge: Charge) -> Known:
         """The digests of this layout's file, computed in `executor` for `party` if need be, which is then charged.
 
@@ -75,6 +82,7 @@ class Manifests:
             QuotaExceededError: `charge` says that the party has had too much today.
             DigestsPendingError: they take longer than a request waits; or so many files wait for theirs already, of
                 this party or in all.
+            BackendError: the backend failed meanwhile.
         """
         if known := self.known(layout):
             return known
@@ -95,7 +103,7 @@ class Manifests:
         return task.result()
 
     async def _compute(self, layout: Layout, digester: Digester, executor: Executor, party: str) -> Known:
-        loop, digest = asyncio.get_running_loop(), layout.recipe.digest
+        loop, digest, forgotten = asyncio.get_running_loop(), layout.recipe.digest, self._forgotten
         try:
             # One block at a time, of each file in its turn (the lock is first come, first served): neither a large file
             # nor many of them keep a thread from streams, or a small file from its digests.
@@ -104,6 +112,8 @@ class Manifests:
                 async with self._turn:
                     more = await loop.run_in_executor(executor, digester.step)
             known = await loop.run_in_executor(executor, _known, layout, digester)
+            if forgotten != self._forgotten:
+                raise BackendError("the backend failed its known-answer test while these digests were computed")
             self._known.add(digest, known, len(known.text) + _PER_MANIFEST, party)
             return known
         finally:

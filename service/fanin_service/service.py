@@ -130,6 +130,8 @@ class Service:
         self.metrics.known_answer(self.backend.fault is None)
         self.metrics.ready(self.ready)
         if fault := self.backend.fault:
+            # They may be of wrong bits.
+            self.manifests.forget()
             _log.error("%s: no weights are served", fault)
 
     async def watch_backend(self) -> None:

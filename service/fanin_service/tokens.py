@@ -126,6 +126,10 @@ def _usable(member: dict[str, Any]) -> Iterator[jwt.PyJWK]:
     """
     if not isinstance(member.get("kid"), str) or not member["kid"] or member.get("use") not in (None, "sig"):
         return
+    operations = member.get("key_ops")
+    if operations is not None and not (isinstance(operations, list) and "verify" in operations):
+        # A key for another use, such as encryption (RFC 7517 section 4.3).
+        return
     named = member.get("alg")
     if named is not None and named not in _ALGORITHMS:
         return

@@ -391,7 +391,9 @@ def test_keys_that_name_no_algorithm_or_share_an_id() -> None:
         pinned = {**provider.describe("pinned", provider.rsa), "alg": "RS512"}
         # What no key can be is passed over: a provider may show keys of all kinds.
         odd = [{**pinned, "kid": "odd", "alg": alg} for alg in (["RS256"], {}, 5, "none", "RSA-OAEP")]
-        provider.keys += [bare, pinned, *odd, [], {"kid": "odd"}, {**pinned, "kid": ["odd"]}]
+        odd += [{**pinned, "kid": "odd", "key_ops": operations} for operations in (["encrypt"], [], "verify", {})]
+        verifying = {**pinned, "kid": "verifying", "key_ops": ["verify"]}
+        provider.keys += [bare, pinned, verifying, *odd, [], {"kid": "odd"}, {**pinned, "kid": ["odd"]}]
         with running(provider.settings(jwt_algorithms=("PS256", "RS512", "ES256"))) as server:
 
             def status(**signed: object) -> int:
@@ -403,6 +405,7 @@ def test_keys_that_name_no_algorithm_or_share_an_id() -> None:
             assert status(algorithm="RS512", kid="pinned") == 200
             assert status(algorithm="PS256", kid="pinned") == 401
             assert status(algorithm="RS512", kid="odd") == 401
+            assert status(algorithm="RS512", kid="verifying") == 200
 
 
 def test_tokens_wait_for_the_provider(monkeypatch: pytest.MonkeyPatch) -> None:

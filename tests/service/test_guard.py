@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
 
-from fanin import BackendError, backends
+from fanin import BackendError, Layout, backends
 from fanin.backends import Backend
-from fanin.draws import Draw
+from fanin.backends.matrices import KEPT
+from fanin.digests import manifest_of
+from fanin.draws import Draw, Orthogonal
 from fanin.dtypes import DType
 from fanin.errors import NoDeviceError
+from fanin.plan import read_into
 from fanin.streams import Stream
 from fanin_service import guard, serve
 from fanin_service.guard import GuardedBackend, choose
+from fanin_service.manifests import Manifests
 from fanin_service.settings import Settings
 from tests.service.servers import HUGE, Running, running, wait_for
 
@@ -165,6 +172,104 @@ def test_a_digest_that_cannot_be_made_is_not_our_fault() -> None:
         path = server.register({"shape": [5], "scheme": "normal", "std": 1})
         backend.mood = "failing"
         assert status(server, path.replace("model.safetensors", "digests")) == 503
+
+
+def recheck(server: Running, expected: int) -> None:
+    """Run the known-answer test now, and wait until the service is or is not ready."""
+    server.app.state.service.backend.on_failure()
+    wait_for(lambda: status(server) == expected)
+
+
+def test_digests_of_wrong_bits_are_discarded() -> None:
+    backend = MoodyBackend()
+    with running(Settings(check_seconds=3600), backend) as server:
+        recipe = {"shape": [5], "scheme": "normal", "std": 1.0}
+        path = server.register(recipe)
+        digests = path.replace("model.safetensors", "digests")
+        right = manifest_of(Layout.of(recipe), BEST).file
+        backend.mood = "wrong"
+        assert server.client.get(digests).json()["file"] != right
+        recheck(server, 503)
+        backend.mood = "well"
+        recheck(server, 200)
+        assert "Repr-Digest" not in server.client.head(path).headers
+        assert server.client.get(digests).json()["file"] == right
+
+
+def test_a_failure_discards_digests_in_the_making() -> None:
+    class Slow(MoodyBackend):
+        def __init__(self) -> None:
+            super().__init__()
+            self.asked, self.let = threading.Event(), threading.Event()
+
+        def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+            self.asked.set()
+            assert self.let.wait(60)
+            super().fill(draw, stream, dtype, first, out)
+
+    async def free(size: int) -> None:
+        pass
+
+    async def run() -> None:
+        backend, layout = Slow(), Layout.of({"shape": [5], "scheme": "normal", "std": 1.0})
+        known = Manifests(backend)
+        backend.mood = "wrong"
+        with ThreadPoolExecutor(1) as threads:
+            made = asyncio.create_task(known.get(layout, threads, "party", free))
+            await asyncio.to_thread(backend.asked.wait, 60)
+            known.forget()
+            backend.let.set()
+            with pytest.raises(BackendError, match="while these digests were computed"):
+                await made
+            backend.mood = "well"
+            assert (await known.get(layout, threads, "party", free)).file.hex() == manifest_of(layout, BEST).file
+
+    asyncio.run(run())
+
+
+def test_what_a_backend_generated_while_it_failed_is_not_sent() -> None:
+    class Failing(MoodyBackend):
+        """Its known-answer test fails while it generates."""
+
+        def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+            super().fill(draw, stream, dtype, first, out)
+            if self.mood == "during":
+                self.mood = "wrong"
+                guarded.test()
+
+    backend = Failing()
+    guarded = GuardedBackend(backend, 60)
+    guarded.test()
+    backend.mood = "during"
+    layout = Layout.of({"shape": [5], "scheme": "normal", "std": 1.0})
+    with pytest.raises(BackendError, match="failed its known-answer test"):
+        read_into(layout, 0, memoryview(bytearray(layout.size)), guarded)
+
+
+def test_a_matrix_kept_after_a_failure_is_discarded() -> None:
+    class Keeping(MoodyBackend):
+        """Keeps a matrix of wrong bits in the middle of a known-answer test, as a thread that began before it would."""
+
+        def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+            super().fill(draw, stream, dtype, first, out)
+            if self.mood == "late":
+                self.mood = "well"
+                orthogonal, at = matrix.entries[0].draw, matrix.entries[0].stream
+                assert isinstance(orthogonal, Orthogonal)
+                part = memoryview(bytearray(4))
+                KEPT.fill(lambda *_: None, orthogonal, at, matrix.entries[0].dtype, 0, part)
+
+    matrix = Layout.of({"shape": [8, 8], "scheme": "orthogonal", "seed": 7})
+    entry = matrix.entries[0]
+    assert isinstance(entry.draw, Orthogonal)
+    backend = Keeping()
+    guarded = GuardedBackend(backend, 60)
+    backend.mood = "wrong"
+    guarded.test()
+    backend.mood = "late"
+    guarded.test()
+    assert guarded.fault is None
+    assert not KEPT.has(entry.draw, entry.stream, entry.dtype)
 
 
 def test_a_backend_that_hangs_is_trusted_no_more(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -283,6 +283,11 @@ def _by_rule(name: str, params: Mapping[str, Any], given: list[_Value], output: 
             are_apart = len({each.draw for each in laws}) == len(laws)
             return reordered(law) if are_apart and all(each == law for each in laws) else None
         case "erf_inv":
+            # JAX draws normal numbers from (-1, 1]: it leaves out -1, where erf_inv is infinite. The end is one step
+            # of the type above -1, not a bound of the distribution.
+            least = float(np.nextafter(np.array(-1, output.dtype), np.array(0, output.dtype)))
+            if isinstance(law, Uniform) and (law.low, law.high) == (least, 1):
+                law = replace(law, low=-1.0)
             return erfinv(law, name)
         case "neg":
             return affine(law, -1.0, 0.0, name)
