@@ -7,6 +7,7 @@ import json
 import operator
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -254,7 +255,12 @@ DEEP = "[" * 100_000
         ({**VALID, "seed": "٣"}, "/seed", "0 to 2^64"),
         ({**VALID, "seed": 1.0}, "/seed", "0 to 2^64"),
         ({**VALID, "stream": "fanin/2"}, "/stream", "fanin/1"),
-        ({**VALID, "dtype": "float32"}, "/dtype", "F8_E5M2"),
+        ({**VALID, "dtype": "float32"}, "/dtype", "'F8_E5M2'; did you mean F32?"),
+        ({**VALID, "dtype": "torch.bfloat16"}, "/dtype", "did you mean BF16?"),
+        ({**VALID, "dtype": "fp16"}, "/dtype", "did you mean F16?"),
+        ({**VALID, "dtype": "bf16"}, "/dtype", "did you mean BF16?"),
+        ({**VALID, "dtype": "complex64"}, "/dtype", "did you mean C64?"),
+        ({"tensors": {"a": {**VALID, "dtype": "float8_e4m3fn"}}}, "/tensors/a/dtype", "did you mean F8_E4M3?"),
         ({**VALID, "layout": "hwio"}, "/layout", "keras"),
         ({**VALID, "shape": [4, -2]}, "/shape/1", "greater than or equal to 0"),
         ({**VALID, "shape": [4, 2.0]}, "/shape/1", "integer"),
@@ -271,6 +277,15 @@ DEEP = "[" * 100_000
         ({**VALID, "gain": 1e-200}, "/gain", "2^-90"),
         ({**VALID, "std": 1.0}, "/std", "unknown field"),
         ({**VALID, "scheme": "glorot_unifrm"}, "/scheme", "did you mean glorot_uniform"),
+        ({**VALID, "scheme": "HeNormal"}, "/scheme", 'mean he_normal, or HeNormal with "dialect": "keras"?'),
+        (
+            {**VALID, "scheme": "kaiming_normal_"},
+            "/scheme",
+            'kaiming_normal, or kaiming_normal_ with "dialect": "torch"?',
+        ),
+        ({**VALID, "scheme": "trunc_normal_"}, "/scheme", 'did you mean trunc_normal_ with "dialect": "torch"?'),
+        ("docs/examples/mlp.json", "", "the name of a file"),
+        (Path("docs/examples/mlp.json"), "", "the name of a file"),
         ({**VALID, "scheme": None}, "/scheme", ""),
         ({"shape": [4, 2]}, "/scheme", "needs a scheme"),
         ({"scheme": "zeros"}, "/shape", "required"),
@@ -314,7 +329,7 @@ DEEP = "[" * 100_000
         ({"tensors": {"x" * 1025: VALID}}, "/tensors/" + "x" * 1025, "1024"),
         ({"tensors": {"a/b~c": {**VALID, "gain": -1}}}, "/tensors/a~1b~0c/gain", "greater than 0"),
         ({"tensors": {"a": 3}}, "/tensors/a", ""),
-        ({"tensors": []}, "/tensors", "dictionary"),
+        ({"tensors": []}, "/tensors", "object of tensors by name"),
         ({"tensors": {}, "tensor": {}}, "/tensor", "unknown field"),
         ({}, "/tensors", "required"),
         ([], "", "object"),
@@ -355,6 +370,13 @@ def test_integers_of_numpy_are_integers() -> None:
     for wrong in (np.bool_(True), np.float64(4)):
         with pytest.raises(RecipeError):
             as_recipe({**VALID, "shape": [wrong, 2]})
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float8_e4m3fnuz", "floats", "", 32, None])
+def test_no_storage_type_is_suggested_where_none_fits(dtype: Any) -> None:
+    with pytest.raises(RecipeError) as caught:
+        as_recipe({**VALID, "dtype": dtype})
+    assert "did you mean" not in str(caught.value)
 
 
 def test_every_fault_is_reported() -> None:

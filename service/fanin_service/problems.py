@@ -188,7 +188,7 @@ KINDS: dict[type[Exception], Kind] = {
     QuotaExceededError: Kind(429, "quota-exceeded", "The client has had its bytes of the day"),
     OverloadedError: Kind(503, "overloaded", "The service has too much under way"),
     LimitsUnavailableError: Kind(503, "limits-unavailable", "The limits cannot be checked now"),
-    UnauthenticatedError: Kind(401, "unauthenticated", "A key is needed, and a good one"),
+    UnauthenticatedError: Kind(401, "unauthenticated", "A valid key or token is required"),
     ForbiddenError: Kind(403, "insufficient-scope", "The key does not allow this"),
     UploadsRefusedError: Kind(403, "uploads-refused", "This service takes no models from clients"),
     TokenUncheckedError: Kind(503, "token-unchecked", "The token cannot be checked now"),

@@ -53,7 +53,7 @@ def test_a_recipe_of_a_torch_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert "recorded" not in output.out
     assert '"layers.{0..2}.0.weight": {"shape": [8, 8], "scheme": "uniform", "low"' in output.out
     assert output.err.splitlines() == [
-        "fanin: head.weight is embedding.weight",
+        "fanin: head.weight is tied to embedding.weight",
         "fanin: layers.0.1.num_batches_tracked has given values, int64 []: see --literals (and 2 more like it)",
         "fanin: this recipe is not the whole model: --literals FILE writes the rest, which fanin push takes too",
     ]

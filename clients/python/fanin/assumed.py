@@ -37,8 +37,8 @@ def refuse_assumed(recipe: Recipe) -> None:
         RecipeError: the draw of a tensor depends on a layout that was not given; one fault for each.
     """
     detail = (
-        'its law depends on the layout of the kernel, which is not given: add "layout": "torch" to the recipe for'
-        ' (out, in, *k), or "layout": "keras" for (*k, in, out)'
+        'the distribution depends on the layout of the kernel, which is not given: add "layout": "torch" to the recipe'
+        ' for (out, in, *k), or "layout": "keras" for (*k, in, out)'
     )
     if names := assumed(recipe):
         raise RecipeError([Fault(pointer(["tensors", name, "layout"]), detail) for name in names[:MAX_FAULTS]])

@@ -119,7 +119,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     get.add_argument("--connections", type=int, default=1, help="connections that fetch parts at once (%(default)s)")
     _add_server(get)
 
-    push = _command(commands, "push", _push, "let a service keep a model under a name")
+    push = _command(commands, "push", _push, "store a model in a service under a name")
     push.add_argument("name", help="NAME or NAMESPACE/NAME")
     push.add_argument("recipe", type=Path, help="its recipe; the seed is that of the revision main")
     push.add_argument(
@@ -131,12 +131,12 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     )
     _add_server(push)
 
-    make = _command(commands, "make", _make, "make a recipe's file on this machine")
+    make = _command(commands, "make", _make, "generate a recipe's file on this machine")
     make.add_argument("recipe", help="recipe, or a Fanin file for the one in its header (- for standard input)")
     make.add_argument("output", type=Path, help="file to write")
     _add_backend(make)
 
-    verify = _command(commands, "verify", _verify, "re-derive a file from its own header and compare every byte")
+    verify = _command(commands, "verify", _verify, "generate a file again from its own header and compare every byte")
     verify.add_argument("file", type=Path)
     _add_backend(verify)
 

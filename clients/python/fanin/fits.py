@@ -96,7 +96,8 @@ def _difference(layout: Layout, entry: Entry, axes: tuple[int, ...] | None, arra
         ordered = "" if axes is None else f", in the order {axes}"
         return f"the model has shape {array.shape}, the tensor {entry.name!r} {shape}{ordered}"
     if axes not in (None, tuple(range(len(shape)))) and is_assumed(layout.recipe.tensors[entry.name]):
-        return f'axes of the tensor {entry.name!r} are reordered, so its law needs a layout: add "layout": "torch"'
+        reason = f"axes of the tensor {entry.name!r} are reordered, so its distribution needs a layout"
+        return f'{reason}: add "layout": "torch"'
     if DTYPE_NAMES.get(array.dtype) != entry.dtype.name:
         return f"the model has {array.dtype}, the tensor {entry.name!r} {entry.dtype.name}"
     return None

@@ -92,7 +92,7 @@ def _recorded(build: Callable[[], Any], seed: str) -> _Found:
 
     recording = record(build, seed=seed)
     remarks = [
-        *((name, f"is {other}") for name, other in recording.tied.items()),
+        *((name, f"is tied to {other}") for name, other in recording.tied.items()),
         *((name, f"begins as a copy of {other}; the recipe draws it anew") for name, other in recording.copies.items()),
         *((name, f"has norms of {norm.of} under this seed: {_LITERAL}") for name, norm in recording.norms.items()),
         *(

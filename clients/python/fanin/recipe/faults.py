@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from fanin.dialects import in_its_words
+from fanin.dialects import DIALECTS, in_its_words
+from fanin.dtypes import STORAGE
 from fanin.errors import Fault, pointer, shown
 from fanin.recipe.defaults import is_valid
 from fanin.recipe.members import MAX_FAULTS, MEMBERS
@@ -35,11 +37,14 @@ def _fault(details: ErrorDetails, document: Mapping[str, Any], prefix: tuple[str
         case "union_tag_invalid":
             path.append("scheme")
             value = context["tag"]
-            near = difflib.get_close_matches(str(value), [*SCHEMES, *ALIASES], n=1)
-            detail = f"unknown scheme; did you mean {near[0]}?" if near else "unknown scheme; `fanin schemes` lists all"
+            detail = _unknown_scheme(str(value))
         case "union_tag_not_found":
             path.append("scheme")
             value, detail = None, "a tensor needs a scheme; `fanin schemes` lists all"
+        case "literal_error" if path[-1] == "dtype" and (near := _storage_type(value)):
+            detail += f"; did you mean {near}?"
+        case "dict_type" if len(path) == 1 and path[0] in MEMBERS:
+            detail = "must be an object of tensors by name"
         case "extra_forbidden":
             detail = "unknown field"
         case "missing":
@@ -50,6 +55,26 @@ def _fault(details: ErrorDetails, document: Mapping[str, Any], prefix: tuple[str
         value = _at(document, path)
     path = path[len(prefix) :] if tuple(path[: len(prefix)]) == prefix else path
     return Fault(pointer(path), detail, shown(value))
+
+
+def _unknown_scheme(name: str) -> str:
+    """The message about a name that is not a scheme: the closest scheme, and the dialects that have the name."""
+    ours = [*SCHEMES, *ALIASES]
+    snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).strip("_").lower()  # HeNormal, kaiming_normal_
+    theirs = [dialect for dialect, library in DIALECTS.items() if name in {*library.initializers, *library.aliases}]
+    # A name of a dialect gets no merely similar scheme: torch's trunc_normal_ has other bounds than truncated_normal.
+    near = [snake] if snake in ours else [] if theirs else difflib.get_close_matches(snake, ours, n=1)
+    meant = [*near, *(f'{name} with "dialect": "{dialect}"' for dialect in theirs)]
+    return (
+        f"unknown scheme; did you mean {', or '.join(meant)}?" if meant else "unknown scheme; `fanin schemes` lists all"
+    )
+
+
+def _storage_type(value: Any) -> str | None:
+    """The storage type that other software calls `value`, such as `float32`, `torch.bfloat16` or `fp16`."""
+    name = str(value).lower().rpartition(".")[2].removesuffix("fn")
+    name = re.sub("^(bf|f|c)(loat|p|omplex)", r"\1", name).upper()
+    return name if name in STORAGE else None
 
 
 def _as_spelled(path: list[str | int], detail: str, document: Mapping[str, Any]) -> tuple[list[str | int], str]:

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
+from os import PathLike
 from typing import Annotated, Any, Literal, Self
 
 import rfc8785
@@ -201,6 +202,9 @@ def as_recipe(recipe: RecipeLike) -> Recipe:
     """
     if isinstance(recipe, Recipe):
         return recipe
+    if isinstance(recipe, PathLike) or (isinstance(recipe, str) and recipe.endswith((".json", ".safetensors"))):
+        detail = "this is the name of a file, not a recipe: for a recipe's file, pass its text, Path(name).read_text()"
+        raise RecipeError([Fault("", detail, shown(str(recipe)))])
     document = parse_json(recipe) if isinstance(recipe, str | bytes) else recipe
     if not isinstance(document, Mapping):
         raise RecipeError([Fault("", "a recipe is a JSON object", shown(document))])
