@@ -77,6 +77,14 @@ def wide() -> keras.Model:
     return keras.Sequential([keras.Input((1 << 20,)), keras.layers.Dense(1 << 20, name="dense")], name="wide")
 
 
+def assigned() -> keras.Model:
+    layers = [keras.layers.Dense(4, name=name) for name in ("one", "two", "three")]
+    model = keras.Sequential([keras.Input((4,)), *layers], name="assigned")
+    layers[0].kernel.assign(np.full((4, 4), 0.5))
+    layers[2].set_weights([np.eye(4), np.ones(4)])
+    return model
+
+
 def refusal(model: Any) -> list[str]:
     try:
         record(model)
@@ -139,6 +147,7 @@ def main(directory: Path) -> None:
         "custom": refusal(custom),
         "unbuilt": refusal(lambda: keras.Sequential([keras.layers.Dense(3)])),
         "not a model": refusal(dict),
+        "assigned": refusal(assigned),
         "one path": refusal(lambda: keras.Sequential([keras.Input((3,)), Twins()])),
         "wide": sorted(record(wide).recipe.tensors),
         "literals": {name: str(value) for name, value in record(counter).literals.items()},

@@ -61,6 +61,12 @@ def test_what_no_scheme_says_is_refused_by_name(told: Any) -> None:
     assert "two weights have this path" in told["one path"][0]
 
 
+def test_assigned_values_are_refused(told: Any) -> None:
+    words = "a value is assigned to it after its initializer"
+    names = ("one~1kernel", "three~1kernel", "three~1bias")
+    assert told["assigned"] == [f"/assigned~1{name}: {words}" for name in names]
+
+
 def test_nothing_is_allocated(told: Any) -> None:
     assert told["wide"] == ["wide/dense/bias", "wide/dense/kernel"]
     assert told["waiting"] == []

@@ -55,7 +55,7 @@ def record(model: keras.Model | keras.layers.Layer | Callable[[], Any], *, seed:
     Raises:
         RecordError: initializers that no recipe says, each with its variable; or the model cannot be made so.
     """
-    with _deferred():
+    with _deferred() as scope:
         made = _again(model) if isinstance(model, keras.layers.Layer) else model()
         if not isinstance(made, keras.layers.Layer):
             raise RecordError.of(f"the builder must return a Keras model or layer, not {type(made).__name__}")
@@ -64,6 +64,8 @@ def record(model: keras.Model | keras.layers.Layer | Callable[[], Any], *, seed:
         variables = made.weights
     # Made again, a model has the same weights in the same order, and may have other paths.
     paths = [weight.path for weight in (model if isinstance(model, keras.layers.Layer) else made).weights]
+    if len(paths) != len(variables):
+        raise RecordError.of(f"{made.name} has {len(paths)} weights, and {len(variables)} when it is created again")
     tensors: dict[str, Any] = {}
     literals: dict[str, np.ndarray] = {}
     faults = []
@@ -72,6 +74,8 @@ def record(model: keras.Model | keras.layers.Layer | Callable[[], Any], *, seed:
             faults.append(Fault(pointer([path]), "two weights have this path: give their layers names of their own"))
             continue
         try:
+            if scope.get_current_value(variable) is not None:
+                raise _RefusedError("a value is assigned to it after its initializer")
             dtype = keras.backend.standardize_dtype(variable.dtype)
             if dtype in _STORAGE:
                 said = _said(variable._initializer, variable.shape, dtype)
@@ -94,13 +98,13 @@ class _RefusedError(Exception):
 
 
 @contextmanager
-def _deferred() -> Iterator[None]:
-    """Variables that are made here have an initializer, and no value for it."""
+def _deferred() -> Iterator[keras.StatelessScope]:
+    """Variables that are made here have an initializer, and no value for it; the scope has those assigned to them."""
     waiting = global_state.get_global_attribute("uninitialized_variables") or []
     token = callers.recording.set(True)
     try:
-        with keras.StatelessScope(initialize_variables=False):
-            yield
+        with keras.StatelessScope(initialize_variables=False) as scope:
+            yield scope
     finally:
         callers.recording.reset(token)
         # The end of any later scope would give a value to all that wait for one.
