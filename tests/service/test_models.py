@@ -7,7 +7,7 @@ import io
 import json
 import tarfile
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -408,6 +408,47 @@ class TestService:
             statuses = sorted(pool.map(lambda _: change("PUT", body, is_new), range(8)))
         assert statuses == [201] + 7 * [412]
         assert change("DELETE", body) == 204
+
+    @pytest.mark.parametrize(
+        ("at", "conditions", "other", "expected"),
+        [
+            ("main", {}, "DELETE", (200, 204, 404)),
+            (".tar", {"If-None-Match": "*"}, "PUT", (201, 200, 200)),
+        ],
+    )
+    def test_changes_of_one_model_take_turns(
+        self,
+        server: Running,
+        monkeypatch: pytest.MonkeyPatch,
+        at: str,
+        conditions: dict[str, str],
+        other: str,
+        expected: tuple[int, int, int],
+    ) -> None:
+        """Another change that begins while a put writes `at` waits for the put."""
+        client, body = server.client, archive.pack({"recipe.json": json.dumps({**RECIPE, "seed": 77}).encode()})
+        first = archive.pack({"recipe.json": json.dumps(RECIPE).encode()})
+        path, headers = "/v1/models/me/turns", {"Content-Type": archive.MEDIA_TYPE}
+        if other == "DELETE":
+            for content in (body, first):
+                assert client.put(path, content=content, headers=headers).status_code in (200, 201)
+        put_object = DirectoryObjects.put
+        changes: list[Future[httpx.Response]] = []
+        with ThreadPoolExecutor(1) as pool:
+
+            def put(self: DirectoryObjects, key: str, content: bytes) -> None:
+                if key.endswith(at) and not changes:
+                    sent: dict[str, Any] = {"content": first, "headers": headers} if other == "PUT" else {}
+                    changes.append(pool.submit(client.request, other, path, **sent))
+                    wait(changes, timeout=0.5)
+                put_object(self, key, content)
+
+            monkeypatch.setattr(DirectoryObjects, "put", put)
+            is_put = client.put(path, content=body, headers=headers | conditions).status_code
+            changed = changes[0].result(60).status_code
+        assert (is_put, changed, client.get(path).status_code) == expected
+        assert ("me/turns" in client.get("/v1/models").json()["models"]) == (expected[-1] == 200)
+        client.delete(path)
 
     def test_refusals(self, server: Running) -> None:
         client, good = server.client, {"recipe.json": json.dumps(RECIPE).encode()}

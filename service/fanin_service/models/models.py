@@ -52,6 +52,8 @@ MAX_DESCRIBED = 20_000
 """Of files that are remembered in short, of half a kilobyte each."""
 MAX_LISTED_BYTES, _PER_LISTED, _PER_LISTING = 8 << 20, 600, 600
 """Of revisions whose files are all remembered in short."""
+_CHANGES = 64
+"""Changes of models that one process can make at a time."""
 FRESH_SECONDS = 60.0
 """How long a content is remembered without a look whether it is still kept: another replica may have deleted it."""
 
@@ -67,7 +69,9 @@ class Models:
     def __init__(self, store: ModelStore, settings: Settings) -> None:
         self._store = store
         self._settings = settings
-        self._lock, self._conditional = threading.Lock(), threading.Lock()
+        self._lock = threading.Lock()
+        self._changing = tuple(threading.Lock() for _ in range(_CHANGES))
+        """Locks for changes of models, one of them for each name."""
         self._contents = Kept[tuple[str, bytes], Content](max_bytes=MAX_BYTES)
         """By name and key of the content."""
         self._seen: WeakKeyDictionary[Content, float] = WeakKeyDictionary()
@@ -194,31 +198,31 @@ class Models:
             raise ModelsUnavailableError(1) from error
 
     def _put(self, name: str, content: Content, condition: Condition | None) -> bool:
-        with self._under(condition, name):
+        with self._change(name, condition):
             is_new = self._store.put(name, content)
-        self._remember(name, content)
+            self._remember(name, content)
         return is_new
 
     @contextmanager
-    def _under(self, condition: Condition | None, name: str) -> Iterator[None]:
-        """Change a name on a condition; of several such changes at a time in this process, one after another."""
-        if condition is None:
-            yield
-            return
-        with self._conditional:
-            if not condition(exists := self._store.main(name) is not None):
+    def _change(self, name: str, condition: Condition | None) -> Iterator[None]:
+        """Change a model if the condition is met. This process makes one change of a name at a time.
+
+        Without the lock, a delete could remove the content that a put has just found in the store.
+        """
+        with self._changing[hash(name) % _CHANGES]:
+            if condition and not condition(exists := self._store.main(name) is not None):
                 raise PreconditionFailedError(f"there is {'a' if exists else 'no'} model {name}")
             yield
 
     def _delete(self, name: str, condition: Condition | None) -> None:
         if not is_model(name):
             raise _unknown(name)
-        with self._under(condition, name):
+        with self._change(name, condition):
             if not self._store.delete(name):
                 raise _unknown(name)
-        with self._lock:
-            for key in [key for key in self._contents if key[0] == name]:
-                self._contents.pop(key)
+            with self._lock:
+                for key in [key for key in self._contents if key[0] == name]:
+                    self._contents.pop(key)
 
     def _snapshot(self, name: str, text: str) -> Snapshot | tuple[Content, Revision]:
         """A revision; of a large content, what it is to be made of."""
