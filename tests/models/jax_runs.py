@@ -39,6 +39,7 @@ class Model(nnx.Module):
         positions = jax.random.uniform(rngs.params(), (400,))
         self.centred = nnx.Param(positions - (1 - positions))
         self.filled = nnx.Param(jnp.full((3, 4), 0.25))
+        self.remat = nnx.Param(jax.checkpoint(lambda: jax.random.normal(jax.random.key(1), (400,)) * 2)())
 
 
 class Cells(linen.Module):
@@ -67,6 +68,11 @@ def _uniform(key: Any, low: float, high: float) -> Any:
     return jax.random.uniform(key, (4,), minval=low, maxval=high) ** 2
 
 
+def _row(carry: Any, number: Any) -> Any:
+    """Random, though its operands are known: it makes its own key."""
+    return carry, jax.random.normal(jax.random.fold_in(jax.random.PRNGKey(0), number), (4,))
+
+
 def refused() -> Any:
     key = jax.random.key(0)
     normal = jax.random.normal(key, (30, 4))
@@ -81,6 +87,8 @@ def refused() -> Any:
         "twice": jnp.concatenate([normal, normal]),
         "one_key": jnp.concatenate([normal, jax.random.normal(key, (30, 4))]),
         "exponential": jax.random.exponential(key, (4,)),
+        "branch": jax.lax.cond(True, lambda: jax.random.normal(jax.random.key(1), (4,)), lambda: jnp.zeros(4)),
+        "loop": jax.lax.scan(_row, 0, jnp.arange(3))[1],
     }
 
 

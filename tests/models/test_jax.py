@@ -44,10 +44,12 @@ def test_layers_are_one_line(runs: Path) -> None:
 def test_what_no_scheme_says_is_refused_by_name(told: Any) -> None:
     refused = dict(told["refused"])
     assert refused == {
+        "/branch": "no scheme is the result of cond",
         "/cut": "no scheme is the result of max",
         "/exponential": "no scheme is the result of _exponential",
         "/gamma": "no scheme is the result of _gamma",
         "/key": "a key of random numbers is no weight: leave it out",
+        "/loop": "no scheme is the result of scan",
         "/namesake": "no scheme is the result of integer_pow",
         "/one_key": "no scheme is the result of concatenate",
         "/part": "an orthogonal matrix of 4 x 8 in another shape",

@@ -32,6 +32,9 @@ RECIPES: dict[str, Any] = {
     "names": {"tensors": {f"\U0001f600{'a' * 100}{n}": {"shape": [2], **LAW} for n in range(400)}},
 }
 
+CACHED = 16 << 10
+"""Bytes that a test before may have left in a cache: they are neither taken nor given back here."""
+
 
 def taken(make: Callable[[], Any]) -> tuple[int, Any]:
     """Bytes of memory that are free again when what is made is gone, and what `make` says of it."""
@@ -73,7 +76,7 @@ def test_contents_are_counted_as_the_memory_that_they_take(name: str) -> None:
 
     make()
     memory, counted = taken(make)
-    assert memory <= counted <= 3 * memory
+    assert memory <= counted <= 3 * (memory + CACHED)
 
 
 def test_reading_a_recipe_takes_what_is_held_for_it() -> None:

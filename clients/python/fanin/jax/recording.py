@@ -49,7 +49,16 @@ DRAWS: dict[str, Callable[..., Law]] = {
     "_truncated_normal": lambda low, high: Normal(0.0, 1.0, low, high),
 }
 """Functions of `jax.random` by the names that they have in a program; with other names they are refused."""
-CALLS = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "custom_jvp_call": "call_jaxpr"}
+CALLS = {
+    "jit": "jaxpr",
+    "pjit": "jaxpr",
+    "remat2": "jaxpr",
+    "checkpoint": "jaxpr",
+    "closed_call": "call_jaxpr",
+    "custom_jvp_call": "call_jaxpr",
+    "custom_vjp_call": "call_jaxpr",
+}
+"""Operations that run an inner program, and the parameter that has it."""
 KEEPS_LAW = {
     "convert_element_type",
     "copy",
@@ -176,6 +185,16 @@ def _run(jaxpr: Any, consts: Sequence[Any], arguments: Sequence[_Value]) -> list
     return [read(place) for place in jaxpr.outvars]
 
 
+def _makes_keys(equation: Any) -> bool:
+    """Whether a program within the operation makes a key: then the values are random, though the operands are known."""
+    inner = core.jaxprs_in_params(equation.params)
+    return any(any(map(_is_key_var, each.outvars)) or _makes_keys(each) for jaxpr in inner for each in jaxpr.eqns)
+
+
+def _is_key_var(place: Any) -> bool:
+    return hasattr(place.aval, "dtype") and _is_key(place.aval)
+
+
 def _known(array: Any) -> _Value:
     """Of an array that the program did not make."""
     return _KEY if _is_key(array) else np.asarray(array)
@@ -186,6 +205,8 @@ def _equation(equation: Any, given: list[_Value], drawn: dict[tuple[Any, Any], i
     name, outputs = equation.primitive.name, [place.aval for place in equation.outvars]
     if name in CALLS:
         inner = equation.params[CALLS[name]]
+        if isinstance(inner, core.Jaxpr):
+            inner = core.ClosedJaxpr(inner, ())
         called = _own_name(inner.jaxpr)
         numbers = [_number(value) for value in given[1:]]
         if called in DRAWS and None not in numbers:
@@ -208,7 +229,7 @@ def _equation(equation: Any, given: list[_Value], drawn: dict[tuple[Any, Any], i
     if len(outputs) == 1 and (law := _by_rule(name, equation.params, given, outputs[0])) is not None:
         return [law]
     is_small = all(not _is_key(output) and output.size <= MOST_VALUES for output in outputs)
-    if is_small and all(isinstance(value, np.ndarray) for value in given):
+    if is_small and all(isinstance(value, np.ndarray) for value in given) and not _makes_keys(equation):
         made = equation.primitive.bind(*given, **equation.params)
         return [np.asarray(each) for each in (made if equation.primitive.multiple_results else [made])]
     blame = next((value for value in given if isinstance(value, Unknown) and value != _KEY), Unknown(name))
