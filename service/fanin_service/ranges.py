@@ -96,7 +96,7 @@ def permits(if_match: Sequence[str], if_none_match: Sequence[str], *, exists: bo
     """Whether a PUT or DELETE may be done (RFC 9110 sections 13.1.1 and 13.1.2) of something that has no entity tag.
 
     Then `*` alone matches it, if it exists. Each header is the values of all its lines. A malformed If-None-Match, such
-    as two lines with `*`, permits no change of what exists.
+    as two lines with `*`, forbids any change of an existing resource.
     """
     if if_match and not (exists and _matches(if_match, "", weakly=False)):
         return False
@@ -158,5 +158,5 @@ def _matches(values: Sequence[str], etag: str, *, weakly: bool) -> bool:
 
 
 def _joined(values: Sequence[str]) -> str:
-    """The value of a header that came in these lines (RFC 9110 section 5.3)."""
+    """Join the lines of a header to its value (RFC 9110 section 5.3)."""
     return ", ".join(values).strip(" \t")
