@@ -121,6 +121,25 @@ def test_get_by_recipe_and_by_url(recipe: Path, tmp_path: Path, service: Faulty)
 
 
 @pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        ("make a.json b --seed 3", "fanin make"),
+        ("serve --prot 8000", "fanin serve"),
+        ("keys list --x", "fanin keys list"),
+    ],
+)
+def test_unknown_arguments_get_the_usage_of_their_command(
+    arguments: str, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments.split())
+    assert caught.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"usage: {command} ")
+    assert f"{command}: error: unrecognized arguments: --" in error
+
+
+@pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
         (["verify", "{damaged}"], 1, "differs"),

@@ -95,11 +95,12 @@ def select(
 def permits(if_match: Sequence[str], if_none_match: Sequence[str], *, exists: bool) -> bool:
     """Whether a PUT or DELETE may be done (RFC 9110 sections 13.1.1 and 13.1.2) of something that has no entity tag.
 
-    Then `*` alone matches it, if it exists. Each header is the values of all its lines.
+    Then `*` alone matches it, if it exists. Each header is the values of all its lines. A malformed If-None-Match, such
+    as two lines with `*`, forbids any change of an existing resource.
     """
     if if_match and not (exists and _matches(if_match, "", weakly=False)):
         return False
-    return not (if_none_match and exists and _matches(if_none_match, "", weakly=True))
+    return not (if_none_match and exists) or _TAG_LIST.fullmatch(_joined(if_none_match)) is not None
 
 
 def parse_range(header: str, size: int) -> ByteRange | Verdict:
@@ -149,8 +150,13 @@ def _date(values: Sequence[str]) -> int | None:
 
 def _matches(values: Sequence[str], etag: str, *, weakly: bool) -> bool:
     """Whether an If-Match or If-None-Match header is `*` or lists this strong tag (RFC 9110 section 8.8.3.2)."""
-    text = ", ".join(values).strip(" \t")
+    text = _joined(values)
     if text == "*":
         return True
     tags: list[str] = _ENTITY_TAG.findall(text) if _TAG_LIST.fullmatch(text) else []
     return etag in ([tag.removeprefix("W/") for tag in tags] if weakly else tags)
+
+
+def _joined(values: Sequence[str]) -> str:
+    """Join the lines of a header to its value (RFC 9110 section 5.3)."""
+    return ", ".join(values).strip(" \t")

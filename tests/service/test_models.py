@@ -397,6 +397,9 @@ class TestService:
         assert change("PUT", body, is_new) == 201
         told = client.get("/v1/models/me/once").json()
         assert change("PUT", other, is_new) == change("DELETE", other, is_new) == 412
+        # A malformed condition changes nothing.
+        assert change("PUT", other, is_new, is_new) == change("DELETE", body, ("If-None-Match", '"x", *')) == 412
+        assert change("PUT", other, ("If-None-Match", "x")) == 412
         # Models have no entity tags.
         assert change("PUT", other, ("If-Match", '"x"')) == change("PUT", other, is_there, is_new) == 412
         assert client.get("/v1/models/me/once").json() == told

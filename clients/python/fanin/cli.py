@@ -96,12 +96,22 @@ def _printable(text: str) -> str:
     return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)
 
 
+class _Command(argparse.ArgumentParser):
+    """The parser of one command. It reports unknown arguments itself, with the usage of this command."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        options, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}; {self.prog} --help lists the options")
+        return options, unknown
+
+
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fanin", description="Initial weights from a recipe and a seed.", epilog=CODES
     )
     parser.add_argument("--version", action="version", version=f"fanin {version('fanin')}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Command)
 
     get = _command(commands, "get", _get, "fetch a file from a service")
     get.add_argument("source", help="URL of a Fanin file, or a recipe (- for standard input)")
