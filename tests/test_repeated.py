@@ -105,7 +105,7 @@ def test_a_repeated_tensor_is_each_of_its_tensors() -> None:
         ({"{0..999999999}" * 60: LAYER}, "/repeated", "tensors"),
         ({"{0..9}": 3}, "/repeated/{0..9}", ""),
         ({f"{n}.{{0..9}}": {**LAYER, "shape": [n]} for n in range(100)}, "/repeated/0.{0..9}/in_axes", "rank 1"),
-        ([], "/repeated", "dictionary"),
+        ([], "/repeated", "must be an object of tensors by name"),
     ],
 )
 def test_faults_point_at_what_was_written(repeated: Any, pointer: str, words: str) -> None:

@@ -42,6 +42,7 @@ class GuardedBackend(Backend):
         self._seconds = seconds
         self._passed_at: float | None = None
         self._fault = "has not passed its known-answer test yet"
+        self._error: Exception | None = None
 
     @property
     def fault(self) -> str | None:
@@ -62,7 +63,7 @@ class GuardedBackend(Backend):
             # began before the failure may have stored one after it.
             matrices.KEPT.clear()
         if not fault:
-            self._fault, self._passed_at = "", time.monotonic()
+            self._fault, self._error, self._passed_at = "", None, time.monotonic()
 
     def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
         with self._guarded():
@@ -79,12 +80,13 @@ class GuardedBackend(Backend):
         try:
             yield
         except Exception as error:
-            self._fault, self._passed_at = f"failed: {error}", None
+            self._fault, self._error, self._passed_at = f"failed: {error}", error, None
             self.on_failure()
             raise
         if self._passed_at is None:
-            # It failed meanwhile, so these bits may be wrong, too.
-            raise BackendError(self.fault)
+            # It failed meanwhile, so these bits may be wrong, too. The log names the first failure as the cause:
+            # nobody may be left to await the chunk that met it.
+            raise BackendError(self.fault) from self._error
 
 
 def choose(settings: Settings) -> Backend:

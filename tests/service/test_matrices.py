@@ -155,8 +155,10 @@ def test_what_a_failed_backend_has_made_is_forgotten(calls: list[tuple[int, int]
     def read() -> None:
         read_into(layout, layout.entry("m").start, memoryview(bytearray(1000)), backends.load("native"))
 
+    guarded = GuardedBackend(backends.load("native"), 60)
+    guarded.test()
     read()
-    GuardedBackend(backends.load("native"), 60).test()
+    guarded.test()
     read()
     assert calls.count((600, 900)) == 1
     GuardedBackend(Broken(), 60).test()
