@@ -37,15 +37,13 @@ def run(part: str) -> tuple[str, bool]:
 
 
 def write(part: str, row: str) -> None:
-    """Put the row of a part in its place in the table."""
-    text = PAGE.read_text("utf-8")
-    rows = {name: line.group() for line in _ROW.finditer(text) if (name := line[1]) in PARTS}
-    rows[part] = row
-    before, rest = text.split("<!-- soak -->\n")
-    head = "".join(rest.splitlines(keepends=True)[:2])
-    after = rest.split("<!-- /soak -->\n")[1]
-    table = "".join(rows[name] for name in PARTS if name in rows)
-    PAGE.write_text(f"{before}<!-- soak -->\n{head}{table}<!-- /soak -->\n{after}", "utf-8")
+    """Put the row of a part in its place in the table, which stands between two comments."""
+    before, rest = PAGE.read_text("utf-8").split("<!-- soak -->\n")
+    table, after = rest.split("<!-- /soak -->\n")
+    rows = {line[1]: line.group() for line in _ROW.finditer(table)} | {part: row}
+    head = "".join(table.splitlines(keepends=True)[:2])
+    table = head + "".join(rows[name] for name in PARTS if name in rows)
+    PAGE.write_text(f"{before}<!-- soak -->\n{table}<!-- /soak -->\n{after}", "utf-8")
 
 
 def main(parts: list[str]) -> int:
