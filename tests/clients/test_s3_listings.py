@@ -67,6 +67,8 @@ def buckets() -> Iterator[Buckets]:
     other.start()
     host, port = other.get_host_and_port()
     try:
+        # All of moto's servers in a process share what is stored.
+        httpx.post(f"http://{host}:{port}/moto-api/reset").raise_for_status()
         httpx.put(f"http://{host}:{port}/models").raise_for_status()
         for key in KEYS:
             httpx.put(f"http://{host}:{port}/models/{key}", content=b"x").raise_for_status()
