@@ -22,7 +22,7 @@ _FILES = (b"0", b"\0", b"7")
 _DIRECTORY = b"5"
 _PAX, _PAX_GLOBAL, _LONG_NAME, _LONG_LINK = b"x", b"g", b"L", b"K"
 _SPARSE = "GNU.sparse"
-"""How the keys of a file that is stored with holes begin."""
+"""Prefix of the pax keywords of a sparse file."""
 _EXTENDED = (_PAX, _PAX_GLOBAL, _LONG_NAME, _LONG_LINK)
 
 

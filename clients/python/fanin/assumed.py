@@ -18,7 +18,7 @@ def assumed(recipe: Recipe) -> list[str]:
 
 
 def is_assumed(tensor: Tensor) -> bool:
-    """Whether this tensor has the default layout, and would have another draw, or none, with the other one."""
+    """Return whether the tensor has the default layout, and the other layout would change or refuse its draw."""
     if isinstance(tensor, Blocks):
         return any(is_assumed(part) for _, part in tensor.tensors)
     if "layout" not in type(tensor).model_fields or "layout" in tensor.model_fields_set:

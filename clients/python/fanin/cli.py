@@ -194,7 +194,7 @@ def _load(plugin: EntryPoint, parser: argparse.ArgumentParser, is_help: bool) ->
 
 
 def _missing(command: str, error: ModuleNotFoundError) -> BackendError:
-    """What to install for a command that cannot import a package."""
+    """Return what to install for a command that cannot import a package."""
     package = (error.name or "").partition(".")[0]
     extra = EXTRAS.get(package) or EXTRAS.get(command)
     what = f"in a checkout of Fanin, run: pip install '.[{extra}]'" if extra else f"run: pip install {package}"

@@ -100,7 +100,7 @@ def layout_of(file: io.BufferedReader) -> Layout:
 
 
 def has_weights(file: io.BufferedReader) -> bool:
-    """Whether a file that is at its start is one of safetensors, and not JSON.
+    """Return whether an open file, read from its start, is a safetensors file and not JSON.
 
     The former begins with a length of eight bytes, the upper ones zero; JSON has no such bytes.
     """

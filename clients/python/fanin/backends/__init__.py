@@ -31,7 +31,7 @@ SLOW = (
     "the compiled backend is not installed, so NumPy makes the weights: the same bytes, many times slower. Install a C"
     f" compiler and then Fanin again; or set {ENVIRONMENT}=reference, and this warning ends"
 )
-"""What a user is told who did not ask for the reference backend."""
+"""Warning for a user who did not request the reference backend."""
 
 
 class Backend(Protocol):

@@ -47,7 +47,7 @@ class Matrices:
             out[:] = self._whole((make, draw, stream, dtype))[first * size : first * size + len(out)]
 
     def has(self, draw: Orthogonal, stream: Stream, dtype: DType) -> bool:
-        """Whether this matrix is kept, or in the making, by any backend."""
+        """Return whether any backend has cached this matrix or is generating it."""
         with self._lock:
             return any(key[1:] == (draw, stream, dtype) for key in self._made)
 
@@ -80,7 +80,7 @@ class Matrices:
                 return future.result()
 
     def _begun(self, key: _Key, ours: Future[memoryview]) -> Future[memoryview]:
-        """Of who makes the matrix: another thread, or this one, which has `ours`."""
+        """Return the future of the matrix: another thread's, or `ours` if this thread must generate it."""
         with self._lock:
             if (future := self._made.get(key)) is not None:
                 self._made.move_to_end(key)
@@ -93,7 +93,7 @@ class Matrices:
             return ours
 
     def begin_again(self) -> None:
-        """Of a process that was forked: threads that it does not have made matrices, and may have held the lock."""
+        """Start empty in a forked child: threads that exist only in the parent may hold the lock and owe matrices."""
         self._lock = threading.Lock()
         self._made = OrderedDict()
         self.held = 0

@@ -91,7 +91,7 @@ def _initializer(scheme: str, parameters: dict[str, Any], default: Any) -> Initi
 
 
 def _is_said(value: Any, dtype: Any) -> bool:
-    """Whether a recipe says this constant of this type: JAX's own fills arrays, infinities and other types."""
+    """Return whether a recipe can express this constant of this type; JAX itself fills all others."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return is_number and jax.dtypes.canonicalize_dtype(float if dtype is None else dtype).name in DTYPE_NAMES
 

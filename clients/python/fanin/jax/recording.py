@@ -86,7 +86,7 @@ class Said:
     """An array that an initializer of `fanin.jax.initializers` makes."""
 
     tensor: Tensor
-    """What a recipe has for it, in the shape of the initializer's call."""
+    """Return the tensor of a recipe for it, with the shape that the initializer was called with."""
     law: Law
     """Of its elements, for what is done with them."""
 
