@@ -22,11 +22,11 @@ from fanin.backends.philox import philox4x32
 from fanin.backends.reference import store, values
 from fanin.dtypes import DTYPES
 from fanin.errors import RecipeError
-from fanin.layout import Layout
+from fanin.file_layout import FileLayout
 from fanin.plan import read_into
 from fanin.recipe import as_recipe
+from fanin.schemes.base import Scaled
 from fanin.streams import Stream
-from fanin.tensor import Scaled
 
 HERE = Path(__file__).parent
 CSRC = HERE.parent / "python" / "fanin" / "backends" / "csrc"
@@ -921,7 +921,7 @@ def _accepted(text: str) -> dict[str, Any]:
 
 def _refused(text: str) -> dict[str, Any]:
     try:
-        Layout.of(text)
+        FileLayout.of(text)
     except RecipeError as error:
         # A name that is not Unicode has no pointer.
         fields = [fault.pointer for fault in error.faults if "\N{REPLACEMENT CHARACTER}" not in fault.pointer]
@@ -932,7 +932,7 @@ def _refused(text: str) -> dict[str, Any]:
 def files() -> list[Any]:
     vectors = []
     for text in (*FILES, *MORE_FILES):
-        layout = Layout.of(text)
+        layout = FileLayout.of(text)
         file = bytearray(layout.size)
         read_into(layout, 0, memoryview(file), backends.get("reference"))
         vectors.append({"recipe": text, "file": file.hex(), "sha256": hashlib.sha256(file).hexdigest()})
@@ -947,7 +947,7 @@ def long_streams() -> list[Any]:
             continue
         for dtype in DTYPES.values():
             tensor = {"shape": [2048, 2048], "dtype": dtype.name, **law}
-            layout = Layout.of({**tensor, "seed": 42})
+            layout = FileLayout.of({**tensor, "seed": 42})
             data = bytearray(layout.size - len(layout.header))
             read_into(layout, len(layout.header), memoryview(data), backends.get("reference"))
             vectors.append({"seed": "42", "tensor": tensor, "sha256": hashlib.sha256(data).hexdigest()})
@@ -961,7 +961,7 @@ def later_schemes() -> list[Any]:
     tensors += [{"dtype": "C64", **given} for given in COMPLEX]
     tensors += [{"dtype": dtype, **given} for given in MORE for dtype in ("F64", "F32")]
     for given in (*tensors, *LONG_LINES):
-        layout = Layout.of({"seed": 42, "shape": [6, 4], **given})
+        layout = FileLayout.of({"seed": 42, "shape": [6, 4], **given})
         data = bytearray(layout.size - len(layout.header))
         read_into(layout, len(layout.header), memoryview(data), backends.get("reference"))
         recipe = layout.recipe
@@ -973,7 +973,7 @@ def schemes_far_out() -> list[Any]:
     """Canonical text of a large tensor, and the bytes of eight of its elements."""
     vectors = []
     for given, first in FAR:
-        layout = Layout.of({"seed": 42, **given})
+        layout = FileLayout.of({"seed": 42, **given})
         size = layout.entries[0].dtype.itemsize
         data = bytearray(8 * size)
         read_into(layout, len(layout.header) + first * size, memoryview(data), backends.get("reference"))
@@ -986,7 +986,7 @@ def orthogonal() -> list[Any]:
     vectors = []
     for tensor in (*ORTHOGONAL, *LARGE_ORTHOGONAL):
         recipe = {"seed": 42, "scheme": "orthogonal", **tensor}
-        layout = Layout.of(recipe)
+        layout = FileLayout.of(recipe)
         data = bytearray(layout.size - len(layout.header))
         read_into(layout, len(layout.header), memoryview(data), backends.get("reference"))
         size = layout.entries[0].dtype.itemsize

@@ -15,15 +15,15 @@ import pytest
 import torch
 
 import fanin
-from fanin import BackendError, Layout, backends
+from fanin import BackendError, FileLayout, backends
 from fanin.backends import cuda, load
 from fanin.backends.cuda import CudaBackend
 from fanin.draws import Fill, Orthogonal
 from fanin.dtypes import DTYPES, DType
 from fanin.errors import NoDeviceError, NotBuiltError
 from fanin.plan import read_into
-from tests.cases import LAWS, STREAM, Case, cases, draw
 from tests.cuda.fake_cupy import POISON, CUDARuntimeError, FakeCuPy, OutOfMemoryError
+from tests.support.cases import LAWS, STREAM, Case, cases, draw
 
 ALL_DTYPES = pytest.mark.parametrize("dtype", DTYPES.values(), ids=list(DTYPES))
 PACES = pytest.mark.parametrize("pace", ["eager", "lazy", "random"])
@@ -211,7 +211,7 @@ def test_an_array_must_be_contiguous(make: Make) -> None:
 @pytest.mark.parametrize("version", ["13.6.0", "14.0.0"])
 def test_materialize_and_slice(make: Make, pace: Any, version: str) -> None:
     fake, _ = make(pace, version)
-    layout = Layout.of(RECIPE)
+    layout = FileLayout.of(RECIPE)
     expected = fanin.materialize(layout, backend="native")
     made = fanin.materialize(layout, backend="cuda")
     assert list(made) == list(expected)
@@ -230,7 +230,7 @@ def test_materialize_and_slice(make: Make, pace: Any, version: str) -> None:
 def test_a_file_by_threads(make: Make) -> None:
     """More threads than lanes, each with its own range."""
     fake, backend = make(slab=96, lanes=2)
-    layout = Layout.of(RECIPE)
+    layout = FileLayout.of(RECIPE)
     expected, found = bytearray(layout.size), bytearray(b"\xca" * layout.size)
     read_into(layout, 0, memoryview(expected), load("native"))
 

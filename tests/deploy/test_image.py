@@ -22,8 +22,8 @@ from packaging.version import Version
 
 import fanin
 from tests.deploy import image
-from tests.samples import MIXED
-from tests.service.servers import wait_for
+from tests.support.samples import MIXED
+from tests.support.servers import wait_for
 
 ROOT = image.ROOT
 LOCKS = sorted((ROOT / "deploy" / "requirements").glob("*.txt"))

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from fanin import Layout, backends
+from fanin import FileLayout, backends
 from fanin.plan import read_into
-from tests.service.servers import MIXED, Running, running
+from tests.support.servers import MIXED, Running, running
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +27,7 @@ def client(server: Running) -> httpx.Client:
 @pytest.fixture(scope="session")
 def mixed_file() -> bytes:
     """The whole file of `MIXED`, by the reference backend."""
-    layout = Layout.of(MIXED)
+    layout = FileLayout.of(MIXED)
     content = bytearray(b"\xca" * layout.size)
     read_into(layout, 0, memoryview(content), backends.load("reference"))
     return bytes(content)
