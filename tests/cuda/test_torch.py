@@ -12,9 +12,8 @@ from fanin import FileLayout
 from fanin.region import Region
 from fanin.torch import filling
 from fanin.torch.recorder.recording import DTYPES
-from tests.cuda.test_backend import Make, folder, make
+from tests.cuda.fake_cupy import Make
 
-__all__ = ["folder", "make"]  # fixtures
 SCHEMES = [
     {"scheme": "normal", "std": 1.0},
     {"scheme": "constant", "value": 0.5},

@@ -13,6 +13,7 @@ from pydantic import ByteSize, TypeAdapter
 from fanin import digests
 from fanin_service import service
 from fanin_service.models import models
+from fanin_service.recipes import digests as digest_jobs
 from fanin_service.server import protocol
 from fanin_service.settings import Settings
 

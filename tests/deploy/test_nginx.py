@@ -20,8 +20,9 @@ import pytest
 
 import fanin
 from fanin import FileLayout, archive
-from tests.service.server.test_command import serving
-from tests.support.servers import CountingBackend, Running, running, wait_for
+from tests.support.backends import CountingBackend
+from tests.support.processes import serving
+from tests.support.servers import Running, running, wait_for
 
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "nginx" / "fanin.conf"
 MIB = 1 << 20

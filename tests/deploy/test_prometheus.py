@@ -18,7 +18,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.service.server.test_command import serving
+from tests.support.processes import serving
 from tests.support.servers import wait_for
 
 ROOT = Path(__file__).parents[2]

@@ -25,8 +25,9 @@ import fanin.jax
 from fanin import arrays as host
 from fanin.adapters.matching import Wanted, fit
 from fanin.jax.arrays import _for_jax
+from tests.support.backends import CountingBackend
 from tests.support.samples import MIXED
-from tests.support.servers import CountingBackend, running
+from tests.support.servers import running
 
 DEVICES = np.array(jax.devices())
 TENSOR: dict[str, Any] = {"seed": 5, "shape": [48, 16, 8], "scheme": "he_normal"}

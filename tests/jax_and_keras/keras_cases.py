@@ -11,7 +11,8 @@ import pytest
 
 import fanin
 import fanin.keras
-from tests.support.servers import CountingBackend, running
+from tests.support.backends import CountingBackend
+from tests.support.servers import running
 
 # Keras 3.15 with NumPy 2.4: of its own making, wherever it reads a variable.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")

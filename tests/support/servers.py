@@ -15,11 +15,7 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
-from fanin import backends
 from fanin.backends import Backend
-from fanin.draws import Draw
-from fanin.dtypes import DType
-from fanin.streams import Stream
 from fanin_service.app import create_app
 from fanin_service.server.command import configure, listen
 from fanin_service.settings import Settings
@@ -40,34 +36,6 @@ MIXED = {
 HUGE = {"tensors": {"a": {"shape": [100_000_000, 250_000], "scheme": "normal", "std": 1.0}}}
 """100 TB and a header."""
 JSON = {"Content-Type": "application/json"}
-
-
-class CountingBackend(Backend):
-    """Generates as the best backend does, and counts the bytes."""
-
-    name = "counting"
-
-    def __init__(self) -> None:
-        self._backend = backends.get()
-        self.generated = 0
-
-    def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
-        self._backend.fill(draw, stream, dtype, first, out)
-        self.generated += len(out)
-
-
-class WaitingBackend(CountingBackend):
-    """Generates when it is let."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.let, self.asked = threading.Event(), threading.Event()
-        self.let.set()
-
-    def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
-        self.asked.set()
-        assert self.let.wait(60)
-        super().fill(draw, stream, dtype, first, out)
 
 
 @dataclass(frozen=True)

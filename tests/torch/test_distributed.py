@@ -6,7 +6,8 @@ import pytest
 
 import fanin
 from fanin import FileLayout
-from tests.support.servers import CountingBackend, running
+from tests.support.backends import CountingBackend
+from tests.support.servers import running
 from tests.torch import ranks
 
 SMALL: dict[str, int] = {}

@@ -28,8 +28,9 @@ from fanin_service.access.middleware import right_for
 from fanin_service.access.principal import Right, sufficient
 from fanin_service.app import create_admin_app, create_app
 from fanin_service.settings import Settings
+from tests.support.backends import CountingBackend
 from tests.support.identity import Provider
-from tests.support.servers import CountingBackend, Running, running
+from tests.support.servers import Running, running
 
 RECIPE = {"tensors": {"w": {"shape": [3, 4], "scheme": "he_normal"}}}
 MODEL = archive.pack({"recipe.json": json.dumps(RECIPE).encode()})

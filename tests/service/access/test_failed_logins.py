@@ -13,12 +13,11 @@ from fanin_service.access import keys
 from fanin_service.access.principal import Right
 from fanin_service.http.problems import TooManyFailedLoginsError
 from fanin_service.settings import Settings
-from tests.service.admission.test_admission import refused
-from tests.service.admission.test_windows import Clocks
-from tests.service.admission.test_windows import clocks as clocks
-from tests.service.admission.test_windows import guarded as admission_of
-from tests.service.telemetry.test_metrics import value
+from tests.support.clocks import Clocks
+from tests.support.clocks import guarded as admission_of
 from tests.support.identity import Provider
+from tests.support.limits import refused
+from tests.support.metrics import value
 from tests.support.servers import JSON, Running, running
 
 LIMIT = 3

@@ -18,8 +18,8 @@ import pytest
 from fanin_service.access import keys
 from fanin_service.access.principal import Right
 from fanin_service.telemetry.redaction import RedactingFilter, redact
-from tests.service.server.test_command import COMMAND
 from tests.support.identity import AUDIENCE, ISSUER, Provider
+from tests.support.processes import COMMAND
 from tests.support.servers import wait_for
 
 DIGEST = "0" * 64

@@ -16,11 +16,11 @@ from fanin import BackendError, Client
 from fanin_service.access import keys
 from fanin_service.access.principal import Right
 from fanin_service.settings import Settings
-from tests.service.telemetry.test_metrics import value
-from tests.support.servers import HUGE, JSON, CountingBackend, Running, WaitingBackend, running, wait_for
+from tests.support.backends import CountingBackend, WaitingBackend
+from tests.support.limits import LARGE, SMALL, nothing_under_way, refused, remaining
+from tests.support.metrics import value
+from tests.support.servers import HUGE, JSON, Running, running, wait_for
 
-SMALL = "/v1/weights?shape=1000&scheme=zeros"
-LARGE = "/v1/weights?shape=1000000,100000&scheme=normal&std=0.02"
 # As huggingface_hub 1.x reads them (utils/_http.py, parse_ratelimit_headers).
 HUB_LIMIT = re.compile(r"\"(?P<name>\w+)\"\s*;\s*r\s*=\s*(?P<r>\d+)\s*;\s*t\s*=\s*(?P<t>\d+)")
 HUB_POLICY = re.compile(r"q\s*=\s*(?P<q>\d+).*?w\s*=\s*(?P<w>\d+)")
@@ -33,20 +33,6 @@ def limited(**limits: Any) -> Iterator[tuple[Running, CountingBackend]]:
     with running(Settings(**limits), backend) as server:
         backend.generated = 0  # by the known-answer test
         yield server, backend
-
-
-def refused(answer: httpx.Response, status: int, problem: str) -> dict[str, Any]:
-    document = answer.json()
-    assert (answer.status_code, document["type"]) == (status, f"urn:fanin:problem:{problem}"), answer.text
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    if status in (429, 503):
-        assert 1 <= int(answer.headers["Retry-After"]) <= 86_400
-    return dict(document)
-
-
-def nothing_under_way(server: Running) -> bool:
-    total = server.app.state.service.admission._ledger.total
-    return bool((total.streams, total.size) == (0, 0))
 
 
 def test_requests_in_a_minute() -> None:
@@ -230,14 +216,6 @@ def test_a_cut_stream_is_charged_what_was_sent_of_it() -> None:
                 next(stream.iter_raw(1))
             wait_for(lambda: nothing_under_way(server))
         assert quota - cuts * (64 << 20) < remaining(server) < quota - cuts
-
-
-def remaining(server: Running, who: dict[str, str] | None = None) -> int:
-    """Bytes that a client may still have today, after one more."""
-    answer = server.client.get(SMALL, headers={**(who or {}), "Range": "bytes=0-0"})
-    found = re.search(r'"bytes";r=(\d+)', answer.headers["RateLimit"])
-    assert found, answer.text
-    return int(found[1])
 
 
 def test_keys_have_their_own_bytes_a_day(tmp_path: Path) -> None:

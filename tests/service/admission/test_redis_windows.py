@@ -20,8 +20,8 @@ import redis as redis_client
 from fanin_service.access import keys
 from fanin_service.admission import redis_windows, windows
 from fanin_service.settings import Settings
-from tests.service.admission.test_admission import LARGE, SMALL, nothing_under_way, refused, remaining
-from tests.service.telemetry.test_metrics import value
+from tests.support.limits import LARGE, SMALL, nothing_under_way, refused, remaining
+from tests.support.metrics import value
 from tests.support.servers import Running, running, wait_for
 
 pytestmark = pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")

@@ -27,28 +27,10 @@ from fanin_service.backend.guard import GuardedBackend, choose
 from fanin_service.recipes.digests import Manifests
 from fanin_service.server import command
 from fanin_service.settings import Settings
+from tests.support.backends import BEST, MoodyBackend
 from tests.support.servers import HUGE, Running, running, wait_for
 
-BEST = backends.get()
 SMALL = "/v1/weights?shape=1000&scheme=normal&std=1"
-
-
-class MoodyBackend(Backend):
-    """Generates as the best one does, or wrong bits, or not at all."""
-
-    name = "moody"
-
-    def __init__(self) -> None:
-        self.mood = "well"
-        self.failures = 0
-
-    def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
-        if self.mood == "failing":
-            self.failures += 1
-            raise BackendError("the GPU failed: cudaErrorECCUncorrectable")
-        BEST.fill(draw, stream, dtype, first, out)
-        if self.mood == "wrong":
-            out[0] ^= 1
 
 
 def status(server: Running, path: str = "/readyz") -> int:

@@ -25,7 +25,8 @@ from fanin_service.http.problems import LimitExceededError
 from fanin_service.recipes.limits import layout_of
 from fanin_service.service import MATRIX_MAKERS
 from fanin_service.settings import Settings
-from tests.support.servers import CountingBackend, running
+from tests.support.backends import CountingBackend
+from tests.support.servers import running
 
 RECIPE = {
     "tensors": {

@@ -23,11 +23,11 @@ import pytest
 
 from fanin_service.access import keys
 from fanin_service.access.principal import Right
-from tests.service.http.test_parsers import damaged, fuzz
-from tests.service.server.test_command import COMMAND
-from tests.service.server.test_tls import Authority
+from tests.support.authority import Authority
 from tests.support.corpus import CASES, CREDENTIALS, FILE, HOST, NO_TLS, Case, get
+from tests.support.fuzzing import damaged, fuzz
 from tests.support.identity import AUDIENCE, ISSUER, Provider
+from tests.support.processes import COMMAND
 from tests.support.servers import wait_for
 
 SETTLED_SECONDS = 0.02

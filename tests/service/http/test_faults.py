@@ -28,11 +28,11 @@ from fanin.streams import Stream
 from fanin_service.access import keys
 from fanin_service.access.principal import Right
 from fanin_service.settings import Settings
-from tests.service.backend.test_guard import MoodyBackend
-from tests.service.server.test_command import serving
+from tests.support.backends import CountingBackend, MoodyBackend
 from tests.support.identity import Provider
+from tests.support.processes import serving
 from tests.support.proxy import BadNetwork, Fault
-from tests.support.servers import CountingBackend, Running, running, wait_for
+from tests.support.servers import Running, running, wait_for
 
 RECIPE: dict[str, Any] = {
     "seed": 3,

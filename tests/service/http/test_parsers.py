@@ -14,7 +14,6 @@ from typing import Any
 
 import jwt
 import pytest
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fanin import FileError, FileLayout, RecipeError, backends
@@ -32,6 +31,7 @@ from fanin_service.settings import Settings
 from fanin_service.telemetry.middleware import _received
 from fanin_service.telemetry.redaction import redact
 from fanin_service.telemetry.request import Exchange
+from tests.support.fuzzing import damaged, fuzz
 from tests.support.identity import AUDIENCE, ISSUER, Provider
 
 Test = Callable[..., None]
@@ -74,26 +74,6 @@ def header(alphabet: str) -> st.SearchStrategy[str]:
 def counts(few: int, many: int) -> pytest.MarkDecorator:
     """How many examples: the same few by default, and many others in the long run."""
     return pytest.mark.parametrize("count", [few, pytest.param(many, marks=pytest.mark.soak("requests"))])
-
-
-def fuzz(count: int, holds: Callable[..., None], *strategies: st.SearchStrategy[Any]) -> None:
-    """Try `holds` with so many examples."""
-    options = {"max_examples": count, "derandomize": count <= 100, "database": None, "deadline": None}
-    settings(**options, suppress_health_check=[*HealthCheck])(given(*strategies)(holds))()  # type: ignore[arg-type]
-
-
-def damaged(texts: list[bytes]) -> st.SearchStrategy[bytes]:
-    """One of these with some bytes removed, replaced or repeated, and others put in."""
-
-    def damage(text: bytes, cuts: list[tuple[int, int, bytes]]) -> bytes:
-        for at, length, junk in cuts:
-            at %= len(text) + 1
-            text = text[:at] + junk + text[at + length :]
-        return text
-
-    known = st.sampled_from([b'"', b"{", b"[", b"]", b",", b"\\ud800", b"1e999", b"NaN", b"-", b"\xff", b"null", b'":'])
-    cut = st.tuples(st.integers(0, 2000), st.integers(0, 12), known | st.binary(max_size=6))
-    return st.builds(damage, st.sampled_from(texts), st.lists(cut, max_size=4))
 
 
 @counts(100, 50_000)

@@ -20,7 +20,6 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
 from fanin import FileLayout, backends
-from fanin.backends import Backend
 from fanin.draws import Draw
 from fanin.dtypes import DType
 from fanin.plan import read_into
@@ -28,7 +27,8 @@ from fanin.streams import Stream
 from fanin_service.http import streaming
 from fanin_service.http.ranges import ByteRange
 from fanin_service.settings import Settings
-from tests.support.servers import HUGE, MIXED, CountingBackend, Running, WaitingBackend, running, wait_for
+from tests.support.backends import CountingBackend, FailingBackend, WaitingBackend, never
+from tests.support.servers import HUGE, MIXED, Running, running, wait_for
 
 WIDE = {"shape": [2_000_003], "scheme": "constant", "value": 3.0, "dtype": "F16"}
 IN_FLIGHT = 24 << 20
@@ -182,29 +182,6 @@ def test_a_chunk_nobody_waits_for_is_not_generated() -> None:
     assert 0 < backend.generated <= streaming.FIRST_CHUNK + streaming.CHUNK
 
 
-def stream(executor: ThreadPoolExecutor, part: ByteRange, backend: Backend | None = None) -> streaming.FileStream:
-    layout = FileLayout.of(HUGE)
-    backend = backend or backends.get()
-    return streaming.FileStream(layout, part, backend, lambda *_: executor, unheard, status_code=206, headers={})
-
-
-def unheard(count: int, seconds: float) -> None:
-    pass
-
-
-async def never() -> Message:
-    raise AssertionError("nothing is to be received")
-
-
-class FailingBackend(CountingBackend):
-    """Fails late."""
-
-    def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
-        if first > 1 << 20:
-            raise MemoryError("as it may happen")
-        super().fill(draw, stream, dtype, first, out)
-
-
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_failure_cuts_the_body_short() -> None:
     """The status is sent by then; only a missing rest can tell."""
@@ -328,3 +305,15 @@ def test_constants_are_cut_where_asked(skip: int) -> None:
     with running() as server:
         answer = server.client.get(server.register(recipe), headers={"Range": f"bytes={skip}-"})
     assert answer.content == expected
+
+
+def stream(
+    executor: ThreadPoolExecutor, part: ByteRange, backend: backends.Backend | None = None
+) -> streaming.FileStream:
+    layout = FileLayout.of(HUGE)
+    backend = backend or backends.get()
+    return streaming.FileStream(layout, part, backend, lambda *_: executor, unheard, status_code=206, headers={})
+
+
+def unheard(count: int, seconds: float) -> None:
+    pass

@@ -16,7 +16,7 @@ from fanin_service.app import create_app
 from fanin_service.models.objects import DirectoryObjects, Objects, ObjectsError
 from fanin_service.models.store import ModelStore
 from fanin_service.settings import Settings, SettingsError
-from tests.service.models.test_models import RECIPE, content
+from tests.support.models import RECIPE, content
 from tests.support.servers import running
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # moto's own, and its dependencies'

@@ -16,7 +16,7 @@ from fanin_service.http.problems import ModelError, UnknownFileError, UnknownRev
 from fanin_service.models.content import Content
 from fanin_service.models.snapshot import Snapshot
 from fanin_service.settings import Settings
-from tests.service.models.test_models import RECIPE
+from tests.support.models import RECIPE
 from tests.support.servers import running
 
 

@@ -28,31 +28,8 @@ from fanin_service.models.revisions import ShardSize
 from fanin_service.models.snapshot import Snapshot
 from fanin_service.models.store import ModelStore
 from fanin_service.settings import Settings, SettingsError
+from tests.support.models import CONFIG, FILES, RECIPE, SETTINGS, content
 from tests.support.servers import Running, running
-
-RECIPE: dict[str, Any] = {
-    "seed": 7,
-    "dtype": "F32",
-    "layout": "torch",
-    "tensors": {
-        "wte.weight": {"shape": [101, 16], "scheme": "normal", "std": 0.02},
-        "fc.weight": {"shape": [64, 16], "scheme": "he_normal"},
-        "fc.bias": {"shape": [64], "scheme": "zeros"},
-        "norm.weight": {"shape": [16], "scheme": "ones", "dtype": "F32"},
-    },
-}
-CONFIG = {"model_type": "tiny", "dtype": "float32", "text": {"torch_dtype": "float32", "n": 1.5}, "rate": float("inf")}
-FILES = {
-    "config.json": json.dumps(CONFIG).encode(),
-    "tokenizer/vocab.txt": b"a\nb\n",
-    "spiece.model": bytes(range(256)),
-}
-SETTINGS = Settings()
-
-
-def content(recipe: Any = RECIPE, files: dict[str, bytes] | None = None) -> Content:
-    given = FILES if files is None else files
-    return Content.put({**given, "recipe.json": json.dumps(recipe).encode()}, SETTINGS)
 
 
 def snapshot(revision: str, recipe: Any = RECIPE) -> Snapshot:

@@ -18,7 +18,8 @@ from fanin.dtypes import DType
 from fanin.streams import Stream
 from fanin_service.recipes import digests
 from fanin_service.settings import Settings
-from tests.support.servers import MIXED, CountingBackend, running
+from tests.support.backends import CountingBackend
+from tests.support.servers import MIXED, running
 
 
 class GatedBackend(CountingBackend):

@@ -10,16 +10,8 @@ from fanin.draws import Draw
 from fanin.dtypes import DType
 from fanin.streams import Stream
 from fanin_service.backend import known_answer
-from tests.support.servers import CountingBackend, running
-
-
-class IdleBackend(backends.Backend):
-    """Writes nothing."""
-
-    name = "idle"
-
-    def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
-        pass
+from tests.support.backends import CountingBackend, IdleBackend
+from tests.support.servers import running
 
 
 class OneBitBackend(CountingBackend):

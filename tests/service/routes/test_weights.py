@@ -17,7 +17,8 @@ from fanin.dtypes import DType
 from fanin.plan import read_into
 from fanin.streams import Stream
 from fanin_service.settings import Settings
-from tests.support.servers import HUGE, JSON, MIXED, CountingBackend, Running, running
+from tests.support.backends import CountingBackend
+from tests.support.servers import HUGE, JSON, MIXED, Running, running
 
 SHORT = {"shape": [784, 10], "scheme": "glorot_uniform", "seed": 42}
 SHORT_QUERY = "/v1/weights?shape=784,10&scheme=glorot_uniform&seed=42"

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import socket
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +15,7 @@ from fanin import backends
 from fanin_service.server import command
 from fanin_service.settings import Settings, variable
 from fanin_service.settings.reading import OF_THE_LIBRARY, option
-
-COMMAND = (
-    "import argparse, sys; from fanin_service import serve; parser = argparse.ArgumentParser(description=serve.HELP);"
-    " serve.add_arguments(parser); sys.exit(serve.run(parser.parse_args()))"
-)
-
-
-def run(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", COMMAND, *options]
-    return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, timeout=60)
+from tests.support.processes import run, serving
 
 
 def test_help_lists_every_setting() -> None:
@@ -109,23 +94,6 @@ def test_a_secret_is_not_told(options: list[str], environment: dict[str, str]) -
     assert re.search(r"FANIN_LIMITS_URL|--port|--jwt-jwks-url", done.stderr)
     assert secret not in done.stderr + done.stdout
     assert secret not in repr(Settings(limits_url=f"redis://:{secret}@127.0.0.1/0"))
-
-
-@contextmanager
-def serving(*options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """URL and process of a server of its own."""
-    command = [sys.executable, "-c", COMMAND, "--port", "0", "--backend", "reference", *options]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
-        assert process.stderr
-        try:
-            line = process.stderr.readline()
-            started = re.search(r"(https?://127\.0\.0\.1:[0-9]+) with the reference backend", line)
-            assert started, line
-            yield started[1], process
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=60)
-    assert process.returncode == 0
 
 
 def test_serving_and_stopping() -> None:

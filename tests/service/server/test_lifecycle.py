@@ -19,9 +19,9 @@ import pytest
 from fanin import FileLayout, backends
 from fanin.plan import read_into
 from fanin_service.settings import Settings
-from tests.service.server.test_command import serving
-from tests.service.server.test_workers import Workers, workers  # noqa: F401
-from tests.support.servers import WaitingBackend, running, wait_for
+from tests.support.backends import WaitingBackend
+from tests.support.processes import Workers, serving
+from tests.support.servers import running, wait_for
 
 SMALL = "/v1/weights?shape=5&scheme=normal&std=1"
 BIG = "/v1/weights?shape=6000000&scheme=normal&std=1"
@@ -91,7 +91,7 @@ def test_a_second_signal_waits_for_nobody(count: str, second: signal.Signals) ->
         assert process.wait(60) == 0
 
 
-def test_ctrl_c_reaches_workers_and_supervisor_alike(workers: Workers) -> None:  # noqa: F811
+def test_ctrl_c_reaches_workers_and_supervisor_alike(workers: Workers) -> None:
     with stream(workers.url, BIG) as (_, parts):
         for pid in (*workers.pids, workers.process.pid):
             os.kill(pid, signal.SIGINT)
@@ -160,7 +160,7 @@ def test_what_has_not_begun_at_the_end_is_refused_as_busy() -> None:
     assert answer.json()["type"] == "urn:fanin:problem:not-ready"
 
 
-def test_sighup_lets_answers_end(workers: Workers) -> None:  # noqa: F811
+def test_sighup_lets_answers_end(workers: Workers) -> None:
     with stream(workers.url, BIG) as (_, parts):
         old = set(workers.pids)
         workers.process.send_signal(signal.SIGHUP)

@@ -13,7 +13,7 @@ import pytest
 from fanin_service.access import keys
 from fanin_service.access.principal import Right
 from fanin_service.settings import Settings
-from tests.service.server.test_command import serving
+from tests.support.processes import serving
 from tests.support.servers import running, wait_for
 
 ORIGIN = "https://app.example.org"

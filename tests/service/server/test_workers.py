@@ -2,67 +2,22 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import socket
-import subprocess
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from os import kill
 from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 import fanin
 from fanin import Client
-from tests.service.server.test_command import run, serving
+from tests.support.processes import Workers, run
 from tests.support.servers import wait_for
 
 BIG: Any = {"shape": [16 << 20], "scheme": "normal", "std": 0.02}
 """64 MiB: some seconds for the reference backend."""
-
-
-@dataclass
-class Workers:
-    """A running server, and the ids of its workers as its log tells them."""
-
-    url: str
-    process: subprocess.Popen[str]
-    pids: list[int] = field(default_factory=list)
-
-    @contextmanager
-    def only(self, pid: int) -> Iterator[None]:
-        """The other one sleeps."""
-        (other,) = (worker for worker in self.pids if worker != pid)
-        kill(other, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            kill(other, signal.SIGCONT)
-
-
-@pytest.fixture
-def workers() -> Iterator[Workers]:
-    with serving("--workers", "2") as (url, process):
-        found = Workers(url, process)
-        ready = threading.Semaphore(0)
-
-        def follow() -> None:
-            assert process.stderr
-            for line in process.stderr:
-                if started := re.search(r"Started server process \[(\d+)\]", line):
-                    found.pids.append(int(started[1]))
-                if "startup complete" in line:
-                    ready.release()
-
-        threading.Thread(target=follow, daemon=True).start()
-        for _ in range(2):
-            assert ready.acquire(timeout=60)
-        yield found
 
 
 def test_a_digest_and_a_model_are_known_to_the_other_worker_and_all_end_with_the_supervisor(workers: Workers) -> None:

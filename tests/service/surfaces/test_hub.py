@@ -24,7 +24,8 @@ from fanin_service.routes import hub_api
 from fanin_service.settings import Settings
 from fanin_service.surfaces import hub as hub_words
 from fanin_service.surfaces import hub_requests
-from tests.support.servers import CountingBackend, Running, running
+from tests.support.backends import CountingBackend
+from tests.support.servers import Running, running
 
 RECIPE: dict[str, Any] = {
     "dtype": "F32",

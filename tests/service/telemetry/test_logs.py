@@ -21,9 +21,8 @@ from fanin_service.access import keys
 from fanin_service.access.principal import Right
 from fanin_service.settings import Settings
 from fanin_service.telemetry import logs
-from tests.service.http.test_streaming import FailingBackend
-from tests.service.routes.test_health import IdleBackend
-from tests.service.server.test_command import serving
+from tests.support.backends import FailingBackend, IdleBackend
+from tests.support.processes import serving
 from tests.support.servers import HUGE, Running, running, wait_for
 
 LOGGERS = ("", "fanin_service", "uvicorn")

@@ -27,10 +27,10 @@ from fanin_service.telemetry.metrics import Metrics
 from fanin_service.telemetry.middleware import Observation
 from fanin_service.telemetry.request import current
 from fanin_service.telemetry.tracing import NoTracing
-from tests.service.http.test_streaming import FailingBackend, WaitingBackend, never
-from tests.service.routes.test_health import IdleBackend
-from tests.service.server.test_workers import Workers, workers  # noqa: F401  a fixture
-from tests.support.servers import HUGE, CountingBackend, Running, running, wait_for
+from tests.support.backends import CountingBackend, FailingBackend, IdleBackend, WaitingBackend, never
+from tests.support.metrics import value
+from tests.support.processes import Workers
+from tests.support.servers import HUGE, Running, running, wait_for
 
 SMALL = "/v1/weights?shape=1000&scheme=zeros"
 
@@ -40,16 +40,6 @@ def server() -> Iterator[Running]:
     """Nobody else asks it anything."""
     with running() as server:
         yield server
-
-
-def value(client: httpx.Client, name: str, **labels: object) -> float:
-    """Of one sample; 0 where there is none."""
-    wanted = {label: str(text) for label, text in labels.items()}
-    for family in parse_text(client.get("/metrics").text):
-        for sample in family.samples:
-            if (sample.name, sample.labels) == (name, wanted):
-                return sample.value
-    return 0
 
 
 def test_a_request_is_counted_by_its_template(server: Running) -> None:
@@ -286,7 +276,7 @@ def test_gauges_of_workers_that_ended_go(tmp_path: Path, monkeypatch: pytest.Mon
     assert {path.name for path in tmp_path.iterdir()} == counters | {f"gauge_{mode}_{own}.db" for mode in modes}
 
 
-def test_workers_count_together(workers: Workers) -> None:  # noqa: F811
+def test_workers_count_together(workers: Workers) -> None:
     """Whichever answers tells of all; a killed one leaves its counts and takes its gauges along."""
 
     def ask() -> httpx.Client:

@@ -22,8 +22,8 @@ from fanin_service import service
 from fanin_service.settings import Settings
 from fanin_service.telemetry import tracing
 from fanin_service.telemetry.tracing import OpenTelemetry
-from tests.service.http.test_streaming import FailingBackend
-from tests.service.server.test_command import run, serving
+from tests.support.backends import FailingBackend
+from tests.support.processes import run, serving
 from tests.support.servers import HUGE, Running, running, wait_for
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
