@@ -41,6 +41,11 @@ docs: $(VENV)/dev
 	$(BIN)/python deploy/grafana/dashboard.py
 	$(BIN)/python -m tests.peers.page
 
+.PHONY: site
+# The pages as a website in build/site, which needs no server. A broken link or anchor is an error.
+site: $(VENV)/dev
+	$(BIN)/sphinx-build --nitpicky --fail-on-warning --keep-going --quiet --conf-dir docs/site . build/site
+
 # The newest versions of packages whose insides are used, also beyond the bounds in pyproject.toml (pip says so), and the
 # tests that touch them. Some need a later Python: make newest PYTHON=python3.14. torch brings gigabytes of CUDA along,
 # unless pip knows an index with CPU builds. Run it every month, and before you raise a bound.

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import doctest
+import io
 import json
 import os
 import re
@@ -11,6 +14,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -32,6 +36,7 @@ PAGES = [
     ROOT / "SECURITY.md",
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "clients").rglob("*.md")),
+    ROOT / "deploy" / "README.md",
 ]
 BLOCK = re.compile(r"^```(python|console|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 FRAMEWORK = re.compile(r"^import (jax|keras)\b", re.MULTILINE)
@@ -70,20 +75,24 @@ def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
                 if kind == "python":
                     exec(compile(text, str(page), "exec"), names)
                     continue
-                for command in commands(kind, text):
-                    run(command)
+                for command, output in commands(kind, text):
+                    run(command, output)
 
 
 SET_UP = ("python3 -m venv", ". .venv", "pip install", "fanin serve")
 """Commands that begin a page; here they have been run already."""
 
 
-def commands(kind: str, text: str) -> list[str]:
-    """Commands of a block: every line of `sh`, the lines behind a prompt of `console`."""
-    lines = text.splitlines()
-    if kind == "console":
-        lines = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
-    return [line for line in lines if not line.startswith(SET_UP)]
+def commands(kind: str, text: str) -> Iterator[tuple[str, str]]:
+    """Commands of a block, each with the output that the page shows.
+
+    In `sh` every line is a command. In `console` a command follows a prompt, and its output follows the command.
+    """
+    lines = text if kind == "console" else re.sub("^", "$ ", text.rstrip("\n"), flags=re.MULTILINE)
+    for part in re.split(r"^\$ ", lines, flags=re.MULTILINE)[1:]:
+        command, _, output = part.partition("\n")
+        if not command.startswith(SET_UP):
+            yield command, output
 
 
 def apart(texts: list[str]) -> None:
@@ -95,10 +104,13 @@ def apart(texts: list[str]) -> None:
     subprocess.run([sys.executable, "-c", program], input=json.dumps(texts), text=True, env=environment, check=True)
 
 
-def run(command: str) -> None:
+def run(command: str, output: str) -> None:
+    """Run a command and, if the page shows its output, compare: `...` stands for anything."""
     program, *words = shlex.split(command)
     if program == "fanin":
-        assert main(words) == 0, command
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            assert main(words) == 0, command
+        assert not output or doctest.OutputChecker().check_output(output, printed.getvalue(), doctest.ELLIPSIS)
     else:
         assert program == "curl"
         curl(words)
@@ -108,6 +120,7 @@ def curl(words: list[str]) -> None:
     """Do what these pages ask of curl, which a test machine need not have."""
     parser = argparse.ArgumentParser()
     parser.add_argument("-f", action="store_true")  # as below, always
+    parser.add_argument("-L", action="store_true")
     parser.add_argument("-o", dest="output", type=Path)
     parser.add_argument("-r", dest="range")
     parser.add_argument("--retry")
@@ -122,8 +135,8 @@ def curl(words: list[str]) -> None:
         headers["Range"] = f"bytes={options.range}"
     body = Path(options.data.removeprefix("@")).read_bytes() if options.data else None
     method = "HEAD" if options.head else "POST" if body else "GET"
-    response = httpx.request(method, options.url, headers=headers, content=body)
-    response.raise_for_status()
+    response = httpx.request(method, options.url, headers=headers, content=body, follow_redirects=options.L)
+    assert response.is_success, response.status_code
     if options.output:
         options.output.write_bytes(response.content)
 

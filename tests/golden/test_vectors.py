@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from generate import generate
+from generator.distributions import plain, table
 
 from fanin import RecipeError, backends
 from fanin.backends import philox, reference
@@ -174,10 +176,9 @@ def test_orthogonal(backend: backends.Backend) -> None:
 
 
 def test_draws_at_edge_words() -> None:
-    generator = runpy.run_path(str(VECTORS / "generate.py"))
     for vector in vectors("draws"):
         draw = as_recipe(vector["tensor"]).tensors["weight"].draw
-        assert generator["_plain"](draw) == vector["draw"]
+        assert plain(draw) == vector["draw"]
         dtype = DTYPES[vector["tensor"]["dtype"]]
         for *source, expected in vector.get("elements", []):
             numbers = [np.array([int(word, 16)], np.uint32) for word in source]
@@ -187,8 +188,7 @@ def test_draws_at_edge_words() -> None:
 
 @pytest.mark.parametrize("width", [32, 64])
 def test_the_public_tables_are_those_the_kernels_include(width: int) -> None:
-    generator = runpy.run_path(str(VECTORS / "generate.py"))
-    assert (VECTORS / f"normal_f{width}_table.txt").read_text() == generator["table"](f"normal_f{width}.inc")
+    assert (VECTORS / f"normal_f{width}_table.txt").read_text() == table(f"normal_f{width}.inc")
 
 
 def test_the_page_of_the_vectors_names_every_field() -> None:
@@ -222,7 +222,7 @@ def test_the_worked_example_is_what_its_steps_give_and_what_the_library_makes() 
 
 @pytest.mark.soak("storage")
 def test_the_reference_backend_writes_exactly_these_files(tmp_path: Path) -> None:
-    runpy.run_path(str(VECTORS / "generate.py"))["generate"](tmp_path)
+    generate(tmp_path)
     written = sorted(path.name for path in tmp_path.iterdir())
     assert len(written) == 17
     for name in written:
