@@ -21,6 +21,7 @@ RUN python -m venv /opt/build \
     && /opt/build/bin/python -m pip install --no-cache-dir --require-hashes -r deploy/requirements/build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY clients/python ./clients/python
+COPY clients/lab ./clients/lab
 COPY service ./service
 RUN /opt/build/bin/python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheel .
 

@@ -51,8 +51,8 @@ site: $(VENV)/dev
 # unless pip knows an index with CPU builds. Run it every month, and before you raise a bound.
 NEWEST := build/newest
 NEWEST_PACKAGES ?= fastapi flax httptools jax keras limits numpy pydantic redis starlette torch transformers uvicorn uvloop
-NEWEST_TESTS ?= tests/golden tests/modules tests/frameworks tests/models/test_record.py tests/models/test_jax.py \
-    tests/models/test_keras.py tests/service/test_protocol.py tests/service/test_lifecycle.py tests/service/test_workers.py
+NEWEST_TESTS ?= tests/golden tests/torch tests/jax_and_keras tests/recording/test_record.py tests/recording/test_jax.py \
+    tests/recording/test_keras.py tests/service/server/test_protocol.py tests/service/server/test_lifecycle.py tests/service/server/test_workers.py
 .PHONY: newest
 newest:
 	rm -rf $(NEWEST)
@@ -135,7 +135,7 @@ licenses: $(AUDIT)/done
 # Suspicious code, then known vulnerabilities of all that the images install. It fails without PyPI's advisories:
 # nothing can be said then.
 audit: $(AUDIT)/done
-	$(AUDIT)/tools/bin/bandit --quiet --configfile pyproject.toml --recursive clients/python service
+	$(AUDIT)/tools/bin/bandit --quiet --configfile pyproject.toml --recursive clients/python clients/lab service
 	$(AUDIT)/tools/bin/pip-audit --strict --disable-pip --require-hashes $(foreach lock,$(wildcard $(LOCKS)/*.txt),-r $(lock)) || \
 	    { echo "audit: a vulnerability, or no advisories to be had from PyPI; see above" >&2; exit 1; }
 

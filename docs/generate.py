@@ -11,10 +11,10 @@ from pydantic import ByteSize, SecretStr
 from pydantic.fields import FieldInfo
 
 from fanin.schemes import catalogue
-from fanin.tensor import Scaled, Tensor
+from fanin.schemes.base import Scaled, Tensor
 from fanin_service.app import create_app
-from fanin_service.configuration import SECRETS, default_text, meaning, option
 from fanin_service.settings import Settings, variable
+from fanin_service.settings.reading import SECRETS, default_text, meaning, option
 
 HERE = Path(__file__).parent
 _KINDS = {
@@ -30,7 +30,7 @@ _BEGIN, _END = "<!-- schemes -->", "<!-- /schemes -->"
 _PREAMBLE = """\
 # Configuration
 
-Written by `make docs` from `service/fanin_service/settings.py`.
+Written by `make docs` from `service/fanin_service/settings/settings.py`.
 
 Set a setting as an environment variable or as an option of `fanin serve`. The option takes precedence. A setting that
 can contain a password has no option, because other users can see the command line. Sizes have units: `8MiB`, `1TB`.

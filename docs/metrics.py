@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from fanin_service.metrics import Metrics
+from fanin_service.telemetry.metrics import Metrics
 
 PAGE = Path(__file__).parent / "operations.md"
 _TABLE = re.compile(r"(?<=<!-- metrics -->\n).*?(?=<!-- end -->)", re.DOTALL)

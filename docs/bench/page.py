@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from fanin.bench import report
-from fanin.tables import dumps, piped
+from fanin.report_tables import dumps, piped
+from fanin_lab.bench import report
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "performance.md"

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import vl_convert
 
-from fanin.compare import charts, report
-from fanin.compare.figures import Figures
-from fanin.compare.findings import findings
-from fanin.compare.networks import NETWORKS
-from fanin.tables import Table, piped
+from fanin.report_tables import Table, piped
+from fanin_lab.compare import charts, report
+from fanin_lab.compare.figures import Figures
+from fanin_lab.compare.findings import findings
+from fanin_lab.compare.networks import NETWORKS
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "compare.md"

@@ -60,7 +60,7 @@ def sha256(path: Path) -> str:
 
 def show(name: str, client: fanin.Client, folder: Path) -> None:
     recipe = fanin.as_recipe((HERE / f"{name}.json").read_bytes())
-    layout = fanin.Layout.of(recipe)
+    layout = fanin.FileLayout.of(recipe)
     remote, local = folder / f"{name}.http.safetensors", folder / f"{name}.safetensors"
     print(f"{name}: {len(layout.entries)} tensors, {sum(entry.count for entry in layout.entries):,} parameters")
     print(f"  registered  {client.register(recipe)}")

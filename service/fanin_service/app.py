@@ -13,16 +13,14 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send, StatelessLifespan
 
 from fanin.backends import Backend, matrices
-from fanin_service import access, problems
-from fanin_service.access import Authentication, Authenticator, Authorization
-from fanin_service.admission import Gate
-from fanin_service.guard import GuardedBackend, choose
-from fanin_service.hub import surface as hub_surface
-from fanin_service.lifecycle import Draining
-from fanin_service.models.opening import open_models
-from fanin_service.observation import Observation
-from fanin_service.openapi import DescribedAPI
-from fanin_service.registry import Registry
+from fanin_service.access import middleware
+from fanin_service.access.middleware import Authentication, Authenticator, Authorization
+from fanin_service.admission.middleware import Gate
+from fanin_service.backend.guard import GuardedBackend, choose
+from fanin_service.http import problems
+from fanin_service.models.loading import open_models
+from fanin_service.recipes.disk import RecipeStore
+from fanin_service.recipes.memory import Registry
 from fanin_service.routes import (
     digests,
     documents,
@@ -37,10 +35,13 @@ from fanin_service.routes import (
     schemes,
     weights,
 )
-from fanin_service.s3 import surface as s3_surface
+from fanin_service.routes.openapi import DescribedAPI
+from fanin_service.server.lifecycle import Draining
 from fanin_service.service import Service
 from fanin_service.settings import Settings
-from fanin_service.store import RecipeStore
+from fanin_service.surfaces.hub import surface as hub_surface
+from fanin_service.surfaces.s3 import surface as s3_surface
+from fanin_service.telemetry.middleware import Observation
 
 _ROUTERS = (
     weights.router,
@@ -84,7 +85,7 @@ def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
     registry = Registry[str](max_recipes=settings.registry_recipes, max_bytes=settings.registry_bytes)
     service = Service(settings, guarded, registry, open_models(settings), _store(settings))
     routers = _ROUTERS if settings.admin_port is not None else (*_ROUTERS, metrics.router)
-    app = _assemble(service, routers, access.authenticator(settings), _lifespan)
+    app = _assemble(service, routers, middleware.authenticator(settings), _lifespan)
     if settings.cors_origins:
         # Around the access rules: a preflight has no key, and a page may read why it was refused.
         app.add_middleware(
@@ -122,7 +123,7 @@ def _assemble(
         app.include_router(router)
     app.state.routes = [route for router in routers for route in router.routes]
     problems.install(app)
-    rules = access.rules(app.state.routes)
+    rules = middleware.rules(app.state.routes)
     # The last is the outermost. Between finding out who it is and what they may, a request is counted.
     if authenticator:
         app.add_middleware(Authorization)

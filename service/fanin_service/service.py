@@ -14,23 +14,24 @@ from typing import TypeVar, TypeVarTuple
 
 from fastapi import Request
 
-from fanin import Layout, RecipeError
-from fanin_service import limits, query
-from fanin_service.admission import Admission, whose
-from fanin_service.bodies import JSON, read_body
-from fanin_service.exchange import current
-from fanin_service.guard import GuardedBackend
-from fanin_service.kept import Kept
-from fanin_service.limits import Checked
-from fanin_service.manifests import Manifests
-from fanin_service.metrics import Metrics
+from fanin import FileLayout, RecipeError
+from fanin_service.admission.middleware import Admission, whose
+from fanin_service.backend.guard import GuardedBackend
+from fanin_service.fair_executor import FairExecutor
+from fanin_service.http import query
+from fanin_service.http.bodies import JSON, read_body
+from fanin_service.http.problems import NotReadyError, UnknownRecipeError
 from fanin_service.models.models import Models
-from fanin_service.problems import NotReadyError, UnknownRecipeError
-from fanin_service.registry import Registry, layout_bytes
+from fanin_service.recipes import limits
+from fanin_service.recipes.digests import Manifests
+from fanin_service.recipes.disk import RecipeStore
+from fanin_service.recipes.limits import Checked
+from fanin_service.recipes.memory import Registry, layout_bytes
 from fanin_service.settings import Settings
-from fanin_service.store import RecipeStore
-from fanin_service.tracing import NoTracing, Tracing, exporting
-from fanin_service.turns import FairExecutor
+from fanin_service.shared_cache import Kept
+from fanin_service.telemetry.metrics import Metrics
+from fanin_service.telemetry.request import current
+from fanin_service.telemetry.tracing import NoTracing, Tracing, exporting
 
 MODEL_READERS = 8
 """Threads that wait for the model store."""
@@ -106,7 +107,7 @@ class Service:
             for executor in (self.parsers, self.large, self.generators, self.matrix_makers, model_readers):
                 executor.shutdown(wait=False, cancel_futures=True)
 
-    def makers(self, layout: Layout, start: int, stop: int) -> Executor:
+    def makers(self, layout: FileLayout, start: int, stop: int) -> Executor:
         """The threads for bytes [start, stop) of a file.
 
         A matrix takes seconds, and its parts wait for it: in threads of their own they hold up no other tensor.
@@ -152,7 +153,7 @@ class Service:
             if self.ready and not was_ready:
                 _log.warning("the %s backend passes its known-answer test again", self.backend.name)
 
-    async def layout_of_query(self, text: bytes) -> Layout:
+    async def layout_of_query(self, text: bytes) -> FileLayout:
         """The layout of the tensor that a query string spells.
 
         It is not registered: the query says it all, and a sweep over seeds would push out other recipes. One tensor
@@ -173,7 +174,7 @@ class Service:
         current().recipe = layout.recipe.digest
         return layout
 
-    async def register(self, request: Request) -> tuple[Layout, bool]:
+    async def register(self, request: Request) -> tuple[FileLayout, bool]:
         """Remember the recipe that this request's body spells: its layout, and whether it is new here.
 
         Raises:
@@ -200,24 +201,24 @@ class Service:
             self.spellings.add(key, layout.recipe.digest, _PER_SPELLING, whose())
         return layout, self._remember(layout, size) and is_new
 
-    def _remember(self, layout: Layout, size: int) -> bool:
+    def _remember(self, layout: FileLayout, size: int) -> bool:
         is_new = self.registry.add(layout.recipe.digest, layout, whose(), size)
         self.metrics.recipes(len(self.registry))
         return is_new
 
-    def _read(self, text: bytes) -> Checked | tuple[Layout, bool, int]:
+    def _read(self, text: bytes) -> Checked | tuple[FileLayout, bool, int]:
         """As `_read_and_store`; of a large recipe only what it will cost."""
         checked = limits.check(text, self.settings)
         return checked if checked.is_large else self._read_and_store(checked)
 
-    def _read_and_store(self, checked: Checked) -> tuple[Layout, bool, int]:
+    def _read_and_store(self, checked: Checked) -> tuple[FileLayout, bool, int]:
         """The layout, whether the store had no such recipe, and the bytes of memory that the layout takes."""
         layout = limits.layout_of(checked, self.settings)
         recipe = layout.recipe
         is_new = self.store is None or self.store.add(recipe.digest, recipe.canonical)
         return layout, is_new, layout_bytes(layout)
 
-    async def layout(self, digest: str) -> Layout:
+    async def layout(self, digest: str) -> FileLayout:
         """The layout of a registered recipe.
 
         Raises:
@@ -240,7 +241,7 @@ class Service:
         current().recipe = digest
         return layout
 
-    def _stored(self, store: RecipeStore, digest: str) -> Checked | tuple[Layout, int] | None:
+    def _stored(self, store: RecipeStore, digest: str) -> Checked | tuple[FileLayout, int] | None:
         """As `_made`, of what the store has; of a large recipe only what it will cost."""
         text = store.get(digest)
         try:
@@ -249,7 +250,7 @@ class Service:
             return None
         return checked if checked is None or checked.is_large else self._made(checked)
 
-    def _made(self, checked: Checked) -> tuple[Layout, int] | None:
+    def _made(self, checked: Checked) -> tuple[FileLayout, int] | None:
         """A layout, and the bytes of memory that it takes."""
         try:
             layout = limits.layout_of(checked, self.settings)

@@ -19,10 +19,10 @@ from fanin import RecipeError, backends, draws
 from fanin.backends import composed
 from fanin.draws import Blocks, Draw, Fill, Mapped, Normal, Orthogonal, Polar, Sparse, Table, Uniform, Waves
 from fanin.dtypes import STORAGE, DType
-from fanin.layout import Layout
+from fanin.file_layout import FileLayout
 from fanin.plan import read_into
 from fanin.streams import Stream
-from tests import scalar
+from tests.parity import scalar
 
 STREAM = Stream("fanin/1", 5, "w")
 BACKENDS = [backends.load(name) for name in backends.available()]
@@ -122,7 +122,7 @@ def test_any_partition_is_the_whole(dtype: str) -> None:
         tensors["gates"] = {"shape": [700], "scheme": "rg_lru"}
         tensors["delta"] = {"shape": [3, 3, 8, 12], "scheme": "delta_orthogonal"}
         tensors["delta of torch"] = {"shape": [12, 8, 3], "scheme": "delta_orthogonal", "layout": "torch"}
-    layout = Layout.of({"dtype": dtype, "tensors": tensors})
+    layout = FileLayout.of({"dtype": dtype, "tensors": tensors})
     whole = bytearray(layout.size)
     read_into(layout, 0, memoryview(whole), backends.load("reference"))
     cuts = sorted(random.Random(3).sample(range(layout.size), 40))

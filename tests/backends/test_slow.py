@@ -20,7 +20,7 @@ def missing():
     raise NotBuiltError("hidden")
 backends._FACTORIES["native"] = missing
 """
-COMMAND = HIDDEN + "from fanin.cli import main; sys.exit(main(sys.argv[1:]))"
+COMMAND = HIDDEN + "from fanin.cli.main import main; sys.exit(main(sys.argv[1:]))"
 LIBRARY = HIDDEN + "import fanin\nfor _ in range(3): fanin.materialize({'shape': [3], 'scheme': 'zeros'})"
 UNASKED = {name: value for name, value in os.environ.items() if name != ENVIRONMENT}
 

@@ -20,7 +20,7 @@ import numpy as np
 
 import fanin
 from fanin.backends.cuda import CudaBackend
-from fanin.layout import Entry, Layout
+from fanin.file_layout import Entry, FileLayout
 
 LAWS = {
     "uniform": {"scheme": "uniform", "low": -0.02, "high": 0.02},
@@ -32,7 +32,7 @@ Work = Callable[[], object]
 
 
 def entry_of(law: str, dtype: str, count: int) -> Entry:
-    return Layout.of({"shape": [count], "dtype": dtype, **LAWS[law]}).entries[0]
+    return FileLayout.of({"shape": [count], "dtype": dtype, **LAWS[law]}).entries[0]
 
 
 def device_seconds(cupy: Any, works: dict[str, Work], repeats: int) -> dict[str, float]:

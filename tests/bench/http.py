@@ -32,8 +32,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 import fanin
-from fanin.bench import machine
-from fanin.tables import dumps
+from fanin.report_tables import dumps
+from fanin_lab.bench import machine
 
 MB, GB = 10**6, 10**9
 STREAM_BYTES = 512 << 20

@@ -21,9 +21,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from fanin import Layout
+from fanin import FileLayout
 from fanin.torch import init_
-from fanin.torch.recording import DTYPES
+from fanin.torch.recorder.recording import DTYPES
 
 STD = 0.02
 
@@ -47,11 +47,11 @@ class Decoder(nn.Module):
         self.head = nn.Linear(wide, vocabulary, bias=False)
 
 
-def recipe(model: nn.Module, scheme: dict[str, Any]) -> Layout:
+def recipe(model: nn.Module, scheme: dict[str, Any]) -> FileLayout:
     def law(tensor: torch.Tensor) -> dict[str, Any]:
         return scheme if tensor.ndim > 1 else {"scheme": "ones"}
 
-    return Layout.of(
+    return FileLayout.of(
         {
             "tensors": {
                 name: {"shape": list(tensor.shape), "dtype": DTYPES[tensor.dtype], **law(tensor)}

@@ -20,7 +20,7 @@ from typing import Any
 
 from tests.compat import session
 from tests.compat.session import Request
-from tests.service.servers import running
+from tests.support.servers import running
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
 _OF_A_CONNECTION = {"host", "connection", "keep-alive", "transfer-encoding", "date"}

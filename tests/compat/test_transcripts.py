@@ -13,7 +13,7 @@ import pytest
 from tests.compat import session
 from tests.compat.record import TRANSCRIPTS, decoded, serving
 from tests.compat.session import Request
-from tests.service.servers import Running, running
+from tests.support.servers import Running, running
 
 RECORDED = [pytest.param(json.loads(path.read_text()), id=path.stem) for path in sorted(TRANSCRIPTS.glob("*.json"))]
 PROMISED = (

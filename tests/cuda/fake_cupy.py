@@ -20,6 +20,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fanin.backends.cuda import CudaBackend
+
 Pace = Literal["eager", "lazy", "random"]
 """Work is done at once; or only when somebody waits for it; or some of it, now and then."""
 POISON = 0xA5
@@ -362,3 +364,7 @@ class Array:
     def get(self) -> NDArray[Any]:
         self._fake._current().synchronize()
         return self._memory.copy()
+
+
+Make = Callable[..., tuple[FakeCuPy, CudaBackend]]
+"""Makes a backend and the GPU that it is on."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import ml_dtypes
@@ -15,15 +13,15 @@ import pytest
 import torch
 
 import fanin
-from fanin import BackendError, Layout, backends
-from fanin.backends import cuda, load
+from fanin import BackendError, FileLayout, backends
+from fanin.backends import load
 from fanin.backends.cuda import CudaBackend
 from fanin.draws import Fill, Orthogonal
 from fanin.dtypes import DTYPES, DType
 from fanin.errors import NoDeviceError, NotBuiltError
 from fanin.plan import read_into
-from tests.cases import LAWS, STREAM, Case, cases, draw
-from tests.cuda.fake_cupy import POISON, CUDARuntimeError, FakeCuPy, OutOfMemoryError
+from tests.cuda.fake_cupy import POISON, CUDARuntimeError, Make, OutOfMemoryError
+from tests.support.cases import LAWS, STREAM, Case, cases, draw
 
 ALL_DTYPES = pytest.mark.parametrize("dtype", DTYPES.values(), ids=list(DTYPES))
 PACES = pytest.mark.parametrize("pace", ["eager", "lazy", "random"])
@@ -47,31 +45,6 @@ RECIPE = {
         "empty": {"shape": [0, 3], "scheme": "ones"},
     },
 }
-Make = Callable[..., tuple[FakeCuPy, CudaBackend]]
-
-
-@pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("kernels")
-
-
-@pytest.fixture
-def make(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
-    """A backend and the GPU that it is on. Its grid is so small that every thread strides."""
-    monkeypatch.setattr(cuda, "THREADS", 3)
-    monkeypatch.setattr(cuda, "BLOCKS", 1)
-    for function in (backends.load, backends._usable, cuda._multiprocessors):
-        monkeypatch.setattr(function, "cache_clear", function.cache_clear)  # they are emptied before and after
-        function.cache_clear()
-
-    def made(
-        pace: Any = "random", version: str = "14.0.0", gpus: int = 1, **sizes: int
-    ) -> tuple[FakeCuPy, CudaBackend]:
-        fake = FakeCuPy(folder, pace, version=version, gpus=gpus)
-        monkeypatch.setitem(sys.modules, "cupy", fake)  # type: ignore[arg-type]
-        return fake, CudaBackend(**sizes)
-
-    return made
 
 
 def filled(backend: backends.Backend, case: Case, offset: int = 0) -> bytes:
@@ -211,7 +184,7 @@ def test_an_array_must_be_contiguous(make: Make) -> None:
 @pytest.mark.parametrize("version", ["13.6.0", "14.0.0"])
 def test_materialize_and_slice(make: Make, pace: Any, version: str) -> None:
     fake, _ = make(pace, version)
-    layout = Layout.of(RECIPE)
+    layout = FileLayout.of(RECIPE)
     expected = fanin.materialize(layout, backend="native")
     made = fanin.materialize(layout, backend="cuda")
     assert list(made) == list(expected)
@@ -230,7 +203,7 @@ def test_materialize_and_slice(make: Make, pace: Any, version: str) -> None:
 def test_a_file_by_threads(make: Make) -> None:
     """More threads than lanes, each with its own range."""
     fake, backend = make(slab=96, lanes=2)
-    layout = Layout.of(RECIPE)
+    layout = FileLayout.of(RECIPE)
     expected, found = bytearray(layout.size), bytearray(b"\xca" * layout.size)
     read_into(layout, 0, memoryview(expected), load("native"))
 

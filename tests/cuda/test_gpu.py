@@ -14,9 +14,9 @@ from fanin.backends import load
 from fanin.backends.cuda import SLAB, CudaBackend
 from fanin.draws import Draw, Orthogonal
 from fanin.dtypes import DTYPES, DType
-from fanin_service import known_answer
-from tests.cases import LAWS, STREAM, cases, draw
+from fanin_service.backend import known_answer
 from tests.cuda.fake_cupy import FakeCuPy
+from tests.support.cases import LAWS, STREAM, cases, draw
 
 ALL_DTYPES = pytest.mark.parametrize("dtype", DTYPES.values(), ids=list(DTYPES))
 BEYOND = 2**32 + 4097

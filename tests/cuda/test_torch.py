@@ -8,13 +8,12 @@ import pytest
 import torch
 
 import fanin
-from fanin import Layout
+from fanin import FileLayout
 from fanin.region import Region
-from fanin.torch import tensors
-from fanin.torch.recording import DTYPES
-from tests.cuda.test_backend import Make, folder, make
+from fanin.torch import filling
+from fanin.torch.recorder.recording import DTYPES
+from tests.cuda.fake_cupy import Make
 
-__all__ = ["folder", "make"]  # fixtures
 SCHEMES = [
     {"scheme": "normal", "std": 1.0},
     {"scheme": "constant", "value": 0.5},
@@ -48,12 +47,12 @@ def test_regions_in_memory_of_the_gpu(
     streams = []
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(cuda_stream=77))
     monkeypatch.setattr(fake.cuda, "ExternalStream", lambda pointer, device: streams.append(pointer) or fake._null)
-    monkeypatch.setattr(tensors, "PIECE", 300)
+    monkeypatch.setattr(filling, "PIECE", 300)
     recipe = {"shape": [20, 37], "dtype": DTYPES[dtype], **scheme}
     region = Region.of((20, 37), (rows, columns))
     memory = torch.zeros(region.lengths[::-1] if is_transposed else region.lengths, dtype=torch.uint8)
     view = memory.to(dtype).t() if is_transposed else memory.to(dtype)
-    tensors._fill_gpu(Layout.of(recipe).entry("weight"), region, view, backend)
+    filling._fill_gpu(FileLayout.of(recipe).entry("weight"), region, view, backend)
     wanted = fanin.materialize(recipe, backend="reference")["weight"][rows, columns]
     assert view.contiguous().view(torch.uint8).numpy().tobytes() == wanted.tobytes()
     assert set(streams) == {77}, "the stream that torch uses"
@@ -63,8 +62,8 @@ def test_where_the_gpu_cannot_be_used_the_log_says_so(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "cupy", None)
-    tensors._gpu.cache_clear()
-    assert tensors._gpu(0) is None
-    assert tensors._gpu(0) is None
-    tensors._gpu.cache_clear()
+    filling._gpu.cache_clear()
+    assert filling._gpu(0) is None
+    assert filling._gpu(0) is None
+    filling._gpu.cache_clear()
     assert [record.levelname for record in caplog.records] == ["WARNING"]

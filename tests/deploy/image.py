@@ -143,3 +143,13 @@ def _copy(source: Path, target: Path) -> None:
 
 def _expand(text: str, variables: dict[str, str]) -> str:
     return re.sub(r"\$\{(\w+)\}", lambda match: variables[match[1]], text)
+
+
+def entries(lock: Path) -> list[str]:
+    """Pinned packages, each with its hashes on one line."""
+    text = re.sub(r"^#.*\n", "", lock.read_text(), flags=re.MULTILINE)
+    return [line for line in text.replace("\\\n", " ").splitlines() if line.strip()]
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

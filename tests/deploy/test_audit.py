@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from tests.deploy.test_image import canonical, entries
+from tests.deploy.image import canonical, entries
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.soak("images")

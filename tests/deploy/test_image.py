@@ -22,8 +22,9 @@ from packaging.version import Version
 
 import fanin
 from tests.deploy import image
-from tests.samples import MIXED
-from tests.service.servers import wait_for
+from tests.deploy.image import canonical, entries
+from tests.support.samples import MIXED
+from tests.support.servers import wait_for
 
 ROOT = image.ROOT
 LOCKS = sorted((ROOT / "deploy" / "requirements").glob("*.txt"))
@@ -163,13 +164,3 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 def _project() -> dict[str, dict[str, dict[str, list[str]]]]:
     return tomllib.loads((ROOT / "pyproject.toml").read_text())
-
-
-def entries(lock: Path) -> list[str]:
-    """Pinned packages, each with its hashes on one line."""
-    text = re.sub(r"^#.*\n", "", lock.read_text(), flags=re.MULTILINE)
-    return [line for line in text.replace("\\\n", " ").splitlines() if line.strip()]
-
-
-def canonical(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()

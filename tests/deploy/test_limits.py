@@ -11,8 +11,10 @@ import yaml
 from pydantic import ByteSize, TypeAdapter
 
 from fanin import digests
-from fanin_service import manifests, protocol, service
+from fanin_service import service
 from fanin_service.models import models
+from fanin_service.recipes import digests as digest_jobs
+from fanin_service.server import protocol
 from fanin_service.settings import Settings
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -40,7 +42,7 @@ def memory() -> int:
         + service.DESCRIPTION_BYTES
         + models.MAX_BYTES
         + models.MAX_LAYOUT_BYTES
-        + manifests.MAX_BYTES
+        + digest_jobs.MAX_BYTES
         + digests.BLOCK
         + protocol.MAX_UNREAD_BYTES
         + settings.matrix_bytes

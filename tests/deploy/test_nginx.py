@@ -19,9 +19,10 @@ import httpx
 import pytest
 
 import fanin
-from fanin import Layout, archive
-from tests.service.servers import CountingBackend, Running, running, wait_for
-from tests.service.test_serve import serving
+from fanin import FileLayout, archive
+from tests.support.backends import CountingBackend
+from tests.support.processes import serving
+from tests.support.servers import Running, running, wait_for
 
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "nginx" / "fanin.conf"
 MIB = 1 << 20
@@ -144,7 +145,7 @@ def test_the_whole_file_and_then_from_the_cache(nginx: Front, large: bytes) -> N
     first = nginx.client.get(path)
     assert (first.status_code, first.headers["X-Cache-Status"]) == (200, "MISS")
     assert first.content == large
-    assert first.headers["ETag"] == f'"{Layout.of(LARGE).recipe.digest}"'
+    assert first.headers["ETag"] == f'"{FileLayout.of(LARGE).recipe.digest}"'
     assert "immutable" in first.headers["Cache-Control"]
     before = nginx.generated
     again = nginx.client.get(path)
@@ -179,7 +180,7 @@ def test_ranges_that_the_service_ignores(nginx: Front, header: str) -> None:
 
 def test_the_end_of_a_file_beyond_every_disk(nginx: Front) -> None:
     recipe = {"tensors": {"a": {"shape": [1 << 20, 1 << 25], "scheme": "normal", "std": 1.0}}}
-    path, size = nginx.register(recipe, 0), Layout.of(recipe).size
+    path, size = nginx.register(recipe, 0), FileLayout.of(recipe).size
     before = nginx.generated
     answer = nginx.client.get(path, headers={"Range": f"bytes={size - 10}-"})
     assert (answer.status_code, len(answer.content)) == (206, 10)
@@ -209,13 +210,13 @@ def test_head_generates_nothing(nginx: Front, large: bytes) -> None:
     path = nginx.register(recipe, 1)
     before = nginx.generated
     answer = nginx.client.head(path)
-    assert (answer.status_code, int(answer.headers["Content-Length"])) == (200, Layout.of(recipe).size)
+    assert (answer.status_code, int(answer.headers["Content-Length"])) == (200, FileLayout.of(recipe).size)
     assert nginx.generated == before
 
 
 def test_conditions(nginx: Front, large: bytes) -> None:
     path = nginx.register(LARGE, 0)
-    etag = f'"{Layout.of(LARGE).recipe.digest}"'
+    etag = f'"{FileLayout.of(LARGE).recipe.digest}"'
     for _ in range(2):
         assert nginx.client.get(path, headers={"If-None-Match": etag}).status_code == 304
         part = {"Range": "bytes=0-9"}
@@ -342,7 +343,7 @@ def test_a_replica_that_stops_in_mid_stream(tmp_path: Path, monkeypatch: pytest.
         fanin.Client(url, source="remote") as client,
     ):
         assert httpx.post(f"{first}/v1/recipes", json=LARGE).status_code == 201
-        path = f"/v1/recipes/{Layout.of(LARGE).recipe.digest}"
+        path = f"/v1/recipes/{FileLayout.of(LARGE).recipe.digest}"
         download = threading.Thread(target=client.save, args=(LARGE, target))
         download.start()
         wait_for(lambda: any(part.stat().st_size > 1 << 20 for part in target.parent.iterdir()))

@@ -18,8 +18,8 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.service.servers import wait_for
-from tests.service.test_serve import serving
+from tests.support.processes import serving
+from tests.support.servers import wait_for
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATION = ROOT / "deploy" / "prometheus" / "prometheus.yml"

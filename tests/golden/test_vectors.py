@@ -17,7 +17,7 @@ from generator.distributions import plain, table
 from fanin import RecipeError, backends
 from fanin.backends import philox, reference
 from fanin.dtypes import DTYPES
-from fanin.layout import Layout
+from fanin.file_layout import FileLayout
 from fanin.plan import read_into
 from fanin.recipe import as_recipe
 from fanin.schemes import ALIASES, SCHEMES
@@ -82,7 +82,7 @@ def test_errors(name: str) -> None:
             continue
         if vector["refused"]:
             with pytest.raises(RecipeError) as caught:
-                Layout.of(vector["recipe"])
+                FileLayout.of(vector["recipe"])
             assert set(vector["fields"]) <= {fault.pointer for fault in caught.value.faults}
         else:
             assert as_recipe(vector["recipe"]).digest == vector["digest"]
@@ -116,7 +116,7 @@ def test_elements_far_out(backend: backends.Backend) -> None:
 @pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
 def test_schemes_far_out(backend: backends.Backend) -> None:
     for vector in vectors("far_schemes"):
-        layout = Layout.of(vector["recipe"])
+        layout = FileLayout.of(vector["recipe"])
         size = layout.entries[0].dtype.itemsize
         data = bytearray(b"\xaa" * (8 * size))
         read_into(layout, len(layout.header) + int(vector["first"]) * size, memoryview(data), backend)
@@ -126,7 +126,7 @@ def test_schemes_far_out(backend: backends.Backend) -> None:
 @pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
 def test_files(backend: backends.Backend) -> None:
     for vector in vectors("files"):
-        layout = Layout.of(vector["recipe"])
+        layout = FileLayout.of(vector["recipe"])
         file = bytearray(b"\xaa" * layout.size)
         read_into(layout, 0, memoryview(file), backend)
         assert file.hex() == vector["file"]
@@ -138,7 +138,7 @@ def test_long_streams(backend: backends.Backend) -> None:
     every = vectors("streams")
     # The reference backend takes a minute for all; the test below makes it write them in the soak.
     for vector in every if backend.name != "reference" else every[::12]:
-        layout = Layout.of({**vector["tensor"], "seed": vector["seed"]})
+        layout = FileLayout.of({**vector["tensor"], "seed": vector["seed"]})
         data = bytearray(b"\xaa" * (layout.size - len(layout.header)))
         read_into(layout, len(layout.header), memoryview(data), backend)
         assert hashlib.sha256(data).hexdigest() == vector["sha256"], vector["tensor"]
@@ -147,7 +147,7 @@ def test_long_streams(backend: backends.Backend) -> None:
 @pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
 def test_later_schemes(backend: backends.Backend) -> None:
     for vector in vectors("schemes"):
-        layout = Layout.of(vector["recipe"])
+        layout = FileLayout.of(vector["recipe"])
         assert layout.recipe.canonical.decode() == vector["recipe"]
         assert layout.recipe.digest == vector["digest"]
         data = bytearray(b"\xaa" * (layout.size - len(layout.header)))
@@ -165,7 +165,7 @@ def test_every_scheme_has_a_vector() -> None:
 @pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
 def test_orthogonal(backend: backends.Backend) -> None:
     for vector in vectors("orthogonal"):
-        layout = Layout.of(vector["recipe"])
+        layout = FileLayout.of(vector["recipe"])
         data = bytearray(b"\xaa" * (layout.size - len(layout.header)))
         read_into(layout, len(layout.header), memoryview(data), backend)
         size = layout.entries[0].dtype.itemsize
@@ -211,7 +211,7 @@ def test_the_worked_example_is_what_its_steps_give_and_what_the_library_makes() 
     for steps, recipe, element in zip(
         ("normal", "truncated"), ("NORMAL", "TRUNCATED"), example["ELEMENTS"], strict=True
     ):
-        layout = Layout.of(example[recipe])
+        layout = FileLayout.of(example[recipe])
         for backend in BACKENDS:
             data = bytearray(layout.size - len(layout.header))
             read_into(layout, len(layout.header), memoryview(data), backend)

@@ -23,7 +23,7 @@ def main(folder: Path, step: int) -> None:
         agreed += 1
     for vector in _read(folder, "errors"):
         try:
-            fanin.Layout.of(vector["recipe"])
+            fanin.FileLayout.of(vector["recipe"])
         except fanin.RecipeError:
             assert vector["refused"], vector
         else:

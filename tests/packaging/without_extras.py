@@ -27,7 +27,7 @@ def block() -> None:
 
 
 def run(words: list[str]) -> tuple[int, str, str]:
-    from fanin.cli import main
+    from fanin.cli.main import main
 
     with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
         try:

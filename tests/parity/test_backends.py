@@ -23,10 +23,10 @@ from fanin.backends.native import NativeBackend
 from fanin.backends.philox import words
 from fanin.draws import Draw
 from fanin.dtypes import DTYPES, DType
-from fanin.layout import Layout
+from fanin.file_layout import FileLayout
 from fanin.recipe import as_recipe
 from fanin.streams import Stream
-from tests.cases import FIRST_AND_LAST, LOW_BLOCK, LOW_COUNTERS, cases, low_stream
+from tests.support.cases import FIRST_AND_LAST, LOW_BLOCK, LOW_COUNTERS, cases, low_stream
 
 POISON = b"\xa5"
 REFERENCE = backends.load("reference")
@@ -171,7 +171,7 @@ def test_tensors_at_once_are_those_one_by_one(
     tensors[0] = (*tensors[0][:2], tensors[0][2] + long)
     try:
         named = {str(n): {"shape": [count], "dtype": dtype, **law} for n, (law, dtype, count) in enumerate(tensors)}
-        layout = Layout.of({"tensors": named})
+        layout = FileLayout.of({"tensors": named})
     except RecipeError:
         reject()
     gap = 13
@@ -189,7 +189,7 @@ def test_tensors_at_once_are_those_one_by_one(
 
 def test_callers_at_once() -> None:
     """Threads that fill at the same time share the kept ones."""
-    entry = Layout.of({"shape": [1 << 19], "scheme": "normal", "std": 1}).entries[0]
+    entry = FileLayout.of({"shape": [1 << 19], "scheme": "normal", "std": 1}).entries[0]
     backend = NativeBackend(threads=3)
 
     def made(n: int) -> bytes:

@@ -19,7 +19,7 @@ from fanin.backends.philox import words
 from fanin.backends.reference import standard_normal
 from fanin.draws import WHOLE_SIDE, Orthogonal
 from fanin.dtypes import DTYPES, DType
-from fanin.layout import Layout
+from fanin.file_layout import FileLayout
 from fanin.plan import read_into
 from fanin.streams import Stream
 
@@ -95,7 +95,7 @@ def test_among_other_tensors() -> None:
     }
     for names in ("abcde", "bd", "b", "e"):
         recipe = {"tensors": {name: tensors[name] for name in names}}
-        layout = Layout.of(recipe)
+        layout = FileLayout.of(recipe)
         files = [bytearray(POISON * layout.size) for _ in range(2)]
         read_into(layout, 0, memoryview(files[0]), REFERENCE)
         read_into(layout, 0, memoryview(files[1]), FAST[-1])
@@ -118,7 +118,7 @@ def test_levels_agree_on_a_large_one() -> None:
 @pytest.mark.parametrize("dtype", [DTYPES["F32"], DTYPES["F64"], DTYPES["F16"]], ids=lambda dtype: dtype.name)
 def test_any_part_is_that_of_the_whole(backend: Backend, dtype: DType) -> None:
     for shape in ((50, 37), (37, 50)):
-        layout = Layout.of({"shape": shape, "scheme": "orthogonal", "dtype": dtype.name, "seed": 5})
+        layout = FileLayout.of({"shape": shape, "scheme": "orthogonal", "dtype": dtype.name, "seed": 5})
         expected = bytearray(layout.size)
         read_into(layout, 0, memoryview(expected), backend)
         generator = random.Random(1)
@@ -131,7 +131,7 @@ def test_any_part_is_that_of_the_whole(backend: Backend, dtype: DType) -> None:
     KEPT.clear()
 
 
-def by_threads(layout: Layout, backend: Backend) -> bytearray:
+def by_threads(layout: FileLayout, backend: Backend) -> bytearray:
     """The file, by threads that each want their part of one matrix."""
     found, step = bytearray(POISON * layout.size), 301
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 from fanin.draws import Orthogonal
-from fanin.layout import Layout
+from fanin.file_layout import FileLayout
 
 D, L, M, H, R = 768, 12, 6, 8, 24
 """Width, layers, layers of a decoder, heads, and rank of the examples."""
@@ -71,8 +71,8 @@ class Formula(NamedTuple):
     source: str
 
     @property
-    def layout(self) -> Layout:
-        return Layout.of({"shape": LINEAR, **self.tensor})
+    def layout(self) -> FileLayout:
+        return FileLayout.of({"shape": LINEAR, **self.tensor})
 
 
 def _residual(std: float = 0.02, **given: float) -> dict[str, Any]:

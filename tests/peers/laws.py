@@ -12,8 +12,8 @@ from scipy import stats
 import fanin
 from fanin import schemes
 from fanin.draws import Blocks, Draw, Normal, Orthogonal, Polar, Sparse, TruncatedNormal, Uniform
-from fanin.tensor import Tensor
-from tests import haar
+from fanin.schemes.base import Tensor
+from tests.support import haar
 
 MIN_P, MAX_Z = 1e-6, 5.0
 MATRICES = 100

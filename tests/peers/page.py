@@ -13,7 +13,7 @@ from typing import Any
 
 from fanin.describe import describe
 from fanin.dialects import DIALECTS, parameters_of
-from fanin.layout import Layout
+from fanin.file_layout import FileLayout
 from tests.peers.formulas import FORMULAS
 from tests.peers.initializers import OTHERS
 from tests.peers.layers import LAYERS
@@ -49,7 +49,9 @@ def _dialect(library: str) -> str:
         given = {each: REQUIRED[each] for each, parameter in parameters.items() if parameter.default is parameter.empty}
         shown = [f"{each}={_python(given.get(each, parameter.default))}" for each, parameter in parameters.items()]
         others = [alias for alias, own in DIALECTS[library].aliases.items() if own == name]
-        layout = Layout.of({"dialect": library, "shape": SHAPES.get(name, KERNELS[library]), "scheme": name, **given})
+        layout = FileLayout.of(
+            {"dialect": library, "shape": SHAPES.get(name, KERNELS[library]), "scheme": name, **given}
+        )
         also = f", also {', '.join(f'`{each}`' for each in others)}" if others else ""
         said = layout.recipe.tensors["weight"].canonical()
         rows.append([f"`{name}({', '.join(shown)})`{also}", _tensor(said), _draw(layout), "library"])
@@ -60,7 +62,7 @@ def _sections(sections: Iterable[Section]) -> str:
     rows = []
     for section in sections:
         for call, tensor in section.rows:
-            rows.append([section.title, f"`{call}`", _tensor(tensor), _draw(Layout.of(tensor)), "library"])
+            rows.append([section.title, f"`{call}`", _tensor(tensor), _draw(FileLayout.of(tensor)), "library"])
     return _table(["library", "there", "here", "draw", "compared with"], rows)
 
 
@@ -84,7 +86,7 @@ def _tensor(tensor: dict[str, Any]) -> str:
     return f"`{', '.join(first + others)}`"
 
 
-def _draw(layout: Layout) -> str:
+def _draw(layout: FileLayout) -> str:
     return str(describe(layout)["tensors"]["weight"]["draw"]).replace("|", "or")
 
 

@@ -18,7 +18,7 @@ from scipy import stats
 
 import fanin
 from fanin.dialects import DIALECTS as LIBRARIES
-from fanin.tensor import Tensor
+from fanin.schemes.base import Tensor
 from tests.peers.initializers import DIALECTS, OTHERS
 from tests.peers.laws import MATRICES, differences, faults, orthogonal
 from tests.peers.layers import LAYERS

@@ -19,9 +19,9 @@ from contextlib import asynccontextmanager, suppress
 
 import uvloop
 
-from fanin import Layout, backends
+from fanin import FileLayout, backends
 from fanin.plan import read_into
-from fanin_service.serve import raise_file_limit
+from fanin_service.server.command import raise_file_limit
 
 ELEMENTS = 2_000_000
 BODIES = 12
@@ -42,7 +42,7 @@ def path(seed: int) -> str:
 
 def sha256(seed: int) -> bytes:
     """Of the whole file, made here."""
-    layout = Layout.of({"shape": [ELEMENTS], "scheme": "normal", "std": 1, "seed": seed})
+    layout = FileLayout.of({"shape": [ELEMENTS], "scheme": "normal", "std": 1, "seed": seed})
     content = bytearray(layout.size)
     read_into(layout, 0, memoryview(content), backends.get())
     return hashlib.sha256(content).digest()

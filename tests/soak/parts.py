@@ -19,7 +19,7 @@ PARTS = {
     "statistics": Part("2^26 draws of every distribution and storage type", ("tests/soak/test_statistics.py",)),
     "schemes": Part(
         "millions of draws of every scheme, orthogonal matrices, parameters at their limits",
-        ("tests/statistics", "tests/test_extremes.py"),
+        ("tests/statistics", "tests/recipe/test_extremes.py"),
     ),
     "dieharder": Part("dieharder on one stream, and on interleaved ones", ("tests/soak/test_dieharder.py",)),
     "storage": Part("all 2^32 values rounded; all vectors by `reference`", ("tests/backends", "tests/golden")),
@@ -27,14 +27,16 @@ PARTS = {
     "models": Part("GPT-2 small; memory while 50 GB are sent", ("tests/soak/test_whole_models.py",)),
     "load": Part("1,000 connections, fast, slow and stalled", ("tests/soak/test_load.py",)),
     "traffic": Part("memory under mixed traffic", ("tests/soak/test_mixed_traffic.py",)),
-    "requests": Part("mutated requests, parsers, a bad network", ("tests/service", "tests/test_hostile_service.py")),
-    "histories": Part(
-        "random histories of requests against a model of the service", ("tests/service/test_machine.py",)
+    "requests": Part(
+        "mutated requests, parsers, a bad network", ("tests/service", "tests/client/test_hostile_service.py")
     ),
-    "hub": Part("older clients of the Hub, huggingface.js", ("tests/clients",)),
+    "histories": Part(
+        "random histories of requests against a model of the service", ("tests/service/http/test_machine.py",)
+    ),
+    "hub": Part("older clients of the Hub, huggingface.js", ("tests/surfaces",)),
     "frameworks": Part(
         "Keras on every backend, JAX on several processes, meshes of ranks, slow libraries",
-        ("tests/frameworks", "tests/modules", "tests/peers"),
+        ("tests/jax_and_keras", "tests/torch", "tests/peers"),
     ),
     "images": Part("the images' build steps, their licences and advisories", ("tests/deploy",)),
     **{

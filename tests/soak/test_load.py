@@ -26,7 +26,7 @@ from typing import Any
 import pytest
 import urllib3
 
-from fanin import Layout, backends
+from fanin import FileLayout, backends
 from fanin.plan import read_into
 from tests.soak.serving import Served, service
 
@@ -44,7 +44,7 @@ class Probe:
     """One good client; rates of its bodies, in bytes a second."""
 
     def __init__(self, served: Served) -> None:
-        layout = Layout.of({"shape": [ELEMENTS], "scheme": "normal", "std": 1})
+        layout = FileLayout.of({"shape": [ELEMENTS], "scheme": "normal", "std": 1})
         content = bytearray(layout.size)
         read_into(layout, 0, memoryview(content), backends.get())
         self._wanted = hashlib.sha256(content).digest()

@@ -20,10 +20,10 @@ import httpx
 import numpy as np
 import pytest
 
-from fanin import Layout, backends
+from fanin import FileLayout, backends
 from fanin.plan import read_into
-from fanin_service import keys
-from fanin_service.principal import Right
+from fanin_service.access import keys
+from fanin_service.access.principal import Right
 from tests.soak.serving import Served, service
 
 pytestmark = pytest.mark.soak("traffic")
@@ -97,13 +97,13 @@ class Traffic:
         recipe = {"shape": [shape], "scheme": "normal", "std": 1, "seed": seed}
         answer = self._client.get(f"/v1/weights?shape={shape}&scheme=normal&std=1&seed={seed}")
         assert answer.status_code == 200
-        assert answer.content == made(Layout.of(recipe))
+        assert answer.content == made(FileLayout.of(recipe))
 
     def large(self) -> None:
         recipe = {"tensors": MIXED, "seed": self._random.randrange(1 << 60)}
         answer = self._client.post("/v1/weights", json=recipe)
         assert answer.status_code == 200
-        assert answer.content == made(Layout.of(recipe))
+        assert answer.content == made(FileLayout.of(recipe))
 
     def ranges(self) -> None:
         layout, path = self._register(self._random.randrange(20))
@@ -177,14 +177,14 @@ class Traffic:
         for path in ("/livez", "/readyz", "/v1/schemes", "/metrics", "/openapi.json"):
             assert self._client.get(path).status_code == 200
 
-    def _register(self, seed: int) -> tuple[Layout, str]:
+    def _register(self, seed: int) -> tuple[FileLayout, str]:
         recipe = {"tensors": MIXED, "seed": seed}
         answer = self._client.post("/v1/recipes", json=recipe)
         assert answer.status_code in (200, 201)
-        return Layout.of(recipe), f"/v1/recipes/{answer.json()['digest']}"
+        return FileLayout.of(recipe), f"/v1/recipes/{answer.json()['digest']}"
 
 
-def made(layout: Layout, start: int = 0, stop: int | None = None) -> bytes:
+def made(layout: FileLayout, start: int = 0, stop: int | None = None) -> bytes:
     content = bytearray((layout.size if stop is None else stop) - start)
     read_into(layout, start, memoryview(content), backends.get())
     return bytes(content)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from fanin.backends import native, tensors
+from fanin.backends import native, packing
 from fanin.backends.reference import ReferenceBackend
 from fanin.draws import Orthogonal
 from fanin.dtypes import DTYPES
-from tests.cases import STREAM, Case, every_case
+from tests.support.cases import STREAM, Case, every_case
 
 pytestmark = pytest.mark.soak("processors")
 
@@ -125,7 +125,7 @@ def _run(runner: Path, compiler: str, cases: list[Case], text: bytes, *emulator:
 
 def _line(case: Case) -> str:
     """One case as the runner reads it: the arguments of fanin_fill in their order, floats in hexadecimal."""
-    law, parameters = tensors.parameters(case.draw, case.dtype.compute.name)
+    law, parameters = packing.parameters(case.draw, case.dtype.compute.name)
     block, skip = divmod(case.first, 4)
     numbers = [
         law,

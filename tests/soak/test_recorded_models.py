@@ -9,7 +9,7 @@ import importlib.util
 
 import pytest
 
-from tests.models.sweep.reports import page, swept
+from tests.recording.sweep.reports import page, swept
 from tests.soak.parts import SWEEPS
 
 NEEDS = {

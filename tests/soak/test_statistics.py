@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from fanin.dtypes import DTYPES, DTypeName
-from tests.laws import HEADER, LAWS, TAIL_HEADER, Law, measure, row, tail_row
+from tests.statistics.distributions import HEADER, LAWS, TAIL_HEADER, Law, measure, row, tail_row
 
 pytestmark = pytest.mark.soak("statistics")
 

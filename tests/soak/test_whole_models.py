@@ -17,7 +17,7 @@ import safetensors.torch
 import urllib3
 
 import fanin
-from fanin import Client, Layout
+from fanin import Client, FileLayout
 from tests.soak.serving import Served, service
 
 pytestmark = pytest.mark.soak("models")
@@ -35,7 +35,7 @@ def sha256(path: Path) -> str:
 @pytest.mark.parametrize("dtype", ["F32", "BF16"])
 def test_gpt2_small(dtype: str, tmp_path: Path) -> None:
     recipe = MODELS["gpt2_small"](dtype)
-    layout = Layout.of(recipe)
+    layout = FileLayout.of(recipe)
     assert (len(layout.entries), sum(entry.count for entry in layout.entries)) == (148, 124_439_808)
     for name in fanin.backends.available():
         fanin.save(recipe, tmp_path / name, backend=name)
@@ -76,7 +76,7 @@ def check_ranges(url: str, path: Path) -> None:
 def test_memory_is_flat_while_50_gigabytes_stream() -> None:
     """A fast reader takes all of it, one takes 1 MB/s, one takes nothing: at most 200 MB above idle."""
     recipe: dict[str, Any] = {"shape": [12_500_000, 1000], "scheme": "normal", "std": 0.02}
-    size = Layout.of(recipe).size
+    size = FileLayout.of(recipe).size
     assert size > 50 * 10**9
     with service() as served, Client(served.url) as client:
         path = f"/v1/recipes/{client.register(recipe)}/model.safetensors"
@@ -110,7 +110,7 @@ def test_the_first_byte_of_100_terabytes_comes_at_once() -> None:
             ) as answer:
                 assert answer.read(1)
                 times.append(time.perf_counter() - started)
-                assert answer.headers["Content-Length"] == str(Layout.of(recipe).size)
+                assert answer.headers["Content-Length"] == str(FileLayout.of(recipe).size)
                 answer.close()
         print(f"first byte after {sorted(times)[4] * 1000:.1f} ms (median), {max(times) * 1000:.1f} ms (worst)")
 

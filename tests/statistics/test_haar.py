@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.haar import failures, sample
+from tests.support.haar import failures, sample
 
 SHAPES = [(1, 1), (2, 2), (3, 3), (8, 8), (40, 40), (5, 1), (1, 5), (70, 33), (33, 70)]
 """Within one panel, and over several."""

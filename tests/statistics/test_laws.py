@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from fanin.dtypes import DTYPES, DType, DTypeName
-from fanin.layout import Entry
-from tests import laws
-from tests.laws import LAWS, Law, measure, row
+from fanin.file_layout import Entry
+from tests.statistics import distributions
+from tests.statistics.distributions import LAWS, Law, measure, row
 
 COUNT = 1 << 20
 
@@ -31,11 +31,11 @@ def test_another_law_is_noticed(name: str, dtype: DTypeName) -> None:
 
 
 def test_equal_streams_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = laws._entry
+    entry = distributions._entry
 
     def same(law: Law, dtype: DType, _prefix: str, _seed: int) -> Entry:
         return entry(law, dtype, "layers.0", 0)
 
-    monkeypatch.setattr(laws, "_entry", same)
+    monkeypatch.setattr(distributions, "_entry", same)
     result = measure(LAWS["uniform"], "F32", COUNT)
     assert [failure.split(":")[0] for failure in result.failures] == ["names", "seeds"]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fanin import keras as keras
     from fanin import torch as torch
     from fanin.arrays import materialize, slice
-    from fanin.client import Client
+    from fanin.client.client import Client
     from fanin.errors import (
         BackendError,
         FaninError,
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
         ServiceError,
         UnavailableError,
     )
+    from fanin.file_layout import FileLayout
     from fanin.files import Verified, save, verify
-    from fanin.layout import Layout
     from fanin.recipe import Recipe, as_recipe
     from fanin.schemes import catalogue
 
@@ -39,7 +39,7 @@ __all__ = [
     "FaninError",
     "Fault",
     "FileError",
-    "Layout",
+    "FileLayout",
     "MismatchError",
     "Recipe",
     "RecipeError",
@@ -58,7 +58,7 @@ __all__ = [
 
 _HOMES = {
     "arrays": ("materialize", "slice"),
-    "client": ("Client",),
+    "client.client": ("Client",),
     "errors": (
         "BackendError",
         "FaninError",
@@ -70,7 +70,7 @@ _HOMES = {
         "UnavailableError",
     ),
     "files": ("Verified", "save", "verify"),
-    "layout": ("Layout",),
+    "file_layout": ("FileLayout",),
     "recipe": ("Recipe", "as_recipe"),
     "schemes": ("catalogue",),
 }

@@ -14,11 +14,11 @@ def main() -> int:
     has ended, its exit code stands.
     """
     signals.block_interrupts()
-    from fanin import cli
+    from fanin.cli import main as command_line
 
     try:
         signals.allow_interrupts()
-        return cli.main()
+        return command_line.main()
     except KeyboardInterrupt:
         sys.stderr.write("fanin: interrupted\n")
         return 130

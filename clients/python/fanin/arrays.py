@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fanin import backends, placing
+from fanin import backends, strided
 from fanin.backends import ArrayBackend, Backend
 from fanin.draws import Draw
 from fanin.dtypes import DType
-from fanin.layout import Entry, Layout, LayoutLike
+from fanin.file_layout import Entry, FileLayout, FileLayoutLike
 from fanin.region import Index, Region, Run
 from fanin.streams import Stream
 
@@ -47,7 +47,7 @@ def _maker(name: str | None) -> ArrayBackend:
     return backend if isinstance(backend, ArrayBackend) else _HostArrays(backend)
 
 
-def materialize(recipe: LayoutLike, *, backend: str | None = None) -> dict[str, Array]:
+def materialize(recipe: FileLayoutLike, *, backend: str | None = None) -> dict[str, Array]:
     """Every tensor of the recipe as a NumPy array, in the recipe's order.
 
     BF16 and F8 tensors have the NumPy types of `ml_dtypes`; tensors share allocations of up to 8 MiB. The backend
@@ -57,7 +57,7 @@ def materialize(recipe: LayoutLike, *, backend: str | None = None) -> dict[str, 
         RecipeError: the recipe is wrong.
         BackendError: the backend asked for cannot be used here.
     """
-    layout, maker = Layout.of(recipe), backends.get(backend)
+    layout, maker = FileLayout.of(recipe), backends.get(backend)
     if isinstance(maker, ArrayBackend):
         return {name: _whole(layout.entry(name), maker) for name in layout.recipe.tensors}
     made, addresses = _empty(layout.entries)
@@ -65,10 +65,10 @@ def materialize(recipe: LayoutLike, *, backend: str | None = None) -> dict[str, 
     return {name: made[layout.places[name]] for name in layout.recipe.tensors}
 
 
-def slice(recipe: LayoutLike, name: str, index: Index, *, backend: str | None = None) -> Array:
+def slice(recipe: FileLayoutLike, name: str, index: Index, *, backend: str | None = None) -> Array:
     """`materialize(recipe)[name][index]`, making only the elements it selects.
 
-    Takes integers, slices with any step and an ellipsis. For many slices of one recipe pass its `Layout`.
+    Takes integers, slices with any step and an ellipsis. For many slices of one recipe pass its `FileLayout`.
 
     Raises:
         RecipeError: the recipe is wrong.
@@ -77,12 +77,12 @@ def slice(recipe: LayoutLike, name: str, index: Index, *, backend: str | None = 
         BackendError: the backend asked for cannot be used here.
     """
     chosen, maker = backends.get(backend), _maker(backend)
-    entry = Layout.of(recipe).entry(name)
+    entry = FileLayout.of(recipe).entry(name)
     region = Region.of(entry.shape, index)
     result: Array = maker.empty(region.count, entry.dtype)
     if region.has_runs and not isinstance(chosen, ArrayBackend):
-        strides = placing.dense(region.lengths, entry.dtype.itemsize)
-        placing.place(entry, region, result.ctypes.data, strides, chosen)
+        strides = strided.dense(region.lengths, entry.dtype.itemsize)
+        strided.place(entry, region, result.ctypes.data, strides, chosen)
         return result.reshape(region.shape)
     at = 0
     for run in region.runs():

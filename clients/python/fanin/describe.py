@@ -22,14 +22,14 @@ from fanin.draws import (
     Uniform,
     Waves,
 )
-from fanin.layout import Layout
-from fanin.tensor import Scaled, Tensor
+from fanin.file_layout import FileLayout
+from fanin.schemes.base import Scaled, Tensor
 
 SHOWN = 4
 """Laws of a tensor of blocks that are written out."""
 
 
-def describe(layout: Layout) -> dict[str, Any]:
+def describe(layout: FileLayout) -> dict[str, Any]:
     """The layout as JSON values. Offsets are half-open and count from the start of the file."""
     recipe = layout.recipe
     tensors = {}

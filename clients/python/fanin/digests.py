@@ -13,7 +13,7 @@ from typing import Any
 
 from fanin.backends import Backend
 from fanin.errors import FileError
-from fanin.layout import Layout
+from fanin.file_layout import FileLayout
 from fanin.plan import read_into
 
 BLOCK = 16 << 20
@@ -32,7 +32,7 @@ class Block:
     stop: int
 
 
-def blocks(layout: Layout, start: int = 0, stop: int | None = None) -> Iterator[Block]:
+def blocks(layout: FileLayout, start: int = 0, stop: int | None = None) -> Iterator[Block]:
     """The blocks that have bytes in [start, stop) of the file, in file order; by default all of them."""
     stop = layout.size if stop is None else stop
     if start >= stop:
@@ -75,7 +75,7 @@ class Manifest:
         }
 
     @classmethod
-    def read(cls, document: Any, layout: Layout) -> Manifest:
+    def read(cls, document: Any, layout: FileLayout) -> Manifest:
         """The manifest of `layout` that these JSON values spell.
 
         Raises:
@@ -97,7 +97,7 @@ class Manifest:
 class Digester:
     """Makes a file, and of it the manifest, in steps of about one block: memory stays bounded whatever the size."""
 
-    def __init__(self, layout: Layout, backend: Backend) -> None:
+    def __init__(self, layout: FileLayout, backend: Backend) -> None:
         self.done = 0
         """Bytes of the file that are digested."""
         self._layout, self._backend = layout, backend
@@ -138,7 +138,7 @@ class Digester:
         return content
 
 
-def manifest_of(layout: Layout, backend: Backend) -> Manifest:
+def manifest_of(layout: FileLayout, backend: Backend) -> Manifest:
     """The digests of this layout's file: makes all of it."""
     digester = Digester(layout, backend)
     while digester.step():

@@ -17,7 +17,7 @@ import numpy as np
 from fanin import backends
 from fanin.atomic import beside, locked, publish, replacing, sync
 from fanin.errors import FileError, MismatchError, RecipeError
-from fanin.layout import MAX_HEADER_BYTES, METADATA_RECIPE, Layout, LayoutLike
+from fanin.file_layout import MAX_HEADER_BYTES, METADATA_RECIPE, FileLayout, FileLayoutLike
 from fanin.plan import read_into
 from fanin.recipe import parse_json
 
@@ -40,7 +40,7 @@ class Verified:
 
 
 def save(
-    recipe: LayoutLike, path: str | os.PathLike[str], *, backend: str | None = None, progress: bool | None = None
+    recipe: FileLayoutLike, path: str | os.PathLike[str], *, backend: str | None = None, progress: bool | None = None
 ) -> None:
     """Write the recipe's file to `path`, in bounded memory and all or nothing; a symbolic link is followed.
 
@@ -51,7 +51,7 @@ def save(
         BackendError: the backend asked for cannot be used here.
         OSError: the file cannot be written; nothing is left at `path` that was not there before.
     """
-    layout, maker, path = Layout.of(recipe), backends.get(backend), Path(path).resolve()
+    layout, maker, path = FileLayout.of(recipe), backends.get(backend), Path(path).resolve()
     with replacing(path) as file, byte_bar(layout.size, path.name, progress) as bar:
         buffer = np.empty(min(CHUNK, layout.size), np.uint8).data
         for start in range(0, layout.size, CHUNK):
@@ -89,14 +89,14 @@ def verify(path: str | os.PathLike[str], *, backend: str | None = None, progress
     return Verified(layout.recipe.digest, len(layout.entries), size)
 
 
-def layout_of(file: io.BufferedReader) -> Layout:
+def layout_of(file: io.BufferedReader) -> FileLayout:
     """The layout of a recipe in JSON, or of the one in the header of a safetensors file.
 
     Raises:
         FileError: it has no recipe.
         RecipeError: the recipe is wrong.
     """
-    return layout_of_file(file) if has_weights(file) else Layout.of(file.read())
+    return layout_of_file(file) if has_weights(file) else FileLayout.of(file.read())
 
 
 def has_weights(file: io.BufferedReader) -> bool:
@@ -107,7 +107,7 @@ def has_weights(file: io.BufferedReader) -> bool:
     return b"\0" in file.peek(8)[:8]
 
 
-def layout_of_file(file: BinaryIO) -> Layout:
+def layout_of_file(file: BinaryIO) -> FileLayout:
     """The layout of the recipe that stands in the header of a safetensors file, read from its start.
 
     Raises:
@@ -129,12 +129,12 @@ def layout_of_file(file: BinaryIO) -> Layout:
     if not isinstance(recipe, str):
         raise FileError(f"the header carries no recipe ({METADATA_RECIPE} in __metadata__)")
     try:
-        return Layout.of(recipe)
+        return FileLayout.of(recipe)
     except RecipeError as error:
         raise FileError(f"the recipe in the header is wrong: {error}") from None
 
 
-def mismatch(layout: Layout, start: int, found: bytes | memoryview, wanted: bytes | memoryview) -> MismatchError:
+def mismatch(layout: FileLayout, start: int, found: bytes | memoryview, wanted: bytes | memoryview) -> MismatchError:
     """The error that names the first difference between two versions of bytes [start, start + n) of a file."""
     differs = np.frombuffer(found, np.uint8) != np.frombuffer(wanted, np.uint8)
     offset = start + int(np.argmax(differs))
@@ -148,7 +148,7 @@ def mismatch(layout: Layout, start: int, found: bytes | memoryview, wanted: byte
 
 
 @contextmanager
-def resuming(path: Path, layout: Layout) -> Iterator[tuple[BinaryIO, int]]:
+def resuming(path: Path, layout: FileLayout) -> Iterator[tuple[BinaryIO, int]]:
     """A file to complete, and how many bytes it has; it takes the place of `path` when all went well.
 
     On an error it stays beside `path`, for the next call to go on from; unless its bytes are wrong.
@@ -172,12 +172,12 @@ def resuming(path: Path, layout: Layout) -> Iterator[tuple[BinaryIO, int]]:
         publish(partial, path)
 
 
-def partial_of(path: Path, layout: Layout) -> Path:
+def partial_of(path: Path, layout: FileLayout) -> Path:
     """Where a download that broke off has left what it got."""
     return beside(path, layout.recipe.digest[:16])
 
 
-def discard_partial(path: Path, layout: Layout) -> None:
+def discard_partial(path: Path, layout: FileLayout) -> None:
     """Remove what a broken download left, unless another process is at it."""
     partial = partial_of(path, layout)
     if partial.exists():

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fanin.backends import Backend
-from fanin.layout import Entry, Layout
+from fanin.file_layout import Entry, FileLayout
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Whole:
 Piece = Header | Elements | Whole
 
 
-def plan(layout: Layout, start: int, stop: int) -> Iterator[Piece]:
+def plan(layout: FileLayout, start: int, stop: int) -> Iterator[Piece]:
     """The pieces of bytes [start, stop) of the file, in order and without gaps."""
     if start < len(layout.header):
         yield Header(start, min(stop, len(layout.header)))
@@ -83,7 +83,7 @@ def _elements(entry: Entry, start: int, stop: int) -> Iterator[Elements]:
         yield Elements(entry, first + count, 1, 0, rest)
 
 
-def read_into(layout: Layout, start: int, out: memoryview, backend: Backend) -> None:
+def read_into(layout: FileLayout, start: int, out: memoryview, backend: Backend) -> None:
     """Write bytes [start, start + len(out)) of the file into `out`, a writable byte buffer.
 
     Raises:

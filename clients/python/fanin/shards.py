@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from fanin.dtypes import STORAGE
 from fanin.recipe import Recipe
-from fanin.tensor import Tensor
+from fanin.schemes.base import Tensor
 
 WHOLE = "model.safetensors"
 """The file of a model that is in one piece."""

@@ -12,7 +12,7 @@ import numpy as np
 from fanin import backends, draws
 from fanin.backends.reference import store, values
 from fanin.dtypes import DTYPES
-from fanin.layout import Layout
+from fanin.file_layout import FileLayout
 from fanin.recipe import as_recipe
 from fanin.streams import Stream
 from generator.encoding import data_of, elements, hexadecimal
@@ -141,7 +141,7 @@ def long_streams() -> list[Any]:
             continue
         for dtype in DTYPES:
             tensor = {"shape": [2048, 2048], "dtype": dtype, **distribution}
-            digest = hashlib.sha256(data_of(Layout.of({**tensor, "seed": 42}))).hexdigest()
+            digest = hashlib.sha256(data_of(FileLayout.of({**tensor, "seed": 42}))).hexdigest()
             vectors.append({"seed": "42", "tensor": tensor, "sha256": digest})
     return vectors
 

@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 from fanin import backends
-from fanin.layout import Layout
+from fanin.file_layout import FileLayout
 from fanin.plan import read_into
 
 
-def data_of(layout: Layout, start: int = 0, stop: int | None = None) -> bytearray:
+def data_of(layout: FileLayout, start: int = 0, stop: int | None = None) -> bytearray:
     """Bytes [start, stop) of the tensors in this file, by the reference backend."""
     header = len(layout.header)
     data = bytearray((layout.size - header if stop is None else stop) - start)

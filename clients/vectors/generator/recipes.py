@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 from fanin.errors import RecipeError
-from fanin.layout import Layout
+from fanin.file_layout import FileLayout
 from fanin.recipe import as_recipe
 from generator.encoding import data_of
 
@@ -108,7 +108,7 @@ def recipes() -> list[Any]:
 def files() -> list[Any]:
     vectors = []
     for text in (*FILES, *MORE_FILES):
-        layout = Layout.of(text)
+        layout = FileLayout.of(text)
         file = layout.header + data_of(layout)
         vectors.append({"recipe": text, "file": file.hex(), "sha256": hashlib.sha256(file).hexdigest()})
     return vectors
@@ -120,12 +120,12 @@ def canonical(text: str) -> dict[str, Any]:
 
 
 def accepted(text: str) -> dict[str, Any]:
-    return {"recipe": text, "refused": False, "digest": Layout.of(text).recipe.digest}
+    return {"recipe": text, "refused": False, "digest": FileLayout.of(text).recipe.digest}
 
 
 def refused(text: str) -> dict[str, Any]:
     try:
-        Layout.of(text)
+        FileLayout.of(text)
     except RecipeError as error:
         # A name that is not Unicode has no pointer.
         fields = [fault.pointer for fault in error.faults if "\N{REPLACEMENT CHARACTER}" not in fault.pointer]

@@ -6,9 +6,9 @@ import hashlib
 from typing import Any
 
 from fanin.dtypes import DTYPES
-from fanin.layout import Layout
+from fanin.file_layout import FileLayout
 from fanin.recipe import as_recipe
-from fanin.tensor import Scaled
+from fanin.schemes.base import Scaled
 from generator.encoding import data_of, elements
 from generator.tensors import COMPLEX, LATER, LONG_LINES, MORE
 
@@ -89,7 +89,7 @@ def schemes() -> list[Any]:
     tensors += [{"dtype": "C64", **given} for given in COMPLEX]
     tensors += [{"dtype": dtype, **given} for given in MORE for dtype in ("F64", "F32")]
     for given in (*tensors, *LONG_LINES):
-        layout = Layout.of({"seed": 42, "shape": [6, 4], **given})
+        layout = FileLayout.of({"seed": 42, "shape": [6, 4], **given})
         recipe = layout.recipe
         data = data_of(layout).hex()
         vectors.append({"recipe": recipe.canonical.decode(), "digest": recipe.digest, "data": data})
@@ -100,7 +100,7 @@ def schemes_far_out() -> list[Any]:
     """Canonical text of a large tensor, and the bytes of eight of its elements."""
     vectors = []
     for given, first in FAR:
-        layout = Layout.of({"seed": 42, **given})
+        layout = FileLayout.of({"seed": 42, **given})
         size = layout.entries[0].dtype.itemsize
         data = data_of(layout, first * size, (first + 8) * size).hex()
         vectors.append({"recipe": layout.recipe.canonical.decode(), "first": str(first), "data": data})
@@ -112,7 +112,7 @@ def orthogonal() -> list[Any]:
     vectors: list[Any] = []
     for tensor in (*ORTHOGONAL, *LARGE_ORTHOGONAL):
         recipe = {"seed": 42, "scheme": "orthogonal", **tensor}
-        layout = Layout.of(recipe)
+        layout = FileLayout.of(recipe)
         data = data_of(layout)
         if tensor in LARGE_ORTHOGONAL:
             vectors.append({"recipe": recipe, "sha256": hashlib.sha256(data).hexdigest()})

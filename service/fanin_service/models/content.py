@@ -13,12 +13,12 @@ import rfc8785
 from fanin import shards
 from fanin.dtypes import DTypeName
 from fanin.shards import LITERALS
+from fanin_service.http.problems import ModelError, UnknownRevisionError
 from fanin_service.models import names
 from fanin_service.models.literals import Literals
 from fanin_service.models.names import RECIPE
 from fanin_service.models.revisions import CONTENT_BYTES, Revision, ShardSize
 from fanin_service.models.template import Template
-from fanin_service.problems import ModelError, UnknownRevisionError
 from fanin_service.settings import Settings
 
 FORMAT = "fanin.model/2"

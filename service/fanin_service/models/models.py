@@ -15,17 +15,9 @@ from functools import partial
 from typing import TypeVar, TypeVarTuple
 from weakref import WeakKeyDictionary
 
-from fanin import Layout, archive
-from fanin_service.admission import whose
-from fanin_service.kept import Kept
-from fanin_service.models import names
-from fanin_service.models.content import Content, content_key
-from fanin_service.models.names import is_model
-from fanin_service.models.objects import ObjectsError, ObjectsFullError
-from fanin_service.models.revisions import MAIN, RULE, Revision, is_commit, read_commit
-from fanin_service.models.snapshot import Described, File, Snapshot
-from fanin_service.models.store import ModelStore
-from fanin_service.problems import (
+from fanin import FileLayout, archive
+from fanin_service.admission.middleware import whose
+from fanin_service.http.problems import (
     ModelError,
     ModelStoreFullError,
     ModelsUnavailableError,
@@ -33,8 +25,16 @@ from fanin_service.problems import (
     UnknownModelError,
     UnknownRevisionError,
 )
-from fanin_service.registry import Registry, layout_bytes
+from fanin_service.models import names
+from fanin_service.models.content import Content, content_key
+from fanin_service.models.names import is_model
+from fanin_service.models.objects import ObjectsError, ObjectsFullError
+from fanin_service.models.revisions import MAIN, RULE, Revision, is_commit, read_commit
+from fanin_service.models.snapshot import Described, File, Snapshot
+from fanin_service.models.store import ModelStore
+from fanin_service.recipes.memory import Registry, layout_bytes
 from fanin_service.settings import Settings
+from fanin_service.shared_cache import Kept
 
 _log = logging.getLogger(__name__)
 
@@ -320,7 +320,7 @@ def _made(archived: bytes, settings: Settings) -> tuple[Content, Snapshot]:
     return content, Snapshot(content, content.main)
 
 
-def _layout(snapshot: Snapshot, path: str) -> tuple[Layout, int]:
+def _layout(snapshot: Snapshot, path: str) -> tuple[FileLayout, int]:
     """A layout, and the bytes of memory that it takes."""
     layout = snapshot.layout(path)
     return layout, layout_bytes(layout)

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from fanin import Layout, Recipe, RecipeError, shards
-from fanin.layout import file_size
-from fanin.tensor import Tensor
+from fanin import FileLayout, Recipe, RecipeError, shards
+from fanin.file_layout import file_size
+from fanin.schemes.base import Tensor
+from fanin_service.http.problems import UnknownFileError, UnknownRevisionError
 from fanin_service.models.content import CONFIG, FORMAT, Content
 from fanin_service.models.revisions import Revision
-from fanin_service.problems import UnknownFileError, UnknownRevisionError
 
 _TAG_DIGITS = 40
 """As many as a commit id has. Clients of the Hub take 64 for the SHA-256 of the file, which is not known beforehand."""
@@ -26,7 +26,7 @@ class File:
     size: int
     etag: str
     """40 hexadecimal digits, others for any other bytes."""
-    body: bytes | Layout
+    body: bytes | FileLayout
     is_made: bool = False
     """The bytes were made for one request: no other refers to them."""
 
@@ -36,7 +36,7 @@ class File:
         return cls(len(content), _tag(content), content, is_made=True)
 
     @classmethod
-    def generated(cls, layout: Layout) -> File:
+    def generated(cls, layout: FileLayout) -> File:
         """The file that this layout is of."""
         return cls(layout.size, _tag_of_weights(layout.recipe.digest), layout)
 
@@ -111,9 +111,9 @@ class Snapshot:
         """Whether the file at this path is generated."""
         return path in self._shards
 
-    def layout(self, path: str) -> Layout:
+    def layout(self, path: str) -> FileLayout:
         """The layout of weights. Takes seconds for the largest."""
-        return Layout.of(self.recipe.part(self._shards[path]))
+        return FileLayout.of(self.recipe.part(self._shards[path]))
 
     def described(self, paths: Sequence[str]) -> list[Described]:
         """These files in short. Takes time for every tensor in them.

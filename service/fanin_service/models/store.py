@@ -12,9 +12,9 @@ import logging
 import re
 
 from fanin import archive
+from fanin_service.http.problems import ModelError
 from fanin_service.models.content import Content, content_key
 from fanin_service.models.objects import Objects
-from fanin_service.problems import ModelError
 
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _POINTER = "main"

@@ -14,9 +14,9 @@ from fanin import Recipe, as_recipe
 from fanin.dtypes import DTypeName
 from fanin.names import written_out
 from fanin.recipe import members, parse_json, quoted
-from fanin.tensor import Tensor
-from fanin_service import limits
-from fanin_service.registry import recipe_bytes, recipe_bytes_beside_names
+from fanin.schemes.base import Tensor
+from fanin_service.recipes import limits
+from fanin_service.recipes.memory import recipe_bytes, recipe_bytes_beside_names
 from fanin_service.settings import Settings
 
 _KEPT = 8

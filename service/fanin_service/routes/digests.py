@@ -8,14 +8,14 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from fanin import Fault
-from fanin_service import problems
-from fanin_service.access import requires
-from fanin_service.admission import whose
-from fanin_service.answers import IMMUTABLE, in_pieces
-from fanin_service.bodies import JSON
-from fanin_service.principal import Right
-from fanin_service.problems import LimitExceededError
-from fanin_service.query import NO_PARAMETERS
+from fanin_service.access.middleware import requires
+from fanin_service.access.principal import Right
+from fanin_service.admission.middleware import whose
+from fanin_service.http import problems
+from fanin_service.http.bodies import JSON
+from fanin_service.http.file_response import IMMUTABLE, in_pieces
+from fanin_service.http.problems import LimitExceededError
+from fanin_service.http.query import NO_PARAMETERS
 from fanin_service.service import service_of
 
 router = APIRouter(tags=["recipes"], dependencies=[NO_PARAMETERS])

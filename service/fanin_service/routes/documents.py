@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from fanin_service.access import requires
-from fanin_service.bodies import JSON
-from fanin_service.openapi import DescribedAPI
-from fanin_service.principal import Right
+from fanin_service.access.middleware import requires
+from fanin_service.access.principal import Right
+from fanin_service.http.bodies import JSON
+from fanin_service.routes.openapi import DescribedAPI
 
 router = APIRouter(include_in_schema=False)
 

@@ -10,15 +10,15 @@ from urllib.parse import quote
 from fastapi import APIRouter, Request, Response
 from starlette.convertors import Convertor, register_url_convertor
 
-from fanin_service.access import requires
-from fanin_service.answers import IMMUTABLE, OCTETS, respond
-from fanin_service.bodies import JSON
-from fanin_service.hub import COMMIT, KINDS, ROOT
-from fanin_service.hub_requests import revision_and_path
+from fanin_service.access.middleware import requires
+from fanin_service.access.principal import Right
+from fanin_service.http.bodies import JSON
+from fanin_service.http.file_response import IMMUTABLE, OCTETS, respond
+from fanin_service.http.problems import UnknownFileError, UnknownModelError
 from fanin_service.models.revisions import is_commit
-from fanin_service.principal import Right
-from fanin_service.problems import UnknownFileError, UnknownModelError
 from fanin_service.service import service_of
+from fanin_service.surfaces.hub import COMMIT, KINDS, ROOT
+from fanin_service.surfaces.hub_requests import revision_and_path
 
 
 class _RepoConvertor(Convertor[str]):

@@ -13,17 +13,17 @@ from urllib.parse import unquote
 from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
-from fanin_service import hub
-from fanin_service.access import requires
-from fanin_service.bodies import JSON, media_type_of, read_body
-from fanin_service.hub import COMMIT, ROOT, Listed
-from fanin_service.hub_requests import Wanted, flag, paths_of_form, paths_of_json, revision_and_path, tail
+from fanin_service.access.middleware import requires
+from fanin_service.access.principal import Right, principal_of
+from fanin_service.http.bodies import JSON, media_type_of, read_body
+from fanin_service.http.problems import UnknownFileError
 from fanin_service.models.revisions import MAIN
 from fanin_service.models.snapshot import Snapshot
-from fanin_service.principal import Right, principal_of
-from fanin_service.problems import UnknownFileError
 from fanin_service.routes.hub import unknown_kind
 from fanin_service.service import Service, service_of
+from fanin_service.surfaces import hub
+from fanin_service.surfaces.hub import COMMIT, ROOT, Listed
+from fanin_service.surfaces.hub_requests import Wanted, flag, paths_of_form, paths_of_json, revision_and_path, tail
 
 FORM = "application/x-www-form-urlencoded"
 MAX_PATHS_BYTES = 1 << 20

@@ -8,16 +8,16 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from fanin.archive import MEDIA_TYPE
-from fanin_service import problems
-from fanin_service.access import requires
-from fanin_service.answers import OCTETS
-from fanin_service.bodies import JSON, read_body
+from fanin_service.access.middleware import requires
+from fanin_service.access.principal import Right
+from fanin_service.http import problems
+from fanin_service.http.bodies import JSON, read_body
+from fanin_service.http.file_response import OCTETS
+from fanin_service.http.problems import UploadsRefusedError
+from fanin_service.http.query import NO_PARAMETERS
+from fanin_service.http.ranges import permits
 from fanin_service.models.models import Condition
 from fanin_service.models.snapshot import Snapshot
-from fanin_service.principal import Right
-from fanin_service.problems import UploadsRefusedError
-from fanin_service.query import NO_PARAMETERS
-from fanin_service.ranges import permits
 from fanin_service.service import Service, service_of
 from fanin_service.settings import variable
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
-from fanin_service.access import public
-from fanin_service.answers import respond
+from fanin_service.access.middleware import public
+from fanin_service.http.file_response import respond
 from fanin_service.service import service_of
 
 router = APIRouter(include_in_schema=False)

@@ -10,16 +10,16 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 from starlette.responses import StreamingResponse
 
-from fanin import Layout
+from fanin import FileLayout
 from fanin.describe import describe
-from fanin_service import problems
-from fanin_service.access import requires
-from fanin_service.admission import whose
-from fanin_service.answers import in_pieces
-from fanin_service.bodies import JSON
-from fanin_service.openapi import RECIPE_BODY
-from fanin_service.principal import Right
-from fanin_service.query import NO_PARAMETERS
+from fanin_service.access.middleware import requires
+from fanin_service.access.principal import Right
+from fanin_service.admission.middleware import whose
+from fanin_service.http import problems
+from fanin_service.http.bodies import JSON
+from fanin_service.http.file_response import in_pieces
+from fanin_service.http.query import NO_PARAMETERS
+from fanin_service.routes.openapi import RECIPE_BODY
 from fanin_service.service import in_thread, service_of
 
 router = APIRouter(tags=["recipes"], dependencies=[NO_PARAMETERS])
@@ -135,6 +135,6 @@ async def _nothing() -> AsyncIterator[bytes]:
     yield b""
 
 
-def _description(layout: Layout) -> bytes:
+def _description(layout: FileLayout) -> bytes:
     described = json.dumps(describe(layout), ensure_ascii=False).removesuffix("}")
     return b'%s, "recipe": %s}' % (described.encode(), layout.recipe.canonical)

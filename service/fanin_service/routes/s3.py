@@ -13,23 +13,23 @@ from email.utils import formatdate
 from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
-from fanin_service import presigned, s3
-from fanin_service.access import requires
-from fanin_service.answers import IMMUTABLE, OCTETS, respond
-from fanin_service.bodies import JSON
-from fanin_service.models.models import Models
-from fanin_service.models.revisions import MAIN, is_commit
-from fanin_service.models.snapshot import Described, Snapshot
-from fanin_service.principal import Right
-from fanin_service.problems import (
+from fanin_service.access.middleware import requires
+from fanin_service.access.principal import Right
+from fanin_service.http.bodies import JSON
+from fanin_service.http.file_response import IMMUTABLE, OCTETS, respond
+from fanin_service.http.problems import (
     RangeNotSatisfiableError,
     UnknownBucketError,
     UnknownFileError,
     UnknownModelError,
     UnknownRevisionError,
 )
-from fanin_service.s3 import BUCKET, MAX_KEYS, ROOT, SEPARATOR, XML, Asked, Object, Page
+from fanin_service.models.models import Models
+from fanin_service.models.revisions import MAIN, is_commit
+from fanin_service.models.snapshot import Described, Snapshot
 from fanin_service.service import service_of
+from fanin_service.surfaces import presigned, s3
+from fanin_service.surfaces.s3 import BUCKET, MAX_KEYS, ROOT, SEPARATOR, XML, Asked, Object, Page
 
 router = APIRouter(prefix=ROOT, include_in_schema=False)
 

@@ -9,10 +9,10 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field, TypeAdapter
 
 from fanin import catalogue
-from fanin_service.access import requires
-from fanin_service.bodies import JSON
-from fanin_service.principal import Right
-from fanin_service.query import NO_PARAMETERS
+from fanin_service.access.middleware import requires
+from fanin_service.access.principal import Right
+from fanin_service.http.bodies import JSON
+from fanin_service.http.query import NO_PARAMETERS
 
 router = APIRouter(tags=["schemes"], dependencies=[NO_PARAMETERS])
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from fanin import Layout
-from fanin_service import problems, query
-from fanin_service.access import requires
-from fanin_service.answers import IMMUTABLE, OCTETS, content, respond
-from fanin_service.openapi import RECIPE_BODY
-from fanin_service.principal import Right
-from fanin_service.ranges import ByteRange
+from fanin import FileLayout
+from fanin_service.access.middleware import requires
+from fanin_service.access.principal import Right
+from fanin_service.http import problems, query
+from fanin_service.http.file_response import IMMUTABLE, OCTETS, content, respond
+from fanin_service.http.ranges import ByteRange
+from fanin_service.routes.openapi import RECIPE_BODY
 from fanin_service.service import Service, service_of
 
 router = APIRouter(tags=["weights"])
@@ -93,7 +93,7 @@ async def get_file(digest: str, request: Request) -> Response:
     return await _respond(request, service, await service.layout(digest))
 
 
-async def _respond(request: Request, service: Service, layout: Layout) -> Response:
+async def _respond(request: Request, service: Service, layout: FileLayout) -> Response:
     """What a GET or HEAD of a file is answered."""
     headers = {**_headers(layout), "Cache-Control": IMMUTABLE}
     if known := service.manifests.known(layout):
@@ -102,7 +102,7 @@ async def _respond(request: Request, service: Service, layout: Layout) -> Respon
     return await respond(request, service, layout, headers)
 
 
-def _headers(layout: Layout) -> dict[str, str]:
+def _headers(layout: FileLayout) -> dict[str, str]:
     digest = layout.recipe.digest
     return {
         "Content-Type": OCTETS,
@@ -111,6 +111,6 @@ def _headers(layout: Layout) -> dict[str, str]:
     }
 
 
-def _location(layout: Layout) -> dict[str, str]:
+def _location(layout: FileLayout) -> dict[str, str]:
     """Where what a POST was answered can be had again (RFC 9110 section 8.7)."""
     return {"Content-Location": f"/v1/recipes/{layout.recipe.digest}/model.safetensors"}

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanin.backends import permutations
-from fanin.backends.tensors import Tensor, Tensors
+from fanin.backends.packing import Tensor, Tensors
 from fanin.draws import Draw, Sparse
 from fanin.dtypes import DType
 from fanin.errors import BackendError, NoDeviceError, NotBuiltError

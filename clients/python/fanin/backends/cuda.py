@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from fanin.backends import Backend, cuda_orthogonal, matrices
 from fanin.backends.composed import compose, mixed, pieces, repeat
+from fanin.backends.packing import parameters
 from fanin.backends.source import cuda_source
-from fanin.backends.tensors import parameters
 from fanin.draws import Draw, Fill, Normal, Orthogonal, Plain, is_plain
 from fanin.dtypes import DTYPES, DType
 from fanin.errors import BackendError, NoDeviceError, NotBuiltError

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fanin.backends import Backend, matrices, permutations
 from fanin.backends.composed import compose
 from fanin.backends.native_orthogonal import OrthogonalKernel
-from fanin.backends.tensors import RANGE, Tensors, keys, law
+from fanin.backends.packing import RANGE, Tensors, keys, law
 from fanin.draws import Draw, Fill, Orthogonal, Sparse, is_plain
 from fanin.dtypes import DType
 from fanin.errors import BackendError, NotBuiltError

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanin.backends.orthogonal import PANEL
-from fanin.backends.tensors import keys, parameters
+from fanin.backends.packing import keys, parameters
 from fanin.draws import Normal, Orthogonal
 from fanin.dtypes import DTYPES, DType
 from fanin.streams import Stream

@@ -19,7 +19,7 @@ from fanin.dialects.jax import JAX
 from fanin.dialects.keras import KERAS
 from fanin.dialects.library import DialectError, Initializer, Library, Members
 from fanin.dialects.torch import TORCH
-from fanin.tensor import as_integer
+from fanin.schemes.base import as_integer
 
 __all__ = ["DIALECTS", "Dialect", "DialectError", "in_its_words", "parameters_of", "translate"]
 

@@ -18,8 +18,8 @@ from fanin.dialects.library import (
     uniform,
     zeros,
 )
-from fanin.fans import MAX_KERNEL_RANK
-from fanin.tensor import Axis, NonNegative, Real
+from fanin.schemes.base import Axis, NonNegative, Real
+from fanin.schemes.fans import MAX_KERNEL_RANK
 
 AxisOrAxes = Annotated[Axis | tuple[Axis, ...], Field(union_mode="left_to_right")]
 JaxMode = Literal["fan_in", "fan_out", "fan_avg", "fan_geo_avg"]

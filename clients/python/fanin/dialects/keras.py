@@ -19,8 +19,8 @@ from fanin.dialects.library import (
     uniform,
     zeros,
 )
-from fanin.fans import MAX_KERNEL_RANK
-from fanin.tensor import Axes, Flag, NonNegative, Positive, Real
+from fanin.schemes.base import Axes, Flag, NonNegative, Positive, Real
+from fanin.schemes.fans import MAX_KERNEL_RANK
 
 KerasMode = Literal["fan_in", "fan_out", "fan_avg"]
 KerasDistribution = Literal["truncated_normal", "normal", "untruncated_normal", "uniform"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from fanin.dialects.library import DialectError, Initializer, Library, Members, Shape, matrix, ones, zeros
-from fanin.fans import MAX_KERNEL_RANK
-from fanin.tensor import Count, NonNegative, Positive, Proportion, Real
+from fanin.schemes.base import Count, NonNegative, Positive, Proportion, Real
+from fanin.schemes.fans import MAX_KERNEL_RANK
 
 Nonlinearity = Literal[
     "linear",

@@ -9,17 +9,17 @@ import jax
 import numpy as np
 from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 
-from fanin import sources
+from fanin.adapters import slicers
+from fanin.adapters.slicers import Slicer, Source
 from fanin.dtypes import DType
-from fanin.layout import Layout, LayoutLike
-from fanin.sources import Slicer, Source
+from fanin.file_layout import FileLayout, FileLayoutLike
 
 Placement: TypeAlias = Sharding | PartitionSpec | jax.Device | None
 """Where an array is to be: none for JAX's default device; a specification is of the mesh of `jax.set_mesh`."""
 
 
 def array(
-    recipe: LayoutLike,
+    recipe: FileLayoutLike,
     name: str,
     sharding: Placement = None,
     *,
@@ -32,7 +32,7 @@ def array(
     filled; the backend `cuda` fills memory of the GPU.
 
     Args:
-        recipe: A recipe, or its `Layout`.
+        recipe: A recipe, or its `FileLayout`.
         name: One of its tensors.
         sharding: Where the array is to be.
         source: "local" to make the shards here; the URL of a service, or a `fanin.Client`, to fetch them.
@@ -44,12 +44,12 @@ def array(
         ValueError: the sharding does not divide the tensor, or the type is F64 and JAX' 64-bit types are off.
         BackendError, ServiceError: it cannot be made, or fetched.
     """
-    with sources.slicer(source, backend=backend) as take:
-        return _tensor(Layout.of(recipe), name, sharding, take)
+    with slicers.slicer(source, backend=backend) as take:
+        return _tensor(FileLayout.of(recipe), name, sharding, take)
 
 
 def arrays(
-    recipe: LayoutLike,
+    recipe: FileLayoutLike,
     shardings: Placement | Mapping[str, Placement] = None,
     *,
     source: Source = "local",
@@ -63,15 +63,15 @@ def arrays(
         KeyError: a sharding is of no tensor.
         RecipeError, ValueError, BackendError, ServiceError: as `array`.
     """
-    layout = Layout.of(recipe)
+    layout = FileLayout.of(recipe)
     each = shardings if isinstance(shardings, Mapping) else dict.fromkeys(layout.recipe.tensors, shardings)
     for name in each:
         layout.entry(name)
-    with sources.slicer(source, backend=backend) as take:
+    with slicers.slicer(source, backend=backend) as take:
         return {name: _tensor(layout, name, each.get(name), take) for name in layout.recipe.tensors}
 
 
-def _tensor(layout: Layout, name: str, placement: Placement, take: Slicer) -> jax.Array:
+def _tensor(layout: FileLayout, name: str, placement: Placement, take: Slicer) -> jax.Array:
     entry = layout.entry(name)
     return assembled(entry.shape, entry.dtype, placement, lambda index: take(layout, name, tuple(index)))
 

@@ -21,12 +21,12 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from fanin import arrays
+from fanin.adapters.matching import DTYPE_NAMES
 from fanin.dialects import DIALECTS
 from fanin.dtypes import STORAGE
-from fanin.fits import DTYPE_NAMES
 from fanin.jax.arrays import Placement, array
 from fanin.recipe import ONLY_TENSOR, Recipe, as_recipe
-from fanin.tensor import Tensor
+from fanin.schemes.base import Tensor
 
 Key = jax.Array
 OutSharding = NamedSharding | PartitionSpec | None

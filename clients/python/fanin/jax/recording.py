@@ -18,7 +18,8 @@ from fanin.dtypes import DTYPES, STORAGE
 from fanin.errors import Fault, RecipeError, RecordError, pointer
 from fanin.jax.initializers import tensor_of
 from fanin.jax.trees import path_of
-from fanin.laws import (
+from fanin.recipe import Recipe, as_recipe
+from fanin.recording.distributions import (
     Constant,
     Function,
     Law,
@@ -35,10 +36,9 @@ from fanin.laws import (
     reordered,
     transposed,
 )
-from fanin.literals import file_of
-from fanin.recipe import Recipe, as_recipe
-from fanin.recorded import RefusedError, scheme
-from fanin.tensor import Tensor
+from fanin.recording.literals import file_of
+from fanin.recording.to_scheme import RefusedError, scheme
+from fanin.schemes.base import Tensor
 
 MOST_VALUES = 1 << 20
 """Most elements of an array that is computed, and kept as it is."""

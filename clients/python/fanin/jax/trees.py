@@ -9,18 +9,18 @@ from typing import Any, TypeVar
 import jax
 from jax.tree_util import GetAttrKey, keystr
 
-from fanin import fits, sources
-from fanin.fits import Names, Wanted
+from fanin.adapters import matching, slicers
+from fanin.adapters.matching import Names, Wanted
+from fanin.adapters.slicers import Source
+from fanin.file_layout import FileLayout, FileLayoutLike
 from fanin.jax.arrays import Placement, assembled
-from fanin.layout import Layout, LayoutLike
-from fanin.sources import Source
 
 Tree = TypeVar("Tree")
 
 
 def init(
     tree: Tree,
-    recipe: LayoutLike,
+    recipe: FileLayoutLike,
     *,
     names: Names | None = None,
     strict: bool = True,
@@ -34,8 +34,9 @@ def init(
 
     Args:
         tree: Parameters of a Linen module, the state of an NNX module (`nnx.state(model, nnx.Param)`), or any pytree.
-        recipe: A recipe, or its `Layout`. A tensor has the name of its leaf's path: the keys, attributes and positions
-            that lead to it, joined by "/", without a last attribute `value`, where Flax keeps a variable's array.
+        recipe: A recipe, or its `FileLayout`. A tensor has the name of its leaf's path: the keys, attributes and
+            positions that lead to it, joined by "/", without a last attribute `value`, where Flax keeps a variable's
+            array.
         names: For the path of a leaf, the name of its tensor, or `(name, axes)` where the leaf is
             `numpy.transpose(tensor, axes)`.
         strict: Every leaf has a tensor, and every tensor a leaf. Else leaves without one stay as they are.
@@ -55,8 +56,8 @@ def init(
     if len(by_path) < len(leaves):
         raise ValueError("two leaves have the same path, as the keys 1 and '1' give")
     wanted = {path: Wanted(tuple(leaf.shape), str(leaf.dtype)) for path, leaf in by_path.items()}
-    found = fits.fit(Layout.of(recipe), wanted, names, strict=strict)
-    with sources.slicer(source, backend=backend) as take:
+    found = matching.fit(FileLayout.of(recipe), wanted, names, strict=strict)
+    with slicers.slicer(source, backend=backend) as take:
         filled = {
             path: assembled(wanted[path].shape, fit.entry.dtype, _placement(by_path[path]), partial(fit.part, take))
             for path, fit in found.items()

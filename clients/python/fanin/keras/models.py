@@ -7,16 +7,16 @@ from typing import Any
 
 import keras
 
-from fanin import fits, sources
-from fanin.fits import Names, Wanted
+from fanin.adapters import matching, slicers
+from fanin.adapters.matching import Names, Wanted
+from fanin.adapters.slicers import Source
+from fanin.file_layout import FileLayout, FileLayoutLike
 from fanin.keras.tensors import tensor
-from fanin.layout import Layout, LayoutLike
-from fanin.sources import Source
 
 
 def init_(
     model: keras.Model | keras.layers.Layer,
-    recipe: LayoutLike,
+    recipe: FileLayoutLike,
     *,
     names: Names | None = None,
     strict: bool = True,
@@ -27,7 +27,7 @@ def init_(
 
     Args:
         model: Its `weights` are filled; the state of its metrics and random numbers is not.
-        recipe: A recipe, or its `Layout`. A tensor has the name of its variable's `path`.
+        recipe: A recipe, or its `FileLayout`. A tensor has the name of its variable's `path`.
         names: For the path of a variable, the name of its tensor, or `(name, axes)` where the variable is
             `numpy.transpose(tensor, axes)`.
         strict: Every weight has a tensor, and every tensor a weight. Else weights without one stay as they are.
@@ -48,13 +48,13 @@ def init_(
         path: Wanted(tuple(variable.shape), keras.backend.standardize_dtype(variable.dtype))
         for path, variable in variables.items()
     }
-    found = fits.fit(Layout.of(recipe), wanted, names, strict=strict)
-    with sources.slicer(source, backend=backend) as take:
+    found = matching.fit(FileLayout.of(recipe), wanted, names, strict=strict)
+    with slicers.slicer(source, backend=backend) as take:
         for path, fit in found.items():
             variables[path].assign(_value(variables[path], fit, take))
 
 
-def _value(variable: keras.Variable, fit: fits.Fit, take: sources.Slicer) -> Any:
+def _value(variable: keras.Variable, fit: matching.Fit, take: slicers.Slicer) -> Any:
     if keras.backend.backend() == "jax":
         from fanin.jax.arrays import assembled
 

@@ -17,9 +17,9 @@ from fanin.dialects import DIALECTS
 from fanin.dtypes import DTYPES
 from fanin.errors import Fault, RecipeError, RecordError, pointer
 from fanin.keras import callers, initializers
-from fanin.literals import file_of
 from fanin.recipe import Recipe, as_recipe
-from fanin.replaced import Function, Replaced
+from fanin.recording.literals import file_of
+from fanin.recording.patching import Function, Replaced
 from fanin.schemes.blocks import MAX_PARTS
 
 MOST_VALUES = 1 << 20

@@ -9,10 +9,10 @@ from pydantic_core import PydanticCustomError
 
 from fanin.dialects import Dialect, DialectError, translate
 from fanin.dtypes import DTypeName
-from fanin.fans import KernelLayout
 from fanin.recipe.members import MEMBERS
 from fanin.schemes import ALIASES, SCHEMES
-from fanin.tensor import Tensor
+from fanin.schemes.base import Tensor
+from fanin.schemes.fans import KernelLayout
 
 DEFAULTS: dict[str, tuple[str, ...]] = {
     "dtype": get_args(DTypeName),

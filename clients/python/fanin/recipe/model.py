@@ -17,7 +17,6 @@ from pydantic_core import PydanticCustomError
 from fanin.dialects import Dialect
 from fanin.dtypes import DTypeName
 from fanin.errors import Fault, RecipeError, pointer, shown
-from fanin.fans import KernelLayout
 from fanin.frozen import FrozenDict, FrozenModel
 from fanin.names import Name, RepeatedName, written_out
 from fanin.recipe.defaults import DEFAULTS, hand_down
@@ -25,7 +24,8 @@ from fanin.recipe.faults import faults
 from fanin.recipe.members import MEMBERS, check_sizes, members
 from fanin.recipe.strict_json import parse_json
 from fanin.schemes import AnyTensor
-from fanin.tensor import Tensor, as_integer
+from fanin.schemes.base import Tensor, as_integer
+from fanin.schemes.fans import KernelLayout
 
 STREAM: Literal["fanin/1"] = "fanin/1"
 ONLY_TENSOR = "weight"

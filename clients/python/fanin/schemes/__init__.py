@@ -10,10 +10,11 @@ from typing import Annotated, Any, get_args
 
 from pydantic import Discriminator
 
+from fanin.schemes.base import Tensor
 from fanin.schemes.blocks import Blocks
 from fanin.schemes.constants import Constant, Ones, Zeros
 from fanin.schemes.depth import DeepNorm, Fixup, ScaledNormal, SmallInit, SubLN, WangInit
-from fanin.schemes.laws import Normal, Sparse, TruncatedNormal, Uniform
+from fanin.schemes.distributions import Normal, Sparse, TruncatedNormal, Uniform
 from fanin.schemes.matrices import DeltaOrthogonal, Dirac, Eye, Orthogonal
 from fanin.schemes.recurrences import DtBias, LogUniform, RgLru
 from fanin.schemes.scaling import (
@@ -29,7 +30,6 @@ from fanin.schemes.scaling import (
 )
 from fanin.schemes.tables import AlibiSlopes, Bilinear, LogRange, PowerRange, RopeFrequencies
 from fanin.schemes.waves import Sinusoidal, Stft
-from fanin.tensor import Tensor
 
 AnyTensor = Annotated[
     Zeros

@@ -14,7 +14,7 @@ from fanin import draws
 from fanin.draws import Draw, DrawError
 from fanin.dtypes import DType, DTypeName
 from fanin.frozen import frozen
-from fanin.tensor import Axis, Dimension, Tensor
+from fanin.schemes.base import Axis, Dimension, Tensor
 
 MAX_PARTS = 256
 """Most parts of a tensor, those within parts among them."""

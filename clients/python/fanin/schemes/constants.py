@@ -8,7 +8,7 @@ from typing import Literal
 from fanin import draws
 from fanin.draws import Draw
 from fanin.dtypes import DType
-from fanin.tensor import Real, Tensor
+from fanin.schemes.base import Real, Tensor
 
 
 class Zeros(Tensor):

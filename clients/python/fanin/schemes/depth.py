@@ -13,9 +13,9 @@ from pydantic import BeforeValidator, Field, Strict
 from fanin import draws
 from fanin.draws import Draw, DrawError
 from fanin.dtypes import DType
-from fanin.fans import Mode
 from fanin.scalars import log, root
-from fanin.tensor import Count, Positive, Scaled, Tensor, as_integer
+from fanin.schemes.base import Count, Positive, Scaled, Tensor, as_integer
+from fanin.schemes.fans import Mode
 
 
 class ScaledNormal(Tensor):

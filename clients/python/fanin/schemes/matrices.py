@@ -12,8 +12,8 @@ from pydantic import Field
 from fanin import draws
 from fanin.draws import Draw, DrawError
 from fanin.dtypes import DType
-from fanin.fans import MAX_KERNEL_RANK, KernelLayout
-from fanin.tensor import Count, Positive, Real, Tensor
+from fanin.schemes.base import Count, Positive, Real, Tensor
+from fanin.schemes.fans import MAX_KERNEL_RANK, KernelLayout
 
 _ZERO = draws.Fill(0.0)
 

@@ -11,7 +11,7 @@ from fanin import draws
 from fanin.draws import Draw, DrawError
 from fanin.dtypes import DType
 from fanin.scalars import inverse_softplus, log
-from fanin.tensor import NonNegative, Positive, Tensor
+from fanin.schemes.base import NonNegative, Positive, Tensor
 
 Radius = Annotated[float, Strict(), AllowInfNan(False), Field(gt=0, lt=1)]
 LARGEST_STEP = 64

@@ -10,9 +10,9 @@ from pydantic import field_validator
 from fanin import draws
 from fanin.draws import Draw
 from fanin.dtypes import DType
-from fanin.fans import Mode
 from fanin.scalars import root
-from fanin.tensor import Count, Distribution, Flag, NonNegative, Positive, Scaled, Tensor
+from fanin.schemes.base import Count, Distribution, Flag, NonNegative, Positive, Scaled, Tensor
+from fanin.schemes.fans import Mode
 
 
 class VarianceScaling(Scaled):

@@ -12,9 +12,9 @@ from pydantic import Field
 from fanin import draws
 from fanin.draws import Draw, DrawError
 from fanin.dtypes import DType
-from fanin.fans import KernelLayout
 from fanin.scalars import log, pi, power, power_less_one
-from fanin.tensor import Count, Flag, Positive, Real, Tensor
+from fanin.schemes.base import Count, Flag, Positive, Real, Tensor
+from fanin.schemes.fans import KernelLayout
 
 _ZERO = draws.Fill(0.0)
 

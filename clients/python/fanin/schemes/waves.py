@@ -12,7 +12,7 @@ from fanin import draws
 from fanin.draws import Draw, DrawError
 from fanin.dtypes import DType
 from fanin.scalars import cosine, pi, power, root
-from fanin.tensor import Dimension, Flag, Positive, Tensor
+from fanin.schemes.base import Dimension, Flag, Positive, Tensor
 
 MOST_TURNS = 2**256
 """Most turns from one position to the next: of more, 120 digits leave too few for the part of a turn."""

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from fanin.torch.checkpoint import save_checkpoint
     from fanin.torch.initializers import seeded
     from fanin.torch.modules import init_
-    from fanin.torch.recording import Recording, record
+    from fanin.torch.recorder.recording import Recording, record
 
 __all__ = [
     "ModuleError",
@@ -26,7 +26,7 @@ _HOMES = {
     "fanin.errors": ("ModuleError", "RecordError"),
     "fanin.torch.checkpoint": ("save_checkpoint",),
     "fanin.torch.modules": ("init_",),
-    "fanin.torch.recording": ("Recording", "record"),
+    "fanin.torch.recorder.recording": ("Recording", "record"),
     "fanin.torch.initializers": ("seeded",),
 }
 """Module of each public name."""

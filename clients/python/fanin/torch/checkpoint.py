@@ -19,12 +19,12 @@ from torch.distributed.checkpoint.planner import SavePlan, TensorWriteData, Writ
 from torch.distributed.checkpoint.state_dict_saver import save
 
 from fanin import atomic, backends, files, shards
-from fanin.layout import Entry
-from fanin.placing import dense, place
+from fanin.file_layout import Entry
 from fanin.region import Region
+from fanin.strided import dense, place
 from fanin.torch.formats import SHARD_BYTES, Format
-from fanin.torch.given import Given, RecipeSource
-from fanin.torch.recording import DTYPES
+from fanin.torch.inputs import Given, RecipeSource
+from fanin.torch.recorder.recording import DTYPES
 from fanin.torch.writable import address, check_eager, plainly
 
 CHUNK_BYTES = 256 << 20

@@ -31,12 +31,12 @@ from torch.nn.init import _calculate_fan_in_and_fan_out as _calculate_fan_in_and
 from torch.nn.init import calculate_gain
 
 from fanin.dialects.torch import Nonlinearity, TorchMode
-from fanin.layout import Layout
+from fanin.file_layout import FileLayout
 from fanin.recipe import as_recipe
-from fanin.torch.memory import current
+from fanin.torch.filling import fill
 from fanin.torch.modules import named
-from fanin.torch.recording import DTYPES
-from fanin.torch.tensors import fill
+from fanin.torch.recorder.recording import DTYPES
+from fanin.torch.recorder.shadow_memory import current
 from fanin.torch.writable import check_eager, held, local, memory_of, obstacle, plainly
 
 __all__ = [
@@ -320,7 +320,7 @@ def _fill(
         raise ValueError(f"a tensor of {tensor.dtype} cannot be filled; those of {known} can")
     seed, name = stream
     described = {"shape": list(tensor.shape), "dtype": DTYPES[tensor.dtype], "dialect": dialect}
-    layout = Layout.of(as_recipe({"seed": seed, "tensors": {name: {**described, **members}}}))
+    layout = FileLayout.of(as_recipe({"seed": seed, "tensors": {name: {**described, **members}}}))
     with plainly(), torch.no_grad():
         if current() is not None or not local(tensor).is_meta:
             fill(layout, name, tensor)

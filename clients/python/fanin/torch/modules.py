@@ -12,15 +12,15 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from fanin import sources
+from fanin.adapters import slicers
+from fanin.adapters.slicers import Slicer, Source
 from fanin.errors import Fault, ModuleError, pointer
-from fanin.laws import Values
-from fanin.sources import Slicer, Source
-from fanin.torch.given import Given, RecipeSource
-from fanin.torch.memory import current
-from fanin.torch.recording import DTYPES, WRAPPERS
-from fanin.torch.shards import boxes
-from fanin.torch.tensors import fill
+from fanin.recording.distributions import Values
+from fanin.torch.dtensors import boxes
+from fanin.torch.filling import fill
+from fanin.torch.inputs import Given, RecipeSource
+from fanin.torch.recorder.recording import DTYPES, WRAPPERS
+from fanin.torch.recorder.shadow_memory import current
 from fanin.torch.writable import check_eager, is_distributed, local, memory_of, obstacle, overlapping, plainly
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -72,7 +72,7 @@ def init_(
             raise ModuleError(found.faults)
         for plan in found.plans:
             plan.materialize(device, fallback)
-        with sources.slicer(source) as take:
+        with slicers.slicer(source) as take:
             for plan in found.plans:
                 plan.fill(given, None if source == "local" else take)
         for plan in found.plans:

@@ -1,0 +1,1 @@
+"""Tools beside the library: benchmarks (`fanin bench`) and comparisons of schemes (`fanin compare`)."""

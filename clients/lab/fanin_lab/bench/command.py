@@ -1,0 +1,81 @@
+"""`fanin bench`: measure, show, keep."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from fanin.report_tables import dumps
+from fanin_lab.bench import machine, plot, report
+from fanin_lab.bench.makers import LAWS, chosen
+from fanin_lab.bench.measure import Settings, measure
+
+HELP = "How fast elements are made here: Fanin's backends beside the frameworks that are installed."
+SCHEMA = 1
+"""Version of the JSON document; it grows when a field changes its meaning or goes."""
+CEILING_BYTES = 1 << 27
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument("--laws", type=_words, default=list(LAWS), metavar="LAW,...", help=f"of {', '.join(LAWS)}")
+    parser.add_argument(
+        "--dtypes",
+        type=_words,
+        default=["F32", "BF16", "F16", "F8_E4M3", "F64"],
+        metavar="TYPE,...",
+        help="storage types (F32,BF16,F16,F8_E4M3,F64)",
+    )
+    parser.add_argument("--only", type=_words, metavar="MAKER,...", help="these alone: native, reference, torch, ...")
+    parser.add_argument("--elements", type=int, default=1 << 21, help="elements of a tensor (%(default)s)")
+    parser.add_argument("--repeats", type=int, default=7, help="measurements of each, interleaved (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=90, help="what it may take, start included (%(default)s)")
+    parser.add_argument("--markdown", action="store_true", help="tables in Markdown")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was measured")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="write a chart, .svg or .png (needs fanin[bench])")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the benchmark; 0, or 3 when a maker failed."""
+    settings = Settings(options.laws, options.dtypes, options.elements, options.repeats, options.seconds)
+    makers = chosen(options.only)
+    for path in filter(None, (options.json, options.plot)):
+        if not path.parent.is_dir():  # to be told before the measurement
+            raise FileNotFoundError(f"there is no folder {str(path.parent)!r} for {path.name}")
+    if options.plot:
+        plot.check(options.plot)
+    about = machine.describe()  # before this very program loads it
+    with tqdm(total=100, bar_format="{desc:32} {percentage:3.0f}% |{bar}| {elapsed}", leave=False) as bar:
+
+        def tell(done: float, what: str) -> None:
+            bar.set_description_str(what, refresh=False)
+            bar.update(round(100 * done) - bar.n)
+            bar.refresh()
+
+        tell(0, "ceilings of this machine")
+        ceilings = machine.ceilings(min(CEILING_BYTES, 64 * settings.elements))
+        measured = measure(settings, makers, tell)
+    document: dict[str, Any] = {
+        "schema": SCHEMA,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": about,
+        "settings": {"elements": settings.elements, "repeats": settings.repeats},
+        "makers": measured.makers,
+        "rows": measured.rows,
+        "ceilings": ceilings,
+        "failures": measured.failures,
+    }
+    if options.json:
+        options.json.write_text(dumps(document))
+    if options.plot:
+        plot.draw(document, options.plot)
+    print(report.markdown(document) if options.markdown else report.text(document))
+    return 3 if measured.failures else 0
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in text.split(",") if word]

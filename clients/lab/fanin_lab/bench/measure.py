@@ -1,0 +1,249 @@
+"""Measuring: every maker in a process of its own, taking turns, once on one CPU and once on all."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from fanin.dtypes import DTYPES
+from fanin.signals import interrupts_left_to_parent
+from fanin_lab.bench.loops import cpus
+from fanin_lab.bench.machine import rounded
+from fanin_lab.bench.makers import LAWS, SMALL, Case, Maker
+
+LEAST = 2
+"""Measurements that every maker of a case gets, even when time is up."""
+SLOW = 16
+"""Slow makers make one in so many elements."""
+FRESH = 8
+"""The work in fresh memory takes so many times the elements: what a large tensor meets."""
+TENSORS = 2
+"""The work in small tensors takes so many times the elements: by default 16,384 tensors."""
+PAUSE = 0.003
+"""Seconds for the threads of one maker to fall asleep before the next one's turn."""
+
+
+class Worker:
+    """A process that runs one maker on some CPUs."""
+
+    def __init__(self, maker: Maker, on: Sequence[int]) -> None:
+        """Start it; `hello` waits until it is there."""
+        self.maker, self.threads = maker, len(on)
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115, closed by __exit__
+        with _limited(on), interrupts_left_to_parent():
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "fanin_lab.bench.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._log,
+                env={**os.environ, **maker.environment},
+                text=True,
+            )
+        self._send(asdict(maker))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+        self._log.close()
+
+    def hello(self) -> str:
+        """The version of what it runs.
+
+        Raises:
+            WorkerError: it cannot be imported.
+        """
+        return str(self._answer()["version"])
+
+    def prepare(self, case: Case) -> float:
+        """Get ready for a case; seconds of a first run."""
+        self._send({"case": asdict(case)})
+        return float(self._answer()["seconds"])
+
+    def turn(self) -> float:
+        """Seconds to make the case."""
+        self._send({"turn": True})
+        return float(self._answer()["seconds"])
+
+    def _send(self, request: Mapping[str, Any]) -> None:
+        assert self._process.stdin
+        try:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # the answer will tell
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        if not line:
+            self._log.seek(0)
+            last = self._log.read().decode(errors="replace").strip().splitlines()[-1:]
+            raise WorkerError(f"its process ended with code {self._process.wait()}: {' '.join(last)}")
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise WorkerError(answer["error"])
+        return answer
+
+
+class WorkerError(Exception):
+    """A maker could not do what it was asked."""
+
+
+@contextmanager
+def _limited(on: Sequence[int]) -> Iterator[None]:
+    """A process started here may use these CPUs only: libraries then start no more threads."""
+    before = cpus()
+    if before == list(on):
+        yield
+        return
+    os.sched_setaffinity(0, on)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What to measure, and for how long."""
+
+    laws: Sequence[str]
+    dtypes: Sequence[str]
+    elements: int
+    repeats: int
+    seconds: float
+    """The whole should take no longer; every maker of a case is measured `LEAST` times all the same."""
+
+    def __post_init__(self) -> None:
+        for option, values, known in (("laws", self.laws, LAWS), ("dtypes", self.dtypes, DTYPES)):
+            for value in values:
+                if value not in known:
+                    raise ValueError(f"--{option}: {value!r} is unknown; there are {', '.join(known)}")
+        if self.elements < SMALL:
+            raise ValueError(f"--elements: {self.elements} is too few; at least {SMALL}")
+        if not self.laws or not self.dtypes:
+            raise ValueError("--laws, --dtypes: name at least one of each")
+        if self.repeats < 1:
+            raise ValueError(f"--repeats: {self.repeats} is too few; at least 1")
+
+    def cases(self) -> list[Case]:
+        """Every law in every type, then one law in fresh memory and in many small tensors."""
+        cases = [Case("fill", law, dtype, self.elements) for law in self.laws for dtype in self.dtypes]
+        law = "normal" if "normal" in self.laws else self.laws[0]
+        dtype = "F32" if "F32" in self.dtypes else self.dtypes[0]
+        cases.append(Case("fresh", law, dtype, self.elements * FRESH))
+        cases.append(Case("small", law, dtype, SMALL, self.elements * TENSORS // SMALL))
+        return cases
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What `measure` found, as JSON values."""
+
+    makers: list[dict[str, Any]]
+    rows: list[dict[str, Any]]
+    failures: list[dict[str, Any]]
+
+
+def measure(settings: Settings, chosen: Sequence[Maker], tell: Callable[[float, str], object]) -> Measured:
+    """Measure every case by every maker that has it.
+
+    `tell` hears how far it is, 0 to 1, and what is next. A maker that fails is reported, and the others go on.
+    """
+    deadline = time.monotonic() + settings.seconds
+    every = cpus()
+    one = every[-1:] if hasattr(os, "sched_setaffinity") else every
+    found = Measured([], [], [])
+    with ExitStack() as stack:
+        tell(0, "starting")
+        started = [stack.enter_context(Worker(maker, on)) for maker in chosen for on in _on(maker, one, every)]
+        workers = []
+        for worker in started:
+            try:
+                version = worker.hello()
+            except WorkerError as error:
+                _note(found, worker, None, error)
+                continue
+            workers.append(worker)
+            maker = worker.maker
+            about = {"name": maker.name, "kind": maker.kind, "version": version, "calls": dict(maker.calls)}
+            if about not in found.makers:
+                found.makers.append(about)
+        cases = settings.cases()
+        for number, case in enumerate(cases):
+            tell(number / len(cases), f"{case.work} {case.law} {case.dtype}")
+            share = (deadline - time.monotonic()) / (len(cases) - number)
+            _measure_case(case, workers, settings.repeats, time.monotonic() + share, found)
+        tell(1, "done")
+    return found
+
+
+def _on(maker: Maker, one: list[int], every: list[int]) -> list[list[int]]:
+    return [one] if maker.serial or one == every else [one, every]
+
+
+def _measure_case(case: Case, workers: Sequence[Worker], repeats: int, until: float, found: Measured) -> None:
+    times: dict[Worker, list[float]] = {}
+    made: dict[Worker, Case] = {}
+    for worker in workers:
+        if worker.maker.offers(case):
+            slow = case.work in worker.maker.slow and case.law != "constant"
+            made[worker] = _fewer(case) if slow else case
+            try:
+                worker.prepare(made[worker])
+            except WorkerError as error:
+                _note(found, worker, case, error)
+            else:
+                times[worker] = []
+    for turn in range(repeats):
+        if turn >= LEAST and time.monotonic() > until:
+            break
+        for worker in list(times):
+            try:
+                times[worker].append(worker.turn())
+            except WorkerError as error:
+                _note(found, worker, case, error)
+                del times[worker]
+            if worker.threads > 1:
+                time.sleep(PAUSE)
+    for worker, seconds in times.items():
+        elements = made[worker].count * made[worker].tensors
+        nanoseconds = [value / elements * 1e9 for value in seconds]
+        found.rows.append(
+            {
+                "work": case.work,
+                "law": case.law,
+                "dtype": case.dtype,
+                "threads": worker.threads,
+                "maker": worker.maker.name,
+                "elements": elements,
+                "tensors": made[worker].tensors,
+                "samples": len(seconds),
+                "ns": rounded(statistics.median(nanoseconds)),
+                "low": rounded(min(nanoseconds)),
+                "high": rounded(max(nanoseconds)),
+            }
+        )
+
+
+def _fewer(case: Case) -> Case:
+    if case.tensors > 1:
+        return Case(case.work, case.law, case.dtype, case.count, max(1, case.tensors // SLOW))
+    return Case(case.work, case.law, case.dtype, max(1, case.count // SLOW))
+
+
+def _note(found: Measured, worker: Worker, case: Case | None, error: WorkerError) -> None:
+    what = f"{case.work} {case.law} {case.dtype}" if case else "start"
+    found.failures.append({"maker": worker.maker.name, "threads": worker.threads, "case": what, "error": str(error)})

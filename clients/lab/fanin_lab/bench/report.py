@@ -1,0 +1,155 @@
+"""Reports of a benchmark, made from its JSON document alone: tables for a terminal and in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from fanin.report_tables import Table, aligned, piped
+
+Document = dict[str, Any]
+Row = dict[str, Any]
+LAW_NAMES = {"truncated": "truncated normal, +-2 std"}
+WORK_NAMES = {"fill": "", "fresh": ", in fresh memory", "small": ", in small tensors"}
+
+
+def text(document: Document) -> str:
+    """For a terminal."""
+    return "\n".join(_all(document, aligned))
+
+
+def markdown(document: Document) -> str:
+    """For a page: the same tables."""
+    return "\n".join(_all(document, piped))
+
+
+def _all(document: Document, shown: Callable[[Table], str]) -> Iterable[str]:
+    yield about(document) + "\n"
+    for table in (*_cases(document), ceilings(document), summary(document)):
+        yield shown(table)
+    for failure in document["failures"]:
+        yield "failed: {maker} ({threads} threads), {case}: {error}".format_map(failure)
+
+
+def about(document: Document) -> str:
+    """The machine, the load, the date and the versions, in two lines."""
+    machine = document["machine"]
+    family = f" ({machine['family']})" if machine["family"] else ""
+    versions = {f"{package(maker)} {maker['version']}" for maker in document["makers"]}
+    return (
+        f"{machine['cpu']}{family}, {machine['architecture']}, {machine['cpus']} CPUs, load {machine['load']}, "
+        f"huge pages: {machine['huge_pages']}; {machine['system']}, {machine['libc']}, Python {machine['python']}; "
+        f"{document['date']}\n{', '.join(sorted(versions))}"
+    )
+
+
+def package(maker: dict[str, Any]) -> str:
+    """The library that a maker belongs to."""
+    return str(maker["name"]) if maker["kind"] == "peer" else "fanin"
+
+
+def threads(document: Document) -> list[int]:
+    """The numbers of threads measured, the fewest first."""
+    return sorted({row["threads"] for row in document["rows"]})
+
+
+def kinds(document: Document) -> dict[str, str]:
+    """Maker: fanin, peer or ceiling."""
+    return {maker["name"]: maker["kind"] for maker in document["makers"]}
+
+
+def cases(document: Document) -> list[tuple[str, str, str]]:
+    """Work, law and type of each case, in the order of measurement."""
+    return list(dict.fromkeys((row["work"], row["law"], row["dtype"]) for row in document["rows"]))
+
+
+def case_name(work: str, law: str, dtype: str) -> str:
+    """The case in words."""
+    return f"{LAW_NAMES.get(law, law)} {dtype}{WORK_NAMES[work]}"
+
+
+def find(document: Document, case: tuple[str, str, str], threads: int, maker: str) -> Row | None:
+    """What one maker was measured to do."""
+    for row in document["rows"]:
+        if (row["work"], row["law"], row["dtype"], row["threads"], row["maker"]) == (*case, threads, maker):
+            found: Row = row
+            return found
+    return None
+
+
+def best(document: Document, case: tuple[str, str, str], threads: int, kind: str) -> Row | None:
+    """The fastest of a kind."""
+    known = kinds(document)
+    rows = [find(document, case, threads, maker) for maker in known if known[maker] == kind]
+    return min((row for row in rows if row), key=lambda row: float(row["ns"]), default=None)
+
+
+def _cases(document: Document) -> Iterable[Table]:
+    """A table for each case: every maker, with one thread and with all."""
+    counts = threads(document)
+    head = ["maker"]
+    for count in counts:
+        head += [f"ns, {_threads(count)}", "+-%", "of Fanin"]
+    for case in cases(document):
+        rows: list[Sequence[str]] = []
+        for maker in kinds(document):
+            cells = [find(document, case, count, maker) for count in counts]
+            if any(cells):
+                line = [maker]
+                for count, cell in zip(counts, cells):
+                    line += _cell(cell, best(document, case, count, "fanin"))
+                rows.append(line)
+        yield case_name(*case), head, rows
+
+
+def _cell(row: Row | None, ours: Row | None) -> list[str]:
+    if not row:
+        return ["", "", ""]
+    spread = (row["high"] - row["low"]) / 2 / row["ns"] * 100
+    return [number(row["ns"]), f"{spread:.0f}", f"{row['ns'] / ours['ns']:.2f}x" if ours else ""]
+
+
+def summary(document: Document) -> Table:
+    """For each case the best of Fanin, the best peer, and how far memory itself is."""
+    head = ["Fanin's best, ns an element"]
+    counts = threads(document)
+    for count in counts:
+        head += [_threads(count), "best peer", "peer / Fanin", "Fanin / memory"]
+    rows: list[Sequence[str]] = []
+    for case in cases(document):
+        line = [case_name(*case)]
+        for count in counts:
+            ours, peer, memory = (best(document, case, count, kind) for kind in ("fanin", "peer", "ceiling"))
+            line += [
+                number(ours["ns"]) if ours else "",
+                f"{peer['maker']} {number(peer['ns'])}" if peer else "",
+                f"{peer['ns'] / ours['ns']:.2f}x" if ours and peer else "",
+                f"{ours['ns'] / memory['ns']:.1f}x" if ours and memory else "",
+            ]
+        rows.append(line)
+    return "Summary", head, rows
+
+
+def ceilings(document: Document) -> Table:
+    """What memory and sockets do here."""
+    rows: list[Sequence[str]] = [
+        (ceiling["name"], number(ceiling["gb_s"]), f"{number(ceiling['low'])} to {number(ceiling['high'])}")
+        for ceiling in document["ceilings"]
+    ]
+    return "This machine", ("ceiling", "GB/s", "range"), rows
+
+
+def calls(document: Document) -> Table:
+    """What each maker was asked."""
+    makers = (maker for maker in document["makers"] if maker["kind"] != "ceiling")
+    told = {(package(maker), law): call for maker in makers for law, call in maker["calls"].items()}
+    return "Calls", ("maker", "law", "call"), [(name, law, f"`{call}`") for (name, law), call in told.items()]
+
+
+def number(value: float) -> str:
+    """Three digits, and never an exponent."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _threads(count: int) -> str:
+    return "1 thread" if count == 1 else f"{count} threads"

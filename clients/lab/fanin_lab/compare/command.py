@@ -1,0 +1,152 @@
+"""`fanin compare`: measure, train, tell."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from tqdm import tqdm
+
+from fanin.atomic import replacing
+from fanin.report_tables import dumps
+from fanin_lab.compare import report
+from fanin_lab.compare.networks import ACTIVATIONS, NETWORKS
+from fanin_lab.compare.schemes import SCHEMES
+
+if TYPE_CHECKING:
+    from fanin_lab.compare.study import Case, Settings
+
+T = TypeVar("T")
+
+HELP = (
+    "Which initializer, when: signals, Jacobians and training curves of dense, convolutional and batch-norm networks "
+    "on scikit-learn's digits, from many seeds. Writes figures.json and report.html."
+)
+FULL = {
+    "activations": "tanh,relu,gelu",
+    "depths": "3,10,20",
+    "seeds": "10",
+    "epochs": "6",
+    "rates": "0.01,0.03,0.1",
+}
+QUICK = {**FULL, "activations": "tanh,relu", "depths": "3,10", "seeds": "3", "epochs": "3", "rates": "0.03"}
+"""What `--quick` makes of options that are not given."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+
+    def add(name: str, metavar: str, meaning: str, default: str | None = None) -> None:
+        told = default or (f"{FULL[name]}; quick: {QUICK[name]}" if FULL[name] != QUICK[name] else FULL[name])
+        parser.add_argument(f"--{name}", metavar=metavar, default=default, help=f"{meaning} ({told})")
+
+    parser.add_argument("--quick", action="store_true", help="less of everything: half a minute on two CPUs")
+    add("networks", "KIND,...", "kinds of networks", ",".join(NETWORKS))
+    add("activations", "NAME,...", f"of {', '.join(ACTIVATIONS)}")
+    add("depths", "N,...", "hidden layers")
+    add("schemes", "SCHEME,...", "initializers", ",".join(SCHEMES))
+    add("seeds", "N", "initial weights of each scheme")
+    add("epochs", "N", "passes over the training images")
+    add("rates", "RATE,...", "learning rates, of which each scheme takes its best")
+    parser.add_argument(
+        "--output", type=Path, default=Path("fanin-compare"), metavar="FOLDER", help="where to write (%(default)s)"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the study and write its figures and its page."""
+    # Of packages that only those who compare have: `--help` does without.
+    from fanin_lab.compare import page
+    from fanin_lab.compare.study import study
+
+    settings = _settings(options)
+    options.output.mkdir(parents=True, exist_ok=True)  # to be told before the study
+    layers = sum(case.depth for case in settings.cases())
+    shown = "{desc:32} {percentage:3.0f}% |{bar}| {elapsed}<{remaining}"
+    with tqdm(total=layers, bar_format=shown, leave=False) as bar:
+
+        def done(case: Case) -> None:
+            bar.set_description_str(f"{case.network}, {case.activation}, {case.depth} layers", refresh=False)
+            bar.update(case.depth)
+
+        document = study(settings, done)
+    # Figures are minutes of work, so first; a page can be made from them again.
+    figures, html = options.output / "figures.json", options.output / "report.html"
+    _write(figures, dumps(document))
+    _write(html, page.html(document))
+    print(report.text(document))
+    print("Written:", figures, html)
+    return 0
+
+
+def _write(path: Path, text: str) -> None:
+    """All of the file or nothing."""
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    """What the options say.
+
+    Raises:
+        ValueError: one is wrong; with its name, the value and what is allowed.
+    """
+    from fanin_lab.compare.study import Settings
+
+    given = {**(QUICK if options.quick else FULL), **{k: v for k, v in vars(options).items() if v is not None}}
+    return Settings(
+        networks=_list("networks", given["networks"], _one_of(NETWORKS)),
+        activations=_list("activations", given["activations"], _one_of(ACTIVATIONS)),
+        depths=_list("depths", given["depths"], _whole(2, 100)),
+        schemes=_list("schemes", given["schemes"], _one_of(SCHEMES)),
+        seeds=_value("seeds", given["seeds"], _whole(1, 1000)),
+        rates=_list("rates", given["rates"], _rate),
+        epochs=_value("epochs", given["epochs"], _whole(1, 1000)),
+    )
+
+
+def _list(name: str, text: str, value: Callable[[str], T]) -> list[T]:
+    """Values between commas, each once."""
+    values = [_value(name, word, value) for word in text.split(",")]
+    for place, each in enumerate(values):
+        if each in values[:place]:
+            raise ValueError(f"--{name}: {each} is given twice")
+    return values
+
+
+def _value(name: str, text: str, value: Callable[[str], T]) -> T:
+    try:
+        return value(text.strip())
+    except ValueError as error:
+        raise ValueError(f"--{name}: {text!r} is none of: {error}") from None
+
+
+def _one_of(known: Iterable[str]) -> Callable[[str], str]:
+    def value(text: str) -> str:
+        if text not in known:
+            raise ValueError(", ".join(known))
+        return text
+
+    return value
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def value(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and len(text) <= 9 and low <= int(text) <= high):
+            raise ValueError(f"whole numbers from {low} to {high}")
+        return int(text)
+
+    return value
+
+
+def _rate(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= 10:
+        raise ValueError("numbers above 0, up to 10")
+    return value

@@ -1,0 +1,1 @@
+"""What the adapters of torch, JAX and Keras share."""

@@ -1,0 +1,1 @@
+"""The command line `fanin`, a module for each of its larger commands."""

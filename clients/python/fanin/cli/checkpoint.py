@@ -1,0 +1,72 @@
+"""`fanin checkpoint`: a checkpoint of step 0 for PyTorch."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+from typing import get_args
+
+from fanin.torch.formats import SHARD_BYTES, Format
+
+HELP = "A checkpoint of step 0, for torch.distributed.checkpoint or for Hugging Face libraries; no model is in memory."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    sources = parser.add_subparsers(metavar="SOURCE", required=True)
+    recipe = sources.add_parser("recipe", help="a recipe")
+    recipe.add_argument("source", type=Path, metavar="FILE", help="a recipe, or a Fanin file for the one in its header")
+    built = sources.add_parser("torch", help="a model that a function makes")
+    built.add_argument("source", metavar="PACKAGE.MODULE:BUILD", help="a function, or class, called without arguments")
+    hub = sources.add_parser("hf", help="a model of transformers")
+    hub.add_argument("source", metavar="CONFIG.JSON", help="its configuration; `safetensors` has a copy of it")
+    for source, run in ((recipe, _recipe), (built, _built), (hub, _hub)):
+        source.add_argument("directory", type=Path, help="directory to make")
+        source.add_argument("--format", choices=get_args(Format), default="dcp", help="(%(default)s)")
+        source.add_argument("--seed", type=int, help="in place of the recipe's own")
+        source.add_argument(
+            "--shard-bytes", type=int, default=SHARD_BYTES, help="most in a file of safetensors (%(default)s)"
+        )
+        source.set_defaults(write=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write it; returns the exit code."""
+    options.write(options)
+    return 0
+
+
+# `--help` does without torch, so it is imported by what runs.
+
+
+def _recipe(options: argparse.Namespace) -> None:
+    from fanin.torch.checkpoint import save_checkpoint
+
+    save_checkpoint(
+        options.source,
+        options.directory,
+        format=options.format,
+        seed=options.seed,
+        shard_bytes=options.shard_bytes,
+    )
+
+
+def _built(options: argparse.Namespace) -> None:
+    from fanin.cli.builders import builder_of
+    from fanin.torch.recorder.recording import record
+
+    options.source = record(builder_of(options.source))
+    _recipe(options)
+
+
+def _hub(options: argparse.Namespace) -> None:
+    from fanin.cli.builders import transformer_of
+    from fanin.torch.recorder.recording import record
+
+    config = Path(options.source)
+    config = config / "config.json" if config.is_dir() else config
+    options.source = record(transformer_of(options.source))
+    _recipe(options)
+    if options.format == "safetensors":
+        shutil.copyfile(config, options.directory / "config.json")

@@ -1,0 +1,129 @@
+"""`fanin recipe`: the recipe of a model that initializes itself."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fanin.atomic import replacing
+from fanin.cli.builders import builder_of, transformer_of
+from fanin.recipe import Recipe
+from fanin.recipe.formatting import text
+from fanin.recording.literals import file_of
+
+HELP = "The recipe of a model, from its own construction and initialization, which run without the model's memory."
+_FUNCTION = ("PACKAGE.MODULE:BUILD", "a function, or class, called without arguments")
+_LITERAL = "see --literals"
+_INCOMPLETE = "this recipe is not the whole model: --literals FILE writes the rest, which fanin push takes too"
+_NUMBER = re.compile(r"(?<![^.])\d+(?![^.])")
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What is known of a model."""
+
+    recipe: Recipe
+    remarks: Iterable[tuple[str, str]]
+    """Names and sentences on what the recipe does not say."""
+    literals: bytes | None
+    """A safetensors file of tensors that are not in the recipe; none if there are none."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    sources = parser.add_subparsers(metavar="SOURCE", required=True)
+    for name, found, summary, metavar, says in (
+        ("torch", _torch, "a PyTorch model that a function makes", *_FUNCTION),
+        ("keras", _keras, "a Keras model that a function makes and builds", *_FUNCTION),
+        ("jax", _jax, "a pytree that a function makes: the state of an NNX module, parameters of Linen", *_FUNCTION),
+        ("hf", _transformer, "a model of transformers", "CONFIG.JSON", "its configuration, or the directory with it"),
+    ):
+        source = sources.add_parser(name, help=summary)
+        source.add_argument("source", metavar=metavar, help=says)
+        source.set_defaults(found=found)
+        source.add_argument("--seed", default="0", help="seed of the recipe (%(default)s)")
+        source.add_argument("--output", type=Path, metavar="FILE", help="where to write it (standard output)")
+        source.add_argument("--literals", type=Path, metavar="FILE", help="safetensors file for what no recipe says")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the recipe, and tell what it leaves to others; returns the exit code."""
+    found: _Found = options.found(options.source, options.seed)
+    if options.literals and found.literals is not None:
+        _write(options.literals, found.literals)
+    if options.output:
+        _write(options.output, text(found.recipe).encode())
+    else:
+        sys.stdout.write(text(found.recipe))
+    for line in _lines(found.remarks):
+        print(line, file=sys.stderr)
+    if found.literals is not None and not options.literals:
+        print(f"fanin: {_INCOMPLETE}", file=sys.stderr)
+    return 0
+
+
+def _write(path: Path, content: bytes) -> None:
+    """All of it, or nothing."""
+    with replacing(path) as file:
+        file.write(content)
+
+
+def _lines(remarks: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """A line for each kind of tensor of a repeated layer."""
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for name, sentence in remarks:
+        groups.setdefault(_NUMBER.sub("*", f"{name} {sentence}"), []).append((name, sentence))
+    for group in groups.values():
+        more = f" (and {len(group) - 1} more like it)" if len(group) > 1 else ""
+        yield f"fanin: {group[0][0]} {group[0][1]}{more}"
+
+
+def _torch(source: str, seed: str) -> _Found:
+    return _recorded(builder_of(source), seed)
+
+
+def _recorded(build: Callable[[], Any], seed: str) -> _Found:
+    from fanin.torch.recorder.recording import record
+
+    recording = record(build, seed=seed)
+    remarks = [
+        *((name, f"is tied to {other}") for name, other in recording.tied.items()),
+        *((name, f"begins as a copy of {other}; the recipe draws it anew") for name, other in recording.copies.items()),
+        *((name, f"has norms of {norm.of} under this seed: {_LITERAL}") for name, norm in recording.norms.items()),
+        *(
+            (name, f"has given values, {str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}: {_LITERAL}")
+            for name, tensor in recording.literals.items()
+            if name not in recording.norms
+        ),
+    ]
+    return _Found(recording.recipe, remarks, recording.literals_file())
+
+
+def _transformer(source: str, seed: str) -> _Found:
+    return _recorded(transformer_of(source), seed)
+
+
+def _keras(source: str, seed: str) -> _Found:
+    from fanin.keras.recording import record
+
+    recording = record(builder_of(source), seed=seed)
+    return _with_arrays(recording.recipe, recording.literals)
+
+
+def _jax(source: str, seed: str) -> _Found:
+    from fanin.jax.recording import record
+
+    recording = record(builder_of(source), seed=seed)
+    return _with_arrays(recording.recipe, recording.literals)
+
+
+def _with_arrays(recipe: Recipe, literals: Mapping[str, Any]) -> _Found:
+    remarks = [
+        (name, f"has given values, {value.dtype} {list(value.shape)}: {_LITERAL}") for name, value in literals.items()
+    ]
+    return _Found(recipe, remarks, file_of(literals))

@@ -1,0 +1,1 @@
+"""The client of a Fanin service: requests, retries, parallel ranges, verification."""

@@ -1,0 +1,46 @@
+"""A recipe as people write it: a line for each kind of tensor, repeated layers once."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+from fanin.names import folded
+from fanin.recipe import Recipe
+from fanin.schemes.base import Tensor
+from fanin.schemes.blocks import Blocks
+
+
+def text(recipe: Recipe) -> str:
+    """JSON that spells the recipe, in few lines and in the order of its tensors."""
+    counts = Counter(tensor.dtype for tensor in recipe.tensors.values())
+    dtype = counts.most_common(1)[0][0] if counts else "F32"
+    plain, repeated = folded({name: _json(_said(tensor, dtype)) for name, tensor in recipe.tensors.items()})
+    members = [f'  "seed": "{recipe.seed}"', f'  "dtype": "{dtype}"', _member("tensors", plain)]
+    return "{\n" + ",\n".join(members + [_member("repeated", repeated)] * bool(repeated)) + "\n}\n"
+
+
+def _member(field: str, tensors: dict[str, str]) -> str:
+    lines = ",\n".join(f"    {_json(name)}: {said}" for name, said in tensors.items())
+    return f'  "{field}": {{\n{lines}\n  }}'
+
+
+def _said(tensor: Tensor, dtype: str) -> dict[str, Any]:
+    said = {"shape": list(tensor.shape), "scheme": tensor.scheme} | _members(tensor)
+    return {field: value for field, value in said.items() if (field, value) != ("dtype", dtype)}
+
+
+def _members(tensor: Tensor) -> dict[str, Any]:
+    """The canonical ones, and a layout that was given though it is the default: adapters ask for it."""
+    members = tensor.canonical()
+    if "layout" in tensor.model_fields_set:
+        members["layout"] = tensor.given()["layout"]
+    if isinstance(tensor, Blocks):
+        parts = [{"size": size, **_members(part)} for size, part in tensor.tensors]
+        members["parts"] = [{key: part[key] for key in part if key not in ("shape", "dtype")} for part in parts]
+    return members
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,78 @@
+"""Schemes of functions of a uniform draw, told by their curves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from fanin.recording.distributions import LAST_PLACE, QUANTILES
+from fanin.schemes.recurrences import DtBias
+
+SLACK = 1e-9
+"""Part of a curve's extent by which it may miss a straight line."""
+DIGITS = 12
+"""Of parameters, which were worked out in float64."""
+
+
+def scheme(curve: tuple[float, ...]) -> dict[str, Any] | None:
+    """A recipe's words for the law of a function with these values at `QUANTILES`; none if no scheme has it.
+
+    Each scheme is some function of a uniform number: what undoes it makes the curve a straight line.
+    """
+    for undo, said in _SCHEMES:
+        try:
+            line = [undo(value) for value in curve]
+        except (ValueError, OverflowError):
+            continue
+        low, high = line[0], line[-1]
+        straight = [low + (high - low) * quantile for quantile in QUANTILES]
+        if all(abs(is_at - at) <= SLACK * abs(high - low) for is_at, at in zip(line, straight, strict=True)):
+            return said(*sorted((low, high)))
+    return None
+
+
+def _softplus(value: float) -> float:
+    return math.log1p(math.exp(value))
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")
+
+
+_SCHEMES: list[tuple[Callable[[float], float], Callable[[float, float], dict[str, Any]]]] = [
+    (
+        lambda value: value,
+        lambda low, high: (
+            {"scheme": "uniform", "low": _rounded(low), "high": _rounded(high)}
+            if low < high
+            else {"scheme": "constant", "value": low}
+        ),
+    ),
+    (
+        math.exp,
+        # From 0 on, some logarithm may be minus infinity: less often than the last place of a draw tells.
+        lambda low, high: {
+            "scheme": "log_of_uniform",
+            "low": _rounded(low or high * LAST_PLACE / 2),
+            "high": _rounded(high),
+        },
+    ),
+    (
+        lambda value: math.log(_softplus(value)),
+        lambda low, high: {
+            "scheme": "dt_bias",
+            "dt_min": _rounded(math.exp(low)),
+            "dt_max": _rounded(math.exp(high)),
+            "dt_floor": min(_rounded(math.exp(low)), DtBias.model_fields["dt_floor"].default),
+        },
+    ),
+    (
+        lambda value: math.exp(-2 * _softplus(value)),
+        lambda low, high: {
+            "scheme": "rg_lru",
+            "min_radius": _rounded(math.sqrt(low)),
+            "max_radius": _rounded(math.sqrt(high)),
+        },
+    ),
+]

@@ -1,0 +1,115 @@
+"""From laws that were followed to a recipe's words."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from fanin import draws, schemes
+from fanin.recipe import ONLY_TENSOR, as_recipe
+from fanin.recording import curves
+from fanin.recording.distributions import (
+    Circular,
+    Constant,
+    Function,
+    Law,
+    Normal,
+    Orthogonal,
+    Said,
+    Sparse,
+    Uniform,
+    Unknown,
+)
+from fanin.schemes.base import Tensor
+
+
+class RefusedError(Exception):
+    """Why a tensor's initialization is nothing that a recipe says."""
+
+
+def scheme(law: Law, shape: Sequence[int]) -> dict[str, Any] | None:
+    """A recipe's words for a law; none for values that follow no law.
+
+    Raises:
+        RefusedError: it has none, or not in a tensor of this shape.
+    """
+    match law:
+        case Constant(complex(real=value, imag=imaginary)):
+            return None if imaginary else scheme(Constant(value), shape)
+        case Constant(0):
+            return {"scheme": "zeros"}
+        case Constant(1):
+            return {"scheme": "ones"}
+        case Constant(float() | int() as value) if math.isfinite(value):
+            return {"scheme": "constant", "value": value}
+        case Uniform(low, high) if low == high:
+            return {"scheme": "constant", "value": low}
+        case Uniform(low, high):
+            return {"scheme": "uniform", "low": low, "high": high}
+        case Normal(mean, 0):
+            return {"scheme": "constant", "value": mean}
+        case Normal(mean, std, low, high) if math.isinf(low) and math.isinf(high):
+            return {"scheme": "normal", "mean": mean, "std": std}
+        case Normal(mean, std, low, high):
+            ends = {"low": low if math.isfinite(low) else None, "high": high if math.isfinite(high) else None}
+            return {"scheme": "truncated_normal", "mean": mean, "std": std, **ends, "bounds": "absolute"}
+        case Circular(std):
+            return {"scheme": "normal", "std": std}
+        case Orthogonal(gain=gain):
+            return {"scheme": "orthogonal", "gain": gain, "layout": _matrix_layout(law, shape)}
+        case Sparse(_, _, sparsity, std) if law.shape == tuple(shape):
+            return {"scheme": "sparse", "sparsity": sparsity, "std": std, "axis": 1 if law.by_columns else 0}
+        case Sparse():
+            raise RefusedError("a sparse matrix in another shape")
+        case Said(words, whole) if whole == tuple(shape) and not law.place and not law.order:
+            members: dict[str, Any] = json.loads(words)
+            return members
+        case Said(words):
+            raise RefusedError(f"{json.loads(words)['scheme']} in another shape, or in a part")
+        case Unknown(operation):
+            raise RefusedError(f"no scheme is the result of {operation}")
+        case Function(curve):
+            if said := curves.scheme(curve):
+                return said
+            raise RefusedError(f"no scheme is the result of {law.operation}")
+    return None
+
+
+def law(tensor: Tensor) -> Law:
+    """The law of a recipe's tensor: a plain one where that has the very same draw, so that arithmetic may go on."""
+    plain: Law | None = None
+    match tensor, tensor.draw:
+        case schemes.distributions.Uniform(low=low, high=high), _:
+            plain = Uniform(low, high)
+        case schemes.distributions.Normal(mean=mean, std=std), _:
+            plain = Normal(mean, std)
+        case schemes.distributions.TruncatedNormal(mean=mean, std=std, low=low, high=high, bounds=bounds), _:
+            unit, origin = (std, mean) if bounds == "std" else (1.0, 0.0)
+            ends = (-math.inf if low is None else low, math.inf if high is None else high)
+            plain = Normal(mean, std, *(origin + unit * end for end in ends))
+        case schemes.constants.Constant(value=value), _:
+            plain = Constant(value)
+        case _, draws.Fill(value):
+            plain = Constant(value)
+        case _, draws.Uniform(low=low, high=high):
+            plain = Uniform(low, high)
+        case _, draws.Normal(mean, std):
+            plain = Normal(mean, std)
+    shape = {"shape": list(tensor.shape), "dtype": tensor.dtype}
+    words = scheme(plain, tensor.shape) if plain is not None else None
+    if plain and words and as_recipe({**shape, **words}).tensors[ONLY_TENSOR].draw == tensor.draw:
+        return plain
+    members = {field: value for field, value in tensor.given().items() if field not in shape}
+    return Said(json.dumps(members), tensor.shape)
+
+
+def _matrix_layout(law: Orthogonal, shape: Sequence[int]) -> str:
+    """How a tensor of this shape is the matrix. The law of a row is that of a column."""
+    rows, columns = law.shape
+    size = math.prod(shape)
+    for layout, first, last in (("torch", shape[0], size // shape[0]), ("keras", size // shape[-1], shape[-1])):
+        if (first, last) == (rows, columns) or (1 in (first, last) and 1 in (rows, columns)):
+            return layout
+    raise RefusedError(f"an orthogonal matrix of {rows} x {columns} in another shape")

@@ -1,0 +1,1 @@
+"""The recorder of PyTorch: a model's construction is followed operation by operation, and becomes a recipe."""

@@ -1,0 +1,119 @@
+"""Operations that put elements in other places, and neither read nor change them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.utils._pytree import tree_map
+
+from fanin.recording.distributions import Constant, Matrix, Random, Unknown, Unset, Values, reordered
+from fanin.torch.recorder.operation import Call, tensors
+from fanin.torch.recorder.pieces import MOST_VALUES, Piece, along, values
+from fanin.torch.recorder.shadow_memory import Memory
+
+MOVES = {
+    "constant_pad_nd": (("self",), ("value",)),
+    "diag_embed": (("self",), ()),
+    "diagonal_scatter": (("self", "src"), ()),
+    "flip": (("self",), ()),
+    "gather": (("self",), ()),
+    "index": (("self",), ()),
+    "index_copy": (("self", "source"), ()),
+    "index_fill": (("self",), ("value",)),
+    "index_put": (("self", "values"), ()),
+    "index_select": (("self",), ()),
+    "masked_fill": (("self",), ("value",)),
+    "masked_scatter": (("self", "source"), ()),
+    "repeat": (("self",), ()),
+    "roll": (("self",), ()),
+    "rot90": (("self",), ()),
+    "scatter": (("self", "src"), ("value",)),
+    "select_scatter": (("self", "src"), ()),
+    "slice_scatter": (("self", "src"), ()),
+    "take": (("self",), ()),
+    "tril": (("self",), ()),
+    "triu": (("self",), ()),
+    "unfold_copy": (("self",), ()),
+    "where": (("self", "other"), ()),
+}
+"""By operation: the tensors whose elements it moves, and the numbers that it puts between them."""
+
+
+def moved(call: Call, memory: Memory) -> list[Piece] | None:
+    """What is where in the result; none if the operation moves no elements, or nobody knows where to.
+
+    The operation moves their places instead: zeros that it puts between stay 0, numbers are told by negative places.
+    """
+    if call.name not in MOVES or call.given.get("accumulate") or call.given.get("reduce"):
+        return None
+    names, fills = MOVES[call.name]
+    carried = [tensor for name in names if isinstance(tensor := call.given.get(name), torch.Tensor)]
+    controls = {id(tensor): tensor for tensor in tensors([v for n, v in call.given.items() if n not in names])}
+    if sum(tensor.numel() for tensor in (*carried, *controls.values())) > MOST_VALUES:
+        return None
+    places: dict[int, torch.Tensor] = {}
+    pieces: list[Piece] = [(1, Constant(0))]
+    count = 1
+    for tensor in carried:
+        inside = memory.read(tensor)
+        if not all(isinstance(law, Unset | Unknown | Constant | Values | Random) for _, law in inside):
+            return None
+        places[id(tensor)] = torch.arange(count, count + tensor.numel(), device="cpu").view(tensor.shape)
+        pieces += inside
+        count += tensor.numel()
+    given: dict[str, Any] = {}
+    numbers: list[float] = []
+    for name, value in call.given.items():
+        number = _number(value, memory) if name in fills else None
+        if number is not None:
+            numbers.append(number)
+            negative = -len(numbers)
+            given[name] = torch.tensor(negative, device="cpu") if isinstance(value, torch.Tensor) else negative
+        elif name in fills and value is not None:
+            return None
+        elif name not in names:
+            found = tree_map(lambda leaf: _value(leaf, memory) if isinstance(leaf, torch.Tensor) else leaf, value)
+            if any(tensor.is_meta for tensor in tensors(found)):
+                return None
+            given[name] = found
+    try:
+        result = call.on_cpu_with(given, places)
+    except RuntimeError:
+        return None  # types that do not agree, as those of places never do
+    if call.target is not None and result.shape != call.target.shape:
+        return None
+    if not isinstance(result, torch.Tensor) or result.dtype != torch.int64:
+        return None
+    found = along(result.reshape(-1), pieces)
+    if found is None:
+        return _shuffled(result, memory.read(carried[0])) if len(carried) == 1 else None
+    at, filled = 0, list[Piece]()
+    for length, law in found:
+        if isinstance(law, Constant) and bool(result.reshape(-1)[at] < 0):
+            law = Constant(numbers[int(law.value.real)])
+        filled.append((length, law))
+        at += length
+    return filled
+
+
+def _shuffled(result: torch.Tensor, pieces: list[Piece]) -> list[Piece] | None:
+    """Independent elements of one law, each once, in an order with no stretches."""
+    match pieces:
+        case [(length, Random() as law)] if not isinstance(law, Matrix) and result.numel() == length:
+            if len(result.unique()) == length and bool((result > 0).all()):
+                return [(length, reordered(law))]
+    return None
+
+
+def _number(value: Any, memory: Memory) -> float | None:
+    if isinstance(value, torch.Tensor) and value.numel() == 1:
+        flat = values(memory.read(value), value.dtype)
+        value = None if flat is None or flat.is_complex() else flat.item()
+    return value if isinstance(value, int | float) else None
+
+
+def _value(tensor: torch.Tensor, memory: Memory) -> torch.Tensor:
+    """The tensor in memory; itself where it is not known."""
+    flat = values(memory.read(tensor), tensor.dtype)
+    return tensor if flat is None else flat.view(tensor.shape)

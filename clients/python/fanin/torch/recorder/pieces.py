@@ -1,0 +1,209 @@
+"""Pieces: what stretches of elements are, and what becomes of them when they are cut, converted and read."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+import torch
+
+from fanin.recording.distributions import (
+    Circular,
+    Constant,
+    Law,
+    Normal,
+    Partly,
+    Random,
+    Unknown,
+    Unset,
+    Values,
+    affine,
+)
+
+MOST_VALUES = 1 << 24
+"""Most values of one tensor that are computed: masks and tables are smaller, weights may be larger."""
+MOST_STRETCHES = 1 << 16
+"""Most stretches of a view that are told apart, such as the rows of a block of columns."""
+
+Piece = tuple[int, Law]
+"""So many elements with this law."""
+
+
+def joined(pieces: Iterable[Piece]) -> list[Piece]:
+    """The same, neighbours of one law made one piece."""
+    result: list[Piece] = []
+    for length, law in pieces:
+        if result and _continues(*result[-1], law):
+            result[-1] = (result[-1][0] + length, result[-1][1])
+        elif length:
+            result.append((length, law))
+    return result
+
+
+def _continues(length: int, law: Law, following: Law) -> bool:
+    if isinstance(law, Random) and isinstance(following, Random):
+        return law.goes_on(length, following)
+    return law == following
+
+
+class Stretches:
+    """Pieces, to be cut."""
+
+    def __init__(self, pieces: Sequence[Piece]) -> None:
+        self._pieces = pieces
+        self._ends = list(itertools.accumulate(length for length, _ in pieces))
+
+    def part(self, start: int, stop: int) -> Iterator[Piece]:
+        """The pieces of elements [start, stop)."""
+        for index in range(bisect.bisect_right(self._ends, start), len(self._pieces)):
+            length, law = self._pieces[index]
+            at = self._ends[index] - length
+            if at >= stop:
+                return
+            first, last = max(start - at, 0), min(stop - at, length)
+            if isinstance(law, Values):
+                law = Values(law.tensor[first:last])
+            elif isinstance(law, Partly):
+                law = partly(law.tensor[first:last], law.known[first:last])
+            elif isinstance(law, Random) and first:
+                law = replace(law, place=law.place + first)
+            yield last - first, law
+
+
+def cast(pieces: Iterable[Piece], dtype: torch.dtype) -> list[Piece]:
+    """What pieces become in a tensor of another type. A law stays: rounding is the storage type's."""
+
+    def converted(law: Law) -> Law:
+        match law:
+            case Values(tensor):
+                return Values(tensor.to(dtype))
+            case Partly(tensor, known):
+                return Partly(tensor.to(dtype), known)
+            case Constant(complex(real=value)) if not dtype.is_complex:
+                return Constant(value)
+            case Constant(value) if not dtype.is_floating_point and not dtype.is_complex:
+                return Constant(torch.tensor(value, device="cpu").to(dtype).item())
+            case Circular() if dtype.is_complex:
+                return law
+            case Circular(std) if dtype.is_floating_point:
+                return Normal(0.0, std / math.sqrt(2), draw=law.draw, place=law.place, order=law.order)
+            case Random() if not dtype.is_floating_point:
+                return Unknown(f"a cast to {dtype}")
+        return law
+
+    return [(length, converted(law)) for length, law in pieces]
+
+
+def reinterpreted(pieces: Iterable[Piece], old: torch.dtype, new: torch.dtype) -> list[Piece]:
+    """The same bytes as elements of another type."""
+    if old == new:
+        return list(pieces)
+    result = []
+    for length, law in _with_whole_tables(pieces, old):
+        count, rest = divmod(length * old.itemsize, new.itemsize)
+        result.append((count, Unknown("view.dtype") if rest else _seen_as(length, law, old, new)))
+    return result
+
+
+def _with_whole_tables(pieces: Iterable[Piece], dtype: torch.dtype) -> Iterator[Piece]:
+    """The same, neighbours with values made one piece."""
+    for has_values, group in itertools.groupby(pieces, lambda piece: isinstance(piece[1], Constant | Values)):
+        run = list(group)
+        flat = values(run, dtype) if has_values and len(run) > 1 else None
+        yield from run if flat is None else [(len(flat), Values(flat))]
+
+
+def _seen_as(length: int, law: Law, old: torch.dtype, new: torch.dtype) -> Law:
+    match law:
+        case Unset() | Unknown():
+            return law
+        case Constant(0 | False):
+            return Constant(0)
+        case Constant() | Values():
+            flat = values([(length, law)], old)
+            return Unknown("view.dtype") if flat is None else Values(flat.contiguous().view(new))
+        case Normal(0, std, low, high) if math.isinf(low) and math.isinf(high) and new.to_real() == old:
+            return Circular(std * math.sqrt(2), draw=law.draw, place=law.place // 2, order=law.order)
+        case Circular(std) if old.to_real() == new:
+            return Normal(0.0, std / math.sqrt(2), draw=law.draw, place=law.place * 2, order=law.order)
+    return Unknown("view.dtype")
+
+
+def resolved(pieces: Iterable[Piece], tensor: torch.Tensor) -> list[Piece]:
+    """What a tensor shows of its memory, or keeps of what is written: conjugates, negatives."""
+
+    def converted(law: Law) -> Law:
+        if tensor.is_conj():
+            if isinstance(law, Values):
+                law = Values(law.tensor.conj_physical())
+            elif isinstance(law, Constant) and isinstance(law.value, complex):
+                law = Constant(law.value.conjugate())
+            elif isinstance(law, Partly):
+                law = Unknown("conj")
+        return affine(law, -1, 0, "neg") if tensor.is_neg() else law
+
+    if not tensor.is_conj() and not tensor.is_neg():
+        return list(pieces)
+    return [(length, converted(law)) for length, law in pieces]
+
+
+def values(pieces: list[Piece], dtype: torch.dtype) -> torch.Tensor | None:
+    """The values, one-dimensional and in memory, of pieces that have some and are not too many."""
+    if sum(length for length, _ in pieces) > MOST_VALUES:
+        return None
+    parts = []
+    for length, law in pieces:
+        match law:
+            case Constant(value):
+                parts.append(torch.full((length,), value, dtype=dtype, device="cpu"))
+            case Values(tensor):
+                parts.append(tensor.to(dtype))
+            case _:
+                return None
+    return torch.cat(parts) if parts else torch.empty(0, dtype=dtype, device="cpu")
+
+
+def partial(pieces: list[Piece], dtype: torch.dtype) -> Partly | None:
+    """The values that are known among pieces that are not too many."""
+    if sum(length for length, _ in pieces) > MOST_VALUES:
+        return None
+    parts: list[tuple[torch.Tensor, torch.Tensor]] = []
+    for length, law in pieces:
+        if isinstance(law, Partly):
+            parts.append((law.tensor, law.known))
+        else:
+            flat = values([(length, law)], dtype)
+            known = torch.full((length,), flat is not None, device="cpu")
+            parts.append((torch.zeros(length, dtype=dtype, device="cpu") if flat is None else flat, known))
+    found, known = (torch.cat(each) for each in zip(*parts, strict=True))
+    return Partly(found, known)
+
+
+def partly(tensor: torch.Tensor, known: torch.Tensor) -> Law:
+    """Values where they are known; just values where all are."""
+    return Values(tensor) if bool(known.all()) else Partly(tensor, known)
+
+
+def along(tags: torch.Tensor, pieces: Sequence[Piece]) -> list[Piece] | None:
+    """The pieces of elements that are picked from others by their places, one-dimensional; none for too many stretches.
+
+    A negative place -k - 1 stands for itself: it is returned as a stretch of the piece `Constant(k)`.
+    """
+    if not len(tags):
+        return []
+    steps = tags[1:] - tags[:-1]
+    breaks = ((steps != 1) | (tags[1:] < 0) | (tags[:-1] < 0)) & ((steps != 0) | (tags[1:] >= 0))
+    starts = [0, *(breaks.nonzero().flatten() + 1).tolist(), len(tags)]
+    if len(starts) > MOST_STRETCHES:
+        return None
+    whole, found = Stretches(pieces), list[Piece]()
+    for start, stop in itertools.pairwise(starts):
+        first = int(tags[start])
+        if first < 0:
+            found.append((stop - start, Constant(-first - 1)))
+        else:
+            found += whole.part(first, first + stop - start)
+    return joined(found)

@@ -1,0 +1,81 @@
+"""Schemes of tensors without chance: tables that a model has computed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from fanin.arrays import materialize
+from fanin.errors import RecipeError
+from fanin.schemes.fans import MAX_KERNEL_RANK
+
+SLACK = 4
+"""Units in the last place, of the tensor's type, by which logarithms and powers may differ from the exact ones."""
+TURN = 16
+"""The same of the argument of a sine: a position times a frequency, both worked out in the tensor's type."""
+BASE_DIGITS = 6
+
+
+def table(tensor: torch.Tensor) -> dict[str, Any] | None:
+    """A recipe's words for these values, but for the storage type; none if no scheme makes them."""
+    if not tensor.numel() or not tensor.is_floating_point():
+        return None
+    wanted = tensor.double().numpy()
+    for said in _candidates(tensor):
+        document = {"shape": list(tensor.shape), "dtype": "F64", **said}
+        try:
+            (made,) = materialize(document).values()
+        except RecipeError:
+            continue
+        eps = torch.finfo(tensor.dtype).eps
+        near = TURN * eps * (1 + np.arange(tensor.shape[-2])[:, None]) if said["scheme"] == "sinusoidal" else 0.0
+        if (abs(made - wanted) <= SLACK * eps * abs(made) + near).all():
+            return {"shape": list(tensor.shape), **said}
+    return None
+
+
+def _candidates(tensor: torch.Tensor) -> Iterator[dict[str, Any]]:
+    """The tables that these values may be, by a few of them."""
+    first = tensor.reshape(-1)[0].item()
+    if tensor.dim() == 2:
+        yield {"scheme": "eye", "gain": first}
+    if 3 <= tensor.dim() <= MAX_KERNEL_RANK:
+        at = 0
+        for size in tensor.shape[2:]:
+            at = at * size + size // 2
+        # The first input channel, at the centre, is that of the first output channel of each group.
+        taps = tensor.flatten(2)[:, 0, at]
+        starts = taps.nonzero().flatten().tolist()
+        period = starts[1] if len(starts) > 1 else len(tensor)
+        if starts[:1] == [0] and len(tensor) % period == 0:
+            groups = len(tensor) // period
+            yield {"scheme": "dirac", "groups": groups, "gain": taps[0].item(), "layout": "torch"}
+    yield from _positions(tensor)
+    if tensor.dim() and -1 < first < 40 and round(math.exp(first)) >= 1:
+        yield {"scheme": "log_range", "start": round(math.exp(first))}
+
+
+def _positions(tensor: torch.Tensor) -> Iterator[dict[str, Any]]:
+    """Sines of positions: the frequency of the second sine is in the first row that is not the padding's."""
+    if tensor.dim() < 2 or min(tensor.shape[-2:]) < 4 or tensor.abs().max() > 1:
+        return
+    rows = tensor.reshape(-1, tensor.shape[-1])[: tensor.shape[-2]]
+    size = rows.shape[-1]
+    blank = (rows[:3] == 0).all(1).nonzero().flatten().tolist()
+    at = 2 if 1 in blank else 1
+    derived = []
+    for variant, column, step in (
+        ("vaswani", 2, 2 / size),
+        ("marian", 1, 2 / size),
+        ("fairseq", 1, 1 / (size // 2 - 1)),
+    ):
+        sine = rows[at, column].item()
+        if 0 < sine < 1:
+            said = {"scheme": "sinusoidal", "variant": variant, **({"padding": blank[0]} if blank else {})}
+            yield {**said, "base": 10000.0}
+            derived.append({**said, "base": float(f"{(math.asin(sine) / at) ** (-1 / step):.{BASE_DIGITS}g}")})
+    yield from derived

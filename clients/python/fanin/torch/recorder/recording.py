@@ -1,0 +1,276 @@
+"""From a model's own construction to a recipe."""
+
+from __future__ import annotations
+
+import math
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import safetensors.torch
+import torch
+
+from fanin.arrays import materialize
+from fanin.errors import Fault, RecipeError, RecordError, pointer
+from fanin.recipe import Recipe, as_recipe
+from fanin.recording.distributions import Norms, Random
+from fanin.recording.to_scheme import RefusedError, scheme
+from fanin.shards import LITERALS_SEED
+from fanin.torch.recorder.operation import OTHERS
+from fanin.torch.recorder.pieces import MOST_VALUES, Piece, values
+from fanin.torch.recorder.recognition import table
+from fanin.torch.recorder.runs import blocks, merged
+from fanin.torch.recorder.shadow_memory import Memory, peculiar
+from fanin.torch.recorder.tracer import following
+from fanin.torch.writable import plainly
+
+DTYPES = {
+    torch.float64: "F64",
+    torch.complex64: "C64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.float8_e4m3fn: "F8_E4M3",
+    torch.float8_e5m2: "F8_E5M2",
+}
+MOST_LITERALS = 1 << 26
+"""Most bytes of all tensors that are kept as they are; where the rest of the model has more, as many as that."""
+WRAPPERS = ("_orig_mod", "_checkpoint_wrapped_module")
+"""What torch.compile and activation checkpointing put into the names of the modules that they wrap."""
+EXTRA_STATE = "_extra_state"
+"""The last part of the name of what `get_extra_state` returns."""
+MOST_NORMED = 1 << 25
+"""Most elements of a tensor that norms are taken of."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """How a model initializes itself."""
+
+    recipe: Recipe
+    """Of all that follows a law, under the names of `state_dict`; the first name where several name one tensor."""
+    tied: Mapping[str, str]
+    """Other names of the same memory -> the name in the recipe or among the literals."""
+    literals: Mapping[str, torch.Tensor]
+    """Tensors that no draw makes but that do not depend on random numbers: counters, positions, tables."""
+    buffers: Mapping[str, torch.Tensor]
+    """Values of buffers that are not persistent, so in no file: a module that is built without memory needs them. Those
+    that are large, or that depend on random numbers, are left out."""
+    copies: Mapping[str, str]
+    """Tensors that begin with the same random numbers as another in the model, and with their own in the recipe."""
+    norms: Mapping[str, Norm]
+    """Literals that are norms of a tensor of the recipe, of the numbers that it has under the recipe's seed."""
+
+    def literals_file(self) -> bytes | None:
+        """A safetensors file of the literals, as `Client.push` sends it; none if there are none.
+
+        Where some of them are norms, its metadata says the recipe's seed: it goes with no other.
+        """
+        if not self.literals:
+            return None
+        seed = {LITERALS_SEED: f"{self.recipe.seed}"} if self.norms else {}
+        given = {name: literal.contiguous() for name, literal in self.literals.items()}
+        return safetensors.torch.save(given, {"format": "pt", **seed})
+
+    def with_seed(self, seed: int | str) -> Recording:
+        """The same with another seed.
+
+        Raises:
+            RecipeError: it is no seed.
+        """
+        recipe = self.recipe.seeded(seed)
+        taken = {name: norm.values(recipe).to(self.literals[name].dtype) for name, norm in self.norms.items()}
+        return replace(self, recipe=recipe, literals={**self.literals, **taken})
+
+
+@dataclass(frozen=True)
+class Norm:
+    """Norms of the slices of a tensor: the magnitudes of `weight_norm`."""
+
+    of: str
+    """The name of the tensor in the recipe."""
+    power: int
+    axis: int
+    """The axis that has a norm for each of its places; -1 for one norm of all."""
+
+    def values(self, recipe: Recipe) -> torch.Tensor:
+        """The norms, in float64, of the numbers that a recipe draws."""
+        (drawn,) = materialize(recipe.part([self.of])).values()
+        taken: torch.Tensor = torch.norm_except_dim(torch.from_numpy(drawn.astype(np.float64)), self.power, self.axis)
+        return taken
+
+
+def record(build: Callable[[], torch.nn.Module], *, seed: int | str = 0) -> Recording:
+    """Run a model's construction and initialization without its memory, and write down what every tensor gets.
+
+    `build` makes the model and initializes it: `lambda: MyModel(config)`. No tensor above 2^22 elements is allocated;
+    torch's generators stay as they are. What NumPy or other libraries draw is taken as given values.
+
+    Raises:
+        RecordError: an initialization that no recipe says, with the operation that made it so, for each tensor.
+    """
+    if isinstance(build, torch.nn.Module) or not callable(build):
+        wanted = "record takes a function that makes the model, as in `record(lambda: MyModel(config))`"
+        raise RecordError.of(f"{wanted}, and got {type(build).__name__}, which is no such function")
+    memory = Memory()
+    try:
+        with following(memory):
+            model = build()
+    except RecordError:
+        raise
+    except Exception as error:
+        if error is not memory.failure and "meta" not in str(error).lower():
+            raise  # the model's own
+        raise RecordError.of(f"{_last_line(error)}: {type(error).__name__}: {error}") from error
+    if not isinstance(model, torch.nn.Module):
+        raise RecordError.of(f"the builder must return a torch.nn.Module, not {type(model).__name__}")
+    with plainly():
+        return _Reading(memory, seed).of(model)
+
+
+def _last_line(error: Exception) -> str:
+    """Of the model's code, where it was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    own = [each for each, name in zip(frames, modules, strict=True) if name.partition(".")[0] not in OTHERS]
+    return f"{own[-1].filename}:{own[-1].lineno}" if own else "the construction"
+
+
+class _Reading:
+    def __init__(self, memory: Memory, seed: int | str) -> None:
+        self._memory, self._seed = memory, seed
+        self._names: dict[tuple[Any, ...], str] = {}
+        self._drawn: dict[int, list[tuple[int, int, str]]] = {}
+        self._tied: dict[str, str] = {}
+        self._copies: dict[str, str] = {}
+        self._literals: dict[str, torch.Tensor] = {}
+        self._norms: dict[str, tuple[Norms, torch.dtype]] = {}
+        self._whole: dict[int, tuple[str, Random, torch.Size]] = {}
+
+    def of(self, model: torch.nn.Module) -> Recording:
+        tensors, faults = {}, []
+        state = _state(model)
+        for name, tensor in state.items():
+            try:
+                if said := self._tensor(name, tensor):
+                    tensors[name] = said
+            except RefusedError as refusal:
+                faults.append(Fault(pointer([name]), str(refusal)))
+        most = max(MOST_LITERALS, sum(math.prod(state[name].shape) * state[name].itemsize for name in tensors))
+        for name, literal in self._literals.items():
+            if (most := most - literal.nbytes) < 0:
+                held = f"{literal.numel()} given values, with which literals have more bytes than the rest of the model"
+                faults.append(Fault(pointer([name]), held))
+        norms: dict[str, Norm] = {}
+        for name, (law, _) in self._norms.items():
+            try:
+                norms[name] = Norm(self._normed(law), law.power, law.axis)
+            except RefusedError as refusal:
+                faults.append(Fault(pointer([name]), str(refusal)))
+        if faults:
+            raise RecordError(faults)
+        try:
+            recipe = as_recipe({"seed": self._seed, "tensors": tensors})
+        except RecipeError as error:
+            if not any(fault.pointer.startswith("/tensors/") for fault in error.faults):
+                raise
+            raise RecordError(
+                [replace(fault, pointer=fault.pointer.removeprefix("/tensors")) for fault in error.faults]
+            ) from None
+        for name, norm in norms.items():
+            self._literals[name] = norm.values(recipe).to(self._norms[name][1])
+        return Recording(recipe, self._tied, self._literals, self._buffers(model, state), self._copies, norms)
+
+    def _tensor(self, name: str, tensor: Any) -> dict[str, Any] | None:
+        """What the recipe says of a tensor; none if it is told elsewhere."""
+        if not isinstance(tensor, torch.Tensor):
+            raise RefusedError(f"a {type(tensor).__name__} in the model's state, which is no tensor")
+        if torch.nn.parameter.is_lazy(tensor):
+            raise RefusedError("a lazy tensor, which gets its shape at the first call")
+        if kind := peculiar(tensor):
+            raise RefusedError(f"{kind}, where a recipe has dense ones")
+        where = (tensor.untyped_storage()._cdata, tensor.storage_offset(), tuple(tensor.shape), tensor.stride())
+        first = self._names.setdefault(where, name)
+        if first != name and tensor.numel():
+            self._tied[name] = first
+            return None
+        pieces = self._memory.read(tensor)
+        self._note_draws(name, pieces)
+        runs = merged(pieces)
+        laws = [law for _, law in runs]
+        if isinstance(laws[0], Norms):
+            self._norms[name] = laws[0], tensor.dtype
+            return None
+        if isinstance(laws[0], Random) and len(laws) == 1:
+            self._whole[laws[0].draw] = name, laws[0], tensor.shape
+        said = scheme(laws[0], tensor.shape) if len(laws) == 1 else blocks(runs, tensor.shape)
+        if said is not None and tensor.dtype in DTYPES:
+            return {"shape": list(tensor.shape), "dtype": DTYPES[tensor.dtype], **said}
+        if any(isinstance(law, Random) for law in laws) and len(laws) > 1:
+            raise RefusedError("its parts follow laws of their own and are not blocks along one axis")
+        if isinstance(laws[0], Random):
+            raise RefusedError(f"{tensor.dtype} is no storage type of a recipe")
+        flat = values(pieces, tensor.dtype)
+        if flat is not None and tensor.dtype in DTYPES and (said := table(flat.reshape(tensor.shape))):
+            return {"dtype": DTYPES[tensor.dtype], **said}
+        if flat is None:
+            raise RefusedError(f"{tensor.numel()} given values, where at most {MOST_VALUES} are computed")
+        self._literals[name] = flat.reshape(tensor.shape)
+        return None
+
+    def _buffers(self, model: torch.nn.Module, state: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+        """Known values of the buffers that `state_dict` leaves out."""
+        found = {}
+        for name, tensor in model.named_buffers(remove_duplicate=False):
+            name = _plain(name)
+            if name not in state and not peculiar(tensor):
+                flat = values(self._memory.read(tensor), tensor.dtype)
+                if flat is not None:
+                    found[name] = flat.reshape(tensor.shape)
+        return found
+
+    def _normed(self, norms: Norms) -> str:
+        """The name of the tensor that norms are of.
+
+        Raises:
+            RefusedError: it is not in the model, or not as it was.
+        """
+        name, law, shape = self._whole.get(norms.draw, ("", None, ()))
+        if law != norms.law or law.place or law.order or shape != norms.shape:
+            raise RefusedError("norms of a random tensor that is not in the model as it was then")
+        if math.prod(shape) > MOST_NORMED:
+            raise RefusedError(f"norms of {math.prod(shape)} values, where at most {MOST_NORMED} are computed")
+        return name
+
+    def _note_draws(self, name: str, pieces: list[Piece]) -> None:
+        for length, law in pieces:
+            if not isinstance(law, Random):
+                continue
+            used = self._drawn.setdefault(law.draw, [])
+            for start, stop, other in used:
+                if start < law.place + length and law.place < stop:
+                    if other == name:
+                        raise RefusedError("some of its random numbers stand in it twice")
+                    self._copies.setdefault(name, other)
+            used.append((law.place, law.place + length, name))
+
+
+def _state(model: torch.nn.Module) -> dict[str, Any]:
+    """`state_dict` without what is no tensor of the model, under names without those of wrappers.
+
+    What `get_extra_state` returns is not asked for: it may read values, and no other part of Fanin has a place for it.
+    """
+    own = [module for module in model.modules() if type(module).get_extra_state is not torch.nn.Module.get_extra_state]
+    with ExitStack() as stack:
+        for module in own:
+            stack.enter_context(patch.object(module, "get_extra_state", lambda: None))
+        state = model.state_dict(keep_vars=True)
+    return {_plain(name): tensor for name, tensor in state.items() if not name.endswith(EXTRA_STATE)}
+
+
+def _plain(name: str) -> str:
+    return ".".join(part for part in name.split(".") if part not in WRAPPERS)

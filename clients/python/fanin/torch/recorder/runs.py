@@ -1,0 +1,63 @@
+"""What the pieces of a whole tensor are in a recipe's words: one law, or blocks of several."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from fanin.recording.distributions import (
+    Constant,
+    Diagonal,
+    Factor,
+    Matrix,
+    Partly,
+    Signs,
+    Triangle,
+    Unknown,
+    Unset,
+    Values,
+)
+from fanin.recording.to_scheme import RefusedError, scheme
+from fanin.schemes.blocks import MAX_PARTS
+from fanin.torch.recorder.pieces import Piece, Stretches
+
+
+def merged(pieces: list[Piece]) -> list[Piece]:
+    """The same, neighbours with elements distributed alike made one piece.
+
+    Raises:
+        RefusedError: a piece has no law.
+    """
+    merged: list[Piece] = []
+    for length, law in pieces:
+        match law:
+            case Unset(line):
+                raise RefusedError(f"nothing initializes it (aten.empty{line and ' at '}{line})")
+            case Partly():
+                raise RefusedError("values stand between others in it, and are not blocks along one axis")
+            case Unknown(operation):
+                raise RefusedError(f"no scheme is the result of {operation}")
+            case Factor() | Triangle() | Diagonal() | Signs():
+                raise RefusedError("no scheme is the result of aten.linalg_qr")
+            case Matrix(rows, columns) if (law.place, length) != (0, rows * columns) or len(pieces) > 1:
+                raise RefusedError("a matrix with a law of its own is a part of it, or has lost a part")
+            case Values(tensor) if bool((tensor == tensor[0]).all()):
+                law = Constant(tensor[0].item())
+        if merged and merged[-1][1] == law:
+            merged[-1] = (merged[-1][0] + length, law)
+        else:
+            merged.append((length, law))
+    return merged or [(0, Constant(0.0))]
+
+
+def blocks(runs: list[Piece], shape: Sequence[int]) -> dict[str, Any] | None:
+    """A recipe's words for laws that change along one axis alone; none if there is no such axis."""
+    for axis, size in enumerate(shape):
+        inner = math.prod(shape[axis + 1 :])
+        parts = list(Stretches(runs).part(0, size * inner))
+        repeated = parts * min(math.prod(shape[:axis]), len(runs))
+        if len(parts) <= MAX_PARTS and all(length % inner == 0 for length, _ in parts) and merged(repeated) == runs:
+            said = [{"size": length // inner, **words} for length, law in parts if (words := scheme(law, shape))]
+            return {"scheme": "blocks", "axis": axis, "parts": said} if len(said) == len(parts) else None
+    return None

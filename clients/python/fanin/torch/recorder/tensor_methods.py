@@ -1,0 +1,202 @@
+"""What a model's code sees of tensors besides operations: they say that they are on the CPU, and have values.
+
+Code that finds tensors on the meta device leaves out what it would do: `orthogonal_` and others do nothing there.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode, handle_torch_function
+
+from fanin.errors import RecordError
+from fanin.recording.distributions import Normal, Norms, Sparse, Uniform, Unknown, Unset
+from fanin.recording.patching import Function, Replaced
+from fanin.torch.recorder.operation import line
+from fanin.torch.recorder.pieces import Piece, values
+from fanin.torch.recorder.shadow_memory import Memory, current, peculiar
+from fanin.torch.writable import plainly
+
+Tensor = torch.Tensor
+PRETENDED = {
+    Tensor.device.__get__: torch.device("cpu"),
+    Tensor.is_cpu.__get__: True,  # type: ignore[attr-defined]
+    Tensor.is_meta.__get__: False,  # type: ignore[attr-defined]
+}
+LENDING = {
+    Tensor.numpy,
+    Tensor.__array__,
+    Tensor.__dlpack__,
+    Tensor.__dlpack_device__,
+    Tensor.data_ptr,
+    Tensor.untyped_storage,
+    Tensor.storage,
+}
+"""What hands the memory of a tensor to code outside of torch."""
+INDEXING = {Tensor.__getitem__, Tensor.__setitem__}
+
+
+@contextmanager
+def pretending(memory: Memory) -> Iterator[None]:
+    """Let a model's code find tensors with values on the CPU."""
+    with _REPLACED.within(torch.nn.init), _Surface(memory):
+        yield
+
+
+def _sparse(memory: Memory, tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any = None) -> Any:  # noqa: ARG001
+    rows, columns = tensor.shape
+    memory.write(tensor, [(tensor.numel(), Sparse(rows, columns, sparsity, std))])
+    return tensor
+
+
+def _truncated(
+    memory: Memory,
+    tensor: Tensor,
+    mean: float,
+    std: float,
+    a: float,
+    b: float,
+    generator: Any = None,  # noqa: ARG001
+) -> Any:
+    memory.write(tensor, [(tensor.numel(), Normal(mean, std, a, b))])
+    return tensor
+
+
+def _while_recording(recorded: Function) -> Callable[[Function], Function]:
+    """`recorded` for a thread that records a model."""
+
+    def replacement(plain: Function) -> Function:
+        @functools.wraps(plain)
+        def either(*args: Any, **kwargs: Any) -> Any:
+            if (memory := current()) is None:
+                return plain(*args, **kwargs)
+            with plainly():
+                return recorded(memory, *args, **kwargs)
+
+        return either
+
+    return replacement
+
+
+_REPLACED = Replaced(
+    {
+        # It draws until all values are inside, which nobody can follow who has no values.
+        # Every way to trunc_normal_ comes to this function.
+        "_no_grad_trunc_normal_": _while_recording(_truncated),
+        # Its zeros are where random indices say.
+        "sparse_": _while_recording(_sparse),
+    }
+)
+
+
+class _Surface(TorchFunctionMode):
+    def __init__(self, memory: Memory) -> None:
+        super().__init__()
+        self._memory = memory
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        try:
+            return self._called(func, args, kwargs or {})
+        except Exception as error:
+            self._memory.failure = error
+            raise
+
+    def _called(self, func: Any, args: Any, kwargs: Any) -> Any:
+        if func in PRETENDED:
+            return PRETENDED[func]
+        if func is Tensor.tolist:
+            with plainly():
+                return known(self._memory, args[0], "tolist").tolist()
+        if func in LENDING and not _is_torchs(sys._getframe(2)):
+            with plainly():
+                return func(self._lent(args[0], func.__name__), *args[1:], **kwargs)
+        if func is Tensor.share_memory_ or (func in (Tensor.cpu, Tensor.to) and _stays(func, args, kwargs)):
+            return args[0]
+        if func in INDEXING:
+            return func(args[0], _index(args[1]), *args[2:])
+        result = func(*args, **kwargs)
+        if func is torch.norm_except_dim:
+            with plainly():
+                self._note_norms(result, *args, **kwargs)
+        return result
+
+    def _lent(self, tensor: Tensor, operation: str) -> Tensor:
+        """The tensor in real memory.
+
+        Raises:
+            RecordError: nobody knows its values.
+        """
+        lent = self._memory.lend(tensor)
+        if lent is None:
+            raise unreadable(self._memory.read(tensor), operation)
+        return lent
+
+    def _note_norms(self, result: Tensor, v: Tensor, pow: int = 2, dim: int = 0) -> None:
+        """Norms of a tensor that lies in memory as it was drawn."""
+        match self._memory.read(v):
+            case [(_, Uniform() | Normal() as law)] if not law.place and not law.order:
+                norms = Norms(law.draw, law, tuple(v.shape), pow, dim)
+                self._memory.write(result, [(result.numel(), norms)])
+
+
+def known(memory: Memory, tensor: Tensor, operation: str) -> Tensor:
+    """The tensor in memory of its own.
+
+    Raises:
+        RecordError: nobody knows its values.
+    """
+    if peculiar(tensor) and not tensor.is_meta:
+        return tensor
+    pieces = memory.read(tensor)
+    flat = values(pieces, tensor.dtype)
+    if flat is None:
+        raise unreadable(pieces, operation)
+    return flat.view(tensor.shape)
+
+
+def unreadable(pieces: list[Piece], operation: str) -> RecordError:
+    """Why values are not known."""
+    causes = {law.operation for _, law in pieces if isinstance(law, Unknown)}
+    causes |= {"memory that nothing has written" for _, law in pieces if isinstance(law, Unset)}
+    if not causes and values([(1, law) for _, law in pieces], torch.complex128) is not None:
+        causes = {"a tensor that is too large to be computed"}
+    what = f"values that come from {', '.join(sorted(causes) or ['random numbers'])}"
+    return RecordError.of(f"{line() or 'the construction'}: {operation} reads {what}")
+
+
+def _is_torchs(frame: Any) -> bool:
+    """Whether torch's own code calls, which copies and compares storages and does not write to them."""
+    if frame.f_code is handle_torch_function.__code__:
+        frame = frame.f_back.f_back  # from the method, which is written in Python, to who calls it
+    name: str = frame.f_globals.get("__name__", "")
+    return name == "torch" or name.startswith("torch.")
+
+
+def _stays(func: Any, args: Any, kwargs: Any) -> bool:
+    """Whether a move to the CPU is none: the tensor says that it is there, and torch gives back the tensor itself."""
+    if func is Tensor.cpu:
+        return len(args) == 1 and not kwargs
+    rest = {**kwargs}
+    device = rest.pop("device", None)
+    places = [each for each in (device, *args[1:]) if isinstance(each, torch.device | str)]
+    others = [each for each in args[1:] if not isinstance(each, torch.device | str | bool | None)]
+    dtypes = [*others, *(each for each in [rest.pop("dtype", None)] if each)]
+    if any(each != args[0].dtype for each in dtypes) or rest.pop("copy", False) or rest.get("memory_format"):
+        return False
+    return len(places) == 1 and torch.device(places[0]).type == "cpu"
+
+
+def _index(index: Any) -> Any:
+    """An index whose lists are tensors. Torch makes tensors of them out of sight."""
+    if isinstance(index, tuple):
+        return tuple(map(_index, index))
+    if isinstance(index, range):
+        index = list(index)
+    if isinstance(index, list) and index and all(isinstance(each, int | list) for each in index):
+        return torch.tensor(index)
+    return index

@@ -1,0 +1,170 @@
+"""Follows every operation of a model's construction, without doing the large ones.
+
+Tensors are made on the meta device, where they have shapes and no memory. What their elements would be is kept beside
+them. Small ones that do not depend on random numbers are computed as the operation computes them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter, tree_map
+
+from fanin.errors import RecordError
+from fanin.recording.distributions import Circular, Factor, Law, Normal, Triangle, Uniform, Unknown, Unset, Values
+from fanin.torch.recorder.moves import moved
+from fanin.torch.recorder.operation import Call, line, tensors
+from fanin.torch.recorder.pieces import MOST_VALUES, Piece, values
+from fanin.torch.recorder.rules import Rules
+from fanin.torch.recorder.shadow_memory import Memory, peculiar
+from fanin.torch.recorder.tensor_methods import pretending
+
+JOINS = {"cat", "stack"}
+
+
+@contextmanager
+def following(memory: Memory) -> Iterator[None]:
+    """Keep in `memory` what the block does to tensors."""
+    with memory.kept(), pretending(memory), _Operations(memory):
+        yield
+
+
+class _Operations(TorchDispatchMode):
+    """Every operation, below autograd and after torch has taken it apart into its primitive ones."""
+
+    def __init__(self, memory: Memory) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._memory, self._rules = memory, Rules(memory)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        with torch._C.DisableTorchFunction():
+            try:
+                return self._called(func, args, kwargs or {})
+            except Exception as error:
+                self._memory.failure = error
+                raise
+
+    def _called(self, func: Any, args: Any, kwargs: Any) -> Any:
+        call = Call.of(func, args, kwargs)
+        if call.name == "set" and _is_elsewhere(call.given.get("source")):
+            raise RecordError.of(f"{line() or 'the construction'}: {call.operation} puts a tensor in memory of its own")
+        if call.is_view:
+            return func(*args, **kwargs)
+        if any(map(peculiar, call.inputs)):
+            known = self._known(call)
+            return self._unknown(call) if known is None else self._computed(call, known)
+        content = self._rules.law(call)
+        if content is not None:
+            return self._put(call, content)
+        known = self._known(call)
+        if known is not None:
+            return self._computed(call, known)
+        if (pieces := moved(call, self._memory)) is not None:
+            return self._put(call, pieces)
+        if call.name == "linalg_qr" and (factors := self._factors(call)):
+            return factors
+        return self._join(call) if call.name in JOINS else self._unknown(call)
+
+    def _factors(self, call: Call) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Q and R of a matrix of independent normals; none of another."""
+        shape = call.given["A"].shape
+        match self._memory.read(call.given["A"]):
+            case [(_, Normal(0, _, low, high) as law)] if math.isinf(low) and math.isinf(high):
+                if len(shape) == 2 and shape[0] >= shape[1] and call.given["mode"] == "reduced":
+                    q, r = call.on_meta()
+                    self._memory.write(q, [(q.numel(), Factor(*q.shape, draw=law.draw))])
+                    self._memory.write(r, [(r.numel(), Triangle(*r.shape, draw=law.draw))])
+                    return q, r
+        return None
+
+    def _put(self, call: Call, content: Law | list[Piece]) -> torch.Tensor:
+        target: torch.Tensor = call.target if call.target is not None else call.on_meta()
+        if target.dtype.is_complex and isinstance(content, Normal | Uniform):
+            content = Circular(content.std) if isinstance(content, Normal) and not content.mean else Unknown(call.cause)
+        self._memory.write(target, content if isinstance(content, list) else [(target.numel(), content)])
+        return target
+
+    def _join(self, call: Call) -> torch.Tensor:
+        joined, dim = call.given["tensors"], call.given.get("dim", 0)
+        result: torch.Tensor = call.on_meta()
+        if call.name == "stack":
+            places = result.unbind(dim)
+        else:
+            joined = [tensor for tensor in joined if tensor.shape != (0,)]
+            places = result.split([tensor.shape[dim] for tensor in joined], dim)
+        for place, tensor in zip(places, joined, strict=True):
+            self._memory.write(place, self._memory.read(tensor))
+        return result
+
+    # ---- without a rule ---------------------------------------------------------------------------------------------
+
+    def _known(self, call: Call) -> dict[int, torch.Tensor] | None:
+        """The tensors that it reads, with values, by id; none where one is unknown or something is large."""
+        if call.is_random:
+            return None
+        known: dict[int, torch.Tensor] = {}
+        for tensor in call.inputs:
+            if peculiar(tensor):
+                if tensor.is_meta:
+                    return None
+                continue
+            flat = values(self._memory.read(tensor), tensor.dtype)
+            if flat is None:
+                return None
+            known[id(tensor)] = flat.clone().view(tensor.shape)
+        try:
+            shapes = tensors(call.on_meta())
+        except (NotImplementedError, RuntimeError):
+            shapes = []  # they depend on values; what is wrong fails again
+        return known if sum(shape.numel() for shape in shapes) <= MOST_VALUES else None
+
+    def _computed(self, call: Call, known: dict[int, torch.Tensor]) -> Any:
+        """The result with its values."""
+        for tensor in call.written:
+            known.setdefault(id(tensor), torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu"))
+        result = call.on_cpu(known)
+        originals = {id(known[id(tensor)]): tensor for tensor in call.written}
+        for tensor in call.written:
+            self._memory.write(tensor, [(tensor.numel(), Values(known[id(tensor)].reshape(-1)))])
+
+        def kept(leaf: Any) -> Any:
+            if not isinstance(leaf, torch.Tensor):
+                return leaf
+            if id(leaf) in originals:
+                return originals[id(leaf)]
+            if peculiar(leaf):
+                return leaf
+            twin = torch.empty_like(leaf, device="meta")
+            self._memory.write(twin, [(leaf.numel(), Values(leaf.reshape(-1)))])
+            return twin
+
+        return tree_map(kept, result)
+
+    def _unknown(self, call: Call) -> Any:
+        """The result, of which only the shape is known."""
+        read = [] if call.is_random else call.inputs
+        laws = [law for tensor in read for _, law in self._memory.read(tensor)]
+        blame = next((law for law in laws if isinstance(law, Unset | Unknown)), Unknown(call.cause))
+        try:
+            result = call.on_meta()
+        except (NotImplementedError, RuntimeError):
+            raise self._dependent(call) from None
+        for leaf in [*call.written, *tree_iter(result)]:
+            if not isinstance(leaf, torch.Tensor):
+                raise self._dependent(call)
+            self._memory.write(leaf, [(leaf.numel(), blame)])
+        return call.target if call.target is not None else result
+
+    @staticmethod
+    def _dependent(call: Call) -> RecordError:
+        return RecordError.of(f"{line() or 'the construction'}: what {call.operation} returns depends on random values")
+
+
+def _is_elsewhere(source: Any) -> bool:
+    """Whether it is real memory, where tensors are followed that have none."""
+    return isinstance(source, torch.Tensor | torch.UntypedStorage) and source.device.type != "meta"

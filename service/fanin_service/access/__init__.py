@@ -1,0 +1,1 @@
+"""Access: who sent a request, and whether they may."""

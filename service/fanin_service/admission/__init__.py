@@ -1,0 +1,1 @@
+"""Admission: limits of requests, streams and bytes."""

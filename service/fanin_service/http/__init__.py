@@ -1,0 +1,1 @@
+"""HTTP: bodies, queries, ranges, problems and responses."""

@@ -1,0 +1,177 @@
+"""The query of GET /v1/weights: the fields of the one-tensor short form, in every dialect, as parameters.
+
+A list is comma separated, or its parameter repeated, and empty for `[]`; every other value is written as in JSON, texts
+without quotes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+from urllib.parse import unquote
+
+from fastapi import Depends, Request
+from pydantic import TypeAdapter
+
+from fanin import Fault, Recipe, RecipeError
+from fanin.dialects import DIALECTS, parameters_of
+from fanin.errors import pointer
+from fanin.recipe import MAX_FAULTS
+from fanin.schemes import SCHEMES
+from fanin_service.http.problems import ParameterError
+
+_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_LITERALS = {"true": True, "false": False, "null": None}
+_REQUIRED = ("shape", "scheme")
+_MEANING = "A parameter of the schemes that have it; see /v1/schemes."
+_MAX_DIGITS = 400
+"""Longer numbers, beyond even float64, stay texts; int() would refuse thousands of digits with an error of its own."""
+
+
+def _schemas() -> dict[str, dict[str, Any]]:
+    """The JSON schema of every parameter: a field of several schemes takes what any of them takes."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    recipe = Recipe.model_json_schema()["properties"]
+    shared = ((name, recipe[name]) for name in ("dialect", "seed", "stream"))
+    for name, schema in chain(_of_schemes(), _of_dialects(), shared):
+        found.setdefault(name, []).append(schema)
+    return {
+        **{name: _any_of(versions) for name, versions in found.items()},
+        # Other names, and those of dialects, are texts: an enumeration of all has `zeros` and `Zeros`, to which
+        # generators of clients give one identifier.
+        "scheme": {
+            "anyOf": [{"type": "string", "enum": list(SCHEMES)}, {"type": "string"}],
+            "description": "A scheme by any of its names, see /v1/schemes; or an initializer of the dialect.",
+        },
+    }
+
+
+def _any_of(versions: list[dict[str, Any]]) -> dict[str, Any]:
+    """One schema for a parameter: a plain union of what schemes take, without defaults, which differ by scheme."""
+    plain: list[dict[str, Any]] = []
+    names: dict[str, None] = {}
+    for version in versions:
+        for each in version.get("anyOf", [version]):
+            stripped = {key: value for key, value in each.items() if key not in ("default", "description", "title")}
+            if stripped.keys() == {"enum", "type"}:
+                names |= dict.fromkeys(stripped["enum"])
+            elif stripped not in plain:
+                plain.append(stripped)
+    if names:
+        plain.append({"enum": list(names), "type": "string"})
+    meaning = next((each["description"] for each in versions if "description" in each), _MEANING)
+    return {**(plain[0] if len(plain) == 1 else {"anyOf": plain}), "description": meaning}
+
+
+def _of_schemes() -> Iterator[tuple[str, dict[str, Any]]]:
+    for scheme in SCHEMES.values():
+        for name, schema in scheme.model_json_schema()["properties"].items():
+            # Parts of a tensor are objects: a recipe spells them, a query cannot.
+            if schema.get("items", {}).get("type") != "object":
+                yield name, schema
+
+
+def _of_dialects() -> Iterator[tuple[str, dict[str, Any]]]:
+    for library in DIALECTS.values():
+        for initializer in library.initializers.values():
+            for name, parameter in parameters_of(initializer).items():
+                schema = TypeAdapter(parameter.annotation).json_schema()
+                yield name, {**schema, "description": "A parameter of the dialects that have it."}
+
+
+def _types(schema: dict[str, Any]) -> set[str]:
+    if "anyOf" in schema:
+        return set().union(*map(_types, schema["anyOf"]))
+    return {schema["type"]} if "type" in schema else set()
+
+
+_SCHEMAS = _schemas()
+_LISTS = {name for name, schema in _SCHEMAS.items() if "array" in _types(schema)}
+_TEXTS = {name for name, schema in _SCHEMAS.items() if _types(schema) == {"string"}}
+
+
+def parameters() -> list[dict[str, Any]]:
+    """OpenAPI's description of the query."""
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "required": name in _REQUIRED,
+            "description": schema["description"],
+            "schema": {key: value for key, value in schema.items() if key != "description"},
+            **({"style": "form", "explode": False} if name in _LISTS else {}),
+        }
+        for name, schema in _SCHEMAS.items()
+    ]
+
+
+def parse(query: bytes) -> dict[str, Any]:
+    """The one-tensor short form that a query string spells.
+
+    Values that are no JSON come out as the texts they are: the recipe's own models say what is wrong with them.
+
+    Raises:
+        RecipeError: a parameter is unknown, repeated, missing or not UTF-8.
+    """
+    pairs = [part.partition("=") for part in _decoded(query).split("&") if part]
+    # Percent-encoding only: "+" is a plus sign in a URL (RFC 3986), and 1e+5 needs one; only HTML forms differ.
+    given: dict[str, list[str]] = {}
+    for name, _, value in pairs:
+        given.setdefault(_unquoted(name), []).append(_unquoted(value))
+    faults = [
+        Fault(pointer([name]), "this parameter is given more than once")
+        for name, values in given.items()
+        if len(values) > 1 and name not in _LISTS
+    ]
+    faults += [Fault(pointer([name]), "unknown parameter") for name in given if name not in _SCHEMAS]
+    faults += [Fault(pointer([name]), "this parameter is required") for name in _REQUIRED if name not in given]
+    if faults:
+        raise RecipeError(faults[:MAX_FAULTS])
+    return {name: _value(name, ",".join(values)) for name, values in given.items()}
+
+
+async def _refuse_parameters(request: Request) -> None:
+    """Raise on a query where a path takes none: a seed there would be ignored without a word.
+
+    Raises:
+        ParameterError: the URL has a parameter.
+    """
+    for name in request.query_params:
+        where = "belongs in the body" if name in _SCHEMAS and request.method == "POST" else "is unknown"
+        raise ParameterError(f"the parameter {name[:80]!a} {where}: {request.method} {request.url.path} takes none")
+
+
+NO_PARAMETERS = Depends(_refuse_parameters)
+"""The dependency of a route that takes no parameters in its query."""
+
+
+def _decoded(query: bytes) -> str:
+    try:
+        return query.decode("ascii")
+    except UnicodeDecodeError:
+        raise RecipeError([Fault("", "a query string is ASCII; other characters are percent-encoded")]) from None
+
+
+def _unquoted(text: str) -> str:
+    try:
+        return unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        raise RecipeError([Fault("", f"{text[:80]} is not UTF-8 when percent-decoded")]) from None
+
+
+def _value(name: str, text: str) -> Any:
+    if name in _TEXTS:
+        return text
+    if name in _LISTS and text != "null":
+        return [_number(item) for item in text.split(",")] if text else []
+    return _LITERALS[text] if text in _LITERALS else _number(text)
+
+
+def _number(text: str) -> int | float | str:
+    """The number that `text` spells in JSON (RFC 8259 section 6), or `text`."""
+    if len(text) > _MAX_DIGITS or not _NUMBER.fullmatch(text):
+        return text
+    return int(text) if _INTEGER.fullmatch(text) else float(text)

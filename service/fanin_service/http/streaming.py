@@ -1,0 +1,164 @@
+"""Streaming: a part of a file, generated while it is sent, in bounded memory."""
+
+from __future__ import annotations
+
+import asyncio
+import mmap
+import time
+import weakref
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from concurrent.futures import Executor
+from functools import lru_cache
+
+import numpy as np
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from fanin import FileLayout
+from fanin.backends import Backend
+from fanin.backends.composed import repeat
+from fanin.draws import Fill
+from fanin.dtypes import DType
+from fanin.plan import read_into
+from fanin_service.http.ranges import ByteRange
+
+CHUNK = 1 << 20
+"""Bytes generated and sent at a time. Larger ones leave the CPU's cache before they are sent and cost memory for every
+stalled client; of smaller ones the event loop's work shows (docs/performance.md)."""
+FIRST_CHUNK = 64 << 10
+"""Bytes of the first chunk: the client has something to read while the next is made."""
+AHEAD = 3
+"""Chunks generated at a time for one stream, by as many threads: one alone is slower than the network."""
+CROWD = 64
+"""Streams from which on they take less memory each, 0.75 MiB and not 5: smaller chunks, and one ahead. Then there is
+enough to do for every thread, and most clients are slower than the service."""
+CROWD_CHUNK = 256 << 10
+KEPT = 64
+"""Buffers of a size that wait for their next use."""
+
+Makers = Callable[[FileLayout, int, int], Executor]
+"""The threads that are to make bytes [start, stop) of a file."""
+Report = Callable[[int, float], None]
+"""Told of every chunk that is generated, in the thread that does: bytes and seconds."""
+
+
+class FileStream(StreamingResponse):
+    """A part of a layout's file. The generator is closed on every way out: Starlette leaves that to the collector."""
+
+    def __init__(
+        self,
+        layout: FileLayout,
+        part: ByteRange,
+        backend: Backend,
+        makers: Makers,
+        report: Report,
+        *,
+        status_code: int,
+        headers: Mapping[str, str],
+    ) -> None:
+        self._chunks = _chunks(layout, part, backend, makers, report)
+        super().__init__(self._chunks, status_code, headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._chunks.aclose()
+
+
+async def _chunks(
+    layout: FileLayout, part: ByteRange, backend: Backend, makers: Makers, report: Report
+) -> AsyncGenerator[memoryview, None]:
+    """The bytes of `part`, the next chunks generated in threads while one is sent.
+
+    At most AHEAD + 1 chunks exist here and one in the server's hands, however slow the client.
+
+    Other requests get their turn at every chunk, and a client's leaving is noticed there: sending suspends, or
+    awaiting the next chunk does, or else we do.
+    """
+    global _streams
+    loop = asyncio.get_running_loop()
+    edges = _edges(part)
+    pending: deque[asyncio.Future[memoryview]] = deque()
+
+    def fill() -> None:
+        while len(pending) < (1 if _streams > CROWD else AHEAD) and (edge := next(edges, None)):
+            if (ready := _constant(layout, *edge)) is not None:
+                future = loop.create_future()
+                future.set_result(ready)
+            else:
+                future = loop.run_in_executor(makers(layout, *edge), generate, layout, *edge, backend, report)
+            pending.append(future)
+
+    _streams += 1
+    try:
+        fill()
+        while pending:
+            if pending[0].done():
+                await asyncio.sleep(0)
+            chunk = await pending.popleft()
+            fill()
+            yield chunk
+            del chunk  # or its buffer would not be free before the next one has come
+    finally:
+        _streams -= 1
+        for future in pending:
+            future.cancel()
+
+
+def _edges(part: ByteRange) -> Iterator[tuple[int, int]]:
+    """Where the chunks of a part begin and end."""
+    start, stop = part.start, min(part.start + FIRST_CHUNK, part.stop)
+    while start < part.stop:
+        yield start, stop
+        start, stop = stop, min(stop + (CROWD_CHUNK if _streams > CROWD else CHUNK), part.stop)
+
+
+def _constant(layout: FileLayout, start: int, stop: int) -> memoryview | None:
+    """Bytes [start, stop), at most a chunk, where they are all of one constant tensor: these are made once."""
+    if start < len(layout.header):
+        return None
+    entry = layout.entries[layout.index_at(start)]
+    if stop > entry.stop or not isinstance(entry.draw, Fill):
+        return None
+    skip = (start - entry.start) % entry.dtype.itemsize
+    return _constant_chunk(entry.draw, entry.dtype)[skip : skip + stop - start]
+
+
+@lru_cache(maxsize=8)
+def _constant_chunk(draw: Fill, dtype: DType) -> memoryview:
+    """A chunk of a constant, and an element more."""
+    content = memoryview(bytearray(CHUNK + dtype.itemsize))
+    repeat(draw.value, dtype, content)
+    return content.toreadonly()
+
+
+def generate(layout: FileLayout, start: int, stop: int, backend: Backend, report: Report) -> memoryview:
+    """Bytes [start, stop), at most a chunk of them, in a buffer that is theirs as long as anything refers to it.
+
+    The server sends from it after it has taken the next one, and no one says when it is done.
+    """
+    began = time.perf_counter()
+    size = CROWD_CHUNK if stop - start <= CROWD_CHUNK else CHUNK
+    free = _free[size]
+    try:
+        buffer = free.popleft()
+    except IndexError:
+        # Pages of their own: the allocator would keep what a crowd has left.
+        buffer = np.frombuffer(mmap.mmap(-1, size), np.uint8)
+    # The buffer comes back when this array, which every memoryview of it holds, is gone.
+    lent = buffer[: stop - start]
+    weakref.finalize(lent, free.append, buffer).atexit = False
+    chunk = lent.data
+    read_into(layout, start, chunk, backend)
+    report(len(chunk), time.perf_counter() - began)
+    return chunk
+
+
+_free: dict[int, deque[np.ndarray[tuple[int], np.dtype[np.uint8]]]] = {
+    size: deque(maxlen=KEPT) for size in (CROWD_CHUNK, CHUNK)
+}
+"""Buffers by size that nobody refers to: memory whose pages are there, and often still in the cache."""
+_streams = 0
+"""Streams of this process, which has one event loop."""

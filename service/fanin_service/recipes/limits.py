@@ -1,0 +1,151 @@
+"""Limits: recipes that are right and yet more than this service takes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fanin import Fault, FileLayout, Recipe, as_recipe
+from fanin.draws import matrix_of
+from fanin.draws.composed import MAX_TABLE
+from fanin.errors import pointer
+from fanin.names import count
+from fanin.recipe import count_tensors, members, parse_json
+from fanin_service.http.problems import LimitExceededError
+from fanin_service.settings import Settings
+
+LARGE = 5_000
+"""Work, in tensors, from which on a recipe is not for the threads that read small ones: about 50 ms."""
+MAKING_BYTES = 600
+"""Bytes of memory for each tensor while a recipe is read, beside its text (tests/service/test_shared_cache.py)."""
+_PER_LAW = 100
+"""Tensors that cost as much as a law: its scalars take up to a millisecond."""
+_PER_VALUE = 4
+"""Values of a table that cost as much as a law."""
+_NARROWEST = 64
+"""Least length that the shorter side of a matrix counts as: the kernel takes the memory and the time of so many columns
+for a narrower one (256 bytes a row, `fanin.backends.native_orthogonal`)."""
+_TABLES = dict.fromkeys(
+    ("log_range", "rope_frequencies", "alibi_slopes", "power_range", "sinusoidal", "stft"), MAX_TABLE // _PER_VALUE
+) | {"bilinear": 100}
+"""Schemes of values that are computed one by one, most of them to 120 digits, and how many laws they cost at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """JSON that may be a recipe, of a size that this service takes. Nothing of it was made yet."""
+
+    document: Any
+    tensors: int
+    laws: int
+
+    @property
+    def is_large(self) -> bool:
+        """Reading it takes a while."""
+        return self.tensors + _PER_LAW * self.laws > LARGE
+
+
+def layout_of(document: bytes | Mapping[str, Any] | Checked, settings: Settings) -> FileLayout:
+    """The layout of the recipe that this JSON spells, with its digest already computed.
+
+    Takes seconds for the largest recipes: not for the event loop's thread.
+
+    Raises:
+        RecipeError: it is not a recipe.
+        LimitExceededError: it is, and exceeds a limit.
+    """
+    parsed = (document if isinstance(document, Checked) else check(document, settings)).document
+    recipe = as_recipe(parsed)
+    short = "tensors" not in parsed
+    _check_ranks(recipe, settings.max_rank, short)
+    layout = FileLayout.of(recipe)
+    _check_matrices(layout, settings.max_matrix_elements, short)
+    if layout.size > settings.max_file_bytes:
+        limit = f"this service makes at most {settings.max_file_bytes:d}"
+        raise _exceeded("/shape" if short else "/tensors", f"the file has {layout.size} bytes; {limit}")
+    _ = recipe.digest
+    return layout
+
+
+def check(document: bytes | Mapping[str, Any], settings: Settings) -> Checked:
+    """JSON whose work is within the limits: what it will cost is known before any of it is done.
+
+    Raises:
+        RecipeError: it is not JSON.
+        LimitExceededError: it would cost too much.
+    """
+    parsed = parse_json(document) if isinstance(document, bytes) else document
+    if (tensors := count_tensors(parsed)) > settings.max_tensors:
+        field = "/repeated" if "repeated" in parsed else "/tensors"
+        raise _exceeded(field, f"{tensors} tensors; this service takes at most {settings.max_tensors}")
+    _check_text(parsed, settings.max_recipe_bytes)
+    return Checked(parsed, tensors, _check_laws(parsed, settings.max_laws))
+
+
+def _check_text(document: Any, limit: int) -> None:
+    """A recipe that is written shorter, by repeated names, is kept and sent as if it were not."""
+    repeated = [(count(name), name, tensor) for field, name, tensor in members(document) if field == "repeated"]
+    if (size := sum(times * (len(name) + len(str(tensor))) for times, name, tensor in repeated)) > limit:
+        raise _exceeded("/repeated", f"{size} bytes when written out; this service takes at most {limit:d}")
+
+
+def _check_laws(document: Any, limit: int) -> int:
+    """The laws of a document. Each costs up to a millisecond, once for all tensors alike: models have a few dozen."""
+    distinct = {id(tensor): tensor for _, _, tensor in members(document)} or {0: document}
+    laws = {str(tensor): tensor for tensor in distinct.values()}
+    if len(laws) > limit:
+        raise _exceeded("/tensors", f"{len(laws)} different tensors; this service takes at most {limit}")
+    count = sum(map(laws_of, laws.values()))
+    if count > limit:
+        rule = f"a block counting as one, and {_PER_VALUE} values of a table"
+        raise _exceeded("/tensors", f"{count} different tensors, {rule}; this service takes at most {limit}")
+    return count
+
+
+def laws_of(tensor: Any) -> int:
+    """How many laws a tensor's JSON costs, at least 1: those of its blocks, or what its table costs."""
+    found, level = 0, [tensor]
+    while level:
+        each = level.pop()
+        if not isinstance(each, Mapping):
+            continue
+        if isinstance(parts := each.get("parts"), list | tuple):
+            level.extend(parts)
+        found += 1
+        if most := _TABLES.get(str(each.get("scheme")).lower()):
+            found += min(_product(each.get("shape", each.get("size"))) // _PER_VALUE, most)
+    return max(found, 1)
+
+
+def _product(shape: Any) -> int:
+    """Elements of a shape; of what is none, as many as may be."""
+    sizes = shape if isinstance(shape, list | tuple) else [shape]
+    if not all(isinstance(size, int) and size >= 0 for size in sizes):
+        return MAX_TABLE
+    return math.prod(sizes)
+
+
+def _check_ranks(recipe: Recipe, limit: int, short: bool) -> None:
+    for name, tensor in recipe.tensors.items():
+        if len(tensor.shape) > limit:
+            field = pointer(["shape"] if short else ["tensors", name, "shape"])
+            raise _exceeded(field, f"{len(tensor.shape)} axes; this service takes at most {limit}")
+
+
+def _check_matrices(layout: FileLayout, limit: int, short: bool) -> None:
+    """A matrix is made whole, in memory, by work that grows faster than its elements."""
+    for entry in (layout.entries[place] for place in layout.tensors.matrices):
+        matrix = matrix_of(entry.draw)
+        if matrix is None:
+            continue
+        shorter, longer = sorted((matrix.rows, matrix.columns))
+        if (count := longer * max(shorter, _NARROWEST)) > limit:
+            field = pointer(["shape"] if short else ["tensors", entry.name, "shape"])
+            counted = f", the shorter side counting as {_NARROWEST}" if shorter < _NARROWEST else ""
+            raise _exceeded(field, f"{count} elements of one matrix{counted}; this service makes at most {limit}")
+
+
+def _exceeded(field: str, detail: str) -> LimitExceededError:
+    return LimitExceededError([Fault(field, detail)])

@@ -1,0 +1,128 @@
+"""The OpenAPI document: FastAPI's, with the library's own schemas of a recipe."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from fanin import Recipe
+from fanin.recipe import DEFAULTS
+from fanin.schemes import SCHEMES
+from fanin_service.access.middleware import right_for
+from fanin_service.access.principal import Right, sufficient
+from fanin_service.http import problems
+from fanin_service.http.bodies import JSON
+from fanin_service.http.problems import Problem
+
+_REF = "#/components/schemas/{model}"
+_EXAMPLES = {
+    "recipe": {
+        "summary": "Two tensors",
+        "value": {
+            "seed": 42,
+            "dtype": "BF16",
+            "layout": "torch",
+            "tensors": {
+                "fc.weight": {"shape": [4096, 1024], "scheme": "he_normal"},
+                "fc.bias": {"shape": [4096], "scheme": "zeros", "dtype": "F32"},
+            },
+        },
+    },
+    "short": {
+        "summary": "One tensor, named weight",
+        "value": {"shape": [784, 10], "scheme": "glorot_uniform", "seed": 42},
+    },
+}
+
+RECIPE_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            JSON: {
+                "schema": {
+                    "anyOf": [
+                        {"$ref": _REF.format(model="Recipe")},
+                        {"$ref": _REF.format(model="OneTensor")},
+                    ]
+                },
+                "examples": _EXAMPLES,
+            }
+        },
+    }
+}
+"""OpenAPI's description of a body that is a recipe. Routes read it themselves: FastAPI would take any JSON."""
+
+
+_BEARER = "bearer"
+_SECURITY_SCHEME = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An API key, or a JSON web token of the identity provider. Without, where access is open.",
+}
+
+
+class DescribedAPI(FastAPI):
+    """FastAPI with the schemas that its routes refer to and do not declare."""
+
+    _openapi_text: bytes | None = None
+
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            document = super().openapi()
+            document["components"]["schemas"].update(_schemas())
+            document["components"]["securitySchemes"] = {_BEARER: _SECURITY_SCHEME}
+            for route in self.state.routes:
+                if isinstance(route, APIRoute) and route.include_in_schema:
+                    for method in route.methods or ():
+                        _secure(document["paths"][route.path_format][method.lower()], right_for(route))
+        return super().openapi()
+
+    def openapi_text(self) -> bytes:
+        """The document as JSON, written once."""
+        if self._openapi_text is None:
+            self._openapi_text = json.dumps(self.openapi(), ensure_ascii=False, separators=(",", ":")).encode()
+        return self._openapi_text
+
+
+def _secure(operation: dict[str, Any], right: Right | None) -> None:
+    """What a request of this operation needs; OpenAPI 3.1 lets scopes stand beside every scheme."""
+    operation["security"] = [] if right is None else [{_BEARER: [scope]} for scope in sufficient(right)]
+    if right is not None:
+        operation["responses"] |= {str(status): each for status, each in problems.responses(401, 403, 429).items()}
+
+
+def _schemas() -> dict[str, Any]:
+    schemas: dict[str, Any] = {}
+    for model in (Recipe, Problem):
+        schema = model.model_json_schema(ref_template=_REF)
+        schemas |= schema.pop("$defs", {})
+        schemas[model.__name__] = schema
+    for cls in SCHEMES.values():
+        for name in DEFAULTS:
+            _inherit(schemas[cls.__name__]["properties"], name)
+    # A tensor with the seed and the stream of its recipe.
+    shared = {name: schemas["Recipe"]["properties"][name] for name in ("seed", "stream")}
+    # Each is a component of its own: generators of clients name classes after them.
+    for cls in SCHEMES.values():
+        title = f"One{cls.__name__}"
+        schemas[title] = {**_with(schemas[cls.__name__], shared), "title": title}
+    schemas["OneTensor"] = {
+        "title": "OneTensor",
+        "description": "Stands for a recipe of one tensor, named weight.",
+        "oneOf": [{"$ref": _REF.format(model=f"One{cls.__name__}")} for cls in SCHEMES.values()],
+    }
+    return schemas
+
+
+def _inherit(properties: dict[str, Any], name: str) -> None:
+    """Drop the default of a member that a tensor inherits from its recipe: generated clients would send it."""
+    if name in properties:
+        properties[name] = {key: value for key, value in properties[name].items() if key != "default"}
+        properties[name]["description"] = f"{properties[name]['description']} Without it, that of the recipe."
+
+
+def _with(schema: dict[str, Any], properties: dict[str, Any]) -> dict[str, Any]:
+    return {**schema, "properties": {**schema["properties"], **properties}}

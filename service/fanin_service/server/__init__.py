@@ -1,0 +1,1 @@
+"""The server: command, HTTP protocol, start and stop, TLS."""

@@ -1,0 +1,259 @@
+"""The command `fanin serve`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import logging
+import multiprocessing
+import os
+import resource
+import signal
+import socket
+import ssl
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from ipaddress import ip_address
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, cast
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.config import STARTUP_FAILURE
+
+from fanin import BackendError, backends
+from fanin.backends import Backend
+from fanin.signals import handle
+from fanin_service.access import middleware
+from fanin_service.app import create_admin_app, create_app
+from fanin_service.backend.guard import choose
+from fanin_service.models.loading import open_models
+from fanin_service.server import lifecycle, second_port, tls
+from fanin_service.server.protocol import BoundedProtocol, Pace
+from fanin_service.settings import Settings, SettingsError, variable
+from fanin_service.settings.reading import SECRETS, default_text, meaning, option, read
+from fanin_service.settings.types import is_loopback
+from fanin_service.telemetry import logs, metrics
+
+HELP = "Serve weights over HTTP. Every option may also be given as an environment variable."
+_WRONG_USAGE = 2
+_FAILED = 3
+_BACKLOG = 2048
+_OPEN_FILES = 65536
+_HEALTHCHECK_SECONDS = 60
+"""A worker that answers its supervisor nothing for so long is replaced. Starting may take several."""
+
+_log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """One option for every setting; that of a secret is there to be refused with a reason."""
+    for name in Settings.model_fields:
+        default = default_text(name)
+        known = f"default {default}, " if default else "by its variable alone, " if name in SECRETS else ""
+        text = f"{meaning(name)} ({known}{variable(name)})"
+        parser.add_argument(option(name), dest=name, metavar=name.rpartition("_")[2].upper(), help=text)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until told to stop."""
+    given = {name: value for name in Settings.model_fields if (value := getattr(options, name)) is not None}
+    try:
+        settings = read(given)
+        backend = choose(settings)
+        # Tried before there are workers, which could only die of it.
+        tls.options(settings)
+        middleware.authenticator(settings)
+        open_models(settings)
+    except SettingsError as error:
+        return _refuse(str(error))
+    except BackendError as error:
+        return _refuse(f"{option('backend') if 'backend' in given else variable('backend')}: {error}")
+
+    raise_file_limit()
+    beside = None
+    try:
+        listener = listen(settings.host, settings.port)
+        if settings.admin_port is not None:
+            beside = listen(settings.admin_host, settings.admin_port)
+    except OSError as error:
+        return _fail(str(error))
+    announce = partial(_announce, settings, backend, listener, beside)
+    try:
+        with _stored(settings) as settings:
+            if settings.workers == 1:
+                return _serve(settings, backend, listener, beside, announce)
+            return _serve_by_workers(settings, listener, beside, announce)
+    except OSError as error:
+        return _fail(f"cannot use the recipe store: {error}")
+
+
+def _serve(
+    settings: Settings,
+    backend: Backend,
+    listener: socket.socket,
+    beside: socket.socket | None,
+    announce: Callable[[], None],
+) -> int:
+    """Serve in this process; health and metrics from `beside`, if there is a second port."""
+    server = uvicorn.Server(configure(_app(settings, backend, beside), settings))
+    # Uvicorn raises signals again after an orderly end. They are no failure.
+    with suppress(KeyboardInterrupt):
+        handle(signal.SIGTERM, signal.default_int_handler)
+        announce()
+        server.run(sockets=[listener])
+    return 0
+
+
+def _serve_by_workers(
+    settings: Settings,
+    listener: socket.socket,
+    beside: socket.socket | None,
+    announce: Callable[[], None],
+) -> int:
+    """Serve in processes of their own, which accept from one socket and are replaced when they die.
+
+    One socket and not one each (SO_REUSEPORT): connections that wait for a worker that dies are taken by another.
+    """
+    config = configure(
+        partial(_worker, settings, beside),
+        settings,
+        factory=True,
+        workers=settings.workers,
+        timeout_worker_healthcheck=_HEALTHCHECK_SECONDS,
+    )
+    supervisor = lifecycle.Supervisor(config, [listener])
+    announce()
+    # Workers count together: prometheus_client, when they import it, finds its files there.
+    with TemporaryDirectory(prefix="fanin-metrics-") as directory:
+        os.environ[metrics.DIRECTORY] = directory
+        supervisor.run()
+    return _FAILED if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes) else 0
+
+
+def _worker(settings: Settings, beside: socket.socket | None) -> FastAPI:
+    """The application of one worker, which ends when its supervisor is gone."""
+
+    def follow() -> None:
+        supervisor = multiprocessing.parent_process()
+        assert supervisor
+        supervisor.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=follow, name="fanin-follow", daemon=True).start()
+    return _app(settings, None, beside)
+
+
+def _app(settings: Settings, backend: Backend | None, beside: socket.socket | None) -> FastAPI:
+    app = create_app(settings, backend)
+    if beside is not None:
+        # A prober has no client certificate.
+        options = {"lifespan": "off", "log_config": None, "ssl_cert_reqs": ssl.CERT_NONE}
+        second_port.attach(app, configure(create_admin_app(app), settings, **options), beside)
+    lifecycle.attach(app, settings.drain_seconds, supervised=settings.workers > 1)
+    # What is there now stays: looking through it again and again for garbage stops the event loop for 30 ms at a time.
+    gc.collect()
+    gc.freeze()
+    return app
+
+
+@contextmanager
+def _stored(settings: Settings) -> Iterator[Settings]:
+    """The settings with a recipe store where one is needed: what one worker is told, the others must know.
+
+    Raises:
+        OSError: the directory cannot be made.
+    """
+    if settings.recipe_store:
+        settings.recipe_store.mkdir(parents=True, exist_ok=True)
+    if settings.workers == 1:
+        yield settings
+        return
+    with TemporaryDirectory(prefix="fanin-") as directory:
+        recipes = settings.recipe_store or Path(directory, "recipes")
+        recipes.mkdir(exist_ok=True)
+        models = settings.model_store or str(Path(directory, "models"))
+        yield settings.model_copy(update={"recipe_store": recipes, "model_store": models})
+
+
+def raise_file_limit() -> None:
+    """As many open files as the system lets us have, up to what a service needs: each connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        # macOS has another limit behind this one.
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _announce(settings: Settings, backend: Backend, listener: socket.socket, beside: socket.socket | None) -> None:
+    scheme = "https" if settings.tls_cert else "http"
+    _log.info("Fanin on %s://%s with the %s backend", scheme, _address(listener), backend.name)
+    if beside is not None:
+        _log.info("Health and metrics on %s://%s", scheme, _address(beside))
+    if backend.name == "reference" and settings.backend != "reference":
+        _log.warning("Slow: %s", backends.SLOW)
+    if settings.access == "open" and settings.tls_client_ca is None:
+        _log.warning("Access is open to whoever can reach this address")
+    if settings.workers > 1 and settings.limits_url is None and settings.counts_clients:
+        _log.warning("Each of %d workers counts clients for itself: see %s", settings.workers, variable("limits_url"))
+    if settings.model_store is None and settings.model_uploads and not is_loopback(settings.host):
+        _log.warning(
+            "Named models are kept by this server alone and are lost when it ends. If it is one of several replicas, or"
+            " its models must last, set %s to a store that all of them share",
+            variable("model_store"),
+        )
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if listener.family is socket.AF_INET6 else f"{host}:{port}"
+
+
+def configure(app: FastAPI | Callable[[], FastAPI], settings: Settings, **options: Any) -> uvicorn.Config:
+    """How uvicorn runs the service, or with `factory=True` what makes it."""
+    pace = Pace(settings.head_seconds, settings.body_rate, settings.stall_seconds)
+    return uvicorn.Config(
+        app,
+        http=cast(type[asyncio.Protocol], partial(BoundedProtocol, pace)),
+        ws="none",
+        server_header=False,
+        timeout_keep_alive=settings.keep_alive_seconds,
+        timeout_graceful_shutdown=settings.shutdown_seconds,
+        access_log=False,
+        forwarded_allow_ips=list(settings.trusted_proxies),
+        **{"lifespan": "on", "log_config": logs.config(settings), **tls.options(settings), **options},
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening TCP socket.
+
+    Raises:
+        OSError: the address is wrong or taken.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        listener = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise OSError(f"cannot listen on {host} port {port}: {error}") from None
+    if sys.platform == "linux" and ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback:
+        # BBR paces what it sends, which takes a third of the speed where nothing is ever lost.
+        with suppress(OSError):
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"cubic")
+    return listener
+
+
+def _refuse(reason: str) -> int:
+    sys.stderr.write(f"fanin serve: {reason}\n")
+    return _WRONG_USAGE
+
+
+def _fail(reason: str) -> int:
+    sys.stderr.write(f"fanin serve: {reason}\n")
+    return _FAILED

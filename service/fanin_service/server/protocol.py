@@ -1,0 +1,319 @@
+"""The HTTP protocol of the server, with limits that uvicorn's own has not: how long a request may be, and how slow."""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+import struct
+import sys
+import termios
+from asyncio import TimerHandle, Transport
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+from httptools import HttpParserUpgrade, HttpRequestParser
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from fanin_service.telemetry.request import exchange_of
+
+MAX_HEAD_BYTES = 64 << 10
+"""Of a request, after its first piece, without any byte of body: line, headers, trailers. Servers allow 8 to 64 KiB."""
+MAX_PIPELINED = 32
+"""Requests that wait for the answers to others before them on their connection."""
+MAX_UNREAD_BYTES = 64 << 20
+"""Of a body that still comes after its request was answered: who sends more does not read answers."""
+BODY_SECONDS = 10.0
+"""What the rate of a body is measured over."""
+_REFUSAL = (
+    b"HTTP/1.1 %b\r\nconnection: close\r\ncontent-type: text/plain; charset=utf-8\r\n"
+    b"x-content-type-options: nosniff\r\ncontent-length: %d\r\n\r\n%b"
+)
+_TIMEOUT = _REFUSAL % (b"408 Request Timeout", 28, b"The request came too slowly.")
+_LOOKS = 4
+"""In the time in which a client has to take something."""
+_RESET = struct.pack("ii", 1, 0)
+"""Of SO_LINGER: close by RST."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How slow a client may be."""
+
+    head_seconds: float
+    """Until the whole head of a request is here, from the connection's beginning or from its own first byte."""
+    body_rate: float
+    """Bytes of a body in a second."""
+    stall_seconds: float
+    """Until it takes some byte of its answer."""
+
+
+class _Awaited(Enum):
+    """What is still to come of a request."""
+
+    HEAD = auto()
+    BODY = auto()
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """Cuts a connection whose request head or trailer does not end (RFC 9110 section 5.4), or comes too slowly, and
+    refuses what proxies in front of us may understand in another way.
+    """
+
+    def __init__(self, pace: Pace, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._pace = pace
+        self._awaited: _Awaited | None = None
+        self._timer: TimerHandle | None = None
+        self._received = 0
+        """Bytes, since the timer was set."""
+        self._stall_timer: TimerHandle | None = None
+        self._unsent = self._idle_looks = 0
+        """Bytes that the client had still to take at the last look, and looks since it took any."""
+        self._idle_bytes = 0
+        self._in_message = self._in_head = True
+        self._has_moved = False
+        self._unread_bytes = 0
+        self._stopped_at: int | None = None
+        """Where in the piece at hand the parser has stopped, since the request asks for another protocol."""
+        self._framing = b""
+        """A head that says of such a request how its body ends; empty where it has none."""
+        self._in_framing = False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        # Uvicorn cancels this timer only after an orderly end. After a reset it would keep this object in memory.
+        self._unset_keepalive_if_required()
+        self._set_timer(None)
+        self._stop_watching()
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._set_timer(_Awaited.HEAD)
+
+    def on_message_begin(self) -> None:
+        if self._in_framing:
+            return
+        self._set_timer(None)
+        self._in_message = self._in_head = self._has_moved = True
+        self._unread_bytes = 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        if not self._in_framing:
+            super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # Trailers say nothing here (RFC 9110 section 6.5.1 lets them be ignored).
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        if self._in_framing:
+            self._in_framing = False
+            return
+        if len(self.pipeline) >= MAX_PIPELINED:
+            raise BadRequestError("too many requests wait")
+        version, framing = self.parser.get_http_version(), _framing(self.headers, self.parser.should_keep_alive())
+        _check_head(version, self.headers)
+        self._framing = framing if self.parser.should_upgrade() else b""
+        # RFC 9110 section 10.1.1: HTTP/1.0 has no 100 (Continue), and a request without a body waits for none.
+        if version == "1.0" or not framing:
+            self.expect_100_continue = False
+        super().on_headers_complete()
+        self._in_head = False
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        super()._start_asgi_task(cycle, _closing(app, cycle) if cycle.waiting_for_100_continue else app)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        # Uvicorn reads on: who asks faster than we answer would fill the memory.
+        if self.pipeline:
+            self.flow.pause_reading()
+
+    def on_body(self, body: bytes) -> None:
+        self._has_moved = True
+        if self.cycle.response_complete:
+            self._unread_bytes += len(body)
+            if self._unread_bytes > MAX_UNREAD_BYTES:
+                self.transport.close()
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self.parser.should_upgrade() and self._framing:
+            return  # what the parser takes for another protocol
+        self._in_message = False
+        super().on_message_complete()
+
+    def data_received(self, data: bytes) -> None:
+        self._has_moved = False
+        super().data_received(data)
+        rest = data
+        while self._stopped_at is not None:
+            # Nothing else is spoken here, so the request is one like any other (RFC 9110 section 7.8).
+            if self._framing:
+                self._in_framing = True
+                # The old parser skips all data after the head of a request with `Connection: close`.
+                self.parser = _parser(self)
+            rest, self._stopped_at = self._framing + rest[self._stopped_at :], None
+            super().data_received(rest)
+        self._received += len(data)
+        awaited = None if not self._in_message else _Awaited.HEAD if self._in_head else _Awaited.BODY
+        if awaited is not self._awaited:
+            self._set_timer(awaited)
+        # A piece in which a message began, or that had some body, may be long.
+        if not self._in_message or self._has_moved:
+            self._idle_bytes = 0
+            return
+        self._idle_bytes += len(data)
+        if self._idle_bytes > MAX_HEAD_BYTES:
+            self.send_400_response("The request head is too long.")
+
+    def _set_timer(self, awaited: _Awaited | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._awaited, self._received = awaited, 0
+        if awaited is not None and not self.transport.is_closing():
+            seconds = self._pace.head_seconds if awaited is _Awaited.HEAD else BODY_SECONDS
+            self._timer = self.loop.call_later(seconds, self._on_time)
+
+    def _on_time(self) -> None:
+        if self._is_slow():
+            # Who has begun nothing, or has an answer already, is told nothing.
+            if self.scope is not None and (self._in_head or not self.cycle.response_started):
+                self.transport.write(_TIMEOUT)
+            self.transport.close()
+        else:
+            self._set_timer(self._awaited)
+
+    def _is_slow(self) -> bool:
+        """The client alone is what we wait for, and it sends too little."""
+        cycle = self.cycle
+        if self._awaited is _Awaited.HEAD:
+            return cycle is None or cycle.response_complete
+        if self.pipeline or self.flow.read_paused or cycle.waiting_for_100_continue:
+            return False
+        if cycle.response_started and not cycle.response_complete:
+            return False
+        return self._received < self._pace.body_rate * BODY_SECONDS
+
+    def send_400_response(self, msg: str) -> None:
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            self._refuse(msg)
+        elif not (self._in_message and not self._in_head):
+            # What came before it has its answers; a 400 now would be taken for one of them, or for a part of one.
+            cycle.keep_alive = False
+            self.flow.pause_reading()
+        elif cycle.response_started or self.pipeline:
+            self.transport.close()
+        else:
+            self._refuse(msg)
+
+    def _refuse(self, msg: str) -> None:
+        self.transport.write(_REFUSAL % (b"400 Bad Request", len(msg), msg.encode("ascii")))
+        self.transport.close()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        stop = sys.exception()
+        assert isinstance(stop, HttpParserUpgrade)
+        (self._stopped_at,) = stop.args
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unsent, self._idle_looks = self._count_unsent(), 0
+        self._stall_timer = self.loop.call_later(self._pace.stall_seconds / _LOOKS, self._look)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop_watching()
+
+    def _stop_watching(self) -> None:
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
+
+    def _look(self) -> None:
+        """Whether the client takes anything. The system has no such limit: Linux's TCP_USER_TIMEOUT also cuts a client
+        that reads all the time, if its window stays smaller than what the sender has in one piece.
+        """
+        unsent = self._count_unsent()
+        self._idle_looks = 0 if unsent < self._unsent else self._idle_looks + 1
+        self._unsent = unsent
+        if self._idle_looks < _LOOKS:
+            self._stall_timer = self.loop.call_later(self._pace.stall_seconds / _LOOKS, self._look)
+            return
+        if exchange := exchange_of(self.cycle.scope):
+            exchange.stalled = True
+        # Or the system would go on to offer it what it does not take.
+        self._socket().setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.transport.abort()
+
+    def _count_unsent(self) -> int:
+        """Bytes here, and on Linux those that the system has and that are not acknowledged."""
+        here = self.transport.get_write_buffer_size()
+        if sys.platform != "linux":
+            return here
+        return here + int.from_bytes(fcntl.ioctl(self._socket().fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+
+    def _socket(self) -> socket.socket:
+        found: socket.socket = self.transport.get_extra_info("socket")
+        return found
+
+
+def _closing(app: ASGIApp, cycle: RequestResponseCycle) -> Any:
+    """The application, for a request with `Expect: 100-continue`.
+
+    A final response may start while the client waits for 100 (Continue). The client then sends no body, and the parser
+    would take the next request on this connection for the body. So the connection closes after such a response.
+    """
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_closing(message: Message) -> None:
+            # A client whose body has begun to arrive does not wait any more.
+            if cycle.waiting_for_100_continue and cycle.more_body and not cycle.body:
+                cycle.keep_alive = False
+            await send(message)
+
+        await app(scope, receive, send_closing)
+
+    return serve
+
+
+def _parser(protocol: BoundedProtocol) -> HttpRequestParser:
+    """A parser as uvicorn makes it."""
+    parser = HttpRequestParser(protocol)
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    return parser
+
+
+def _framing(headers: list[tuple[bytes, bytes]], keep_alive: bool) -> bytes:
+    """A request head with only the headers that say how the body ends; empty if the request has no body."""
+    lines = [b"%b: %b\r\n" % each for each in headers if each[0] in (b"content-length", b"transfer-encoding")]
+    if lines and not keep_alive:
+        lines.append(b"connection: close\r\n")
+    return b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(lines) if lines else b""
+
+
+class BadRequestError(Exception):
+    """A request that is answered 400; httptools tells the protocol."""
+
+
+def _check_head(version: str, headers: list[tuple[bytes, bytes]]) -> None:
+    """
+    Raises:
+        BadRequestError: the head is of another version, or ambiguous.
+    """
+    if version not in ("1.0", "1.1"):
+        raise BadRequestError("another version of HTTP")
+    hosts = sum(name == b"host" for name, _ in headers)
+    # RFC 9112 section 3.2.
+    if hosts > 1 or (hosts == 0 and version == "1.1"):
+        raise BadRequestError("not one Host")
+    # Section 6.1: no other coding is known here, and HTTP/1.0 has none.
+    codings = [value.strip().lower() for name, value in headers if name == b"transfer-encoding"]
+    if codings and (codings != [b"chunked"] or version == "1.0"):
+        raise BadRequestError("another transfer coding")

@@ -1,0 +1,122 @@
+"""Kinds of settings: what each may be, and how a text spells it."""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+from urllib.parse import SplitResult, urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, SecretStr
+from pydantic_settings import NoDecode
+
+from fanin_service.telemetry import tracing
+
+
+def is_loopback(host: str) -> bool:
+    """Only this machine reaches it."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _origin(text: str) -> str:
+    if text != "*" and not re.fullmatch(r"https?://[a-z0-9.-]+(:[0-9]+)?|https?://\[[0-9a-f:.]+\](:[0-9]+)?", text):
+        raise ValueError("an origin is such as https://example.org, in lower case, without a path; or * for all")
+    return text
+
+
+def _network(text: str) -> str:
+    if text != "*":
+        ip_network(text, strict=False)
+    return text
+
+
+def _parts(url: str) -> SplitResult:
+    """
+    Raises:
+        ValueError: it is no URL.
+    """
+    parts = urlsplit(url)
+    _ = parts.port
+    return parts
+
+
+def _provider_url(text: str) -> str:
+    parts = _parts(text)
+    # Keys that come over plain HTTP could be anybody's.
+    if not parts.hostname or (parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname))):
+        raise ValueError("the URL begins with https://, or is of this machine")
+    if parts.username is not None:
+        raise ValueError("the URL has no user and no password: what it names is public")
+    return text
+
+
+def _redis_url(secret: SecretStr) -> SecretStr:
+    try:
+        parts = _parts(secret.get_secret_value())
+        int(parts.path.strip("/") or 0)
+    except ValueError:
+        raise ValueError("port and database are numbers") from None
+    if parts.scheme not in ("redis", "rediss") or not parts.hostname:
+        raise ValueError("the URL begins with redis:// or rediss:// and names a host")
+    for package in ("limits", "redis"):
+        if find_spec(package) is None:
+            raise ValueError(
+                f"this needs the package {package}: in a checkout of Fanin, pip install '.[service,redis]'"
+            )
+    return secret
+
+
+def _place(text: str | Path) -> Path:
+    # An empty path is the current directory: a variable that is set to nothing must not choose that.
+    if not str(text).strip():
+        raise ValueError("a path must not be empty")
+    return Path(text)
+
+
+def _store_place(text: str) -> str:
+    scheme, separator, _ = text.partition("://")
+    if separator and scheme != "s3":
+        raise ValueError("this is a directory, or a URL that begins with s3://")
+    if separator and not urlsplit(text).hostname:
+        raise ValueError("the URL names no bucket")
+    if separator and find_spec("obstore") is None:
+        raise ValueError("this needs the package obstore: in a checkout of Fanin, pip install '.[service,s3]'")
+    return text
+
+
+def _can_be_sent(traces: bool) -> bool:
+    if traces and (package := tracing.missing()):
+        raise ValueError(f"traces need the package {package}: in a checkout of Fanin, pip install '.[service,otel]'")
+    return traces
+
+
+T = TypeVar("T")
+
+Place = Annotated[Path, BeforeValidator(_place)]
+"""A file or a directory."""
+Text = Annotated[str, Field(min_length=1)]
+Count = Annotated[int, Field(ge=1)]
+Size = Annotated[ByteSize, Field(ge=1)]
+"""Bytes, with or without a unit: `8MiB`, `1TB`."""
+Port = Annotated[int, Field(ge=0, le=65535)]
+CommaSeparated = Annotated[tuple[T, ...], NoDecode, BeforeValidator(_split)]
+Origin = Annotated[str, AfterValidator(_origin)]
+"""An origin (RFC 6454 section 6.2), or `*` for all."""
+Network = Annotated[str, AfterValidator(_network)]
+"""What uvicorn believes forwarded headers of: an address, a network, or `*` for every one."""
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+"""How tokens may be signed: by a private key, so that what checks them cannot make them (RFC 7518 section 3.1)."""
+ProviderUrl = Annotated[str, AfterValidator(_provider_url)]
+StorePlace = Annotated[str, Field(min_length=1), AfterValidator(_store_place)]
+"""A directory, or the URL of a bucket."""
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
+Traces = Annotated[bool, AfterValidator(_can_be_sent)]

@@ -1,0 +1,1 @@
+"""Compatibility APIs: the Hugging Face Hub and S3."""

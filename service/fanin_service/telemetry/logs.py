@@ -1,0 +1,129 @@
+"""Logs: one line for each event, as JSON or as text, in which no client can forge another."""
+
+from __future__ import annotations
+
+import json
+import logging
+from asyncio import CancelledError
+from datetime import UTC, datetime
+from typing import Any
+
+from pythonjsonlogger.core import RESERVED_ATTRS
+from pythonjsonlogger.json import JsonFormatter
+
+from fanin_service.settings import Settings
+from fanin_service.telemetry.redaction import RedactingFilter
+from fanin_service.telemetry.request import Exchange, at_hand
+
+_RESERVED = [*RESERVED_ATTRS, "color_message"]
+"""Attributes of records that are not fields; `color_message` is uvicorn's."""
+
+_access = logging.getLogger("fanin_service.access")
+
+
+def config(settings: Settings) -> dict[str, Any]:
+    """What `logging.config.dictConfig` takes: everything to standard error."""
+    level = settings.log_level.upper()
+    formatter = {"json": JsonLines, "console": ConsoleLines}[settings.log_format]
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "filters": {
+            "exchange": {"()": ExchangeFilter},
+            "redacted": {"()": RedactingFilter},
+            "cut": {"()": CutFilter},
+        },
+        "formatters": {"lines": {"()": formatter}},
+        "handlers": {
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "stream": "ext://sys.stderr",
+                "formatter": "lines",
+                "filters": ["exchange", "redacted", "cut"],
+            }
+        },
+        "loggers": {"fanin_service": {"level": level}, "uvicorn": {"level": level}},
+        "root": {"level": "WARNING", "handlers": ["stderr"]},
+    }
+
+
+def access(exchange: Exchange, *, quiet: bool) -> None:
+    """The one line that a request gets, at its end; no header, no query and no path that no route knows is in it.
+
+    A `quiet` one is told at level debug unless it failed.
+    """
+    failed = exchange.status is None or exchange.status >= 400
+    level = logging.DEBUG if quiet and not failed else logging.INFO
+    if not _access.isEnabledFor(level):
+        return
+    part = exchange.part
+    fields = {
+        "method": exchange.method,
+        "route": exchange.route,
+        "status": exchange.status,
+        "sent_bytes": exchange.sent_bytes,
+        "seconds": round(exchange.seconds, 6),
+        "first_byte_seconds": exchange.first_byte_seconds and round(exchange.first_byte_seconds, 6),
+        "recipe": exchange.recipe,
+        "range": part and f"{part.start}-{part.stop - 1}",
+        "client": exchange.client,
+        "address": exchange.address,
+        "problem": exchange.problem,
+        "ended": exchange.ended,
+    }
+    message = f"{exchange.method} {exchange.route or '-'} {exchange.status or '-'}"
+    _access.log(level, message, extra={name: value for name, value in fields.items() if value is not None})
+
+
+class ExchangeFilter(logging.Filter):
+    """Tells every record which request it is about."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if current := at_hand():
+            record.request_id = current.request_id
+            if current.trace_id:
+                record.trace_id = current.trace_id
+        return True
+
+
+class CutFilter(logging.Filter):
+    """Drops the tracebacks of requests that a stopping server has cut: their own lines say so."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], CancelledError))
+
+
+class JsonLines(JsonFormatter):
+    """One JSON object a line, in ASCII."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "%(levelname)s %(name)s %(message)s",
+            rename_fields={"levelname": "level", "name": "logger", "exc_info": "exception"},
+            reserved_attrs=_RESERVED,
+            timestamp=True,
+        )
+
+
+class ConsoleLines(logging.Formatter):
+    """One line for people: time, level, logger, message, and fields as name=value. Tracebacks follow, indented."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = [f"{name}={_value(value)}" for name, value in vars(record).items() if name not in _RESERVED]
+        head = (_time(record), f"{record.levelname:7}", record.name, _printable(record.getMessage()))
+        trace = self.formatException(record.exc_info) if record.exc_info else ""
+        return "\n    ".join([" ".join([*head, *fields]), *map(_printable, trace.splitlines())])
+
+
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+
+
+def _value(value: object) -> str:
+    text = _printable(str(value))
+    return json.dumps(text) if " " in text or '"' in text or not text else text
+
+
+def _printable(text: str) -> str:
+    """Without what moves a terminal's cursor or ends a line."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

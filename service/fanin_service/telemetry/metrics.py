@@ -1,0 +1,227 @@
+"""Metrics, for Prometheus. Names and labels are an interface: dashboards and alerts of users refer to them."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterable
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.registry import Collector
+
+from fanin.recipe import STREAM
+from fanin_service.telemetry.request import Exchange
+
+DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+"""Environment variable that prometheus_client reads when it is imported: where processes count together."""
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_LONG = (*_SECONDS, 30, 60, 300, 1800)
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class Metrics:
+    """Metrics of one process. Processes with the same `DIRECTORY` share them, and each exports those of all."""
+
+    def __init__(self, backend: str) -> None:
+        self.registry = registry = CollectorRegistry()
+        self._directory = os.environ.get(DIRECTORY)
+        self._of_route: dict[tuple[str, str, int | None], tuple[Counter, Histogram, Histogram]] = {}
+        counter, histogram = partial(Counter, registry=registry), partial(Histogram, registry=registry)
+        gauge = partial(Gauge, registry=registry)
+        total = partial(gauge, multiprocess_mode="livesum")
+
+        self._requests = counter(
+            "fanin_http_requests",
+            "Requests, by route (the path's template), method and status of the response.",
+            ("route", "method", "status"),
+        )
+        self._duration = histogram(
+            "fanin_http_request_duration_seconds",
+            "Seconds from the request's head to the end of the response, by route.",
+            ("route",),
+            buckets=_LONG,
+        )
+        self._first_byte = histogram(
+            "fanin_http_first_byte_seconds",
+            "Seconds from the request's head to the first byte of the response's body, by route.",
+            ("route",),
+            buckets=_SECONDS,
+        )
+        self._sent = counter("fanin_http_sent_bytes", "Bytes of response bodies written to connections.")
+        self._problems = counter(
+            "fanin_problems", "Problem responses, by problem: the last part of its type.", ("problem",)
+        )
+        self._ended = counter(
+            "fanin_streams_ended_early",
+            "Responses that ended early, by reason: client_left, stalled, drained (the service stopped), failed.",
+            ("reason",),
+        )
+        self._streams = total("fanin_streams", "Files in flight.")
+        self._in_flight = total("fanin_in_flight_bytes", "Unsent bytes of the files in flight.")
+        self._generated = counter("fanin_generated_bytes", "Bytes of files generated.")
+        self._generation = counter(
+            "fanin_generation_seconds", "Seconds that threads spent generating, summed over threads."
+        )
+        self._threads = total("fanin_generator_threads", "Threads that generate files.")
+        self._recipes = total("fanin_recipes", "Recipes cached in memory.")
+        self._ready = gauge(
+            "fanin_ready",
+            "1 if weights are served, else 0; the minimum over all workers.",
+            multiprocess_mode="livemin",
+        )
+        self._known_answers = counter(
+            "fanin_known_answer_tests", "Known-answer tests of the backend, by result: passed, failed.", ("result",)
+        )
+        self._known_answer_time = gauge(
+            "fanin_known_answer_timestamp_seconds",
+            "Unix time at which the last known-answer test ended; the earliest of all workers.",
+            multiprocess_mode="livemin",
+        )
+        self._limits_away = gauge(
+            "fanin_limits_away",
+            "1 while the Redis that counts limits is unreachable, else 0; also 0 without Redis.",
+            multiprocess_mode="livemax",
+        )
+        # Gauges and not prometheus_client's Info, which does not work across processes.
+        info = partial(gauge, multiprocess_mode="livemax")
+        info("fanin_backend_info", "Always 1; the label is the backend in use.", ("backend",)).labels(backend).set(1)
+        info(
+            "fanin_build_info",
+            "Always 1; the labels are the versions of Fanin and of the stream.",
+            ("version", "stream"),
+        ).labels(version("fanin"), STREAM).set(1)
+        for result in ("passed", "failed"):
+            self._known_answers.labels(result)
+        for reason in ("client_left", "stalled", "drained", "failed"):
+            self._ended.labels(reason)
+        # Processes that share a directory would export those of the one that received the request.
+        if self._directory is None:
+            ProcessCollector(registry=registry)
+        registry.register(GpuMemory())
+
+    def request_ends(self, exchange: Exchange) -> None:
+        """Count a request and its response."""
+        method = exchange.method if exchange.method in _METHODS else "other"
+        key = (exchange.route or "none", method, exchange.status)
+        requests, duration, first_byte = self._of_route.get(key) or self._look_up(*key)
+        requests.inc()
+        duration.observe(exchange.seconds)
+        if exchange.first_byte_seconds is not None:
+            first_byte.observe(exchange.first_byte_seconds)
+        if exchange.problem:
+            self._problems.labels(exchange.problem).inc()
+        if exchange.ended:
+            self._ended.labels(exchange.ended.replace(" ", "_")).inc()
+
+    def _look_up(self, route: str, method: str, status: int | None) -> tuple[Counter, Histogram, Histogram]:
+        """Once for each: finding a series by its labels takes longer than counting in it."""
+        found = (
+            self._requests.labels(route, method, status or "none"),
+            self._duration.labels(route),
+            self._first_byte.labels(route),
+        )
+        self._of_route[route, method, status] = found
+        return found
+
+    def stream_begins(self, size: int) -> None:
+        """A file, or `size` bytes of it, is going to be streamed."""
+        self._streams.inc()
+        self._in_flight.inc(size)
+
+    def stream_ends(self, unsent: int) -> None:
+        """The stream ends, with this number of bytes not sent."""
+        self._streams.dec()
+        self._in_flight.dec(unsent)
+
+    def sent(self, count: int, *, streaming: bool) -> None:
+        """Bytes of a body were handed to the connection."""
+        self._sent.inc(count)
+        if streaming:
+            self._in_flight.dec(count)
+
+    def generated(self, count: int, seconds: float) -> None:
+        """A thread has generated `count` bytes."""
+        self._generated.inc(count)
+        self._generation.inc(seconds)
+
+    def threads(self, count: int) -> None:
+        """Set the number of threads that generate."""
+        self._threads.set(count)
+
+    def recipes(self, count: int) -> None:
+        """Set the number of cached recipes."""
+        self._recipes.set(count)
+
+    def known_answer(self, passed: bool) -> None:
+        """A known-answer test has ended."""
+        self._known_answers.labels("passed" if passed else "failed").inc()
+        self._known_answer_time.set(time.time())
+
+    def ready(self, ready: bool) -> None:
+        """Whether weights are served."""
+        self._ready.set(ready)
+
+    def limits_away(self, away: bool) -> None:
+        """Whether shared limits cannot be reached."""
+        self._limits_away.set(away)
+
+    def exposition(self, accept: str) -> tuple[bytes, str]:
+        """All metrics, of all workers, and their media type: OpenMetrics where the Accept header names it."""
+        registry = self.registry
+        if self._directory is not None:
+            _forget_the_dead(Path(self._directory))
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry, self._directory)
+            registry.register(GpuMemory())
+        # prometheus_client's own choice depends on the version that the header names.
+        if "application/openmetrics-text" in accept:
+            return openmetrics.generate_latest(registry), openmetrics.CONTENT_TYPE_LATEST
+        return generate_latest(registry), CONTENT_TYPE_LATEST
+
+
+class GpuMemory(Collector):
+    """Memory of the GPUs, while CuPy is in use. A GPU that raises an error has no sample."""
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        return (
+            GaugeMetricFamily(
+                "fanin_gpu_memory_used_bytes",
+                "Bytes in use on each GPU by all processes; exported while CuPy is in use.",
+                labels=("gpu",),
+            ),
+            GaugeMetricFamily("fanin_gpu_memory_bytes", "Total bytes of memory of each GPU.", labels=("gpu",)),
+        )
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        used, total = families = self.describe()
+        if (cupy := sys.modules.get("cupy")) is not None:
+            runtime = cupy.cuda.runtime
+            try:
+                for gpu in range(runtime.getDeviceCount()):
+                    with cupy.cuda.Device(gpu):
+                        free, size = runtime.memGetInfo()
+                    used.add_metric((str(gpu),), size - free)
+                    total.add_metric((str(gpu),), size)
+            except runtime.CUDARuntimeError:
+                pass
+        return families
+
+
+def _forget_the_dead(directory: Path) -> None:
+    """Remove the gauges of workers that have ended: what they had in flight is not in flight any more."""
+    for path in list(directory.glob("gauge_live*.db")):
+        try:
+            os.kill(int(path.stem.rpartition("_")[2]), 0)
+        except (ProcessLookupError, PermissionError):
+            # Workers run as one user: a process that we may not signal has reused the id of a worker.
+            # Several workers may do this at the same time, and another one may have removed the file.
+            path.unlink(missing_ok=True)

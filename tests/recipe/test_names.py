@@ -1,0 +1,45 @@
+"""The public names: there, told, and imported no sooner than they are asked for."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+import fanin
+
+
+def test_every_name_is_there() -> None:
+    for name in fanin.__all__:
+        assert getattr(fanin, name) is not None
+    assert set(fanin.__all__) <= set(dir(fanin))
+    assert fanin.__version__
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = fanin.nothing
+
+
+def test_importing_imports_nothing_that_takes_time() -> None:
+    code = "import sys, fanin; print({'numpy', 'pydantic', 'urllib3', 'ml_dtypes'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_a_name_is_found_by_any_road() -> None:
+    code = (
+        "import fanin; assert fanin.backends.get('reference').name == 'reference';"
+        "from fanin import FileLayout, materialize, file_layout; assert FileLayout is file_layout.FileLayout;"
+        "assert materialize({'shape': [2], 'scheme': 'ones'})['weight'].tolist() == [1, 1]"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_adapter_is_imported_when_it_is_named() -> None:
+    assert fanin.__getattr__("torch") is importlib.import_module("fanin.torch")
+
+
+def test_an_adapter_without_its_framework_names_it() -> None:
+    code = "import sys, fanin; sys.modules['jax'] = None; print(hasattr(fanin, 'jax')); fanin.jax"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (found.stdout, found.returncode) == ("False\n", 1)
+    assert "AttributeError: fanin.jax needs a package that is not installed: jax" in found.stderr

@@ -1,0 +1,161 @@
+"""Records models of Keras and initializes them, in a process of its own: Keras' backend is chosen once.
+
+KERAS_BACKEND=torch python -m tests.recording.keras_runs DIRECTORY
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from fanin.errors import RecordError
+from fanin.keras.recording import record
+from fanin.recipe.formatting import text
+
+
+def mobile_net() -> keras.Model:
+    return keras.applications.MobileNetV2((32, 32, 3), alpha=0.35, weights=None, classes=10)
+
+
+def sequences() -> keras.Model:
+    """Recurrence, attention and an embedding."""
+    tokens = keras.Input((12,), dtype="int32", name="tokens")
+    x = keras.layers.Embedding(100, 32, name="embedding")(tokens)
+    x = keras.layers.Bidirectional(keras.layers.LSTM(24, return_sequences=True), name="lstm")(x)
+    x = keras.layers.GRU(32, return_sequences=True, recurrent_initializer="identity", name="gru")(x)
+    x = keras.layers.MultiHeadAttention(4, 8, name="attention")(x, x)
+    x = keras.layers.LayerNormalization(name="norm")(x)
+    x = keras.layers.Dropout(0.1, name="dropout")(x)
+    narrow = keras.initializers.TruncatedNormal(stddev=0.02, seed=3)
+    x = keras.layers.Dense(40, kernel_initializer=narrow, bias_initializer="random_uniform", name="dense")(x)
+    x = keras.layers.Dense(
+        40, kernel_initializer=keras.initializers.VarianceScaling(3, "fan_out", "uniform"), name="out"
+    )(x)
+    return keras.Model(tokens, x, name="sequences")
+
+
+class Halves(keras.initializers.Initializer):
+    def __call__(self, shape: Any, dtype: Any = None) -> Any:
+        return keras.ops.full(shape, 0.5, dtype)
+
+
+def custom() -> keras.Model:
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((3,)),
+            layers.Dense(4, name="class", kernel_initializer=Halves()),
+            layers.Dense(
+                4, name="random", kernel_initializer=lambda shape, dtype: keras.random.normal(shape, dtype=dtype)
+            ),
+            layers.Dense(
+                4, name="ramp", kernel_initializer=lambda shape, dtype: keras.ops.reshape(keras.ops.arange(16.0), shape)
+            ),
+            layers.Dense(4, name="half", kernel_initializer=lambda shape, dtype: keras.ops.full(shape, 0.5, dtype)),
+        ],
+        name="custom",
+    )
+
+
+class Twins(keras.layers.Layer):
+    def build(self, shape: Any) -> None:
+        self.twins = [self.add_weight(shape=(3,), name="twin") for _ in range(2)]
+
+    def call(self, x: Any) -> Any:
+        return x + self.twins[0] * self.twins[1]
+
+
+def wide() -> keras.Model:
+    """A kernel of 4 TB."""
+    return keras.Sequential([keras.Input((1 << 20,)), keras.layers.Dense(1 << 20, name="dense")], name="wide")
+
+
+def assigned() -> keras.Model:
+    layers = [keras.layers.Dense(4, name=name) for name in ("one", "two", "three")]
+    model = keras.Sequential([keras.Input((4,)), *layers], name="assigned")
+    layers[0].kernel.assign(np.full((4, 4), 0.5))
+    layers[2].set_weights([np.eye(4), np.ones(4)])
+    return model
+
+
+def refusal(model: Any) -> list[str]:
+    try:
+        record(model)
+    except RecordError as error:
+        return [str(fault) for fault in error.faults]
+    return []
+
+
+def beside_threads() -> dict[str, Any]:
+    """One recording begins before another and ends before it; each asks in a third thread for random numbers."""
+    began, both, ended = threading.Event(), threading.Event(), threading.Event()
+    drawn: list[bool] = []
+
+    def layer(initializer: Callable[..., Any]) -> keras.layers.Layer:
+        made = keras.layers.Dense(2, name="layer", kernel_initializer=initializer)
+        made.build((None, 2))
+        return made
+
+    def first(shape: Any, dtype: Any = None) -> Any:
+        began.set()
+        assert both.wait(60)
+        return keras.ops.ones(shape, dtype)
+
+    def second(shape: Any, dtype: Any = None) -> Any:
+        assert began.wait(60)
+        both.set()
+        assert ended.wait(60)
+        other = threading.Thread(target=lambda: drawn.append(keras.random.uniform((3,), 1, 2, seed=1).shape == (3,)))
+        other.start()
+        other.join()
+        return keras.ops.ones(shape, dtype)
+
+    def record_first() -> None:
+        record(lambda: layer(first))
+        ended.set()
+
+    own = keras.src.backend.random.draw_seed
+    threads = [threading.Thread(target=run) for run in (record_first, lambda: record(lambda: layer(second)))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return {"drawn": drawn, "is whole": keras.src.backend.random.draw_seed is own}
+
+
+def main(directory: Path) -> None:
+    models: dict[str, Callable[[], keras.Model]] = {"mobile_net": mobile_net, "sequences": sequences}
+    for name, build in models.items():
+        model = build()
+        recording = record(model, seed=5)
+        keras.utils.clear_session()
+        again = record(build, seed=5)
+        assert [*again.recipe.tensors.values()] == [*recording.recipe.tensors.values()]
+        assert not recording.literals
+        (directory / f"{name}.json").write_text(text(recording.recipe))
+        np.savez(directory / f"{name}.npz", **{weight.path: np.asarray(weight.numpy()) for weight in model.weights})
+    counter = keras.layers.Normalization(name="normalization")
+    counter.build((None, 3))
+    told = {
+        "custom": refusal(custom),
+        "unbuilt": refusal(lambda: keras.Sequential([keras.layers.Dense(3)])),
+        "not a model": refusal(dict),
+        "assigned": refusal(assigned),
+        "one path": refusal(lambda: keras.Sequential([keras.Input((3,)), Twins()])),
+        "wide": sorted(record(wide).recipe.tensors),
+        "literals": {name: str(value) for name, value in record(counter).literals.items()},
+        "threads": beside_threads(),
+        "waiting": [weight.path for weight in keras.layers.Dense(2).weights],
+    }
+    (directory / "told.json").write_text(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,161 @@
+"""One model: its recipe beside its own run."""
+
+from __future__ import annotations
+
+import signal
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from scipy import stats
+
+import fanin
+from fanin.recipe import Recipe
+from fanin.torch import RecordError, Recording, record
+from tests.recording.comparing import numbers
+
+MOST_BUILT = 12_000_000
+"""Most parameters of a model that is built in memory, to be compared; larger ones are recorded alone."""
+SECONDS = 120
+"""Of CPU time, for one model."""
+SAMPLE = 1 << 14
+MIN_P = 1e-6
+"""Of each of two runs: a law that is right is called wrong once in 10^12 tensors."""
+
+Said = Literal["compared", "recorded", "refused", "wrong", "crashed", "not built"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model that can be built."""
+
+    name: str
+    build: Callable[[], torch.nn.Module]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a case."""
+
+    name: str
+    said: Said
+    """Compared: its laws are those of its own run. Recorded: too large to be run. Not built: its own code fails."""
+    detail: str = ""
+    tensors: int = 0
+    """That were compared."""
+
+
+def judged(case: Case) -> Verdict:
+    """Record a model, run it, compare both."""
+    with warnings.catch_warnings(), _limited():
+        warnings.simplefilter("ignore")
+        try:
+            recording = record(case.build)
+        except RecordError as refusal:
+            # A model that cannot be built says so in many ways; one that can is refused.
+            return _unless_broken(case, Verdict(case.name, "refused", str(refusal)))
+        except TimeoutError as error:
+            return Verdict(case.name, "not built", str(error))
+        except Exception as error:
+            return _unless_broken(case, Verdict(case.name, "crashed", f"{type(error).__name__}: {error}"))
+        if sum(torch.Size(each.shape).numel() for each in recording.recipe.tensors.values()) > MOST_BUILT:
+            return Verdict(case.name, "recorded")
+        try:
+            found = _differences(recording, case, 1)
+            wrong = found.keys() & _differences(recording, case, 2).keys() if found else set()
+        except Exception as error:
+            return Verdict(case.name, "not built", f"{type(error).__name__}: {error}")
+    if wrong:
+        return Verdict(case.name, "wrong", "; ".join(f"{name}: {found[name]}" for name in sorted(wrong)[:3]))
+    return Verdict(case.name, "compared", tensors=len(recording.recipe.tensors) + len(recording.literals))
+
+
+def _unless_broken(case: Case, verdict: Verdict) -> Verdict:
+    if "random values" not in verdict.detail and verdict.said == "refused" and "\n/" in "\n" + verdict.detail:
+        return verdict
+    try:
+        _run(case, 1)
+    except Exception as error:
+        return Verdict(case.name, "not built", f"{type(error).__name__}: {error}")
+    return verdict
+
+
+def _run(case: Case, seed: int) -> Mapping[str, torch.Tensor]:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        state = case.build().state_dict()
+    return {name.replace("_orig_mod.", ""): tensor for name, tensor in state.items()}
+
+
+def _differences(recording: Recording, case: Case, seed: int) -> dict[str, str]:
+    """What is not as in the model's own run, by name."""
+    run = {name: each for name, each in _run(case, seed).items() if isinstance(each, torch.Tensor)}
+    found = dict.fromkeys({*recording.recipe.tensors, *recording.literals, *recording.tied} ^ set(run), "not in both")
+    for name, other in recording.tied.items():
+        if run[name].untyped_storage().data_ptr() != run[other].untyped_storage().data_ptr():
+            found[name] = f"not tied to {other}"
+    for name, literal in recording.literals.items():
+        ours, theirs = numbers(literal), numbers(run[name])
+        if name in recording.norms:
+            found |= _other_law(name, ours, theirs)
+        elif literal.dtype != run[name].dtype or not np.allclose(ours, theirs, 1e-5, 1e-6, equal_nan=True):
+            found[name] = "other values"
+    names = [name for name in recording.recipe.tensors if name in run]
+    for name in names:
+        found |= _other_tensor(recording.recipe, name, run[name], seed)
+    return found
+
+
+def _other_tensor(recipe: Recipe, name: str, theirs: torch.Tensor, seed: int) -> dict[str, str]:
+    tensor = recipe.tensors[name]
+    # Rows of what is alike all over say enough of it; of parts, and of a whole matrix, no row is left out.
+    rows = len(theirs) if theirs.dim() else 0
+    if tensor.scheme not in ("blocks", "orthogonal", "sparse") and theirs.numel() > 4 * SAMPLE:
+        rows = max(4 * SAMPLE * rows // theirs.numel(), 2)
+    made, again = (
+        numbers(fanin.slice({"seed": each, "tensors": {name: tensor}}, name, slice(0, rows) if theirs.dim() else ()))
+        for each in (seed, seed + 10)
+    )
+    run = numbers(theirs[:rows] if theirs.dim() else theirs)
+    if tuple(tensor.shape) != tuple(theirs.shape):
+        return {name: f"{tensor.shape} for {tuple(theirs.shape)}"}
+    if np.array_equal(made, again):
+        near = 1e-3 if tensor.scheme == "sinusoidal" else 1e-5
+        return (
+            {} if np.allclose(made, run, near, near if tensor.scheme == "sinusoidal" else 0) else {name: "other values"}
+        )
+    return _other_law(name, made, run)
+
+
+def _other_law(name: str, ours: np.ndarray, theirs: np.ndarray) -> dict[str, str]:
+    """Of rows that are constant in one the other has the same; all else is distributed alike."""
+    if ours.ndim > 1:
+        still = [np.ptp(each.reshape(len(each), -1), 1) == 0 for each in (ours, theirs)]
+        if ours[0].size > 1 and not np.array_equal(*still):
+            return {name: "other rows are constant"}
+        rows = ~still[0] if ours[0].size > 1 else slice(None)
+        ours, theirs = ours[rows], theirs[rows]
+    generator = np.random.default_rng(0)
+    sample, other = (generator.permutation(each.ravel())[:SAMPLE] for each in (ours, theirs))
+    if not len(sample):
+        return {}
+    p = stats.ks_2samp(sample, other).pvalue
+    return {} if p > MIN_P else {name: f"p = {p:.1e}, std {sample.std():.4g} for {other.std():.4g}"}
+
+
+@contextmanager
+def _limited() -> Iterator[None]:
+    def late(*_: Any) -> None:
+        raise TimeoutError(f"more than {SECONDS} s")
+
+    before = signal.signal(signal.SIGPROF, late)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)

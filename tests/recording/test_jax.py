@@ -1,0 +1,67 @@
+"""Recipes of what JAX programs make, beside what they make."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fanin
+from tests.recording.comparing import assert_one_law_each
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("jax")
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    subprocess.run([sys.executable, "-m", "tests.recording.jax_runs", str(directory)], check=True, env=environment)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def told(runs: Path) -> Any:
+    return json.loads((runs / "told.json").read_text())
+
+
+@pytest.mark.parametrize("program", ["nnx", "linen", "old_key"])
+def test_the_law_is_that_of_the_programs_own_run(runs: Path, program: str) -> None:
+    recipe = fanin.as_recipe((runs / f"{program}.json").read_text())
+    with np.load(runs / f"{program}.npz") as arrays:
+        assert set(arrays.files) == set(recipe.tensors)
+        assert_one_law_each(recipe, {name: arrays[name] for name in arrays.files})
+
+
+def test_layers_are_one_line(runs: Path) -> None:
+    assert '"layers/{0..2}/kernel": {"shape": [32, 32], "scheme": "truncated_normal"' in (runs / "nnx.json").read_text()
+
+
+def test_what_no_scheme_says_is_refused_by_name(told: Any) -> None:
+    refused = dict(told["refused"])
+    assert refused == {
+        "/branch": "no scheme is the result of cond",
+        "/cut": "no scheme is the result of max",
+        "/exponential": "no scheme is the result of _exponential",
+        "/gamma": "no scheme is the result of _gamma",
+        "/key": "a key of random numbers is no weight: leave it out",
+        "/loop": "no scheme is the result of scan",
+        "/namesake": "no scheme is the result of integer_pow",
+        "/one_key": "no scheme is the result of concatenate",
+        "/part": "an orthogonal matrix of 4 x 8 in another shape",
+        "/square": "no scheme is the result of integer_pow",
+        "/stretched": "no scheme is the result of mul",
+        "/twice": "no scheme is the result of concatenate",
+    }
+
+
+def test_nothing_is_allocated(told: Any) -> None:
+    assert told["wide"] == ["params/bias", "params/kernel"]
+
+
+def test_tables_are_literals(told: Any) -> None:
+    assert told["literals"] == {"count": 0, "ramp": [0, 0.25, 0.5, 0.75, 1], "steps": [0, 1, 2, 3, 4]}

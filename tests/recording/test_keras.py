@@ -1,0 +1,80 @@
+"""Recipes of Keras models, beside what Keras makes of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fanin
+from tests.recording.comparing import assert_one_law_each
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("keras")
+    environment = {**os.environ, "KERAS_BACKEND": "torch"}
+    subprocess.run([sys.executable, "-m", "tests.recording.keras_runs", str(directory)], check=True, env=environment)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def told(runs: Path) -> Any:
+    return json.loads((runs / "told.json").read_text())
+
+
+@pytest.mark.parametrize("model", ["mobile_net", "sequences"])
+def test_the_law_is_that_of_the_models_own_run(runs: Path, model: str) -> None:
+    recipe = fanin.as_recipe((runs / f"{model}.json").read_text())
+    with np.load(runs / f"{model}.npz") as weights:
+        assert set(weights.files) == set(recipe.tensors)
+        assert_one_law_each(recipe, {name: weights[name].astype(np.float64) for name in weights.files})
+
+
+def test_an_lstm_forgets_little(runs: Path) -> None:
+    recipe = fanin.as_recipe((runs / "sequences.json").read_text())
+    bias = next(tensor for name, tensor in recipe.tensors.items() if name.endswith("forward_lstm/lstm_cell/bias"))
+    assert [(part["scheme"], part["size"]) for part in bias.parts] == [("zeros", 24), ("ones", 24), ("zeros", 48)]
+
+
+def test_what_no_scheme_says_is_refused_by_name(told: Any) -> None:
+    assert len(told["custom"]) == 3
+    for fault, (pointer, words) in zip(
+        told["custom"],
+        [
+            ("/custom~1class~1kernel", "__main__.Halves"),
+            ("/custom~1random~1kernel", "random function custom.<locals>.<lambda>"),
+            ("/custom~1ramp~1kernel", "function custom.<locals>.<lambda>"),
+        ],
+        strict=True,
+    ):
+        assert fault.startswith(f"{pointer}: ")
+        assert words in fault
+    assert "is not built" in told["unbuilt"][0]
+    assert "not dict" in told["not a model"][0]
+    assert "two weights have this path" in told["one path"][0]
+
+
+def test_assigned_values_are_refused(told: Any) -> None:
+    words = "a value is assigned to it after its initializer"
+    names = ("one~1kernel", "three~1kernel", "three~1bias")
+    assert told["assigned"] == [f"/assigned~1{name}: {words}" for name in names]
+
+
+def test_nothing_is_allocated(told: Any) -> None:
+    assert told["wide"] == ["wide/dense/bias", "wide/dense/kernel"]
+    assert told["waiting"] == []
+
+
+def test_counters_are_literals(told: Any) -> None:
+    assert told["literals"] == {"normalization/count": "0"}
+
+
+def test_recordings_in_threads_leave_keras_as_it_is(told: Any) -> None:
+    assert told["threads"] == {"drawn": [True, True], "is whole": True}

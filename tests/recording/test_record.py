@@ -1,0 +1,448 @@
+"""Recipes of models of torch, recorded from their own construction."""
+
+from __future__ import annotations
+
+import copy
+import math
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import fanin
+from fanin.torch import RecordError, record
+from tests.recording.comparing import recorded_as_it_runs
+
+pytestmark = pytest.mark.filterwarnings("ignore:enable_nested_tensor:UserWarning")
+
+
+class Block(nn.Module):
+    """A residual block, as in torchvision's ResNet."""
+
+    def __init__(self, wide: int, out: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(wide, out, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out)
+        self.conv2 = nn.Conv2d(out, out, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out)
+        self.downsample = nn.Sequential(nn.Conv2d(wide, out, 1, stride, bias=False), nn.BatchNorm2d(out))
+
+
+class ResNet(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 32, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(32)
+        self.layers = nn.ModuleList([Block(32, 32, 1), Block(32, 64, 2)])
+        self.fc = nn.Linear(64, 10)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            elif isinstance(module, nn.BatchNorm2d):
+                nn.init.constant_(module.weight, 1)
+                nn.init.constant_(module.bias, 0)
+        for module in self.modules():
+            if isinstance(module, Block):
+                nn.init.constant_(module.bn2.weight, 0)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        ResNet,
+        lambda: nn.LSTM(40, 48, 2, bidirectional=True),
+        lambda: nn.GRU(40, 48),
+        lambda: nn.Transformer(48, 4, 2, 2, 96),
+        lambda: nn.MultiheadAttention(64, 4, kdim=32, vdim=48, add_bias_kv=True),
+        lambda: nn.Sequential(nn.Conv1d(8, 16, 5, groups=4), nn.ConvTranspose2d(16, 8, 3), nn.Bilinear(8, 9, 10)),
+        lambda: nn.Sequential(nn.PReLU(5), nn.LayerNorm(6), nn.GroupNorm(2, 6), nn.RMSNorm(6), nn.EmbeddingBag(50, 20)),
+        lambda: nn.Linear(64, 64, dtype=torch.bfloat16),
+        lambda: nn.Linear(64, 64).to(torch.float64),
+    ],
+    ids=["ResNet", "LSTM", "GRU", "Transformer", "MultiheadAttention", "convolutions", "others", "BF16", "F64"],
+)
+def test_the_law_is_that_of_the_models_own_run(build: Callable[[], nn.Module]) -> None:
+    recorded_as_it_runs(build)
+
+
+def _initialized(initialize: Callable[[torch.Tensor], Any], shape: tuple[int, ...] = (64, 64)) -> nn.Module:
+    module = nn.Module()
+    module.weight = nn.Parameter(torch.empty(shape))
+    with torch.no_grad():
+        returned = initialize(module.weight)
+        if isinstance(returned, nn.Parameter):
+            module.weight = returned
+    return module
+
+
+def _said(initialize: Callable[[torch.Tensor], Any], shape: tuple[int, ...] = (64, 64)) -> dict[str, Any]:
+    """What the recipe says of one tensor, but for its shape; checked against a run."""
+    recording = recorded_as_it_runs(lambda: _initialized(initialize, shape))
+    said = recording.recipe.tensors["weight"].model_dump(exclude_defaults=True)
+    return {field: value for field, value in said.items() if field != "shape"}
+
+
+@pytest.mark.parametrize(
+    ("initialize", "expected"),
+    [
+        (lambda w: w.zero_(), {"scheme": "zeros"}),
+        (lambda w: w.fill_(torch.tensor(1.0)), {"scheme": "ones"}),
+        (lambda w: w.fill_(3).div_(4), {"scheme": "constant", "value": 0.75}),
+        (lambda w: w.normal_().mul_(0.5).add_(2), {"scheme": "normal", "mean": 2.0, "std": 0.5}),
+        (lambda w: w.copy_(torch.randn(64, 64) * -0.5), {"scheme": "normal", "std": 0.5}),
+        (lambda w: w.copy_(1 - torch.rand_like(w) * 3), {"scheme": "uniform", "low": -2.0, "high": 1.0}),
+        (lambda w: w.copy_(torch.normal(1.0, 2.0, (64, 64))), {"scheme": "normal", "mean": 1.0, "std": 2.0}),
+        (lambda w: nn.Parameter(torch.rand(64, 64) / torch.tensor(4.0)), {"scheme": "uniform", "low": 0, "high": 0.25}),
+        (lambda w: w.t().uniform_(-2, 4), {"scheme": "uniform", "low": -2.0, "high": 4.0}),
+        (lambda w: w.uniform_(-1, 1).clamp_(-2, 2), {"scheme": "uniform", "low": -1.0, "high": 1.0}),
+        (lambda w: (w[:32].normal_(0, 2), w[32:].normal_().mul_(2)), {"scheme": "normal", "std": 2.0}),
+        (lambda w: [w[:, i].normal_() for i in range(64)], {"scheme": "normal", "std": 1.0}),
+        (lambda w: w.copy_(torch.cat([torch.randn(32, 64), torch.randn(32, 64)])), {"scheme": "normal", "std": 1.0}),
+        (lambda w: w.copy_(torch.stack(list(torch.randn(64, 64)), 1)), {"scheme": "normal", "std": 1.0}),
+        (
+            lambda w: nn.init.trunc_normal_(w, std=0.5, a=-1, b=0.5),
+            {"scheme": "truncated_normal", "std": 0.5, "low": -1.0, "high": 0.5, "bounds": "absolute"},
+        ),
+        (
+            lambda w: nn.init.trunc_normal_(w).mul_(-0.1).add_(1),
+            {"scheme": "truncated_normal", "mean": 1.0, "std": 0.1, "low": 0.8, "high": 1.2, "bounds": "absolute"},
+        ),
+        (lambda w: nn.init.orthogonal_(w, gain=3).div_(-2), {"scheme": "orthogonal", "gain": 1.5, "layout": "torch"}),
+        (lambda w: nn.init.eye_(w).mul_(-2), {"scheme": "eye", "gain": -2.0}),
+        (lambda w: nn.init.sparse_(w, 0.3, 0.5).mul_(-2), {"scheme": "sparse", "sparsity": 0.3, "std": 1.0}),
+        (lambda w: nn.init.sparse_(w.t(), 0.3), {"scheme": "sparse", "sparsity": 0.3, "std": 0.01, "axis": 1}),
+        (lambda w: w.uniform_(0.01, 16).log_(), {"scheme": "log_of_uniform", "low": 0.01}),
+        (lambda w: w.copy_((lambda u: u + u)(torch.rand(64, 64))), {"scheme": "uniform", "low": 0.0, "high": 2.0}),
+        (lambda w: w.copy_((lambda u: u - (1 - u))(torch.rand(64, 64))), {"scheme": "uniform", "low": -1, "high": 1}),
+        (lambda w: w.copy_((lambda u: u + (1 - u))(torch.rand(64, 64))), {"scheme": "constant", "value": 1.0}),
+        (
+            lambda w: w.copy_((lambda dt: dt + (-torch.expm1(-dt)).log())(torch.empty(64, 64).uniform_(-6, -2).exp())),
+            {"scheme": "dt_bias", "dt_min": math.exp(-6), "dt_max": math.exp(-2)},
+        ),
+        (
+            lambda w: w.uniform_(0.64, 0.98).log_().mul_(0.5).neg_().exp_().sub_(1.0).log_(),
+            {"scheme": "rg_lru", "min_radius": 0.8, "max_radius": math.sqrt(0.98)},
+        ),
+    ],
+)
+def test_arithmetic_is_followed(initialize: Callable[[torch.Tensor], Any], expected: dict[str, Any]) -> None:
+    assert _said(initialize) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("initialize", "shape", "expected"),
+    [
+        (lambda w: nn.init.orthogonal_(w), (32, 8, 3, 3), {"layout": "torch"}),
+        (lambda w: nn.init.orthogonal_(w, 0.01), (1, 64), {"layout": "torch", "gain": 0.01}),
+        (lambda w: nn.init.orthogonal_(w), (64, 1), {"layout": "torch"}),
+        (lambda w: nn.init.orthogonal_(w.t()), (64, 8), {"layout": "torch"}),
+        (lambda w: nn.Parameter(nn.init.orthogonal_(torch.empty(8, 64)).t()), (64, 8), {"layout": "torch"}),
+        (lambda w: w.copy_(nn.init.orthogonal_(torch.empty(64, 8)).view(8, 8, 8)), (8, 8, 8), {}),
+        (
+            lambda w: w.copy_(
+                (lambda q, r: q * torch.diagonal(r).sign().unsqueeze(0))(*torch.linalg.qr(w.normal_(0, 3)))
+            ),
+            (64, 20),
+            {"layout": "torch"},
+        ),
+    ],
+)
+def test_orthogonal_matrices(
+    initialize: Callable[[torch.Tensor], Any], shape: tuple[int, ...], expected: dict[str, Any]
+) -> None:
+    assert _said(initialize, shape) == {"scheme": "orthogonal", **expected}
+
+
+def _positions(rows: int, size: int, base: float = 10000.0) -> torch.Tensor:
+    table = torch.zeros(rows, size)
+    turns = torch.arange(rows)[:, None] * torch.exp(torch.arange(0, size, 2) * (-math.log(base) / size))
+    table[:, 0::2], table[:, 1::2] = turns.sin(), turns.cos()
+    return table
+
+
+def _halves(table: torch.Tensor) -> torch.Tensor:
+    return torch.cat([table[:, 0::2], table[:, 1::2]], 1)
+
+
+def _whisper(rows: int, size: int) -> torch.Tensor:
+    rates = torch.exp(-math.log(10000) / (size // 2 - 1) * torch.arange(size // 2))
+    turns = torch.arange(rows)[:, None] * rates
+    return torch.cat([turns.sin(), turns.cos()], 1)
+
+
+@pytest.mark.parametrize(
+    ("initialize", "shape", "expected"),
+    [
+        (lambda w: nn.init.dirac_(w), (10, 12, 3, 4), {"scheme": "dirac", "layout": "torch"}),
+        (
+            lambda w: nn.init.dirac_(w, 4).mul_(0.5),
+            (16, 3, 5),
+            {"scheme": "dirac", "groups": 4, "gain": 0.5, "layout": "torch"},
+        ),
+        (lambda w: w.copy_(torch.arange(3, 19).log()), (5, 16), {"scheme": "log_range", "start": 3}),
+        (lambda w: w.copy_(_positions(3000, 64)), (3000, 64), {"scheme": "sinusoidal"}),
+        (lambda w: w.copy_(_positions(50, 64, 500.0)[None]), (2, 50, 64), {"scheme": "sinusoidal", "base": 500.0}),
+        (
+            lambda w: (w.copy_(_halves(_positions(50, 64))), w[1].zero_()),
+            (50, 64),
+            {"scheme": "sinusoidal", "variant": "marian", "padding": 1},
+        ),
+        (
+            lambda w: w.copy_(_whisper(1500, 64)),
+            (1500, 64),
+            {"scheme": "sinusoidal", "variant": "fairseq"},
+        ),
+    ],
+)
+def test_tables_that_are_schemes(
+    initialize: Callable[[torch.Tensor], Any], shape: tuple[int, ...], expected: dict[str, Any]
+) -> None:
+    assert _said(initialize, shape) == expected
+
+
+@pytest.mark.parametrize(
+    ("initialize", "axis", "sizes"),
+    [
+        (lambda w: (w.normal_(), w[7].zero_()), 0, [("normal", 7), ("zeros", 1), ("normal", 56)]),
+        (lambda w: (w[:, :16].normal_(), w[:, 16:].fill_(1)), 1, [("normal", 16), ("ones", 48)]),
+        (lambda w: [part.uniform_(-n - 1, 1) for n, part in enumerate(w.chunk(4))], 0, [("uniform", 16)] * 4),
+        (lambda w: (w.zero_(), w[16:32].fill_(1)), 0, [("zeros", 16), ("ones", 16), ("zeros", 32)]),
+        (
+            lambda w: w.copy_(torch.cat([torch.zeros(64, 8), torch.randn(64, 56) / 8], 1)),
+            1,
+            [("zeros", 8), ("normal", 56)],
+        ),
+    ],
+)
+def test_parts_with_laws_of_their_own_are_blocks(
+    initialize: Callable[[torch.Tensor], Any], axis: int, sizes: list[tuple[str, int]]
+) -> None:
+    said = _said(initialize)
+    assert (said["scheme"], said.get("axis", 0)) == ("blocks", axis)
+    assert [(part["scheme"], part["size"]) for part in said["parts"]] == sizes
+
+
+def test_the_truncated_normal_of_timm_and_tensorflow() -> None:
+    """The inverse distribution function of a uniform draw, moved, scaled and clamped."""
+
+    def initialize(w: torch.Tensor) -> None:
+        tail = math.erf(2 / math.sqrt(2))
+        w.uniform_(-tail, tail).erfinv_().mul_(0.02 * math.sqrt(2)).add_(0.5).clamp_(0.46, 0.54)
+
+    said = _said(initialize)
+    assert said.pop("scheme") == "truncated_normal"
+    assert said.pop("bounds") == "absolute"
+    assert said == pytest.approx({"mean": 0.5, "std": 0.02, "low": 0.46, "high": 0.54})
+
+
+@pytest.mark.parametrize(
+    ("initialize", "operation"),
+    [
+        (lambda w: w.copy_(torch.linalg.qr(torch.randn(64, 64))[0]), "aten.linalg_qr"),
+        (lambda w: w.copy_(torch.linalg.qr(torch.randn(64, 64))[1]), "aten.linalg_qr"),
+        (lambda w: (w.zero_(), nn.init.orthogonal_(w[:32])), "a part of it"),
+        (lambda w: w.copy_(nn.init.orthogonal_(torch.empty(32, 128)).view(64, 64)), "in another shape"),
+        (lambda w: w.copy_(nn.init.orthogonal_(torch.empty(128, 64))[::2]), "a part of a matrix"),
+        (lambda w: w.copy_((lambda u: (u + u.t()).log())(torch.rand(64, 64))), "aten.add"),
+        (lambda w: w.uniform_(1, 2).sqrt_(), "aten.sqrt_"),
+        (lambda w: w.uniform_(1, 16).log_().clamp_(min=1), "aten.log_"),
+        (lambda w: w.copy_(nn.init.sparse_(torch.empty(32, 128), 0.5).view(64, 64)), "in another shape"),
+        (lambda w: w.normal_().exp_(), "aten.exp_"),
+        (lambda w: (w.normal_(), w[:5, 2:9].zero_()), "blocks along one axis"),
+        (lambda w: w.normal_().clamp_(-1, 1), "aten.clamp_"),
+        (lambda w: w.copy_(torch.randn(64, 64) + torch.randn(64, 64)), "aten.add"),
+        (lambda w: w.copy_(torch.randn(64).expand(64, 64)), "expand"),
+        (lambda w: w.copy_(torch.randn(32, 64).repeat(2, 1)), "twice"),
+        (lambda w: w.copy_(torch.cat([torch.randn(32, 64)] * 2)), "twice"),
+        (lambda w: w.bernoulli_(0.5), "aten.bernoulli_"),
+        (lambda w: w.copy_(torch.rand(64, 64) > 0.5), "aten.gt"),
+        (lambda w: w[torch.rand(64, 64) > 0.5], "aten.index"),
+        (lambda w: w[:32].normal_(), "aten.empty"),
+        (lambda w: w.normal_().mul_(torch.rand(64)), "aten.mul_"),
+        (lambda w: w.copy_((lambda u: torch.maximum(u, 1 - u))(torch.rand(64, 64))), "aten.maximum"),
+        (lambda w: w.copy_((lambda u: torch.cat([u[:32], 1 - u[32:]]) + u)(torch.rand(64, 64))), "aten.add"),
+    ],
+)
+def test_what_no_scheme_says_is_refused_by_name(initialize: Callable[[torch.Tensor], Any], operation: str) -> None:
+    with pytest.raises(RecordError) as caught:
+        record(lambda: _initialized(initialize))
+    assert operation in str(caught.value)
+
+
+def test_all_refusals_are_told_at_once() -> None:
+    def build() -> nn.Module:
+        return nn.Sequential(*[_initialized(lambda w: w.normal_().exp_()) for _ in range(3)])
+
+    with pytest.raises(RecordError) as caught:
+        record(build)
+    assert [fault.pointer for fault in caught.value.faults] == [f"/{layer}.weight" for layer in range(3)]
+
+
+@pytest.mark.parametrize("dim", [0, 2, None])
+def test_magnitudes_of_weight_norm_are_those_of_the_recipe(dim: int | None) -> None:
+    def build() -> nn.Module:
+        return nn.utils.parametrizations.weight_norm(nn.Conv1d(16, 24, 40, groups=2), dim=dim)
+
+    recording = recorded_as_it_runs(build)
+    g, v = (f"parametrizations.weight.original{n}" for n in (0, 1))
+    assert {name: norm.of for name, norm in recording.norms.items()} == {g: v}
+    for each in (recording, recording.with_seed(3)):
+        made = torch.from_numpy(fanin.materialize(each.recipe)[v])
+        norms = torch.norm_except_dim(made, 2, -1 if dim is None else dim)
+        assert torch.allclose(each.literals[g], norms, rtol=1e-6)
+    with pytest.raises(RecordError, match="norms of a random tensor"):
+        record(
+            lambda: _initialized(
+                lambda w: w.copy_(torch.norm_except_dim(torch.rand(64, 9), 2, 0).expand(64, 64)), (64, 64)
+            )
+        )
+
+
+def test_a_branch_on_a_random_value_is_refused() -> None:
+    with pytest.raises(RecordError, match="_local_scalar_dense"):
+        record(lambda: _initialized(lambda w: w.fill_(float(torch.rand(())))))
+    with pytest.raises(RecordError, match="tolist"):
+        record(lambda: _initialized(lambda w: w.fill_(torch.rand(3).tolist()[0])))
+
+
+def test_tables_are_computed_and_kept() -> None:
+    class Tables(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("positions", torch.arange(10).expand((1, -1)).clone())
+            self.register_buffer("frequencies", 1 / 10000 ** (torch.arange(0, 16, 2) / 16))
+            self.register_buffer("mask", torch.ones(5, 5).tril_().bool().view(1, 1, 5, 5))
+            self.register_buffer("given", torch.from_numpy(np.arange(6.0)).view(2, 3))
+            self.register_buffer("transposed", torch.arange(6.0).view(2, 3).t().contiguous())
+            self.register_buffer("scattered", torch.zeros(4).index_fill_(0, torch.tensor([1, 3]), 2.0))
+            self.register_buffer("forgotten", torch.ones(3), persistent=False)
+            self.rates = torch.linspace(0, 1, 5).tolist()
+            self.depth = nn.Parameter(torch.full((3,), torch.linspace(0, 1, 5)[1].item()))
+            self.table = nn.Parameter(torch.empty(4, 6), requires_grad=False)
+            with torch.no_grad():
+                self.table[:, 0::2] = torch.arange(12.0).view(4, 3).sin()
+                self.table[:, 1::2] = torch.arange(12.0).view(4, 3).cos()
+            self.identity = nn.Parameter(nn.init.eye_(torch.empty(4, 4)))
+            self.kernel = nn.Parameter(nn.init.dirac_(torch.empty(4, 2, 3), groups=2))
+
+    recording = recorded_as_it_runs(Tables)
+    assert set(recording.recipe.tensors) == {"depth", "identity", "kernel"}
+    assert recording.recipe.tensors["depth"].value == 0.25  # type: ignore[union-attr]
+
+
+def test_tied_weights_stay_tied() -> None:
+    def build() -> nn.Module:
+        model = nn.ModuleDict({"embedding": nn.Embedding(50, 20), "head": nn.Linear(20, 50, bias=False)})
+        model["head"].weight = model["embedding"].weight
+        return model
+
+    recording = recorded_as_it_runs(build)
+    assert recording.tied == {"head.weight": "embedding.weight"}
+    assert list(recording.recipe.tensors) == ["embedding.weight"]
+
+
+def test_copies_of_random_numbers_are_told() -> None:
+    def build() -> nn.Module:
+        one = nn.Linear(20, 30)
+        return nn.ModuleList([one, copy.deepcopy(one), nn.Linear(20, 30)])
+
+    recording = recorded_as_it_runs(build)
+    assert recording.copies == {"1.weight": "0.weight", "1.bias": "0.bias"}
+
+
+def test_a_split_of_random_numbers_is_no_copy() -> None:
+    def build() -> nn.Module:
+        return nn.ParameterList([part.clone() for part in torch.randn(60, 20).chunk(3)])
+
+    assert recorded_as_it_runs(build).copies == {}
+
+
+def test_nothing_large_is_allocated_and_nothing_drawn() -> None:
+    """A layer of 4 TB."""
+    state = torch.random.get_rng_state()
+    recording = record(lambda: nn.Linear(1 << 20, 1 << 20), seed="18446744073709551615")
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert recording.recipe.tensors["weight"].shape == (1 << 20, 1 << 20)
+    assert recording.recipe.seed == 2**64 - 1
+
+
+def test_torch_is_as_before_afterwards() -> None:
+    trunc_normal = nn.init._no_grad_trunc_normal_
+    with pytest.raises(ZeroDivisionError):
+        record(lambda: nn.Linear(3, 1 // 0))
+    assert nn.init._no_grad_trunc_normal_ is trunc_normal
+    assert torch.ones(3).sum().item() == 3.0
+
+
+def test_a_builder_is_a_function_that_builds_a_module() -> None:
+    with pytest.raises(RecordError, match=r"takes a function that makes the model.* got Linear"):
+        record(nn.Linear(3, 3))  # type: ignore[arg-type]
+    with pytest.raises(RecordError, match="not dict"):
+        record(dict)  # type: ignore[arg-type]
+
+
+def test_lazy_and_foreign_types_are_refused() -> None:
+    with pytest.raises(RecordError, match="lazy"):
+        record(lambda: nn.LazyLinear(3))
+    with pytest.raises(RecordError, match="complex128"):
+        record(lambda: _initialized(lambda w: nn.Parameter(torch.randn(3, dtype=torch.complex128))))
+
+
+def test_a_recipe_of_a_recording_is_a_recipe() -> None:
+    recording = record(ResNet, seed=5)
+    assert fanin.as_recipe(recording.recipe.canonical) == recording.recipe
+
+
+# ---- threads --------------------------------------------------------------------------------------------------------
+
+
+def test_recordings_in_threads_leave_torch_as_it_is() -> None:
+    """One begins before the other and ends before it; a third thread makes a model of its own meanwhile."""
+    own = nn.init._no_grad_trunc_normal_, nn.init.sparse_
+    began, both, ended = threading.Event(), threading.Event(), threading.Event()
+    made: dict[str, Any] = {}
+
+    def initialized() -> nn.Module:
+        layer = nn.Linear(64, 64)
+        nn.init.trunc_normal_(layer.weight, std=0.5, a=-0.75, b=0.75)
+        return layer
+
+    def first() -> nn.Module:
+        began.set()
+        assert both.wait(60)
+        return initialized()
+
+    def second() -> nn.Module:
+        assert began.wait(60)
+        both.set()
+        assert ended.wait(60)
+        return initialized()
+
+    def record_first() -> None:
+        made["first"] = record(first).recipe
+        ended.set()
+
+    def make() -> None:
+        assert both.wait(60)
+        made["truncated"] = nn.init.trunc_normal_(torch.full((64, 64), 7.0))
+        made["sparse"] = nn.init.sparse_(torch.full((64, 64), 7.0), 0.25)
+
+    def record_second() -> None:
+        made["second"] = record(second).recipe
+
+    threads = [threading.Thread(target=target) for target in (record_first, record_second, make)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (nn.init._no_grad_trunc_normal_, nn.init.sparse_) == own
+    assert made["truncated"].abs().max() <= 2
+    assert made["truncated"].std() > 0.5
+    assert (made["sparse"] == 0).sum() == 16 * 64
+    assert made["sparse"].abs().max() < 1
+    assert made["first"] == made["second"]
+    assert made["first"].tensors["weight"].scheme == "truncated_normal"

@@ -1,0 +1,218 @@
+"""Limits in a real Redis, which servers share; it is killed, started again, stopped and let go on."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import redis as redis_client
+
+from fanin_service.access import keys
+from fanin_service.admission import redis_windows, windows
+from fanin_service.settings import Settings
+from tests.support.limits import LARGE, SMALL, nothing_under_way, refused, remaining
+from tests.support.metrics import value
+from tests.support.servers import Running, running, wait_for
+
+pytestmark = pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
+
+
+class Redis:
+    """A Redis that keeps nothing on disk."""
+
+    def __init__(self, directory: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self.port = probe.getsockname()[1]
+        self.url = f"redis://:secret@127.0.0.1:{self.port}/1"
+        self._directory = directory
+        self.start()
+
+    def start(self) -> None:
+        options = {"port": self.port, "bind": "127.0.0.1", "requirepass": "secret", "save": "", "dir": self._directory}
+        command = ["redis-server", *(text for name, to in options.items() for text in (f"--{name}", str(to)))]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        wait_for(self._answers)
+
+    def _answers(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+        except OSError:
+            return False
+        return True
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+
+@pytest.fixture
+def redis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Redis]:
+    monkeypatch.setattr(redis_windows, "TIMEOUT_SECONDS", 20.0)  # whatever else this machine does
+    redis = Redis(tmp_path)
+    try:
+        yield redis
+    finally:
+        redis.kill()
+
+
+def limits(redis: Redis, **more: Any) -> Settings:
+    return Settings(limits_url=redis.url, **more)
+
+
+def away(server: Running) -> bool:
+    return value(server.client, "fanin_limits_away") == 1
+
+
+def test_two_servers_share_a_rate(redis: Redis) -> None:
+    with running(limits(redis, client_requests_per_minute=10)) as one, running(one_more(redis)) as other:
+        statuses = [server.client.get("/v1/schemes").status_code for _ in range(6) for server in (one, other)]
+        assert statuses == [200] * 10 + [429] * 2
+        answer = other.client.get("/v1/schemes")
+        refused(answer, 429, "too-many-requests")
+        assert re.fullmatch(r'"requests";r=0;t=\d\d?', answer.headers["RateLimit"])
+
+
+def one_more(redis: Redis) -> Settings:
+    return limits(redis, client_requests_per_minute=10)
+
+
+def test_two_servers_share_failed_logins(redis: Redis, tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    keys.create(path, "x", ())
+    settings = limits(redis, access="keys", keys_file=path, failed_logins_per_minute=5)
+    with running(settings) as one, running(settings) as other:
+        bad = {"Authorization": "Bearer word"}
+        statuses = [server.client.get(SMALL, headers=bad).status_code for _ in range(4) for server in (one, other)]
+        assert statuses == [401] * 5 + [429] * 3
+
+
+def test_two_servers_share_a_day(redis: Redis) -> None:
+    settings, quota = limits(redis, client_bytes_per_day=600_000_000_000), 600_000_000_000
+    with running(settings) as one, running(settings) as other:
+        with one.client.stream("GET", LARGE) as stream:
+            assert stream.status_code == 200
+            refused(other.client.get(LARGE), 429, "quota-exceeded")
+        wait_for(lambda: nothing_under_way(one))
+        wait_for(lambda: remaining(other) > quota - (64 << 20))
+        assert abs(remaining(one) - remaining(other)) <= 1
+
+
+def test_many_at_once_get_no_more_than_there_is(redis: Redis) -> None:
+    settings = limits(redis, client_requests_per_minute=100)
+    with running(settings) as one, running(settings) as other, ThreadPoolExecutor(8) as threads:
+        urls = [f"{server.url}/v1/schemes" for server in (one, other)] * 100
+        with httpx.Client(timeout=60) as client:
+            statuses = list(threads.map(lambda url: client.get(url).status_code, urls))
+    assert sorted(statuses) == [200] * 100 + [429] * 100
+
+
+def test_killed_and_started_again_in_mid_traffic(redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
+    settings = limits(redis, client_requests_per_minute=100_000, client_bytes_per_day=10**12)
+    with running(settings) as one, running(settings) as other, one.client.stream("GET", LARGE) as stream:
+        parts = stream.iter_raw(1 << 20)
+        with caplog.at_level(logging.WARNING, "fanin_service"):
+            for _ in range(2):
+                for server in (one, other):
+                    assert server.client.get(SMALL).status_code == 200
+                redis.kill()
+                for server in (one, other):
+                    assert [server.client.get(SMALL).status_code for _ in range(20)] == [200] * 20
+                    assert away(server)
+                next(parts)
+                redis.start()
+                wait_for(lambda: not away(one) and not away(other))
+                for server in (one, other):
+                    assert server.client.get(SMALL).status_code == 200
+                next(parts)
+        # Each of two servers, each of two times, once that it is away and once that it is back.
+        told = [record.levelname for record in caplog.records if record.name == "fanin_service.admission.windows"]
+        assert sorted(told) == ["ERROR"] * 4 + ["WARNING"] * 4
+        assert "secret" not in caplog.text
+
+
+def test_no_redis_no_service_where_that_is_wanted(redis: Redis) -> None:
+    with running(limits(redis, client_requests_per_minute=1000, limits_fallback="refuse")) as server:
+        assert server.client.get(SMALL).status_code == 200
+        redis.kill()
+        for _ in range(5):
+            refused(server.client.get(SMALL), 503, "limits-unavailable")
+        assert server.client.get("/readyz").status_code == 200
+        redis.start()
+        wait_for(lambda: server.client.get(SMALL).status_code == 200)
+
+
+def test_a_redis_that_hangs_is_waited_for_once(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running(limits(redis, client_requests_per_minute=1000, client_bytes_per_day=10**12)) as server:
+        asked = 0
+        add = server.app.state.service.admission._counters._remote.add
+
+        async def counted(*arguments: Any) -> Any:
+            nonlocal asked
+            asked += 1
+            return await add(*arguments)
+
+        server.app.state.service.admission._counters._remote.add = counted
+        assert server.client.get(SMALL).status_code == 200
+        monkeypatch.setattr(redis_windows, "TIMEOUT_SECONDS", 0.5)
+        redis.send(signal.SIGSTOP)
+        try:
+            asked = 0
+            assert [server.client.get(SMALL).status_code for _ in range(20)] == [200] * 20
+            assert asked == 1  # and then nobody asks but the probe
+            assert away(server)
+        finally:
+            redis.send(signal.SIGCONT)
+        wait_for(lambda: not away(server))
+        monkeypatch.setattr(redis_windows, "TIMEOUT_SECONDS", 20.0)
+        wait_for(lambda: not away(server))
+        asked = 0
+        assert server.client.get(SMALL).status_code == 200
+        assert asked
+
+
+def test_a_server_starts_without_its_redis(redis: Redis) -> None:
+    redis.kill()
+    with running(limits(redis, client_requests_per_minute=2)) as server:
+        assert away(server)
+        assert [server.client.get(SMALL).status_code for _ in range(3)] == [200, 200, 429]
+
+
+def test_a_redis_that_refuses_to_write(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It answers PING, and is away until it counts."""
+    monkeypatch.setattr(windows, "PROBE_SECONDS", 0.01)
+    probes = 0
+    ping = redis_windows.RedisCounters.ping
+
+    async def counted(self: redis_windows.RedisCounters) -> None:
+        nonlocal probes
+        probes += 1
+        await ping(self)
+
+    monkeypatch.setattr(redis_windows.RedisCounters, "ping", counted)
+    with running(one_more(redis)) as server, redis_client.Redis(port=redis.port, password="secret") as control:
+        assert not away(server)
+        control.config_set("min-replicas-to-write", "1")
+        before = probes
+        for _ in range(5):
+            assert server.client.get("/v1/schemes").status_code in (200, 429)
+        wait_for(lambda: probes > before + 20)
+        assert away(server)
+        messages = [record.getMessage() for record in caplog.records if "FANIN_LIMITS_URL" in record.getMessage()]
+        assert len(messages) == 1, messages
+        control.config_set("min-replicas-to-write", "0")
+        wait_for(lambda: not away(server))

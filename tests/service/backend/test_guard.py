@@ -1,0 +1,267 @@
+"""The guard: a backend is chosen, tested again and again, and trusted no longer than it passes."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+from fanin import BackendError, FileLayout, backends
+from fanin.backends import Backend
+from fanin.backends.matrices import KEPT
+from fanin.digests import manifest_of
+from fanin.draws import Draw, Orthogonal
+from fanin.dtypes import DType
+from fanin.errors import NoDeviceError
+from fanin.plan import read_into
+from fanin.streams import Stream
+from fanin_service.backend import guard
+from fanin_service.backend.guard import GuardedBackend, choose
+from fanin_service.recipes.digests import Manifests
+from fanin_service.server import command
+from fanin_service.settings import Settings
+from tests.support.backends import BEST, MoodyBackend
+from tests.support.servers import HUGE, Running, running, wait_for
+
+SMALL = "/v1/weights?shape=1000&scheme=normal&std=1"
+
+
+def status(server: Running, path: str = "/readyz") -> int:
+    return server.client.get(path).status_code
+
+
+def receive(server: Running, path: str, backend: MoodyBackend, mood: str) -> None:
+    """Read a file to its end; after some of it the backend changes its mood."""
+    with server.client.stream("GET", path) as answer:
+        for n, _ in enumerate(answer.iter_raw(1 << 20)):
+            if n == 3:
+                backend.mood = mood
+
+
+def broken_backend(error: Exception) -> Callable[[], Backend]:
+    def load() -> Backend:
+        raise error
+
+    return load
+
+
+@pytest.fixture
+def factories(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Callable[[], Backend]]]:
+    """The backends that there are, the fastest first."""
+    known: dict[str, Callable[[], Backend]] = {**backends._FACTORIES, "cuda": MoodyBackend}
+    monkeypatch.setattr(backends, "_FACTORIES", known)
+    for function in (backends.load, backends._usable):
+        function.cache_clear()
+    yield known
+    for function in (backends.load, backends._usable):
+        function.cache_clear()
+
+
+def wrong() -> Backend:
+    backend = MoodyBackend()
+    backend.mood = "wrong"
+    return backend
+
+
+def test_a_usable_gpu_is_found(factories: dict[str, Any]) -> None:
+    assert choose(Settings()).name == "moody"
+    assert choose(Settings(backend="native")).name == "native"
+
+
+@pytest.mark.parametrize("broken", [wrong, broken_backend(NoDeviceError("no NVIDIA GPU is visible"))])
+def test_what_does_not_work_is_passed_over(factories: dict[str, Any], broken: Callable[[], Backend]) -> None:
+    factories["cuda"] = broken
+    assert choose(Settings()).name == "native"
+    assert choose(Settings(backend="cuda", backend_fallback=True)).name == "native"
+    with pytest.raises(BackendError, match=r"^the cuda backend (failed its known-answer|cannot be used: no NVIDIA)"):
+        choose(Settings(backend="cuda"))
+
+
+def test_a_name_that_there_is_not_is_never_passed_over(factories: dict[str, Any]) -> None:
+    with pytest.raises(BackendError, match="unknown backend 'cudda'"):
+        choose(Settings(backend="cudda", backend_fallback=True))
+
+
+def test_some_backend_must_work(factories: dict[str, Any]) -> None:
+    for name in factories:
+        factories[name] = wrong
+    with pytest.raises(BackendError, match="no backend passes"):
+        choose(Settings())
+
+
+def test_the_command_refuses(factories: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    factories["cuda"] = wrong
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    assert command.run(parser.parse_args(["--backend", "cuda", "--port", "0"])) == 2
+    assert capsys.readouterr().err == "fanin serve: --backend: the cuda backend failed its known-answer test\n"
+
+
+def test_a_failure_cuts_the_stream_and_is_looked_into_at_once() -> None:
+    backend = MoodyBackend()
+    with running(Settings(check_seconds=3600), backend) as server:
+        path = server.register(HUGE)
+        with pytest.raises(httpx.RemoteProtocolError, match="without sending complete message body"):
+            receive(server, path, backend, "failing")
+        # By the stream, and by the test after it.
+        wait_for(lambda: backend.failures >= 2)
+        for refused in ("/readyz", SMALL, path):
+            problem = server.client.get(refused)
+            assert problem.status_code == 503
+            assert problem.json()["type"] == "urn:fanin:problem:not-ready"
+            assert "cudaErrorECCUncorrectable" in problem.json()["detail"]
+        assert status(server, "/livez") == 200
+
+
+def test_a_passing_failure_is_forgiven() -> None:
+    class Once(MoodyBackend):
+        def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+            try:
+                super().fill(draw, stream, dtype, first, out)
+            finally:
+                self.mood = "well"
+
+    backend = Once()
+    with running(Settings(check_seconds=3600), backend) as server:
+        backend.mood = "failing"
+        assert status(server, SMALL) == 503
+        assert backend.failures == 1
+        wait_for(lambda: status(server) == 200)
+        assert status(server, SMALL) == 200
+
+
+def test_wrong_bits_are_found_at_the_interval() -> None:
+    backend = MoodyBackend()
+    with running(Settings(check_seconds=1), backend) as server:
+        path = server.register(HUGE)
+        with pytest.raises(httpx.RemoteProtocolError, match="without sending complete message body"):
+            receive(server, path, backend, "wrong")
+        assert status(server) == status(server, SMALL) == 503
+        backend.mood = "well"
+        wait_for(lambda: status(server) == 200)
+        assert status(server, SMALL) == 200
+
+
+def test_a_digest_that_cannot_be_made_is_not_our_fault() -> None:
+    backend = MoodyBackend()
+    with running(Settings(check_seconds=3600), backend) as server:
+        path = server.register({"shape": [5], "scheme": "normal", "std": 1})
+        backend.mood = "failing"
+        assert status(server, path.replace("model.safetensors", "digests")) == 503
+
+
+def recheck(server: Running, expected: int) -> None:
+    """Run the known-answer test now, and wait until the service is or is not ready."""
+    server.app.state.service.backend.on_failure()
+    wait_for(lambda: status(server) == expected)
+
+
+def test_digests_of_wrong_bits_are_discarded() -> None:
+    backend = MoodyBackend()
+    with running(Settings(check_seconds=3600), backend) as server:
+        recipe = {"shape": [5], "scheme": "normal", "std": 1.0}
+        path = server.register(recipe)
+        digests = path.replace("model.safetensors", "digests")
+        right = manifest_of(FileLayout.of(recipe), BEST).file
+        backend.mood = "wrong"
+        assert server.client.get(digests).json()["file"] != right
+        recheck(server, 503)
+        backend.mood = "well"
+        recheck(server, 200)
+        assert "Repr-Digest" not in server.client.head(path).headers
+        assert server.client.get(digests).json()["file"] == right
+
+
+def test_a_failure_discards_digests_in_the_making() -> None:
+    class Slow(MoodyBackend):
+        def __init__(self) -> None:
+            super().__init__()
+            self.asked, self.let = threading.Event(), threading.Event()
+
+        def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+            self.asked.set()
+            assert self.let.wait(60)
+            super().fill(draw, stream, dtype, first, out)
+
+    async def free(size: int) -> None:
+        pass
+
+    async def run() -> None:
+        backend, layout = Slow(), FileLayout.of({"shape": [5], "scheme": "normal", "std": 1.0})
+        known = Manifests(backend)
+        backend.mood = "wrong"
+        with ThreadPoolExecutor(1) as threads:
+            made = asyncio.create_task(known.get(layout, threads, "party", free))
+            await asyncio.to_thread(backend.asked.wait, 60)
+            known.forget()
+            backend.let.set()
+            with pytest.raises(BackendError, match="while these digests were computed"):
+                await made
+            backend.mood = "well"
+            assert (await known.get(layout, threads, "party", free)).file.hex() == manifest_of(layout, BEST).file
+
+    asyncio.run(run())
+
+
+def test_what_a_backend_generated_while_it_failed_is_not_sent() -> None:
+    class Failing(MoodyBackend):
+        """Its known-answer test fails while it generates."""
+
+        def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+            super().fill(draw, stream, dtype, first, out)
+            if self.mood == "during":
+                self.mood = "wrong"
+                guarded.test()
+
+    backend = Failing()
+    guarded = GuardedBackend(backend, 60)
+    guarded.test()
+    backend.mood = "during"
+    layout = FileLayout.of({"shape": [5], "scheme": "normal", "std": 1.0})
+    with pytest.raises(BackendError, match="failed its known-answer test"):
+        read_into(layout, 0, memoryview(bytearray(layout.size)), guarded)
+
+
+def test_a_matrix_kept_after_a_failure_is_discarded() -> None:
+    class Keeping(MoodyBackend):
+        """Keeps a matrix of wrong bits in the middle of a known-answer test, as a thread that began before it would."""
+
+        def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+            super().fill(draw, stream, dtype, first, out)
+            if self.mood == "late":
+                self.mood = "well"
+                orthogonal, at = matrix.entries[0].draw, matrix.entries[0].stream
+                assert isinstance(orthogonal, Orthogonal)
+                part = memoryview(bytearray(4))
+                KEPT.fill(lambda *_: None, orthogonal, at, matrix.entries[0].dtype, 0, part)
+
+    matrix = FileLayout.of({"shape": [8, 8], "scheme": "orthogonal", "seed": 7})
+    entry = matrix.entries[0]
+    assert isinstance(entry.draw, Orthogonal)
+    backend = Keeping()
+    guarded = GuardedBackend(backend, 60)
+    backend.mood = "wrong"
+    guarded.test()
+    backend.mood = "late"
+    guarded.test()
+    assert guarded.fault is None
+    assert not KEPT.has(entry.draw, entry.stream, entry.dtype)
+
+
+def test_a_backend_that_hangs_is_trusted_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    guarded = GuardedBackend(MoodyBackend(), seconds=60)
+    assert guarded.fault == "the moody backend has not passed its known-answer test yet"
+    guarded.test()
+    assert guarded.fault is None
+    now = time.monotonic()
+    monkeypatch.setattr(guard.time, "monotonic", lambda: now + 181)
+    assert guarded.fault == "the moody backend has not passed its known-answer test lately"
+    guarded.test()
+    assert guarded.fault is None

@@ -1,0 +1,184 @@
+"""Tensors that are made whole: a limit, parts that are not made again, and others that do not wait for them."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fanin import BackendError, FileLayout, backends
+from fanin.backends import native_orthogonal
+from fanin.backends.matrices import KEPT
+from fanin.backends.native import NativeBackend
+from fanin.backends.native_orthogonal import OrthogonalKernel
+from fanin.draws import Draw, Orthogonal
+from fanin.dtypes import DTYPES, DType
+from fanin.plan import read_into
+from fanin.streams import Stream
+from fanin_service.backend.guard import GuardedBackend
+from fanin_service.http.problems import LimitExceededError
+from fanin_service.recipes.limits import layout_of
+from fanin_service.service import MATRIX_MAKERS
+from fanin_service.settings import Settings
+from tests.support.backends import CountingBackend
+from tests.support.servers import running
+
+RECIPE = {
+    "tensors": {
+        "a": {"shape": [5000], "scheme": "normal", "std": 1, "dtype": "F64"},
+        "m": {"shape": [600, 900], "scheme": "orthogonal"},
+        "n": {"shape": [300_000], "scheme": "normal", "std": 1},
+    }
+}
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Rows and columns of the matrices that are made."""
+    made: list[tuple[int, int]] = []
+    make = OrthogonalKernel.make
+
+    def counted(self: OrthogonalKernel, draw: Orthogonal, stream: Stream, dtype: DType, out: memoryview) -> None:
+        made.append((draw.rows, draw.columns))
+        make(self, draw, stream, dtype, out)
+
+    monkeypatch.setattr(OrthogonalKernel, "make", counted)
+    KEPT.clear()
+    return made
+
+
+def test_a_limit_names_the_numbers() -> None:
+    with running(Settings(max_matrix_elements=9999)) as server:
+        wide = {"shape": [80, 125], "scheme": "orthogonal"}
+        for recipe, field in ((wide, "/shape"), ({"tensors": {"q": wide}}, "/tensors/q/shape")):
+            answer = server.client.post("/v1/weights", json=recipe)
+            assert (answer.status_code, answer.json()["type"]) == (422, "urn:fanin:problem:limit-exceeded")
+            assert [error["pointer"] for error in answer.json()["errors"]] == [field]
+            assert "10000 elements" in answer.json()["detail"]
+            assert "at most 9999" in answer.json()["detail"]
+        assert server.client.get("/v1/weights?shape=80,125&scheme=orthogonal").status_code == 422
+        assert server.client.get("/v1/weights?shape=99,101&scheme=orthogonal").status_code == 200
+        assert server.client.head("/v1/weights?shape=80,125&scheme=normal&std=1").status_code == 200
+
+
+@pytest.mark.parametrize("shape", [[157, 1], [1, 157], [157, 63]])
+def test_a_narrow_matrix_counts_as_64_wide(shape: list[int]) -> None:
+    settings = Settings(max_matrix_elements=156 * 64)
+    with pytest.raises(LimitExceededError, match="the shorter side counting as 64; this service makes at most 9984"):
+        layout_of({"shape": shape, "scheme": "orthogonal"}, settings)
+    fits = [156 if size == 157 else size for size in shape]
+    assert layout_of({"shape": fits, "scheme": "orthogonal"}, settings).size > 156
+
+
+def test_the_memory_for_a_matrix_follows_its_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    aligned = native_orthogonal._aligned
+
+    def counted(count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
+        taken.append(count * dtype.itemsize)
+        return aligned(count, dtype)
+
+    monkeypatch.setattr(native_orthogonal, "_aligned", counted)
+    threads = 64
+    kernel = NativeBackend(threads=threads)._orthogonal
+    draw = Orthogonal(1.0, 4096, 64)
+    kernel.make(draw, Stream("fanin/1", 1, "w"), DTYPES["F32"], memoryview(bytearray(4096 * 64 * 4)))
+    whole = 4096 * 64 * 4
+    # The panels, and one group of columns, whatever the threads: each is as large as the matrix.
+    assert whole < sum(taken) < 2 * whole + 64 * 1024
+
+
+def test_parts_are_not_made_again(calls: list[tuple[int, int]]) -> None:
+    layout = FileLayout.of(RECIPE)
+    expected = bytearray(layout.size)
+    read_into(layout, 0, memoryview(expected), backends.load("native"))
+    with running() as server:
+        path = server.register(RECIPE)
+        calls.clear()
+        assert server.client.get(path).content == expected
+        for start in range(0, layout.size - 1000, layout.size // 13):
+            answer = server.client.get(path, headers={"Range": f"bytes={start}-{start + 999}"})
+            assert answer.content == expected[start : start + 1000]
+        assert calls == [(600, 900)]
+
+
+class Waiting(CountingBackend):
+    """Makes matrices when it is let."""
+
+    prompt_bytes = 64 << 10
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let, self.asked = threading.Event(), threading.Semaphore(0)
+
+    def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        if isinstance(draw, Orthogonal) and draw.rows * draw.columns > 100_000:
+            self.asked.release()
+            assert self.let.wait(60)
+        super().fill(draw, stream, dtype, first, out)
+
+
+def test_others_do_not_wait_for_them() -> None:
+    backend = Waiting()
+    with running(backend=backend) as server, ThreadPoolExecutor(8) as pool:
+        try:
+            path = "/v1/weights?shape=600,700&scheme=orthogonal&seed="
+            few = {"Range": "bytes=1000-1999"}
+            matrices = [
+                pool.submit(httpx.get, f"{server.url}{path}{seed}", headers=few if seed % 2 else {}, timeout=60)
+                for seed in range(8)
+            ]
+            for _ in range(MATRIX_MAKERS):
+                assert backend.asked.acquire(timeout=60)
+            for seed in range(20):
+                answer = server.client.get(f"/v1/weights?shape=600,700&scheme=normal&std=1&seed={seed}")
+                assert len(answer.content) > 4 * 600 * 700
+            assert server.client.get("/livez").status_code == 200
+            assert server.client.head(f"{path}0").status_code == 200
+            assert not any(matrix.done() for matrix in matrices)
+        finally:
+            backend.let.set()
+        assert all(matrix.result().is_success and matrix.result().content for matrix in matrices)
+
+
+def test_what_a_failed_backend_has_made_is_forgotten(calls: list[tuple[int, int]]) -> None:
+    class Broken(CountingBackend):
+        def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+            raise BackendError("broken")
+
+    layout = FileLayout.of(RECIPE)
+
+    def read() -> None:
+        read_into(layout, layout.entry("m").start, memoryview(bytearray(1000)), backends.load("native"))
+
+    guarded = GuardedBackend(backends.load("native"), 60)
+    guarded.test()
+    read()
+    guarded.test()
+    read()
+    assert calls.count((600, 900)) == 1
+    GuardedBackend(Broken(), 60).test()
+    read()
+    assert calls.count((600, 900)) == 2
+
+
+def test_a_matrix_that_is_made_for_a_part_is_charged() -> None:
+    size = 300 * 200 * 4
+    with running(Settings(client_bytes_per_day=2 * size)) as server:
+
+        def part(seed: int, address: str = "192.0.2.1") -> httpx.Response:
+            headers = {"Range": "bytes=100000-100003", "X-Forwarded-For": address}
+            return server.client.get(f"/v1/weights?shape=300,200&scheme=orthogonal&seed={seed}", headers=headers)
+
+        KEPT.clear()
+        assert part(101).status_code == 206
+        for _ in range(3):  # kept: 4 bytes each
+            assert part(101).status_code == 206
+        refused = part(102)
+        assert (refused.status_code, refused.json()["type"]) == (429, "urn:fanin:problem:quota-exceeded")
+        assert part(102, "192.0.2.2").status_code == 206

@@ -1,0 +1,203 @@
+"""The surface of S3, by requests that no client of it sends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+from xml.etree import ElementTree
+
+import pytest
+from starlette.responses import StreamingResponse
+
+from fanin import archive
+from fanin_service.admission.middleware import Admission
+from fanin_service.http.file_response import PIECE, in_pieces
+from fanin_service.models.content import Content
+from fanin_service.models.revisions import Revision
+from fanin_service.models.snapshot import Snapshot
+from fanin_service.surfaces import presigned
+from tests.support.servers import Running
+
+RECIPE = {"tensors": {"w": {"shape": [3, 4], "scheme": "he_normal"}}}
+NAMESPACE = "{http://s3.amazonaws.com/doc/2006-03-01/}"
+KEY = "/s3/models/s3/tiny/seed-1/model.safetensors"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def model(server: Running) -> Iterator[None]:
+    content = archive.pack({"recipe.json": json.dumps(RECIPE).encode()})
+    headers = {"Content-Type": archive.MEDIA_TYPE}
+    assert server.client.put("/v1/models/s3/tiny", content=content, headers=headers).status_code == 201
+    yield
+    server.client.delete("/v1/models/s3/tiny")
+
+
+@pytest.mark.parametrize("character", ["\0", "\1", "\x0b", "\x1f", "\r", "\ufffe", "\uffff"])
+def test_listings_are_xml(server: Running, character: str) -> None:
+    """What XML cannot hold is told in URL encoding or not at all."""
+    text = f"a{character}b"
+    for version, parameter in ((2, "prefix"), (2, "start-after"), (2, "delimiter"), (1, "prefix"), (1, "marker")):
+        query = {parameter: text, **({"list-type": "2"} if version == 2 else {})}
+        refused = server.client.get("/s3/models", params=query)
+        assert refused.status_code == 400
+        assert parameter in (ElementTree.fromstring(refused.content).findtext("Message") or "")
+        told = server.client.get("/s3/models", params={**query, "encoding-type": "url"})
+        assert told.status_code == 200
+        values = [element.text for element in ElementTree.fromstring(told.content)]
+        assert quote(text) in values
+    absent = server.client.get(f"/s3/other{quote(text)}/x")
+    assert absent.status_code == 404
+    ElementTree.fromstring(absent.content)
+    ElementTree.fromstring(server.client.put(f"/s3/models/{quote(text)}", content=b"").content)
+
+
+def test_a_range_of_a_file_is_not_copied() -> None:
+    """A copy for each slow reader would fill the memory, and making one of 64 MB stops the event loop."""
+    body = bytes(range(256)) * 4096
+    assert len(body) > 3 * PIECE
+
+    async def read() -> list[Any]:
+        response = in_pieces(memoryview(body)[1:], 206)
+        assert isinstance(response, StreamingResponse)
+        assert response.headers["Content-Length"] == str(len(body) - 1)
+        return [piece async for piece in response.body_iterator]
+
+    pieces = asyncio.run(read())
+    assert all(isinstance(piece, memoryview) and piece.obj is body for piece in pieces)
+    assert max(map(len, pieces)) <= PIECE
+    assert b"".join(pieces) == body[1:]
+
+
+def test_what_is_made_for_one_request_counts_as_memory(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[int] = []
+    hold = Admission.hold
+
+    def counted(self: Admission, count: int) -> None:
+        held.append(count)
+        hold(self, count)
+
+    monkeypatch.setattr(Admission, "hold", counted)
+    recipe = {"tensors": {f"l.{n}": {"shape": [64], "scheme": "zeros"} for n in range(100)}}
+    content = archive.pack({"recipe.json": json.dumps(recipe).encode(), "a.txt": b"x" * 1000})
+    headers = {"Content-Type": archive.MEDIA_TYPE}
+    server.client.put("/v1/models/s3/many", content=content, headers=headers).raise_for_status()
+    path = "model.safetensors.index.json"
+    assert server.client.get("/s3/models/s3/many/seed-1-1kb/a.txt").content == b"x" * 1000
+    held.clear()
+    index = server.client.get(f"/s3/models/s3/many/seed-0-1kb/{path}").raise_for_status().content
+    assert held == [len(index)]
+    tree = server.client.get("/hf/api/models/s3/many/revision/seed-0-1kb").json()
+    assert server.client.get(f"/hf/s3/many/resolve/{tree['sha']}/{path}").content == index
+    assert held == [len(index)] * 2
+    server.client.delete("/v1/models/s3/many")
+
+
+def test_a_listing_reads_no_content_twice(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Contents may be forgotten, as those of many large models are: a listing does not need them again."""
+    made: list[str] = []
+    make = Snapshot.__init__
+
+    def counted(self: Snapshot, content: Content, revision: Revision) -> None:
+        made.append(str(revision))
+        make(self, content, revision)
+
+    monkeypatch.setattr(Snapshot, "__init__", counted)
+    for prefix in ("s3/tiny/main/", "s3/tiny/seed-6-bf16-1kb/"):
+        first, second = (server.client.get("/s3/models", params={"prefix": prefix}) for _ in range(2))
+        assert (first.status_code, first.content) == (200, second.content)
+        assert f"<Key>{prefix}model.safetensors</Key>" in first.text
+    assert len(made) <= 2
+    # What is put under the name is listed at once.
+    pair = {"recipe.json": json.dumps(RECIPE).encode(), "extra.txt": b"x"}
+    headers = {"Content-Type": archive.MEDIA_TYPE}
+    for files, expected in ((pair, True), ({"recipe.json": pair["recipe.json"]}, False)):
+        server.client.put("/v1/models/s3/tiny", content=archive.pack(files), headers=headers).raise_for_status()
+        listed = server.client.get("/s3/models", params={"prefix": "s3/tiny/main/"}).text
+        assert ("<Key>s3/tiny/main/extra.txt</Key>" in listed) is expected
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("list-type=1", "list-type=", "encoding-type=URL", "fetch-owner=yes&list-type=2", "marker=a&list-type=2"),
+        *("start-after=a", "continuation-token=YQ==", "fetch-owner=true", "policy", "versions", "max-keys=-1"),
+    ],
+)
+def test_what_a_listing_cannot_be_asked_for(server: Running, query: str) -> None:
+    answer = server.client.get(f"/s3/models?{query}")
+    assert answer.status_code == 400
+    assert b"<Code>InvalidArgument</Code>" in answer.content
+
+
+@pytest.mark.parametrize("part", ["0", "-1", "x", "", "10001", "9" * 5000, "\u0661"])
+def test_parts(server: Running, part: str) -> None:
+    assert server.client.get(KEY, params={"partNumber": part}).status_code == 400
+
+
+def test_parts_of_an_object(server: Running) -> None:
+    whole = server.client.get(KEY).content
+    assert server.client.get(KEY, params={"partNumber": "1"}).content == whole
+    assert server.client.get(KEY, params={"partNumber": "10000"}).status_code == 416
+
+
+def test_no_encoding_is_claimed(server: Running) -> None:
+    """A client would undo an encoding that the bytes do not have."""
+    answer = server.client.get(KEY, params={"response-content-encoding": "gzip"})
+    assert (answer.status_code, answer.headers.get("Content-Encoding")) == (400, None)
+
+
+def test_owners(server: Running) -> None:
+    for query, has_owner in (("", True), ("list-type=2", False), ("list-type=2&fetch-owner=true", True)):
+        found = ElementTree.fromstring(server.client.get(f"/s3/models?prefix=s3/tiny/&{query}").content)
+        assert [len(item.findall(f"{NAMESPACE}Owner")) for item in found.iter(f"{NAMESPACE}Contents")] == [has_owner]
+
+
+def test_request_ids(server: Running) -> None:
+    for method, path in (("GET", "/s3"), ("HEAD", KEY), ("GET", "/s3/none"), ("PUT", KEY), ("GET", "/s3/models?acl")):
+        answer = server.client.request(method, path)
+        assert answer.headers["x-amz-request-id"] == answer.headers["x-request-id"]
+    assert "x-amz-request-id" not in server.client.get("/v1/models").headers
+
+
+def at(seconds: float) -> str:
+    return f"{datetime.now(UTC) + timedelta(seconds=seconds):%Y%m%dT%H%M%SZ}"
+
+
+@pytest.mark.parametrize(
+    ("begins", "lasts", "status"),
+    [
+        (0, "100", 200),
+        (-200, "100", 403),
+        (-200, "1000", 200),
+        (600, "100", 200),
+        (1200, "100", 403),
+        (0, "0", 400),
+        (0, "604801", 400),
+        (0, "x", 400),
+        (0, "9" * 5000, 400),
+    ],
+)
+def test_presigned_urls_end(server: Running, begins: int, lasts: str, status: int) -> None:
+    query = {"X-Amz-Algorithm": "AWS4-HMAC-SHA256", "X-Amz-Credential": "any/20260101/us-east-1/s3/aws4_request"}
+    query |= {"X-Amz-Date": at(begins), "X-Amz-Expires": lasts, "X-Amz-SignedHeaders": "host", "X-Amz-Signature": "0"}
+    for path in (KEY, "/s3/models", "/s3/models?list-type=2"):
+        url, _, more = path.partition("?")
+        asked = query | dict([more.split("=")] if more else [])
+        assert server.client.get(url, params=asked).status_code == status, path
+
+
+def test_presigned_urls_of_the_second_version(server: Running) -> None:
+    signed = {"AWSAccessKeyId": "any", "Signature": "0"}
+    now = int(time.time())
+    for expires, status in ((now + 100, 200), (now - 100, 403), ("x", 400), ("", 400)):
+        assert server.client.get(KEY, params={**signed, "Expires": str(expires)}).status_code == status
+
+
+def test_what_is_no_presigned_url() -> None:
+    assert not presigned.is_presigned({"Signature": "0", "Expires": "1"})
+    assert presigned.fault({"X-Amz-Signature": "0", "X-Amz-Expires": "1"}) is not None

@@ -1,0 +1,179 @@
+"""What is kept: counted as the memory that it takes, and shared by clients."""
+
+from __future__ import annotations
+
+import gc
+import json
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from fanin import FileLayout, archive, as_recipe
+from fanin_service.models.content import Content
+from fanin_service.models.revisions import Revision
+from fanin_service.models.snapshot import Snapshot
+from fanin_service.recipes import limits
+from fanin_service.recipes.memory import layout_bytes
+from fanin_service.settings import Settings
+from fanin_service.shared_cache import Kept
+from tests.support.servers import running
+
+LAW = {"scheme": "truncated_normal", "std": 0.02}
+PARTS = [{"size": 1, "scheme": "normal", "std": 0.01 * n} for n in range(1, 40)]
+RECIPES: dict[str, Any] = {
+    "one": {"tensors": {"a": {"shape": [2], **LAW}}},
+    "alike": {"tensors": {}, "repeated": {"layers.{0..2999}.bias": {"shape": [2], **LAW}}},
+    "different": {"tensors": {f"a{n}": {"shape": [n, 3], **LAW} for n in range(400)}},
+    "fans": {"tensors": {f"a{n}": {"shape": [n, 3, 4, 5], "scheme": "he_normal"} for n in range(1, 400)}},
+    "blocks": {"tensors": {f"a{n}": {"shape": [39, n], "scheme": "blocks", "parts": PARTS} for n in range(1, 5)}},
+    "tables": {"tensors": {f"a{n}": {"shape": [50, 64], "scheme": "sinusoidal", "base": 9.0 + n} for n in range(9)}},
+    "names": {"tensors": {f"\U0001f600{'a' * 100}{n}": {"shape": [2], **LAW} for n in range(400)}},
+}
+
+
+def taken(make: Callable[[], Any]) -> tuple[int, Any]:
+    """Bytes of memory that are free again when what is made is gone, and what `make` says of it."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        made, told = make()
+        gc.collect()
+        before = tracemalloc.get_traced_memory()[0]
+        del made
+        gc.collect()
+        return before - tracemalloc.get_traced_memory()[0], told
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_layouts_are_counted_as_the_memory_that_they_take(name: str) -> None:
+    text = json.dumps(RECIPES[name]).encode()
+
+    def make() -> tuple[FileLayout, int]:
+        layout = limits.layout_of(text, Settings())
+        return layout, layout_bytes(layout)
+
+    make()  # scalars of laws, which others share
+    memory, counted = taken(make)
+    assert memory <= counted <= 2.5 * memory
+
+
+@pytest.mark.parametrize("name", ["one", "alike", "blocks"])
+def test_contents_are_counted_as_the_memory_that_they_take(name: str) -> None:
+    def make() -> tuple[Content, int]:
+        # Its files too: bytes that stood outside would be counted, and never given back.
+        files = {"recipe.json": json.dumps(RECIPES[name]).encode(), "x.txt": bytes(bytearray(10_000))}
+        content = Content.put(files, Settings())
+        for dtype in ("F32", "F16", "BF16", "F64"):
+            Snapshot(content, Revision(1, dtype)).layout("model.safetensors")
+        return content, content.size
+
+    make()
+    memory, counted = taken(make)
+    assert memory <= counted <= 3 * memory
+
+
+def test_reading_a_recipe_takes_what_is_held_for_it() -> None:
+    count = 5_000
+    text = json.dumps({"tensors": {}, "repeated": {f"a{{1..{count}}}": {"shape": [2], **LAW}}}).encode()
+    limits.layout_of(text, Settings())
+    gc.collect()
+    tracemalloc.start()
+    try:
+        limits.layout_of(text, Settings())
+        assert tracemalloc.get_traced_memory()[1] < 2 * limits.MAKING_BYTES * count
+    finally:
+        tracemalloc.stop()
+
+
+def test_who_has_most_gives_way() -> None:
+    kept: Kept[str, int] = Kept(max_bytes=1000)
+    for n in range(20):
+        kept.add(f"few{n}", n, 20, "few")
+    for n in range(50):
+        kept.add(f"many{n}", n, 60, "many")
+    assert [kept.get(f"few{n}") for n in range(20)] == [*range(20)]
+    assert kept.get("many49") == 49
+    assert kept.get("many0") is None
+    assert kept.size <= 1000
+    # The newest stays, whatever its size, and costs others nothing that they have by right.
+    kept.add("huge", 1, 5000, "many")
+    assert kept.get("huge") == 1
+    assert kept.get("few0") == 0
+    kept.add("huge2", 2, 5000, "many")
+    assert (kept.get("huge"), kept.get("huge2")) == (None, 2)
+    kept.resize("huge2", 10)
+    assert kept.size == 410
+    assert kept.pop("huge2") == 2
+    assert kept.pop("huge2") is None
+    assert len([*kept]) == len(kept) == 20
+
+
+def test_a_number_is_shared_too() -> None:
+    kept: Kept[int, int] = Kept(max_bytes=1 << 40, max_count=3)
+    for n, party in enumerate("abbbbb"):
+        kept.add(n, n, 1, party)
+    assert [*kept] == [0, 4, 5]
+    kept.get(4)
+    kept.add(6, 6, 1, "b")
+    assert [*kept] == [0, 4, 6]
+
+
+def test_a_client_puts_out_its_own_recipes_alone() -> None:
+    with running(Settings(registry_bytes=4 << 20)) as server:
+
+        def post(address: str, recipe: Any) -> str:
+            answer = server.client.post("/v1/recipes", json=recipe, headers={"X-Forwarded-For": address})
+            return str(answer.json()["digest"])
+
+        ours = [post("192.0.2.1", {"seed": n, "shape": [2], "scheme": "ones"}) for n in range(100)]
+        large = {"tensors": {}, "repeated": {"a{1..8000}": {"shape": [2], "scheme": "ones"}}}
+        theirs = [post("192.0.2.2", {**large, "seed": n}) for n in range(3)]
+        known = [server.client.head(f"/v1/recipes/{digest}").status_code for digest in (*ours, *theirs)]
+        assert known == [200] * 100 + [404, 404, 200]
+
+
+def test_models_share_by_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fanin_service.models import models
+
+    monkeypatch.setattr(models, "MAX_BYTES", 1 << 20)
+    with running() as server:
+
+        def put(address: str, name: str, count: int) -> None:
+            recipe = {"tensors": {}, "repeated": {f"a{{1..{count}}}": {"shape": [2], "scheme": "ones"}}}
+            packed = archive.pack({"recipe.json": json.dumps(recipe).encode()})
+            headers = {"Content-Type": archive.MEDIA_TYPE, "X-Forwarded-For": address}
+            assert server.client.put(f"/v1/models/{name}", content=packed, headers=headers).status_code == 201
+
+        put("192.0.2.1", "ours", 10)
+        for n in range(4):
+            put("192.0.2.2", f"theirs{n}", 5000)
+        kept = server.app.state.service.models._contents
+        assert kept.size <= 1 << 20
+        assert [name for name, _ in kept] == ["ours", "theirs3"]
+        before = kept.size
+        for dtype in ("f64", "bf16", "f16", "f8_e4m3"):
+            assert server.client.get(f"/hf/api/models/theirs3/revision/seed-1-{dtype}").status_code == 200
+        assert kept.size > before
+
+
+def test_descriptions_are_remembered_and_a_head_makes_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fanin_service.routes import recipes
+
+    made: list[FileLayout] = []
+    describe = recipes.describe
+    monkeypatch.setattr(recipes, "describe", lambda layout: made.append(layout) or describe(layout))
+    recipe = {"tensors": {}, "repeated": {"a{1..1001}": {"shape": [2], "scheme": "ones"}}}
+    with running() as server:
+        path = server.register(recipe).removesuffix("/model.safetensors")
+        head = server.client.head(path)
+        assert (head.status_code, len(made)) == (200, 0)
+        assert "Content-Length" not in head.headers
+        first, second = server.client.get(path), server.client.get(path)
+        assert len(made) == 1
+        assert first.content == second.content
+        assert json.loads(first.content) == {**describe(made[0]), "recipe": json.loads(as_recipe(recipe).canonical)}
+        assert server.client.head(path).headers["Content-Length"] == str(len(first.content))

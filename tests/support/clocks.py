@@ -1,0 +1,43 @@
+"""Clocks that a test sets."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from fanin_service.admission import middleware, windows
+from fanin_service.admission.middleware import Admission
+from fanin_service.settings import Settings
+from fanin_service.telemetry.metrics import Metrics
+
+
+class Clocks:
+    """The clocks of this process, as a test wants them; the wall's can be set, the other cannot."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.wall = datetime(2026, 3, 1, 23, 0, tzinfo=UTC)
+        self.since_boot = 1000.0
+        clocks = self
+
+        class Wall(datetime):
+            @classmethod
+            def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
+                return clocks.wall
+
+        monkeypatch.setattr(middleware, "datetime", Wall)
+        monkeypatch.setattr(time, "time", lambda: self.wall.timestamp())
+        monkeypatch.setattr(windows.time, "monotonic", lambda: self.since_boot)
+
+    def pass_by(self, seconds: float) -> None:
+        self.wall += timedelta(seconds=seconds)
+        self.since_boot += seconds
+
+    def set(self, hours: float) -> None:
+        """Someone sets the wall clock."""
+        self.wall += timedelta(hours=hours)
+
+
+def guarded(**limits: int) -> Admission:
+    return Admission(Settings(**limits), Metrics("test"))

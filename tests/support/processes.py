@@ -1,0 +1,59 @@
+"""The command `fanin serve` in processes of its own, with one worker or several."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from os import kill
+
+COMMAND = (
+    "import argparse, sys; from fanin_service import serve; parser = argparse.ArgumentParser(description=serve.HELP);"
+    " serve.add_arguments(parser); sys.exit(serve.run(parser.parse_args()))"
+)
+
+
+def run(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", COMMAND, *options]
+    return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, timeout=60)
+
+
+@contextmanager
+def serving(*options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """URL and process of a server of its own."""
+    command = [sys.executable, "-c", COMMAND, "--port", "0", "--backend", "reference", *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        assert process.stderr
+        try:
+            line = process.stderr.readline()
+            started = re.search(r"(https?://127\.0\.0\.1:[0-9]+) with the reference backend", line)
+            assert started, line
+            yield started[1], process
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+@dataclass
+class Workers:
+    """A running server, and the ids of its workers as its log tells them."""
+
+    url: str
+    process: subprocess.Popen[str]
+    pids: list[int] = field(default_factory=list)
+
+    @contextmanager
+    def only(self, pid: int) -> Iterator[None]:
+        """The other one sleeps."""
+        (other,) = (worker for worker in self.pids if worker != pid)
+        kill(other, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            kill(other, signal.SIGCONT)
