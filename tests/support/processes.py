@@ -1,4 +1,4 @@
-"""The command `fanin serve` in processes of its own, with one worker or several."""
+"""The command `fanin serve` in separate processes, with one worker or several."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 @contextmanager
 def serving(*options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """URL and process of a server of its own."""
+    """Yield URL and process of a separate server."""
     command = [sys.executable, "-c", COMMAND, "--port", "0", "--backend", "reference", *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
         assert process.stderr
