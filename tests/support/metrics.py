@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 
 def value(client: httpx.Client, name: str, **labels: object) -> float:
-    """Of one sample; 0 where there is none."""
+    """Return the value of one sample; 0 if there is none."""
     wanted = {label: str(text) for label, text in labels.items()}
     for family in parse_text(client.get("/metrics").text):
         for sample in family.samples:
