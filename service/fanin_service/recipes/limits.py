@@ -119,7 +119,7 @@ def laws_of(tensor: Any) -> int:
 
 
 def _product(shape: Any) -> int:
-    """Elements of a shape, at most `MAX_TABLE`; of what is no shape, that many.
+    """Elements of a shape, at most `MAX_TABLE`; `MAX_TABLE` for other JSON.
 
     The product stays small while it is computed. A shape of thousands of large sizes would otherwise take minutes, in
     one call that lets no other thread run.
