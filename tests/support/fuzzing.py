@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 
 def fuzz(count: int, holds: Callable[..., None], *strategies: st.SearchStrategy[Any]) -> None:
-    """Try `holds` with so many examples."""
+    """Try `holds` with `count` examples."""
     options = {"max_examples": count, "derandomize": count <= 100, "database": None, "deadline": None}
     settings(**options, suppress_health_check=[*HealthCheck])(given(*strategies)(holds))()  # type: ignore[arg-type]
 

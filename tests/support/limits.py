@@ -1,4 +1,4 @@
-"""What admission has refused, and what a client has left."""
+"""Helpers to check refusals, and the limits that a client has left."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def nothing_under_way(server: Running) -> bool:
 
 
 def remaining(server: Running, who: dict[str, str] | None = None) -> int:
-    """Bytes that a client may still have today, after one more."""
+    """Return the bytes that a client may still fetch today, after one request more."""
     answer = server.client.get(SMALL, headers={**(who or {}), "Range": "bytes=0-0"})
     found = re.search(r'"bytes";r=(\d+)', answer.headers["RateLimit"])
     assert found, answer.text
