@@ -101,7 +101,7 @@ def test_it_resumes_registers_and_refetches(service: Faulty, tmp_path: Path) -> 
 
 
 def test_a_cancelled_download_is_resumed(service: Faulty, tmp_path: Path) -> None:
-    """What had arrived stays, and the lock on it does not."""
+    """The partial file stays, and its lock is released."""
 
     async def use() -> None:
         async with client(service) as one:

@@ -12,7 +12,7 @@ RECIPE = {"tensors": {"a": {"shape": [1000], "scheme": "normal", "std": 1.0}}}
 OK = b"HTTP/1.1 200 OK\r\n"
 PART = b"HTTP/1.1 206 Partial Content\r\n"
 ENDLESS = 32 << 20
-"""Bytes, after which a server that would go on gives up."""
+"""Bytes of an endless response that the server sends before it stops."""
 BOMB = gzip.compress(gzip.compress(bytes(256 << 20)))
 
 ANSWERS = {
@@ -50,7 +50,7 @@ ANSWERS = {
 
 @contextlib.contextmanager
 def answering(answer: bytes) -> Iterator[str]:
-    """The URL of a server that says this, whatever it is asked, and hangs up."""
+    """Yield the URL of a server that sends this in response to every request, and closes the connection."""
 
     def serve() -> None:
         with contextlib.suppress(OSError):

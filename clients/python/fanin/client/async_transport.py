@@ -1,4 +1,4 @@
-"""The transport of `AsyncClient`: aiohttp, one request at a time, without retries of its own."""
+"""The transport of `AsyncClient`: aiohttp, without retries."""
 
 from __future__ import annotations
 

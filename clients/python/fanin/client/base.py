@@ -1,4 +1,4 @@
-"""What `Client` and `AsyncClient` share: everything but the way to wait."""
+"""The operations of `Client` and `AsyncClient`, which differ only in how they wait."""
 
 from __future__ import annotations
 
@@ -72,25 +72,24 @@ class ClientBase(ABC, Generic[SomeTransport]):
     ) -> None:
         """
         Args:
-            url: Root of the service, such as http://127.0.0.1:8000.
+            url: Root of the service, http://127.0.0.1:8000 for example.
             where: Where bytes are generated, if a call does not say it.
             verify: How received bytes are checked, if a call does not say it.
             timeout: Seconds to wait for a connection, and for each next byte.
             retries: Further attempts after a lost connection or a response of 429, 502, 503 or 504 without progress.
-            backoff: Seconds before the first of them, doubled for each next one; a Retry-After of the service replaces
-                it.
+            backoff: Seconds before the first of them, doubled for each next one. `Retry-After` replaces it.
             patience: Seconds without a byte of a file after which no attempt begins. A call to a service that sends
                 nothing ends within `patience + 4 * timeout` seconds.
             connections: How many fetch parts of one file or array at the same time, 1 to 16. More than one helps where
                 a single stream is slower than the network.
             request_bytes: Size of such a part, and of a request for a slice with gaps.
-            backend: What generates tensors here; by default the fastest that is available.
-            token: API key or other bearer token; by default the environment variable FANIN_TOKEN. Sent to the origin
-                of `url` and nowhere else.
+            backend: Name of the backend that generates tensors here. The default is the fastest that is available.
+            token: API key or other bearer token. The default is the environment variable FANIN_TOKEN. It is sent to the
+                origin of `url` and nowhere else.
             ca_certs: File of certificates in PEM to trust, in place of the system's.
             client_cert: Files in PEM of a certificate to show, and of its key.
-            transport: Sends the requests (`fanin.client.messages`), in place of an HTTP library; `timeout` and the
-                certificates are then its own matter.
+            transport: Sends the requests (`fanin.client.messages`), in place of an HTTP library. It decides about
+                `timeout` and certificates.
 
         Raises:
             ValueError: an argument is not allowed, or a file cannot be used.

@@ -27,7 +27,7 @@ _log = logging.getLogger("fanin")
 
 @dataclass(frozen=True, slots=True)
 class Fetching:
-    """What one call fetches, and how it checks it."""
+    """The bytes that one call fetches, and their check."""
 
     service: Service
     layout: FileLayout

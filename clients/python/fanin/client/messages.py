@@ -52,7 +52,7 @@ class Transport(Protocol):
         """Send one request, follow no redirect, and return when the head of the response has arrived.
 
         Raises:
-            UnreachableError: no connection could be made.
+            UnreachableError: no connection was possible.
             ConnectionLostError: the connection ended before the head was complete.
             ServiceError: the request cannot be sent.
         """

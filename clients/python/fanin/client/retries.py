@@ -51,7 +51,7 @@ class Retries:
         that assembles a file from slices cannot pass on the 404 of a later one.
 
         Raises:
-            ServiceError: the last one, when there is no reason to try again.
+            ServiceError: the last one, if another attempt would not help.
         """
         progress = Progress(self, now)
         is_register_due = False
@@ -70,7 +70,7 @@ class Retries:
 
 
 class Progress:
-    """What one call has achieved, and how often it failed since."""
+    """The progress of one call, and its failures since."""
 
     def __init__(self, retries: Retries, now: Callable[[], float]) -> None:
         self._retries, self._now = retries, now
@@ -93,7 +93,7 @@ class Progress:
         """Return how many seconds to wait, and whether to register the recipe before the next attempt.
 
         Raises:
-            ServiceError: `error`, if there is no reason to try again.
+            ServiceError: `error`, if another attempt would not help.
         """
         policy = self._retries
         if error.problem.get("type") == PENDING and error.problem.get("detail") != self._detail:

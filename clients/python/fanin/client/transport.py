@@ -1,4 +1,4 @@
-"""The transport of `Client`: urllib3, one request at a time, without retries of its own."""
+"""The transport of `Client`: urllib3 without retries."""
 
 from __future__ import annotations
 
