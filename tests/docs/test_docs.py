@@ -256,3 +256,10 @@ def test_the_kept_figures_are_whole() -> None:
 def test_the_table_of_metrics_is_current() -> None:
     script = runpy.run_path(str(ROOT / "docs" / "metrics.py"))
     assert script["page"]() == script["PAGE"].read_text("utf-8"), "run: python docs/metrics.py"
+
+
+@pytest.mark.parametrize("script", ["library", "commands"])
+def test_the_pages_of_the_library_and_the_commands_are_current(script: str) -> None:
+    """`make docs` writes them."""
+    write = runpy.run_path(str(ROOT / "docs" / f"{script}.py"))
+    assert write["page"]() == write["PAGE"].read_text("utf-8"), f"run: python docs/{script}.py"
