@@ -367,3 +367,11 @@ def test_all_that_does_not_agree_is_told() -> None:
     assert (filled["d"] != 0).all()
     with pytest.raises(fanin.jax.ModuleError, match="no tensor 'e'"):
         fit(fanin.FileLayout.of({"tensors": {}}), {"a": Wanted((2,), "float32")}, {"a": "e"}, strict=False)
+
+
+@pytest.mark.parametrize("name", ["float32", "bfloat16", "float16", "float8_e4m3fn", "complex64"])
+def test_types_and_shapes_of_jax_spell_a_recipe(name: str) -> None:
+    for dtype in (getattr(jnp, name), jnp.zeros(1, name).dtype, f"jnp.{name}", f"jax.numpy.{name}"):
+        for shape in (jnp.array([2, 3]), jnp.zeros((2, 3)).shape):
+            made = fanin.as_recipe({"shape": shape, "scheme": "ones", "dtype": dtype})
+            assert made == fanin.as_recipe({"shape": [2, 3], "scheme": "ones", "dtype": name})

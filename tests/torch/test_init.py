@@ -129,7 +129,7 @@ def test_a_recipe_from_its_file_or_from_the_weights(tmp_path: Path) -> None:
     recipe = recipe_of(module)
     (tmp_path / "recipe.json").write_text(json.dumps(recipe))
     fanin.save(recipe, tmp_path / "model.safetensors")
-    for path in (tmp_path / "recipe.json", str(tmp_path / "recipe.json"), tmp_path / "model.safetensors"):
+    for path in (tmp_path / "recipe.json", tmp_path / "model.safetensors"):
         nn.init.zeros_(module.weight)
         init_(module, path)
         check(module, recipe)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fanin.adapters.slicers import Slicer
 from fanin.arrays import Array
-from fanin.dtypes import STORAGE, DTypeName
+from fanin.dtypes import DTYPE_NAMES
 from fanin.errors import Fault, ModuleError, pointer
 from fanin.file_layout import Entry, FileLayout
 from fanin.recipe.assumed_layouts import is_assumed
@@ -15,8 +15,6 @@ from fanin.recipe.assumed_layouts import is_assumed
 Names = Mapping[str, str | tuple[str, Sequence[int]]]
 """For an array of a model, by its path: the name of its tensor, or that and the tensor's axes in the array's order, as
 `numpy.transpose` takes them. An array that is not named has the tensor of its path."""
-DTYPE_NAMES: dict[str, DTypeName] = {dtype.numpy.name: dtype.name for dtype in STORAGE.values()}
-"""Storage types by the names that NumPy, JAX and Keras have for them."""
 
 
 @dataclass(frozen=True, slots=True)

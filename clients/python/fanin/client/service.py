@@ -10,7 +10,8 @@ from fanin.client.parallel import in_parts
 from fanin.client.transport import Sink, Transport
 from fanin.digests import Manifest, blocks
 from fanin.errors import FileError, ServiceError
-from fanin.file_layout import MAX_HEADER_BYTES, FileLayout
+from fanin.file_layout import FileLayout
+from fanin.recipe import MAX_HEADER_BYTES
 
 PENDING = "urn:fanin:problem:digests-pending"
 """What a service answers while it computes digests."""

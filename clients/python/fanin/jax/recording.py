@@ -14,7 +14,7 @@ import numpy as np
 from jax.extend import core
 
 from fanin import draws
-from fanin.dtypes import DTYPES, STORAGE
+from fanin.dtypes import DTYPE_NAMES, DTYPES, STORAGE
 from fanin.errors import Fault, RecipeError, RecordError, pointer
 from fanin.jax.initializers import tensor_of
 from fanin.jax.trees import path_of
@@ -77,7 +77,6 @@ FUNCTIONS: dict[str, Callable[[float], float]] = {
     "log1p": math.log1p,
     "sqrt": math.sqrt,
 }
-_STORAGE = {dtype.numpy.name: name for name, dtype in STORAGE.items()}
 _KEY = Unknown("a key")
 
 
@@ -133,9 +132,9 @@ def record(build: Callable[[], Any], *, seed: int | str = 0) -> Recording:
         try:
             if _is_key(leaf):
                 raise RefusedError("a key of random numbers is no weight: leave it out")
-            said = _said(value, leaf.shape) if leaf.dtype.name in _STORAGE else None
+            said = _said(value, leaf.shape) if leaf.dtype.name in DTYPE_NAMES else None
             if said is not None:
-                tensors[path] = {"shape": list(leaf.shape), "dtype": _STORAGE[leaf.dtype.name], **said}
+                tensors[path] = {"shape": list(leaf.shape), "dtype": DTYPE_NAMES[leaf.dtype.name], **said}
             elif isinstance(value, np.ndarray):
                 literals[path] = value
             elif isinstance(value, Constant) and leaf.size <= MOST_VALUES:

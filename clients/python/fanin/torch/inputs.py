@@ -5,20 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
 
 import torch
 
-from fanin.file_layout import FileLayout
-from fanin.files import has_weights, layout_of
-from fanin.recipe import Recipe
+from fanin.file_layout import FileLayout, FileLayoutLike
 from fanin.recipe.assumed_layouts import refuse_assumed
+from fanin.recipe.inputs import read
 from fanin.torch.recorder.recording import Recording
-
-RecipeSource = Recipe | FileLayout | Recording | Mapping[str, Any] | str | bytes | os.PathLike[str]
-"""A recipe in any spelling, the path of its file or of a Fanin file, or a recording. A text is JSON if it begins with
-a brace, and a path otherwise."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +28,7 @@ class Given:
     """Other names of the same memory."""
 
     @classmethod
-    def of(cls, recipe: RecipeSource, seed: int | None = None) -> Given:
+    def of(cls, recipe: FileLayoutLike, seed: int | None = None) -> Given:
         """What `recipe` says, with this seed or its own.
 
         The bytes of a Fanin file are settled; of a recipe the layout must be given where it makes a difference.
@@ -48,13 +41,10 @@ class Given:
         if isinstance(recipe, Recording):
             recording = recipe if seed is None else recipe.with_seed(seed)
             return cls(FileLayout.of(recording.recipe), recording.literals, recording.buffers, recording.tied)
-        if isinstance(recipe, os.PathLike) or (isinstance(recipe, str) and not recipe.lstrip().startswith("{")):
-            with Path(recipe).open("rb") as file:
-                is_settled = has_weights(file)
-                given = cls(layout_of(file))
-        else:
-            is_settled = False
-            given = cls(FileLayout.of(recipe))
+        is_settled = False
+        if isinstance(recipe, os.PathLike):
+            recipe, is_settled = read(recipe)
+        given = cls(FileLayout.of(recipe))
         if not is_settled:
             refuse_assumed(given.layout.recipe)
         if seed is None:

@@ -15,10 +15,11 @@ from torch.nn.modules.batchnorm import _NormBase
 from fanin.adapters import slicers
 from fanin.adapters.slicers import Slicer, Source
 from fanin.errors import Fault, ModuleError, pointer
+from fanin.file_layout import FileLayoutLike
 from fanin.recording.distributions import Values
 from fanin.torch.dtensors import boxes
 from fanin.torch.filling import fill
-from fanin.torch.inputs import Given, RecipeSource
+from fanin.torch.inputs import Given
 from fanin.torch.recorder.recording import DTYPES, WRAPPERS
 from fanin.torch.recorder.shadow_memory import current
 from fanin.torch.writable import check_eager, is_distributed, local, memory_of, obstacle, overlapping, plainly
@@ -28,7 +29,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 def init_(
     module: Module,
-    recipe: RecipeSource,
+    recipe: FileLayoutLike,
     *,
     seed: int | None = None,
     source: Source = "local",
@@ -44,7 +45,7 @@ def init_(
         >>> with torch.device("meta"):
         ...     model = Transformer(config)
         >>> fully_shard(model)
-        >>> fanin.torch.init_(model, "recipe.json", seed=42)
+        >>> fanin.torch.init_(model, pathlib.Path("recipe.json"), seed=42)
 
     Args:
         recipe: A recipe in any spelling, a path, or a `Recording`: then literals and non-persistent buffers are filled
