@@ -12,7 +12,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send, StatelessLifespan
 
-from fanin.backends import Backend, matrices
+from fanin.backends import Backend
 from fanin_service.access import middleware
 from fanin_service.access.middleware import Authentication, Authenticator, Authorization
 from fanin_service.admission.middleware import Gate
@@ -80,7 +80,6 @@ def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
         SettingsError: the key file or the directory of models cannot be used, or a package is missing.
         RuntimeError: a route has no access rule.
     """
-    matrices.KEPT.limit = settings.matrix_bytes
     guarded = GuardedBackend(backend or choose(settings), settings.check_seconds)
     registry = Registry[str](max_recipes=settings.registry_recipes, max_bytes=settings.registry_bytes)
     service = Service(settings, guarded, registry, open_models(settings), _store(settings))

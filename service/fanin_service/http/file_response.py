@@ -8,7 +8,7 @@ from fastapi import Request, Response
 from starlette.responses import StreamingResponse
 
 from fanin import FileLayout
-from fanin.backends import matrices
+from fanin.backends.matrices import Matrices
 from fanin.draws import matrix_of
 from fanin_service.http.problems import PreconditionFailedError, RangeNotSatisfiableError
 from fanin_service.http.ranges import ByteRange, Conditions, Verdict, select
@@ -76,7 +76,7 @@ async def content(
         return in_pieces(memoryview(body)[part.start : part.stop], status, headers)
     layout, length = body, part.stop - part.start
     service.require_ready()
-    await service.admission.charge(_made_besides(layout, part))
+    await service.admission.charge(_made_besides(layout, part, service.backend.matrices))
     await service.admission.admit(length)
     current().part = part
     report = service.metrics.generated
@@ -113,7 +113,7 @@ async def _pieces(body: bytes | memoryview) -> AsyncIterator[memoryview]:
         yield memoryview(body)[start : start + PIECE]
 
 
-def _made_besides(layout: FileLayout, part: ByteRange) -> int:
+def _made_besides(layout: FileLayout, part: ByteRange, cached: Matrices) -> int:
     """Bytes that have to be made for a part and are not in it: the rest of matrices that it cuts."""
     if not layout.has_matrix(part.start, part.stop):
         return 0
@@ -122,6 +122,6 @@ def _made_besides(layout: FileLayout, part: ByteRange) -> int:
         entry = layout.entries[edge]
         matrix = matrix_of(entry.draw)
         rest = entry.stop - entry.start - (min(entry.stop, part.stop) - max(entry.start, part.start))
-        if matrix and rest > 0 and not matrices.KEPT.has(matrix, entry.stream, entry.dtype):
+        if matrix and rest > 0 and not cached.has(matrix, entry.stream, entry.dtype):
             found += rest
     return found
