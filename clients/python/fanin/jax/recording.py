@@ -18,7 +18,7 @@ from fanin.dtypes import DTYPE_NAMES, DTYPES, STORAGE
 from fanin.errors import Fault, RecipeError, RecordError, pointer
 from fanin.jax.initializers import tensor_of
 from fanin.jax.trees import path_of
-from fanin.recipe import Recipe, as_recipe
+from fanin.recipe import as_recipe
 from fanin.recording.distributions import (
     Constant,
     Function,
@@ -36,7 +36,7 @@ from fanin.recording.distributions import (
     reordered,
     transposed,
 )
-from fanin.recording.literals import file_of
+from fanin.recording.literals import Recording
 from fanin.recording.to_scheme import RefusedError, scheme
 from fanin.schemes.base import Tensor
 
@@ -97,20 +97,6 @@ class Said:
 
 _Value = Law | Said | np.ndarray
 """Of an array in a program: its law, or its elements."""
-
-
-@dataclass(frozen=True)
-class Recording:
-    """How a program initializes a pytree."""
-
-    recipe: Recipe
-    """Of the leaves that follow a law, under their paths as in `init`."""
-    literals: Mapping[str, np.ndarray]
-    """The others: arrays that do not depend on random numbers."""
-
-    def literals_file(self) -> bytes | None:
-        """A safetensors file of the literals, as `Client.push` sends it; none if there are none."""
-        return file_of(self.literals)
 
 
 def record(build: Callable[[], Any], *, seed: int | str = 0) -> Recording:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -17,8 +16,8 @@ from fanin.dialects import DIALECTS
 from fanin.dtypes import DTYPE_NAMES
 from fanin.errors import Fault, RecipeError, RecordError, pointer
 from fanin.keras import callers, initializers
-from fanin.recipe import Recipe, as_recipe
-from fanin.recording.literals import file_of
+from fanin.recipe import as_recipe
+from fanin.recording.literals import Recording
 from fanin.recording.patching import Function, Replaced
 from fanin.schemes.blocks import MAX_PARTS
 
@@ -27,20 +26,6 @@ MOST_VALUES = 1 << 20
 _NAMED = {0.0: "zeros", 1.0: "ones"}
 _SCHEMES = {getattr(module, name): name for name in DIALECTS["keras"] for module in (keras.initializers, initializers)}
 """Of each class of initializers, Keras' and those here, the name that both have."""
-
-
-@dataclass(frozen=True)
-class Recording:
-    """How a model's weights are initialized."""
-
-    recipe: Recipe
-    """Of the weights that a storage type holds, under their paths."""
-    literals: Mapping[str, np.ndarray]
-    """The others: counters."""
-
-    def literals_file(self) -> bytes | None:
-        """A safetensors file of the literals, as `Client.push` sends it; none if there are none."""
-        return file_of(self.literals)
 
 
 def record(model: keras.Model | keras.layers.Layer | Callable[[], Any], *, seed: int | str = 0) -> Recording:

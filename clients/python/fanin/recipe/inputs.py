@@ -18,14 +18,14 @@ _PATH_LENGTH = 4096
 
 
 class HasRecipe(Protocol):
-    """What has a recipe: a `Recording` of torch, JAX or Keras, a `FileLayout`."""
+    """An object with a recipe, such as a `Recording` of torch, JAX or Keras, or a `FileLayout`."""
 
     @property
     def recipe(self) -> Recipe: ...
 
 
 RecipeLike = Recipe | HasRecipe | Mapping[str, Any] | str | bytes | os.PathLike[str]
-"""A recipe; its JSON as a mapping or a text; the path of a recipe or of a Fanin file; a `Recording`.
+"""A recipe, its JSON as a mapping or a text, the path of a recipe or of a Fanin file, or a `Recording`.
 
 A `str` is JSON, never a path. A mapping is a recipe, or a tensor in the one-tensor short form. Its shapes may be
 integers or any sequence of them, its storage types those of NumPy, torch or JAX.
@@ -35,13 +35,13 @@ integers or any sequence of them, its storage types those of NumPy, torch or JAX
 def as_recipe(recipe: RecipeLike) -> Recipe:
     """Return the recipe that `recipe` stands for.
 
-    Of a recording these are the tensors of its recipe, without its literals.
+    The recipe of a recording does not have its literals.
 
         >>> as_recipe({"shape": 3, "scheme": "zeros"}).tensors["weight"].shape
         (3,)
 
     Args:
-        recipe: A `Recipe`; its JSON as a mapping, `str` or `bytes`; an `os.PathLike` of a recipe or a Fanin file; or a
+        recipe: A `Recipe`, its JSON as a mapping, `str` or `bytes`, an `os.PathLike` of a recipe or a Fanin file, or a
             recording.
 
     Raises:
