@@ -33,7 +33,7 @@ class Given:
 
     @classmethod
     def of(cls, recipe: FileLayoutLike, seed: int | str | None = None) -> Given:
-        """Return the tensors of `recipe`, with `seed` in place of its own if that is given.
+        """Return the tensors of `recipe`, with `seed` in place of the recipe's if that is given.
 
         Raises:
             RecipeError: the recipe or the seed is wrong.
