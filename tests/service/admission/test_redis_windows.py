@@ -221,7 +221,7 @@ def test_a_redis_that_refuses_to_write(
 
 
 def test_a_burst_of_requests_is_counted_on_few_connections(redis: Redis) -> None:
-    """Each with a connection of its own, they took so long that Redis was taken for away."""
+    """With a connection for each, they took so long that Redis counted as unreachable."""
 
     async def burst() -> tuple[list[int], int]:
         counted = redis_windows.RedisCounters(redis.url)
