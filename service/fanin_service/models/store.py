@@ -47,7 +47,7 @@ class ModelStore:
         return sorted(_name(group) for group in self._objects.groups(_POINTER) if group == group.lower())
 
     def main(self, name: str) -> str | None:
-        """Digest of the content that a name stands for, if it stands for one."""
+        """Digest of the content that a name stands for, if there is one."""
         pointer = self._objects.get(f"{_group(name)}/{_POINTER}")
         digest = "" if pointer is None else pointer.decode("ascii", "replace").strip()
         if pointer is not None and not _DIGEST.fullmatch(digest):
@@ -88,7 +88,7 @@ class ModelStore:
         if self.get(name, content.digest) is None:
             other = self.digest_of(name, content.key)
             if other not in (None, content.digest):
-                # Possible only for who looks for it, with 2^40 tries; commit ids would be of either.
+                # Possible only for a client that searches for it, with 2^40 tries; commit ids would be of either.
                 raise ModelError(f"has the commit ids of another content of {name}")
             stored = archive.pack(content.all)
             self._check_room(len(stored))
@@ -101,7 +101,7 @@ class ModelStore:
         return before is None
 
     def delete(self, name: str) -> bool:
-        """Forget a model, with all that its name ever stood for; true if there was one."""
+        """Delete a model, with all that its name ever stood for; true if it existed."""
         keys = self._objects.sizes(_group(name))
         # Its name first: it must not stand for what is gone.
         for key in sorted(keys, key=lambda key: not key.endswith(f"/{_POINTER}")):
@@ -112,7 +112,7 @@ class ModelStore:
     def _check_room(self, size: int) -> None:
         """
         Raises:
-            ModelError: the store has no room for so many bytes more.
+            ModelError: `size` more bytes do not fit in the store.
         """
         if self._count(RECOUNT_SECONDS) + size > self._max_bytes:
             taken = self._count(REFUSAL_SECONDS)
@@ -139,8 +139,8 @@ MAX_FILES = 10_000
 def _group(name: str) -> str:
     """The group of a model: one part for two, since no part of a name has two hyphens.
 
-    `A` is written `!a`. Where a file system ignores case, `Me/x` and `me/x` would otherwise be one model, and whoever
-    may write the one could replace the other.
+    `A` is written `!a`. Where a file system ignores case, `Me/x` and `me/x` would otherwise be one model, and a key
+    for the one could replace the other.
     """
     return _UPPER.sub(lambda letter: f"!{letter[0].lower()}", name.replace("/", "--"))
 
