@@ -16,9 +16,9 @@ from redis.backoff import NoBackoff
 from fanin_service.admission.windows import Count, CountersAwayError
 
 TIMEOUT_SECONDS = 0.5
-"""The longest that a call waits for an answer of Redis, while the event loop can read it."""
+"""The longest that a call waits for a response of Redis, while the event loop can read it."""
 MAX_CALLS = 16
-"""Calls of one process at a time, each on a connection of its own. Hundreds of requests that arrive at the same moment
+"""Calls of one process at a time, each on a separate connection. Hundreds of requests that arrive at the same moment
 would take longer to connect than `TIMEOUT_SECONDS`, and Redis would look as if it were away."""
 
 _SLICES = 5
@@ -96,10 +96,10 @@ async def _in_time(call: Awaitable[T]) -> T:
     task = asyncio.ensure_future(call)
     try:
         for _ in range(_SLICES):
-            # While the event loop is busy, no answer is read: that time counts as one slice, however long it is.
+            # While the event loop is busy, no response is read: that time counts as one slice, however long it is.
             if (await asyncio.wait([task], timeout=TIMEOUT_SECONDS / _SLICES))[0]:
                 return task.result()
-        raise CountersAwayError(f"no answer in {TIMEOUT_SECONDS} s")
+        raise CountersAwayError(f"no response in {TIMEOUT_SECONDS} s")
     except (StorageError, OSError) as error:
         raise CountersAwayError(str(error.__cause__ or error)) from None
     finally:

@@ -130,7 +130,7 @@ class DirectoryObjects:
         return [entry.name for entry in self._entries("") if entry.is_dir()]
 
     def _entries(self, folder: str) -> list[os.DirEntry[str]]:
-        """What is in a folder. Looking with pathlib would take five times as long."""
+        """The entries of a folder. With pathlib this would take five times as long."""
         if self._directory is None:
             return []
         try:
