@@ -15,7 +15,7 @@ import numpy as np
 from fanin import archive, arrays, backends, files
 from fanin.arrays import Array
 from fanin.client import verification
-from fanin.client.coalesce import ends, spans
+from fanin.client.coalesce import spans
 from fanin.client.service import Place, Remote
 from fanin.client.transport import CONNECTIONS, Transport
 from fanin.client.verification import CHECKS, SAMPLE, Check, Piece
@@ -259,7 +259,7 @@ class Client:
                 self._read(layout, entry.start + first * size, data, check)
                 elements = data.view(entry.dtype.numpy)
                 for at, run in members:
-                    low, high = ends(run)
+                    low, high = run.span
                     picked = elements[low - first : high - first : abs(run.step)]
                     result[at : at + run.count] = picked if run.step > 0 else picked[::-1]
             return result.reshape(region.shape)
