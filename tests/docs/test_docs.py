@@ -125,6 +125,7 @@ def curl(words: list[str]) -> None:
     parser.add_argument("-r", dest="range")
     parser.add_argument("--retry")
     parser.add_argument("--retry-connrefused", action="store_true")
+    parser.add_argument("--retry-delay")
     parser.add_argument("-H", dest="header", default="Accept: */*")
     parser.add_argument("--data-binary", dest="data")
     parser.add_argument("--head", action="store_true")
@@ -173,18 +174,19 @@ def test_every_scheme_is_in_the_specification() -> None:
             assert f"`{field}`" in specification, field
 
 
-@pytest.mark.parametrize("page", ["configuration.md", "openapi.json", "recipes.md"])
+@pytest.mark.parametrize("page", ["configuration.md", "openapi.json", "schemes.md"])
 def test_pages_that_come_from_the_code_are_current(page: str) -> None:
     """`make docs` writes them."""
     write = runpy.run_path(str(ROOT / "docs" / "generate.py"))["PAGES"][page]
     assert (ROOT / "docs" / page).read_text("utf-8").splitlines() == write().splitlines()
 
 
-def test_the_page_of_recipes_is_complete() -> None:
-    """Its first recipe is the file, and it has every field of a recipe and of a kernel, every type and every scheme."""
-    text = (ROOT / "docs" / "recipes.md").read_text("utf-8")
-    shown = re.findall(r"^```json\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert shown == [(ROOT / "docs" / "examples" / "mlp.json").read_text()]
+def test_the_pages_of_recipes_are_complete() -> None:
+    """The first recipe is the file. Every field of a recipe and of a kernel, every type and every scheme is listed."""
+    for page in ("recipes.md", "tutorial.md"):
+        shown = re.findall(r"^```json\n(.*?)^```", (ROOT / "docs" / page).read_text("utf-8"), re.MULTILINE | re.DOTALL)
+        assert shown == [(ROOT / "docs" / "examples" / "mlp.json").read_text()]
+    text = (ROOT / "docs" / "schemes.md").read_text("utf-8")
     for name in (*Recipe.model_fields, *Scaled.model_fields, *get_args(DTypeName), *SCHEMES, *ALIASES):
         assert f"`{name}`" in text, name
 
