@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fanin import backends, strided
 from fanin.backends import Backend
 from fanin.backends.memory import ALIGNMENT, aligned
-from fanin.dtypes import STORAGE, DType
+from fanin.dtypes import STORAGE
 from fanin.file_layout import Entries, Entry, FileLayout, FileLayoutLike
 from fanin.region import Index, Region, Run
 
@@ -66,11 +66,6 @@ def slice(recipe: FileLayoutLike, name: str, index: Index, *, backend: str | Non
         _fill_run(entry, run, result[at : at + run.count], maker)
         at += run.count
     return result.reshape(region.shape)
-
-
-def empty(count: int, dtype: DType) -> Array:
-    """Return a one-dimensional array of `count` elements. Its values are undefined, its memory is aligned."""
-    return aligned(count * dtype.itemsize).view(dtype.numpy)
 
 
 def _filled(entry: Entry, maker: Backend) -> Array:

@@ -18,16 +18,12 @@ from typing import NamedTuple, overload
 from fanin.draws import Draw, is_plain, matrix_of
 from fanin.dtypes import STORAGE, DType
 from fanin.errors import Fault, RecipeError, pointer
-from fanin.recipe import Recipe, RecipeLike, as_recipe, quoted
+from fanin.recipe import MAX_HEADER_BYTES, METADATA_RECIPE, Recipe, RecipeLike, as_recipe, quoted
 from fanin.schemes.base import Tensor
 from fanin.streams import Stream
 
 MAX_FILE_BYTES = 2**63 - 1
 """Most bytes of a file: sizes and offsets fit a signed 64-bit integer."""
-MAX_HEADER_BYTES = 100_000_000
-"""Most bytes of a header that the official safetensors reader accepts."""
-METADATA_RECIPE = "fanin.recipe"
-"""Key of the recipe in the metadata of the header."""
 
 _RANK = {dtype: rank for rank, dtype in enumerate(STORAGE)}
 

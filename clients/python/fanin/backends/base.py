@@ -111,7 +111,7 @@ class Backend(ABC):
 
     def empty(self, count: int, dtype: DType) -> Any:
         """Return a one-dimensional array of `count` elements, for `fill_array`. Its values are undefined."""
-        return memory.aligned(count * dtype.itemsize).view(dtype.numpy)
+        return memory.empty(count, dtype)
 
     def fill_array(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: Any) -> None:
         """Write elements [first, first + n) to `out`, a contiguous one-dimensional array of n elements."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from fanin import archive, arrays, files
 from fanin.arrays import Array
+from fanin.backends import memory
 from fanin.client.coalesce import spans
 from fanin.client.connection import Connection
 from fanin.client.fetching import Fetching
@@ -169,7 +170,7 @@ class ClientBase(ABC, Generic[SomeTransport]):
 
         async def remote(service: Service) -> Array:
             size, fetching = entry.dtype.itemsize, self._fetching(service, layout, verify)
-            result = arrays.empty(region.count, entry.dtype)
+            result = memory.empty(region.count, entry.dtype)
             for first, stop, members in spans(region, size, service.request_bytes):
                 data = np.empty((stop - first) * size, np.uint8)
                 await fetching.into_array(entry.start + first * size, data)
