@@ -10,7 +10,7 @@ from fanin.file_layout import FileLayout
 from fanin.recipe import as_recipe
 from fanin.schemes.base import Scaled
 from generator.encoding import data_of, elements
-from generator.tensors import COMPLEX, LATER, LONG_LINES, MORE
+from generator.tensors import COMPLEX, EDGES, LATER, LONG_LINES, MORE
 
 ORTHOGONAL: tuple[dict[str, Any], ...] = (
     *({"shape": shape} for shape in ([1, 1], [2, 2], [1, 5], [5, 1], [3, 7], [7, 3], [32, 32], [33, 33], [35, 34])),
@@ -45,8 +45,23 @@ FAR: tuple[tuple[dict[str, Any], int], ...] = (
     ),
     ({"scheme": "normal", "std": 1, "shape": [2**40], "dtype": "C64"}, 2**33 - 3),
     ({"scheme": "uniform", "low": -1, "high": 1, "shape": [2**40], "dtype": "C64"}, 2**33 - 3),
+    # Elements that would have other bits if float64 numbers were rounded to the storage type at once.
+    ({"scheme": "log_of_uniform", "shape": [2**40], "dtype": "F16"}, 4176),
+    ({"scheme": "dt_bias", "shape": [2**40], "dtype": "F16"}, 17845),
+    ({"scheme": "rg_lru", "shape": [2**40], "dtype": "BF16"}, 107624),
+    ({"scheme": "sinusoidal", "shape": [2**20, 4], "dtype": "F16"}, 1196),
+    ({"scheme": "sinusoidal", "shape": [2**32, 8], "dtype": "BF16"}, 55884),
+    # Arguments of softplus' on both sides of 1, and 1 itself.
+    *(
+        ({"scheme": "dt_bias", "dt_min": low, "dt_max": high, "dt_floor": 0, "shape": [2**40], "dtype": "F64"}, first)
+        for low, high, first in (
+            (0.98, 1.02, 72),
+            (0.9999998, 1.0000002, 0),
+            (1 - 2.0**-53, 1 + 2.0**-51, 0),
+        )
+    ),
 )
-"""Tensors, and the first of eight elements whose words, positions, lines or rows need more than 32 bits."""
+"""Large tensors, and the first of eight elements: of words, positions or rows beyond 32 bits, or with rare values."""
 
 
 FANS: tuple[dict[str, Any], ...] = (
@@ -88,7 +103,7 @@ def schemes() -> list[Any]:
     tensors = [{"dtype": dtype, **given} for given in LATER for dtype in DTYPES]
     tensors += [{"dtype": "C64", **given} for given in COMPLEX]
     tensors += [{"dtype": dtype, **given} for given in MORE for dtype in ("F64", "F32")]
-    for given in (*tensors, *LONG_LINES):
+    for given in (*tensors, *LONG_LINES, *EDGES):
         layout = FileLayout.of({"seed": 42, "shape": [6, 4], **given})
         recipe = layout.recipe
         data = data_of(layout).hex()
