@@ -107,13 +107,13 @@ EDGES = (
     + '": {"shape": [0], "scheme": "zeros"}, "'
     + "é" * 512
     + '": {"shape": [0], "scheme": "zeros"}}}',
-    '{"tensors": {"\\ud83d\\udE00": {"shape": [0], "scheme": "zeros"}, "\ufdd0\uffff": {"shape": [0], "scheme": "zeros"}}}',
+    '{"tensors": {"\\ud83d\\udE00": {"shape": [0], "scheme": "zeros"}, "\ufdd0\uffff": {"shape": [0], "scheme": "zeros"}}}',  # noqa: E501
     '{"layout": "torch", "tensors": {"a": {"shape": [4, 6], "scheme": "he_uniform", "in_axes": null, "out_axes": null}, "b": {"shape": [4, 6], "scheme": "he_uniform", "in_axes": null}, "c": {"shape": [4, 6], "scheme": "he_uniform", "out_axes": null}, "d": {"shape": [4, 6], "scheme": "he_uniform", "in_axes": [0], "out_axes": [1]}, "e": {"shape": [4, 6], "scheme": "he_uniform", "layout": "keras", "in_axes": null}}}',  # noqa: E501
     '{"layout": "torch", "tensors": {"a": {"shape": [2, 4, 6], "scheme": "dirac"}, "b": {"shape": [6, 4, 2], "scheme": "delta_orthogonal"}, "c": {"shape": [4, 6], "scheme": "orthogonal"}, "d": {"shape": [1, 2, 3, 4], "scheme": "bilinear"}, "e": {"shape": [4, 6], "scheme": "deepnorm", "encoder_layers": 2}, "f": {"shape": [4, 6], "scheme": "siren"}, "g": {"shape": [4], "scheme": "ones"}, "h": {"shape": [4, 6], "scheme": "blocks", "parts": [{"size": 4, "scheme": "blocks", "axis": 1, "parts": [{"size": 6, "scheme": "orthogonal"}]}]}}}',  # noqa: E501
     '{"scheme": "zeros", "dtype": "F16", "stream": "fanin/1", "layout": "torch", "dialect": "fanin", "shape": []}',
     '{"shape": [4], "scheme": "blocks", "axis": 0, "parts": [{"size": 1, "scheme": "truncated_normal", "std": 1, "low": null, "mean": 0.0}, {"size": 1, "scheme": "batch_norm_gamma"}, {"size": 0, "scheme": "blocks", "parts": []}, {"size": 2, "scheme": "normal", "std": 1.50, "mean": -0}]}',  # noqa: E501
     '{"shape": [4, 1, 4], "scheme": "stft", "window": "hann", "scaling": "density", "periodic": false, "side": "real"}',
-    '{"shape": [4], "scheme": "rope_frequencies", "scaling": null, "fast": null, "slow": 1.0, "base": 1e4, "context": 8192}',
+    '{"shape": [4], "scheme": "rope_frequencies", "scaling": null, "fast": null, "slow": 1.0, "base": 1e4, "context": 8192}',  # noqa: E501
     '{"shape": [4, 4], "scheme": "sinusoidal", "padding": null, "variant": "vaswani"}',
     '{"shape": [4, 4], "scheme": "variance_scaling", "distribution": "normal", "scale": 1e0, "out_axes": [1], "in_axes": [-2], "batch_axes": []}',  # noqa: E501
     '{"shape": [4, 4], "scheme": "deepnorm", "encoder_layers": 3, "decoder_layers": null, "side": "only", "distribution": "normal"}',  # noqa: E501

@@ -9,8 +9,9 @@ from fanin.dtypes import DTYPES
 from fanin.file_layout import FileLayout
 from fanin.recipe import as_recipe
 from fanin.schemes.base import Scaled
+from generator.edge_tensors import EDGES
 from generator.encoding import data_of, elements
-from generator.tensors import COMPLEX, EDGES, LATER, LONG_LINES, MORE
+from generator.tensors import COMPLEX, LATER, LONG_LINES, MORE
 
 ORTHOGONAL: tuple[dict[str, Any], ...] = (
     *({"shape": shape} for shape in ([1, 1], [2, 2], [1, 5], [5, 1], [3, 7], [7, 3], [32, 32], [33, 33], [35, 34])),
