@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fanin import Fault, FileLayout, Recipe, as_recipe
+from fanin import Fault, FileLayout, Recipe
 from fanin.draws import matrix_of
 from fanin.draws.composed import MAX_TABLE
 from fanin.errors import pointer
 from fanin.names import count
-from fanin.recipe import count_tensors, members, parse_json
+from fanin.recipe import count_tensors, from_json, members, parse_json
 from fanin_service.http.problems import LimitExceededError
 from fanin_service.settings import Settings
 
@@ -57,7 +56,7 @@ def layout_of(document: bytes | Mapping[str, Any] | Checked, settings: Settings)
         LimitExceededError: it is, and exceeds a limit.
     """
     parsed = (document if isinstance(document, Checked) else check(document, settings)).document
-    recipe = as_recipe(parsed)
+    recipe = from_json(parsed)
     short = "tensors" not in parsed
     _check_ranks(recipe, settings.max_rank, short)
     layout = FileLayout.of(recipe)
@@ -120,11 +119,17 @@ def laws_of(tensor: Any) -> int:
 
 
 def _product(shape: Any) -> int:
-    """Elements of a shape; of what is none, as many as may be."""
-    sizes = shape if isinstance(shape, list | tuple) else [shape]
-    if not all(isinstance(size, int) and size >= 0 for size in sizes):
-        return MAX_TABLE
-    return math.prod(sizes)
+    """Elements of a shape, at most `MAX_TABLE`; `MAX_TABLE` for other JSON.
+
+    The product stays small while it is computed. A shape of thousands of large sizes would otherwise take minutes, in
+    one call that lets no other thread run.
+    """
+    product = 1
+    for size in shape if isinstance(shape, list | tuple) else [shape]:
+        if not (isinstance(size, int) and size >= 0):
+            return MAX_TABLE
+        product = min(product * size, MAX_TABLE)
+    return product
 
 
 def _check_ranks(recipe: Recipe, limit: int, short: bool) -> None:
