@@ -139,6 +139,7 @@ REFUSED = (
             '"RandomNormal", "stddev": -0.1',
             '"RandomNormal", "std": 0.1',
             '"VarianceScaling", "scale": 0',
+            '"VarianceScaling", "scale": 0, "distribution": "untruncated_normal"',
             '"VarianceScaling", "mode": "fan_geo_avg"',
             '"HeNormal", "output_axes": [0]',
             '"HeNormal", "input_axes": [0], "output_axes": [-2]',

@@ -132,6 +132,12 @@ EDGE_DISTRIBUTIONS: tuple[dict[str, Any], ...] = (
     {"scheme": "truncated_normal", "mean": 0.7, "std": 0.1, "low": -1, "high": 1},
     {"scheme": "uniform", "low": 0.1, "high": 0.1000001},
     {"scheme": "uniform", "low": -0.3, "high": 0.1},
+    # A center whose nearest float64 number is a tie of float32.
+    {"scheme": "uniform", "low": 2.0**-60, "high": 2 + 2.0**-23},
+    # A bound beyond the largest number of a storage type.
+    {"scheme": "truncated_normal", "std": 1, "low": -2, "high": 70000},
+    {"scheme": "truncated_normal", "std": 1, "low": -2, "high": 65510},
+    {"scheme": "truncated_normal", "mean": 3, "std": 1, "low": -1e39, "high": 2},
 )
 """Distributions at the edges of their rules. draws.json has them behind the others, where the storage type allows."""
 

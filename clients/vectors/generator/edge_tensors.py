@@ -40,6 +40,7 @@ EDGES: tuple[dict[str, Any], ...] = (
     # Roots and powers of rational numbers.
     {"scheme": "power_range", "shape": [5], "low": 0, "high": 1, "power": 0.5, "dtype": "F64"},
     {"scheme": "power_range", "shape": [5], "low": 0, "high": 1.0000000596046448, "power": 3, "dtype": "F32"},
+    {"scheme": "power_range", "shape": [5], "low": 0, "high": 1 + 3 * 2.0**-24, "power": 3, "dtype": "F32"},
     {"scheme": "power_range", "shape": [4], "low": 1, "high": 3, "power": 64, "dtype": "F64"},
     {"scheme": "alibi_slopes", "shape": [6], "max_bias": 4, "dtype": "F64"},
     {"scheme": "log_of_uniform", "shape": [6], "low": 2, "high": 2.0044, "dtype": "BF16"},
@@ -55,6 +56,7 @@ EDGES: tuple[dict[str, Any], ...] = (
         "side": "encoder",
         "dtype": "F64",
     },
+    {"scheme": "deepnorm", "encoder_layers": 11, "decoder_layers": 2, "side": "encoder", "dtype": "F64"},
     {"scheme": "deepnorm", "shape": [2, 6], "decoder_layers": 5, "distribution": "uniform", "dtype": "F64"},
     {"scheme": "deepnorm", "shape": [2, 6], "decoder_layers": 5, "dtype": "C64"},
     {"scheme": "subln", "shape": [2, 6], "encoder_layers": 3, "distribution": "uniform", "dtype": "C64"},

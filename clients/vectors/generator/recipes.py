@@ -102,6 +102,7 @@ MORE_FILES = (
 
 EDGES = (
     '{"tensors": {"é\\u00E9\\u00Bf\\/ a\u00a0\u007e": {"shape": [0], "scheme": "zeros"}, "e\u0301": {"shape": [0], "scheme": "zeros"}, "\u00e9": {"shape": [0], "scheme": "zeros"}, "__metadata": {"shape": [0], "scheme": "zeros"}}}',  # noqa: E501
+    '{"tensors": {"\u00e9": {"shape": [0], "scheme": "zeros"}, "e\u0301": {"shape": [0], "scheme": "zeros"}}}',
     '{"tensors": {"'
     + "x" * 1024
     + '": {"shape": [0], "scheme": "zeros"}, "'
