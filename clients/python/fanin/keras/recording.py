@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -12,11 +12,13 @@ from typing import Any
 import keras
 import numpy as np
 from keras.src.backend.common import global_state
+from keras.src.trainers.trainer import Trainer
 
 from fanin.dialects import DIALECTS
 from fanin.dtypes import DTYPES
 from fanin.errors import Fault, RecipeError, RecordError, pointer
 from fanin.keras import callers, initializers
+from fanin.names import misnamed
 from fanin.recipe import Recipe, as_recipe
 from fanin.recording.literals import file_of
 from fanin.recording.patching import Function, Replaced
@@ -62,10 +64,8 @@ def record(model: keras.Model | keras.layers.Layer | Callable[[], Any], *, seed:
         if not made.built:
             raise RecordError.of(f"{made.name} is not built: give it an Input, or call build(input_shape)")
         variables = made.weights
-    # Made again, a model has the same weights in the same order, and may have other paths.
-    paths = [weight.path for weight in (model if isinstance(model, keras.layers.Layer) else made).weights]
-    if len(paths) != len(variables):
-        raise RecordError.of(f"{made.name} has {len(paths)} weights, and {len(variables)} when it is created again")
+    quantized = _quantized(made)
+    paths = _paths(model if isinstance(model, keras.layers.Layer) else made, variables)
     tensors: dict[str, Any] = {}
     literals: dict[str, np.ndarray] = {}
     faults = []
@@ -80,10 +80,16 @@ def record(model: keras.Model | keras.layers.Layer | Callable[[], Any], *, seed:
             if dtype in _STORAGE:
                 said = _said(variable._initializer, variable.shape, dtype)
                 tensors[path] = {"shape": list(variable.shape), "dtype": _STORAGE[dtype], **said}
+            elif id(variable) in quantized:
+                mode = quantized[id(variable)]
+                raise _RefusedError(
+                    f"it is quantized ({mode}), which leaves it no initializer: record before quantize()"
+                )
             else:
                 literals[path] = _called(variable._initializer, variable.shape, dtype)
         except _RefusedError as refusal:
             faults.append(Fault(pointer([path]), str(refusal)))
+    faults += [Fault(pointer([path]), reason) for path in literals if (reason := misnamed(path))]
     if faults:
         raise RecordError(faults)
     try:
@@ -111,16 +117,56 @@ def _deferred() -> Iterator[keras.StatelessScope]:
         global_state.set_global_attribute("uninitialized_variables", waiting)
 
 
+def _quantized(made: keras.layers.Layer) -> dict[int, str]:
+    """Return the mode of quantization of each variable of a quantized layer, by the variable's id."""
+    return {
+        id(variable): layer.quantization_mode
+        for layer in made._flatten_layers()
+        if layer.quantization_mode
+        for variable in layer._trainable_variables + layer._non_trainable_variables
+    }
+
+
+def _paths(model: keras.layers.Layer, variables: Sequence[keras.Variable]) -> list[str]:
+    """Return the path that each variable of the model that was made again has in the model.
+
+    Raises:
+        RecordError: it is not known which variable is which.
+    """
+    weights, paths = model.weights, [variable.path for variable in variables]
+    if sorted(weight.path for weight in weights) == sorted(paths):
+        return paths
+    # Layers without a name of their own get other numbers, in the same order.
+    kinds = [[(each.name, tuple(each.shape), str(each.dtype)) for each in some] for some in (weights, variables)]
+    if kinds[0] != kinds[1]:
+        raise RecordError.of(f"{model.name} has other weights when it is created again: give the function")
+    return [weight.path for weight in weights]
+
+
+def _uncompiled(compile_from_config: Function) -> Function:
+    """Of a model that is made again; its optimizer would make variables."""
+
+    def either(model: Any, config: Any) -> None:
+        if not callers.recording.get():
+            compile_from_config(model, config)
+
+    return either
+
+
+_COMPILED = Replaced({"compile_from_config": _uncompiled})
+
+
 def _again(model: keras.layers.Layer) -> keras.layers.Layer:
     """The model made again."""
     if not model.built:
         return model
     try:
-        again = (
-            keras.models.clone_model(model)
-            if isinstance(model, keras.Model)
-            else type(model).from_config(model.get_config())
-        )
+        with _COMPILED.within(Trainer):
+            again = (
+                keras.models.clone_model(model)
+                if isinstance(model, keras.Model)
+                else type(model).from_config(model.get_config())
+            )
         if not again.built:
             again.build_from_config(model.get_build_config())
     except (NotImplementedError, TypeError, ValueError) as error:
