@@ -158,7 +158,7 @@ def _said(value: _Value, shape: Sequence[int]) -> dict[str, Any] | None:
             return {name: member for name, member in value.tensor.given().items() if name not in ("shape", "dtype")}
         value = value.law
     if isinstance(value, Keys):
-        raise RefusedError("the words of a key are no weight: leave them out")
+        raise RefusedError("the words of a key are not a weight: leave them out")
     if not isinstance(value, np.ndarray):
         return scheme(value, shape)
     if np.iscomplexobj(value):
@@ -175,7 +175,7 @@ def _run(jaxpr: Any, consts: Sequence[Any], arguments: Sequence[_Value], drawn: 
     def read(place: Any) -> _Value:
         if not isinstance(place, core.Literal):
             return found[place]
-        # A Python number has a type of its own, and the program another.
+        # The type of a Python number may differ from that in the program.
         return np.asarray(place.val, getattr(place.aval, "dtype", None))
 
     for equation in jaxpr.eqns:

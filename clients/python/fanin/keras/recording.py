@@ -117,18 +117,18 @@ def _deferred() -> Iterator[keras.StatelessScope]:
         global_state.set_global_attribute("uninitialized_variables", waiting)
 
 
-def _quantized(made: keras.layers.Layer) -> dict[int, str]:
+def _quantized(model: keras.layers.Layer) -> dict[int, str]:
     """Return the mode of quantization of each variable of a quantized layer, by the variable's id."""
     return {
         id(variable): layer.quantization_mode
-        for layer in made._flatten_layers()
+        for layer in model._flatten_layers()
         if layer.quantization_mode
         for variable in layer._trainable_variables + layer._non_trainable_variables
     }
 
 
 def _paths(model: keras.layers.Layer, variables: Sequence[keras.Variable]) -> list[str]:
-    """Return the path that each variable of the model that was made again has in the model.
+    """Return the paths in the model of the variables of the model that Keras created again.
 
     Raises:
         RecordError: it is not known which variable is which.
@@ -136,7 +136,7 @@ def _paths(model: keras.layers.Layer, variables: Sequence[keras.Variable]) -> li
     weights, paths = model.weights, [variable.path for variable in variables]
     if sorted(weight.path for weight in weights) == sorted(paths):
         return paths
-    # Layers without a name of their own get other numbers, in the same order.
+    # Keras numbers layers without a name anew, in the same order.
     kinds = [[(each.name, tuple(each.shape), str(each.dtype)) for each in some] for some in (weights, variables)]
     if kinds[0] != kinds[1]:
         raise RecordError.of(f"{model.name} has other weights when it is created again: give the function")
@@ -144,7 +144,7 @@ def _paths(model: keras.layers.Layer, variables: Sequence[keras.Variable]) -> li
 
 
 def _uncompiled(compile_from_config: Function) -> Function:
-    """Of a model that is made again; its optimizer would make variables."""
+    """Leave a model that is recorded without its optimizer, which would create variables."""
 
     def either(model: Any, config: Any) -> None:
         if not callers.recording.get():

@@ -234,7 +234,7 @@ def reordered(law: Drawn) -> Drawn:
 
 
 def redrawn(law: Drawn) -> Drawn:
-    """Of elements with the same law and other random numbers."""
+    """Return the same distribution with other random numbers."""
     return replace(law, draw=next(_draws))
 
 

@@ -16,7 +16,7 @@ from fanin.adapters import slicers
 from fanin.adapters.slicers import Slicer, Source
 from fanin.errors import Fault, ModuleError, pointer
 from fanin.recording.distributions import Values
-from fanin.torch.dtensors import boxes
+from fanin.torch.dtensors import boxes, misplaced
 from fanin.torch.filling import fill
 from fanin.torch.inputs import Given, RecipeSource
 from fanin.torch.recorder.recording import DTYPES, WRAPPERS
@@ -262,8 +262,10 @@ def _missing(places: list[Named]) -> Fault:
 def _misfit(place: Named, name: str, given: Given) -> str:
     """Why the tensor cannot be filled with what is given; empty if it can."""
     tensor = place.tensor
-    if reason := obstacle(tensor):
+    if reason := obstacle(tensor) or misplaced(tensor):
         return reason
+    if tensor.is_meta and current() is None and getattr(place.owner, "_hf_hook", None) is not None:
+        return "a parameter that accelerate has offloaded, and loads for each call: fill the module before"
     literal = None if name in given.layout.places else given.literal(name)
     if literal is None:
         entry = given.layout.entry(name)
