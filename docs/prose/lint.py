@@ -98,7 +98,7 @@ def paragraphs(line: int, text: str) -> Iterator[Text]:
 def findings(path: Path) -> Iterator[str]:
     """Yield a line for each finding in a file: where, what, and the replacement."""
     for line, words in (each for text in texts(path) for each in paragraphs(*text)):
-        for sentence in re.split(r"(?<=[.!?])[*)_\"]*\s+(?=[*(_\"]*[A-Z])", words):
+        for sentence in re.split(r"(?<=[.!?])[*)_\"]*\s+(?=[*(_\"]*[A-Z]|\w+: )", words):
             sentence = sentence.strip(" *_")
             for pattern, better in (*WORDS.items(), *SENTENCES.items()):
                 for found in pattern.finditer(sentence):
@@ -109,7 +109,8 @@ def findings(path: Path) -> Iterator[str]:
 
 def main(arguments: list[str]) -> int:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
-    tracked = [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
+    names = [name for name in listed.stdout.splitlines() if name not in GLOSSARY["copies"]]
+    tracked = [ROOT / name for name in names if (ROOT / name).is_file()]
     named = [Path(name).resolve() for name in arguments if not name.startswith("-")]
     found = {str(path.relative_to(ROOT)): list(findings(path)) for path in named or tracked}
     counts = {name: len(lines) for name, lines in sorted(found.items()) if lines}

@@ -13,13 +13,13 @@ import numpy as np
 from jax.extend import core
 
 from fanin import draws
-from fanin.dtypes import DTYPES, STORAGE
+from fanin.dtypes import DTYPE_NAMES, DTYPES, STORAGE
 from fanin.errors import Fault, RecipeError, RecordError, pointer
 from fanin.jax.initializers import tensor_of
 from fanin.jax.keys import Draws, Keys, followed, is_key, own_name
 from fanin.jax.trees import path_of
 from fanin.names import misnamed
-from fanin.recipe import Recipe, as_recipe
+from fanin.recipe import as_recipe
 from fanin.recording.distributions import (
     Constant,
     Function,
@@ -37,7 +37,7 @@ from fanin.recording.distributions import (
     reordered,
     transposed,
 )
-from fanin.recording.literals import file_of
+from fanin.recording.literals import Recording
 from fanin.recording.to_scheme import RefusedError, scheme
 from fanin.schemes.base import Tensor
 
@@ -71,7 +71,6 @@ FUNCTIONS: dict[str, Callable[[float], float]] = {
     "log1p": math.log1p,
     "sqrt": math.sqrt,
 }
-_STORAGE = {dtype.numpy.name: name for name, dtype in STORAGE.items()}
 _KEY = Unknown("a key")
 
 
@@ -92,20 +91,6 @@ class Said:
 
 _Value = Law | Said | Keys | np.ndarray
 """Of an array in a program: its law, or its elements."""
-
-
-@dataclass(frozen=True)
-class Recording:
-    """How a program initializes a pytree."""
-
-    recipe: Recipe
-    """Of the leaves that follow a law, under their paths as in `init`."""
-    literals: Mapping[str, np.ndarray]
-    """The others: arrays that do not depend on random numbers."""
-
-    def literals_file(self) -> bytes | None:
-        """A safetensors file of the literals, as `Client.push` sends it; none if there are none."""
-        return file_of(self.literals)
 
 
 def record(build: Callable[[], Any], *, seed: int | str = 0) -> Recording:
@@ -129,14 +114,14 @@ def record(build: Callable[[], Any], *, seed: int | str = 0) -> Recording:
                 raise RefusedError("two leaves have this path: rename one of them")
             if is_key(leaf):
                 raise RefusedError("a key of random numbers is no weight: leave it out")
-            said = _said(value, leaf.shape) if leaf.dtype.name in _STORAGE else None
+            said = _said(value, leaf.shape) if leaf.dtype.name in DTYPE_NAMES else None
             if said is not None:
-                tensors[path] = {"shape": list(leaf.shape), "dtype": _STORAGE[leaf.dtype.name], **said}
+                tensors[path] = {"shape": list(leaf.shape), "dtype": DTYPE_NAMES[leaf.dtype.name], **said}
             elif isinstance(value, np.ndarray):
                 literals[path] = value
             elif isinstance(value, Constant) and leaf.size <= MOST_VALUES:
                 literals[path] = np.full(leaf.shape, value.value, leaf.dtype)
-            elif leaf.dtype.name in _STORAGE:
+            elif leaf.dtype.name in DTYPE_NAMES:
                 raise RefusedError(f"{leaf.size} given values, where at most {MOST_VALUES} are computed")
             else:
                 raise RefusedError(f"{leaf.dtype} is no storage type of a recipe")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -15,12 +14,12 @@ from keras.src.backend.common import global_state
 from keras.src.trainers.trainer import Trainer
 
 from fanin.dialects import DIALECTS
-from fanin.dtypes import DTYPES
+from fanin.dtypes import DTYPE_NAMES
 from fanin.errors import Fault, RecipeError, RecordError, pointer
 from fanin.keras import callers, initializers
 from fanin.names import misnamed
-from fanin.recipe import Recipe, as_recipe
-from fanin.recording.literals import file_of
+from fanin.recipe import as_recipe
+from fanin.recording.literals import Recording
 from fanin.recording.patching import Function, Replaced
 from fanin.schemes.blocks import MAX_PARTS
 
@@ -29,21 +28,6 @@ MOST_VALUES = 1 << 20
 _NAMED = {0.0: "zeros", 1.0: "ones"}
 _SCHEMES = {getattr(module, name): name for name in DIALECTS["keras"] for module in (keras.initializers, initializers)}
 """Of each class of initializers, Keras' and those here, the name that both have."""
-_STORAGE = {dtype.numpy.name: name for name, dtype in DTYPES.items()}
-
-
-@dataclass(frozen=True)
-class Recording:
-    """How a model's weights are initialized."""
-
-    recipe: Recipe
-    """Of the weights that a storage type holds, under their paths."""
-    literals: Mapping[str, np.ndarray]
-    """The others: counters."""
-
-    def literals_file(self) -> bytes | None:
-        """A safetensors file of the literals, as `Client.push` sends it; none if there are none."""
-        return file_of(self.literals)
 
 
 def record(model: keras.Model | keras.layers.Layer | Callable[[], Any], *, seed: int | str = 0) -> Recording:
@@ -77,9 +61,9 @@ def record(model: keras.Model | keras.layers.Layer | Callable[[], Any], *, seed:
             if scope.get_current_value(variable) is not None:
                 raise _RefusedError("a value is assigned to it after its initializer")
             dtype = keras.backend.standardize_dtype(variable.dtype)
-            if dtype in _STORAGE:
+            if dtype in DTYPE_NAMES:
                 said = _said(variable._initializer, variable.shape, dtype)
-                tensors[path] = {"shape": list(variable.shape), "dtype": _STORAGE[dtype], **said}
+                tensors[path] = {"shape": list(variable.shape), "dtype": DTYPE_NAMES[dtype], **said}
             elif id(variable) in quantized:
                 mode = quantized[id(variable)]
                 raise _RefusedError(
@@ -181,7 +165,10 @@ def _said(initializer: Any, shape: tuple[int, ...], dtype: str) -> dict[str, Any
         return {"scheme": name, **initializers.law(initializer)}
     if isinstance(initializer, keras.initializers.Initializer) and name is None:
         raise _RefusedError(f"no scheme is the initializer {type(initializer).__module__}.{type(initializer).__name__}")
-    flat = _called(initializer, shape, dtype).astype(np.float64).ravel()
+    values = _called(initializer, shape, dtype)
+    if np.iscomplexobj(values) and values.imag.any():
+        raise _RefusedError(f"no scheme has the complex values of {_function(initializer)}")
+    flat = values.real.astype(np.float64).ravel()
     runs = [(value, len(list(run))) for value, run in itertools.groupby(flat.tolist())]
     match runs:
         case []:

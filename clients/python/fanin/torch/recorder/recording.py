@@ -15,6 +15,7 @@ import safetensors.torch
 import torch
 
 from fanin.arrays import materialize
+from fanin.dtypes import DTYPE_NAMES, DTypeName
 from fanin.errors import Fault, RecipeError, RecordError, pointer
 from fanin.names import misnamed
 from fanin.recipe import Recipe, as_recipe
@@ -29,15 +30,8 @@ from fanin.torch.recorder.shadow_memory import Memory, peculiar
 from fanin.torch.recorder.tracer import following
 from fanin.torch.writable import plainly
 
-DTYPES = {
-    torch.float64: "F64",
-    torch.complex64: "C64",
-    torch.float32: "F32",
-    torch.float16: "F16",
-    torch.bfloat16: "BF16",
-    torch.float8_e4m3fn: "F8_E4M3",
-    torch.float8_e5m2: "F8_E5M2",
-}
+DTYPES: dict[torch.dtype, DTypeName] = {getattr(torch, name): dtype for name, dtype in DTYPE_NAMES.items()}
+"""Storage types by torch's."""
 MOST_LITERALS = 1 << 26
 """Most bytes of all tensors that are kept as they are; where the rest of the model has more, as many as that."""
 WRAPPERS = ("_orig_mod", "_checkpoint_wrapped_module")
