@@ -14,6 +14,7 @@ from pythonjsonlogger.json import JsonFormatter
 from fanin_service.settings import Settings
 from fanin_service.telemetry.redaction import RedactingFilter
 from fanin_service.telemetry.request import Exchange, at_hand
+from fanin_service.telemetry.stderr import StandardErrorHandler
 
 _RESERVED = [*RESERVED_ATTRS, "color_message"]
 """Attributes of records that are not fields; `color_message` is uvicorn's."""
@@ -36,8 +37,7 @@ def config(settings: Settings) -> dict[str, Any]:
         "formatters": {"lines": {"()": formatter}},
         "handlers": {
             "stderr": {
-                "class": "logging.StreamHandler",
-                "stream": "ext://sys.stderr",
+                "()": StandardErrorHandler,
                 "formatter": "lines",
                 "filters": ["exchange", "redacted", "cut"],
             }
