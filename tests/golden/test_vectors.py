@@ -58,7 +58,7 @@ def test_words() -> None:
         assert [f"{word:08x}" for word in row] == vector["words"]
 
 
-@pytest.mark.parametrize("name", ["recipes", "repeated", "dialects"])
+@pytest.mark.parametrize("name", ["recipes", "repeated", "dialects", "dtypes"])
 def test_recipes(name: str) -> None:
     for vector in vectors(name):
         if "canonical" not in vector:
@@ -75,7 +75,7 @@ def test_every_alias_has_a_vector() -> None:
     assert all(any(f'"scheme": "{alias}"' in text for text in texts) for alias in ALIASES)
 
 
-@pytest.mark.parametrize("name", ["errors", "repeated", "dialects"])
+@pytest.mark.parametrize("name", ["errors", "repeated", "dialects", "dtypes"])
 def test_errors(name: str) -> None:
     for vector in vectors(name):
         if "canonical" in vector:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 
 from fastapi import Request, Response
-from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from fanin import FileLayout
 from fanin.backends.matrices import Matrices
@@ -22,6 +22,8 @@ IMMUTABLE = "public, max-age=31536000, immutable"
 """What is at this URL is there for ever: it names one sequence of bytes."""
 PIECE = 256 << 10
 """Bytes of a body that are handed to the connection at a time."""
+BUFFERED = 64 << 10
+"""Bytes that the server buffers for a connection before a sender has to wait."""
 PROMPT_TENSORS = 16
 """Most tensors of an answer that is made where it is asked for: each costs a few microseconds, whatever its size."""
 _OF_NOT_MODIFIED = ("ETag", "Cache-Control", "Expires")
@@ -90,27 +92,33 @@ async def content(
             and layout.tensors_in(part.start, part.stop) <= PROMPT_TENSORS
         )
         chunk = generate(*work) if is_prompt else await in_thread(makers, generate, *work)
-        return Response(chunk, status, headers)
+        return in_pieces(chunk, status, headers)
     headers = {**headers, "Content-Length": str(length)}
     return FileStream(layout, part, service.backend, service.makers, report, status_code=status, headers=headers)
+
+
+class PiecesResponse(Response):
+    """A response whose body is sent in pieces, without a copy.
+
+    The request lasts until the client has received almost the complete body. A request with one piece would end at
+    once, and no limit would count what the server buffers for clients that read nothing.
+    """
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        for start in range(0, len(self.body), PIECE):
+            await send({"type": "http.response.body", "body": self.body[start : start + PIECE], "more_body": True})
+        # The server waits here while its buffer is full.
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def in_pieces(
     body: bytes | memoryview, status: int = 200, headers: Mapping[str, str] | None = None, media_type: str | None = None
 ) -> Response:
-    """A response with this body, of which nothing is copied.
-
-    Sent in one piece, it would be the server's, and the request over, however much of it the client has taken.
-    """
-    if len(body) <= PIECE:
+    """A response with this body, in as few messages as the buffer of the server allows."""
+    if len(body) <= BUFFERED:
         return Response(bytes(body), status, headers, media_type)
-    headers = {**(headers or {}), "Content-Length": str(len(body))}
-    return StreamingResponse(_pieces(body), status, headers, media_type)
-
-
-async def _pieces(body: bytes | memoryview) -> AsyncIterator[memoryview]:
-    for start in range(0, len(body), PIECE):
-        yield memoryview(body)[start : start + PIECE]
+    return PiecesResponse(memoryview(body), status, headers, media_type)
 
 
 def _made_besides(layout: FileLayout, part: ByteRange, cached: Matrices) -> int:

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from fanin_service.access.middleware import requires
 from fanin_service.access.principal import Right, principal_of
 from fanin_service.http.bodies import JSON, media_type_of, read_body
+from fanin_service.http.file_response import in_pieces
 from fanin_service.http.problems import UnknownFileError
 from fanin_service.models.revisions import MAIN
 from fanin_service.models.snapshot import Snapshot
@@ -194,7 +195,9 @@ async def _listed(service: Service, snapshot: Snapshot, paths: Sequence[str]) ->
 
 async def _answer(request: Request, make: Callable[[], Any], snapshot: Snapshot | None = None) -> Response:
     """An answer of what `make` returns, as JSON, made in a thread; with its commit id, if it is of a revision."""
-    content = await service_of(request).models.in_thread(
+    service = service_of(request)
+    content = await service.models.in_thread(
         lambda: json.dumps(make(), ensure_ascii=False, separators=(",", ":")).encode()
     )
-    return Response(content, headers={COMMIT: snapshot.commit} if snapshot else None, media_type=JSON)
+    service.admission.hold(len(content))
+    return in_pieces(content, headers={COMMIT: snapshot.commit} if snapshot else None, media_type=JSON)

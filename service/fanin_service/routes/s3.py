@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from fanin_service.access.middleware import requires
 from fanin_service.access.principal import Right
 from fanin_service.http.bodies import JSON
-from fanin_service.http.file_response import IMMUTABLE, OCTETS, respond
+from fanin_service.http.file_response import IMMUTABLE, OCTETS, in_pieces, respond
 from fanin_service.http.problems import (
     RangeNotSatisfiableError,
     UnknownBucketError,
@@ -93,8 +93,11 @@ async def list_objects(bucket: str, request: Request) -> Response:
     if others := query.keys() - (_SECOND if "list-type" in query else _FIRST):
         raise HTTPException(400, f"{', '.join(sorted(others))[:200]!a}: a bucket has only a location and a listing")
     wanted = _asked(query)
-    page = await _page(service_of(request).models, wanted)
-    return Response(s3.listing(wanted, page, query), media_type=XML)
+    service = service_of(request)
+    page = await _page(service.models, wanted)
+    listing = await service.models.in_thread(s3.listing, wanted, page, query)
+    service.admission.hold(len(listing))
+    return in_pieces(listing, media_type=XML)
 
 
 @router.head("/{bucket}/{key:path}")

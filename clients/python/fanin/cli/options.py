@@ -150,11 +150,12 @@ def _read(source: str) -> tuple[Any, FileLayout | None]:
     """Return the JSON values of a recipe, and the layout if they are from a Fanin file."""
     from fanin import files
     from fanin.recipe import parse_json
+    from fanin.recipe.header import has_weights
 
     if source.lstrip().startswith("{"):
         return parse_json(source), None
     with opened(source) as file:
-        if files.has_weights(file):
+        if has_weights(file):
             layout = files.layout_of_file(file)
             return parse_json(layout.recipe.canonical), layout
         return parse_json(file.read()), None

@@ -35,9 +35,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace, path: Path) -> int:
     from fanin import backends, files
+    from fanin.recipe.header import has_weights
 
     with path.open("rb") as file:
-        if not files.has_weights(file) and file.peek(64)[:64].lstrip().startswith(b"{"):
+        if not has_weights(file) and file.peek(64)[:64].lstrip().startswith(b"{"):
             raise ValueError(
                 f"{options.file} is JSON, not a file of weights. If it is a recipe, fanin show {options.file} describes"
                 f" it, and fanin make {options.file} -o FILE generates its file"
