@@ -121,9 +121,9 @@ def test_a_failure_cuts_the_stream_and_is_looked_into_at_once() -> None:
 
 def test_a_passing_failure_is_forgiven() -> None:
     class Once(MoodyBackend):
-        def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        def _generate(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
             try:
-                super().fill(draw, stream, dtype, first, out)
+                super()._generate(draw, stream, dtype, first, out)
             finally:
                 self.mood = "well"
 
@@ -184,10 +184,10 @@ def test_a_failure_discards_digests_in_the_making() -> None:
             super().__init__()
             self.asked, self.let = threading.Event(), threading.Event()
 
-        def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        def _generate(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
             self.asked.set()
             assert self.let.wait(60)
-            super().fill(draw, stream, dtype, first, out)
+            super()._generate(draw, stream, dtype, first, out)
 
     async def free(size: int) -> None:
         pass
@@ -213,8 +213,8 @@ def test_what_a_backend_generated_while_it_failed_is_not_sent() -> None:
     class Failing(MoodyBackend):
         """Its known-answer test fails while it generates."""
 
-        def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
-            super().fill(draw, stream, dtype, first, out)
+        def _generate(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+            super()._generate(draw, stream, dtype, first, out)
             if self.mood == "during":
                 self.mood = "wrong"
                 guarded.test()
@@ -232,8 +232,8 @@ def test_a_matrix_kept_after_a_failure_is_discarded() -> None:
     class Keeping(MoodyBackend):
         """Keeps a matrix of wrong bits in the middle of a known-answer test, as a thread that began before it would."""
 
-        def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
-            super().fill(draw, stream, dtype, first, out)
+        def _generate(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+            super()._generate(draw, stream, dtype, first, out)
             if self.mood == "late":
                 self.mood = "well"
                 orthogonal, at = matrix.entries[0].draw, matrix.entries[0].stream
