@@ -24,6 +24,12 @@ COMMANDS = (
     "recipe",
     "checkpoint",
 )
+ADAPTERS = (
+    "import fanin.jax",
+    "import fanin.keras",
+    "from fanin.torch import init_",
+    "from fanin.torch import initializers",
+)
 NEEDS = {
     ("serve", "--port", "0"): "service",
     ("keys", "list"): "service",
@@ -55,3 +61,26 @@ def test_help_and_what_is_missing(tmp_path: Path) -> None:
         assert f"pip install '.[{extra}]'" in err
         assert err.count("\n") == 1
     assert told["make", "recipe.json", "-o", "out.safetensors"][0] == 0, "what needs none of them works"
+
+
+def test_adapters_say_what_is_missing() -> None:
+    code = f"""
+from tests.packaging.without_extras import block
+block()
+for statement in {ADAPTERS}:
+    try:
+        exec(statement)
+    except ModuleNotFoundError as error:
+        print(error.name, error)
+try:
+    import fanin
+    fanin.jax
+except AttributeError as error:
+    print(error)
+"""
+    run = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
+    lines = run.stdout.splitlines()
+    for name, line in zip(("jax", "keras", "torch", "torch"), lines, strict=False):
+        words = f"{name} fanin.{name} needs the package {name}, which is not installed; in a checkout of Fanin, run:"
+        assert line == f"{words} pip install '.[{name}]'"
+    assert lines[4:] == [lines[0].removeprefix("jax ")]

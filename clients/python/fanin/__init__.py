@@ -109,7 +109,7 @@ def __getattr__(name: str) -> Any:
         except ModuleNotFoundError as error:
             if error.name != name:
                 raise
-            raise AttributeError(f"fanin.{name} needs a package that is not installed: {name}") from error
+            raise AttributeError(f"{error}") from error
     for home, names in _HOMES.items():
         if name in names:
             value = globals()[name] = getattr(import_module(f"fanin.{home}"), name)

@@ -164,3 +164,11 @@ class BusyError(UnavailableError):
 
     retry_after: float | None = None
     """Seconds to wait, if the response said so in `Retry-After`."""
+
+
+def needed(extra: str, error: ModuleNotFoundError) -> ModuleNotFoundError:
+    """Return the error of importing an adapter, such as `fanin.jax`, whose package is not installed."""
+    if error.name != extra:
+        return error
+    how = f"in a checkout of Fanin, run: pip install '.[{extra}]'"
+    return MissingPackageError(f"fanin.{extra} needs the package {extra}, which is not installed; {how}", name=extra)

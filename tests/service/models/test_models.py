@@ -18,6 +18,7 @@ import pytest
 import fanin
 from fanin import RecipeError, archive, shards
 from fanin.cli.main import main
+from fanin.dtypes import STORAGE, storage_name
 from fanin_service.app import create_app
 from fanin_service.http.problems import ModelError, UnknownFileError, UnknownRevisionError
 from fanin_service.models import snapshot as snapshots
@@ -514,6 +515,18 @@ class TestService:
             tags = {server.client.head("/s3/models/tiny/main/vocab.txt").headers["ETag"] for _ in range(3)}
         assert len(tags) == 1
         assert [name.rpartition("_")[0] for name in threads] == ["fanin-models"]
+
+    @pytest.mark.parametrize("dtype", [*STORAGE, "complex64", "bf16"])
+    def test_every_storage_type(self, server: Running, tmp_path: Path, dtype: str) -> None:
+        recipe = {"seed": 3, "dtype": dtype, "tensors": {"w": {"shape": [5, 7], "scheme": "he_normal"}}}
+        answer = put(server.client, "me/typed", {"recipe.json": json.dumps(recipe).encode()})
+        assert answer.status_code in (200, 201)
+        fanin.save(recipe, tmp_path / "file")
+        named = f"seed-3-{storage_name(dtype).lower()}"
+        for revision in ("main", answer.json()["main"], named, answer.json()["commit"]):
+            found = server.client.get(f"/s3/models/me/typed/{revision}/model.safetensors")
+            assert found.content == (tmp_path / "file").read_bytes()
+        server.client.delete("/v1/models/me/typed")
 
     def test_a_store_that_fails(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with running(Settings(model_store=str(tmp_path))) as server:
