@@ -332,6 +332,7 @@ OUT = ["-o", "{out}"]
         (["get", "{recipe}", *OUT, "--timeout", "0"], 2, "timeout"),
         (["get", "{recipe}", *OUT, "--token-file", "{missing}"], 4, "No such file"),
         (["push", "a/b", "{recipe}", "--service", "http://127.0.0.1:9", "--retries", "0"], 6, "127.0.0.1"),
+        (["show", '{{"shape": ["784x10"], "scheme": "ones"}}'], 3, "sizes are separated by commas: 784,10"),
         (["show", "{bad}"], 3, "glorot_uniform"),
     ],
 )

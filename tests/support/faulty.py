@@ -29,6 +29,8 @@ class Faulty(ThreadingHTTPServer):
         self.faults: list[Fault] = []
         self.requests: list[str] = []
         """Method, path and Range of each request."""
+        self.peers: set[Any] = set()
+        """Address of each connection that sent a request."""
         self.authorizations: list[str | None] = []
         """Authorization of each request."""
         self.validator: Callable[[FileLayout], tuple[str, str]] = lambda layout: ("ETag", f'"{layout.recipe.digest}"')
@@ -104,6 +106,7 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def _faulty(self) -> bool:
+        self.server.peers.add(self.client_address)
         self.server.authorizations.append(self.headers["Authorization"])
         self.server.requests.append(f"{self.command} {self.path} {self.headers.get('Range', '')}".strip())
         return bool(self.server.faults) and self.server.faults.pop(0)(self)

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, get_args
+from typing import TYPE_CHECKING, Any, BinaryIO, get_args
 
 if TYPE_CHECKING:
     from fanin.client.client import Client
@@ -195,14 +195,13 @@ def target(path: Path) -> Iterator[Path]:
     if not is_standard(path):
         yield path
         return
-    if sys.stdout.isatty():
-        raise ValueError("standard output is a terminal, which cannot show weights: use -o FILE, or a pipe")
+    out = standard_output()
     with tempfile.TemporaryDirectory(prefix="fanin-") as folder:
         whole = Path(folder, "output")
         yield whole
         with whole.open("rb") as file:
-            shutil.copyfileobj(file, _binary(sys.stdout), 1 << 20)
-        sys.stdout.flush()
+            shutil.copyfileobj(file, out, 1 << 20)
+        out.flush()
 
 
 def is_standard(path: Path) -> bool:
@@ -210,9 +209,15 @@ def is_standard(path: Path) -> bool:
     return str(path) == "-"
 
 
-def _binary(stream: Any) -> BinaryIO | IO[bytes]:
-    buffer: BinaryIO = stream.buffer
-    return buffer
+def standard_output() -> BinaryIO:
+    """Return standard output for bytes.
+
+    Raises:
+        ValueError: it is a terminal.
+    """
+    if sys.stdout.isatty():
+        raise ValueError("standard output is a terminal, which cannot show weights: use -o FILE, or a pipe")
+    return sys.stdout.buffer
 
 
 def report(options: argparse.Namespace, layout: FileLayout) -> None:

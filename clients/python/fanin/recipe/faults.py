@@ -43,6 +43,8 @@ def _fault(details: ErrorDetails, document: Mapping[str, Any], prefix: tuple[str
             value, detail = None, "a tensor needs a scheme; `fanin schemes` lists all"
         case "literal_error" if path[-1] == "dtype" and (near := _storage_type(value)):
             detail += f"; did you mean {near}?"
+        case "int_type" if "shape" in path and re.fullmatch(r"[0-9]+(?:[xX*][0-9]+)+", str(value)):
+            detail = f"must be an integer; sizes are separated by commas: {','.join(re.findall('[0-9]+', value))}"
         case "dict_type" if len(path) == 1 and path[0] in MEMBERS:
             detail = "must be an object of tensors by name"
         case "extra_forbidden":
