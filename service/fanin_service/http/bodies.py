@@ -7,9 +7,17 @@ from collections.abc import Callable
 from fastapi import Request
 from starlette.exceptions import HTTPException
 
-from fanin_service.http.problems import BodyTooLargeError, UnsupportedContentError
+from fanin_service.errors import RequestError
 
 JSON = "application/json"
+
+
+class BodyTooLargeError(RequestError):
+    """The request body exceeds the limit."""
+
+
+class UnsupportedContentError(RequestError):
+    """The request body has a type or an encoding that is not accepted."""
 
 
 def media_type_of(request: Request) -> str:

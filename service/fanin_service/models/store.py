@@ -12,13 +12,15 @@ import logging
 import re
 
 from fanin import archive
-from fanin_service.http.problems import ModelError
 from fanin_service.models.content import Content, content_key
+from fanin_service.models.errors import ModelError
 from fanin_service.models.objects import Objects
 
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _POINTER = "main"
 _SUFFIX = ".tar"
+MAX_FILES = 10_000
+"""Of a content that is read; how many may be put is a setting."""
 
 _log = logging.getLogger(__name__)
 
@@ -99,10 +101,6 @@ class ModelStore:
         for key in sorted(keys, key=lambda key: not key.endswith(f"/{_POINTER}")):
             self._objects.delete(key)
         return f"{_group(name)}/{_POINTER}" in keys
-
-
-MAX_FILES = 10_000
-"""Of a content that is read; how many may be put is a setting."""
 
 
 def _group(name: str) -> str:

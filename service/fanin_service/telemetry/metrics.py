@@ -18,7 +18,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from fanin.recipe import STREAM
-from fanin_service.telemetry.request import Exchange
+from fanin_service.context import RequestContext
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 """Environment variable that prometheus_client reads when it is imported: where processes count together."""
@@ -108,19 +108,19 @@ class Metrics:
             ProcessCollector(registry=registry)
         registry.register(GpuMemory())
 
-    def request_ends(self, exchange: Exchange) -> None:
+    def request_ends(self, context: RequestContext) -> None:
         """Count a request and its response."""
-        method = exchange.method if exchange.method in _METHODS else "other"
-        key = (exchange.route or "none", method, exchange.status)
+        method = context.method if context.method in _METHODS else "other"
+        key = (context.route or "none", method, context.status)
         requests, duration, first_byte = self._of_route.get(key) or self._look_up(*key)
         requests.inc()
-        duration.observe(exchange.seconds)
-        if exchange.first_byte_seconds is not None:
-            first_byte.observe(exchange.first_byte_seconds)
-        if exchange.problem:
-            self._problems.labels(exchange.problem).inc()
-        if exchange.ended:
-            self._ended.labels(exchange.ended.replace(" ", "_")).inc()
+        duration.observe(context.seconds)
+        if context.first_byte_seconds is not None:
+            first_byte.observe(context.first_byte_seconds)
+        if context.problem:
+            self._problems.labels(context.problem).inc()
+        if context.ended:
+            self._ended.labels(context.ended.replace(" ", "_")).inc()
 
     def _look_up(self, route: str, method: str, status: int | None) -> tuple[Counter, Histogram, Histogram]:
         """Once for each: finding a series by its labels takes longer than counting in it."""

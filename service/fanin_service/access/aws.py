@@ -1,4 +1,8 @@
-"""Presigned URLs of Amazon S3: whether a request is one, and whether its time has passed."""
+"""How clients of Amazon S3 say who they are: signed requests and presigned URLs.
+
+The access key id is the key. Signatures are not checked: a service that stores keys as hashes cannot, and a key is as
+good as a password.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+
+from starlette.exceptions import HTTPException
 
 PARAMETERS = frozenset(
     {"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Signature"}
@@ -17,6 +23,28 @@ MAX_SECONDS = 7 * 24 * 3600
 _SKEW_SECONDS = 15 * 60
 """How far the clock of the client that signed may be ahead."""
 _SECONDS = re.compile(r"[0-9]{1,12}")
+_CREDENTIAL = re.compile(r"AWS4-HMAC-SHA256\s.*?\bCredential=([^/,\s]+)/|AWS ([^:\s]+):")
+"""The access key id in a signature of version 4, or of version 2."""
+_WITH_KEY = (
+    "presigned URLs are refused where the service asks for keys: the access key id in the URL is the whole key."
+    " Whoever has seen this URL can use it, so revoke the key"
+)
+
+
+def as_bearer(authorization: str) -> str:
+    """Return the Authorization header with the access key id of a signed request as its bearer token."""
+    found = _CREDENTIAL.match(authorization)
+    return f"Bearer {found[1] or found[2]}" if found else authorization
+
+
+def check_presigned(query: Mapping[str, str], *, requires_keys: bool) -> None:
+    """Refuse a presigned URL after its time, and always where keys are required.
+
+    Raises:
+        HTTPException: it is refused.
+    """
+    if is_presigned(query) and (refusal := (403, _WITH_KEY) if requires_keys else fault(query)):
+        raise HTTPException(*refusal)
 
 
 def is_presigned(query: Mapping[str, str]) -> bool:
