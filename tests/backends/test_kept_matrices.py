@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from fanin.backends.matrices import KEPT, Matrices
+from fanin.backends.matrices import Matrices
 from fanin.draws import Orthogonal
 from fanin.dtypes import DTYPES, DType
 from fanin.errors import BackendError
@@ -48,7 +48,6 @@ def test_parts_are_of_one_whole() -> None:
         assert part(matrices, maker, 0, first, count) == bytes(n % 256 for n in range(4 * first, 4 * (first + count)))
     assert maker.made == [0]
     part(matrices, maker, 1)
-    part(matrices, Maker())  # another's are not taken for ours
     assert maker.made == [0, 1]
 
 
@@ -155,15 +154,15 @@ def test_a_thread_makes_it_itself_when_the_other_was_interrupted() -> None:
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of Python 3.12: it has threads, and forks
 def test_a_forked_child_waits_for_no_thread_of_its_parent() -> None:
-    maker = Maker()
+    matrices, maker = Matrices(), Maker()
     maker.may_go_on.clear()
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(part, KEPT, maker)
+        pool.submit(part, matrices, maker)
         assert maker.begun.wait(30)
         child = os.fork()
         if child == 0:
             signal.alarm(20)  # ends it, were it to wait
             maker.may_go_on.set()
-            os._exit(part(KEPT, maker) != bytes(range(12, 40)))
+            os._exit(part(matrices, maker) != bytes(range(12, 40)))
         assert os.waitpid(child, 0)[1] == 0
         maker.may_go_on.set()

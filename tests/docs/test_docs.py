@@ -125,6 +125,7 @@ def curl(words: list[str]) -> None:
     parser.add_argument("-r", dest="range")
     parser.add_argument("--retry")
     parser.add_argument("--retry-connrefused", action="store_true")
+    parser.add_argument("--retry-delay")
     parser.add_argument("-H", dest="header", default="Accept: */*")
     parser.add_argument("--data-binary", dest="data")
     parser.add_argument("--head", action="store_true")

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 import fanin
 from fanin import RecipeError, backends
 from fanin.backends import Backend
-from fanin.backends.matrices import KEPT
 from fanin.backends.native import NativeBackend
 from fanin.backends.philox import words
 from fanin.backends.reference import standard_normal
@@ -128,7 +127,6 @@ def test_any_part_is_that_of_the_whole(backend: Backend, dtype: DType) -> None:
             read_into(layout, start, memoryview(part), backend)
             assert part == expected[start:stop]
         assert by_threads(layout, backend) == expected
-    KEPT.clear()
 
 
 def by_threads(layout: FileLayout, backend: Backend) -> bytearray:
@@ -138,7 +136,7 @@ def by_threads(layout: FileLayout, backend: Backend) -> bytearray:
     def read(start: int) -> None:
         read_into(layout, start, memoryview(found)[start : start + step], backend)
 
-    KEPT.clear()
+    backend.matrices.clear()
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(read, range(0, layout.size, step)))
     return found

@@ -18,8 +18,10 @@ class CountingBackend(Backend):
 
     name = "counting"
 
-    def __init__(self) -> None:
+    def __init__(self, matrix_bytes: int = 0) -> None:
         self._backend = backends.get()
+        super().__init__(matrix_bytes)
+        self.matrices = self._backend.matrices
         self.generated = 0
 
     def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
@@ -30,8 +32,8 @@ class CountingBackend(Backend):
 class WaitingBackend(CountingBackend):
     """Generates when it is let."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, matrix_bytes: int = 0) -> None:
+        super().__init__(matrix_bytes)
         self.let, self.asked = threading.Event(), threading.Event()
         self.let.set()
 
@@ -58,7 +60,9 @@ class MoodyBackend(Backend):
 
     name = "moody"
 
-    def __init__(self) -> None:
+    def __init__(self, matrix_bytes: int = 0) -> None:
+        super().__init__(matrix_bytes)
+        self.matrices = BEST.matrices
         self.mood = "well"
         self.failures = 0
 

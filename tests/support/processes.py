@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from os import kill
 
 COMMAND = (
-    "import argparse, sys; from fanin_service import serve; parser = argparse.ArgumentParser(description=serve.HELP);"
-    " serve.add_arguments(parser); sys.exit(serve.run(parser.parse_args()))"
+    "import argparse, sys; from fanin_service.server import command;"
+    " parser = argparse.ArgumentParser(description=command.HELP); command.add_arguments(parser);"
+    " sys.exit(command.run(parser.parse_args()))"
 )
 
 

@@ -289,6 +289,7 @@ class Counting(Backend):
     name = "counting"
 
     def __init__(self, backend: Backend) -> None:
+        super().__init__()
         self._backend, self.elements = backend, 0
 
     def __enter__(self) -> None:

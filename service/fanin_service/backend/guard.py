@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanin import BackendError, backends
-from fanin.backends import Backend, matrices
+from fanin.backends import Backend
 from fanin.backends.packing import Tensors
 from fanin.draws import Draw
 from fanin.dtypes import DType
@@ -43,7 +43,7 @@ class GuardedBackend(Backend):
 
     def __init__(self, backend: Backend, seconds: float) -> None:
         """A guard that is to test `backend` every so many seconds; it has not passed yet."""
-        self.name, self.prompt_bytes = backend.name, backend.prompt_bytes
+        self.name, self.prompt_bytes, self.matrices = backend.name, backend.prompt_bytes, backend.matrices
         self.on_failure: Callable[[], None] = lambda: None
         """Called where generating failed, in the thread where it did."""
         self._backend = backend
@@ -69,7 +69,7 @@ class GuardedBackend(Backend):
         if self._passed_at is None:
             # Some matrices may be wrong. They are discarded again before the backend is trusted again: a thread that
             # began before the failure may have stored one after it.
-            matrices.KEPT.clear()
+            self.matrices.clear()
         if not fault:
             self._fault, self._error, self._passed_at = "", None, time.monotonic()
 
@@ -100,13 +100,15 @@ class GuardedBackend(Backend):
 def choose(settings: Settings) -> Backend:
     """The backend that the settings name, else the fastest that works here; it has passed its known-answer test.
 
+    It is a new one, whose cache of matrices has the size that the settings allow.
+
     Raises:
         BackendError: the named one is unknown, or cannot be used here, or fails, and the settings ask for no other.
     """
     named = settings.backend
     for name in _candidates(settings):
         try:
-            backend = backends.load(name)
+            backend = backends.create(name, matrix_bytes=settings.matrix_bytes)
             fault = _fault(backend)
         except (NotBuiltError, NoDeviceError) as error:
             fault = f"cannot be used: {error}"

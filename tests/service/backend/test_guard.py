@@ -15,7 +15,6 @@ import pytest
 
 from fanin import BackendError, FileLayout, backends
 from fanin.backends import Backend
-from fanin.backends.matrices import KEPT
 from fanin.digests import manifest_of
 from fanin.draws import Draw, Orthogonal
 from fanin.dtypes import DType
@@ -45,17 +44,17 @@ def receive(server: Running, path: str, backend: MoodyBackend, mood: str) -> Non
                 backend.mood = mood
 
 
-def broken_backend(error: Exception) -> Callable[[], Backend]:
-    def load() -> Backend:
+def broken_backend(error: Exception) -> Callable[[int], Backend]:
+    def create(matrix_bytes: int) -> Backend:
         raise error
 
-    return load
+    return create
 
 
 @pytest.fixture
-def factories(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Callable[[], Backend]]]:
+def factories(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Callable[[int], Backend]]]:
     """The backends that there are, the fastest first."""
-    known: dict[str, Callable[[], Backend]] = {**backends._FACTORIES, "cuda": MoodyBackend}
+    known: dict[str, Callable[[int], Backend]] = {**backends._FACTORIES, "cuda": MoodyBackend}
     monkeypatch.setattr(backends, "_FACTORIES", known)
     for function in (backends.load, backends._usable):
         function.cache_clear()
@@ -64,7 +63,7 @@ def factories(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Callable[[]
         function.cache_clear()
 
 
-def wrong() -> Backend:
+def wrong(matrix_bytes: int) -> Backend:
     backend = MoodyBackend()
     backend.mood = "wrong"
     return backend
@@ -76,7 +75,7 @@ def test_a_usable_gpu_is_found(factories: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("broken", [wrong, broken_backend(NoDeviceError("no NVIDIA GPU is visible"))])
-def test_what_does_not_work_is_passed_over(factories: dict[str, Any], broken: Callable[[], Backend]) -> None:
+def test_what_does_not_work_is_passed_over(factories: dict[str, Any], broken: Callable[[int], Backend]) -> None:
     factories["cuda"] = broken
     assert choose(Settings()).name == "native"
     assert choose(Settings(backend="cuda", backend_fallback=True)).name == "native"
@@ -240,7 +239,7 @@ def test_a_matrix_kept_after_a_failure_is_discarded() -> None:
                 orthogonal, at = matrix.entries[0].draw, matrix.entries[0].stream
                 assert isinstance(orthogonal, Orthogonal)
                 part = memoryview(bytearray(4))
-                KEPT.fill(lambda *_: None, orthogonal, at, matrix.entries[0].dtype, 0, part)
+                self.matrices.fill(lambda *_: None, orthogonal, at, matrix.entries[0].dtype, 0, part)
 
     matrix = FileLayout.of({"shape": [8, 8], "scheme": "orthogonal", "seed": 7})
     entry = matrix.entries[0]
@@ -252,7 +251,7 @@ def test_a_matrix_kept_after_a_failure_is_discarded() -> None:
     backend.mood = "late"
     guarded.test()
     assert guarded.fault is None
-    assert not KEPT.has(entry.draw, entry.stream, entry.dtype)
+    assert not guarded.matrices.has(entry.draw, entry.stream, entry.dtype)
 
 
 def test_a_backend_that_hangs_is_trusted_no_more(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,14 +12,14 @@ import pytest
 from numpy.typing import NDArray
 
 from fanin import BackendError, FileLayout, backends
-from fanin.backends import native_orthogonal
-from fanin.backends.matrices import KEPT
+from fanin.backends import matrices, native_orthogonal
 from fanin.backends.native import NativeBackend
 from fanin.backends.native_orthogonal import OrthogonalKernel
 from fanin.draws import Draw, Orthogonal
 from fanin.dtypes import DTYPES, DType
 from fanin.plan import read_into
 from fanin.streams import Stream
+from fanin_service.app import create_app
 from fanin_service.backend.guard import GuardedBackend
 from fanin_service.http.problems import LimitExceededError
 from fanin_service.recipes.limits import layout_of
@@ -48,7 +48,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
         make(self, draw, stream, dtype, out)
 
     monkeypatch.setattr(OrthogonalKernel, "make", counted)
-    KEPT.clear()
+    backends.load("native").matrices.clear()
     return made
 
 
@@ -129,7 +129,7 @@ def test_others_do_not_wait_for_them() -> None:
         try:
             path = "/v1/weights?shape=600,700&scheme=orthogonal&seed="
             few = {"Range": "bytes=1000-1999"}
-            matrices = [
+            answers = [
                 pool.submit(httpx.get, f"{server.url}{path}{seed}", headers=few if seed % 2 else {}, timeout=60)
                 for seed in range(8)
             ]
@@ -140,10 +140,10 @@ def test_others_do_not_wait_for_them() -> None:
                 assert len(answer.content) > 4 * 600 * 700
             assert server.client.get("/livez").status_code == 200
             assert server.client.head(f"{path}0").status_code == 200
-            assert not any(matrix.done() for matrix in matrices)
+            assert not any(answer.done() for answer in answers)
         finally:
             backend.let.set()
-        assert all(matrix.result().is_success and matrix.result().content for matrix in matrices)
+        assert all(answer.result().is_success and answer.result().content for answer in answers)
 
 
 def test_what_a_failed_backend_has_made_is_forgotten(calls: list[tuple[int, int]]) -> None:
@@ -154,17 +154,34 @@ def test_what_a_failed_backend_has_made_is_forgotten(calls: list[tuple[int, int]
     layout = FileLayout.of(RECIPE)
 
     def read() -> None:
-        read_into(layout, layout.entry("m").start, memoryview(bytearray(1000)), backends.load("native"))
+        read_into(layout, layout.entry("m").start, memoryview(bytearray(1000)), native)
 
-    guarded = GuardedBackend(backends.load("native"), 60)
+    native = backends.create("native")
+    guarded = GuardedBackend(native, 60)
     guarded.test()
     read()
     guarded.test()
     read()
     assert calls.count((600, 900)) == 1
-    GuardedBackend(Broken(), 60).test()
+    broken = Broken()
+    broken.matrices = native.matrices
+    GuardedBackend(broken, 60).test()
     read()
     assert calls.count((600, 900)) == 2
+
+
+def test_each_service_has_its_own_cache_of_the_size_that_its_settings_allow() -> None:
+    services = [create_app(Settings(backend="native", matrix_bytes=size)).state.service for size in (1000, 2000)]
+    shared = backends.load("native").matrices
+    assert [service.backend.matrices.limit for service in services] == [1000, 2000]
+    assert shared.limit == matrices.CACHE_BYTES
+    layout = FileLayout.of({"shape": [20, 30], "scheme": "orthogonal", "seed": 77})
+    entry = layout.entries[0]
+    assert isinstance(entry.draw, Orthogonal)
+    services[0].backend.test()
+    read_into(layout, entry.start, memoryview(bytearray(4)), services[0].backend)
+    caches = [*(service.backend.matrices for service in services), shared]
+    assert [cache.has(entry.draw, entry.stream, entry.dtype) for cache in caches] == [True, False, False]
 
 
 def test_a_matrix_that_is_made_for_a_part_is_charged() -> None:
@@ -175,7 +192,6 @@ def test_a_matrix_that_is_made_for_a_part_is_charged() -> None:
             headers = {"Range": "bytes=100000-100003", "X-Forwarded-For": address}
             return server.client.get(f"/v1/weights?shape=300,200&scheme=orthogonal&seed={seed}", headers=headers)
 
-        KEPT.clear()
         assert part(101).status_code == 206
         for _ in range(3):  # kept: 4 bytes each
             assert part(101).status_code == 206

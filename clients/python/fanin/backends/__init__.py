@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanin.backends import permutations
+from fanin.backends.matrices import CACHE_BYTES, Matrices
 from fanin.backends.packing import Tensor, Tensors
 from fanin.draws import Draw, Sparse
 from fanin.dtypes import DType
@@ -40,6 +41,13 @@ class Backend(Protocol):
     name: str
     prompt_bytes: int = 0
     """Bytes that it makes in less time than it takes to hand work to a thread; 0 if it may keep a caller waiting."""
+
+    matrices: Matrices
+    """Orthogonal matrices that this backend has generated for parts of them."""
+
+    def __init__(self, matrix_bytes: int = CACHE_BYTES) -> None:
+        """Start with an empty cache of matrices, of at most `matrix_bytes` bytes."""
+        self.matrices = Matrices(matrix_bytes)
 
     @abstractmethod
     def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
@@ -90,38 +98,47 @@ class ArrayBackend(Protocol):
         """Write elements [first, first + n) into `out`, a contiguous one-dimensional array of n elements."""
 
 
-def _cuda() -> Backend:
+def _cuda(matrix_bytes: int) -> Backend:
     from fanin.backends.cuda import CudaBackend
 
-    return CudaBackend()
+    return CudaBackend(matrix_bytes=matrix_bytes)
 
 
-def _native() -> Backend:
+def _native(matrix_bytes: int) -> Backend:
     from fanin.backends.native import NativeBackend
 
-    return NativeBackend()
+    return NativeBackend(matrix_bytes=matrix_bytes)
 
 
-def _reference() -> Backend:
+def _reference(matrix_bytes: int) -> Backend:
     from fanin.backends.reference import ReferenceBackend
 
-    return ReferenceBackend()
+    return ReferenceBackend(matrix_bytes)
 
 
 # The fastest first.
-_FACTORIES: dict[str, Callable[[], Backend]] = {"cuda": _cuda, "native": _native, "reference": _reference}
+_FACTORIES: dict[str, Callable[[int], Backend]] = {"cuda": _cuda, "native": _native, "reference": _reference}
+
+
+def create(name: str, *, matrix_bytes: int = CACHE_BYTES) -> Backend:
+    """Return a new backend, with its own cache of matrices of at most `matrix_bytes` bytes.
+
+    Raises:
+        BackendError: the name is unknown, or the backend cannot be used here.
+    """
+    if name not in _FACTORIES:
+        raise BackendError(f"unknown backend {name!r}; there are {', '.join(_FACTORIES)}")
+    return _FACTORIES[name](matrix_bytes)
 
 
 @lru_cache
 def load(name: str) -> Backend:
-    """The backend of this name.
+    """Return the backend of this name that the process shares.
 
     Raises:
-        BackendError: there is none of this name, or it cannot be used here.
+        BackendError: the name is unknown, or the backend cannot be used here.
     """
-    if name not in _FACTORIES:
-        raise BackendError(f"unknown backend {name!r}; there are {', '.join(_FACTORIES)}")
-    return _FACTORIES[name]()
+    return create(name)
 
 
 def get(name: str | None = None) -> Backend:

@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fanin.backends import Backend, cuda_orthogonal, matrices
+from fanin.backends import Backend, cuda_orthogonal
 from fanin.backends.composed import compose, mixed, pieces, repeat
+from fanin.backends.matrices import CACHE_BYTES
 from fanin.backends.packing import parameters
 from fanin.backends.source import cuda_source
 from fanin.draws import Draw, Fill, Normal, Orthogonal, Plain, is_plain
@@ -53,7 +54,7 @@ class CudaBackend(Backend):
 
     name = "cuda"
 
-    def __init__(self, *, slab: int = SLAB, lanes: int = LANES) -> None:
+    def __init__(self, *, slab: int = SLAB, lanes: int = LANES, matrix_bytes: int = CACHE_BYTES) -> None:
         """Compile the kernels for the current device; CuPy keeps the result in its cache on disk.
 
         Host fills take up to 2 * lanes * slab bytes on the GPU, and as many of pinned host memory, once they are used.
@@ -62,6 +63,7 @@ class CudaBackend(Backend):
             NotBuiltError: CuPy, or what it compiles with, is not installed.
             NoDeviceError: there is no GPU that it can use.
         """
+        super().__init__(matrix_bytes)
         try:
             import cupy
         except ImportError as error:
@@ -104,7 +106,7 @@ class CudaBackend(Backend):
             repeat(draw.value, dtype, out)
             return
         if isinstance(draw, Orthogonal):
-            matrices.KEPT.fill(self._make_matrix, draw, stream, dtype, first, out)
+            self.matrices.fill(self._make_matrix, draw, stream, dtype, first, out)
             return
         if not is_plain(draw, dtype):
             compose(self, draw, stream, dtype, first, out)

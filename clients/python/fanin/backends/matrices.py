@@ -1,9 +1,10 @@
-"""Matrices that are made whole because a part of them is asked for, and kept for the next part."""
+"""A cache of orthogonal matrices. A backend generates a complete matrix even if it needs a part of it."""
 
 from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -14,58 +15,64 @@ from fanin.draws import Orthogonal
 from fanin.dtypes import DType
 from fanin.streams import Stream
 
-BYTES = 256 << 20
-"""Memory that kept matrices may take, by default; the newest always stays."""
+CACHE_BYTES = 256 << 20
+"""Default limit of a cache, in bytes. The newest matrix is cached even if it is larger."""
 
 Make = Callable[[Orthogonal, Stream, DType, memoryview], None]
-"""Writes a whole matrix, as a bound method of the backend that makes it."""
-_Key = tuple[Make, Orthogonal, Stream, DType]
+"""Function that writes a complete matrix."""
+_Key = tuple[Orthogonal, Stream, DType]
 
 
 class Matrices:
-    """Whole matrices in their storage types, those of one backend never taken for another's. For any number of threads.
+    """Complete matrices of one backend, in their storage types. Thread-safe.
 
-    A matrix that several threads ask for is made by one of them; the others wait for it.
+    If several threads need the same matrix, one of them generates it and the others wait.
     """
 
-    def __init__(self, limit: int = BYTES) -> None:
+    def __init__(self, limit: int = CACHE_BYTES) -> None:
         self.limit = limit
-        """Bytes that kept matrices may take."""
+        """Most bytes of cached matrices."""
         self._lock = threading.Lock()
         self._made: OrderedDict[_Key, Future[memoryview]] = OrderedDict()
         self.held = 0
-        """Bytes that they take."""
+        """Bytes of the cached matrices, including those that a thread is generating."""
+        forget = weakref.WeakMethod(self._start_empty)
+
+        def start_empty() -> None:
+            if method := forget():
+                method()
+
+        os.register_at_fork(after_in_child=start_empty)
 
     def fill(self, make: Make, draw: Orthogonal, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
-        """As `Backend.fill`, by a function that writes the whole."""
+        """Write elements from `first` on to `out`, from the cache or from a matrix that `make` generates."""
         size = dtype.itemsize
         if not out:
             return
         if len(out) == draw.rows * draw.columns * size:
             make(draw, stream, dtype, out)
         else:
-            out[:] = self._whole((make, draw, stream, dtype))[first * size : first * size + len(out)]
+            out[:] = self._whole(make, (draw, stream, dtype))[first * size : first * size + len(out)]
 
     def has(self, draw: Orthogonal, stream: Stream, dtype: DType) -> bool:
-        """Return whether any backend has cached this matrix or is generating it."""
+        """Return whether this matrix is cached, or a thread is generating it."""
         with self._lock:
-            return any(key[1:] == (draw, stream, dtype) for key in self._made)
+            return (draw, stream, dtype) in self._made
 
     def clear(self) -> None:
-        """Forget them all."""
+        """Remove all matrices."""
         with self._lock:
             self._made.clear()
             self.held = 0
 
-    def _whole(self, key: _Key) -> memoryview:
-        make, draw, stream, dtype = key
+    def _whole(self, make: Make, key: _Key) -> memoryview:
         while True:
             ours: Future[memoryview] = Future()
             try:
                 future = self._begun(key, ours)
                 if future is ours:
                     whole = np.empty(_size(key), np.uint8).data
-                    make(draw, stream, dtype, whole)
+                    make(*key, whole)
                     ours.set_result(whole)
                     return whole
             except BaseException as error:
@@ -75,7 +82,7 @@ class Matrices:
                         self.held -= _size(key)
                 ours.set_exception(error)
                 raise
-            # What stopped another thread, as an interrupt does, is no error of this one, which makes it then.
+            # An error of the other thread, such as an interrupt, is not an error of this one. It tries again.
             if future.exception() is None:
                 return future.result()
 
@@ -92,18 +99,13 @@ class Matrices:
                 self.held -= _size(oldest)
             return ours
 
-    def begin_again(self) -> None:
+    def _start_empty(self) -> None:
         """Start empty in a forked child: threads that exist only in the parent may hold the lock and owe matrices."""
         self._lock = threading.Lock()
         self._made = OrderedDict()
         self.held = 0
 
 
-KEPT = Matrices()
-"""Of this process."""
-os.register_at_fork(after_in_child=KEPT.begin_again)
-
-
 def _size(key: _Key) -> int:
-    _, draw, _, dtype = key
+    draw, _, dtype = key
     return draw.rows * draw.columns * dtype.itemsize

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fanin.backends import Backend, matrices, permutations
+from fanin.backends import Backend, permutations
 from fanin.backends.composed import compose
+from fanin.backends.matrices import CACHE_BYTES
 from fanin.backends.native_orthogonal import OrthogonalKernel
 from fanin.backends.packing import RANGE, Tensors, keys, law
 from fanin.draws import Draw, Fill, Orthogonal, Sparse, is_plain
@@ -43,13 +44,16 @@ class NativeBackend(Backend):
     name = "native"
     prompt_bytes = 64 << 10
 
-    def __init__(self, level: str | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self, level: str | None = None, threads: int | None = None, *, matrix_bytes: int = CACHE_BYTES
+    ) -> None:
         """Load the compiled kernels; `level` is one of `LEVELS`, `threads` how many to use, by default one a CPU.
 
         Raises:
             BackendError: the package was installed without them, or they belong to another version of it, or the
                 level asked for, here or by the environment, is unknown or not one of this processor.
         """
+        super().__init__(matrix_bytes)
         # By resources, not by path: an editable install keeps built files apart from the source.
         library = str(resources.files("fanin.backends").joinpath("_native.so"))
         try:
@@ -78,7 +82,7 @@ class NativeBackend(Backend):
         if not out:
             return
         if isinstance(draw, Orthogonal):
-            matrices.KEPT.fill(self._orthogonal.make, draw, stream, dtype, first, out)
+            self.matrices.fill(self._orthogonal.make, draw, stream, dtype, first, out)
             return
         if not is_plain(draw, dtype):
             compose(self, draw, stream, dtype, first, out)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fanin.backends import Backend, matrices, orthogonal
+from fanin.backends import Backend, orthogonal
 from fanin.backends.composed import compose, repeat
 from fanin.backends.philox import U32, words
 from fanin.draws import WHOLE_SIDE, Draw, Fill, Normal, Orthogonal, Side, TruncatedNormal, Uniform, is_plain
@@ -36,7 +36,7 @@ class ReferenceBackend(Backend):
             repeat(draw.value, dtype, out)
             return
         if isinstance(draw, Orthogonal):
-            matrices.KEPT.fill(self._make_matrix, draw, stream, dtype, first, out)
+            self.matrices.fill(self._make_matrix, draw, stream, dtype, first, out)
             return
         if not is_plain(draw, dtype):
             compose(self, draw, stream, dtype, first, out)
