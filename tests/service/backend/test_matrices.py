@@ -21,10 +21,10 @@ from fanin.plan import read_into
 from fanin.streams import Stream
 from fanin_service.app import create_app
 from fanin_service.backend.guard import GuardedBackend
-from fanin_service.http.problems import LimitExceededError
+from fanin_service.recipes.errors import LimitExceededError
 from fanin_service.recipes.limits import layout_of
-from fanin_service.service import MATRIX_MAKERS
 from fanin_service.settings import Settings
+from fanin_service.threads import MATRIX_MAKERS
 from tests.support.backends import CountingBackend
 from tests.support.servers import running
 

@@ -13,8 +13,8 @@ import pytest
 
 from fanin.schemes import SCHEMES, tables, waves
 from fanin_service.app import create_app
-from fanin_service.http.problems import LimitExceededError
 from fanin_service.recipes import limits
+from fanin_service.recipes.errors import LimitExceededError
 from fanin_service.settings import Settings
 from tests.support.servers import JSON, Running, running
 

@@ -66,7 +66,7 @@ class Machine(RuleBasedStateMachine):
 
     @initialize()
     def forget_all(self) -> None:
-        self.server.app.state.service.registry = Registry[str](max_recipes=REMEMBERED, max_bytes=1 << 30)
+        self.server.app.state.service.recipes.registry = Registry[str](max_recipes=REMEMBERED, max_bytes=1 << 30)
         self.remembered: dict[str, list[int]] = {}
         """By who added them, the least recently used first."""
         self.connection = HTTPConnection(*self.server.address, timeout=60)

@@ -168,7 +168,7 @@ def test_fuzzed_along_its_links(small_server: Running, count: int) -> None:
     class Workflow(api.as_state_machine()):  # type: ignore[misc]
         def setup(self) -> None:
             # What was registered before would be known already: each begins at the same place.
-            small_server.app.state.service.registry = Registry[str](max_recipes=1000, max_bytes=1 << 28)
+            small_server.app.state.service.recipes.registry = Registry[str](max_recipes=1000, max_bytes=1 << 28)
 
         def validate_response(self, response: Response, case: schemathesis.Case, *_: Any, **__: Any) -> None:
             case.validate_response(response, checks=CHECKS)
