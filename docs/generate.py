@@ -1,4 +1,4 @@
-"""Writes what comes from the code: docs/configuration.md, docs/openapi.json, the schemes of docs/recipes.md."""
+"""Writes what comes from the code: docs/configuration.md, docs/openapi.json, the schemes of docs/schemes.md."""
 
 from __future__ import annotations
 
@@ -85,9 +85,9 @@ def openapi() -> str:
     return json.dumps(create_app(Settings(backend="reference")).openapi(), indent=1, ensure_ascii=False) + "\n"
 
 
-def recipes() -> str:
-    """The page of recipes, its table of schemes written anew."""
-    before, _, rest = (HERE / "recipes.md").read_text("utf-8").partition(_BEGIN)
+def schemes() -> str:
+    """The page of schemes, its table written anew."""
+    before, _, rest = (HERE / "schemes.md").read_text("utf-8").partition(_BEGIN)
     _, _, after = rest.partition(_END)
     return before + _BEGIN + _schemes() + _END + after
 
@@ -109,7 +109,7 @@ def _field(name: str, field: dict[str, Any]) -> str:
     return f"`{name}` ({json.dumps(field['default'])})" if "default" in field else f"`{name}`"
 
 
-PAGES = {"configuration.md": configuration, "openapi.json": openapi, "recipes.md": recipes}
+PAGES = {"configuration.md": configuration, "openapi.json": openapi, "schemes.md": schemes}
 
 
 if __name__ == "__main__":

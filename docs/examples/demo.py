@@ -66,7 +66,7 @@ def show(name: str, client: fanin.Client, folder: Path) -> None:
     print(f"  registered  {client.register(recipe)}")
 
     started = time.perf_counter()
-    client.save(recipe, remote, source="remote")
+    client.save(recipe, remote, where="remote")
     print(f"  {timed('over HTTP  ', layout.size, started)}")
     started = time.perf_counter()
     fanin.save(recipe, local)

@@ -98,7 +98,7 @@ def paragraphs(line: int, text: str) -> Iterator[Text]:
 def findings(path: Path) -> Iterator[str]:
     """Yield a line for each finding in a file: where, what, and the replacement."""
     for line, words in (each for text in texts(path) for each in paragraphs(*text)):
-        for sentence in re.split(r"(?<=[.!?])[*)_\"]*\s+(?=[*(_\"]*[A-Z])", words):
+        for sentence in re.split(r"(?<=[.!?])[*)_\"]*\s+(?=[*(_\"]*[A-Z]|\w+: )", words):
             sentence = sentence.strip(" *_")
             for pattern, better in (*WORDS.items(), *SENTENCES.items()):
                 for found in pattern.finditer(sentence):

@@ -113,9 +113,9 @@ def test_a_recipe_on_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_get_by_recipe_and_by_url(recipe: Path, tmp_path: Path, service: Faulty) -> None:
-    assert main(["get", str(recipe), str(tmp_path / "one"), "--check", "--server", service.url]) == 0
+    assert main(["get", str(recipe), str(tmp_path / "one"), "--verify", "full", "--server", service.url]) == 0
     url = f"{service.url}/v1/recipes/{fanin.as_recipe(MIXED).digest}/model.safetensors"
-    assert main(["get", url, str(tmp_path / "two"), "--check-sample"]) == 0
+    assert main(["get", url, str(tmp_path / "two"), "--verify=sample"]) == 0
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
     fanin.verify(tmp_path / "two")
 
@@ -149,7 +149,7 @@ def test_unknown_arguments_get_the_usage_of_their_command(
         (["make", "{missing}", "{out}"], 4, "No such file"),
         (["make", "{recipe}", "{missing}/out"], 4, "No such file"),
         (["make", "{recipe}", "{out}", "--backend", "cray"], 3, "unknown backend"),
-        (["get", "{recipe}", "{out}", "--server", "http://127.0.0.1:9", "--timeout", "1"], 3, "127.0.0.1"),
+        (["get", "{recipe}", "{out}", "--server", "http://127.0.0.1:9", "--retries", "0"], 3, "127.0.0.1"),
         (["show", "{bad}"], 2, "glorot_uniform"),
         (["get", "{recipe}", "{out}", "--server", "http://[bad"], 2, "not a URL"),
         (["get", "{recipe}", "{out}", "--timeout", "0"], 2, "timeout"),
@@ -162,9 +162,7 @@ def test_exit_codes(
     recipe: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("fanin.client.transport.BACKOFF_SECONDS", 0.001)
     damaged, bad = tmp_path / "damaged", tmp_path / "bad.json"
     fanin.save(MIXED, damaged)
     data = bytearray(damaged.read_bytes())
@@ -184,7 +182,7 @@ def test_a_refusal_of_the_service_is_3(recipe: Path, tmp_path: Path, service: Fa
     assert main(["get", str(recipe), str(tmp_path / "out"), "--server", service.url]) == 3
 
 
-@pytest.mark.parametrize("arguments", [[], ["nope"], ["make"], ["get", "a", "b", "--check=some"]])
+@pytest.mark.parametrize("arguments", [[], ["nope"], ["make"], ["get", "a", "b", "--verify=some"]])
 def test_wrong_usage_is_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)

@@ -18,18 +18,12 @@ from hypothesis.extra.numpy import array_shapes, basic_indices
 
 import fanin
 from fanin import Client, FileError, FileLayout, MismatchError, RecipeError, ServiceError, UnavailableError, files
-from fanin.client import transport
-from fanin.client.service import PENDING
+from fanin.client.retries import PENDING
 from tests.support.faulty import Faulty, Handler, cut, ignore_range, refuse, well
 from tests.support.samples import MIXED
 
 LAYOUT = FileLayout.of(MIXED)
 BIG: dict[str, Any] = {"shape": [200_000], "scheme": "normal", "std": 0.02}
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "BACKOFF_SECONDS", 0.001)
 
 
 @pytest.fixture
@@ -40,7 +34,7 @@ def service() -> Iterator[Faulty]:
 
 @pytest.fixture
 def client(service: Faulty) -> Iterator[Client]:
-    with Client(service.url, source="remote", retries=3, timeout=5) as client:
+    with Client(service.url, backoff=0, where="remote", retries=3, timeout=5) as client:
         yield client
 
 
@@ -58,8 +52,8 @@ def assert_equal(found: dict[str, Any], expected: dict[str, Any]) -> None:
 
 
 def test_everything_comes_as_if_made_here(client: Client, tmp_path: Path) -> None:
-    assert_equal(client.materialize(MIXED, check=True), fanin.materialize(MIXED))
-    client.save(MIXED, tmp_path / "got", check="sample")
+    assert_equal(client.materialize(MIXED, verify="full"), fanin.materialize(MIXED))
+    client.save(MIXED, tmp_path / "got", verify="sample")
     assert (tmp_path / "got").read_bytes() == whole(tmp_path)
     np.testing.assert_array_equal(client.tensor(MIXED, "head"), fanin.materialize(MIXED)["head"])
     assert client.register(MIXED) == LAYOUT.recipe.digest
@@ -86,7 +80,7 @@ def test_a_tensor_costs_its_own_bytes_only(client: Client, service: Faulty) -> N
 def test_slices_are_those_of_numpy(data: st.DataObject, shape: tuple[int, ...]) -> None:
     index = data.draw(basic_indices(shape, allow_newaxis=False))
     recipe: dict[str, Any] = {"shape": list(shape), "scheme": "normal", "std": 1, "dtype": "BF16"}
-    with Faulty() as service, Client(service.url, source="remote") as client:
+    with Faulty() as service, Client(service.url, backoff=0, where="remote") as client:
         found = client.slice(recipe, "weight", index)
     np.testing.assert_array_equal(found, fanin.materialize(recipe)["weight"][index], strict=True)
 
@@ -112,14 +106,14 @@ def test_wide_strides_are_not_fetched(client: Client, service: Faulty, step: int
     assert [int(size[2]) - int(size[1]) + 1 for size in sizes if size] == [4] * 5
 
 
-def test_narrow_strides_come_in_pieces(client: Client, service: Faulty, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fanin.client.coalesce.SPAN", 100_000)
+def test_narrow_strides_come_in_pieces(service: Faulty) -> None:
     recipe: dict[str, Any] = {"shape": [300_000], "scheme": "normal", "std": 1}
-    client.register(recipe)
-    service.requests.clear()
-    found = client.slice(recipe, "weight", np.s_[5::7])
+    with Client(service.url, where="remote", request_bytes=100_000) as client:
+        client.register(recipe)
+        service.requests.clear()
+        found = client.slice(recipe, "weight", np.s_[5::7])
     np.testing.assert_array_equal(found, fanin.materialize(recipe)["weight"][5::7])
-    assert len(service.requests) >= 12
+    assert len(service.requests) == 13  # 1.2 MB in requests of up to 100 kB
 
 
 def test_a_lost_connection_is_taken_up_where_it_broke(client: Client, service: Faulty, tmp_path: Path) -> None:
@@ -133,12 +127,12 @@ def test_a_lost_connection_is_taken_up_where_it_broke(client: Client, service: F
 
 def test_a_download_goes_on_in_a_later_call(client: Client, service: Faulty, tmp_path: Path) -> None:
     client.register(BIG)
-    service.faults = [cut(500_000), *[cut(0)] * 4, well, *[cut(0)] * 4]  # in between the recipe is told once more
+    service.faults = [cut(500_000), cut(0), cut(0), well, *[cut(0)] * 4]  # in between the recipe is registered again
     with pytest.raises(ServiceError, match="GET"):
         client.save(BIG, tmp_path / "got")
     assert not (tmp_path / "got").exists()
     service.requests.clear()
-    client.save(BIG, tmp_path / "got", check=True)
+    client.save(BIG, tmp_path / "got", verify="full")
     assert (tmp_path / "got").read_bytes() == whole(tmp_path, BIG)
     assert "bytes=500000-" in service.requests[0]
     assert {path.name for path in tmp_path.iterdir()} == {"got", "expected"}
@@ -158,7 +152,10 @@ def test_one_download_at_a_time_into_one_place(client: Client, service: Faulty, 
     client.register(BIG)
 
     def meanwhile(_: object) -> bool:
-        with Client(service.url, source="remote") as other, pytest.raises(BlockingIOError, match="another process"):
+        with (
+            Client(service.url, backoff=0, where="remote") as other,
+            pytest.raises(BlockingIOError, match="another process"),
+        ):
             other.save(BIG, tmp_path / "got")
         return False
 
@@ -196,10 +193,10 @@ def test_a_proxy_that_hangs_up_is_told_the_recipe(client: Client, service: Fault
 
     client.register(MIXED)
     before = len(service.requests)
-    service.faults = [hang_up] * 4
+    service.faults = [hang_up] * 2
     assert client.tensor(MIXED, "head").tobytes() == fanin.materialize(MIXED)["head"].tobytes()
     methods = [request.partition(" ")[0] for request in service.requests[before:]]
-    assert methods == ["GET"] * 4 + ["POST", "GET"]
+    assert methods == ["GET", "GET", "POST", "GET"]
     service.faults = [hang_up] * 100
     with pytest.raises(UnavailableError):
         client.tensor(MIXED, "head")
@@ -224,9 +221,9 @@ def test_check_finds_a_bit_that_stays_flipped(client: Client, service: Faulty, t
     entry = LAYOUT.entry("head")
     service.damage = flip(entry.start + 2 * 33)
     for get in (
-        lambda: client.materialize(MIXED, check=True),
-        lambda: client.tensor(MIXED, "head", check=True),
-        lambda: client.save(MIXED, tmp_path / "got", check=True),
+        lambda: client.materialize(MIXED, verify="full"),
+        lambda: client.tensor(MIXED, "head", verify="full"),
+        lambda: client.save(MIXED, tmp_path / "got", verify="full"),
     ):
         with pytest.raises(MismatchError, match='"head", element 33') as caught:
             get()
@@ -247,28 +244,28 @@ def flip_once(at: int) -> Any:
     return damage
 
 
-@pytest.mark.parametrize("check", [True, "digest"])
-def test_what_came_wrong_is_fetched_again(client: Client, service: Faulty, tmp_path: Path, check: Any) -> None:
+@pytest.mark.parametrize("verify", ["full", "digest"])
+def test_what_came_wrong_is_fetched_again(client: Client, service: Faulty, tmp_path: Path, verify: Any) -> None:
     expected, entry = whole(tmp_path, MIXED), LAYOUT.entry("head")
     for at in (0, entry.start + 67, LAYOUT.size - 1):
         service.damage = flip_once(at)
-        client.save(MIXED, tmp_path / "got", check=check)
+        client.save(MIXED, tmp_path / "got", verify=verify)
         assert (tmp_path / "got").read_bytes() == expected
     service.damage = flip_once(entry.start + 67)
-    assert_equal(client.materialize(MIXED, check=check), fanin.materialize(MIXED))
+    assert_equal(client.materialize(MIXED, verify=verify), fanin.materialize(MIXED))
     before = len(service.requests)
     service.damage = flip_once(entry.start + 67)
-    rows = client.slice(MIXED, "head", np.s_[0:3], check=check)
+    rows = client.slice(MIXED, "head", np.s_[0:3], verify=verify)
     assert rows.tobytes() == fanin.slice(MIXED, "head", np.s_[0:3]).tobytes()
     # The slice, once more a part of it, and the digests where they are asked for.
-    assert len(service.requests) - before == (2 if check is True else 3)
+    assert len(service.requests) - before == (2 if verify == "full" else 3)
 
 
 def test_what_stays_wrong_is_told(client: Client, service: Faulty, tmp_path: Path) -> None:
     entry = LAYOUT.entry("head")
     service.damage = flip(entry.start + 67)
     with pytest.raises(MismatchError, match="digest") as caught:
-        client.save(MIXED, tmp_path / "got", check="digest")
+        client.save(MIXED, tmp_path / "got", verify="digest")
     assert caught.value.tensor == "head"
     assert not list(tmp_path.iterdir())
 
@@ -299,7 +296,7 @@ def test_digests_in_the_making_are_waited_for(service: Faulty) -> None:
 
         return fault
 
-    with Client(service.url, retries=0, source="remote") as impatient:
+    with Client(service.url, backoff=0, retries=0, where="remote") as impatient:
         impatient.register(MIXED)
         service.faults = [pending(1), pending(2), pending(3)]
         assert impatient.digests(MIXED).header
@@ -310,7 +307,7 @@ def test_digests_in_the_making_are_waited_for(service: Faulty) -> None:
 
 def test_a_url_has_no_digests(client: Client, service: Faulty, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="digest"):
-        client.download(f"{service.url}/some/path/published/model.safetensors", tmp_path / "got", check="digest")
+        client.download(f"{service.url}/some/path/published/model.safetensors", tmp_path / "got", verify="digest")
 
 
 def test_check_sample_looks_at_both_ends(client: Client, service: Faulty) -> None:
@@ -319,9 +316,9 @@ def test_check_sample_looks_at_both_ends(client: Client, service: Faulty) -> Non
         service.damage = flip(at)
         if found:
             with pytest.raises(MismatchError):
-                client.materialize(BIG, check="sample")
+                client.materialize(BIG, verify="sample")
         else:
-            client.materialize(BIG, check="sample")
+            client.materialize(BIG, verify="sample")
 
 
 def test_another_representation_is_refused(client: Client, service: Faulty) -> None:
@@ -334,19 +331,19 @@ def test_another_representation_is_refused(client: Client, service: Faulty) -> N
 def test_auto_makes_it_here_when_the_service_cannot(
     service: Faulty, fault: Any, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    with Client(service.url, retries=1, timeout=5) as client, caplog.at_level(logging.WARNING):
+    with Client(service.url, backoff=0, retries=1, timeout=5) as client, caplog.at_level(logging.WARNING):
         client.register(MIXED)
         service.faults = [fault] * 20
         assert_equal(client.materialize(MIXED), fanin.materialize(MIXED))
         client.save(MIXED, tmp_path / "got")
         assert (tmp_path / "got").read_bytes() == whole(tmp_path)
         assert client.slice(MIXED, "emb", 3).shape == (7,)
-    assert "made here" in caplog.text
+    assert "this process generates" in caplog.text
 
 
 def test_auto_does_not_hide_a_refusal(service: Faulty) -> None:
     service.faults = [refuse(403)]
-    with Client(service.url) as client, pytest.raises(ServiceError, match="403"):
+    with Client(service.url, backoff=0) as client, pytest.raises(ServiceError, match="403"):
         client.materialize(MIXED)
 
 
@@ -361,7 +358,7 @@ def test_auto_does_not_hide_nonsense(service: Faulty) -> None:
 
     for fault in (lie, babble):
         service.faults = [well, fault]
-        with Client(service.url) as client, pytest.raises(ServiceError):
+        with Client(service.url, backoff=0) as client, pytest.raises(ServiceError):
             client.materialize(MIXED)
 
 
@@ -371,8 +368,12 @@ def test_auto_does_not_hide_nonsense(service: Faulty) -> None:
         *({"url": url} for url in ("127.0.0.1:8000", "ftp://x", "", "http://[bad")),
         *({"url": f"http://127.0.0.1:8000/{more}"} for more in ("?token=x", "?", "#x")),
         *(
-            {"source": "remot"},
-            {"check": "samples"},
+            {"where": "remot"},
+            {"verify": "samples"},
+            {"verify": True},
+            {"backoff": -1},
+            {"patience": float("nan")},
+            {"request_bytes": 0},
             {"timeout": 0},
             {"timeout": float("nan")},
             {"retries": -1},
@@ -384,8 +385,8 @@ def test_auto_does_not_hide_nonsense(service: Faulty) -> None:
 def test_wrong_arguments_are_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
         Client(**{"url": "http://127.0.0.1:8000", **arguments})
-    with Client("http://127.0.0.1:9") as client, pytest.raises(ValueError, match="source"):
-        client.materialize(MIXED, source="nowhere")  # type: ignore[arg-type]
+    with Client("http://127.0.0.1:9", backoff=0) as client, pytest.raises(ValueError, match="where"):
+        client.materialize(MIXED, where="nowhere")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("userinfo", ["tester:pass-word", "tester"])
@@ -418,7 +419,7 @@ def test_a_download_from_no_url_of_http_is_refused(client: Client, tmp_path: Pat
 
 
 def test_auto_leaves_no_broken_download_behind(service: Faulty, tmp_path: Path) -> None:
-    with Client(service.url, retries=1, timeout=5) as client:
+    with Client(service.url, backoff=0, retries=1, timeout=5) as client:
         client.register(BIG)
         service.faults = [cut(300_000), *[refuse(503)] * 9]
         client.save(BIG, tmp_path / "got")
@@ -470,10 +471,11 @@ def test_odd_headers_are_service_errors(client: Client, service: Faulty, headers
 
 
 @pytest.fixture
-def four(service: Faulty, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+def four(service: Faulty) -> Iterator[Client]:
     """A client of four connections and small parts: `BIG` has thirteen."""
-    monkeypatch.setattr("fanin.client.parallel.PART", 1 << 16)
-    with Client(service.url, source="remote", retries=3, timeout=5, connections=4) as client:
+    with Client(
+        service.url, backoff=0, where="remote", retries=3, timeout=5, connections=4, request_bytes=1 << 16
+    ) as client:
         yield client
 
 
@@ -481,7 +483,7 @@ def test_parts_over_several_connections(four: Client, service: Faulty, tmp_path:
     """Cut at all places, once a whole file in place of a part."""
     four.register(BIG)  # or the faults would meet whichever of the connections tells the recipe
     service.faults = [well, cut(1000), ignore_range, cut(0), cut(60_000), refuse(503), cut(1), well]
-    four.save(BIG, tmp_path / "got", check=True)
+    four.save(BIG, tmp_path / "got", verify="full")
     assert (tmp_path / "got").read_bytes() == whole(tmp_path, BIG)
     asked = {
         tuple(map(int, found[0]))
@@ -523,12 +525,12 @@ def test_a_wrong_bit_in_a_part_is_found(four: Client, service: Faulty) -> None:
 
     service.damage = damage
     with pytest.raises(MismatchError, match="byte 400000 "):
-        four.materialize(BIG, check=True)
+        four.materialize(BIG, verify="full")
 
 
 def test_any_server_may_hold_the_file(client: Client, service: Faulty, tmp_path: Path) -> None:
     service.layouts["published"] = LAYOUT
-    client.download(f"{service.url}/some/path/published/model.safetensors", tmp_path / "got", check=True)
+    client.download(f"{service.url}/some/path/published/model.safetensors", tmp_path / "got", verify="full")
     assert (tmp_path / "got").read_bytes() == whole(tmp_path)
 
 
@@ -558,7 +560,7 @@ def test_a_file_that_is_replaced_while_its_parts_are_fetched_is_refused(
 
 
 def test_local_asks_nobody(service: Faulty, tmp_path: Path) -> None:
-    with Client(service.url, source="local") as client:
+    with Client(service.url, backoff=0, where="local") as client:
         assert_equal(client.materialize(MIXED), fanin.materialize(MIXED))
         client.save(MIXED, tmp_path / "got")
         client.tensor(MIXED, "emb")
@@ -566,7 +568,10 @@ def test_local_asks_nobody(service: Faulty, tmp_path: Path) -> None:
 
 
 def test_nobody_there() -> None:
-    with Client("http://127.0.0.1:9", source="remote", retries=1) as client, pytest.raises(ServiceError) as caught:
+    with (
+        Client("http://127.0.0.1:9", backoff=0, where="remote", retries=1) as client,
+        pytest.raises(ServiceError) as caught,
+    ):
         client.materialize(MIXED)
     assert caught.value.status is None
 

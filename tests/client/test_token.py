@@ -11,7 +11,6 @@ import pytest
 import fanin
 from fanin import Client, ServiceError
 from fanin.cli.main import main
-from fanin.client import transport
 from tests.support.faulty import Fault, Faulty, Handler, cut, refuse
 from tests.support.samples import MIXED
 
@@ -21,7 +20,6 @@ SENT = f"Bearer {TOKEN}"
 
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "BACKOFF_SECONDS", 0.001)
     monkeypatch.delenv("FANIN_TOKEN", raising=False)
 
 
@@ -47,7 +45,7 @@ def redirect(to: Faulty, status: int = 307) -> Fault:
 
 def test_every_request_has_it(service: Faulty, tmp_path: Path) -> None:
     service.faults = [refuse(503), refuse(429, Retry_After="0")]
-    with Client(service.url, source="remote", token=TOKEN) as client:
+    with Client(service.url, backoff=0, where="remote", token=TOKEN) as client:
         client.save(MIXED, tmp_path / "file")
         service.faults = [cut(100)]
         client.tensor(MIXED, "emb")
@@ -58,7 +56,7 @@ def test_every_request_has_it(service: Faulty, tmp_path: Path) -> None:
 
 def test_the_environment(service: Faulty, monkeypatch: pytest.MonkeyPatch) -> None:
     def sent(**options: str) -> str | None:
-        with Client(service.url, source="remote", **options) as client:  # type: ignore[arg-type]
+        with Client(service.url, backoff=0, where="remote", **options) as client:  # type: ignore[arg-type]
             client.register(MIXED)
         return service.authorizations[-1]
 
@@ -72,10 +70,10 @@ def test_the_environment(service: Faulty, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_no_other_host_gets_it(service: Faulty, other: Faulty, tmp_path: Path) -> None:
-    with Client(other.url) as stranger:
+    with Client(other.url, backoff=0) as stranger:
         digest = stranger.register(MIXED)
     file = f"/v1/recipes/{digest}/model.safetensors"
-    with Client(service.url, source="remote", token=TOKEN) as client:
+    with Client(service.url, backoff=0, where="remote", token=TOKEN) as client:
         client.download(other.url + file, tmp_path / "a")
         for status in (301, 302, 307, 308):
             service.faults = [redirect(other, status)] * 8
@@ -90,18 +88,18 @@ def test_no_other_host_gets_it(service: Faulty, other: Faulty, tmp_path: Path) -
 def test_it_is_told_to_nobody(service: Faulty, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     caplog.set_level(logging.DEBUG)
     told = []
-    with Client(service.url, source="remote", token=TOKEN, retries=1) as client:
+    with Client(service.url, backoff=0, where="remote", token=TOKEN, retries=1) as client:
         told.append(repr(client))
         for status in (400, 401, 403, 404, 429, 500, 503):
             service.faults = [refuse(status)] * 3
             with pytest.raises(ServiceError) as refused:
                 client.save(MIXED, tmp_path / "file")
             told += [repr(refused.value), str(refused.value), repr(vars(refused.value))]
-    with Client("http://127.0.0.1:9", source="remote", token=TOKEN, retries=0) as client:
+    with Client("http://127.0.0.1:9", backoff=0, where="remote", token=TOKEN, retries=0) as client:
         with pytest.raises(ServiceError) as refused:
             client.register(MIXED)
         told += [repr(refused.value), repr(refused.value.__cause__)]
-    with Client("http://127.0.0.1:9", token=TOKEN, retries=0) as client:
+    with Client("http://127.0.0.1:9", backoff=0, token=TOKEN, retries=0) as client:
         client.save(MIXED, tmp_path / "file")  # made here, with a warning
     assert caplog.text
     assert not [text for text in (*told, caplog.text) if TOKEN in text or "5ec2e7" in text]
@@ -122,7 +120,7 @@ def test_the_command_line(service: Faulty, other: Faulty, tmp_path: Path, monkey
     monkeypatch.setenv("FANIN_TOKEN", TOKEN)
     assert main(["get", str(recipe), str(tmp_path / "b"), "--server", service.url]) == 0
     assert set(service.authorizations) == {SENT}
-    with Client(other.url, token="") as stranger:
+    with Client(other.url, backoff=0, token="") as stranger:
         url = f"{other.url}/v1/recipes/{stranger.register(MIXED)}/model.safetensors"
     assert main(["get", url, str(tmp_path / "c")]) == 0
     assert main(["get", url, str(tmp_path / "d"), "--server", service.url, "--token-file", str(key)]) == 0

@@ -93,7 +93,7 @@ def send(address: str, request: Request) -> tuple[int, dict[str, str], bytes]:
 def use_client(url: str, folder: Path) -> dict[str, str]:
     """All that `fanin.Client` fetches; SHA-256 of what it gave."""
     results: dict[str, str] = {"digest": DIGEST}
-    with fanin.Client(url, source="remote", check=False) as client:
+    with fanin.Client(url, where="remote", verify="none") as client:
         client.save(RECIPE, folder / "saved")
         client.download(f"{url}{ONE}", folder / "downloaded")
         for name in ("saved", "downloaded"):

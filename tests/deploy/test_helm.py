@@ -203,6 +203,13 @@ def test_pods_share_their_models() -> None:
     assert "FANIN_MODEL_STORE" not in environment({})
 
 
+def test_large_numbers_are_written_out() -> None:
+    found = environment({"settings": {"max_matrix_elements": 1 << 25, "client_bytes_per_day": 10**12, "workers": 2}})
+    assert found["FANIN_MAX_MATRIX_ELEMENTS"] == "33554432"
+    assert found["FANIN_CLIENT_BYTES_PER_DAY"] == "1000000000000"
+    assert found["FANIN_WORKERS"] == "2"
+
+
 @pytest.mark.parametrize("values", CASES)
 def test_the_service_starts_with_the_settings_of_the_chart(
     values: dict[str, Any], monkeypatch: pytest.MonkeyPatch

@@ -293,8 +293,8 @@ def test_the_other_replica_is_asked_for_what_one_does_not_know(nginx: Front) -> 
 
 def test_the_client_through_nginx(nginx: Front, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: bytes) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(nginx.certificate))
-    with fanin.Client(str(nginx.client.base_url), source="remote") as client:
-        client.save(LARGE, tmp_path / "file", check=True)
+    with fanin.Client(str(nginx.client.base_url), where="remote") as client:
+        client.save(LARGE, tmp_path / "file", verify="full")
     assert (tmp_path / "file").read_bytes() == large
 
 
@@ -340,7 +340,7 @@ def test_a_replica_that_stops_in_mid_stream(tmp_path: Path, monkeypatch: pytest.
         nginx_before(
             tmp_path, [int(url.rpartition(":")[2]) for url in (first, second)], certificate, free_port()
         ) as url,
-        fanin.Client(url, source="remote") as client,
+        fanin.Client(url, where="remote") as client,
     ):
         assert httpx.post(f"{first}/v1/recipes", json=LARGE).status_code == 201
         path = f"/v1/recipes/{FileLayout.of(LARGE).recipe.digest}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import contextlib
 import doctest
 import io
@@ -142,6 +143,17 @@ def curl(words: list[str]) -> None:
         options.output.write_bytes(response.content)
 
 
+@pytest.mark.parametrize("page", pages())
+def test_python_can_be_pasted_into_an_interpreter(page: Path) -> None:
+    """An interactive Python ends a compound statement at the first empty line, and only there."""
+    for kind, block in BLOCK.findall(page.read_text("utf-8")):
+        lines = block.splitlines()
+        for node in ast.parse(block).body if kind == "python" else ():
+            if hasattr(node, "body"):
+                assert all(lines[node.lineno - 1 : node.end_lineno]), lines[node.lineno - 1]
+                assert not lines[node.end_lineno :][:1] or not lines[node.end_lineno], lines[node.end_lineno]
+
+
 def test_what_is_to_be_installed_can_be() -> None:
     """From a checkout: no index has `fanin`. Every extra that a page names is one."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -160,7 +172,8 @@ def test_links_lead_somewhere(page: Path) -> None:
         linked = (page.parent / target).resolve() if target else page
         assert linked.exists(), target
         if anchor:
-            headings = re.findall(r"^#+ (.*)$", linked.read_text("utf-8"), re.MULTILINE)
+            text = re.sub(r"^```.*?^```", "", linked.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+            headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
             slugs = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
             assert anchor in slugs, anchor
 
@@ -174,18 +187,19 @@ def test_every_scheme_is_in_the_specification() -> None:
             assert f"`{field}`" in specification, field
 
 
-@pytest.mark.parametrize("page", ["configuration.md", "openapi.json", "recipes.md"])
+@pytest.mark.parametrize("page", ["configuration.md", "openapi.json", "schemes.md"])
 def test_pages_that_come_from_the_code_are_current(page: str) -> None:
     """`make docs` writes them."""
     write = runpy.run_path(str(ROOT / "docs" / "generate.py"))["PAGES"][page]
     assert (ROOT / "docs" / page).read_text("utf-8").splitlines() == write().splitlines()
 
 
-def test_the_page_of_recipes_is_complete() -> None:
-    """Its first recipe is the file, and it has every field of a recipe and of a kernel, every type and every scheme."""
-    text = (ROOT / "docs" / "recipes.md").read_text("utf-8")
-    shown = re.findall(r"^```json\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert shown == [(ROOT / "docs" / "examples" / "mlp.json").read_text()]
+def test_the_pages_of_recipes_are_complete() -> None:
+    """The first recipe is the file. Every field of a recipe and of a kernel, every type and every scheme is listed."""
+    for page in ("recipes.md", "tutorial.md"):
+        shown = re.findall(r"^```json\n(.*?)^```", (ROOT / "docs" / page).read_text("utf-8"), re.MULTILINE | re.DOTALL)
+        assert shown == [(ROOT / "docs" / "examples" / "mlp.json").read_text()]
+    text = (ROOT / "docs" / "schemes.md").read_text("utf-8")
     for name in (*Recipe.model_fields, *Scaled.model_fields, *get_args(DTypeName), *SCHEMES, *ALIASES):
         assert f"`{name}`" in text, name
 

@@ -221,7 +221,7 @@ def test_a_service_makes_what_the_shards_need() -> None:
         array = fanin.jax.array(recipe, "weight", NamedSharding(mesh(4, 2), P("a")), source=server.url)
         assert sha256(array) == sha256(weight)
         assert backend.generated == weight.nbytes
-        with fanin.Client(server.url, source="remote") as client:
+        with fanin.Client(server.url, where="remote") as client:
             filled = fanin.jax.init(
                 {"w": jnp.zeros((800, 1024), jnp.bfloat16)}, recipe, names={"w": "weight"}, source=client
             )

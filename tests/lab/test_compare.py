@@ -398,7 +398,7 @@ def test_the_page_in_a_browser(folder: Path, tmp_path: Path) -> None:
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if not browser:
         pytest.skip("needs chromium")
-    script = (Path(__file__).parent / "browser.js").read_text("utf-8")
+    script = (Path(__file__).parents[1] / "support" / "browser.js").read_text("utf-8")
     text = (folder / "report.html").read_text("utf-8")
     (tmp_path / "page.html").write_text(f"{text}<script>{script}</script>", "utf-8")
     command = [browser, "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]

@@ -39,7 +39,7 @@ def test_gpt2_small(dtype: str, tmp_path: Path) -> None:
     assert (len(layout.entries), sum(entry.count for entry in layout.entries)) == (148, 124_439_808)
     for name in fanin.backends.available():
         fanin.save(recipe, tmp_path / name, backend=name)
-    with service() as served, Client(served.url, source="remote") as client:
+    with service() as served, Client(served.url, where="remote") as client:
         client.save(recipe, tmp_path / "http")
         digests = {name: sha256(tmp_path / name) for name in ("http", *fanin.backends.available())}
         print(dtype, layout.size, digests)

@@ -62,6 +62,6 @@ def test_any_mesh_and_placement(world: int, shapes: list[tuple[int, ...]]) -> No
 @pytest.mark.soak("frameworks")
 def test_the_served_file_has_these_tensors() -> None:
     recipe = ranks.recipe(**LARGE)
-    with running() as server, fanin.Client(server.url, source="remote") as client:
+    with running() as server, fanin.Client(server.url, where="remote") as client:
         made = client.materialize(recipe)
     assert ranks.digest({**made, "head.weight": made["embedding.weight"]}) == ranks.expected(recipe)

@@ -654,7 +654,7 @@ def test_from_a_service(tmp_path: Path) -> None:
     with running() as server:
         init_(module, recipe, source=server.url)
         check(module, recipe)
-        with fanin.Client(server.url, source="remote", check=True) as client:
+        with fanin.Client(server.url, where="remote", verify="full") as client:
             init_(module, recipe, seed=9, source=client)
             check(module, {**recipe, "seed": 9})
     with pytest.raises(ValueError, match="URL"):

@@ -15,16 +15,21 @@ if TYPE_CHECKING:
     from fanin import keras as keras
     from fanin import torch as torch
     from fanin.arrays import materialize, slice
+    from fanin.client.async_client import AsyncClient
     from fanin.client.client import Client
     from fanin.errors import (
         BackendError,
+        BusyError,
+        ConnectionLostError,
         FaninError,
         Fault,
         FileError,
         MismatchError,
         RecipeError,
+        RefusedError,
         ServiceError,
         UnavailableError,
+        UnreachableError,
     )
     from fanin.file_layout import FileLayout
     from fanin.files import Verified, save, verify
@@ -34,8 +39,11 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "AsyncClient",
     "BackendError",
+    "BusyError",
     "Client",
+    "ConnectionLostError",
     "FaninError",
     "Fault",
     "FileError",
@@ -43,8 +51,10 @@ __all__ = [
     "MismatchError",
     "Recipe",
     "RecipeError",
+    "RefusedError",
     "ServiceError",
     "UnavailableError",
+    "UnreachableError",
     "Verified",
     "as_recipe",
     "backends",
@@ -58,16 +68,21 @@ __all__ = [
 
 _HOMES = {
     "arrays": ("materialize", "slice"),
+    "client.async_client": ("AsyncClient",),
     "client.client": ("Client",),
     "errors": (
         "BackendError",
+        "BusyError",
+        "ConnectionLostError",
         "FaninError",
         "Fault",
         "FileError",
         "MismatchError",
         "RecipeError",
+        "RefusedError",
         "ServiceError",
         "UnavailableError",
+        "UnreachableError",
     ),
     "files": ("Verified", "save", "verify"),
     "file_layout": ("FileLayout",),

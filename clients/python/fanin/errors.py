@@ -9,8 +9,12 @@ FaninError
 │   └── NoDeviceError      there is no device for it
 ├── FileError          a file is not a Fanin file, or is damaged before any tensor
 ├── MismatchError      bytes differ from what the recipe says
-└── ServiceError       a request to a Fanin service failed
-    └── UnavailableError   it could not be reached, or was too busy: another time it may do
+└── ServiceError       a request to a Fanin service failed, or its response makes no sense
+    ├── RefusedError       the service refused the request: the same request will fail again
+    └── UnavailableError   a later attempt may succeed
+        ├── UnreachableError     no connection was possible
+        ├── ConnectionLostError  the connection ended before the response was complete
+        └── BusyError            the service responded with 429, 502, 503 or 504
 """
 
 from __future__ import annotations
@@ -124,15 +128,34 @@ class MismatchError(FaninError):
 
 
 class ServiceError(FaninError):
-    """A request that a Fanin service refused, or that never reached one."""
+    """A request to a Fanin service that failed, or a response that makes no sense."""
 
     def __init__(self, message: str, *, status: int | None = None, problem: dict[str, Any] | None = None) -> None:
         self.status = status
-        """HTTP status, or `None` when no answer came."""
+        """HTTP status, or `None` if no response arrived."""
         self.problem = problem or {}
-        """The RFC 9457 document the service sent, if it sent one."""
+        """The RFC 9457 document of the response, if it had one."""
         super().__init__(message)
 
 
+class RefusedError(ServiceError):
+    """The service refused the request: the same request will fail again."""
+
+
 class UnavailableError(ServiceError):
-    """A service that could not be reached, or was too busy, for as long as the client was told to try."""
+    """The service did not serve the request, but a later attempt may succeed."""
+
+
+class UnreachableError(UnavailableError):
+    """No connection to the service was possible."""
+
+
+class ConnectionLostError(UnavailableError):
+    """The connection to the service ended, or was silent for too long, before the response was complete."""
+
+
+class BusyError(UnavailableError):
+    """The service responded with 429, 502, 503 or 504."""
+
+    retry_after: float | None = None
+    """Seconds to wait, if the response said so in `Retry-After`."""

@@ -6,7 +6,7 @@ import io
 import json
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +51,15 @@ def save(
         BackendError: the backend asked for cannot be used here.
         OSError: the file cannot be written; nothing is left at `path` that was not there before.
     """
-    layout, maker, path = FileLayout.of(recipe), backends.get(backend), Path(path).resolve()
+    for _ in saving(FileLayout.of(recipe), Path(path).resolve(), backend=backend, progress=progress):
+        pass
+
+
+def saving(
+    layout: FileLayout, path: Path, *, backend: str | None, progress: bool | None
+) -> Generator[bool, None, None]:
+    """Write a file as `save` does, and yield True after each chunk; closing the generator leaves nothing behind."""
+    maker = backends.get(backend)
     with replacing(path) as file, byte_bar(layout.size, path.name, progress) as bar:
         buffer = np.empty(min(CHUNK, layout.size), np.uint8).data
         for start in range(0, layout.size, CHUNK):
@@ -59,6 +67,7 @@ def save(
             read_into(layout, start, chunk, maker)
             file.write(chunk)
             bar.update(len(chunk))
+            yield True
 
 
 def verify(path: str | os.PathLike[str], *, backend: str | None = None, progress: bool | None = None) -> Verified:

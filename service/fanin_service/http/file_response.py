@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 from fastapi import Response
 from starlette.datastructures import Headers
-from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from fanin import FileLayout
 from fanin.draws import matrix_of
@@ -24,6 +24,8 @@ IMMUTABLE = "public, max-age=31536000, immutable"
 """What is at this URL is there for ever: it names one sequence of bytes."""
 PIECE = 256 << 10
 """Bytes of a body that are handed to the connection at a time."""
+BUFFERED = 64 << 10
+"""Bytes that the server buffers for a connection before a sender has to wait."""
 _CONDITIONS = ("if-match", "if-none-match", "if-range", "range", "if-modified-since", "if-unmodified-since")
 """Headers of a request in the order of `Conditions`."""
 _OF_NOT_MODIFIED = ("ETag", "Cache-Control", "Expires")
@@ -89,26 +91,32 @@ async def _content(
         headers = {**headers, "Content-Length": str(length)}
         return FileStream(layout, part, service.chunks, generate, status_code=status, headers=headers)
     if service.is_prompt(layout, part):
-        return Response(service.chunks.generate(layout, part.start, part.stop), status, headers)
-    return Response(await service.generate(context.client, layout, part.start, part.stop), status, headers)
+        return in_pieces(service.chunks.generate(layout, part.start, part.stop), status, headers)
+    return in_pieces(await service.generate(context.client, layout, part.start, part.stop), status, headers)
+
+
+class PiecesResponse(Response):
+    """A response whose body is sent in pieces, without a copy.
+
+    The request lasts until the client has received almost the complete body. A request with one piece would end at
+    once, and no limit would count what the server buffers for clients that read nothing.
+    """
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        for start in range(0, len(self.body), PIECE):
+            await send({"type": "http.response.body", "body": self.body[start : start + PIECE], "more_body": True})
+        # The server waits here while its buffer is full.
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def in_pieces(
     body: bytes | memoryview, status: int = 200, headers: Mapping[str, str] | None = None, media_type: str | None = None
 ) -> Response:
-    """A response with this body, of which nothing is copied.
-
-    Sent in one piece, it would be the server's, and the request over, however much of it the client has taken.
-    """
-    if len(body) <= PIECE:
+    """A response with this body, in as few messages as the buffer of the server allows."""
+    if len(body) <= BUFFERED:
         return Response(bytes(body), status, headers, media_type)
-    headers = {**(headers or {}), "Content-Length": str(len(body))}
-    return StreamingResponse(_pieces(body), status, headers, media_type)
-
-
-async def _pieces(body: bytes | memoryview) -> AsyncIterator[memoryview]:
-    for start in range(0, len(body), PIECE):
-        yield memoryview(body)[start : start + PIECE]
+    return PiecesResponse(memoryview(body), status, headers, media_type)
 
 
 def _made_besides(service: Service, layout: FileLayout, part: ByteRange) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -100,9 +99,12 @@ def _literal(name: str, said: Any) -> Literal:
         raise _wrong(f"{name!a:.80}: dtype {dtype!a:.80}, not one of {', '.join(_BYTES)}")
     if not isinstance(shape, list) or not all(_is_size(size) for size in shape):
         raise _wrong(f"{name!a:.80}: shape must be a list of sizes from 0 to 2^62")
-    if math.prod(size or 1 for size in shape) > _MAX_SIZE:
-        raise _wrong(f"{name!a:.80}: the sizes multiply to more than 2^62")
-    return Literal(dtype, math.prod(shape))
+    product = 1
+    for size in shape:
+        # At every size: a product of thousands of large ones would take minutes.
+        if (product := product * (size or 1)) > _MAX_SIZE:
+            raise _wrong(f"{name!a:.80}: the sizes multiply to more than 2^62")
+    return Literal(dtype, 0 if 0 in shape else product)
 
 
 def _offsets(name: str, said: Any) -> tuple[int, int]:

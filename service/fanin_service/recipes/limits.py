@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -120,11 +119,17 @@ def laws_of(tensor: Any) -> int:
 
 
 def _product(shape: Any) -> int:
-    """Elements of a shape; of what is none, as many as may be."""
-    sizes = shape if isinstance(shape, list | tuple) else [shape]
-    if not all(isinstance(size, int) and size >= 0 for size in sizes):
-        return MAX_TABLE
-    return math.prod(sizes)
+    """Elements of a shape, at most `MAX_TABLE`; `MAX_TABLE` for other JSON.
+
+    The product stays small while it is computed. A shape of thousands of large sizes would otherwise take minutes, in
+    one call that lets no other thread run.
+    """
+    product = 1
+    for size in shape if isinstance(shape, list | tuple) else [shape]:
+        if not (isinstance(size, int) and size >= 0):
+            return MAX_TABLE
+        product = min(product * size, MAX_TABLE)
+    return product
 
 
 def _check_ranks(recipe: Recipe, limit: int, short: bool) -> None:

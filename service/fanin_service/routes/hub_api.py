@@ -18,6 +18,7 @@ from fanin_service.access.principal import Right
 from fanin_service.access.rules import requires
 from fanin_service.context import context_of
 from fanin_service.http.bodies import JSON, media_type_of, read_body
+from fanin_service.http.file_response import in_pieces
 from fanin_service.models.errors import UnknownFileError
 from fanin_service.models.models import Models
 from fanin_service.models.revisions import MAIN
@@ -216,4 +217,5 @@ async def _answer(request: Request, make: Callable[[], Any], snapshot: Snapshot 
     content = await models.in_thread(
         client, lambda: json.dumps(make(), ensure_ascii=False, separators=(",", ":")).encode()
     )
-    return Response(content, headers={COMMIT: snapshot.commit} if snapshot else None, media_type=JSON)
+    service_of(request).admission.hold(context_of(request.scope).usage, len(content))
+    return in_pieces(content, headers={COMMIT: snapshot.commit} if snapshot else None, media_type=JSON)

@@ -20,7 +20,7 @@ from fanin_service.access.rules import requires
 from fanin_service.context import context_of
 from fanin_service.errors import RangeNotSatisfiableError
 from fanin_service.http.bodies import JSON
-from fanin_service.http.file_response import IMMUTABLE, OCTETS, respond
+from fanin_service.http.file_response import IMMUTABLE, OCTETS, in_pieces, respond
 from fanin_service.models.errors import UnknownBucketError, UnknownFileError, UnknownModelError, UnknownRevisionError
 from fanin_service.models.models import Models
 from fanin_service.models.revisions import MAIN, is_commit
@@ -91,8 +91,11 @@ async def list_objects(bucket: str, request: Request) -> Response:
     if others := query.keys() - (_SECOND if "list-type" in query else _FIRST):
         raise HTTPException(400, f"{', '.join(sorted(others))[:200]!a}: a bucket has only a location and a listing")
     wanted = _asked(query)
-    page = await _page(service_of(request).models, context_of(request.scope).client, wanted)
-    return Response(s3.listing(wanted, page, query), media_type=XML)
+    service, context = service_of(request), context_of(request.scope)
+    page = await _page(service.models, context.client, wanted)
+    listing = await service.models.in_thread(context.client, s3.listing, wanted, page, query)
+    service.admission.hold(context.usage, len(listing))
+    return in_pieces(listing, media_type=XML)
 
 
 @router.head("/{bucket}/{key:path}")

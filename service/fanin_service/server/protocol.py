@@ -65,6 +65,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(*arguments, **options)
         self._pace = pace
         self._awaited: _Awaited | None = None
+        self._answering: RequestResponseCycle | None = None
+        """The request that the application has. With pipelining, uvicorn's `cycle` is a later one that waits."""
         self._timer: TimerHandle | None = None
         self._received = 0
         """Bytes, since the timer was set."""
@@ -83,6 +85,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        if (cycle := self._answering) is not None and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
         # Uvicorn cancels this timer only after an orderly end. After a reset it would keep this object in memory.
         self._unset_keepalive_if_required()
         self._set_timer(None)
@@ -125,6 +130,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = False
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
         super()._start_asgi_task(cycle, _closing(app, cycle) if cycle.waiting_for_100_continue else app)
 
     def on_response_complete(self) -> None:
@@ -246,8 +252,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._idle_looks < _LOOKS:
             self._stall_timer = self.loop.call_later(self._pace.stall_seconds / _LOOKS, self._look)
             return
-        if KEY in self.cycle.scope:
-            context_of(self.cycle.scope).stalled = True
+        if self._answering is not None and KEY in self._answering.scope:
+            context_of(self._answering.scope).stalled = True
         # Or the system would go on to offer it what it does not take.
         self._socket().setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.transport.abort()

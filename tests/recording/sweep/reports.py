@@ -1,4 +1,4 @@
-"""What came of a sweep: kept in docs/record, shown in docs/record.md.
+"""What came of a sweep: kept in docs/record, shown in docs/recording.md.
 
 python -m tests.recording.sweep.reports timm 0 25      # every 25th entry point, from the first
 python -m tests.recording.sweep.reports                # writes the page from what is kept
@@ -22,7 +22,7 @@ from tests.recording.sweep.judging import Verdict, judged
 
 ROOT = Path(__file__).parents[3]
 KEPT = ROOT / "docs" / "record"
-PAGE = ROOT / "docs" / "record.md"
+PAGE = ROOT / "docs" / "recording.md"
 BEGIN, END = "<!-- sweep -->\n", "<!-- end of sweep -->\n"
 PACKAGES = {"torch.nn": "torch", "ordinary code": "torch"}
 COLUMNS = ("tried", "compared", "recorded", "refused", "wrong", "crashed", "not built")

@@ -340,8 +340,8 @@ def test_reading_needs_no_scope_for_writing(guarded: Guarded, tmp_path: Path) ->
     def recipe(seed: int) -> dict[str, object]:
         return {**RECIPE, "seed": seed}
 
-    with fanin.Client(guarded.server.url, token=key, source="remote") as client:
-        client.save(recipe(101), tmp_path / "file", check=True)
+    with fanin.Client(guarded.server.url, token=key, where="remote") as client:
+        client.save(recipe(101), tmp_path / "file", verify="full")
         assert fanin.verify(tmp_path / "file").tensors == 1
         assert (client.slice(recipe(102), "w", 1) == fanin.slice(recipe(102), "w", 1)).all()
         assert (client.tensor(recipe(103), "w") == fanin.materialize(recipe(103))["w"]).all()

@@ -295,7 +295,7 @@ def test_clients_that_wait_as_they_are_told_all_get_theirs(tmp_path: Path) -> No
 
         def save(number: int) -> bytes:
             path = tmp_path / str(number)
-            with Client(server.url, source="remote", check="digest", retries=30) as client:
+            with Client(server.url, where="remote", verify="digest", retries=30) as client:
                 client.save(recipe, path)
             return path.read_bytes()
 

@@ -56,7 +56,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 def check_download(server: Running, faults: list[Fault], path: Path, whole: bytes, **options: Any) -> None:
     with (
         BadNetwork(server.address) as network,
-        Client(network.url, source="remote", check="digest", timeout=2, **options) as client,
+        Client(network.url, where="remote", verify="digest", timeout=2, **options) as client,
     ):
         client.register(RECIPE)
         network.faults[:] = faults
@@ -126,7 +126,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 def test_a_full_disk_at_the_client(disk: Disk, whole: bytes) -> None:
     backend, target = CountingBackend(), disk.path / "got"
     target.write_bytes(b"before")
-    with running(backend=backend) as server, Client(server.url, source="remote") as client:
+    with running(backend=backend) as server, Client(server.url, where="remote") as client:
         with pytest.raises(OSError, match="No space left") as caught:
             client.save(RECIPE, target)
         assert caught.value.errno == errno.ENOSPC
@@ -151,12 +151,12 @@ def test_a_full_disk_under_the_recipe_store(disk: Disk, tmp_path: Path, whole: b
         assert process.stderr
         threading.Thread(target=process.stderr.read, daemon=True).start()
         for turn in range(4):
-            with Client(url, source="remote") as client:
+            with Client(url, where="remote") as client:
                 client.save(RECIPE, tmp_path / "got")
             assert (tmp_path / "got").read_bytes() == whole, turn
         assert list(disk.path.iterdir()) == [filler]
         filler.unlink()
-        with Client(url, source="remote") as client:
+        with Client(url, where="remote") as client:
             client.register(RECIPE)
         wait_for(lambda: len(list(disk.path.glob("*.json"))) == 1)
 
@@ -180,7 +180,7 @@ def test_a_backend_that_breaks_in_mid_stream(tmp_path: Path, whole: bytes, mood:
     backend, path = SlowBackend(), tmp_path / "got"
     with (
         running(Settings(check_seconds=1), backend) as server,
-        Client(server.url, source="remote", check=True, retries=30) as client,
+        Client(server.url, where="remote", verify="full", retries=30) as client,
     ):
         download = threading.Thread(target=client.save, args=(RECIPE, path))
         backend.seconds = 0.1
@@ -230,7 +230,7 @@ def guest(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Sett
 def test_a_clock_that_jumps(guest: tuple[Settings, str], monkeypatch: pytest.MonkeyPatch, whole: bytes) -> None:
     """Keys and tokens live by the wall clock, since others set their ends; nothing else minds it."""
     settings, key = guest
-    with running(settings) as server, Client(server.url, source="remote", token=key, retries=0) as client:
+    with running(settings) as server, Client(server.url, where="remote", token=key, retries=0) as client:
 
         def get(path: str) -> httpx.Response:
             return server.client.get(path, headers={"Authorization": f"Bearer {key}"})

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import random
 import resource
+import socket
 import sys
 import threading
 import weakref
@@ -26,7 +27,9 @@ from fanin.plan import read_into
 from fanin.streams import Stream
 from fanin_service.http import streaming
 from fanin_service.http.ranges import ByteRange
+from fanin_service.server.command import listen
 from fanin_service.settings import Settings
+from tests.support import servers
 from tests.support.backends import CountingBackend, FailingBackend, WaitingBackend, never
 from tests.support.servers import HUGE, MIXED, Running, running, wait_for
 
@@ -199,6 +202,25 @@ def test_a_stalled_client_is_cut_off() -> None:
         wait_for(lambda: open_generators() == 1)
         wait_for(lambda: open_generators() == 0)
         wait_for(lambda: not server.server.server_state.tasks)
+
+
+def test_a_chunk_that_a_client_does_not_read_is_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server buffers it, so it counts until the client has taken it."""
+    path = "/v1/weights?shape=250000&scheme=normal&std=1"
+
+    def listening(host: str, port: int) -> socket.socket:
+        listener = listen(host, port)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 << 10)
+        return listener
+
+    monkeypatch.setattr(servers, "listen", listening)
+    with running(Settings(max_streams=1)) as server, server.connection(path, receive_buffer=16 << 10) as connection:
+        assert connection.recv(16)
+        wait_for(lambda: server.client.get(path).status_code == 503)
+        received = 16
+        while received < 1_000_000:
+            received += len(connection.recv(1 << 20))
+        wait_for(lambda: server.client.get(path).status_code == 200)
 
 
 def test_a_slow_client_with_a_small_window_is_not() -> None:

@@ -166,6 +166,16 @@ def test_an_early_answer_ends_a_connection_that_waits_for_continue(
     assert b"\r\nconnection: close\r\n" in answer.lower()
 
 
+def test_a_body_that_is_too_large_is_not_asked_for(server: Running) -> None:
+    head = (
+        b"POST /v1/recipes HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: 18446744073709551615\r\n"
+    )
+    with connected(server) as connection:
+        connection.sendall(head + b"Content-Type: application/json\r\n\r\n")
+        answer = everything(connection)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+
+
 def test_continue(server: Running) -> None:
     """A body that is waited for, and one that does not wait, leave the connection open."""
     head = b"POST /v1/recipes HTTP/1.1\r\n" + EXPECT + b"Content-Type: application/json\r\n\r\n"

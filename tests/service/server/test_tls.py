@@ -40,9 +40,9 @@ def test_https(authority: Authority, certificate: tuple[Path, Path], tmp_path: P
     with running(settings, verify=context) as server:
         assert server.url.startswith("https://")
         assert server.client.get("/readyz").status_code == 200
-        with Client(server.url, source="remote", token=token, ca_certs=authority.path) as client:
-            client.save(RECIPE, tmp_path / "file", check=True)
-        with Client(server.url, source="remote", token=token, retries=0) as client, pytest.raises(ServiceError):
+        with Client(server.url, where="remote", token=token, ca_certs=authority.path) as client:
+            client.save(RECIPE, tmp_path / "file", verify="full")
+        with Client(server.url, where="remote", token=token, retries=0) as client, pytest.raises(ServiceError):
             client.register(RECIPE)  # an authority that is not trusted
         with pytest.raises(httpx.HTTPError):
             httpx.get(server.url.replace("https", "http") + "/livez")
@@ -68,7 +68,7 @@ def test_a_client_certificate_is_required(authority: Authority, certificate: tup
 
         def register(client_cert: tuple[Path, Path] | None) -> str:
             options = {"ca_certs": authority.path, "client_cert": client_cert, "retries": 0}
-            with Client(url, source="remote", **options) as client:  # type: ignore[arg-type]
+            with Client(url, where="remote", **options) as client:  # type: ignore[arg-type]
                 return client.register(RECIPE)
 
         assert register(mine)

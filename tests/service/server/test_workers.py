@@ -51,7 +51,7 @@ def test_a_digest_and_a_model_are_known_to_the_other_worker_and_all_end_with_the
 def test_a_worker_killed_in_mid_stream(workers: Workers, tmp_path: Path) -> None:
     first, _ = workers.pids
     got = tmp_path / "got"
-    with workers.only(first), Client(workers.url, source="remote") as client:
+    with workers.only(first), Client(workers.url, where="remote") as client:
         download = threading.Thread(target=client.save, args=(BIG, got))
         download.start()
         wait_for(lambda: any(path.stat().st_size > 4 << 20 for path in tmp_path.iterdir()))

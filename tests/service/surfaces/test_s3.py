@@ -12,7 +12,7 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 
 import pytest
-from starlette.responses import StreamingResponse
+from starlette.types import Message
 
 from fanin import archive
 from fanin_service.access import aws
@@ -61,13 +61,18 @@ def test_a_range_of_a_file_is_not_copied() -> None:
     body = bytes(range(256)) * 4096
     assert len(body) > 3 * PIECE
 
-    async def read() -> list[Any]:
-        response = in_pieces(memoryview(body)[1:], 206)
-        assert isinstance(response, StreamingResponse)
-        assert response.headers["Content-Length"] == str(len(body) - 1)
-        return [piece async for piece in response.body_iterator]
+    pieces: list[Any] = []
 
-    pieces = asyncio.run(read())
+    async def receive() -> Message:
+        pytest.fail("nothing is received")
+
+    async def send(message: Message) -> None:
+        if content := message.get("body"):
+            pieces.append(content)
+
+    response = in_pieces(memoryview(body)[1:], 206)
+    assert response.headers["Content-Length"] == str(len(body) - 1)
+    asyncio.run(response({}, receive, send))
     assert all(isinstance(piece, memoryview) and piece.obj is body for piece in pieces)
     assert max(map(len, pieces)) <= PIECE
     assert b"".join(pieces) == body[1:]
@@ -91,9 +96,11 @@ def test_what_is_made_for_one_request_counts_as_memory(server: Running, monkeypa
     held.clear()
     index = server.client.get(f"/s3/models/s3/many/seed-0-1kb/{path}").raise_for_status().content
     assert held == [len(index)]
-    tree = server.client.get("/hf/api/models/s3/many/revision/seed-0-1kb").json()
-    assert server.client.get(f"/hf/s3/many/resolve/{tree['sha']}/{path}").content == index
-    assert held == [len(index)] * 2
+    tree = server.client.get("/hf/api/models/s3/many/revision/seed-0-1kb")
+    listing = server.client.get("/s3/models?prefix=s3/many/seed-0-1kb/")
+    assert held[1:] == [len(tree.content), len(listing.content)]
+    assert server.client.get(f"/hf/s3/many/resolve/{tree.json()['sha']}/{path}").content == index
+    assert held[3:] == [len(index)]
     server.client.delete("/v1/models/s3/many")
 
 

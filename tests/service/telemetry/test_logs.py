@@ -8,6 +8,7 @@ import logging
 import logging.config
 import re
 import socket
+import struct
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -147,6 +148,18 @@ def test_leaving_is_told(server: Running, lines: Any) -> None:
     assert line["route"] == "/v1/recipes/{digest}/model.safetensors"
     assert line["recipe"] in path
     assert 0 < line["sent_bytes"] < 64 << 20
+
+
+def test_leaving_with_requests_that_wait_is_told(server: Running, lines: Any) -> None:
+    path = server.register(HUGE)
+    with server.connection(path) as connection:
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode() * 2)
+        received = 0
+        while received < 64 << 10:
+            received += len(connection.recv(64 << 10))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert access(lines, 2)["ended"] == "client left"
+    assert [line for line in lines() if line["level"] == "ERROR"] == []
 
 
 def test_stalling_is_told(lines: Any) -> None:

@@ -13,11 +13,12 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from fanin import backends, files, signals
+from fanin.client.base import Where
 from fanin.client.client import Client
-from fanin.client.verification import Check
+from fanin.client.verification import Verify
 from fanin.describe import describe
 from fanin.errors import BackendError, FileError, MismatchError, RecipeError, ServiceError
 from fanin.file_layout import FileLayout
@@ -116,16 +117,14 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     get = _command(commands, "get", _get, "fetch a file from a service")
     get.add_argument("source", help="URL of a Fanin file, or a recipe (- for standard input)")
     get.add_argument("output", type=Path, help="file to write")
+    get.add_argument("--where", choices=get_args(Where), default="remote", help="where it is generated (%(default)s)")
     get.add_argument(
-        "--source",
-        dest="where",
-        choices=("remote", "auto", "local"),
-        default="remote",
-        help="who makes it (%(default)s)",
+        "--verify",
+        choices=get_args(Verify),
+        default="none",
+        help="check what is received: generate all of it (full), or its beginning and end (sample), or compare its"
+        " SHA-256 with the service's (digest) (%(default)s)",
     )
-    get.add_argument("--check", action="store_true", help="re-derive all that came and compare")
-    get.add_argument("--check-digest", action="store_true", help="compare with the SHA-256 that the service computes")
-    get.add_argument("--check-sample", action="store_true", help="re-derive the beginning and the end of what came")
     get.add_argument("--connections", type=int, default=1, help="connections that fetch parts at once (%(default)s)")
     _add_server(get)
 
@@ -225,6 +224,7 @@ def _add_server(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout", type=float, default=30.0, help="seconds without a byte before a retry (%(default)s)"
     )
+    parser.add_argument("--retries", type=int, default=5, help="retries without progress (%(default)s)")
 
 
 def _server(options: argparse.Namespace) -> dict[str, Any]:
@@ -235,6 +235,7 @@ def _server(options: argparse.Namespace) -> dict[str, Any]:
         "ca_certs": options.ca_certs,
         "client_cert": options.client_cert and tuple(options.client_cert),
         "timeout": options.timeout,
+        "retries": options.retries,
     }
 
 
@@ -243,9 +244,10 @@ def _add_backend(parser: argparse.ArgumentParser) -> None:
 
 
 def _get(options: argparse.Namespace) -> int:
-    check: Check = options.check or ("digest" if options.check_digest else options.check_sample and "sample")
     is_url = options.source.startswith(("http://", "https://"))
-    with Client(**_server(options), source=options.where, check=check, connections=options.connections) as client:
+    with Client(
+        **_server(options), where=options.where, verify=options.verify, connections=options.connections
+    ) as client:
         if is_url:
             client.download(options.source, options.output)
         else:

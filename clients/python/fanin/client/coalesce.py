@@ -1,4 +1,4 @@
-"""Spans: what to fetch for a slice, so that few requests bring little more than it needs."""
+"""Spans: what to fetch for a slice, so that few requests fetch few bytes more than it needs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from collections.abc import Iterator
 from fanin.region import Region, Run
 
 GAP = 128 << 10
-"""Bytes between two runs of a slice that are fetched along: in the millisecond of a request, a network of a gigabit a
-second carries as many, and a faster one more."""
-SPAN = 8 << 20
-"""Most bytes of one request for a slice with gaps."""
+"""Bytes between two runs of a slice that are fetched too: a network of a gigabit a second carries as many in the
+millisecond that another request takes."""
 
 
 def ends(run: Run) -> tuple[int, int]:
@@ -19,9 +17,9 @@ def ends(run: Run) -> tuple[int, int]:
     return min(ends), max(ends) + 1
 
 
-def _pieces(run: Run, size: int) -> Iterator[Run]:
+def _pieces(run: Run, size: int, request_bytes: int) -> Iterator[Run]:
     """A run in parts: single elements where the gaps between them are wide, else no part longer than a request."""
-    most = 1 if abs(run.step) * size > GAP else max(1, SPAN // (abs(run.step) * size))
+    most = 1 if abs(run.step) * size > GAP else max(1, request_bytes // (abs(run.step) * size))
     if run.step == 1:
         yield run
         return
@@ -29,12 +27,15 @@ def _pieces(run: Run, size: int) -> Iterator[Run]:
         yield Run(run.first + at * run.step, min(most, run.count - at), run.step)
 
 
-def spans(region: Region, size: int) -> Iterator[tuple[int, int, list[tuple[int, Run]]]]:
-    """Element ranges to fetch, each with the runs in it and their places in the result."""
+def spans(region: Region, size: int, request_bytes: int) -> Iterator[tuple[int, int, list[tuple[int, Run]]]]:
+    """Element ranges to fetch, each with the runs in it and their places in the result.
+
+    `size` is that of an element in bytes. A range with gaps has at most about `request_bytes` bytes.
+    """
     placed: list[tuple[int, Run]] = []
     at = 0
     for run in region.runs():
-        for piece in _pieces(run, size):
+        for piece in _pieces(run, size, request_bytes):
             placed.append((at, piece))
             at += piece.count
     placed.sort(key=lambda item: ends(item[1]))
@@ -42,7 +43,7 @@ def spans(region: Region, size: int) -> Iterator[tuple[int, int, list[tuple[int,
     members: list[tuple[int, Run]] = []
     for item in placed:
         low, high = ends(item[1])
-        if members and ((low - stop) * size > GAP or (high - first) * size > SPAN):
+        if members and ((low - stop) * size > GAP or (high - first) * size > request_bytes):
             yield first, stop, members
             members = []
         if not members:

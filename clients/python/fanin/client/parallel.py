@@ -1,55 +1,56 @@
-"""Parts: a range fetched over several connections at once, and handed on in order."""
+"""A range fetched over several connections at once, and passed on in order."""
 
 from __future__ import annotations
 
-import threading
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from collections.abc import Awaitable, Callable
+from concurrent.futures import CancelledError
+from functools import partial
 
 import numpy as np
 
-from fanin.client.transport import Sink
+from fanin.client.connection import Sink
+from fanin.client.runtime import Runtime
 
-PART = 8 << 20
-"""Bytes that each of several connections fetches at a time; so many wait in memory for those before them."""
-
-Fetch = Callable[[int, int, Sink], None]
-"""Hands bytes [first, last) of something to a sink."""
+Fetch = Callable[[int, int, Sink], Awaitable[None]]
+"""Passes bytes [first, last) of something to a sink."""
 
 
-def in_parts(fetch: Fetch, start: int, stop: int, sink: Sink, connections: int) -> None:
-    """`fetch(start, stop, sink)`, in parts that so many threads fetch at the same time.
+async def in_parts(
+    runtime: Runtime, fetch: Fetch, start: int, stop: int, sink: Sink, *, connections: int, part_bytes: int
+) -> None:
+    """`fetch(start, stop, sink)`, in parts of `part_bytes`, of which `connections` are fetched at the same time.
 
-    What `fetch` raises for a part is raised once all before it have been handed on, and ends the others.
+    Complete parts wait in memory for those before them. An error of a part is raised after all parts before it were
+    passed on, and ends the others.
     """
-    if connections == 1 or stop - start <= PART:
-        fetch(start, stop, sink)
+    if connections == 1 or stop - start <= part_bytes:
+        await fetch(start, stop, sink)
         return
-    is_over = threading.Event()
+    is_over = False
 
-    def part(first: int, last: int) -> memoryview:
-        content, at = np.empty(last - first, np.uint8).data, 0
+    async def part(first: int, last: int) -> memoryview:
+        content, at = np.empty(last - first, np.uint8), 0
 
-        def keep(chunk: bytes | memoryview) -> None:
+        async def keep(chunk: bytes | memoryview) -> None:
             nonlocal at
-            if is_over.is_set():
+            if is_over:
                 raise CancelledError
-            content[at : at + len(chunk)] = chunk
+            content.data[at : at + len(chunk)] = chunk
             at += len(chunk)
 
-        fetch(first, last, keep)
-        return content
+        await fetch(first, last, keep)
+        return content.data
 
-    threads = ThreadPoolExecutor(connections, "fanin-fetch")
-    parts: deque[Future[memoryview]] = deque()
+    workers = runtime.workers(connections)
+    parts: deque[Callable[[], Awaitable[memoryview]]] = deque()
     try:
-        for first in range(start, stop, PART):
+        for first in range(start, stop, part_bytes):
             if len(parts) == connections:
-                sink(parts.popleft().result())
-            parts.append(threads.submit(part, first, min(first + PART, stop)))
+                await sink(await parts.popleft()())
+            parts.append(workers.start(partial(part, first, min(first + part_bytes, stop))))
         while parts:
-            sink(parts.popleft().result())
+            await sink(await parts.popleft()())
     finally:
-        is_over.set()
-        threads.shutdown(wait=False, cancel_futures=True)
+        is_over = True
+        await workers.stop()

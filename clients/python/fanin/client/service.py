@@ -1,130 +1,155 @@
-"""A service as the client needs it: recipes are told to it, also again, and their files and digests come back."""
+"""A service: it takes recipes and models, and returns files, ranges and digests."""
 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, TypeVar
+from urllib.parse import quote
 
-from fanin import files
+from fanin import archive, files
+from fanin.client.connection import Connection, Sink
 from fanin.client.parallel import in_parts
-from fanin.client.transport import Sink, Transport
+from fanin.client.retries import Progress, Retries
 from fanin.digests import Manifest, blocks
 from fanin.errors import FileError, ServiceError
 from fanin.file_layout import MAX_HEADER_BYTES, FileLayout
 
-PENDING = "urn:fanin:problem:digests-pending"
-"""What a service answers while it computes digests."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a file is, and which one: what is at a URL may be replaced while parts of it are fetched."""
+    """A file at a URL, and its version: it may be replaced while parts of it are fetched."""
 
     url: str
     etag: str | None
     """The validator that every part must have: an entity tag or a modification date. None if the server sends none."""
 
 
-class Remote:
-    """The service at the other end of a transport."""
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The service at the other end of a connection."""
 
-    def __init__(self, transport: Transport, connections: int) -> None:
-        """`connections` is how many fetch parts of one file at the same time."""
-        self._transport = transport
-        self._connections = connections
+    connection: Connection
+    retries: Retries
+    connections: int = 1
+    """How many fetch parts of one file at the same time."""
+    request_bytes: int = 8 << 20
+    """Size of such a part."""
 
-    def register(self, layout: FileLayout) -> str:
-        """Tell the service a recipe; returns its digest, under which the service then has a URL for its file.
+    def replaceable(self) -> Service:
+        """Return the same service for a caller that can do without it."""
+        return replace(self, retries=replace(self.retries, is_replaceable=True))
+
+    async def register(self, layout: FileLayout) -> str:
+        """Register a recipe; return its digest.
 
         Raises:
-            ServiceError: the service refused it, or knows it by another digest.
+            ServiceError: the request failed, or the service computes another digest.
         """
-        answer = self._transport.post_json("v1/recipes", layout.recipe.canonical)
+        return await self._run(lambda _: self._register(layout))
+
+    async def _register(self, layout: FileLayout) -> str:
+        answer = await self.connection.json("POST", "v1/recipes", layout.recipe.canonical)
         if answer.get("digest") != layout.recipe.digest:
             raise ServiceError(f"the service calls the recipe {answer.get('digest')}, not {layout.recipe.digest}")
         return layout.recipe.digest
 
-    def digests(self, layout: FileLayout) -> Manifest:
-        """SHA-256 of the recipe's file and of its blocks, as the service computes them; that may take it a while.
+    async def put_model(self, name: str, packed: bytes) -> dict[str, Any]:
+        """Store an archive as the model `name`; return the service's description of it.
+
+        Raises:
+            ServiceError: the request failed.
+        """
+        path = f"v1/models/{quote(name)}"
+        return await self._run(lambda _: self.connection.json("PUT", path, packed, media_type=archive.MEDIA_TYPE))
+
+    async def digests(self, layout: FileLayout) -> Manifest:
+        """SHA-256 of the recipe's file and of its blocks, as the service computes them.
 
         Raises:
             FileError: the service sent something else.
-            ServiceError: the service refused, or got no further.
+            ServiceError: the request failed, or the computation does not advance.
         """
         limit = 4096 + 2 * len(layout.header) + 80 * sum(1 for _ in blocks(layout))
-        progress, registrations = None, 0
-        while True:
-            try:
-                return Manifest.read(
-                    self._transport.get_json(f"v1/recipes/{layout.recipe.digest}/digests", limit), layout
-                )
-            except ServiceError as error:
-                if error.status == 404 and registrations <= self._transport.retries:
-                    registrations += 1
-                    self.register(layout)
-                elif error.problem.get("type") == PENDING and error.problem.get("detail") != progress:
-                    progress = error.problem.get("detail")
-                else:
-                    raise
+        path = f"v1/recipes/{layout.recipe.digest}/digests"
+        document = await self._run(lambda _: self.connection.json("GET", path, limit=limit), layout)
+        return Manifest.read(document, layout)
 
-    def layout_at(self, url: str) -> tuple[FileLayout, Place]:
-        """The layout of the Fanin file at `url`, from its header; and where this very file is.
+    async def layout_at(self, url: str) -> tuple[FileLayout, Place]:
+        """The layout of the Fanin file at `url`, from its header; and the version of the file.
 
         Raises:
-            FileError: there is none.
-            ServiceError: it cannot be had.
-            ValueError: it is not a URL of HTTP, or has a user or a password.
+            FileError: it is not a Fanin file.
+            ServiceError: the request failed.
+            ValueError: it is not an HTTP URL, or has a user or a password.
         """
-        self._transport.check_url(url)
+        self.connection.check_url(url)
         head = bytearray()
-        etag = self._transport.read_range(url, 0, 8, head.extend)
+
+        async def keep(chunk: bytes | memoryview) -> None:
+            head.extend(chunk)
+
+        place = await self._read(Place(url, None), 0, 8, keep)
         length = int.from_bytes(head, "little")
         if not 0 < length <= MAX_HEADER_BYTES:
             raise FileError(f"{url} is not a safetensors file")
-        self._transport.read_range(url, 8, 8 + length, head.extend, etag=etag)
-        return files.layout_of_file(io.BytesIO(head)), Place(url, etag)
+        await self._read(place, 8, 8 + length, keep)
+        return files.layout_of_file(io.BytesIO(head)), place
 
-    def fetch(self, layout: FileLayout, start: int, stop: int, sink: Sink, at: Place | None = None) -> None:
-        """Hand bytes [start, stop) of the file, from a URL or the service, to `sink`, in order.
+    async def fetch(self, layout: FileLayout, start: int, stop: int, sink: Sink, at: Place | None = None) -> None:
+        """Pass bytes [start, stop) of the file, from a URL or the service, to `sink`, in order.
 
         Raises:
-            ServiceError: they cannot be had.
+            ServiceError: the request failed.
         """
 
-        def fetch(first: int, last: int, sink: Sink) -> None:
-            self.fetch_part(layout, first, last, sink, at)
+        async def fetch(first: int, last: int, sink: Sink) -> None:
+            await self.fetch_part(layout, first, last, sink, at)
 
-        in_parts(fetch, start, stop, sink, self._connections)
+        await in_parts(
+            self.connection.runtime,
+            fetch,
+            start,
+            stop,
+            sink,
+            connections=self.connections,
+            part_bytes=self.request_bytes,
+        )
 
-    def fetch_part(self, layout: FileLayout, start: int, stop: int, sink: Sink, at: Place | None) -> None:
-        """As `fetch`, over one connection; a service that does not know the recipe is told."""
+    async def fetch_part(self, layout: FileLayout, start: int, stop: int, sink: Sink, at: Place | None) -> None:
+        """As `fetch`, over one connection; registers the recipe if the service does not have it."""
         if start == stop:
             return
-        if at is not None:
-            self._transport.read_range(at.url, start, stop, sink, etag=at.etag)
-            return
         digest = layout.recipe.digest
-        position = start
+        place = at or Place(f"v1/recipes/{digest}/model.safetensors", f'"{digest}"')
+        await self._read(place, start, stop, sink, None if at else layout)
 
-        def counted(chunk: bytes | memoryview) -> None:
+    async def _read(self, place: Place, start: int, stop: int, sink: Sink, layout: FileLayout | None = None) -> Place:
+        """Pass bytes [start, stop) of a file to `sink`; return the place with the version of the file."""
+        position, etag = start, place.etag
+
+        async def counted(chunk: bytes | memoryview) -> None:
             nonlocal position
-            sink(chunk)
+            await sink(chunk)
             position += len(chunk)
 
-        failures, is_told = 0, False
-        while True:
-            before = position
-            try:
-                self._transport.read_range(
-                    f"v1/recipes/{digest}/model.safetensors", position, stop, counted, etag=f'"{digest}"'
-                )
-                return
-            except ServiceError as error:
-                # Forgotten, or known to another replica only: each must be told once. A proxy that puts a file together
-                # from slices cannot pass on the 404 of a later one: it hangs up.
-                failures = failures + 1 if position == before else 0
-                is_hung_up = error.status is None and not is_told
-                if not (error.status == 404 or is_hung_up) or failures > self._transport.retries:
-                    raise
-                self.register(layout)
-                is_told = True
+        def same_version(found: str | None, where: str) -> None:
+            nonlocal etag
+            if etag is not None and found != etag:
+                raise ServiceError(f"{where}: the service sent {found}, not {etag}")
+            etag = found  # what is fetched after a lost connection must be of this version
+
+        async def attempt(progress: Progress) -> None:
+            await self.connection.read_range(place.url, position, stop, counted, progress, same_version)
+
+        await self._run(attempt, layout)
+        return Place(place.url, etag)
+
+    async def _run(self, attempt: Callable[[Progress], Awaitable[T]], layout: FileLayout | None = None) -> T:
+        """Return what `attempt` returns, after as many attempts as it takes; `layout` may have to be registered."""
+        register = None if layout is None else partial(self._register, layout)
+        return await self.retries.run(attempt, self.connection.runtime.sleep, register)
