@@ -28,8 +28,8 @@ KEY = "fanin"
 """Key of the context in the ASGI scope."""
 
 Ending = Literal["client left", "stalled", "drained", "failed"]
-"""Why a response ended early: the client closed the connection, or read nothing for too long; the service stops; or it
-failed."""
+"""Reason why a response ended early: the client closed the connection or read nothing for too long, or the service
+stopped or failed."""
 
 _WITHOUT_BODY = (204, 304)
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~+/=:@-]{1,128}")
@@ -37,7 +37,7 @@ _TRACE_PARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a
 
 
 class Surface(StrEnum):
-    """An API of the service, by the path that it is below. Each has its own form of errors."""
+    """An API of the service, by the start of its paths. Each has its form of errors."""
 
     NATIVE = ""
     HUB = "/hf"
@@ -47,7 +47,7 @@ class Surface(StrEnum):
 
     @classmethod
     def of(cls, path: str) -> Surface:
-        """Return the surface that this path belongs to."""
+        """Return the API that this path belongs to."""
         for surface in (cls.HUB, cls.S3):
             if path.startswith(surface) and f"{path}/".startswith(f"{surface}/"):
                 return surface
@@ -76,7 +76,7 @@ class RequestContext:
     """Route of the request, with the right that it needs; None if no route has this path."""
     principal: Principal = ANONYMOUS
     usage: Usage = field(default_factory=Usage)
-    """What admission has counted and reserved for the request, and for which client."""
+    """Counts and reservations of the request, and the client that they belong to."""
 
     route: str | None = None
     """Template of the path, such as /v1/recipes/{digest}, once the request is dispatched to its route."""
@@ -97,14 +97,14 @@ class RequestContext:
     """The connection was cut because the client read nothing."""
     ended: Ending | None = None
     cleanup: ExitStack = field(default_factory=ExitStack)
-    """Closed when the request ends, in whatever way."""
+    """Callbacks for the end of the request."""
 
     @classmethod
     def begin(cls, scope: Scope) -> RequestContext:
         """Create the context of a request, and store it in the request's scope and for the log lines of this task.
 
-        The task keeps it to its end: the server logs errors after the application has returned, and each request has a
-        task of its own.
+        It stays until the task ends: the server logs errors after the application has returned. Each request has a
+        separate task.
         """
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         request_id = trace_id = None
@@ -132,7 +132,7 @@ class RequestContext:
 
     @property
     def client(self) -> str:
-        """Whose limits hold and whose turn it is: the id of the principal, or the network address."""
+        """The client for limits and for turns at threads: the id of the principal, or the network address."""
         return self.usage.client
 
     @property

@@ -104,7 +104,7 @@ class RecipeReader:
         with self.tracing.span("parse"):
             found = await self.threads.parsers.run(client, self._read, text)
             if isinstance(found, Checked):
-                # Its memory is held before it is made.
+                # Its memory is held before it is read.
                 admission.hold(usage, limits.MAKING_BYTES * found.tensors)
                 found = await self.threads.large.run(client, self._read_and_store, found)
         admission.release(usage)

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from fanin_service.telemetry.tracing import Tracing
 
 _DEFAULT_HEADERS = (
-    # Without it a cache may choose a freshness of its own (RFC 9111 section 4.2.2), and serve what a push has replaced.
+    # Without it a cache may guess a freshness (RFC 9111 section 4.2.2), and serve what a push has replaced.
     (b"cache-control", b"no-cache"),
-    # Files come from whoever puts models. A browser must not guess that one is a page.
+    # Any client may have put a file of a model. A browser must not guess that it is a page.
     (b"x-content-type-options", b"nosniff"),
 )
 """Headers of every response that does not set them."""

@@ -60,7 +60,7 @@ def check_presigned(query: Mapping[str, str], *, requires_keys: bool) -> None:
 
 
 def is_presigned(query: Mapping[str, str]) -> bool:
-    """Whether a request with this query is made from a presigned URL."""
+    """Return whether a request with this query uses a presigned URL."""
     return "X-Amz-Signature" in query or {"AWSAccessKeyId", "Signature"} <= query.keys()
 
 

@@ -21,15 +21,15 @@ from fanin_service.settings import Settings
 
 MINUTE, DAY = 60, 86_400
 _SHARE = 4
-"""Clients that it takes to fill the room for what is held in one piece."""
+"""Number of clients that together may use all memory for bodies and recipes."""
 _MAX_ADDRESS_CHARACTERS = 64
 _MAX_INTEGER = 10**15 - 1
-"""Of a structured field (RFC 9651 section 3.3.1)."""
+"""Largest integer of a structured field (RFC 9651 section 3.3.1)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a party stands with a limit of a window of time."""
+    """The use of a limit in a window of time."""
 
     name: str
     quota: int
@@ -37,7 +37,7 @@ class Standing:
     """Seconds."""
     used: int
     seconds: float
-    """Until the window ends."""
+    """Seconds until the window ends."""
     unit: str = "requests"
 
     @property
@@ -54,10 +54,10 @@ class Standing:
 
 @dataclass(slots=True)
 class Usage:
-    """What one request has counted against limits and reserved."""
+    """Counts and reservations of one request."""
 
     client: str = ""
-    """Whose limits hold: the id of the principal, or the network address of an anonymous client."""
+    """The client whose limits apply: the id of the principal, or the network address of an anonymous client."""
     bytes_per_day: int | None = None
     standings: list[Standing] = field(default_factory=list)
     grant: Grant | None = None
@@ -69,7 +69,7 @@ class Usage:
 
 
 class Admission:
-    """The limits of one service, and who has used how much of them."""
+    """The limits of one service, and how much of them each client has used."""
 
     def __init__(self, settings: Settings, tell: Callable[[bool], None]) -> None:
         """`tell` is called when shared counters become unreachable (true) or reachable again (false)."""
@@ -89,12 +89,12 @@ class Admission:
         self._refunds: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
-        """Find out whether shared counters are there."""
+        """Connect to the shared counters, if there are any."""
         if self._shared:
             await self._shared.open()
 
     async def close(self) -> None:
-        """Bring to an end what was begun."""
+        """Wait for refunds, and disconnect."""
         if self._refunds:
             await asyncio.wait(self._refunds)
         if self._shared:
@@ -165,14 +165,14 @@ class Admission:
         """Admit a response of `size` bytes to this request.
 
         Raises:
-            LimitExceededError: it is larger than any may be.
-            TooMuchUnderWayError: the party has too much under way.
-            OverloadedError: all together have.
-            QuotaExceededError: the party has had too much today.
-            LimitsUnavailableError: it cannot be told how much.
+            LimitExceededError: it is larger than the limits ever allow.
+            TooMuchUnderWayError: the client has too much in flight.
+            OverloadedError: all clients together have too much in flight.
+            QuotaExceededError: the client has used its bytes of the day.
+            LimitsUnavailableError: the count is unreachable.
         """
         self._check_size(usage, size)
-        # Given back, like the charge below, when the request ends in whatever way.
+        # Like the charge below, it is released when the request ends.
         usage.grant = self._ledger.take(usage.client, size)
         if (quota := usage.bytes_per_day) is not None:
             key, count, left = await self._add_to_day(usage, size)
@@ -185,8 +185,8 @@ class Admission:
         """Charge bytes of weights that are generated for this request and not sent.
 
         Raises:
-            QuotaExceededError: with them the party would have had too much today.
-            LimitsUnavailableError: it cannot be told how much.
+            QuotaExceededError: with them the client would exceed its bytes of the day.
+            LimitsUnavailableError: the count is unreachable.
         """
         if (quota := usage.bytes_per_day) is None or not size:
             return
@@ -202,9 +202,9 @@ class Admission:
                 raise LimitExceededError([Fault("", detail)])
 
     async def _add_to_day(self, usage: Usage, size: int) -> tuple[str, Count, float]:
-        """Key, count and rest in seconds of this day, in UTC."""
+        """Return the key, the count and the remaining seconds of this day, in UTC."""
         now = datetime.now(UTC)
-        # Kept for two days: where the clock is set back over midnight, yesterday's count is still there.
+        # Stored for two days: if the clock is set back over midnight, yesterday's count still exists.
         key = f"bytes:{usage.client}:{now:%Y-%m-%d}"
         return key, await self._counters.add(key, size, 2 * DAY), DAY - now.timestamp() % DAY
 
@@ -238,10 +238,10 @@ def _client_at(address: str | None) -> str:
 
 @lru_cache(maxsize=4096)
 def _address(host: str) -> str:
-    """The party of an address; of IPv6 the network: one subscriber has all addresses of a /64 (RFC 6177)."""
+    """Return the client at an address; for IPv6 its network: one subscriber has all addresses of a /64 (RFC 6177)."""
     try:
         address = ip_address(host.partition("%")[0])
-    except ValueError:  # what a proxy that is trusted has said
+    except ValueError:  # from a trusted proxy
         return "address:unknown"
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped:

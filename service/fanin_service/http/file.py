@@ -22,7 +22,7 @@ class File:
     modified: int | None = None
     """Date of the last change in seconds since 1970, if it has one."""
     is_made: bool = False
-    """The bytes were made for one request and are not stored: they count as memory of that request."""
+    """The bytes exist for one request only, so they count as memory of that request."""
 
     @property
     def size(self) -> int:

@@ -45,7 +45,7 @@ class _Parameters:
     """JSON schema of each."""
     lists: frozenset[str]
     texts: frozenset[str]
-    """Names of those that are lists, and of those that are texts whatever they look like."""
+    """Names of the lists, and of those that are always texts."""
 
 
 @cache

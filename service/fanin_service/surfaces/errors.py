@@ -1,4 +1,4 @@
-"""Errors in the form of the surface that the request came to."""
+"""Errors in the form of the API that received the request."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RENDERERS: Mapping[Surface, Callable[[Failure, str], Response]] = {
     Surface.HUB: hub.render,
     Surface.S3: s3.render,
 }
-"""What makes a response of a failure and the request's id."""
+"""For each API the function that turns a failure and the request's id into a response."""
 
 
 def render(error: Exception, context: RequestContext) -> Response:
