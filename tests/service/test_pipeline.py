@@ -181,7 +181,7 @@ def test_each_surface_states_the_same_error_once(guarded: tuple[Running, str]) -
 
 
 def test_two_services_of_one_process_share_nothing(tmp_path: Path) -> None:
-    """Of what `create_app` makes: executors, caches and buffers are of one service."""
+    """Each has separate executors, caches and buffers."""
     one, other = (create_app(Settings()).state.service for _ in range(2))
     for name in ("backend", "threads", "admission", "recipes", "models", "manifests", "chunks", "descriptions"):
         assert getattr(one, name) is not getattr(other, name), name
