@@ -136,11 +136,6 @@ class RequestContext:
         return self.usage.client
 
     @property
-    def is_public(self) -> bool:
-        """Whether anybody may make this request."""
-        return self.match is not None and self.match.has_method and self.match.right is None
-
-    @property
     def complete(self) -> bool:
         """Whether the complete response was sent."""
         if self.status is None:

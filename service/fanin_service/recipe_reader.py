@@ -16,7 +16,7 @@ from fanin_service.recipes import limits
 from fanin_service.recipes.disk import RecipeStore
 from fanin_service.recipes.errors import UnknownRecipeError
 from fanin_service.recipes.limits import Checked
-from fanin_service.recipes.memory import Registry, layout_bytes
+from fanin_service.recipes.memory import layout_bytes
 from fanin_service.settings import Settings
 from fanin_service.shared_cache import Kept
 from fanin_service.telemetry.metrics import Metrics
@@ -40,13 +40,11 @@ class RecipeReader:
     admission: Admission
     metrics: Metrics
     tracing: Tracing
-    registry: Registry[str]
-    """Layouts of registered recipes by digest."""
+    registry: Kept[str, FileLayout]
+    """Layouts of registered recipes by digest. Any may be lost: clients then send the recipe again."""
     store: RecipeStore | None
     """Behind the registry, if there is one."""
-    queries: Registry[bytes] = field(
-        default_factory=lambda: Registry[bytes](max_recipes=QUERIES, max_bytes=QUERY_BYTES)
-    )
+    queries: Kept[bytes, FileLayout] = field(default_factory=lambda: Kept(max_count=QUERIES, max_bytes=QUERY_BYTES))
     """Layouts by query string."""
     spellings: Kept[bytes, str] = field(default_factory=lambda: Kept(max_bytes=SPELLING_BYTES))
     """Digests of recipes by SHA-256 of the short bodies that spelled them."""
@@ -56,7 +54,7 @@ class RecipeReader:
         cls, settings: Settings, threads: Threads, admission: Admission, metrics: Metrics, tracing: Tracing
     ) -> RecipeReader:
         """Return a reader with the registry and the store that the settings describe."""
-        registry = Registry[str](max_recipes=settings.registry_recipes, max_bytes=settings.registry_bytes)
+        registry = Kept[str, FileLayout](max_count=settings.registry_recipes, max_bytes=settings.registry_bytes)
         store = None
         if settings.recipe_store:
             bounds = {"max_recipes": settings.recipe_store_recipes, "max_bytes": settings.recipe_store_bytes}
@@ -80,7 +78,8 @@ class RecipeReader:
                     layout = limits.layout_of(document, self.settings)
                 else:
                     layout = await self.threads.parsers.run(context.client, limits.layout_of, document, self.settings)
-            self.queries.add(context.query, layout, context.client)
+            size = len(context.query) + layout_bytes(layout)
+            self.queries.add(context.query, layout, size, context.client)
         context.recipe = layout.recipe.digest
         return layout
 
@@ -143,7 +142,7 @@ class RecipeReader:
         return layout
 
     def _remember(self, client: str, layout: FileLayout, size: int) -> bool:
-        is_new = self.registry.add(layout.recipe.digest, layout, client, size)
+        is_new = self.registry.add(layout.recipe.digest, layout, size, client)
         self.metrics.recipes(len(self.registry))
         return is_new
 

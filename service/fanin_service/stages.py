@@ -22,6 +22,7 @@ from fanin_service.access.authenticator import Authenticator
 from fanin_service.access.errors import ForbiddenError, UnauthenticatedError
 from fanin_service.access.principal import ANONYMOUS, sufficient
 from fanin_service.context import OPERATION, Ending, RequestContext, Surface
+from fanin_service.http.routing import MODEL
 from fanin_service.telemetry import logs
 
 if TYPE_CHECKING:
@@ -173,7 +174,9 @@ class Authenticate(Stage):
         if context.surface is Surface.S3:
             aws.check_presigned(QueryParams(context.query), requires_keys=self._authenticator is not None)
             authorization = [aws.as_bearer(line) for line in authorization]
-        if self._authenticator is None or context.is_public:
+        match = context.match
+        is_public = match is not None and match.has_method and match.right is None
+        if self._authenticator is None or is_public:
             return
         try:
             context.principal = await self._authenticator.principal(authorization)
@@ -228,7 +231,7 @@ class Authorize(Stage):
         # A path without a route, or a route without this method, needs no right: the response is 404 or 405.
         if match is None or not match.has_method or match.right is None:
             return
-        allowed = sufficient(match.right, match.model)
+        allowed = sufficient(match.right, match.child_scope["path_params"].get(MODEL))
         if context.principal.scopes.isdisjoint(allowed):
             scopes = " or ".join(allowed)
             detail = f"the key of {context.principal.name} lacks a scope: this needs the scope {scopes}"

@@ -13,7 +13,7 @@ from fanin_service.access.principal import Right
 from fanin_service.access.rules import right_for
 from fanin_service.errors import RequestError
 
-_NAME = "name"
+MODEL = "name"
 """Path parameter with the name of the model, in every route that needs `models:write`."""
 
 
@@ -44,12 +44,6 @@ class Matched:
     """Entries of the ASGI scope that the route's handler reads."""
     has_method: bool
     """Whether the route has the request's method, not only its path."""
-
-    @property
-    def model(self) -> str | None:
-        """Name of the model in the path."""
-        name: str | None = self.child_scope.get("path_params", {}).get(_NAME)
-        return name
 
 
 class RouteTable:

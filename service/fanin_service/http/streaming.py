@@ -54,11 +54,6 @@ class ChunkPool:
         self.streams = 0
         """Streams in flight. Changed by the event loop's thread alone."""
 
-    @property
-    def is_crowded(self) -> bool:
-        """Whether streams get less memory each."""
-        return self.streams > CROWD
-
     def generate(self, layout: FileLayout, start: int, stop: int) -> memoryview:
         """Return bytes [start, stop) of a file, at most a chunk. Their buffer is free again when nothing refers to it.
 
@@ -119,7 +114,7 @@ async def _chunks(
     pending: deque[asyncio.Future[memoryview]] = deque()
 
     def fill() -> None:
-        while len(pending) < (1 if pool.is_crowded else AHEAD) and (edge := next(edges, None)):
+        while len(pending) < (1 if pool.streams > CROWD else AHEAD) and (edge := next(edges, None)):
             if (ready := _constant(layout, *edge)) is not None:
                 future = loop.create_future()
                 future.set_result(ready)
@@ -148,7 +143,7 @@ def _edges(part: ByteRange, pool: ChunkPool) -> Iterator[tuple[int, int]]:
     start, stop = part.start, min(part.start + FIRST_CHUNK, part.stop)
     while start < part.stop:
         yield start, stop
-        start, stop = stop, min(stop + (CROWD_CHUNK if pool.is_crowded else CHUNK), part.stop)
+        start, stop = stop, min(stop + (CROWD_CHUNK if pool.streams > CROWD else CHUNK), part.stop)
 
 
 def _constant(layout: FileLayout, start: int, stop: int) -> memoryview | None:

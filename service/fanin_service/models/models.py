@@ -28,7 +28,7 @@ from fanin_service.models.objects import ObjectsError, ObjectsFullError
 from fanin_service.models.revisions import MAIN, RULE, Revision, is_commit, read_commit
 from fanin_service.models.snapshot import Described, Snapshot, generated
 from fanin_service.models.store import ModelStore
-from fanin_service.recipes.memory import Registry, layout_bytes
+from fanin_service.recipes.memory import layout_bytes
 from fanin_service.settings import Settings
 from fanin_service.shared_cache import Kept
 from fanin_service.threads import Threads
@@ -79,7 +79,7 @@ class Models:
         """By content, revision and path; used by the event loop's thread alone."""
         self._listed = Kept[tuple[str, str], Mapping[str, Described]](max_bytes=MAX_LISTED_BYTES)
         """Every file by path, by content and revision; used by the event loop's thread alone."""
-        self._layouts = Registry[str](max_recipes=MAX_LAYOUTS, max_bytes=MAX_LAYOUT_BYTES)
+        self._layouts = Kept[str, FileLayout](max_count=MAX_LAYOUTS, max_bytes=MAX_LAYOUT_BYTES)
         """By content, revision and path."""
 
     async def names(self, client: str) -> list[str]:
@@ -141,7 +141,7 @@ class Models:
         if known is not None:
             return generated(known)
         layout, size = await self.in_thread(client, _layout, snapshot, path, is_large=snapshot.content.is_large)
-        self._layouts.add(key, layout, client, size)
+        self._layouts.add(key, layout, len(key) + size, client)
         return generated(layout)
 
     async def described(self, client: str, snapshot: Snapshot, paths: Sequence[str]) -> list[Described]:

@@ -102,7 +102,7 @@ def test_conditions(count: int) -> None:
 
 
 def query_texts() -> st.SearchStrategy[bytes]:
-    names = st.sampled_from(sorted(query._SCHEMAS)) | st.text(string.printable, max_size=5)
+    names = st.sampled_from(sorted(query._parameters().schemas)) | st.text(string.printable, max_size=5)
     values = st.sampled_from(["zeros", "he_normal", "2,3", "1e400", "null", "torch", "F8_E4M3", ""]) | header(
         "0123456789,.eE+-%"
     )
