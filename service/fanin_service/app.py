@@ -106,7 +106,7 @@ class _Application(DescribedAPI):
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
-    try:
+    with service.threads.running():
         await service.check_backend()
         await service.admission.open()
         watch = asyncio.create_task(service.watch_backend())
@@ -118,5 +118,3 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             for _ in range(_TURNS):
                 await asyncio.sleep(0)
             await service.stop()
-    finally:
-        service.threads.stop()

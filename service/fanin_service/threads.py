@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from fanin import FileLayout
@@ -50,7 +52,14 @@ class Threads:
         """
         return self.matrix_makers if layout.has_matrix(start, stop) else self.generators
 
-    def stop(self) -> None:
-        """Cancel all waiting calls."""
-        for executor in (self.parsers, self.large, self.generators, self.matrix_makers, self.models):
-            executor.shutdown(wait=False, cancel_futures=True)
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Accept calls; at the end cancel those that wait. An application may be started again."""
+        executors = (self.parsers, self.large, self.generators, self.matrix_makers, self.models)
+        for executor in executors:
+            executor.reopen()
+        try:
+            yield
+        finally:
+            for executor in executors:
+                executor.shutdown(wait=False, cancel_futures=True)

@@ -73,8 +73,9 @@ class DescribedAPI(FastAPI):
         if self.openapi_schema is None:
             document = super().openapi()
             document["components"]["schemas"].update(_schemas())
-            for method in ("get", "head"):
-                document["paths"]["/v1/weights"][method]["parameters"] = query.parameters()
+            weights = document["paths"].get("/v1/weights", {})
+            for method in weights.keys() & {"get", "head"}:
+                weights[method]["parameters"] = query.parameters()
             document["components"]["securitySchemes"] = {_BEARER: _SECURITY_SCHEME}
             for route in self.state.routes:
                 if isinstance(route, APIRoute) and route.include_in_schema:

@@ -53,6 +53,7 @@ async def post_weights(request: Request) -> Response:
 
 _GET_WEIGHTS: dict[str, Any] = {
     "response_class": Response,
+    "openapi_extra": {"parameters": []},  # `openapi` fills them in: their schemas take time
     "responses": {**_FILE_RESPONSES, **problems.responses(412, 416, 422, 429, 503)},
 }
 
