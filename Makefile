@@ -33,6 +33,8 @@ prose:
 # fail when one is stale.
 docs: $(VENV)/dev
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/library.py
+	$(BIN)/python docs/commands.py
 	$(BIN)/python docs/examples/recipes.py
 	$(BIN)/python docs/metrics.py
 	$(BIN)/python docs/hub.py

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from generator.dialects import dialects
 from generator.distributions import draws_at_words, elements_far_out, long_streams, storage, table
+from generator.dtypes import dtypes
 from generator.encoding import lines
 from generator.recipes import files, recipes
 from generator.refusals import errors
@@ -27,6 +28,7 @@ FILES = {
     "errors": errors,
     "repeated": repeated,
     "dialects": dialects,
+    "dtypes": dtypes,
     "fans": fans,
     "draws": draws_at_words,
     "far": elements_far_out,

@@ -109,7 +109,8 @@ def findings(path: Path) -> Iterator[str]:
 
 def main(arguments: list[str]) -> int:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
-    tracked = [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
+    names = [name for name in listed.stdout.splitlines() if name not in GLOSSARY["copies"]]
+    tracked = [ROOT / name for name in names if (ROOT / name).is_file()]
     named = [Path(name).resolve() for name in arguments if not name.startswith("-")]
     found = {str(path.relative_to(ROOT)): list(findings(path)) for path in named or tracked}
     counts = {name: len(lines) for name, lines in sorted(found.items()) if lines}

@@ -18,8 +18,8 @@ class FairExecutor:
 
     def __init__(self, threads: int, prefix: str) -> None:
         """The pool starts its threads, named by `prefix`, when calls need them."""
-        self._new_pool = lambda: ThreadPoolExecutor(threads, prefix)
-        self._pool = self._new_pool()
+        self._threads, self._prefix = threads, prefix
+        self._pool = ThreadPoolExecutor(threads, prefix)
         self._waiting: OrderedDict[str, deque[tuple[Future[Any], Callable[[], Any]]]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -59,7 +59,7 @@ class FairExecutor:
 
     def reopen(self) -> None:
         """Accept calls again after `shutdown`."""
-        self._pool = self._new_pool()
+        self._pool = ThreadPoolExecutor(self._threads, self._prefix)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Start no other call; cancel those that wait with `cancel_futures`. As of `concurrent.futures.Executor`."""

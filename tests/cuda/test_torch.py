@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import fanin
-from fanin import FileLayout
+from fanin import BackendError, FileLayout
 from fanin.region import Region
 from fanin.torch import filling
 from fanin.torch.recorder.recording import DTYPES
@@ -63,7 +63,9 @@ def test_where_the_gpu_cannot_be_used_the_log_says_so(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "cupy", None)
     filling._gpu.cache_clear()
-    assert filling._gpu(0) is None
-    assert filling._gpu(0) is None
+    assert filling._gpu(0, None) is None
+    assert filling._gpu(0, None) is None
+    with pytest.raises(BackendError, match="backend cuda cannot be used"):
+        filling._gpu(0, "cuda")
     filling._gpu.cache_clear()
     assert [record.levelname for record in caplog.records] == ["WARNING"]

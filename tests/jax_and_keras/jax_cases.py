@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
 import math
 import tracemalloc
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import flax.linen as linen
@@ -23,6 +25,7 @@ from jax.sharding import PartitionSpec as P
 import fanin
 import fanin.jax
 from fanin import arrays as host
+from fanin.adapters.inputs import Given
 from fanin.adapters.matching import Wanted, fit
 from fanin.jax.arrays import _for_jax
 from tests.support.backends import CountingBackend
@@ -207,7 +210,7 @@ def test_arrays_of_a_gpu_come_by_dlpack(dtype: str) -> None:
         def __dlpack_device__(self) -> Any:
             return self._array.__dlpack_device__()
 
-    array = _for_jax(OfGpu(weight), entry.dtype)
+    array = _for_jax(OfGpu(weight), entry.dtype.numpy)
     assert array.dtype == weight.dtype
     assert sha256(array) == sha256(weight)
 
@@ -218,12 +221,12 @@ def test_a_service_makes_what_the_shards_need() -> None:
     weight = fanin.materialize(recipe)["weight"]
     with running(backend=backend) as server:
         backend.generated = 0  # of its self-test
-        array = fanin.jax.array(recipe, "weight", NamedSharding(mesh(4, 2), P("a")), source=server.url)
+        array = fanin.jax.array(recipe, "weight", NamedSharding(mesh(4, 2), P("a")), service=server.url)
         assert sha256(array) == sha256(weight)
         assert backend.generated == weight.nbytes
         with fanin.Client(server.url, where="remote") as client:
             filled = fanin.jax.init(
-                {"w": jnp.zeros((800, 1024), jnp.bfloat16)}, recipe, names={"w": "weight"}, source=client
+                {"w": jnp.zeros((800, 1024), jnp.bfloat16)}, recipe, names={"w": "weight"}, service=client
             )
         assert sha256(filled["w"]) == sha256(weight)
 
@@ -366,4 +369,45 @@ def test_all_that_does_not_agree_is_told() -> None:
     assert (filled["a"] == 0).all()
     assert (filled["d"] != 0).all()
     with pytest.raises(fanin.jax.ModuleError, match="no tensor 'e'"):
-        fit(fanin.FileLayout.of({"tensors": {}}), {"a": Wanted((2,), "float32")}, {"a": "e"}, strict=False)
+        fit(Given.of({"tensors": {}}), {"a": Wanted((2,), "float32")}, {"a": "e"}, strict=False)
+
+
+@pytest.mark.parametrize("name", ["float32", "bfloat16", "float16", "float8_e4m3fn", "complex64"])
+def test_types_and_shapes_of_jax_spell_a_recipe(name: str) -> None:
+    for dtype in (getattr(jnp, name), jnp.zeros(1, name).dtype, f"jnp.{name}", f"jax.numpy.{name}"):
+        for shape in (jnp.array([2, 3]), jnp.zeros((2, 3)).shape):
+            made = fanin.as_recipe({"shape": shape, "scheme": "ones", "dtype": dtype})
+            assert made == fanin.as_recipe({"shape": [2, 3], "scheme": "ones", "dtype": name})
+
+
+def test_a_recording_and_a_seed() -> None:
+    def build() -> Any:
+        key = jax.random.key(0)
+        return {"w": jax.random.normal(key, (8, 2)), "count": jnp.arange(8, dtype=jnp.int32), "n": jnp.int32(3)}
+
+    recording = fanin.jax.record(build, seed=1)
+    assert set(recording.literals) == {"count", "n"}
+    sharding = NamedSharding(mesh(8), P("a"))
+    shapes = jax.eval_shape(build)
+    shapes["count"] = jax.ShapeDtypeStruct((8,), jnp.int32, sharding=sharding)
+    filled = fanin.jax.init(shapes, recording, seed=9)
+    assert (filled["count"].tolist(), filled["n"].item()) == (list(range(8)), 3)
+    assert filled["count"].sharding == sharding
+    for other in (
+        fanin.jax.init(shapes, recording.with_seed("9")),
+        {"w": fanin.jax.array(recording.with_seed(9), "w")},
+    ):
+        np.testing.assert_array_equal(filled["w"], other["w"])
+    assert sha256(filled["w"]) == sha256(fanin.materialize(recording.recipe.seeded(9))["w"])
+    with pytest.raises(fanin.jax.ModuleError, match="the model has float32, the tensor 'n' int32"):
+        fanin.jax.init({**shapes, "n": jnp.zeros(())}, recording)
+    with pytest.raises(fanin.jax.ModuleError, match="no array for"):
+        fanin.jax.init({name: shapes[name] for name in ("w", "n")}, recording)
+
+
+def test_a_path(tmp_path: Path) -> None:
+    recipe = {"seed": 1, "tensors": {"w": {"shape": [8, 2], **LAW}}}
+    (tmp_path / "recipe").write_text(json.dumps(recipe))
+    filled = fanin.jax.init({"w": jnp.zeros((8, 2))}, tmp_path / "recipe")
+    np.testing.assert_array_equal(filled["w"], fanin.materialize(recipe)["w"])
+    np.testing.assert_array_equal(fanin.jax.arrays(tmp_path / "recipe")["w"], filled["w"])

@@ -123,7 +123,7 @@ def test_a_service_makes_the_weights() -> None:
     backend = CountingBackend()
     with running(backend=backend) as server:
         backend.generated = 0  # of its self-test
-        fanin.keras.init_(model, recipe, source=server.url)
+        fanin.keras.init_(model, recipe, service=server.url)
     weights = fanin.materialize(recipe)
     assert backend.generated == sum(weight.nbytes for weight in weights.values())
     for weight in model.weights:
@@ -150,3 +150,34 @@ def test_distributed_over_devices(made: list[int]) -> None:
         np.testing.assert_array_equal(values(head.kernel), fanin.materialize(recipe)["head/kernel"])
     finally:
         keras.distribution.set_distribution(None)
+
+
+def test_a_recording_and_a_seed() -> None:
+    def build() -> keras.Model:
+        layers = [keras.Input((4,)), keras.layers.Normalization(name="norm"), keras.layers.Dense(3, name="dense")]
+        return keras.Sequential(layers, name="net")
+
+    recording = fanin.keras.record(build, seed=1)
+    model = build()
+    by_path = {weight.path: weight for weight in model.weights}
+    (counter,) = recording.literals
+    by_path[counter].assign(5)
+    assert fanin.keras.init_(model, recording, seed=5) is model
+    assert values(by_path[counter]) == 0
+    for path, array in fanin.materialize(recording.recipe.seeded(5)).items():
+        np.testing.assert_array_equal(values(by_path[path]), array)
+    assert {*recording.recipe.tensors, counter} == set(by_path)
+    np.testing.assert_array_equal(fanin.materialize(recording)["net/dense/bias"], np.zeros(3, np.float32))
+
+
+def test_complex_weights_are_recorded() -> None:
+    class Spectral(keras.layers.Layer):
+        def build(self, shape: Any) -> None:
+            self.filter = self.add_weight(shape=(3,), dtype="complex64", initializer="ones", name="filter")
+            self.built = True
+
+    layer = Spectral(name="spectral")
+    layer.build(None)
+    recording = fanin.keras.record(layer)
+    assert not recording.literals
+    assert [(each.scheme, each.dtype) for each in recording.recipe.tensors.values()] == [("ones", "C64")]

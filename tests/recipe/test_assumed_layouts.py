@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fanin import FileLayout, as_recipe
+from fanin import as_recipe
+from fanin.adapters.inputs import Given
 from fanin.adapters.matching import Wanted, fit
 from fanin.errors import ModuleError
 from fanin.recipe.assumed_layouts import assumed
@@ -41,8 +42,8 @@ def test_an_array_with_its_axes_reordered_asks_for_the_layout() -> None:
     wanted = {"kernel": Wanted((10, 1000), "float32")}
     names = {"kernel": ("weight", (1, 0))}
     with pytest.raises(ModuleError, match='"layout": "torch"'):
-        fit(FileLayout.of(recipe), wanted, names)
-    assert fit(FileLayout.of({**recipe, "layout": "torch"}), wanted, names)
-    assert fit(FileLayout.of(recipe), {"kernel": Wanted((1000, 10), "float32")}, {"kernel": ("weight", (0, 1))})
+        fit(Given.of(recipe), wanted, names)
+    assert fit(Given.of({**recipe, "layout": "torch"}), wanted, names)
+    assert fit(Given.of(recipe), {"kernel": Wanted((1000, 10), "float32")}, {"kernel": ("weight", (0, 1))})
     square = {"shape": [10, 10], "scheme": "he_normal"}
-    assert fit(FileLayout.of(square), {"kernel": Wanted((10, 10), "float32")}, names)
+    assert fit(Given.of(square), {"kernel": Wanted((10, 10), "float32")}, names)

@@ -237,7 +237,7 @@ def fetched(given: dict[str, Any], source: str) -> str:
     with torch.device("meta"):
         model = Model()
     fsdp(model, mesh)
-    init_(model, given, source=source)
+    init_(model, given, service=source)
     tokens = torch.arange(10)[None]
     assert torch.equal(model(tokens), init_(Model(), given)(tokens))
     return digest(model.state_dict())

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 import torch
@@ -23,6 +24,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 import fanin
 from fanin import FileLayout, backends
 from fanin.dtypes import DTYPES
+from fanin.recording.literals import Recording
 from fanin.region import Region
 from fanin.strided import place
 from fanin.torch import ModuleError, init_, initializers, record, save_checkpoint, seeded
@@ -129,7 +131,7 @@ def test_a_recipe_from_its_file_or_from_the_weights(tmp_path: Path) -> None:
     recipe = recipe_of(module)
     (tmp_path / "recipe.json").write_text(json.dumps(recipe))
     fanin.save(recipe, tmp_path / "model.safetensors")
-    for path in (tmp_path / "recipe.json", str(tmp_path / "recipe.json"), tmp_path / "model.safetensors"):
+    for path in (tmp_path / "recipe.json", tmp_path / "model.safetensors"):
         nn.init.zeros_(module.weight)
         init_(module, path)
         check(module, recipe)
@@ -274,6 +276,15 @@ def test_tensors_that_cannot_be_filled(tensor: nn.Parameter, reason: str) -> Non
     module.weight = tensor
     with pytest.raises(ModuleError, match=reason):
         init_(module, {"shape": [4], "scheme": "ones"})
+
+
+def test_parameters_that_accelerate_has_offloaded_are_refused() -> None:
+    module = nn.Linear(3, 4, device="meta")
+    module._hf_hook = object()  # type: ignore[assignment]  # it loads the parameters for each call
+    recipe = {"tensors": {"weight": {"shape": [4, 3], "scheme": "ones"}, "bias": {"shape": [4], "scheme": "ones"}}}
+    with pytest.raises(ModuleError, match="/weight: a parameter that accelerate has offloaded"):
+        init_(module, recipe, device="cpu")
+    assert module.weight.is_meta
 
 
 def test_names_within_wrappers() -> None:
@@ -644,6 +655,72 @@ def test_no_temporary_is_as_large_as_a_tensor() -> None:
         check(each, recipe)
 
 
+# ---- other names, backends and recordings ---------------------------------------------------------------------------
+
+
+def test_other_names_and_axes() -> None:
+    recipe = {
+        "layout": "torch",
+        "seed": 4,
+        "tensors": {"k": {"shape": [3, 5, 2, 4], "scheme": "he_normal"}, "b": {"shape": [4], **SCHEMES[0]}},
+    }
+    names = {"weight": ("k", (3, 2, 0, 1)), "bias": "b"}
+    for module in (nn.Conv2d(2, 4, (3, 5)), nn.Conv2d(2, 4, (3, 5)).to(memory_format=torch.channels_last)):
+        assert init_(module, recipe, names=names) is module
+        made = fanin.materialize(recipe)
+        np.testing.assert_array_equal(module.weight.detach().numpy(), made["k"].transpose(3, 2, 0, 1))
+        np.testing.assert_array_equal(module.bias.detach().numpy(), made["b"])
+    with running() as server:
+        fetched = init_(nn.Conv2d(2, 4, (3, 5)), recipe, names=names, service=server.url)
+    assert bits(fetched.weight) == bits(module.weight)
+
+
+@pytest.mark.parametrize(
+    ("names", "name", "words"),
+    [
+        ({"weight": "absent"}, "weight", "no tensor 'absent'"),
+        ({"nowhere": "w"}, "nowhere", "the module has no such tensor"),
+        ({"weight": ("w", (0, 0))}, "weight", "no order of the 2 axes"),
+        ({"weight": ("w", (0, 1))}, "weight", "F32 [8, 4] in the module, F32 [4, 8] in the recipe"),
+    ],
+)
+def test_wrong_names_are_refused(names: Any, name: str, words: str) -> None:
+    module = nn.Linear(4, 8, bias=False)
+    recipe = {"tensors": {"w": {"shape": [4, 8], **SCHEMES[0]}}}
+    for strict in (True, False):
+        with pytest.raises(ModuleError) as caught:
+            init_(module, recipe, names=names, strict=strict)
+        assert {fault.pointer: fault.detail for fault in caught.value.faults}[f"/{name}"].count(words) == 1
+
+
+def test_the_backend_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = nn.Linear(4, 8)
+    recipe = recipe_of(module)
+    asked: list[Any] = []
+    get = fanin.backends.get
+    monkeypatch.setattr(fanin.backends, "get", lambda name=None: asked.append(name) or get(name))
+    init_(module, recipe, backend="reference")
+    assert set(asked) == {"reference"}
+    check(module, recipe)
+    with pytest.raises(fanin.BackendError, match="the tensor of 'weight' is on cpu"):
+        init_(module, recipe, backend="cuda")
+    with fanin.Client("http://127.0.0.1:1") as client, pytest.raises(ValueError, match="beside a client"):
+        init_(module, recipe, service=client, backend="native")
+
+
+def test_a_recording_of_another_framework() -> None:
+    literals = {"short": np.arange(3, dtype=ml_dtypes.bfloat16), "count": np.array(7), "mask": np.array([True, False])}
+    recording = Recording(fanin.as_recipe({"seed": 1, "tensors": {"w": {"shape": [2], **SCHEMES[0]}}}), literals)
+    module = nn.Module()
+    module.w = nn.Parameter(torch.zeros(2))
+    module.register_buffer("short", torch.zeros(3, dtype=torch.bfloat16))
+    module.register_buffer("count", torch.tensor(0))
+    module.register_buffer("mask", torch.zeros(2, dtype=torch.bool))
+    init_(module, recording, seed=5)
+    assert bits(module.w) == fanin.materialize(recording.with_seed(5))["w"].tobytes()
+    assert (module.short.tolist(), module.count.item(), module.mask.tolist()) == ([0, 1, 2], 7, [True, False])
+
+
 # ---- from a service -------------------------------------------------------------------------------------------------
 
 
@@ -652,10 +729,10 @@ def test_from_a_service(tmp_path: Path) -> None:
     module.head.weight = nn.Parameter(torch.empty(12, 33).t())
     recipe = recipe_of(module)
     with running() as server:
-        init_(module, recipe, source=server.url)
+        init_(module, recipe, service=server.url)
         check(module, recipe)
         with fanin.Client(server.url, where="remote", verify="full") as client:
-            init_(module, recipe, seed=9, source=client)
+            init_(module, recipe, seed=9, service=client)
             check(module, {**recipe, "seed": 9})
     with pytest.raises(ValueError, match="URL"):
-        init_(module, recipe, source="remote")
+        init_(module, recipe, service="remote")

@@ -7,7 +7,7 @@ even, to the storage type (SPEC.md section 7).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import ml_dtypes
 import numpy as np
@@ -60,3 +60,30 @@ STORAGE: dict[str, DType] = {
     **DTYPES,
 }
 """All types, in the order of upstream safetensors, which lays tensors out by descending type."""
+DTYPE_NAMES: dict[str, DTypeName] = {dtype.numpy.name: dtype.name for dtype in STORAGE.values()}
+"""Storage types by the names that NumPy, torch, JAX and Keras have for them, such as `float32` and `float8_e4m3fn`."""
+ALIASES: dict[str, DTypeName] = DTYPE_NAMES | {dtype.name.lower(): dtype.name for dtype in STORAGE.values()}
+"""Other spellings of the storage types in a recipe (SPEC.md section 2.2)."""
+MODULES = ("torch", "np", "numpy", "jnp", "jax.numpy", "ml_dtypes")
+"""Modules that may stand in front of an alias, with a dot, as in `torch.bfloat16`."""
+ALIAS_PATTERN = f"^(?:(?:{'|'.join(MODULES)})[.])?(?:{'|'.join(ALIASES)})$".replace("jax.", "jax[.]")
+"""Regular expression of all aliases."""
+
+
+def storage_name(value: Any) -> Any:
+    """Return the name of the storage type that `value` stands for; return any other value unchanged.
+
+    Args:
+        value: A name or alias, or a type of NumPy, ml_dtypes, torch or JAX, such as `torch.bfloat16` and `np.float32`.
+            Python's `float` is not a storage type: NumPy takes it for float64, torch and JAX for float32.
+    """
+    if isinstance(value, str):
+        module, dot, name = value.rpartition(".")
+        return ALIASES.get(name, value) if not dot or module in MODULES else value
+    if type(value).__module__ == "torch" and type(value).__name__ == "dtype":
+        return storage_name(str(value))
+    if isinstance(value, type):  # JAX's types are classes with a NumPy type
+        value = np.dtype(value) if issubclass(value, np.generic) else getattr(value, "dtype", value)
+    if isinstance(value, np.dtype) and value.newbyteorder("<") == value:
+        return DTYPE_NAMES.get(value.name, value)
+    return value

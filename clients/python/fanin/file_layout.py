@@ -16,15 +16,12 @@ from fanin.backends.packing import Tensors
 from fanin.draws import Draw
 from fanin.dtypes import STORAGE, DType
 from fanin.errors import Fault, RecipeError, pointer
-from fanin.recipe import Recipe, RecipeLike, as_recipe, quoted
+from fanin.recipe import MAX_HEADER_BYTES, METADATA_RECIPE, Recipe, RecipeLike, as_recipe, quoted
 from fanin.schemes.base import Tensor
 from fanin.streams import Stream
 
 MAX_FILE_BYTES = 2**63 - 1
 """Files and offsets stay within a signed 64-bit integer."""
-MAX_HEADER_BYTES = 100_000_000
-"""What the official safetensors reader accepts."""
-METADATA_RECIPE = "fanin.recipe"
 
 _RANK = {dtype: rank for rank, dtype in enumerate(STORAGE)}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import struct
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,9 +16,9 @@ import numpy as np
 from fanin import backends
 from fanin.atomic import beside, locked, publish, replacing, sync
 from fanin.errors import FileError, MismatchError, RecipeError
-from fanin.file_layout import MAX_HEADER_BYTES, METADATA_RECIPE, FileLayout, FileLayoutLike
+from fanin.file_layout import FileLayout, FileLayoutLike
 from fanin.plan import read_into
-from fanin.recipe import parse_json
+from fanin.recipe.header import has_weights, recipe_in
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -108,35 +107,13 @@ def layout_of(file: io.BufferedReader) -> FileLayout:
     return layout_of_file(file) if has_weights(file) else FileLayout.of(file.read())
 
 
-def has_weights(file: io.BufferedReader) -> bool:
-    """Return whether an open file, read from its start, is a safetensors file and not JSON.
-
-    The former begins with a length of eight bytes, the upper ones zero; JSON has no such bytes.
-    """
-    return b"\0" in file.peek(8)[:8]
-
-
 def layout_of_file(file: BinaryIO) -> FileLayout:
     """The layout of the recipe that stands in the header of a safetensors file, read from its start.
 
     Raises:
         FileError: there is none.
     """
-    prefix = file.read(8)
-    length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
-    if not 0 < length <= MAX_HEADER_BYTES:
-        raise FileError("not a safetensors file: it does not begin with the length of a header")
-    text = file.read(length)
-    if len(text) < length:
-        raise FileError("the file ends inside its header")
-    try:
-        document = parse_json(text)
-    except RecipeError as error:
-        raise FileError(f"not a safetensors file: {error}") from None
-    metadata = document.get("__metadata__") if isinstance(document, dict) else None
-    recipe = metadata.get(METADATA_RECIPE) if isinstance(metadata, dict) else None
-    if not isinstance(recipe, str):
-        raise FileError(f"the header carries no recipe ({METADATA_RECIPE} in __metadata__)")
+    recipe = recipe_in(file)
     try:
         return FileLayout.of(recipe)
     except RecipeError as error:

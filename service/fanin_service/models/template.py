@@ -10,10 +10,10 @@ from typing import Any
 import rfc8785
 from pydantic import ValidationError
 
-from fanin import Recipe, as_recipe
-from fanin.dtypes import DTypeName
+from fanin import Recipe
+from fanin.dtypes import DTypeName, storage_name
 from fanin.names import written_out
-from fanin.recipe import members, parse_json, quoted
+from fanin.recipe import from_json, members, parse_json, quoted
 from fanin.schemes.base import Tensor
 from fanin_service.recipes import limits
 from fanin_service.recipes.memory import recipe_bytes, recipe_bytes_beside_names
@@ -69,7 +69,7 @@ class Template:
         # In the order in which it is kept: shards follow it.
         recipe = recipe.part(sorted(recipe.tensors, key=lambda name: name.encode("utf-16-be")))
         tensors = ",".join([f"{quoted(name)}:{texts[id(tensor)]}" for name, tensor in recipe.tensors.items()])
-        dtype = given.get("dtype", Recipe.model_fields["dtype"].default)
+        dtype = storage_name(given.get("dtype", Recipe.model_fields["dtype"].default))
         head = f'{{"dtype":"{dtype}","seed":"{recipe.seed}","stream":"{recipe.stream}"'
         made = cls(f"{head}{_TENSORS.decode()}{{{tensors}}}}}".encode())
         made.__dict__["_read"] = recipe, frozenset(documents.keys() - own)
@@ -108,7 +108,7 @@ class Template:
     def _read(self) -> tuple[Recipe, frozenset[int]]:
         """The recipe, and the ids of its tensors whose storage type is open."""
         document = parse_json(self.text)
-        recipe = as_recipe(document)
+        recipe = from_json(document)
         given = document["tensors"]
         return recipe, frozenset(id(tensor) for name, tensor in recipe.tensors.items() if "dtype" not in given[name])
 
@@ -122,7 +122,7 @@ class Template:
             )
         except ValidationError:
             # Read as a whole, it says what is wrong with which tensor.
-            return as_recipe({**json.loads(self.text), "dtype": dtype})
+            return from_json({**json.loads(self.text), "dtype": dtype})
 
 
 def _distinct(recipe: Recipe) -> dict[int, Tensor]:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fanin import Fault, FileLayout, Recipe, as_recipe
+from fanin import Fault, FileLayout, Recipe
 from fanin.draws import matrix_of
 from fanin.draws.composed import MAX_TABLE
 from fanin.errors import pointer
 from fanin.names import count
-from fanin.recipe import count_tensors, members, parse_json
+from fanin.recipe import count_tensors, from_json, members, parse_json
 from fanin_service.recipes.errors import LimitExceededError
 from fanin_service.settings import Settings
 
@@ -56,7 +56,7 @@ def layout_of(document: bytes | Mapping[str, Any] | Checked, settings: Settings)
         LimitExceededError: it is, and exceeds a limit.
     """
     parsed = (document if isinstance(document, Checked) else check(document, settings)).document
-    recipe = as_recipe(parsed)
+    recipe = from_json(parsed)
     short = "tensors" not in parsed
     _check_ranks(recipe, settings.max_rank, short)
     layout = FileLayout.of(recipe)

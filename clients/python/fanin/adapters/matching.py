@@ -1,22 +1,25 @@
-"""Fits: which tensor of a recipe fills which array of a model, looked at as a whole before anything is filled."""
+"""Which tensor of a recipe fills which array of a model. All pairs are checked before anything is filled."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+
+from fanin.adapters.inputs import Given
 from fanin.adapters.slicers import Slicer
 from fanin.arrays import Array
-from fanin.dtypes import STORAGE, DTypeName
+from fanin.dtypes import DTYPE_NAMES
 from fanin.errors import Fault, ModuleError, pointer
-from fanin.file_layout import Entry, FileLayout
+from fanin.file_layout import FileLayout
 from fanin.recipe.assumed_layouts import is_assumed
 
 Names = Mapping[str, str | tuple[str, Sequence[int]]]
-"""For an array of a model, by its path: the name of its tensor, or that and the tensor's axes in the array's order, as
-`numpy.transpose` takes them. An array that is not named has the tensor of its path."""
-DTYPE_NAMES: dict[str, DTypeName] = {dtype.numpy.name: dtype.name for dtype in STORAGE.values()}
-"""Storage types by the names that NumPy, JAX and Keras have for them."""
+"""By the path of an array in a model: the name of its tensor, or that name and the tensor's axes in the array's order.
+
+The axes are those of `numpy.transpose`. An array that is not named has the tensor of its own path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,54 +33,62 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """The tensor of an array."""
+    """The tensor that fills an array of a model."""
 
     layout: FileLayout
-    entry: Entry
+    name: str
     axes: tuple[int, ...] | None
-    """Axis i of the array is axis axes[i] of the tensor; none if they have the same."""
+    """Axis i of the array is axis axes[i] of the tensor; `None` if they have the same."""
+    literal: Array | None
+    """The tensor's values, if the recipe does not have it."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the elements."""
+        return self.layout.entry(self.name).dtype.numpy if self.literal is None else self.literal.dtype
 
     def part(self, take: Slicer, index: Sequence[slice]) -> Array:
-        """`array[index]`, one slice for each of its axes."""
+        """Return `array[index]`, with one slice for each axis of the array."""
         if self.axes is None:
-            return take(self.layout, self.entry.name, tuple(index))
+            return self._of_tensor(take, tuple(index))
         of_tensor = [slice(None)] * len(self.axes)
         for axis, part in zip(self.axes, index, strict=True):
             of_tensor[axis] = part
-        return take(self.layout, self.entry.name, tuple(of_tensor)).transpose(self.axes).copy()
+        return self._of_tensor(take, tuple(of_tensor)).transpose(self.axes).copy()
+
+    def _of_tensor(self, take: Slicer, index: tuple[slice, ...]) -> Array:
+        return take(self.layout, self.name, index) if self.literal is None else np.asarray(self.literal[index])
 
 
 def fit(
-    layout: FileLayout, wanted: Mapping[str, Wanted], names: Names | None = None, *, strict: bool = True
+    given: Given, wanted: Mapping[str, Wanted], names: Names | None = None, *, strict: bool = True
 ) -> dict[str, Fit]:
-    """The tensor of each array of a model, which is given by paths.
+    """Return the tensor of each array of a model; both are given by their paths.
 
-    Not `strict`, arrays that `names` does not name may have no tensor, and tensors no array.
+    If not `strict`, arrays that `names` does not name may have no tensor, and tensors no array.
 
     Raises:
-        ModuleError: an array and its tensor are not of one shape and storage type, or one of them is alone.
+        ModuleError: an array and its tensor differ in shape or storage type, or one of them is alone.
     """
     names = names or {}
+    layout = given.layout
     fits: dict[str, Fit] = {}
     faults = [_fault(path, "named, but the model has no such array") for path in names if path not in wanted]
     for path, array in wanted.items():
         said = names.get(path, path)
         name, axes = (said, None) if isinstance(said, str) else (said[0], tuple(said[1]))
-        if name not in layout.places:
+        if name not in layout.places and name not in given.literals:
             if strict or path in names:
                 faults.append(_fault(path, f"the recipe has no tensor {name!r}"))
             continue
-        entry = layout.entry(name)
-        if difference := _difference(layout, entry, axes, array):
+        literal = None if name in layout.places else np.asarray(given.literals[name])
+        fits[path] = Fit(layout, name, axes, literal)
+        if difference := _difference(fits[path], array):
             faults.append(_fault(path, difference))
-        fits[path] = Fit(layout, entry, axes)
     if strict:
-        used = {each.entry.name for each in fits.values()}
-        faults += [
-            _fault(entry.name, "a tensor of the recipe that the model has no array for")
-            for entry in layout.entries
-            if entry.name not in used
-        ]
+        used = {each.name for each in fits.values()}
+        unused = [name for name in (*(entry.name for entry in layout.entries), *given.literals) if name not in used]
+        faults += [_fault(name, "a tensor of the recipe that the model has no array for") for name in unused]
     if faults:
         raise ModuleError(faults)
     return fits
@@ -87,17 +98,20 @@ def _fault(path: str, detail: str) -> Fault:
     return Fault(pointer(path.split("/")), detail)
 
 
-def _difference(layout: FileLayout, entry: Entry, axes: tuple[int, ...] | None, array: Wanted) -> str | None:
-    """In what a tensor differs from its array."""
-    if axes is not None and sorted(axes) != list(range(len(entry.shape))):
-        return f"axes {axes} are no order of the {len(entry.shape)} axes of the tensor {entry.name!r}"
-    shape = entry.shape if axes is None else tuple(entry.shape[axis] for axis in axes)
+def _difference(fit: Fit, array: Wanted) -> str | None:
+    """Return how a tensor differs from its array."""
+    axes, name = fit.axes, fit.name
+    of_tensor = fit.layout.entry(name).shape if fit.literal is None else fit.literal.shape
+    if axes is not None and sorted(axes) != list(range(len(of_tensor))):
+        return f"axes {axes} are no order of the {len(of_tensor)} axes of the tensor {name!r}"
+    shape = of_tensor if axes is None else tuple(of_tensor[axis] for axis in axes)
     if shape != array.shape:
         ordered = "" if axes is None else f", in the order {axes}"
-        return f"the model has shape {array.shape}, the tensor {entry.name!r} {shape}{ordered}"
-    if axes not in (None, tuple(range(len(shape)))) and is_assumed(layout.recipe.tensors[entry.name]):
-        reason = f"axes of the tensor {entry.name!r} are reordered, so its distribution needs a layout"
+        return f"the model has shape {array.shape}, the tensor {name!r} {shape}{ordered}"
+    is_moved = axes not in (None, tuple(range(len(shape))))
+    if is_moved and fit.literal is None and is_assumed(fit.layout.recipe.tensors[name]):
+        reason = f"axes of the tensor {name!r} are reordered, so its distribution needs a layout"
         return f'{reason}: add "layout": "torch"'
-    if DTYPE_NAMES.get(array.dtype) != entry.dtype.name:
-        return f"the model has {array.dtype}, the tensor {entry.name!r} {entry.dtype.name}"
+    if fit.dtype.name != array.dtype:
+        return f"the model has {array.dtype}, the tensor {name!r} {DTYPE_NAMES.get(fit.dtype.name, fit.dtype.name)}"
     return None

@@ -1,4 +1,4 @@
-"""Sources: whence slices of tensors come, for what fills arrays of a framework part by part."""
+"""Slicers: functions that give slices of tensors, generated here or fetched from a service."""
 
 from __future__ import annotations
 
@@ -12,25 +12,31 @@ from fanin.client.client import Client
 from fanin.file_layout import FileLayout
 from fanin.region import Index
 
-Source = Client | str
-"""`"local"`: made here; the URL of a service, or a client: fetched from there."""
+Service = Client | str
+"""A service that generates tensors: its URL, or a client of it."""
 Slicer = Callable[[FileLayout, str, Index], Array]
-"""Gives `materialize(layout)[name][index]` and makes, or fetches, no other elements."""
+"""Returns `materialize(layout)[name][index]`, and generates or fetches no other elements."""
 
 
 @contextmanager
-def slicer(source: Source = "local", *, backend: str | None = None) -> Iterator[Slicer]:
-    """What gives slices from `source`. Connections are closed at the end; those of a client are the caller's.
+def slicer(service: Service | None = None, *, backend: str | None = None) -> Iterator[Slicer]:
+    """Yield a function that returns slices from `service`, or generates them here if that is `None`.
 
-    `backend` makes what is made here; a client has its own.
+    Connections to a URL are closed at the end. Those of a client stay open.
+
+    Args:
+        service: The URL of a service, or a client.
+        backend: Name of the backend for tensors that are generated here. A client has its own.
 
     Raises:
-        ValueError: the source is neither "local" nor a URL.
+        ValueError: the URL is not one of a service, or a backend is given beside a client.
     """
-    if source == "local":
+    if service is None:
         yield partial(arrays.slice, backend=backend)
-    elif isinstance(source, Client):
-        yield source.slice
+    elif isinstance(service, Client):
+        if backend is not None:
+            raise ValueError(f"backend: {backend!r} beside a client, which has its own: give it to fanin.Client")
+        yield service.slice
     else:
-        with Client(source, backend=backend) as client:
+        with Client(service, backend=backend) as client:
             yield client.slice

@@ -15,7 +15,8 @@ from fanin.client.parallel import in_parts
 from fanin.client.retries import Progress, Retries
 from fanin.digests import Manifest, blocks
 from fanin.errors import FileError, ServiceError
-from fanin.file_layout import MAX_HEADER_BYTES, FileLayout
+from fanin.file_layout import FileLayout
+from fanin.recipe import MAX_HEADER_BYTES
 
 T = TypeVar("T")
 

@@ -3,7 +3,8 @@
 from fanin.errors import ModuleError, RecordError
 from fanin.jax import initializers
 from fanin.jax.arrays import array, arrays
-from fanin.jax.recording import Recording, record
+from fanin.jax.recording import record
 from fanin.jax.trees import init
+from fanin.recording.literals import Recording
 
 __all__ = ["ModuleError", "RecordError", "Recording", "array", "arrays", "init", "initializers", "record"]

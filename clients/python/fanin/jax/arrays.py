@@ -1,4 +1,4 @@
-"""Arrays of JAX made of a recipe's tensors, each shard alone."""
+"""A recipe's tensors as arrays of JAX. Each shard is generated alone."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import numpy as np
 from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec, Sharding, SingleDeviceSharding
 
 from fanin.adapters import slicers
-from fanin.adapters.slicers import Slicer, Source
-from fanin.dtypes import DType
+from fanin.adapters.slicers import Service, Slicer
 from fanin.file_layout import FileLayout, FileLayoutLike
 
 Placement: TypeAlias = Sharding | PartitionSpec | jax.Device | None
@@ -23,28 +22,33 @@ def array(
     name: str,
     sharding: Placement = None,
     *,
-    source: Source = "local",
+    service: Service | None = None,
     backend: str | None = None,
 ) -> jax.Array:
-    """The tensor `name` of the recipe. Each device gets its shard, and no more than these shards is made.
+    """Return the tensor `name` of the recipe; each device gets its shard, and nothing else is generated.
 
-    The bits are those of `fanin.materialize`, whatever the mesh. On a CPU the array is the memory that Fanin has
-    filled; the backend `cuda` fills memory of the GPU.
+    The bits are those of `fanin.materialize` on any mesh. On a CPU the array is the memory that Fanin has filled; the
+    backend `cuda` fills memory of the GPU.
+
+        >>> fanin.jax.array(recipe, "embedding", NamedSharding(mesh, P("model", None)))
 
     Args:
-        recipe: A recipe, or its `FileLayout`.
+        recipe: A recipe in any form that `fanin.as_recipe` takes, or its `FileLayout`.
         name: One of its tensors.
-        sharding: Where the array is to be.
-        source: "local" to make the shards here; the URL of a service, or a `fanin.Client`, to fetch them.
-        backend: What makes them here.
+        sharding: Where to put the array: a sharding, a device, or a `PartitionSpec` of the mesh of `jax.set_mesh`. By
+            default JAX's default device.
+        service: The URL of a service, or a `fanin.Client`, to fetch the shards from. By default they are generated
+            here.
+        backend: Name of the backend that generates them here.
 
     Raises:
         RecipeError: the recipe is wrong.
         KeyError: it has no tensor of this name.
-        ValueError: the sharding does not divide the tensor, or the type is F64 and JAX' 64-bit types are off.
-        BackendError, ServiceError: it cannot be made, or fetched.
+        ValueError: the sharding does not divide the tensor, or the type is F64 and JAX's 64-bit types are off.
+        BackendError: the backend cannot be used here.
+        ServiceError: the service cannot be reached or refuses.
     """
-    with slicers.slicer(source, backend=backend) as take:
+    with slicers.slicer(service, backend=backend) as take:
         return _tensor(FileLayout.of(recipe), name, sharding, take)
 
 
@@ -52,39 +56,43 @@ def arrays(
     recipe: FileLayoutLike,
     shardings: Placement | Mapping[str, Placement] = None,
     *,
-    source: Source = "local",
+    service: Service | None = None,
     backend: str | None = None,
 ) -> dict[str, jax.Array]:
-    """Every tensor of the recipe, by name, as `array` makes it.
+    """Return every tensor of the recipe by name, each as `array` does.
 
-    `shardings` is one for all, or one for each name; a tensor that has none is on JAX's default device.
+    Args:
+        recipe: As `array` takes it.
+        shardings: One for all tensors, or a mapping of names. A tensor without one is put on JAX's default device.
+        service: As `array` takes it.
+        backend: As `array` takes it.
 
     Raises:
-        KeyError: a sharding is of no tensor.
+        KeyError: a sharding names no tensor.
         RecipeError, ValueError, BackendError, ServiceError: as `array`.
     """
     layout = FileLayout.of(recipe)
     each = shardings if isinstance(shardings, Mapping) else dict.fromkeys(layout.recipe.tensors, shardings)
     for name in each:
         layout.entry(name)
-    with slicers.slicer(source, backend=backend) as take:
+    with slicers.slicer(service, backend=backend) as take:
         return {name: _tensor(layout, name, each.get(name), take) for name in layout.recipe.tensors}
 
 
 def _tensor(layout: FileLayout, name: str, placement: Placement, take: Slicer) -> jax.Array:
     entry = layout.entry(name)
-    return assembled(entry.shape, entry.dtype, placement, lambda index: take(layout, name, tuple(index)))
+    return assembled(entry.shape, entry.dtype.numpy, placement, lambda index: take(layout, name, tuple(index)))
 
 
 def assembled(
-    shape: Sequence[int], dtype: DType, placement: Placement, part: Callable[[Sequence[slice]], Any]
+    shape: Sequence[int], dtype: np.dtype[Any], placement: Placement, part: Callable[[Sequence[slice]], Any]
 ) -> jax.Array:
-    """The array of which `part(index)` gives each shard, asked once for the shards that are alike.
+    """Return the array whose shards `part(index)` returns; it is called once for shards that are alike.
 
     Raises:
-        ValueError: it cannot be placed so, or JAX has no such type now.
+        ValueError: the array cannot be placed so, or JAX does not have its type now.
     """
-    if jax.dtypes.canonicalize_dtype(dtype.numpy) != dtype.numpy:
+    if jax.dtypes.canonicalize_dtype(dtype) != dtype:
         raise ValueError(f"{dtype.name} needs jax.config.update('jax_enable_x64', True)")
     made: dict[tuple[tuple[int, int], ...], Any] = {}
 
@@ -97,7 +105,7 @@ def assembled(
     if placement is None:
         array: jax.Array = jax.device_put(shard([slice(None)] * len(shape)))
         return array
-    return jax.make_array_from_callback(tuple(shape), _sharding(placement), shard, dtype.numpy)
+    return jax.make_array_from_callback(tuple(shape), _sharding(placement), shard, dtype)
 
 
 def _sharding(placement: Sharding | PartitionSpec | jax.Device) -> Sharding:
@@ -125,10 +133,10 @@ def _mesh(spec: PartitionSpec) -> Mesh:
     return mesh
 
 
-def _for_jax(array: Any, dtype: DType) -> Any:
-    """NumPy's arrays as they are; those of a GPU by DLPack, types that not both sides know as their bits."""
+def _for_jax(array: Any, dtype: np.dtype[Any]) -> Any:
+    """Return a NumPy array as it is. Arrays of a GPU go through DLPack, as bits if the libraries share no type."""
     if isinstance(array, np.ndarray):
         return array
-    if dtype.name in ("F64", "C64", "F32", "F16"):
+    if dtype.name in ("float64", "complex64", "float32", "float16"):
         return jax.dlpack.from_dlpack(array)
-    return jax.dlpack.from_dlpack(array.view(f"uint{8 * dtype.itemsize}")).view(dtype.numpy)
+    return jax.dlpack.from_dlpack(array.view(f"uint{8 * dtype.itemsize}")).view(dtype)

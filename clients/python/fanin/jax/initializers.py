@@ -21,9 +21,8 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from fanin import arrays
-from fanin.adapters.matching import DTYPE_NAMES
 from fanin.dialects import DIALECTS
-from fanin.dtypes import STORAGE
+from fanin.dtypes import DTYPE_NAMES, STORAGE
 from fanin.jax.arrays import Placement, array
 from fanin.recipe import ONLY_TENSOR, Recipe, as_recipe
 from fanin.schemes.base import Tensor

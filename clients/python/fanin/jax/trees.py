@@ -10,9 +10,10 @@ import jax
 from jax.tree_util import GetAttrKey, keystr
 
 from fanin.adapters import matching, slicers
+from fanin.adapters.inputs import Given
 from fanin.adapters.matching import Names, Wanted
-from fanin.adapters.slicers import Source
-from fanin.file_layout import FileLayout, FileLayoutLike
+from fanin.adapters.slicers import Service
+from fanin.file_layout import FileLayoutLike
 from fanin.jax.arrays import Placement, assembled
 
 Tree = TypeVar("Tree")
@@ -22,32 +23,38 @@ def init(
     tree: Tree,
     recipe: FileLayoutLike,
     *,
+    seed: int | str | None = None,
     names: Names | None = None,
     strict: bool = True,
-    source: Source = "local",
+    service: Service | None = None,
     backend: str | None = None,
 ) -> Tree:
-    """The tree with the recipe's tensors for its arrays.
+    """Return the tree with the recipe's tensors in place of its arrays.
 
-    Leaves are arrays, or `jax.ShapeDtypeStruct` as `jax.eval_shape` and `nnx.eval_shape` give them: their values are
-    not looked at, and where they have a sharding each device makes its own shard of it.
+    Leaves are arrays, or `jax.ShapeDtypeStruct` as `jax.eval_shape` and `nnx.eval_shape` return them. Their values are
+    not read. If a leaf has a sharding, each device generates its own shard of it.
+
+        >>> params = fanin.jax.init(jax.eval_shape(model.init, key, x)["params"], recipe, seed=42)
 
     Args:
         tree: Parameters of a Linen module, the state of an NNX module (`nnx.state(model, nnx.Param)`), or any pytree.
-        recipe: A recipe, or its `FileLayout`. A tensor has the name of its leaf's path: the keys, attributes and
-            positions that lead to it, joined by "/", without a last attribute `value`, where Flax keeps a variable's
-            array.
-        names: For the path of a leaf, the name of its tensor, or `(name, axes)` where the leaf is
+        recipe: A recipe in any form that `fanin.as_recipe` takes, or its `FileLayout`; the literals of a `Recording`
+            are filled in too. A tensor has the name of its leaf's path: the keys, attributes and positions that lead to
+            it, joined by "/", without a last attribute `value`, where Flax keeps a variable's array.
+        seed: 0 to 2^64 - 1, in place of the recipe's own.
+        names: By the path of a leaf, the name of its tensor, or `(name, axes)` if the leaf is
             `numpy.transpose(tensor, axes)`.
-        strict: Every leaf has a tensor, and every tensor a leaf. Else leaves without one stay as they are.
-        source: "local" to make the shards here; the URL of a service, or a `fanin.Client`, to fetch them.
-        backend: What makes them here.
+        strict: Whether every leaf must have a tensor and every tensor a leaf. If not, other leaves stay as they are.
+        service: The URL of a service, or a `fanin.Client`, to fetch the shards from. By default they are generated
+            here.
+        backend: Name of the backend that generates them here.
 
     Raises:
         TypeError: a leaf is traced, as in `jax.jit` and `jax.vmap`: the arrays would be constants of the program.
-        ModuleError: shape, type or name of a leaf and its tensor do not agree. Tells of all.
-        ValueError: two leaves have the same path; a sharding does not divide an array; 64-bit types are off.
-        RecipeError, BackendError, ServiceError: the recipe is wrong; it cannot be made, or fetched.
+        ModuleError: shape, type or name of a leaf and its tensor differ; one fault for each.
+        ValueError: two leaves have the same path, a sharding does not divide an array, or 64-bit types are off.
+        RecipeError, FileError, OSError: the recipe is wrong or cannot be read.
+        BackendError, ServiceError: the tensors cannot be generated, or fetched.
     """
     leaves, structure = jax.tree_util.tree_flatten_with_path(tree)
     by_path = {path_of(keys): leaf for keys, leaf in leaves}
@@ -56,10 +63,10 @@ def init(
     if len(by_path) < len(leaves):
         raise ValueError("two leaves have the same path, as the keys 1 and '1' give")
     wanted = {path: Wanted(tuple(leaf.shape), str(leaf.dtype)) for path, leaf in by_path.items()}
-    found = matching.fit(FileLayout.of(recipe), wanted, names, strict=strict)
-    with slicers.slicer(source, backend=backend) as take:
+    found = matching.fit(Given.of(recipe, seed), wanted, names, strict=strict)
+    with slicers.slicer(service, backend=backend) as take:
         filled = {
-            path: assembled(wanted[path].shape, fit.entry.dtype, _placement(by_path[path]), partial(fit.part, take))
+            path: assembled(wanted[path].shape, fit.dtype, _placement(by_path[path]), partial(fit.part, take))
             for path, fit in found.items()
         }
     made: Tree = jax.tree_util.tree_unflatten(structure, [filled.get(path, leaf) for path, leaf in by_path.items()])

@@ -3,6 +3,7 @@
 from fanin.errors import ModuleError, RecordError
 from fanin.keras import initializers
 from fanin.keras.models import init_
-from fanin.keras.recording import Recording, record
+from fanin.keras.recording import record
+from fanin.recording.literals import Recording
 
 __all__ = ["ModuleError", "RecordError", "Recording", "init_", "initializers", "record"]

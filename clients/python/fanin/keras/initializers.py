@@ -20,9 +20,9 @@ import keras
 import numpy as np
 
 from fanin import arrays
-from fanin.adapters.matching import DTYPE_NAMES
 from fanin.dialects import DIALECTS
 from fanin.draws import Blocks, Draw, Fill, Table, Waves
+from fanin.dtypes import DTYPE_NAMES
 from fanin.keras import callers
 from fanin.keras.tensors import tensor
 from fanin.recipe import MAX_SEED, ONLY_TENSOR, Recipe, as_recipe

@@ -8,7 +8,7 @@ from typing import Any, get_args
 from pydantic_core import PydanticCustomError
 
 from fanin.dialects import Dialect, DialectError, translate
-from fanin.dtypes import DTypeName
+from fanin.dtypes import DTypeName, storage_name
 from fanin.recipe.members import MEMBERS
 from fanin.schemes import ALIASES, SCHEMES
 from fanin.schemes.base import Tensor
@@ -33,7 +33,10 @@ def hand_down(document: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         PydanticCustomError: a tensor is wrong in its dialect.
     """
-    handed = {field: document[field] for field in DEFAULTS if field in document and is_valid(field, document[field])}
+    given = {field: document[field] for field in DEFAULTS if field in document}
+    if "dtype" in given:
+        given["dtype"] = storage_name(given["dtype"])
+    handed = {field: value for field, value in given.items() if is_valid(field, value)}
     others = {key: document[key] for key in document if key not in handed}
     if "dialect" in others:
         # It is not valid, so nobody knows what the tensors mean.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -36,3 +36,33 @@ def members(document: Any) -> Iterator[tuple[str, Any, Any]]:
         found = document.get(field) if isinstance(document, Mapping) else None
         for name, tensor in found.items() if isinstance(found, Mapping) else ():
             yield field, name, tensor
+
+
+def plain_shapes(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a recipe that a program wrote, with each shape as a list or tuple: an integer is one axis.
+
+    JSON has no such shapes. Tensors that are one object stay one.
+    """
+    converted: dict[int, Any] = {}
+
+    def plain(tensor: Any) -> Any:
+        if not isinstance(tensor, Mapping) or isinstance(tensor.get("shape", ()), list | tuple):
+            return tensor
+        if id(tensor) not in converted:
+            converted[id(tensor)] = {**tensor, "shape": _sizes(tensor["shape"])}
+        return converted[id(tensor)]
+
+    if "tensors" not in document:
+        only: Mapping[str, Any] = plain(document)
+        return only
+    found = {field: document[field] for field in MEMBERS if isinstance(document.get(field), Mapping)}
+    return {**document, **{field: {name: plain(each) for name, each in found[field].items()} for field in found}}
+
+
+def _sizes(shape: Any) -> Any:
+    """Return the sizes of a shape as a list; return anything else unchanged."""
+    if hasattr(shape, "tolist"):  # an array or a number of NumPy, torch or JAX
+        shape = shape.tolist()
+    if isinstance(shape, int) and not isinstance(shape, bool):
+        return [shape]
+    return list(shape) if isinstance(shape, Sequence) and not isinstance(shape, str | bytes) else shape

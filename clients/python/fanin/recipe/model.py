@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
-from os import PathLike
 from typing import Annotated, Any, Literal, Self
 
 import rfc8785
@@ -15,16 +14,14 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from fanin.dialects import Dialect
-from fanin.dtypes import DTypeName
 from fanin.errors import Fault, RecipeError, pointer, shown
 from fanin.frozen import FrozenDict, FrozenModel
 from fanin.names import Name, RepeatedName, written_out
 from fanin.recipe.defaults import DEFAULTS, hand_down
 from fanin.recipe.faults import faults
-from fanin.recipe.members import MEMBERS, check_sizes, members
-from fanin.recipe.strict_json import parse_json
+from fanin.recipe.members import MEMBERS, check_sizes, members, plain_shapes
 from fanin.schemes import AnyTensor
-from fanin.schemes.base import Tensor, as_integer
+from fanin.schemes.base import StorageName, Tensor, as_integer
 from fanin.schemes.fans import KernelLayout
 
 STREAM: Literal["fanin/1"] = "fanin/1"
@@ -65,7 +62,7 @@ class Recipe(FrozenModel):
 
     stream: Annotated[Literal["fanin/1"], Field(description="Version of the contract.")] = STREAM
     seed: Seed = 0
-    dtype: Annotated[DTypeName, Field(description="Default storage type of the tensors.")] = "F32"
+    dtype: Annotated[StorageName, Field(description="Default storage type of the tensors.")] = "F32"
     layout: Annotated[KernelLayout, Field(description="Default layout of the kernels.")] = "keras"
     dialect: Annotated[
         Dialect,
@@ -122,7 +119,9 @@ class Recipe(FrozenModel):
         Raises:
             RecipeError: a tensor or a name is wrong.
         """
-        return self._with({**self.tensors, **as_recipe({"stream": self.stream, "tensors": tensors}).tensors})
+        return self._with(
+            {**self.tensors, **from_json(plain_shapes({"stream": self.stream, "tensors": tensors})).tensors}
+        )
 
     def without(self, *names: str) -> Recipe:
         """The recipe without these of its tensors.
@@ -148,7 +147,7 @@ class Recipe(FrozenModel):
             if name in tensors:
                 raise RecipeError([Fault(pointer(["tensors", name]), "two tensors would have this name", shown(old))])
             tensors[name] = tensor
-        as_recipe({"tensors": {name: {"shape": [], "scheme": "zeros"} for name in names.values()}})
+        from_json({"tensors": {name: {"shape": [], "scheme": "zeros"} for name in names.values()}})
         return self._with(tensors)
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> Recipe:
@@ -190,22 +189,12 @@ class Recipe(FrozenModel):
         return hashlib.sha256(self.canonical).hexdigest()
 
 
-RecipeLike = Recipe | Mapping[str, Any] | str | bytes
-"""A recipe, or its JSON as a mapping or a text; also the one-tensor short form."""
-
-
-def as_recipe(recipe: RecipeLike) -> Recipe:
-    """The recipe that `recipe` spells.
+def from_json(document: Any) -> Recipe:
+    """Return the recipe of a JSON document that was parsed already, with `parse_json`.
 
     Raises:
-        RecipeError: it is not JSON, or not a recipe; one fault per offending field.
+        RecipeError: it is not a recipe; one fault per offending field.
     """
-    if isinstance(recipe, Recipe):
-        return recipe
-    if isinstance(recipe, PathLike) or (isinstance(recipe, str) and recipe.endswith((".json", ".safetensors"))):
-        detail = "this is the name of a file, not a recipe: for a recipe's file, pass its text, Path(name).read_text()"
-        raise RecipeError([Fault("", detail, shown(str(recipe)))])
-    document = parse_json(recipe) if isinstance(recipe, str | bytes) else recipe
     if not isinstance(document, Mapping):
         raise RecipeError([Fault("", "a recipe is a JSON object", shown(document))])
     check_sizes(document)

@@ -1,10 +1,39 @@
-"""Literals: tensors that no recipe says, as the file that goes with one."""
+"""Literals: tensors that no recipe describes. They go with a recipe as a file, or in a `Recording`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
+
+from fanin.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Recording:
+    """How a pytree of JAX or a model of Keras is initialized."""
+
+    recipe: Recipe
+    """The arrays that have a distribution, under their paths as in `fanin.jax.init` and `fanin.keras.init_`."""
+    literals: Mapping[str, np.ndarray]
+    """The other arrays, such as counters. Their values do not depend on random numbers."""
+
+    def literals_file(self) -> bytes | None:
+        """Return a safetensors file of the literals, as `Client.push` sends it; `None` if there are none.
+
+        Raises:
+            ModuleNotFoundError: safetensors is not installed.
+        """
+        return file_of(self.literals)
+
+    def with_seed(self, seed: int | str) -> Recording:
+        """Return the recording with another seed, 0 to 2^64 - 1 or a string of its digits.
+
+        Raises:
+            RecipeError: the seed is not one.
+        """
+        return replace(self, recipe=self.recipe.seeded(seed))
 
 
 def file_of(literals: Mapping[str, np.ndarray]) -> bytes | None:
@@ -17,6 +46,8 @@ def file_of(literals: Mapping[str, np.ndarray]) -> bytes | None:
 
     if not literals:
         return None
+    # safetensors 0.8 ignores the strides of an array: it would write the elements in the order of the memory.
+    given = {name: np.asarray(literal, order="C") for name, literal in literals.items()}
     # The format that loaders of older transformers ask for.
-    content: bytes = safetensors.numpy.save(dict(literals), {"format": "pt"})
+    content: bytes = safetensors.numpy.save(given, {"format": "pt"})
     return content

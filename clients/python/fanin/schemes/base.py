@@ -24,7 +24,7 @@ from pydantic_core import PydanticCustomError
 
 from fanin import draws
 from fanin.draws import Draw, DrawError
-from fanin.dtypes import STORAGE, DType, DTypeName
+from fanin.dtypes import ALIAS_PATTERN, STORAGE, DType, DTypeName, storage_name
 from fanin.frozen import FrozenModel
 from fanin.scalars import complex_truncated_std, root, truncated_std
 from fanin.schemes.fans import Fans, FansError, KernelLayout, Mode, fans
@@ -41,8 +41,13 @@ def as_integer(value: Any) -> Any:
 
 
 def _few(value: Any) -> Any:
-    """First of all: pydantic keeps an error of a kilobyte for each wrong item."""
-    if isinstance(value, list | tuple) and len(value) > MAX_RANK:
+    """Return a list or tuple of at most `MAX_RANK` items; `None` is for the field to judge.
+
+    It runs first: pydantic keeps an error of a kilobyte for each wrong item, and takes a set for a tuple.
+    """
+    if value is not None and not isinstance(value, list | tuple):
+        raise PydanticCustomError("tuple_type", "must be an array of integers")
+    if value is not None and len(value) > MAX_RANK:
         raise PydanticCustomError("rank", "{count} items; at most {limit}", {"count": len(value), "limit": MAX_RANK})
     return value
 
@@ -60,6 +65,11 @@ Axis = Annotated[int, Strict(), Field(ge=-MAX_RANK, lt=MAX_RANK), BeforeValidato
 _FEW = BeforeValidator(_few)
 Axes = Annotated[tuple[Axis, ...], Field(max_length=MAX_RANK), _FEW]
 Flag = Annotated[bool, Strict()]
+StorageName = Annotated[
+    DTypeName,
+    BeforeValidator(storage_name, json_schema_input_type=DTypeName | Annotated[str, Field(pattern=ALIAS_PATTERN)]),
+]
+"""The name of a storage type; an alias is taken too."""
 Distribution = Literal["uniform", "normal", "untruncated_normal", "truncated_normal"]
 
 _ONE = Fraction(1)
@@ -82,7 +92,7 @@ class Tensor(FrozenModel, ABC):
     shape: Annotated[
         tuple[Dimension, ...], Field(max_length=MAX_RANK, description="Global shape; [] is a scalar."), _FEW
     ]
-    dtype: Annotated[DTypeName, Field(description="Storage type; a draw is the same at each, rounded once.")] = "F32"
+    dtype: Annotated[StorageName, Field(description="Storage type; a draw is the same at each, rounded once.")] = "F32"
     scheme: str
 
     @field_validator("scheme", mode="after", check_fields=False)

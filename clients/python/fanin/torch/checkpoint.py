@@ -19,11 +19,11 @@ from torch.distributed.checkpoint.planner import SavePlan, TensorWriteData, Writ
 from torch.distributed.checkpoint.state_dict_saver import save
 
 from fanin import atomic, backends, files, shards
-from fanin.file_layout import Entry
+from fanin.file_layout import Entry, FileLayoutLike
 from fanin.region import Region
 from fanin.strided import dense, place
 from fanin.torch.formats import SHARD_BYTES, Format
-from fanin.torch.inputs import Given, RecipeSource
+from fanin.torch.inputs import Given
 from fanin.torch.recorder.recording import DTYPES
 from fanin.torch.writable import address, check_eager, plainly
 
@@ -33,7 +33,7 @@ _TYPES = {name: dtype for dtype, name in DTYPES.items()}
 
 
 def save_checkpoint(
-    recipe: RecipeSource,
+    recipe: FileLayoutLike,
     directory: str | os.PathLike[str],
     *,
     format: Format = "dcp",

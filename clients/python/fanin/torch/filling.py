@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -30,15 +30,25 @@ _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _log = logging.getLogger("fanin")
 
 
-def fill(layout: FileLayout, name: str, tensor: torch.Tensor, take: Slicer | None = None) -> None:
-    """Write the recipe's tensor `name` into a tensor of its shape and type; of a DTensor, this rank's shard.
+def fill(
+    layout: FileLayout,
+    name: str,
+    tensor: torch.Tensor,
+    take: Slicer | None = None,
+    *,
+    axes: Sequence[int] | None = None,
+    backend: str | None = None,
+) -> None:
+    """Write the recipe's tensor `name` into a tensor of its shape and type, or this rank's shard into a DTensor.
 
-    On the CPU straight into its memory; on an NVIDIA GPU by the backend `cuda` where that can be used. Elsewhere, and
-    where `take` gives the slices, in pieces that are copied. While a model is recorded, its law is noted instead.
+    On the CPU it writes into the tensor's memory, on an NVIDIA GPU with the backend `cuda` if that can be used.
+    Otherwise, and if `take` gives the slices, it copies them in pieces. While a model is recorded, it notes the
+    distribution instead. Axis i of `tensor` is axis axes[i] of the recipe's tensor. Without a `backend`, the fastest
+    one for the device generates the elements.
 
     Raises:
         ValueError: values cannot be written to this tensor.
-        BackendError: torch keeps its numbers big-endian here.
+        BackendError: torch keeps its numbers big-endian here, or the backend cannot be used for this device.
         ServiceError, MismatchError: as `take`.
     """
     if reason := obstacle(tensor):
@@ -50,18 +60,30 @@ def fill(layout: FileLayout, name: str, tensor: torch.Tensor, take: Slicer | Non
         raise BackendError("torch keeps its numbers big-endian on this machine; only little-endian ones are written")
     entry = layout.entry(name)
     for view, region in boxes(tensor):
+        if axes is not None:
+            view, region = _reordered(view, region, axes)
         if not view.numel():
             continue
         if take:
             _copy(entry, region, view, lambda part: take(layout, name, part.index))
+        elif view.device.type == "cuda" and backend in (None, "cuda") and (gpu := _gpu(view.device.index, backend)):
+            _fill_gpu(entry, region, view, gpu)
+        elif backend == "cuda":
+            raise BackendError(f"the backend cuda fills tensors on a GPU; the tensor of {name!r} is on {view.device}")
         elif view.device.type == "cpu":
             strides = [stride * view.itemsize for stride in view.stride()]
-            place(entry, region, address(view), strides, backends.get())
-        elif view.device.type == "cuda" and (gpu := _gpu(view.device.index)):
-            _fill_gpu(entry, region, view, gpu)
+            place(entry, region, address(view), strides, backends.get(backend))
         else:
-            _copy(entry, region, view, lambda part: arrays.slice(layout, name, part.index))
+            _copy(entry, region, view, lambda part: arrays.slice(layout, name, part.index, backend=backend))
     torch.autograd.graph.increment_version(tensor)
+
+
+def _reordered(view: torch.Tensor, region: Region, axes: Sequence[int]) -> tuple[torch.Tensor, Region]:
+    """Return a view and its region with the axes in the order of the recipe's tensor."""
+    order = sorted(range(len(axes)), key=axes.__getitem__)
+    view = view.permute(order)
+    axes_of_tensor = tuple(region.axes[axis] for axis in order)
+    return view, Region(tuple(view.shape), axes_of_tensor, tuple(region.sizes[axis] for axis in order))
 
 
 def _bits(view: torch.Tensor) -> torch.Tensor:
@@ -84,14 +106,20 @@ def _copy(entry: Entry, region: Region, view: torch.Tensor, make: Callable[[Regi
 
 
 @lru_cache
-def _gpu(device: int) -> Any:
-    """The backend `cuda`, made on this device; none where it cannot be used."""
+def _gpu(device: int, backend: str | None) -> Any:
+    """Return the backend `cuda` for this device; `None` if it cannot be used and was not asked for.
+
+    Raises:
+        BackendError: it was asked for, and cannot be used.
+    """
     try:
         import cupy
 
         with cupy.cuda.Device(device):
             return backends.load("cuda")
     except (ImportError, NotBuiltError, NoDeviceError) as error:
+        if backend is not None:
+            raise BackendError(f"the backend cuda cannot be used: {error}") from error
         _log.warning("tensors on the GPU are made on the CPU and copied, the backend cuda cannot be used: %s", error)
         return None
 

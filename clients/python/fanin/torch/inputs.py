@@ -5,20 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from fanin.file_layout import FileLayout
-from fanin.files import has_weights, layout_of
-from fanin.recipe import Recipe
+from fanin.adapters.inputs import Recorded
+from fanin.dtypes import DTYPE_NAMES
+from fanin.file_layout import FileLayout, FileLayoutLike
 from fanin.recipe.assumed_layouts import refuse_assumed
+from fanin.recipe.inputs import read
 from fanin.torch.recorder.recording import Recording
-
-RecipeSource = Recipe | FileLayout | Recording | Mapping[str, Any] | str | bytes | os.PathLike[str]
-"""A recipe in any spelling, the path of its file or of a Fanin file, or a recording. A text is JSON if it begins with
-a brace, and a path otherwise."""
 
 
 @dataclass(frozen=True)
@@ -35,26 +32,28 @@ class Given:
     """Other names of the same memory."""
 
     @classmethod
-    def of(cls, recipe: RecipeSource, seed: int | None = None) -> Given:
-        """What `recipe` says, with this seed or its own.
+    def of(cls, recipe: FileLayoutLike, seed: int | str | None = None) -> Given:
+        """Return the tensors of `recipe`, with `seed` in place of its own if that is given.
 
-        The bytes of a Fanin file are settled; of a recipe the layout must be given where it makes a difference.
+        The bytes of a Fanin file exist. In any other recipe the layout must be given where a distribution depends on
+        it.
 
         Raises:
             RecipeError: the recipe is wrong, or leaves a layout open.
             FileError: the file has no recipe.
-            OSError: it cannot be read.
+            OSError: the file cannot be read.
         """
-        if isinstance(recipe, Recording):
-            recording = recipe if seed is None else recipe.with_seed(seed)
-            return cls(FileLayout.of(recording.recipe), recording.literals, recording.buffers, recording.tied)
-        if isinstance(recipe, os.PathLike) or (isinstance(recipe, str) and not recipe.lstrip().startswith("{")):
-            with Path(recipe).open("rb") as file:
-                is_settled = has_weights(file)
-                given = cls(layout_of(file))
-        else:
-            is_settled = False
-            given = cls(FileLayout.of(recipe))
+        if isinstance(recipe, Recorded):
+            recorded = recipe if seed is None else recipe.with_seed(seed)
+            layout = FileLayout.of(recorded.recipe)
+            if isinstance(recorded, Recording):
+                return cls(layout, recorded.literals, recorded.buffers, recorded.tied)
+            refuse_assumed(layout.recipe)
+            return cls(layout, {name: _tensor(literal) for name, literal in recorded.literals.items()})
+        is_settled = False
+        if isinstance(recipe, os.PathLike):
+            recipe, is_settled = read(recipe)
+        given = cls(FileLayout.of(recipe))
         if not is_settled:
             refuse_assumed(given.layout.recipe)
         if seed is None:
@@ -64,3 +63,13 @@ class Given:
     def literal(self, name: str) -> torch.Tensor | None:
         """The given value of this name, if it has one."""
         return self.literals.get(name, self.buffers.get(name))
+
+
+def _tensor(literal: Any) -> torch.Tensor:
+    """Return an array of NumPy as a tensor; types that only torch shares go through their bits."""
+    array = np.array(literal)
+    if array.dtype.name not in DTYPE_NAMES:
+        return torch.from_numpy(array)
+    bits = torch.from_numpy(array.reshape(-1).view(np.uint8))
+    tensor: torch.Tensor = bits.view(getattr(torch, array.dtype.name)).reshape(array.shape)
+    return tensor

@@ -13,12 +13,14 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from fanin.adapters import slicers
-from fanin.adapters.slicers import Slicer, Source
+from fanin.adapters.matching import Names
+from fanin.adapters.slicers import Service, Slicer
 from fanin.errors import Fault, ModuleError, pointer
+from fanin.file_layout import FileLayoutLike
 from fanin.recording.distributions import Values
-from fanin.torch.dtensors import boxes
+from fanin.torch.dtensors import boxes, misplaced
 from fanin.torch.filling import fill
-from fanin.torch.inputs import Given, RecipeSource
+from fanin.torch.inputs import Given
 from fanin.torch.recorder.recording import DTYPES, WRAPPERS
 from fanin.torch.recorder.shadow_memory import current
 from fanin.torch.writable import check_eager, is_distributed, local, memory_of, obstacle, overlapping, plainly
@@ -28,53 +30,59 @@ Module = TypeVar("Module", bound=nn.Module)
 
 def init_(
     module: Module,
-    recipe: RecipeSource,
+    recipe: FileLayoutLike,
     *,
-    seed: int | None = None,
-    source: Source = "local",
-    device: torch.device | str | None = None,
+    seed: int | str | None = None,
+    names: Names | None = None,
     strict: bool = True,
+    service: Service | None = None,
+    backend: str | None = None,
+    device: torch.device | str | None = None,
 ) -> Module:
-    """Fill a module's parameters and buffers in place from a recipe, by their names in `state_dict()`; returns it.
+    """Fill a module's parameters and buffers in place by their names in `state_dict()`, and return the module.
 
-    Each is filled where it lives. Tensors on the meta device are made first; a DTensor gets this rank's shard alone,
-    and all ranks together the tensor that one device would have. Names of one memory are filled once. Counters of
-    batch norm that the recipe does not name become 0. All is checked before anything is written.
+    Each tensor is filled where it lives. Tensors on the meta device get memory first. A DTensor gets the shard of this
+    rank alone, and all ranks together have the tensor that one device would have. Names of one memory are filled once.
+    Counters of batch norm that the recipe does not name become 0. All tensors are checked before any is written.
 
         >>> with torch.device("meta"):
         ...     model = Transformer(config)
         >>> fully_shard(model)
-        >>> fanin.torch.init_(model, "recipe.json", seed=42)
+        >>> fanin.torch.init_(model, pathlib.Path("recipe.json"), seed=42)
 
     Args:
-        recipe: A recipe in any spelling, a path, or a `Recording`: then literals and non-persistent buffers are filled
-            too. The layout must be given where the law of a tensor depends on it.
-        seed: In place of the recipe's own.
-        source: Who makes the bytes: "local", this process; or the URL of a service, or a `fanin.Client`, of which
-            only this rank's shards are asked.
-        device: Where tensors of the meta device are made; by default torch's default device, or that of their mesh.
-        strict: Whether the names must be the same in both. If not, a warning names what stays on the meta device.
+        module: The module to fill.
+        recipe: A recipe in any form that `fanin.as_recipe` takes, or its `FileLayout`. The literals and non-persistent
+            buffers of a `Recording` are filled in too. The layout must be given where a distribution depends on it.
+        seed: 0 to 2^64 - 1, in place of the recipe's own.
+        names: By the name of a tensor in the module, the name of its tensor in the recipe, or `(name, axes)` if the
+            module's tensor is `numpy.transpose(tensor, axes)`.
+        strict: Whether every tensor of the module must be in the recipe, and the reverse. If not, a warning names the
+            tensors that stay on the meta device.
+        service: The URL of a service, or a `fanin.Client`, to fetch this rank's shards from. By default they are
+            generated here.
+        backend: Name of the backend that generates them here. By default the fastest for the device of each tensor.
+        device: Device for tensors of the meta device. By default torch's default device, or that of their mesh.
 
     Raises:
-        RuntimeError: it is called while a tracer or a transform of torch.func runs, which cannot follow it.
+        RuntimeError: a tracer or a transform of torch.func runs, which cannot follow this call.
         ModuleError: tensors that are missing, unexpected, or of another shape or type; one fault for each.
-        RecipeError: the recipe is wrong.
-        BackendError: the backend that the environment asks for cannot be used.
-        ServiceError, MismatchError: as `fanin.Client`. What has been filled until then stays so.
-        OSError: the file cannot be read.
+        RecipeError, FileError, OSError: the recipe is wrong or cannot be read.
+        BackendError: the backend cannot be used here, or not for the device of a tensor.
+        ServiceError, MismatchError: as `fanin.Client`. Tensors that were filled before stay filled.
     """
     check_eager()
     given = Given.of(recipe, seed)
     fallback = torch.get_default_device()
     with plainly(), torch.no_grad():
-        found = _Search(given, strict).of(list(named(module)))
+        found = _Search(given, strict, names or {}).of(list(named(module)))
         if found.faults:
             raise ModuleError(found.faults)
         for plan in found.plans:
             plan.materialize(device, fallback)
-        with slicers.slicer(source) as take:
+        with slicers.slicer(service, backend=backend) as take:
             for plan in found.plans:
-                plan.fill(given, None if source == "local" else take)
+                plan.fill(given, None if service is None else take, backend)
         for plan in found.plans:
             plan.put()
     if found.left:
@@ -126,6 +134,8 @@ class _Plan:
     target: torch.Tensor
     literal: torch.Tensor | None
     """Its values, where it is not drawn."""
+    axes: tuple[int, ...] | None = None
+    """Axis i of the target is axis axes[i] of the tensor; `None` if they have the same."""
 
     def materialize(self, device: torch.device | str | None, fallback: torch.device) -> None:
         """Have memory for a tensor of the meta device, on `device`, that of its mesh, or the fallback.
@@ -142,15 +152,17 @@ class _Plan:
             raise ValueError("the default device is meta, which has no memory: say where with device=")
         self.target = torch.empty_like(self.target.detach(), device=device)
 
-    def fill(self, given: Given, take: Slicer | None) -> None:
+    def fill(self, given: Given, take: Slicer | None, backend: str | None) -> None:
         """Write the values."""
         if self.literal is None:
-            fill(given.layout, self.name, self.target, take)
-        elif (recording := current()) is not None:
-            recording.write(self.target, [(self.literal.numel(), Values(self.literal.reshape(-1)))])
+            fill(given.layout, self.name, self.target, take, axes=self.axes, backend=backend)
+            return
+        literal = self.literal if self.axes is None else self.literal.permute(self.axes)
+        if (recording := current()) is not None:
+            recording.write(self.target, [(literal.numel(), Values(literal.reshape(-1)))])
         else:
             for view, region in boxes(self.target):
-                view.copy_(self.literal[region.index])
+                view.copy_(literal[region.index])
 
     def put(self) -> None:
         """Let the module have the memory that was made."""
@@ -170,8 +182,8 @@ class _Plan:
 class _Search:
     """Finds what fills each memory of a module, and all that does not fit."""
 
-    def __init__(self, given: Given, strict: bool) -> None:
-        self._given, self._strict = given, strict
+    def __init__(self, given: Given, strict: bool, names: Names) -> None:
+        self._given, self._strict, self._names = given, strict, names
         self._filled: dict[str, str] = {}
         """A name of the module by what fills it."""
         self.faults: list[Fault] = []
@@ -181,6 +193,10 @@ class _Search:
 
     def of(self, tensors: list[Named]) -> Self:
         """Look at all tensors of a module."""
+        present = {each.name for each in tensors}
+        for name in self._names:
+            if name not in present:
+                self._fault(name, "named, but the module has no such tensor")
         memories: dict[object, list[Named]] = {}
         for each in tensors:
             memories.setdefault(each.memory, []).append(each)
@@ -196,24 +212,33 @@ class _Search:
     def _one(self, places: list[Named]) -> None:
         """Look at one memory under its names."""
         given, first = self._given, places[0]
-        names = list(dict.fromkeys(given.tied.get(place.name, place.name) for place in places))
+        chosen = [self._chosen(place.name) for place in places]
+        names = list(dict.fromkeys(given.tied.get(name, name) for name, _ in chosen))
+        axes = next((axes for _, axes in chosen if axes is not None), None)
         known = [name for name in names if name in given.layout.places or name in given.literals]
         twice = self._filled.get(known[0], first.name) if known else first.name
         self._filled |= dict.fromkeys(known, first.name)
         is_persistent = any(place.is_persistent for place in places)
         known = known or [name for name in names if name in given.buffers and not is_persistent]
-        if not known:
+        if not known and (asked := [place.name for place in places if place.name in self._names]):
+            self._fault(asked[0], f"the recipe has no tensor {self._chosen(asked[0])[0]!r}")
+        elif not known:
             self._without(places, is_persistent)
         elif len(known) > 1 and self._strict:
             also = " and ".join(known[1:])
             self._fault(known[0], f"the module has one memory for it and {also}, the recipe two")
         elif twice != first.name and self._strict:
             self._fault(first.name, f"the recording has one memory for it and {twice}, the module two: tie them again")
-        elif reason := _misfit(first, known[0], given):
+        elif reason := _misfit(first, known[0], given, axes):
             self._fault(first.name, reason)
         else:
             literal = None if known[0] in given.layout.places else given.literal(known[0])
-            self.plans.append(_Plan(known[0], places, first.tensor, literal))
+            self.plans.append(_Plan(known[0], places, first.tensor, literal, axes))
+
+    def _chosen(self, name: str) -> tuple[str, tuple[int, ...] | None]:
+        """Return the name in the recipe of a tensor of the module, and the order of its axes if that differs."""
+        found = self._names.get(name, name)
+        return (found, None) if isinstance(found, str) else (found[0], tuple(found[1]))
 
     def _without(self, places: list[Named], is_persistent: bool) -> None:
         """A memory that the recipe says nothing of."""
@@ -259,17 +284,25 @@ def _missing(places: list[Named]) -> Fault:
     return Fault(pointer([first.name]), detail)
 
 
-def _misfit(place: Named, name: str, given: Given) -> str:
-    """Why the tensor cannot be filled with what is given; empty if it can."""
+def _misfit(place: Named, name: str, given: Given, axes: tuple[int, ...] | None) -> str:
+    """Return why the tensor cannot be filled with the one given; empty if it can."""
     tensor = place.tensor
-    if reason := obstacle(tensor):
+    if reason := obstacle(tensor) or misplaced(tensor):
         return reason
+    if tensor.is_meta and current() is None and getattr(place.owner, "_hf_hook", None) is not None:
+        return "a parameter that accelerate has offloaded, and loads for each call: fill the module before"
     literal = None if name in given.layout.places else given.literal(name)
     if literal is None:
         entry = given.layout.entry(name)
         wanted: tuple[str, tuple[int, ...]] = (entry.dtype.name, entry.shape)
     else:
         wanted = _dtype(literal), tuple(literal.shape)
+    if axes is not None:
+        if sorted(axes) != list(range(len(wanted[1]))):
+            return f"axes {axes} are no order of the {len(wanted[1])} axes of the tensor {name!r}"
+        if current() is not None:
+            return "axes are reordered, which a recording cannot follow: record the model without init_"
+        wanted = wanted[0], tuple(wanted[1][axis] for axis in axes)
     found = _dtype(tensor), tuple(tensor.shape)
     return "" if found == wanted else f"{_kind(*found)} in the module, {_kind(*wanted)} in the recipe"
 
