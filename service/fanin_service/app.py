@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import APIRouter, FastAPI
-from starlette.types import ASGIApp, StatelessLifespan
+from starlette.types import Receive, Scope, Send, StatelessLifespan
 
 from fanin.backends import Backend
 from fanin_service.access.authenticator import Authenticator, authenticator
@@ -90,17 +90,21 @@ def _assemble(
     for router in routers:
         app.include_router(router)  # for the OpenAPI document; requests are matched by the table below
     app.state.routes = [route for router in routers for route in router.routes]
-    table = RouteTable(app.state.routes)
-    app.state.pipeline = Pipeline(stages(service, authenticator, cors_origins), table, app.router)
+    app.pipeline = Pipeline(stages(service, authenticator, cors_origins), RouteTable(app.state.routes))
     return app
 
 
 class _Application(DescribedAPI):
-    """FastAPI with the pipeline in the place of its own middleware."""
+    """FastAPI with the pipeline in the place of its middleware and its routing."""
 
-    def build_middleware_stack(self) -> ASGIApp:
-        pipeline: Pipeline = self.state.pipeline
-        return pipeline
+    pipeline: Pipeline
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope["app"] = self
+            await self.pipeline(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 @asynccontextmanager

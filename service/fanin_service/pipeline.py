@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from fanin_service.access.authenticator import Authenticator
 from fanin_service.backend.guard import NotReadyError
@@ -42,10 +42,10 @@ class Pipeline:
     Starlette's BaseHTTPMiddleware is not used: it leaves generators suspended whose clients have left.
     """
 
-    def __init__(self, stages: Sequence[Stage], routes: RouteTable, others: ASGIApp) -> None:
-        """`others` handles what is not a request, such as the start of the server."""
+    def __init__(self, stages: Sequence[Stage], routes: RouteTable) -> None:
+        """Only the stages that the settings enable are used."""
         self.stages = [stage for stage in stages if stage.enabled]
-        self._routes, self._others = routes, others
+        self._routes = routes
         # Each hook of the stages that have it; Stage itself does nothing.
         self._before = [stage.before for stage in self.stages if type(stage).before is not Stage.before]
         back = self.stages[::-1]
@@ -54,9 +54,6 @@ class Pipeline:
         self._after = [stage.after for stage in back if type(stage).after is not Stage.after]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._others(scope, receive, send)
-            return
         context = RequestContext.begin(scope)
 
         async def send_observed(message: Message) -> None:

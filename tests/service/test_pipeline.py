@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import FastAPI, Response
+from fastapi import Response
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.routing import Route
@@ -27,8 +27,8 @@ from fanin_service.stages import Authenticate, Authorize, Cors, CountRequest, Dr
 from tests.support.servers import Running, running
 
 
-def order(app: FastAPI) -> list[type[Stage]]:
-    return [type(stage) for stage in app.state.pipeline.stages]
+def order(app: Any) -> list[type[Stage]]:
+    return [type(stage) for stage in app.pipeline.stages]
 
 
 @pytest.fixture(scope="module")
@@ -89,10 +89,7 @@ def serve(stages: list[Stage], path: str = "/") -> tuple[RequestContext, bytes, 
     async def send(message: Message) -> None:
         sent.append(message)
 
-    async def no_lifespan(*_: object) -> None:
-        raise AssertionError
-
-    asyncio.run(Pipeline(stages, RouteTable([Route("/", handle)]), no_lifespan)(scope, receive, send))
+    asyncio.run(Pipeline(stages, RouteTable([Route("/", handle)]))(scope, receive, send))
     return scope[KEY], b"".join(message.get("body", b"") for message in sent), len(sent)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from functools import partial
 
 from fastapi import Response
-from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from fanin import FileLayout
@@ -26,8 +25,8 @@ PIECE = 256 << 10
 """Bytes of a body that are handed to the connection at a time."""
 BUFFERED = 64 << 10
 """Bytes that the server buffers for a connection before a sender has to wait."""
-_CONDITIONS = ("if-match", "if-none-match", "if-range", "range", "if-modified-since", "if-unmodified-since")
-"""Headers of a request in the order of `Conditions`."""
+_CONDITIONS = {name.replace("_", "-").encode(): name for name in Conditions.__dataclass_fields__}
+"""Members of `Conditions` by their header."""
 _OF_NOT_MODIFIED = ("ETag", "Cache-Control", "Expires")
 """Only what a cache updates (RFC 9110 section 15.4.5): a 304 has no content to speak of."""
 
@@ -50,8 +49,7 @@ async def respond(context: RequestContext, service: Service, file: File) -> Resp
     if context.method == "POST":
         return await _content(context, service, file.body, ByteRange(0, size), 200, headers)
     headers["Accept-Ranges"] = "bytes"
-    lines = Headers(raw=context.headers).getlist
-    match select(context.method, Conditions(*map(lines, _CONDITIONS)), file.etag, size, file.modified):
+    match select(context.method, _conditions(context), file.etag, size, file.modified):
         case ByteRange() as part:
             headers["Content-Range"] = part.content_range(size)
             return await _content(context, service, file.body, part, 206, headers)
@@ -68,6 +66,14 @@ async def respond(context: RequestContext, service: Service, file: File) -> Resp
         case Verdict.UNSATISFIABLE:
             # RFC 9110 section 15.5.17: the length, so that the client can ask again.
             raise RangeNotSatisfiableError(f"the file has {size} bytes", {"Content-Range": f"bytes */{size}"})
+
+
+def _conditions(context: RequestContext) -> Conditions:
+    found: dict[str, list[str]] = {}
+    for header, value in context.headers:
+        if name := _CONDITIONS.get(header):
+            found.setdefault(name, []).append(value.decode("latin-1"))
+    return Conditions(**found)
 
 
 async def _content(
