@@ -291,7 +291,7 @@ def test_blocks_and_tables_count_as_the_laws_that_they_cost(
     def made(*_: Any) -> None:
         raise AssertionError("work was done before it was counted")
 
-    monkeypatch.setattr(limits, "as_recipe", made)
+    monkeypatch.setattr(limits, "from_json", made)
     with pytest.raises(LimitExceededError, match="this service takes at most 39"):
         limits.layout_of({"tensors": {"a": tensor}}, Settings(max_laws=39))
     assert limits.check({"tensors": {"a": tensor}}, Settings()).laws > 39
