@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Fault,
         FileError,
         MismatchError,
+        MissingPackageError,
         RecipeError,
         RefusedError,
         ServiceError,
@@ -49,6 +50,7 @@ __all__ = [
     "FileError",
     "FileLayout",
     "MismatchError",
+    "MissingPackageError",
     "Recipe",
     "RecipeError",
     "RefusedError",
@@ -78,6 +80,7 @@ _HOMES = {
         "Fault",
         "FileError",
         "MismatchError",
+        "MissingPackageError",
         "RecipeError",
         "RefusedError",
         "ServiceError",
@@ -106,7 +109,7 @@ def __getattr__(name: str) -> Any:
         except ModuleNotFoundError as error:
             if error.name != name:
                 raise
-            raise AttributeError(f"fanin.{name} needs a package that is not installed: {name}") from error
+            raise AttributeError(f"{error}") from error
     for home, names in _HOMES.items():
         if name in names:
             value = globals()[name] = getattr(import_module(f"fanin.{home}"), name)
