@@ -15,6 +15,8 @@ COMMANDS = (
     "verify",
     "show",
     "schemes",
+    "slice",
+    "completion",
     "serve",
     "bench",
     "compare",
@@ -32,8 +34,9 @@ NEEDS = {
     ("serve", "--port", "0"): "service",
     ("keys", "list"): "service",
     ("compare", "--quick"): "compare",
-    ("checkpoint", "recipe", "recipe.json", "out"): "torch",
+    ("checkpoint", "recipe", "recipe.json", "-o", "out"): "torch",
     ("recipe", "torch", "json:dumps"): "torch",
+    ("completion", "fish"): "completion",
     ("bench", "--plot", "chart.png", "--only", "native"): "bench",
 }
 OPTIONS = {"compare": "--depths", "checkpoint": "recipe", "bench": "--seconds"}
@@ -41,7 +44,7 @@ OPTIONS = {"compare": "--depths", "checkpoint": "recipe", "bench": "--seconds"}
 
 def test_help_and_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "recipe.json").write_text('{"tensors": {}}')
-    asked = [*((name, "--help") for name in COMMANDS), *NEEDS, ("make", "recipe.json", "out.safetensors")]
+    asked = [*((name, "--help") for name in COMMANDS), *NEEDS, ("make", "recipe.json", "-o", "out.safetensors")]
     run = subprocess.run(
         [sys.executable, SCRIPT], input=json.dumps(asked), cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=True
     )
@@ -53,11 +56,11 @@ def test_help_and_what_is_missing(tmp_path: Path) -> None:
         assert OPTIONS.get(name, "") in out
     for words, extra in NEEDS.items():
         code, _, err = told[words]
-        assert code in (2, 3), words
+        assert code == 8, words
         assert err.startswith("fanin: ")
         assert f"pip install '.[{extra}]'" in err
         assert err.count("\n") == 1
-    assert told["make", "recipe.json", "out.safetensors"][0] == 0, "what needs none of them works"
+    assert told["make", "recipe.json", "-o", "out.safetensors"][0] == 0, "what needs none of them works"
 
 
 def test_adapters_say_what_is_missing() -> None:
