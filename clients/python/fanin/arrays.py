@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -14,7 +14,9 @@ from fanin.backends import ArrayBackend, Backend
 from fanin.draws import Draw
 from fanin.dtypes import DType
 from fanin.file_layout import Entry, FileLayout, FileLayoutLike
+from fanin.recipe import as_recipe
 from fanin.region import Index, Region, Run
+from fanin.schemes import SCHEMES
 from fanin.streams import Stream
 
 Array = NDArray[Any]
@@ -93,10 +95,11 @@ def slice(recipe: FileLayoutLike, name: str, index: Index, *, backend: str | Non
 
 def empty(count: int, dtype: DType) -> Array:
     """An array of one dimension, not yet written, where `ALIGNMENT` lets others take it over without a copy."""
-    return _memory(count * dtype.itemsize).view(dtype.numpy)
+    return empty_bytes(count * dtype.itemsize).view(dtype.numpy)
 
 
-def _memory(size: int) -> NDArray[np.uint8]:
+def empty_bytes(size: int) -> NDArray[np.uint8]:
+    """Return that many bytes, not yet written, aligned to `ALIGNMENT`."""
     memory = np.empty(size + ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % ALIGNMENT
     return memory[start : start + size]
@@ -121,7 +124,7 @@ def _empty(entries: Sequence[Entry]) -> tuple[list[Array], NDArray[np.uint64]]:
     addresses = np.empty(len(entries), np.uint64)
     for first, last in pairwise([*cuts, len(entries)]):
         offsets = [0, *accumulate(sizes[first:last])]
-        memory = _memory(offsets[-1])
+        memory = empty_bytes(offsets[-1])
         arrays += [
             np.ndarray(entry.shape, entry.dtype.numpy, memory, offset)
             for entry, offset in zip(entries[first:last], offsets)
@@ -141,3 +144,16 @@ def _fill_run(entry: Entry, run: Run, out: Array, maker: ArrayBackend) -> None:
         span = maker.empty(max(ends) - min(ends) + 1, entry.dtype)
         maker.fill_array(entry.draw, entry.stream, entry.dtype, min(ends), span)
         part[:] = span[:: run.step]
+
+
+def one(scheme: str, given: Mapping[str, Any]) -> Array:
+    """Return the only tensor of a recipe, from the arguments of a function of `fanin.initializers`."""
+    options = {field: given[field] for field in ("seed", "dtype")}
+    fields = SCHEMES[scheme].model_fields
+    members = {
+        field: value
+        for field, value in given.items()
+        if field in fields and field != "dtype" and (fields[field].is_required() or value != fields[field].default)
+    }
+    recipe = as_recipe({**options, "tensors": {given["name"]: {"scheme": scheme, **members}}})
+    return materialize(recipe, backend=given["backend"])[given["name"]]

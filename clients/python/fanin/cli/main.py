@@ -19,7 +19,7 @@ from fanin import backends, files, signals
 from fanin.client.base import Where
 from fanin.client.client import Client
 from fanin.client.verification import Verify
-from fanin.describe import describe
+from fanin.description import describe
 from fanin.errors import BackendError, FileError, MismatchError, RecipeError, ServiceError
 from fanin.file_layout import FileLayout
 from fanin.names import count, folded
