@@ -20,12 +20,15 @@ PREAMBLE = """\
 Every command with its options, as `--help` prints them. `make docs` writes this page. [README.md](../README.md) has
 examples.
 """
+ELSEWHERE = {"fanin serve": "Its options are the [settings of the service](configuration.md).\n"}
+"""Commands whose options have a page."""
 
 
 def page() -> str:
     """Return the text of the page."""
     with mock.patch.dict(os.environ, COLUMNS="100"):
-        sections = [f"## {' '.join(command)}\n\n```text\n{text}```\n" for command, text in helped(("fanin",))]
+        found = {" ".join(command): f"```text\n{text}```\n" for command, text in helped(("fanin",))}
+    sections = [f"## {command}\n\n{text}" for command, text in (found | ELSEWHERE).items()]
     return "\n".join([PREAMBLE, *sections])
 
 

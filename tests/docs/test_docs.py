@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import get_args
 
@@ -267,3 +268,15 @@ def test_the_pages_of_the_library_and_the_commands_are_current(script: str) -> N
     """`make docs` writes them."""
     write = runpy.run_path(str(ROOT / "docs" / f"{script}.py"))
     assert write["page"]() == write["PAGE"].read_text("utf-8"), f"run: python docs/{script}.py"
+
+
+def test_every_command_has_its_help_on_the_page_of_commands() -> None:
+    text = (ROOT / "docs" / "commands.md").read_text("utf-8")
+    for name in (
+        "get",
+        "make",
+        "keys create",
+        "recipe torch",
+        *(each.name for each in entry_points(group="fanin.commands")),
+    ):
+        assert f"## fanin {name}\n" in text, name

@@ -15,6 +15,7 @@ import pytest
 
 import fanin
 from fanin import FileError, FileLayout, MismatchError, atomic, files
+from fanin.cli.main import main
 from tests.support.samples import MIXED
 
 
@@ -130,6 +131,15 @@ def test_long_names_are_names(tmp_path: Path) -> None:
     with files.resuming(path.with_name("x" * 250), FileLayout.of(MIXED)) as (file, _):
         file.write(b"y")
     assert (tmp_path / ("x" * 250)).read_bytes() == b"y"
+
+
+@pytest.mark.parametrize("name", [b"\xff.safetensors", b"\xff" * 200])
+def test_a_name_may_be_any_bytes(tmp_path: Path, name: bytes) -> None:
+    path = tmp_path / os.fsdecode(name)
+    fanin.save(MIXED, path)
+    assert main(["verify", str(path)]) == 0
+    assert main(["make", str(path), str(path)]) == 0
+    assert [os.fsencode(each.name) for each in tmp_path.iterdir()] == [name]
 
 
 def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:

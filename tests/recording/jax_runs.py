@@ -15,9 +15,11 @@ import flax.linen as linen
 import jax
 import jax.numpy as jnp
 import numpy as np
+import safetensors.numpy
 from flax import nnx
 
 from fanin.errors import RecordError
+from fanin.jax import initializers
 from fanin.jax.recording import record
 from fanin.jax.trees import init, path_of
 from fanin.recipe.formatting import text
@@ -63,6 +65,19 @@ def old_key() -> Any:
     return {"dense": linen.Dense(40).init(jax.random.PRNGKey(0), jnp.zeros((1, 30)))}
 
 
+def joined() -> Any:
+    """Arrays of several draws, each with its own key."""
+    keys = jax.random.split(jax.random.key(0), 3)
+    drawn = [jax.random.normal(key, (300,)) for key in keys]
+    folded = [jax.random.normal(jax.random.fold_in(keys[0], number), (300,)) for number in range(2)]
+    return {
+        "joined": jnp.concatenate([*drawn, jax.random.normal(jax.random.key(9), (300,))]),
+        "folded": jnp.concatenate([jnp.concatenate(folded), drawn[1]]),
+        "stacked": jnp.stack(drawn),
+        "mapped": jax.vmap(lambda key: jax.random.normal(key, (300,)))(keys),
+    }
+
+
 def _uniform(key: Any, low: float, high: float) -> Any:
     """Not the one of JAX."""
     return jax.random.uniform(key, (4,), minval=low, maxval=high) ** 2
@@ -71,6 +86,34 @@ def _uniform(key: Any, low: float, high: float) -> Any:
 def _row(carry: Any, number: Any) -> Any:
     """Random, though its operands are known: it makes its own key."""
     return carry, jax.random.normal(jax.random.fold_in(jax.random.PRNGKey(0), number), (4,))
+
+
+@jax.jit
+def _first_half(key: Any) -> Any:
+    return jax.random.normal(jax.random.split(key)[0], (4,))
+
+
+def _normal(key: Any, dtype: Any) -> Any:
+    return jax.random.normal(key, (4,), dtype).astype(jnp.float32)
+
+
+def _pair(*seeds: int) -> Any:
+    return jnp.concatenate([jax.random.normal(jax.random.key(seed), (4,)) for seed in seeds])
+
+
+class Stack(linen.Module):
+    """Layers of one scan."""
+
+    @linen.compact
+    def __call__(self, x: Any) -> Any:
+        layers = linen.scan(_Layer, variable_axes={"params": 0}, split_rngs={"params": True}, length=3)
+        return layers()(x, None)
+
+
+class _Layer(linen.Module):
+    @linen.compact
+    def __call__(self, x: Any, _: Any) -> Any:
+        return linen.Dense(4)(x), None
 
 
 def refused() -> Any:
@@ -86,14 +129,30 @@ def refused() -> Any:
         "cut": jnp.clip(normal, -1, 1),
         "twice": jnp.concatenate([normal, normal]),
         "one_key": jnp.concatenate([normal, jax.random.normal(key, (30, 4))]),
+        "folded_twice": jnp.concatenate([jax.random.normal(jax.random.fold_in(key, 1), (3,)) for _ in range(2)]),
+        "split_twice": jnp.stack([_first_half(key), _first_half(key)]),
+        "two_types": jnp.concatenate([_normal(key, jnp.float32), _normal(key, jnp.bfloat16)]),
+        "nested": jnp.concatenate([_pair(1, 2), _pair(2, 1)]),
+        "mapped": jax.vmap(lambda each: jax.random.normal(each, (4,)))(jnp.broadcast_to(key, (3,))),
+        "mapped_seeds": jax.vmap(lambda seed: jax.random.normal(jax.random.key(seed), (4,)))(jnp.array([7, 7])),
+        "own": jnp.concatenate([initializers.normal(1.0)(key, (4,)) for _ in range(2)]),
         "exponential": jax.random.exponential(key, (4,)),
         "branch": jax.lax.cond(True, lambda: jax.random.normal(jax.random.key(1), (4,)), lambda: jnp.zeros(4)),
         "loop": jax.lax.scan(_row, 0, jnp.arange(3))[1],
     }
 
 
+def refusals(build: Callable[[], Any]) -> list[tuple[str, str]]:
+    try:
+        record(build)
+    except RecordError as error:
+        return [(fault.pointer, fault.detail) for fault in error.faults]
+    return []
+
+
 def main(directory: Path) -> None:
-    programs: dict[str, Callable[[], Any]] = {"nnx": nnx_state, "linen": linen_parameters, "old_key": old_key}
+    programs: dict[str, Callable[[], Any]] = {"nnx": nnx_state, "linen": linen_parameters}
+    programs |= {"old_key": old_key, "joined": joined}
     for name, build in programs.items():
         recipe = record(build, seed=5).recipe
         (directory / f"{name}.json").write_text(text(recipe))
@@ -102,14 +161,19 @@ def main(directory: Path) -> None:
         np.savez(directory / f"{name}.npz", **{path: array.astype(np.float64) for path, array in run.items()})
         filled = init(made, recipe)
         assert jax.tree.map(jnp.shape, filled) == jax.tree.map(jnp.shape, made)
-    told: dict[str, Any] = {"refused": []}
-    try:
-        record(refused)
-    except RecordError as error:
-        told["refused"] = [(fault.pointer, fault.detail) for fault in error.faults]
+    told: dict[str, Any] = {
+        "refused": refusals(refused),
+        "scan": refusals(lambda: Stack().init(jax.random.key(0), jnp.zeros((1, 4)))),
+        "one path": refusals(lambda: {"a": {"b": jnp.ones(3)}, "a/b": jnp.zeros(4)}),
+        "reserved": refusals(lambda: {"__metadata__": jnp.arange(3)}),
+    }
     wide = record(lambda: linen.Dense(1 << 20).init(jax.random.key(0), jnp.zeros((1, 1 << 20))))
     told["wide"] = sorted(wide.recipe.tensors)
     tables = record(lambda: {"steps": jnp.arange(5), "ramp": jnp.linspace(0, 1, 5), "count": jnp.zeros((), jnp.int32)})
+    fortran = np.asfortranarray(np.arange(6, dtype=np.int32).reshape(2, 3))
+    mixed = record(lambda: {"number": 3, "complex": 1j, "fortran": jnp.asarray(fortran)})
+    told["types"] = {name: value.dtype.name for name, value in mixed.literals.items()}
+    told["fortran"] = safetensors.numpy.load(mixed.literals_file() or b"")["fortran"].tolist()
     told["literals"] = {name: value.tolist() for name, value in tables.literals.items()}
     (directory / "told.json").write_text(json.dumps(told))
 

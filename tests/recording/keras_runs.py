@@ -5,7 +5,9 @@ KERAS_BACKEND=torch python -m tests.recording.keras_runs DIRECTORY
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import sys
 import threading
 from collections.abc import Callable
@@ -14,6 +16,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import safetensors.numpy
 
 from fanin.errors import RecordError
 from fanin.keras.recording import record
@@ -85,6 +88,56 @@ def assigned() -> keras.Model:
     return model
 
 
+def quantized(mode: str) -> keras.Model:
+    layers = [keras.layers.Dense(5, name="one", kernel_initializer="he_normal"), keras.layers.Dense(5, name="two")]
+    model = keras.Sequential([keras.Input((4,)), *layers], name="quantized")
+    model.layers[0].quantize(mode)
+    return model
+
+
+def compiled() -> keras.Model:
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="dense")], name="compiled")
+    model.compile("adam", "mse", metrics=["mae"])
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+class Late(keras.layers.Layer):
+    """Makes its weights in another order when it is created again."""
+
+    orders = itertools.cycle([("first", "second"), ("second", "first")])
+
+    def build(self, shape: Any) -> None:
+        for name in next(self.orders):
+            self.add_weight(shape=(3,), name=name, initializer={"first": "zeros", "second": "ones"}[name])
+
+
+class Renamed(Late):
+    """Without names that say which weight is which."""
+
+    def build(self, shape: Any) -> None:
+        for name in next(self.orders):
+            self.add_weight(shape=(3,), name=f"{name}_{next(_counter)}", initializer="ones")
+
+
+_counter = itertools.count()
+
+
+def built(layer: keras.layers.Layer) -> keras.layers.Layer:
+    layer.build((None, 3))
+    return layer
+
+
+def columns(shape: tuple[int, ...], dtype: Any = None) -> Any:
+    """A table whose columns lie in memory one behind the other."""
+    return keras.ops.transpose(keras.ops.reshape(keras.ops.arange(math.prod(shape), dtype=dtype), shape[::-1]))
+
+
+class Table(keras.layers.Layer):
+    def build(self, shape: Any) -> None:
+        self.table = self.add_weight(shape=(4, 3), name="table", initializer=columns, dtype="int32", trainable=False)
+
+
 def refusal(model: Any) -> list[str]:
     try:
         record(model)
@@ -149,6 +202,17 @@ def main(directory: Path) -> None:
         "not a model": refusal(dict),
         "assigned": refusal(assigned),
         "one path": refusal(lambda: keras.Sequential([keras.Input((3,)), Twins()])),
+        "quantized": {mode: refusal(quantized(mode)) for mode in ("int8", "int4")},
+        "float8": sorted(
+            [name, tensor.scheme, list(tensor.shape)]
+            for name, tensor in record(quantized("float8")).recipe.tensors.items()
+        ),
+        "compiled": sorted(record(compiled()).recipe.tensors),
+        "late": {name: tensor.scheme for name, tensor in record(built(Late(name="late"))).recipe.tensors.items()},
+        "renamed": refusal(built(Renamed(name="renamed"))),
+        "table": safetensors.numpy.load(record(built(Table(name="table"))).literals_file() or b"")[
+            "table/table"
+        ].tolist(),
         "wide": sorted(record(wide).recipe.tensors),
         "literals": {name: str(value) for name, value in record(counter).literals.items()},
         "threads": beside_threads(),

@@ -29,7 +29,7 @@ def told(runs: Path) -> Any:
     return json.loads((runs / "told.json").read_text())
 
 
-@pytest.mark.parametrize("program", ["nnx", "linen", "old_key"])
+@pytest.mark.parametrize("program", ["nnx", "linen", "old_key", "joined"])
 def test_the_law_is_that_of_the_programs_own_run(runs: Path, program: str) -> None:
     recipe = fanin.as_recipe((runs / f"{program}.json").read_text())
     with np.load(runs / f"{program}.npz") as arrays:
@@ -47,15 +47,22 @@ def test_what_no_scheme_says_is_refused_by_name(told: Any) -> None:
         "/branch": "no scheme is the result of cond",
         "/cut": "no scheme is the result of max",
         "/exponential": "no scheme is the result of _exponential",
+        "/folded_twice": "no scheme is the result of draws with equal keys",
         "/gamma": "no scheme is the result of _gamma",
         "/key": "a key of random numbers is no weight: leave it out",
         "/loop": "no scheme is the result of scan",
+        "/mapped": "no scheme is the result of a draw with equal keys",
+        "/mapped_seeds": "no scheme is the result of a draw with equal keys",
         "/namesake": "no scheme is the result of integer_pow",
-        "/one_key": "no scheme is the result of concatenate",
+        "/nested": "no scheme is the result of draws with equal keys",
+        "/one_key": "no scheme is the result of draws with equal keys",
+        "/own": "no scheme is the result of draws with equal keys",
         "/part": "an orthogonal matrix of 4 x 8 in another shape",
+        "/split_twice": "no scheme is the result of draws with equal keys",
         "/square": "no scheme is the result of integer_pow",
         "/stretched": "no scheme is the result of mul",
-        "/twice": "no scheme is the result of concatenate",
+        "/twice": "no scheme is the result of draws with equal keys",
+        "/two_types": "no scheme is the result of draws with equal keys",
     }
 
 
@@ -65,3 +72,26 @@ def test_nothing_is_allocated(told: Any) -> None:
 
 def test_tables_are_literals(told: Any) -> None:
     assert told["literals"] == {"count": 0, "ramp": [0, 0.25, 0.5, 0.75, 1], "steps": [0, 1, 2, 3, 4]}
+
+
+def test_layers_of_a_scan_are_refused_by_name(told: Any) -> None:
+    names = ("bias", "kernel")
+    assert told["scan"] == [
+        [f"/params~1Scan_Layer_0~1Dense_0~1{name}", "no scheme is the result of scan"] for name in names
+    ]
+
+
+def test_two_leaves_of_one_path_are_refused(told: Any) -> None:
+    assert told["one path"] == [["/a~1b", "two leaves have this path: rename one of them"]]
+
+
+def test_a_literal_has_a_name_that_its_file_can_hold(told: Any) -> None:
+    assert told["reserved"] == [["/__metadata__", "__metadata__ is reserved by the safetensors format"]]
+
+
+def test_literals_have_the_types_of_their_leaves(told: Any) -> None:
+    assert told["types"] == {"number": "int32", "complex": "complex64", "fortran": "int32"}
+
+
+def test_a_literal_with_another_order_in_memory_is_written_as_it_is(told: Any) -> None:
+    assert told["fortran"] == [[0, 1, 2], [3, 4, 5]]

@@ -78,3 +78,34 @@ def test_counters_are_literals(told: Any) -> None:
 
 def test_recordings_in_threads_leave_keras_as_it_is(told: Any) -> None:
     assert told["threads"] == {"drawn": [True, True], "is whole": True}
+
+
+@pytest.mark.parametrize("mode", ["int8", "int4"])
+def test_quantized_weights_are_refused(told: Any, mode: str) -> None:
+    words = f"it is quantized ({mode}), which leaves it no initializer: record before quantize()"
+    assert f"/quantized~1one~1kernel: {words}" in told["quantized"][mode]
+    assert all(words in fault for fault in told["quantized"][mode])
+
+
+def test_weights_of_a_float8_layer_keep_their_own_initializers(told: Any) -> None:
+    found = {name.removeprefix("quantized/"): words for name, *words in told["float8"]}
+    assert found["one/kernel"] == ["variance_scaling", [4, 5]]
+    assert found["one/bias"] == ["zeros", [5]]
+    assert found["one/kernel_scale"] == ["ones", []]
+    assert found["one/kernel_amax_history"] == ["zeros", [1024]]
+
+
+def test_a_compiled_model_is_recorded(told: Any) -> None:
+    assert told["compiled"] == ["compiled/dense/bias", "compiled/dense/kernel"]
+
+
+def test_weights_are_told_apart_by_their_paths(told: Any) -> None:
+    assert told["late"] == {"late/first": "zeros", "late/second": "ones"}
+
+
+def test_weights_that_cannot_be_told_apart_are_refused(told: Any) -> None:
+    assert told["renamed"] == ["(recipe): renamed has other weights when it is created again: give the function"]
+
+
+def test_a_literal_with_another_order_in_memory_is_written_as_it_is(told: Any) -> None:
+    assert told["table"] == [[0, 4, 8], [1, 5, 9], [2, 6, 10], [3, 7, 11]]

@@ -6,6 +6,7 @@ import copy
 import math
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -226,6 +227,61 @@ def test_parts_with_laws_of_their_own_are_blocks(
     assert [(part["scheme"], part["size"]) for part in said["parts"]] == sizes
 
 
+@pytest.mark.parametrize(
+    ("initialize", "sizes"),
+    [
+        (
+            lambda w: w.copy_(w.normal_().index_fill(0, torch.arange(8), 0).masked_fill(_rows(w) == 4, 0.5)),
+            [4, 1, 3, 56],
+        ),
+        (lambda w: w.copy_(torch.where(_rows(w) < 4, 0.5, w.normal_().index_fill(0, torch.arange(8), 0))), [4, 4, 56]),
+        (lambda w: w.copy_(nn.functional.pad(w[:60].normal_().mul(_rows(w)[:60] > 8), (0, 0, 0, 4), value=0.5)), None),
+    ],
+)
+def test_a_number_between_zeros_is_not_lost(initialize: Callable[[torch.Tensor], Any], sizes: list[int] | None) -> None:
+    said = _said(initialize)
+    assert sizes is None or [part["size"] for part in said["parts"]] == sizes
+    assert [part["value"] for part in said["parts"] if part["scheme"] == "constant"] == [0.5]
+
+
+def _rows(w: torch.Tensor) -> torch.Tensor:
+    return torch.arange(len(w))[:, None]
+
+
+@pytest.mark.parametrize(
+    ("make", "value"),
+    [
+        (lambda: torch.full((3,), 0.7).bfloat16().float(), 0.69921875),
+        (lambda: torch.full((3,), 0.7).to(torch.float8_e4m3fn).float(), 0.6875),
+        (lambda: torch.zeros(3).copy_(torch.full((3,), 0.7, dtype=torch.float16)), 0.7001953125),
+        (lambda: torch.full((3,), 0.1).double(), 0.10000000149011612),
+        (lambda: torch.cat([torch.full((3,), 0.7, dtype=torch.bfloat16), torch.full((3,), 0.69921875)]), 0.69921875),
+        (
+            lambda: torch.where(torch.arange(3) < 5, torch.full((3,), 0.7, dtype=torch.bfloat16), 0.0).float(),
+            0.69921875,
+        ),
+        (lambda: torch.full((3,), 0.7).bfloat16(), 0.7),
+        (lambda: torch.full((3, 1 << 23), 0.7, device="meta").bfloat16().float()[:, :3], 0.69921875),
+    ],
+)
+def test_a_cast_constant_is_rounded(make: Callable[[], torch.Tensor], value: float) -> None:
+    def build() -> nn.Module:
+        module = nn.Module()
+        module.register_buffer("weight", make())
+        return module
+
+    assert record(build).recipe.tensors["weight"].value == value  # type: ignore[attr-defined]
+
+
+def test_constants_among_random_numbers_are_rounded() -> None:
+    def initialize(w: torch.Tensor) -> nn.Parameter:
+        w.normal_()[7] = 0.7
+        return nn.Parameter(w.bfloat16().mul(3).float())
+
+    parts = _said(initialize)["parts"]
+    assert parts[1] == {"size": 1, "scheme": "constant", "value": 2.09375}
+
+
 def test_the_truncated_normal_of_timm_and_tensorflow() -> None:
     """The inverse distribution function of a uniform draw, moved, scaled and clamped."""
 
@@ -392,6 +448,16 @@ def test_lazy_and_foreign_types_are_refused() -> None:
         record(lambda: _initialized(lambda w: nn.Parameter(torch.randn(3, dtype=torch.complex128))))
 
 
+def test_a_literal_has_a_name_that_its_file_can_hold() -> None:
+    def build() -> nn.Module:
+        module = nn.Linear(2, 2)
+        module.register_buffer("__metadata__", torch.arange(3))
+        return module
+
+    with pytest.raises(RecordError, match="/__metadata__: __metadata__ is reserved by the safetensors format"):
+        record(build)
+
+
 def test_a_recipe_of_a_recording_is_a_recipe() -> None:
     recording = record(ResNet, seed=5)
     assert fanin.as_recipe(recording.recipe.canonical) == recording.recipe
@@ -446,3 +512,49 @@ def test_recordings_in_threads_leave_torch_as_it_is() -> None:
     assert made["sparse"].abs().max() < 1
     assert made["first"] == made["second"]
     assert made["first"].tensors["weight"].scheme == "truncated_normal"
+
+
+def _in_a_thread(work: Callable[[], Any]) -> None:
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+
+def _in_a_pool(work: Callable[[], Any]) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(work).result()
+
+
+@pytest.mark.parametrize("beside", [_in_a_thread, _in_a_pool])
+def test_a_builder_that_initializes_in_threads_is_refused(beside: Callable[[Callable[[], Any]], None]) -> None:
+    def build() -> nn.Module:
+        layer = nn.Linear(4, 4)
+        beside(lambda: nn.init.constant_(layer.weight, 7.0))
+        return layer
+
+    words = r"test_record\.py:\d+: aten\.fill_.* in a thread that the builder starts"
+    with pytest.raises(RecordError, match=words):
+        record(build)
+
+
+def test_a_thread_that_fails_without_values_is_blamed() -> None:
+    def build() -> nn.Module:
+        layer = nn.Linear(4, 4)
+        _in_a_pool(lambda: layer.weight.sum().item())
+        return layer
+
+    with pytest.raises(RecordError, match="in a thread that the builder starts"):
+        record(build)
+
+
+def test_a_builder_may_start_threads_for_other_work() -> None:
+    done: list[int] = []
+
+    def build() -> nn.Module:
+        _in_a_thread(lambda: done.append(1))
+        return nn.Linear(4, 4)
+
+    start = threading.Thread.start
+    assert set(record(build).recipe.tensors) == {"weight", "bias"}
+    assert done == [1]
+    assert threading.Thread.start is start

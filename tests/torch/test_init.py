@@ -278,6 +278,15 @@ def test_tensors_that_cannot_be_filled(tensor: nn.Parameter, reason: str) -> Non
         init_(module, {"shape": [4], "scheme": "ones"})
 
 
+def test_parameters_that_accelerate_has_offloaded_are_refused() -> None:
+    module = nn.Linear(3, 4, device="meta")
+    module._hf_hook = object()  # type: ignore[assignment]  # it loads the parameters for each call
+    recipe = {"tensors": {"weight": {"shape": [4, 3], "scheme": "ones"}, "bias": {"shape": [4], "scheme": "ones"}}}
+    with pytest.raises(ModuleError, match="/weight: a parameter that accelerate has offloaded"):
+        init_(module, recipe, device="cpu")
+    assert module.weight.is_meta
+
+
 def test_names_within_wrappers() -> None:
     """Those of activation checkpointing, and those that torch.compile gives."""
     plain = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))

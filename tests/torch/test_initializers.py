@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -236,6 +237,68 @@ def test_parameters_that_deepspeed_has_partitioned_are_refused() -> None:
     recipe = {"tensors": {"weight": {"shape": [4, 4], "scheme": "ones"}, "bias": {"shape": [4], "scheme": "ones"}}}
     with pytest.raises(fanin.torch.ModuleError, match="weight: a parameter that DeepSpeed has partitioned"):
         fanin.torch.init_(layer, recipe)
+
+
+@pytest.mark.parametrize(
+    "computed",
+    [
+        lambda layer: nn.utils.parametrizations.weight_norm(layer).weight,
+        lambda layer: nn.utils.parametrizations.weight_norm(layer).weight[:2],
+        lambda layer: layer.weight.double(),
+    ],
+)
+def test_values_that_torch_has_computed_are_refused(computed: Callable[[nn.Linear], torch.Tensor]) -> None:
+    tensor = computed(nn.Linear(4, 4))
+    for call in (lambda: init.normal_(tensor, seed=3, name="w"), lambda: init.zeros_(tensor)):
+        with pytest.raises(ValueError, match="has computed it from other tensors"):
+            call()
+
+
+def test_views_of_parameters_are_filled() -> None:
+    layer = nn.Linear(4, 4)
+    init.ones_(layer.weight[:2])
+    init.normal_(layer.weight.T, seed=3, name="w")
+    expected = init.normal_(torch.empty(4, 4), seed=3, name="w")
+    assert torch.equal(layer.weight.T, expected)
+
+
+def test_shards_of_fully_sharded_data_parallel_are_refused() -> None:
+    layer = nn.Linear(4, 4)
+    for parameter in layer.parameters():
+        parameter._fsdp_flattened = True  # type: ignore[attr-defined]  # as it marks them
+    init.kaiming_normal_(layer.weight, seed=3, name="w")  # within summon_full_params
+    layer.weight.data = torch.zeros(7)  # a rank's own part of several
+    with pytest.raises(ValueError, match="FullyShardedDataParallel may have any part of it"):
+        init.normal_(layer.weight, seed=3, name="w")
+    init.zeros_(layer.weight)
+
+
+def unevenly() -> list[str]:
+    mesh = torch.distributed.device_mesh.init_device_mesh("cpu", (2,))
+    rank = torch.distributed.get_rank()
+    found = []
+    for rows in (2 * rank + 1, 3):
+        part = DTensor.from_local(torch.zeros(rows, 2), mesh, [Shard(0)], run_check=False, shape=(4, 2), stride=(2, 1))
+        module = nn.Module()
+        module.weight = nn.Parameter(part)
+        recipe = {"tensors": {"weight": {"shape": [4, 2], "scheme": "normal", "std": 1}}}
+        for fill in (partial(init.normal_, part, seed=1, name="w"), partial(fanin.torch.init_, module, recipe)):
+            try:
+                fill()
+            except ValueError as error:
+                found.append(str(error))
+        found.append(str(part.to_local().any().item()))
+    return found
+
+
+def test_shards_that_torch_does_not_split_so_are_refused() -> None:
+    words = "this rank has a shard of shape ({}, 2), where torch splits (4, 2) into one of (2, 2)"
+    for rank, answer in enumerate(ranks.run(2, unevenly)):
+        for rows in (2 * rank + 1, 3):
+            one, other, is_filled, *answer = answer
+            assert one == words.format(rows)
+            assert other.endswith(words.format(rows))
+            assert is_filled == "False"
 
 
 def test_old_names_and_what_user_code_imports() -> None:

@@ -97,8 +97,8 @@ def beside(path: Path, mark: str) -> Path:
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
     name = path.name
-    if len(name.encode()) > LONG_NAME:
-        name = f"{name[:20]}.{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    if len(octets := os.fsencode(name)) > LONG_NAME:
+        name = f"{name[:20]}.{hashlib.sha256(octets).hexdigest()[:16]}"
     return path.with_name(f".{name}.{mark}.partial")
 
 

@@ -30,6 +30,15 @@ _NUMBER = re.compile(r"(?<![^._/])(0|[1-9][0-9]{0,8})(?![^._/])", re.ASCII)
 """A number that is a part of a name by itself, as in `layers.7.bias` and `Dense_7/kernel`."""
 
 
+def misnamed(name: str) -> str:
+    """Return why no tensor can have this name; an empty string if one can."""
+    try:
+        _checked(name)
+    except PydanticCustomError as error:
+        return error.message()
+    return ""
+
+
 def _checked(value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise PydanticCustomError("name", "a tensor name must be a string that is not empty")

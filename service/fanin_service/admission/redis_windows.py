@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar
 
@@ -16,8 +16,13 @@ from redis.backoff import NoBackoff
 from fanin_service.admission.windows import Count, CountersAwayError
 
 TIMEOUT_SECONDS = 0.5
-"""The longest that a request waits for Redis; a busy event loop takes its share of it."""
+"""The longest that a call waits for a response of Redis, while the event loop can read it."""
+MAX_CALLS = 16
+"""Calls of one process at a time, each on a separate connection. Hundreds of requests that arrive at the same moment
+would take longer to connect than `TIMEOUT_SECONDS`, and Redis would look as if it were away."""
 
+_SLICES = 5
+"""Parts of `TIMEOUT_SECONDS` that have to pass one after another."""
 _PROBE, _PROBE_SECONDS = "probe", 60
 """The count that is written to find out whether Redis counts, and how long it is kept."""
 
@@ -37,6 +42,9 @@ class RedisCounters:
             socket_connect_timeout=TIMEOUT_SECONDS,
             retry=Retry(NoBackoff(), 0),  # type: ignore[arg-type]  # passed on to redis.asyncio.Redis
         )
+        self._turns = asyncio.Semaphore(MAX_CALLS)
+        self._failures = 0
+        """Calls that failed."""
 
     async def add(self, key: str, amount: int, seconds: int) -> Count:
         async def add() -> Count:
@@ -44,7 +52,7 @@ class RedisCounters:
             left = seconds if value == amount else await self._storage.get_expiry(key) - time.time()
             return Count(value, max(0.0, left), self)
 
-        return await _in_time(add())
+        return await self._in_turn(add)
 
     async def take_back(self, key: str, amount: int) -> None:
         async def take_back() -> None:
@@ -53,21 +61,46 @@ class RedisCounters:
                 await self._storage.incr(key, 1, -value)
 
         with suppress(CountersAwayError):
-            await _in_time(take_back())
+            await self._in_turn(take_back)
 
     async def ping(self) -> None:
         # A Redis that is read-only or out of memory answers PING, yet cannot count.
-        await _in_time(self._storage.incr(_PROBE, _PROBE_SECONDS, 1))
+        await self._in_turn(lambda: self._storage.incr(_PROBE, _PROBE_SECONDS, 1))
 
     async def close(self) -> None:
         await self._storage.bridge.get_connection().aclose()  # type: ignore[attr-defined]
 
+    async def _in_turn(self, call: Callable[[], Awaitable[T]]) -> T:
+        """The result of a call, of which only `MAX_CALLS` run at a time.
+
+        Raises:
+            CountersAwayError: it fails; or an earlier call failed while this one waited, which would fail as late.
+        """
+        failures = self._failures
+        async with self._turns:
+            if self._failures != failures:
+                raise CountersAwayError("earlier calls failed")
+            try:
+                return await _in_time(call())
+            except CountersAwayError:
+                self._failures += 1
+                raise
+
 
 async def _in_time(call: Awaitable[T]) -> T:
+    """The result of a call that takes at most `TIMEOUT_SECONDS`.
+
+    Raises:
+        CountersAwayError: it takes longer, or fails.
+    """
+    task = asyncio.ensure_future(call)
     try:
-        async with asyncio.timeout(TIMEOUT_SECONDS):
-            return await call
-    except TimeoutError:
-        raise CountersAwayError(f"no answer in {TIMEOUT_SECONDS} s") from None
+        for _ in range(_SLICES):
+            # While the event loop is busy, no response is read: that time counts as one slice, however long it is.
+            if (await asyncio.wait([task], timeout=TIMEOUT_SECONDS / _SLICES))[0]:
+                return task.result()
+        raise CountersAwayError(f"no response in {TIMEOUT_SECONDS} s")
     except (StorageError, OSError) as error:
         raise CountersAwayError(str(error.__cause__ or error)) from None
+    finally:
+        task.cancel()

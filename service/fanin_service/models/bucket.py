@@ -70,6 +70,13 @@ class BucketObjects:
         except (BaseError, OSError) as error:
             raise _failure(error) from error
 
+    def groups(self, name: str) -> list[str]:
+        return [group for group, _, found in map(_parts, self.sizes()) if found == name]
+
+
+def _parts(key: str) -> tuple[str, str, str]:
+    return key.partition("/")
+
 
 def _failure(error: Exception) -> ObjectsError:
     """The first line of what obstore says; the others are its insides."""

@@ -3,13 +3,18 @@
     <name>/main            digest of the content that the name stands for; the last put wins
     <name>/<digest>.tar    a content, written once and checked by digest when read
 
+In <name>, / is written --, and a capital letter as ! and the small one.
+
 What was put under a name before stays readable by its commit ids until the model is deleted.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import re
+import threading
+import time
 
 from fanin import archive
 from fanin_service.http.problems import ModelError
@@ -17,8 +22,12 @@ from fanin_service.models.content import Content, content_key
 from fanin_service.models.objects import Objects
 
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_UPPER, _ESCAPED = re.compile("[A-Z]"), re.compile("!([a-z])")
 _POINTER = "main"
 _SUFFIX = ".tar"
+
+RECOUNT_SECONDS, REFUSAL_SECONDS = 60.0, 1.0
+"""How old the count of bytes in the store may be, which takes time for every model; and before a put is refused."""
 
 _log = logging.getLogger(__name__)
 
@@ -29,14 +38,16 @@ class ModelStore:
     def __init__(self, objects: Objects, max_bytes: int) -> None:
         self._objects = objects
         self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._taken, self._counted_at = 0, -math.inf
+        """Bytes in the store, and when all of them were counted."""
 
     def names(self) -> list[str]:
         """The names of all models, sorted."""
-        groups = (key.partition("/") for key in self._objects.sizes())
-        return sorted(_name(group) for group, _, object_ in groups if object_ == _POINTER)
+        return sorted(_name(group) for group in self._objects.groups(_POINTER) if group == group.lower())
 
     def main(self, name: str) -> str | None:
-        """Digest of the content that a name stands for, if it stands for one."""
+        """Digest of the content that a name stands for, if there is one."""
         pointer = self._objects.get(f"{_group(name)}/{_POINTER}")
         digest = "" if pointer is None else pointer.decode("ascii", "replace").strip()
         if pointer is not None and not _DIGEST.fullmatch(digest):
@@ -77,15 +88,12 @@ class ModelStore:
         if self.get(name, content.digest) is None:
             other = self.digest_of(name, content.key)
             if other not in (None, content.digest):
-                # Possible only for who looks for it, with 2^40 tries; commit ids would be of either.
+                # Possible only for a client that searches for it, with 2^40 tries; commit ids would be of either.
                 raise ModelError(f"has the commit ids of another content of {name}")
             stored = archive.pack(content.all)
-            taken = sum(self._objects.sizes().values())
-            if taken + len(stored) > self._max_bytes:
-                raise ModelError(
-                    f"{len(stored)} bytes; the store has {taken} of at most {self._max_bytes}: delete some"
-                )
+            self._check_room(len(stored))
             self._objects.put(_key(name, content.digest), stored)
+            self._add_to_taken(len(stored))
         before = self.main(name)
         # The same content again is no change, and `modified` says so.
         if before != content.digest:
@@ -93,12 +101,35 @@ class ModelStore:
         return before is None
 
     def delete(self, name: str) -> bool:
-        """Forget a model, with all that its name ever stood for; true if there was one."""
+        """Delete a model, with all that its name ever stood for; true if it existed."""
         keys = self._objects.sizes(_group(name))
         # Its name first: it must not stand for what is gone.
         for key in sorted(keys, key=lambda key: not key.endswith(f"/{_POINTER}")):
             self._objects.delete(key)
+        self._add_to_taken(-sum(keys.values()))
         return f"{_group(name)}/{_POINTER}" in keys
+
+    def _check_room(self, size: int) -> None:
+        """
+        Raises:
+            ModelError: `size` more bytes do not fit in the store.
+        """
+        if self._count(RECOUNT_SECONDS) + size > self._max_bytes:
+            taken = self._count(REFUSAL_SECONDS)
+            if taken + size > self._max_bytes:
+                raise ModelError(f"{size} bytes; the store has {taken} of at most {self._max_bytes}: delete some")
+
+    def _count(self, seconds: float) -> int:
+        """Bytes in the store; what other processes did in the last `seconds` may be missing."""
+        with self._lock:
+            now = time.monotonic()
+            if now - self._counted_at >= seconds:
+                self._taken, self._counted_at = sum(self._objects.sizes().values()), now
+            return self._taken
+
+    def _add_to_taken(self, size: int) -> None:
+        with self._lock:
+            self._taken += size
 
 
 MAX_FILES = 10_000
@@ -106,12 +137,16 @@ MAX_FILES = 10_000
 
 
 def _group(name: str) -> str:
-    """One part for two: no part of a name has two hyphens."""
-    return name.replace("/", "--")
+    """The group of a model: one part for two, since no part of a name has two hyphens.
+
+    `A` is written `!a`. Where a file system ignores case, `Me/x` and `me/x` would otherwise be one model, and a key
+    for the one could replace the other.
+    """
+    return _UPPER.sub(lambda letter: f"!{letter[0].lower()}", name.replace("/", "--"))
 
 
 def _name(group: str) -> str:
-    return group.replace("--", "/")
+    return _ESCAPED.sub(lambda letter: letter[1].upper(), group.replace("--", "/"))
 
 
 def _key(name: str, digest: str) -> str:

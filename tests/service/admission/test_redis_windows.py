@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import shutil
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -216,3 +218,50 @@ def test_a_redis_that_refuses_to_write(
         assert len(messages) == 1, messages
         control.config_set("min-replicas-to-write", "0")
         wait_for(lambda: not away(server))
+
+
+def test_a_burst_of_requests_is_counted_on_few_connections(redis: Redis) -> None:
+    """With a connection for each, they took so long that Redis counted as unreachable."""
+
+    async def burst() -> tuple[list[int], int]:
+        counted = redis_windows.RedisCounters(redis.url)
+        counts = await asyncio.gather(*(counted.add("party", 1, 60) for _ in range(300)))
+        with redis_client.Redis(port=redis.port, password="secret") as control:
+            connections = len(control.client_list()) - 1
+        await counted.close()
+        return sorted(count.value for count in counts), connections
+
+    values, connections = asyncio.run(burst())
+    assert values == [*range(1, 301)]
+    assert 1 <= connections <= redis_windows.MAX_CALLS
+
+
+def test_requests_that_wait_for_their_turn_fail_with_those_before_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_windows, "TIMEOUT_SECONDS", 0.05)
+    calls = 0
+
+    async def silent(*_arguments: object) -> int:
+        nonlocal calls
+        calls += 1
+        await asyncio.Event().wait()
+        return 0
+
+    async def burst() -> list[windows.Count | BaseException]:
+        counted = redis_windows.RedisCounters("redis://127.0.0.1:1/0")
+        counted._storage.incr = silent  # type: ignore[method-assign]
+        return await asyncio.gather(*(counted.add("party", 1, 60) for _ in range(100)), return_exceptions=True)
+
+    answers = asyncio.run(burst())
+    assert [type(answer) for answer in answers] == [windows.CountersAwayError] * 100
+    assert calls == redis_windows.MAX_CALLS
+
+
+def test_a_busy_event_loop_does_not_look_like_a_silent_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_windows, "TIMEOUT_SECONDS", 0.25)
+
+    async def answer() -> str:
+        asyncio.get_running_loop().call_soon(time.sleep, 0.5)
+        await asyncio.sleep(0.01)
+        return "counted"
+
+    assert asyncio.run(redis_windows._in_time(answer())) == "counted"

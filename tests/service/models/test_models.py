@@ -21,6 +21,7 @@ from fanin.cli.main import main
 from fanin_service.app import create_app
 from fanin_service.http.problems import ModelError, UnknownFileError, UnknownRevisionError
 from fanin_service.models import snapshot as snapshots
+from fanin_service.models import store as stores
 from fanin_service.models.content import MAX_SHARDS, Content
 from fanin_service.models.names import is_model
 from fanin_service.models.objects import DirectoryObjects, ObjectsError
@@ -53,6 +54,25 @@ def packed(**options: Any) -> bytes:
             setattr(member, name, value)
         made.addfile(member)
     return buffer.getvalue()
+
+
+class WatchedObjects(DirectoryObjects):
+    """Objects on a file system that ignores case; how often all of them were looked at."""
+
+    counted = 0
+
+    def get(self, key: str) -> bytes | None:
+        return super().get(key.lower())
+
+    def put(self, key: str, content: bytes) -> None:
+        super().put(key.lower(), content)
+
+    def delete(self, key: str) -> None:
+        super().delete(key.lower())
+
+    def sizes(self, group: str | None = None) -> dict[str, int]:
+        self.counted += group is None
+        return super().sizes(group and group.lower())
 
 
 class TestContent:
@@ -274,6 +294,34 @@ class TestStore:
         assert store.main("tiny") == first.digest
         assert not store.put("tiny", first)
 
+    def test_the_bytes_in_a_store_are_counted_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Counted at each put, they would make a thousand puts look at a million files."""
+        monkeypatch.setattr(stores, "REFUSAL_SECONDS", stores.RECOUNT_SECONDS)
+        objects = WatchedObjects(tmp_path)
+        contents = [content({**RECIPE, "seed": seed}) for seed in range(5)]
+        size = len(archive.pack(contents[0].all))
+        store = ModelStore(objects, 4 * size + 1000)
+        for place, each in enumerate(contents[:4]):
+            store.put(f"me/x{place}", each)
+        assert objects.counted == 1
+        with pytest.raises(ModelError, match="delete some"):
+            store.put("me/y", contents[4])
+        assert store.delete("me/x0")
+        assert store.put("me/y", contents[4])
+        assert store.names() == ["me/x1", "me/x2", "me/x3", "me/y"]
+        assert objects.counted == 1
+
+    def test_names_that_differ_in_case(self, tmp_path: Path) -> None:
+        """Also where the file system takes them for one: a right to `me/*` is none to `Me/*`."""
+        store = ModelStore(WatchedObjects(tmp_path), 1 << 30)
+        first, second = content(), content({**RECIPE, "seed": 8})
+        assert store.put("Me/TinY", first)
+        assert store.put("me/tiny", second)
+        assert store.names() == ["Me/TinY", "me/tiny"]
+        assert [store.main(name) for name in ("Me/TinY", "me/tiny", "ME/tiny")] == [first.digest, second.digest, None]
+        assert store.delete("me/tiny")
+        assert store.get("Me/TinY", first.digest) is not None
+
     def test_a_disk_that_fails(self, tmp_path: Path) -> None:
         (tmp_path / "models").write_text("a file")
         store = ModelStore(DirectoryObjects(tmp_path / "models"), 1 << 20)
@@ -476,6 +524,7 @@ class TestService:
 
             monkeypatch.setattr(DirectoryObjects, "get", fail)
             monkeypatch.setattr(DirectoryObjects, "sizes", fail)
+            monkeypatch.setattr(DirectoryObjects, "groups", fail)
             for path in ("/v1/models", "/v1/models/tiny"):
                 answer = server.client.get(path)
                 assert answer.status_code == 503

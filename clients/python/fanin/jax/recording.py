@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -17,7 +16,9 @@ from fanin import draws
 from fanin.dtypes import DTYPE_NAMES, DTYPES, STORAGE
 from fanin.errors import Fault, RecipeError, RecordError, pointer
 from fanin.jax.initializers import tensor_of
+from fanin.jax.keys import Draws, Keys, followed, is_key, own_name
 from fanin.jax.trees import path_of
+from fanin.names import misnamed
 from fanin.recipe import as_recipe
 from fanin.recording.distributions import (
     Constant,
@@ -42,13 +43,6 @@ from fanin.schemes.base import Tensor
 
 MOST_VALUES = 1 << 20
 """Most elements of an array that is computed, and kept as it is."""
-DRAWS: dict[str, Callable[..., Law]] = {
-    "_uniform": Uniform,
-    "_normal": lambda: Normal(0.0, 1.0),
-    "_normal_real": lambda: Normal(0.0, 1.0),
-    "_truncated_normal": lambda low, high: Normal(0.0, 1.0, low, high),
-}
-"""Functions of `jax.random` by the names that they have in a program; with other names they are refused."""
 CALLS = {
     "jit": "jaxpr",
     "pjit": "jaxpr",
@@ -95,7 +89,7 @@ class Said:
         return bool(jnp.issubdtype(dtype, np.complexfloating if is_complex else np.floating))
 
 
-_Value = Law | Said | np.ndarray
+_Value = Law | Said | Keys | np.ndarray
 """Of an array in a program: its law, or its elements."""
 
 
@@ -113,10 +107,12 @@ def record(build: Callable[[], Any], *, seed: int | str = 0) -> Recording:
     tensors: dict[str, Any] = {}
     literals: dict[str, np.ndarray] = {}
     faults = []
-    for (keys, leaf), value in zip(leaves, _run(program.jaxpr, program.consts, []), strict=True):
+    for (keys, leaf), value in zip(leaves, _run(program.jaxpr, program.consts, [], Draws()), strict=True):
         path = path_of(keys)
         try:
-            if _is_key(leaf):
+            if path in tensors or path in literals:
+                raise RefusedError("two leaves have this path: rename one of them")
+            if is_key(leaf):
                 raise RefusedError("a key of random numbers is no weight: leave it out")
             said = _said(value, leaf.shape) if leaf.dtype.name in DTYPE_NAMES else None
             if said is not None:
@@ -125,10 +121,13 @@ def record(build: Callable[[], Any], *, seed: int | str = 0) -> Recording:
                 literals[path] = value
             elif isinstance(value, Constant) and leaf.size <= MOST_VALUES:
                 literals[path] = np.full(leaf.shape, value.value, leaf.dtype)
+            elif leaf.dtype.name in DTYPE_NAMES:
+                raise RefusedError(f"{leaf.size} given values, where at most {MOST_VALUES} are computed")
             else:
                 raise RefusedError(f"{leaf.dtype} is no storage type of a recipe")
         except RefusedError as refusal:
             faults.append(Fault(pointer([path]), str(refusal)))
+    faults += [Fault(pointer([path]), reason) for path in literals if (reason := misnamed(path))]
     if faults:
         raise RecordError(faults)
     try:
@@ -137,16 +136,14 @@ def record(build: Callable[[], Any], *, seed: int | str = 0) -> Recording:
         raise RecordError.from_recipe(error) from None
 
 
-def _is_key(array: Any) -> bool:
-    return bool(jnp.issubdtype(array.dtype, jax.dtypes.extended))
-
-
 def _said(value: _Value, shape: Sequence[int]) -> dict[str, Any] | None:
     """A recipe's words; none for given values."""
     if isinstance(value, Said):
         if value.tensor.shape == tuple(shape):
             return {name: member for name, member in value.tensor.given().items() if name not in ("shape", "dtype")}
         value = value.law
+    if isinstance(value, Keys):
+        raise RefusedError("the words of a key are not a weight: leave them out")
     if not isinstance(value, np.ndarray):
         return scheme(value, shape)
     if np.iscomplexobj(value):
@@ -155,15 +152,17 @@ def _said(value: _Value, shape: Sequence[int]) -> dict[str, Any] | None:
     return scheme(Constant(float(flat[0])), shape) if flat.size and (flat == flat[0]).all() else None
 
 
-def _run(jaxpr: Any, consts: Sequence[Any], arguments: Sequence[_Value]) -> list[_Value]:
+def _run(jaxpr: Any, consts: Sequence[Any], arguments: Sequence[_Value], drawn: Draws) -> list[_Value]:
     """What the outputs of a program are."""
     found: dict[Any, _Value] = dict(zip(jaxpr.constvars, map(_known, consts), strict=True))
     found |= zip(jaxpr.invars, arguments, strict=True)
 
     def read(place: Any) -> _Value:
-        return np.asarray(place.val) if isinstance(place, core.Literal) else found[place]
+        if not isinstance(place, core.Literal):
+            return found[place]
+        # The type of a Python number may differ from that in the program.
+        return np.asarray(place.val, getattr(place.aval, "dtype", None))
 
-    drawn: dict[tuple[Any, Any], int] = {}
     for equation in jaxpr.eqns:
         made = _equation(equation, [read(place) for place in equation.invars], drawn)
         found |= zip(equation.outvars, made, strict=True)
@@ -173,52 +172,51 @@ def _run(jaxpr: Any, consts: Sequence[Any], arguments: Sequence[_Value]) -> list
 def _makes_keys(equation: Any) -> bool:
     """Whether a program within the operation makes a key: then the values are random, though the operands are known."""
     inner = core.jaxprs_in_params(equation.params)
-    return any(any(map(_is_key_var, each.outvars)) or _makes_keys(each) for jaxpr in inner for each in jaxpr.eqns)
-
-
-def _is_key_var(place: Any) -> bool:
-    return hasattr(place.aval, "dtype") and _is_key(place.aval)
+    return any(
+        any(is_key(place.aval) for place in each.outvars) or _makes_keys(each) for jaxpr in inner for each in jaxpr.eqns
+    )
 
 
 def _known(array: Any) -> _Value:
     """Of an array that the program did not make."""
-    return _KEY if _is_key(array) else np.asarray(array)
+    return Keys(array) if is_key(array) else np.asarray(array)
 
 
-def _equation(equation: Any, given: list[_Value], drawn: dict[tuple[Any, Any], int]) -> Sequence[_Value]:
-    """What one operation makes. `drawn` has the draw of each key and type: with one key random numbers are the same."""
+def _equation(equation: Any, given: list[_Value], drawn: Draws) -> Sequence[_Value]:
+    """What one operation makes."""
     name, outputs = equation.primitive.name, [place.aval for place in equation.outvars]
     if name in CALLS:
         inner = equation.params[CALLS[name]]
         if isinstance(inner, core.Jaxpr):
             inner = core.ClosedJaxpr(inner, ())
-        called = _own_name(inner.jaxpr)
-        numbers = [_number(value) for value in given[1:]]
-        if called in DRAWS and None not in numbers:
-            draw = DRAWS[called](*numbers)
-            assert isinstance(draw, Random)
-            bits = equation.invars[0], outputs[0].dtype
-            return [replace(draw, draw=drawn.setdefault(bits, draw.draw))]
+        called = own_name(inner.jaxpr)
+        if drawn_law := drawn.called(called, equation, given[:1], [_number(value) for value in given[1:]]):
+            return [drawn_law]
         if called == "_orthogonal" and len(outputs[0].shape) == 2:
             rows, columns = outputs[0].shape
             return [Orthogonal(rows, columns, 1.0)]
-        made = _run(inner.jaxpr, inner.consts, given)
-        if called and any(value is _KEY for value in given):
+        made = _run(inner.jaxpr, inner.consts, given, drawn)
+        if called and any(value is _KEY or isinstance(value, Keys) for value in given):
             made = [Unknown(called) if isinstance(each, Unknown) and each != _KEY else each for each in made]
         return made
     if name == "pure_callback" and (tensor := tensor_of(equation.params["callback"])):
-        return [Said(tensor, _law(tensor))]
+        elements = _law(tensor)
+        if isinstance(elements, Random):
+            elements = drawn.drawn(elements, given[0], equation.invars[0], outputs[0].dtype, "fanin")
+        return [Said(tensor, elements)]
     if name in KEEPS_LAW and isinstance(said := given[0], Said) and said.is_kept_in(outputs[0].dtype):
         return [said]
     given = [value.law if isinstance(value, Said) else value for value in given]
-    if len(outputs) == 1 and (law := _by_rule(name, equation.params, given, outputs[0])) is not None:
+    if (keys := followed(equation.primitive, given, equation.params)) is not None:
+        return [keys]
+    if len(outputs) == 1 and (law := _by_rule(name, equation.params, given, outputs[0], drawn)) is not None:
         return [law]
-    is_small = all(not _is_key(output) and output.size <= MOST_VALUES for output in outputs)
+    is_small = all(not is_key(output) and output.size <= MOST_VALUES for output in outputs)
     if is_small and all(isinstance(value, np.ndarray) for value in given) and not _makes_keys(equation):
         made = equation.primitive.bind(*given, **equation.params)
         return [np.asarray(each) for each in (made if equation.primitive.multiple_results else [made])]
     blame = next((value for value in given if isinstance(value, Unknown) and value != _KEY), Unknown(name))
-    return [_KEY if _is_key(output) else blame for output in outputs]
+    return [_KEY if is_key(output) else blame for output in outputs]
 
 
 def _law(tensor: Tensor) -> Law:
@@ -239,14 +237,7 @@ def _law(tensor: Tensor) -> Law:
     return Unknown(tensor.scheme)
 
 
-def _own_name(jaxpr: Any) -> str:
-    """The name of a function that is JAX's own; another may be called `_uniform` too."""
-    source = jaxpr.debug_info.func_filename
-    is_own = source is not None and Path(jax.__file__).parent in Path(source).parents
-    return str(jaxpr.debug_info.func_name) if is_own else ""
-
-
-def _by_rule(name: str, params: Mapping[str, Any], given: list[_Value], output: Any) -> Law | None:
+def _by_rule(name: str, params: Mapping[str, Any], given: list[_Value], output: Any, drawn: Draws) -> Law | None:
     """The law of an operation's result; none where no rule says it."""
     numbers = [_number(value) for value in given]
     if name == "broadcast_in_dim" and numbers[0] is not None and output.size > MOST_VALUES:
@@ -264,9 +255,8 @@ def _by_rule(name: str, params: Mapping[str, Any], given: list[_Value], output: 
             return transposed(law) if params["permutation"] == (1, 0) else Unknown(name)
         case "transpose":
             return reordered(law)
-        case "concatenate" if len(laws) == len(given) and not isinstance(law, Matrix):
-            are_apart = len({each.draw for each in laws}) == len(laws)
-            return reordered(law) if are_apart and all(each == law for each in laws) else None
+        case "concatenate" | "stack" if len(laws) == len(given) and not isinstance(law, Matrix):
+            return drawn.joined(laws)
         case "erf_inv":
             # JAX draws normal numbers from (-1, 1]: it leaves out -1, where erf_inv is infinite. The end is one step
             # of the type above -1, not a bound of the distribution.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -11,11 +11,13 @@ from typing import Any
 import keras
 import numpy as np
 from keras.src.backend.common import global_state
+from keras.src.trainers.trainer import Trainer
 
 from fanin.dialects import DIALECTS
 from fanin.dtypes import DTYPE_NAMES
 from fanin.errors import Fault, RecipeError, RecordError, pointer
 from fanin.keras import callers, initializers
+from fanin.names import misnamed
 from fanin.recipe import as_recipe
 from fanin.recording.literals import Recording
 from fanin.recording.patching import Function, Replaced
@@ -46,10 +48,8 @@ def record(model: keras.Model | keras.layers.Layer | Callable[[], Any], *, seed:
         if not made.built:
             raise RecordError.of(f"{made.name} is not built: give it an Input, or call build(input_shape)")
         variables = made.weights
-    # Made again, a model has the same weights in the same order, and may have other paths.
-    paths = [weight.path for weight in (model if isinstance(model, keras.layers.Layer) else made).weights]
-    if len(paths) != len(variables):
-        raise RecordError.of(f"{made.name} has {len(paths)} weights, and {len(variables)} when it is created again")
+    quantized = _quantized(made)
+    paths = _paths(model if isinstance(model, keras.layers.Layer) else made, variables)
     tensors: dict[str, Any] = {}
     literals: dict[str, np.ndarray] = {}
     faults = []
@@ -64,10 +64,16 @@ def record(model: keras.Model | keras.layers.Layer | Callable[[], Any], *, seed:
             if dtype in DTYPE_NAMES:
                 said = _said(variable._initializer, variable.shape, dtype)
                 tensors[path] = {"shape": list(variable.shape), "dtype": DTYPE_NAMES[dtype], **said}
+            elif id(variable) in quantized:
+                mode = quantized[id(variable)]
+                raise _RefusedError(
+                    f"it is quantized ({mode}), which leaves it no initializer: record before quantize()"
+                )
             else:
                 literals[path] = _called(variable._initializer, variable.shape, dtype)
         except _RefusedError as refusal:
             faults.append(Fault(pointer([path]), str(refusal)))
+    faults += [Fault(pointer([path]), reason) for path in literals if (reason := misnamed(path))]
     if faults:
         raise RecordError(faults)
     try:
@@ -95,16 +101,56 @@ def _deferred() -> Iterator[keras.StatelessScope]:
         global_state.set_global_attribute("uninitialized_variables", waiting)
 
 
+def _quantized(model: keras.layers.Layer) -> dict[int, str]:
+    """Return the mode of quantization of each variable of a quantized layer, by the variable's id."""
+    return {
+        id(variable): layer.quantization_mode
+        for layer in model._flatten_layers()
+        if layer.quantization_mode
+        for variable in layer._trainable_variables + layer._non_trainable_variables
+    }
+
+
+def _paths(model: keras.layers.Layer, variables: Sequence[keras.Variable]) -> list[str]:
+    """Return the paths in the model of the variables of the model that Keras created again.
+
+    Raises:
+        RecordError: it is not known which variable is which.
+    """
+    weights, paths = model.weights, [variable.path for variable in variables]
+    if sorted(weight.path for weight in weights) == sorted(paths):
+        return paths
+    # Keras numbers layers without a name anew, in the same order.
+    kinds = [[(each.name, tuple(each.shape), str(each.dtype)) for each in some] for some in (weights, variables)]
+    if kinds[0] != kinds[1]:
+        raise RecordError.of(f"{model.name} has other weights when it is created again: give the function")
+    return [weight.path for weight in weights]
+
+
+def _uncompiled(compile_from_config: Function) -> Function:
+    """Leave a model that is recorded without its optimizer, which would create variables."""
+
+    def either(model: Any, config: Any) -> None:
+        if not callers.recording.get():
+            compile_from_config(model, config)
+
+    return either
+
+
+_COMPILED = Replaced({"compile_from_config": _uncompiled})
+
+
 def _again(model: keras.layers.Layer) -> keras.layers.Layer:
     """The model made again."""
     if not model.built:
         return model
     try:
-        again = (
-            keras.models.clone_model(model)
-            if isinstance(model, keras.Model)
-            else type(model).from_config(model.get_config())
-        )
+        with _COMPILED.within(Trainer):
+            again = (
+                keras.models.clone_model(model)
+                if isinstance(model, keras.Model)
+                else type(model).from_config(model.get_config())
+            )
         if not again.built:
             again.build_from_config(model.get_build_config())
     except (NotImplementedError, TypeError, ValueError) as error:

@@ -233,6 +233,11 @@ def reordered(law: Drawn) -> Drawn:
     return replace(law, order=next(_draws))
 
 
+def redrawn(law: Drawn) -> Drawn:
+    """Return the same distribution with other random numbers."""
+    return replace(law, draw=next(_draws))
+
+
 def transposed(law: Matrix) -> Law:
     """Of the elements of a whole matrix in the other order."""
     assert isinstance(law, Factor | Triangle | Orthogonal | Sparse)

@@ -46,6 +46,8 @@ def file_of(literals: Mapping[str, np.ndarray]) -> bytes | None:
 
     if not literals:
         return None
+    # safetensors 0.8 ignores the strides of an array: it would write the elements in the order of the memory.
+    given = {name: np.asarray(literal, order="C") for name, literal in literals.items()}
     # The format that loaders of older transformers ask for.
-    content: bytes = safetensors.numpy.save(dict(literals), {"format": "pt"})
+    content: bytes = safetensors.numpy.save(given, {"format": "pt"})
     return content

@@ -1,4 +1,4 @@
-"""Functions of other libraries that are replaced while some thread needs it, for that thread alone."""
+"""Functions of other modules that are replaced while some thread needs it, for that thread alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Function = Callable[..., Any]
 
 
 class Replaced:
-    """Functions of a module. A replacement is made of the module's own function, and calls it for all other threads."""
+    """Functions of a module or a class. A replacement is made of the original, and calls it for all other threads."""
 
     def __init__(self, replacements: Mapping[str, Callable[[Function], Function]]) -> None:
         self._replacements = replacements
@@ -22,7 +22,7 @@ class Replaced:
         self._patches = ExitStack()
 
     @contextmanager
-    def within(self, module: ModuleType) -> Iterator[None]:
+    def within(self, module: ModuleType | type) -> Iterator[None]:
         """Replace them. Threads may begin and end in any order: the last one that ends restores the module's own."""
         with self._lock:
             if not self._users:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,15 +15,33 @@ from fanin.torch.writable import is_distributed, local
 
 
 def boxes(tensor: torch.Tensor) -> Iterator[tuple[torch.Tensor, Region]]:
-    """Views of this rank's memory, which make it up together, each with its region of the whole tensor."""
+    """Views of this rank's memory, which make it up together, each with its region of the whole tensor.
+
+    Raises:
+        ValueError: the memory is not the shard that torch's split gives.
+    """
     memory = local(tensor)
     axes = _ranges(tensor) if is_distributed(tensor) else [[range(size)] for size in tensor.shape]
+    if reason := _difference(tensor, axes):
+        raise ValueError(reason)
     for ranges in itertools.product(*map(_placed, axes)):
         view = memory
         for axis, (at, positions) in enumerate(ranges):
             view = view.narrow(axis, at, len(positions))
         selected = tuple(positions for _, positions in ranges)
         yield view, Region(tuple(view.shape), selected, tuple(tensor.shape))
+
+
+def misplaced(tensor: torch.Tensor) -> str:
+    """Return why this rank's memory is not the shard that torch's split gives; an empty string if it is."""
+    return _difference(tensor, _ranges(tensor)) if is_distributed(tensor) else ""
+
+
+def _difference(tensor: torch.Tensor, axes: Sequence[Sequence[range]]) -> str:
+    found, wanted = tuple(local(tensor).shape), tuple(sum(map(len, ranges)) for ranges in axes)
+    if found == wanted or not (math.prod(found) or math.prod(wanted)):
+        return ""
+    return f"this rank has a shard of shape {found}, where torch splits {tuple(tensor.shape)} into one of {wanted}"
 
 
 def _placed(ranges: Sequence[range]) -> list[tuple[int, range]]:

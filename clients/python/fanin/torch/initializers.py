@@ -262,8 +262,10 @@ def _stream(
     """Seed and name of the tensor's random numbers.
 
     Raises:
-        ValueError: they are not known, or a generator was given.
+        ValueError: they are not known, a generator was given, or the tensor may be a part of one.
     """
+    if getattr(tensor, "_fsdp_flattened", False) and tensor.dim() == 1:
+        raise ValueError("a rank of FullyShardedDataParallel may have any part of it: fill the module before")
     if generator is not None:
         raise ValueError("a generator has no place here: the random numbers are those of a seed and the tensor's name")
     if seed is not None and name is not None:
@@ -298,9 +300,18 @@ def _is_empty(tensor: torch.Tensor) -> bool:
 
 def _check(tensor: torch.Tensor) -> None:
     with plainly():
-        reason = obstacle(tensor)
+        reason = obstacle(tensor) or _computed(tensor)
     if reason:
         raise ValueError(f"the tensor cannot be filled: {reason}")
+
+
+def _computed(tensor: torch.Tensor) -> str:
+    """Return why values would be lost, as those of a parametrized weight, which torch computes at each access."""
+    whole = tensor if tensor._base is None else tensor._base
+    if whole.is_leaf:
+        return ""
+    operation = type(whole.grad_fn).__name__.rstrip("0123456789").removesuffix("Backward")
+    return f"{operation} has computed it from other tensors, which would not change: fill those"
 
 
 def _fill(

@@ -18,7 +18,7 @@ from fanin.adapters.slicers import Service, Slicer
 from fanin.errors import Fault, ModuleError, pointer
 from fanin.file_layout import FileLayoutLike
 from fanin.recording.distributions import Values
-from fanin.torch.dtensors import boxes
+from fanin.torch.dtensors import boxes, misplaced
 from fanin.torch.filling import fill
 from fanin.torch.inputs import Given
 from fanin.torch.recorder.recording import DTYPES, WRAPPERS
@@ -287,8 +287,10 @@ def _missing(places: list[Named]) -> Fault:
 def _misfit(place: Named, name: str, given: Given, axes: tuple[int, ...] | None) -> str:
     """Return why the tensor cannot be filled with the one given; empty if it can."""
     tensor = place.tensor
-    if reason := obstacle(tensor):
+    if reason := obstacle(tensor) or misplaced(tensor):
         return reason
+    if tensor.is_meta and current() is None and getattr(place.owner, "_hf_hook", None) is not None:
+        return "a parameter that accelerate has offloaded, and loads for each call: fill the module before"
     literal = None if name in given.layout.places else given.literal(name)
     if literal is None:
         entry = given.layout.entry(name)

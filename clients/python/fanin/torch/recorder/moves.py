@@ -9,7 +9,7 @@ from torch.utils._pytree import tree_map
 
 from fanin.recording.distributions import Constant, Matrix, Random, Unknown, Unset, Values, reordered
 from fanin.torch.recorder.operation import Call, tensors
-from fanin.torch.recorder.pieces import MOST_VALUES, Piece, along, values
+from fanin.torch.recorder.pieces import MOST_VALUES, Piece, along, recast, values
 from fanin.torch.recorder.shadow_memory import Memory
 
 MOVES = {
@@ -52,6 +52,7 @@ def moved(call: Call, memory: Memory) -> list[Piece] | None:
     controls = {id(tensor): tensor for tensor in tensors([v for n, v in call.given.items() if n not in names])}
     if sum(tensor.numel() for tensor in (*carried, *controls.values())) > MOST_VALUES:
         return None
+    dtype = _dtype(call) if len({tensor.dtype for tensor in carried}) > 1 else None
     places: dict[int, torch.Tensor] = {}
     pieces: list[Piece] = [(1, Constant(0))]
     count = 1
@@ -60,7 +61,7 @@ def moved(call: Call, memory: Memory) -> list[Piece] | None:
         if not all(isinstance(law, Unset | Unknown | Constant | Values | Random) for _, law in inside):
             return None
         places[id(tensor)] = torch.arange(count, count + tensor.numel(), device="cpu").view(tensor.shape)
-        pieces += inside
+        pieces += inside if dtype is None else recast(inside, tensor.dtype, dtype)
         count += tensor.numel()
     given: dict[str, Any] = {}
     numbers: list[float] = []
@@ -85,16 +86,16 @@ def moved(call: Call, memory: Memory) -> list[Piece] | None:
         return None
     if not isinstance(result, torch.Tensor) or result.dtype != torch.int64:
         return None
-    found = along(result.reshape(-1), pieces)
+    found = along(result.reshape(-1), pieces, numbers)
     if found is None:
         return _shuffled(result, memory.read(carried[0])) if len(carried) == 1 else None
-    at, filled = 0, list[Piece]()
-    for length, law in found:
-        if isinstance(law, Constant) and bool(result.reshape(-1)[at] < 0):
-            law = Constant(numbers[int(law.value.real)])
-        filled.append((length, law))
-        at += length
-    return filled
+    return found
+
+
+def _dtype(call: Call) -> torch.dtype:
+    """Return the type of the result."""
+    made: torch.Tensor = call.target if call.target is not None else call.on_meta()
+    return made.dtype
 
 
 def _shuffled(result: torch.Tensor, pieces: list[Piece]) -> list[Piece] | None:

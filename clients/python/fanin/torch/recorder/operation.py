@@ -24,7 +24,7 @@ STATISTICS = {
 }
 """Operations that change the two below and do not say so in their schemas."""
 RUNNING = ("running_mean", "running_var")
-OTHERS = ("torch", "fanin", "contextlib", "unittest", "copy", "functools", "numpy")
+OTHERS = ("torch", "fanin", "contextlib", "unittest", "copy", "functools", "numpy", "threading", "concurrent")
 """Packages that no model's own code is in."""
 
 

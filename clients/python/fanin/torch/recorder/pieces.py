@@ -97,6 +97,27 @@ def cast(pieces: Iterable[Piece], dtype: torch.dtype) -> list[Piece]:
     return [(length, converted(law)) for length, law in pieces]
 
 
+def recast(pieces: Iterable[Piece], old: torch.dtype, new: torch.dtype) -> list[Piece]:
+    """Return the pieces of a tensor that is cast to another type. Constants are rounded to both types."""
+
+    def converted(law: Law) -> Law:
+        if not isinstance(law, Constant):
+            return law
+        held = rounded(law.value, old)
+        return law if rounded(law.value, new) == rounded(held, new) else Constant(held)
+
+    return list(pieces) if old == new else [(length, converted(law)) for length, law in pieces]
+
+
+def rounded(value: complex, dtype: torch.dtype) -> complex:
+    """Return the number that a tensor of this type holds for this value."""
+    if isinstance(value, complex) and not dtype.is_complex:
+        value = value.real
+    widest = {int: torch.int64, float: torch.float64, complex: torch.complex128}.get(type(value))
+    held: complex = torch.tensor(value, dtype=widest, device="cpu").to(dtype).item()
+    return held
+
+
 def reinterpreted(pieces: Iterable[Piece], old: torch.dtype, new: torch.dtype) -> list[Piece]:
     """The same bytes as elements of another type."""
     if old == new:
@@ -187,10 +208,10 @@ def partly(tensor: torch.Tensor, known: torch.Tensor) -> Law:
     return Values(tensor) if bool(known.all()) else Partly(tensor, known)
 
 
-def along(tags: torch.Tensor, pieces: Sequence[Piece]) -> list[Piece] | None:
+def along(tags: torch.Tensor, pieces: Sequence[Piece], numbers: Sequence[float]) -> list[Piece] | None:
     """The pieces of elements that are picked from others by their places, one-dimensional; none for too many stretches.
 
-    A negative place -k - 1 stands for itself: it is returned as a stretch of the piece `Constant(k)`.
+    A negative place -k - 1 stands for `numbers[k]`.
     """
     if not len(tags):
         return []
@@ -203,7 +224,7 @@ def along(tags: torch.Tensor, pieces: Sequence[Piece]) -> list[Piece] | None:
     for start, stop in itertools.pairwise(starts):
         first = int(tags[start])
         if first < 0:
-            found.append((stop - start, Constant(-first - 1)))
+            found.append((stop - start, Constant(numbers[-first - 1])))
         else:
             found += whole.part(first, first + stop - start)
     return joined(found)

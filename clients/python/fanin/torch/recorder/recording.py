@@ -17,6 +17,7 @@ import torch
 from fanin.arrays import materialize
 from fanin.dtypes import DTYPE_NAMES, DTypeName
 from fanin.errors import Fault, RecipeError, RecordError, pointer
+from fanin.names import misnamed
 from fanin.recipe import Recipe, as_recipe
 from fanin.recording.distributions import Norms, Random
 from fanin.recording.to_scheme import RefusedError, scheme
@@ -117,13 +118,24 @@ def record(build: Callable[[], torch.nn.Module], *, seed: int | str = 0) -> Reco
     except RecordError:
         raise
     except Exception as error:
+        _check_threads(memory)
         if error is not memory.failure and "meta" not in str(error).lower():
             raise  # the model's own
         raise RecordError.of(f"{_last_line(error)}: {type(error).__name__}: {error}") from error
+    _check_threads(memory)
     if not isinstance(model, torch.nn.Module):
         raise RecordError.of(f"the builder must return a torch.nn.Module, not {type(model).__name__}")
     with plainly():
         return _Reading(memory, seed).of(model)
+
+
+def _check_threads(memory: Memory) -> None:
+    """
+    Raises:
+        RecordError: a thread that the builder started has used torch.
+    """
+    if memory.stray:
+        raise RecordError.of(f"{memory.stray} in a thread that the builder starts; record follows only its own thread")
 
 
 def _last_line(error: Exception) -> str:
@@ -156,6 +168,8 @@ class _Reading:
                 faults.append(Fault(pointer([name]), str(refusal)))
         most = max(MOST_LITERALS, sum(math.prod(state[name].shape) * state[name].itemsize for name in tensors))
         for name, literal in self._literals.items():
+            if reason := misnamed(name):
+                faults.append(Fault(pointer([name]), reason))
             if (most := most - literal.nbytes) < 0:
                 held = f"{literal.numel()} given values, with which literals have more bytes than the rest of the model"
                 faults.append(Fault(pointer([name]), held))

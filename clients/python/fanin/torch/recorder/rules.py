@@ -29,7 +29,7 @@ from fanin.recording.distributions import (
     erfinv,
 )
 from fanin.torch.recorder.operation import Call, line
-from fanin.torch.recorder.pieces import MOST_STRETCHES, MOST_VALUES, Piece, Stretches, joined, values
+from fanin.torch.recorder.pieces import MOST_STRETCHES, MOST_VALUES, Piece, Stretches, joined, recast, rounded, values
 from fanin.torch.recorder.shadow_memory import Memory
 
 CONSTANTS = {"zeros": 0, "zeros_like": 0, "new_zeros": 0, "zero": 0, "ones": 1, "ones_like": 1, "new_ones": 1}
@@ -55,10 +55,12 @@ class Rules:
         if name in UNSET:
             return Unset(line())
         if name in COPIES:
-            return self._memory.read(given["self"])
+            source = given["self"]
+            return recast(self._memory.read(source), source.dtype, given.get("dtype") or source.dtype)
         match name:
             case "copy":
-                return self._memory.read(given["src"].expand_as(given["self"]))
+                source, target = given["src"], given["self"]
+                return recast(self._memory.read(source.expand_as(target)), source.dtype, target.dtype)
             case "uniform":
                 return Uniform(given["from"], given["to"])
             case "rand" | "rand_like":
@@ -147,7 +149,10 @@ class Rules:
                 case _:  # of sub, and of rsub with its operands in turn
                     scale, shift = (1.0, -alpha * value) if at else (-alpha, value)
             part = whole.part(start, stop)
-            result += [(length, affine(law, scale, shift, call.cause)) for length, law in part]
+            result += [
+                (length, _computed(law, lambda law: affine(law, scale, shift, call.cause), drawn.dtype))  # noqa: B023
+                for length, law in part
+            ]
         return joined(result)
 
     def _scaled(self, call: Call, tensor: torch.Tensor, scale: float, shift: float) -> list[Piece] | None:
@@ -200,7 +205,7 @@ class Rules:
         pieces = self._memory.read(tensor) if isinstance(tensor, torch.Tensor) else []
         if not any(isinstance(law, Random) for _, law in pieces):
             return None
-        return [(length, rule(law)) for length, law in pieces]
+        return [(length, _computed(law, rule, tensor.dtype)) for length, law in pieces]
 
     def _number(self, operand: Any) -> float | None:
         """The number that an operand is, at every place."""
@@ -210,3 +215,11 @@ class Rules:
             flat = values(self._memory.read(operand), operand.dtype)
             return None if flat is None or flat.is_complex() else flat.item()
         return None
+
+
+def _computed(law: Law, rule: Callable[[Law], Law], dtype: torch.dtype) -> Law:
+    """Apply a rule to the elements of a tensor of this type. Constants are rounded before and after, as torch does."""
+    if not isinstance(law, Constant):
+        return rule(law)
+    made = rule(Constant(rounded(law.value, dtype)))
+    return Constant(rounded(made.value, dtype)) if isinstance(made, Constant) else made

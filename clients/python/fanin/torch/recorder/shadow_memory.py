@@ -77,6 +77,8 @@ class Memory:
         self._storages: dict[int, _Storage] = {}
         self.failure: Exception | None = None
         """What an operation raised last."""
+        self.stray = ""
+        """The first operation that a thread of the builder did: its line and its name."""
 
     @contextmanager
     def kept(self) -> Iterator[None]:

@@ -19,10 +19,11 @@ from fanin.errors import RecordError
 from fanin.recording.distributions import Circular, Factor, Law, Normal, Triangle, Uniform, Unknown, Unset, Values
 from fanin.torch.recorder.moves import moved
 from fanin.torch.recorder.operation import Call, line, tensors
-from fanin.torch.recorder.pieces import MOST_VALUES, Piece, values
+from fanin.torch.recorder.pieces import MOST_VALUES, Piece, recast, values
 from fanin.torch.recorder.rules import Rules
 from fanin.torch.recorder.shadow_memory import Memory, peculiar
 from fanin.torch.recorder.tensor_methods import pretending
+from fanin.torch.recorder.threads import noticing
 
 JOINS = {"cat", "stack"}
 
@@ -30,7 +31,7 @@ JOINS = {"cat", "stack"}
 @contextmanager
 def following(memory: Memory) -> Iterator[None]:
     """Keep in `memory` what the block does to tensors."""
-    with memory.kept(), pretending(memory), _Operations(memory):
+    with memory.kept(), noticing(), pretending(memory), _Operations(memory):
         yield
 
 
@@ -98,7 +99,7 @@ class _Operations(TorchDispatchMode):
             joined = [tensor for tensor in joined if tensor.shape != (0,)]
             places = result.split([tensor.shape[dim] for tensor in joined], dim)
         for place, tensor in zip(places, joined, strict=True):
-            self._memory.write(place, self._memory.read(tensor))
+            self._memory.write(place, recast(self._memory.read(tensor), tensor.dtype, result.dtype))
         return result
 
     # ---- without a rule ---------------------------------------------------------------------------------------------
