@@ -117,7 +117,7 @@ def test_known_values(tensor: dict[str, Any]) -> None:
 def test_the_mean_of_a_large_table_is_not_summed() -> None:
     """2^40 elements: a sum in float64 over fewer rows, and the formula at all."""
     mean, std, *_ = told({"shape": [2**24, 2**12], "scheme": "sinusoidal"})
-    # Most rows of a wave are a whole number of turns, but for the slowest of base 10000: 2 pi 10^4 rows each.
+    # Most rows of a wave are a whole number of turns, except for the slowest of base 10000: 2 pi 10^4 rows each.
     assert mean == pytest.approx(0, abs=1e-2)
     assert std == pytest.approx(math.sqrt(0.5), rel=1e-2)
 

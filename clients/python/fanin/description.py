@@ -30,7 +30,7 @@ from fanin.schemes.base import Scaled, Tensor
 from fanin.schemes.blocks import Blocks as BlocksScheme
 
 SHOWN = 4
-"""Laws of a tensor of blocks that are written out."""
+"""Distributions of a tensor of blocks that are written out."""
 
 
 def describe(recipe: FileLayoutLike) -> dict[str, Any]:
@@ -44,10 +44,10 @@ def describe(recipe: FileLayoutLike) -> dict[str, Any]:
 
     Returns:
         `digest`, `stream`, `seed` (as text), `size` and `header_size` (bytes), `parameters` (elements of all tensors),
-        and `tensors` by name, in file order. A tensor has `shape`, `dtype`, `scheme`, `draw` (its distribution as
-        text), `mean`, `std`, `low` and `high` (no element is less or greater; None if there is no such bound), `start`
-        and `stop` (bytes of the file), and `fan_in` and `fan_out` if its scheme has fans. These numbers describe the
-        distribution before it is rounded to the storage type, and the bounds hold after it.
+        and `tensors` by name, in file order. A tensor has `shape`, `dtype`, `scheme`, `start` and `stop` (bytes of the
+        file), and `fan_in` and `fan_out` if its scheme has fans. `draw` is its distribution as text. `mean` and `std`
+        describe the distribution before it is rounded to the storage type. Every stored element lies between `low` and
+        `high`, which are `None` if there is not such a bound.
 
     Raises:
         RecipeError: the recipe is wrong.
@@ -56,11 +56,11 @@ def describe(recipe: FileLayoutLike) -> dict[str, Any]:
     layout = FileLayout.of(recipe)
     recipe = layout.recipe
     tensors = {}
-    laws: dict[int, dict[str, Any]] = {}  # of tensors, each told once for all of its names
+    found: dict[int, dict[str, Any]] = {}  # names that share a tensor share its description
     for entry in layout.entries:
         tensor = recipe.tensors[entry.name]
-        if id(tensor) not in laws:
-            laws[id(tensor)] = {
+        if id(tensor) not in found:
+            found[id(tensor)] = {
                 "shape": list(entry.shape),
                 "dtype": entry.dtype.name,
                 "scheme": tensor.scheme,
@@ -68,8 +68,8 @@ def describe(recipe: FileLayoutLike) -> dict[str, Any]:
                 **moments_of(tensor)._asdict(),
                 **_fans(tensor),
             }
-        law = laws[id(tensor)]
-        tensors[entry.name] = {**law, "shape": [*law["shape"]], "start": entry.start, "stop": entry.stop}
+        each = found[id(tensor)]
+        tensors[entry.name] = {**each, "shape": [*each["shape"]], "start": entry.start, "stop": entry.stop}
     return {
         "digest": recipe.digest,
         "stream": recipe.stream,
@@ -106,7 +106,7 @@ def _fans(tensor: Tensor) -> dict[str, int]:
 
 
 def formula(draw: Draw) -> str:
-    """The law of an element with its numbers, each in the fewest digits that tell it from its neighbours."""
+    """Return the distribution of an element as text; numbers have the fewest digits that identify them."""
     match draw:
         case Fill(value):
             return _short(value)
@@ -145,7 +145,7 @@ _FUNCTIONS = {
 
 
 def _laws(draw: Draw) -> Iterator[str]:
-    """The laws of a tensor of blocks, some of them more than once."""
+    """Yield the distributions of a tensor of blocks, some of them more than once."""
     if isinstance(draw, Blocks):
         for part in draw.draws:
             yield from _laws(part)

@@ -40,7 +40,7 @@ class Moments(NamedTuple):
     std: float
     """Standard deviation. For complex elements, the root of E|z - mean|^2."""
     low: float | None
-    """No element is less. For complex elements, neither is a real or imaginary part. `None`: there is no bound."""
+    """No element is less. For complex elements, neither is a real or imaginary part. `None` if unbounded."""
     high: float | None
     """No element, or part of one, is greater."""
 
