@@ -74,7 +74,7 @@ soak: $(VENV)/dev
 # Speed of generation on this machine beside the frameworks, and of the service.
 bench: $(VENV)/peers
 	mkdir -p build/bench
-	$(BIN)/fanin bench --seconds 240 --json build/bench/fill.json --plot build/bench/fill.svg
+	$(BIN)/fanin bench --seconds 240 --output build/bench/fill.json --plot build/bench/fill.svg
 	$(BIN)/python -m tests.bench.http --json build/bench/http.json
 
 .PHONY: performance

@@ -64,9 +64,13 @@ def entry(found: griffe.Object, module: str) -> Iterator[str]:
     yield f"### {module}.{found.name}\n"
     if isinstance(found, griffe.Function):
         yield code(signature(found))
-    elif isinstance(found, griffe.Class) and "__init__" in found.members:
-        yield code(signature(found.members["__init__"]).replace("__init__", found.name, 1).removesuffix(" -> None"))
+    constructor = found.all_members.get("__init__") if isinstance(found, griffe.Class) else None
+    if constructor is not None:
+        constructor = target(constructor)
+        yield code(signature(constructor).replace("__init__", found.name, 1).removesuffix(" -> None"))
     yield docstring(found)
+    if constructor is not None and constructor.docstring:
+        yield docstring(constructor).lstrip("\n")
     if isinstance(found, griffe.Class):
         for name, member in found.members.items():
             if name.startswith("_") or name in PYDANTIC:
@@ -110,7 +114,8 @@ def callables(found: griffe.Object) -> Iterator[griffe.Function]:
     if isinstance(found, griffe.Function):
         yield found
     else:
-        for name, member in found.members.items():
+        for name, inherited in found.all_members.items():
+            member = target(inherited)
             if isinstance(member, griffe.Function) and (name == "__init__" or not name.startswith("_")):
                 yield member
 

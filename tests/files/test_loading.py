@@ -10,7 +10,7 @@ import pytest
 
 import fanin
 from fanin import FileError, MismatchError, loading
-from fanin.arrays import ALIGNMENT
+from fanin.backends.memory import ALIGNMENT
 from tests.support.samples import MIXED
 
 LARGE = {

@@ -62,8 +62,7 @@ def test_words() -> None:
 def test_recipes(name: str) -> None:
     for vector in vectors(name):
         if "canonical" not in vector:
-            assert vector["refused"]
-            continue
+            continue  # test_errors has it
         recipe = as_recipe(vector["recipe"])
         assert recipe.canonical.decode() == vector["canonical"]
         assert recipe.digest == vector["digest"] == hashlib.sha256(vector["canonical"].encode()).hexdigest()

@@ -16,12 +16,10 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
     calls: list[int] = []
     original = host.backends.get()
 
-    class Counting(host.backends.Backend):
-        name = "counting"
-
-        def fill(self, draw: Any, stream: Any, dtype: Any, first: int, out: memoryview) -> None:
+    class Counting(host.backends.ForwardingBackend):
+        def _generate(self, draw: Any, stream: Any, dtype: Any, first: int, out: memoryview) -> None:
             calls.append(len(out) // dtype.itemsize)
-            original.fill(draw, stream, dtype, first, out)
+            super()._generate(draw, stream, dtype, first, out)
 
-    monkeypatch.setattr(host.backends, "get", lambda _name=None: Counting())
+    monkeypatch.setattr(host.backends, "get", lambda _name=None: Counting(original))
     return calls

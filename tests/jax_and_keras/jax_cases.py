@@ -163,14 +163,14 @@ def test_shardings_that_do_not_divide() -> None:
 @pytest.mark.parametrize("spec", [None, P(), P("a"), P(None, "a")])
 def test_memory_is_taken_over_without_a_copy(spec: P | None, monkeypatch: pytest.MonkeyPatch) -> None:
     filled: set[int] = set()
-    original = host.empty
+    original = host.backends.Backend.empty
 
     def empty(*args: Any) -> Any:
         array = original(*args)
         filled.add(array.ctypes.data)
         return array
 
-    monkeypatch.setattr(host, "empty", empty)
+    monkeypatch.setattr(host.backends.Backend, "empty", empty)
     placement = None if spec is None else NamedSharding(mesh(8), spec)
     array = fanin.jax.array({**TENSOR, "dtype": "BF16"}, "weight", placement)
     assert {shard.data.unsafe_buffer_pointer() for shard in array.addressable_shards} == filled

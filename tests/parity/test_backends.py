@@ -183,7 +183,7 @@ def test_tensors_at_once_are_those_one_by_one(
     for entry, start, size in zip(layout.entries, starts, sizes, strict=True):
         backend.fill(entry.draw, entry.stream, entry.dtype, 0, memoryview(expected)[start : start + size])
     address = np.frombuffer(buffer, np.uint8).ctypes.data
-    backend.fill_tensors(layout.tensors, np.array(starts, np.uint64) + np.uint64(address))
+    backend.fill_tensors(layout.entries, np.array(starts, np.uint64) + np.uint64(address))
     assert buffer == expected
 
 

@@ -27,7 +27,7 @@ from torch.distributed.tensor.placement_types import Placement, _StridedShard
 
 import fanin
 from fanin import backends
-from fanin.backends import Backend
+from fanin.backends import ForwardingBackend
 from fanin.draws import Draw
 from fanin.dtypes import DType
 from fanin.streams import Stream
@@ -283,14 +283,10 @@ def memory(field: str) -> int:
     return int(found[1]) << 10
 
 
-class Counting(Backend):
+class Counting(ForwardingBackend):
     """Counts the elements that another backend is asked for, in place of the one in use."""
 
-    name = "counting"
-
-    def __init__(self, backend: Backend) -> None:
-        super().__init__()
-        self._backend, self.elements = backend, 0
+    elements = 0
 
     def __enter__(self) -> None:
         self._get, backends.get = backends.get, lambda name=None: self
@@ -298,6 +294,6 @@ class Counting(Backend):
     def __exit__(self, *error: object) -> None:
         backends.get = self._get
 
-    def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+    def _generate(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
         self.elements += len(out) // dtype.itemsize
-        self._backend.fill(draw, stream, dtype, first, out)
+        super()._generate(draw, stream, dtype, first, out)

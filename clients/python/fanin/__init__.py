@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Fault,
         FileError,
         MismatchError,
+        MissingPackageError,
         RecipeError,
         RefusedError,
         ServiceError,
@@ -104,6 +105,7 @@ __all__ = [
     "FileLayout",
     "Loaded",
     "MismatchError",
+    "MissingPackageError",
     "Recipe",
     "RecipeError",
     "RefusedError",
@@ -185,6 +187,7 @@ _HOMES = {
         "Fault",
         "FileError",
         "MismatchError",
+        "MissingPackageError",
         "RecipeError",
         "RefusedError",
         "ServiceError",
@@ -215,7 +218,7 @@ def __getattr__(name: str) -> Any:
         except ModuleNotFoundError as error:
             if error.name != name:
                 raise
-            raise AttributeError(f"fanin.{name} needs a package that is not installed: {name}") from error
+            raise AttributeError(f"{error}") from error
     if name in __all__:
         home = next((home for home, names in _HOMES.items() if name in names), "initializers")
         value = globals()[name] = getattr(import_module(f"fanin.{home}"), name)

@@ -1,8 +1,8 @@
-"""Arrays: tensors, or slices of them, made in memory."""
+"""Arrays in memory: tensors of a recipe, or slices of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -10,43 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanin import backends, strided
-from fanin.backends import ArrayBackend, Backend
-from fanin.draws import Draw
-from fanin.dtypes import DType
-from fanin.file_layout import Entry, FileLayout, FileLayoutLike
+from fanin.backends import Backend
+from fanin.backends.memory import ALIGNMENT, aligned
+from fanin.dtypes import STORAGE
+from fanin.file_layout import Entries, Entry, FileLayout, FileLayoutLike
 from fanin.recipe import as_recipe
 from fanin.region import Index, Region, Run
 from fanin.schemes import SCHEMES
-from fanin.streams import Stream
 
 Array = NDArray[Any]
 
 SHARED = 8 << 20
-"""Bytes up to which tensors share an allocation: enough for huge pages; one for each small tensor would cost more than
-its elements."""
-ALIGNMENT = 64
-"""Bytes: a vector, a cache line, and what JAX asks of memory that it takes over without a copy."""
+"""Most bytes of an allocation that several tensors share. It is large enough for huge pages. Separate allocations of
+small tensors would take longer than their elements."""
 STRIDED_SPAN = 1 << 16
-"""Elements generated at a time to pick every n-th of them."""
-
-
-class _HostArrays:
-    """NumPy arrays, filled by any backend."""
-
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-
-    def empty(self, count: int, dtype: DType) -> Array:
-        return empty(count, dtype)
-
-    def fill_array(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: Array) -> None:
-        if len(out):
-            self._backend.fill(draw, stream, dtype, first, out.view(np.uint8).data)
-
-
-def _maker(name: str | None) -> ArrayBackend:
-    backend = backends.get(name)
-    return backend if isinstance(backend, ArrayBackend) else _HostArrays(backend)
+"""Elements that are generated at a time if only every n-th of them is needed."""
 
 
 def materialize(recipe: FileLayoutLike, *, backend: str | None = None) -> dict[str, Array]:
@@ -60,10 +38,10 @@ def materialize(recipe: FileLayoutLike, *, backend: str | None = None) -> dict[s
         BackendError: the backend asked for cannot be used here.
     """
     layout, maker = FileLayout.of(recipe), backends.get(backend)
-    if isinstance(maker, ArrayBackend):
-        return {name: _whole(layout.entry(name), maker) for name in layout.recipe.tensors}
+    if maker.supports_device_arrays:
+        return {name: _filled(layout.entry(name), maker) for name in layout.recipe.tensors}
     made, addresses = _empty(layout.entries)
-    maker.fill_tensors(layout.tensors, addresses)
+    maker.fill_tensors(layout.entries, addresses)
     return {name: made[layout.places[name]] for name in layout.recipe.tensors}
 
 
@@ -78,13 +56,13 @@ def slice(recipe: FileLayoutLike, name: str, index: Index, *, backend: str | Non
         IndexError: the index does not fit the tensor.
         BackendError: the backend asked for cannot be used here.
     """
-    chosen, maker = backends.get(backend), _maker(backend)
+    maker = backends.get(backend)
     entry = FileLayout.of(recipe).entry(name)
     region = Region.of(entry.shape, index)
     result: Array = maker.empty(region.count, entry.dtype)
-    if region.has_runs and not isinstance(chosen, ArrayBackend):
+    if region.has_runs and not maker.supports_device_arrays:
         strides = strided.dense(region.lengths, entry.dtype.itemsize)
-        strided.place(entry, region, result.ctypes.data, strides, chosen)
+        strided.place(entry, region, result.ctypes.data, strides, maker)
         return result.reshape(region.shape)
     at = 0
     for run in region.runs():
@@ -93,27 +71,15 @@ def slice(recipe: FileLayoutLike, name: str, index: Index, *, backend: str | Non
     return result.reshape(region.shape)
 
 
-def empty(count: int, dtype: DType) -> Array:
-    """An array of one dimension, not yet written, where `ALIGNMENT` lets others take it over without a copy."""
-    return empty_bytes(count * dtype.itemsize).view(dtype.numpy)
-
-
-def empty_bytes(size: int) -> NDArray[np.uint8]:
-    """Return that many bytes, not yet written, aligned to `ALIGNMENT`."""
-    memory = np.empty(size + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
-    return memory[start : start + size]
-
-
-def _whole(entry: Entry, maker: ArrayBackend) -> Array:
+def _filled(entry: Entry, maker: Backend) -> Array:
     array: Array = maker.empty(entry.count, entry.dtype)
     maker.fill_array(entry.draw, entry.stream, entry.dtype, 0, array)
     return array.reshape(entry.shape)
 
 
-def _empty(entries: Sequence[Entry]) -> tuple[list[Array], NDArray[np.uint64]]:
-    """An array for each tensor, and their addresses. Allocations are shared up to `SHARED` bytes."""
-    sizes = [-(-(entry.stop - entry.start) // ALIGNMENT) * ALIGNMENT for entry in entries]
+def _empty(entries: Entries) -> tuple[list[Array], NDArray[np.uint64]]:
+    """Return an array for each tensor, and the addresses of all. Allocations are shared up to `SHARED` bytes."""
+    sizes = [-(-(stop - start) // ALIGNMENT) * ALIGNMENT for start, stop in pairwise(entries.offsets)]
     cuts, total = [0], 0
     for place, size in enumerate(sizes):
         if total and total + size > SHARED:
@@ -124,26 +90,26 @@ def _empty(entries: Sequence[Entry]) -> tuple[list[Array], NDArray[np.uint64]]:
     addresses = np.empty(len(entries), np.uint64)
     for first, last in pairwise([*cuts, len(entries)]):
         offsets = [0, *accumulate(sizes[first:last])]
-        memory = empty_bytes(offsets[-1])
+        memory = aligned(offsets[-1])
         arrays += [
-            np.ndarray(entry.shape, entry.dtype.numpy, memory, offset)
-            for entry, offset in zip(entries[first:last], offsets)
+            np.ndarray(tensor.shape, STORAGE[tensor.dtype].numpy, memory, offset)
+            for tensor, offset in zip(entries.tensors[first:last], offsets)
         ]
         addresses[first:last] = np.array(offsets[:-1], np.uint64) + np.uint64(memory.ctypes.data)
     return arrays, addresses
 
 
-def _fill_run(entry: Entry, run: Run, out: Array, maker: ArrayBackend) -> None:
+def _fill_run(entry: Entry, run: Run, out: Array, maker: Backend) -> None:
     if run.step == 1:
         maker.fill_array(entry.draw, entry.stream, entry.dtype, run.first, out)
         return
     per_span = max(1, STRIDED_SPAN // abs(run.step))
     for at in range(0, run.count, per_span):
-        part = out[at : at + per_span]
-        ends = run.first + at * run.step, run.first + (at + len(part) - 1) * run.step
-        span = maker.empty(max(ends) - min(ends) + 1, entry.dtype)
-        maker.fill_array(entry.draw, entry.stream, entry.dtype, min(ends), span)
-        part[:] = span[:: run.step]
+        target = out[at : at + per_span]
+        start, stop = Run(run.first + at * run.step, len(target), run.step).span
+        span = maker.empty(stop - start, entry.dtype)
+        maker.fill_array(entry.draw, entry.stream, entry.dtype, start, span)
+        target[:] = span[:: run.step]
 
 
 def one(scheme: str, given: Mapping[str, Any]) -> Array:

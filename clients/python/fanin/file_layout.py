@@ -1,4 +1,7 @@
-"""The layout: the virtual safetensors file of a recipe. Costs no generation (SPEC.md section 8)."""
+"""The layout of a recipe's safetensors file: its header and the place of each tensor (SPEC.md section 8).
+
+A layout generates no elements. It encodes the header on first use, because arrays in memory do not need it.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple, overload
 
-from fanin.backends.packing import Tensors
-from fanin.draws import Draw
+from fanin.draws import Draw, is_plain, matrix_of
 from fanin.dtypes import STORAGE, DType
 from fanin.errors import Fault, RecipeError, pointer
 from fanin.recipe import MAX_HEADER_BYTES, METADATA_RECIPE, Recipe, RecipeLike, as_recipe, quoted
@@ -21,9 +23,33 @@ from fanin.schemes.base import Tensor
 from fanin.streams import Stream
 
 MAX_FILE_BYTES = 2**63 - 1
-"""Files and offsets stay within a signed 64-bit integer."""
+"""Most bytes of a file: sizes and offsets fit a signed 64-bit integer."""
 
 _RANK = {dtype: rank for rank, dtype in enumerate(STORAGE)}
+
+
+class Header:
+    """The bytes of a file before the data of the tensors: length, JSON and padding."""
+
+    __slots__ = ("_bytes", "_names", "_offsets", "_recipe", "_tensors")
+
+    def __init__(self, recipe: Recipe, names: Sequence[str], tensors: Sequence[Tensor], offsets: Sequence[int]) -> None:
+        """Describe these tensors, in file order. Tensor n has bytes [offsets[n], offsets[n + 1]) of the data."""
+        self._recipe, self._names, self._tensors, self._offsets = recipe, names, tensors, offsets
+        self._bytes: bytes | None = None
+
+    @property
+    def bytes(self) -> bytes:
+        """The encoded header.
+
+        Raises:
+            RecipeError: it has more than `MAX_HEADER_BYTES`.
+        """
+        # No functools.cached_property: that of Python 3.11 has one lock for all headers, so that the first use of a
+        # long one would block whoever needs a short one.
+        if self._bytes is None:
+            self._bytes = _encode(self._recipe, self._names, self._tensors, self._offsets)
+        return self._bytes
 
 
 class Entry(NamedTuple):
@@ -34,27 +60,40 @@ class Entry(NamedTuple):
     dtype: DType
     draw: Draw
     stream: Stream
-    start: int
-    """Offset of its first byte in the file."""
-    stop: int
-    """Offset behind its last byte."""
+    offset: int
+    """Offset of its first byte in the data, which follow the header."""
+    nbytes: int
+    """Number of its bytes."""
+    header: Header
+    """Header of the file."""
 
     @property
-    def count(self) -> int:  # type: ignore[override]  # a tuple's own counts its items
+    def count(self) -> int:  # type: ignore[override]  # tuple.count counts items
         """Number of elements."""
-        return (self.stop - self.start) // self.dtype.itemsize
+        return self.nbytes // self.dtype.itemsize
+
+    @property
+    def start(self) -> int:
+        """Offset of its first byte in the file."""
+        return len(self.header.bytes) + self.offset
+
+    @property
+    def stop(self) -> int:
+        """Offset in the file of the byte after its last byte."""
+        return self.start + self.nbytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Entries(Sequence[Entry]):
-    """Tensors in file order. An entry is made when it is asked for: a file may have a million."""
+    """Tensors in file order. An entry is created when it is requested, because a file may have a million."""
 
     stream: str
     seed: int
     names: tuple[str, ...]
     tensors: tuple[Tensor, ...]
-    edges: array[int]
-    """Offsets of their first bytes in the file, and behind the last."""
+    offsets: array[int]
+    """Offsets of their first bytes in the data, and of the byte after the last one."""
+    header: Header
 
     def __len__(self) -> int:
         return len(self.names)
@@ -67,83 +106,101 @@ class Entries(Sequence[Entry]):
         if isinstance(place, slice):
             start, stop, step = place.indices(len(self))
             if step != 1:
-                raise ValueError("entries are taken in their order")
-            edges = self.edges[start : max(start, stop) + 1]
-            return Entries(self.stream, self.seed, self.names[place], self.tensors[place], edges)
+                raise ValueError("a slice of entries has step 1")
+            offsets = self.offsets[start : max(start, stop) + 1]
+            return Entries(self.stream, self.seed, self.names[place], self.tensors[place], offsets, self.header)
         place = range(len(self))[place]
-        tensor, name = self.tensors[place], self.names[place]
-        stream = Stream(self.stream, self.seed, name)
-        edges = self.edges
-        return Entry(name, tensor.shape, STORAGE[tensor.dtype], tensor.draw, stream, edges[place], edges[place + 1])
+        return self._entry(self.names[place], self.tensors[place], self.offsets[place], self.offsets[place + 1])
 
     def __iter__(self) -> Iterator[Entry]:
-        for name, tensor, start, stop in zip(self.names, self.tensors, self.edges, self.edges[1:], strict=False):
-            stream = Stream(self.stream, self.seed, name)
-            yield Entry(name, tensor.shape, STORAGE[tensor.dtype], tensor.draw, stream, start, stop)
+        return map(self._entry, self.names, self.tensors, self.offsets, self.offsets[1:])
+
+    def _entry(self, name: str, tensor: Tensor, start: int, stop: int) -> Entry:
+        stream = Stream(self.stream, self.seed, name)
+        return Entry(name, tensor.shape, STORAGE[tensor.dtype], tensor.draw, stream, start, stop - start, self.header)
 
     def index_at(self, offset: int) -> int:
-        """Index of the first entry that ends behind `offset`, a position in the file."""
-        return bisect_right(self.edges, offset, 1) - 1
+        """Return the index of the first entry that ends after `offset`, a position in the file."""
+        return bisect_right(self.offsets, offset - len(self.header.bytes), 1) - 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class FileLayout:
-    """Where everything is in the file of one recipe."""
+    """The place of everything in the file of one recipe."""
 
     recipe: Recipe
-    header: bytes
-    """Everything in front of the tensors' bytes: length, JSON and padding."""
     entries: Entries
     """Tensors in file order, without gaps."""
-    size: int
-    """Bytes of the whole file."""
     places: Mapping[str, int]
-    """Place of each tensor in `entries`, by name."""
-    tensors: Tensors
-    """The same tensors, packed for the kernels."""
+    """Index of each tensor in `entries`, by name."""
+    matrices: Sequence[int]
+    """Indices of the tensors that have an orthogonal matrix, in increasing order."""
+    composed: Sequence[int]
+    """Indices of the tensors whose draws are not plain, matrices included, in increasing order."""
 
     @classmethod
     def of(cls, recipe: FileLayoutLike) -> FileLayout:
-        """The layout of this recipe's file; a layout is its own.
+        """Return the layout of this recipe's file. A layout is returned as it is.
 
         Raises:
-            RecipeError: the recipe is wrong, or its file would be too large for the format.
+            RecipeError: the recipe is not valid, or its tensors are too large for the format.
         """
         if isinstance(recipe, FileLayout):
             return recipe
         recipe = as_recipe(recipe)
-        ordered, offsets, header = _arranged(recipe)
-        edges = array("Q", [len(header) + offset for offset in offsets])
+        ordered = sorted(recipe.tensors.items(), key=lambda item: (_RANK[item[1].dtype], item[0]))
         names, tensors = tuple(name for name, _ in ordered), tuple(tensor for _, tensor in ordered)
-        entries = Entries(recipe.stream, recipe.seed, names, tensors, edges)
+        offsets = array("Q", _offsets(names, tensors))
+        entries = Entries(recipe.stream, recipe.seed, names, tensors, offsets, Header(recipe, names, tensors, offsets))
         places = {name: place for place, name in enumerate(names)}
-        return cls(recipe, header, entries, edges[-1], places, Tensors.of(entries))
+        distinct = {id(tensor): tensor for tensor in tensors}
+        composed = _places(tensors, {key for key, tensor in distinct.items() if not _is_plain(tensor)})
+        matrices = _places(tensors, {id(tensors[place]) for place in composed if matrix_of(tensors[place].draw)})
+        return cls(recipe, entries, places, matrices, composed)
 
-    def entry(self, name: str) -> Entry:
-        """The tensor of this name.
+    @property
+    def header(self) -> bytes:
+        """The bytes before the tensors' data: length, JSON and padding.
 
         Raises:
-            KeyError: there is none.
+            RecipeError: they are more than safetensors allows.
+        """
+        return self.entries.header.bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file.
+
+        Raises:
+            RecipeError: the header is longer than safetensors allows.
+        """
+        return len(self.header) + self.entries.offsets[-1]
+
+    def entry(self, name: str) -> Entry:
+        """Return the tensor of this name.
+
+        Raises:
+            KeyError: the recipe has no such tensor.
         """
         if name not in self.places:
             raise KeyError(f"the recipe has no tensor {name!r}")
         return self.entries[self.places[name]]
 
     def index_at(self, offset: int) -> int:
-        """Index of the first entry that ends behind `offset`, a position in the file."""
+        """Return the index of the first entry that ends after `offset`, a position in the file."""
         return self.entries.index_at(offset)
 
     def tensors_in(self, start: int, stop: int) -> int:
-        """How many tensors have bytes in [start, stop) of the file, or stand empty between those that have."""
+        """Return the number of tensors in bytes [start, stop) of the file, empty ones between them included."""
         return self.index_at(stop - 1) - self.index_at(start) + 1
 
     def has_matrix(self, start: int, stop: int) -> bool:
-        """Whether bytes [start, stop) of the file have some of a matrix, which is made whole for any part of it."""
-        return self._has(self.tensors.matrices, start, stop)
+        """Whether bytes [start, stop) of the file contain a part of a matrix. Any part needs the complete matrix."""
+        return self._has(self.matrices, start, stop)
 
     def has_composed(self, start: int, stop: int) -> bool:
-        """Whether they have some of a tensor whose draw no kernel makes alone: those take longer."""
-        return self._has(self.tensors.composed, start, stop)
+        """Whether bytes [start, stop) contain a part of a tensor whose draw is not plain. Those take longer."""
+        return self._has(self.composed, start, stop)
 
     def _has(self, places: Sequence[int], start: int, stop: int) -> bool:
         following = bisect_left(places, self.index_at(start))
@@ -151,48 +208,50 @@ class FileLayout:
 
 
 FileLayoutLike = FileLayout | RecipeLike
-"""A recipe in any spelling, or its layout: made once, it saves the work of every later call."""
+"""A recipe in any form, or its layout. Pass a layout to several calls to create it only once."""
 
 
-def file_size(recipe: Recipe) -> int:
-    """Bytes of a recipe's file: the `size` of its layout, without the rest of it.
+def _is_plain(tensor: Tensor) -> bool:
+    return is_plain(tensor.draw, STORAGE[tensor.dtype])
+
+
+def _places(tensors: Sequence[Tensor], chosen: set[int]) -> Sequence[int]:
+    """Return the indices of the tensors whose id is chosen."""
+    return [place for place, tensor in enumerate(tensors) if id(tensor) in chosen] if chosen else ()
+
+
+def _offsets(names: Sequence[str], tensors: Sequence[Tensor]) -> list[int]:
+    """Return the offsets of the tensors in the data, and the size of the data, in bytes.
 
     Raises:
-        RecipeError: the file would be too large for the format.
+        RecipeError: a tensor, or the data, is too large for the format.
     """
-    _, offsets, header = _arranged(recipe)
-    return len(header) + offsets[-1]
-
-
-def _arranged(recipe: Recipe) -> tuple[Sequence[tuple[str, Tensor]], list[int], bytes]:
-    """The tensors in file order, the offsets between which they lie, and the bytes in front of them."""
-    ordered = sorted(recipe.tensors.items(), key=lambda item: (_RANK[item[1].dtype], item[0]))
-    # Names share tensors: what follows from a tensor is found once.
-    counts: dict[int, int] = {}
-    for name, tensor in ordered:
-        if id(tensor) in counts:
+    # Many names can share one tensor. The size of each is computed once.
+    sizes: dict[int, int] = {}
+    for name, tensor in zip(names, tensors, strict=True):
+        if id(tensor) in sizes:
             continue
-        counts[id(tensor)] = math.prod(tensor.shape) * STORAGE[tensor.dtype].itemsize
-        # Readers multiply the sizes one by one, whether a later one is 0 or not.
+        sizes[id(tensor)] = math.prod(tensor.shape) * STORAGE[tensor.dtype].itemsize
+        # A reader multiplies the lengths of the axes one after another. Its product overflows even if a later one is 0.
         if math.prod(size or 1 for size in tensor.shape) * STORAGE[tensor.dtype].itemsize > MAX_FILE_BYTES:
             raise RecipeError([Fault(pointer(["tensors", name, "shape"]), "the sizes multiply to 2^63 bytes or more")])
-    offsets = [0, *accumulate(counts[id(tensor)] for _, tensor in ordered)]
+    offsets = [0, *accumulate(sizes[id(tensor)] for tensor in tensors)]
     if offsets[-1] > MAX_FILE_BYTES - MAX_HEADER_BYTES:
         raise RecipeError([Fault("/tensors", f"the tensors take {offsets[-1]} bytes, more than 2^63 allows")])
-    return ordered, offsets, _header(recipe, ordered, offsets)
+    return offsets
 
 
-def _header(recipe: Recipe, ordered: Sequence[tuple[str, Tensor]], offsets: Sequence[int]) -> bytes:
-    """The bytes in front of the tensors, which lie between these offsets."""
+def _encode(recipe: Recipe, names: Sequence[str], tensors: Sequence[Tensor], offsets: Sequence[int]) -> bytes:
+    """Return the header. Tensor n has bytes [offsets[n], offsets[n + 1]) of the data."""
     metadata = {"__metadata__": {"format": "pt", METADATA_RECIPE: recipe.canonical.decode()}}
-    distinct = {id(tensor): tensor for _, tensor in ordered}
+    distinct = {id(tensor): tensor for tensor in tensors}
     begun = {
         key: f'{{"dtype":"{tensor.dtype}","shape":[{",".join(map(str, tensor.shape))}],"data_offsets":['
         for key, tensor in distinct.items()
     }
     members = [
         f"{quoted(name)}:{begun[id(tensor)]}{start},{stop}]}}"
-        for (name, tensor), start, stop in zip(ordered, offsets, offsets[1:], strict=False)
+        for name, tensor, start, stop in zip(names, tensors, offsets, offsets[1:])
     ]
     opening = json.dumps(metadata, ensure_ascii=False, separators=(",", ":")).removesuffix("}")
     text = ",".join([opening, *members]).encode() + b"}"

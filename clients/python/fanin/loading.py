@@ -9,7 +9,8 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 
 from fanin import backends
-from fanin.arrays import Array, empty_bytes
+from fanin.arrays import Array
+from fanin.backends.memory import aligned
 from fanin.errors import FileError
 from fanin.file_layout import FileLayout
 from fanin.files import CHUNK, layout_of_file, mismatch
@@ -62,7 +63,7 @@ def load(path: str | os.PathLike[str], *, verify: Check = "none", backend: str |
         file.seek(0)
         if (header := file.read(start)) != layout.header:
             raise mismatch(layout, 0, header, layout.header)
-        memory = empty_bytes(size - start)
+        memory = aligned(size - start)
         if (received := file.readinto(memory.data)) != len(memory):
             raise FileError(f"the file ends after {start + received} of {size} bytes")
     if verify != "none":

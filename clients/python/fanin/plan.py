@@ -108,7 +108,7 @@ def read_into(layout: FileLayout, start: int, out: memoryview, backend: Backend)
                     backend.fill(entry.draw, entry.stream, entry.dtype, piece.first, memoryview(element))
                     out[at : at + length] = element[piece.skip : piece.skip + length]
             case Whole(first, last, length):
-                starts = np.array(layout.entries.edges[first:last], np.uint64)
+                starts = np.array(layout.entries.offsets[first:last], np.uint64)
                 address = np.frombuffer(out, np.uint8)[at:].ctypes.data
-                backend.fill_tensors(layout.tensors.part(first, last), starts - starts[0] + np.uint64(address))
+                backend.fill_tensors(layout.entries, starts - starts[0] + np.uint64(address), first)
         at += length

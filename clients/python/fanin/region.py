@@ -21,6 +21,12 @@ class Run:
     count: int
     step: int
 
+    @property
+    def span(self) -> tuple[int, int]:
+        """The half-open range of positions from its lowest to its highest element."""
+        ends = self.first, self.first + (self.count - 1) * self.step
+        return min(ends), max(ends) + 1
+
 
 @dataclass(frozen=True, slots=True)
 class Region:

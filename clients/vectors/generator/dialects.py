@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from generator.dialect_edges import ACCEPTED, REFUSED
 from generator.recipes import canonical, refused
 
 DIALECTS: dict[str, tuple[str, ...]] = {
@@ -127,4 +128,9 @@ def dialects() -> list[Any]:
         for dialect, tensors in DIALECTS.items()
         for tensor in tensors
     ]
-    return [*map(canonical, (*texts, *MORE_DIALECTS)), *map(refused, NOT_DIALECTS)]
+    return [
+        *map(canonical, (*texts, *MORE_DIALECTS)),
+        *map(refused, NOT_DIALECTS),
+        *map(canonical, ACCEPTED),
+        *map(refused, REFUSED),
+    ]

@@ -12,6 +12,7 @@ import numpy as np
 from fanin import backends, draws
 from fanin.backends.reference import store, values
 from fanin.dtypes import DTYPES
+from fanin.errors import RecipeError
 from fanin.file_layout import FileLayout
 from fanin.recipe import as_recipe
 from fanin.streams import Stream
@@ -76,12 +77,79 @@ MORE_DISTRIBUTIONS: tuple[dict[str, Any], ...] = tuple(
 """Corrected truncated normals that are not symmetric: draws.json has them after the others, streams.json has not."""
 
 
+EDGE_DISTRIBUTIONS: tuple[dict[str, Any], ...] = (
+    # Ties of BF16, F16 and F8 once a value is a float32 number.
+    *(
+        {"scheme": "constant", "value": sign * (1 + 2.0**-bits + 2.0**-40)}
+        for bits in (8, 11, 4, 3)
+        for sign in (1, -1)
+    ),
+    {"scheme": "constant", "value": 3 * 2.0**-11 + 2.0**-50},
+    {"scheme": "constant", "value": 3 * 2.0**-18 + 2.0**-60},
+    {"scheme": "constant", "value": 3 * 2.0**-135},
+    {"scheme": "constant", "value": -1e-320},
+    # Around 13 standard deviations.
+    *(
+        {"scheme": "truncated_normal", "std": 1, "low": low, "high": high}
+        for low, high in (
+            (-13, 13),
+            (-13, 2),
+            (-2, 13),
+            (-13.000001, 13.000001),
+            (-12.9, 12.9),
+            (None, 13),
+            (9, 13),
+            (9, 13.5),
+            (-13.5, -9),
+            (5, 12.5),
+        )
+    ),
+    *(
+        {"scheme": "truncated_normal", "mean": 0.3, "std": 0.5, "low": low, "high": high, "corrected": True}
+        for low, high in ((-13, 0), (-0.5, 13), (-13.5, 13.5), (0, 3), (-3, 0), (-5, -0.25), (-2.7, 5), (-0.5, 0.5))
+    ),
+    {"scheme": "truncated_normal", "std": 0.25, "low": 1, "high": 1 + 2.0**-30, "corrected": True},
+    {"scheme": "truncated_normal", "std": 0.25, "low": -1e-18, "high": 2e-18, "corrected": True},
+    {"scheme": "truncated_normal", "std": 1, "low": 4.049676389945332e-27, "high": 8.2e-27},
+    # Roots that are rational numbers, which are the bounds.
+    {"scheme": "he_uniform", "shape": [6, 4]},
+    {"scheme": "glorot_uniform", "shape": [2, 4], "gain": 0.3},
+    {"scheme": "glorot_uniform", "shape": [1, 2], "gain": 0.7071067811865476},
+    {"scheme": "variance_scaling", "shape": [48, 5], "distribution": "uniform"},
+    {"scheme": "variance_scaling", "shape": [3, 12], "distribution": "uniform", "mode": "fan_geo_avg", "scale": 0.5},
+    {"scheme": "variance_scaling", "shape": [3, 16], "distribution": "uniform", "mode": "fan_out"},
+    {"scheme": "he_uniform", "shape": [24, 1], "negative_slope": 0},
+    {"scheme": "siren", "shape": [6, 6], "omega": 1},
+    {"scheme": "siren", "shape": [3, 5], "first": True},
+    {"scheme": "fan_uniform", "shape": [4], "fan": 4, "gain": 0.1},
+    {"scheme": "fan_uniform", "shape": [4], "fan": 50, "gain": 0.7},
+    {"scheme": "deepnorm", "shape": [4, 4], "encoder_layers": 18, "distribution": "uniform"},
+    {"scheme": "deepnorm", "shape": [5, 7], "decoder_layers": 2, "distribution": "uniform"},
+    {"scheme": "scaled_normal", "shape": [4], "std": 0.3, "width": 4, "depth": 9, "cut": 2},
+    {"scheme": "wang_init", "shape": [4], "width": 9, "layers": 5, "cut": 1.5},
+    {"scheme": "fixup", "shape": [2, 3], "layers": 2},
+    {"scheme": "truncated_normal", "mean": 0.1, "std": 0.3, "low": -0.2, "high": 0.4, "bounds": "absolute"},
+    {"scheme": "truncated_normal", "mean": 0.7, "std": 0.1, "low": -1, "high": 1},
+    {"scheme": "uniform", "low": 0.1, "high": 0.1000001},
+    {"scheme": "uniform", "low": -0.3, "high": 0.1},
+    # A center whose nearest float64 number is a tie of float32.
+    {"scheme": "uniform", "low": 2.0**-60, "high": 2 + 2.0**-23},
+    # A bound beyond the largest number of a storage type.
+    {"scheme": "truncated_normal", "std": 1, "low": -2, "high": 70000},
+    {"scheme": "truncated_normal", "std": 1, "low": -2, "high": 65510},
+    {"scheme": "truncated_normal", "mean": 3, "std": 1, "low": -1e39, "high": 2},
+)
+"""Distributions at the edges of their rules. draws.json has them behind the others, where the storage type allows."""
+
+
 def draws_at_words() -> list[Any]:
     """Each distribution at each storage type: the numbers of its draw, and the bits that edge words give."""
     vectors = []
-    for distribution in (*DISTRIBUTIONS, *MORE_DISTRIBUTIONS):
+    for distribution in (*DISTRIBUTIONS, *MORE_DISTRIBUTIONS, *EDGE_DISTRIBUTIONS):
         for dtype in DTYPES.values():
             tensor = {"shape": [64, 48], "dtype": dtype.name, **distribution}
+            if distribution in EDGE_DISTRIBUTIONS and not _allowed(tensor):
+                continue
             draw = as_recipe(tensor).tensors["weight"].draw
             vector = {"tensor": tensor, "draw": plain(draw)}
             if not isinstance(draw, draws.Fill):
@@ -162,6 +230,15 @@ def plain(draw: draws.Draw) -> dict[str, Any]:
         return value.hex() if isinstance(value, float) else value
 
     return {"kind": type(draw).__name__, **{name: written(value) for name, value in asdict(draw).items()}}
+
+
+def _allowed(tensor: dict[str, Any]) -> bool:
+    """Whether the numbers of this distribution are in the range of the storage type."""
+    try:
+        FileLayout.of(tensor)
+    except RecipeError:
+        return False
+    return True
 
 
 def _edges(draw: draws.Draw) -> list[int]:

@@ -100,9 +100,54 @@ MORE_FILES = (
     '{"dtype": "C64", "tensors": {"back\\\\slash": {"shape": [1], "scheme": "ones"}, "quo\\"te": {"shape": [1], "scheme": "ones"}, "sol\\/idus": {"shape": [1], "scheme": "ones"}, "\\u2028\\u00e9\\ud83d\\ude00": {"shape": [1], "scheme": "ones"}, "\\uffee": {"shape": [0], "scheme": "ones"}}}',  # noqa: E501
 )
 
+EDGES = (
+    '{"tensors": {"é\\u00E9\\u00Bf\\/ a\u00a0\u007e": {"shape": [0], "scheme": "zeros"}, "e\u0301": {"shape": [0], "scheme": "zeros"}, "\u00e9": {"shape": [0], "scheme": "zeros"}, "__metadata": {"shape": [0], "scheme": "zeros"}}}',  # noqa: E501
+    '{"tensors": {"\u00e9": {"shape": [0], "scheme": "zeros"}, "e\u0301": {"shape": [0], "scheme": "zeros"}}}',
+    '{"tensors": {"'
+    + "x" * 1024
+    + '": {"shape": [0], "scheme": "zeros"}, "'
+    + "é" * 512
+    + '": {"shape": [0], "scheme": "zeros"}}}',
+    '{"tensors": {"\\ud83d\\udE00": {"shape": [0], "scheme": "zeros"}, "\ufdd0\uffff": {"shape": [0], "scheme": "zeros"}}}',  # noqa: E501
+    '{"layout": "torch", "tensors": {"a": {"shape": [4, 6], "scheme": "he_uniform", "in_axes": null, "out_axes": null}, "b": {"shape": [4, 6], "scheme": "he_uniform", "in_axes": null}, "c": {"shape": [4, 6], "scheme": "he_uniform", "out_axes": null}, "d": {"shape": [4, 6], "scheme": "he_uniform", "in_axes": [0], "out_axes": [1]}, "e": {"shape": [4, 6], "scheme": "he_uniform", "layout": "keras", "in_axes": null}}}',  # noqa: E501
+    '{"layout": "torch", "tensors": {"a": {"shape": [2, 4, 6], "scheme": "dirac"}, "b": {"shape": [6, 4, 2], "scheme": "delta_orthogonal"}, "c": {"shape": [4, 6], "scheme": "orthogonal"}, "d": {"shape": [1, 2, 3, 4], "scheme": "bilinear"}, "e": {"shape": [4, 6], "scheme": "deepnorm", "encoder_layers": 2}, "f": {"shape": [4, 6], "scheme": "siren"}, "g": {"shape": [4], "scheme": "ones"}, "h": {"shape": [4, 6], "scheme": "blocks", "parts": [{"size": 4, "scheme": "blocks", "axis": 1, "parts": [{"size": 6, "scheme": "orthogonal"}]}]}}}',  # noqa: E501
+    '{"scheme": "zeros", "dtype": "F16", "stream": "fanin/1", "layout": "torch", "dialect": "fanin", "shape": []}',
+    '{"shape": [4], "scheme": "blocks", "axis": 0, "parts": [{"size": 1, "scheme": "truncated_normal", "std": 1, "low": null, "mean": 0.0}, {"size": 1, "scheme": "batch_norm_gamma"}, {"size": 0, "scheme": "blocks", "parts": []}, {"size": 2, "scheme": "normal", "std": 1.50, "mean": -0}]}',  # noqa: E501
+    '{"shape": [4, 1, 4], "scheme": "stft", "window": "hann", "scaling": "density", "periodic": false, "side": "real"}',
+    '{"shape": [4], "scheme": "rope_frequencies", "scaling": null, "fast": null, "slow": 1.0, "base": 1e4, "context": 8192}',  # noqa: E501
+    '{"shape": [4, 4], "scheme": "sinusoidal", "padding": null, "variant": "vaswani"}',
+    '{"shape": [4, 4], "scheme": "variance_scaling", "distribution": "normal", "scale": 1e0, "out_axes": [1], "in_axes": [-2], "batch_axes": []}',  # noqa: E501
+    '{"shape": [4, 4], "scheme": "deepnorm", "encoder_layers": 3, "decoder_layers": null, "side": "only", "distribution": "normal"}',  # noqa: E501
+    '{"seed": "0", "dtype": "F64", "tensors": {'
+    + ", ".join(
+        f'"{place}": {{"shape": [], "scheme": "constant", "value": {number}}}'
+        for place, number in enumerate(
+            (
+                "1.5e300",
+                "-12345678901234567e3",
+                "999999999999999900000",
+                "100000000000000000000.5",
+                "1.2345e-5",
+                "1.2345e-6",
+                "1.2345e-7",
+                "0.30000000000000004",
+                "2.5e-324",
+                "4.9406564584124654e-324",
+                "9007199254740992.5",
+                "9007199254740993.0",
+                "1e00",
+                "1E+05",
+                "1e-05",
+            )
+        )
+    )
+    + "}}",
+)
+"""Recipes at the edges of section 2: names, handed layouts, members at their defaults, and numbers."""
+
 
 def recipes() -> list[Any]:
-    return [canonical(text) for text in (*RECIPES, *MORE_RECIPES)]
+    return [canonical(text) for text in (*RECIPES, *MORE_RECIPES, *EDGES)]
 
 
 def files() -> list[Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from generator.limits import limits
+from generator.malformed import MALFORMED, WELL_FORMED
 from generator.recipes import accepted, refused
 
 REFUSED = (
@@ -241,4 +243,7 @@ def errors() -> list[Any]:
         *map(accepted, ACCEPTED),
         *map(refused, MORE_REFUSED),
         *map(accepted, MORE_ACCEPTED),
+        *map(refused, MALFORMED),
+        *map(accepted, WELL_FORMED),
+        *limits(),
     ]

@@ -9,6 +9,7 @@ from fanin.dtypes import DTYPES
 from fanin.file_layout import FileLayout
 from fanin.recipe import as_recipe
 from fanin.schemes.base import Scaled
+from generator.edge_tensors import EDGES
 from generator.encoding import data_of, elements
 from generator.tensors import COMPLEX, LATER, LONG_LINES, MORE
 
@@ -45,8 +46,31 @@ FAR: tuple[tuple[dict[str, Any], int], ...] = (
     ),
     ({"scheme": "normal", "std": 1, "shape": [2**40], "dtype": "C64"}, 2**33 - 3),
     ({"scheme": "uniform", "low": -1, "high": 1, "shape": [2**40], "dtype": "C64"}, 2**33 - 3),
+    # 14 rounds of the permutation: 58^6 lies between 2^35 and 2^36.
+    ({"scheme": "sparse", "sparsity": 0.5, "std": 1, "shape": [3300, 4]}, 2400),
+    # Elements that would have other bits if float64 numbers were rounded to the storage type at once.
+    ({"scheme": "log_of_uniform", "shape": [2**40], "dtype": "F16"}, 4176),
+    ({"scheme": "dt_bias", "shape": [2**40], "dtype": "F16"}, 17845),
+    ({"scheme": "rg_lru", "shape": [2**40], "dtype": "BF16"}, 107624),
+    ({"scheme": "sinusoidal", "shape": [2**20, 4], "dtype": "F16"}, 1196),
+    ({"scheme": "sinusoidal", "shape": [2**32, 8], "dtype": "BF16"}, 55884),
+    # Elements in which the last terms of sine, cosine and log count, and halves in the phase of a wave.
+    ({"scheme": "sinusoidal", "shape": [4096, 64], "dtype": "F64"}, 1497),
+    ({"scheme": "sinusoidal", "shape": [4096, 64], "dtype": "F64"}, 44032),
+    ({"scheme": "sinusoidal", "shape": [2**32, 4096], "dtype": "F64"}, 4096 * 2**31 + 2),
+    ({"scheme": "sinusoidal", "shape": [2**32, 4096], "dtype": "F64"}, 4096 * (2**32 - 1) + 40),
+    ({"scheme": "log_of_uniform", "shape": [2**40], "dtype": "F64", "low": 0.7072, "high": 0.72}, 16),
+    # Arguments of softplus' on both sides of 1, and 1 itself.
+    *(
+        ({"scheme": "dt_bias", "dt_min": low, "dt_max": high, "dt_floor": 0, "shape": [2**40], "dtype": "F64"}, first)
+        for low, high, first in (
+            (0.98, 1.02, 72),
+            (0.9999998, 1.0000002, 0),
+            (1 - 2.0**-53, 1 + 2.0**-51, 0),
+        )
+    ),
 )
-"""Tensors, and the first of eight elements whose words, positions, lines or rows need more than 32 bits."""
+"""Large tensors, and the first of eight elements: of words, positions or rows beyond 32 bits, or with rare values."""
 
 
 FANS: tuple[dict[str, Any], ...] = (
@@ -88,7 +112,7 @@ def schemes() -> list[Any]:
     tensors = [{"dtype": dtype, **given} for given in LATER for dtype in DTYPES]
     tensors += [{"dtype": "C64", **given} for given in COMPLEX]
     tensors += [{"dtype": dtype, **given} for given in MORE for dtype in ("F64", "F32")]
-    for given in (*tensors, *LONG_LINES):
+    for given in (*tensors, *LONG_LINES, *EDGES):
         layout = FileLayout.of({"seed": 42, "shape": [6, 4], **given})
         recipe = layout.recipe
         data = data_of(layout).hex()

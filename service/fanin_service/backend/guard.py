@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fanin import BackendError, backends
-from fanin.backends import Backend
-from fanin.backends.packing import Tensors
+from fanin.backends import Backend, ForwardingBackend, Tensor
 from fanin.draws import Draw
 from fanin.dtypes import DType
 from fanin.errors import NoDeviceError, NotBuiltError
@@ -26,7 +25,7 @@ MISSED = 3
 _log = logging.getLogger(__name__)
 
 
-class GuardedBackend(Backend):
+class GuardedBackend(ForwardingBackend):
     """Generates as its backend does, for as long as that passes its known-answer test.
 
     A backend that has failed, in the test or while it generated, generates nothing more before it passes again: what
@@ -35,10 +34,10 @@ class GuardedBackend(Backend):
 
     def __init__(self, backend: Backend, seconds: float) -> None:
         """A guard that is to test `backend` every so many seconds; it has not passed yet."""
-        self.name, self.prompt_bytes, self.matrices = backend.name, backend.prompt_bytes, backend.matrices
+        super().__init__(backend)
+        self.name, self.prompt_bytes = backend.name, backend.prompt_bytes
         self.on_failure: Callable[[], None] = lambda: None
         """Called where generating failed, in the thread where it did."""
-        self._backend = backend
         self._seconds = seconds
         self._passed_at: float | None = None
         self._fault = "has not passed its known-answer test yet"
@@ -65,13 +64,13 @@ class GuardedBackend(Backend):
         if not fault:
             self._fault, self._error, self._passed_at = "", None, time.monotonic()
 
-    def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+    def _generate(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
         with self._guarded():
-            self._backend.fill(draw, stream, dtype, first, out)
+            super()._generate(draw, stream, dtype, first, out)
 
-    def fill_tensors(self, tensors: Tensors, addresses: NDArray[np.uint64]) -> None:
+    def fill_tensors(self, tensors: Sequence[Tensor], addresses: NDArray[np.uint64], first: int = 0) -> None:
         with self._guarded():
-            self._backend.fill_tensors(tensors, addresses)
+            self._backend.fill_tensors(tensors, addresses, first)
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from fanin import FileLayout, Recipe, RecipeError, shards
-from fanin.file_layout import file_size
 from fanin.schemes.base import Tensor
 from fanin_service.http.problems import UnknownFileError, UnknownRevisionError
 from fanin_service.models.content import CONFIG, FORMAT, Content
@@ -64,7 +63,7 @@ class Described:
     def generated(cls, recipe: Recipe) -> Described:
         """The file of this recipe."""
         tag = _tag_of_weights(recipe.digest)
-        return cls(file_size(recipe), tag, tag, recipe.digest)
+        return cls(FileLayout.of(recipe).size, tag, tag, recipe.digest)
 
 
 class Snapshot:

@@ -141,7 +141,7 @@ def _check_ranks(recipe: Recipe, limit: int, short: bool) -> None:
 
 def _check_matrices(layout: FileLayout, limit: int, short: bool) -> None:
     """A matrix is made whole, in memory, by work that grows faster than its elements."""
-    for entry in (layout.entries[place] for place in layout.tensors.matrices):
+    for entry in (layout.entries[place] for place in layout.matrices):
         matrix = matrix_of(entry.draw)
         if matrix is None:
             continue

@@ -11,6 +11,7 @@ from typing import Any
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
+from fanin.terminal import printable
 from fanin_service.settings import Settings
 from fanin_service.telemetry.redaction import RedactingFilter
 from fanin_service.telemetry.request import Exchange, at_hand
@@ -110,9 +111,9 @@ class ConsoleLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         fields = [f"{name}={_value(value)}" for name, value in vars(record).items() if name not in _RESERVED]
-        head = (_time(record), f"{record.levelname:7}", record.name, _printable(record.getMessage()))
+        head = (_time(record), f"{record.levelname:7}", record.name, printable(record.getMessage()))
         trace = self.formatException(record.exc_info) if record.exc_info else ""
-        return "\n    ".join([" ".join([*head, *fields]), *map(_printable, trace.splitlines())])
+        return "\n    ".join([" ".join([*head, *fields]), *map(printable, trace.splitlines())])
 
 
 def _time(record: logging.LogRecord) -> str:
@@ -120,10 +121,5 @@ def _time(record: logging.LogRecord) -> str:
 
 
 def _value(value: object) -> str:
-    text = _printable(str(value))
+    text = printable(str(value))
     return json.dumps(text) if " " in text or '"' in text or not text else text
-
-
-def _printable(text: str) -> str:
-    """Without what moves a terminal's cursor or ends a line."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -242,10 +242,10 @@ class Failing(CountingBackend):
 
     fails = False
 
-    def fill(self, *arguments: Any) -> None:
+    def _generate(self, *arguments: Any) -> None:
         if self.fails:
             raise BackendError("fails")
-        super().fill(*arguments)
+        super()._generate(*arguments)
 
 
 def test_a_backend_that_fails_costs_nothing() -> None:

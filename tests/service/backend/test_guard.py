@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
@@ -16,12 +16,12 @@ import pytest
 from fanin import BackendError, FileLayout, backends
 from fanin.backends import Backend
 from fanin.digests import manifest_of
-from fanin.draws import Draw, Orthogonal
-from fanin.dtypes import DType
+from fanin.draws import Blocks, Draw, Function, Mapped, Orthogonal, Polar, Sparse
+from fanin.dtypes import STORAGE, DType
 from fanin.errors import NoDeviceError
 from fanin.plan import read_into
 from fanin.streams import Stream
-from fanin_service.backend import guard
+from fanin_service.backend import guard, known_answer
 from fanin_service.backend.guard import GuardedBackend, choose
 from fanin_service.recipes.digests import Manifests
 from fanin_service.server import command
@@ -121,9 +121,9 @@ def test_a_failure_cuts_the_stream_and_is_looked_into_at_once() -> None:
 
 def test_a_passing_failure_is_forgiven() -> None:
     class Once(MoodyBackend):
-        def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        def _generate(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
             try:
-                super().fill(draw, stream, dtype, first, out)
+                super()._generate(draw, stream, dtype, first, out)
             finally:
                 self.mood = "well"
 
@@ -184,10 +184,10 @@ def test_a_failure_discards_digests_in_the_making() -> None:
             super().__init__()
             self.asked, self.let = threading.Event(), threading.Event()
 
-        def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        def _generate(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
             self.asked.set()
             assert self.let.wait(60)
-            super().fill(draw, stream, dtype, first, out)
+            super()._generate(draw, stream, dtype, first, out)
 
     async def free(size: int) -> None:
         pass
@@ -213,8 +213,8 @@ def test_what_a_backend_generated_while_it_failed_is_not_sent() -> None:
     class Failing(MoodyBackend):
         """Its known-answer test fails while it generates."""
 
-        def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
-            super().fill(draw, stream, dtype, first, out)
+        def _generate(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+            super()._generate(draw, stream, dtype, first, out)
             if self.mood == "during":
                 self.mood = "wrong"
                 guarded.test()
@@ -232,8 +232,8 @@ def test_a_matrix_kept_after_a_failure_is_discarded() -> None:
     class Keeping(MoodyBackend):
         """Keeps a matrix of wrong bits in the middle of a known-answer test, as a thread that began before it would."""
 
-        def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
-            super().fill(draw, stream, dtype, first, out)
+        def _generate(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+            super()._generate(draw, stream, dtype, first, out)
             if self.mood == "late":
                 self.mood = "well"
                 orthogonal, at = matrix.entries[0].draw, matrix.entries[0].stream
@@ -264,3 +264,30 @@ def test_a_backend_that_hangs_is_trusted_no_more(monkeypatch: pytest.MonkeyPatch
     assert guarded.fault == "the moody backend has not passed its known-answer test lately"
     guarded.test()
     assert guarded.fault is None
+
+
+def test_the_known_answer_has_every_kind_of_draw() -> None:
+    entries = FileLayout.of(known_answer.RECIPE).entries
+    kinds, functions, pending = set[type](), set[str](), [entry.draw for entry in entries]
+    while pending:
+        draw = pending.pop()
+        kinds.add(type(draw))
+        if isinstance(draw, Mapped):
+            functions.add(draw.function)
+        if isinstance(draw, Polar):
+            functions.add("normal in a disk" if draw.mass else "uniform in a disk")
+        pending += draw.draws if isinstance(draw, Blocks) else [draw.draw] if isinstance(draw, Sparse) else []
+    assert kinds == set(get_args(Draw))
+    assert functions == {*get_args(Function), "normal in a disk", "uniform in a disk"}
+    assert {entry.dtype.name for entry in entries} == set(STORAGE)
+
+
+@pytest.mark.parametrize("name", [*known_answer.RECIPE["tensors"]])
+def test_a_wrong_bit_of_any_tensor_fails_the_known_answer(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def damaged(layout: FileLayout, start: int, out: memoryview, backend: Backend) -> None:
+        read_into(layout, start, out, backend)
+        out[layout.entry(name).stop - 1] ^= 1
+
+    assert known_answer.passes(BEST)
+    monkeypatch.setattr(known_answer, "read_into", damaged)
+    assert not known_answer.passes(BEST)

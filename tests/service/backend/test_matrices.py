@@ -23,7 +23,6 @@ from fanin_service.app import create_app
 from fanin_service.backend.guard import GuardedBackend
 from fanin_service.http.problems import LimitExceededError
 from fanin_service.recipes.limits import layout_of
-from fanin_service.service import MATRIX_MAKERS
 from fanin_service.settings import Settings
 from tests.support.backends import CountingBackend
 from tests.support.servers import running
@@ -116,11 +115,11 @@ class Waiting(CountingBackend):
         super().__init__()
         self.let, self.asked = threading.Event(), threading.Semaphore(0)
 
-    def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+    def _generate(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
         if isinstance(draw, Orthogonal) and draw.rows * draw.columns > 100_000:
             self.asked.release()
             assert self.let.wait(60)
-        super().fill(draw, stream, dtype, first, out)
+        super()._generate(draw, stream, dtype, first, out)
 
 
 def test_others_do_not_wait_for_them() -> None:
@@ -133,8 +132,8 @@ def test_others_do_not_wait_for_them() -> None:
                 pool.submit(httpx.get, f"{server.url}{path}{seed}", headers=few if seed % 2 else {}, timeout=60)
                 for seed in range(8)
             ]
-            for _ in range(MATRIX_MAKERS):
-                assert backend.asked.acquire(timeout=60)
+            # Only one is certain: all other threads may wait for the same matrix.
+            assert backend.asked.acquire(timeout=60)
             for seed in range(20):
                 answer = server.client.get(f"/v1/weights?shape=600,700&scheme=normal&std=1&seed={seed}")
                 assert len(answer.content) > 4 * 600 * 700
@@ -148,7 +147,7 @@ def test_others_do_not_wait_for_them() -> None:
 
 def test_what_a_failed_backend_has_made_is_forgotten(calls: list[tuple[int, int]]) -> None:
     class Broken(CountingBackend):
-        def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        def _generate(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
             raise BackendError("broken")
 
     layout = FileLayout.of(RECIPE)

@@ -169,9 +169,9 @@ class SlowBackend(MoodyBackend):
         self.seconds = 0.0
         """For each part of a tensor."""
 
-    def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+    def _generate(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
         time.sleep(self.seconds)
-        super().fill(draw, stream, dtype, first, out)
+        super()._generate(draw, stream, dtype, first, out)
 
 
 @pytest.mark.parametrize("mood", ["failing", "wrong"])

@@ -167,10 +167,10 @@ def test_a_chunk_nobody_waits_for_is_not_generated() -> None:
     let = threading.Event()
 
     class Busy(CountingBackend):
-        def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        def _generate(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
             if self.generated:  # the first chunk is sent, the second takes its time
                 let.wait(60)
-            super().fill(draw, stream, dtype, first, out)
+            super()._generate(draw, stream, dtype, first, out)
 
     async def main() -> None:
         chunks = stream(executor, ByteRange(0, 1 << 40), backend)._chunks
@@ -239,8 +239,8 @@ def test_a_crowd_gets_the_same_in_smaller_chunks(monkeypatch: pytest.MonkeyPatch
     class Watched(CountingBackend):
         largest = 0
 
-        def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
-            super().fill(draw, stream, dtype, first, out)
+        def _generate(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+            super()._generate(draw, stream, dtype, first, out)
             self.largest = max(self.largest, len(out))
 
     monkeypatch.setattr(streaming, "CROWD", 0)

@@ -29,10 +29,10 @@ class GatedBackend(CountingBackend):
         super().__init__()
         self.gate = threading.Event()
 
-    def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+    def _generate(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
         if len(out) > 100_000:
             assert self.gate.wait(60)
-        super().fill(draw, stream, dtype, first, out)
+        super()._generate(draw, stream, dtype, first, out)
 
 
 def test_digests_are_those_of_the_file(client: httpx.Client, mixed_file: bytes) -> None:
@@ -120,8 +120,8 @@ class LoggedBackend(GatedBackend):
         super().__init__()
         self.lengths: list[int] = []
 
-    def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
-        super().fill(draw, stream, dtype, first, out)
+    def _generate(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        super()._generate(draw, stream, dtype, first, out)
         self.lengths.append(len(out))
 
 

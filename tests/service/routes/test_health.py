@@ -19,8 +19,8 @@ class OneBitBackend(CountingBackend):
 
     name = "one-bit"
 
-    def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
-        super().fill(draw, stream, dtype, first, out)
+    def _generate(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        super()._generate(draw, stream, dtype, first, out)
         if stream.name == "e5m2":
             out[-1] ^= 1
 

@@ -322,9 +322,9 @@ def test_only_what_is_made_at_once_is_made_by_the_event_loop() -> None:
             super().__init__()
             self.threads: set[str] = set()
 
-        def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        def _generate(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
             self.threads.add(threading.current_thread().name.partition("_")[0])
-            super().fill(draw, stream, dtype, first, out)
+            super()._generate(draw, stream, dtype, first, out)
 
     def threads_of(recipe: dict[str, Any]) -> set[str]:
         backend.threads.clear()

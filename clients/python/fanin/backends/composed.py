@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,9 @@ from fanin.draws import (
 from fanin.dtypes import DType
 from fanin.streams import Stream
 
+if TYPE_CHECKING:
+    from fanin.backends.base import Backend
+
 LONG = 1 << 11
 """Elements for which a plain draw must go on, now or after at most ..."""
 AHEAD = 8
@@ -42,31 +45,24 @@ _UNIT = Uniform(0.0, 1.0, -1.0, 1.0)
 """The number v of SPEC.md section 6.2 itself."""
 
 
-class Maker(Protocol):
-    """What a backend makes by itself."""
-
-    def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None: ...
-    def zeros(self, draw: Sparse, stream: Stream, positions: Positions) -> NDArray[np.bool_]: ...
-
-
 def repeat(value: float, dtype: DType, out: memoryview) -> None:
     """Write one number of the storage type all over `out`."""
     target = _bits(out, dtype)
     target[:] = _bits(np.array(value).astype(dtype.numpy).tobytes(), dtype)
 
 
-def compose(maker: Maker, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
-    """Write elements [first, first + n) of a composed draw into `out`; `maker` makes plain ones, and matrices."""
+def compose(backend: Backend, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+    """Write elements [first, first + n) of a composed draw into `out`; `backend` makes plain ones, and matrices."""
     if isinstance(draw, Normal):  # of complex numbers: their parts, one after the other
-        maker.fill(draw, stream, dtype.compute, 2 * first, out)
+        backend.fill(draw, stream, dtype.compute, 2 * first, out)
         return
     size = dtype.itemsize
     for plain, at, count in pieces(draw, first, len(out) // size):
         target = out[at * size : (at + count) * size]
         if plain:
-            maker.fill(plain, stream, dtype, first + at, target)
+            backend.fill(plain, stream, dtype, first + at, target)
         else:
-            mixed(maker, draw, stream, dtype, first + at, target)
+            mixed(backend, draw, stream, dtype, first + at, target)
 
 
 def pieces(draw: Draw, first: int, count: int) -> Iterator[tuple[Plain | None, int, int]]:
@@ -92,16 +88,18 @@ def _goes_on(draw: Draw, first: int, count: int) -> bool:
     return False
 
 
-def mixed(maker: Maker, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+def mixed(backend: Backend, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
     """As `compose`, for a chunk: each part is made once, from its first element here to its last, and picked from."""
     target = _bits(out, dtype)
     where = np.arange(len(target), dtype=np.intp)
     indices = np.uint64(first) + where.astype(np.uint64)
     for part, positions, here in _parts(draw, indices, where):
-        target[here] = _elements(maker, part, stream, dtype, indices[here], positions)
+        target[here] = _elements(backend, part, stream, dtype, indices[here], positions)
 
 
-def _elements(maker: Maker, part: Draw, stream: Stream, dtype: DType, indices: Positions, positions: Positions) -> Bits:
+def _elements(
+    backend: Backend, part: Draw, stream: Stream, dtype: DType, indices: Positions, positions: Positions
+) -> Bits:
     """Elements of a draw other than blocks, as they are stored, by index and by position: both rise."""
     match part:
         case Table(values, run):
@@ -109,33 +107,35 @@ def _elements(maker: Maker, part: Draw, stream: Stream, dtype: DType, indices: P
             taken: Bits = every[positions // np.uint64(run) % np.uint64(len(every))]
             return taken
         case Orthogonal():
-            return _picked(maker, part, stream, dtype, positions)
+            return _picked(backend, part, stream, dtype, positions)
         case Waves():
             return _stored(_waves(part, positions), dtype)
         case Mapped(function, center, half_width, low, high):
-            v = _units(maker, stream, dtype.compute, indices)
+            v = _units(backend, stream, dtype.compute, indices)
             value = _FUNCTIONS[function](center + half_width * v)
             return _stored(np.minimum(np.maximum(value, low), high), dtype)
         case Polar(scale, mass):
-            v = _units(maker, stream, dtype.compute, np.stack([2 * indices, 2 * indices + np.uint64(1)], 1).reshape(-1))
+            v = _units(
+                backend, stream, dtype.compute, np.stack([2 * indices, 2 * indices + np.uint64(1)], 1).reshape(-1)
+            )
             return _stored(_polar(scale, mass, v[::2], v[1::2]), dtype)
         case Sparse(plain):
-            kept = _elements(maker, plain, stream, dtype, indices, positions)
-            return np.where(maker.zeros(part, stream, positions), kept.dtype.type(0), kept)
-    return _picked(maker, part, stream, dtype, indices)
+            kept = _elements(backend, plain, stream, dtype, indices, positions)
+            return np.where(backend.zeros(part, stream, positions), kept.dtype.type(0), kept)
+    return _picked(backend, part, stream, dtype, indices)
 
 
-def _picked(maker: Maker, draw: Draw, stream: Stream, dtype: DType, indices: Positions) -> Bits:
-    """Elements of a draw that `maker` makes, at rising indices."""
+def _picked(backend: Backend, draw: Draw, stream: Stream, dtype: DType, indices: Positions) -> Bits:
+    """Elements of a draw that `backend` makes, at rising indices."""
     first, stop = int(indices[0]), int(indices[-1]) + 1
     made = bytearray((stop - first) * dtype.itemsize)
-    maker.fill(draw, stream, dtype, first, memoryview(made))
+    backend.fill(draw, stream, dtype, first, memoryview(made))
     return _bits(made, dtype)[(indices - np.uint64(first)).astype(np.intp)]
 
 
-def _units(maker: Maker, stream: Stream, compute: DType, indices: Positions) -> Doubles:
+def _units(backend: Backend, stream: Stream, compute: DType, indices: Positions) -> Doubles:
     """v of SPEC.md section 6.2 at these indices, in the precision of the compute type."""
-    return _picked(maker, _UNIT, stream, compute, indices).view(compute.numpy).astype(np.float64)
+    return _picked(backend, _UNIT, stream, compute, indices).view(compute.numpy).astype(np.float64)
 
 
 _FUNCTIONS: dict[str, Callable[[Doubles], Doubles]] = {

@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fanin.backends import Backend, cuda_orthogonal
-from fanin.backends.composed import compose, mixed, pieces, repeat
+from fanin.backends import cuda_orthogonal
+from fanin.backends.base import Backend
+from fanin.backends.composed import pieces
 from fanin.backends.matrices import CACHE_BYTES
 from fanin.backends.packing import parameters
 from fanin.backends.source import cuda_source
-from fanin.draws import Draw, Fill, Normal, Orthogonal, Plain, is_plain
+from fanin.draws import Draw, Normal, Orthogonal, Plain
 from fanin.dtypes import DTYPES, DType
 from fanin.errors import BackendError, NoDeviceError, NotBuiltError
 from fanin.streams import Stream
@@ -53,6 +54,7 @@ class CudaBackend(Backend):
     """
 
     name = "cuda"
+    supports_device_arrays = True
 
     def __init__(self, *, slab: int = SLAB, lanes: int = LANES, matrix_bytes: int = CACHE_BYTES) -> None:
         """Compile the kernels for the current device; CuPy keeps the result in its cache on disk.
@@ -95,24 +97,13 @@ class CudaBackend(Backend):
 
     # ---- host memory ------------------------------------------------------------------------------------------------
 
-    def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
-        """As `Backend.fill`. Pinned memory (`cupyx.empty_pinned`) is written by the GPU itself, without another copy.
+    def _fill_plain(self, draw: Plain, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        """Write to host memory. The GPU writes to pinned memory (`cupyx.empty_pinned`) without another copy.
 
         Raises:
-            BackendError: the GPU failed, or this process was forked from one that used it. `out` may be half written,
-                and nothing writes to it any more.
+            BackendError: the GPU failed, or this process was forked from one that used it. `out` may be written in
+                part. Nothing writes to it after this call.
         """
-        if isinstance(draw, Fill):
-            repeat(draw.value, dtype, out)
-            return
-        if isinstance(draw, Orthogonal):
-            self.matrices.fill(self._make_matrix, draw, stream, dtype, first, out)
-            return
-        if not is_plain(draw, dtype):
-            compose(self, draw, stream, dtype, first, out)
-            return
-        if not out:
-            return
         target = np.frombuffer(out, np.uint8)
         with self._on(self._device), self._lane() as lane:
             pinned = self._is_pinned(target)
@@ -206,20 +197,14 @@ class CudaBackend(Backend):
             return
         count = out.nbytes // dtype.itemsize
         with self._on(out.device.id):
-            if isinstance(draw, Orthogonal) or dtype.is_complex:
-                host = bytearray(out.nbytes)
-                self.fill(draw, stream, dtype, first, memoryview(host))
-                out.set(np.frombuffer(host, out.dtype))
-                return
-            if is_plain(draw, dtype):
-                self._launch(draw, stream, dtype, first, count, out.data.ptr)
-                return
-            for plain, at, length in pieces(draw, first, count):
+            # In host memory, because no kernel knows complex numbers, and the cache of matrices is there.
+            needs_host = dtype.is_complex or isinstance(draw, Orthogonal)
+            for plain, at, length in [(None, 0, count)] if needs_host else pieces(draw, first, count):
                 if plain:
                     self._launch(plain, stream, dtype, first + at, length, out.data.ptr + at * dtype.itemsize)
                 else:
                     host = bytearray(length * dtype.itemsize)
-                    mixed(self, draw, stream, dtype, first + at, memoryview(host))
+                    self.fill(draw, stream, dtype, first + at, memoryview(host))
                     out[at : at + length].set(np.frombuffer(host, out.dtype))
 
     # ---- both -------------------------------------------------------------------------------------------------------

@@ -6,20 +6,22 @@ import ctypes
 import math
 import os
 import struct
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from importlib import resources
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fanin.backends import Backend, permutations
-from fanin.backends.composed import compose
+from fanin.backends import permutations
+from fanin.backends.base import Backend, Tensor
 from fanin.backends.matrices import CACHE_BYTES
 from fanin.backends.native_orthogonal import OrthogonalKernel
-from fanin.backends.packing import RANGE, Tensors, keys, law
-from fanin.draws import Draw, Fill, Orthogonal, Sparse, is_plain
+from fanin.backends.packing import RANGE, PackedTensors, keys, law
+from fanin.draws import Draw, Fill, Orthogonal, Plain, Sparse, is_plain
 from fanin.dtypes import DType
 from fanin.errors import BackendError, NotBuiltError
 from fanin.streams import Stream
@@ -33,6 +35,8 @@ _ONE_RANGE = struct.Struct("=3Q 8I 2I")
 _SPARSE = struct.Struct("=9Q 4I")
 """`fanin_sparse` of native.c."""
 _NO_KEYS = (0,) * 8
+_FEW = 2
+"""Tensors that are filled faster one by one than through a table of all."""
 
 
 class NativeBackend(Backend):
@@ -71,6 +75,7 @@ class NativeBackend(Backend):
         self.threads = threads or min([os.cpu_count() or 1, *_quotas()])
         """Most threads in use, the caller's among them; the CPUs in the caller's affinity mask have one each."""
         self._level = LEVELS.index(self.level)
+        self._packed: WeakKeyDictionary[Sequence[Tensor], PackedTensors] = WeakKeyDictionary()
         self._orthogonal = OrthogonalKernel(kernels, self._level, self.threads)
         self._mark_zeros = kernels.fanin_mark_zeros
         self._mark_zeros.restype, self._mark_zeros.argtypes = None, [ctypes.c_void_p, ctypes.c_int]
@@ -78,21 +83,21 @@ class NativeBackend(Backend):
         self._fill.restype = None
         self._fill.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_int, ctypes.c_int]
 
-    def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
-        if not out:
-            return
-        if isinstance(draw, Orthogonal):
-            self.matrices.fill(self._orthogonal.make, draw, stream, dtype, first, out)
-            return
-        if not is_plain(draw, dtype):
-            compose(self, draw, stream, dtype, first, out)
-            return
+    def _fill_constant(self, draw: Fill, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:  # noqa: ARG002
+        self._fill_range(draw, _NO_KEYS, dtype, 0, out)
+
+    def _fill_plain(self, draw: Plain, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        self._fill_range(draw, keys(stream, dtype), dtype, first, out)
+
+    def _fill_range(self, draw: Plain, words: Sequence[int], dtype: DType, first: int, out: memoryview) -> None:
         held = ctypes.c_char.from_buffer(out)
         block, skip = divmod(first, 4)
         count = len(out) // dtype.itemsize
-        words = _NO_KEYS if isinstance(draw, Fill) else keys(stream, dtype)
         elements = _ONE_RANGE.pack(block, count, ctypes.addressof(held), *words, 0, skip)
         self._fill(law(draw, dtype.name), elements, 1, self._level, self.threads)
+
+    def _make_matrix(self, draw: Orthogonal, stream: Stream, dtype: DType, out: memoryview) -> None:
+        self._orthogonal.make(draw, stream, dtype, out)
 
     def zeros(self, draw: Sparse, stream: Stream, positions: NDArray[np.uint64]) -> NDArray[np.bool_]:
         is_zero = np.empty(len(positions), np.bool_)
@@ -123,12 +128,19 @@ class NativeBackend(Backend):
         ranges["keys"] = keys(stream, dtype)
         self._fill(law(draw, dtype.name), ranges.ctypes.data, len(ranges), self._level, self.threads)
 
-    def fill_tensors(self, tensors: Tensors, addresses: NDArray[np.uint64]) -> None:
-        ranges = tensors.ranges.copy()
+    def fill_tensors(self, tensors: Sequence[Tensor], addresses: NDArray[np.uint64], first: int = 0) -> None:
+        if len(addresses) <= _FEW:
+            super().fill_tensors(tensors, addresses, first)
+            return
+        packed = self._packed.get(tensors)
+        if packed is None:
+            packed = self._packed[tensors] = PackedTensors.of(tensors)
+        ranges = packed.ranges[first : first + len(addresses)].copy()
         ranges["out"] = addresses
-        self._fill(tensors.laws, ranges.ctypes.data, len(ranges), self._level, self.threads)
-        for n in tensors.composed:
-            self._fill_tensor(tensors.tensors[n], int(addresses[n]))
+        self._fill(packed.laws, ranges.ctypes.data, len(ranges), self._level, self.threads)
+        composed = packed.composed
+        for place in composed[bisect_left(composed, first) : bisect_left(composed, first + len(addresses))]:
+            self._fill_tensor(tensors[place], int(addresses[place - first]))
 
 
 def _quotas(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> Iterator[int]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fanin.backends.memory import aligned
 from fanin.backends.orthogonal import PANEL
 from fanin.backends.packing import keys, parameters
 from fanin.draws import Normal, Orthogonal
@@ -16,8 +17,6 @@ from fanin.streams import Stream
 
 _GROUP_BYTES = 256
 """Of a row of the columns that a thread makes together."""
-_LINE = 64
-"""Bytes of a cache line, to which matrices are aligned."""
 _PADDING = 4
 """Rows are padded to a multiple of it."""
 _WORTH_THREADS = 1 << 14
@@ -82,6 +81,4 @@ class OrthogonalKernel:
 
 
 def _aligned(count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-    room = np.empty(count * dtype.itemsize + _LINE, np.uint8)
-    start = -room.ctypes.data % _LINE
-    return room[start : start + count * dtype.itemsize].view(dtype)
+    return aligned(count * dtype.itemsize).view(dtype)

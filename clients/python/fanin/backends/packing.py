@@ -1,20 +1,20 @@
-"""Tensors as the kernels take them: laws, and element ranges, packed as C has them."""
+"""Draws and ranges of elements in the structs that the kernels read."""
 
 from __future__ import annotations
 
 import ctypes
 import math
 import struct
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fanin.draws import WHOLE_SIDE, Draw, Fill, Normal, Plain, TruncatedNormal, Uniform, is_plain, matrix_of
+from fanin.backends.base import Tensor
+from fanin.draws import WHOLE_SIDE, Draw, Fill, Normal, Plain, TruncatedNormal, Uniform, is_plain
 from fanin.dtypes import DTYPES, STORAGE, DType, DTypeName
 from fanin.streams import Stream, main_keys
 
@@ -56,37 +56,23 @@ class _Draw(ctypes.Structure):
     ]
 
 
-class Tensor(Protocol):
-    """What is made whole."""
-
-    @property
-    def draw(self) -> Draw: ...
-    @property
-    def stream(self) -> Stream: ...
-    @property
-    def dtype(self) -> DType: ...
-    @property
-    def count(self) -> int: ...
-
-
 @dataclass(frozen=True, slots=True)
-class Tensors:
-    """Whole tensors, packed once for any number of calls."""
+class PackedTensors:
+    """Complete tensors, packed once for any number of calls of the kernels."""
 
-    tensors: Sequence[Tensor]
     laws: bytes
-    """Those that `ranges` name, each once."""
+    """The distributions that `ranges` refer to, each once."""
     ranges: NDArray[Any]
-    """A `RANGE` for each tensor, without an address; without elements where the kernels do not know the draw."""
+    """One `RANGE` per tensor, without an address. It has no elements if the kernels do not know the draw."""
     composed: tuple[int, ...]
-    """Places of the tensors whose draws the kernels do not know: composed ones, and matrices."""
-    matrices: tuple[int, ...]
-    """Places of the matrices, which are made whole for any part of them."""
+    """Indices of the tensors whose draws the kernels do not know: composed ones and matrices."""
 
     @classmethod
-    def of(cls, tensors: Sequence[Tensor]) -> Tensors:
+    def of(cls, tensors: Sequence[Tensor]) -> PackedTensors:
+        """Pack these tensors."""
         places: dict[bytes, int] = {}
-        # Many tensors share few draws: what follows from a draw is found once. (The draw is kept, so that its id is.)
+        # Many tensors share few draws, so each draw is packed once. The dictionary refers to the draw, because the id
+        # of an object that no longer exists can be that of another one.
         known: dict[tuple[int, str], tuple[Draw, bool, int]] = {}
         laws, counts, composed, streams, long = (list[Any]() for _ in range(5))
         for n, tensor in enumerate(tensors):
@@ -104,21 +90,12 @@ class Tensors:
                 composed.append(n)
             if name == "F64":
                 long.append(n)
-        matrices = tuple(n for n in composed if matrix_of(tensors[n].draw))
         ranges = np.zeros(len(tensors), RANGE)
         ranges["count"], ranges["law"] = counts, laws
         ranges["keys"][:, :4] = np.frombuffer(main_keys(streams), "<u4").reshape(-1, 4)
         for n in long:
             ranges["keys"][n, 4:] = streams[n].key("low")
-        return cls(tensors, b"".join(places), ranges, tuple(composed), matrices)
-
-    def part(self, start: int, stop: int) -> Tensors:
-        """Tensors [start, stop) of these."""
-        composed, matrices = (
-            tuple(n - start for n in places[bisect_left(places, start) : bisect_left(places, stop)])
-            for places in (self.composed, self.matrices)
-        )
-        return Tensors(self.tensors[start:stop], self.laws, self.ranges[start:stop], composed, matrices)
+        return cls(b"".join(places), ranges, tuple(composed))
 
 
 def keys(stream: Stream, dtype: DType) -> tuple[int, ...]:

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fanin.backends import Backend, orthogonal
-from fanin.backends.composed import compose, repeat
+from fanin.backends import orthogonal
+from fanin.backends.base import Backend
 from fanin.backends.philox import U32, words
-from fanin.draws import WHOLE_SIDE, Draw, Fill, Normal, Orthogonal, Side, TruncatedNormal, Uniform, is_plain
+from fanin.draws import WHOLE_SIDE, Draw, Normal, Orthogonal, Plain, Side, TruncatedNormal, Uniform
 from fanin.dtypes import DType
 from fanin.streams import Stream
 
@@ -27,20 +27,11 @@ CHUNK = 1 << 16
 
 
 class ReferenceBackend(Backend):
-    """NumPy only."""
+    """The backend that needs NumPy only."""
 
     name = "reference"
 
-    def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
-        if isinstance(draw, Fill):
-            repeat(draw.value, dtype, out)
-            return
-        if isinstance(draw, Orthogonal):
-            self.matrices.fill(self._make_matrix, draw, stream, dtype, first, out)
-            return
-        if not is_plain(draw, dtype):
-            compose(self, draw, stream, dtype, first, out)
-            return
+    def _fill_plain(self, draw: Plain, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
         count = len(out) // dtype.itemsize
         target = np.frombuffer(out, dtype=dtype.numpy)
         for at in range(0, count, CHUNK):

@@ -13,6 +13,7 @@ from fanin.client.messages import AsyncTransport
 from fanin.client.runtime import Asynchronous, Runtime
 from fanin.client.verification import Verify
 from fanin.digests import Manifest
+from fanin.errors import MissingPackageError
 from fanin.file_layout import FileLayoutLike
 from fanin.region import Index
 
@@ -33,7 +34,7 @@ class AsyncClient(ClientBase[AsyncTransport]):
                 from fanin.client.async_transport import AiohttpTransport
             except ModuleNotFoundError as error:
                 message = "fanin.AsyncClient needs aiohttp: in a checkout of Fanin, run pip install '.[async]'"
-                raise ModuleNotFoundError(message, name=error.name) from None
+                raise MissingPackageError(message, name=error.name) from None
             transport = AiohttpTransport(timeout=timeout, ssl_context=context)
         return Asynchronous(transport)
 

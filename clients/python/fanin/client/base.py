@@ -15,7 +15,8 @@ import numpy as np
 
 from fanin import archive, arrays, files
 from fanin.arrays import Array
-from fanin.client.coalesce import ends, spans
+from fanin.backends import memory
+from fanin.client.coalesce import spans
 from fanin.client.connection import Connection
 from fanin.client.fetching import Fetching
 from fanin.client.retries import Retries
@@ -169,13 +170,13 @@ class ClientBase(ABC, Generic[SomeTransport]):
 
         async def remote(service: Service) -> Array:
             size, fetching = entry.dtype.itemsize, self._fetching(service, layout, verify)
-            result = arrays.empty(region.count, entry.dtype)
+            result = memory.empty(region.count, entry.dtype)
             for first, stop, members in spans(region, size, service.request_bytes):
                 data = np.empty((stop - first) * size, np.uint8)
                 await fetching.into_array(entry.start + first * size, data)
                 elements = data.view(entry.dtype.numpy)
                 for at, run in members:
-                    low, high = ends(run)
+                    low, high = run.span
                     picked = elements[low - first : high - first : abs(run.step)]
                     result[at : at + run.count] = picked if run.step > 0 else picked[::-1]
             return result.reshape(region.shape)

@@ -11,12 +11,6 @@ GAP = 128 << 10
 millisecond that another request takes."""
 
 
-def ends(run: Run) -> tuple[int, int]:
-    """The half-open range of elements that a run spans."""
-    ends = run.first, run.first + (run.count - 1) * run.step
-    return min(ends), max(ends) + 1
-
-
 def _pieces(run: Run, size: int, request_bytes: int) -> Iterator[Run]:
     """A run in parts: single elements where the gaps between them are wide, else no part longer than a request."""
     most = 1 if abs(run.step) * size > GAP else max(1, request_bytes // (abs(run.step) * size))
@@ -38,11 +32,11 @@ def spans(region: Region, size: int, request_bytes: int) -> Iterator[tuple[int, 
         for piece in _pieces(run, size, request_bytes):
             placed.append((at, piece))
             at += piece.count
-    placed.sort(key=lambda item: ends(item[1]))
+    placed.sort(key=lambda item: item[1].span)
     first = stop = 0
     members: list[tuple[int, Run]] = []
     for item in placed:
-        low, high = ends(item[1])
+        low, high = item[1].span
         if members and ((low - stop) * size > GAP or (high - first) * size > request_bytes):
             yield first, stop, members
             members = []

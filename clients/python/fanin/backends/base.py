@@ -1,0 +1,147 @@
+"""The base class of backends: how a draw is divided into what a backend generates itself."""
+
+from __future__ import annotations
+
+import ctypes
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Protocol, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fanin.backends import memory, permutations
+from fanin.backends.composed import compose, repeat
+from fanin.backends.matrices import CACHE_BYTES, Matrices
+from fanin.draws import Draw, Fill, Orthogonal, Plain, Sparse, is_plain
+from fanin.dtypes import DType
+from fanin.streams import Stream
+
+
+class Tensor(Protocol):
+    """One tensor that a backend can generate."""
+
+    @property
+    def draw(self) -> Draw: ...
+    @property
+    def stream(self) -> Stream: ...
+    @property
+    def dtype(self) -> DType: ...
+    @property
+    def count(self) -> int: ...
+
+
+class Backend(ABC):
+    """A generator of elements. Thread-safe."""
+
+    name: str
+    prompt_bytes: int = 0
+    """Bytes that `fill` writes in less time than it takes to hand work to a thread. 0 if it may block for longer."""
+    supports_device_arrays: bool = False
+    """Whether `empty` returns arrays in the memory of a device, not of the host."""
+    matrices: Matrices
+    """Orthogonal matrices that this backend has generated for parts of them."""
+
+    def __init__(self, matrix_bytes: int = CACHE_BYTES) -> None:
+        """Start with an empty cache of matrices, of at most `matrix_bytes` bytes."""
+        self.matrices = Matrices(matrix_bytes)
+
+    @final
+    def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        """Write elements [first, first + n) of a tensor to `out`.
+
+        `out` has n * dtype.itemsize writable bytes, at any alignment. Elements are little-endian. `first` is in
+        [0, 2^66).
+        """
+        if not out:
+            return
+        if isinstance(draw, Fill):
+            self._fill_constant(draw, stream, dtype, first, out)
+        elif isinstance(draw, Orthogonal):
+            self.matrices.fill(self._make_matrix, draw, stream, dtype, first, out)
+        elif is_plain(draw, dtype):
+            self._fill_plain(draw, stream, dtype, first, out)
+        else:
+            self._fill_composed(draw, stream, dtype, first, out)
+
+    @abstractmethod
+    def _fill_plain(self, draw: Plain, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        """Write at least one element of a draw, not a constant, whose elements depend on their random words only."""
+
+    @abstractmethod
+    def _make_matrix(self, draw: Orthogonal, stream: Stream, dtype: DType, out: memoryview) -> None:
+        """Write a complete matrix, row by row."""
+
+    def _fill_constant(self, draw: Fill, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:  # noqa: ARG002
+        """Write the constant to all of `out`."""
+        repeat(draw.value, dtype, out)
+
+    def _fill_composed(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        """Write at least one element of a composed draw, from plain draws and matrices that `fill` generates."""
+        compose(self, draw, stream, dtype, first, out)
+
+    def zeros(self, draw: Sparse, stream: Stream, positions: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Return which elements of a sparse tensor are zero, one truth value per position."""
+        return permutations.zeros(draw, stream.key("sparse"), positions)
+
+    def fill_tensors(self, tensors: Sequence[Tensor], addresses: NDArray[np.uint64], first: int = 0) -> None:
+        """Write the complete tensors [first, first + n) of `tensors`, one to each of n addresses.
+
+        A backend may cache what it computes from `tensors` for as long as that object exists.
+        """
+        for place, address in enumerate(addresses.tolist(), first):
+            self._fill_tensor(tensors[place], address)
+
+    def _fill_tensor(self, tensor: Tensor, address: int) -> None:
+        if size := tensor.count * tensor.dtype.itemsize:
+            self.fill(tensor.draw, tensor.stream, tensor.dtype, 0, _memory_at(address, size))
+
+    def fill_runs(
+        self,
+        draw: Draw,
+        stream: Stream,
+        dtype: DType,
+        firsts: NDArray[np.uint64],
+        count: int,
+        addresses: NDArray[np.uint64],
+    ) -> None:
+        """Write runs of `count` elements each. Run n has the elements from firsts[n] on, and goes to addresses[n]."""
+        for first, address in zip(firsts.tolist(), addresses.tolist(), strict=True):
+            self.fill(draw, stream, dtype, first, _memory_at(address, count * dtype.itemsize))
+
+    def empty(self, count: int, dtype: DType) -> Any:
+        """Return a one-dimensional array of `count` elements, for `fill_array`. Its values are undefined."""
+        return memory.empty(count, dtype)
+
+    def fill_array(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: Any) -> None:
+        """Write elements [first, first + n) to `out`, a contiguous one-dimensional array of n elements."""
+        self.fill(draw, stream, dtype, first, out.view(np.uint8).data)
+
+
+class ForwardingBackend(Backend):
+    """A backend that has another one generate everything. Subclasses change `_generate`."""
+
+    def __init__(self, backend: Backend) -> None:
+        """Forward to `backend`, and share its cache of matrices."""
+        self._backend = backend
+        self.matrices = backend.matrices
+
+    def _generate(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        """Have the other backend write at least one element. All hooks of `fill` come here."""
+        self._backend.fill(draw, stream, dtype, first, out)
+
+    def _fill_constant(self, draw: Fill, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        self._generate(draw, stream, dtype, first, out)
+
+    def _fill_plain(self, draw: Plain, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        self._generate(draw, stream, dtype, first, out)
+
+    def _fill_composed(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        self._generate(draw, stream, dtype, first, out)
+
+    def _make_matrix(self, draw: Orthogonal, stream: Stream, dtype: DType, out: memoryview) -> None:
+        self._generate(draw, stream, dtype, 0, out)
+
+
+def _memory_at(address: int, size: int) -> memoryview:
+    return memoryview((ctypes.c_ubyte * size).from_address(address)).cast("B")

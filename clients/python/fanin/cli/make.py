@@ -1,0 +1,27 @@
+"""`fanin make`: a recipe's file, generated here."""
+
+from __future__ import annotations
+
+import argparse
+
+from fanin.cli import options as shared
+
+HELP = "Generate a recipe's file on this machine."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    shared.add_recipe(parser)
+    shared.add_output(parser)
+    shared.add_backend(parser)
+    shared.add_quiet(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the file; return the exit code."""
+    from fanin import files
+
+    layout = shared.layout_of(options)
+    with shared.target(options.output) as path:
+        files.save(layout, path, backend=options.backend, progress=False if options.quiet else None)
+    shared.report(options, layout)
+    return 0
