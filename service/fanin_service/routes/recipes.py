@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import StreamingResponse
 
 from fanin import FileLayout
-from fanin.describe import describe
+from fanin.description import describe
 from fanin_service.access.middleware import requires
 from fanin_service.access.principal import Right
 from fanin_service.admission.middleware import whose
@@ -50,7 +50,11 @@ class TensorDescription(BaseModel):
     shape: list[int]
     dtype: str
     scheme: str
-    draw: str = Field(description="The law of an element with its numbers.")
+    draw: str = Field(description="The distribution of an element with its numbers.")
+    mean: float = Field(description="Mean of an element, before rounding to the storage type.")
+    std: float = Field(description="Standard deviation of an element, before rounding to the storage type.")
+    low: float | None = Field(description="No element is less; null if there is no bound.")
+    high: float | None = Field(description="No element is greater; null if there is no bound.")
     fan_in: int | None = Field(None, description="Absent where the scheme has no fans.")
     fan_out: int | None = Field(None, description="Absent where the scheme has no fans.")
     start: int = Field(description="Offset of its first byte in the file.")
