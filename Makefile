@@ -33,6 +33,7 @@ prose:
 # fail when one is stale.
 docs: $(VENV)/dev
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/functions.py
 	$(BIN)/python docs/library.py
 	$(BIN)/python docs/commands.py
 	$(BIN)/python docs/examples/recipes.py

@@ -14,7 +14,10 @@ import griffe
 HERE = Path(__file__).parent
 PAGE = HERE / "python.md"
 GUIDES = {
-    "fanin": "[README.md](../README.md) and [recipes.md](recipes.md) show how to use it.",
+    "fanin": "[README.md](../README.md) and [recipes.md](recipes.md) show how to use it. Each scheme of\n"
+    "[schemes.md](schemes.md#schemes) is a function too, such as `fanin.he_normal(shape, seed=1, name=...)`. It\n"
+    "returns one tensor as an array. Its parameters are those of the scheme, and the docstring of\n"
+    "`fanin.initializers` describes the others.",
     "fanin.torch": "[torch.md](torch.md) shows how to use it, and [record.md](record.md) how to record.",
     "fanin.jax": "[jax.md](jax.md) shows how to use it, and [record.md](record.md#jax-and-flax) how to record.",
     "fanin.keras": "[keras.md](keras.md) shows how to use it, and [record.md](record.md#keras) how to record.",
@@ -41,6 +44,7 @@ def page() -> str:
         module = loader.load(name)
         sections.append(f"## {name}\n\n{guide}\n")
         exported = [target(module[str(each)]) for each in module.exports or ()]
+        exported = [each for each in exported if not each.path.startswith("fanin.initializers.")]
         for kind in (griffe.Kind.FUNCTION, griffe.Kind.CLASS):
             for each in exported:
                 if each.kind is kind:

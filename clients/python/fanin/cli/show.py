@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the description; return the exit code."""
-    from fanin.describe import describe
+    from fanin.description import describe
     from fanin.names import count, folded
     from fanin.recipe import formatting
     from fanin.recipe.assumed_layouts import assumed
