@@ -163,6 +163,8 @@ def test_schemes_knows_other_names(capsys: pytest.CaptureFixture[str]) -> None:
     assert "negative_slope   a number from 0; default 0.0\n" in capsys.readouterr().out
     assert main(["schemes", "xavier_norml"]) == 2
     assert "did you mean xavier_normal" in capsys.readouterr().err
+    assert main(["schemes", "HeNormal"]) == 2
+    assert 'did you mean he_normal, or HeNormal with "dialect": "keras"?' in capsys.readouterr().err
 
 
 # ---- input and output -----------------------------------------------------------------------------------------------

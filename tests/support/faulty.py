@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
 from fanin import FileLayout, backends
-from fanin.digests import manifest_of
 from fanin.plan import read_into
+from tests.support.digests import manifest_of
 
 Fault = Callable[["Handler"], bool]
 """Answers in place of the service, and says whether it did."""

@@ -37,7 +37,7 @@ def _fault(details: ErrorDetails, document: Mapping[str, Any], prefix: tuple[str
         case "union_tag_invalid":
             path.append("scheme")
             value = context["tag"]
-            detail = _unknown_scheme(str(value))
+            detail = unknown_scheme(str(value))
         case "union_tag_not_found":
             path.append("scheme")
             value, detail = None, "a tensor needs a scheme; `fanin schemes` lists all"
@@ -59,7 +59,7 @@ def _fault(details: ErrorDetails, document: Mapping[str, Any], prefix: tuple[str
     return Fault(pointer(path), detail, shown(value))
 
 
-def _unknown_scheme(name: str) -> str:
+def unknown_scheme(name: str) -> str:
     """The message about a name that is not a scheme: the closest scheme, and the dialects that have the name."""
     ours = [*SCHEMES, *ALIASES]
     snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).strip("_").lower()  # HeNormal, kaiming_normal_
