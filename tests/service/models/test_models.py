@@ -20,10 +20,10 @@ from fanin import RecipeError, archive, shards
 from fanin.cli.main import main
 from fanin.dtypes import STORAGE, storage_name
 from fanin_service.app import create_app
-from fanin_service.http.problems import ModelError, UnknownFileError, UnknownRevisionError
 from fanin_service.models import snapshot as snapshots
 from fanin_service.models import store as stores
 from fanin_service.models.content import MAX_SHARDS, Content
+from fanin_service.models.errors import ModelError, UnknownFileError, UnknownRevisionError
 from fanin_service.models.names import is_model
 from fanin_service.models.objects import DirectoryObjects, ObjectsError
 from fanin_service.models.revisions import ShardSize
@@ -580,16 +580,16 @@ class TestPush:
             told = client.push("me/tiny", RECIPE, {"config.json": FILES["config.json"]})
             assert told == server.client.get("/v1/models/me/tiny").json()
             assert client.push("me/tiny", json.dumps(RECIPE), {"config.json": FILES["config.json"]}) == told
-            assert main(["push", "you/tiny", "recipe.json", "config.json", "--server", server.url]) == 0
+            assert main(["push", "you/tiny", "recipe.json", "config.json", "--service", server.url]) == 0
             out = capsys.readouterr().out
             assert "you/tiny: 4 tensors, 10.9 kB, main is seed-7-f32-5gb" in out
             assert f"commit {told['commit']}" in out
-            assert main(["push", "a--b", "recipe.json", "--server", server.url]) == 3
+            assert main(["push", "a--b", "recipe.json", "--service", server.url]) == 7
             assert "a model's name is one or two parts" in capsys.readouterr().err
-            assert main(["push", "tiny", "recipe.json", "config.json", "./config.json", "--server", server.url]) == 2
-            assert main(["push", "tiny", "absent.json", "--server", server.url]) == 4
+            assert main(["push", "tiny", "recipe.json", "config.json", "./config.json", "--service", server.url]) == 2
+            assert main(["push", "tiny", "absent.json", "--service", server.url]) == 4
             (tmp_path / "recipe.json").write_text("{")
-            assert main(["push", "tiny", "recipe.json", "--server", server.url]) == 2
+            assert main(["push", "tiny", "recipe.json", "--service", server.url]) == 3
             with pytest.raises(RecipeError):
                 client.push("tiny", {"tensors": 1})
 

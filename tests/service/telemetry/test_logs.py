@@ -40,7 +40,7 @@ def logging_as(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     kept = {name: (logging.getLogger(name).handlers[:], logging.getLogger(name).level) for name in LOGGERS}
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", stream)
-        logging.config.dictConfig(logs.config(settings))
+        logging.config.dictConfig(logs.config(settings.log_format, settings.log_level))
     (handler,) = logging.getLogger().handlers
 
     def read() -> list[str]:
