@@ -22,8 +22,8 @@ _PAUSE_SECONDS = 0.01
 class StandardErrorHandler(logging.StreamHandler[TextIO]):
     """A handler that writes to standard error in a daemon thread.
 
-    A pipe that nobody reads, such as that of a container whose log driver is stuck, blocks its writer. On the event loop
-    that would stop all requests.
+    A pipe that nobody reads, such as that of a container whose log driver is stuck, blocks its writer. That would stop
+    all requests if the writer were the event loop.
     """
 
     def __init__(self) -> None:
