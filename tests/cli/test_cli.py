@@ -282,6 +282,10 @@ def test_get_by_recipe_and_by_url(
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
     fanin.verify(tmp_path / "two")
     assert main(["get", url, "-o", str(tmp_path / "three"), "--seed", "1"]) == 2
+    capsys.readouterr()
+    command = ["get", str(recipe), "-o", str(tmp_path / "four"), "--where=auto", "--service", "http://127.0.0.1:9"]
+    with_warning = subprocess.run([sys.executable, "-m", "fanin", *command], capture_output=True, text=True, check=True)
+    assert with_warning.stderr.startswith("fanin: the service is not available")
     assert not (tmp_path / "three").exists()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import re
 import shutil
@@ -78,8 +79,16 @@ def add_service(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--ca-certs", metavar="FILE", help="certificates in PEM to trust, in place of the system's")
     group.add_argument("--client-cert", nargs=2, metavar=("CERT", "KEY"), help="files in PEM of a certificate to show")
-    group.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS", help="without a byte (%(default)s)")
-    group.add_argument("--retries", type=int, default=5, metavar="N", help="without progress (%(default)s)")
+    group.add_argument(
+        "--timeout",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
+        help="wait for a connection, and for each next byte (%(default)s)",
+    )
+    group.add_argument(
+        "--retries", type=int, default=5, metavar="N", help="further attempts without a new byte (%(default)s)"
+    )
 
 
 def add_fetching(parser: argparse.ArgumentParser, where: str) -> None:
@@ -107,6 +116,7 @@ def client(options: argparse.Namespace) -> Client:
     """Return a client of the service that the options name."""
     from fanin.client.client import Client
 
+    logging.basicConfig(format="fanin: %(message)s", level=logging.WARNING)
     given: dict[str, Any] = {
         name: getattr(options, name) for name in ("where", "verify", "connections", "backend") if hasattr(options, name)
     }
