@@ -10,7 +10,7 @@ from typing import ParamSpec, TypeVar
 from fanin_service.models.objects import Objects, ObjectsError
 
 SLOW_SECONDS = 3.0
-"""How long a call takes at least before it fails, if the store does not respond. A refusal comes sooner."""
+"""How long a call takes at least before it fails, if the store does not respond. A refusal arrives sooner."""
 RETRY_SECONDS = 1.0
 """Time after such a failure in which no call is tried."""
 

@@ -15,7 +15,7 @@ from tests.support.servers import wait_for
 
 
 class HangingObjects(DirectoryObjects):
-    """Objects that can be told to hang, until a call may end, and then to fail."""
+    """Objects whose calls hang or fail on demand."""
 
     hangs = fails = False
     calls = 0
