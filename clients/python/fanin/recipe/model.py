@@ -18,6 +18,7 @@ from fanin.errors import Fault, RecipeError, pointer, shown
 from fanin.frozen import FrozenDict, FrozenModel
 from fanin.names import Name, RepeatedName, written_out
 from fanin.recipe.defaults import DEFAULTS, hand_down
+from fanin.recipe.display import Summary, elements
 from fanin.recipe.faults import faults
 from fanin.recipe.members import MEMBERS, check_sizes, members, plain_shapes
 from fanin.schemes import AnyTensor
@@ -172,6 +173,18 @@ class Recipe(FrozenModel):
         """A recipe of the same stream, of tensors that are valid already."""
         seed = self.seed if seed is None else seed
         return Recipe.model_construct(stream=self.stream, seed=seed, tensors=FrozenDict(tensors), repeated=FrozenDict())
+
+    def __repr__(self) -> str:
+        return self._summary().text()
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        return self._summary().html()
+
+    def _summary(self) -> Summary:
+        count, size = len(self.tensors), elements(self.tensors)
+        return Summary(f"Recipe: seed {self.seed}, {count:,} tensors, {size:,} elements", self.tensors)
 
     @cached_property
     def canonical(self) -> bytes:

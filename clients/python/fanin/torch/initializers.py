@@ -59,6 +59,10 @@ __all__ = [
 ]
 
 
+# The functions below are written out, not generated from the signatures of torch: editors and type checkers read them,
+# and some handle further cases, such as infinite bounds and types that no recipe has.
+
+
 class _Names:
     """Names of the tensors of a module, also of those that it gets meanwhile, as by `to_empty` and `half`."""
 

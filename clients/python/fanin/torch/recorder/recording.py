@@ -19,6 +19,7 @@ from fanin.dtypes import DTYPE_NAMES, DTypeName
 from fanin.errors import Fault, RecipeError, RecordError, pointer
 from fanin.names import misnamed
 from fanin.recipe import Recipe, as_recipe
+from fanin.recipe.display import Summary
 from fanin.recording.distributions import Norms, Random
 from fanin.recording.to_scheme import RefusedError, scheme
 from fanin.shards import LITERALS_SEED
@@ -42,7 +43,7 @@ MOST_NORMED = 1 << 25
 """Most elements of a tensor that norms are taken of."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Recording:
     """How a model initializes itself."""
 
@@ -59,6 +60,17 @@ class Recording:
     """Tensors that begin with the same random numbers as another in the model, and with their own in the recipe."""
     norms: Mapping[str, Norm]
     """Literals that are norms of a tensor of the recipe, of the numbers that it has under the recipe's seed."""
+
+    def __repr__(self) -> str:
+        return self._summary().text()
+
+    def _repr_html_(self) -> str:
+        return self._summary().html()
+
+    def _summary(self) -> Summary:
+        tensors = self.recipe.tensors
+        title = f"Recording: seed {self.recipe.seed}, {len(tensors):,} tensors, {len(self.literals):,} literals"
+        return Summary(f"{title}, {len(self.tied):,} tied names", tensors)
 
     def literals_file(self) -> bytes | None:
         """A safetensors file of the literals, as `Client.push` sends it; none if there are none.
