@@ -1,4 +1,4 @@
-"""What a recipe looks like on a screen and in a notebook."""
+"""Recipes, layouts and recordings on a screen and in a notebook."""
 
 from __future__ import annotations
 
@@ -92,7 +92,13 @@ class Cells(HTMLParser):
 
 
 def test_a_table_in_a_notebook() -> None:
-    recipe = as_recipe({"tensors": {"<script>&'\"": {"shape": [2, 3], "scheme": "normal", "std": 1e-3}, }})
+    recipe = as_recipe(
+        {
+            "tensors": {
+                "<script>&'\"": {"shape": [2, 3], "scheme": "normal", "std": 1e-3},
+            }
+        }
+    )
     for each in (recipe, FileLayout.of(recipe)):
         found = Cells(each._repr_html_())
         assert found.tags == {"p", "table", "thead", "tbody", "tr", "th", "td"}
