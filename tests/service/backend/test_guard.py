@@ -7,7 +7,6 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, get_args
 
 import httpx
@@ -15,7 +14,6 @@ import pytest
 
 from fanin import BackendError, FileLayout, backends
 from fanin.backends import Backend
-from fanin.digests import manifest_of
 from fanin.draws import Blocks, Draw, Function, Mapped, Orthogonal, Polar, Sparse
 from fanin.dtypes import STORAGE, DType
 from fanin.errors import NoDeviceError
@@ -23,10 +21,12 @@ from fanin.plan import read_into
 from fanin.streams import Stream
 from fanin_service.backend import guard, known_answer
 from fanin_service.backend.guard import GuardedBackend, choose
+from fanin_service.fair_executor import FairExecutor
 from fanin_service.recipes.digests import Manifests
 from fanin_service.server import command
 from fanin_service.settings import Settings
 from tests.support.backends import BEST, MoodyBackend
+from tests.support.digests import manifest_of
 from tests.support.servers import HUGE, Running, running, wait_for
 
 SMALL = "/v1/weights?shape=1000&scheme=normal&std=1"
@@ -196,15 +196,16 @@ def test_a_failure_discards_digests_in_the_making() -> None:
         backend, layout = Slow(), FileLayout.of({"shape": [5], "scheme": "normal", "std": 1.0})
         known = Manifests(backend)
         backend.mood = "wrong"
-        with ThreadPoolExecutor(1) as threads:
-            made = asyncio.create_task(known.get(layout, threads, "party", free))
-            await asyncio.to_thread(backend.asked.wait, 60)
-            known.forget()
-            backend.let.set()
-            with pytest.raises(BackendError, match="while these digests were computed"):
-                await made
-            backend.mood = "well"
-            assert (await known.get(layout, threads, "party", free)).file.hex() == manifest_of(layout, BEST).file
+        threads = FairExecutor(1, "test")
+        made = asyncio.create_task(known.get(layout, threads, "party", free))
+        await asyncio.to_thread(backend.asked.wait, 60)
+        known.forget()
+        backend.let.set()
+        with pytest.raises(BackendError, match="while these digests were computed"):
+            await made
+        backend.mood = "well"
+        assert (await known.get(layout, threads, "party", free)).file.hex() == manifest_of(layout, BEST).file
+        threads.shutdown()
 
     asyncio.run(run())
 

@@ -20,10 +20,10 @@ from fanin import RecipeError, archive, shards
 from fanin.cli.main import main
 from fanin.dtypes import STORAGE, storage_name
 from fanin_service.app import create_app
-from fanin_service.http.problems import ModelError, UnknownFileError, UnknownRevisionError
 from fanin_service.models import snapshot as snapshots
 from fanin_service.models import store as stores
 from fanin_service.models.content import MAX_SHARDS, Content
+from fanin_service.models.errors import ModelError, UnknownFileError, UnknownRevisionError
 from fanin_service.models.names import is_model
 from fanin_service.models.objects import DirectoryObjects, ObjectsError
 from fanin_service.models.revisions import ShardSize
