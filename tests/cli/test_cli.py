@@ -163,6 +163,8 @@ def test_schemes_knows_other_names(capsys: pytest.CaptureFixture[str]) -> None:
     assert "negative_slope   a number from 0; default 0.0\n" in capsys.readouterr().out
     assert main(["schemes", "xavier_norml"]) == 2
     assert "did you mean xavier_normal" in capsys.readouterr().err
+    assert main(["schemes", "HeNormal"]) == 2
+    assert 'did you mean he_normal, or HeNormal with "dialect": "keras"?' in capsys.readouterr().err
 
 
 # ---- input and output -----------------------------------------------------------------------------------------------
@@ -280,6 +282,10 @@ def test_get_by_recipe_and_by_url(
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
     fanin.verify(tmp_path / "two")
     assert main(["get", url, "-o", str(tmp_path / "three"), "--seed", "1"]) == 2
+    capsys.readouterr()
+    command = ["get", str(recipe), "-o", str(tmp_path / "four"), "--where=auto", "--service", "http://127.0.0.1:9"]
+    with_warning = subprocess.run([sys.executable, "-m", "fanin", *command], capture_output=True, text=True, check=True)
+    assert with_warning.stderr.startswith("fanin: the service is not available")
     assert not (tmp_path / "three").exists()
 
 
@@ -332,6 +338,7 @@ OUT = ["-o", "{out}"]
         (["get", "{recipe}", *OUT, "--timeout", "0"], 2, "timeout"),
         (["get", "{recipe}", *OUT, "--token-file", "{missing}"], 4, "No such file"),
         (["push", "a/b", "{recipe}", "--service", "http://127.0.0.1:9", "--retries", "0"], 6, "127.0.0.1"),
+        (["show", '{{"shape": ["784x10"], "scheme": "ones"}}'], 3, "sizes are separated by commas: 784,10"),
         (["show", "{bad}"], 3, "glorot_uniform"),
     ],
 )

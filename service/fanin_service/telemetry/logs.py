@@ -15,6 +15,7 @@ from fanin.terminal import printable
 from fanin_service.access.principal import ANONYMOUS
 from fanin_service.context import RequestContext, current
 from fanin_service.telemetry.redaction import RedactingFilter
+from fanin_service.telemetry.stderr import StandardErrorHandler
 
 _RESERVED = [*RESERVED_ATTRS, "color_message"]
 """Attributes of records that are not fields; `color_message` is uvicorn's."""
@@ -37,8 +38,7 @@ def config(format: Literal["console", "json"], level: str) -> dict[str, Any]:
         "formatters": {"lines": {"()": formatter}},
         "handlers": {
             "stderr": {
-                "class": "logging.StreamHandler",
-                "stream": "ext://sys.stderr",
+                "()": StandardErrorHandler,
                 "formatter": "lines",
                 "filters": ["request", "redacted", "cut"],
             }

@@ -14,7 +14,6 @@ import pytest
 
 from fanin import BackendError, FileLayout, backends
 from fanin.backends import Backend
-from fanin.digests import manifest_of
 from fanin.draws import Blocks, Draw, Function, Mapped, Orthogonal, Polar, Sparse
 from fanin.dtypes import STORAGE, DType
 from fanin.errors import NoDeviceError
@@ -27,6 +26,7 @@ from fanin_service.recipes.digests import Manifests
 from fanin_service.server import command
 from fanin_service.settings import Settings
 from tests.support.backends import BEST, MoodyBackend
+from tests.support.digests import manifest_of
 from tests.support.servers import HUGE, Running, running, wait_for
 
 SMALL = "/v1/weights?shape=1000&scheme=normal&std=1"

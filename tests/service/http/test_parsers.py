@@ -17,7 +17,7 @@ import pytest
 from hypothesis import strategies as st
 
 from fanin import FileError, FileLayout, RecipeError, backends
-from fanin.digests import Manifest, manifest_of
+from fanin.digests import Manifest
 from fanin_service.access import keys
 from fanin_service.access.errors import UnauthenticatedError
 from fanin_service.access.jwt import ProviderKeys, TokenChecker
@@ -30,6 +30,7 @@ from fanin_service.http.ranges import ByteRange, Conditions, Verdict, parse_rang
 from fanin_service.recipes import limits
 from fanin_service.settings import Settings
 from fanin_service.telemetry.redaction import redact
+from tests.support.digests import manifest_of
 from tests.support.fuzzing import damaged, fuzz
 from tests.support.identity import AUDIENCE, ISSUER, Provider
 

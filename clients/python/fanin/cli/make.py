@@ -21,7 +21,12 @@ def run(options: argparse.Namespace) -> int:
     from fanin import files
 
     layout = shared.layout_of(options)
-    with shared.target(options.output) as path:
-        files.save(layout, path, backend=options.backend, progress=False if options.quiet else None)
+    if shared.is_standard(options.output):
+        out = shared.standard_output()
+        for chunk in files.chunks(layout, backend=options.backend):
+            out.write(chunk)
+        out.flush()
+    else:
+        files.save(layout, options.output, backend=options.backend, progress=False if options.quiet else None)
     shared.report(options, layout)
     return 0

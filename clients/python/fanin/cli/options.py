@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import re
 import shutil
@@ -11,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, get_args
+from typing import TYPE_CHECKING, Any, BinaryIO, get_args
 
 if TYPE_CHECKING:
     from fanin.client.client import Client
@@ -78,8 +79,16 @@ def add_service(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--ca-certs", metavar="FILE", help="certificates in PEM to trust, in place of the system's")
     group.add_argument("--client-cert", nargs=2, metavar=("CERT", "KEY"), help="files in PEM of a certificate to show")
-    group.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS", help="without a byte (%(default)s)")
-    group.add_argument("--retries", type=int, default=5, metavar="N", help="without progress (%(default)s)")
+    group.add_argument(
+        "--timeout",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
+        help="wait for a connection, and for each next byte (%(default)s)",
+    )
+    group.add_argument(
+        "--retries", type=int, default=5, metavar="N", help="further attempts without a new byte (%(default)s)"
+    )
 
 
 def add_fetching(parser: argparse.ArgumentParser, where: str) -> None:
@@ -107,6 +116,7 @@ def client(options: argparse.Namespace) -> Client:
     """Return a client of the service that the options name."""
     from fanin.client.client import Client
 
+    logging.basicConfig(format="fanin: %(message)s", level=logging.WARNING)
     given: dict[str, Any] = {
         name: getattr(options, name) for name in ("where", "verify", "connections", "backend") if hasattr(options, name)
     }
@@ -195,14 +205,13 @@ def target(path: Path) -> Iterator[Path]:
     if not is_standard(path):
         yield path
         return
-    if sys.stdout.isatty():
-        raise ValueError("standard output is a terminal, which cannot show weights: use -o FILE, or a pipe")
+    out = standard_output()
     with tempfile.TemporaryDirectory(prefix="fanin-") as folder:
         whole = Path(folder, "output")
         yield whole
         with whole.open("rb") as file:
-            shutil.copyfileobj(file, _binary(sys.stdout), 1 << 20)
-        sys.stdout.flush()
+            shutil.copyfileobj(file, out, 1 << 20)
+        out.flush()
 
 
 def is_standard(path: Path) -> bool:
@@ -210,9 +219,15 @@ def is_standard(path: Path) -> bool:
     return str(path) == "-"
 
 
-def _binary(stream: Any) -> BinaryIO | IO[bytes]:
-    buffer: BinaryIO = stream.buffer
-    return buffer
+def standard_output() -> BinaryIO:
+    """Return standard output for bytes.
+
+    Raises:
+        ValueError: it is a terminal.
+    """
+    if sys.stdout.isatty():
+        raise ValueError("standard output is a terminal, which cannot show weights: use -o FILE, or a pipe")
+    return sys.stdout.buffer
 
 
 def report(options: argparse.Namespace, layout: FileLayout) -> None:

@@ -6,7 +6,6 @@ import argparse
 import json
 import textwrap
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from fanin.cli import options as shared
@@ -61,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the list or the explanation; return the exit code."""
+    from fanin.recipe.faults import unknown_scheme
     from fanin.schemes import ALIASES, catalogue
 
     entries = {entry["scheme"]: entry for entry in catalogue()}
@@ -70,9 +70,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     name = ALIASES.get(options.name, options.name)
     if name not in entries:
-        close = get_close_matches(name, [*entries, *ALIASES])
-        hint = f"did you mean {' or '.join(close)}?" if close else "fanin schemes lists them all"
-        raise ValueError(f"{options.name} is unknown: {hint}")
+        raise ValueError(f"{options.name}: {unknown_scheme(options.name)}")
     print(json.dumps(entries[name], indent=2, ensure_ascii=False) if options.json else explained(entries[name]))
     return 0
 

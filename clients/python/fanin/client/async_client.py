@@ -22,7 +22,8 @@ class AsyncClient(ClientBase[AsyncTransport]):
     """As `Client`, for programs with an event loop of asyncio: the same arguments, methods, results and errors.
 
     It needs aiohttp, the extra `async`, unless `transport` is given. Generating, checking and writing files run in
-    threads, so the event loop stays free. A cancelled call ends after the step that is at work in a thread.
+    threads, so the event loop stays free. A client belongs to the event loop of its first request. A cancelled call
+    ends after the step that is at work in a thread.
 
         >>> async with fanin.AsyncClient("http://127.0.0.1:8000") as client:
         ...     rows = await client.slice(recipe, "emb.weight", slice(0, 100))
