@@ -219,9 +219,9 @@ def _places(tensors: Sequence[Tensor], chosen: set[int]) -> Sequence[int]:
 def _header_bound(names: Sequence[str], distinct: Collection[Tensor]) -> int:
     """Return more bytes than the header has, without encoding it.
 
-    A character of a name takes at most 8 bytes: one outside the Basic Multilingual Plane has 4, in the recipe and in the
-    header. A quotation mark has 4 in the recipe, which is JSON within JSON, and 2 in the header. A tensor has at most
-    14 members, and lists as long as its shape.
+    A character of a name takes at most 8 bytes: 4 in the recipe and 4 in the header. A quotation mark has 4 in the
+    recipe, which is JSON within JSON, and 2 in the header. A tensor has at most 14 members. Its lists are not longer
+    than its shape.
     """
     longest = max((_bound_of_text(tensor) for tensor in distinct), default=0)
     return 1000 + 8 * sum(map(len, names)) + len(names) * longest
