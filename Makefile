@@ -33,6 +33,7 @@ prose:
 # fail when one is stale.
 docs: $(VENV)/dev
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/functions.py
 	$(BIN)/python docs/library.py
 	$(BIN)/python docs/commands.py
 	$(BIN)/python docs/examples/recipes.py
@@ -73,7 +74,7 @@ soak: $(VENV)/dev
 # Speed of generation on this machine beside the frameworks, and of the service.
 bench: $(VENV)/peers
 	mkdir -p build/bench
-	$(BIN)/fanin bench --seconds 240 --json build/bench/fill.json --plot build/bench/fill.svg
+	$(BIN)/fanin bench --seconds 240 --output build/bench/fill.json --plot build/bench/fill.svg
 	$(BIN)/python -m tests.bench.http --json build/bench/http.json
 
 .PHONY: performance

@@ -15,10 +15,10 @@ from fanin.cli.main import main
 PAGE = Path(__file__).parent / "commands.md"
 COMMAND = re.compile(r"^ {2,4}([a-z]+)(?: {2,}\S.*)?$", re.MULTILINE)
 PREAMBLE = """\
-# The command line
+# Options of every command
 
-Every command with its options, as `--help` prints them. `make docs` writes this page. [README.md](../README.md) has
-examples.
+Every command with its options, as `--help` prints them. `make docs` writes this page. [cli.md](cli.md) describes the
+common options and the exit codes, and has examples.
 """
 ELSEWHERE = {"fanin serve": "Its options are the [settings of the service](configuration.md).\n"}
 """Commands whose options have a page."""

@@ -14,7 +14,10 @@ import griffe
 HERE = Path(__file__).parent
 PAGE = HERE / "python.md"
 GUIDES = {
-    "fanin": "[README.md](../README.md) and [recipes.md](recipes.md) show how to use it.",
+    "fanin": "[README.md](../README.md) and [recipes.md](recipes.md) show how to use it. Each scheme of\n"
+    "[schemes.md](schemes.md#schemes) is a function too, such as `fanin.he_normal(shape, seed=1, name=...)`. It\n"
+    "returns one tensor as an array. Its parameters are those of the scheme, and the docstring of\n"
+    "`fanin.initializers` describes the others.",
     "fanin.torch": "[torch.md](torch.md) shows how to use it, and [record.md](record.md) how to record.",
     "fanin.jax": "[jax.md](jax.md) shows how to use it, and [record.md](record.md#jax-and-flax) how to record.",
     "fanin.keras": "[keras.md](keras.md) shows how to use it, and [record.md](record.md#keras) how to record.",
@@ -41,6 +44,7 @@ def page() -> str:
         module = loader.load(name)
         sections.append(f"## {name}\n\n{guide}\n")
         exported = [target(module[str(each)]) for each in module.exports or ()]
+        exported = [each for each in exported if not each.path.startswith("fanin.initializers.")]
         for kind in (griffe.Kind.FUNCTION, griffe.Kind.CLASS):
             for each in exported:
                 if each.kind is kind:
@@ -60,9 +64,13 @@ def entry(found: griffe.Object, module: str) -> Iterator[str]:
     yield f"### {module}.{found.name}\n"
     if isinstance(found, griffe.Function):
         yield code(signature(found))
-    elif isinstance(found, griffe.Class) and "__init__" in found.members:
-        yield code(signature(found.members["__init__"]).replace("__init__", found.name, 1).removesuffix(" -> None"))
+    constructor = found.all_members.get("__init__") if isinstance(found, griffe.Class) else None
+    if constructor is not None:
+        constructor = target(constructor)
+        yield code(signature(constructor).replace("__init__", found.name, 1).removesuffix(" -> None"))
     yield docstring(found)
+    if constructor is not None and constructor.docstring:
+        yield docstring(constructor).lstrip("\n")
     if isinstance(found, griffe.Class):
         for name, member in found.members.items():
             if name.startswith("_") or name in PYDANTIC:
@@ -106,7 +114,8 @@ def callables(found: griffe.Object) -> Iterator[griffe.Function]:
     if isinstance(found, griffe.Function):
         yield found
     else:
-        for name, member in found.members.items():
+        for name, inherited in found.all_members.items():
+            member = target(inherited)
             if isinstance(member, griffe.Function) and (name == "__init__" or not name.startswith("_")):
                 yield member
 

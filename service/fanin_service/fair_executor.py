@@ -1,33 +1,44 @@
-"""Turns: threads that serve parties one after another, however much one of them asks for."""
+"""Threads that serve clients one after another, however much one of them asks for."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class FairExecutor(Executor):
-    """A thread pool that goes round the parties whose calls wait, and takes one call of each (round robin)."""
+class FairExecutor:
+    """A thread pool that takes one waiting call of each client in turn (round robin)."""
 
-    def __init__(self, threads: int, prefix: str, whose: Callable[[], str]) -> None:
-        """`whose` names the party, in the thread and the context that submit a call."""
+    def __init__(self, threads: int, prefix: str) -> None:
+        """The pool starts its threads, named by `prefix`, when calls need them."""
+        self._threads, self._prefix = threads, prefix
         self._pool = ThreadPoolExecutor(threads, prefix)
-        self._whose = whose
         self._waiting: OrderedDict[str, deque[tuple[Future[Any], Callable[[], Any]]]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def submit(self, function: Callable[P, T], /, *arguments: P.args, **options: P.kwargs) -> Future[T]:
+    def run(
+        self, client: str, function: Callable[P, T], /, *arguments: P.args, **options: P.kwargs
+    ) -> asyncio.Future[T]:
+        """Call `function` in a thread, in the turn of this client; return a future of the running event loop.
+
+        The service's own calls are those of the client "".
+        """
+        return asyncio.wrap_future(self.submit(client, function, *arguments, **options))
+
+    def submit(self, client: str, function: Callable[P, T], /, *arguments: P.args, **options: P.kwargs) -> Future[T]:
+        """As `run`, for callers without an event loop."""
         future: Future[T] = Future()
         with self._lock:
             # As many calls of `_next` as there are calls: each takes the one whose turn it is then.
             self._pool.submit(self._next)
-            queue = self._waiting.setdefault(self._whose(), deque())
+            queue = self._waiting.setdefault(client, deque())
             queue.append((future, lambda: function(*arguments, **options)))
         return future
 
@@ -35,10 +46,10 @@ class FairExecutor(Executor):
         with self._lock:
             if not self._waiting:
                 return
-            party, queue = self._waiting.popitem(last=False)
+            client, queue = self._waiting.popitem(last=False)
             future, call = queue.popleft()
             if queue:
-                self._waiting[party] = queue
+                self._waiting[client] = queue
         if not future.set_running_or_notify_cancel():
             return
         try:
@@ -46,7 +57,12 @@ class FairExecutor(Executor):
         except BaseException as error:
             future.set_exception(error)
 
+    def reopen(self) -> None:
+        """Accept calls again after `shutdown`."""
+        self._pool = ThreadPoolExecutor(self._threads, self._prefix)
+
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Start no other call; cancel those that wait with `cancel_futures`. As of `concurrent.futures.Executor`."""
         if cancel_futures:
             with self._lock:
                 for queue in self._waiting.values():

@@ -36,7 +36,7 @@ def told(code: str, *words: str, **environment: str) -> str:
 def test_commands(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.json"
     recipe.write_text(json.dumps(RECIPE))
-    made = ["make", str(recipe), str(tmp_path / "file")]
+    made = ["make", str(recipe), "-o", str(tmp_path / "file"), "-q"]
     assert told(COMMAND, *made) == f"fanin: {SLOW}\n"
     assert told(COMMAND, *made, "--backend", "reference") == ""
     assert told(COMMAND, *made, FANIN_BACKEND="reference") == ""

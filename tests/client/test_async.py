@@ -100,6 +100,20 @@ def test_it_resumes_registers_and_refetches(service: Faulty, tmp_path: Path) -> 
     assert not (tmp_path / "wrong").exists()
 
 
+def test_connections_are_used_again(service: Faulty) -> None:
+    async def use() -> None:
+        async with client(service) as one:
+            for name in MIXED["tensors"]:
+                await one.tensor(MIXED, name)
+
+    asyncio.run(use())
+    assert len(service.peers) == 1
+    with Client(service.url, where="remote") as one:
+        for name in MIXED["tensors"]:
+            one.tensor(MIXED, name)
+    assert len(service.peers) == 2
+
+
 def test_a_cancelled_download_is_resumed(service: Faulty, tmp_path: Path) -> None:
     """The partial file stays, and its lock is released."""
 

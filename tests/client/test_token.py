@@ -116,21 +116,35 @@ def test_the_command_line(service: Faulty, other: Faulty, tmp_path: Path, monkey
     recipe, key = tmp_path / "recipe.json", tmp_path / "key"
     recipe.write_bytes(fanin.as_recipe(MIXED).canonical)
     key.write_text(TOKEN + "\n")
-    assert main(["get", str(recipe), str(tmp_path / "a"), "--server", service.url, "--token-file", str(key)]) == 0
+    assert (
+        main(["get", str(recipe), "-o", str(tmp_path / "a"), "--service", service.url, "--token-file", str(key)]) == 0
+    )
     monkeypatch.setenv("FANIN_TOKEN", TOKEN)
-    assert main(["get", str(recipe), str(tmp_path / "b"), "--server", service.url]) == 0
+    assert main(["get", str(recipe), "-o", str(tmp_path / "b"), "--service", service.url]) == 0
     assert set(service.authorizations) == {SENT}
     with Client(other.url, backoff=0, token="") as stranger:
         url = f"{other.url}/v1/recipes/{stranger.register(MIXED)}/model.safetensors"
-    assert main(["get", url, str(tmp_path / "c")]) == 0
-    assert main(["get", url, str(tmp_path / "d"), "--server", service.url, "--token-file", str(key)]) == 0
+    assert main(["get", url, "-o", str(tmp_path / "c")]) == 0
+    assert main(["get", url, "-o", str(tmp_path / "d"), "--service", service.url, "--token-file", str(key)]) == 0
     assert set(other.authorizations) == {None}
-    assert main(["get", url, str(tmp_path / "e"), "--server", other.url]) == 0
+    assert main(["get", url, "-o", str(tmp_path / "e"), "--service", other.url]) == 0
     assert other.authorizations[-1] == SENT
 
 
 def test_a_token_file_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["get", "recipe.json", str(tmp_path / "a"), "--token-file", str(tmp_path / "none")]) == 4
+    assert (
+        main(
+            [
+                "get",
+                '{"shape": [], "scheme": "ones"}',
+                "-o",
+                str(tmp_path / "a"),
+                "--token-file",
+                str(tmp_path / "none"),
+            ]
+        )
+        == 4
+    )
     assert "none" in capsys.readouterr().err
 
 

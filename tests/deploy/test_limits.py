@@ -11,7 +11,7 @@ import yaml
 from pydantic import ByteSize, TypeAdapter
 
 from fanin import digests
-from fanin_service import service
+from fanin_service import recipe_reader, service, threads
 from fanin_service.models import models
 from fanin_service.recipes import digests as digest_jobs
 from fanin_service.server import protocol
@@ -38,7 +38,7 @@ def memory() -> int:
         settings.max_streams * CROWDED_STREAM
         + settings.max_held_bytes
         + settings.registry_bytes
-        + service.QUERY_BYTES
+        + recipe_reader.QUERY_BYTES
         + service.DESCRIPTION_BYTES
         + models.MAX_BYTES
         + models.MAX_LAYOUT_BYTES
@@ -46,7 +46,7 @@ def memory() -> int:
         + digests.BLOCK
         + protocol.MAX_UNREAD_BYTES
         + settings.matrix_bytes
-        + service.MATRIX_MAKERS * MATRIX_WORK
+        + threads.MATRIX_MAKERS * MATRIX_WORK
         + INTERPRETER
     )
 

@@ -263,7 +263,7 @@ def test_the_table_of_metrics_is_current() -> None:
     assert script["page"]() == script["PAGE"].read_text("utf-8"), "run: python docs/metrics.py"
 
 
-@pytest.mark.parametrize("script", ["library", "commands"])
+@pytest.mark.parametrize("script", ["functions", "library", "commands"])
 def test_the_pages_of_the_library_and_the_commands_are_current(script: str) -> None:
     """`make docs` writes them."""
     write = runpy.run_path(str(ROOT / "docs" / f"{script}.py"))

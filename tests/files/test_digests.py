@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fanin import FileError, FileLayout, backends, digests
-from fanin.digests import BLOCK, Digester, Manifest, blocks, manifest_of
+from fanin.digests import BLOCK, Digester, Manifest, blocks
 from fanin.plan import read_into
+from tests.support.digests import manifest_of
 
 SMALL = FileLayout.of(
     {

@@ -15,7 +15,7 @@ import torch
 
 import fanin
 from fanin import FileLayout, RecipeError
-from fanin.describe import describe
+from fanin.description import describe
 from fanin.file_layout import _header_bound
 from tests.support.samples import MIXED
 

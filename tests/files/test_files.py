@@ -138,7 +138,7 @@ def test_a_name_may_be_any_bytes(tmp_path: Path, name: bytes) -> None:
     path = tmp_path / os.fsdecode(name)
     fanin.save(MIXED, path)
     assert main(["verify", str(path)]) == 0
-    assert main(["make", str(path), str(path)]) == 0
+    assert main(["make", str(path), "-o", str(path)]) == 0
     assert [os.fsencode(each.name) for each in tmp_path.iterdir()] == [name]
 
 

@@ -27,8 +27,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a tiny run of all there is leaves behind."""
     folder = tmp_path_factory.mktemp("bench")
     command = [sys.executable, "-m", "fanin", "bench", "--elements=1024", f"--repeats={REPEATS}", "--seconds=0"]
-    command += [f"--dtypes={','.join(DTYPES)}", "--only=native,reference,torch,numpy"]
-    command += ["--markdown", "--json=bench.json", "--plot=bench.svg"]
+    command += [f"--dtype={','.join(DTYPES)}", "--only=native,reference,torch,numpy"]
+    command += ["--markdown", "--output=bench.json", "--plot=bench.svg"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     (folder / "bench.md").write_text(done.stdout)
@@ -119,8 +119,8 @@ def test_the_chart_shows_every_law_and_maker(folder: Path, document: dict[str, A
     [
         (["--only=torch,tortch"], "--only: 'tortch' is unknown or not usable here; there are "),
         (["--laws=normal,cauchy"], "--laws: 'cauchy' is unknown; there are uniform, normal"),
-        (["--dtypes=F32,I8"], "--dtypes: 'I8' is unknown; there are F64, F32"),
-        (["--dtypes="], "name at least one"),
+        (["--dtype=F32,I8"], "--dtype: 'I8' is unknown; there are F64, F32"),
+        (["--dtype="], "name at least one"),
         (["--elements=3"], "--elements: 3 is too few"),
         (["--repeats=0"], "--repeats: 0 is too few"),
         (["--plot=chart.pdf"], "--plot: 'chart.pdf' should end in .png or .svg"),
@@ -134,7 +134,7 @@ def test_wrong_options_are_named(arguments: list[str], error: str, capsys: pytes
 
 
 def test_a_missing_folder_is_told_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["bench", "--json", str(tmp_path / "missing" / "bench.json")]) == 4
+    assert main(["bench", "--output", str(tmp_path / "missing" / "bench.json")]) == 4
     assert "there is no folder" in capsys.readouterr().err
 
 

@@ -15,6 +15,8 @@ COMMANDS = (
     "verify",
     "show",
     "schemes",
+    "slice",
+    "completion",
     "serve",
     "bench",
     "compare",
@@ -22,12 +24,18 @@ COMMANDS = (
     "recipe",
     "checkpoint",
 )
+ADAPTERS = (
+    "import fanin.jax",
+    "import fanin.keras",
+    "from fanin.torch import init_",
+    "from fanin.torch import initializers",
+)
 NEEDS = {
     ("serve", "--port", "0"): "service",
-    ("keys", "list"): "service",
     ("compare", "--quick"): "compare",
-    ("checkpoint", "recipe", "recipe.json", "out"): "torch",
+    ("checkpoint", "recipe", "recipe.json", "-o", "out"): "torch",
     ("recipe", "torch", "json:dumps"): "torch",
+    ("completion", "fish"): "completion",
     ("bench", "--plot", "chart.png", "--only", "native"): "bench",
 }
 OPTIONS = {"compare": "--depths", "checkpoint": "recipe", "bench": "--seconds"}
@@ -35,7 +43,7 @@ OPTIONS = {"compare": "--depths", "checkpoint": "recipe", "bench": "--seconds"}
 
 def test_help_and_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "recipe.json").write_text('{"tensors": {}}')
-    asked = [*((name, "--help") for name in COMMANDS), *NEEDS, ("make", "recipe.json", "out.safetensors")]
+    asked = [*((name, "--help") for name in COMMANDS), *NEEDS, ("make", "recipe.json", "-o", "out.safetensors")]
     run = subprocess.run(
         [sys.executable, SCRIPT], input=json.dumps(asked), cwd=tmp_path, stdout=subprocess.PIPE, text=True, check=True
     )
@@ -47,8 +55,31 @@ def test_help_and_what_is_missing(tmp_path: Path) -> None:
         assert OPTIONS.get(name, "") in out
     for words, extra in NEEDS.items():
         code, _, err = told[words]
-        assert code in (2, 3), words
+        assert code == 8, words
         assert err.startswith("fanin: ")
         assert f"pip install '.[{extra}]'" in err
         assert err.count("\n") == 1
-    assert told["make", "recipe.json", "out.safetensors"][0] == 0, "what needs none of them works"
+    assert told["make", "recipe.json", "-o", "out.safetensors"][0] == 0, "what needs none of them works"
+
+
+def test_adapters_say_what_is_missing() -> None:
+    code = f"""
+from tests.packaging.without_extras import block
+block()
+for statement in {ADAPTERS}:
+    try:
+        exec(statement)
+    except ModuleNotFoundError as error:
+        print(error.name, error)
+try:
+    import fanin
+    fanin.jax
+except AttributeError as error:
+    print(error)
+"""
+    run = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
+    lines = run.stdout.splitlines()
+    for name, line in zip(("jax", "keras", "torch", "torch"), lines, strict=False):
+        words = f"{name} fanin.{name} needs the package {name}, which is not installed; in a checkout of Fanin, run:"
+        assert line == f"{words} pip install '.[{name}]'"
+    assert lines[4:] == [lines[0].removeprefix("jax ")]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fanin.describe import describe
+from fanin.description import describe
 from fanin.dialects import DIALECTS, parameters_of
 from fanin.file_layout import FileLayout
 from tests.peers.formulas import FORMULAS

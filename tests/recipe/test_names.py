@@ -42,4 +42,4 @@ def test_an_adapter_without_its_framework_names_it() -> None:
     code = "import sys, fanin; sys.modules['jax'] = None; print(hasattr(fanin, 'jax')); fanin.jax"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (found.stdout, found.returncode) == ("False\n", 1)
-    assert "AttributeError: fanin.jax needs a package that is not installed: jax" in found.stderr
+    assert "AttributeError: fanin.jax needs the package jax, which is not installed" in found.stderr

@@ -15,13 +15,12 @@ class Queue:
     """One thread that is held until all calls are there."""
 
     def __init__(self) -> None:
-        self.party, self.done, self._go = "", list[str](), threading.Event()
-        self.executor = FairExecutor(1, "test", lambda: self.party)
+        self.done, self._go = list[str](), threading.Event()
+        self.executor = FairExecutor(1, "test")
         self.submit("holder", self._go.wait)
 
     def submit(self, party: str, function: Any = None) -> Future[Any]:
-        self.party = party
-        return self.executor.submit(function or self.done.append, *([] if function else [party]))
+        return self.executor.submit(party, function or self.done.append, *([] if function else [party]))
 
     def run(self) -> list[str]:
         self._go.set()

@@ -24,7 +24,10 @@ PARTS = {
     "dieharder": Part("dieharder on one stream, and on interleaved ones", ("tests/soak/test_dieharder.py",)),
     "storage": Part("all 2^32 values rounded; all vectors by `reference`", ("tests/backends", "tests/golden")),
     "processors": Part("aarch64, s390x and old x86-64 under qemu", ("tests/soak/test_other_machines.py",)),
-    "models": Part("GPT-2 small; memory while 50 GB are sent", ("tests/soak/test_whole_models.py",)),
+    "models": Part(
+        "GPT-2 small; memory while 50 GB are sent; random programs recorded",
+        ("tests/soak/test_whole_models.py", "tests/recording/test_random_programs.py"),
+    ),
     "load": Part("1,000 connections, fast, slow and stalled", ("tests/soak/test_load.py",)),
     "traffic": Part("memory under mixed traffic", ("tests/soak/test_mixed_traffic.py",)),
     "requests": Part(

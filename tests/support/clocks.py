@@ -7,10 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from fanin_service.admission import middleware, windows
-from fanin_service.admission.middleware import Admission
+from fanin_service.admission import admission, windows
+from fanin_service.admission.admission import Admission
 from fanin_service.settings import Settings
-from fanin_service.telemetry.metrics import Metrics
 
 
 class Clocks:
@@ -26,7 +25,7 @@ class Clocks:
             def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
                 return clocks.wall
 
-        monkeypatch.setattr(middleware, "datetime", Wall)
+        monkeypatch.setattr(admission, "datetime", Wall)
         monkeypatch.setattr(time, "time", lambda: self.wall.timestamp())
         monkeypatch.setattr(windows.time, "monotonic", lambda: self.since_boot)
 
@@ -40,4 +39,4 @@ class Clocks:
 
 
 def guarded(**limits: int) -> Admission:
-    return Admission(Settings(**limits), Metrics("test"))
+    return Admission(Settings(**limits), lambda away: None)

@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
 from fanin import FileLayout, backends
-from fanin.digests import manifest_of
 from fanin.plan import read_into
+from tests.support.digests import manifest_of
 
 Fault = Callable[["Handler"], bool]
 """Answers in place of the service, and says whether it did."""
@@ -29,6 +29,8 @@ class Faulty(ThreadingHTTPServer):
         self.faults: list[Fault] = []
         self.requests: list[str] = []
         """Method, path and Range of each request."""
+        self.peers: set[Any] = set()
+        """Address of each connection that sent a request."""
         self.authorizations: list[str | None] = []
         """Authorization of each request."""
         self.validator: Callable[[FileLayout], tuple[str, str]] = lambda layout: ("ETag", f'"{layout.recipe.digest}"')
@@ -104,6 +106,7 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def _faulty(self) -> bool:
+        self.server.peers.add(self.client_address)
         self.server.authorizations.append(self.headers["Authorization"])
         self.server.requests.append(f"{self.command} {self.path} {self.headers.get('Range', '')}".strip())
         return bool(self.server.faults) and self.server.faults.pop(0)(self)

@@ -163,13 +163,13 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     }
     Path("recipe.json").write_text(json.dumps(recipe))
     Path("checkpoint_net.py").write_text("from torch import nn\ndef build():\n    return nn.Linear(3, 4)\n")
-    assert main(["checkpoint", "recipe", "recipe.json", "one", "--seed", "9"]) == 0
+    assert main(["checkpoint", "recipe", "recipe.json", "-o", "one", "--seed", "9"]) == 0
     state = nn.Linear(3, 4).state_dict()
     load(state, checkpoint_id="one", no_dist=True)
     assert state["weight"].numpy().tobytes() == fanin.materialize({**recipe, "seed": 9})["weight"].tobytes()
-    assert main(["checkpoint", "torch", "checkpoint_net:build", "two", "--format", "safetensors"]) == 0
+    assert main(["checkpoint", "torch", "checkpoint_net:build", "-o", "two", "--format", "safetensors"]) == 0
     fanin.verify("two/model.safetensors")
-    assert main(["checkpoint", "recipe", "recipe.json", "two"]) == 4
+    assert main(["checkpoint", "recipe", "recipe.json", "-o", "two"]) == 4
 
 
 @pytest.mark.filterwarnings("ignore")  # transformers' own
@@ -185,7 +185,7 @@ def test_transformers_loads_it(tmp_path: Path) -> None:
     )
     config.architectures = ["LlamaForCausalLM"]
     config.save_pretrained(tmp_path)
-    arguments = ["hf", str(tmp_path), str(tmp_path / "model"), "--format", "safetensors", "--shard-bytes", "50000"]
+    arguments = ["hf", str(tmp_path), "-o", str(tmp_path / "model"), "--format", "safetensors", "--shard-size", "50kB"]
     assert main(["checkpoint", *arguments, "--seed", "3"]) == 0
     loaded = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "model")
     with torch.device("meta"):

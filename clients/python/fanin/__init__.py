@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fanin.arrays import materialize, slice
     from fanin.client.async_client import AsyncClient
     from fanin.client.client import Client
+    from fanin.description import describe
     from fanin.errors import (
         BackendError,
         BusyError,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         Fault,
         FileError,
         MismatchError,
+        MissingPackageError,
         RecipeError,
         RefusedError,
         ServiceError,
@@ -33,6 +35,59 @@ if TYPE_CHECKING:
     )
     from fanin.file_layout import FileLayout
     from fanin.files import Verified, save, verify
+    from fanin.initializers import (
+        alibi_slopes,
+        batch_norm_beta,
+        batch_norm_gamma,
+        batch_norm_moving_mean,
+        batch_norm_moving_variance,
+        bilinear,
+        blocks,
+        constant,
+        deepnorm,
+        delta_orthogonal,
+        dirac,
+        dt_bias,
+        eye,
+        fan_uniform,
+        fixup,
+        glorot_normal,
+        glorot_uniform,
+        he_normal,
+        he_uniform,
+        identity,
+        kaiming_normal,
+        kaiming_uniform,
+        lecun_normal,
+        lecun_uniform,
+        log_of_uniform,
+        log_range,
+        mamba2_a_log,
+        mamba_a_log,
+        mamba_dt_bias,
+        normal,
+        ones,
+        orthogonal,
+        power_range,
+        rg_lru,
+        rope_frequencies,
+        rwkv_decay,
+        scaled_normal,
+        sinusoidal,
+        siren,
+        small_init,
+        sparse,
+        stft,
+        subln,
+        truncated_normal,
+        uniform,
+        variance_scaling,
+        wang_init,
+        xavier_normal,
+        xavier_uniform,
+        zeros,
+    )
+    from fanin.loading import Loaded, load
     from fanin.recipe import Recipe, as_recipe
     from fanin.schemes import catalogue
 
@@ -48,7 +103,9 @@ __all__ = [
     "Fault",
     "FileError",
     "FileLayout",
+    "Loaded",
     "MismatchError",
+    "MissingPackageError",
     "Recipe",
     "RecipeError",
     "RefusedError",
@@ -56,13 +113,65 @@ __all__ = [
     "UnavailableError",
     "UnreachableError",
     "Verified",
+    "alibi_slopes",
     "as_recipe",
     "backends",
+    "batch_norm_beta",
+    "batch_norm_gamma",
+    "batch_norm_moving_mean",
+    "batch_norm_moving_variance",
+    "bilinear",
+    "blocks",
     "catalogue",
+    "constant",
+    "deepnorm",
+    "delta_orthogonal",
+    "describe",
+    "dirac",
+    "dt_bias",
+    "eye",
+    "fan_uniform",
+    "fixup",
+    "glorot_normal",
+    "glorot_uniform",
+    "he_normal",
+    "he_uniform",
+    "identity",
+    "kaiming_normal",
+    "kaiming_uniform",
+    "lecun_normal",
+    "lecun_uniform",
+    "load",
+    "log_of_uniform",
+    "log_range",
+    "mamba2_a_log",
+    "mamba_a_log",
+    "mamba_dt_bias",
     "materialize",
+    "normal",
+    "ones",
+    "orthogonal",
+    "power_range",
+    "rg_lru",
+    "rope_frequencies",
+    "rwkv_decay",
     "save",
+    "scaled_normal",
+    "sinusoidal",
+    "siren",
     "slice",
+    "small_init",
+    "sparse",
+    "stft",
+    "subln",
+    "truncated_normal",
+    "uniform",
+    "variance_scaling",
     "verify",
+    "wang_init",
+    "xavier_normal",
+    "xavier_uniform",
+    "zeros",
 ]
 
 
@@ -78,24 +187,27 @@ _HOMES = {
         "Fault",
         "FileError",
         "MismatchError",
+        "MissingPackageError",
         "RecipeError",
         "RefusedError",
         "ServiceError",
         "UnavailableError",
         "UnreachableError",
     ),
+    "description": ("describe",),
     "files": ("Verified", "save", "verify"),
     "file_layout": ("FileLayout",),
+    "loading": ("Loaded", "load"),
     "recipe": ("Recipe", "as_recipe"),
     "schemes": ("catalogue",),
 }
-"""Module of each public name."""
-_PACKAGES = ("backends", "jax", "keras", "torch")
+"""Module of each public name, but for those of `fanin.initializers`."""
+_PACKAGES = ("backends", "initializers", "jax", "keras", "torch")
 """Packages that are imported when they are named: `import fanin` and then `fanin.torch`."""
 
 
 def __getattr__(name: str) -> Any:
-    """What is asked for is imported then: NumPy and pydantic take their time, and not every program needs all."""
+    """Import a public name when it is used first: NumPy and pydantic take time, and not every program needs all."""
     if name == "__version__":
         from importlib.metadata import version
 
@@ -106,11 +218,11 @@ def __getattr__(name: str) -> Any:
         except ModuleNotFoundError as error:
             if error.name != name:
                 raise
-            raise AttributeError(f"fanin.{name} needs a package that is not installed: {name}") from error
-    for home, names in _HOMES.items():
-        if name in names:
-            value = globals()[name] = getattr(import_module(f"fanin.{home}"), name)
-            return value
+            raise AttributeError(f"{error}") from error
+    if name in __all__:
+        home = next((home for home, names in _HOMES.items() if name in names), "initializers")
+        value = globals()[name] = getattr(import_module(f"fanin.{home}"), name)
+        return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -13,7 +14,9 @@ from fanin.backends import Backend
 from fanin.backends.memory import ALIGNMENT, aligned
 from fanin.dtypes import STORAGE
 from fanin.file_layout import Entries, Entry, FileLayout, FileLayoutLike
+from fanin.recipe import as_recipe
 from fanin.region import Index, Region, Run
+from fanin.schemes import SCHEMES
 
 Array = NDArray[Any]
 
@@ -107,3 +110,16 @@ def _fill_run(entry: Entry, run: Run, out: Array, maker: Backend) -> None:
         span = maker.empty(stop - start, entry.dtype)
         maker.fill_array(entry.draw, entry.stream, entry.dtype, start, span)
         target[:] = span[:: run.step]
+
+
+def one(scheme: str, given: Mapping[str, Any]) -> Array:
+    """Return the only tensor of a recipe, from the arguments of a function of `fanin.initializers`."""
+    options = {field: given[field] for field in ("seed", "dtype")}
+    fields = SCHEMES[scheme].model_fields
+    members = {
+        field: value
+        for field, value in given.items()
+        if field in fields and field != "dtype" and (fields[field].is_required() or value != fields[field].default)
+    }
+    recipe = as_recipe({**options, "tensors": {given["name"]: {"scheme": scheme, **members}}})
+    return materialize(recipe, backend=given["backend"])[given["name"]]

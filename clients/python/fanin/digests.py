@@ -136,11 +136,3 @@ class Digester:
         content = buffer[:length] if length <= len(buffer) else memoryview(bytearray(length))
         read_into(self._layout, block.start, content, self._backend)
         return content
-
-
-def manifest_of(layout: FileLayout, backend: Backend) -> Manifest:
-    """The digests of this layout's file: makes all of it."""
-    digester = Digester(layout, backend)
-    while digester.step():
-        pass
-    return digester.manifest()

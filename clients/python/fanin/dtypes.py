@@ -13,6 +13,8 @@ import ml_dtypes
 import numpy as np
 
 DTypeName = Literal["F64", "C64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"]
+DTypeLike = DTypeName | Any
+"""A name or alias of a storage type, or a type of NumPy, ml_dtypes, torch or JAX, as `storage_name` takes it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ FaninError
 ├── BackendError       the backend asked for is not available here
 │   ├── NotBuiltError      this package was installed without it
 │   └── NoDeviceError      there is no device for it
+├── MissingPackageError  a package of an extra is not installed
 ├── FileError          a file is not a Fanin file, or is damaged before any tensor
 ├── MismatchError      bytes differ from what the recipe says
 └── ServiceError       a request to a Fanin service failed, or its response makes no sense
@@ -112,6 +113,10 @@ class NoDeviceError(BackendError):
     """The backend is for a device that is not in this machine, or cannot be used."""
 
 
+class MissingPackageError(FaninError, ModuleNotFoundError):
+    """A package that an extra installs is missing; the message names the extra."""
+
+
 class FileError(FaninError):
     """A file that is not a complete Fanin safetensors file."""
 
@@ -159,3 +164,11 @@ class BusyError(UnavailableError):
 
     retry_after: float | None = None
     """Seconds to wait, if the response said so in `Retry-After`."""
+
+
+def needed(extra: str, error: ModuleNotFoundError) -> ModuleNotFoundError:
+    """Return the error of importing an adapter, such as `fanin.jax`, whose package is not installed."""
+    if error.name != extra:
+        return error
+    how = f"in a checkout of Fanin, run: pip install '.[{extra}]'"
+    return MissingPackageError(f"fanin.{extra} needs the package {extra}, which is not installed; {how}", name=extra)

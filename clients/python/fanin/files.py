@@ -47,7 +47,7 @@ def save(
 
     Raises:
         RecipeError: the recipe is wrong.
-        BackendError: the backend asked for cannot be used here.
+        BackendError: the backend cannot be used here.
         OSError: the file cannot be written; nothing is left at `path` that was not there before.
     """
     for _ in saving(FileLayout.of(recipe), Path(path).resolve(), backend=backend, progress=progress):
@@ -58,15 +58,30 @@ def saving(
     layout: FileLayout, path: Path, *, backend: str | None, progress: bool | None
 ) -> Generator[bool, None, None]:
     """Write a file as `save` does, and yield True after each chunk; closing the generator leaves nothing behind."""
-    maker = backends.get(backend)
+    content = chunks(layout, backend=backend)
     with replacing(path) as file, byte_bar(layout.size, path.name, progress) as bar:
+        for chunk in content:
+            file.write(chunk)
+            bar.update(len(chunk))
+            yield True
+
+
+def chunks(layout: FileLayout, *, backend: str | None) -> Iterator[memoryview]:
+    """Return the file's bytes, a chunk at a time; each is valid until the next one.
+
+    Raises:
+        BackendError: the backend cannot be used here.
+    """
+    maker = backends.get(backend)
+
+    def generate() -> Iterator[memoryview]:
         buffer = np.empty(min(CHUNK, layout.size), np.uint8).data
         for start in range(0, layout.size, CHUNK):
             chunk = buffer[: min(CHUNK, layout.size - start)]
             read_into(layout, start, chunk, maker)
-            file.write(chunk)
-            bar.update(len(chunk))
-            yield True
+            yield chunk
+
+    return generate()
 
 
 def verify(path: str | os.PathLike[str], *, backend: str | None = None, progress: bool | None = None) -> Verified:
@@ -75,7 +90,7 @@ def verify(path: str | os.PathLike[str], *, backend: str | None = None, progress
     Raises:
         FileError: not a safetensors file with a recipe, or not of the recipe's length.
         MismatchError: a byte differs; names the first tensor and element.
-        BackendError: the backend asked for cannot be used here.
+        BackendError: the backend cannot be used here.
         OSError: the file cannot be read.
     """
     maker = backends.get(backend)

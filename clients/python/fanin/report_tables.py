@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from fanin import terminal
+
 Table = tuple[str, Sequence[str], list[Sequence[str]]]
 """A title, a head and rows."""
 
@@ -26,12 +28,8 @@ def _numeric(cell: str) -> bool:
 def aligned(table: Table) -> str:
     """For a terminal: the first column to the left, the others to the right."""
     title, head, rows = table
-    widths = [max(map(len, column)) for column in zip(head, *rows)]
-    lines = [title]
-    for first, *others in (head, ["-" * width for width in widths], *rows):
-        cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(others, widths[1:]))]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join([*lines, ""])
+    lines = terminal.table(head, rows, right=frozenset(range(1, len(head))))
+    return "\n".join([title, *lines, ""])
 
 
 def dumps(document: Any) -> str:

@@ -165,6 +165,13 @@ def truncated_std(low: Bound, high: Bound) -> Decimal:
 
 
 @_in_decimal
+def truncated_mean(low: Bound, high: Bound) -> Decimal:
+    """Mean of the standard normal distribution restricted to [low, high], of a probability >= 2^-90."""
+    (at_low, _), (at_high, _) = (_moments(end) for end in (low, high))
+    return (at_low - at_high) / _decimal(mass(low, high))
+
+
+@_in_decimal
 def complex_mass(high: Fraction) -> Decimal:
     """P(|Z| < high) of the standard complex normal law, E|Z|^2 = 1."""
     return -_expm1(-(_decimal(high) ** 2))

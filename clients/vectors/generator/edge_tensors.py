@@ -45,6 +45,11 @@ EDGES: tuple[dict[str, Any], ...] = (
     {"scheme": "alibi_slopes", "shape": [6], "max_bias": 4, "dtype": "F64"},
     {"scheme": "log_of_uniform", "shape": [6], "low": 2, "high": 2.0044, "dtype": "BF16"},
     {"scheme": "log_of_uniform", "shape": [6], "low": 0.3, "high": 1, "dtype": "F64"},
+    # Arguments of log whose m is the root of 1/2 and the number below.
+    *(
+        {"scheme": "log_of_uniform", "shape": [8], "low": low, "high": high, "dtype": "F64"}
+        for low, high in ((2**0.5 - 2.0**-52, 2**0.5 + 2.0**-52), (0.5**0.5 - 2.0**-53, 0.5**0.5 + 2.0**-53))
+    ),
     {"scheme": "dt_bias", "shape": [6], "dt_min": 0.09, "dt_max": 0.127, "dt_floor": 0, "dtype": "F8_E5M2"},
     {"scheme": "dt_bias", "shape": [6], "dt_min": 0.001, "dt_max": 0.1, "dt_floor": 0.09, "dtype": "F64"},
     {"scheme": "rg_lru", "shape": [6], "min_radius": 0.1, "max_radius": 0.11, "dtype": "F64"},

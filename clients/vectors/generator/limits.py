@@ -120,6 +120,14 @@ LIMITS: tuple[tuple[dict[str, Any], str, str, str], ...] = (
         "8.0779356694631594e-28",
     ),
     ({"shape": [2], "scheme": "scaled_normal", "std": 1, "dtype": "C64"}, "cut", "0.00024414063", "0.00024414061"),
+    # fan_avg is 1/2 where fan_in is 0.
+    (
+        {"shape": [0, 1], "scheme": "variance_scaling", "mode": "fan_avg", "distribution": "normal"},
+        "scale",
+        "7.6e53",
+        "7.7e53",
+    ),
+    ({"shape": [0, 4], "scheme": "siren", "first": True}, "groups", "2", "3"),
     ({"shape": [2], "scheme": "uniform", "low": 0}, "high", "2.4758e27", "2.4759e27"),
     ({"shape": [2], "scheme": "uniform", "low": 0}, "high", "1.6156e-27", "1.6155e-27"),
     ({"shape": [2], "scheme": "uniform", "low": 0, "dtype": "F16"}, "high", "65504", "65504.01"),

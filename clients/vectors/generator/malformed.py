@@ -90,6 +90,8 @@ MALFORMED = (
     '{"shape": [], "scheme": "blocks", "parts": []}',
     '{"shape": [2, 0], "scheme": "eye", "gain": 1e39}',
     '{"shape": [6, 4], "scheme": "dirac"}',
+    '{"shape": [0, 1, 4], "scheme": "stft", "window": null}',
+    '{"dtype": "F8_E4M3", "tensors": {"a": {"shape": [4294967296, 2147483647], "scheme": "zeros"}, "b": {"shape": [4194967296], "scheme": "zeros"}}}',  # noqa: E501
     '{"shape": [], "scheme": "power_range"}',
     '{"shape": [], "scheme": "rope_frequencies"}',
     '{"shape": [8], "scheme": "log_of_uniform", "low": 0}',
@@ -107,6 +109,7 @@ MALFORMED = (
 )
 
 WELL_FORMED = (
+    '{"dtype": "F8_E4M3", "tensors": {"a": {"shape": [4294967296, 2147483647], "scheme": "zeros"}, "b": {"shape": [4194967295], "scheme": "zeros"}}}',  # noqa: E501
     '{"dtype": "F8_E4M3", "tensors": {"a": {"shape": [4294967296, 1073741824], "scheme": "zeros"}, "b": {"shape": [4294967295, 1073741824], "scheme": "zeros"}}}',  # noqa: E501
     '{"shape": [2], "scheme": "zeros", "seed": "9223372036854775808"}',
     '{"shape": [2], "scheme": "zeros", "seed": 9007199254740993}',

@@ -145,5 +145,26 @@ PARTS: tuple[tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]], 
         [{"size": 2, "scheme": "bilinear"}, {"size": 0, "scheme": "bilinear"}],
         [{"size": 2, "scheme": "bilinear", "channels": "same"}, {"size": 0, "scheme": "zeros"}],
     ),
+    (
+        {"shape": [2, 0, 1, 0], "axis": 3},
+        [
+            {
+                "size": 0,
+                "scheme": "blocks",
+                "axis": 3,
+                "parts": [{"size": 0, "scheme": "bilinear", "channels": "same"}] * 128,
+            }
+        ]
+        * 2,
+        [
+            {
+                "size": 0,
+                "scheme": "blocks",
+                "axis": 3,
+                "parts": [{"size": 0, "scheme": "bilinear", "channels": "same"}] * 129,
+            }
+        ]
+        * 2,
+    ),
 )
 """A tensor of `blocks` without its parts, parts that are accepted, and parts that are refused."""

@@ -165,12 +165,14 @@ def canonical(text: str) -> dict[str, Any]:
 
 
 def accepted(text: str) -> dict[str, Any]:
-    return {"recipe": text, "refused": False, "digest": FileLayout.of(text).recipe.digest}
+    layout = FileLayout.of(text)
+    assert layout.header
+    return {"recipe": text, "refused": False, "digest": layout.recipe.digest}
 
 
 def refused(text: str) -> dict[str, Any]:
     try:
-        FileLayout.of(text)
+        assert FileLayout.of(text).header
     except RecipeError as error:
         # A name that is not Unicode has no pointer.
         fields = [fault.pointer for fault in error.faults if "\N{REPLACEMENT CHARACTER}" not in fault.pointer]

@@ -14,9 +14,9 @@ from typing import Any, get_args
 import jwt
 from jwt.types import Options
 
+from fanin_service.access.errors import TokenUncheckedError, UnauthenticatedError
 from fanin_service.access.jwks import fetch
 from fanin_service.access.principal import Principal
-from fanin_service.http.problems import TokenUncheckedError, UnauthenticatedError
 from fanin_service.settings.types import Algorithm
 
 FRESH_SECONDS = 300.0

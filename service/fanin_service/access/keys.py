@@ -24,8 +24,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from fanin.atomic import replacing
+from fanin_service.access.errors import UnauthenticatedError
 from fanin_service.access.principal import Principal, check_scope
-from fanin_service.http.problems import UnauthenticatedError
 
 PREFIX = "fanin_"
 RELOAD_SECONDS = 1.0

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
+from fanin.terminal import table
 from fanin_service.access import keys
 from fanin_service.access.keys import KeyFileError, KeyRecord, UnknownKeyError
 from fanin_service.access.principal import Right, check_scope
@@ -95,14 +96,8 @@ def _list(options: argparse.Namespace) -> None:
         told = [{**each.model_dump(mode="json", exclude={"sha256"}), "state": each.state(now)} for each in records]
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
         return
-    rows = [
-        ("id", "name", "state", "created", "expires", "bytes/day", "scopes"),
-        *(_row(each, now) for each in records),
-    ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        sys.stdout.write(line.rstrip() + "\n")
+    head = ("id", "name", "state", "created", "expires", "bytes/day", "scopes")
+    sys.stdout.write("\n".join(table(head, [_row(each, now) for each in records])) + "\n")
 
 
 def _row(record: KeyRecord, now: datetime) -> tuple[str, ...]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Literal
 
 from fanin_service.models.names import is_model
 
@@ -77,12 +76,4 @@ class Principal:
 
 
 ANONYMOUS = Principal("anonymous", "anonymous", frozenset(), None, "none")
-"""Whoever: where access is open, and on the routes that are public."""
-KEY = "fanin.principal"
-"""Its place in the ASGI scope."""
-
-
-def principal_of(scope: Mapping[str, Any]) -> Principal:
-    """Who sent the request of this ASGI scope; `ANONYMOUS` where that was not asked, or could not be told."""
-    principal: Principal = scope.get(KEY, ANONYMOUS)
-    return principal
+"""Any client: if access is open, and on public routes."""

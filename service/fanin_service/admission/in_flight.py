@@ -11,7 +11,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from fanin import Fault
-from fanin_service.http.problems import LimitExceededError, OverloadedError, TooMuchUnderWayError
+from fanin_service.admission.errors import OverloadedError, TooMuchUnderWayError
+from fanin_service.recipes.errors import LimitExceededError
 
 _MEMORY = 0.9
 """Weight of what was seen before in the mean duration of answers."""

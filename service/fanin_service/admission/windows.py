@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
-from fanin_service.http.problems import LimitsUnavailableError
+from fanin_service.admission.errors import LimitsUnavailableError
 
 PROBE_SECONDS = 1.0
 """How often shared counters that are away are looked for."""

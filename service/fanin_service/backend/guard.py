@@ -17,12 +17,20 @@ from fanin.dtypes import DType
 from fanin.errors import NoDeviceError, NotBuiltError
 from fanin.streams import Stream
 from fanin_service.backend import known_answer
+from fanin_service.errors import LaterError
 from fanin_service.settings import Settings
 
 MISSED = 3
 """Intervals without a test, after which the last one counts no more: the backend hangs."""
 
 _log = logging.getLogger(__name__)
+
+
+class NotReadyError(LaterError):
+    """Nothing is generated: the backend has not shown that its bits are right, or the service stops."""
+
+    def __init__(self, detail: str, seconds: float = 1) -> None:
+        super().__init__(detail, seconds)
 
 
 class GuardedBackend(ForwardingBackend):

@@ -23,10 +23,30 @@ RECIPE = {
         "orthogonal": {"shape": [70, 67], "scheme": "orthogonal", "gain": 2.0, "dtype": "F32"},
         "orthogonal.f64": {"shape": [33, 40], "scheme": "orthogonal", "dtype": "F64"},
         "constant": {"shape": [7], "scheme": "constant", "value": 0.1, "dtype": "F16"},
+        "normal.c64": {"shape": [5, 7], "scheme": "he_normal", "dtype": "C64"},
+        "uniform.c64": {"shape": [31], "scheme": "uniform", "low": -1.0, "high": 1.0, "dtype": "C64"},
+        "truncated.c64": {"shape": [7, 5], "scheme": "lecun_normal", "truncated": True, "dtype": "C64"},
+        "blocks": {
+            "shape": [5, 13],
+            "scheme": "blocks",
+            "axis": 1,
+            "parts": [
+                {"size": 3, "scheme": "zeros"},
+                {"size": 7, "scheme": "normal", "std": 1.0},
+                {"size": 3, "scheme": "log_of_uniform"},
+            ],
+        },
+        "steps": {"shape": [29], "scheme": "dt_bias"},
+        "radius": {"shape": [27], "scheme": "rg_lru", "dtype": "F64"},
+        "sparse": {"shape": [17, 9], "scheme": "sparse", "sparsity": 0.3, "std": 1.0, "dtype": "BF16"},
+        "table": {"shape": [3, 9], "scheme": "log_range"},
+        "diagonal": {"shape": [7, 5], "scheme": "eye"},
+        "waves": {"shape": [11, 6], "scheme": "sinusoidal"},
+        "delta": {"shape": [3, 3, 4, 6], "scheme": "delta_orthogonal"},
     },
 }
-"""Every law and every storage type; odd sizes, so that every kernel meets its ragged ends."""
-SHA256 = "d047353d337d588718369fc115b2542cd222af17f7b45a221adb7a83503658f8"
+"""Every kind of draw and every storage type. The sizes are odd: vectors of every kernel end within them."""
+SHA256 = "1dfeba19f5eb2591ffd36e59568c36fe552aa866f2751fa627876221cd804808"
 """Of the whole file."""
 
 

@@ -7,9 +7,17 @@ from collections.abc import Callable
 from fastapi import Request
 from starlette.exceptions import HTTPException
 
-from fanin_service.http.problems import BodyTooLargeError, UnsupportedContentError
+from fanin_service.errors import RequestError
 
 JSON = "application/json"
+
+
+class BodyTooLargeError(RequestError):
+    """The request body exceeds the limit."""
+
+
+class UnsupportedContentError(RequestError):
+    """The request body has a type or an encoding that is not accepted."""
 
 
 def media_type_of(request: Request) -> str:
@@ -39,15 +47,15 @@ async def read_body(request: Request, media_types: tuple[str, ...], limit: int, 
     coding = request.headers.get("content-encoding", "identity").strip().lower()
     if coding != "identity":
         raise UnsupportedContentError(f"Content-Encoding {coding!a} is not read here", {"Accept-Encoding": "identity"})
-    too_large = BodyTooLargeError(f"a request body has at most {limit} bytes here")
     # Before anything is read: a client that waits for 100 (Continue) does not send such a body.
-    if int(request.headers.get("content-length", "0")) > limit:
-        raise too_large
-    # A chunked body has no length that is known before.
-    body = bytearray()
-    async for part in request.stream():
-        hold(len(part))
-        body += part
-        if len(body) > limit:
-            raise too_large
-    return bytes(body)
+    if int(request.headers.get("content-length", "0")) <= limit:
+        body = bytearray()
+        async for part in request.stream():
+            hold(len(part))
+            body += part
+            # A chunked body has no length that is known before.
+            if len(body) > limit:
+                break
+        else:
+            return bytes(body)
+    raise BodyTooLargeError(f"a request body has at most {limit} bytes here")

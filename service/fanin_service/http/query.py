@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
 from itertools import chain
 from typing import Any
 from urllib.parse import unquote
@@ -20,7 +22,7 @@ from fanin.dialects import DIALECTS, parameters_of
 from fanin.errors import pointer
 from fanin.recipe import MAX_FAULTS
 from fanin.schemes import SCHEMES
-from fanin_service.http.problems import ParameterError
+from fanin_service.errors import RequestError
 
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
@@ -29,6 +31,37 @@ _REQUIRED = ("shape", "scheme")
 _MEANING = "A parameter of the schemes that have it; see /v1/schemes."
 _MAX_DIGITS = 400
 """Longer numbers, beyond even float64, stay texts; int() would refuse thousands of digits with an error of its own."""
+
+
+class ParameterError(RequestError):
+    """The query has a parameter that the path does not take."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Parameters:
+    """The parameters of the query."""
+
+    schemas: dict[str, dict[str, Any]]
+    """JSON schema of each."""
+    lists: frozenset[str]
+    texts: frozenset[str]
+    """Names of the lists, and of those that are always texts."""
+
+
+@cache
+def _parameters() -> _Parameters:
+    """Return the parameters; building their schemas takes some 50 ms, once."""
+    schemas = _schemas()
+    return _Parameters(
+        schemas,
+        frozenset(name for name, schema in schemas.items() if "array" in _types(schema)),
+        frozenset(name for name, schema in schemas.items() if _types(schema) == {"string"}),
+    )
+
+
+def prepare() -> None:
+    """Build the schemas now: no request should wait for them."""
+    _parameters()
 
 
 def _schemas() -> dict[str, dict[str, Any]]:
@@ -88,13 +121,9 @@ def _types(schema: dict[str, Any]) -> set[str]:
     return {schema["type"]} if "type" in schema else set()
 
 
-_SCHEMAS = _schemas()
-_LISTS = {name for name, schema in _SCHEMAS.items() if "array" in _types(schema)}
-_TEXTS = {name for name, schema in _SCHEMAS.items() if _types(schema) == {"string"}}
-
-
 def parameters() -> list[dict[str, Any]]:
-    """OpenAPI's description of the query."""
+    """Return OpenAPI's description of the query."""
+    known = _parameters()
     return [
         {
             "name": name,
@@ -102,9 +131,9 @@ def parameters() -> list[dict[str, Any]]:
             "required": name in _REQUIRED,
             "description": schema["description"],
             "schema": {key: value for key, value in schema.items() if key != "description"},
-            **({"style": "form", "explode": False} if name in _LISTS else {}),
+            **({"style": "form", "explode": False} if name in known.lists else {}),
         }
-        for name, schema in _SCHEMAS.items()
+        for name, schema in known.schemas.items()
     ]
 
 
@@ -116,6 +145,7 @@ def parse(query: bytes) -> dict[str, Any]:
     Raises:
         RecipeError: a parameter is unknown, repeated, missing or not UTF-8.
     """
+    known = _parameters()
     pairs = [part.partition("=") for part in _decoded(query).split("&") if part]
     # Percent-encoding only: "+" is a plus sign in a URL (RFC 3986), and 1e+5 needs one; only HTML forms differ.
     given: dict[str, list[str]] = {}
@@ -124,13 +154,13 @@ def parse(query: bytes) -> dict[str, Any]:
     faults = [
         Fault(pointer([name]), "this parameter is given more than once")
         for name, values in given.items()
-        if len(values) > 1 and name not in _LISTS
+        if len(values) > 1 and name not in known.lists
     ]
-    faults += [Fault(pointer([name]), "unknown parameter") for name in given if name not in _SCHEMAS]
+    faults += [Fault(pointer([name]), "unknown parameter") for name in given if name not in known.schemas]
     faults += [Fault(pointer([name]), "this parameter is required") for name in _REQUIRED if name not in given]
     if faults:
         raise RecipeError(faults[:MAX_FAULTS])
-    return {name: _value(name, ",".join(values)) for name, values in given.items()}
+    return {name: _value(known, name, ",".join(values)) for name, values in given.items()}
 
 
 async def _refuse_parameters(request: Request) -> None:
@@ -140,7 +170,7 @@ async def _refuse_parameters(request: Request) -> None:
         ParameterError: the URL has a parameter.
     """
     for name in request.query_params:
-        where = "belongs in the body" if name in _SCHEMAS and request.method == "POST" else "is unknown"
+        where = "belongs in the body" if name in _parameters().schemas and request.method == "POST" else "is unknown"
         raise ParameterError(f"the parameter {name[:80]!a} {where}: {request.method} {request.url.path} takes none")
 
 
@@ -162,10 +192,10 @@ def _unquoted(text: str) -> str:
         raise RecipeError([Fault("", f"{text[:80]} is not UTF-8 when percent-decoded")]) from None
 
 
-def _value(name: str, text: str) -> Any:
-    if name in _TEXTS:
+def _value(known: _Parameters, name: str, text: str) -> Any:
+    if name in known.texts:
         return text
-    if name in _LISTS and text != "null":
+    if name in known.lists and text != "null":
         return [_number(item) for item in text.split(",")] if text else []
     return _LITERALS[text] if text in _LITERALS else _number(text)
 

@@ -8,7 +8,6 @@ import time
 import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from concurrent.futures import Executor
 from functools import lru_cache
 
 import numpy as np
@@ -35,12 +34,46 @@ CROWD = 64
 enough to do for every thread, and most clients are slower than the service."""
 CROWD_CHUNK = 256 << 10
 KEPT = 64
-"""Buffers of a size that wait for their next use."""
+"""Maximum number of free buffers of each size."""
 
-Makers = Callable[[FileLayout, int, int], Executor]
-"""The threads that are to make bytes [start, stop) of a file."""
+Generate = Callable[[int, int], asyncio.Future[memoryview]]
+"""Generates bytes [start, stop) of a file in a thread."""
 Report = Callable[[int, float], None]
-"""Told of every chunk that is generated, in the thread that does: bytes and seconds."""
+"""Called with the bytes and seconds of every generated chunk, in the thread that generated it."""
+
+
+class ChunkPool:
+    """Generates chunks of files, in buffers that are used again. One for all streams of a service."""
+
+    def __init__(self, backend: Backend, report: Report) -> None:
+        self._backend, self._report = backend, report
+        self._free: dict[int, deque[np.ndarray[tuple[int], np.dtype[np.uint8]]]] = {
+            size: deque(maxlen=KEPT) for size in (CROWD_CHUNK, CHUNK)
+        }
+        """Free buffers by size: their pages are mapped, and often still in the CPU's cache."""
+        self.streams = 0
+        """Streams in flight. Changed by the event loop's thread alone."""
+
+    def generate(self, layout: FileLayout, start: int, stop: int) -> memoryview:
+        """Return bytes [start, stop) of a file, at most a chunk. Their buffer is free again when nothing refers to it.
+
+        The server sends from a buffer after it has taken the next one, and does not say when it is done.
+        """
+        began = time.perf_counter()
+        size = CROWD_CHUNK if stop - start <= CROWD_CHUNK else CHUNK
+        free = self._free[size]
+        try:
+            buffer = free.popleft()
+        except IndexError:
+            # Mapped separately: the allocator would keep the memory of a crowd that has left.
+            buffer = np.frombuffer(mmap.mmap(-1, size), np.uint8)
+        # The buffer comes back when this array, which every memoryview of it holds, is gone.
+        lent = buffer[: stop - start]
+        weakref.finalize(lent, free.append, buffer).atexit = False
+        chunk = lent.data
+        read_into(layout, start, chunk, self._backend)
+        self._report(len(chunk), time.perf_counter() - began)
+        return chunk
 
 
 class FileStream(StreamingResponse):
@@ -50,14 +83,13 @@ class FileStream(StreamingResponse):
         self,
         layout: FileLayout,
         part: ByteRange,
-        backend: Backend,
-        makers: Makers,
-        report: Report,
+        pool: ChunkPool,
+        generate: Generate,
         *,
         status_code: int,
         headers: Mapping[str, str],
     ) -> None:
-        self._chunks = _chunks(layout, part, backend, makers, report)
+        self._chunks = _chunks(layout, part, pool, generate)
         super().__init__(self._chunks, status_code, headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,30 +100,29 @@ class FileStream(StreamingResponse):
 
 
 async def _chunks(
-    layout: FileLayout, part: ByteRange, backend: Backend, makers: Makers, report: Report
+    layout: FileLayout, part: ByteRange, pool: ChunkPool, generate: Generate
 ) -> AsyncGenerator[memoryview, None]:
-    """The bytes of `part`, the next chunks generated in threads while one is sent.
+    """Yield the bytes of `part`; the next chunks are generated in threads while one is sent.
 
     At most AHEAD + 1 chunks exist here and one in the server's hands, however slow the client.
 
     Other requests get their turn at every chunk, and a client's leaving is noticed there: sending suspends, or
     awaiting the next chunk does, or else we do.
     """
-    global _streams
     loop = asyncio.get_running_loop()
-    edges = _edges(part)
+    edges = _edges(part, pool)
     pending: deque[asyncio.Future[memoryview]] = deque()
 
     def fill() -> None:
-        while len(pending) < (1 if _streams > CROWD else AHEAD) and (edge := next(edges, None)):
+        while len(pending) < (1 if pool.streams > CROWD else AHEAD) and (edge := next(edges, None)):
             if (ready := _constant(layout, *edge)) is not None:
                 future = loop.create_future()
                 future.set_result(ready)
             else:
-                future = loop.run_in_executor(makers(layout, *edge), generate, layout, *edge, backend, report)
+                future = generate(*edge)
             pending.append(future)
 
-    _streams += 1
+    pool.streams += 1
     try:
         fill()
         while pending:
@@ -102,21 +133,21 @@ async def _chunks(
             yield chunk
             del chunk  # or its buffer would not be free before the next one has come
     finally:
-        _streams -= 1
+        pool.streams -= 1
         for future in pending:
             future.cancel()
 
 
-def _edges(part: ByteRange) -> Iterator[tuple[int, int]]:
-    """Where the chunks of a part begin and end."""
+def _edges(part: ByteRange, pool: ChunkPool) -> Iterator[tuple[int, int]]:
+    """Yield where the chunks of a part begin and end."""
     start, stop = part.start, min(part.start + FIRST_CHUNK, part.stop)
     while start < part.stop:
         yield start, stop
-        start, stop = stop, min(stop + (CROWD_CHUNK if _streams > CROWD else CHUNK), part.stop)
+        start, stop = stop, min(stop + (CROWD_CHUNK if pool.streams > CROWD else CHUNK), part.stop)
 
 
 def _constant(layout: FileLayout, start: int, stop: int) -> memoryview | None:
-    """Bytes [start, stop), at most a chunk, where they are all of one constant tensor: these are made once."""
+    """Return bytes [start, stop), at most a chunk, if all belong to one constant tensor: these are generated once."""
     if start < len(layout.header):
         return None
     entry = layout.entries[layout.index_at(start)]
@@ -128,37 +159,7 @@ def _constant(layout: FileLayout, start: int, stop: int) -> memoryview | None:
 
 @lru_cache(maxsize=8)
 def _constant_chunk(draw: Fill, dtype: DType) -> memoryview:
-    """A chunk of a constant, and an element more."""
+    """Return a chunk of a constant, and an element more."""
     content = memoryview(bytearray(CHUNK + dtype.itemsize))
     repeat(draw.value, dtype, content)
     return content.toreadonly()
-
-
-def generate(layout: FileLayout, start: int, stop: int, backend: Backend, report: Report) -> memoryview:
-    """Bytes [start, stop), at most a chunk of them, in a buffer that is theirs as long as anything refers to it.
-
-    The server sends from it after it has taken the next one, and no one says when it is done.
-    """
-    began = time.perf_counter()
-    size = CROWD_CHUNK if stop - start <= CROWD_CHUNK else CHUNK
-    free = _free[size]
-    try:
-        buffer = free.popleft()
-    except IndexError:
-        # Pages of their own: the allocator would keep what a crowd has left.
-        buffer = np.frombuffer(mmap.mmap(-1, size), np.uint8)
-    # The buffer comes back when this array, which every memoryview of it holds, is gone.
-    lent = buffer[: stop - start]
-    weakref.finalize(lent, free.append, buffer).atexit = False
-    chunk = lent.data
-    read_into(layout, start, chunk, backend)
-    report(len(chunk), time.perf_counter() - began)
-    return chunk
-
-
-_free: dict[int, deque[np.ndarray[tuple[int], np.dtype[np.uint8]]]] = {
-    size: deque(maxlen=KEPT) for size in (CROWD_CHUNK, CHUNK)
-}
-"""Buffers by size that nobody refers to: memory whose pages are there, and often still in the cache."""
-_streams = 0
-"""Streams of this process, which has one event loop."""

@@ -13,8 +13,8 @@ import rfc8785
 from fanin import shards
 from fanin.dtypes import DTypeName
 from fanin.shards import LITERALS
-from fanin_service.http.problems import ModelError, UnknownRevisionError
 from fanin_service.models import names
+from fanin_service.models.errors import ModelError, UnknownRevisionError
 from fanin_service.models.literals import Literals
 from fanin_service.models.names import RECIPE
 from fanin_service.models.revisions import CONTENT_BYTES, Revision, ShardSize

@@ -11,7 +11,7 @@ from typing import Any
 from fanin import RecipeError
 from fanin.recipe import MAX_SEED, parse_json
 from fanin.shards import LITERALS, LITERALS_SEED
-from fanin_service.http.problems import ModelError
+from fanin_service.models.errors import ModelError
 
 _BYTES = {
     **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2"), 1),

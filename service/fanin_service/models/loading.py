@@ -5,18 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from fanin import RecipeError
-from fanin_service.http.problems import ModelError
 from fanin_service.models import names
 from fanin_service.models.content import Content
-from fanin_service.models.models import Models
+from fanin_service.models.errors import ModelError
 from fanin_service.models.names import RECIPE
 from fanin_service.models.objects import DirectoryObjects, Objects, ObjectsError
 from fanin_service.models.store import ModelStore
 from fanin_service.settings import Settings, SettingsError, variable
 
 
-def open_models(settings: Settings) -> Models:
-    """The models of a service with these settings, those that it is shipped with put under their names.
+def open_store(settings: Settings) -> ModelStore:
+    """Open the model store that the settings name, and put the models there that the service is shipped with.
 
     Raises:
         SettingsError: the store cannot be used, or a model that is shipped cannot be kept.
@@ -28,7 +27,7 @@ def open_models(settings: Settings) -> Models:
             _ship(settings.models, store, settings)
     except ObjectsError as error:
         raise SettingsError([f"{variable('model_store')}: {error}"]) from None
-    return Models(store, settings)
+    return store
 
 
 def _objects(place: str | None) -> Objects:

@@ -2,39 +2,36 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
 from contextlib import contextmanager
-from contextvars import copy_context
-from functools import partial
 from typing import TypeVar, TypeVarTuple
 from weakref import WeakKeyDictionary
 
 from fanin import FileLayout, archive
-from fanin_service.admission.middleware import whose
-from fanin_service.http.problems import (
+from fanin_service.errors import PreconditionFailedError
+from fanin_service.http.file import File
+from fanin_service.models import names
+from fanin_service.models.content import Content, content_key
+from fanin_service.models.errors import (
     ModelError,
     ModelStoreFullError,
     ModelsUnavailableError,
-    PreconditionFailedError,
     UnknownModelError,
     UnknownRevisionError,
 )
-from fanin_service.models import names
-from fanin_service.models.content import Content, content_key
 from fanin_service.models.names import is_model
 from fanin_service.models.objects import ObjectsError, ObjectsFullError
 from fanin_service.models.revisions import MAIN, RULE, Revision, is_commit, read_commit
-from fanin_service.models.snapshot import Described, File, Snapshot
+from fanin_service.models.snapshot import Described, Snapshot, generated
 from fanin_service.models.store import ModelStore
-from fanin_service.recipes.memory import Registry, layout_bytes
+from fanin_service.recipes.memory import layout_bytes
 from fanin_service.settings import Settings
 from fanin_service.shared_cache import Kept
+from fanin_service.threads import Threads
 
 _log = logging.getLogger(__name__)
 
@@ -58,17 +55,19 @@ FRESH_SECONDS = 60.0
 """How long a content is remembered without a look whether it is still kept: another replica may have deleted it."""
 
 
+_PER_BATCH, _PER_FILE = 5000, 20
+"""Tensors in a batch, and to how many a file comes by itself."""
+_SHOWN = 80
+
+
 class Models:
-    """The models of one service. Names are looked up at every request, so that all replicas see a put at once."""
+    """The models of one service. Names are looked up at every request, so that all replicas see a put at once.
 
-    executor: Executor
-    """The threads that read, write and parse what is small, while the service runs."""
-    workers: Executor
-    """The threads for what takes long."""
+    `client` is whose request it is: clients take turns at the threads, and share the caches.
+    """
 
-    def __init__(self, store: ModelStore, settings: Settings) -> None:
-        self._store = store
-        self._settings = settings
+    def __init__(self, store: ModelStore, settings: Settings, threads: Threads) -> None:
+        self._store, self._settings, self._threads = store, settings, threads
         self._lock = threading.Lock()
         self._changing = tuple(threading.Lock() for _ in range(_CHANGES))
         """Locks for changes of models, one of them for each name."""
@@ -80,14 +79,16 @@ class Models:
         """By content, revision and path; used by the event loop's thread alone."""
         self._listed = Kept[tuple[str, str], Mapping[str, Described]](max_bytes=MAX_LISTED_BYTES)
         """Every file by path, by content and revision; used by the event loop's thread alone."""
-        self._layouts = Registry[str](max_recipes=MAX_LAYOUTS, max_bytes=MAX_LAYOUT_BYTES)
+        self._layouts = Kept[str, FileLayout](max_count=MAX_LAYOUTS, max_bytes=MAX_LAYOUT_BYTES)
         """By content, revision and path."""
 
-    async def names(self) -> list[str]:
+    async def names(self, client: str) -> list[str]:
         """The names of all models, sorted."""
-        return await self.in_thread(self._store.names)
+        return await self.in_thread(client, self._store.names)
 
-    async def put(self, name: str, content: bytes, condition: Condition | None = None) -> tuple[Snapshot, bool]:
+    async def put(
+        self, client: str, name: str, content: bytes, condition: Condition | None = None
+    ) -> tuple[Snapshot, bool]:
         """Let a name stand for what is in this archive: its `main`, and whether the name is new.
 
         Raises:
@@ -96,53 +97,54 @@ class Models:
         """
         if not is_model(name):
             raise ModelError(f"{name!a}: {names.RULE}")
-        found, snapshot = await self.in_thread(_made, content, self._settings, executor=self.workers)
-        is_new = await self.in_thread(self._put, name, found, condition)
+        found, snapshot = await self.in_thread(client, _made, content, self._settings, is_large=True)
+        is_new = await self.in_thread(client, self._put, client, name, found, condition)
         return snapshot, is_new
 
-    async def delete(self, name: str, condition: Condition | None = None) -> None:
+    async def delete(self, client: str, name: str, condition: Condition | None = None) -> None:
         """Forget a model.
 
         Raises:
             UnknownModelError: there is none of this name.
             PreconditionFailedError: `condition` is not met.
         """
-        await self.in_thread(self._delete, name, condition)
+        await self.in_thread(client, self._delete, name, condition)
 
-    async def snapshot(self, name: str, revision: str = MAIN) -> Snapshot:
+    async def snapshot(self, client: str, name: str, revision: str = MAIN) -> Snapshot:
         """A revision of a model, by its name or its commit id.
 
         Raises:
             UnknownModelError, UnknownRevisionError: there is no such thing.
         """
-        found = await self.in_thread(self._snapshot, name, revision)
+        found = await self.in_thread(client, self._snapshot, client, name, revision)
         if isinstance(found, Snapshot):
             return found
-        return await self.in_thread(self._revision, name, *found, executor=self.workers)
+        return await self.in_thread(client, self._revision, name, *found, is_large=True)
 
-    async def modified(self, name: str, digest: str | None = None) -> int:
+    async def modified(self, client: str, name: str, digest: str | None = None) -> int:
         """When the name was put last, or its content of this digest, in whole seconds since 1970; 0 if not known."""
-        return int(await self.in_thread(self._store.modified, name, digest) or 0) if is_model(name) else 0
+        if not is_model(name):
+            return 0
+        return int(await self.in_thread(client, self._store.modified, name, digest) or 0)
 
-    async def file(self, snapshot: Snapshot, path: str) -> File:
+    async def file(self, client: str, snapshot: Snapshot, path: str) -> File:
         """A file of a revision.
 
         Raises:
             UnknownFileError: there is none at this path.
         """
         if not snapshot.is_weights(path):
-            return await self.in_thread(snapshot.file, path)
+            return await self.in_thread(client, snapshot.file, path)
         # By the content's whole digest: who looks for it finds two contents with one commit id, in 2^40 tries.
         key = f"{snapshot.content.digest}/{snapshot.revision}/{path}"
         known = self._layouts.get(key)
         if known is not None:
-            return File.generated(known)
-        executor = self.workers if snapshot.content.is_large else self.executor
-        layout, size = await self.in_thread(_layout, snapshot, path, executor=executor)
-        self._layouts.add(key, layout, whose(), size)
-        return File.generated(layout)
+            return generated(known)
+        layout, size = await self.in_thread(client, _layout, snapshot, path, is_large=snapshot.content.is_large)
+        self._layouts.add(key, layout, len(key) + size, client)
+        return generated(layout)
 
-    async def described(self, snapshot: Snapshot, paths: Sequence[str]) -> list[Described]:
+    async def described(self, client: str, snapshot: Snapshot, paths: Sequence[str]) -> list[Described]:
         """These files of a revision in short, in the order of the paths; remembered, since it takes little memory.
 
         Raises:
@@ -151,17 +153,15 @@ class Models:
         content, revision = snapshot.content.digest, str(snapshot.revision)
         known = {path: self._described.get((content, revision, path)) for path in paths}
         missing = [path for path, found in known.items() if found is None]
-        executor = self.workers if snapshot.content.is_large else self.executor
         for batch in _batches(missing, snapshot):
-            for path, file in zip(
-                batch, await self.in_thread(snapshot.described, batch, executor=executor), strict=True
-            ):
+            files = await self.in_thread(client, snapshot.described, batch, is_large=snapshot.content.is_large)
+            for path, file in zip(batch, files, strict=True):
                 known[path] = self._described[content, revision, path] = file
                 if len(self._described) > MAX_DESCRIBED:
                     self._described.popitem(last=False)
         return [found for path in paths if (found := known[path]) is not None]
 
-    async def listed(self, name: str, revision: str = MAIN) -> Mapping[str, Described]:
+    async def listed(self, client: str, name: str, revision: str = MAIN) -> Mapping[str, Described]:
         """Every file of a revision in short, by path in order.
 
         Remembered, so that a listing of many large models reads none of their contents again.
@@ -169,27 +169,26 @@ class Models:
         Raises:
             UnknownModelError, UnknownRevisionError: there is no such thing.
         """
-        digest = await self.in_thread(self._store.main, name) if is_model(name) else None
+        digest = await self.in_thread(client, self._store.main, name) if is_model(name) else None
         known = None if digest is None else self._listed.get((digest, revision))
         if known is None:
-            snapshot = await self.snapshot(name, revision)
-            files = await self.described(snapshot, snapshot.paths)
+            snapshot = await self.snapshot(client, name, revision)
+            files = await self.described(client, snapshot, snapshot.paths)
             known = dict(zip(snapshot.paths, files, strict=True))
             # By its own content: what the name stands for may have changed meanwhile.
             key = snapshot.content.digest, revision
-            self._listed.add(key, known, _PER_LISTING + _PER_LISTED * len(known), whose())
+            self._listed.add(key, known, _PER_LISTING + _PER_LISTED * len(known), client)
         return known
 
-    async def in_thread(self, function: Callable[[*Ts], T], *arguments: *Ts, executor: Executor | None = None) -> T:
-        """Run `function` in a thread of the models', where clients take turns.
+    async def in_thread(self, client: str, function: Callable[[*Ts], T], *arguments: *Ts, is_large: bool = False) -> T:
+        """Run `function` in a thread of the models; `is_large` if it takes long.
 
         Raises:
-            ModelsUnavailableError: the store failed.
+            ModelsUnavailableError, ModelStoreFullError: the store failed.
         """
+        executor = self._threads.large if is_large else self._threads.models
         try:
-            # In this context: what is remembered is the party's that asks.
-            call = partial(copy_context().run, function, *arguments)
-            return await asyncio.get_running_loop().run_in_executor(executor or self.executor, call)
+            return await executor.run(client, function, *arguments)
         except ObjectsFullError as error:
             _log.error("the model store has no space left: %s", error)
             raise ModelStoreFullError("the disk of the model store is full; the operator must make room") from error
@@ -197,10 +196,10 @@ class Models:
             _log.error("the model store cannot be reached: %s", error)
             raise ModelsUnavailableError(1) from error
 
-    def _put(self, name: str, content: Content, condition: Condition | None) -> bool:
+    def _put(self, client: str, name: str, content: Content, condition: Condition | None) -> bool:
         with self._change(name, condition):
             is_new = self._store.put(name, content)
-            self._remember(name, content)
+            self._remember(client, name, content)
         return is_new
 
     @contextmanager
@@ -224,24 +223,24 @@ class Models:
                 for key in [key for key in self._contents if key[0] == name]:
                     self._contents.pop(key)
 
-    def _snapshot(self, name: str, text: str) -> Snapshot | tuple[Content, Revision]:
+    def _snapshot(self, client: str, name: str, text: str) -> Snapshot | tuple[Content, Revision]:
         """A revision; of a large content, what it is to be made of."""
-        content, revision = self._found(name, text)
+        content, revision = self._found(client, name, text)
         return (content, revision) if content.is_large else self._revision(name, content, revision)
 
-    def _found(self, name: str, text: str) -> tuple[Content, Revision]:
+    def _found(self, client: str, name: str, text: str) -> tuple[Content, Revision]:
         if not is_model(name):
             raise _unknown(name)
         if is_commit(text):
             commit = read_commit(text)
-            content = None if commit is None else self._content(name, commit[0])
+            content = None if commit is None else self._content(client, name, commit[0])
             if commit is None or content is None:
                 if self._store.main(name) is None:
                     raise _unknown(name)
                 raise UnknownRevisionError(f"{name} has no commit {text}, or had it before its files were made anew")
             return content, commit[1]
         digest = self._store.main(name)
-        content = None if digest is None else self._content(name, content_key(digest), digest)
+        content = None if digest is None else self._content(client, name, content_key(digest), digest)
         if content is None:
             raise _unknown(name)
         revision = content.main.named(text)
@@ -259,7 +258,7 @@ class Models:
                 with self._lock:
                     self._contents.resize((name, content.key), size)
 
-    def _content(self, name: str, key: bytes, digest: str | None = None) -> Content | None:
+    def _content(self, client: str, name: str, key: bytes, digest: str | None = None) -> Content | None:
         """The content of this key, from memory or the store."""
         now = time.monotonic()
         with self._lock:
@@ -279,15 +278,15 @@ class Models:
             # The one that is known has layouts with it. It may be known since: several requests read it at a time.
             with self._lock:
                 known = known or self._contents.get((name, key))
-            self._remember(name, content := known or content)
+            self._remember(client, name, content := known or content)
         return content
 
-    def _remember(self, name: str, content: Content) -> None:
+    def _remember(self, client: str, name: str, content: Content) -> None:
         key = name, content.key
         with self._lock:
             if self._contents.get(key) is not content:
                 self._contents.pop(key)
-                self._contents.add(key, content, content.size, whose())
+                self._contents.add(key, content, content.size, client)
             self._seen[content] = time.monotonic()
 
 
@@ -303,11 +302,6 @@ def _batches(paths: Sequence[str], snapshot: Snapshot) -> Iterator[list[str]]:
             batch, cost = [], 0
     if batch:
         yield batch
-
-
-_PER_BATCH, _PER_FILE = 5000, 20
-"""Tensors in a batch, and to how many a file comes by itself."""
-_SHOWN = 80
 
 
 def _made(archived: bytes, settings: Settings) -> tuple[Content, Snapshot]:

@@ -13,14 +13,14 @@ import re
 from dataclasses import dataclass, replace
 from typing import Self, cast
 
-from fanin.dtypes import DTYPES, DTypeName
+from fanin.dtypes import STORAGE, DTypeName
 from fanin.recipe import MAX_SEED
 
 MAIN = "main"
 """The revision that is meant where none is named: the recipe as it was put, in files of the usual size."""
 RULE = (
     "a revision is main, or seed-N, with a storage type and a size of files if need be, as in seed-42-bf16-5gb:"
-    f" N from 0 to 2^64 - 1; {', '.join(name.lower() for name in DTYPES)}; 1kb to 999mb or 1gb to 49gb"
+    f" N from 0 to 2^64 - 1; {', '.join(name.lower() for name in STORAGE)}; 1kb to 999mb or 1gb to 49gb"
 )
 CONTENT_BYTES = 10
 
@@ -28,7 +28,7 @@ _UNITS = {"kb": 10**3, "mb": 10**6, "gb": 10**9}
 _MAX_NUMBER = {"kb": 999, "mb": 999, "gb": 49}
 """Clients of the Hugging Face Hub refuse files of more than 50 GB over HTTP, and a file's header comes on top."""
 _REVISION = re.compile(
-    rf"seed-(0|[1-9][0-9]{{0,19}})(?:-({'|'.join(name.lower() for name in DTYPES)}))?"
+    rf"seed-(0|[1-9][0-9]{{0,19}})(?:-({'|'.join(name.lower() for name in STORAGE)}))?"
     rf"(?:-([1-9][0-9]{{0,2}})({'|'.join(_UNITS)}))?",
     re.ASCII,
 )
@@ -89,7 +89,7 @@ class Revision:
         return (content + self.seed.to_bytes(8, "big") + options.to_bytes(2, "big")).hex()
 
 
-_DTYPE_CODES: dict[str, int] = {"F64": 1, "F32": 2, "F16": 3, "BF16": 4, "F8_E4M3": 5, "F8_E5M2": 6}
+_DTYPE_CODES: dict[str, int] = {"F64": 1, "F32": 2, "F16": 3, "BF16": 4, "F8_E4M3": 5, "F8_E5M2": 6, "C64": 7}
 _UNIT_CODES = {"kb": 1, "mb": 2, "gb": 3}
 _DTYPES = {code: name for name, code in _DTYPE_CODES.items()}
 _UNIT_NAMES = {code: name for name, code in _UNIT_CODES.items()}

@@ -10,34 +10,21 @@ from functools import cached_property
 
 from fanin import FileLayout, Recipe, RecipeError, shards
 from fanin.schemes.base import Tensor
-from fanin_service.http.problems import UnknownFileError, UnknownRevisionError
+from fanin_service.http.file import File
 from fanin_service.models.content import CONFIG, FORMAT, Content
+from fanin_service.models.errors import UnknownFileError, UnknownRevisionError
 from fanin_service.models.revisions import Revision
 
 _TAG_DIGITS = 40
 """As many as a commit id has. Clients of the Hub take 64 for the SHA-256 of the file, which is not known beforehand."""
+_SHOWN = 200
+_NAMED = 3
+"""Names of literals that an error shows."""
 
 
-@dataclass(frozen=True, slots=True)
-class File:
-    """A file that can be had: its bytes, or the layout of what they are generated from."""
-
-    size: int
-    etag: str
-    """40 hexadecimal digits, others for any other bytes."""
-    body: bytes | FileLayout
-    is_made: bool = False
-    """The bytes were made for one request: no other refers to them."""
-
-    @classmethod
-    def made(cls, content: bytes) -> File:
-        """A file with these bytes, made for one request."""
-        return cls(len(content), _tag(content), content, is_made=True)
-
-    @classmethod
-    def generated(cls, layout: FileLayout) -> File:
-        """The file that this layout is of."""
-        return cls(layout.size, _tag_of_weights(layout.recipe.digest), layout)
+def generated(layout: FileLayout) -> File:
+    """Return the file of weights that a layout describes."""
+    return File(layout, _tag_of_weights(layout.recipe.digest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +32,7 @@ class Described:
     """What is told of a file without its bytes."""
 
     size: int
-    etag: str
+    tag: str
     """As that of the `File`."""
     blob: str
     """What Git calls a file of these bytes, where they are at hand: 40 hexadecimal digits; the tag of weights."""
@@ -139,11 +126,11 @@ class Snapshot:
         """
         content = self.given(path)
         if content is not self.content.files.get(path):
-            return File.made(content)
+            return File(content, _tag(content), is_made=True)
         tag = self.content.tags.get(path)
         if tag is None:
             tag = self.content.tags[path] = _tag(content)
-        return File(len(content), tag, content)
+        return File(content, tag)
 
     def given(self, path: str) -> bytes:
         """The bytes of any other file.
@@ -190,11 +177,6 @@ class Snapshot:
     def tensor_count(self) -> int:
         """Tensors, literals among them."""
         return len(self.recipe.tensors) + len(self._literal_sizes())
-
-
-_SHOWN = 200
-_NAMED = 3
-"""Names of literals that an error shows."""
 
 
 def _tag_of_weights(digest: str) -> str:

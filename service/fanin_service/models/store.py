@@ -17,14 +17,16 @@ import threading
 import time
 
 from fanin import archive
-from fanin_service.http.problems import ModelError
 from fanin_service.models.content import Content, content_key
+from fanin_service.models.errors import ModelError
 from fanin_service.models.objects import Objects
 
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _UPPER, _ESCAPED = re.compile("[A-Z]"), re.compile("!([a-z])")
 _POINTER = "main"
 _SUFFIX = ".tar"
+MAX_FILES = 10_000
+"""Of a content that is read; how many may be put is a setting."""
 
 RECOUNT_SECONDS, REFUSAL_SECONDS = 60.0, 1.0
 """How old the count of bytes in the store may be, which takes time for every model; and before a put is refused."""
@@ -130,10 +132,6 @@ class ModelStore:
     def _add_to_taken(self, size: int) -> None:
         with self._lock:
             self._taken += size
-
-
-MAX_FILES = 10_000
-"""Of a content that is read; how many may be put is a setting."""
 
 
 def _group(name: str) -> str:

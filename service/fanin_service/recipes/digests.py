@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from fanin import BackendError, FileLayout
 from fanin.backends import Backend
 from fanin.digests import Digester
-from fanin_service.http.problems import DigestsPendingError
+from fanin_service.fair_executor import FairExecutor
+from fanin_service.recipes.errors import DigestsPendingError
 from fanin_service.shared_cache import Kept
 
 PATIENCE_SECONDS = 10.0
 """How long a request waits for digests before it is told to come again."""
 RETRY_SECONDS = 2
+_RETRY = {"Retry-After": str(RETRY_SECONDS)}
 MAX_PENDING = 64
 """Files that are digested, a block of each in turn: each costs as much as sending it."""
 MAX_PENDING_EACH = 2
@@ -73,7 +74,7 @@ class Manifests:
         self._known = Kept(max_bytes=MAX_BYTES)
         self._forgotten += 1
 
-    async def get(self, layout: FileLayout, executor: Executor, party: str, charge: Charge) -> Known:
+    async def get(self, layout: FileLayout, executor: FairExecutor, party: str, charge: Charge) -> Known:
         """The digests of this layout's file, computed in `executor` for `party` if need be, which is then charged.
 
         A request that goes away does not end the computation: it will come again.
@@ -102,16 +103,16 @@ class Manifests:
             raise DigestsPendingError(f"{digester.done} of {layout.size} bytes are digested", _RETRY)
         return task.result()
 
-    async def _compute(self, layout: FileLayout, digester: Digester, executor: Executor, party: str) -> Known:
-        loop, digest, forgotten = asyncio.get_running_loop(), layout.recipe.digest, self._forgotten
+    async def _compute(self, layout: FileLayout, digester: Digester, executor: FairExecutor, party: str) -> Known:
+        digest, forgotten = layout.recipe.digest, self._forgotten
         try:
             # One block at a time, of each file in its turn (the lock is first come, first served): neither a large file
             # nor many of them keep a thread from streams, or a small file from its digests.
             more = True
             while more:
                 async with self._turn:
-                    more = await loop.run_in_executor(executor, digester.step)
-            known = await loop.run_in_executor(executor, _known, layout, digester)
+                    more = await executor.run(party, digester.step)
+            known = await executor.run(party, _known, layout, digester)
             if forgotten != self._forgotten:
                 raise BackendError("the backend failed its known-answer test while these digests were computed")
             self._known.add(digest, known, len(known.text) + _PER_MANIFEST, party)
@@ -125,6 +126,3 @@ def _known(layout: FileLayout, digester: Digester) -> Known:
     manifest = digester.manifest()
     document = {"digest": layout.recipe.digest, "size": layout.size, **manifest.document()}
     return Known(bytes.fromhex(manifest.file), json.dumps(document, ensure_ascii=False).encode())
-
-
-_RETRY = {"Retry-After": str(RETRY_SECONDS)}

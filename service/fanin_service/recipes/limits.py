@@ -12,7 +12,7 @@ from fanin.draws.composed import MAX_TABLE
 from fanin.errors import pointer
 from fanin.names import count
 from fanin.recipe import count_tensors, from_json, members, parse_json
-from fanin_service.http.problems import LimitExceededError
+from fanin_service.recipes.errors import LimitExceededError
 from fanin_service.settings import Settings
 
 LARGE = 5_000

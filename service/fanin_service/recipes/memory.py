@@ -1,52 +1,18 @@
-"""The registry: recently used layouts by digest or query. All of it may be lost: clients then send the recipe again."""
+"""The memory that layouts and recipes take, as the caches of them count it."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from fanin import FileLayout, Recipe
 from fanin.draws import Plain
 from fanin.schemes.base import Tensor
-from fanin_service.shared_cache import Kept
 
 _PER_LAYOUT, _PER_NAME, _PER_RECIPE, _PER_TENSOR = 2_000, 210, 2_000, 1_100
 """Bytes that a layout takes, beside its texts; a name in it, beside its text; a recipe; and a tensor that names share,
 beside its draw. Rounded up from what tracemalloc counts (tests/service/test_shared_cache.py)."""
-
-K = TypeVar("K", str, bytes)
-
-
-class Registry(Generic[K]):
-    """Layouts by a text that names them, bounded in number and in memory, shared among parties.
-
-    Used by the event loop's thread alone.
-    """
-
-    def __init__(self, *, max_recipes: int, max_bytes: int) -> None:
-        self._layouts: Kept[K, FileLayout] = Kept(max_count=max_recipes, max_bytes=max_bytes)
-
-    def __len__(self) -> int:
-        return len(self._layouts)
-
-    @property
-    def size(self) -> int:
-        """Bytes of memory that the layouts take."""
-        return self._layouts.size
-
-    def get(self, key: K) -> FileLayout | None:
-        """The layout of this name, if it is remembered."""
-        return self._layouts.get(key)
-
-    def add(self, key: K, layout: FileLayout, party: str = "", size: int | None = None) -> bool:
-        """Remember a layout for a party, whatever its size; true if it was not there before.
-
-        `size` is `layout_bytes` of it, which takes milliseconds for many tensors.
-        """
-        if self.get(key) is not None:
-            return False
-        return self._layouts.add(key, layout, len(key) + (layout_bytes(layout) if size is None else size), party)
 
 
 def layout_bytes(layout: FileLayout) -> int:

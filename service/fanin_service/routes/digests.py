@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from fanin import Fault
-from fanin_service.access.middleware import requires
 from fanin_service.access.principal import Right
-from fanin_service.admission.middleware import whose
+from fanin_service.access.rules import requires
+from fanin_service.context import context_of
 from fanin_service.http import problems
 from fanin_service.http.bodies import JSON
 from fanin_service.http.file_response import IMMUTABLE, in_pieces
-from fanin_service.http.problems import LimitExceededError
 from fanin_service.http.query import NO_PARAMETERS
+from fanin_service.recipes.errors import LimitExceededError
 from fanin_service.service import service_of
 
 router = APIRouter(tags=["recipes"], dependencies=[NO_PARAMETERS])
@@ -54,12 +55,13 @@ async def get_digests(digest: str, request: Request) -> Response:
     Computed once, in the background: 503 with Retry-After until that is done. From then on the file's answers carry
     `Repr-Digest` (RFC 9530).
     """
-    service = service_of(request)
-    layout, limit = await service.layout(digest), service.settings.max_digest_bytes
+    service, context = service_of(request), context_of(request.scope)
+    layout, limit = await service.recipes.of_digest(context, digest), service.settings.max_digest_bytes
     if layout.size > limit:
         detail = f"the file has {layout.size} bytes; digests are computed of at most {limit:d}"
         raise LimitExceededError([Fault("", detail)])
     service.require_ready()
-    makers = service.makers(layout, 0, layout.size)
-    known = await service.manifests.get(layout, makers, whose(), service.admission.charge)
+    makers = service.threads.makers(layout, 0, layout.size)
+    charge = partial(service.admission.charge, context.usage)
+    known = await service.manifests.get(layout, makers, context.client, charge)
     return in_pieces(known.text, headers={"Cache-Control": IMMUTABLE}, media_type=JSON)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from fanin_service.access.middleware import public
+from fanin_service.access.rules import public
+from fanin_service.backend.guard import NotReadyError
 from fanin_service.http import problems
-from fanin_service.http.problems import NotReadyError
 from fanin_service.service import service_of
 
 router = APIRouter(tags=["operation"])

@@ -5,16 +5,18 @@ Revisions and paths are taken from the path as it was sent: a slash in them is e
 
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
 from starlette.convertors import Convertor, register_url_convertor
 
-from fanin_service.access.middleware import requires
 from fanin_service.access.principal import Right
+from fanin_service.access.rules import requires
+from fanin_service.context import context_of
 from fanin_service.http.bodies import JSON
 from fanin_service.http.file_response import IMMUTABLE, OCTETS, respond
-from fanin_service.http.problems import UnknownFileError, UnknownModelError
+from fanin_service.models.errors import UnknownFileError, UnknownModelError
 from fanin_service.models.revisions import is_commit
 from fanin_service.service import service_of
 from fanin_service.surfaces.hub import COMMIT, KINDS, ROOT
@@ -39,6 +41,7 @@ class _KindConvertor(_RepoConvertor):
     regex = "|".join(KINDS)
 
 
+# Starlette has one table of convertors, and reads it when a route is defined.
 register_url_convertor("repo", _RepoConvertor())
 register_url_convertor("kind", _KindConvertor())
 
@@ -62,24 +65,24 @@ async def raw(repo: str, request: Request) -> Response:
 
 
 async def _file(repo: str, verb: str, request: Request) -> Response:
-    service = service_of(request)
+    service, context = service_of(request), context_of(request.scope)
+    models, client = service.models, context.client
     revision, path = revision_and_path(request.scope["raw_path"], f"{ROOT}/{repo}/{verb}")
-    snapshot = await service.models.snapshot(repo, revision)
+    snapshot = await models.snapshot(client, repo, revision)
     try:
-        (file,) = await service.models.described(snapshot, [path])
+        (described,) = await models.described(client, snapshot, [path])
     except UnknownFileError as error:
         # Clients that know the commit remember that it has no such file.
         error.headers[COMMIT] = snapshot.commit
         raise
-    tag = f'"{file.etag}"'
     if not is_commit(revision):
         # A client sends HEAD and then GET, and one GET more when it resumes. A name may stand for another commit by
         # then, or on another server: the client would store those bytes under the commit id of the first answer.
         headers = {
             "Location": f"{ROOT}/{repo}/{verb}/{snapshot.commit}/{quote(path)}",
-            "ETag": tag,
-            "X-Linked-ETag": tag,
-            "X-Linked-Size": str(file.size),
+            "ETag": f'"{described.tag}"',
+            "X-Linked-ETag": f'"{described.tag}"',
+            "X-Linked-Size": str(described.size),
             "Cache-Control": "no-cache",
             COMMIT: snapshot.commit,
         }
@@ -87,14 +90,11 @@ async def _file(repo: str, verb: str, request: Request) -> Response:
     headers = {
         "Content-Type": JSON if path.endswith(".json") else OCTETS,
         "Content-Disposition": f'inline; filename="{path.rpartition("/")[2]}"',
-        "ETag": tag,
         "Cache-Control": IMMUTABLE,
         COMMIT: snapshot.commit,
     }
-    found = await service.models.file(snapshot, path)
-    if found.is_made:
-        service.admission.hold(found.size)
-    return await respond(request, service, found.body, headers, kept=(COMMIT,))
+    file = await models.file(client, snapshot, path)
+    return await respond(context, service, replace(file, headers=headers, kept=(COMMIT,)))
 
 
 @router.head("/{kind:kind}/{target:path}")

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from fanin.archive import MEDIA_TYPE
-from fanin_service.access.middleware import requires
 from fanin_service.access.principal import Right
+from fanin_service.access.rules import requires
+from fanin_service.context import context_of
 from fanin_service.http import problems
 from fanin_service.http.bodies import JSON, read_body
 from fanin_service.http.file_response import OCTETS
-from fanin_service.http.problems import UploadsRefusedError
 from fanin_service.http.query import NO_PARAMETERS
 from fanin_service.http.ranges import permits
+from fanin_service.models.errors import UploadsRefusedError
 from fanin_service.models.models import Condition
 from fanin_service.models.snapshot import Snapshot
 from fanin_service.service import Service, service_of
@@ -54,7 +56,7 @@ _GET_MODELS: dict[str, Any] = {"responses": problems.responses(503)}
 @requires(Right.MODELS_READ)
 async def get_models(request: Request) -> Names:
     """Names under which models are kept."""
-    return Names(models=await service_of(request).models.names())
+    return Names(models=await service_of(request).models.names(context_of(request.scope).client))
 
 
 _GET_MODEL: dict[str, Any] = {"responses": problems.responses(404, 503)}
@@ -65,8 +67,8 @@ _GET_MODEL: dict[str, Any] = {"responses": problems.responses(404, 503)}
 @requires(Right.MODELS_READ)
 async def get_model(name: str, request: Request) -> Model:
     """What was put under the name last. A name is `name` or `namespace/name`."""
-    models = service_of(request).models
-    return await models.in_thread(_describe, name, await models.snapshot(name))
+    models, client = service_of(request).models, context_of(request.scope).client
+    return await models.in_thread(client, _describe, name, await models.snapshot(client, name))
 
 
 @router.put(
@@ -97,12 +99,13 @@ async def put_model(name: str, request: Request) -> Response:
 
     `If-None-Match: *` puts only a new name, `If-Match: *` only one that exists.
     """
-    service = service_of(request)
+    service, context = service_of(request), context_of(request.scope)
     _require_uploads(service)
-    content = await read_body(request, _ARCHIVES, service.settings.max_model_bytes, service.admission.hold)
-    snapshot, is_new = await service.models.put(name, content, _condition(request))
+    hold = partial(service.admission.hold, context.usage)
+    content = await read_body(request, _ARCHIVES, service.settings.max_model_bytes, hold)
+    snapshot, is_new = await service.models.put(context.client, name, content, _condition(request))
     location = {"Location": f"/v1/models/{name}"}
-    told = await service.models.in_thread(_describe, name, snapshot)
+    told = await service.models.in_thread(context.client, _describe, name, snapshot)
     return Response(told.model_dump_json(), 201 if is_new else 200, location, JSON)
 
 
@@ -119,7 +122,7 @@ async def delete_model(name: str, request: Request) -> Response:
     """With all that its name ever stood for; other servers that share the store may tell of it for a minute yet."""
     service = service_of(request)
     _require_uploads(service)
-    await service.models.delete(name, _condition(request))
+    await service.models.delete(context_of(request.scope).client, name, _condition(request))
     return Response(status_code=204)
 
 

@@ -11,9 +11,9 @@ from fastapi.routing import APIRoute
 from fanin import Recipe
 from fanin.recipe import DEFAULTS
 from fanin.schemes import SCHEMES
-from fanin_service.access.middleware import right_for
 from fanin_service.access.principal import Right, sufficient
-from fanin_service.http import problems
+from fanin_service.access.rules import right_for
+from fanin_service.http import problems, query
 from fanin_service.http.bodies import JSON
 from fanin_service.http.problems import Problem
 
@@ -73,6 +73,9 @@ class DescribedAPI(FastAPI):
         if self.openapi_schema is None:
             document = super().openapi()
             document["components"]["schemas"].update(_schemas())
+            weights = document["paths"].get("/v1/weights", {})
+            for method in weights.keys() & {"get", "head"}:
+                weights[method]["parameters"] = query.parameters()
             document["components"]["securitySchemes"] = {_BEARER: _SECURITY_SCHEME}
             for route in self.state.routes:
                 if isinstance(route, APIRoute) and route.include_in_schema:

@@ -7,10 +7,13 @@ from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import APIRouter, Request, Response
 
-from fanin_service.access.middleware import public
+from fanin_service.access.rules import public
+from fanin_service.context import context_of
+from fanin_service.http.file import File
 from fanin_service.http.file_response import respond
+from fanin_service.http.routing import NotFoundError
 from fanin_service.service import service_of
 
 router = APIRouter(include_in_schema=False)
@@ -63,18 +66,18 @@ async def get_docs(request: Request) -> Response:
 async def get_asset(asset: str, request: Request) -> Response:
     path = assets().get(asset)
     if path is None:
-        raise HTTPException(404)
+        raise NotFoundError(request.url.path)
     return await _page(request, path)
 
 
 async def _page(request: Request, path: Path) -> Response:
     content, tag = _read(path)
-    headers = {**_HEADERS, "Content-Type": _TYPES[path.suffix], "ETag": tag}
-    return await respond(request, service_of(request), content, headers)
+    headers = {**_HEADERS, "Content-Type": _TYPES[path.suffix]}
+    return await respond(context_of(request.scope), service_of(request), File(content, tag, headers))
 
 
 @cache
 def _read(path: Path) -> tuple[bytes, str]:
     """The content of a file and its entity tag, which is the same at every replica."""
     content = path.read_bytes()
-    return content, f'"{sha256(content).hexdigest()}"'
+    return content, sha256(content).hexdigest()

@@ -11,16 +11,16 @@ from pydantic import BaseModel, Field
 from starlette.responses import StreamingResponse
 
 from fanin import FileLayout
-from fanin.describe import describe
-from fanin_service.access.middleware import requires
+from fanin.description import describe
 from fanin_service.access.principal import Right
-from fanin_service.admission.middleware import whose
+from fanin_service.access.rules import requires
+from fanin_service.context import context_of
 from fanin_service.http import problems
 from fanin_service.http.bodies import JSON
 from fanin_service.http.file_response import in_pieces
 from fanin_service.http.query import NO_PARAMETERS
 from fanin_service.routes.openapi import RECIPE_BODY
-from fanin_service.service import in_thread, service_of
+from fanin_service.service import service_of
 
 router = APIRouter(tags=["recipes"], dependencies=[NO_PARAMETERS])
 
@@ -50,7 +50,11 @@ class TensorDescription(BaseModel):
     shape: list[int]
     dtype: str
     scheme: str
-    draw: str = Field(description="The law of an element with its numbers.")
+    draw: str = Field(description="The distribution of an element with its numbers.")
+    mean: float = Field(description="Mean of an element, before rounding to the storage type.")
+    std: float = Field(description="Standard deviation of an element, before rounding to the storage type.")
+    low: float | None = Field(description="No element is less; null if there is no bound.")
+    high: float | None = Field(description="No element is greater; null if there is no bound.")
     fan_in: int | None = Field(None, description="Absent where the scheme has no fans.")
     fan_out: int | None = Field(None, description="Absent where the scheme has no fans.")
     start: int = Field(description="Offset of its first byte in the file.")
@@ -89,7 +93,7 @@ async def post_recipe(request: Request) -> Response:
 
     Registered recipes may be forgotten, the least recently used first; then POST again.
     """
-    layout, is_new = await service_of(request).register(request)
+    layout, is_new = await service_of(request).recipes.of_body(context_of(request.scope), request)
     recipe = layout.recipe
     summary = Summary(
         digest=recipe.digest,
@@ -117,15 +121,16 @@ async def get_recipe(digest: str, request: Request) -> Response:
 
     A HEAD is answered without Content-Length where the description would have to be made of many tensors.
     """
-    service = service_of(request)
-    layout = await service.layout(digest)
+    service, context = service_of(request), context_of(request.scope)
+    layout = await service.recipes.of_digest(context, digest)
     text, is_large = service.descriptions.get(digest), len(layout.entries) > _MANY
     if text is None and is_large and request.method == "HEAD":
         return StreamingResponse(_nothing(), media_type=JSON)
     if text is None:
-        text = await in_thread(service.large if is_large else service.parsers, _description, layout)
-        service.descriptions.add(digest, text, len(text), whose())
-    service.admission.hold(len(text))
+        executor = service.threads.large if is_large else service.threads.parsers
+        text = await executor.run(context.client, _description, layout)
+        service.descriptions.add(digest, text, len(text), context.client)
+    service.admission.hold(context.usage, len(text))
     return in_pieces(text, media_type=JSON)
 
 

@@ -8,27 +8,25 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from email.utils import formatdate
 
 from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
-from fanin_service.access.middleware import requires
+from fanin_service.access import aws
 from fanin_service.access.principal import Right
+from fanin_service.access.rules import requires
+from fanin_service.context import context_of
+from fanin_service.errors import RangeNotSatisfiableError
 from fanin_service.http.bodies import JSON
 from fanin_service.http.file_response import IMMUTABLE, OCTETS, in_pieces, respond
-from fanin_service.http.problems import (
-    RangeNotSatisfiableError,
-    UnknownBucketError,
-    UnknownFileError,
-    UnknownModelError,
-    UnknownRevisionError,
-)
+from fanin_service.models.errors import UnknownBucketError, UnknownFileError, UnknownModelError, UnknownRevisionError
 from fanin_service.models.models import Models
 from fanin_service.models.revisions import MAIN, is_commit
 from fanin_service.models.snapshot import Described, Snapshot
 from fanin_service.service import service_of
-from fanin_service.surfaces import presigned, s3
+from fanin_service.surfaces import s3
 from fanin_service.surfaces.s3 import BUCKET, MAX_KEYS, ROOT, SEPARATOR, XML, Asked, Object, Page
 
 router = APIRouter(prefix=ROOT, include_in_schema=False)
@@ -40,7 +38,7 @@ _OTHERS = frozenset(
 )
 """What an object may be asked for but its bytes. Unknown parameters are none of this kind: SDKs add some."""
 _LISTING = frozenset(
-    {"prefix", "delimiter", "max-keys", "encoding-type", "optional-object-attributes", "x-id"} | presigned.PARAMETERS
+    {"prefix", "delimiter", "max-keys", "encoding-type", "optional-object-attributes", "x-id"} | aws.PARAMETERS
 )
 _FIRST = _LISTING | {"marker"}
 _SECOND = _LISTING | {"list-type", "start-after", "continuation-token", "fetch-owner"}
@@ -93,10 +91,10 @@ async def list_objects(bucket: str, request: Request) -> Response:
     if others := query.keys() - (_SECOND if "list-type" in query else _FIRST):
         raise HTTPException(400, f"{', '.join(sorted(others))[:200]!a}: a bucket has only a location and a listing")
     wanted = _asked(query)
-    service = service_of(request)
-    page = await _page(service.models, wanted)
-    listing = await service.models.in_thread(s3.listing, wanted, page, query)
-    service.admission.hold(len(listing))
+    service, context = service_of(request), context_of(request.scope)
+    page = await _page(service.models, context.client, wanted)
+    listing = await service.models.in_thread(context.client, s3.listing, wanted, page, query)
+    service.admission.hold(context.usage, len(listing))
     return in_pieces(listing, media_type=XML)
 
 
@@ -111,21 +109,19 @@ async def get_object(bucket: str, key: str, request: Request) -> Response:
     if (version := request.query_params.get("versionId", "null")) != "null":
         raise UnknownRevisionError(f"versionId {version[:80]!a}: objects have one version, null")
     _check_part(request)
-    service = service_of(request)
-    snapshot, modified, path = await _find(service.models, key)
-    file = await service.models.file(snapshot, path)
-    if file.is_made:
-        service.admission.hold(file.size)
+    service, context = service_of(request), context_of(request.scope)
+    models, client = service.models, context.client
+    snapshot, modified, path = await _find(models, client, key)
+    file = await models.file(client, snapshot, path)
     revision = key.removesuffix(f"/{path}").rpartition(SEPARATOR)[2]
     headers = {
         "Content-Type": JSON if path.endswith(".json") else OCTETS,
-        "ETag": s3.tag(file),
         "Last-Modified": formatdate(modified, usegmt=True),
         # What a name stands for may change.
         "Cache-Control": IMMUTABLE if is_commit(revision) else "no-cache",
         **_asked_headers(request.query_params),
     }
-    return await respond(request, service, file.body, headers, modified=modified)
+    return await respond(context, service, replace(file, tag=s3.tag(file), headers=headers, modified=modified))
 
 
 def _check_part(request: Request) -> None:
@@ -156,27 +152,29 @@ def _check_bucket(bucket: str) -> None:
         raise UnknownBucketError(f"there is one bucket here, {BUCKET}, and none named {bucket[:80]!a}")
 
 
-async def _snapshot(models: Models, name: str, revision: str) -> tuple[Snapshot, int]:
+async def _snapshot(models: Models, client: str, name: str, revision: str) -> tuple[Snapshot, int]:
     """A revision, and when it came to be: its content was put, or its name if the revision is none by commit id."""
     if is_commit(revision):
-        snapshot = await models.snapshot(name, revision)
-        return snapshot, await models.modified(name, snapshot.content.digest)
+        snapshot = await models.snapshot(client, name, revision)
+        return snapshot, await models.modified(client, name, snapshot.content.digest)
     # The time first. If a put comes between, the old time with the new bytes makes clients fetch once more, but the new
     # time with the old bytes would make them keep those.
-    modified = await models.modified(name)
-    return await models.snapshot(name, revision), modified
+    modified = await models.modified(client, name)
+    return await models.snapshot(client, name, revision), modified
 
 
-async def _listed(models: Models, name: str, revision: str) -> tuple[Mapping[str, Described], int]:
+async def _listed(models: Models, client: str, name: str, revision: str) -> tuple[Mapping[str, Described], int]:
     """As `_snapshot`, with every file of the revision in short, by path."""
     if is_commit(revision):
-        snapshot, modified = await _snapshot(models, name, revision)
-        return dict(zip(snapshot.paths, await models.described(snapshot, snapshot.paths), strict=True)), modified
-    modified = await models.modified(name)
-    return await models.listed(name, revision), modified
+        snapshot, modified = await _snapshot(models, client, name, revision)
+        return dict(
+            zip(snapshot.paths, await models.described(client, snapshot, snapshot.paths), strict=True)
+        ), modified
+    modified = await models.modified(client, name)
+    return await models.listed(client, name, revision), modified
 
 
-async def _find(models: Models, key: str) -> tuple[Snapshot, int, str]:
+async def _find(models: Models, client: str, key: str) -> tuple[Snapshot, int, str]:
     """The revision that a key is in, when it came to be, and the path there.
 
     A model `a/b` hides what would be a revision `b` of a model `a`.
@@ -185,7 +183,7 @@ async def _find(models: Models, key: str) -> tuple[Snapshot, int, str]:
     for count in (2, 1):
         if len(parts) > count + 1:
             with suppress(UnknownModelError):
-                found = await _snapshot(models, SEPARATOR.join(parts[:count]), parts[count])
+                found = await _snapshot(models, client, SEPARATOR.join(parts[:count]), parts[count])
                 return *found, SEPARATOR.join(parts[count + 1 :])
     raise UnknownFileError(f"no object has the key {key[:200]!a}: a key is a model's name, a revision and a path")
 
@@ -209,10 +207,10 @@ def _asked(query: Mapping[str, str]) -> Asked:
     return Asked(query.get("prefix", ""), delimiter, after, min(int(limit), MAX_KEYS))
 
 
-async def _page(models: Models, asked: Asked) -> Page:
+async def _page(models: Models, client: str, asked: Asked) -> Page:
     """The first entries that are asked for."""
     page = Page()
-    async for key, file, modified in _keys(models, asked):
+    async for key, file, modified in _keys(models, client, asked):
         group = asked.group(key)
         entry = group or key
         if not key.startswith(asked.prefix) or entry <= asked.after or entry in page.groups:
@@ -228,9 +226,9 @@ async def _page(models: Models, asked: Asked) -> Page:
     return page
 
 
-async def _keys(models: Models, asked: Asked) -> AsyncIterator[tuple[str, Described | None, int]]:
+async def _keys(models: Models, client: str, asked: Asked) -> AsyncIterator[tuple[str, Described | None, int]]:
     """Keys in their order, each with its file and when it was put; a directory for a `main` that is one entry."""
-    names = await models.names()
+    names = await models.names(client)
     for name, revision in _revisions(names, asked.prefix):
         directory = f"{name}/{revision}/"
         if directory < asked.after and not asked.after.startswith(directory):
@@ -240,7 +238,7 @@ async def _keys(models: Models, asked: Asked) -> AsyncIterator[tuple[str, Descri
             continue
         # The prefix may name no revision, and a model may be gone.
         with suppress(UnknownModelError, UnknownRevisionError):
-            files, modified = await _listed(models, name, revision)
+            files, modified = await _listed(models, client, name, revision)
             for path, file in files.items():
                 yield directory + path, file, modified
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
 from fanin import FileLayout
-from fanin_service.access.middleware import requires
 from fanin_service.access.principal import Right
+from fanin_service.access.rules import requires
+from fanin_service.context import context_of
 from fanin_service.http import problems, query
-from fanin_service.http.file_response import IMMUTABLE, OCTETS, content, respond
-from fanin_service.http.ranges import ByteRange
+from fanin_service.http.file import File
+from fanin_service.http.file_response import IMMUTABLE, OCTETS, respond
 from fanin_service.routes.openapi import RECIPE_BODY
 from fanin_service.service import Service, service_of
 
@@ -41,16 +43,17 @@ async def post_weights(request: Request) -> Response:
 
     Content-Location is the file's own URL: there it can be had in ranges, resumed and cached.
     """
-    service = service_of(request)
-    await service.admission.expect()
-    layout, _ = await service.register(request)
-    headers = {**_headers(layout), **_location(layout)}
-    return await content(service, layout, ByteRange(0, layout.size), 200, headers)
+    service, context = service_of(request), context_of(request.scope)
+    await service.admission.expect(context.usage)
+    layout, _ = await service.recipes.of_body(context, request)
+    # Where the same file can be had by GET (RFC 9110 section 8.7).
+    location = {"Content-Location": f"/v1/recipes/{layout.recipe.digest}/model.safetensors"}
+    return await respond(context, service, _file(layout, location))
 
 
 _GET_WEIGHTS: dict[str, Any] = {
     "response_class": Response,
-    "openapi_extra": {"parameters": query.parameters()},
+    "openapi_extra": {"parameters": []},  # `openapi` fills them in: their schemas take time
     "responses": {**_FILE_RESPONSES, **problems.responses(412, 416, 422, 429, 503)},
 }
 
@@ -63,8 +66,8 @@ async def get_weights(request: Request) -> Response:
 
     Lists are comma separated; `shape=` is a scalar.
     """
-    service = service_of(request)
-    return await _respond(request, service, await service.layout_of_query(request.scope["query_string"]))
+    service, context = service_of(request), context_of(request.scope)
+    return await respond(context, service, _cacheable(service, await service.recipes.of_query(context)))
 
 
 _GET_FILE: dict[str, Any] = {
@@ -89,28 +92,20 @@ _GET_FILE: dict[str, Any] = {
 @requires(Right.WEIGHTS_READ)
 async def get_file(digest: str, request: Request) -> Response:
     """Streams the file, or one range of it; several ranges are ignored. A lost recipe answers 404: POST it again."""
-    service = service_of(request)
-    return await _respond(request, service, await service.layout(digest))
+    service, context = service_of(request), context_of(request.scope)
+    return await respond(context, service, _cacheable(service, await service.recipes.of_digest(context, digest)))
 
 
-async def _respond(request: Request, service: Service, layout: FileLayout) -> Response:
-    """What a GET or HEAD of a file is answered."""
-    headers = {**_headers(layout), "Cache-Control": IMMUTABLE}
+def _cacheable(service: Service, layout: FileLayout) -> File:
+    """Return the file at a URL that names its bytes."""
+    headers = {"Cache-Control": IMMUTABLE}
     if known := service.manifests.known(layout):
         # Of the whole file, whichever part is sent (RFC 9530 section 3).
         headers["Repr-Digest"] = f"sha-256=:{b64encode(known.file).decode()}:"
-    return await respond(request, service, layout, headers)
+    return _file(layout, headers)
 
 
-def _headers(layout: FileLayout) -> dict[str, str]:
+def _file(layout: FileLayout, headers: Mapping[str, str]) -> File:
     digest = layout.recipe.digest
-    return {
-        "Content-Type": OCTETS,
-        "Content-Disposition": f'attachment; filename="fanin-{digest[:12]}.safetensors"',
-        "ETag": f'"{digest}"',
-    }
-
-
-def _location(layout: FileLayout) -> dict[str, str]:
-    """Where what a POST was answered can be had again (RFC 9110 section 8.7)."""
-    return {"Content-Location": f"/v1/recipes/{layout.recipe.digest}/model.safetensors"}
+    own = {"Content-Type": OCTETS, "Content-Disposition": f'attachment; filename="fanin-{digest[:12]}.safetensors"'}
+    return File(layout, digest, {**own, **headers})

@@ -29,10 +29,10 @@ from uvicorn.config import STARTUP_FAILURE
 from fanin import BackendError, backends
 from fanin.backends import Backend
 from fanin.signals import handle
-from fanin_service.access import middleware
+from fanin_service.access.authenticator import authenticator
 from fanin_service.app import create_admin_app, create_app
 from fanin_service.backend.guard import choose
-from fanin_service.models.loading import open_models
+from fanin_service.models.loading import open_store
 from fanin_service.server import lifecycle, second_port, tls
 from fanin_service.server.protocol import BoundedProtocol, Pace
 from fanin_service.settings import Settings, SettingsError, variable
@@ -68,8 +68,8 @@ def run(options: argparse.Namespace) -> int:
         backend = choose(settings)
         # Tried before there are workers, which could only die of it.
         tls.options(settings)
-        middleware.authenticator(settings)
-        open_models(settings)
+        authenticator(settings)
+        open_store(settings)
     except SettingsError as error:
         return _refuse(str(error))
     except BackendError as error:
@@ -227,7 +227,12 @@ def configure(app: FastAPI | Callable[[], FastAPI], settings: Settings, **option
         timeout_graceful_shutdown=settings.shutdown_seconds,
         access_log=False,
         forwarded_allow_ips=list(settings.trusted_proxies),
-        **{"lifespan": "on", "log_config": logs.config(settings), **tls.options(settings), **options},
+        **{
+            "lifespan": "on",
+            "log_config": logs.config(settings.log_format, settings.log_level),
+            **tls.options(settings),
+            **options,
+        },
     )
 
 

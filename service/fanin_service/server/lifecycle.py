@@ -12,7 +12,6 @@ import asyncio
 import os
 import signal
 import socket
-from asyncio import CancelledError
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from multiprocessing import resource_tracker
@@ -20,45 +19,13 @@ from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import SIGNALS as UVICORN_SIGNALS
 
 from fanin.signals import interrupts_left_to_parent, is_ignored
-from fanin_service.http.problems import NotReadyError, answer
 from fanin_service.service import Service
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-
-class Draining:
-    """Lets no connection outlive its answer while the service stops, and refuses what it has no time left to answer."""
-
-    def __init__(self, app: ASGIApp, service: Service) -> None:
-        self._app = app
-        self._service = service
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        has_started = False
-
-        async def closing(message: Message) -> None:
-            nonlocal has_started
-            if not has_started:
-                has_started = True
-                if self._service.is_draining:
-                    message["headers"] = [*message["headers"], (b"connection", b"close")]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, closing)
-        except CancelledError:
-            # Only a server whose time to stop has run out cancels requests. Else uvicorn would answer 500.
-            if has_started:
-                raise
-            await answer(NotReadyError("the service is stopping"))(scope, receive, send)
 
 
 def attach(app: FastAPI, drain_seconds: int, *, supervised: bool) -> None:

@@ -16,7 +16,7 @@ from httptools import HttpParserUpgrade, HttpRequestParser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from fanin_service.telemetry.request import exchange_of
+from fanin_service.context import KEY, context_of
 
 MAX_HEAD_BYTES = 64 << 10
 """Of a request, after its first piece, without any byte of body: line, headers, trailers. Servers allow 8 to 64 KiB."""
@@ -252,8 +252,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._idle_looks < _LOOKS:
             self._stall_timer = self.loop.call_later(self._pace.stall_seconds / _LOOKS, self._look)
             return
-        if self._answering is not None and (exchange := exchange_of(self._answering.scope)):
-            exchange.stalled = True
+        if self._answering is not None and KEY in self._answering.scope:
+            context_of(self._answering.scope).stalled = True
         # Or the system would go on to offer it what it does not take.
         self._socket().setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.transport.abort()

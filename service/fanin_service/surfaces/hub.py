@@ -9,17 +9,17 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
-from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp
+from fastapi import Response
 
-from fanin_service.http.problems import URN
+from fanin_service.context import Surface
+from fanin_service.http.bodies import JSON
+from fanin_service.http.problems import Failure
 from fanin_service.models.content import CONFIG
 from fanin_service.models.revisions import MAIN
 from fanin_service.models.snapshot import Described, Snapshot
-from fanin_service.surfaces.translation import Surface
+from fanin_service.telemetry.redaction import redact
 
-ROOT = "/hf"
-"""Clients find the service by HF_ENDPOINT=http://host/hf."""
+ROOT = Surface.HUB.value
 COMMIT = "X-Repo-Commit"
 TAGS = ("safetensors", "fanin")
 """What every model is tagged with."""
@@ -144,24 +144,21 @@ def _entry(path: str, snapshot: Snapshot, listed: Listed | None, date: str | Non
     return found
 
 
-def error(status: int, headers: MutableHeaders, problem: Mapping[str, Any]) -> tuple[int, bytes]:
-    """A problem as the Hub's clients read it.
+def render(failure: Failure, _request_id: str) -> Response:
+    """Return a failure as the Hub's clients read it.
 
-    429 stands for 503 too: most of them repeat a GET after the one and give up after the other.
+    429 replaces 503: most of them repeat a GET after 429 and give up after 503.
     """
-    headers["content-type"] = "application/json"
-    if code := _CODES.get(problem["type"].removeprefix(URN)):
-        headers["x-error-code"] = code
-    # Header fields are ASCII for certain (RFC 9110 section 5.5); the body says it in full.
-    is_bad_token = status == HTTPStatus.UNAUTHORIZED and "invalid_token" in headers.get("www-authenticate", "")
-    message = _BAD_TOKEN if is_bad_token else problem["detail"]
-    ascii_ = message.encode("ascii", "backslashreplace").decode()
+    status, detail = failure.kind.status, redact(failure.detail)
+    is_bad_token = status == HTTPStatus.UNAUTHORIZED and "invalid_token" in failure.headers["WWW-Authenticate"]
+    # Header fields are ASCII for certain (RFC 9110 section 5.5); the body has the complete text.
+    ascii_ = (_BAD_TOKEN if is_bad_token else detail).encode("ascii", "backslashreplace").decode()
     # A control character, which a path may have, is not allowed in a header.
-    headers["x-error-message"] = "".join(each if each.isprintable() else " " for each in ascii_)
-    is_busy = status == HTTPStatus.SERVICE_UNAVAILABLE
-    return HTTPStatus.TOO_MANY_REQUESTS if is_busy else status, json.dumps({"error": problem["detail"]}).encode()
-
-
-def surface(app: ASGIApp) -> ASGIApp:
-    """The application, with errors below `ROOT` in these words."""
-    return Surface(app, ROOT, error)
+    headers = {
+        **failure.headers,
+        "X-Error-Message": "".join(each if each.isprintable() else " " for each in ascii_),
+        **({"X-Error-Code": code} if (code := _CODES.get(failure.kind.name)) else {}),
+    }
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        status = HTTPStatus.TOO_MANY_REQUESTS
+    return Response(json.dumps({"error": detail}), status, headers, JSON)

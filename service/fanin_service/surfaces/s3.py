@@ -11,18 +11,15 @@ from typing import Any
 from urllib.parse import quote
 from xml.etree.ElementTree import Element, SubElement, tostring  # nosec B405: written, and never parsed
 
-from starlette.datastructures import MutableHeaders, QueryParams
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from fastapi import Response
 
-from fanin_service.http import problems
-from fanin_service.http.problems import URN
-from fanin_service.models.snapshot import Described, File
-from fanin_service.surfaces import presigned
-from fanin_service.surfaces.translation import Surface, is_below
-from fanin_service.telemetry.request import current
+from fanin_service.context import Surface
+from fanin_service.http.file import File
+from fanin_service.http.problems import BUG, Failure
+from fanin_service.models.snapshot import Described
+from fanin_service.telemetry.redaction import redact
 
-ROOT = "/s3"
-"""Clients find the service by AWS_ENDPOINT_URL=http://host/s3, and name buckets in the path."""
+ROOT = Surface.S3.value
 BUCKET = "models"
 """The bucket in which all models are."""
 XML = "application/xml"
@@ -80,12 +77,12 @@ class Object:
     @classmethod
     def of(cls, file: File | Described, modified: int) -> Object:
         """The object that has the bytes of this file."""
-        return cls(file.size, tag(file), modified)
+        return cls(file.size, f'"{tag(file)}"', modified)
 
 
 def tag(file: File | Described) -> str:
-    """The entity tag of a file. With its -1 clients take it for that of an upload in one part, and for no MD5."""
-    return f'"{file.etag}-1"'
+    """Return the entity tag of an object. Clients take one with -1 for an upload in parts, and not for an MD5."""
+    return f"{file.tag}-1"
 
 
 @dataclass
@@ -186,84 +183,20 @@ def location() -> bytes:
     return _document(Element("LocationConstraint", xmlns=_NAMESPACE))
 
 
-def error(status: int, headers: MutableHeaders, problem: Mapping[str, Any]) -> tuple[int, bytes]:
-    """A problem as S3's clients read it.
+def render(failure: Failure, request_id: str) -> Response:
+    """Return a failure as S3's clients read it.
 
-    What they may try again is `SlowDown`, and none of them knows 401.
+    They repeat a request after `SlowDown`. None of them knows 401.
     """
-    code = _CODES.get(problem["type"].removeprefix(URN), "InternalError" if status == 500 else "InvalidRequest")
+    kind, status = failure.kind, failure.kind.status
+    code = _CODES.get(kind.name, "InternalError" if kind is BUG else "InvalidRequest")
     if status in (429, 503):
         status, code = 503, "SlowDown"
     elif status == 401:
-        status, code = 403, "InvalidAccessKeyId" if "invalid_token" in headers["www-authenticate"] else code
-    headers["content-type"] = XML
+        status, code = 403, "InvalidAccessKeyId" if "invalid_token" in failure.headers["WWW-Authenticate"] else code
     root = Element("Error")
-    _add(root, {"Code": code, "Message": problem["detail"], "RequestId": problem["request_id"]})
-    return status, _document(root)
-
-
-class Requests:
-    """ASGI middleware: below `ROOT`, the access key id of a signed request is the key that it is sent with.
-
-    The signature is not checked: a service that keeps keys as hashes cannot, and a key is as good as a password.
-    Presigned URLs are refused after their time, and always where keys are asked for. Each response has the header
-    with the request's id that S3's clients show.
-    """
-
-    def __init__(self, app: ASGIApp, asks_for_keys: bool) -> None:
-        self._app, self._asks_for_keys = app, asks_for_keys
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not is_below(scope["path"], ROOT):
-            await self._app(scope, receive, send)
-            return
-        request_id = (b"x-amz-request-id", current().request_id.encode())
-
-        async def send_named(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message["headers"], request_id]}
-            await send(message)
-
-        if refusal := self._refusal(QueryParams(scope["query_string"])):
-            await problems.refuse(*refusal)(scope, receive, send_named)
-            return
-        scope = {**scope, "headers": [(name, _as_bearer(name, value)) for name, value in scope["headers"]]}
-        await self._app(scope, receive, send_named)
-
-    def _refusal(self, query: QueryParams) -> tuple[int, str] | None:
-        if not presigned.is_presigned(query):
-            return None
-        return (403, _WITH_KEY) if self._asks_for_keys else presigned.fault(query)
-
-
-_WITH_KEY = (
-    "presigned URLs are refused where the service asks for keys: the access key id in the URL is the whole key."
-    " Whoever has seen this URL can use it, so revoke the key"
-)
-
-
-def surface(app: ASGIApp, *, asks_for_keys: bool) -> ASGIApp:
-    """The application, with keys and errors below `ROOT` as S3's clients know them."""
-    return Surface(Requests(app, asks_for_keys), ROOT, error)
-
-
-def _as_bearer(name: bytes, value: bytes) -> bytes:
-    key = _access_key(value) if name == b"authorization" else b""
-    return b"Bearer " + key if key else value
-
-
-def _access_key(authorization: bytes) -> bytes:
-    """The access key id in a signature of version 4 or 2; empty if there is none.
-
-    The time is linear in the length: anybody can send this header, and no regular expression searches it.
-    """
-    scheme, *words = authorization.replace(b",", b" ").split() or [b""]
-    if scheme == b"AWS4-HMAC-SHA256":
-        credentials = (word.removeprefix(b"Credential=") for word in words if word.startswith(b"Credential="))
-        return next((text.partition(b"/")[0] for text in credentials if b"/" in text), b"")
-    if scheme == b"AWS" and words and b":" in words[0]:
-        return words[0].partition(b":")[0]
-    return b""
+    _add(root, {"Code": code, "Message": redact(failure.detail), "RequestId": request_id})
+    return Response(_document(root), status, failure.headers, XML)
 
 
 def _add(parent: Element, members: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:

@@ -6,14 +6,16 @@ import json
 import logging
 from asyncio import CancelledError
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
-from fanin_service.settings import Settings
+from fanin.terminal import printable
+from fanin_service.access.principal import ANONYMOUS
+from fanin_service.context import RequestContext, current
 from fanin_service.telemetry.redaction import RedactingFilter
-from fanin_service.telemetry.request import Exchange, at_hand
+from fanin_service.telemetry.stderr import StandardErrorHandler
 
 _RESERVED = [*RESERVED_ATTRS, "color_message"]
 """Attributes of records that are not fields; `color_message` is uvicorn's."""
@@ -21,25 +23,24 @@ _RESERVED = [*RESERVED_ATTRS, "color_message"]
 _access = logging.getLogger("fanin_service.access")
 
 
-def config(settings: Settings) -> dict[str, Any]:
-    """What `logging.config.dictConfig` takes: everything to standard error."""
-    level = settings.log_level.upper()
-    formatter = {"json": JsonLines, "console": ConsoleLines}[settings.log_format]
+def config(format: Literal["console", "json"], level: str) -> dict[str, Any]:
+    """Return a configuration for `logging.config.dictConfig`: all lines go to standard error."""
+    level = level.upper()
+    formatter = {"json": JsonLines, "console": ConsoleLines}[format]
     return {
         "version": 1,
         "disable_existing_loggers": False,
         "filters": {
-            "exchange": {"()": ExchangeFilter},
+            "request": {"()": RequestFilter},
             "redacted": {"()": RedactingFilter},
             "cut": {"()": CutFilter},
         },
         "formatters": {"lines": {"()": formatter}},
         "handlers": {
             "stderr": {
-                "class": "logging.StreamHandler",
-                "stream": "ext://sys.stderr",
+                "()": StandardErrorHandler,
                 "formatter": "lines",
-                "filters": ["exchange", "redacted", "cut"],
+                "filters": ["request", "redacted", "cut"],
             }
         },
         "loggers": {"fanin_service": {"level": level}, "uvicorn": {"level": level}},
@@ -47,42 +48,42 @@ def config(settings: Settings) -> dict[str, Any]:
     }
 
 
-def access(exchange: Exchange, *, quiet: bool) -> None:
+def access(context: RequestContext, *, quiet: bool) -> None:
     """The one line that a request gets, at its end; no header, no query and no path that no route knows is in it.
 
     A `quiet` one is told at level debug unless it failed.
     """
-    failed = exchange.status is None or exchange.status >= 400
+    failed = context.status is None or context.status >= 400
     level = logging.DEBUG if quiet and not failed else logging.INFO
     if not _access.isEnabledFor(level):
         return
-    part = exchange.part
+    part = context.part
     fields = {
-        "method": exchange.method,
-        "route": exchange.route,
-        "status": exchange.status,
-        "sent_bytes": exchange.sent_bytes,
-        "seconds": round(exchange.seconds, 6),
-        "first_byte_seconds": exchange.first_byte_seconds and round(exchange.first_byte_seconds, 6),
-        "recipe": exchange.recipe,
+        "method": context.method,
+        "route": context.route,
+        "status": context.status,
+        "sent_bytes": context.sent_bytes,
+        "seconds": round(context.seconds, 6),
+        "first_byte_seconds": context.first_byte_seconds and round(context.first_byte_seconds, 6),
+        "recipe": context.recipe,
         "range": part and f"{part.start}-{part.stop - 1}",
-        "client": exchange.client,
-        "address": exchange.address,
-        "problem": exchange.problem,
-        "ended": exchange.ended,
+        "client": None if context.principal is ANONYMOUS else context.principal.name,
+        "address": context.address,
+        "problem": context.problem,
+        "ended": context.ended,
     }
-    message = f"{exchange.method} {exchange.route or '-'} {exchange.status or '-'}"
+    message = f"{context.method} {context.route or '-'} {context.status or '-'}"
     _access.log(level, message, extra={name: value for name, value in fields.items() if value is not None})
 
 
-class ExchangeFilter(logging.Filter):
-    """Tells every record which request it is about."""
+class RequestFilter(logging.Filter):
+    """Adds the id of the request to every record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if current := at_hand():
-            record.request_id = current.request_id
-            if current.trace_id:
-                record.trace_id = current.trace_id
+        if context := current():
+            record.request_id = context.request_id
+            if context.trace_id:
+                record.trace_id = context.trace_id
         return True
 
 
@@ -110,9 +111,9 @@ class ConsoleLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         fields = [f"{name}={_value(value)}" for name, value in vars(record).items() if name not in _RESERVED]
-        head = (_time(record), f"{record.levelname:7}", record.name, _printable(record.getMessage()))
+        head = (_time(record), f"{record.levelname:7}", record.name, printable(record.getMessage()))
         trace = self.formatException(record.exc_info) if record.exc_info else ""
-        return "\n    ".join([" ".join([*head, *fields]), *map(_printable, trace.splitlines())])
+        return "\n    ".join([" ".join([*head, *fields]), *map(printable, trace.splitlines())])
 
 
 def _time(record: logging.LogRecord) -> str:
@@ -120,10 +121,5 @@ def _time(record: logging.LogRecord) -> str:
 
 
 def _value(value: object) -> str:
-    text = _printable(str(value))
+    text = printable(str(value))
     return json.dumps(text) if " " in text or '"' in text or not text else text
-
-
-def _printable(text: str) -> str:
-    """Without what moves a terminal's cursor or ends a line."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

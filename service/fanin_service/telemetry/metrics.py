@@ -6,9 +6,9 @@ import os
 import sys
 import time
 from collections.abc import Iterable
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -18,7 +18,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from fanin.recipe import STREAM
-from fanin_service.telemetry.request import Exchange
+from fanin_service.context import RequestContext
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 """Environment variable that prometheus_client reads when it is imported: where processes count together."""
@@ -26,6 +26,66 @@ DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _LONG = (*_SECONDS, 30, 60, 300, 1800)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_RESULTS = ("passed", "failed")
+_REASONS = ("client_left", "stalled", "drained", "failed")
+
+_COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "fanin_http_requests": (
+        "Requests, by route (the path's template), method and status of the response.",
+        ("route", "method", "status"),
+    ),
+    "fanin_http_sent_bytes": ("Bytes of response bodies written to connections.", ()),
+    "fanin_problems": ("Problem responses, by problem: the last part of its type.", ("problem",)),
+    "fanin_streams_ended_early": (
+        "Responses that ended early, by reason: client_left, stalled, drained (the service stopped), failed.",
+        ("reason",),
+    ),
+    "fanin_generated_bytes": ("Bytes of files generated.", ()),
+    "fanin_generation_seconds": ("Seconds that threads spent generating, summed over threads.", ()),
+    "fanin_known_answer_tests": (
+        "Known-answer tests of the backend, by result: passed, failed.",
+        ("result",),
+    ),
+}
+"""By name: meaning and labels. prometheus_client appends `_total`."""
+_HISTOGRAMS: dict[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
+    "fanin_http_request_duration_seconds": (
+        "Seconds from the request's head to the end of the response, by route.",
+        ("route",),
+        _LONG,
+    ),
+    "fanin_http_first_byte_seconds": (
+        "Seconds from the request's head to the first byte of the response's body, by route.",
+        ("route",),
+        _SECONDS,
+    ),
+}
+"""By name: meaning, labels and buckets."""
+_GAUGES: dict[str, tuple[str, tuple[str, ...], Literal["livesum", "livemin", "livemax"]]] = {
+    "fanin_streams": ("Files in flight.", (), "livesum"),
+    "fanin_in_flight_bytes": ("Unsent bytes of the files in flight.", (), "livesum"),
+    "fanin_generator_threads": ("Threads that generate files.", (), "livesum"),
+    "fanin_recipes": ("Recipes cached in memory.", (), "livesum"),
+    "fanin_ready": ("1 if weights are served, else 0; the minimum over all workers.", (), "livemin"),
+    "fanin_known_answer_timestamp_seconds": (
+        "Unix time at which the last known-answer test ended; the earliest of all workers.",
+        (),
+        "livemin",
+    ),
+    "fanin_limits_away": (
+        "1 while the Redis that counts limits is unreachable, else 0; also 0 without Redis.",
+        (),
+        "livemax",
+    ),
+    # Gauges and not prometheus_client's Info, which does not work across processes.
+    "fanin_backend_info": ("Always 1; the label is the backend in use.", ("backend",), "livemax"),
+    "fanin_build_info": (
+        "Always 1; the labels are the versions of Fanin and of the stream.",
+        ("version", "stream"),
+        "livemax",
+    ),
+}
+"""By name: meaning, labels, and how the values of several processes become one."""
 
 
 class Metrics:
@@ -35,92 +95,49 @@ class Metrics:
         self.registry = registry = CollectorRegistry()
         self._directory = os.environ.get(DIRECTORY)
         self._of_route: dict[tuple[str, str, int | None], tuple[Counter, Histogram, Histogram]] = {}
-        counter, histogram = partial(Counter, registry=registry), partial(Histogram, registry=registry)
-        gauge = partial(Gauge, registry=registry)
-        total = partial(gauge, multiprocess_mode="livesum")
-
-        self._requests = counter(
-            "fanin_http_requests",
-            "Requests, by route (the path's template), method and status of the response.",
-            ("route", "method", "status"),
-        )
-        self._duration = histogram(
-            "fanin_http_request_duration_seconds",
-            "Seconds from the request's head to the end of the response, by route.",
-            ("route",),
-            buckets=_LONG,
-        )
-        self._first_byte = histogram(
-            "fanin_http_first_byte_seconds",
-            "Seconds from the request's head to the first byte of the response's body, by route.",
-            ("route",),
-            buckets=_SECONDS,
-        )
-        self._sent = counter("fanin_http_sent_bytes", "Bytes of response bodies written to connections.")
-        self._problems = counter(
-            "fanin_problems", "Problem responses, by problem: the last part of its type.", ("problem",)
-        )
-        self._ended = counter(
-            "fanin_streams_ended_early",
-            "Responses that ended early, by reason: client_left, stalled, drained (the service stopped), failed.",
-            ("reason",),
-        )
-        self._streams = total("fanin_streams", "Files in flight.")
-        self._in_flight = total("fanin_in_flight_bytes", "Unsent bytes of the files in flight.")
-        self._generated = counter("fanin_generated_bytes", "Bytes of files generated.")
-        self._generation = counter(
-            "fanin_generation_seconds", "Seconds that threads spent generating, summed over threads."
-        )
-        self._threads = total("fanin_generator_threads", "Threads that generate files.")
-        self._recipes = total("fanin_recipes", "Recipes cached in memory.")
-        self._ready = gauge(
-            "fanin_ready",
-            "1 if weights are served, else 0; the minimum over all workers.",
-            multiprocess_mode="livemin",
-        )
-        self._known_answers = counter(
-            "fanin_known_answer_tests", "Known-answer tests of the backend, by result: passed, failed.", ("result",)
-        )
-        self._known_answer_time = gauge(
-            "fanin_known_answer_timestamp_seconds",
-            "Unix time at which the last known-answer test ended; the earliest of all workers.",
-            multiprocess_mode="livemin",
-        )
-        self._limits_away = gauge(
-            "fanin_limits_away",
-            "1 while the Redis that counts limits is unreachable, else 0; also 0 without Redis.",
-            multiprocess_mode="livemax",
-        )
-        # Gauges and not prometheus_client's Info, which does not work across processes.
-        info = partial(gauge, multiprocess_mode="livemax")
-        info("fanin_backend_info", "Always 1; the label is the backend in use.", ("backend",)).labels(backend).set(1)
-        info(
-            "fanin_build_info",
-            "Always 1; the labels are the versions of Fanin and of the stream.",
-            ("version", "stream"),
-        ).labels(version("fanin"), STREAM).set(1)
-        for result in ("passed", "failed"):
+        counters = {name: Counter(name, text, labels, registry=registry) for name, (text, labels) in _COUNTERS.items()}
+        histograms = {
+            name: Histogram(name, text, labels, buckets=buckets, registry=registry)
+            for name, (text, labels, buckets) in _HISTOGRAMS.items()
+        }
+        gauges = {
+            name: Gauge(name, text, labels, multiprocess_mode=mode, registry=registry)
+            for name, (text, labels, mode) in _GAUGES.items()
+        }
+        self._requests, self._problems = counters["fanin_http_requests"], counters["fanin_problems"]
+        self._sent, self._ended = counters["fanin_http_sent_bytes"], counters["fanin_streams_ended_early"]
+        self._generated, self._generation = counters["fanin_generated_bytes"], counters["fanin_generation_seconds"]
+        self._known_answers = counters["fanin_known_answer_tests"]
+        self._duration = histograms["fanin_http_request_duration_seconds"]
+        self._first_byte = histograms["fanin_http_first_byte_seconds"]
+        self._streams, self._in_flight = gauges["fanin_streams"], gauges["fanin_in_flight_bytes"]
+        self._threads, self._recipes = gauges["fanin_generator_threads"], gauges["fanin_recipes"]
+        self._ready, self._limits_away = gauges["fanin_ready"], gauges["fanin_limits_away"]
+        self._known_answer_time = gauges["fanin_known_answer_timestamp_seconds"]
+        gauges["fanin_backend_info"].labels(backend).set(1)
+        gauges["fanin_build_info"].labels(version("fanin"), STREAM).set(1)
+        for result in _RESULTS:
             self._known_answers.labels(result)
-        for reason in ("client_left", "stalled", "drained", "failed"):
+        for reason in _REASONS:
             self._ended.labels(reason)
         # Processes that share a directory would export those of the one that received the request.
         if self._directory is None:
             ProcessCollector(registry=registry)
         registry.register(GpuMemory())
 
-    def request_ends(self, exchange: Exchange) -> None:
+    def request_ends(self, context: RequestContext) -> None:
         """Count a request and its response."""
-        method = exchange.method if exchange.method in _METHODS else "other"
-        key = (exchange.route or "none", method, exchange.status)
+        method = context.method if context.method in _METHODS else "other"
+        key = (context.route or "none", method, context.status)
         requests, duration, first_byte = self._of_route.get(key) or self._look_up(*key)
         requests.inc()
-        duration.observe(exchange.seconds)
-        if exchange.first_byte_seconds is not None:
-            first_byte.observe(exchange.first_byte_seconds)
-        if exchange.problem:
-            self._problems.labels(exchange.problem).inc()
-        if exchange.ended:
-            self._ended.labels(exchange.ended.replace(" ", "_")).inc()
+        duration.observe(context.seconds)
+        if context.first_byte_seconds is not None:
+            first_byte.observe(context.first_byte_seconds)
+        if context.problem:
+            self._problems.labels(context.problem).inc()
+        if context.ended:
+            self._ended.labels(context.ended.replace(" ", "_")).inc()
 
     def _look_up(self, route: str, method: str, status: int | None) -> tuple[Counter, Histogram, Histogram]:
         """Once for each: finding a series by its labels takes longer than counting in it."""

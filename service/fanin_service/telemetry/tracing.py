@@ -5,29 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.metadata import version
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol
 
-from starlette.types import Scope
-
-from fanin_service.telemetry.request import Exchange
+from fanin_service.context import RequestContext
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
-
-_PACKAGES = ("opentelemetry", "opentelemetry.sdk", "opentelemetry.exporter", "opentelemetry.exporter.otlp.proto.http")
-
-
-def missing() -> str | None:
-    """The package that traces need and that is not installed."""
-    return next((name for name in _PACKAGES if find_spec(name) is None), None)
 
 
 class Tracing(Protocol):
     """Where spans go."""
 
-    def request(self, scope: Scope, exchange: Exchange, /) -> AbstractContextManager[None]:
-        """What spans a request; what came of it is read from `exchange` at the end."""
+    def request(self, context: RequestContext, /) -> AbstractContextManager[None]:
+        """Span a request; its result is read from `context` at the end."""
 
     def span(self, name: str, /) -> AbstractContextManager[None]:
         """A part of the request."""
@@ -39,7 +29,7 @@ class Tracing(Protocol):
 class NoTracing:
     """Nowhere."""
 
-    def request(self, _scope: Scope, _exchange: Exchange, /) -> AbstractContextManager[None]:
+    def request(self, _context: RequestContext, /) -> AbstractContextManager[None]:
         return nullcontext()
 
     def span(self, _name: str, /) -> AbstractContextManager[None]:
@@ -66,34 +56,34 @@ class OpenTelemetry:
         self._error = trace.Status(trace.StatusCode.ERROR)
 
     @contextmanager
-    def request(self, scope: Scope, exchange: Exchange, /) -> Iterator[None]:
-        method = exchange.method
-        context = self._extract({name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]})
+    def request(self, context: RequestContext, /) -> Iterator[None]:
+        method = context.method
+        parent = self._extract({name.decode("latin-1"): value.decode("latin-1") for name, value in context.headers})
         attributes = {
             "http.request.method": method,
-            "url.scheme": scope["scheme"],
-            "network.protocol.version": scope["http_version"],
-            "client.address": exchange.address,
-            "fanin.request_id": exchange.request_id,
+            "url.scheme": context.scheme,
+            "network.protocol.version": context.http_version,
+            "client.address": context.address,
+            "fanin.request_id": context.request_id,
         }
         with self._tracer.start_as_current_span(
-            method, context, self._server, {name: value for name, value in attributes.items() if value is not None}
+            method, parent, self._server, {name: value for name, value in attributes.items() if value is not None}
         ) as span:
-            exchange.trace_id = format(span.get_span_context().trace_id, "032x")
+            context.trace_id = format(span.get_span_context().trace_id, "032x")
             try:
                 yield
             finally:
                 found = {
-                    "http.route": exchange.route,
-                    "http.response.status_code": exchange.status,
-                    "http.response.body.size": exchange.sent_bytes,
-                    "fanin.recipe": exchange.recipe,
-                    "fanin.problem": exchange.problem,
-                    "fanin.ended": exchange.ended,
+                    "http.route": context.route,
+                    "http.response.status_code": context.status,
+                    "http.response.body.size": context.sent_bytes,
+                    "fanin.recipe": context.recipe,
+                    "fanin.problem": context.problem,
+                    "fanin.ended": context.ended,
                 }
-                span.update_name(f"{method} {exchange.route}" if exchange.route else method)
+                span.update_name(f"{method} {context.route}" if context.route else method)
                 span.set_attributes({name: value for name, value in found.items() if value is not None})
-                if exchange.status is not None and exchange.status >= 500:
+                if context.status is not None and context.status >= 500:
                     span.set_status(self._error)
 
     @contextmanager

@@ -11,7 +11,7 @@ import pytest
 
 from fanin_service.access import keys
 from fanin_service.access.principal import Right
-from fanin_service.http.problems import TooManyFailedLoginsError
+from fanin_service.admission.errors import TooManyFailedLoginsError
 from fanin_service.settings import Settings
 from tests.support.clocks import Clocks
 from tests.support.clocks import guarded as admission_of
@@ -78,7 +78,7 @@ def test_after_a_minute_it_is_another(clocks: Clocks) -> None:
     admission = admission_of(failed_logins_per_minute=LIMIT)
 
     def fail(address: str = "192.0.2.1") -> None:
-        asyncio.run(admission.count_failed_login({"client": (address, 1)}))
+        asyncio.run(admission.count_failed_login(address))
 
     for _ in range(LIMIT):
         fail()

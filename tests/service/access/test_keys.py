@@ -44,7 +44,7 @@ def test_create_list_revoke(path: Path, capsys: pytest.CaptureFixture[str]) -> N
     other = capsys.readouterr().out.strip()
     assert main(["keys", "list"]) == 0
     table = capsys.readouterr().out
-    assert len(table.splitlines()) == 3
+    assert len(table.splitlines()) == 4
     assert main(["keys", "list", "--json"]) == 0
     listed = capsys.readouterr().out
     assert [each["state"] for each in json.loads(listed)] == ["active", "active"]

@@ -6,8 +6,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
+from fanin_service.admission.errors import OverloadedError, TooMuchUnderWayError
 from fanin_service.admission.in_flight import Bounds, Grant, Ledger
-from fanin_service.http.problems import LimitExceededError, OverloadedError, TooMuchUnderWayError
+from fanin_service.recipes.errors import LimitExceededError
 
 EACH, TOTAL = Bounds(streams=3, size=100), Bounds(streams=5, size=150)
 PARTIES = ("a", "b", "c")

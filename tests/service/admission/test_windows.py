@@ -6,31 +6,31 @@ import asyncio
 
 import pytest
 
+from fanin_service.access.principal import ANONYMOUS
 from fanin_service.admission import windows
-from fanin_service.admission.middleware import Admission, Visit, _visit
+from fanin_service.admission.admission import Admission, Usage
+from fanin_service.admission.errors import LimitsUnavailableError, QuotaExceededError, TooManyRequestsError
 from fanin_service.admission.windows import Count, CountersAwayError, LocalCounters, SharedCounters
-from fanin_service.http.problems import LimitsUnavailableError, QuotaExceededError, TooManyRequestsError
 from tests.support.clocks import Clocks, guarded
 
 HOURS = 3600.0
 
 
-def ask(gate: Admission, size: int = 0) -> Visit:
+def ask(gate: Admission, size: int = 0) -> Usage:
     """A request that has its answer of `size` bytes in full."""
 
-    async def answer() -> Visit:
-        visit = gate.visit({"client": ("192.0.2.1", 1)})
-        _visit.set(visit)
-        await gate.count(visit)
+    async def answer() -> Usage:
+        usage = Usage()
+        await gate.count(usage, ANONYMOUS, "192.0.2.1")
         if size:
             try:
-                await gate.admit(size)
-                assert visit.grant
-                visit.grant.sent(size)
+                await gate.admit(usage, size)
+                assert usage.grant
+                usage.grant.sent(size)
             finally:
-                gate.leave(visit)
+                gate.leave(usage)
                 await asyncio.sleep(0)
-        return visit
+        return usage
 
     return asyncio.run(answer())
 

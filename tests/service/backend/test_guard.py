@@ -7,26 +7,26 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
 
 from fanin import BackendError, FileLayout, backends
 from fanin.backends import Backend
-from fanin.digests import manifest_of
-from fanin.draws import Draw, Orthogonal
-from fanin.dtypes import DType
+from fanin.draws import Blocks, Draw, Function, Mapped, Orthogonal, Polar, Sparse
+from fanin.dtypes import STORAGE, DType
 from fanin.errors import NoDeviceError
 from fanin.plan import read_into
 from fanin.streams import Stream
-from fanin_service.backend import guard
+from fanin_service.backend import guard, known_answer
 from fanin_service.backend.guard import GuardedBackend, choose
+from fanin_service.fair_executor import FairExecutor
 from fanin_service.recipes.digests import Manifests
 from fanin_service.server import command
 from fanin_service.settings import Settings
 from tests.support.backends import BEST, MoodyBackend
+from tests.support.digests import manifest_of
 from tests.support.servers import HUGE, Running, running, wait_for
 
 SMALL = "/v1/weights?shape=1000&scheme=normal&std=1"
@@ -196,15 +196,16 @@ def test_a_failure_discards_digests_in_the_making() -> None:
         backend, layout = Slow(), FileLayout.of({"shape": [5], "scheme": "normal", "std": 1.0})
         known = Manifests(backend)
         backend.mood = "wrong"
-        with ThreadPoolExecutor(1) as threads:
-            made = asyncio.create_task(known.get(layout, threads, "party", free))
-            await asyncio.to_thread(backend.asked.wait, 60)
-            known.forget()
-            backend.let.set()
-            with pytest.raises(BackendError, match="while these digests were computed"):
-                await made
-            backend.mood = "well"
-            assert (await known.get(layout, threads, "party", free)).file.hex() == manifest_of(layout, BEST).file
+        threads = FairExecutor(1, "test")
+        made = asyncio.create_task(known.get(layout, threads, "party", free))
+        await asyncio.to_thread(backend.asked.wait, 60)
+        known.forget()
+        backend.let.set()
+        with pytest.raises(BackendError, match="while these digests were computed"):
+            await made
+        backend.mood = "well"
+        assert (await known.get(layout, threads, "party", free)).file.hex() == manifest_of(layout, BEST).file
+        threads.shutdown()
 
     asyncio.run(run())
 
@@ -264,3 +265,30 @@ def test_a_backend_that_hangs_is_trusted_no_more(monkeypatch: pytest.MonkeyPatch
     assert guarded.fault == "the moody backend has not passed its known-answer test lately"
     guarded.test()
     assert guarded.fault is None
+
+
+def test_the_known_answer_has_every_kind_of_draw() -> None:
+    entries = FileLayout.of(known_answer.RECIPE).entries
+    kinds, functions, pending = set[type](), set[str](), [entry.draw for entry in entries]
+    while pending:
+        draw = pending.pop()
+        kinds.add(type(draw))
+        if isinstance(draw, Mapped):
+            functions.add(draw.function)
+        if isinstance(draw, Polar):
+            functions.add("normal in a disk" if draw.mass else "uniform in a disk")
+        pending += draw.draws if isinstance(draw, Blocks) else [draw.draw] if isinstance(draw, Sparse) else []
+    assert kinds == set(get_args(Draw))
+    assert functions == {*get_args(Function), "normal in a disk", "uniform in a disk"}
+    assert {entry.dtype.name for entry in entries} == set(STORAGE)
+
+
+@pytest.mark.parametrize("name", [*known_answer.RECIPE["tensors"]])
+def test_a_wrong_bit_of_any_tensor_fails_the_known_answer(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def damaged(layout: FileLayout, start: int, out: memoryview, backend: Backend) -> None:
+        read_into(layout, start, out, backend)
+        out[layout.entry(name).stop - 1] ^= 1
+
+    assert known_answer.passes(BEST)
+    monkeypatch.setattr(known_answer, "read_into", damaged)
+    assert not known_answer.passes(BEST)

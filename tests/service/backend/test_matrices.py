@@ -21,7 +21,7 @@ from fanin.plan import read_into
 from fanin.streams import Stream
 from fanin_service.app import create_app
 from fanin_service.backend.guard import GuardedBackend
-from fanin_service.http.problems import LimitExceededError
+from fanin_service.recipes.errors import LimitExceededError
 from fanin_service.recipes.limits import layout_of
 from fanin_service.settings import Settings
 from tests.support.backends import CountingBackend

@@ -11,12 +11,12 @@ from contextlib import suppress
 import pytest
 
 from fanin.names import count
-from fanin_service.http.problems import ModelError
+from fanin_service.access.aws import as_bearer
 from fanin_service.http.ranges import Conditions, select
+from fanin_service.models.errors import ModelError
 from fanin_service.models.literals import Literals
 from fanin_service.recipes import limits
 from fanin_service.surfaces.hub_requests import revision_and_path
-from fanin_service.surfaces.s3 import _as_bearer
 from fanin_service.telemetry.redaction import redact
 
 TIMES = 64
@@ -42,13 +42,13 @@ def tag_list(header: str) -> None:
 
 CASES: dict[str, tuple[Callable[..., object], Callable[[int], object], int]] = {
     "access key": (
-        lambda value: _as_bearer(b"authorization", value),
-        lambda n: b"AWS4-HMAC-SHA256 " + b";Credential=x" * n,
+        as_bearer,
+        lambda n: "AWS4-HMAC-SHA256 " + ";Credential=x" * n,
         300,
     ),
     "access keys": (
-        lambda value: _as_bearer(b"authorization", value),
-        lambda n: b"AWS4-HMAC-SHA256" + b" Credential=x" * n,
+        as_bearer,
+        lambda n: "AWS4-HMAC-SHA256" + " Credential=x" * n,
         300,
     ),
     "table": (limits.laws_of, lambda n: {"shape": [1 << 62] * n, "scheme": "stft"}, 500),
@@ -82,19 +82,18 @@ def test_time_grows_with_the_length(name: str) -> None:
     ("given", "expected"),
     [
         (
-            b"AWS4-HMAC-SHA256 Credential=key/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0",
-            b"Bearer key",
+            "AWS4-HMAC-SHA256 Credential=key/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0",
+            "Bearer key",
         ),
-        (b"AWS4-HMAC-SHA256 SignedHeaders=host,Signature=0,Credential=key/2026", b"Bearer key"),
-        (b"AWS4-HMAC-SHA256 Credential=key", b"AWS4-HMAC-SHA256 Credential=key"),
-        (b"AWS4-HMAC-SHA256 Credential=/2026", b"AWS4-HMAC-SHA256 Credential=/2026"),
-        (b"AWS key:signature", b"Bearer key"),
-        (b"AWS key", b"AWS key"),
-        (b"AWS :signature", b"AWS :signature"),
-        (b"Bearer AWS:x", b"Bearer AWS:x"),
-        (b"", b""),
+        ("AWS4-HMAC-SHA256 SignedHeaders=host,Signature=0,Credential=key/2026", "Bearer key"),
+        ("AWS4-HMAC-SHA256 Credential=key", "AWS4-HMAC-SHA256 Credential=key"),
+        ("AWS4-HMAC-SHA256 Credential=/2026", "AWS4-HMAC-SHA256 Credential=/2026"),
+        ("AWS key:signature", "Bearer key"),
+        ("AWS key", "AWS key"),
+        ("AWS :signature", "AWS :signature"),
+        ("Bearer AWS:x", "Bearer AWS:x"),
+        ("", ""),
     ],
 )
-def test_the_access_key_is_the_key(given: bytes, expected: bytes) -> None:
-    assert _as_bearer(b"authorization", given) == expected
-    assert _as_bearer(b"other", given) == given
+def test_the_access_key_is_the_key(given: str, expected: str) -> None:
+    assert as_bearer(given) == expected

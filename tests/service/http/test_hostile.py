@@ -13,8 +13,8 @@ import pytest
 
 from fanin.schemes import SCHEMES, tables, waves
 from fanin_service.app import create_app
-from fanin_service.http.problems import LimitExceededError
 from fanin_service.recipes import limits
+from fanin_service.recipes.errors import LimitExceededError
 from fanin_service.settings import Settings
 from tests.support.servers import JSON, Running, running
 
@@ -291,7 +291,7 @@ def test_blocks_and_tables_count_as_the_laws_that_they_cost(
     def made(*_: Any) -> None:
         raise AssertionError("work was done before it was counted")
 
-    monkeypatch.setattr(limits, "as_recipe", made)
+    monkeypatch.setattr(limits, "from_json", made)
     with pytest.raises(LimitExceededError, match="this service takes at most 39"):
         limits.layout_of({"tensors": {"a": tensor}}, Settings(max_laws=39))
     assert limits.check({"tensors": {"a": tensor}}, Settings()).laws > 39

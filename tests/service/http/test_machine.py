@@ -20,8 +20,8 @@ from fanin import FileLayout, backends
 from fanin.plan import read_into
 from fanin_service.access import keys
 from fanin_service.access.principal import Right, sufficient
-from fanin_service.recipes.memory import Registry
 from fanin_service.settings import Settings
+from fanin_service.shared_cache import Kept
 from tests.support.corpus import CASES
 from tests.support.servers import Running, running
 
@@ -66,7 +66,7 @@ class Machine(RuleBasedStateMachine):
 
     @initialize()
     def forget_all(self) -> None:
-        self.server.app.state.service.registry = Registry[str](max_recipes=REMEMBERED, max_bytes=1 << 30)
+        self.server.app.state.service.recipes.registry = Kept[str, FileLayout](max_count=REMEMBERED, max_bytes=1 << 30)
         self.remembered: dict[str, list[int]] = {}
         """By who added them, the least recently used first."""
         self.connection = HTTPConnection(*self.server.address, timeout=60)

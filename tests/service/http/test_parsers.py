@@ -17,20 +17,20 @@ import pytest
 from hypothesis import strategies as st
 
 from fanin import FileError, FileLayout, RecipeError, backends
-from fanin.digests import Manifest, manifest_of
+from fanin.digests import Manifest
 from fanin_service.access import keys
+from fanin_service.access.errors import UnauthenticatedError
 from fanin_service.access.jwt import ProviderKeys, TokenChecker
 from fanin_service.access.keys import KeyFileError
 from fanin_service.access.principal import Principal, Right
-from fanin_service.admission.middleware import _address
+from fanin_service.admission.admission import _address
+from fanin_service.context import RequestContext
 from fanin_service.http import query
-from fanin_service.http.problems import UnauthenticatedError
 from fanin_service.http.ranges import ByteRange, Conditions, Verdict, parse_range, select
 from fanin_service.recipes import limits
 from fanin_service.settings import Settings
-from fanin_service.telemetry.middleware import _received
 from fanin_service.telemetry.redaction import redact
-from fanin_service.telemetry.request import Exchange
+from tests.support.digests import manifest_of
 from tests.support.fuzzing import damaged, fuzz
 from tests.support.identity import AUDIENCE, ISSUER, Provider
 
@@ -103,7 +103,7 @@ def test_conditions(count: int) -> None:
 
 
 def query_texts() -> st.SearchStrategy[bytes]:
-    names = st.sampled_from(sorted(query._SCHEMAS)) | st.text(string.printable, max_size=5)
+    names = st.sampled_from(sorted(query._parameters().schemas)) | st.text(string.printable, max_size=5)
     values = st.sampled_from(["zeros", "he_normal", "2,3", "1e400", "null", "torch", "F8_E4M3", ""]) | header(
         "0123456789,.eE+-%"
     )
@@ -182,11 +182,11 @@ def test_headers_of_every_request(count: int) -> None:
 
     def holds(request_id: str, parent: str, address: str) -> None:
         sent = {b"x-request-id": request_id.encode("latin-1"), b"traceparent": parent.encode("latin-1")}
-        exchange = _received({"method": "GET", "headers": [*sent.items()], "client": (address, 1)})
-        assert isinstance(exchange, Exchange)
-        assert exchange.request_id.isascii()
-        assert exchange.request_id.isprintable()
-        assert exchange.trace_id is None or len(exchange.trace_id) == 32
+        scope = {"method": "GET", "path": "/", "query_string": b"", "scheme": "http", "http_version": "1.1"}
+        context = RequestContext.begin({**scope, "headers": [*sent.items()], "client": (address, 1)})
+        assert context.request_id.isascii()
+        assert context.request_id.isprintable()
+        assert context.trace_id is None or len(context.trace_id) == 32
         assert _address(address).startswith("address:")
 
     fuzz(count, holds, LATIN, trace, header("0123456789abcdef:.%/[]"))

@@ -304,18 +304,18 @@ def test_buffers_are_not_used_again_too_early() -> None:
 
 
 def test_a_buffer_is_free_when_nobody_refers_to_it() -> None:
-    layout, backend = FileLayout.of(HUGE), backends.get()
-    first = streaming.generate(layout, 0, 1000, backend, unheard)
+    layout, pool = FileLayout.of(HUGE), streaming.ChunkPool(backends.get(), unheard)
+    first = pool.generate(layout, 0, 1000)
     rest, content = first[100:], bytes(first)
     buffer = weakref.ref(first.obj)
     del first
-    others = [streaming.generate(layout, 5000, 6000, backend, unheard) for _ in range(streaming.KEPT + 1)]
+    others = [pool.generate(layout, 5000, 6000) for _ in range(streaming.KEPT + 1)]
     assert bytes(rest) == content[100:]
     assert len({id(chunk.obj) for chunk in others} | {id(rest.obj)}) == streaming.KEPT + 2
-    free = len(streaming._free[streaming.CROWD_CHUNK])
+    free = len(pool._free[streaming.CROWD_CHUNK])
     del rest
     assert buffer() is None
-    assert len(streaming._free[streaming.CROWD_CHUNK]) == free + 1
+    assert len(pool._free[streaming.CROWD_CHUNK]) == free + 1
 
 
 @pytest.mark.parametrize("skip", [0, 1, 5, 100_001])
@@ -332,9 +332,12 @@ def test_constants_are_cut_where_asked(skip: int) -> None:
 def stream(
     executor: ThreadPoolExecutor, part: ByteRange, backend: backends.Backend | None = None
 ) -> streaming.FileStream:
-    layout = FileLayout.of(HUGE)
-    backend = backend or backends.get()
-    return streaming.FileStream(layout, part, backend, lambda *_: executor, unheard, status_code=206, headers={})
+    layout, pool = FileLayout.of(HUGE), streaming.ChunkPool(backend or backends.get(), unheard)
+
+    def generate(start: int, stop: int) -> asyncio.Future[memoryview]:
+        return asyncio.wrap_future(executor.submit(pool.generate, layout, start, stop))
+
+    return streaming.FileStream(layout, part, pool, generate, status_code=206, headers={})
 
 
 def unheard(count: int, seconds: float) -> None:

@@ -12,8 +12,8 @@ import safetensors.numpy
 
 import fanin
 from fanin import shards
-from fanin_service.http.problems import ModelError, UnknownFileError, UnknownRevisionError
 from fanin_service.models.content import Content
+from fanin_service.models.errors import ModelError, UnknownFileError, UnknownRevisionError
 from fanin_service.models.snapshot import Snapshot
 from fanin_service.settings import Settings
 from tests.support.models import RECIPE

@@ -18,11 +18,12 @@ import pytest
 import fanin
 from fanin import RecipeError, archive, shards
 from fanin.cli.main import main
+from fanin.dtypes import STORAGE, storage_name
 from fanin_service.app import create_app
-from fanin_service.http.problems import ModelError, UnknownFileError, UnknownRevisionError
 from fanin_service.models import snapshot as snapshots
 from fanin_service.models import store as stores
 from fanin_service.models.content import MAX_SHARDS, Content
+from fanin_service.models.errors import ModelError, UnknownFileError, UnknownRevisionError
 from fanin_service.models.names import is_model
 from fanin_service.models.objects import DirectoryObjects, ObjectsError
 from fanin_service.models.revisions import ShardSize
@@ -515,6 +516,18 @@ class TestService:
         assert len(tags) == 1
         assert [name.rpartition("_")[0] for name in threads] == ["fanin-models"]
 
+    @pytest.mark.parametrize("dtype", [*STORAGE, "complex64", "bf16"])
+    def test_every_storage_type(self, server: Running, tmp_path: Path, dtype: str) -> None:
+        recipe = {"seed": 3, "dtype": dtype, "tensors": {"w": {"shape": [5, 7], "scheme": "he_normal"}}}
+        answer = put(server.client, "me/typed", {"recipe.json": json.dumps(recipe).encode()})
+        assert answer.status_code in (200, 201)
+        fanin.save(recipe, tmp_path / "file")
+        named = f"seed-3-{storage_name(dtype).lower()}"
+        for revision in ("main", answer.json()["main"], named, answer.json()["commit"]):
+            found = server.client.get(f"/s3/models/me/typed/{revision}/model.safetensors")
+            assert found.content == (tmp_path / "file").read_bytes()
+        server.client.delete("/v1/models/me/typed")
+
     def test_a_store_that_fails(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with running(Settings(model_store=str(tmp_path))) as server:
             put(server.client, "tiny", {"recipe.json": json.dumps(RECIPE).encode()})
@@ -567,16 +580,16 @@ class TestPush:
             told = client.push("me/tiny", RECIPE, {"config.json": FILES["config.json"]})
             assert told == server.client.get("/v1/models/me/tiny").json()
             assert client.push("me/tiny", json.dumps(RECIPE), {"config.json": FILES["config.json"]}) == told
-            assert main(["push", "you/tiny", "recipe.json", "config.json", "--server", server.url]) == 0
+            assert main(["push", "you/tiny", "recipe.json", "config.json", "--service", server.url]) == 0
             out = capsys.readouterr().out
             assert "you/tiny: 4 tensors, 10.9 kB, main is seed-7-f32-5gb" in out
             assert f"commit {told['commit']}" in out
-            assert main(["push", "a--b", "recipe.json", "--server", server.url]) == 3
+            assert main(["push", "a--b", "recipe.json", "--service", server.url]) == 7
             assert "a model's name is one or two parts" in capsys.readouterr().err
-            assert main(["push", "tiny", "recipe.json", "config.json", "./config.json", "--server", server.url]) == 2
-            assert main(["push", "tiny", "absent.json", "--server", server.url]) == 4
+            assert main(["push", "tiny", "recipe.json", "config.json", "./config.json", "--service", server.url]) == 2
+            assert main(["push", "tiny", "absent.json", "--service", server.url]) == 4
             (tmp_path / "recipe.json").write_text("{")
-            assert main(["push", "tiny", "recipe.json", "--server", server.url]) == 2
+            assert main(["push", "tiny", "recipe.json", "--service", server.url]) == 3
             with pytest.raises(RecipeError):
                 client.push("tiny", {"tensors": 1})
 

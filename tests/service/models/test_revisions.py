@@ -9,11 +9,11 @@ import rfc8785
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from fanin.dtypes import DTYPES, DTypeName
+from fanin.dtypes import STORAGE, DTypeName
 from fanin.recipe import MAX_SEED
 from fanin_service.models.content import Content, content_key
 from fanin_service.models.revisions import USUAL, Revision, ShardSize, read_commit
-from fanin_service.models.snapshot import File, Snapshot
+from fanin_service.models.snapshot import Snapshot, generated
 from fanin_service.models.template import Template
 
 MAIN = Revision(7, "BF16")
@@ -23,7 +23,7 @@ sizes = st.builds(ShardSize, st.integers(1, 999), st.sampled_from(["kb", "mb", "
     lambda size: size.is_valid
 )
 seeds = st.integers(0, MAX_SEED) | st.integers(0, 5)
-dtypes = st.sampled_from([cast(DTypeName, name) for name in DTYPES])
+dtypes = st.sampled_from([cast(DTypeName, name) for name in STORAGE])
 revisions = st.builds(Revision, seeds, dtypes, sizes)
 keys = st.binary(min_size=10, max_size=10)
 
@@ -115,11 +115,11 @@ def test_tags_differ_whenever_bytes_do(one: Revision, other: Revision) -> None:
             snapshot = Snapshot(content, revision)
             for path in snapshot.paths:
                 is_weights = snapshot.is_weights(path)
-                file = File.generated(snapshot.layout(path)) if is_weights else File.made(snapshot.given(path))
+                file = generated(snapshot.layout(path)) if is_weights else snapshot.file(path)
                 # What is in the header decides all that follows it.
                 body = file.body if isinstance(file.body, bytes) else file.body.header
-                assert tags.setdefault(file.etag, body) == body
-                assert len(file.etag) == 40
+                assert tags.setdefault(file.tag, body) == body
+                assert len(file.tag) == 40
 
 
 TEMPLATES = [

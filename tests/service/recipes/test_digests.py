@@ -12,13 +12,14 @@ import httpx
 import pytest
 
 from fanin import FileLayout, backends
-from fanin.digests import BLOCK, Manifest, manifest_of
+from fanin.digests import BLOCK, Manifest
 from fanin.draws import Draw
 from fanin.dtypes import DType
 from fanin.streams import Stream
 from fanin_service.recipes import digests
 from fanin_service.settings import Settings
 from tests.support.backends import CountingBackend
+from tests.support.digests import manifest_of
 from tests.support.servers import MIXED, running
 
 

@@ -8,8 +8,9 @@ import httpx
 import rfc8785
 
 from fanin import FileLayout, catalogue
-from fanin_service.recipes.memory import Registry
+from fanin_service.recipes.memory import layout_bytes
 from fanin_service.settings import Settings
+from fanin_service.shared_cache import Kept
 from tests.support.servers import MIXED, running
 
 
@@ -79,27 +80,33 @@ def test_a_forgotten_recipe_can_be_sent_again() -> None:
         assert [server.client.head(path).status_code for path in paths] == [200, 404, 200]
 
 
+def remember(registry: Kept[str, FileLayout], key: str, layout: FileLayout) -> bool:
+    return registry.add(key, layout, layout_bytes(layout), "client")
+
+
 def test_registry_forgets_the_least_recently_used() -> None:
-    registry = Registry[str](max_recipes=2, max_bytes=1 << 30)
+    registry = Kept[str, FileLayout](max_count=2, max_bytes=1 << 30)
     first, second, third = layout(1), layout(2), layout(3)
-    assert [registry.add("1", first), registry.add("2", second), registry.add("1", first)] == [True, True, False]
-    assert registry.add("3", third)
+    assert [remember(registry, key, each) for key, each in (("1", first), ("2", second), ("1", first))] == [
+        *(True, True, False)
+    ]
+    assert remember(registry, "3", third)
     assert registry.get("1") is first
     assert registry.get("2") is None
 
 
 def test_registry_is_bounded_in_bytes() -> None:
-    registry = Registry[str](max_recipes=1000, max_bytes=100_000)
+    registry = Kept[str, FileLayout](max_count=1000, max_bytes=100_000)
     for seed in range(200):
-        registry.add(str(seed), layout(seed))
+        remember(registry, str(seed), layout(seed))
     kept = len(registry)
     assert 5 < kept < 60
     large = layout(0, tensors=1000)
-    assert registry.add("large", large)
+    assert remember(registry, "large", large)
     assert registry.get("large") is large
     assert len(registry) == 1
     for seed in range(200):
-        registry.add(str(seed), layout(seed))
+        remember(registry, str(seed), layout(seed))
     assert len(registry) == kept
 
 

@@ -21,13 +21,13 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from fanin import archive
+from fanin import FileLayout, archive
 from fanin.dialects import DIALECTS, parameters_of
 from fanin.schemes import SCHEMES
 from fanin_service.access import keys
 from fanin_service.access.principal import Right
-from fanin_service.recipes.memory import Registry
 from fanin_service.settings import Settings
+from fanin_service.shared_cache import Kept
 from tests.support.servers import Running, running
 
 KEYWORDS = {
@@ -168,7 +168,7 @@ def test_fuzzed_along_its_links(small_server: Running, count: int) -> None:
     class Workflow(api.as_state_machine()):  # type: ignore[misc]
         def setup(self) -> None:
             # What was registered before would be known already: each begins at the same place.
-            small_server.app.state.service.registry = Registry[str](max_recipes=1000, max_bytes=1 << 28)
+            small_server.app.state.service.recipes.registry = Kept[str, FileLayout](max_count=1000, max_bytes=1 << 28)
 
         def validate_response(self, response: Response, case: schemathesis.Case, *_: Any, **__: Any) -> None:
             case.validate_response(response, checks=CHECKS)

@@ -15,12 +15,12 @@ import pytest
 from starlette.types import Message
 
 from fanin import archive
-from fanin_service.admission.middleware import Admission
+from fanin_service.access import aws
+from fanin_service.admission.admission import Admission, Usage
 from fanin_service.http.file_response import PIECE, in_pieces
 from fanin_service.models.content import Content
 from fanin_service.models.revisions import Revision
 from fanin_service.models.snapshot import Snapshot
-from fanin_service.surfaces import presigned
 from tests.support.servers import Running
 
 RECIPE = {"tensors": {"w": {"shape": [3, 4], "scheme": "he_normal"}}}
@@ -82,9 +82,9 @@ def test_what_is_made_for_one_request_counts_as_memory(server: Running, monkeypa
     held: list[int] = []
     hold = Admission.hold
 
-    def counted(self: Admission, count: int) -> None:
+    def counted(self: Admission, usage: Usage, count: int) -> None:
         held.append(count)
-        hold(self, count)
+        hold(self, usage, count)
 
     monkeypatch.setattr(Admission, "hold", counted)
     recipe = {"tensors": {f"l.{n}": {"shape": [64], "scheme": "zeros"} for n in range(100)}}
@@ -206,5 +206,5 @@ def test_presigned_urls_of_the_second_version(server: Running) -> None:
 
 
 def test_what_is_no_presigned_url() -> None:
-    assert not presigned.is_presigned({"Signature": "0", "Expires": "1"})
-    assert presigned.fault({"X-Amz-Signature": "0", "X-Amz-Expires": "1"}) is not None
+    assert not aws.is_presigned({"Signature": "0", "Expires": "1"})
+    assert aws.fault({"X-Amz-Signature": "0", "X-Amz-Expires": "1"}) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import logging
@@ -10,6 +11,7 @@ import re
 import socket
 import struct
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +23,7 @@ import pytest
 from fanin_service.access import keys
 from fanin_service.access.principal import Right
 from fanin_service.settings import Settings
-from fanin_service.telemetry import logs
+from fanin_service.telemetry import logs, stderr
 from tests.support.backends import FailingBackend, IdleBackend
 from tests.support.processes import serving
 from tests.support.servers import HUGE, Running, running, wait_for
@@ -38,9 +40,15 @@ def logging_as(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     kept = {name: (logging.getLogger(name).handlers[:], logging.getLogger(name).level) for name in LOGGERS}
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", stream)
-        logging.config.dictConfig(logs.config(settings))
+        logging.config.dictConfig(logs.config(settings.log_format, settings.log_level))
+    (handler,) = logging.getLogger().handlers
+
+    def read() -> list[str]:
+        handler.flush()
+        return stream.getvalue().splitlines()
+
     try:
-        yield lambda: stream.getvalue().splitlines()
+        yield read
     finally:
         for name, (handlers, level) in kept.items():
             logging.getLogger(name).handlers[:] = handlers
@@ -239,6 +247,42 @@ def test_the_command_logs_json() -> None:
         lines = [json.loads(line) for line in process.stderr]
     assert [line["request_id"] for line in lines if line["logger"] == "fanin_service.access"] == ["one"]
     assert {line["logger"] for line in lines} == {"uvicorn.error", "fanin_service.access", "fanin_service.service"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="makes a pipe smaller")
+def test_a_log_that_is_not_read_stops_no_request() -> None:
+    with serving() as (url, process), httpx.Client(base_url=url, timeout=30) as client:
+        assert process.stderr
+        fcntl.fcntl(process.stderr, fcntl.F_SETPIPE_SZ, 4096)
+        assert [client.get("/v1/schemes").status_code for _ in range(60)] == [200] * 60
+        process.terminate()
+        # The process ends although its log is not read.
+        assert process.wait(60) == 0
+
+
+def test_lines_for_which_there_is_no_room_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stderr, "MAX_LINES", 3)
+    taken, let = threading.Event(), threading.Event()
+
+    class Stuck(io.StringIO):
+        def write(self, text: str) -> int:
+            taken.set()
+            let.wait(60)
+            return super().write(text)
+
+    stream = Stuck()
+    monkeypatch.setattr(sys, "stderr", stream)
+    handler = stderr.StandardErrorHandler()
+    for number in range(10):
+        handler.handle(logging.makeLogRecord({"msg": f"line {number}", "levelno": logging.INFO}))
+        if number == 0:
+            assert taken.wait(60)
+    let.set()
+    handler.flush()
+    assert stream.getvalue().splitlines() == [
+        *(f"line {number}" for number in range(4)),
+        "6 log lines were dropped: standard error was not read",
+    ]
 
 
 def test_the_command_is_as_quiet_as_told() -> None:

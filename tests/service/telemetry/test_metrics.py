@@ -16,16 +16,21 @@ import httpx
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
-from starlette.types import Message, Receive, Scope, Send
+from starlette.endpoints import HTTPEndpoint
+from starlette.routing import Route
+from starlette.types import Message
 
 from fanin import backends
+from fanin_service.access.rules import public
 from fanin_service.backend import guard
+from fanin_service.context import context_of
 from fanin_service.http.ranges import ByteRange
+from fanin_service.http.routing import RouteTable
+from fanin_service.pipeline import Pipeline
 from fanin_service.settings import Settings
+from fanin_service.stages import Observe
 from fanin_service.telemetry import metrics
 from fanin_service.telemetry.metrics import Metrics
-from fanin_service.telemetry.middleware import Observation
-from fanin_service.telemetry.request import current
 from fanin_service.telemetry.tracing import NoTracing
 from tests.support.backends import CountingBackend, FailingBackend, IdleBackend, WaitingBackend, never
 from tests.support.metrics import value
@@ -113,19 +118,22 @@ def test_a_stalled_client_is_told_from_one_that_left() -> None:
 def test_a_drained_stream() -> None:
     metrics = Metrics("reference")
 
-    async def endless(scope: Scope, receive: Receive, send: Send) -> None:
-        current().part = ByteRange(0, 100)
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"100")]})
-        await send({"type": "http.response.body", "body": b"first", "more_body": True})
-        began.set()
-        await asyncio.sleep(60)
+    class Endless(HTTPEndpoint):
+        async def dispatch(self) -> None:
+            context_of(self.scope).part = ByteRange(0, 100)
+            await self.send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"100")]})
+            await self.send({"type": "http.response.body", "body": b"first", "more_body": True})
+            began.set()
+            await asyncio.sleep(60)
 
     async def nowhere(message: Message) -> None:
         pass
 
     async def main() -> None:
-        scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
-        application = Observation(endless, metrics, NoTracing())
+        route = Route("/", public(Endless))
+        scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b"", "scheme": "http"}
+        scope |= {"http_version": "1.1"}
+        application = Pipeline([Observe(metrics, NoTracing())], RouteTable([route]))
         task = asyncio.ensure_future(application(scope, never, nowhere))
         await began.wait()
         assert metrics.registry.get_sample_value("fanin_in_flight_bytes") == 95
@@ -150,7 +158,7 @@ def test_a_failed_stream() -> None:
 
 
 def test_an_answer_of_the_error_handler_is_counted(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server.app.state.service, "registry", None)
+    monkeypatch.setattr(server.app.state.service, "recipes", None)
     answer = server.client.get(f"/v1/recipes/{0:064x}", headers={"X-Request-ID": "mine"})
     assert answer.status_code == 500
     assert answer.headers["X-Request-ID"] == answer.json()["request_id"] == "mine"

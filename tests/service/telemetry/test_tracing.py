@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from fanin_service import service
-from fanin_service.settings import Settings
+from fanin_service.settings import Settings, types
 from fanin_service.telemetry import tracing
 from fanin_service.telemetry.tracing import OpenTelemetry
 from tests.support.backends import FailingBackend
@@ -194,7 +194,7 @@ def test_off_the_sdk_is_not_imported() -> None:
 
 
 def test_a_missing_package_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracing, "find_spec", lambda name: None if name == "opentelemetry.sdk" else object())
+    monkeypatch.setattr(types, "find_spec", lambda name: None if name == "opentelemetry.sdk" else object())
     with pytest.raises(ValueError, match=r"opentelemetry\.sdk.*pip install '\.\[service,otel\]'"):
         Settings(traces=True)
     assert Settings().traces is False

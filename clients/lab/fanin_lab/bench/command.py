@@ -24,7 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument("--laws", type=_words, default=list(LAWS), metavar="LAW,...", help=f"of {', '.join(LAWS)}")
     parser.add_argument(
-        "--dtypes",
+        "--dtype",
+        dest="dtypes",
         type=_words,
         default=["F32", "BF16", "F16", "F8_E4M3", "F64"],
         metavar="TYPE,...",
@@ -35,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repeats", type=int, default=7, help="measurements of each, interleaved (%(default)s)")
     parser.add_argument("--seconds", type=float, default=90, help="what it may take, start included (%(default)s)")
     parser.add_argument("--markdown", action="store_true", help="tables in Markdown")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was measured")
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write all that was measured, in JSON")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write a chart, .svg or .png (needs fanin[bench])")
 
 
@@ -43,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the benchmark; 0, or 3 when a maker failed."""
     settings = Settings(options.laws, options.dtypes, options.elements, options.repeats, options.seconds)
     makers = chosen(options.only)
-    for path in filter(None, (options.json, options.plot)):
+    for path in filter(None, (options.output, options.plot)):
         if not path.parent.is_dir():  # to be told before the measurement
             raise FileNotFoundError(f"there is no folder {str(path.parent)!r} for {path.name}")
     if options.plot:
@@ -69,11 +71,14 @@ def run(options: argparse.Namespace) -> int:
         "ceilings": ceilings,
         "failures": measured.failures,
     }
-    if options.json:
-        options.json.write_text(dumps(document))
+    if options.output:
+        options.output.write_text(dumps(document))
     if options.plot:
         plot.draw(document, options.plot)
-    print(report.markdown(document) if options.markdown else report.text(document))
+    if options.json:
+        print(dumps(document), end="")
+    else:
+        print(report.markdown(document) if options.markdown else report.text(document))
     return 3 if measured.failures else 0
 
 

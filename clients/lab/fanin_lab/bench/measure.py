@@ -127,14 +127,14 @@ class Settings:
     """The whole should take no longer; every maker of a case is measured `LEAST` times all the same."""
 
     def __post_init__(self) -> None:
-        for option, values, known in (("laws", self.laws, LAWS), ("dtypes", self.dtypes, DTYPES)):
+        for option, values, known in (("laws", self.laws, LAWS), ("dtype", self.dtypes, DTYPES)):
             for value in values:
                 if value not in known:
                     raise ValueError(f"--{option}: {value!r} is unknown; there are {', '.join(known)}")
         if self.elements < SMALL:
             raise ValueError(f"--elements: {self.elements} is too few; at least {SMALL}")
         if not self.laws or not self.dtypes:
-            raise ValueError("--laws, --dtypes: name at least one of each")
+            raise ValueError("--laws, --dtype: name at least one of each")
         if self.repeats < 1:
             raise ValueError(f"--repeats: {self.repeats} is too few; at least 1")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from fanin.errors import MissingPackageError
 from fanin_lab.bench import report
 
 SUFFIXES = (".png", ".svg")
@@ -16,14 +17,15 @@ def check(path: Path) -> None:
     """Tell before the measurement what would hinder the chart.
 
     Raises:
-        ValueError: matplotlib is not installed, or the suffix is not one of `SUFFIXES`.
+        ValueError: the suffix is not one of `SUFFIXES`.
+        MissingPackageError: matplotlib is not installed.
     """
     if path.suffix not in SUFFIXES:
         raise ValueError(f"--plot: {str(path)!r} should end in {' or '.join(SUFFIXES)}")
     try:
         import matplotlib  # noqa: F401
     except ModuleNotFoundError:
-        raise ValueError("--plot needs matplotlib: in a checkout of Fanin, pip install '.[bench]'") from None
+        raise MissingPackageError("--plot needs matplotlib: in a checkout of Fanin, pip install '.[bench]'") from None
 
 
 def draw(document: report.Document, path: Path) -> None:

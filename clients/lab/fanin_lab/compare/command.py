@@ -52,7 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("epochs", "N", "passes over the training images")
     add("rates", "RATE,...", "learning rates, of which each scheme takes its best")
     parser.add_argument(
-        "--output", type=Path, default=Path("fanin-compare"), metavar="FOLDER", help="where to write (%(default)s)"
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("fanin-compare"),
+        metavar="FOLDER",
+        help="where to write (%(default)s)",
     )
 
 

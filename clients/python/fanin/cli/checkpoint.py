@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 from typing import get_args
 
+from fanin.cli import options as shared
+from fanin.terminal import size_text
 from fanin.torch.formats import SHARD_BYTES, Format
 
 HELP = "A checkpoint of step 0, for torch.distributed.checkpoint or for Hugging Face libraries; no model is in memory."
@@ -22,18 +24,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     hub = sources.add_parser("hf", help="a model of transformers")
     hub.add_argument("source", metavar="CONFIG.JSON", help="its configuration; `safetensors` has a copy of it")
     for source, run in ((recipe, _recipe), (built, _built), (hub, _hub)):
-        source.add_argument("directory", type=Path, help="directory to make")
-        source.add_argument("--format", choices=get_args(Format), default="dcp", help="(%(default)s)")
-        source.add_argument("--seed", type=int, help="in place of the recipe's own")
         source.add_argument(
-            "--shard-bytes", type=int, default=SHARD_BYTES, help="most in a file of safetensors (%(default)s)"
+            "-o",
+            "--output",
+            dest="directory",
+            type=Path,
+            required=True,
+            metavar="DIRECTORY",
+            help="directory to create",
         )
+        source.add_argument("--format", choices=get_args(Format), default="dcp", help="(%(default)s)")
+        shared.add_seed(source)
+        source.add_argument(
+            "--shard-size",
+            type=shared.size,
+            default=SHARD_BYTES,
+            metavar="SIZE",
+            help=f"most bytes in a file of safetensors, such as 5GB ({size_text(SHARD_BYTES)})",
+        )
+        shared.add_quiet(source)
         source.set_defaults(write=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write it; returns the exit code."""
+    """Write it; return the exit code."""
     options.write(options)
+    if not options.quiet:
+        files = [path for path in options.directory.iterdir() if path.is_file()]
+        print(f"{options.directory}: {len(files)} files, {sum(path.stat().st_size for path in files)} bytes")
     return 0
 
 
@@ -47,8 +65,8 @@ def _recipe(options: argparse.Namespace) -> None:
         options.source,
         options.directory,
         format=options.format,
-        seed=options.seed,
-        shard_bytes=options.shard_bytes,
+        seed=None if options.seed is None else int(options.seed),
+        shard_bytes=options.shard_size,
     )
 
 

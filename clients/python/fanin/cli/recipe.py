@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fanin.atomic import replacing
+from fanin.cli import options as shared
 from fanin.cli.builders import builder_of, transformer_of
 from fanin.recipe import Recipe
 from fanin.recipe.formatting import text
@@ -46,9 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         source = sources.add_parser(name, help=summary)
         source.add_argument("source", metavar=metavar, help=says)
         source.set_defaults(found=found)
-        source.add_argument("--seed", default="0", help="seed of the recipe (%(default)s)")
-        source.add_argument("--output", type=Path, metavar="FILE", help="where to write it (standard output)")
-        source.add_argument("--literals", type=Path, metavar="FILE", help="safetensors file for what no recipe says")
+        shared.add_seed(source, default="0")
+        source.add_argument(
+            "-o", "--output", type=Path, metavar="FILE", default=Path("-"), help="file to write (standard output)"
+        )
+        source.add_argument(
+            "--literals", type=Path, metavar="FILE", help="safetensors file for tensors that no recipe describes"
+        )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -56,10 +61,10 @@ def run(options: argparse.Namespace) -> int:
     found: _Found = options.found(options.source, options.seed)
     if options.literals and found.literals is not None:
         _write(options.literals, found.literals)
-    if options.output:
-        _write(options.output, text(found.recipe).encode())
-    else:
+    if shared.is_standard(options.output):
         sys.stdout.write(text(found.recipe))
+    else:
+        _write(options.output, text(found.recipe).encode())
     for line in _lines(found.remarks):
         print(line, file=sys.stderr)
     if found.literals is not None and not options.literals:

@@ -13,6 +13,7 @@ from fanin.client.messages import AsyncTransport
 from fanin.client.runtime import Asynchronous, Runtime
 from fanin.client.verification import Verify
 from fanin.digests import Manifest
+from fanin.errors import MissingPackageError
 from fanin.file_layout import FileLayoutLike
 from fanin.region import Index
 
@@ -21,7 +22,8 @@ class AsyncClient(ClientBase[AsyncTransport]):
     """As `Client`, for programs with an event loop of asyncio: the same arguments, methods, results and errors.
 
     It needs aiohttp, the extra `async`, unless `transport` is given. Generating, checking and writing files run in
-    threads, so the event loop stays free. A cancelled call ends after the step that is at work in a thread.
+    threads, so the event loop stays free. A client belongs to the event loop of its first request. A cancelled call
+    ends after the step that is at work in a thread.
 
         >>> async with fanin.AsyncClient("http://127.0.0.1:8000") as client:
         ...     rows = await client.slice(recipe, "emb.weight", slice(0, 100))
@@ -33,7 +35,7 @@ class AsyncClient(ClientBase[AsyncTransport]):
                 from fanin.client.async_transport import AiohttpTransport
             except ModuleNotFoundError as error:
                 message = "fanin.AsyncClient needs aiohttp: in a checkout of Fanin, run pip install '.[async]'"
-                raise ModuleNotFoundError(message, name=error.name) from None
+                raise MissingPackageError(message, name=error.name) from None
             transport = AiohttpTransport(timeout=timeout, ssl_context=context)
         return Asynchronous(transport)
 

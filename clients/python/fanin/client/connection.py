@@ -41,6 +41,9 @@ class Connection:
         parts = parsed(str(url))
         if parts.query is not None or parts.fragment is not None:
             raise ValueError(f"{url!r} is not the URL of a service: it has a query or a fragment")
+        if (parts.path or "").rstrip("/").endswith("/v1"):
+            root = url.rstrip("/").removesuffix("/v1")
+            raise ValueError(f"{url!r} is not the root of a service: its calls are below /v1, so use {root}")
         if token and not _TOKEN.fullmatch(token):
             # The message must not show the token.
             raise ValueError("token: only letters, digits and -._~+/= are allowed (RFC 6750 section 2.1)")

@@ -37,12 +37,14 @@ def _fault(details: ErrorDetails, document: Mapping[str, Any], prefix: tuple[str
         case "union_tag_invalid":
             path.append("scheme")
             value = context["tag"]
-            detail = _unknown_scheme(str(value))
+            detail = unknown_scheme(str(value))
         case "union_tag_not_found":
             path.append("scheme")
             value, detail = None, "a tensor needs a scheme; `fanin schemes` lists all"
         case "literal_error" if path[-1] == "dtype" and (near := _storage_type(value)):
             detail += f"; did you mean {near}?"
+        case "int_type" if "shape" in path and re.fullmatch(r"[0-9]+(?:[xX*][0-9]+)+", str(value)):
+            detail = f"must be an integer; sizes are separated by commas: {','.join(re.findall('[0-9]+', value))}"
         case "dict_type" if len(path) == 1 and path[0] in MEMBERS:
             detail = "must be an object of tensors by name"
         case "extra_forbidden":
@@ -57,7 +59,7 @@ def _fault(details: ErrorDetails, document: Mapping[str, Any], prefix: tuple[str
     return Fault(pointer(path), detail, shown(value))
 
 
-def _unknown_scheme(name: str) -> str:
+def unknown_scheme(name: str) -> str:
     """The message about a name that is not a scheme: the closest scheme, and the dialects that have the name."""
     ours = [*SCHEMES, *ALIASES]
     snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).strip("_").lower()  # HeNormal, kaiming_normal_

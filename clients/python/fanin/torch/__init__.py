@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from fanin.errors import needed
+
 if TYPE_CHECKING:
     from fanin.errors import ModuleError, RecordError
     from fanin.torch import initializers
@@ -34,12 +36,15 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """What is asked for is imported then: torch takes seconds, and its distributed parts more."""
-    if name == "initializers":
-        return import_module("fanin.torch.initializers")
-    for home, names in _HOMES.items():
-        if name in names:
-            value = globals()[name] = getattr(import_module(home), name)
-            return value
+    try:
+        if name == "initializers":
+            return import_module("fanin.torch.initializers")
+        for home, names in _HOMES.items():
+            if name in names:
+                value = globals()[name] = getattr(import_module(home), name)
+                return value
+    except ModuleNotFoundError as error:
+        raise needed("torch", error) from None
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -1,4 +1,4 @@
-"""What a recipe amounts to, for people and programs: sizes, offsets and the formula of every tensor, resolved."""
+"""Descriptions of recipes: sizes and offsets, and the distribution of every tensor as text and as numbers."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from fanin.draws import (
     Blocks,
     Draw,
+    DrawError,
     Fill,
     Mapped,
     Normal,
@@ -22,30 +23,53 @@ from fanin.draws import (
     Uniform,
     Waves,
 )
-from fanin.file_layout import FileLayout
+from fanin.draws.moments import Moments, mixture, moments
+from fanin.dtypes import STORAGE
+from fanin.file_layout import FileLayout, FileLayoutLike
 from fanin.schemes.base import Scaled, Tensor
+from fanin.schemes.blocks import Blocks as BlocksScheme
 
 SHOWN = 4
-"""Laws of a tensor of blocks that are written out."""
+"""Distributions of a tensor of blocks that are written out."""
 
 
-def describe(layout: FileLayout) -> dict[str, Any]:
-    """The layout as JSON values. Offsets are half-open and count from the start of the file."""
+def describe(recipe: FileLayoutLike) -> dict[str, Any]:
+    """Return the sizes of a recipe's file, and for every tensor its place and distribution, as JSON values.
+
+        >>> describe({"shape": [784, 10], "scheme": "he_normal"})["tensors"]["weight"]["std"]
+        0.05050762722761054
+
+    Args:
+        recipe: A recipe in any form that `fanin.as_recipe` takes, or its `FileLayout`.
+
+    Returns:
+        `digest`, `stream`, `seed` (as text), `size` and `header_size` (bytes), `parameters` (elements of all tensors),
+        and `tensors` by name, in file order. A tensor has `shape`, `dtype`, `scheme`, `start` and `stop` (bytes of the
+        file), and `fan_in` and `fan_out` if its scheme has fans. `draw` is its distribution as text. `mean` and `std`
+        describe the distribution before it is rounded to the storage type. Every stored element lies between `low` and
+        `high`, which are `None` if there is not such a bound.
+
+    Raises:
+        RecipeError: the recipe is wrong.
+        FileError, OSError: it cannot be read.
+    """
+    layout = FileLayout.of(recipe)
     recipe = layout.recipe
     tensors = {}
-    laws: dict[int, dict[str, Any]] = {}  # of tensors, each told once for all of its names
+    found: dict[int, dict[str, Any]] = {}  # names that share a tensor share its description
     for entry in layout.entries:
         tensor = recipe.tensors[entry.name]
-        if id(tensor) not in laws:
-            laws[id(tensor)] = {
+        if id(tensor) not in found:
+            found[id(tensor)] = {
                 "shape": list(entry.shape),
                 "dtype": entry.dtype.name,
                 "scheme": tensor.scheme,
                 "draw": formula(entry.draw),
+                **moments_of(tensor)._asdict(),
                 **_fans(tensor),
             }
-        law = laws[id(tensor)]
-        tensors[entry.name] = {**law, "shape": [*law["shape"]], "start": entry.start, "stop": entry.stop}
+        each = found[id(tensor)]
+        tensors[entry.name] = {**each, "shape": [*each["shape"]], "start": entry.start, "stop": entry.stop}
     return {
         "digest": recipe.digest,
         "stream": recipe.stream,
@@ -57,13 +81,32 @@ def describe(layout: FileLayout) -> dict[str, Any]:
     }
 
 
+def moments_of(tensor: Tensor) -> Moments:
+    """Return the moments of a tensor's elements.
+
+    Those of a normal or uniform distribution follow from its draw at float64, where bounds and deviations are rounded
+    least. The bounds are those of the storage type.
+    """
+    if isinstance(tensor, BlocksScheme) and (size := math.prod(tensor.shape)):
+        return mixture([(math.prod(part.shape) / size, moments_of(part)) for _, part in tensor.tensors])
+    dtype, draw = STORAGE[tensor.dtype], tensor.draw
+    found = moments(draw, dtype)
+    if dtype.is_complex or not isinstance(draw, Normal | TruncatedNormal | Uniform):
+        return found
+    try:
+        finer = moments(tensor.lower(STORAGE["F64"]), STORAGE["F64"])
+    except DrawError:  # a bound is too small for float64, and 0 in the storage type
+        return found
+    return found._replace(mean=finer.mean, std=finer.std)
+
+
 def _fans(tensor: Tensor) -> dict[str, int]:
     """The fans, where the scheme has some."""
     return {"fan_in": tensor.fans.fan_in, "fan_out": tensor.fans.fan_out} if isinstance(tensor, Scaled) else {}
 
 
 def formula(draw: Draw) -> str:
-    """The law of an element with its numbers, each in the fewest digits that tell it from its neighbours."""
+    """Return the distribution of an element as text; numbers have the fewest digits that identify them."""
     match draw:
         case Fill(value):
             return _short(value)
@@ -102,7 +145,7 @@ _FUNCTIONS = {
 
 
 def _laws(draw: Draw) -> Iterator[str]:
-    """The laws of a tensor of blocks, some of them more than once."""
+    """Yield the distributions of a tensor of blocks, some of them more than once."""
     if isinstance(draw, Blocks):
         for part in draw.draws:
             yield from _laws(part)

@@ -1,4 +1,8 @@
-"""Presigned URLs of Amazon S3: whether a request is one, and whether its time has passed."""
+"""How clients of Amazon S3 say who they are: signed requests and presigned URLs.
+
+The access key id is the key. Signatures are not checked: a service that stores keys as hashes cannot, and a key is as
+good as a password.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+
+from starlette.exceptions import HTTPException
 
 PARAMETERS = frozenset(
     {"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Signature"}
@@ -17,10 +23,44 @@ MAX_SECONDS = 7 * 24 * 3600
 _SKEW_SECONDS = 15 * 60
 """How far the clock of the client that signed may be ahead."""
 _SECONDS = re.compile(r"[0-9]{1,12}")
+_WITH_KEY = (
+    "presigned URLs are refused where the service asks for keys: the access key id in the URL is the whole key."
+    " Whoever has seen this URL can use it, so revoke the key"
+)
+
+
+def as_bearer(authorization: str) -> str:
+    """Return the Authorization header with the access key id of a signed request as its bearer token."""
+    key = _access_key(authorization)
+    return f"Bearer {key}" if key else authorization
+
+
+def _access_key(authorization: str) -> str:
+    """Return the access key id in a signature of version 4 or 2; empty if there is none.
+
+    The time is linear in the length: anybody can send this header, and no regular expression searches it.
+    """
+    scheme, *words = authorization.replace(",", " ").split() or [""]
+    if scheme == "AWS4-HMAC-SHA256":
+        credentials = (word.removeprefix("Credential=") for word in words if word.startswith("Credential="))
+        return next((text.partition("/")[0] for text in credentials if "/" in text), "")
+    if scheme == "AWS" and words and ":" in words[0]:
+        return words[0].partition(":")[0]
+    return ""
+
+
+def check_presigned(query: Mapping[str, str], *, requires_keys: bool) -> None:
+    """Refuse a presigned URL after its time, and always where keys are required.
+
+    Raises:
+        HTTPException: it is refused.
+    """
+    if is_presigned(query) and (refusal := (403, _WITH_KEY) if requires_keys else fault(query)):
+        raise HTTPException(*refusal)
 
 
 def is_presigned(query: Mapping[str, str]) -> bool:
-    """Whether a request with this query is made from a presigned URL."""
+    """Return whether a request with this query uses a presigned URL."""
     return "X-Amz-Signature" in query or {"AWSAccessKeyId", "Signature"} <= query.keys()
 
 

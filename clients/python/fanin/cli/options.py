@@ -1,0 +1,268 @@
+"""Arguments that commands share: the same option for the same thing everywhere."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, get_args
+
+if TYPE_CHECKING:
+    from fanin.client.client import Client
+    from fanin.file_layout import FileLayout
+
+SERVICE = "http://127.0.0.1:8000"
+_UNITS = {"": 1, "B": 1} | {
+    f"{letter}{infix}B": (1024 if infix else 1000) ** power
+    for power, letter in enumerate("KMGT", 1)
+    for infix in ("", "I")
+}
+
+
+def add_recipe(parser: argparse.ArgumentParser) -> None:
+    """A recipe, and what replaces parts of it: read them with `layout_of`."""
+    parser.add_argument(
+        "recipe",
+        metavar="RECIPE",
+        help="file with a recipe in JSON, a Fanin file, the JSON itself, or - (standard input)",
+    )
+    add_seed(parser)
+    parser.add_argument("--dtype", metavar="TYPE", help="storage type of tensors that do not give their own")
+
+
+def add_seed(parser: argparse.ArgumentParser, default: str | None = None) -> None:
+    told = "%(default)s" if default is not None else "that of the recipe"
+    parser.add_argument("--seed", type=_seed, default=default, metavar="N", help=f"seed, 0 to 2^64 - 1 ({told})")
+
+
+def add_output(parser: argparse.ArgumentParser, what: str = "file to write, or - (standard output)") -> None:
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=what)
+
+
+def add_quiet(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar and no line about the result")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="machine-readable output")
+
+
+def add_backend(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--backend",
+        metavar="NAME",
+        help="native, reference or cuda (FANIN_BACKEND, else the fastest that is available)",
+    )
+
+
+def add_service(parser: argparse.ArgumentParser) -> None:
+    """Where a service is, and how to talk to it: open it with `client`."""
+    group = parser.add_argument_group("service")
+    group.add_argument(
+        "--service",
+        metavar="URL",
+        default=os.environ.get("FANIN_SERVER") or SERVICE,
+        help="root of the service (FANIN_SERVER, else http://127.0.0.1:8000)",
+    )
+    group.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="has the key for the service, which no other host gets (FANIN_TOKEN)",
+    )
+    group.add_argument("--ca-certs", metavar="FILE", help="certificates in PEM to trust, in place of the system's")
+    group.add_argument("--client-cert", nargs=2, metavar=("CERT", "KEY"), help="files in PEM of a certificate to show")
+    group.add_argument(
+        "--timeout",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
+        help="wait for a connection, and for each next byte (%(default)s)",
+    )
+    group.add_argument(
+        "--retries", type=int, default=5, metavar="N", help="further attempts without a new byte (%(default)s)"
+    )
+
+
+def add_fetching(parser: argparse.ArgumentParser, where: str) -> None:
+    """Where bytes are generated, and how received ones are checked."""
+    from fanin.client.base import Where
+    from fanin.client.verification import Verify
+
+    parser.add_argument(
+        "--where", choices=get_args(Where), default=where, help="where bytes are generated (%(default)s)"
+    )
+    parser.add_argument(
+        "--verify",
+        choices=get_args(Verify),
+        default="none",
+        help="check received bytes: generate all of them here too (full), or the beginning and the end (sample), or"
+        " compare their SHA-256 with the service's (digest) (%(default)s)",
+    )
+    parser.add_argument(
+        "--connections", type=int, default=1, metavar="N", help="connections that fetch parts at once (%(default)s)"
+    )
+    add_service(parser)
+
+
+def client(options: argparse.Namespace) -> Client:
+    """Return a client of the service that the options name."""
+    from fanin.client.client import Client
+
+    logging.basicConfig(format="fanin: %(message)s", level=logging.WARNING)
+    given: dict[str, Any] = {
+        name: getattr(options, name) for name in ("where", "verify", "connections", "backend") if hasattr(options, name)
+    }
+    return Client(
+        options.service,
+        token=options.token_file and options.token_file.read_text().strip(),
+        ca_certs=options.ca_certs,
+        client_cert=options.client_cert and tuple(options.client_cert),
+        timeout=options.timeout,
+        retries=options.retries,
+        **given,
+    )
+
+
+def layout_of(options: argparse.Namespace) -> FileLayout:
+    """Return the layout of the recipe that the options name.
+
+    Raises:
+        RecipeError: the recipe is wrong.
+        FileError: it is in a damaged file.
+        OSError: the file cannot be read.
+        ValueError: `--dtype` changes nothing, or the argument is neither a file nor a recipe.
+    """
+    from fanin.file_layout import FileLayout
+    from fanin.recipe import as_recipe
+
+    document, layout = _read(options.recipe)
+    if options.dtype is not None:
+        recipe = as_recipe({**document, "dtype": options.dtype} if isinstance(document, dict) else document)
+        if recipe == as_recipe(document) and options.dtype not in {each.dtype for each in recipe.tensors.values()}:
+            raise ValueError(f"--dtype {options.dtype} changes nothing: every tensor of the recipe gives its own dtype")
+        layout = None
+    else:
+        recipe = layout.recipe if layout else as_recipe(document)
+    if options.seed is not None:
+        recipe, layout = recipe.seeded(options.seed), None
+    return layout or FileLayout.of(recipe)
+
+
+def _read(source: str) -> tuple[Any, FileLayout | None]:
+    """Return the JSON values of a recipe, and the layout if they are from a Fanin file."""
+    from fanin import files
+    from fanin.recipe import parse_json
+    from fanin.recipe.header import has_weights
+
+    if source.lstrip().startswith("{"):
+        return parse_json(source), None
+    with opened(source) as file:
+        if has_weights(file):
+            layout = files.layout_of_file(file)
+            return parse_json(layout.recipe.canonical), layout
+        return parse_json(file.read()), None
+
+
+@contextmanager
+def opened(source: str) -> Iterator[Any]:
+    """Yield the buffered reader of a file, or of standard input for `-`.
+
+    Raises:
+        ValueError: the argument looks like a part of a recipe or a URL, and is not a file.
+        OSError: the file cannot be read.
+    """
+    if source == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        file = open(source, "rb")  # noqa: SIM115  closed below
+    except FileNotFoundError:
+        if source.startswith(("http://", "https://")):
+            raise ValueError(f"{source} is a URL: fetch the file first, with fanin get {source} -o FILE") from None
+        if "=" in source:
+            example = '\'{"shape": [784, 10], "scheme": "glorot_uniform"}\''
+            raise ValueError(f"{source} is not a file; a recipe is JSON, such as {example}") from None
+        raise
+    with file:
+        yield file
+
+
+@contextmanager
+def target(path: Path) -> Iterator[Path]:
+    """Yield a path to write to; for `-` the file there is copied to standard output in the end.
+
+    Raises:
+        ValueError: standard output is a terminal.
+    """
+    if not is_standard(path):
+        yield path
+        return
+    out = standard_output()
+    with tempfile.TemporaryDirectory(prefix="fanin-") as folder:
+        whole = Path(folder, "output")
+        yield whole
+        with whole.open("rb") as file:
+            shutil.copyfileobj(file, out, 1 << 20)
+        out.flush()
+
+
+def is_standard(path: Path) -> bool:
+    """Return whether a path means standard input or output."""
+    return str(path) == "-"
+
+
+def standard_output() -> BinaryIO:
+    """Return standard output for bytes.
+
+    Raises:
+        ValueError: it is a terminal.
+    """
+    if sys.stdout.isatty():
+        raise ValueError("standard output is a terminal, which cannot show weights: use -o FILE, or a pipe")
+    return sys.stdout.buffer
+
+
+def report(options: argparse.Namespace, layout: FileLayout) -> None:
+    """Say what was written: on standard error if the file went to standard output, not at all with `--quiet`."""
+    if options.quiet:
+        return
+    is_piped = is_standard(options.output)
+    name = "standard output" if is_piped else options.output
+    print(
+        f"{name}: {counted(len(layout.entries))}, {layout.size} bytes, recipe {layout.recipe.digest}",
+        file=sys.stderr if is_piped else sys.stdout,
+    )
+
+
+def counted(tensors: int) -> str:
+    return f"{tensors} tensor" if tensors == 1 else f"{tensors} tensors"
+
+
+def size(text: str) -> int:
+    """Return the bytes of a size such as 5GB, 512MiB or 1000000.
+
+    Raises:
+        argparse.ArgumentTypeError: it is not one.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*)", text.strip())
+    if (
+        found is None
+        or found[2].upper() not in _UNITS
+        or not (count := int(float(found[1]) * _UNITS[found[2].upper()]))
+    ):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 5GB, 512MiB or 1000000")
+    return count
+
+
+def _seed(text: str) -> str:
+    if not (text.isascii() and text.isdecimal() and int(text) < 2**64):
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer from 0 to 2^64 - 1")
+    return text

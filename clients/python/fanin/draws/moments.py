@@ -1,0 +1,165 @@
+"""Mean, standard deviation and bounds of a draw, by formulas and without drawing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fanin import scalars
+from fanin.draws.composed import TURN
+from fanin.draws.types import (
+    Blocks,
+    Draw,
+    Fill,
+    Mapped,
+    Normal,
+    Orthogonal,
+    Polar,
+    Sparse,
+    Table,
+    TruncatedNormal,
+    Uniform,
+    Waves,
+)
+from fanin.dtypes import DType
+
+NODES = 200
+"""Points at which a function without a closed formula is integrated (Gauss and Legendre)."""
+Floats = NDArray[np.float64]
+
+
+class Moments(NamedTuple):
+    """Moments of an element, which is picked at random if elements have different distributions."""
+
+    mean: float
+    std: float
+    """Standard deviation. For complex elements, the root of E|z - mean|^2."""
+    low: float | None
+    """No element is less. For complex elements, neither is a real or imaginary part. `None` if unbounded."""
+    high: float | None
+    """No element, or part of one, is greater."""
+
+
+def moments(draw: Draw, dtype: DType) -> Moments:
+    """Return the moments of a draw at a storage type, before the rounding to that type.
+
+    `Mapped` draws other than the logarithm are integrated numerically. All others are formulas in float64.
+    """
+    match draw:
+        case Fill(value):
+            return Moments(value, 0.0, value, value)
+        case Uniform(center, half_width, low, high):
+            return Moments(center, half_width / math.sqrt(3), _finite(low), _finite(high))
+        case Normal(mean, std):
+            return Moments(mean, std * (math.sqrt(2) if dtype.is_complex else 1), None, None)
+        case TruncatedNormal(mean, std, low, high):
+            ends = _standard(low, mean, std), _standard(high, mean, std)
+            moved = mean + std * float(scalars.truncated_mean(*ends))
+            return Moments(moved, std * float(scalars.truncated_std(*ends)), _finite(low), _finite(high))
+        case Polar(scale, 0.0):
+            return Moments(0.0, scale / math.sqrt(2), -scale, scale)
+        case Polar(scale, mass):
+            radius = math.sqrt(-math.log1p(-mass))
+            std = scale * float(scalars.complex_truncated_std(Fraction(radius)))
+            return Moments(0.0, std, -scale * radius, scale * radius)
+        case Blocks(period, draws=parts):
+            lengths = [draw.length(j) / period for j in range(len(parts))]
+            return mixture([(length, moments(part, dtype)) for length, part in zip(lengths, parts, strict=True)])
+        case Sparse(law, size, zeros=zeros):
+            zero = Moments(0.0, 0.0, 0.0, 0.0)
+            return mixture([(1 - zeros / size, moments(law, dtype)), (zeros / size, zero)])
+        case Table(values):
+            numbers = np.frombuffer(values, dtype.numpy)
+            reals = (numbers.real if dtype.is_complex else numbers).astype(np.float64)
+            return Moments(*_statistics(reals), float(reals.min()), float(reals.max()))
+        case Mapped(low=low, high=high):
+            return Moments(*_mapped(draw), _finite(low), _finite(high))
+        case Waves():
+            most = max(map(abs, draw.amplitudes))
+            return Moments(*_waves(draw), -most, most)
+        case Orthogonal(gain, rows, columns):
+            return Moments(0.0, gain / math.sqrt(max(rows, columns)), -gain, gain)
+
+
+def mixture(parts: Sequence[tuple[float, Moments]]) -> Moments:
+    """Return the moments of an element that has each of these with its probability."""
+    parts = [(weight, each) for weight, each in parts if weight]
+    mean = math.fsum(weight * each.mean for weight, each in parts)
+    spreads = [(weight, math.hypot(each.std, each.mean - mean)) for weight, each in parts]
+    most = max(spread for _, spread in spreads)
+    # Scaled first: the square of a large number in float64 is infinite.
+    variance = math.fsum(weight * (spread / most) ** 2 for weight, spread in spreads) if most else 0.0
+    lows, highs = [each.low for _, each in parts], [each.high for _, each in parts]
+    low = None if None in lows else min(each for each in lows if each is not None)
+    high = None if None in highs else max(each for each in highs if each is not None)
+    return Moments(mean, most * math.sqrt(variance), low, high)
+
+
+def _finite(bound: float) -> float | None:
+    return bound if math.isfinite(bound) else None
+
+
+def _standard(bound: float, mean: float, std: float) -> Fraction | None:
+    """Return a bound in standard deviations from the mean, to 14 digits, at which -2 is -2 again."""
+    return Fraction(f"{(bound - mean) / std:.14g}") if math.isfinite(bound) else None
+
+
+def _statistics(values: Floats) -> tuple[float, float]:
+    """Return mean and standard deviation of numbers whose squares may exceed float64."""
+    most = float(np.abs(values).max()) or 1.0
+    return float((values / most).mean()) * most, float((values / most).std()) * most
+
+
+def _mapped(draw: Mapped) -> tuple[float, float]:
+    """Return mean and standard deviation of a function of a uniform number."""
+    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    u: Floats = draw.center + draw.half_width * nodes
+    match draw.function:
+        case "log":
+            values = np.log(u)
+        case "inverse_softplus_exp":
+            values = np.exp(u) + np.log(-np.expm1(-np.exp(u)))
+        case "inverse_softplus_log":
+            values = np.log(np.expm1(-np.log(u) / 2))
+    mean = float(values @ weights) / 2
+    return mean, math.sqrt(float((values - mean) ** 2 @ weights) / 2)
+
+
+def _waves(draw: Waves) -> tuple[float, float]:
+    """Return mean and standard deviation of all elements of a table of waves."""
+    columns = list(zip(draw.frequencies, draw.quarters, strict=True))
+    count = draw.rows * len(columns)
+    if len(draw.amplitudes) == 1:
+        sums = [_sums(frequency, quarter, draw.first, draw.rows) for frequency, quarter in columns]
+        total = draw.amplitudes[0] * math.fsum(each for each, _ in sums)
+        squares = draw.amplitudes[0] ** 2 * math.fsum(each for _, each in sums)
+    else:
+        sizes, times = np.array(draw.amplitudes), np.arange(draw.first, draw.first + draw.rows)
+        total = squares = 0.0
+        for frequency, quarter in columns:
+            wave = sizes * np.sin(2 * np.pi * (times * (frequency / TURN) % 1 + quarter / 4))
+            total, squares = total + float(wave.sum()), squares + float(wave @ wave)
+    return total / count, math.sqrt(max(squares / count - (total / count) ** 2, 0.0))
+
+
+def _sums(frequency: int, quarter: int, first: int, rows: int) -> tuple[float, float]:
+    """Return the sums of sin and sin^2 at `rows` times. Angles are exact integers until a function takes them."""
+    start = (first * frequency + quarter * (TURN // 4)) % TURN
+    sine = _series(frequency, start, rows)[1]
+    return sine, (rows - _series(2 * frequency, 2 * start, rows)[0]) / 2
+
+
+def _series(step: int, start: int, count: int) -> tuple[float, float]:
+    """Return the sums of cos and sin of start, start + step, ..., `count` angles in parts of a turn."""
+    step %= TURN
+    middle = (2 * start + (count - 1) * step) % (2 * TURN) * (math.pi / TURN)
+    if step == 0:
+        size = float(count)
+    else:
+        size = math.sin(count * step % (2 * TURN) * (math.pi / TURN)) / math.sin(step * (math.pi / TURN))
+    return size * math.cos(middle), size * math.sin(middle)

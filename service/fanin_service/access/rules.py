@@ -1,0 +1,43 @@
+"""Access rules: the right that each route needs. Every endpoint states one, or the service does not start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from starlette.routing import BaseRoute, Route
+
+from fanin_service.access.principal import Right
+
+Endpoint = TypeVar("Endpoint", bound=Callable[..., object])
+
+_RIGHT = "fanin_right"
+"""Attribute of an endpoint: the right that its routes need, or None if they are public."""
+
+
+def requires(right: Right) -> Callable[[Endpoint], Endpoint]:
+    """Mark an endpoint that needs a right."""
+
+    def mark(endpoint: Endpoint) -> Endpoint:
+        setattr(endpoint, _RIGHT, right)
+        return endpoint
+
+    return mark
+
+
+def public(endpoint: Endpoint) -> Endpoint:
+    """Mark an endpoint that anybody may call."""
+    setattr(endpoint, _RIGHT, None)
+    return endpoint
+
+
+def right_for(route: BaseRoute) -> Right | None:
+    """Return the right that a route needs, or None if it is public.
+
+    Raises:
+        RuntimeError: its endpoint has no mark.
+    """
+    if not isinstance(route, Route) or not hasattr(route.endpoint, _RIGHT):
+        raise RuntimeError(f"{route} has no access rule: mark its endpoint with @requires(...) or @public")
+    right: Right | None = getattr(route.endpoint, _RIGHT)
+    return right

@@ -1,0 +1,83 @@
+"""Routing: each request is matched once, and the match says which right the request needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import Scope
+
+from fanin_service.access.principal import Right
+from fanin_service.access.rules import right_for
+from fanin_service.errors import RequestError
+
+MODEL = "name"
+"""Path parameter with the name of the model, in every route that needs `models:write`."""
+
+
+class NotFoundError(RequestError):
+    """No route has this path, or the route has nothing there."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"nothing is at {path}; /docs lists what there is")
+
+
+class MethodNotAllowedError(RequestError):
+    """No route of this path has this method."""
+
+    def __init__(self, path: str, methods: Iterable[str]) -> None:
+        # All of them (RFC 9110 section 10.2.1), not only those of the first route.
+        allowed = ", ".join(sorted(methods))
+        super().__init__(f"{path} allows {allowed}", {"Allow": allowed})
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """The route of a request."""
+
+    route: Route
+    right: Right | None
+    """The right that the request needs; None if the route is public."""
+    child_scope: dict[str, Any]
+    """Entries of the ASGI scope that the route's handler reads."""
+    has_method: bool
+    """Whether the route has the request's method, not only its path."""
+
+
+class RouteTable:
+    """Routes in the order in which they are tried."""
+
+    def __init__(self, routes: Iterable[BaseRoute]) -> None:
+        """
+        Raises:
+            RuntimeError: the endpoint of a route states no right.
+        """
+        rights = ((route, right_for(route)) for route in routes)
+        self._routes = [
+            (route.path.partition("{")[0], route, right) for route, right in rights if isinstance(route, Route)
+        ]
+        """Each with the part of its path before the first parameter: comparing that is cheaper than a regex."""
+
+    def match(self, scope: Scope) -> Matched | None:
+        """Return the first route with this path and method, else the first one with this path."""
+        path: str = scope["path"]
+        other: Matched | None = None
+        for prefix, route, right in self._routes:
+            if path.startswith(prefix):
+                match, child_scope = route.matches(scope)
+                if match is Match.FULL:
+                    return Matched(route, right, dict(child_scope), True)
+                if match is Match.PARTIAL and other is None:
+                    other = Matched(route, right, dict(child_scope), False)
+        return other
+
+    def methods(self, scope: Scope) -> set[str]:
+        """Return the methods of all routes with this path."""
+        return {
+            method
+            for _, route, _ in self._routes
+            if route.matches(scope)[0] is not Match.NONE
+            for method in route.methods or ()
+        }

@@ -1,0 +1,84 @@
+"""Standard error, written by a thread, so that the service does not wait for the program that reads it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from typing import TextIO
+
+MAX_LINES = 10_000
+"""Maximum number of log lines that wait. Later ones are dropped and counted."""
+FLUSH_SECONDS = 2.0
+"""How long the end of the process waits for the lines that are not yet written."""
+_PAUSE_SECONDS = 0.01
+"""Lines of this time are written together: a thread that wakes for each would slow the event loop down."""
+
+
+class StandardErrorHandler(logging.StreamHandler[TextIO]):
+    """A handler that writes to standard error in a daemon thread.
+
+    A pipe that nobody reads, such as that of a container whose log driver is stuck, blocks its writer. That would stop
+    all requests if the writer were the event loop.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+        self._descriptor: int | None = None
+        with suppress(OSError, ValueError):
+            self._descriptor = sys.stderr.fileno()
+        self._lines: deque[str] = deque()
+        self._dropped = 0
+        self._wake = threading.Event()
+        self._is_writing = False
+        self._thread: threading.Thread | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+        except Exception:
+            self.handleError(record)
+            return
+        if len(self._lines) >= MAX_LINES:
+            self._dropped += 1
+            return
+        self._lines.append(line)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._write_lines, name="fanin-log", daemon=True)
+            self._thread.start()
+        self._wake.set()
+
+    def flush(self) -> None:
+        """Wait until all lines are written, `FLUSH_SECONDS` at most."""
+        end = time.monotonic() + FLUSH_SECONDS
+        while (self._lines or self._is_writing) and time.monotonic() < end:
+            time.sleep(_PAUSE_SECONDS / 5)
+
+    def _write_lines(self) -> None:
+        while True:
+            self._wake.wait()
+            time.sleep(_PAUSE_SECONDS)
+            self._wake.clear()
+            self._is_writing = True
+            lines = [self._lines.popleft() for _ in range(len(self._lines))]
+            if self._dropped:
+                dropped, self._dropped = self._dropped, 0
+                text = f"{dropped} log lines were dropped: standard error was not read"
+                lines.append(self.format(logging.LogRecord(__name__, logging.WARNING, "", 0, text, None, None)))
+            with suppress(OSError, ValueError):  # the reader is gone, or the stream is closed
+                self._write("".join(f"{line}\n" for line in lines))
+            self._is_writing = False
+
+    def _write(self, text: str) -> None:
+        if self._descriptor is None:
+            self.stream.write(text)
+            self.stream.flush()
+            return
+        # Past the stream: its lock, held by a thread that waits here, would abort the end of the process.
+        rest = text.encode(self.stream.encoding, "backslashreplace")
+        while rest:
+            rest = rest[os.write(self._descriptor, rest) :]

@@ -1,0 +1,65 @@
+"""The threads of a service, by their work: slow work of one kind must not delay another."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from fanin import FileLayout
+from fanin_service.fair_executor import FairExecutor
+
+MODEL_READERS = 8
+"""Threads that wait for the model store."""
+LARGE_READERS = 1
+"""Threads for large recipes. They run Python, which one thread at a time does: more would only delay the event loop."""
+MATRIX_MAKERS = 2
+"""Threads for parts of matrices, and so matrices in the making: each takes all CPUs, and memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Threads:
+    """Executors of a service. Clients take turns at each of them."""
+
+    count: int
+    """Threads that generate: as many as there are CPUs for this process."""
+    parsers: FairExecutor
+    large: FairExecutor
+    """For large recipes and models."""
+    generators: FairExecutor
+    matrix_makers: FairExecutor
+    models: FairExecutor
+    """For reading the model store."""
+
+    @classmethod
+    def start(cls) -> Threads:
+        """Return the executors of a service. Each starts its threads when it needs them."""
+        count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return cls(
+            count,
+            parsers=FairExecutor(count, "fanin-parse"),
+            large=FairExecutor(LARGE_READERS, "fanin-large"),
+            generators=FairExecutor(count, "fanin-generate"),
+            matrix_makers=FairExecutor(MATRIX_MAKERS, "fanin-matrix"),
+            models=FairExecutor(MODEL_READERS, "fanin-models"),
+        )
+
+    def makers(self, layout: FileLayout, start: int, stop: int) -> FairExecutor:
+        """Return the threads for bytes [start, stop) of a file.
+
+        A matrix takes seconds, and its parts wait for it. In separate threads they delay no other tensor.
+        """
+        return self.matrix_makers if layout.has_matrix(start, stop) else self.generators
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Accept calls; at the end cancel those that wait. An application may be started again."""
+        executors = (self.parsers, self.large, self.generators, self.matrix_makers, self.models)
+        for executor in executors:
+            executor.reopen()
+        try:
+            yield
+        finally:
+            for executor in executors:
+                executor.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,155 @@
+"""Mean, deviation and bounds that `describe` tells, beside formulas and beside the values themselves."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import fanin
+from fanin.description import moments_of
+
+TRUNCATED = 0.87962566103423978
+DISK = math.sqrt(1 - 4 * math.exp(-4) / (1 - math.exp(-4)))
+"""Deviation of the standard complex normal distribution in |z| < 2."""
+PARTS = [
+    {"size": 24, "scheme": "normal", "std": 2.0, "mean": 3.0},
+    {"size": 8, "scheme": "constant", "value": -1.0},
+    {"size": 32, "scheme": "uniform", "low": 0.0, "high": 6.0},
+]
+MEAN = (24 * 3.0 - 8 * 1.0 + 32 * 3.0) / 64
+VARIANCE = (24 * (4 + (3 - MEAN) ** 2) + 8 * (1 + MEAN) ** 2 + 32 * (3 + (3 - MEAN) ** 2)) / 64
+EXACT: list[tuple[dict[str, Any], tuple[float, float, float | None, float | None]]] = [
+    ({"scheme": "zeros"}, (0, 0, 0, 0)),
+    ({"scheme": "constant", "value": 0.1, "dtype": "BF16"}, (0.10009765625, 0, 0.10009765625, 0.10009765625)),
+    ({"scheme": "constant", "value": 1e300, "dtype": "F64"}, (1e300, 0, 1e300, 1e300)),
+    ({"scheme": "uniform", "low": -1.0, "high": 3.0}, (1, 4 / math.sqrt(12), -1, 3)),
+    ({"scheme": "normal", "mean": 0.5, "std": 0.02}, (0.5, 0.02, None, None)),
+    ({"scheme": "normal", "std": 0.02, "dtype": "C64"}, (0, 0.02, None, None)),
+    ({"scheme": "uniform", "low": -1.0, "high": 1.0, "dtype": "C64"}, (0, math.sqrt(0.5), -1, 1)),
+    ({"scheme": "he_normal"}, (0, math.sqrt(2 / 64), None, None)),
+    ({"scheme": "he_uniform"}, (0, math.sqrt(2 / 64), -math.sqrt(6 / 64), math.sqrt(6 / 64))),
+    ({"scheme": "lecun_normal", "truncated": True}, (0, 1 / 8, -0.25 / TRUNCATED, 0.25 / TRUNCATED)),
+    ({"scheme": "lecun_normal", "truncated": True, "dtype": "C64"}, (0, 1 / 8, -0.25 / DISK, 0.25 / DISK)),
+    ({"scheme": "truncated_normal", "std": 0.5, "dtype": "BF16"}, (0, 0.5 * TRUNCATED, -1, 1)),
+    ({"scheme": "truncated_normal", "std": 1.0, "low": 0.0, "high": None},
+     (math.sqrt(2 / math.pi), math.sqrt(1 - 2 / math.pi), 0, None)),
+    ({"scheme": "orthogonal", "gain": 2.0}, (0, 2 / 8, -2, 2)),
+    ({"scheme": "sparse", "std": 1.0, "sparsity": 0.25}, (0, math.sqrt(0.75), None, None)),
+    ({"scheme": "eye"}, (1 / 64, math.sqrt(1 / 64 - 1 / 64**2), 0, 1)),
+    ({"scheme": "blocks", "parts": PARTS}, (MEAN, math.sqrt(VARIANCE), None, None)),
+    ({"scheme": "blocks", "axis": 1, "parts": [{"size": 32, "scheme": "ones"}, {"size": 32, "scheme": "zeros"}]},
+     (0.5, 0.5, 0, 1)),
+]  # fmt: skip
+
+
+def told(tensor: dict[str, Any]) -> tuple[float, float, float | None, float | None]:
+    described = fanin.describe({"shape": [64, 64], **tensor})["tensors"]["weight"]
+    json.dumps(described, allow_nan=False)
+    return described["mean"], described["std"], described["low"], described["high"]
+
+
+@pytest.mark.parametrize(
+    ("tensor", "wanted"), EXACT, ids=lambda each: each.get("scheme") if isinstance(each, dict) else ""
+)
+def test_formulas(tensor: dict[str, Any], wanted: tuple[float, float, float | None, float | None]) -> None:
+    found = told(tensor)
+    assert found[:2] == pytest.approx(wanted[:2], rel=6e-8 if tensor.get("dtype") == "C64" else 2e-12, abs=1e-14)
+    for bound, each in zip(found[2:], wanted[2:], strict=True):
+        # Bounds are numbers of the storage type, rounded inwards.
+        assert bound is each is None or bound == pytest.approx(each, rel=2e-7)
+
+
+WIDE = [{"size": 4000, "scheme": "normal", "std": 0.5}, {"size": 96, "scheme": "ones"}]
+SAMPLED: list[dict[str, Any]] = [
+    {"scheme": "truncated_normal", "std": 1.0, "mean": 2.0, "low": -0.5, "high": 3.0},
+    {"scheme": "truncated_normal", "std": 1.0, "low": 3.0, "high": None},
+    {"scheme": "truncated_normal", "std": 1.0, "low": -1.0, "high": 1.0, "dtype": "C64"},
+    {"scheme": "uniform", "low": -2.0, "high": 2.0, "dtype": "C64"},
+    {"scheme": "log_of_uniform"},
+    {"scheme": "dt_bias"},
+    {"scheme": "rg_lru"},
+    {"scheme": "sparse", "std": 0.5, "sparsity": 0.3},
+    {"scheme": "blocks", "parts": [*PARTS[:2], {"size": 32, "scheme": "blocks", "axis": 1, "parts": WIDE}]},
+]
+TABLES: list[dict[str, Any]] = [
+    {"scheme": "sinusoidal"},
+    {"scheme": "sinusoidal", "variant": "fairseq", "padding": 3},
+    {"scheme": "sinusoidal", "variant": "marian", "base": 3.0},
+    {"scheme": "log_range"},
+    {"scheme": "rope_frequencies"},
+    {"scheme": "alibi_slopes", "shape": [64]},
+    {"scheme": "bilinear", "shape": [4, 4, 3, 3]},
+    {"scheme": "dirac", "shape": [4, 4, 3, 3]},
+    {"scheme": "stft", "shape": [20, 1, 9]},
+    {"scheme": "stft", "shape": [20, 1, 9], "side": "imag", "window": "hamming", "scaling": "spectrum"},
+]
+
+
+@pytest.mark.parametrize("tensor", SAMPLED, ids=lambda each: each["scheme"])
+def test_drawn_values(tensor: dict[str, Any]) -> None:
+    mean, std, low, high = told({**tensor, "shape": [64, 4096]})
+    values = fanin.materialize({"seed": 11, "shape": [64, 4096], **tensor})["weight"]
+    values = values.astype(np.complex128 if tensor.get("dtype") == "C64" else np.float64)
+    errors = np.abs(values - mean) ** 2
+    assert abs(values.mean() - mean) < 5 * std / math.sqrt(values.size)
+    assert abs(errors.mean() - std**2) < 5 * errors.std() / math.sqrt(values.size)
+    parts = values.view(np.float64)
+    assert low is None or parts.min() >= low
+    assert high is None or parts.max() <= high
+
+
+@pytest.mark.parametrize("tensor", TABLES, ids=lambda each: each["scheme"])
+def test_known_values(tensor: dict[str, Any]) -> None:
+    tensor = {"shape": [50, 64], "dtype": "F64", **tensor}
+    mean, std, low, high = told(tensor)
+    values = fanin.materialize(tensor)["weight"]
+    assert (mean, std) == pytest.approx((values.mean(), values.std()), rel=1e-9, abs=1e-12)
+    assert low is not None
+    assert high is not None
+    assert low <= values.min() <= values.max() <= high
+
+
+def test_the_mean_of_a_large_table_is_not_summed() -> None:
+    """2^40 elements: a sum in float64 over fewer rows, and the formula at all."""
+    mean, std, *_ = told({"shape": [2**24, 2**12], "scheme": "sinusoidal"})
+    # Most rows of a wave are a whole number of turns, except for the slowest of base 10000: 2 pi 10^4 rows each.
+    assert mean == pytest.approx(0, abs=1e-2)
+    assert std == pytest.approx(math.sqrt(0.5), rel=1e-2)
+
+
+def test_truncation_far_out_agrees_with_scipy() -> None:
+    for low, high in ((4.0, 4.5), (-2.0, 7.0), (8.0, None), (-0.001, 0.001)):
+        tensor = fanin.as_recipe(
+            {
+                "shape": [1],
+                "scheme": "truncated_normal",
+                "std": 3.0,
+                "mean": 1.0,
+                "low": low,
+                "high": high,
+                "dtype": "F64",
+            }
+        ).tensors["weight"]
+        law = stats.truncnorm(low, math.inf if high is None else high, 1.0, 3.0)
+        found = moments_of(tensor)
+        assert (found.mean, found.std) == pytest.approx((law.mean(), law.std()), rel=1e-5)
+
+
+def test_a_bound_too_small_for_float64_is_zero_in_the_storage_type() -> None:
+    tensor = {
+        "scheme": "truncated_normal",
+        "std": 1.0,
+        "low": -1e-40,
+        "high": 2.0,
+        "bounds": "absolute",
+        "dtype": "F16",
+    }
+    mean, std, low, high = told(tensor)
+    law = stats.truncnorm(0, 2)
+    assert (mean, std) == pytest.approx((law.mean(), law.std()), rel=1e-6)
+    assert (low, high) == (0, 2)

@@ -1,0 +1,15 @@
+"""Digests of a file, generated here."""
+
+from __future__ import annotations
+
+from fanin.backends import Backend
+from fanin.digests import Digester, Manifest
+from fanin.file_layout import FileLayout
+
+
+def manifest_of(layout: FileLayout, backend: Backend) -> Manifest:
+    """Return the digests of this layout's file, of which everything is generated."""
+    digester = Digester(layout, backend)
+    while digester.step():
+        pass
+    return digester.manifest()
