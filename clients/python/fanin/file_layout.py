@@ -19,6 +19,7 @@ from fanin.draws import Draw, is_plain, matrix_of
 from fanin.dtypes import STORAGE, DType
 from fanin.errors import Fault, RecipeError, pointer
 from fanin.recipe import MAX_HEADER_BYTES, METADATA_RECIPE, Recipe, RecipeLike, as_recipe, quoted
+from fanin.recipe.display import Summary
 from fanin.schemes.base import Tensor
 from fanin.schemes.blocks import MAX_PARTS, Blocks
 from fanin.streams import Stream
@@ -125,7 +126,7 @@ class Entries(Sequence[Entry]):
         return bisect_right(self.offsets, offset - len(self.header.bytes), 1) - 1
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class FileLayout:
     """The place of everything in the file of one recipe."""
 
@@ -171,6 +172,16 @@ class FileLayout:
     def size(self) -> int:
         """Bytes of the file."""
         return len(self.header) + self.entries.offsets[-1]
+
+    def __repr__(self) -> str:
+        return self._summary().text()
+
+    def _repr_html_(self) -> str:
+        return self._summary().html()
+
+    def _summary(self) -> Summary:
+        size = self.entries.offsets[-1]
+        return Summary(f"FileLayout: {len(self.entries):,} tensors, {size:,} bytes of data", self.recipe.tensors)
 
     def entry(self, name: str) -> Entry:
         """Return the tensor of this name.
