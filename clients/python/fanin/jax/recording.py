@@ -96,13 +96,19 @@ _Value = Law | Said | Keys | np.ndarray
 
 
 def record(build: Callable[[], Any], *, seed: int | str = 0) -> Recording:
-    """The recipe of a pytree, from the program that JAX traces of the function that makes it; nothing is allocated.
+    """Return the recipe of a pytree, read from the program that JAX traces of the function that initializes it.
+
+    No array above 2^20 elements is allocated.
 
         >>> fanin.jax.record(lambda: nnx.state(Model(nnx.Rngs(0)), nnx.Param))
         >>> fanin.jax.record(lambda: model.init(jax.random.key(0), x))
 
+    Args:
+        build: A function that returns the pytree. It may create its keys itself.
+        seed: Seed of the recipe.
+
     Raises:
-        RecordError: leaves whose law no recipe says, each with the operation that made it so.
+        RecordError: leaves whose distribution no recipe describes, each with the operation that caused it.
     """
     program, shapes = jax.make_jaxpr(build, return_shape=True)()
     leaves = jax.tree_util.tree_flatten_with_path(shapes)[0]
