@@ -109,7 +109,7 @@ def test_a_recipe_of_a_configuration(tmp_path: Path, capsys: pytest.CaptureFixtu
         (["torch", "recorded_nets:Net"], 2, "No module named 'recorded_nets'"),
         (["torch", "recorded_net:Nut"], 2, "no attribute 'Nut'"),
         (["torch", "recorded_net:number"], 2, "no function, but a int"),
-        (["torch", "recorded_net:refused"], 3, "/layers.1.0.weight: no scheme is the result of aten.exp_"),
+        (["torch", "recorded_net:refused"], 3, "/layers.1.0.weight: no scheme describes the result of aten.exp_"),
         (["hf", "none.json"], 4, "none.json"),
         (["hf", "empty.json"], 2, "model_type"),
         (["hf", "unknown.json"], 2, "nosuchmodel"),

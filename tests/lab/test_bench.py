@@ -117,13 +117,13 @@ def test_the_chart_shows_every_law_and_maker(folder: Path, document: dict[str, A
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        (["--only=torch,tortch"], "--only: 'tortch' is unknown or not usable here; there are "),
-        (["--laws=normal,cauchy"], "--laws: 'cauchy' is unknown; there are uniform, normal"),
+        (["--only=torch,tortch"], "--only: 'tortch' is unknown or not usable here; allowed: "),
+        (["--laws=normal,cauchy"], "--laws: 'cauchy' is unknown; allowed: uniform, normal"),
         (["--dtype=F32,I8"], "--dtype: 'I8' is unknown; there are F64, F32"),
         (["--dtype="], "name at least one"),
-        (["--elements=3"], "--elements: 3 is too few"),
-        (["--repeats=0"], "--repeats: 0 is too few"),
-        (["--plot=chart.pdf"], "--plot: 'chart.pdf' should end in .png or .svg"),
+        (["--elements=3"], "--elements: 3 is too small"),
+        (["--repeats=0"], "--repeats: 0 is too small"),
+        (["--plot=chart.pdf"], "--plot: 'chart.pdf' must end in .png or .svg"),
     ],
 )
 def test_wrong_options_are_named(arguments: list[str], error: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -135,7 +135,7 @@ def test_wrong_options_are_named(arguments: list[str], error: str, capsys: pytes
 
 def test_a_missing_folder_is_told_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "--output", str(tmp_path / "missing" / "bench.json")]) == 4
-    assert "there is no folder" in capsys.readouterr().err
+    assert "does not exist" in capsys.readouterr().err
 
 
 def test_a_peer_that_is_not_installed_is_told_from_an_unknown_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -432,15 +432,15 @@ def test_the_text_has_the_accuracies(document: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("option", "error"),
     [
-        ("--schemes=zeros,xavier", "--schemes: 'xavier' is none of: zeros, constant, "),
-        ("--networks=rnn", "--networks: 'rnn' is none of: dense, conv, batch_norm"),
-        ("--activations=", "--activations: '' is none of: linear, sigmoid"),
-        ("--depths=3,1", "--depths: '1' is none of: whole numbers from 2 to 100"),
+        ("--schemes=zeros,xavier", "--schemes: 'xavier' is not allowed; allowed: zeros, constant, "),
+        ("--networks=rnn", "--networks: 'rnn' is not allowed; allowed: dense, conv, batch_norm"),
+        ("--activations=", "--activations: '' is not allowed; allowed: linear, sigmoid"),
+        ("--depths=3,1", "--depths: '1' is not allowed; allowed: whole numbers from 2 to 100"),
         ("--depths=3,3", "--depths: 3 is given twice"),
-        ("--depths=²", "--depths: '²' is none of"),
-        ("--seeds=0", "--seeds: '0' is none of: whole numbers from 1 to 1000"),
-        ("--epochs=many", "--epochs: 'many' is none of"),
-        ("--rates=0.1,nan", "--rates: 'nan' is none of: numbers above 0, up to 10"),
+        ("--depths=²", "--depths: '²' is not allowed"),
+        ("--seeds=0", "--seeds: '0' is not allowed; allowed: whole numbers from 1 to 1000"),
+        ("--epochs=many", "--epochs: 'many' is not allowed"),
+        ("--rates=0.1,nan", "--rates: 'nan' is not allowed; allowed: numbers above 0, up to 10"),
     ],
 )
 def test_wrong_options_are_named(option: str, error: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

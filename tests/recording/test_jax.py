@@ -44,25 +44,25 @@ def test_layers_are_one_line(runs: Path) -> None:
 def test_what_no_scheme_says_is_refused_by_name(told: Any) -> None:
     refused = dict(told["refused"])
     assert refused == {
-        "/branch": "no scheme is the result of cond",
-        "/cut": "no scheme is the result of max",
-        "/exponential": "no scheme is the result of _exponential",
-        "/folded_twice": "no scheme is the result of draws with equal keys",
-        "/gamma": "no scheme is the result of _gamma",
-        "/key": "a key of random numbers is no weight: leave it out",
-        "/loop": "no scheme is the result of scan",
-        "/mapped": "no scheme is the result of a draw with equal keys",
-        "/mapped_seeds": "no scheme is the result of a draw with equal keys",
-        "/namesake": "no scheme is the result of integer_pow",
-        "/nested": "no scheme is the result of draws with equal keys",
-        "/one_key": "no scheme is the result of draws with equal keys",
-        "/own": "no scheme is the result of draws with equal keys",
+        "/branch": "no scheme describes the result of cond",
+        "/cut": "no scheme describes the result of max",
+        "/exponential": "no scheme describes the result of _exponential",
+        "/folded_twice": "no scheme describes the result of draws with equal keys",
+        "/gamma": "no scheme describes the result of _gamma",
+        "/key": "a key of random numbers is not a weight: leave it out of the pytree",
+        "/loop": "no scheme describes the result of scan",
+        "/mapped": "no scheme describes the result of a draw with equal keys",
+        "/mapped_seeds": "no scheme describes the result of a draw with equal keys",
+        "/namesake": "no scheme describes the result of integer_pow",
+        "/nested": "no scheme describes the result of draws with equal keys",
+        "/one_key": "no scheme describes the result of draws with equal keys",
+        "/own": "no scheme describes the result of draws with equal keys",
         "/part": "an orthogonal matrix of 4 x 8 in another shape",
-        "/split_twice": "no scheme is the result of draws with equal keys",
-        "/square": "no scheme is the result of integer_pow",
-        "/stretched": "no scheme is the result of mul",
-        "/twice": "no scheme is the result of draws with equal keys",
-        "/two_types": "no scheme is the result of draws with equal keys",
+        "/split_twice": "no scheme describes the result of draws with equal keys",
+        "/square": "no scheme describes the result of integer_pow",
+        "/stretched": "no scheme describes the result of mul",
+        "/twice": "no scheme describes the result of draws with equal keys",
+        "/two_types": "no scheme describes the result of draws with equal keys",
     }
 
 
@@ -77,7 +77,7 @@ def test_tables_are_literals(told: Any) -> None:
 def test_layers_of_a_scan_are_refused_by_name(told: Any) -> None:
     names = ("bias", "kernel")
     assert told["scan"] == [
-        [f"/params~1Scan_Layer_0~1Dense_0~1{name}", "no scheme is the result of scan"] for name in names
+        [f"/params~1Scan_Layer_0~1Dense_0~1{name}", "no scheme describes the result of scan"] for name in names
     ]
 
 

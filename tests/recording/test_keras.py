@@ -104,7 +104,7 @@ def test_weights_are_told_apart_by_their_paths(told: Any) -> None:
 
 
 def test_weights_that_cannot_be_told_apart_are_refused(told: Any) -> None:
-    assert told["renamed"] == ["(recipe): renamed has other weights when it is created again: give the function"]
+    assert told["renamed"] == ["(recipe): renamed has other weights when it is created again: pass its builder"]
 
 
 def test_a_literal_with_another_order_in_memory_is_written_as_it_is(told: Any) -> None:

@@ -439,7 +439,7 @@ def test_torch_is_as_before_afterwards() -> None:
 
 
 def test_a_builder_is_a_function_that_builds_a_module() -> None:
-    with pytest.raises(RecordError, match=r"takes a function that makes the model.* got Linear"):
+    with pytest.raises(RecordError, match=r"takes a function that creates the model.* not a Linear"):
         record(nn.Linear(3, 3))  # type: ignore[arg-type]
     with pytest.raises(RecordError, match="not dict"):
         record(dict)  # type: ignore[arg-type]

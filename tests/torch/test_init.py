@@ -364,10 +364,8 @@ def test_a_recipe_says_which_buffers_it_cannot_make() -> None:
     with pytest.raises(ModuleError) as caught:
         init_(module, recipe)
     assert {fault.pointer: fault.detail for fault in caught.value.faults} == {
-        "/frequencies": (
-            "a buffer on the meta device that is not persistent: a recording has its values, a recipe does not"
-        ),
-        "/positions": "missing: int64 values come from the module's own code, and a recording has them",
+        "/frequencies": ("a non-persistent buffer on the meta device: its values are in a recording, not in a recipe"),
+        "/positions": "missing: int64 values come from the module's own code: pass its recording",
     }
     assert all(tensor.is_meta for tensor in module.state_dict().values())
 
@@ -618,7 +616,7 @@ def test_defaults_of_torch_change_nothing(tmp_path: Path) -> None:
     save_checkpoint(recording, tmp_path / "dcp")
     save_checkpoint(recipe, tmp_path / "st", format="safetensors")
     absent = nn.Linear(300, 200, bias=False, dtype=torch.float32)
-    with pytest.raises(ValueError, match="device is meta, which has no memory: say where with device="):
+    with pytest.raises(ValueError, match="device is meta, which has no memory: pass device="):
         init_(absent, recipe)
     check(init_(absent, recipe, device="cpu"), recipe)
 

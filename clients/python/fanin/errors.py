@@ -1,21 +1,23 @@
 """Every exception of the library, in one tree.
 
-FaninError
-├── RecipeError        the recipe is wrong; carries one `Fault` per offending field
-│   ├── RecordError        a model's own initialization is nothing that a recipe says
-│   └── ModuleError        a model's tensors are not those of the recipe
-├── BackendError       the backend asked for is not available here
-│   ├── NotBuiltError      this package was installed without it
-│   └── NoDeviceError      there is no device for it
-├── MissingPackageError  a package of an extra is not installed
-├── FileError          a file is not a Fanin file, or is damaged before any tensor
-├── MismatchError      bytes differ from what the recipe says
-└── ServiceError       a request to a Fanin service failed, or its response makes no sense
-    ├── RefusedError       the service refused the request: the same request will fail again
-    └── UnavailableError   a later attempt may succeed
-        ├── UnreachableError     no connection was possible
-        ├── ConnectionLostError  the connection ended before the response was complete
-        └── BusyError            the service responded with 429, 502, 503 or 504
+Each class, with its meaning:
+
+    FaninError
+    ├── RecipeError        the recipe is wrong; carries one `Fault` per wrong field
+    │   ├── RecordError        no recipe describes the model's own initialization
+    │   └── ModuleError        the tensors of a model differ from those of the recipe
+    ├── BackendError       the requested backend is not available here
+    │   ├── NotBuiltError      the installation was built without it
+    │   └── NoDeviceError      the machine has no device for it
+    ├── MissingPackageError  a package of an extra is not installed
+    ├── FileError          a file is not a Fanin file, or its header is damaged
+    ├── MismatchError      bytes differ from those of the recipe
+    └── ServiceError       a request to a Fanin service failed, or its response is invalid
+        ├── RefusedError       the service refused the request: the same request will fail again
+        └── UnavailableError   a later attempt may succeed
+            ├── UnreachableError     no connection was possible
+            ├── ConnectionLostError  the connection ended before the response was complete
+            └── BusyError            the service responded with 429, 502, 503 or 504
 """
 
 from __future__ import annotations
@@ -25,41 +27,41 @@ from dataclasses import dataclass
 from typing import Any
 
 _NAME = 2048
-"""Characters of a name in a pointer: twice as many as the name of a tensor may have (`names.MAX_NAME_BYTES`)."""
+"""Maximum number of characters of a name in a pointer: twice `names.MAX_NAME_BYTES`."""
 _VALUE = 80
-"""Characters of a value that an error repeats."""
+"""Maximum number of characters of a value that an error repeats."""
 
 
 class FaninError(Exception):
-    """Base of every error this library raises on purpose."""
+    """Base class of all errors that this library raises on purpose."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing wrong with a recipe."""
+    """One fault of a recipe."""
 
     pointer: str
-    """JSON pointer (RFC 6901) of the offending field; empty for the whole document."""
+    """JSON pointer (RFC 6901) of the wrong field; empty for the document itself."""
     detail: str
-    """What is wrong and what is allowed."""
+    """Description of the fault and of the allowed values."""
     value: Any = None
-    """The value found, shortened; `None` where there is none to show."""
+    """The wrong value, shortened; `None` if there is none to show."""
 
     def __str__(self) -> str:
         return f"{self.pointer or '(recipe)'}: {self.detail}"
 
 
 def pointer(path: Iterable[str | int]) -> str:
-    """A JSON pointer (RFC 6901 section 3) that can be printed, whatever the names are.
+    """Return a JSON pointer (RFC 6901 section 3) that can be printed: characters that UTF-8 lacks are escaped.
 
-    A longer name than any tensor may have is cut: otherwise an error would repeat a document of megabytes.
+    Names are cut at twice the longest valid name. Otherwise an error would repeat a document of megabytes.
     """
     text = "".join("/" + _cut(str(part), _NAME).replace("~", "~0").replace("/", "~1") for part in path)
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def shown(value: Any) -> Any:
-    """Return `value` if it is short, else the start of its text: what an error says that it found."""
+    """Return `value` if it is short, else the start of its text, for an error that repeats it."""
     if value is None or isinstance(value, bool | float):
         return value
     text = repr(value) if not isinstance(value, str) else value
@@ -72,45 +74,45 @@ def _cut(text: str, limit: int) -> str:
 
 
 class RecipeError(FaninError, ValueError):
-    """A recipe that cannot be honoured."""
+    """The recipe is invalid; `faults` has one `Fault` per wrong field."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(faults)
         super().__init__("\n".join(str(fault) for fault in self.faults))
 
     def __reduce__(self) -> tuple[type[RecipeError], tuple[tuple[Fault, ...]]]:
-        """Pickled by its faults: a worker process hands it to its parent."""
+        """Pickle the faults alone, so that a worker process can pass the error to its parent."""
         return type(self), (self.faults,)
 
 
 class RecordError(RecipeError):
-    """A model whose own initialization no recipe says; one fault per parameter or buffer."""
+    """No recipe describes the model's own initialization; one fault per parameter or buffer."""
 
     @classmethod
     def of(cls, detail: str) -> RecordError:
-        """One fault, of the whole model."""
+        """Return an error with one fault of the model itself."""
         return cls([Fault("", detail)])
 
     @classmethod
     def from_recipe(cls, error: RecipeError) -> RecordError:
-        """The faults of a recorded recipe, each with the name of its tensor as the pointer."""
+        """Return the faults of a recorded recipe, each with the name of its tensor as the pointer."""
         return cls([Fault(each.pointer.removeprefix("/tensors"), each.detail, each.value) for each in error.faults])
 
 
 class ModuleError(RecipeError):
-    """A module, model or pytree whose tensors are not those of the recipe; one fault per tensor."""
+    """The tensors of a module, model or pytree differ from those of the recipe; one fault per tensor."""
 
 
 class BackendError(FaninError):
-    """The backend asked for is unknown or not usable on this machine."""
+    """The requested backend is unknown, or this machine cannot use it."""
 
 
 class NotBuiltError(BackendError):
-    """The backend is not part of this installation."""
+    """The installation was built without the backend."""
 
 
 class NoDeviceError(BackendError):
-    """The backend is for a device that is not in this machine, or cannot be used."""
+    """The machine has no usable device for the backend."""
 
 
 class MissingPackageError(FaninError, ModuleNotFoundError):
@@ -118,22 +120,22 @@ class MissingPackageError(FaninError, ModuleNotFoundError):
 
 
 class FileError(FaninError):
-    """A file that is not a complete Fanin safetensors file."""
+    """The file is not a complete Fanin safetensors file."""
 
 
 class MismatchError(FaninError):
-    """Bytes that differ from what the recipe says."""
+    """Bytes differ from those that the recipe defines."""
 
     def __init__(self, message: str, *, tensor: str | None = None, element: int | None = None) -> None:
         self.tensor = tensor
-        """Name of the first tensor that differs; `None` when the header does."""
+        """Name of the first tensor that differs; `None` if the header differs."""
         self.element = element
         """Row-major index of its first differing element."""
         super().__init__(message)
 
 
 class ServiceError(FaninError):
-    """A request to a Fanin service that failed, or a response that makes no sense."""
+    """A request to a Fanin service failed, or the response is invalid."""
 
     def __init__(self, message: str, *, status: int | None = None, problem: dict[str, Any] | None = None) -> None:
         self.status = status
@@ -163,7 +165,7 @@ class BusyError(UnavailableError):
     """The service responded with 429, 502, 503 or 504."""
 
     retry_after: float | None = None
-    """Seconds to wait, if the response said so in `Retry-After`."""
+    """Seconds to wait, from the response's `Retry-After`; `None` if it has none."""
 
 
 def needed(extra: str, error: ModuleNotFoundError) -> ModuleNotFoundError:

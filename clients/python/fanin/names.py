@@ -1,6 +1,6 @@
-"""Names of tensors, and repeated names: one with sets of numbers, that stands for many (SPEC.md section 2.5).
+"""Names of tensors, and repeated names: names with sets of numbers, each for many tensors (SPEC.md section 2.5).
 
-`layers.{0..79}.bias` and, where layers are of several kinds, `layers.{0..3,5..11}.mixer.D`, `layers.{1..31..2}.router`.
+Examples: `layers.{0..79}.bias`, `layers.{0..3,5..11}.mixer.D` and `layers.{1..31..2}.router`.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ T = TypeVar("T", bound=Hashable)
 
 MAX_NAME_BYTES = 1024
 MAX_NAMES = 1 << 20
-"""Most tensors of a recipe that is written with ranges: the header of a file has no room for more."""
+"""Maximum number of tensors of a recipe with repeated names: the header of a file has no room for more."""
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _INTEGER = "(?:0|[1-9][0-9]{0,8})"
 _ITEM = rf"{_INTEGER}(?:\.\.{_INTEGER}(?:\.\.[1-9][0-9]{{0,8}})?)?"
 _SET = re.compile(rf"\{{({_ITEM}(?:,{_ITEM})*)\}}", re.ASCII)
 MAX_ITEMS = 16
-"""Most items of a set that is written here, so that names stay readable and short enough."""
+"""Maximum number of items of a set that `folded` writes, so that names stay readable and valid."""
 _BRACE = re.compile("[{}]")
 _NUMBER = re.compile(r"(?<![^._/])(0|[1-9][0-9]{0,8})(?![^._/])", re.ASCII)
-"""A number that is a part of a name by itself, as in `layers.7.bias` and `Dense_7/kernel`."""
+"""A number between separators of a name, as in `layers.7.bias` and `Dense_7/kernel`."""
 
 
 def misnamed(name: str) -> str:
-    """Return why no tensor can have this name; an empty string if one can."""
+    """Return why a name is invalid; an empty string if it is valid."""
     try:
         _checked(name)
     except PydanticCustomError as error:
@@ -74,7 +74,7 @@ def _checked_sets(name: str) -> str:
 
 
 def _items(text: str) -> list[range]:
-    """The numbers between braces, item by item."""
+    """Return the items between braces as ranges of numbers."""
     found = []
     for item in text.split(","):
         first, *rest = map(int, item.split(".."))
@@ -88,14 +88,14 @@ RepeatedName = Annotated[Name, AfterValidator(_checked_sets)]
 
 
 def count(repeated: Any) -> int:
-    """How many names it stands for, which may be no repeated name at all."""
+    """Return the number of names that a repeated name stands for; 1 for any other value."""
     if not isinstance(repeated, str) or len(repeated) > MAX_NAME_BYTES:
         return 1
     return math.prod(sum(map(len, _items(each))) for each in _SET.findall(repeated))
 
 
 def written_out(repeated: str) -> Iterator[str]:
-    """The names it stands for, the numbers of the last set running fastest."""
+    """Yield the names that a repeated name stands for. The numbers of the last set change fastest."""
     texts = _SET.split(repeated)
     sets = [list(itertools.chain.from_iterable(_items(each))) for each in texts[1::2]]
     for numbers in itertools.product(*sets):
@@ -103,9 +103,9 @@ def written_out(repeated: str) -> Iterator[str]:
 
 
 def folded(values: Mapping[str, T]) -> tuple[dict[str, T], dict[str, T]]:
-    """The same as few names and repeated names with their values, in the order in which they begin.
+    """Return the mapping as few plain names and few repeated names, each in the order of their first names.
 
-    A name with braces of its own stays as it is.
+    A name that has braces is not combined with others.
     """
     alike: dict[tuple[tuple[str, ...], T], list[tuple[int, ...]]] = {}
     for name, value in values.items():
@@ -128,7 +128,7 @@ def _joined(texts: Sequence[str], numbers: Sequence[str]) -> str:
 
 
 def _boxes(points: Sequence[tuple[int, ...]]) -> list[tuple[list[range], ...]]:
-    """Products of sets that hold just these points, which are sorted and of one length; a set is a list of ranges."""
+    """Return products of sets that contain exactly these sorted points of one length. A set is a list of ranges."""
     if not points[0]:
         return [()]
     alike: dict[str, tuple[list[int], list[tuple[list[range], ...]]]] = {}
@@ -145,7 +145,7 @@ def _boxes(points: Sequence[tuple[int, ...]]) -> list[tuple[list[range], ...]]:
 
 
 def _progressions(numbers: Sequence[int]) -> list[range]:
-    """Ascending numbers as few ranges; one with a step has at least three numbers."""
+    """Return ascending numbers as few ranges. A range with a step above 1 has at least three numbers."""
     found, at = [], 0
     while at < len(numbers):
         step = numbers[at + 1] - numbers[at] if at + 1 < len(numbers) else 1

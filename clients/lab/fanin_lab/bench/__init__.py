@@ -1,4 +1,4 @@
-"""How fast elements are made on this machine: Fanin's backends beside the frameworks installed here (`fanin bench`).
+"""Measure the speed of Fanin's backends and of the installed frameworks on this machine (`fanin bench`).
 
-Imported by that command alone. Every maker runs in a process of its own, so that nothing here imports a framework.
+Only that command imports this package. Every maker runs in a separate process, so this package imports no framework.
 """

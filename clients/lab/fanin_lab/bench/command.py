@@ -1,4 +1,4 @@
-"""`fanin bench`: measure, show, keep."""
+"""`fanin bench`: measure, print and write the figures."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from fanin_lab.bench.measure import Settings, measure
 
 HELP = "How fast elements are made here: Fanin's backends beside the frameworks that are installed."
 SCHEMA = 1
-"""Version of the JSON document; it grows when a field changes its meaning or goes."""
+"""Version of the JSON document. It increases when a field changes its meaning or is removed."""
 CEILING_BYTES = 1 << 27
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the options of the command to a parser."""
     parser.add_argument("--laws", type=_words, default=list(LAWS), metavar="LAW,...", help=f"of {', '.join(LAWS)}")
     parser.add_argument(
         "--dtype",
@@ -42,15 +42,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the benchmark; 0, or 3 when a maker failed."""
+    """Run the benchmark and return the exit code: 0, or 3 if a maker failed."""
     settings = Settings(options.laws, options.dtypes, options.elements, options.repeats, options.seconds)
     makers = chosen(options.only)
     for path in filter(None, (options.output, options.plot)):
-        if not path.parent.is_dir():  # to be told before the measurement
-            raise FileNotFoundError(f"there is no folder {str(path.parent)!r} for {path.name}")
+        if not path.parent.is_dir():  # fail before the measurement, which takes a minute
+            raise FileNotFoundError(f"the folder {str(path.parent)!r} for {path.name} does not exist")
     if options.plot:
         plot.check(options.plot)
-    about = machine.describe()  # before this very program loads it
+    about = machine.describe()  # before this program itself adds to the load
     with tqdm(total=100, bar_format="{desc:32} {percentage:3.0f}% |{bar}| {elapsed}", leave=False) as bar:
 
         def tell(done: float, what: str) -> None:

@@ -1,4 +1,4 @@
-"""What makers of the benchmark need and have no call for."""
+"""Functions that makers of the benchmark need and their libraries lack."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 LINE = 64
-"""Bytes of a cache line: no two threads write one."""
+"""Bytes of a cache line. Two threads never write to the same line."""
 PART = 1 << 21
-"""Least bytes that are worth a thread."""
+"""Minimum number of bytes per thread."""
 
 
 def truncated_normal(generator: np.random.Generator, bound: float, out: NDArray[Any]) -> None:
-    """Standard normal draws within +-bound: the usual loop, which draws again what fell outside."""
+    """Return standard normal draws within +-bound, by the usual loop that redraws values outside."""
     generator.standard_normal(dtype=out.dtype, out=out)
     outside = np.flatnonzero(np.abs(out) > bound)
     while outside.size:
@@ -31,29 +31,29 @@ def truncated_normal(generator: np.random.Generator, bound: float, out: NDArray[
 
 
 def finished(array: Any) -> Any:
-    """The array, when it is there: JAX gives promises."""
+    """Wait for the array and return it. JAX returns arrays before they are computed."""
     with suppress(AttributeError):
         array.block_until_ready()
     return array
 
 
 def cpus() -> list[int]:
-    """The CPUs this process may use."""
+    """Return the CPUs that this process can use."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
 
 
 def mapped(size: int, *, huge: bool = True) -> mmap.mmap:
-    """Fresh memory straight from the kernel, in huge pages where it gives them, or in small ones."""
+    """Return new memory from the kernel, in huge pages if available or in small ones."""
     memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     advice = "MADV_HUGEPAGE" if huge else "MADV_NOHUGEPAGE"
     if hasattr(mmap, advice):
-        with suppress(OSError):  # a kernel built without
+        with suppress(OSError):  # a kernel without huge pages
             memory.madvise(getattr(mmap, advice))
     return memory
 
 
 class Memset:
-    """libc's memset, in parts by a thread on each CPU of this process."""
+    """Run libc's memset in parts, one thread on each CPU of this process."""
 
     def __init__(self) -> None:
         """Start the threads."""
@@ -64,7 +64,7 @@ class Memset:
         self._pool = ThreadPoolExecutor(self.cpus, initializer=lambda: _stay_on(free.get()))
 
     def __call__(self, memory: bytearray | mmap.mmap) -> None:
-        """Write all of `memory`."""
+        """Write every byte of `memory`."""
         held = ctypes.c_char.from_buffer(memory)
         address, size = ctypes.addressof(held), len(memory)
         parts = min(self.cpus, size // PART)
@@ -76,6 +76,6 @@ class Memset:
 
 
 def _stay_on(cpu: int) -> None:
-    # It helps, and may be forbidden.
+    # Pinning makes figures steadier. A container can forbid it.
     with suppress(OSError, AttributeError):
         os.sched_setaffinity(0, {cpu})

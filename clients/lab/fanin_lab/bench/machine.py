@@ -1,4 +1,4 @@
-"""What a figure of speed must be read with: the machine, its load, and what its memory and sockets can do."""
+"""Context of the figures: the machine, its load, and the speed of its memory and sockets."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from typing import Any, BinaryIO
 from fanin_lab.bench.loops import Memset, cpus, mapped
 
 CHUNK = 1 << 20
-"""Bytes of one send."""
+"""Number of bytes per send."""
 REPEATS = 5
 
 
 def describe() -> dict[str, Any]:
-    """Processor, CPUs, load, memory, huge pages, software."""
+    """Return processor, CPUs, load, memory, huge pages and software versions."""
     model, family = _processor()
     return {
         "cpu": model,
@@ -40,7 +40,7 @@ def describe() -> dict[str, Any]:
 
 
 def _processor() -> tuple[str, str]:
-    """Its name, and where that says little what else tells it."""
+    """Return the processor's name, and its family and model numbers where the system has them."""
     if platform.system() == "Darwin":
         name = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True)
         return name.stdout.strip() or platform.machine(), ""
@@ -54,7 +54,7 @@ def _processor() -> tuple[str, str]:
 
 
 def _chosen(path: Path) -> str:
-    """The word in brackets of a kernel setting."""
+    """Return the selected word of a kernel setting, which is in brackets."""
     try:
         return path.read_text().partition("[")[2].partition("]")[0]
     except OSError:
@@ -62,10 +62,10 @@ def _chosen(path: Path) -> str:
 
 
 def ceilings(size: int) -> list[dict[str, Any]]:
-    """GB/s that this machine reaches with `size` bytes: in memory, and through a loopback socket.
+    """Return GB/s that this machine reaches with `size` bytes, in memory and through a loopback socket.
 
-    Each is measured right after it was done once: a virtual machine that has given free memory back to its host gets
-    it again at a tenth of the speed.
+    Each measurement follows a first run without measurement. A virtual machine that has returned free memory to its
+    host gets it back at a tenth of the speed.
     """
     memory, other = bytearray(size), bytearray(size)
     memset = Memset()
@@ -102,12 +102,12 @@ def ceilings(size: int) -> list[dict[str, Any]]:
 
 
 def rounded(value: float) -> float:
-    """Three digits: more is noise."""
+    """Round to three significant digits; more digits are noise."""
     return float(f"{value:.3g}")
 
 
 def _through_loopback(size: int, send: Callable[[socket.socket], None]) -> None:
-    """Receive `size` bytes that a thread sends."""
+    """Receive `size` bytes that another thread sends."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         sender = threading.Thread(target=lambda: send(server.accept()[0]))
         sender.start()

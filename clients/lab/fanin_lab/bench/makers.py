@@ -1,7 +1,7 @@
-"""What is measured, and by which calls.
+"""The libraries that are measured, and the calls that measure them.
 
-A call is text, as in `timeit`: what a report quotes is what ran. It sees `out`, `count`, `dtype` and what the
-statements before it named.
+A call is text, as in `timeit`, so that a report can quote the executed code. It can use `out`, `count`, `dtype` and
+the names that earlier statements define.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ LAWS: dict[str, dict[str, Any]] = {
     "truncated": {"scheme": "truncated_normal", "std": 0.02, "low": -2, "high": 2},
     "constant": {"scheme": "constant", "value": 0.02},
 }
-"""Laws by name, as Fanin's recipes say them; truncated at two standard deviations."""
+"""Recipe members of each distribution by name. The truncation is at two standard deviations."""
 SMALL = 256
-"""Elements of each tensor of the work `small`."""
+"""Number of elements of each tensor of the work `small`."""
 
 Work = Literal["fill", "fresh", "small"]
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One thing to make: `tensors` tensors of `count` elements each."""
+    """One case to measure: `tensors` tensors of `count` elements each."""
 
     work: Work
-    """Fill warm memory, make in fresh memory, or fill many small tensors."""
+    """Kind of work: fill warm memory, allocate and fill memory, or fill many small tensors."""
     law: str
     dtype: str
     count: int
@@ -41,64 +41,64 @@ class Case:
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """The same as a Fanin recipe."""
+        """Return the case as a Fanin recipe."""
         tensor = {"shape": [self.count], "dtype": self.dtype, **LAWS[self.law]}
         return {"tensors": {f"layers.{number}.bias": tensor for number in range(self.tensors)}}
 
 
 @dataclass(frozen=True, slots=True)
 class Maker:
-    """A library, or one way of it, that makes elements."""
+    """A library, or one method of a library, that generates elements."""
 
     name: str
     kind: Literal["fanin", "peer", "ceiling"]
     package: str
-    """What must be importable; its version is reported."""
+    """Module that must be importable, and whose version is reported."""
     dtypes: Mapping[str, str]
-    """Storage types it has, each as an expression."""
+    """Expression for each storage type that it has."""
     calls: Mapping[str, str]
-    """Law: statements that make it, in `out` where the library fills in place."""
+    """Statements for each distribution. They write to `out` if the library fills in place."""
     constants: tuple[str, ...] = ()
-    """Storage types for which it has constants only."""
+    """Storage types for which it generates only constants."""
     empty: str = "None"
-    """Expression of memory for `count` elements, untouched."""
+    """Expression that allocates untouched memory for `count` elements."""
     run: str = "{call}"
-    """How `call` is run."""
+    """Statement that runs `call`."""
     fresh: str = "{run}"
-    """How it is run for the work `fresh`, where `out` is new each time."""
+    """Statement that runs it for the work `fresh`, with a new `out` each time."""
     setup: str = ""
-    """Statements that come first, given `threads`."""
+    """Statements that run first, with the name `threads`."""
     prepare: str = ""
-    """Statements before each case, given `recipe`, `dtype`, `count` and `call`."""
+    """Statements before each case, with the names `recipe`, `dtype`, `count` and `call`."""
     environment: Mapping[str, str] = field(default_factory=dict)
     whole: bool = False
-    """Makes many tensors in one call; others make one after the other."""
+    """True if one call generates many tensors. Other makers need one call per tensor."""
     slow: tuple[Work, ...] = ()
-    """Works that take it long, and are measured on fewer elements."""
+    """Kinds of work in which it is slow; these are measured on fewer elements."""
     serial: bool = False
-    """Not worth measuring on more than one CPU."""
+    """True if more than one CPU makes it no faster."""
 
     def offers(self, case: Case) -> bool:
-        """Whether the library has such a call."""
+        """Return whether the library has a call for this case."""
         only_constants = case.dtype in self.constants and case.law != "constant"
         return case.law in self.calls and case.dtype in self.dtypes and not only_constants
 
 
 def makers() -> dict[str, Maker]:
-    """What can be measured here, by name: Fanin's backends, the fastest first, then the peers that are installed.
+    """Return the makers that this machine can measure: Fanin's backends, the fastest first, then installed peers.
 
     Raises:
-        BackendError: the environment asks a backend for what it has not.
+        BackendError: the environment requests a backend or a level that is not available.
     """
     found = [*_fanin(), *(maker for maker in PEERS if find_spec(maker.package))]
     return {maker.name: maker for maker in found}
 
 
 def chosen(names: Sequence[str] | None) -> list[Maker]:
-    """The makers of these names (`native` is each of its levels), or all; and the ceiling, always.
+    """Return the makers of these names, or all, and always the ceiling. `native` means each of its levels.
 
     Raises:
-        ValueError: there is no such maker, or it is not installed here.
+        ValueError: a maker is unknown or not installed.
     """
     there = makers()
     families = list(dict.fromkeys(name.split()[0] for name in there))
@@ -106,7 +106,7 @@ def chosen(names: Sequence[str] | None) -> list[Maker]:
         if name not in there and name not in families:
             peer = name in {maker.name for maker in PEERS}
             reason = "not installed here" if peer else "unknown or not usable here"
-            raise ValueError(f"--only: {name!r} is {reason}; there are {', '.join(families)}")
+            raise ValueError(f"--only: {name!r} is {reason}; allowed: {', '.join(families)}")
     wanted = set(names or families)
     return [*(maker for name, maker in there.items() if {name, name.split()[0]} & wanted), MEMORY]
 
@@ -127,7 +127,7 @@ def _backend(backend: str, level: str) -> Maker:
         dtypes={name: repr(name) for name in DTYPES},
         calls=dict.fromkeys(LAWS, "read_into(layout, start, out, backend)"),
         empty="memoryview(numpy.empty(layout.size - start, numpy.uint8))",
-        # From a GPU come arrays that stay there.
+        # Makers on a GPU return arrays that stay on the GPU.
         fresh="{run}" if backend == "cuda" else "fanin.materialize(layout)",
         setup="import fanin, numpy; from fanin.plan import read_into; backend = fanin.backends.get()",
         prepare="layout = fanin.FileLayout.of(recipe); start = len(layout.header)",
@@ -240,7 +240,7 @@ PEERS = (
         },
     ),
 )
-"""Each in its usual call, on the CPU."""
+"""Return the peers, each with its usual call, on the CPU."""
 
 MEMORY = Maker(
     name="memory write",
@@ -251,4 +251,4 @@ MEMORY = Maker(
     empty="mapped(count * dtype)",
     setup="from fanin_lab.bench.loops import Memset, mapped; memset = Memset()",
 )
-"""libc's memset: no maker of these bytes in memory can be faster."""
+"""Return the ceiling: libc's memset. No maker can write these bytes to memory faster."""

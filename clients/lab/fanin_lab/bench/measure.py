@@ -1,4 +1,4 @@
-"""Measuring: every maker in a process of its own, taking turns, once on one CPU and once on all."""
+"""Measure every maker in a separate process, in turns, first on one CPU and then on all CPUs."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from fanin_lab.bench.machine import rounded
 from fanin_lab.bench.makers import LAWS, SMALL, Case, Maker
 
 LEAST = 2
-"""Measurements that every maker of a case gets, even when time is up."""
+"""Minimum number of measurements of each maker in a case, even after the time limit."""
 SLOW = 16
-"""Slow makers make one in so many elements."""
+"""Divisor of the number of elements for slow makers."""
 FRESH = 8
-"""The work in fresh memory takes so many times the elements: what a large tensor meets."""
+"""Factor of the number of elements for the work `fresh`, so that its tensor is large."""
 TENSORS = 2
-"""The work in small tensors takes so many times the elements: by default 16,384 tensors."""
+"""Factor of the number of elements for the work `small`: 16,384 tensors by default."""
 PAUSE = 0.003
-"""Seconds for the threads of one maker to fall asleep before the next one's turn."""
+"""Seconds between turns, so that the threads of the previous maker are asleep."""
 
 
 class Worker:
     """A process that runs one maker on some CPUs."""
 
     def __init__(self, maker: Maker, on: Sequence[int]) -> None:
-        """Start it; `hello` waits until it is there."""
+        """Start the process. `hello` waits until it is ready."""
         self.maker, self.threads = maker, len(on)
         self._log = tempfile.TemporaryFile()  # noqa: SIM115, closed by __exit__
         with _limited(on), interrupts_left_to_parent():
@@ -59,20 +59,20 @@ class Worker:
         self._log.close()
 
     def hello(self) -> str:
-        """The version of what it runs.
+        """Return the version of the library that it runs.
 
         Raises:
-            WorkerError: it cannot be imported.
+            WorkerError: the library cannot be imported.
         """
         return str(self._answer()["version"])
 
     def prepare(self, case: Case) -> float:
-        """Get ready for a case; seconds of a first run."""
+        """Prepare a case and return the seconds of its first run."""
         self._send({"case": asdict(case)})
         return float(self._answer()["seconds"])
 
     def turn(self) -> float:
-        """Seconds to make the case."""
+        """Return the seconds of one run of the case."""
         self._send({"turn": True})
         return float(self._answer()["seconds"])
 
@@ -82,7 +82,7 @@ class Worker:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            pass  # the answer will tell
+            pass  # the process has ended; the next read reports why
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout
@@ -98,12 +98,12 @@ class Worker:
 
 
 class WorkerError(Exception):
-    """A maker could not do what it was asked."""
+    """A maker could not run a case."""
 
 
 @contextmanager
 def _limited(on: Sequence[int]) -> Iterator[None]:
-    """A process started here may use these CPUs only: libraries then start no more threads."""
+    """Limit processes started inside the block to these CPUs, so that libraries start no more threads."""
     before = cpus()
     if before == list(on):
         yield
@@ -117,29 +117,29 @@ def _limited(on: Sequence[int]) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What to measure, and for how long."""
+    """The cases to measure, and the time limit."""
 
     laws: Sequence[str]
     dtypes: Sequence[str]
     elements: int
     repeats: int
     seconds: float
-    """The whole should take no longer; every maker of a case is measured `LEAST` times all the same."""
+    """Time limit in seconds. Every maker of a case is measured `LEAST` times even after it."""
 
     def __post_init__(self) -> None:
         for option, values, known in (("laws", self.laws, LAWS), ("dtype", self.dtypes, DTYPES)):
             for value in values:
                 if value not in known:
-                    raise ValueError(f"--{option}: {value!r} is unknown; there are {', '.join(known)}")
+                    raise ValueError(f"--{option}: {value!r} is unknown; allowed: {', '.join(known)}")
         if self.elements < SMALL:
-            raise ValueError(f"--elements: {self.elements} is too few; at least {SMALL}")
+            raise ValueError(f"--elements: {self.elements} is too small; the minimum is {SMALL}")
         if not self.laws or not self.dtypes:
-            raise ValueError("--laws, --dtype: name at least one of each")
+            raise ValueError("`--laws` and `--dtype` need at least one value each")
         if self.repeats < 1:
-            raise ValueError(f"--repeats: {self.repeats} is too few; at least 1")
+            raise ValueError(f"--repeats: {self.repeats} is too small; the minimum is 1")
 
     def cases(self) -> list[Case]:
-        """Every law in every type, then one law in fresh memory and in many small tensors."""
+        """Return the cases: all distributions in all types, then one distribution for the other kinds of work."""
         cases = [Case("fill", law, dtype, self.elements) for law in self.laws for dtype in self.dtypes]
         law = "normal" if "normal" in self.laws else self.laws[0]
         dtype = "F32" if "F32" in self.dtypes else self.dtypes[0]
@@ -150,7 +150,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What `measure` found, as JSON values."""
+    """Results of `measure`, as JSON values."""
 
     makers: list[dict[str, Any]]
     rows: list[dict[str, Any]]
@@ -160,7 +160,7 @@ class Measured:
 def measure(settings: Settings, chosen: Sequence[Maker], tell: Callable[[float, str], object]) -> Measured:
     """Measure every case by every maker that has it.
 
-    `tell` hears how far it is, 0 to 1, and what is next. A maker that fails is reported, and the others go on.
+    `tell` receives the progress, 0 to 1, and the next case. The results report a maker that fails; others continue.
     """
     deadline = time.monotonic() + settings.seconds
     every = cpus()

@@ -1,4 +1,4 @@
-"""A chart of a benchmark: a panel for each law, a bar for each maker. Needs matplotlib."""
+"""Draw a chart of a benchmark: a panel for each distribution, a bar for each maker. Needs matplotlib."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from fanin_lab.bench import report
 
 SUFFIXES = (".png", ".svg")
 COLORS = {"fanin": ("#0b6e4f", "#74c69d"), "peer": ("#6c757d", "#ced4da")}
-"""Of a kind of maker: with one thread, and what all threads add."""
+"""Colours of a kind of maker: for one thread, and for the gain of all threads."""
 
 
 def check(path: Path) -> None:
-    """Tell before the measurement what would hinder the chart.
+    """Check before the measurement that the chart can be written.
 
     Raises:
         ValueError: the suffix is not one of `SUFFIXES`.
         MissingPackageError: matplotlib is not installed.
     """
     if path.suffix not in SUFFIXES:
-        raise ValueError(f"--plot: {str(path)!r} should end in {' or '.join(SUFFIXES)}")
+        raise ValueError(f"--plot: {str(path)!r} must end in {' or '.join(SUFFIXES)}")
     try:
         import matplotlib  # noqa: F401
     except ModuleNotFoundError:
@@ -29,11 +29,11 @@ def check(path: Path) -> None:
 
 
 def draw(document: report.Document, path: Path) -> None:
-    """Write the chart: filling warm memory, in the first type measured."""
+    """Write the chart for the work `fill`, in the first measured type."""
     from matplotlib import rcParams
     from matplotlib.figure import Figure
 
-    rcParams["svg.hashsalt"] = "fanin"  # the same file from the same figures
+    rcParams["svg.hashsalt"] = "fanin"  # equal figures must give equal files
     rcParams["svg.fonttype"] = "none"
     cases = [case for case in report.cases(document) if case[0] == "fill"]
     panels = {case: _bars(document, case) for case in cases if case[2] == cases[0][2]}
@@ -56,11 +56,11 @@ def draw(document: report.Document, path: Path) -> None:
 
 
 Bar = tuple[str, str, list[float], str]
-"""Name, kind, elements in a nanosecond with one thread and with all, label."""
+"""Return name, kind, elements per nanosecond with one thread and with all threads, and label."""
 
 
 def _bars(document: report.Document, case: tuple[str, str, str]) -> list[Bar]:
-    """The fastest first."""
+    """Return the bars, the fastest first."""
     counts = report.threads(document)
     ours = report.best(document, case, counts[0], "fanin")
     bars = []

@@ -1,4 +1,4 @@
-"""Reports of a benchmark, made from its JSON document alone: tables for a terminal and in Markdown."""
+"""Write reports from the JSON document of a benchmark: tables for a terminal and in Markdown."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ WORK_NAMES = {"fill": "", "fresh": ", in fresh memory", "small": ", in small ten
 
 
 def text(document: Document) -> str:
-    """For a terminal."""
+    """Return the report for a terminal."""
     return "\n".join(_all(document, aligned))
 
 
 def markdown(document: Document) -> str:
-    """For a page: the same tables."""
+    """Return the same tables in Markdown."""
     return "\n".join(_all(document, piped))
 
 
@@ -32,7 +32,7 @@ def _all(document: Document, shown: Callable[[Table], str]) -> Iterable[str]:
 
 
 def about(document: Document) -> str:
-    """The machine, the load, the date and the versions, in two lines."""
+    """Return machine, load, date and versions, in two lines."""
     machine = document["machine"]
     family = f" ({machine['family']})" if machine["family"] else ""
     versions = {f"{package(maker)} {maker['version']}" for maker in document["makers"]}
@@ -44,32 +44,32 @@ def about(document: Document) -> str:
 
 
 def package(maker: dict[str, Any]) -> str:
-    """The library that a maker belongs to."""
+    """Return the library of a maker."""
     return str(maker["name"]) if maker["kind"] == "peer" else "fanin"
 
 
 def threads(document: Document) -> list[int]:
-    """The numbers of threads measured, the fewest first."""
+    """Return the measured numbers of threads, the smallest first."""
     return sorted({row["threads"] for row in document["rows"]})
 
 
 def kinds(document: Document) -> dict[str, str]:
-    """Maker: fanin, peer or ceiling."""
+    """Return the kind of each maker: fanin, peer or ceiling."""
     return {maker["name"]: maker["kind"] for maker in document["makers"]}
 
 
 def cases(document: Document) -> list[tuple[str, str, str]]:
-    """Work, law and type of each case, in the order of measurement."""
+    """Return work, distribution and type of each case, in the order of measurement."""
     return list(dict.fromkeys((row["work"], row["law"], row["dtype"]) for row in document["rows"]))
 
 
 def case_name(work: str, law: str, dtype: str) -> str:
-    """The case in words."""
+    """Return a description of the case."""
     return f"{LAW_NAMES.get(law, law)} {dtype}{WORK_NAMES[work]}"
 
 
 def find(document: Document, case: tuple[str, str, str], threads: int, maker: str) -> Row | None:
-    """What one maker was measured to do."""
+    """Return the results of one maker in a case."""
     for row in document["rows"]:
         if (row["work"], row["law"], row["dtype"], row["threads"], row["maker"]) == (*case, threads, maker):
             found: Row = row
@@ -78,14 +78,14 @@ def find(document: Document, case: tuple[str, str, str], threads: int, maker: st
 
 
 def best(document: Document, case: tuple[str, str, str], threads: int, kind: str) -> Row | None:
-    """The fastest of a kind."""
+    """Return the fastest maker of a kind."""
     known = kinds(document)
     rows = [find(document, case, threads, maker) for maker in known if known[maker] == kind]
     return min((row for row in rows if row), key=lambda row: float(row["ns"]), default=None)
 
 
 def _cases(document: Document) -> Iterable[Table]:
-    """A table for each case: every maker, with one thread and with all."""
+    """Return a table for each case: every maker, with one thread and with all threads."""
     counts = threads(document)
     head = ["maker"]
     for count in counts:
@@ -110,7 +110,7 @@ def _cell(row: Row | None, ours: Row | None) -> list[str]:
 
 
 def summary(document: Document) -> Table:
-    """For each case the best of Fanin, the best peer, and how far memory itself is."""
+    """Return a table with Fanin's best maker, the best peer and the memory ceiling of each case."""
     head = ["Fanin's best, ns an element"]
     counts = threads(document)
     for count in counts:
@@ -131,7 +131,7 @@ def summary(document: Document) -> Table:
 
 
 def ceilings(document: Document) -> Table:
-    """What memory and sockets do here."""
+    """Return the measured speed of memory and sockets."""
     rows: list[Sequence[str]] = [
         (ceiling["name"], number(ceiling["gb_s"]), f"{number(ceiling['low'])} to {number(ceiling['high'])}")
         for ceiling in document["ceilings"]
@@ -140,14 +140,14 @@ def ceilings(document: Document) -> Table:
 
 
 def calls(document: Document) -> Table:
-    """What each maker was asked."""
+    """Return the calls of each maker."""
     makers = (maker for maker in document["makers"] if maker["kind"] != "ceiling")
     told = {(package(maker), law): call for maker in makers for law, call in maker["calls"].items()}
     return "Calls", ("maker", "law", "call"), [(name, law, f"`{call}`") for (name, law), call in told.items()]
 
 
 def number(value: float) -> str:
-    """Three digits, and never an exponent."""
+    """Format a number with three significant digits and without an exponent."""
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 

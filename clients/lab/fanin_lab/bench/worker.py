@@ -1,7 +1,7 @@
-"""One maker in one process, asked by lines of JSON on standard input.
+"""Run one maker in one process, controlled by lines of JSON on standard input.
 
-The first line is the maker. `case` gets a case ready and runs it once, `turn` measures it; both answer
-{"seconds": time of one run}, or {"error": what the library said}.
+The first line is the maker. `case` prepares a case and runs it once; `turn` measures it. Both return
+{"seconds": time of one run}, or {"error": message of the library}.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from fanin_lab.bench.loops import cpus
 from fanin_lab.bench.makers import Case, Maker
 
 SAMPLE = 0.005
-"""Least seconds of one measurement: shorter work is repeated."""
+"""Minimum seconds of one measurement. Shorter work is repeated."""
 
 
 def main() -> None:
-    """Answer until standard input ends."""
-    # What libraries print goes to standard error; only answers go to standard output.
+    """Process commands until standard input ends."""
+    # Redirect the output of libraries to standard error, because standard output has only responses.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     maker = Maker(**json.loads(sys.stdin.readline()))
@@ -41,14 +41,14 @@ def main() -> None:
         request = json.loads(line)
         try:
             if "case" in request:
-                del work  # and its memory, before more is taken
+                del work  # free the previous case's memory before more is allocated
                 work = ready(maker, Case(**request["case"]), names)
                 work()
                 once = _seconds(work, 1)
                 fresh, times = request["case"]["work"] == "fresh", max(1, math.ceil(SAMPLE / once))
                 answer: dict[str, Any] = {"seconds": once}
             else:
-                if fresh:  # memory that this process gave back a while ago may have gone further: see machine.ceilings
+                if fresh:  # the host may have taken back memory that this process freed: see machine.ceilings
                     work()
                 answer = {"seconds": _seconds(work, times)}
         except Exception as error:
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def ready(maker: Maker, case: Case, names: dict[str, Any]) -> Callable[[], object]:
-    """What makes the case once. Memory to fill is there, and touched once it has run."""
+    """Return a function that runs the case once. Its memory is allocated, and the first run touches it."""
     call = maker.calls[case.law]
     names = {**names, "recipe": case.recipe, "count": case.count}
     names["dtype"] = eval(maker.dtypes[case.dtype], names)

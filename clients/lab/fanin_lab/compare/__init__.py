@@ -1,4 +1,4 @@
-"""Which initializer, when: small real networks measured at their start and trained, scheme by scheme (`fanin compare`).
+"""Compare initializers on small networks, before and after training (`fanin compare`).
 
-Imported by that command alone; needs the packages of `fanin[compare]`.
+Only that command imports this package. It needs the packages of `fanin[compare]`.
 """

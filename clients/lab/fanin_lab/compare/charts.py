@@ -1,4 +1,4 @@
-"""Plots of a study, as Vega-Lite: for a page that shows one setting at a time, and for documents."""
+"""Plots of a study in Vega-Lite, for an interactive page of one setting at a time, and for documents."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from fanin_lab.compare.figures import Case, Figures
 
 Spec = dict[str, Any]
 Point = tuple[float, tuple[float | None, ...]]
-"""x, and the figure's low end, median and high end."""
+"""x, and the low end, median and high end of the figure."""
 
 VEGA_LITE = "6.4"
 GREY, OCHRE, PURPLE, BLUE, RED, GREEN = "#808080", "#b07800", "#b8629b", "#0072b2", "#d55e00", "#009e73"
-"""After Okabe & Ito 2008, whose colours are told apart with any colour vision; 3:1 or better on white and on black."""
+"""Colours after Okabe & Ito 2008, distinct with any colour vision; contrast 3:1 or better on white and on black."""
 STYLES: dict[str, tuple[str, list[int]]] = {
     "zeros": (GREY, [1, 3]),
     "constant": (GREY, [6, 3]),
@@ -32,10 +32,10 @@ STYLES: dict[str, tuple[str, list[int]]] = {
 """Colour and dashes of each scheme."""
 
 REACH = 1e-12, 1e12
-"""What a logarithmic axis shows: float32 tells no more beside a 1, and lines that differ there stay apart."""
+"""Range of a logarithmic axis. Outside it, float32 adds nothing to a 1; inside it, different lines stay apart."""
 WHOLE = "datum.value % 1 ? '' : format(datum.value, 'd')"
 TOLD = {"low": "a tenth of seeds below", "median": "median", "high": "a tenth of seeds above"}
-"""Columns of a figure, and what they are."""
+"""Columns of a figure, and their meaning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +46,14 @@ class Plot:
     title: str
     x: str
     y: str
-    """What the axes are, with units."""
+    """Titles of the axes `x` and `y`, with units."""
     log: bool
     about: str
-    """How to read it."""
+    """Explanation for readers."""
     whole: bool
-    """Whether x counts."""
+    """True if x is a whole number."""
     points: Callable[[Case], Iterable[Point]]
-    """Of a case."""
+    """Returns the points of a case."""
 
 
 def _by_layer(name: str) -> Callable[[Case], list[Point]]:
@@ -119,7 +119,7 @@ PLOTS = (
 
 
 def interactive(figures: Figures, plot: Plot) -> Spec:
-    """Of every case: the page sets which one is shown, by signals of the settings' names and `shown`, the schemes."""
+    """Return the plot of every case. The page selects one by signals: one per setting, and `shown` for the schemes."""
     settings = figures.settings[0]
     layered = _layered(figures, plot)
     return {
@@ -145,7 +145,7 @@ def interactive(figures: Figures, plot: Plot) -> Spec:
 
 
 def document(figures: Figures, network: str, depth: int) -> Spec:
-    """Of one kind of network at one depth: a row for each plot, a column for each activation."""
+    """Return plots of one network at one depth: a row for each plot, a column for each activation."""
     cases = [case for case in figures.cases if (case["network"], case["depth"]) == (network, depth)]
     facet = {"column": {"field": "activation", "sort": figures.activations, "title": None}}
     return {
@@ -175,7 +175,7 @@ def document(figures: Figures, network: str, depth: int) -> Spec:
 
 
 def _layered(figures: Figures, plot: Plot) -> Spec:
-    """Bands with lines on them."""
+    """Return layers for bands with lines."""
     labels = [figures.label(scheme) for scheme in figures.schemes]
     colors, dashes = zip(*(STYLES[scheme] for scheme in figures.schemes))
     field = {"field": "scheme", "type": "nominal", "sort": labels}
@@ -211,7 +211,7 @@ def _layered(figures: Figures, plot: Plot) -> Spec:
 
 
 def _points(plot: Plot) -> Spec:
-    """Points that tell their figures."""
+    """Return a layer of points with tooltips."""
     named = {"x": plot.x, **TOLD}
     told = [
         {"field": "scheme", "title": "scheme"},
@@ -224,7 +224,7 @@ def _points(plot: Plot) -> Spec:
 
 
 def _data(figures: Figures, cases: Iterable[Case], plot: Plot) -> Spec:
-    """A row for each point, as CSV: a third of the JSON. What an axis has no place for is left out."""
+    """Return a row for each point, as CSV, a third of the size of JSON. Values outside the axes are left out."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(("network", "activation", "depth", "scheme", "x", *TOLD))

@@ -1,4 +1,4 @@
-"""`fanin compare`: measure, train, tell."""
+"""`fanin compare`: measure and train networks, and write a report."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ FULL = {
     "rates": "0.01,0.03,0.1",
 }
 QUICK = {**FULL, "activations": "tanh,relu", "depths": "3,10", "seeds": "3", "epochs": "3", "rates": "0.03"}
-"""What `--quick` makes of options that are not given."""
+"""Defaults of the options with `--quick`."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the options of the command to a parser."""
 
     def add(name: str, metavar: str, meaning: str, default: str | None = None) -> None:
         told = default or (f"{FULL[name]}; quick: {QUICK[name]}" if FULL[name] != QUICK[name] else FULL[name])
@@ -63,12 +63,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the study and write its figures and its page."""
-    # Of packages that only those who compare have: `--help` does without.
+    # These need packages of the extra, which `--help` must not require.
     from fanin_lab.compare import page
     from fanin_lab.compare.study import study
 
     settings = _settings(options)
-    options.output.mkdir(parents=True, exist_ok=True)  # to be told before the study
+    options.output.mkdir(parents=True, exist_ok=True)  # fail before the study, which takes minutes
     layers = sum(case.depth for case in settings.cases())
     shown = "{desc:32} {percentage:3.0f}% |{bar}| {elapsed}<{remaining}"
     with tqdm(total=layers, bar_format=shown, leave=False) as bar:
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
             bar.update(case.depth)
 
         document = study(settings, done)
-    # Figures are minutes of work, so first; a page can be made from them again.
+    # Write the figures first: they are minutes of work, and the page can be rendered from them again.
     figures, html = options.output / "figures.json", options.output / "report.html"
     _write(figures, dumps(document))
     _write(html, page.html(document))
@@ -88,16 +88,16 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _write(path: Path, text: str) -> None:
-    """All of the file or nothing."""
+    """Write the complete file, or none."""
     with replacing(path) as file:
         file.write(text.encode())
 
 
 def _settings(options: argparse.Namespace) -> Settings:
-    """What the options say.
+    """Return the settings of these options.
 
     Raises:
-        ValueError: one is wrong; with its name, the value and what is allowed.
+        ValueError: an option is wrong. The message has its name, its value and the allowed values.
     """
     from fanin_lab.compare.study import Settings
 
@@ -114,7 +114,7 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 
 def _list(name: str, text: str, value: Callable[[str], T]) -> list[T]:
-    """Values between commas, each once."""
+    """Return the values between commas. A value that is given twice is an error."""
     values = [_value(name, word, value) for word in text.split(",")]
     for place, each in enumerate(values):
         if each in values[:place]:
@@ -126,7 +126,7 @@ def _value(name: str, text: str, value: Callable[[str], T]) -> T:
     try:
         return value(text.strip())
     except ValueError as error:
-        raise ValueError(f"--{name}: {text!r} is none of: {error}") from None
+        raise ValueError(f"--{name}: {text!r} is not allowed; allowed: {error}") from None
 
 
 def _one_of(known: Iterable[str]) -> Callable[[str], str]:

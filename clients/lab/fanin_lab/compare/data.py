@@ -1,4 +1,4 @@
-"""The data: scikit-learn's copy of the UCI digits, 1,797 images of 8 x 8 pixels, which comes with the package."""
+"""The data: scikit-learn's copy of the UCI digits, 1,797 images of 8 x 8 pixels, which is part of that package."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import fanin
 
 TEST = 360
-"""Images kept for the test, a fifth."""
+"""Number of test images, a fifth of all images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Split:
 
 
 def digits() -> Split:
-    """The same split every time. Pixels come by 2 x 2 blocks, which are the places of a convolution."""
+    """Return the same split every time. Pixels are ordered by 2 x 2 blocks, the places of a convolution."""
     from sklearn.datasets import load_digits
 
     pixels, labels = load_digits(return_X_y=True)
@@ -39,11 +39,11 @@ def digits() -> Split:
 
 
 def batches(seeds: Sequence[int], epochs: int, count: int) -> NDArray[np.intp]:
-    """For each seed and epoch the order in which `count` samples are shown: [seeds, epochs, count]."""
+    """Return the order of `count` samples for each seed and epoch, with axes [seeds, epochs, count]."""
     return np.stack([permutations("order", seed, epochs, count) for seed in seeds])
 
 
 def permutations(name: str, seed: int, rows: int, count: int) -> NDArray[np.intp]:
-    """Rows of shuffled numbers below `count`, from Fanin's own uniform draws."""
+    """Return rows of shuffled numbers below `count`, sorted by Fanin's own uniform draws."""
     tensor: dict[str, Any] = {"shape": [rows, count], "scheme": "uniform", "low": 0.0, "high": 1.0, "dtype": "F64"}
     return np.argsort(fanin.materialize({"seed": seed, "tensors": {name: tensor}})[name], axis=1, kind="stable")

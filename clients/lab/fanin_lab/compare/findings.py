@@ -1,6 +1,6 @@
-"""Findings of a study: how schemes rank, and whether the textbooks' claims agree with the figures of this study.
+"""Findings of a study: the ranks of schemes, and textbook claims compared with the figures.
 
-A claim that needs a case which was not part of the study is left out.
+A claim is left out if the study lacks a case that it needs.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from fanin_lab.compare.schemes import SYMMETRIC
 T = TypeVar("T")
 
 FIXED = ("small_normal", "large_normal")
-"""Schemes that do not look at the layer."""
+"""Schemes that do not depend on the size of the layer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A claim, and whether this study bears it out."""
+    """A claim, its evidence, and whether the figures of this study confirm it."""
 
     claim: str
     evidence: str
@@ -31,7 +31,7 @@ class Finding:
 
 
 def findings(figures: Figures) -> list[Finding]:
-    """All that can be told: first what the accuracies say, then the textbooks' claims."""
+    """Return all findings: first the ranks by accuracy, then the textbook claims."""
     found = [Finding(claim, evidence, True) for claim, evidence in rankings(figures)]
     for tell in _ALL:
         try:
@@ -42,11 +42,15 @@ def findings(figures: Figures) -> list[Finding]:
 
 
 class _MissingError(Exception):
-    """A case that was not part of the study, or a figure that it has not."""
+    """The study lacks a case, or the case lacks a figure."""
 
 
 def _case(figures: Figures, network: str, activation: str, scheme: str, depth: int | None = None) -> Case:
-    """By default at the greatest depth."""
+    """Return a case, by default at the greatest depth.
+
+    Raises:
+        _MissingError: the study lacks it.
+    """
     case = figures.find((network, activation, figures.depths[-1] if depth is None else depth), scheme)
     if case is None:
         raise _MissingError
@@ -67,7 +71,7 @@ def _some(values: Sequence[T]) -> Sequence[T]:
 
 
 def _scaled(figures: Figures) -> list[str]:
-    """Random schemes that look at the size of the layer."""
+    """Random schemes that depend on the size of the layer."""
     return [scheme for scheme in figures.schemes if scheme not in (*SYMMETRIC, *FIXED)]
 
 
@@ -76,7 +80,7 @@ def _told(case: Case) -> str:
 
 
 def _units(cases: Sequence[Case]) -> list[float]:
-    """Distinct units after training, but of cases whose outputs overflowed."""
+    """Return the numbers of distinct units after training, except for cases whose outputs overflowed."""
     return [case["units"] for case in cases if case["units"] is not None]
 
 
@@ -220,7 +224,7 @@ def _shape(figures: Figures) -> Finding:
     pairs = [
         [figures.find(setting, scheme) for scheme in ("lecun_normal", "glorot_uniform")]
         for setting in figures.settings
-        if setting[0] != "conv"  # where fan_in is not fan_out in the first layer
+        if setting[0] != "conv"  # fan_in and fan_out of the first layer differ
     ]
     apart = _some([abs(accuracy(one) - accuracy(other)) for one, other in pairs if one and other])
     return Finding(
@@ -262,4 +266,4 @@ _ALL: tuple[Callable[[Figures], Finding], ...] = (
     _symmetry,
     _zeros,
 )
-"""In the order in which they are told."""
+"""Functions that check one claim each, in the order of the report."""

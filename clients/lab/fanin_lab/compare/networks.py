@@ -1,8 +1,8 @@
 """Networks in plain NumPy, forward and backward, many at a time.
 
-Every array has a first axis of replicas, one for each set of weights; the second is samples, the last features. A
-backward pass is linear in the gradient it starts from, so that one forward pass with one replica serves as many
-gradients as are wanted: that is how a Jacobian is made.
+The first axis of every array is replicas, one for each set of weights; the second is samples, the last features. A
+backward pass is linear in its first gradient. One forward pass with one replica therefore serves many gradients, and
+so a Jacobian is computed.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ import fanin
 
 Array = NDArray[Any]
 Parameters = Mapping[str, Array]
-"""By name, each with the axis of replicas first."""
+"""Parameters by name, each with replicas as its first axis."""
 
 INPUTS, CLASSES = 64, 10
-"""Features of a sample, an image of 8 x 8 pixels, and what it may show."""
+"""Number of features of a sample, an image of 8 x 8 pixels, and number of classes."""
 WIDTH = 64
-"""Units of a dense hidden layer: as many as inputs, so that its matrix is square."""
+"""Units of a dense hidden layer. It equals the number of inputs, so that the matrix is square."""
 SIDE, CHANNELS = 4, 8
 """A convolution sees the image as 4 x 4 places of 2 x 2 pixels, and has 8 channels."""
 EPSILON = 1e-5
-"""What batch norm adds to the variance, as torch does."""
+"""Number that batch norm adds to the variance, as in torch."""
 NETWORKS = {
     "dense": "dense layers of 64 units",
     "conv": "convolutions, 3 x 3, 8 channels, with periodic borders",
     "batch_norm": "dense layers of 64 units with batch norm before each activation",
 }
-"""Kinds of networks."""
+"""Kinds of networks, with descriptions."""
 
 
 def _gelu(x: Array) -> Array:
@@ -62,21 +62,21 @@ ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array, Array], 
         lambda x, y: np.where(x > 0, _SELU, y + _SELU * _ALPHA).astype(x.dtype),
     ),
 }
-"""Functions, and their derivatives from what goes in and what comes out. GELU is the usual approximation by tanh
+"""Functions, and their derivatives as functions of input and output. GELU is the usual approximation by tanh
 (Hendrycks & Gimpel 2016, arXiv:1606.08415); SELU is of Klambauer et al. 2017 (arXiv:1706.02515)."""
 
 
 class Layer(Protocol):
-    """A step of a network."""
+    """A layer of a network."""
 
     def tensors(self, scheme: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """Its parameters as tensors of a recipe; `scheme` is that of weights."""
+        """Return the parameters as tensors of a recipe. `scheme` is the scheme of the weights."""
 
     def forward(self, parameters: Parameters, x: Array) -> tuple[Array, Any]:
-        """Its output, and what `backward` will need."""
+        """Return the output, and the values that `backward` needs."""
 
     def backward(self, parameters: Parameters, saved: Any, gradient: Array) -> tuple[Array, dict[str, Array]]:
-        """From the gradient of the output those of the input and of the parameters, summed over samples."""
+        """Return the gradients of the input and of the parameters, summed over samples, from that of the output."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ PLACES = np.arange(SIDE * SIDE)
 
 
 def _neighbours() -> NDArray[np.intp]:
-    """[places, 9]: the place that each tap of the kernel sees."""
+    """Return the place that each tap of the kernel reads, with axes [places, 9]."""
     row, column = np.divmod(PLACES[:, None], SIDE)
     down, right = np.divmod(np.arange(9), 3)
     seen: NDArray[np.intp] = (row + down - 1) % SIDE * SIDE + (column + right - 1) % SIDE
@@ -120,10 +120,10 @@ NEIGHBOURS = _neighbours()
 
 @dataclass(frozen=True)
 class Convolution:
-    """3 x 3, stride 1, on a torus: every place has nine neighbours, so that no border loses variance.
+    """A 3 x 3 convolution of stride 1 on a torus: every place has nine neighbours, so no border loses variance.
 
-    Periodic borders as in Xiao et al. 2018 (arXiv:1806.05393). Features are places, then channels. On so small an image
-    it is fastest as one dense matrix, of which weights are shared.
+    The borders are periodic as in Xiao et al. 2018 (arXiv:1806.05393). Features are places, then channels. On this
+    small image one dense matrix with shared weights is fastest.
     """
 
     name: str
@@ -161,7 +161,7 @@ class Convolution:
 
 @dataclass(frozen=True)
 class BatchNorm:
-    """Each feature less its mean over the samples, over its standard deviation; then gamma and beta.
+    """Normalizes each feature to mean 0 and variance 1 over the samples, then applies gamma and beta.
 
     Ioffe & Szegedy 2015 (arXiv:1502.03167).
     """
@@ -178,7 +178,7 @@ class BatchNorm:
     def forward(
         self, parameters: Parameters, x: Array, statistics: tuple[Array, Array] | None = None
     ) -> tuple[Array, Any]:
-        """By the samples' own statistics, or by the mean and variance given."""
+        """Normalize by the statistics of the samples, or by the given mean and variance."""
         mean, variance = statistics or (x.mean(axis=1, keepdims=True), x.var(axis=1, keepdims=True))
         scale = 1 / np.sqrt(variance + EPSILON)
         normal = (x - mean) * scale
@@ -197,7 +197,7 @@ class BatchNorm:
 
 @dataclass(frozen=True)
 class Activation:
-    """A function of each feature alone."""
+    """An elementwise function of the features."""
 
     name: str
 
@@ -213,12 +213,12 @@ class Activation:
 
 
 Trace = list[tuple[Array, Any]]
-"""Output of each layer, and what it saved."""
+"""Output of each layer, and the values that it saved."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """`depth` hidden layers of one kind and an output layer, all weights by one scheme, biases 0."""
+    """A network of `depth` hidden layers of one kind and an output layer. Weights have one scheme, biases are 0."""
 
     kind: str
     activation: str
@@ -226,7 +226,7 @@ class Network:
 
     @cached_property
     def layers(self) -> list[Layer]:
-        """From the input on."""
+        """Layers, from the input to the output."""
         layers: list[Layer] = []
         for place in range(self.depth):
             name = f"hidden.{place}"
@@ -241,26 +241,26 @@ class Network:
 
     @property
     def features(self) -> int:
-        """Features of a hidden layer."""
+        """Number of features of a hidden layer."""
         return SIDE * SIDE * CHANNELS if self.kind == "conv" else WIDTH
 
     @property
     def units(self) -> int:
-        """Hidden units with weights of their own: a channel is one."""
+        """Number of hidden units with separate weights: channels of a convolution."""
         return CHANNELS if self.kind == "conv" else WIDTH
 
     def recipe(self, scheme: Mapping[str, Any], seed: int) -> dict[str, Any]:
-        """The initial weights, as everybody can make them."""
+        """Return the Fanin recipe of the initial weights."""
         tensors = [layer.tensors(scheme) for layer in self.layers]
         return {"seed": seed, "tensors": {name: tensor for each in tensors for name, tensor in each.items()}}
 
     def weights(self, scheme: Mapping[str, Any], seeds: Sequence[int], dtype: DTypeLike) -> dict[str, Array]:
-        """A replica for each seed."""
+        """Return initial weights, with a replica for each seed."""
         made = [fanin.materialize(self.recipe(scheme, seed)) for seed in seeds]
         return {name: np.stack([each[name] for each in made]).astype(dtype) for name in made[0]}
 
     def forward(self, parameters: Parameters, x: Array, like: Trace | None = None) -> Trace:
-        """Every layer's output. Batch norm takes the statistics of `x`, or those of an earlier pass, `like`."""
+        """Return every layer's output. Batch norm uses the statistics of `x`, or those of an earlier pass, `like`."""
         trace: Trace = []
         for place, layer in enumerate(self.layers):
             if like and isinstance(layer, BatchNorm):
@@ -273,18 +273,18 @@ class Network:
     def backward(
         self, parameters: Parameters, trace: Trace, gradient: Array
     ) -> Iterator[tuple[Layer, Array, dict[str, Array]]]:
-        """From the last layer of the trace to the first: the gradients of its input and of its parameters."""
+        """Yield layer, gradient of its input and gradients of its parameters, from the last layer to the first."""
         for layer, (_, saved) in reversed(list(zip(self.layers, trace))):
             gradient, of_parameters = layer.backward(parameters, saved, gradient)
             yield layer, gradient, of_parameters
 
     def hidden(self, trace: Trace) -> list[Array]:
-        """The activations of each hidden layer."""
+        """Return the activations of each hidden layer."""
         return [output for layer, (output, _) in zip(self.layers, trace) if isinstance(layer, Activation)]
 
 
 def loss(logits: Array, labels: Array) -> tuple[Array, Array]:
-    """Cross-entropy of each sample, and its gradient."""
+    """Return the cross-entropy of each sample, in nats, and its gradient."""
     shifted = logits - logits.max(axis=-1, keepdims=True)
     exponents = np.exp(shifted)
     sums = exponents.sum(axis=-1, keepdims=True)

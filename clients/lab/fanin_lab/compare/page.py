@@ -1,4 +1,4 @@
-"""The page: one file with everything in it, made from the JSON document alone."""
+"""Render the JSON document as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ COLUMNS = (
     ("stretch", "largest singular value of the Jacobian over that at a quarter of the rank"),
     ("units that differ", "units of the first hidden layer that differ from all others after training"),
 )
-"""Of the table of schemes: names, and what they mean."""
+"""Columns of the table of schemes: names and meanings."""
 
 
 def html(document: Document) -> str:
-    """The page: it fetches nothing."""
+    """Return the page, which loads no other resource."""
     figures = Figures(document)
     folder = files("fanin_lab.compare")
     template = Environment(autoescape=True).from_string((folder / "page.html").read_text("utf-8"))
@@ -72,8 +72,8 @@ def html(document: Document) -> str:
 
 
 def _script(text: str) -> Markup:
-    """Text that stands in a script element as it is, and cannot end it."""
-    return Markup(text.replace("</script", r"<\/script").replace("<!--", r"<\!--"))  # nosec B704: escaped, and our own
+    """Return text that a script element contains unchanged and that cannot end the element."""
+    return Markup(text.replace("</script", r"<\/script").replace("<!--", r"<\!--"))  # nosec B704: escaped, and our text
 
 
 def _row(figures: Figures, case: Case) -> dict[str, Any]:

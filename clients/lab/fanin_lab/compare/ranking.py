@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from fanin_lab.compare.figures import LEARNT, POINT, Case, Figures, accuracy, listed
 
 LARGE = 10 * POINT
-"""Difference of accuracies that is reported."""
+"""Minimum difference of accuracies that is reported."""
 _NAMED = 3
 """Maximum number of schemes that are listed by name; for more, the range is given."""
 
@@ -41,7 +41,7 @@ def _names(figures: Figures, cases: Sequence[Case]) -> str:
 
 
 def _told(figures: Figures, depth: int, cases: Sequence[Case]) -> str:
-    """One depth; `cases` are all that there are, the best first."""
+    """Return the ranks at one depth, from all its `cases`, the best first."""
     near = [case for case in cases if accuracy(case) > accuracy(cases[0]) - LARGE]
     far = cases[len(near) :]
     told = f"With {depth} hidden layers: {_group(figures, near)}"

@@ -1,4 +1,4 @@
-"""A study in words and tables, from its JSON document alone."""
+"""Describe a study in sentences and tables, from its JSON document."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fanin_lab.compare.networks import NETWORKS
 
 
 def text(document: Document) -> str:
-    """For a terminal."""
+    """Return the report for a terminal."""
     figures = Figures(document)
     lines = [lead(figures), ""]
     for finding in findings(figures):
@@ -31,7 +31,7 @@ def lead(figures: Figures) -> str:
 
 
 def choices(figures: Figures) -> Table:
-    """The best schemes of each setting."""
+    """Return a table of the best schemes of each setting."""
     rows: list[Sequence[str]] = []
     for network in figures.networks:
         for activation in figures.activations:
@@ -48,7 +48,7 @@ def _best(figures: Figures, setting: Setting) -> str:
 
 
 def accuracies(figures: Figures) -> list[Table]:
-    """For each network and activation: every scheme at every depth."""
+    """Return a table for each network and activation: every scheme at every depth."""
     tables: list[Table] = []
     for network in figures.networks:
         for activation in figures.activations:
@@ -66,13 +66,13 @@ def _deep(depth: int) -> str:
 
 
 def band(figures: Figures) -> str:
-    """The share of seeds that bands show."""
+    """Return the share of seeds inside the bands."""
     low, high = figures.document["settings"]["band"]
     return f"{high - low:.0%}"
 
 
 def method(figures: Figures) -> list[tuple[str, str]]:
-    """How it was done."""
+    """Return a description of the method."""
     settings = figures.document["settings"]
     kinds = " ".join(f"{name}: {NETWORKS[name]}." for name in figures.networks)
     rates = ", ".join(f"{rate:g}" for rate in settings["rates"])

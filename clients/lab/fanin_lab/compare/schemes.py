@@ -1,4 +1,4 @@
-"""The initializers that are compared, as tensors of Fanin's recipes."""
+"""The compared initializers, as tensors of Fanin recipes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ class Compared:
     """A scheme with its parameters."""
 
     label: str
-    """For people."""
+    """Name for readers."""
     tensor: dict[str, Any]
-    """Of a weight, without its shape."""
+    """Recipe members of a weight, without its shape."""
     about: str
-    """Why it is here."""
+    """Reason to compare it."""
 
 
 SCHEMES: dict[str, Compared] = {
@@ -44,6 +44,6 @@ SCHEMES: dict[str, Compared] = {
         "√2 orthogonal", {"scheme": "orthogonal", "gain": 2**0.5}, "the same, with the gain for ReLU"
     ),
 }
-"""By the name that the command takes."""
+"""Compared initializers, by the names of the option `--schemes`."""
 SYMMETRIC = ("zeros", "constant")
-"""Those that start all units of a layer alike."""
+"""Schemes that start all units of a layer with equal weights."""

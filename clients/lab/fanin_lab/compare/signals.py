@@ -1,4 +1,4 @@
-"""What networks do to signals before they have learnt anything: variances layer by layer, and the Jacobian."""
+"""Signals in networks before training: variances layer by layer, and the Jacobian."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import numpy as np
 from fanin_lab.compare.networks import Array, BatchNorm, Convolution, Dense, Network, Parameters, loss
 
 SAMPLES = 128
-"""Images on which they are measured."""
+"""Number of images for the measurement."""
 
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """Variances over units and samples, [replicas, depth]."""
+    """Variances over units and samples, with axes [replicas, depth]."""
 
     activations: Array
-    """Of each hidden layer."""
+    """Variance of the activations of each hidden layer."""
     gradients: Array
-    """Of the gradients of each sample's loss by those activations."""
+    """Variance of the gradients of each sample's loss with respect to those activations."""
     silent: Array
-    """[replicas]: layers, the output layer among them, whose weights all have a gradient of exactly 0."""
+    """Number of layers, with the output layer, whose weight gradients are all exactly 0. Axes [replicas]."""
 
 
 def signals(network: Network, weights: Parameters, images: Array, labels: Array) -> Signals:
-    """One pass forward and one backward, of `images`, [samples, 64]."""
+    """Return the signals of one forward and one backward pass of `images`, [samples, 64]."""
     trace = network.forward(weights, images[None])
     _, gradient = loss(trace[-1][0], labels[None])
     arrived, quiet = [], []
@@ -36,18 +36,18 @@ def signals(network: Network, weights: Parameters, images: Array, labels: Array)
             quiet.append(~weight.reshape(len(weight), -1).any(axis=1))
     return Signals(
         activations=np.stack([output.var(axis=(1, 2)) for output in network.hidden(trace)], axis=1),
-        gradients=np.stack(arrived[-2::-1], axis=1),  # the last is that of the images
+        gradients=np.stack(arrived[-2::-1], axis=1),  # the last gradient is that of the images
         silent=np.sum(quiet, axis=0),
     )
 
 
 def jacobian(network: Network, weights: Parameters, images: Array) -> Array:
-    """[features of the last hidden layer, 64]: its activations for the first image, by that image's pixels.
+    """Return the Jacobian of the last hidden layer's activations for the first image, with axes [features, 64].
 
-    Of one replica: a backward pass for each feature, all at once.
+    `weights` has one replica. One pass computes the rows of all features together.
     """
     if not any(isinstance(layer, BatchNorm) for layer in network.layers):
-        images = images[:1]  # the others have no part in it
+        images = images[:1]  # without batch norm the other images have no influence
     trace = network.forward(weights, images[None])[:-1]
     gradient = np.zeros((network.features, len(images), network.features))
     gradient[:, 0] = np.eye(network.features)
@@ -57,7 +57,7 @@ def jacobian(network: Network, weights: Parameters, images: Array) -> Array:
 
 
 def spectra(network: Network, weights: Parameters, images: Array) -> Array:
-    """[replicas, 64], the largest first: singular values of the Jacobian; not numbers where it overflowed."""
+    """Return singular values of the Jacobian, the largest first, [replicas, 64]; NaN where it overflowed."""
     matrices = (
         jacobian(network, {name: array[place : place + 1] for name, array in weights.items()}, images)
         for place in range(len(weights["output.bias"]))
@@ -69,6 +69,6 @@ def _singular(matrix: Array) -> Array:
     if not np.isfinite(matrix).all():
         return np.full(min(matrix.shape), np.nan)
     values: Array = np.linalg.svd(matrix, compute_uv=False)
-    # What rounding left of a lost direction, by the rule of `numpy.linalg.matrix_rank`.
+    # Singular values below this limit are rounding errors, by the rule of `numpy.linalg.matrix_rank`.
     values[values <= values[0] * max(matrix.shape) * np.finfo(matrix.dtype).eps] = 0
     return values

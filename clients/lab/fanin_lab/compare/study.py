@@ -1,4 +1,4 @@
-"""The study: every case measured and trained, on all CPUs, and the figures of all of them as one JSON document."""
+"""Measure and train every case on all CPUs, and return the figures as one JSON document."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from fanin_lab.compare.signals import SAMPLES, signals, spectra
 from fanin_lab.compare.training import BATCH, MOMENTUM, Curves, train
 
 SCHEMA = 1
-"""Version of the JSON document; it grows when a field changes its meaning or goes."""
+"""Version of the JSON document. It increases when a field changes its meaning or is removed."""
 TRIALS = 3
-"""Seeds by which the learning rate is chosen."""
+"""Number of seeds that select the learning rate."""
 SPECTRUM = 17
-"""Singular values kept: the largest, the smallest, and those between them at equal steps of rank."""
+"""Number of reported singular values, at equal steps of rank from the largest to the smallest."""
 BAND = (0.1, 0.5, 0.9)
-"""Quantiles over seeds: the band, and the line in it."""
+"""Quantiles over seeds: low end of the band, line, and high end."""
 DIGITS = 4
-"""Significant digits kept of a figure."""
+"""Significant digits of a figure."""
 
 Document = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What is compared."""
+    """The cases of a study, and the options of its training."""
 
     networks: Sequence[str]
     activations: Sequence[str]
@@ -49,7 +49,7 @@ class Settings:
     epochs: int
 
     def cases(self) -> list[Case]:
-        """Every combination, in the order of the document."""
+        """Return every combination, in the order of the document."""
         return [
             Case(*each, self.seeds, tuple(self.rates), self.epochs)
             for each in product(self.networks, self.activations, self.depths, self.schemes)
@@ -70,12 +70,13 @@ class Case:
 
 
 def study(settings: Settings, done: Callable[[Case], None]) -> Document:
-    """Measure every case, in a process for each CPU; the document has no dates, so that equal figures are equal files.
+    """Measure every case, with one process per CPU, and return the document.
 
-    Each process has one thread: sums of matrix products keep their order, whatever the number of CPUs.
+    The document has no dates, so that equal figures give equal files. Each process has one thread, so that sums of
+    matrix products have the same order with any number of CPUs.
     """
     cases = settings.cases()
-    # The deepest take the longest, and come first.
+    # Start the deepest cases first, because they take the longest.
     order = sorted(range(len(cases)), key=lambda place: -cases[place].depth)
     found: dict[int, dict[str, Any]] = {}
     context = multiprocessing.get_context("spawn")
@@ -87,7 +88,7 @@ def study(settings: Settings, done: Callable[[Case], None]) -> Document:
                 found[place] = figures
                 done(cases[place])
         except BaseException:
-            # A case takes up to minutes, and nobody wants its figures any more.
+            # End the workers: a case can take minutes, and its figures are not used.
             for process in multiprocessing.active_children():
                 process.terminate()
             pool.shutdown(wait=True, cancel_futures=True)
@@ -112,16 +113,16 @@ def study(settings: Settings, done: Callable[[Case], None]) -> Document:
 
 
 def figures_of(case: Case) -> dict[str, Any]:
-    """All figures of one case."""
+    """Return all figures of one case."""
     data, scheme, seeds = digits(), SCHEMES[case.scheme].tensor, range(case.seeds)
     network = Network(case.network, case.activation, case.depth)
     images = data.images[:SAMPLES]
     weights = network.weights(scheme, seeds, np.float64)
-    with np.errstate(all="ignore"):  # what overflows is told as it is
+    with np.errstate(all="ignore"):  # overflow is part of the figures
         found = signals(network, weights, images, data.labels[:SAMPLES])
         singular = spectra(network, weights, images)
     ranks = np.linspace(0, singular.shape[1] - 1, SPECTRUM).round().astype(int)
-    # The rate is chosen by what training itself shows, never by the test images.
+    # The training loss selects the rate. Test images would make the accuracy too optimistic.
     trials = [train(network, scheme, seeds[:TRIALS], rate, case.epochs, data) for rate in case.rates]
     best = int(np.argmin([_reached(curves) for curves in trials]))
     curves = trials[best]
@@ -144,12 +145,12 @@ def figures_of(case: Case) -> dict[str, Any]:
 
 
 def _reached(curves: Curves) -> float:
-    """The loss at the end, the median of seeds; one that overflowed is the worst."""
+    """Return the final loss, the median over seeds. An overflow counts as infinite."""
     return float(np.median(np.nan_to_num(curves.loss[:, -1], nan=np.inf)))
 
 
 def _bands(values: Array) -> dict[str, list[float | None]]:
-    """Quantiles over the first axis, the seeds."""
+    """Return quantiles over the first axis, the seeds."""
     low, middle, high = np.quantile(np.nan_to_num(values, nan=np.inf), BAND, axis=0, method="nearest")
     return {
         name: [_rounded(value) for value in line] for name, line in (("low", low), ("median", middle), ("high", high))
@@ -157,7 +158,7 @@ def _bands(values: Array) -> dict[str, list[float | None]]:
 
 
 def _rounded(value: float) -> float | None:
-    """What JSON can say; nothing where the figure overflowed."""
+    """Return a number for JSON; `None` if it overflowed."""
     return float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None
 
 
@@ -171,7 +172,7 @@ def _cpus() -> int:
 
 
 def _blas() -> str:
-    """The library of matrix products, and what it chose for this processor: they decide the last bits of training."""
+    """Return the matrix library and its kernels for this processor, which decide the last bits of training."""
     found = [each for each in threadpool_info() if each["user_api"] == "blas"]
     return ", ".join(
         sorted({" ".join(str(each.get(key)) for key in ("internal_api", "version", "architecture")) for each in found})

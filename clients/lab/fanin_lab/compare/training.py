@@ -1,4 +1,4 @@
-"""Training: stochastic gradient descent with momentum, for many seeds at once."""
+"""Train by stochastic gradient descent with momentum, for many seeds at once."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from fanin_lab.compare.networks import Array, Network, loss
 BATCH = 64
 MOMENTUM = 0.9
 SEEN = 512
-"""Training images on which the loss is told."""
+"""Number of training images for the reported loss."""
 LOOKED_AT = 32
-"""Test images by which units are told apart."""
+"""Number of test images by which units are compared."""
 
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """What training gave, with axes [seeds, epochs + 1]; the first epoch is the start."""
+    """Results of training, with axes [seeds, epochs + 1]. Epoch 0 is before training."""
 
     loss: Array
-    """Mean cross-entropy of `SEEN` training images, in nats; not a number once it has overflowed."""
+    """Mean cross-entropy of `SEEN` training images, in nats; NaN after an overflow."""
     accuracy: Array
-    """Share of the test images that are recognized."""
+    """Share of test images that are recognized."""
     units: Array
-    """[seeds]: units of the first hidden layer that differ from all others, at the end."""
+    """Number of different units of the first hidden layer after training, with axes [seeds]."""
 
     def __add__(self, other: Curves) -> Curves:
-        """Of more seeds."""
+        """Return the curves of the seeds of both."""
         return Curves(*(np.concatenate([getattr(each, name) for each in (self, other)]) for name in self.__slots__))
 
 
@@ -44,7 +44,7 @@ def train(
     images, test_images = data.images.astype(np.float32), data.test_images.astype(np.float32)
     order = batches(seeds, epochs, len(images))
     losses, accuracies = [], []
-    with np.errstate(all="ignore"):  # what diverges is told as it is
+    with np.errstate(all="ignore"):  # divergence is part of the figures
         for epoch in range(epochs + 1):
             if epoch:
                 for first in range(0, len(images) - BATCH + 1, BATCH):
@@ -66,7 +66,7 @@ def train(
 
 
 def _different(outputs: Array) -> float:
-    """Units of [samples, units] that are no copy, to a thousandth of the largest value, of an earlier one."""
+    """Count units of [samples, units] that differ from all earlier units by a thousandth of the largest value."""
     largest = np.abs(outputs).max()
     if not np.isfinite(largest):
         return np.nan

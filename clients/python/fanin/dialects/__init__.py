@@ -1,8 +1,7 @@
-"""Dialects: the initializers of torch, Keras and JAX by their own names and parameters, as schemes.
+"""Dialects: translate the initializers of torch, Keras and JAX, under their names there, into schemes.
 
 Each function of `dialects.torch`, `dialects.keras` and `dialects.jax` has the name, the parameters and the defaults of
-one initializer, and gives the tensor members that mean the same: fans as that library counts them, bounds and
-truncation as it has them.
+one initializer. It returns the equivalent tensor members, with the fans, bounds and truncation of that library.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ Dialect = Literal["fanin", "torch", "keras", "jax"]
 DIALECTS: dict[str, Library] = {"torch": TORCH, "keras": KERAS, "jax": JAX}
 """The libraries whose names a recipe may use."""
 _SHARED = ("shape", "dtype", "scheme", "dialect")
-"""Members that are Fanin's in every dialect."""
+"""Members that mean the same in every dialect."""
 
 
 def translate(tensor: Mapping[str, Any], dialect: str) -> Members:
-    """The tensor as it is without a dialect.
+    """Return the members of the tensor without a dialect.
 
     Raises:
         DialectError: the library has no such initializer, or the initializer no such parameters.
@@ -47,7 +46,7 @@ def translate(tensor: Mapping[str, Any], dialect: str) -> Members:
     shape = tensor.get("shape")
     sizes = [as_integer(size) for size in shape] if isinstance(shape, list | tuple) else [None]
     if not all(isinstance(size, int) for size in sizes):
-        return {**kept, "scheme": "zeros"}  # the shape is wrong, and will be told
+        return {**kept, "scheme": "zeros"}  # the validation of the tensor reports the wrong shape
     try:
         return {**kept, **_called(initializer)(tuple(sizes), **given)}
     except ValidationError as error:
@@ -56,7 +55,7 @@ def translate(tensor: Mapping[str, Any], dialect: str) -> Members:
 
 
 def in_its_words(tensor: Mapping[str, Any], dialect: str, field: str, message: str) -> tuple[str, str]:
-    """A fault of the translated tensor, told of the tensor that was given: the member to blame, and the message."""
+    """Return the member and the message of a fault of a translated tensor, in the names of its dialect."""
     initializer = _initializer(tensor, dialect)
     if initializer is None:
         return field, message
@@ -72,7 +71,7 @@ def in_its_words(tensor: Mapping[str, Any], dialect: str, field: str, message: s
 
 
 def parameters_of(initializer: Initializer) -> dict[str, inspect.Parameter]:
-    """The parameters of an initializer besides the shape, their annotations evaluated."""
+    """Return the parameters of an initializer except the shape, with evaluated annotations."""
     signature = inspect.signature(initializer, eval_str=True)
     return {name: each for name, each in signature.parameters.items() if each.kind is each.KEYWORD_ONLY}
 
@@ -84,5 +83,5 @@ def _initializer(tensor: Mapping[str, Any], dialect: str) -> Initializer | None:
 
 @lru_cache
 def _called(initializer: Initializer) -> Initializer:
-    """The initializer, of parameters that are checked."""
+    """Return the initializer with validation of its parameters."""
     return validate_call(initializer)

@@ -1,4 +1,4 @@
-"""jax.nn.initializers."""
+"""The dialect of jax.nn.initializers."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def _constant(_shape: Shape, *, value: Real) -> Members:
 
 
 def _uniform(_shape: Shape, *, scale: Real = 0.01) -> Members:
-    """JAX multiplies a number from [0, 1) by the scale."""
+    """Return the members: JAX multiplies a number from [0, 1) by the scale."""
     return uniform(min(scale, 0.0), max(scale, 0.0))
 
 
 def _normal(_shape: Shape, *, stddev: Real = 0.01) -> Members:
-    """JAX multiplies by the standard deviation: its sign does not alter the law."""
+    """Return the members. JAX multiplies by the standard deviation, so its sign does not change the distribution."""
     return normal(0.0, abs(stddev))
 
 
 def _truncated_normal(
     _shape: Shape, *, stddev: Real = 0.01, lower: Real | None = -2.0, upper: Real | None = 2.0
 ) -> Members:
-    """JAX multiplies by the standard deviation after truncation. A bound that is none is infinite."""
+    """Return the members. JAX multiplies by the standard deviation after truncation. `None` is an infinite bound."""
     if stddev < 0:
         lower, upper = (None if upper is None else -upper), (None if lower is None else -lower)
     return normal(0.0, abs(stddev), low=lower, high=upper)
@@ -89,7 +89,7 @@ def _orthogonal(shape: Shape, *, scale: Real = 1.0, column_axis: Axis = -1) -> M
 
 
 def _column_layout(shape: Shape, column_axis: int) -> str:
-    """The layout whose matrix has its columns along this axis: torch has it transposed, which is the same law."""
+    """Return the layout whose matrix has its columns along this axis. A transposed matrix has the same distribution."""
     rank = len(shape)
     if column_axis in (-1, rank - 1):
         return "keras"
@@ -104,7 +104,7 @@ def _delta_orthogonal(
     scale: Real = 1.0,
     column_axis: Literal[-2, -1, 0, 1] = -1,  # noqa: ARG001
 ) -> Members:
-    """The axis makes no difference: of a matrix with orthonormal rows, the columns of its transpose are."""
+    """Return the members. The axis does not change the distribution: a transpose exchanges rows and columns."""
     return gained(scale, {"scheme": "delta_orthogonal", "layout": "keras"})
 
 

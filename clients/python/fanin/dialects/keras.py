@@ -1,4 +1,4 @@
-"""keras.initializers."""
+"""The dialect of keras.initializers."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _scaled(scale: float, mode: KerasMode, distribution: KerasDistribution) -> I
 
 
 def _fans(shape: Shape, inputs: Axes | None, outputs: Axes | None) -> Members:
-    """Fans of `compute_fans`: where axes are given no others count, and without any a vector has its size as both."""
+    """Return the fan members, as `compute_fans` of Keras counts. A vector without axes has its size as both fans."""
     rank = len(shape)
     if inputs is not None and outputs is not None:
         named = {axis % rank for axis in (*inputs, *outputs) if rank}
@@ -81,7 +81,7 @@ def _fans(shape: Shape, inputs: Axes | None, outputs: Axes | None) -> Members:
         return {"in_axes": list(inputs), "out_axes": list(outputs), "batch_axes": others}
     if inputs is not None or outputs is not None:
         missing = "input_axes" if inputs is None else "output_axes"
-        raise DialectError([missing], "input_axes and output_axes are given together or not at all")
+        raise DialectError([missing], "give both input_axes and output_axes, or neither")
     if rank < 2:
         return {"mode": "fan_in", "in_axes": list(range(rank)), "out_axes": []}
     return {"layout": "keras"} if rank <= MAX_KERNEL_RANK else {"in_axes": [-2], "out_axes": [-1]}

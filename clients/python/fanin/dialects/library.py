@@ -1,4 +1,4 @@
-"""What the dialects share: how an initializer of a library is written down, and what all libraries have."""
+"""Types of a dialect, and the initializers that all libraries have."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 Shape = tuple[int, ...]
 Members = dict[str, Any]
 Initializer = Callable[..., Members]
-"""From a shape, and the parameters of the library as keywords, to the members of a tensor without a dialect."""
+"""Function of a shape and, as keywords, the library's parameters. Returns tensor members without a dialect."""
 
 
 class DialectError(ValueError):
-    """A tensor that its dialect does not allow. `path` is the field to blame, within the tensor."""
+    """The dialect does not allow a tensor. `path` is the wrong field within the tensor."""
 
     def __init__(self, path: Sequence[str | int], message: str) -> None:
         self.path = path
@@ -26,12 +26,12 @@ class Library:
 
     initializers: Mapping[str, Initializer]
     aliases: Mapping[str, str]
-    """Other names that the library has for them."""
+    """Alternative names in the library, and the name in `initializers`."""
     parameters: Mapping[str, tuple[str, ...]]
-    """The library's names of a field of ours: what is wrong with the field is told of the one that was given."""
+    """Names in the library of each field of a scheme. Faults name the parameter that was given."""
 
     def __iter__(self) -> Iterator[str]:
-        """Names of the initializers, without the others for them."""
+        """Iterate over the names of the initializers, without aliases."""
         return iter(self.initializers)
 
 
@@ -44,24 +44,28 @@ def ones(_shape: Shape) -> Members:
 
 
 def matrix(shape: Shape, members: Members) -> Members:
-    """The members, of a shape that is a matrix."""
+    """Return the members.
+
+    Raises:
+        DialectError: the shape is not that of a matrix.
+    """
     if len(shape) != 2:
-        raise DialectError(["shape"], f"a tensor of {len(shape)} dimensions is no matrix")
+        raise DialectError(["shape"], f"a tensor of {len(shape)} dimensions is not a matrix")
     return members
 
 
 def normal(mean: float, std: float, **bounds: Any) -> Members:
-    """A normal law, restricted where bounds are given; one value where the standard deviation is 0."""
+    """Return a normal distribution, truncated if bounds are given; a constant if the standard deviation is 0."""
     if not std:
         return {"scheme": "constant", "value": mean}
     return {"scheme": "truncated_normal" if bounds else "normal", "mean": mean, "std": std, **bounds}
 
 
 def uniform(low: float, high: float) -> Members:
-    """A uniform law; one value where both ends are the same."""
+    """Return a uniform distribution; a constant if both ends are equal."""
     return {"scheme": "constant", "value": low} if low == high else {"scheme": "uniform", "low": low, "high": high}
 
 
 def gained(gain: float, members: Members) -> Members:
-    """A law that a change of sign does not alter, times `gain`; zeros where that is 0."""
+    """Return a symmetric distribution times `gain`; zeros if the gain is 0."""
     return {**members, "gain": abs(gain)} if gain else {"scheme": "zeros"}

@@ -1,4 +1,4 @@
-"""torch.nn.init."""
+"""The dialect of torch.nn.init."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ TorchMode = Literal["fan_in", "fan_out"]
 
 
 def _fans(shape: Shape) -> Members:
-    """Axis 1 is the input and axis 0 the output, of grouped and of transposed kernels too."""
+    """Return the fan members: axis 1 is the input and axis 0 the output, also in grouped and transposed kernels."""
     if len(shape) < 2:
         raise DialectError(["shape"], f"torch has no fans of a tensor of {len(shape)} dimensions")
     return {"layout": "torch"} if len(shape) <= MAX_KERNEL_RANK else {"in_axes": [1], "out_axes": [0]}
 
 
 def _one(value: float) -> Members:
-    """A law without width."""
+    """Return a constant, for a distribution without width."""
     return {"scheme": "constant", "value": value}
 
 
@@ -97,7 +97,7 @@ def _kaiming_normal(
 def _orthogonal(shape: Shape, *, gain: Real = 1.0) -> Members:
     if len(shape) < 2:
         raise DialectError(["shape"], f"torch has no orthogonal tensor of {len(shape)} dimensions")
-    # -Q is distributed as Q is.
+    # -Q and Q have the same distribution.
     return {"scheme": "orthogonal", "gain": abs(gain), "layout": "torch"} if gain else _one(0.0)
 
 
@@ -122,7 +122,7 @@ _INITIALIZERS: dict[str, Initializer] = {
     "sparse_": _sparse,
 }
 _NEW = {"trunc_normal_", "ones_", "zeros_"}
-"""Initializers that came after the names without an underscore, which torch calls deprecated."""
+"""Initializers without a deprecated alias: torch added them after it had added the underscore to the names."""
 
 TORCH = Library(
     initializers=_INITIALIZERS,

@@ -1,4 +1,4 @@
-"""Recipes of what a JAX program makes: parameters of Flax modules, or any pytree."""
+"""Record the recipe of a pytree that a JAX program creates, such as the parameters of a Flax module."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from fanin.recording.to_scheme import RefusedError, scheme
 from fanin.schemes.base import Tensor
 
 MOST_VALUES = 1 << 20
-"""Most elements of an array that is computed, and kept as it is."""
+"""Largest number of elements of an array that is computed and recorded as a literal."""
 CALLS = {
     "jit": "jaxpr",
     "pjit": "jaxpr",
@@ -52,7 +52,7 @@ CALLS = {
     "custom_jvp_call": "call_jaxpr",
     "custom_vjp_call": "call_jaxpr",
 }
-"""Operations that run an inner program, and the parameter that has it."""
+"""Operations that run an inner program, and the name of the parameter that holds it."""
 KEEPS_LAW = {
     "convert_element_type",
     "copy",
@@ -76,15 +76,15 @@ _KEY = Unknown("a key")
 
 @dataclass(frozen=True)
 class Said:
-    """An array that an initializer of `fanin.jax.initializers` makes."""
+    """An array that an initializer of `fanin.jax.initializers` returned."""
 
     tensor: Tensor
-    """Return the tensor of a recipe for it, with the shape that the initializer was called with."""
+    """The tensor of a recipe, with the shape that the initializer was called with."""
     law: Law
-    """Of its elements, for what is done with them."""
+    """Distribution of its elements, for operations on them."""
 
     def is_kept_in(self, dtype: Any) -> bool:
-        """Whether the elements are the same, but for rounding, in arrays of this type."""
+        """Return whether an array of this type holds the same elements, apart from rounding."""
         if isinstance(self.law, Constant):
             return bool(STORAGE[self.tensor.dtype].numpy == dtype)
         is_complex = STORAGE[self.tensor.dtype].is_complex
@@ -92,7 +92,7 @@ class Said:
 
 
 _Value = Law | Said | Keys | np.ndarray
-"""Of an array in a program: its law, or its elements."""
+"""An array in a program: its distribution, its keys or its elements."""
 
 
 def record(build: Callable[[], Any], *, seed: int | str = 0) -> Recording:
@@ -121,7 +121,7 @@ def record(build: Callable[[], Any], *, seed: int | str = 0) -> Recording:
             if path in tensors or path in literals:
                 raise RefusedError("two leaves have this path: rename one of them")
             if is_key(leaf):
-                raise RefusedError("a key of random numbers is no weight: leave it out")
+                raise RefusedError("a key of random numbers is not a weight: leave it out of the pytree")
             said = _said(value, leaf.shape) if leaf.dtype.name in DTYPE_NAMES else None
             if said is not None:
                 tensors[path] = {"shape": list(leaf.shape), "dtype": DTYPE_NAMES[leaf.dtype.name], **said}
@@ -130,9 +130,9 @@ def record(build: Callable[[], Any], *, seed: int | str = 0) -> Recording:
             elif isinstance(value, Constant) and leaf.size <= MOST_VALUES:
                 literals[path] = np.full(leaf.shape, value.value, leaf.dtype)
             elif leaf.dtype.name in DTYPE_NAMES:
-                raise RefusedError(f"{leaf.size} given values, where at most {MOST_VALUES} are computed")
+                raise RefusedError(f"it has {leaf.size} fixed values; at most {MOST_VALUES} are computed")
             else:
-                raise RefusedError(f"{leaf.dtype} is no storage type of a recipe")
+                raise RefusedError(f"{leaf.dtype} is not a storage type of a recipe")
         except RefusedError as refusal:
             faults.append(Fault(pointer([path]), str(refusal)))
     faults += [Fault(pointer([path]), reason) for path in literals if (reason := misnamed(path))]
@@ -145,13 +145,13 @@ def record(build: Callable[[], Any], *, seed: int | str = 0) -> Recording:
 
 
 def _said(value: _Value, shape: Sequence[int]) -> dict[str, Any] | None:
-    """A recipe's words; none for given values."""
+    """Return the scheme and its parameters; `None` for fixed values."""
     if isinstance(value, Said):
         if value.tensor.shape == tuple(shape):
             return {name: member for name, member in value.tensor.given().items() if name not in ("shape", "dtype")}
         value = value.law
     if isinstance(value, Keys):
-        raise RefusedError("the words of a key are not a weight: leave them out")
+        raise RefusedError("the words of a key are not a weight: leave them out of the pytree")
     if not isinstance(value, np.ndarray):
         return scheme(value, shape)
     if np.iscomplexobj(value):
@@ -161,14 +161,14 @@ def _said(value: _Value, shape: Sequence[int]) -> dict[str, Any] | None:
 
 
 def _run(jaxpr: Any, consts: Sequence[Any], arguments: Sequence[_Value], drawn: Draws) -> list[_Value]:
-    """What the outputs of a program are."""
+    """Return the outputs of a program, in their order."""
     found: dict[Any, _Value] = dict(zip(jaxpr.constvars, map(_known, consts), strict=True))
     found |= zip(jaxpr.invars, arguments, strict=True)
 
     def read(place: Any) -> _Value:
         if not isinstance(place, core.Literal):
             return found[place]
-        # The type of a Python number may differ from that in the program.
+        # A literal has the type of Python; the program may use another, which decides how it is rounded.
         return np.asarray(place.val, getattr(place.aval, "dtype", None))
 
     for equation in jaxpr.eqns:
@@ -178,7 +178,7 @@ def _run(jaxpr: Any, consts: Sequence[Any], arguments: Sequence[_Value], drawn: 
 
 
 def _makes_keys(equation: Any) -> bool:
-    """Whether a program within the operation makes a key: then the values are random, though the operands are known."""
+    """Return whether an inner program creates a key. If so, the values are random even if the operands are known."""
     inner = core.jaxprs_in_params(equation.params)
     return any(
         any(is_key(place.aval) for place in each.outvars) or _makes_keys(each) for jaxpr in inner for each in jaxpr.eqns
@@ -186,12 +186,12 @@ def _makes_keys(equation: Any) -> bool:
 
 
 def _known(array: Any) -> _Value:
-    """Of an array that the program did not make."""
+    """Return the value of an array that the program received as a constant."""
     return Keys(array) if is_key(array) else np.asarray(array)
 
 
 def _equation(equation: Any, given: list[_Value], drawn: Draws) -> Sequence[_Value]:
-    """What one operation makes."""
+    """Return the outputs of one operation."""
     name, outputs = equation.primitive.name, [place.aval for place in equation.outvars]
     if name in CALLS:
         inner = equation.params[CALLS[name]]
@@ -230,7 +230,7 @@ def _equation(equation: Any, given: list[_Value], drawn: Draws) -> Sequence[_Val
 
 
 def _cast(law: Constant, old: Any, new: Any) -> Constant:
-    """Return the constant that both types leave of one that is cast."""
+    """Return a constant after a cast, rounded to both types."""
     value = np.asarray(law.value)
     with np.errstate(all="ignore"):
         held = value.astype(old)
@@ -239,7 +239,7 @@ def _cast(law: Constant, old: Any, new: Any) -> Constant:
 
 
 def _law(tensor: Tensor) -> Law:
-    """Of the elements of a tensor of a recipe."""
+    """Return the distribution of the elements of a tensor of a recipe."""
     if STORAGE[tensor.dtype].is_complex:
         return Unknown(tensor.scheme)
     match tensor.lower(DTYPES["F64"]):
@@ -257,7 +257,7 @@ def _law(tensor: Tensor) -> Law:
 
 
 def _by_rule(name: str, params: Mapping[str, Any], given: list[_Value], output: Any, drawn: Draws) -> Law | None:
-    """The law of an operation's result; none where no rule says it."""
+    """Return the distribution of an operation's result; `None` without a rule."""
     numbers = [_number(value) for value in given]
     if name == "broadcast_in_dim" and numbers[0] is not None and output.size > MOST_VALUES:
         return Constant(numbers[0])
@@ -305,26 +305,26 @@ def _by_rule(name: str, params: Mapping[str, Any], given: list[_Value], output: 
 
 
 def _function(laws: Sequence[Law], function: Callable[..., float], name: str) -> Law | None:
-    """A function of one uniform draw."""
+    """Return the distribution of a function of one uniform draw; `None` if the operands are not of one."""
     if not all(isinstance(law, Uniform | Function) for law in laws):
         return None
     first = laws[0]
     assert isinstance(first, Uniform | Function)
     try:
         values = tuple(map(function, *(curve(law) for law in laws if isinstance(law, Uniform | Function))))
-    except (ValueError, OverflowError):  # it has no finite value at an end of the draw
+    except (ValueError, OverflowError):  # no finite value at one end of the draw
         return None
     operation = next((law.operation for law in laws if isinstance(law, Function)), name)
     return Function(values, operation, draw=first.draw, place=first.place, order=first.order)
 
 
 def _other(numbers: Sequence[float | None]) -> float | None:
-    """The one number of two operands."""
+    """Return the first operand that is a number; `None` if none is."""
     return next((number for number in numbers if number is not None), None)
 
 
 def _number(value: _Value) -> float | None:
-    """The real number that an array is at every place, or everywhere the same."""
+    """Return the real number that all elements of a value equal, where that is known; else `None`."""
     if isinstance(value, Constant):
         return value.value if isinstance(value.value, int | float) else None
     if not isinstance(value, np.ndarray) or value.size != 1 or np.iscomplexobj(value):

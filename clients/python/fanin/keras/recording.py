@@ -1,4 +1,4 @@
-"""Recipes of Keras models, from the configurations of their initializers."""
+"""Record the recipe of a Keras model from the configurations of its initializers."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from fanin.recording.patching import Function, Replaced
 from fanin.schemes.blocks import MAX_PARTS
 
 MOST_VALUES = 1 << 20
-"""Most elements of a variable whose initializer is a function, and is called."""
+"""Largest number of elements of a variable whose initializer is a function that must be called."""
 _NAMED = {0.0: "zeros", 1.0: "ones"}
 _SCHEMES = {getattr(module, name): name for name in DIALECTS["keras"] for module in (keras.initializers, initializers)}
-"""Of each class of initializers, Keras' and those here, the name that both have."""
+"""Name of each class of initializers, of Keras and of this package."""
 
 
 def record(model: keras.Model | keras.layers.Layer | Callable[[], Any], *, seed: int | str = 0) -> Recording:
@@ -57,7 +57,7 @@ def record(model: keras.Model | keras.layers.Layer | Callable[[], Any], *, seed:
     faults = []
     for path, variable in zip(paths, variables, strict=True):
         if path in tensors or path in literals:
-            faults.append(Fault(pointer([path]), "two weights have this path: give their layers names of their own"))
+            faults.append(Fault(pointer([path]), "two weights have this path: give their layers different names"))
             continue
         try:
             if scope.get_current_value(variable) is not None:
@@ -86,12 +86,12 @@ def record(model: keras.Model | keras.layers.Layer | Callable[[], Any], *, seed:
 
 
 class _RefusedError(Exception):
-    """Why an initializer is nothing that a recipe says."""
+    """The reason why no recipe describes an initializer."""
 
 
 @contextmanager
 def _deferred() -> Iterator[keras.StatelessScope]:
-    """Variables that are made here have an initializer, and no value for it; the scope has those assigned to them."""
+    """Create variables without values inside the block. The scope stores the values that the model assigns."""
     waiting = global_state.get_global_attribute("uninitialized_variables") or []
     token = callers.recording.set(True)
     try:
@@ -99,7 +99,7 @@ def _deferred() -> Iterator[keras.StatelessScope]:
             yield scope
     finally:
         callers.recording.reset(token)
-        # The end of any later scope would give a value to all that wait for one.
+        # Otherwise the end of any later scope would initialize all variables that still wait for a value.
         global_state.set_global_attribute("uninitialized_variables", waiting)
 
 
@@ -117,20 +117,20 @@ def _paths(model: keras.layers.Layer, variables: Sequence[keras.Variable]) -> li
     """Return the paths in the model of the variables of the model that Keras created again.
 
     Raises:
-        RecordError: it is not known which variable is which.
+        RecordError: the variables cannot be matched.
     """
     weights, paths = model.weights, [variable.path for variable in variables]
     if sorted(weight.path for weight in weights) == sorted(paths):
         return paths
-    # Keras numbers layers without a name anew, in the same order.
+    # Keras gives layers without a name new numbers, in the same order.
     kinds = [[(each.name, tuple(each.shape), str(each.dtype)) for each in some] for some in (weights, variables)]
     if kinds[0] != kinds[1]:
-        raise RecordError.of(f"{model.name} has other weights when it is created again: give the function")
+        raise RecordError.of(f"{model.name} has other weights when it is created again: pass its builder")
     return [weight.path for weight in weights]
 
 
 def _uncompiled(compile_from_config: Function) -> Function:
-    """Leave a model that is recorded without its optimizer, which would create variables."""
+    """Skip the compilation of a model that is recorded: its optimizer would create variables."""
 
     def either(model: Any, config: Any) -> None:
         if not callers.recording.get():
@@ -143,7 +143,11 @@ _COMPILED = Replaced({"compile_from_config": _uncompiled})
 
 
 def _again(model: keras.layers.Layer) -> keras.layers.Layer:
-    """The model made again."""
+    """Return the model, created again from its configuration.
+
+    Raises:
+        RecordError: Keras cannot create it from its configuration.
+    """
     if not model.built:
         return model
     try:
@@ -156,20 +160,25 @@ def _again(model: keras.layers.Layer) -> keras.layers.Layer:
         if not again.built:
             again.build_from_config(model.get_build_config())
     except (NotImplementedError, TypeError, ValueError) as error:
-        raise RecordError.of(f"{model.name} cannot be made again: {error}; give the function that makes it") from None
+        raise RecordError.of(f"{model.name} cannot be created again: {error}; pass its builder") from None
     return again
 
 
 def _said(initializer: Any, shape: tuple[int, ...], dtype: str) -> dict[str, Any]:
-    """A recipe's words for an initializer."""
+    """Return the scheme and its parameters for an initializer.
+
+    Raises:
+        _RefusedError: no scheme describes it.
+    """
     name = _SCHEMES.get(type(initializer))
     if name is not None and not _is_array(initializer):
         return {"scheme": name, **initializers.law(initializer)}
     if isinstance(initializer, keras.initializers.Initializer) and name is None:
-        raise _RefusedError(f"no scheme is the initializer {type(initializer).__module__}.{type(initializer).__name__}")
+        kind = type(initializer)
+        raise _RefusedError(f"no scheme describes the initializer {kind.__module__}.{kind.__name__}")
     values = _called(initializer, shape, dtype)
     if np.iscomplexobj(values) and values.imag.any():
-        raise _RefusedError(f"no scheme has the complex values of {_function(initializer)}")
+        raise _RefusedError(f"no scheme describes the complex values of {_function(initializer)}")
     flat = values.real.astype(np.float64).ravel()
     runs = [(value, len(list(run))) for value, run in itertools.groupby(flat.tolist())]
     match runs:
@@ -179,11 +188,11 @@ def _said(initializer: Any, shape: tuple[int, ...], dtype: str) -> dict[str, Any
             return {"dialect": "fanin", **_constant(value)}
         case _ if len(shape) == 1 and len(runs) <= MAX_PARTS:
             return {"dialect": "fanin", "scheme": "blocks", "parts": [{"size": n, **_constant(v)} for v, n in runs]}
-    raise _RefusedError(f"no scheme is the function {_function(initializer)}")
+    raise _RefusedError(f"no scheme describes the function {_function(initializer)}")
 
 
 def _is_array(initializer: Any) -> bool:
-    """Whether it gives the elements of an array, which are called for."""
+    """Return whether the initializer returns the elements of an array, which a call reads."""
     return isinstance(initializer, keras.initializers.Constant) and np.ndim(initializer.value) > 0
 
 
@@ -192,9 +201,13 @@ def _constant(value: float) -> dict[str, Any]:
 
 
 def _called(initializer: Callable[..., Any], shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    """The values of a function that is no random one."""
+    """Return the values of a function that is not random.
+
+    Raises:
+        _RefusedError: the function is random or fails, or the variable is too large.
+    """
     if np.prod(shape, dtype=object) > MOST_VALUES:
-        raise _RefusedError(f"the function {_function(initializer)} makes more than {MOST_VALUES} values")
+        raise _RefusedError(f"the function {_function(initializer)} returns more than {MOST_VALUES} values")
     try:
         with _without_random_numbers():
             first, second = (keras.ops.convert_to_numpy(initializer(shape, dtype=dtype)) for _ in range(2))
@@ -203,16 +216,16 @@ def _called(initializer: Callable[..., Any], shape: tuple[int, ...], dtype: str)
     except Exception as error:
         raise _RefusedError(f"the function {_function(initializer)} fails: {error}") from error
     if not np.array_equal(first, second):
-        raise _RefusedError(f"no scheme is the random function {_function(initializer)}")
+        raise _RefusedError(f"no scheme describes the random function {_function(initializer)}")
     return np.asarray(first)
 
 
 class _RandomError(Exception):
-    """A function asks for random numbers."""
+    """A function requested random numbers."""
 
 
 _has_none: ContextVar[bool] = ContextVar("fanin_keras_without_random_numbers", default=False)
-"""Whether Keras has no random numbers now."""
+"""True while Keras refuses to give random numbers."""
 
 
 def _refusing(draw_seed: Function) -> Function:
@@ -229,7 +242,10 @@ _REPLACED = Replaced({"draw_seed": _refusing})
 
 @contextmanager
 def _without_random_numbers() -> Iterator[None]:
-    """Within it Keras has none: an initializer that has a seed, or keeps one, would give the same ones each time."""
+    """Refuse random numbers of Keras inside the block.
+
+    Two equal calls do not show that a function is not random, because a seeded initializer repeats its numbers.
+    """
     with _REPLACED.within(keras.src.backend.random):
         token = _has_none.set(True)
         try:

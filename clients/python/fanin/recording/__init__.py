@@ -1,1 +1,1 @@
-"""Recording: which distributions a model's own initialization draws from, and the recipe that says the same."""
+"""Find the distributions that a model's initialization code draws from, and write them as a recipe."""

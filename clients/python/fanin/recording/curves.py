@@ -1,4 +1,4 @@
-"""Schemes of functions of a uniform draw, told by their curves."""
+"""Recognize the scheme of a function of a uniform draw from a few of its values."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from fanin.recording.distributions import LAST_PLACE, QUANTILES
 from fanin.schemes.recurrences import DtBias
 
 SLACK = 1e-9
-"""Part of a curve's extent by which it may miss a straight line."""
+"""Largest distance from a straight line, as a part of the curve's range."""
 DIGITS = 12
-"""Of parameters, which were worked out in float64."""
+"""Significant digits of recognized parameters. More would show rounding errors of float64."""
 
 
 def scheme(curve: tuple[float, ...]) -> dict[str, Any] | None:
-    """A recipe's words for the law of a function with these values at `QUANTILES`; none if no scheme has it.
+    """Return the scheme and its parameters for a function with these values at `QUANTILES`; `None` if none matches.
 
-    Each scheme is some function of a uniform number: what undoes it makes the curve a straight line.
+    Each scheme is a function of a uniform number. The inverse of that function makes the curve a straight line.
     """
     for undo, said in _SCHEMES:
         try:
@@ -51,7 +51,7 @@ _SCHEMES: list[tuple[Callable[[float], float], Callable[[float, float], dict[str
     ),
     (
         math.exp,
-        # From 0 on, some logarithm may be minus infinity: less often than the last place of a draw tells.
+        # If low is 0, the smallest draw would give minus infinity. Half the last place of a draw replaces it.
         lambda low, high: {
             "scheme": "log_of_uniform",
             "low": _rounded(low or high * LAST_PLACE / 2),

@@ -1,7 +1,7 @@
-"""Laws of elements while a model is being built, and what arithmetic makes of them.
+"""Distributions of tensor elements during the construction of a model, and arithmetic with these distributions.
 
-The elements of one piece are independent and follow one law, or have values that are known. Every rule here is exact:
-what has none becomes `Unknown`, which remembers the operation.
+The elements of one piece are independent and have one distribution, or they have known values. Every rule is exact.
+An operation without a rule results in `Unknown`, which stores the name of the operation.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ if TYPE_CHECKING:
     import torch
 
 EDGE = 1e-6
-"""Bounds that differ by this part of their interval are the same bounds: they were worked out in float32."""
+"""Largest difference of equal bounds, as a part of their interval. Models compute bounds in float32."""
 LAST_PLACE = 2.0**-32
-"""A draw has 32 random bits: what is beyond a bound less often than this changes nothing."""
+"""Smallest probability that matters. A draw has 32 random bits, so rarer values beyond a bound do not occur."""
 _draws = itertools.count(1)
 
 
 @dataclass(frozen=True)
 class Unset:
-    """Memory that was asked for and not written."""
+    """Memory that was allocated and not written."""
 
     line: str = field(default="", compare=False)
-    """Of the model's code that asked for it."""
+    """Line of the model's code that allocated it."""
 
 
 @dataclass(frozen=True)
 class Unknown:
-    """Values that no law here describes."""
+    """Values that none of these classes describes."""
 
     operation: str
-    """What made them so first."""
+    """First operation that has no rule."""
 
 
 @dataclass(frozen=True)
@@ -55,32 +55,32 @@ class Values:
 
 @dataclass(frozen=True, eq=False)
 class Partly:
-    """Values of which some are known, in between others: a table of which every second column was written."""
+    """Known values between unknown ones, as in a table of which every second column was written."""
 
     tensor: torch.Tensor
     known: torch.Tensor
-    """Where."""
+    """Mask of the known values."""
 
 
 @dataclass(frozen=True)
 class Random:
-    """Independent elements. Two laws are equal when elements of both are distributed alike."""
+    """Independent random elements. Two objects are equal if their elements have the same distribution."""
 
     draw: int = field(default_factory=lambda: next(_draws), compare=False, kw_only=True)
-    """Which random numbers; a copy of a tensor has those of the original ..."""
+    """Identifies the sequence of random numbers. A copy of a tensor has the sequence of the original."""
     place: int = field(default=0, compare=False, kw_only=True)
-    """... beginning with this one of them ..."""
+    """Index of the first random number in that sequence."""
     order: int = field(default=0, compare=False, kw_only=True)
-    """... in their own order, or in another, as in a transposed matrix."""
+    """Identifies the order of the numbers: 0 is the order of the draw, a transposed matrix has another."""
     falling: bool = field(default=False, compare=False, kw_only=True)
-    """Of a uniform law: the largest random numbers make the smallest elements, as in 1 - x."""
+    """True if a uniform element decreases with its random number, as in 1 - x."""
 
     def is_same_draw(self, other: Random) -> bool:
-        """Both have the same random numbers at each place."""
+        """Return whether both have the same random numbers at each place."""
         return (self.draw, self.place, self.order) == (other.draw, other.place, other.order)
 
     def goes_on(self, length: int, other: Random) -> bool:
-        """`other` is what comes behind `length` elements of this one, in one tensor of one law."""
+        """Return whether `other` continues this draw after `length` elements, with the same distribution."""
         is_alike = self == other and self.falling == other.falling
         return is_alike and replace(self, place=self.place + length).is_same_draw(other)
 
@@ -95,7 +95,7 @@ class Uniform(Random):
 
 @dataclass(frozen=True)
 class Normal(Random):
-    """Normal law, restricted to [low, high], which are values."""
+    """Normal distribution, truncated to [low, high]. The bounds are values, not standard deviations."""
 
     mean: float
     std: float
@@ -105,7 +105,7 @@ class Normal(Random):
 
 @dataclass(frozen=True)
 class Circular(Random):
-    """Complex normal law of mean 0: real and imaginary parts are independent and distributed alike."""
+    """Complex normal distribution of mean 0: real and imaginary parts are independent and have the same variance."""
 
     std: float
     """Root of E|z|^2."""
@@ -118,12 +118,12 @@ class Function(Random):
     curve: tuple[float, ...]
     """Its values at the quantiles `QUANTILES` of the draw."""
     operation: str = field(compare=False)
-    """The first one that made it no uniform law."""
+    """First operation after which the distribution is no longer uniform."""
 
 
 @dataclass(frozen=True)
 class Said(Random):
-    """What a recipe says, in its words; for a tensor of this shape, and as a whole."""
+    """A tensor of a recipe, unchanged: scheme and parameters are valid for all elements of this shape together."""
 
     words: str
     """The members of a tensor besides shape and dtype, as JSON."""
@@ -132,53 +132,53 @@ class Said(Random):
 
 @dataclass(frozen=True)
 class Matrix(Random):
-    """All elements of a matrix together: a part of it follows no law here."""
+    """All elements of a matrix together. A part of the matrix is `Unknown`."""
 
     rows: int
     columns: int
     by_columns: bool = field(default=False, kw_only=True)
-    """They come column by column."""
+    """True if the elements are in column-major order."""
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Of the tensor whose elements, in row-major order, are those of the matrix."""
+        """Shape of the tensor whose elements, in row-major order, are those of the matrix."""
         return (self.columns, self.rows) if self.by_columns else (self.rows, self.columns)
 
 
 @dataclass(frozen=True)
 class Factor(Matrix):
-    """The Q of a QR factorization of independent normals. Its signs depend on the algorithm ..."""
+    """The Q of a QR factorization of independent normals. Its signs depend on the algorithm."""
 
 
 @dataclass(frozen=True)
 class Triangle(Matrix):
-    """... as do those of its R."""
+    """The R of a QR factorization of independent normals. Its signs depend on the algorithm."""
 
 
 @dataclass(frozen=True)
 class Diagonal:
-    """The diagonal of the R whose Q is of this draw."""
+    """Diagonal of the R that was factorized together with the Q of this draw."""
 
     draw: int
 
 
 @dataclass(frozen=True)
 class Signs:
-    """Its signs."""
+    """Signs of the `Diagonal` of this draw."""
 
     draw: int
 
 
 @dataclass(frozen=True)
 class Orthogonal(Matrix):
-    """Uniform (Haar) among the matrices with orthonormal columns, or rows where these are fewer, times `gain`."""
+    """Haar distribution on matrices with orthonormal columns (rows if there are fewer rows), times `gain`."""
 
     gain: float
 
 
 @dataclass(frozen=True)
 class Sparse(Matrix):
-    """Independent normals of mean 0, and at random places in every column zeros, this part of it or a little more."""
+    """Independent normals of mean 0. Each column has ceil(sparsity * rows) zeros at random places."""
 
     sparsity: float
     std: float
@@ -189,12 +189,12 @@ class Norms:
     """Norms of the slices of a random tensor: the magnitudes of `weight_norm`."""
 
     draw: int
-    """Of the tensor."""
+    """Draw of the tensor."""
     law: Law
     shape: tuple[int, ...]
     power: int
     axis: int
-    """That the slices are not along; -1 takes the norm of all."""
+    """Axis that has one norm for each index; -1 takes one norm of all elements."""
 
 
 Law = (
@@ -221,7 +221,7 @@ QUANTILES = tuple(k / 16 for k in range(17))
 
 
 def curve(law: Uniform | Function) -> tuple[float, ...]:
-    """Its values at the quantiles."""
+    """Return the values at `QUANTILES` of the draw."""
     if isinstance(law, Function):
         return law.curve
     begin, end = (law.high, law.low) if law.falling else (law.low, law.high)
@@ -229,7 +229,7 @@ def curve(law: Uniform | Function) -> tuple[float, ...]:
 
 
 def reordered(law: Drawn) -> Drawn:
-    """Of the same elements in another order."""
+    """Return the distribution of the same elements in another order."""
     return replace(law, order=next(_draws))
 
 
@@ -239,13 +239,13 @@ def redrawn(law: Drawn) -> Drawn:
 
 
 def transposed(law: Matrix) -> Law:
-    """Of the elements of a whole matrix in the other order."""
+    """Return the distribution of a complete matrix with rows and columns exchanged."""
     assert isinstance(law, Factor | Triangle | Orthogonal | Sparse)
     return reordered(replace(law, by_columns=not law.by_columns))
 
 
 def affine(law: Law, scale: float, shift: float, operation: str) -> Law:
-    """The law of scale * x + shift."""
+    """Return the distribution of scale * x + shift; `Unknown` without a rule."""
     match law:
         case Constant(value):
             return Constant(scale * value + shift)
@@ -273,7 +273,7 @@ def affine(law: Law, scale: float, shift: float, operation: str) -> Law:
 
 
 def clamp(law: Law, low: float, high: float, operation: str) -> Law:
-    """The law of x kept within [low, high], where next to nothing is beyond."""
+    """Return the distribution of x clamped to [low, high]; `Unknown` unless almost all values are inside."""
     match law:
         case Constant(float() | int() as value):
             return Constant(min(max(value, low), high))
@@ -282,7 +282,7 @@ def clamp(law: Law, low: float, high: float, operation: str) -> Law:
             if low <= law.low + slack and law.high - slack <= high:
                 return replace(law, low=max(low, law.low), high=min(high, law.high))
         case Normal() if _is_same_end(law, low, law.low) and _is_same_end(law, -high, -law.high, -1):
-            # Bounds that the law has not, beyond its last place, are none.
+            # An infinite end stays infinite: the clamp cuts off less than the last place of a draw.
             return replace(
                 law,
                 low=max(low, law.low) if math.isfinite(law.low) else law.low,
@@ -294,7 +294,7 @@ def clamp(law: Law, low: float, high: float, operation: str) -> Law:
 
 
 def _is_same_end(law: Normal, bound: float, end: float, sign: int = 1) -> bool:
-    """Whether a lower bound cuts nothing off; of an upper one, whether that of -x does."""
+    """Return whether a lower bound cuts nothing off. Negate `bound` and `end` and pass sign -1 for an upper bound."""
     if bound <= end or not law.std:
         return bound <= end or bound <= sign * law.mean
     below, before = (_below((each - sign * law.mean) / law.std) for each in (bound, end))
@@ -303,12 +303,12 @@ def _is_same_end(law: Normal, bound: float, end: float, sign: int = 1) -> bool:
 
 
 def _below(z: float) -> float:
-    """How much of the normal law is below z."""
+    """Return the probability of the standard normal distribution below z."""
     return math.erfc(-z / math.sqrt(2)) / 2
 
 
 def erfinv(law: Law, operation: str) -> Law:
-    """Of a uniform law it is a truncated normal law, of standard deviation sqrt(1/2)."""
+    """Return the distribution of erfinv(x): for a uniform x a truncated normal with standard deviation sqrt(1/2)."""
     if isinstance(law, Uniform) and -1 <= law.low < law.high <= 1:
         low, high = (_erfinv(end) for end in (law.low, law.high))
         return Normal(0.0, math.sqrt(0.5), low, high, draw=law.draw, place=law.place, order=law.order)
@@ -320,5 +320,5 @@ def _erfinv(value: float) -> float:
 
 
 def blamed(law: Law, operation: str) -> Law:
-    """What an operation without a rule makes of a law."""
+    """Return `Unknown` with the cause: the earlier one if the elements are already unset or unknown."""
     return law if isinstance(law, Unset | Unknown) else Unknown(operation)

@@ -1,4 +1,4 @@
-"""Literals: tensors that no recipe describes. They go with a recipe as a file, or in a `Recording`."""
+"""Literals: tensors that no recipe describes. A file next to the recipe or a `Recording` stores their values."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ class Recording:
         """Return the recording with another seed, 0 to 2^64 - 1 or a string of its digits.
 
         Raises:
-            RecipeError: the seed is not one.
+            RecipeError: the seed is not in that range.
         """
         return replace(self, recipe=self.recipe.seeded(seed))
 
 
 def file_of(literals: Mapping[str, np.ndarray]) -> bytes | None:
-    """A safetensors file of these arrays; none if there are none.
+    """Return a safetensors file of these arrays; `None` if there are none.
 
     Raises:
         ModuleNotFoundError: safetensors is not installed.
@@ -60,6 +60,6 @@ def file_of(literals: Mapping[str, np.ndarray]) -> bytes | None:
         return None
     # safetensors 0.8 ignores the strides of an array: it would write the elements in the order of the memory.
     given = {name: np.asarray(literal, order="C") for name, literal in literals.items()}
-    # The format that loaders of older transformers ask for.
+    # Older versions of transformers refuse a file without this format.
     content: bytes = safetensors.numpy.save(given, {"format": "pt"})
     return content

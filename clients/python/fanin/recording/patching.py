@@ -1,4 +1,4 @@
-"""Functions of other modules that are replaced while some thread needs it, for that thread alone."""
+"""Replace functions of other modules for some threads, while these threads need it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Function = Callable[..., Any]
 
 
 class Replaced:
-    """Functions of a module or a class. A replacement is made of the original, and calls it for all other threads."""
+    """Replacements for functions of a module or a class. A replacement calls the original for all other threads."""
 
     def __init__(self, replacements: Mapping[str, Callable[[Function], Function]]) -> None:
         self._replacements = replacements
@@ -23,7 +23,7 @@ class Replaced:
 
     @contextmanager
     def within(self, module: ModuleType | type) -> Iterator[None]:
-        """Replace them. Threads may begin and end in any order: the last one that ends restores the module's own."""
+        """Replace the functions. Threads may enter and leave in any order; the last to leave restores the originals."""
         with self._lock:
             if not self._users:
                 for name, replacement in self._replacements.items():

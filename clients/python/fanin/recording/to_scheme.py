@@ -1,4 +1,4 @@
-"""From laws that were followed to a recipe's words."""
+"""Translate distributions that were followed into schemes of a recipe."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from fanin.schemes.base import Tensor
 
 
 class RefusedError(Exception):
-    """Why a tensor's initialization is nothing that a recipe says."""
+    """The reason why no recipe describes the initialization of a tensor."""
 
 
 def scheme(law: Law, shape: Sequence[int]) -> dict[str, Any] | None:
-    """A recipe's words for a law; none for values that follow no law.
+    """Return the scheme and its parameters for a distribution; `None` for known values.
 
     Raises:
-        RefusedError: it has none, or not in a tensor of this shape.
+        RefusedError: no scheme has this distribution, or none in a tensor of this shape.
     """
     match law:
         case Constant(complex(real=value, imag=imaginary)):
@@ -69,16 +69,16 @@ def scheme(law: Law, shape: Sequence[int]) -> dict[str, Any] | None:
         case Said(words):
             raise RefusedError(f"{json.loads(words)['scheme']} in another shape, or in a part")
         case Unknown(operation):
-            raise RefusedError(f"no scheme is the result of {operation}")
+            raise RefusedError(f"no scheme describes the result of {operation}")
         case Function(curve):
             if said := curves.scheme(curve):
                 return said
-            raise RefusedError(f"no scheme is the result of {law.operation}")
+            raise RefusedError(f"no scheme describes the result of {law.operation}")
     return None
 
 
 def law(tensor: Tensor) -> Law:
-    """The law of a recipe's tensor: a plain one where that has the very same draw, so that arithmetic may go on."""
+    """Return the distribution of a recipe's tensor: a plain one, which has rules, if its draw is identical."""
     plain: Law | None = None
     match tensor, tensor.draw:
         case schemes.distributions.Uniform(low=low, high=high), _:
@@ -106,7 +106,7 @@ def law(tensor: Tensor) -> Law:
 
 
 def _matrix_layout(law: Orthogonal, shape: Sequence[int]) -> str:
-    """How a tensor of this shape is the matrix. The law of a row is that of a column."""
+    """Return the layout in which this shape is the matrix. A single row and a single column have one distribution."""
     rows, columns = law.shape
     size = math.prod(shape)
     for layout, first, last in (("torch", shape[0], size // shape[0]), ("keras", size // shape[-1], shape[-1])):

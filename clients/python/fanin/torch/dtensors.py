@@ -1,4 +1,4 @@
-"""Shards: which part of a tensor this rank has, and where it lies in its memory."""
+"""Shards: the part of a tensor that this rank has, and its place in the rank's memory."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from fanin.torch.writable import is_distributed, local
 
 
 def boxes(tensor: torch.Tensor) -> Iterator[tuple[torch.Tensor, Region]]:
-    """Views of this rank's memory, which make it up together, each with its region of the whole tensor.
+    """Yield views that cover this rank's memory, each with its region of the full tensor.
 
     Raises:
-        ValueError: the memory is not the shard that torch's split gives.
+        ValueError: the memory is not the shard that torch's split returns.
     """
     memory = local(tensor)
     axes = _ranges(tensor) if is_distributed(tensor) else [[range(size)] for size in tensor.shape]
@@ -33,7 +33,7 @@ def boxes(tensor: torch.Tensor) -> Iterator[tuple[torch.Tensor, Region]]:
 
 
 def misplaced(tensor: torch.Tensor) -> str:
-    """Return why this rank's memory is not the shard that torch's split gives; an empty string if it is."""
+    """Return why this rank's memory is not the shard that torch's split returns; empty if it is."""
     return _difference(tensor, _ranges(tensor)) if is_distributed(tensor) else ""
 
 
@@ -45,13 +45,13 @@ def _difference(tensor: torch.Tensor, axes: Sequence[Sequence[range]]) -> str:
 
 
 def _placed(ranges: Sequence[range]) -> list[tuple[int, range]]:
-    """Ranges one behind the other, each with where it begins."""
+    """Return consecutive ranges, each with its position in the memory."""
     starts = itertools.accumulate((len(positions) for positions in ranges[:-1]), initial=0)
     return list(zip(starts, ranges, strict=True))
 
 
 def _ranges(tensor: Any) -> list[list[range]]:
-    """What this rank has of each axis of a DTensor, as ranges of positions in the order of its memory."""
+    """Return this rank's positions on each axis of a DTensor, as ranges in the order of its memory."""
     mesh, coordinate = tensor.device_mesh, tensor.device_mesh.get_coordinate()
     axes = [torch.arange(size, device="cpu") for size in tensor.shape]
     if coordinate is None:  # this rank is not in the mesh
@@ -59,7 +59,7 @@ def _ranges(tensor: Any) -> list[list[range]]:
     for dim, placement in enumerate(tensor.placements):
         if placement.is_replicate():
             continue
-        # torch's own way to split, of positions instead of values: strided shards and uneven ones come out right.
+        # Split positions instead of values by torch's own method, so that strided and uneven shards are right.
         axis = placement.dim
         lying = axes[axis].view([1] * axis + [-1])
         parts, _ = placement._split_tensor(lying, mesh.size(dim), with_padding=False, contiguous=False)
@@ -68,7 +68,7 @@ def _ranges(tensor: Any) -> list[list[range]]:
 
 
 def _joined(positions: np.ndarray[Any, np.dtype[np.int64]]) -> list[range]:
-    """Ascending neighbours as ranges."""
+    """Return runs of consecutive positions as ranges."""
     if not len(positions):
         return [range(0)]
     cuts = np.flatnonzero(np.diff(positions) != 1) + 1

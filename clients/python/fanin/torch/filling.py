@@ -1,4 +1,4 @@
-"""Tensors of torch, filled in place where they live."""
+"""Fill tensors of torch in place, on their own device."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from fanin.torch.recorder.shadow_memory import current
 from fanin.torch.writable import address, obstacle
 
 PIECE = 64 << 20
-"""Bytes that are made elsewhere, and then copied, at a time."""
+"""Maximum number of bytes that are generated elsewhere and then copied at a time."""
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-"""Types for bits, which NumPy and DLPack have too."""
+"""Integer type for the bits of an element, by its size in bytes. NumPy and DLPack have these types too."""
 _log = logging.getLogger("fanin")
 
 
@@ -41,15 +41,15 @@ def fill(
 ) -> None:
     """Write the recipe's tensor `name` into a tensor of its shape and type, or this rank's shard into a DTensor.
 
-    On the CPU it writes into the tensor's memory, on an NVIDIA GPU with the backend `cuda` if that can be used.
-    Otherwise, and if `take` gives the slices, it copies them in pieces. While a model is recorded, it notes the
-    distribution instead. Axis i of `tensor` is axis axes[i] of the recipe's tensor. Without a `backend`, the fastest
-    one for the device generates the elements.
+    On the CPU it writes into the tensor's memory. On an NVIDIA GPU it uses the backend `cuda` if that is available.
+    On other devices, and if `take` returns the slices, it copies them in pieces. While a model is recorded, it records
+    the distribution instead. Axis i of `tensor` is axis axes[i] of the recipe's tensor. Without a `backend`, the
+    fastest one for the device generates the elements.
 
     Raises:
         ValueError: values cannot be written to this tensor.
-        BackendError: torch keeps its numbers big-endian here, or the backend cannot be used for this device.
-        ServiceError, MismatchError: as `take`.
+        BackendError: this machine is big-endian, or the backend cannot be used for this device.
+        ServiceError, MismatchError: `take` raised it.
     """
     if reason := obstacle(tensor):
         raise ValueError(f"the tensor of {name!r} cannot be filled: {reason}")
@@ -57,7 +57,7 @@ def fill(
         recording.write(tensor, [(tensor.numel(), law(layout.recipe.tensors[name]))])
         return
     if sys.byteorder != "little":
-        raise BackendError("torch keeps its numbers big-endian on this machine; only little-endian ones are written")
+        raise BackendError("torch stores big-endian numbers on this machine; fanin writes only little-endian ones")
     entry = layout.entry(name)
     for view, region in boxes(tensor):
         if axes is not None:
@@ -91,7 +91,7 @@ def _bits(view: torch.Tensor) -> torch.Tensor:
 
 
 def _within(view: torch.Tensor, region: Region, part: Region) -> torch.Tensor:
-    """Where a part of the region lies in the view of the whole of it."""
+    """Return the view of a part of the region, from the view of the region."""
     for axis, (outer, inner) in enumerate(zip(region.axes, part.axes, strict=True)):
         view = view.narrow(axis, inner.start - outer.start, len(inner))
     return view
@@ -107,10 +107,10 @@ def _copy(entry: Entry, region: Region, view: torch.Tensor, make: Callable[[Regi
 
 @lru_cache
 def _gpu(device: int, backend: str | None) -> Any:
-    """Return the backend `cuda` for this device; `None` if it cannot be used and was not asked for.
+    """Return the backend `cuda` for this device; `None` if it is unusable and was not requested.
 
     Raises:
-        BackendError: it was asked for, and cannot be used.
+        BackendError: it was requested and is unusable.
     """
     try:
         import cupy
@@ -120,12 +120,15 @@ def _gpu(device: int, backend: str | None) -> Any:
     except (ImportError, NotBuiltError, NoDeviceError) as error:
         if backend is not None:
             raise BackendError(f"the backend cuda cannot be used: {error}") from error
-        _log.warning("tensors on the GPU are made on the CPU and copied, the backend cuda cannot be used: %s", error)
+        _log.warning("tensors on the GPU are generated on the CPU and copied: backend cuda is unusable: %s", error)
         return None
 
 
 def _fill_gpu(entry: Entry, region: Region, view: torch.Tensor, gpu: Any) -> None:
-    """In order with torch's work on its current stream. What is not one stretch is picked from the span it is in."""
+    """Fill a view on a GPU, in order with torch's work on its current stream.
+
+    If a part is not contiguous, all elements from its first to its last are generated, and the part is copied.
+    """
     import cupy
 
     size = entry.dtype.itemsize
@@ -142,7 +145,7 @@ def _fill_gpu(entry: Entry, region: Region, view: torch.Tensor, gpu: Any) -> Non
 
 
 def _span(region: Region) -> tuple[int, int]:
-    """The first element of a region, and how many lie from there to its last."""
+    """Return the index of a region's first element, and the number of elements from it to the last."""
     first, last = (
         sum(axis[end] * stride for axis, stride in zip(region.axes, region.strides, strict=True)) for end in (0, -1)
     )

@@ -68,8 +68,8 @@ def init_(
         RuntimeError: a tracer or a transform of torch.func runs, which cannot follow this call.
         ModuleError: tensors that are missing, unexpected, or of another shape or type; one fault for each.
         RecipeError, FileError, OSError: the recipe is wrong or cannot be read.
-        BackendError: the backend cannot be used here, or not for the device of a tensor.
-        ServiceError, MismatchError: as `fanin.Client`. Tensors that were filled before stay filled.
+        BackendError: the backend is unusable here, or on the device of a tensor.
+        ServiceError, MismatchError: as for `fanin.Client`. Tensors that were filled before stay filled.
     """
     check_eager()
     given = Given.of(recipe, seed)
@@ -102,14 +102,14 @@ class Named:
 
     @property
     def memory(self) -> object:
-        """Equal for names of one memory."""
+        """Identity of the memory, equal for all names of one memory."""
         return memory_of(self.tensor)
 
 
 def named(module: nn.Module) -> Iterator[Named]:
-    """Parameters and buffers under all their names, as in `state_dict()`; modules of FSDP are resharded for it."""
+    """Yield parameters and buffers under all their names in `state_dict()`. Modules of FSDP are resharded first."""
     for path, owner in module.named_modules(remove_duplicate=False):
-        if _is_fsdp(owner):  # what the forward has gathered is not what stays
+        if _is_fsdp(owner):  # after a forward the parameters are gathered copies, which reshard frees
             owner.reshard()
         for attribute, tensor in itertools.chain(owner._parameters.items(), owner._buffers.items()):
             if tensor is not None:
@@ -119,29 +119,29 @@ def named(module: nn.Module) -> Iterator[Named]:
 
 
 def _is_fsdp(module: nn.Module) -> bool:
-    """Whether `fully_shard` was called on it, told without importing torch.distributed."""
+    """Return whether `fully_shard` was called on a module, without an import of torch.distributed."""
     return any(kind.__name__ == "FSDPModule" for kind in type(module).__mro__)
 
 
 @dataclass
 class _Plan:
-    """One memory of the module, and what it is filled with."""
+    """One memory of the module, and the source of its values."""
 
     name: str
-    """In the recipe, or among the literals."""
+    """Name in the recipe or among the literals."""
     places: list[Named]
-    """Its names in the module."""
+    """Names of the memory in the module."""
     target: torch.Tensor
     literal: torch.Tensor | None
-    """Its values, where it is not drawn."""
+    """Values, if they are not generated from the recipe."""
     axes: tuple[int, ...] | None = None
-    """Axis i of the target is axis axes[i] of the tensor; `None` if they have the same."""
+    """Axis i of the target is axis axes[i] of the tensor; `None` if the order is equal."""
 
     def materialize(self, device: torch.device | str | None, fallback: torch.device) -> None:
-        """Have memory for a tensor of the meta device, on `device`, that of its mesh, or the fallback.
+        """Allocate memory for a tensor of the meta device, on `device`, its mesh's device, or the fallback.
 
         Raises:
-            ValueError: that is the meta device, too.
+            ValueError: the selected device is the meta device.
         """
         if not local(self.target).is_meta or current() is not None:
             return
@@ -149,11 +149,11 @@ class _Plan:
             device = device or self.target.device_mesh.device_type  # type: ignore[attr-defined]
         device = torch.device(device or fallback)
         if device.type == "meta":
-            raise ValueError("the default device is meta, which has no memory: say where with device=")
+            raise ValueError("the default device is meta, which has no memory: pass device=")
         self.target = torch.empty_like(self.target.detach(), device=device)
 
     def fill(self, given: Given, take: Slicer | None, backend: str | None) -> None:
-        """Write the values."""
+        """Write the values into the target."""
         if self.literal is None:
             fill(given.layout, self.name, self.target, take, axes=self.axes, backend=backend)
             return
@@ -165,14 +165,14 @@ class _Plan:
                 view.copy_(literal[region.index])
 
     def put(self) -> None:
-        """Let the module have the memory that was made."""
+        """Put the allocated memory into the module."""
         old = self.places[0].tensor
         if self.target is old:
             return
         made = self.target
         if isinstance(old, nn.Parameter):
             made = nn.Parameter(made, requires_grad=old.requires_grad)
-        if type(made) is not type(old):  # a class of the user's own
+        if type(made) is not type(old):  # a subclass that the user defines
             made = torch.Tensor._make_subclass(type(old), made.detach(), old.requires_grad)
         made.__dict__.update(old.__dict__)
         for place in self.places:
@@ -180,23 +180,23 @@ class _Plan:
 
 
 class _Search:
-    """Finds what fills each memory of a module, and all that does not fit."""
+    """Finds the source of values for each memory of a module, and reports all faults."""
 
     def __init__(self, given: Given, strict: bool, names: Names) -> None:
         self._given, self._strict, self._names = given, strict, names
         self._filled: dict[str, str] = {}
-        """A name of the module by what fills it."""
+        """Name in the module, by the name in the recipe that fills it."""
         self.faults: list[Fault] = []
         self.plans: list[_Plan] = []
         self.left: list[str] = []
         """Names of tensors that stay on the meta device."""
 
     def of(self, tensors: list[Named]) -> Self:
-        """Look at all tensors of a module."""
+        """Search sources for all tensors of a module, and return this search."""
         present = {each.name for each in tensors}
         for name in self._names:
             if name not in present:
-                self._fault(name, "named, but the module has no such tensor")
+                self._fault(name, "named in names=, but the module has no such tensor")
         memories: dict[object, list[Named]] = {}
         for each in tensors:
             memories.setdefault(each.memory, []).append(each)
@@ -210,7 +210,7 @@ class _Search:
         return self
 
     def _one(self, places: list[Named]) -> None:
-        """Look at one memory under its names."""
+        """Find the source of one memory with these names in the module."""
         given, first = self._given, places[0]
         chosen = [self._chosen(place.name) for place in places]
         names = list(dict.fromkeys(given.tied.get(name, name) for name, _ in chosen))
@@ -241,11 +241,11 @@ class _Search:
         return (found, None) if isinstance(found, str) else (found[0], tuple(found[1]))
 
     def _without(self, places: list[Named], is_persistent: bool) -> None:
-        """A memory that the recipe says nothing of."""
+        """Decide what happens to a memory that the recipe does not name."""
         first = places[0]
         is_absent = first.tensor.is_meta and current() is None
         if not is_persistent and not is_absent:
-            return  # the module's own code has made it
+            return  # the module's own code has set its values
         if isinstance(first.owner, _NormBase) and first.attribute == "num_batches_tracked":
             zero = torch.zeros((), dtype=torch.int64, device="cpu")
             self.plans.append(_Plan(first.name, places, first.tensor, zero))
@@ -255,14 +255,14 @@ class _Search:
             self.left.append(first.name)
 
     def _find_shared(self) -> None:
-        """Tensors that are different views of some of the same elements: whichever is filled last would win."""
+        """Report tensors that share some elements: the tensor that is filled last would overwrite the other."""
         views = [(plan, view) for plan in self.plans if (view := local(plan.target)).numel()]
         aside: list[_Plan] = []
         for one, other in overlapping([view for _, view in views]):
             pair = views[one][0], views[other][0]
             seen = [plan for plan in pair if not any(place.is_persistent for place in plan.places)]
             if seen and not views[one][1].is_meta:
-                aside += seen[:1]  # it shows what the other tensor is filled with
+                aside += seen[:1]  # the buffer reads the values of the other tensor
             else:
                 detail = f"shares memory with {pair[0].places[0].name}, of which it is another view"
                 self._fault(pair[1].places[0].name, detail)
@@ -276,21 +276,21 @@ def _missing(places: list[Named]) -> Fault:
     first = places[0]
     also = "".join(f", also called {place.name}" for place in places[1:])
     if not any(place.is_persistent for place in places):
-        detail = "a buffer on the meta device that is not persistent: a recording has its values, a recipe does not"
+        detail = "a non-persistent buffer on the meta device: its values are in a recording, not in a recipe"
     elif first.tensor.dtype not in DTYPES:
-        detail = f"missing: {_dtype(first.tensor)} values come from the module's own code, and a recording has them"
+        detail = f"missing: {_dtype(first.tensor)} values come from the module's own code: pass its recording"
     else:
         detail = f"missing: the recipe has no such tensor{also}"
     return Fault(pointer([first.name]), detail)
 
 
 def _misfit(place: Named, name: str, given: Given, axes: tuple[int, ...] | None) -> str:
-    """Return why the tensor cannot be filled with the one given; empty if it can."""
+    """Return why the tensor cannot be filled from this name; an empty string if it can."""
     tensor = place.tensor
     if reason := obstacle(tensor) or misplaced(tensor):
         return reason
     if tensor.is_meta and current() is None and getattr(place.owner, "_hf_hook", None) is not None:
-        return "a parameter that accelerate has offloaded, and loads for each call: fill the module before"
+        return "a parameter that accelerate has offloaded: fill the module before it offloads"
     literal = None if name in given.layout.places else given.literal(name)
     if literal is None:
         entry = given.layout.entry(name)
@@ -299,9 +299,9 @@ def _misfit(place: Named, name: str, given: Given, axes: tuple[int, ...] | None)
         wanted = _dtype(literal), tuple(literal.shape)
     if axes is not None:
         if sorted(axes) != list(range(len(wanted[1]))):
-            return f"axes {axes} are no order of the {len(wanted[1])} axes of the tensor {name!r}"
+            return f"axes {axes} are not a permutation of the {len(wanted[1])} axes of the tensor {name!r}"
         if current() is not None:
-            return "axes are reordered, which a recording cannot follow: record the model without init_"
+            return "a recording cannot follow reordered axes: record the model without init_"
         wanted = wanted[0], tuple(wanted[1][axis] for axis in axes)
     found = _dtype(tensor), tuple(tensor.shape)
     return "" if found == wanted else f"{_kind(*found)} in the module, {_kind(*wanted)} in the recipe"

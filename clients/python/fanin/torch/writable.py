@@ -1,7 +1,7 @@
-"""Memory of tensors: whether values can be written there, and where it is.
+"""Memory of tensors: checks whether values can be written to it, and its address.
 
-Native code writes to addresses. A tensor may say that it is on the CPU and have no memory of its own, or have memory
-that is not its values; every address comes from here, where that is checked.
+Native code writes to addresses. A tensor on the CPU can lack memory, or its memory can differ from its values. This
+module checks that, so all code gets addresses from here.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _TRACING = {
     torch._C._TorchDispatchModeKey.FUNCTIONAL: "FunctionalTensorMode",
 }
 _WORK = 10_000
-"""Steps after which numpy stops looking for an element that two views share."""
+"""Maximum number of steps in which numpy searches for an element that two views share."""
 
 
 def check_eager() -> None:
     """
     Raises:
-        RuntimeError: operations are traced or transformed now. A trace keeps nothing of what is written to memory;
-            a batch would get the same numbers for every member.
+        RuntimeError: a tracer or a transform runs. A trace would not contain what is written to memory, and each
+            member of a batch would get the same numbers.
     """
     if torch.compiler.is_dynamo_compiling():
         by = "torch.compile"
@@ -50,25 +50,25 @@ def check_eager() -> None:
 
 @contextmanager
 def plainly() -> Iterator[None]:
-    """Work with tensors unobserved and as they are: without modes, a default device among them, and overrides."""
+    """Disable modes (also a default device) and `__torch_function__` overrides inside the block."""
     with _disable_current_modes(), torch._C.DisableTorchFunction():
         yield
 
 
 def is_distributed(tensor: torch.Tensor) -> bool:
-    """Whether it is a DTensor, told without importing torch.distributed."""
+    """Return whether a tensor is a DTensor, without an import of torch.distributed."""
     return hasattr(tensor, "device_mesh")
 
 
 def local(tensor: Any) -> torch.Tensor:
-    """The memory that this rank has of it, without its history."""
+    """Return this rank's part of a tensor, detached from autograd."""
     with torch.no_grad():
         memory: torch.Tensor = tensor.to_local() if is_distributed(tensor) else tensor
         return memory.detach()
 
 
 def memory_of(tensor: torch.Tensor) -> object:
-    """Equal for tensors that are one memory, as long as `held` keeps them from giving their addresses to others."""
+    """Return an identity of a tensor's memory: equal for tensors of one memory while `held` reserves its address."""
     if not _has_memory(tensor):
         return id(tensor)
     own = local(tensor)
@@ -76,7 +76,7 @@ def memory_of(tensor: torch.Tensor) -> object:
 
 
 def held(tensor: torch.Tensor) -> object:
-    """While it is referenced, no later tensor has the `memory_of` this one; the elements may be freed."""
+    """Return an object that reserves the `memory_of` a tensor while it is referenced. The elements can be freed."""
     return StorageWeakRef(local(tensor).untyped_storage()) if _has_memory(tensor) else tensor
 
 
@@ -87,23 +87,23 @@ def _has_memory(tensor: torch.Tensor) -> bool:
 
 
 def obstacle(tensor: Any) -> str:
-    """Why values cannot be written to a tensor, empty if they can. Tensors on the meta device get memory first."""
+    """Return why values cannot be written to a tensor, or an empty string. Meta tensors must get memory first."""
     if torch.nn.parameter.is_lazy(tensor):
         return "a lazy tensor, which gets its shape at the first call"
     if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
-        return "a tensor within a transform of torch.func, which stands for others"
+        return "a tensor within a transform of torch.func, which represents other tensors"
     if tensor.is_nested:
         return "a nested tensor"
     if tensor.layout != torch.strided:
-        return f"a tensor of layout {tensor.layout}; only strided ones are filled"
-    if getattr(tensor, "ds_shape", tensor.shape) != tensor.shape:  # DeepSpeed leaves an empty tensor in its place
+        return f"a tensor of layout {tensor.layout}; only strided tensors can be filled"
+    if getattr(tensor, "ds_shape", tensor.shape) != tensor.shape:  # DeepSpeed leaves an empty tensor
         return "a parameter that DeepSpeed has partitioned: fill it within deepspeed.zero.GatheredParameters"
     if is_distributed(tensor):
         if any(each.is_partial() for each in tensor.placements):
-            return "a DTensor of partial sums; it is filled when sharded or replicated"
+            return "a DTensor of partial sums; only sharded and replicated ones can be filled"
         tensor = tensor._local_tensor
     if type(tensor).__torch_dispatch__ is not _OWN:
-        return f"a {type(tensor).__name__}, whose memory is not its values: fill the tensor that it stands for"
+        return f"a {type(tensor).__name__}, whose memory is not its values: fill the tensor that it wraps"
     if tensor.is_conj() or tensor.is_neg():
         bit = "conjugates (resolve_conj)" if tensor.is_conj() else "negatives (resolve_neg)"
         return f"a view whose memory holds the {bit} of its values"
@@ -114,14 +114,14 @@ def obstacle(tensor: Any) -> str:
         if (has := storage.nbytes()) < needs:
             return f"a tensor whose memory was freed: {has} of {needs} bytes are left"
         if tensor.device.type == "cpu" and not storage.resizable() and not _takes_values(tensor):
-            return "a tensor in read-only memory, as of a NumPy array that maps a file"
+            return "a tensor in read-only memory, such as a NumPy array that maps a file"
     return ""
 
 
 def _takes_values(tensor: torch.Tensor) -> bool:
-    """Return whether the first and last byte can be written. They are, with their own values.
+    """Return whether the first and last byte can be written, by writing their current values.
 
-    The kernel writes them: it refuses where a write of this process would end the process.
+    The kernel writes them through a pipe: it returns EFAULT where a direct write would end the process.
     """
     begin, end = (tensor.untyped_storage().data_ptr() + at for at in _span(tensor))
     places = [(ctypes.c_char * 1).from_address(at) for at in (begin, end - 1)]
@@ -139,14 +139,14 @@ def _takes_values(tensor: torch.Tensor) -> bool:
 
 
 def address(view: torch.Tensor) -> int:
-    """Where the first element of a tensor on the CPU is.
+    """Return the address of the first element of a tensor on the CPU.
 
     Raises:
         ValueError: values cannot be written there.
     """
     reason = obstacle(view)
     if not reason and (view.device.type != "cpu" or is_distributed(view)):
-        reason = f"a tensor on {view.device}, and not in this process' own memory"
+        reason = f"a tensor on {view.device}, which is not in the memory of this process"
     at = 0 if reason else view.data_ptr()
     if not at and view.numel():
         raise ValueError(f"cannot be filled: {reason or 'a tensor without memory'}")
@@ -154,7 +154,7 @@ def address(view: torch.Tensor) -> int:
 
 
 def overlapping(views: Sequence[torch.Tensor]) -> Iterator[tuple[int, int]]:
-    """Pairs of tensors with elements, by their indices, that have, or may have, an element in common."""
+    """Yield pairs of indices of tensors that share an element, or may share one. Each tensor has elements."""
     spans = [_where(view) for view in views]
     reaching: list[int] = []
     for index in sorted(range(len(views)), key=lambda index: spans[index]):
@@ -167,9 +167,9 @@ def overlapping(views: Sequence[torch.Tensor]) -> Iterator[tuple[int, int]]:
 
 
 def _where(view: torch.Tensor) -> tuple[str, int, int]:
-    """The memory of a tensor that has elements, and its bytes [begin, end) there.
+    """Return a name of a tensor's address space and its bytes [begin, end) there. The tensor has elements.
 
-    Storages of their own may be one memory, as those of two tensors that `torch.from_numpy` makes of one array.
+    Different storages can be one memory, as for two tensors that `torch.from_numpy` creates from one array.
     """
     begin, end = _span(view)
     storage = view.untyped_storage()
@@ -186,14 +186,14 @@ def _share(one: _Shape, other: _Shape) -> bool:
 
 
 def _span(view: torch.Tensor) -> tuple[int, int]:
-    """The bytes [begin, end) of the storage from the first element of a view, which has some, to its last."""
+    """Return the bytes [begin, end) of the storage from the first element of a view to its last; it has elements."""
     last = sum((size - 1) * stride for size, stride in zip(view.shape, view.stride(), strict=True))
     begin = int(view.storage_offset()) * view.itemsize
     return begin, begin + (int(last) + 1) * view.itemsize
 
 
 class _Shape:
-    """For numpy: where elements lie, counted from an address that is not looked at. `begin` is the first one's byte."""
+    """Strides of a tensor as an array of numpy that is never read. `begin` is the byte offset of the first element."""
 
     BEGIN = 1 << 20
 
@@ -209,7 +209,7 @@ class _Shape:
 
 
 def _may_repeat(tensor: torch.Tensor) -> bool:
-    """Whether two elements may lie in one place: an axis steps less far than those below it reach."""
+    """Return whether elements may share memory: an axis has a stride below the reach of the axes inside it."""
     if not tensor.numel():
         return False
     reach = 1

@@ -1,1 +1,1 @@
-"""The recorder of PyTorch: a model's construction is followed operation by operation, and becomes a recipe."""
+"""The recorder of PyTorch: it follows the construction of a model, operation by operation, and writes a recipe."""

@@ -1,4 +1,4 @@
-"""Operations that put elements in other places, and neither read nor change them."""
+"""Operations that move elements to other places without a change of their values."""
 
 from __future__ import annotations
 
@@ -37,13 +37,14 @@ MOVES = {
     "unfold_copy": (("self",), ()),
     "where": (("self", "other"), ()),
 }
-"""By operation: the tensors whose elements it moves, and the numbers that it puts between them."""
+"""For each operation: the arguments whose elements it moves, and the arguments that are fill values."""
 
 
 def moved(call: Call, memory: Memory) -> list[Piece] | None:
-    """What is where in the result; none if the operation moves no elements, or nobody knows where to.
+    """Return the pieces of the result; `None` if the operation moves no elements, or its result cannot be followed.
 
-    The operation moves their places instead: zeros that it puts between stay 0, numbers are told by negative places.
+    The operation runs on the places of the elements instead of the elements. Place 0 is a zero that the operation
+    inserts, and negative places are its fill values.
     """
     if call.name not in MOVES or call.given.get("accumulate") or call.given.get("reduce"):
         return None
@@ -81,7 +82,7 @@ def moved(call: Call, memory: Memory) -> list[Piece] | None:
     try:
         result = call.on_cpu_with(given, places)
     except RuntimeError:
-        return None  # types that do not agree, as those of places never do
+        return None  # the type of places differs from the type that the operation requires
     if call.target is not None and result.shape != call.target.shape:
         return None
     if not isinstance(result, torch.Tensor) or result.dtype != torch.int64:
@@ -99,7 +100,7 @@ def _dtype(call: Call) -> torch.dtype:
 
 
 def _shuffled(result: torch.Tensor, pieces: list[Piece]) -> list[Piece] | None:
-    """Independent elements of one law, each once, in an order with no stretches."""
+    """Return the piece of independent elements in a new order; `None` unless the result has each element once."""
     match pieces:
         case [(length, Random() as law)] if not isinstance(law, Matrix) and result.numel() == length:
             if len(result.unique()) == length and bool((result > 0).all()):
@@ -115,6 +116,6 @@ def _number(value: Any, memory: Memory) -> float | None:
 
 
 def _value(tensor: torch.Tensor, memory: Memory) -> torch.Tensor:
-    """The tensor in memory; itself where it is not known."""
+    """Return the tensor with values in memory, or the tensor itself if its values are unknown."""
     flat = values(memory.read(tensor), tensor.dtype)
     return tensor if flat is None else flat.view(tensor.shape)

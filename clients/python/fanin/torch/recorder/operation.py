@@ -1,4 +1,4 @@
-"""One operation of torch with its arguments: which tensors it reads and writes, and how to do it elsewhere."""
+"""One operation of torch with its arguments: the tensors that it reads and writes, and runs on other devices."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import torch
 from torch.utils._pytree import tree_iter, tree_map
 
 SHARES_MEMORY = {"_unsafe_view"}
-"""Views that their schemas do not tell of."""
+"""Operations that return views, although their schemas do not say so."""
 SETS_MEMORY = {"set_", "resize_", "resize_as_"}
-"""What changes where a tensor lies, and none of its elements."""
+"""Operations that change the memory of a tensor, and none of its elements."""
 STATISTICS = {
     "native_batch_norm",
     "cudnn_batch_norm",
@@ -22,14 +22,14 @@ STATISTICS = {
     "batch_norm_gather_stats",
     "batch_norm_gather_stats_with_counts",
 }
-"""Operations that change the two below and do not say so in their schemas."""
+"""Operations that write the arguments `RUNNING`, although their schemas do not say so."""
 RUNNING = ("running_mean", "running_var")
 OTHERS = ("torch", "fanin", "contextlib", "unittest", "copy", "functools", "numpy", "threading", "concurrent")
-"""Packages that no model's own code is in."""
+"""Packages whose frames are not reported as a line of the model's code."""
 
 
 def line() -> str:
-    """The innermost line of the model's code that is being run: a file and a number; empty if there is none."""
+    """Return the file and number of the innermost running line of the model's code; empty if there is none."""
     frame = sys._getframe(1)
     while frame:
         if frame.f_globals.get("__name__", "").partition(".")[0] not in OTHERS:
@@ -44,14 +44,14 @@ class Call:
 
     func: Any
     name: str
-    """Without the underscore of those that work in place."""
+    """Name without the underscore of in-place operations."""
     given: dict[str, Any]
     written: list[torch.Tensor]
     """Tensors that it changes."""
     target: torch.Tensor | None
-    """The one of them that it gives back."""
+    """The written tensor that it returns; `None` if it writes none."""
     inputs: list[torch.Tensor]
-    """Tensors whose values it may read."""
+    """Tensors whose values it can read."""
     is_view: bool
 
     @classmethod
@@ -85,7 +85,7 @@ class Call:
 
     @property
     def cause(self) -> str:
-        """The operation, and the line of the model's code that does it."""
+        """The operation, and the line of the model's code that calls it."""
         return f"{self.operation} at {at}" if (at := line()) else self.operation
 
     @property
@@ -93,15 +93,15 @@ class Call:
         return torch.Tag.nondeterministic_seeded in self.func.tags
 
     def on_meta(self) -> Any:
-        """Its result without values."""
+        """Return the result on the meta device, without values."""
         return self._on("meta", lambda tensor: tensor if tensor.is_meta else tensor.to("meta"))
 
     def on_cpu(self, known: Mapping[int, torch.Tensor]) -> Any:
-        """Its result, computed of these tensors by their ids."""
+        """Return the result, computed from these tensors by their ids."""
         return self._on("cpu", lambda tensor: known.get(id(tensor), tensor))
 
     def on_cpu_with(self, given: Mapping[str, Any], known: Mapping[int, torch.Tensor]) -> Any:
-        """Its result, computed of these tensors by their ids, with these arguments in place of its own."""
+        """Return the result, computed from these tensors by their ids, with these arguments replaced."""
         return replace(self, given={**self.given, **given}).on_cpu(known)
 
     def _on(self, device: str, place: Callable[[torch.Tensor], torch.Tensor]) -> Any:
@@ -120,5 +120,5 @@ class Call:
 
 
 def tensors(values: Any) -> list[torch.Tensor]:
-    """Those in a nest of lists, tuples and dicts."""
+    """Return the tensors in nested lists, tuples and dicts."""
     return [leaf for leaf in tree_iter(values) if isinstance(leaf, torch.Tensor)]

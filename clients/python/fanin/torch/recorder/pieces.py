@@ -1,4 +1,4 @@
-"""Pieces: what stretches of elements are, and what becomes of them when they are cut, converted and read."""
+"""Pieces: consecutive elements of one distribution. Functions cut, convert and read them."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from fanin.recording.distributions import (
 )
 
 MOST_VALUES = 1 << 24
-"""Most values of one tensor that are computed: masks and tables are smaller, weights may be larger."""
+"""Maximum number of computed values of one tensor. Masks and tables are smaller; weights can be larger."""
 MOST_STRETCHES = 1 << 16
-"""Most stretches of a view that are told apart, such as the rows of a block of columns."""
+"""Maximum number of stretches of a view that are followed, such as the rows of a block of columns."""
 
 Piece = tuple[int, Law]
-"""So many elements with this law."""
+"""Number of elements, and their distribution."""
 
 
 def joined(pieces: Iterable[Piece]) -> list[Piece]:
-    """The same, neighbours of one law made one piece."""
+    """Return the pieces with adjacent pieces combined where the second continues the first."""
     result: list[Piece] = []
     for length, law in pieces:
         if result and _continues(*result[-1], law):
@@ -50,14 +50,14 @@ def _continues(length: int, law: Law, following: Law) -> bool:
 
 
 class Stretches:
-    """Pieces, to be cut."""
+    """Pieces that can be cut at any element."""
 
     def __init__(self, pieces: Sequence[Piece]) -> None:
         self._pieces = pieces
         self._ends = list(itertools.accumulate(length for length, _ in pieces))
 
     def part(self, start: int, stop: int) -> Iterator[Piece]:
-        """The pieces of elements [start, stop)."""
+        """Yield the pieces of elements [start, stop)."""
         for index in range(bisect.bisect_right(self._ends, start), len(self._pieces)):
             length, law = self._pieces[index]
             at = self._ends[index] - length
@@ -74,7 +74,7 @@ class Stretches:
 
 
 def cast(pieces: Iterable[Piece], dtype: torch.dtype) -> list[Piece]:
-    """What pieces become in a tensor of another type. A law stays: rounding is the storage type's."""
+    """Return pieces stored in a tensor of this type. Distributions stay: the recipe's storage type rounds elements."""
 
     def converted(law: Law) -> Law:
         match law:
@@ -119,7 +119,7 @@ def rounded(value: complex, dtype: torch.dtype) -> complex:
 
 
 def reinterpreted(pieces: Iterable[Piece], old: torch.dtype, new: torch.dtype) -> list[Piece]:
-    """The same bytes as elements of another type."""
+    """Return the pieces of the same bytes as elements of another type."""
     if old == new:
         return list(pieces)
     result = []
@@ -130,7 +130,7 @@ def reinterpreted(pieces: Iterable[Piece], old: torch.dtype, new: torch.dtype) -
 
 
 def _with_whole_tables(pieces: Iterable[Piece], dtype: torch.dtype) -> Iterator[Piece]:
-    """The same, neighbours with values made one piece."""
+    """Yield the pieces with adjacent pieces of known values combined."""
     for has_values, group in itertools.groupby(pieces, lambda piece: isinstance(piece[1], Constant | Values)):
         run = list(group)
         flat = values(run, dtype) if has_values and len(run) > 1 else None
@@ -154,7 +154,7 @@ def _seen_as(length: int, law: Law, old: torch.dtype, new: torch.dtype) -> Law:
 
 
 def resolved(pieces: Iterable[Piece], tensor: torch.Tensor) -> list[Piece]:
-    """What a tensor shows of its memory, or keeps of what is written: conjugates, negatives."""
+    """Return the pieces conjugated or negated, as the tensor does when it reads or writes its memory."""
 
     def converted(law: Law) -> Law:
         if tensor.is_conj():
@@ -172,7 +172,7 @@ def resolved(pieces: Iterable[Piece], tensor: torch.Tensor) -> list[Piece]:
 
 
 def values(pieces: list[Piece], dtype: torch.dtype) -> torch.Tensor | None:
-    """The values, one-dimensional and in memory, of pieces that have some and are not too many."""
+    """Return the values as a one-dimensional tensor in memory; `None` if some are unknown or there are too many."""
     if sum(length for length, _ in pieces) > MOST_VALUES:
         return None
     parts = []
@@ -188,7 +188,7 @@ def values(pieces: list[Piece], dtype: torch.dtype) -> torch.Tensor | None:
 
 
 def partial(pieces: list[Piece], dtype: torch.dtype) -> Partly | None:
-    """The values that are known among pieces that are not too many."""
+    """Return the known values among the pieces; `None` if there are too many elements."""
     if sum(length for length, _ in pieces) > MOST_VALUES:
         return None
     parts: list[tuple[torch.Tensor, torch.Tensor]] = []
@@ -204,14 +204,14 @@ def partial(pieces: list[Piece], dtype: torch.dtype) -> Partly | None:
 
 
 def partly(tensor: torch.Tensor, known: torch.Tensor) -> Law:
-    """Values where they are known; just values where all are."""
+    """Return `Partly`, or `Values` if all values are known."""
     return Values(tensor) if bool(known.all()) else Partly(tensor, known)
 
 
 def along(tags: torch.Tensor, pieces: Sequence[Piece], numbers: Sequence[float]) -> list[Piece] | None:
-    """The pieces of elements that are picked from others by their places, one-dimensional; none for too many stretches.
+    """Return the pieces of elements that are selected by their places; `None` for too many stretches.
 
-    A negative place -k - 1 stands for `numbers[k]`.
+    `tags` is one-dimensional. A negative place -k - 1 selects `numbers[k]`.
     """
     if not len(tags):
         return []

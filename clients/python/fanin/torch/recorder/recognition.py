@@ -1,4 +1,4 @@
-"""Schemes of tensors without chance: tables that a model has computed."""
+"""Recognize the schemes of tensors without random numbers: tables that a model has computed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from fanin.errors import RecipeError
 from fanin.schemes.fans import MAX_KERNEL_RANK
 
 SLACK = 4
-"""Units in the last place, of the tensor's type, by which logarithms and powers may differ from the exact ones."""
+"""Largest error of logarithms and powers, in units in the last place of the tensor's type."""
 TURN = 16
-"""The same of the argument of a sine: a position times a frequency, both worked out in the tensor's type."""
+"""Largest error of a sine's argument in these units: the model computes position times frequency in its type."""
 BASE_DIGITS = 6
 
 
 def table(tensor: torch.Tensor) -> dict[str, Any] | None:
-    """A recipe's words for these values, but for the storage type; none if no scheme makes them."""
+    """Return shape, scheme and parameters for these values; `None` if no scheme generates them."""
     if not tensor.numel() or not tensor.is_floating_point():
         return None
     wanted = tensor.double().numpy()
@@ -39,7 +39,7 @@ def table(tensor: torch.Tensor) -> dict[str, Any] | None:
 
 
 def _candidates(tensor: torch.Tensor) -> Iterator[dict[str, Any]]:
-    """The tables that these values may be, by a few of them."""
+    """Yield the schemes that match a few of the values. The caller compares all values."""
     first = tensor.reshape(-1)[0].item()
     if tensor.dim() == 2:
         yield {"scheme": "eye", "gain": first}
@@ -47,7 +47,7 @@ def _candidates(tensor: torch.Tensor) -> Iterator[dict[str, Any]]:
         at = 0
         for size in tensor.shape[2:]:
             at = at * size + size // 2
-        # The first input channel, at the centre, is that of the first output channel of each group.
+        # At the centre, the first input channel is nonzero only in the first output channel of each group.
         taps = tensor.flatten(2)[:, 0, at]
         starts = taps.nonzero().flatten().tolist()
         period = starts[1] if len(starts) > 1 else len(tensor)
@@ -60,7 +60,7 @@ def _candidates(tensor: torch.Tensor) -> Iterator[dict[str, Any]]:
 
 
 def _positions(tensor: torch.Tensor) -> Iterator[dict[str, Any]]:
-    """Sines of positions: the frequency of the second sine is in the first row that is not the padding's."""
+    """Yield sinusoidal tables. The first row after row 0 that is not padding shows the frequency of the second sine."""
     if tensor.dim() < 2 or min(tensor.shape[-2:]) < 4 or tensor.abs().max() > 1:
         return
     rows = tensor.reshape(-1, tensor.shape[-1])[: tensor.shape[-2]]

@@ -1,4 +1,4 @@
-"""From a model's own construction to a recipe."""
+"""Record the recipe of a model from its construction."""
 
 from __future__ import annotations
 
@@ -32,30 +32,30 @@ from fanin.torch.recorder.tracer import following
 from fanin.torch.writable import plainly
 
 DTYPES: dict[torch.dtype, DTypeName] = {getattr(torch, name): dtype for name, dtype in DTYPE_NAMES.items()}
-"""Storage types by torch's."""
+"""Storage type of each type of torch."""
 MOST_LITERALS = 1 << 26
-"""Most bytes of all tensors that are kept as they are; where the rest of the model has more, as many as that."""
+"""Maximum bytes of all literals, in total. If the recipe's tensors have more bytes, their size is the maximum."""
 WRAPPERS = ("_orig_mod", "_checkpoint_wrapped_module")
-"""What torch.compile and activation checkpointing put into the names of the modules that they wrap."""
+"""Parts of module names that torch.compile and activation checkpointing insert."""
 EXTRA_STATE = "_extra_state"
-"""The last part of the name of what `get_extra_state` returns."""
+"""Last part of the name of the entry that `get_extra_state` returns."""
 MOST_NORMED = 1 << 25
-"""Most elements of a tensor that norms are taken of."""
+"""Maximum number of elements of a tensor whose norms are computed."""
 
 
 @dataclass(frozen=True, repr=False)
 class Recording:
-    """How a model initializes itself. `fanin.torch.init_` takes it in place of a recipe."""
+    """The initialization of a model. `fanin.torch.init_` accepts it in place of a recipe."""
 
     recipe: Recipe
-    """The tensors that have a distribution, by their names in `state_dict`; of several names, the first."""
+    """The tensors that have a distribution, by their names in `state_dict`. A tied tensor has its first name."""
     tied: Mapping[str, str]
-    """By another name of the same memory, the name in the recipe or among the literals."""
+    """Name in the recipe or among the literals, by each other name of the same memory."""
     literals: Mapping[str, torch.Tensor]
     """Tensors that no scheme describes and that do not depend on random numbers: counters, positions, tables."""
     buffers: Mapping[str, torch.Tensor]
-    """Values of buffers that are not persistent, so not in a file. A module that was built without memory needs them.
-    Large ones, and those that depend on random numbers, are left out."""
+    """Values of non-persistent buffers, which no file has. A module that was built without memory needs them.
+    Large buffers and buffers that depend on random numbers are left out."""
     copies: Mapping[str, str]
     """Tensors that begin as a copy of another in the model. In the recipe they have different random numbers."""
     norms: Mapping[str, Norm]
@@ -75,7 +75,7 @@ class Recording:
     def literals_file(self) -> bytes | None:
         """Return a safetensors file of the literals, as `Client.push` sends it; `None` if there are none.
 
-        If some of them are norms, its metadata has the recipe's seed, because it is valid for no other.
+        If some of them are norms, the metadata has the recipe's seed, because the file is valid for that seed alone.
         """
         if not self.literals:
             return None
@@ -87,7 +87,7 @@ class Recording:
         """Return the recording with another seed, 0 to 2^64 - 1 or a string of its digits; norms are computed again.
 
         Raises:
-            RecipeError: the seed is not one.
+            RecipeError: the seed is not in that range.
         """
         recipe = self.recipe.seeded(seed)
         taken = {name: norm.values(recipe).to(self.literals[name].dtype) for name, norm in self.norms.items()}
@@ -102,10 +102,10 @@ class Norm:
     """The name of the tensor in the recipe."""
     power: int
     axis: int
-    """The axis that has a norm for each of its places; -1 for one norm of all."""
+    """Axis that has one norm for each index; -1 for one norm of all elements."""
 
     def values(self, recipe: Recipe) -> torch.Tensor:
-        """The norms, in float64, of the numbers that a recipe draws."""
+        """Return the norms, in float64, of the tensor that a recipe defines."""
         (drawn,) = materialize(recipe.part([self.of])).values()
         taken: torch.Tensor = torch.norm_except_dim(torch.from_numpy(drawn.astype(np.float64)), self.power, self.axis)
         return taken
@@ -115,7 +115,7 @@ def record(build: Callable[[], torch.nn.Module], *, seed: int | str = 0) -> Reco
     """Run a model's construction and initialization without its memory, and return the distribution of every tensor.
 
     No tensor above 2^22 elements is allocated, and torch's generators stay as they are. Random numbers of NumPy or
-    other libraries are taken as given values.
+    other libraries are recorded as fixed values.
 
         >>> fanin.torch.record(lambda: MyModel(config), seed=42)
 
@@ -127,8 +127,8 @@ def record(build: Callable[[], torch.nn.Module], *, seed: int | str = 0) -> Reco
         RecordError: an initialization that no recipe describes, for each tensor with the operation that caused it.
     """
     if isinstance(build, torch.nn.Module) or not callable(build):
-        wanted = "record takes a function that makes the model, as in `record(lambda: MyModel(config))`"
-        raise RecordError.of(f"{wanted}, and got {type(build).__name__}, which is no such function")
+        wanted = "record takes a function that creates the model, as in `record(lambda: MyModel(config))`"
+        raise RecordError.of(f"{wanted}, not a {type(build).__name__}")
     memory = Memory()
     try:
         with following(memory):
@@ -138,7 +138,7 @@ def record(build: Callable[[], torch.nn.Module], *, seed: int | str = 0) -> Reco
     except Exception as error:
         _check_threads(memory)
         if error is not memory.failure and "meta" not in str(error).lower():
-            raise  # the model's own
+            raise  # an error of the model's code
         raise RecordError.of(f"{_last_line(error)}: {type(error).__name__}: {error}") from error
     _check_threads(memory)
     if not isinstance(model, torch.nn.Module):
@@ -157,7 +157,7 @@ def _check_threads(memory: Memory) -> None:
 
 
 def _last_line(error: Exception) -> str:
-    """Of the model's code, where it was raised."""
+    """Return the file and line of the model's code that raised the error."""
     frames = traceback.extract_tb(error.__traceback__)
     modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
     own = [each for each, name in zip(frames, modules, strict=True) if name.partition(".")[0] not in OTHERS]
@@ -189,7 +189,7 @@ class _Reading:
             if reason := misnamed(name):
                 faults.append(Fault(pointer([name]), reason))
             if (most := most - literal.nbytes) < 0:
-                held = f"{literal.numel()} given values, with which literals have more bytes than the rest of the model"
+                held = f"{literal.numel()} fixed values, with which literals have more bytes than the rest of the model"
                 faults.append(Fault(pointer([name]), held))
         norms: dict[str, Norm] = {}
         for name, (law, _) in self._norms.items():
@@ -212,13 +212,17 @@ class _Reading:
         return Recording(recipe, self._tied, self._literals, self._buffers(model, state), self._copies, norms)
 
     def _tensor(self, name: str, tensor: Any) -> dict[str, Any] | None:
-        """What the recipe says of a tensor; none if it is told elsewhere."""
+        """Return the recipe's members for a tensor; `None` for tied names, literals and norms.
+
+        Raises:
+            RefusedError: no recipe describes it.
+        """
         if not isinstance(tensor, torch.Tensor):
-            raise RefusedError(f"a {type(tensor).__name__} in the model's state, which is no tensor")
+            raise RefusedError(f"a {type(tensor).__name__} in the model's state, which is not a tensor")
         if torch.nn.parameter.is_lazy(tensor):
             raise RefusedError("a lazy tensor, which gets its shape at the first call")
         if kind := peculiar(tensor):
-            raise RefusedError(f"{kind}, where a recipe has dense ones")
+            raise RefusedError(f"{kind}; a recipe has only dense tensors")
         where = (tensor.untyped_storage()._cdata, tensor.storage_offset(), tuple(tensor.shape), tensor.stride())
         first = self._names.setdefault(where, name)
         if first != name and tensor.numel():
@@ -237,19 +241,19 @@ class _Reading:
         if said is not None and tensor.dtype in DTYPES:
             return {"shape": list(tensor.shape), "dtype": DTYPES[tensor.dtype], **said}
         if any(isinstance(law, Random) for law in laws) and len(laws) > 1:
-            raise RefusedError("its parts follow laws of their own and are not blocks along one axis")
+            raise RefusedError("its parts have different distributions and are not blocks along one axis")
         if isinstance(laws[0], Random):
-            raise RefusedError(f"{tensor.dtype} is no storage type of a recipe")
+            raise RefusedError(f"{tensor.dtype} is not a storage type of a recipe")
         flat = values(pieces, tensor.dtype)
         if flat is not None and tensor.dtype in DTYPES and (said := table(flat.reshape(tensor.shape))):
             return {"dtype": DTYPES[tensor.dtype], **said}
         if flat is None:
-            raise RefusedError(f"{tensor.numel()} given values, where at most {MOST_VALUES} are computed")
+            raise RefusedError(f"it has {tensor.numel()} fixed values; at most {MOST_VALUES} are computed")
         self._literals[name] = flat.reshape(tensor.shape)
         return None
 
     def _buffers(self, model: torch.nn.Module, state: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-        """Known values of the buffers that `state_dict` leaves out."""
+        """Return the known values of the buffers that `state_dict` leaves out."""
         found = {}
         for name, tensor in model.named_buffers(remove_duplicate=False):
             name = _plain(name)
@@ -260,16 +264,16 @@ class _Reading:
         return found
 
     def _normed(self, norms: Norms) -> str:
-        """The name of the tensor that norms are of.
+        """Return the name of the tensor whose norms these are.
 
         Raises:
-            RefusedError: it is not in the model, or not as it was.
+            RefusedError: the tensor is not in the model, was changed, or is too large.
         """
         name, law, shape = self._whole.get(norms.draw, ("", None, ()))
         if law != norms.law or law.place or law.order or shape != norms.shape:
-            raise RefusedError("norms of a random tensor that is not in the model as it was then")
+            raise RefusedError("norms of a random tensor that is not in the model, or was changed afterwards")
         if math.prod(shape) > MOST_NORMED:
-            raise RefusedError(f"norms of {math.prod(shape)} values, where at most {MOST_NORMED} are computed")
+            raise RefusedError(f"norms of {math.prod(shape)} values; at most {MOST_NORMED} are computed")
         return name
 
     def _note_draws(self, name: str, pieces: list[Piece]) -> None:
@@ -280,15 +284,15 @@ class _Reading:
             for start, stop, other in used:
                 if start < law.place + length and law.place < stop:
                     if other == name:
-                        raise RefusedError("some of its random numbers stand in it twice")
+                        raise RefusedError("it contains some of its random numbers twice")
                     self._copies.setdefault(name, other)
             used.append((law.place, law.place + length, name))
 
 
 def _state(model: torch.nn.Module) -> dict[str, Any]:
-    """`state_dict` without what is no tensor of the model, under names without those of wrappers.
+    """Return the tensors of `state_dict`, with the parts of wrappers removed from the names.
 
-    What `get_extra_state` returns is not asked for: it may read values, and no other part of Fanin has a place for it.
+    `get_extra_state` is not called: it can read values, and no other part of Fanin uses its result.
     """
     own = [module for module in model.modules() if type(module).get_extra_state is not torch.nn.Module.get_extra_state]
     with ExitStack() as stack:

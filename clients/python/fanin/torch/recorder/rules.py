@@ -1,4 +1,4 @@
-"""What operations make of laws: draws, and arithmetic whose result a law describes."""
+"""Distributions of the results of operations: draws, copies and arithmetic."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ COPIES = {"clone", "_to_copy"}
 
 
 class Rules:
-    """Of the contents of a memory."""
+    """The rules for operations on tensors of a memory."""
 
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
 
     def law(self, call: Call) -> Law | list[Piece] | None:
-        """What the operation leaves in its result; none where no rule says it."""
+        """Return the content of the operation's result; `None` without a rule."""
         name, given = call.name, call.given
         if name in CONSTANTS:
             return Constant(CONSTANTS[name])
@@ -90,7 +90,7 @@ class Rules:
         return self._function(call)
 
     def _circular(self, real: torch.Tensor, imaginary: torch.Tensor) -> Law | None:
-        """Complex numbers whose parts are independent, normal and alike."""
+        """Return the distribution of complex numbers from two independent normal tensors of equal variance."""
         match self._memory.read(real), self._memory.read(imaginary):
             case [(count, Normal(0, std, low, high) as law)], [(same, Normal() as other)]:
                 if law == other and law.draw != other.draw and count == same and math.isinf(low) and math.isinf(high):
@@ -98,7 +98,7 @@ class Rules:
         return None
 
     def _affine(self, call: Call) -> list[Piece] | None:
-        """A tensor of random numbers, scaled by a number and moved by another."""
+        """Return the content of a random tensor after multiplication by, or addition of, a number or known tensor."""
         name, operands = call.name, [call.given["self"], call.given.get("other")]
         if name == "rsub":
             name, operands = "sub", operands[::-1]
@@ -120,7 +120,7 @@ class Rules:
         return self._by_parts(call, operands)
 
     def _by_parts(self, call: Call, operands: list[Any]) -> list[Piece] | None:
-        """A tensor of random numbers, each multiplied by a value of another tensor, or moved by it."""
+        """Return the content of a random tensor, each element multiplied by, or added to, a known value."""
         if not all(isinstance(operand, torch.Tensor) and not operand.is_complex() for operand in operands):
             return None
         shape = torch.broadcast_shapes(*(operand.shape for operand in operands))
@@ -146,7 +146,7 @@ class Rules:
                     scale, shift = 1 / value if value else math.inf, 0.0
                 case "add":
                     scale, shift = (1.0, alpha * value) if at else (alpha, value)
-                case _:  # of sub, and of rsub with its operands in turn
+                case _:  # sub, and rsub with exchanged operands
                     scale, shift = (1.0, -alpha * value) if at else (-alpha, value)
             part = whole.part(start, stop)
             result += [
@@ -159,7 +159,7 @@ class Rules:
         return self._each(tensor, lambda law: affine(law, scale, shift, call.cause))
 
     def _signed(self, call: Call) -> Law | None:
-        """The Q of a QR factorization, its columns multiplied by the signs of the diagonal of R, is a Haar matrix.
+        """Return a Haar matrix if Q of a QR factorization is multiplied by the signs of the diagonal of R.
 
         Mezzadri 2007 (arXiv:math-ph/0609050), section 5.
         """
@@ -175,7 +175,7 @@ class Rules:
         return None
 
     def _function(self, call: Call) -> Law | None:
-        """What an operation on each element makes of one uniform draw."""
+        """Return the distribution after an elementwise operation on one uniform draw; `None` for other operands."""
         if torch.Tag.pointwise not in call.func.tags or call.is_random:
             return None
         known: dict[int, torch.Tensor] = {}
@@ -201,14 +201,14 @@ class Rules:
         return Function(tuple(values.tolist()), operation, draw=first.draw, place=first.place, order=first.order)
 
     def _each(self, tensor: Any, rule: Callable[[Law], Law]) -> list[Piece] | None:
-        """A rule for a tensor some of whose elements are random."""
+        """Apply a rule to the pieces of a tensor; `None` if no element is random."""
         pieces = self._memory.read(tensor) if isinstance(tensor, torch.Tensor) else []
         if not any(isinstance(law, Random) for _, law in pieces):
             return None
         return [(length, _computed(law, rule, tensor.dtype)) for length, law in pieces]
 
     def _number(self, operand: Any) -> float | None:
-        """The number that an operand is, at every place."""
+        """Return the value of a number or a tensor of one known element; `None` for others."""
         if isinstance(operand, int | float):
             return operand
         if isinstance(operand, torch.Tensor) and operand.numel() == 1:
@@ -218,7 +218,7 @@ class Rules:
 
 
 def _computed(law: Law, rule: Callable[[Law], Law], dtype: torch.dtype) -> Law:
-    """Apply a rule to the elements of a tensor of this type. Constants are rounded before and after, as torch does."""
+    """Return the result of a rule for elements of this type. Constants are rounded before and after, as in torch."""
     if not isinstance(law, Constant):
         return rule(law)
     made = rule(Constant(rounded(law.value, dtype)))

@@ -1,4 +1,4 @@
-"""What the pieces of a whole tensor are in a recipe's words: one law, or blocks of several."""
+"""Translate the pieces of a tensor into a recipe: one distribution, or blocks of several."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from fanin.torch.recorder.pieces import Piece, Stretches
 
 
 def merged(pieces: list[Piece]) -> list[Piece]:
-    """The same, neighbours with elements distributed alike made one piece.
+    """Return the pieces with adjacent pieces of one distribution combined.
 
     Raises:
-        RefusedError: a piece has no law.
+        RefusedError: a piece has no distribution.
     """
     merged: list[Piece] = []
     for length, law in pieces:
@@ -35,13 +35,13 @@ def merged(pieces: list[Piece]) -> list[Piece]:
             case Unset(line):
                 raise RefusedError(f"nothing initializes it (aten.empty{line and ' at '}{line})")
             case Partly():
-                raise RefusedError("values stand between others in it, and are not blocks along one axis")
+                raise RefusedError("known values are between other elements and are not blocks along one axis")
             case Unknown(operation):
-                raise RefusedError(f"no scheme is the result of {operation}")
+                raise RefusedError(f"no scheme describes the result of {operation}")
             case Factor() | Triangle() | Diagonal() | Signs():
-                raise RefusedError("no scheme is the result of aten.linalg_qr")
+                raise RefusedError("no scheme describes the result of aten.linalg_qr")
             case Matrix(rows, columns) if (law.place, length) != (0, rows * columns) or len(pieces) > 1:
-                raise RefusedError("a matrix with a law of its own is a part of it, or has lost a part")
+                raise RefusedError("a random matrix is only a part of it, or is incomplete")
             case Values(tensor) if bool((tensor == tensor[0]).all()):
                 law = Constant(tensor[0].item())
         if merged and merged[-1][1] == law:
@@ -52,7 +52,7 @@ def merged(pieces: list[Piece]) -> list[Piece]:
 
 
 def blocks(runs: list[Piece], shape: Sequence[int]) -> dict[str, Any] | None:
-    """A recipe's words for laws that change along one axis alone; none if there is no such axis."""
+    """Return the scheme `blocks` if distributions change along one axis alone, else `None`."""
     for axis, size in enumerate(shape):
         inner = math.prod(shape[axis + 1 :])
         parts = list(Stretches(runs).part(0, size * inner))

@@ -1,7 +1,7 @@
-"""What lies in the memory of tensors while a model is being built.
+"""The content of tensors during the construction of a model.
 
-A storage's content is a list of pieces, each a stretch of elements with one law. A tensor is a view: it reads and
-writes the stretches that its offset, sizes and strides select.
+The content of a storage is a list of pieces: consecutive elements with one distribution. A tensor is a view. It reads
+and writes the stretches that its offset, sizes and strides select.
 """
 
 from __future__ import annotations
@@ -43,22 +43,22 @@ from fanin.torch.recorder.pieces import (
 from fanin.torch.recorder.views import View
 
 SWEEP = 1024
-"""Storages after which those that are gone are looked for."""
+"""Number of new storages after which freed storages are removed."""
 GARBAGE = 0xA5
-"""Every byte of lent memory that nothing has written."""
+"""Value of unwritten bytes in lent memory. A constant makes reads of it reproducible."""
 
 
 @dataclass
 class _Storage:
     alive: StorageWeakRef
-    """Also keeps the address from being used again while this is here."""
+    """Reference to the storage, which also reserves its address."""
     dtype: torch.dtype
     pieces: list[Piece]
-    """Of its elements as numbers of this type."""
+    """Pieces of the storage's elements, as numbers of `dtype`."""
     real: torch.Tensor | None = None
-    """Real memory that code outside of torch may write to: the tensor's own, or what was lent for it ..."""
+    """Real memory that code outside of torch can write: the tensor's own memory, or lent memory."""
     seen: torch.Tensor | None = None
-    """... and what was in it when it was looked at last."""
+    """Copy of the real memory at the last check for writes."""
     is_lent: bool = False
 
 
@@ -66,23 +66,23 @@ _current: ContextVar[Memory | None] = ContextVar("fanin_memory", default=None)
 
 
 def current() -> Memory | None:
-    """The memory of the model that is being recorded now, if one is."""
+    """Return the memory of the model that this thread records; `None` if it records none."""
     return _current.get()
 
 
 class Memory:
-    """The content of every storage that was written."""
+    """The content of every storage of a model."""
 
     def __init__(self) -> None:
         self._storages: dict[int, _Storage] = {}
         self.failure: Exception | None = None
-        """What an operation raised last."""
+        """Last exception that an operation raised."""
         self.stray = ""
-        """The first operation that a thread of the builder did: its line and its name."""
+        """First operation of another thread of the builder: line and name. Empty if there was none."""
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        """Within it, this is the `current` memory."""
+        """Make this the `current` memory inside the block."""
         token = _current.set(self)
         try:
             yield
@@ -90,7 +90,7 @@ class Memory:
             _current.reset(token)
 
     def read(self, tensor: torch.Tensor) -> list[Piece]:
-        """The pieces of a tensor's elements, in row-major order."""
+        """Return the pieces of a tensor's elements, in row-major order."""
         if not tensor.numel():
             return []
         if kind := peculiar(tensor):
@@ -99,7 +99,7 @@ class Memory:
         return resolved(_read(tensor, reinterpreted(storage.pieces, storage.dtype, tensor.dtype)), tensor)
 
     def write(self, tensor: torch.Tensor, written: list[Piece]) -> None:
-        """Put pieces in a tensor's elements, in row-major order."""
+        """Store pieces in a tensor's elements, in row-major order."""
         if not tensor.numel() or peculiar(tensor):
             return
         storage = self._of(tensor)
@@ -114,9 +114,9 @@ class Memory:
             _show(storage)
 
     def lend(self, tensor: torch.Tensor) -> torch.Tensor | None:
-        """The tensor in real memory, which code outside of torch may read and write; its writes are noticed later.
+        """Return the tensor in real memory, for code outside of torch to read and write. Later calls detect writes.
 
-        None where the values depend on random numbers, or are too many.
+        Returns `None` if the values depend on random numbers, or are too many.
         """
         if not tensor.numel():
             return torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu")
@@ -157,7 +157,7 @@ class Memory:
 
 
 def peculiar(tensor: torch.Tensor) -> str:
-    """What is peculiar about a tensor whose elements do not lie in one memory as they are; empty for others."""
+    """Return the kind of a tensor whose memory is not a plain array of its elements; an empty string for others."""
     if tensor.is_nested:
         return "a nested tensor"
     if tensor.layout != torch.strided:
@@ -166,7 +166,7 @@ def peculiar(tensor: torch.Tensor) -> str:
 
 
 def _look(storage: _Storage) -> None:
-    """Take over what was written to real memory since it was looked at last."""
+    """Read the elements of real memory that have changed since the last check."""
     if storage.real is None or storage.seen is None:
         return
     size = storage.real.itemsize
@@ -195,7 +195,7 @@ def _look(storage: _Storage) -> None:
 
 
 def _show(storage: _Storage) -> None:
-    """Put what is known into memory that was lent."""
+    """Write the known values into lent memory."""
     assert storage.real is not None
     bits, at = storage.real.view(torch.uint8), 0
     for length, law in storage.pieces:
@@ -233,9 +233,10 @@ def _read(tensor: torch.Tensor, pieces: list[Piece]) -> list[Piece]:
 
 
 def _through(view: View, law: Law, shape: tuple[int, ...]) -> Law | None:
-    """The law of what is read of one law through a view that is not contiguous, or of what is left when it is written.
+    """Return the distribution after a read or a write of one distribution through a view that is not contiguous.
 
-    Where a whole matrix is in either order, `shape` is that of the tensor that has it in the order before.
+    `shape` is the shape of the tensor before the reordering. A matrix must have that shape to be transposed. Returns
+    `None` if the result has no single distribution.
     """
     match law:
         case Triangle(_, columns) if (view.sizes, view.strides) == ((columns,), (columns + 1,)):
@@ -249,7 +250,7 @@ def _through(view: View, law: Law, shape: tuple[int, ...]) -> Law | None:
 
 
 def _mixed(view: View, old: Stretches, written: list[Piece], dtype: torch.dtype) -> list[Piece]:
-    """What lies between a view's first and last element once these pieces are written in it."""
+    """Return the pieces from a view's first element to its last, after a write of these pieces into the view."""
     length = view.stop - view.start
     if view.dense and view.stretches == 1:
         return written
@@ -275,7 +276,7 @@ def _mixed(view: View, old: Stretches, written: list[Piece], dtype: torch.dtype)
 
 
 def _put(flat: torch.Tensor, view: View, new: torch.Tensor) -> torch.Tensor:
-    """The same with new values in a view."""
+    """Return a copy with new values in a view."""
     flat = flat.clone()
     flat.as_strided(view.sizes, view.strides).copy_(new.reshape(view.sizes))
     return flat

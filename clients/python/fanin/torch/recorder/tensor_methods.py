@@ -1,6 +1,6 @@
-"""What a model's code sees of tensors besides operations: they say that they are on the CPU, and have values.
+"""Methods of tensors during a recording: tensors report that they are on the CPU, and return their values.
 
-Code that finds tensors on the meta device leaves out what it would do: `orthogonal_` and others do nothing there.
+Otherwise code would skip its initialization: `orthogonal_` and others do nothing on the meta device.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ LENDING = {
     Tensor.untyped_storage,
     Tensor.storage,
 }
-"""What hands the memory of a tensor to code outside of torch."""
+"""Methods that give the memory of a tensor to code outside of torch."""
 INDEXING = {Tensor.__getitem__, Tensor.__setitem__}
 
 
 @contextmanager
 def pretending(memory: Memory) -> Iterator[None]:
-    """Let a model's code find tensors with values on the CPU."""
+    """Make tensors appear to be on the CPU, with values, inside the block."""
     with _REPLACED.within(torch.nn.init), _Surface(memory):
         yield
 
@@ -68,7 +68,7 @@ def _truncated(
 
 
 def _while_recording(recorded: Function) -> Callable[[Function], Function]:
-    """`recorded` for a thread that records a model."""
+    """Return a replacement that calls `recorded` in a thread that records a model."""
 
     def replacement(plain: Function) -> Function:
         @functools.wraps(plain)
@@ -85,10 +85,10 @@ def _while_recording(recorded: Function) -> Callable[[Function], Function]:
 
 _REPLACED = Replaced(
     {
-        # It draws until all values are inside, which nobody can follow who has no values.
-        # Every way to trunc_normal_ comes to this function.
+        # It draws until all values are inside the bounds, which cannot be followed without values.
+        # All callers of trunc_normal_ call this function.
         "_no_grad_trunc_normal_": _while_recording(_truncated),
-        # Its zeros are where random indices say.
+        # Random indices decide the places of its zeros.
         "sparse_": _while_recording(_sparse),
     }
 )
@@ -126,10 +126,10 @@ class _Surface(TorchFunctionMode):
         return result
 
     def _lent(self, tensor: Tensor, operation: str) -> Tensor:
-        """The tensor in real memory.
+        """Return the tensor in real memory.
 
         Raises:
-            RecordError: nobody knows its values.
+            RecordError: its values are unknown.
         """
         lent = self._memory.lend(tensor)
         if lent is None:
@@ -137,7 +137,7 @@ class _Surface(TorchFunctionMode):
         return lent
 
     def _note_norms(self, result: Tensor, v: Tensor, pow: int = 2, dim: int = 0) -> None:
-        """Norms of a tensor that lies in memory as it was drawn."""
+        """Record the norms of a tensor whose elements have the order in which they were drawn."""
         match self._memory.read(v):
             case [(_, Uniform() | Normal() as law)] if not law.place and not law.order:
                 norms = Norms(law.draw, law, tuple(v.shape), pow, dim)
@@ -145,10 +145,10 @@ class _Surface(TorchFunctionMode):
 
 
 def known(memory: Memory, tensor: Tensor, operation: str) -> Tensor:
-    """The tensor in memory of its own.
+    """Return the tensor in separate memory.
 
     Raises:
-        RecordError: nobody knows its values.
+        RecordError: its values are unknown.
     """
     if peculiar(tensor) and not tensor.is_meta:
         return tensor
@@ -160,7 +160,7 @@ def known(memory: Memory, tensor: Tensor, operation: str) -> Tensor:
 
 
 def unreadable(pieces: list[Piece], operation: str) -> RecordError:
-    """Why values are not known."""
+    """Return the error that explains why values are unknown."""
     causes = {law.operation for _, law in pieces if isinstance(law, Unknown)}
     causes |= {"memory that nothing has written" for _, law in pieces if isinstance(law, Unset)}
     if not causes and values([(1, law) for _, law in pieces], torch.complex128) is not None:
@@ -170,15 +170,15 @@ def unreadable(pieces: list[Piece], operation: str) -> RecordError:
 
 
 def _is_torchs(frame: Any) -> bool:
-    """Whether torch's own code calls, which copies and compares storages and does not write to them."""
+    """Return whether torch's own code calls. It copies and compares storages and does not write to them."""
     if frame.f_code is handle_torch_function.__code__:
-        frame = frame.f_back.f_back  # from the method, which is written in Python, to who calls it
+        frame = frame.f_back.f_back  # from the method, which is written in Python, to its caller
     name: str = frame.f_globals.get("__name__", "")
     return name == "torch" or name.startswith("torch.")
 
 
 def _stays(func: Any, args: Any, kwargs: Any) -> bool:
-    """Whether a move to the CPU is none: the tensor says that it is there, and torch gives back the tensor itself."""
+    """Return whether a move to the CPU does nothing: the tensor reports the CPU, so torch returns the tensor itself."""
     if func is Tensor.cpu:
         return len(args) == 1 and not kwargs
     rest = {**kwargs}
@@ -192,7 +192,7 @@ def _stays(func: Any, args: Any, kwargs: Any) -> bool:
 
 
 def _index(index: Any) -> Any:
-    """An index whose lists are tensors. Torch makes tensors of them out of sight."""
+    """Return an index with lists replaced by tensors. Torch would convert them where no operation is recorded."""
     if isinstance(index, tuple):
         return tuple(map(_index, index))
     if isinstance(index, range):

@@ -1,4 +1,4 @@
-"""Threads that a model's builder starts: `record` does not follow them, and must notice what they do."""
+"""Threads that a model's builder starts. `record` does not follow them, and refuses models that they change."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from fanin.torch.recorder.shadow_memory import Memory, current
 
 @contextmanager
 def noticing() -> Iterator[None]:
-    """Note in the current memory the first operation of any thread that this one starts."""
+    """Record in the current memory the first operation of any thread that the block starts."""
     with _REPLACED.within(threading.Thread):
         yield
 
 
 class _Stray(TorchDispatchMode):
-    """Sees the operations of a thread that a builder has started."""
+    """Observes the operations of a thread that a builder has started."""
 
     def __init__(self, memory: Memory) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        # The thread may outlive the recording, as that of a progress bar does.
+        # The thread of a progress bar can outlive the recording. It must not keep the memory alive.
         self._memory = weakref.ref(memory)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -1,7 +1,7 @@
-"""Follows every operation of a model's construction, without doing the large ones.
+"""Follow every operation of a model's construction, and compute only small results.
 
-Tensors are made on the meta device, where they have shapes and no memory. What their elements would be is kept beside
-them. Small ones that do not depend on random numbers are computed as the operation computes them.
+Tensors are created on the meta device, where they have shapes and no memory. A `Memory` stores the distributions of
+their elements. Small tensors that do not depend on random numbers are computed by the operation itself.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ JOINS = {"cat", "stack"}
 
 @contextmanager
 def following(memory: Memory) -> Iterator[None]:
-    """Keep in `memory` what the block does to tensors."""
+    """Record in `memory` all operations of the block on tensors."""
     with memory.kept(), noticing(), pretending(memory), _Operations(memory):
         yield
 
 
 class _Operations(TorchDispatchMode):
-    """Every operation, below autograd and after torch has taken it apart into its primitive ones."""
+    """Handles every primitive operation, below autograd and after torch's decompositions."""
 
     def __init__(self, memory: Memory) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -53,7 +53,7 @@ class _Operations(TorchDispatchMode):
     def _called(self, func: Any, args: Any, kwargs: Any) -> Any:
         call = Call.of(func, args, kwargs)
         if call.name == "set" and _is_elsewhere(call.given.get("source")):
-            raise RecordError.of(f"{line() or 'the construction'}: {call.operation} puts a tensor in memory of its own")
+            raise RecordError.of(f"{line() or 'the construction'}: {call.operation} moves a tensor to other memory")
         if call.is_view:
             return func(*args, **kwargs)
         if any(map(peculiar, call.inputs)):
@@ -72,7 +72,7 @@ class _Operations(TorchDispatchMode):
         return self._join(call) if call.name in JOINS else self._unknown(call)
 
     def _factors(self, call: Call) -> tuple[torch.Tensor, torch.Tensor] | None:
-        """Q and R of a matrix of independent normals; none of another."""
+        """Return Q and R of a matrix of independent normals; `None` for other matrices."""
         shape = call.given["A"].shape
         match self._memory.read(call.given["A"]):
             case [(_, Normal(0, _, low, high) as law)] if math.isinf(low) and math.isinf(high):
@@ -105,7 +105,7 @@ class _Operations(TorchDispatchMode):
     # ---- without a rule ---------------------------------------------------------------------------------------------
 
     def _known(self, call: Call) -> dict[int, torch.Tensor] | None:
-        """The tensors that it reads, with values, by id; none where one is unknown or something is large."""
+        """Return the values of the tensors that it reads, by id; `None` if one is unknown or too large to compute."""
         if call.is_random:
             return None
         known: dict[int, torch.Tensor] = {}
@@ -121,11 +121,11 @@ class _Operations(TorchDispatchMode):
         try:
             shapes = tensors(call.on_meta())
         except (NotImplementedError, RuntimeError):
-            shapes = []  # they depend on values; what is wrong fails again
+            shapes = []  # the shapes depend on values; a real error is raised again later
         return known if sum(shape.numel() for shape in shapes) <= MOST_VALUES else None
 
     def _computed(self, call: Call, known: dict[int, torch.Tensor]) -> Any:
-        """The result with its values."""
+        """Compute and return the result, and store its values."""
         for tensor in call.written:
             known.setdefault(id(tensor), torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu"))
         result = call.on_cpu(known)
@@ -147,7 +147,11 @@ class _Operations(TorchDispatchMode):
         return tree_map(kept, result)
 
     def _unknown(self, call: Call) -> Any:
-        """The result, of which only the shape is known."""
+        """Return a result of unknown elements.
+
+        Raises:
+            RecordError: the shape depends on random values.
+        """
         read = [] if call.is_random else call.inputs
         laws = [law for tensor in read for _, law in self._memory.read(tensor)]
         blame = next((law for law in laws if isinstance(law, Unset | Unknown)), Unknown(call.cause))
@@ -163,9 +167,11 @@ class _Operations(TorchDispatchMode):
 
     @staticmethod
     def _dependent(call: Call) -> RecordError:
-        return RecordError.of(f"{line() or 'the construction'}: what {call.operation} returns depends on random values")
+        return RecordError.of(
+            f"{line() or 'the construction'}: the result of {call.operation} depends on random values"
+        )
 
 
 def _is_elsewhere(source: Any) -> bool:
-    """Whether it is real memory, where tensors are followed that have none."""
+    """Return whether the source has real memory. Only tensors on the meta device are followed."""
     return isinstance(source, torch.Tensor | torch.UntypedStorage) and source.device.type != "meta"

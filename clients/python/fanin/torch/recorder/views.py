@@ -1,4 +1,4 @@
-"""Where the elements of a tensor lie in its storage."""
+"""The places of a tensor's elements in its storage."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import torch
 
 @dataclass(frozen=True)
 class View:
-    """Where a tensor's elements lie in its storage."""
+    """The places of a tensor's elements in its storage, counted in elements."""
 
     sizes: tuple[int, ...]
     strides: tuple[int, ...]
     start: int
     stop: int
-    """After the last element."""
+    """Place after the last element."""
     count: int
     inner: int
-    """Dimensions that belong to a stretch, the last ones."""
+    """Number of last dimensions that form one stretch of consecutive elements."""
 
     @classmethod
     def of(cls, tensor: torch.Tensor) -> View:
-        # Dimensions of one element have any stride.
+        # The stride of a dimension of one element is arbitrary.
         dims = [(size, stride) for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if size != 1]
         span = sum((int(size) - 1) * int(stride) for size, stride in dims)
         run, inner = 1, 0
@@ -44,7 +44,7 @@ class View:
 
     @property
     def repeats(self) -> bool:
-        """Some elements lie in one place."""
+        """True if some elements share a place."""
         reach = 1
         for size, stride in sorted(zip(self.sizes, self.strides, strict=True), key=lambda dim: dim[1]):
             if stride < reach:
@@ -54,11 +54,11 @@ class View:
 
     @property
     def dense(self) -> bool:
-        """All elements between the first and the last are the view's, once."""
+        """True if the view has each element between its first and last exactly once."""
         return self.count == self.stop - self.start and not self.repeats
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        """The stretches [start, stop), in the view's order."""
+        """Yield the stretches [start, stop), in the view's order."""
         outer = len(self.sizes) - self.inner
         run = self.count // self.stretches
         for index in itertools.product(*map(range, self.sizes[:outer])):
