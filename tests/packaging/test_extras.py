@@ -32,7 +32,6 @@ ADAPTERS = (
 )
 NEEDS = {
     ("serve", "--port", "0"): "service",
-    ("keys", "list"): "service",
     ("compare", "--quick"): "compare",
     ("checkpoint", "recipe", "recipe.json", "-o", "out"): "torch",
     ("recipe", "torch", "json:dumps"): "torch",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import gc
 import math
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,6 +18,8 @@ from torch import nn
 
 import fanin
 from fanin.torch import RecordError, record
+from fanin.torch.recorder import recording
+from fanin.torch.recorder.shadow_memory import Memory
 from tests.recording.comparing import recorded_as_it_runs
 
 pytestmark = pytest.mark.filterwarnings("ignore:enable_nested_tensor:UserWarning")
@@ -558,3 +562,25 @@ def test_a_builder_may_start_threads_for_other_work() -> None:
     assert set(record(build).recipe.tensors) == {"weight", "bias"}
     assert done == [1]
     assert threading.Thread.start is start
+
+
+def test_a_thread_that_goes_on_keeps_nothing_of_the_recording(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[weakref.ref[Memory]] = []
+    own = recording.Memory
+
+    def memory() -> Memory:
+        created = own()
+        made.append(weakref.ref(created))
+        return created
+
+    monkeypatch.setattr(recording, "Memory", memory)
+    done = threading.Event()
+
+    def build() -> nn.Module:
+        threading.Thread(target=done.wait, daemon=True).start()
+        return nn.Linear(4, 4)
+
+    record(build)
+    gc.collect()
+    assert [each() for each in made] == [None]
+    done.set()

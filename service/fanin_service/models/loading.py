@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fanin import RecipeError
 from fanin_service.models import names
+from fanin_service.models.away import GuardedObjects
 from fanin_service.models.content import Content
 from fanin_service.models.errors import ModelError
 from fanin_service.models.names import RECIPE
@@ -36,7 +37,7 @@ def _objects(place: str | None) -> Objects:
     if "://" in place:
         from fanin_service.models.bucket import BucketObjects  # of a package that not every service has
 
-        return BucketObjects(place)
+        return GuardedObjects(BucketObjects(place))
     try:
         # A directory that cannot be made is an error of the settings, told at the start and not at the first put.
         Path(place).mkdir(parents=True, exist_ok=True)

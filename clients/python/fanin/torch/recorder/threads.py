@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -27,11 +28,13 @@ class _Stray(TorchDispatchMode):
 
     def __init__(self, memory: Memory) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._memory = memory
+        # The thread may outlive the recording, as that of a progress bar does.
+        self._memory = weakref.ref(memory)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if not self._memory.stray:
-            self._memory.stray = f"{line() or 'the construction'}: {func.name().replace('::', '.')}"
+        memory = self._memory()
+        if memory is not None and not memory.stray:
+            memory.stray = f"{line() or 'the construction'}: {func.name().replace('::', '.')}"
         return func(*args, **(kwargs or {}))
 
 
@@ -39,10 +42,10 @@ def _noticed(start: Function) -> Function:
     @functools.wraps(start)
     def either(thread: threading.Thread) -> None:
         if (memory := current()) is not None:
-            run = thread.run
+            run, stray = thread.run, _Stray(memory)
 
             def watched() -> None:
-                with _Stray(memory):
+                with stray:
                     run()
 
             thread.run = watched  # type: ignore[method-assign]
