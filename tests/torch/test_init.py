@@ -287,6 +287,23 @@ def test_parameters_that_accelerate_has_offloaded_are_refused() -> None:
     assert module.weight.is_meta
 
 
+@pytest.mark.filterwarnings("ignore:The given NumPy array is not writable")
+def test_read_only_memory_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "weights.npy", np.ones((4096, 3), np.float32))
+    for mode, is_refused in (("r", True), ("c", False)):
+        module = nn.Module()
+        module.weight = nn.Parameter(torch.from_numpy(np.load(tmp_path / "weights.npy", mmap_mode=mode)))
+        recipe = {"tensors": {"weight": {"shape": [4096, 3], "scheme": "zeros"}}}
+        if is_refused:
+            with pytest.raises(ModuleError, match="/weight: a tensor in read-only memory"):
+                init_(module, recipe)
+            with pytest.raises(ValueError, match="a tensor in read-only memory"):
+                fanin.torch.initializers.zeros_(module.weight)
+            assert module.weight.min() == module.weight.max() == 1
+        else:
+            assert not init_(module, recipe).weight.any()
+
+
 def test_names_within_wrappers() -> None:
     """Those of activation checkpointing, and those that torch.compile gives."""
     plain = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))

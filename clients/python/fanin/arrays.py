@@ -28,14 +28,23 @@ STRIDED_SPAN = 1 << 16
 
 
 def materialize(recipe: FileLayoutLike, *, backend: str | None = None) -> dict[str, Array]:
-    """Every tensor of the recipe as a NumPy array, in the recipe's order.
+    """Return every tensor of the recipe as a NumPy array by name, in the recipe's order.
 
-    BF16 and F8 tensors have the NumPy types of `ml_dtypes`; tensors share allocations of up to 8 MiB. The backend
-    `cuda` makes CuPy arrays, which stay on the GPU (docs/gpu.md).
+    BF16 and F8 tensors have the NumPy types of `ml_dtypes`. Tensors share allocations of up to 8 MiB. The backend
+    `cuda` returns CuPy arrays, which stay on the GPU (docs/gpu.md). The literals of a `Recording` are not among them.
+
+        >>> fanin.materialize({"shape": [784, 10], "scheme": "glorot_uniform", "seed": 42})["weight"].shape
+        (784, 10)
+
+    Args:
+        recipe: A recipe in any form that `fanin.as_recipe` takes, or its `FileLayout`.
+        backend: Name of the backend; by default the fastest one for a CPU, or the one that FANIN_BACKEND names.
 
     Raises:
         RecipeError: the recipe is wrong.
-        BackendError: the backend asked for cannot be used here.
+        FileError, OSError: its file has no recipe or cannot be read.
+        BackendError: the backend cannot be used here.
+        MemoryError: the arrays do not fit in memory.
     """
     layout, maker = FileLayout.of(recipe), backends.get(backend)
     if maker.supports_device_arrays:
@@ -46,15 +55,25 @@ def materialize(recipe: FileLayoutLike, *, backend: str | None = None) -> dict[s
 
 
 def slice(recipe: FileLayoutLike, name: str, index: Index, *, backend: str | None = None) -> Array:
-    """`materialize(recipe)[name][index]`, making only the elements it selects.
+    """Return `materialize(recipe)[name][index]`, and generate only the elements that the index selects.
 
-    Takes integers, slices with any step and an ellipsis. For many slices of one recipe pass its `FileLayout`.
+    An orthogonal matrix is generated completely for any part of it.
+
+        >>> rows = fanin.slice(recipe, "emb.weight", (slice(8000, 16000), ...))
+
+    Args:
+        recipe: A recipe in any form that `fanin.as_recipe` takes, or its `FileLayout`.
+            A `FileLayout` saves the preparation of each call.
+        name: One of its tensors.
+        index: Integers, slices with any step and one ellipsis, as NumPy takes them.
+        backend: Name of the backend; by default the fastest one for a CPU, or the one that FANIN_BACKEND names.
 
     Raises:
         RecipeError: the recipe is wrong.
+        FileError, OSError: its file has no recipe or cannot be read.
         KeyError: it has no tensor of this name.
         IndexError: the index does not fit the tensor.
-        BackendError: the backend asked for cannot be used here.
+        BackendError: the backend cannot be used here.
     """
     maker = backends.get(backend)
     entry = FileLayout.of(recipe).entry(name)

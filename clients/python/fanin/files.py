@@ -29,26 +29,35 @@ CHUNK = 8 << 20
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What `verify` found to be right."""
+    """The file that `verify` has compared with its recipe."""
 
     digest: str
     """Digest of the recipe in the header."""
     tensors: int
+    """Number of tensors."""
     size: int
-    """Bytes of the file, all of them checked."""
+    """Bytes of the file, all of them compared."""
 
 
 def save(
     recipe: FileLayoutLike, path: str | os.PathLike[str], *, backend: str | None = None, progress: bool | None = None
 ) -> None:
-    """Write the recipe's file to `path`, in bounded memory and all or nothing; a symbolic link is followed.
+    """Write the recipe's safetensors file to `path`, with the recipe in its header.
 
-    `progress` shows a bar; by default only on a terminal.
+    It takes a few buffers of 8 MiB for a file of any size. The file replaces `path` at the end, all or nothing, and
+    keeps the permissions of a file that was there. The literals of a `Recording` are not in it.
+
+    Args:
+        recipe: A recipe in any form that `fanin.as_recipe` takes, or its `FileLayout`.
+        path: Where to write the file. A symbolic link is followed.
+        backend: Name of the backend; by default the fastest one for a CPU, or the one that FANIN_BACKEND names.
+        progress: Whether to show a progress bar; by default only on a terminal.
 
     Raises:
         RecipeError: the recipe is wrong.
+        FileError: the file of the recipe has none.
         BackendError: the backend cannot be used here.
-        OSError: the file cannot be written; nothing is left at `path` that was not there before.
+        OSError: a file cannot be read or written. Then `path` is as it was.
     """
     for _ in saving(FileLayout.of(recipe), Path(path).resolve(), backend=backend, progress=progress):
         pass
@@ -85,11 +94,18 @@ def chunks(layout: FileLayout, *, backend: str | None) -> Iterator[memoryview]:
 
 
 def verify(path: str | os.PathLike[str], *, backend: str | None = None, progress: bool | None = None) -> Verified:
-    """Re-derive a file from the recipe in its header and compare every byte.
+    """Generate a file again from the recipe in its header, compare every byte, and return what was compared.
+
+        >>> verify("step-0.safetensors").digest
+
+    Args:
+        path: A Fanin file.
+        backend: Name of the backend; by default the fastest one for a CPU, or the one that FANIN_BACKEND names.
+        progress: Whether to show a progress bar; by default only on a terminal.
 
     Raises:
-        FileError: not a safetensors file with a recipe, or not of the recipe's length.
-        MismatchError: a byte differs; names the first tensor and element.
+        FileError: the file is not a safetensors file with a recipe, or has another length than its recipe gives.
+        MismatchError: a byte differs; the error names the first tensor and element.
         BackendError: the backend cannot be used here.
         OSError: the file cannot be read.
     """

@@ -71,14 +71,17 @@ def load(name: str) -> Backend:
 
 
 def get(name: str | None = None) -> Backend:
-    """The backend `name`, else the one the environment names, else the fastest usable one of this machine's CPUs.
+    """Return the backend `name`, else the one that FANIN_BACKEND names, else the fastest usable one for a CPU.
 
-    A GPU is used only where it is asked for: starting CUDA takes a second and hundreds of megabytes of its memory,
-    keeps this process from forking, and arrays would be of another kind from one machine to the next. Warns, once, if
-    that is the reference backend and nobody asked for it.
+    A GPU is used only if it is named. Starting CUDA takes a second and hundreds of megabytes of its memory, and keeps
+    this process from forking, and arrays would have another type on another machine. It warns, once, if the result is
+    the reference backend and nothing names that.
+
+        >>> get("reference").name
+        'reference'
 
     Raises:
-        BackendError: the named one is unknown or cannot be used here.
+        BackendError: the backend that is named is unknown, or cannot be used here.
     """
     name = name or os.environ.get(ENVIRONMENT) or None
     if name:
@@ -95,12 +98,12 @@ def _warn_slow() -> None:
 
 
 def available() -> tuple[str, ...]:
-    """Names of the backends usable here, the fastest first. `reference` always is.
+    """Return the names of the backends that can be used here, the fastest first. `reference` always can.
 
-    Where CuPy is installed this starts CUDA.
+    If CuPy is installed, this starts CUDA.
 
     Raises:
-        BackendError: the environment asks one of them for what it has not.
+        BackendError: FANIN_SIMD names an instruction set that this CPU does not have.
     """
     return _usable(tuple(_FACTORIES))
 

@@ -20,6 +20,7 @@ from fanin.dialects.keras import KERAS
 from fanin.dialects.library import DialectError, Initializer, Library, Members
 from fanin.dialects.torch import TORCH
 from fanin.schemes.base import as_integer
+from fanin.validation import reason
 
 __all__ = ["DIALECTS", "Dialect", "DialectError", "in_its_words", "parameters_of", "translate"]
 
@@ -51,10 +52,7 @@ def translate(tensor: Mapping[str, Any], dialect: str) -> Members:
         return {**kept, **_called(initializer)(tuple(sizes), **given)}
     except ValidationError as error:
         details = error.errors()[0]
-        unknown = details["type"] == "unexpected_keyword_argument"
-        missing = details["type"] == "missing_keyword_only_argument"
-        message = "unknown field" if unknown else "this field is required" if missing else details["msg"]
-        raise DialectError([str(details["loc"][0])], message) from None
+        raise DialectError([str(details["loc"][0])], reason(details)) from None
 
 
 def in_its_words(tensor: Mapping[str, Any], dialect: str, field: str, message: str) -> tuple[str, str]:

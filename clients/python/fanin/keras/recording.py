@@ -31,15 +31,17 @@ _SCHEMES = {getattr(module, name): name for name in DIALECTS["keras"] for module
 
 
 def record(model: keras.Model | keras.layers.Layer | Callable[[], Any], *, seed: int | str = 0) -> Recording:
-    """The recipe of a model, or layer, whose weights no memory is allocated for.
+    """Return the recipe of a model or layer, read from its initializers. No memory is allocated for its weights.
+
+        >>> fanin.keras.record(lambda: keras.applications.ResNet50(weights=None))
 
     Args:
-        model: A function that makes it and builds it; or the model itself, which is made again from its own
-            configuration, as it was before any training.
-        seed: Of the recipe.
+        model: A function that creates and builds the model, or a model. A model is created again from its
+            configuration, so its training does not matter.
+        seed: Seed of the recipe.
 
     Raises:
-        RecordError: initializers that no recipe says, each with its variable; or the model cannot be made so.
+        RecordError: initializers that no recipe describes, each with its variable, or a model that cannot be created.
     """
     with _deferred() as scope:
         made = _again(model) if isinstance(model, keras.layers.Layer) else model()

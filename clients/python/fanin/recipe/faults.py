@@ -16,6 +16,7 @@ from fanin.errors import Fault, pointer, shown
 from fanin.recipe.defaults import is_valid
 from fanin.recipe.members import MAX_FAULTS, MEMBERS
 from fanin.schemes import ALIASES, SCHEMES
+from fanin.validation import blamed, reason
 
 
 def faults(error: ValidationError, document: Mapping[str, Any], prefix: tuple[str, ...]) -> list[Fault]:
@@ -29,10 +30,8 @@ def _fault(details: ErrorDetails, document: Mapping[str, Any], prefix: tuple[str
     # Inside a tensor the union puts the scheme's name in the path; a bad tensor name is marked "[key]".
     if len(path) > 2 and path[0] in MEMBERS:
         del path[2]
-    path += context.get("path", [])
-    if field := context.get("field"):
-        path.append(field)
-    detail, value = details["msg"], details["input"]
+    path += blamed(details)
+    detail, value = reason(details), details["input"]
     match details["type"]:
         case "union_tag_invalid":
             path.append("scheme")
@@ -40,17 +39,15 @@ def _fault(details: ErrorDetails, document: Mapping[str, Any], prefix: tuple[str
             detail = unknown_scheme(str(value))
         case "union_tag_not_found":
             path.append("scheme")
-            value, detail = None, "a tensor needs a scheme; `fanin schemes` lists all"
+            value = None
         case "literal_error" if path[-1] == "dtype" and (near := _storage_type(value)):
             detail += f"; did you mean {near}?"
         case "int_type" if "shape" in path and re.fullmatch(r"[0-9]+(?:[xX*][0-9]+)+", str(value)):
             detail = f"must be an integer; sizes are separated by commas: {','.join(re.findall('[0-9]+', value))}"
         case "dict_type" if len(path) == 1 and path[0] in MEMBERS:
             detail = "must be an object of tensors by name"
-        case "extra_forbidden":
-            detail = "unknown field"
         case "missing":
-            value, detail = None, "this field is required"
+            value = None
     if details["type"] != "dialect":
         path, detail = _as_spelled(path, detail, document)
     if details["type"] in ("formula", "dialect"):

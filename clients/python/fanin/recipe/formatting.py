@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 from fanin.names import folded
-from fanin.recipe import Recipe
+from fanin.recipe import STREAM, Recipe
 from fanin.schemes.base import Tensor
 from fanin.schemes.blocks import Blocks
 
@@ -18,6 +18,8 @@ def text(recipe: Recipe) -> str:
     dtype = counts.most_common(1)[0][0] if counts else "F32"
     plain, repeated = folded({name: _json(_said(tensor, dtype)) for name, tensor in recipe.tensors.items()})
     members = [f'  "seed": "{recipe.seed}"', f'  "dtype": "{dtype}"', _member("tensors", plain)]
+    if recipe.stream != STREAM:  # the stream of a recipe that does not name one
+        members.insert(0, f'  "stream": "{recipe.stream}"')
     return "{\n" + ",\n".join(members + [_member("repeated", repeated)] * bool(repeated)) + "\n}\n"
 
 

@@ -18,6 +18,7 @@ from fanin.errors import Fault, RecipeError, pointer, shown
 from fanin.frozen import FrozenDict, FrozenModel
 from fanin.names import Name, RepeatedName, written_out
 from fanin.recipe.defaults import DEFAULTS, hand_down
+from fanin.recipe.display import Summary, elements
 from fanin.recipe.faults import faults
 from fanin.recipe.members import MEMBERS, check_sizes, members, plain_shapes
 from fanin.schemes import AnyTensor
@@ -53,11 +54,12 @@ Seed = Annotated[
 class Recipe(FrozenModel):
     """A seed, a stream version, and for each named tensor its shape, dtype, scheme and parameters.
 
-    It cannot be changed, nor can its tensors: `seeded`, `with_tensors`, `without` and `renamed` return a new one.
+    `fanin.as_recipe` returns one. A recipe and its tensors are immutable: `seeded`, `with_tensors`, `without`, `part`
+    and `renamed` return a new recipe of the same stream.
 
-    `dtype`, `layout` and `dialect` are for input: defaults of the tensors that do not give their own. So is `repeated`.
-    A validated recipe has them written into its tensors, these in Fanin's own names, so that two spellings of one
-    meaning are equal, and shows the library's defaults here.
+    `dtype`, `layout` and `dialect` are the defaults of tensors that do not give theirs. Validation writes them, and the
+    tensors of `repeated`, into `tensors`. Here they then have the library's defaults, so that two spellings of one
+    recipe are equal.
     """
 
     stream: Annotated[Literal["fanin/1"], Field(description="Version of the contract.")] = STREAM
@@ -101,10 +103,10 @@ class Recipe(FrozenModel):
         )
 
     def seeded(self, seed: int | str) -> Recipe:
-        """The recipe with another seed, 0 .. 2^64 - 1, as a number or a decimal string.
+        """Return the recipe with another seed: 0 to 2^64 - 1, as a number or a decimal string.
 
         Raises:
-            RecipeError: it is no seed.
+            RecipeError: the seed is out of range, or not a seed.
         """
         try:
             return self._with(self.tensors, _seed(seed))
@@ -112,9 +114,11 @@ class Recipe(FrozenModel):
             raise RecipeError([Fault("/seed", str(error), shown(seed))]) from None
 
     def with_tensors(self, tensors: Mapping[str, Any]) -> Recipe:
-        """The recipe with these tensors added, or put in place of those of the same names.
+        """Return the recipe with these tensors added, or in place of tensors of the same names.
 
-        A tensor that gives no dtype or layout has the library's defaults, F32 and keras.
+        A tensor without `dtype` or `layout` has the library's defaults, F32 and keras.
+
+            >>> recipe.with_tensors({"head.bias": {"shape": 10, "scheme": "zeros"}})
 
         Raises:
             RecipeError: a tensor or a name is wrong.
@@ -124,21 +128,24 @@ class Recipe(FrozenModel):
         )
 
     def without(self, *names: str) -> Recipe:
-        """The recipe without these of its tensors.
+        """Return the recipe without these tensors.
 
         Raises:
-            KeyError: it has no tensor of such a name.
+            KeyError: the recipe does not have one of them.
         """
         self._check(names)
         left_out = set(names)
         return self._with({name: tensor for name, tensor in self.tensors.items() if name not in left_out})
 
     def renamed(self, names: Mapping[str, str]) -> Recipe:
-        """The recipe with other names of some tensors: old name -> new name. Values change with the name.
+        """Return the recipe with other names for some tensors. Their values change with the name.
+
+        Args:
+            names: The new name of a tensor, by its old name.
 
         Raises:
-            KeyError: it has no tensor of such a name.
-            RecipeError: a new name is no name of a tensor, or two tensors would have it.
+            KeyError: the recipe does not have one of the tensors.
+            RecipeError: a tensor cannot have a new name, or two tensors would have the same.
         """
         self._check(names)
         tensors: dict[str, Tensor] = {}
@@ -151,16 +158,16 @@ class Recipe(FrozenModel):
         return self._with(tensors)
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> Recipe:
-        """The recipe with `change` of each tensor in its place; called once for names that share a tensor."""
+        """Return the recipe with `change(tensor)` in place of each tensor; names that share one share the result."""
         distinct = {id(tensor): tensor for tensor in self.tensors.values()}
         made: dict[int, Tensor] = {key: change(tensor) for key, tensor in distinct.items()}
         return self._with({name: made[id(tensor)] for name, tensor in self.tensors.items()})
 
     def part(self, names: Iterable[str]) -> Recipe:
-        """The recipe of these of its tensors, whose values are the same there.
+        """Return the recipe of these tensors alone. Their values stay the same.
 
         Raises:
-            KeyError: it has no tensor of such a name.
+            KeyError: the recipe does not have one of them.
         """
         return self._with({name: self.tensors[name] for name in names})
 
@@ -173,9 +180,21 @@ class Recipe(FrozenModel):
         seed = self.seed if seed is None else seed
         return Recipe.model_construct(stream=self.stream, seed=seed, tensors=FrozenDict(tensors), repeated=FrozenDict())
 
+    def __repr__(self) -> str:
+        return self._summary().text()
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        return self._summary().html()
+
+    def _summary(self) -> Summary:
+        count, size = len(self.tensors), elements(self.tensors)
+        return Summary(f"Recipe: seed {self.seed}, {count:,} tensors, {size:,} elements", self.tensors)
+
     @cached_property
     def canonical(self) -> bytes:
-        """The canonical JSON text (RFC 8785), UTF-8: every spelling of one recipe has the same."""
+        """The canonical JSON text (RFC 8785) in UTF-8. All spellings of one recipe have the same text."""
         # Names of one tensor share its text, and members are in the order of their names' UTF-16 code units.
         distinct = {id(tensor): tensor for tensor in self.tensors.values()}
         texts = {key: rfc8785.dumps(tensor.canonical()).decode() for key, tensor in distinct.items()}

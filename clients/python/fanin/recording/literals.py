@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fanin.recipe import Recipe
+from fanin.recipe.display import Summary
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Recording:
     """How a pytree of JAX or a model of Keras is initialized."""
 
@@ -18,6 +19,17 @@ class Recording:
     """The arrays that have a distribution, under their paths as in `fanin.jax.init` and `fanin.keras.init_`."""
     literals: Mapping[str, np.ndarray]
     """The other arrays, such as counters. Their values do not depend on random numbers."""
+
+    def __repr__(self) -> str:
+        return self._summary().text()
+
+    def _repr_html_(self) -> str:
+        return self._summary().html()
+
+    def _summary(self) -> Summary:
+        tensors = self.recipe.tensors
+        title = f"Recording: seed {self.recipe.seed}, {len(tensors):,} tensors, {len(self.literals):,} literals"
+        return Summary(title, tensors)
 
     def literals_file(self) -> bytes | None:
         """Return a safetensors file of the literals, as `Client.push` sends it; `None` if there are none.

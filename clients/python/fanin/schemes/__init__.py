@@ -79,7 +79,14 @@ ALIASES: dict[str, str] = {alias: cls.names()[0] for cls in SCHEMES.values() for
 
 
 def catalogue() -> list[dict[str, Any]]:
-    """Every scheme: name, aliases, description, formula, source and the JSON schema of its parameters."""
+    """Return every scheme as a JSON value.
+
+    Each has `scheme` (its name), `aliases`, `description`, `formula` (the distribution of an element), `source` (where
+    the formula comes from) and `parameters` (the JSON schema of each parameter, by name).
+
+        >>> [entry["scheme"] for entry in catalogue()][:3]
+        ['zeros', 'ones', 'constant']
+    """
     common = set(Tensor.model_fields)
     entries = []
     for name, cls in SCHEMES.items():

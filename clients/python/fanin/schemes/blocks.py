@@ -15,6 +15,7 @@ from fanin.draws import Draw, DrawError
 from fanin.dtypes import DType, DTypeName
 from fanin.frozen import frozen
 from fanin.schemes.base import Axis, Dimension, Tensor
+from fanin.validation import blamed, reason
 
 MAX_PARTS = 256
 """Most parts of a tensor, those within parts among them."""
@@ -96,7 +97,7 @@ def _part(n: int, part: Mapping[str, Any], shape: tuple[int, ...], axis: int, dt
         if field in part:
             raise _fault("a part has a size; the rest of its shape and its dtype are the tensor's", [n, field])
     if "size" not in part:
-        raise _fault(_REASONS["missing"], [n, "size"])
+        raise _fault("this field is required", [n, "size"])
     own = {field: value for field, value in part.items() if field != "size"}
     try:
         size = _SIZE.validate_python(part["size"])
@@ -107,18 +108,11 @@ def _part(n: int, part: Mapping[str, Any], shape: tuple[int, ...], axis: int, dt
         return size, _tensors().validate_python({"shape": sizes, "dtype": dtype, **own})
     except ValidationError as error:
         details = error.errors()[0]
-        context = details.get("ctx", {})
-        # The union puts the scheme's name in front; a scheme that is not there leaves nothing.
-        path = [*details["loc"][1:], *context.get("path", []), *([context["field"]] if "field" in context else [])]
-        raise _fault(_REASONS.get(details["type"], details["msg"]), [n, *(path or ["scheme"])]) from None
+        # The union puts the scheme's name in front. For an unknown scheme, nothing follows it.
+        path = [*details["loc"][1:], *blamed(details)]
+        raise _fault(reason(details), [n, *(path or ["scheme"])]) from None
 
 
-_REASONS = {
-    "union_tag_invalid": "unknown scheme; `fanin schemes` lists all",
-    "union_tag_not_found": "a tensor needs a scheme; `fanin schemes` lists all",
-    "extra_forbidden": "unknown field",
-    "missing": "this field is required",
-}
 _SIZE = TypeAdapter[int](Dimension)
 
 
@@ -129,5 +123,5 @@ def _tensors() -> TypeAdapter[Tensor]:
     return TypeAdapter(AnyTensor)
 
 
-def _fault(reason: str, path: list[str | int]) -> PydanticCustomError:
-    return PydanticCustomError("formula", "{reason}", {"reason": reason, "path": ["parts", *path]})
+def _fault(detail: str, path: list[str | int]) -> PydanticCustomError:
+    return PydanticCustomError("formula", "{reason}", {"reason": detail, "path": ["parts", *path]})

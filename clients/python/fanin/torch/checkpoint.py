@@ -19,6 +19,7 @@ from torch.distributed.checkpoint.planner import SavePlan, TensorWriteData, Writ
 from torch.distributed.checkpoint.state_dict_saver import save
 
 from fanin import atomic, backends, files, shards
+from fanin.backends import Backend
 from fanin.file_layout import Entry, FileLayoutLike
 from fanin.region import Region
 from fanin.strided import dense, place
@@ -37,26 +38,32 @@ def save_checkpoint(
     directory: str | os.PathLike[str],
     *,
     format: Format = "dcp",
-    seed: int | None = None,
+    seed: int | str | None = None,
     shard_bytes: int = SHARD_BYTES,
+    backend: str | None = None,
 ) -> None:
     """Write a checkpoint of a recipe's tensors to a new directory, in bounded memory and all or nothing.
 
-    `dcp` is the format of torch.distributed.checkpoint, which any sharding loads (names are those of the model's state;
-    a recording's tied names are there too). `safetensors` is a Hugging Face directory: files of at most `shard_bytes`
-    with an index, each of which `fanin verify` can check; tied names are left to the model, as transformers does.
+    Call it in one process. It does not use a process group.
 
-    Call it in one process; it does not use a process group.
+        >>> fanin.torch.save_checkpoint(recording, "step-0", seed=42)
 
     Args:
-        recipe: A recipe in any spelling, a path, or a `Recording`, whose given values are written too. The layout must
-            be given where the law of a tensor depends on it.
-        seed: In place of the recipe's own.
+        recipe: A recipe in any form that `fanin.as_recipe` takes, or its `FileLayout`. The literals of a `Recording`
+            are written too. The layout must be given where a distribution depends on it.
+        directory: Where to write the checkpoint.
+        format: `dcp` is the format of torch.distributed.checkpoint, which any sharding loads. It has a recording's tied
+            names too. `safetensors` is a Hugging Face directory: files with an index, each of which `fanin verify` can
+            check. Tied names are left to the model, as transformers does.
+        seed: 0 to 2^64 - 1, in place of the recipe's own.
+        shard_bytes: Most bytes of tensors in a file of `safetensors`, unless one tensor is larger.
+        backend: Name of the backend; by default the fastest one for a CPU, or the one that FANIN_BACKEND names.
 
     Raises:
-        FileExistsError: the directory is there and is not empty.
-        RecipeError, BackendError: as `fanin.save`.
-        OSError: it cannot be written; nothing is left of it.
+        ValueError: the format or the size of files is wrong.
+        FileExistsError: the directory exists and is not empty.
+        RecipeError, FileError, BackendError: as `fanin.save`.
+        OSError: the checkpoint cannot be written. Then nothing of it is left.
     """
     if format not in get_args(Format):
         raise ValueError(f"format is one of {', '.join(get_args(Format))}, not {format!r}")
@@ -66,16 +73,16 @@ def save_checkpoint(
     given = Given.of(recipe, seed)
     with plainly(), atomic.replacing_directory(Path(directory).resolve()) as folder:
         if format == "dcp":
-            _save_dcp(given, folder)
+            _save_dcp(given, folder, backend)
         else:
-            _save_safetensors(given, folder, shard_bytes)
+            _save_safetensors(given, folder, shard_bytes, backend)
 
 
-def _save_safetensors(given: Given, folder: Path, shard_bytes: int) -> None:
+def _save_safetensors(given: Given, folder: Path, shard_bytes: int, backend: str | None) -> None:
     recipe = given.layout.recipe
     parts = shards.split(recipe, shard_bytes, has_literals=bool(given.literals))
     for name, tensors in parts.items():
-        files.save(recipe.part(tensors), folder / name, progress=False)
+        files.save(recipe.part(tensors), folder / name, backend=backend, progress=False)
     if not given.literals and list(parts) == [shards.WHOLE]:
         return
     if given.literals:
@@ -87,13 +94,13 @@ def _save_safetensors(given: Given, folder: Path, shard_bytes: int) -> None:
         file.write(shards.index(recipe, parts, sizes))
 
 
-def _save_dcp(given: Given, folder: Path) -> None:
+def _save_dcp(given: Given, folder: Path, backend: str | None) -> None:
     # One file for each chunk: the writer keeps in memory all that goes to one file.
     writer = FileSystemWriter(folder, single_file_per_rank=False)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)
         try:
-            save({}, storage_writer=writer, planner=_Planner(given), no_dist=True)
+            save({}, storage_writer=writer, planner=_Planner(given, backends.get(backend)), no_dist=True)
         except CheckpointException as error:  # which is no Exception, and has the one of each rank
             raise error.failures[0][0] from error
 
@@ -101,8 +108,9 @@ def _save_dcp(given: Given, folder: Path) -> None:
 class _Planner(DefaultSavePlanner):
     """Hands out tensors chunk by chunk, each made when the writer asks for it."""
 
-    def __init__(self, given: Given) -> None:
+    def __init__(self, given: Given, backend: Backend) -> None:
         super().__init__()
+        self._backend = backend
         self._makers: dict[tuple[str, tuple[int, ...]], Callable[[], torch.Tensor]] = {}
         self._items: list[WriteItem] = []
         names = {name: name for name in (*given.layout.recipe.tensors, *given.literals)}
@@ -120,7 +128,7 @@ class _Planner(DefaultSavePlanner):
 
             def make(part: Region = part) -> torch.Tensor:
                 made = torch.empty(part.lengths, dtype=dtype, device="cpu")
-                place(entry, part, address(made), dense(part.lengths, size), backends.get())
+                place(entry, part, address(made), dense(part.lengths, size), self._backend)
                 return made
 
             offsets = tuple(axis.start for axis in part.axes)

@@ -59,6 +59,10 @@ __all__ = [
 ]
 
 
+# The functions below are written out, not generated from the signatures of torch: editors and type checkers read them,
+# and some handle further cases, such as infinite bounds and types that no recipe has.
+
+
 class _Names:
     """Names of the tensors of a module, also of those that it gets meanwhile, as by `to_empty` and `half`."""
 
@@ -87,9 +91,16 @@ _seeded: ContextVar[tuple[int, _Names] | None] = ContextVar("fanin_seeded", defa
 
 @contextmanager
 def seeded(seed: int, module: nn.Module) -> Iterator[None]:
-    """Within it, initializers take this seed, and for a parameter or buffer of `module` its name in `state_dict()`.
+    """Give the functions of `fanin.torch.initializers` a seed and names while the context lasts.
 
-    Of several names of one memory it is the first.
+    For a parameter or buffer of `module` the name is that in `state_dict()`; of several names of one memory, the first.
+
+        >>> with fanin.torch.seeded(42, model):
+        ...     fanin.torch.initializers.kaiming_normal_(model.fc.weight)
+
+    Args:
+        seed: 0 to 2^64 - 1.
+        module: The module whose tensors are initialized.
     """
     with plainly():
         names = _Names(module)

@@ -6,6 +6,9 @@ that is not its values; every address comes from here, where that is checked.
 
 from __future__ import annotations
 
+import ctypes
+import errno
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -107,10 +110,32 @@ def obstacle(tensor: Any) -> str:
     if _may_repeat(tensor):
         return "a tensor whose elements share memory (expand, as_strided)"
     if not tensor.is_meta and tensor.numel():
-        has, needs = tensor.untyped_storage().nbytes(), _span(tensor)[1]
-        if has < needs:
+        storage, needs = tensor.untyped_storage(), _span(tensor)[1]
+        if (has := storage.nbytes()) < needs:
             return f"a tensor whose memory was freed: {has} of {needs} bytes are left"
+        if tensor.device.type == "cpu" and not storage.resizable() and not _takes_values(tensor):
+            return "a tensor in read-only memory, as of a NumPy array that maps a file"
     return ""
+
+
+def _takes_values(tensor: torch.Tensor) -> bool:
+    """Return whether the first and last byte can be written. They are, with their own values.
+
+    The kernel writes them: it refuses where a write of this process would end the process.
+    """
+    begin, end = (tensor.untyped_storage().data_ptr() + at for at in _span(tensor))
+    places = [(ctypes.c_char * 1).from_address(at) for at in (begin, end - 1)]
+    source, sink = os.pipe()
+    try:
+        os.write(sink, b"".join(place.raw for place in places))
+        return os.readv(source, places) == len(places)
+    except OSError as error:
+        if error.errno != errno.EFAULT:
+            raise
+        return False
+    finally:
+        os.close(source)
+        os.close(sink)
 
 
 def address(view: torch.Tensor) -> int:

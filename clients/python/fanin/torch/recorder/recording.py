@@ -19,6 +19,7 @@ from fanin.dtypes import DTYPE_NAMES, DTypeName
 from fanin.errors import Fault, RecipeError, RecordError, pointer
 from fanin.names import misnamed
 from fanin.recipe import Recipe, as_recipe
+from fanin.recipe.display import Summary
 from fanin.recording.distributions import Norms, Random
 from fanin.recording.to_scheme import RefusedError, scheme
 from fanin.shards import LITERALS_SEED
@@ -42,28 +43,39 @@ MOST_NORMED = 1 << 25
 """Most elements of a tensor that norms are taken of."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Recording:
-    """How a model initializes itself."""
+    """How a model initializes itself. `fanin.torch.init_` takes it in place of a recipe."""
 
     recipe: Recipe
-    """Of all that follows a law, under the names of `state_dict`; the first name where several name one tensor."""
+    """The tensors that have a distribution, by their names in `state_dict`; of several names, the first."""
     tied: Mapping[str, str]
-    """Other names of the same memory -> the name in the recipe or among the literals."""
+    """By another name of the same memory, the name in the recipe or among the literals."""
     literals: Mapping[str, torch.Tensor]
-    """Tensors that no draw makes but that do not depend on random numbers: counters, positions, tables."""
+    """Tensors that no scheme describes and that do not depend on random numbers: counters, positions, tables."""
     buffers: Mapping[str, torch.Tensor]
-    """Values of buffers that are not persistent, so in no file: a module that is built without memory needs them. Those
-    that are large, or that depend on random numbers, are left out."""
+    """Values of buffers that are not persistent, so not in a file. A module that was built without memory needs them.
+    Large ones, and those that depend on random numbers, are left out."""
     copies: Mapping[str, str]
-    """Tensors that begin with the same random numbers as another in the model, and with their own in the recipe."""
+    """Tensors that begin as a copy of another in the model. In the recipe they have different random numbers."""
     norms: Mapping[str, Norm]
-    """Literals that are norms of a tensor of the recipe, of the numbers that it has under the recipe's seed."""
+    """Literals that are norms of a tensor of the recipe under the recipe's seed."""
+
+    def __repr__(self) -> str:
+        return self._summary().text()
+
+    def _repr_html_(self) -> str:
+        return self._summary().html()
+
+    def _summary(self) -> Summary:
+        tensors = self.recipe.tensors
+        title = f"Recording: seed {self.recipe.seed}, {len(tensors):,} tensors, {len(self.literals):,} literals"
+        return Summary(f"{title}, {len(self.tied):,} tied names", tensors)
 
     def literals_file(self) -> bytes | None:
-        """A safetensors file of the literals, as `Client.push` sends it; none if there are none.
+        """Return a safetensors file of the literals, as `Client.push` sends it; `None` if there are none.
 
-        Where some of them are norms, its metadata says the recipe's seed: it goes with no other.
+        If some of them are norms, its metadata has the recipe's seed, because it is valid for no other.
         """
         if not self.literals:
             return None
@@ -72,10 +84,10 @@ class Recording:
         return safetensors.torch.save(given, {"format": "pt", **seed})
 
     def with_seed(self, seed: int | str) -> Recording:
-        """The same with another seed.
+        """Return the recording with another seed, 0 to 2^64 - 1 or a string of its digits; norms are computed again.
 
         Raises:
-            RecipeError: it is no seed.
+            RecipeError: the seed is not one.
         """
         recipe = self.recipe.seeded(seed)
         taken = {name: norm.values(recipe).to(self.literals[name].dtype) for name, norm in self.norms.items()}
@@ -100,13 +112,19 @@ class Norm:
 
 
 def record(build: Callable[[], torch.nn.Module], *, seed: int | str = 0) -> Recording:
-    """Run a model's construction and initialization without its memory, and write down what every tensor gets.
+    """Run a model's construction and initialization without its memory, and return the distribution of every tensor.
 
-    `build` makes the model and initializes it: `lambda: MyModel(config)`. No tensor above 2^22 elements is allocated;
-    torch's generators stay as they are. What NumPy or other libraries draw is taken as given values.
+    No tensor above 2^22 elements is allocated, and torch's generators stay as they are. Random numbers of NumPy or
+    other libraries are taken as given values.
+
+        >>> fanin.torch.record(lambda: MyModel(config), seed=42)
+
+    Args:
+        build: A function that creates and initializes the model, and returns it.
+        seed: Seed of the recipe.
 
     Raises:
-        RecordError: an initialization that no recipe says, with the operation that made it so, for each tensor.
+        RecordError: an initialization that no recipe describes, for each tensor with the operation that caused it.
     """
     if isinstance(build, torch.nn.Module) or not callable(build):
         wanted = "record takes a function that makes the model, as in `record(lambda: MyModel(config))`"
