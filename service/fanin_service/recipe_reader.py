@@ -95,10 +95,14 @@ class RecipeReader:
             request, (JSON,), self.settings.max_recipe_bytes, lambda count: admission.hold(usage, count)
         )
         key = hashlib.sha256(text).digest() if len(text) <= _MAX_SPELLING else None
-        known = self.registry.get(self.spellings.get(key) or "") if key and self.store is None else None
+        known = self.registry.get(self.spellings.get(key) or "") if key else None
         if known is not None:
             admission.release(usage)
-            context.recipe = known.recipe.digest
+            recipe = known.recipe
+            context.recipe = recipe.digest
+            if self.store is not None:
+                # The store may have deleted it, and other processes have it from there alone.
+                await self.threads.parsers.run(client, self.store.add, recipe.digest, recipe.canonical)
             return known, False
         with self.tracing.span("parse"):
             found = await self.threads.parsers.run(client, self._read, text)

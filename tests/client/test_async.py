@@ -7,6 +7,7 @@ import gc
 import inspect
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ import pytest
 
 import fanin
 from fanin import AsyncClient, Client, FaninError, FileLayout, MismatchError, RefusedError, UnreachableError
+from fanin.client.async_transport import AiohttpTransport
 from fanin.client.messages import AsyncResponse, Request
+from fanin.client.runtime import Asynchronous, InThread
 from tests.support.faulty import Faulty, Handler, cut, ignore_range, refuse, well
 from tests.support.hostile import ANSWERS, RECIPE, answering
 from tests.support.samples import MIXED
@@ -151,6 +154,34 @@ def test_a_cancelled_download_is_resumed(service: Faulty, tmp_path: Path) -> Non
     asyncio.run(use())
     assert service.requests[0].endswith(f"bytes=400000-{FileLayout.of(BIG).size - 1}")
     fanin.verify(tmp_path / "file")
+
+
+def test_a_context_that_was_entered_during_cancellation_is_left() -> None:
+    """Otherwise a lock on a partial file would stay."""
+    events: list[str] = []
+    is_entering, may_enter = threading.Event(), threading.Event()
+
+    @contextmanager
+    def locked() -> Iterator[None]:
+        is_entering.set()
+        may_enter.wait(60)
+        events.append("locked")
+        try:
+            yield
+        finally:
+            events.append("released")
+
+    async def use() -> None:
+        runtime = Asynchronous(AiohttpTransport(timeout=1))
+        task = asyncio.create_task(InThread(runtime, locked()).__aenter__())
+        await asyncio.to_thread(is_entering.wait)
+        task.cancel()
+        asyncio.get_running_loop().call_soon(may_enter.set)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert events == ["locked", "released"]
+
+    asyncio.run(use())
 
 
 def test_cancelling_local_work_leaves_no_file(service: Faulty, tmp_path: Path) -> None:

@@ -16,7 +16,10 @@ import torch
 import fanin
 from fanin import FileLayout, RecipeError
 from fanin.description import describe
+from fanin.file_layout import _header_bound
 from tests.support.samples import MIXED
+
+VECTORS = Path(__file__).parents[2] / "clients" / "vectors"
 
 
 @pytest.fixture(scope="module")
@@ -150,3 +153,43 @@ def test_the_lazy_reader_takes_slices_of_every_storage_type(tmp_path: Path, opti
 
 def bytes_of(tensor: torch.Tensor) -> bytes:
     return bytes(tensor.clone(memory_format=torch.contiguous_format).reshape(-1).view(torch.uint8).numpy().tobytes())
+
+
+def test_the_header_is_encoded_on_first_use() -> None:
+    layout = FileLayout.of({"tensors": {f"{n}": {"shape": [2, 3], "scheme": "he_normal"} for n in range(100)}})
+    fanin.materialize(layout)
+    fanin.slice(layout, "7", 1)
+    assert layout.entries.header._bytes is None
+    assert layout.entries[0].start == len(layout.header)
+
+
+@pytest.mark.parametrize("name", ["recipes", "repeated", "dialects", "schemes", "far_schemes"])
+def test_no_header_is_longer_than_its_bound(name: str) -> None:
+    for vector in json.loads((VECTORS / f"{name}.json").read_text()):
+        if vector.get("refused") or "recipe" not in vector:
+            continue
+        layout = FileLayout.of(vector["recipe"])
+        distinct = {id(tensor): tensor for tensor in layout.entries.tensors}
+        assert len(layout.header) <= _header_bound(layout.entries.names, distinct.values())
+
+
+def test_a_header_of_the_longest_names_and_lists_is_within_its_bound() -> None:
+    axes = [*range(64)]
+    part = {
+        "size": 1,
+        "scheme": "variance_scaling",
+        "scale": 1 / 3,
+        "mode": "fan_avg",
+        "distribution": "truncated_normal",
+    }
+    wide = {
+        "shape": [1] * 64,
+        "scheme": "glorot_uniform",
+        "in_axes": axes[:20],
+        "out_axes": axes[20:40],
+        "batch_axes": axes[40:],
+    }
+    blocks = {"shape": [256, 2], "scheme": "blocks", "axis": 0, "parts": [part] * 256}
+    for tensor in (wide, blocks):
+        layout = FileLayout.of({"tensors": {character * 250: tensor for character in ('"', "\U0001f642")}})
+        assert len(layout.header) <= _header_bound(layout.entries.names, layout.entries.tensors)

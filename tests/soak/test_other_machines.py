@@ -125,11 +125,11 @@ def _run(runner: Path, compiler: str, cases: list[Case], text: bytes, *emulator:
 
 def _line(case: Case) -> str:
     """One case as the runner reads it: the arguments of fanin_fill in their order, floats in hexadecimal."""
-    law, parameters = packing.parameters(case.draw, case.dtype.compute.name)
+    distribution, parameters = packing.parameters(case.draw, case.dtype.compute.name)
     block, skip = divmod(case.first, 4)
     numbers = [
-        law,
-        list(DTYPES).index(case.dtype.name),
+        int(distribution),
+        packing.DTYPE_NUMBERS[case.dtype.name],
         *_members(parameters),
         *case.stream.key("main"),
         *case.stream.key("low"),

@@ -27,9 +27,9 @@ static int read_side(fanin_side *side)
 
 int main(void)
 {
-    int law, dtype, skip, level = 2;
+    int distribution, dtype, skip, level = 2;
     while (!fanin_has_level(level)) level--;
-    while (scanf("%d %d", &law, &dtype) == 2) {
+    while (scanf("%d %d", &distribution, &dtype) == 2) {
         double numbers[4];
         fanin_draw draw;
         uint32_t keys[8];
@@ -45,10 +45,10 @@ int main(void)
         /* A byte off, since callers' buffers have any alignment. */
         unsigned char *out = malloc(count * fanin_sizes[dtype] + 1);
         if (!out) return EXIT_FAILURE;
-        const fanin_law laws[] = {{.draw = draw, .law = law, .dtype = dtype}};
+        const fanin_source sources[] = {{.draw = draw, .distribution = distribution, .dtype = dtype}};
         fanin_range range = {.block = block, .count = count, .out = out + 1, .skip = skip};
         memcpy(range.keys, keys, sizeof keys);
-        fanin_fill(laws, &range, 1, level, 1);
+        fanin_fill(sources, &range, 1, level, 1);
         if (fwrite(out + 1, fanin_sizes[dtype], count, stdout) != count) return EXIT_FAILURE;
         free(out);
     }

@@ -10,7 +10,7 @@ import math
 import struct
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple, overload
@@ -21,6 +21,7 @@ from fanin.errors import Fault, RecipeError, pointer
 from fanin.recipe import MAX_HEADER_BYTES, METADATA_RECIPE, Recipe, RecipeLike, as_recipe, quoted
 from fanin.recipe.display import Summary
 from fanin.schemes.base import Tensor
+from fanin.schemes.blocks import MAX_PARTS, Blocks
 from fanin.streams import Stream
 
 MAX_FILE_BYTES = 2**63 - 1
@@ -144,7 +145,7 @@ class FileLayout:
         """Return the layout of this recipe's file. A layout is returned as it is.
 
         Raises:
-            RecipeError: the recipe is not valid, or its tensors are too large for the format.
+            RecipeError: the recipe is not valid, or its header or tensors are too large for the format.
         """
         if isinstance(recipe, FileLayout):
             return recipe
@@ -152,29 +153,24 @@ class FileLayout:
         ordered = sorted(recipe.tensors.items(), key=lambda item: (_RANK[item[1].dtype], item[0]))
         names, tensors = tuple(name for name, _ in ordered), tuple(tensor for _, tensor in ordered)
         offsets = array("Q", _offsets(names, tensors))
-        entries = Entries(recipe.stream, recipe.seed, names, tensors, offsets, Header(recipe, names, tensors, offsets))
+        header = Header(recipe, names, tensors, offsets)
+        entries = Entries(recipe.stream, recipe.seed, names, tensors, offsets, header)
         places = {name: place for place, name in enumerate(names)}
         distinct = {id(tensor): tensor for tensor in tensors}
+        if _header_bound(names, distinct.values()) > MAX_HEADER_BYTES:
+            _ = header.bytes  # refuses a recipe whose header is too long, before anything is generated
         composed = _places(tensors, {key for key, tensor in distinct.items() if not _is_plain(tensor)})
         matrices = _places(tensors, {id(tensors[place]) for place in composed if matrix_of(tensors[place].draw)})
         return cls(recipe, entries, places, matrices, composed)
 
     @property
     def header(self) -> bytes:
-        """The bytes before the tensors' data: length, JSON and padding.
-
-        Raises:
-            RecipeError: they are more than safetensors allows.
-        """
+        """The bytes before the tensors' data: length, JSON and padding. They are encoded on first use."""
         return self.entries.header.bytes
 
     @property
     def size(self) -> int:
-        """Bytes of the file.
-
-        Raises:
-            RecipeError: the header is longer than safetensors allows.
-        """
+        """Bytes of the file."""
         return len(self.header) + self.entries.offsets[-1]
 
     def __repr__(self) -> str:
@@ -229,6 +225,21 @@ def _is_plain(tensor: Tensor) -> bool:
 def _places(tensors: Sequence[Tensor], chosen: set[int]) -> Sequence[int]:
     """Return the indices of the tensors whose id is chosen."""
     return [place for place, tensor in enumerate(tensors) if id(tensor) in chosen] if chosen else ()
+
+
+def _header_bound(names: Sequence[str], distinct: Collection[Tensor]) -> int:
+    """Return more bytes than the header has, without encoding it.
+
+    A character of a name takes at most 8 bytes: 4 in the recipe and 4 in the header. A quotation mark has 4 in the
+    recipe, which is JSON within JSON, and 2 in the header. A tensor has at most 14 members. Its lists are not longer
+    than its shape.
+    """
+    longest = max((_bound_of_text(tensor) for tensor in distinct), default=0)
+    return 1000 + 8 * sum(map(len, names)) + len(names) * longest
+
+
+def _bound_of_text(tensor: Tensor) -> int:
+    return (1500 + 60 * len(tensor.shape)) * (MAX_PARTS + 1 if isinstance(tensor, Blocks) else 1)
 
 
 def _offsets(names: Sequence[str], tensors: Sequence[Tensor]) -> list[int]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
+from typing import Any
 
 import httpx
+import pytest
 import rfc8785
 
 import fanin
 from fanin import FileLayout, catalogue
+from fanin_service.recipes import limits
 from fanin_service.recipes.memory import layout_bytes
 from fanin_service.settings import Settings
 from fanin_service.shared_cache import Kept
@@ -119,3 +123,29 @@ def test_schemes(client: httpx.Client) -> None:
     assert answer.status_code == 200
     assert answer.json() == catalogue()
     assert client.head("/v1/schemes").status_code == 200
+
+
+@pytest.mark.parametrize("has_store", [False, True])
+def test_a_recipe_that_is_sent_again_is_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_store: bool
+) -> None:
+    """A short one may spell 100,000 tensors, and take seconds each time."""
+    read: list[int] = []
+    check = limits.check
+
+    def counted(document: Any, settings: Settings) -> limits.Checked:
+        read.append(1)
+        return check(document, settings)
+
+    monkeypatch.setattr(limits, "check", counted)
+    recipe = {"seed": 4321, "tensors": {"a": {"shape": [2], "scheme": "ones"}}}
+    with running(Settings(recipe_store=tmp_path if has_store else None)) as server:
+        for status in (201, 200, 200):
+            assert server.client.post("/v1/recipes", json=recipe).status_code == status
+        assert len(read) == 1
+        # Where other processes look for it, it is there again.
+        for file in tmp_path.glob("*.json"):
+            file.unlink()
+        server.client.post("/v1/recipes", json=recipe)
+        assert len(list(tmp_path.glob("*.json"))) == has_store
+        assert len(read) == 1

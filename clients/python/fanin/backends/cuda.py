@@ -22,7 +22,7 @@ from fanin.backends import cuda_orthogonal
 from fanin.backends.base import Backend
 from fanin.backends.composed import pieces
 from fanin.backends.matrices import CACHE_BYTES
-from fanin.backends.packing import parameters
+from fanin.backends.packing import Distribution, keys, parameters
 from fanin.backends.source import cuda_source
 from fanin.draws import Draw, Normal, Orthogonal, Plain
 from fanin.dtypes import DTYPES, DType
@@ -211,16 +211,15 @@ class CudaBackend(Backend):
 
     def _launch(self, draw: Plain, stream: Stream, dtype: DType, first: int, count: int, address: int) -> None:
         """Have the current stream of the current device write elements [first, first + count) to `address`."""
-        law, numbers = parameters(draw, dtype.compute.name)
-        low = stream.key("low") if dtype.name == "F64" else (0, 0, 0, 0)
-        keys = np.array((*stream.key("main"), *low), np.uint32)
+        distribution, numbers = parameters(draw, dtype.compute.name)
+        words = np.array(keys(stream, dtype), np.uint32)
         block, skip = divmod(first, _WORDS)
         unit = max(_WORDS, _ALIGNMENT // dtype.itemsize)
         blocks = -(-(skip + count) // (unit * THREADS))
         most = BLOCKS * _multiprocessors(self._cupy, self._cupy.cuda.runtime.getDevice())
         # CuPy passes an array of one structure by value.
-        values = np.frombuffer(bytes(numbers), f"V{ctypes.sizeof(numbers)}"), keys.view(f"V{keys.nbytes}")
-        self._kernel(f"fanin_{_KERNELS[law]}_{dtype.name}")(
+        values = np.frombuffer(bytes(numbers), f"V{ctypes.sizeof(numbers)}"), words.view(f"V{words.nbytes}")
+        self._kernel(f"fanin_{_KERNELS[distribution]}_{dtype.name}")(
             (min(blocks, most),),
             (THREADS,),
             (*values, np.uint64(block), np.uint32(skip), np.uint64(count), np.uint64(address)),
@@ -254,8 +253,12 @@ class CudaBackend(Backend):
             raise BackendError(f"the GPU failed: {error}") from error
 
 
-_KERNELS = ("uniform", "normal", "normal", "constant")
-"""By the number of the law: truncated laws have the normal kernel."""
+_KERNELS = {
+    Distribution.UNIFORM: "uniform",
+    Distribution.NORMAL: "normal",
+    Distribution.TRUNCATED: "normal",
+    Distribution.CONSTANT: "constant",
+}
 
 
 class _Slab:

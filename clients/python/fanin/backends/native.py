@@ -1,4 +1,4 @@
-"""The native backend: the C kernels, called through ctypes (which lets go of the GIL)."""
+"""The native backend: the C kernels, called through ctypes, which releases the GIL."""
 
 from __future__ import annotations
 
@@ -20,29 +20,31 @@ from fanin.backends import permutations
 from fanin.backends.base import Backend, Tensor
 from fanin.backends.matrices import CACHE_BYTES
 from fanin.backends.native_orthogonal import OrthogonalKernel
-from fanin.backends.packing import RANGE, PackedTensors, keys, law
+from fanin.backends.packing import RANGE, PackedTensors, keys, source
 from fanin.draws import Draw, Fill, Orthogonal, Plain, Sparse, is_plain
 from fanin.dtypes import DType
 from fanin.errors import BackendError, NotBuiltError
 from fanin.streams import Stream
 
-ABI = 5
+ABI = 6
+"""Version of the functions of the library that this module calls."""
 LEVELS = ("baseline", "avx2", "avx512")
-"""Levels of instructions, the plainest first; all make the same bits."""
+"""Levels of instructions, the simplest first. All generate the same bits."""
 ENVIRONMENT = "FANIN_SIMD"
-"""Environment variable that names the level to use; by default the highest that this processor has."""
+"""Environment variable that names the level to use. By default it is the highest that this processor has."""
 _ONE_RANGE = struct.Struct("=3Q 8I 2I")
+"""`fanin_range` of native.c."""
 _SPARSE = struct.Struct("=9Q 4I")
-"""`fanin_sparse` of native.c."""
+"""`fanin_sparse` of sparse.c."""
 _NO_KEYS = (0,) * 8
 _FEW = 2
-"""Tensors that are filled faster one by one than through a table of all."""
+"""Most tensors that are filled faster one by one than through a table of all."""
 
 
 class NativeBackend(Backend):
-    """C, in vectors where the processor has them, on every CPU this process may use.
+    """The backend in C. It uses vector instructions, and all CPUs that this process may use.
 
-    Its threads are kept, each on its CPU. They take no signal and run no Python: an interrupt waits for them.
+    All native backends share one pool of threads. An interrupt takes effect only when the C function returns.
     """
 
     name = "native"
@@ -51,14 +53,19 @@ class NativeBackend(Backend):
     def __init__(
         self, level: str | None = None, threads: int | None = None, *, matrix_bytes: int = CACHE_BYTES
     ) -> None:
-        """Load the compiled kernels; `level` is one of `LEVELS`, `threads` how many to use, by default one a CPU.
+        """Load the compiled kernels.
+
+        Args:
+            level: One of `LEVELS`. By default it is the environment's, or else the highest of this processor.
+            threads: Most threads to use. By default it is one per CPU.
+            matrix_bytes: Size of the cache of matrices.
 
         Raises:
-            BackendError: the package was installed without them, or they belong to another version of it, or the
-                level asked for, here or by the environment, is unknown or not one of this processor.
+            NotBuiltError: the package was installed without the kernels, or they belong to another version of it.
+            BackendError: the level is unknown, or this processor does not have it.
         """
         super().__init__(matrix_bytes)
-        # By resources, not by path: an editable install keeps built files apart from the source.
+        # Through resources, because an editable installation has built files in another directory than the source.
         library = str(resources.files("fanin.backends").joinpath("_native.so"))
         try:
             kernels = ctypes.CDLL(library)
@@ -67,13 +74,15 @@ class NativeBackend(Backend):
         if kernels.fanin_abi() != ABI:
             raise NotBuiltError(f"{library} belongs to another version of this package")
         self.levels = [name for number, name in enumerate(LEVELS) if kernels.fanin_has_level(number)]
-        """Levels that this processor has, the plainest first."""
+        """Levels that this processor has, the simplest first."""
         self.level = level or os.environ.get(ENVIRONMENT) or self.levels[-1]
-        """Level of instructions in use."""
+        """The level in use."""
         if self.level not in self.levels:
-            raise BackendError(f"unknown or unusable level {self.level!r}; here there are {', '.join(self.levels)}")
+            raise BackendError(
+                f"level {self.level!r} is unknown or not usable; this processor has {', '.join(self.levels)}"
+            )
         self.threads = threads or min([os.cpu_count() or 1, *_quotas()])
-        """Most threads in use, the caller's among them; the CPUs in the caller's affinity mask have one each."""
+        """Most threads in use, including the caller's. There is also at most one per CPU in its affinity mask."""
         self._level = LEVELS.index(self.level)
         self._packed: WeakKeyDictionary[Sequence[Tensor], PackedTensors] = WeakKeyDictionary()
         self._orthogonal = OrthogonalKernel(kernels, self._level, self.threads)
@@ -94,7 +103,7 @@ class NativeBackend(Backend):
         block, skip = divmod(first, 4)
         count = len(out) // dtype.itemsize
         elements = _ONE_RANGE.pack(block, count, ctypes.addressof(held), *words, 0, skip)
-        self._fill(law(draw, dtype.name), elements, 1, self._level, self.threads)
+        self._fill(source(draw, dtype.name), elements, 1, self._level, self.threads)
 
     def _make_matrix(self, draw: Orthogonal, stream: Stream, dtype: DType, out: memoryview) -> None:
         self._orthogonal.make(draw, stream, dtype, out)
@@ -126,7 +135,7 @@ class NativeBackend(Backend):
         ranges["block"], ranges["skip"] = np.divmod(firsts, np.uint64(4))
         ranges["count"], ranges["out"] = count, addresses
         ranges["keys"] = keys(stream, dtype)
-        self._fill(law(draw, dtype.name), ranges.ctypes.data, len(ranges), self._level, self.threads)
+        self._fill(source(draw, dtype.name), ranges.ctypes.data, len(ranges), self._level, self.threads)
 
     def fill_tensors(self, tensors: Sequence[Tensor], addresses: NDArray[np.uint64], first: int = 0) -> None:
         if len(addresses) <= _FEW:
@@ -137,17 +146,17 @@ class NativeBackend(Backend):
             packed = self._packed[tensors] = PackedTensors.of(tensors)
         ranges = packed.ranges[first : first + len(addresses)].copy()
         ranges["out"] = addresses
-        self._fill(packed.laws, ranges.ctypes.data, len(ranges), self._level, self.threads)
+        self._fill(packed.sources, ranges.ctypes.data, len(ranges), self._level, self.threads)
         composed = packed.composed
         for place in composed[bisect_left(composed, first) : bisect_left(composed, first + len(addresses))]:
             self._fill_tensor(tensors[place], int(addresses[place - first]))
 
 
 def _quotas(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> Iterator[int]:
-    """CPUs that the control groups this process is in, from its own up, allow each second, rounded up (cgroups(7))."""
+    """Return CPU seconds per second, rounded up, that each control group of this process allows (cgroups(7))."""
     try:
         groups = [line.split(":", 2) for line in own.read_text().splitlines()]
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         return
     for _, controllers, path in groups:
         if controllers == "":
@@ -158,7 +167,7 @@ def _quotas(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cg
             continue
         group = top / path.lstrip("/")
         for folder in (group, *group.parents):
-            with suppress(OSError, ValueError):  # the top has no such file, and "max" is no number
+            with suppress(OSError, ValueError):  # the top group has no such file, and "max" is not a number
                 quota, period = map(int, " ".join((folder / file).read_text() for file in files).split())
                 if quota > 0:
                     yield math.ceil(quota / period)

@@ -7,6 +7,7 @@ import math
 import struct
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
+from enum import IntEnum
 from functools import lru_cache
 from typing import Any
 
@@ -15,27 +16,39 @@ from numpy.typing import NDArray
 
 from fanin.backends.base import Tensor
 from fanin.draws import WHOLE_SIDE, Draw, Fill, Normal, Plain, TruncatedNormal, Uniform, is_plain
-from fanin.dtypes import DTYPES, STORAGE, DType, DTypeName
+from fanin.dtypes import STORAGE, DType, DTypeName
 from fanin.streams import Stream, main_keys
 
-_UNIFORM, _NORMAL, _TRUNCATED, _CONSTANT = range(4)
-_DTYPES = {name: number for number, name in enumerate(DTYPES)}
-_DTYPES["C64"] = _DTYPES["F64"]  # of a constant: eight bytes
+
+class Distribution(IntEnum):
+    """`fanin_distribution` of native.h."""
+
+    UNIFORM = 0
+    NORMAL = 1
+    TRUNCATED = 2
+    CONSTANT = 3
+
+
+# The kernels know no complex numbers. A constant one is eight bytes, as a float64 number is.
+DTYPE_NUMBERS = {"F64": 0, "F32": 1, "BF16": 2, "F16": 3, "F8_E4M3": 4, "F8_E5M2": 5, "C64": 0}
+"""`fanin_dtype` of native.h, by the name of the storage type."""
 RANGE = np.dtype(
     [
         ("block", np.uint64),
         ("count", np.uint64),
         ("out", np.uint64),
         ("keys", np.uint32, 8),
-        ("law", np.uint32),
+        ("source", np.uint32),
         ("skip", np.uint32),
     ]
 )
-"""`fanin_range` of native.c: elements of the law at place `law`, to the address `out`."""
+"""`fanin_range` of native.c: elements of the source with index `source`, to be written to the address `out`."""
 _NO_KEY = (0, 0, 0, 0)
 
 
 class _Side(ctypes.Structure):
+    """`fanin_side` of fanin_kernels.h."""
+
     _fields_ = [
         ("count", ctypes.c_uint64),
         ("tail_count", ctypes.c_uint64),
@@ -46,6 +59,8 @@ class _Side(ctypes.Structure):
 
 
 class _Draw(ctypes.Structure):
+    """`fanin_draw` of fanin_kernels.h."""
+
     _fields_ = [
         ("offset", ctypes.c_double),
         ("scale", ctypes.c_double),
@@ -60,8 +75,8 @@ class _Draw(ctypes.Structure):
 class PackedTensors:
     """Complete tensors, packed once for any number of calls of the kernels."""
 
-    laws: bytes
-    """The distributions that `ranges` refer to, each once."""
+    sources: bytes
+    """Array of the `fanin_source` that `ranges` refer to, each once."""
     ranges: NDArray[Any]
     """One `RANGE` per tensor, without an address. It has no elements if the kernels do not know the draw."""
     composed: tuple[int, ...]
@@ -74,16 +89,16 @@ class PackedTensors:
         # Many tensors share few draws, so each draw is packed once. The dictionary refers to the draw, because the id
         # of an object that no longer exists can be that of another one.
         known: dict[tuple[int, str], tuple[Draw, bool, int]] = {}
-        laws, counts, composed, streams, long = (list[Any]() for _ in range(5))
+        sources, counts, composed, streams, long = (list[Any]() for _ in range(5))
         for n, tensor in enumerate(tensors):
             draw, name = tensor.draw, tensor.dtype.name
             found = known.get((id(draw), name))
             if found is None:
                 plain = draw if is_plain(draw, tensor.dtype) else None
-                place = places.setdefault(law(plain or Fill(0.0), name), len(places))
+                place = places.setdefault(source(plain or Fill(0.0), name), len(places))
                 found = known[id(draw), name] = draw, plain is not None, place
             _, is_known, place = found
-            laws.append(place)
+            sources.append(place)
             counts.append(tensor.count if is_known else 0)
             streams.append(tensor.stream)
             if not is_known:
@@ -91,7 +106,7 @@ class PackedTensors:
             if name == "F64":
                 long.append(n)
         ranges = np.zeros(len(tensors), RANGE)
-        ranges["count"], ranges["law"] = counts, laws
+        ranges["count"], ranges["source"] = counts, sources
         ranges["keys"][:, :4] = np.frombuffer(main_keys(streams), "<u4").reshape(-1, 4)
         for n in long:
             ranges["keys"][n, 4:] = streams[n].key("low")
@@ -99,31 +114,31 @@ class PackedTensors:
 
 
 def keys(stream: Stream, dtype: DType) -> tuple[int, ...]:
-    """Eight words: the key of stream purpose main, and that of low where the type needs it."""
+    """Return eight words: the key of stream purpose main, and that of low, or zeros if the type needs no low words."""
     return stream.key("main") + (stream.key("low") if dtype.name == "F64" else _NO_KEY)
 
 
 @lru_cache(maxsize=4096)
-def law(draw: Plain, name: DTypeName) -> bytes:
-    """`fanin_law` of native.c: a draw, the bits of a constant, and the numbers of law and storage type."""
+def source(draw: Plain, name: DTypeName) -> bytes:
+    """Return the `fanin_source` of native.c for a draw in the storage type of this name."""
     dtype = STORAGE[name]
     number, numbers = parameters(draw, dtype.compute.name)
     bits = np.array(draw.value).astype(dtype.numpy).tobytes() if isinstance(draw, Fill) else b""
-    return bytes(numbers) + struct.pack("=8s2i", bits.ljust(8, b"\0"), number, _DTYPES[name])
+    return bytes(numbers) + struct.pack("=8s2i", bits.ljust(8, b"\0"), number, DTYPE_NUMBERS[name])
 
 
 @lru_cache(maxsize=1024)
-def parameters(draw: Plain, compute: str) -> tuple[int, _Draw]:
-    """The law and the numbers of a draw, as the kernels take them."""
+def parameters(draw: Plain, compute: str) -> tuple[Distribution, _Draw]:
+    """Return the distribution of a draw and its `fanin_draw` of fanin_kernels.h. `compute` is F32 or F64."""
     match draw:
         case Fill(value):
-            return _CONSTANT, _Draw(value)
+            return Distribution.CONSTANT, _Draw(value)
         case Uniform(center, half_width, low, high):
-            return _UNIFORM, _Draw(center, half_width, low, high)
+            return Distribution.UNIFORM, _Draw(center, half_width, low, high)
         case Normal(mean, std):
             side = _Side(*astuple(WHOLE_SIDE[compute]))
-            return _NORMAL, _Draw(mean, std, -math.inf, math.inf, side, side)
+            return Distribution.NORMAL, _Draw(mean, std, -math.inf, math.inf, side, side)
         case TruncatedNormal(mean, std, low, high, negative, positive):
             sides = _Side(*astuple(negative)), _Side(*astuple(positive))
-            return _TRUNCATED, _Draw(mean, std, low, high, *sides)
-    raise TypeError(f"not a draw: {draw!r}")
+            return Distribution.TRUNCATED, _Draw(mean, std, low, high, *sides)
+    raise TypeError(f"{draw!r} is not a plain draw")

@@ -70,7 +70,14 @@ class InThread(Generic[T]):
         self._runtime, self._context = runtime, context
 
     async def __aenter__(self) -> T:
-        return await self._runtime.call(self._context.__enter__)
+        entered: list[T] = []
+        try:
+            await self._runtime.call(lambda: entered.append(self._context.__enter__()))
+        except BaseException as error:
+            if entered:  # cancelled meanwhile: a lock would stay
+                await self.__aexit__(type(error), error, error.__traceback__)
+            raise
+        return entered[0]
 
     async def __aexit__(self, *error: Any) -> bool | None:
         return await self._runtime.call(lambda: self._context.__exit__(*error))
@@ -136,8 +143,8 @@ class Asynchronous:
         try:
             return await asyncio.shield(thread)
         except asyncio.CancelledError:
-            # The thread uses files and memory that its caller would release.
-            await asyncio.wait([thread])
+            # The thread uses files and memory that its caller would release. Its error has nobody to go to.
+            await asyncio.gather(thread, return_exceptions=True)
             raise
 
     def workers(self, count: int) -> Workers:  # noqa: ARG002  tasks need no threads

@@ -183,4 +183,4 @@ FANIN_VECTOR void coefficients(int far, int term, vi64 e, vf64 c[4])
     }
 }
 
-#include "simd.h"
+#include "level.inc"

@@ -118,7 +118,7 @@ FANIN_VECTOR void pack_halves(const vf x[4], unsigned char *out)
     uint32_t bits[4 * LANES];
     vi halves[4];
     memcpy(values, x, sizeof values);
-    for (int n = 0; n < 4 * LANES; n++) bits[n] = fanin_narrow(values[n], 11, -14, 2);
+    for (int n = 0; n < 4 * LANES; n++) bits[n] = fanin_narrow(values[n], FANIN_F16_FORMAT);
     memcpy(halves, bits, sizeof halves);
     pack(halves, 2, out);
 }
@@ -236,4 +236,4 @@ FANIN_VECTOR void coefficients(int far, int term, vi64 e, vf64 c[4])
     }
 }
 
-#include "simd.h"
+#include "level.inc"

@@ -129,9 +129,9 @@ FANIN_FUNCTION void fanin_pack(uint32_t *packed, uint32_t n, uint32_t size, uint
     FANIN_KERNEL(law##_F64, uint64_t, share64, both, fanin_bits64(law##64(&draw, main_words[n], low_words[n])))      \
     FANIN_KERNEL(law##_F32, uint32_t, share, main, fanin_bits(FANIN_VALUE(law)))                                     \
     FANIN_KERNEL(law##_BF16, unsigned short, share, main, fanin_narrow_bf16(FANIN_VALUE(law)))                       \
-    FANIN_KERNEL(law##_F16, unsigned short, share, main, fanin_narrow(FANIN_VALUE(law), 11, -14, 2))                 \
-    FANIN_KERNEL(law##_F8_E4M3, unsigned char, share, main, fanin_narrow(FANIN_VALUE(law), 4, -6, 1))                \
-    FANIN_KERNEL(law##_F8_E5M2, unsigned char, share, main, fanin_narrow(FANIN_VALUE(law), 3, -14, 1))
+    FANIN_KERNEL(law##_F16, unsigned short, share, main, fanin_narrow(FANIN_VALUE(law), FANIN_F16_FORMAT))                 \
+    FANIN_KERNEL(law##_F8_E4M3, unsigned char, share, main, fanin_narrow(FANIN_VALUE(law), FANIN_F8_E4M3_FORMAT))                \
+    FANIN_KERNEL(law##_F8_E5M2, unsigned char, share, main, fanin_narrow(FANIN_VALUE(law), FANIN_F8_E5M2_FORMAT))
 
 FANIN_KERNELS(fanin_constant, (void)0, (void)0, FANIN_NONE, FANIN_NONE)
 FANIN_KERNELS(fanin_uniform, (void)0, (void)0, FANIN_MAIN, FANIN_BOTH)

@@ -1,8 +1,8 @@
 /* Element functions of stream fanin/1 (clients/SPEC.md), one source for C and CUDA.
 
-   Three parts: what differs between compilers, the tables, the functions. Functions are pure; every float operation
-   is one IEEE operation rounded once, so build with -ffp-contract=off (gcc, clang) or -fmad=false (nvcc, NVRTC).
-   Nonzero scalars lie in [2^-90, 2^90], so that no intermediate is subnormal or infinite. */
+   The file has three parts: differences between compilers, tables, functions. Every float operation is one IEEE
+   operation, rounded once. A fused multiply-add would change bits, so build with -ffp-contract=off (gcc, clang) or
+   -fmad=false (nvcc, NVRTC). Nonzero scalars are in [2^-90, 2^90], so no intermediate is subnormal or infinite. */
 #ifndef FANIN_KERNELS_H
 #define FANIN_KERNELS_H
 
@@ -25,7 +25,8 @@ typedef long long int64_t;
 #ifdef __CUDACC__
 #define FANIN_FUNCTION static __device__ __forceinline__
 #define FANIN_TABLE static __device__ const
-/* Inline PTX is neither fused nor flushed, whatever -fmad and -ftz say; CuPy always adds -ftz=true. */
+/* Inline PTX, because CuPy always adds -ftz=true, which would flush subnormal numbers to zero. Neither that option nor
+   -fmad changes inline PTX. */
 FANIN_FUNCTION float fanin_add(float a, float b)
 {
     float sum;
@@ -44,7 +45,7 @@ FANIN_FUNCTION float fanin_f32(double value)
     asm("cvt.rn.f32.f64 %0, %1;" : "=f"(rounded) : "d"(value));
     return rounded;
 }
-/* A bound may be subnormal: a flushing comparison would take it for zero. */
+/* A bound may be subnormal. A comparison that flushes would use zero instead. */
 FANIN_FUNCTION int fanin_less(float a, float b)
 {
     int less;
@@ -119,8 +120,8 @@ FANIN_TABLE double fanin_normal_f64[FANIN_ROWS_F64 * FANIN_COEFFICIENTS_F64] = {
 #include "normal_f64.inc"
 };
 
-/* Where the element functions read the tables. On a GPU: copies in the shared memory of each block (cuda.cu), where the
-   odd row lengths keep threads that read different rows on different banks. */
+/* The element functions read the tables under these names. On a GPU they are copies in the shared memory of each block
+   (cuda.cu). Row lengths are odd, so threads that read different rows rarely use the same bank. */
 #ifdef FANIN_SHARED
 static FANIN_SHARED float fanin_near_f32[FANIN_ROWS_F32 * FANIN_COEFFICIENTS_F32];
 static FANIN_SHARED double fanin_near_f64[FANIN_ROWS_F64 * FANIN_COEFFICIENTS_F64];
@@ -155,16 +156,16 @@ FANIN_FUNCTION void fanin_philox(const uint32_t key[4], uint64_t block, uint32_t
 
 /* ---- draws -------------------------------------------------------------------------------------------------- */
 
-/* One side of the normal law (SPEC.md section 6.4). Every double holds a number of the compute type. */
+/* One side of the normal distribution (SPEC.md section 6.4). Every double is a number of the compute type. */
 typedef struct {
-    uint64_t count;        /* words on this side, <= 2^32 */
+    uint64_t count;        /* number of words on this side, <= 2^32 */
     uint64_t tail_count;   /* ranks below this are in the tail */
     double tail_offset;    /* two-sided tail probability at the far end */
-    double central_offset; /* one minus that at the near end */
-    double step;           /* probability of one word, or of one 64-bit word for float64 */
+    double central_offset; /* 1 - two-sided tail probability at the near end */
+    double step;           /* probability of one word; for float64, of one 64-bit word */
 } fanin_side;
 
-/* value = scale * x + offset, within [low, high]; x is uniform in (-1, 1) or standard normal. */
+/* value = scale * x + offset, clamped to [low, high]. x is uniform in (-1, 1) or standard normal. */
 typedef struct {
     double offset, scale, low, high;
     fanin_side negative, positive;
@@ -212,7 +213,8 @@ FANIN_FUNCTION double fanin_horner64(const double *c, double v)
     return sum;
 }
 
-/* |z| = factor * polynomial(v) of the row that begins at `row` of the table; in the tail the factor is 1, exactly. */
+/* |z| = factor * polynomial(v). The polynomial's coefficients begin at index `row` of the table. In the tail the factor
+   is 1. */
 typedef struct {
     uint32_t row;
     double v, factor;
@@ -239,7 +241,7 @@ FANIN_FUNCTION fanin_term64 fanin_term(const fanin_side *side, uint32_t rank, ui
     return term;
 }
 
-/* The same with the sign of z in the factor. */
+/* As fanin_term, but the factor has the sign of z. */
 FANIN_FUNCTION fanin_term64 fanin_signed_term(const fanin_draw *draw, uint32_t word, uint32_t low)
 {
     int is_negative = word < draw->negative.count;
@@ -248,7 +250,8 @@ FANIN_FUNCTION fanin_term64 fanin_signed_term(const fanin_draw *draw, uint32_t w
     return term;
 }
 
-/* One path for both sides and both regions, of choices and no branches: the threads of a GPU go it together. */
+/* Selects values instead of branching on side and region. Threads of a GPU that branch apart would run one after
+   another. */
 FANIN_FUNCTION float fanin_standard_normal(const fanin_draw *draw, uint32_t word)
 {
     int is_negative = word < draw->negative.count;
@@ -277,20 +280,26 @@ FANIN_FUNCTION double fanin_standard_normal64(const fanin_draw *draw, uint32_t w
 
 /* ---- storage ------------------------------------------------------------------------------------------------ */
 
-/* The bits of `value` rounded to nearest even in a format of `precision` significand bits, the hidden one included,
-   whose smallest normal number is 2^min_exponent and whose bits are 8 * size wide. The result is finite. */
+/* The last three arguments of fanin_narrow, for each storage type narrower than float but BF16. */
+#define FANIN_F16_FORMAT 11, -14, 2
+#define FANIN_F8_E4M3_FORMAT 4, -6, 1
+#define FANIN_F8_E5M2_FORMAT 3, -14, 1
+
+/* Returns `value` rounded to nearest even, as bits of a format of `size` bytes. The format has `precision` significand
+   bits, including the hidden one, and its smallest normal number is 2^min_exponent. The result must be finite. */
 FANIN_FUNCTION uint32_t fanin_narrow(float value, int precision, int min_exponent, int size)
 {
     uint32_t bits = fanin_bits(value), magnitude = bits & 0x7FFFFFFFu, least = (uint32_t)(127 + min_exponent) << 23;
     uint32_t octave = magnitude < least ? least : magnitude & 0x7F800000u;
-    /* Added to the power of two whose last place is the format's at `value`, the magnitude leaves its rounded significand
-       in the lowest bits. A carry out of it moves into the exponent field by itself, as does one out of the subnormals. */
+    /* `power` is the power of two whose last place, as a float, has the weight of the format's last place at `value`.
+       Their sum rounds the magnitude there, and has the significand in its lowest bits. A carry increments the exponent
+       field, also from subnormal to normal numbers. */
     uint32_t power = octave + ((uint32_t)(24 - precision) << 23);
     uint32_t significand = fanin_bits(fanin_add(fanin_float(magnitude), fanin_float(power))) - power;
     return ((octave - least) >> (24 - precision)) + significand + ((bits >> 31) << (8 * size - 1));
 }
 
-/* The same for BF16, whose bits are the upper half of a float's. */
+/* As fanin_narrow, for BF16, whose bits are the upper half of a float's. */
 FANIN_FUNCTION uint32_t fanin_narrow_bf16(float value)
 {
     uint32_t bits = fanin_bits(value);

@@ -1,4 +1,4 @@
-/* What the parts of the native backend share. */
+/* Types and functions that the files of the native backend share. */
 #ifndef FANIN_NATIVE_H
 #define FANIN_NATIVE_H
 
@@ -6,8 +6,11 @@
 
 #include <stddef.h>
 
-enum { FANIN_UNIFORM, FANIN_NORMAL, FANIN_TRUNCATED };                              /* laws */
-enum { FANIN_F64, FANIN_F32, FANIN_BF16, FANIN_F16, FANIN_F8_E4M3, FANIN_F8_E5M2 }; /* storage types */
+#define FANIN_EXPORT __attribute__((visibility("default")))
+
+/* Numbers that backends/packing.py has too. */
+typedef enum { FANIN_UNIFORM, FANIN_NORMAL, FANIN_TRUNCATED, FANIN_CONSTANT } fanin_distribution;
+typedef enum { FANIN_F64, FANIN_F32, FANIN_BF16, FANIN_F16, FANIN_F8_E4M3, FANIN_F8_E5M2 } fanin_dtype;
 
 static const int fanin_sizes[] = {8, 4, 2, 2, 1, 1}; /* bytes of an element, by storage type */
 
@@ -17,22 +20,24 @@ static const int fanin_sizes[] = {8, 4, 2, 2, 1, 1}; /* bytes of an element, by 
 
 enum {
     FANIN_PANEL = 32,        /* columns of a panel */
-    FANIN_GROUP_BYTES = 256, /* of a row of the columns that are worked on together */
+    FANIN_GROUP_BYTES = 256, /* bytes of one row of the columns that are processed together */
+    FANIN_PADDING = 4,       /* the number of rows is rounded up to a multiple of this */
 };
 
-/* A matrix in the making: `rows` >= `columns`, or its transpose if it is wide. */
+/* A matrix and the memory to compute it in. `rows` >= `columns`. If `is_wide`, the result is the transpose. */
 typedef struct {
     uint64_t rows, columns;
-    uint64_t padded;     /* rows, rounded up to a multiple of 4 */
-    void *v;             /* panels of Householder vectors one after another, each from its first row on, in the compute type */
-    void *t;             /* of each panel, in the compute type */
-    double *x;           /* of each panel */
-    unsigned char *work; /* 256 bytes for each padded row, for each thread */
-    const fanin_draw *normal; /* standard */
+    uint64_t padded;     /* rows, rounded up to a multiple of FANIN_PADDING */
+    void *v;             /* Householder vectors, panel by panel, each panel from its first row on; in the compute type */
+    void *t;             /* T of each panel, in the compute type */
+    double *x;           /* X of each panel */
+    unsigned char *work; /* FANIN_GROUP_BYTES for each padded row, for each thread */
+    const fanin_draw *normal; /* the standard normal distribution */
     double gain;
     unsigned char *out;
     uint32_t keys[8];
-    int32_t dtype, is_wide;
+    int32_t dtype; /* fanin_dtype */
+    int32_t is_wide;
 } fanin_matrix;
 
 static inline uint64_t fanin_panel_at(const fanin_matrix *matrix, uint64_t panel)
@@ -42,19 +47,19 @@ static inline uint64_t fanin_panel_at(const fanin_matrix *matrix, uint64_t panel
 
 /* One level of instructions. */
 typedef struct {
-    /* Called before `fill`, on a processor that has the instructions; twice does no harm. */
+    /* Fills tables. Call it before `fill`, only on a processor that has the instructions. A second call is harmless. */
     void (*prepare)(void);
-    /* Write `count` elements of a random draw in a storage type, little-endian, from word `skip` (0 to 3) of Philox block
-       `block` on, to `out`, of any alignment. `keys` are the four words of stream purpose main, then those of low. */
-    void (*fill)(const fanin_draw *draw, int law, int dtype, const uint32_t keys[8], uint64_t block, int skip, uint64_t count,
-                 unsigned char *out);
-    /* Of an orthogonal matrix, for float and for double: columns of Gaussian numbers in a panel to Householder vectors, the
-       first `count` of them, with T and X; and WIDTH columns, the `group`-th, of the matrix, all of whose panels are there. */
+    /* Writes `count` elements of a random draw, little-endian, to `out`, at any alignment. The first element has word
+       `skip` (0 to 3) of Philox block `block`. `keys` are the four words of stream purpose main, then those of low. */
+    void (*fill)(const fanin_draw *draw, fanin_distribution distribution, fanin_dtype dtype, const uint32_t keys[8],
+                 uint64_t block, int skip, uint64_t count, unsigned char *out);
+    /* Steps of an orthogonal matrix, for float and for double. `reflect` replaces Gaussian columns of a panel by
+       Householder vectors, and writes T and X. `columns` then computes one group of columns, once all panels are done. */
     void (*reflect[2])(uint64_t rows, uint64_t padded, int count, void *panel, void *t, double *x);
     void (*columns[2])(const fanin_matrix *matrix, uint64_t group, void *work);
 } fanin_level;
 
-/* The columns of the float64 table that are not zero in every row. */
+/* Degrees of the float64 polynomials whose coefficients are not zero in every row. */
 enum { FANIN_TERMS_F64 = 16 };
 static const int fanin_powers_f64[FANIN_TERMS_F64] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 18, 24};
 
@@ -62,10 +67,10 @@ extern const fanin_level fanin_baseline, fanin_avx2, fanin_avx512;
 
 void fanin_make_orthogonal(const fanin_level *level, const fanin_matrix *matrix, int threads);
 
-/* Philox rounds, with what is the same for all blocks of a call: the key, and the upper half of the block number. Of the
-   first two rounds, half is the same for all; of the third, one word. */
+/* The parts of Philox rounds that all blocks of a call share: they depend on the key and the upper half of the block
+   number only. These are half of each of the first two rounds, and one word of the third. */
 typedef struct {
-    uint32_t first2, second0, second2, third2; /* what is added, modulo 2, to the upper halves of products */
+    uint32_t first2, second0, second2, third2; /* combined by exclusive or with the upper halves of products */
     uint32_t k0[10], k1[10];
 } fanin_rounds;
 
@@ -91,21 +96,23 @@ static inline void fanin_put(unsigned char *out, uint64_t bits, int size)
     for (int n = 0; n < size; n++) out[n] = (unsigned char)(bits >> (8 * n));
 }
 
-/* A value in a storage type other than F64. */
-static inline void fanin_store(float value, int dtype, unsigned char *out)
+/* Writes a value in a storage type other than F64. */
+static inline void fanin_store(float value, fanin_dtype dtype, unsigned char *out)
 {
     uint32_t bits = fanin_bits(value);
     switch (dtype) {
+    case FANIN_F64:
+    case FANIN_F32: break;
     case FANIN_BF16: bits = fanin_narrow_bf16(value); break;
-    case FANIN_F16: bits = fanin_narrow(value, 11, -14, 2); break;
-    case FANIN_F8_E4M3: bits = fanin_narrow(value, 4, -6, 1); break;
-    case FANIN_F8_E5M2: bits = fanin_narrow(value, 3, -14, 1); break;
+    case FANIN_F16: bits = fanin_narrow(value, FANIN_F16_FORMAT); break;
+    case FANIN_F8_E4M3: bits = fanin_narrow(value, FANIN_F8_E4M3_FORMAT); break;
+    case FANIN_F8_E5M2: bits = fanin_narrow(value, FANIN_F8_E5M2_FORMAT); break;
     }
     fanin_put(out, bits, fanin_sizes[dtype]);
 }
 
-/* Values of `width` bytes each, in a storage type. */
-static inline void fanin_store_many(const void *values, size_t width, uint64_t count, int dtype, unsigned char *out)
+/* Writes values of the compute type, `width` bytes each, in a storage type. */
+static inline void fanin_store_many(const void *values, size_t width, uint64_t count, fanin_dtype dtype, unsigned char *out)
 {
     if (dtype <= FANIN_F32 && FANIN_LITTLE_ENDIAN) {
         memcpy(out, values, count * width);

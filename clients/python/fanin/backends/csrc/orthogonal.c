@@ -1,5 +1,5 @@
-/* Orthogonal matrices, shared out among threads: panels, none of which waits for another, then groups of columns, which are
-   as independent. */
+/* Orthogonal matrices in several threads: first the panels, then groups of columns. Panels do not depend on each other, nor
+   do groups. */
 #include "native.h"
 #include "threads.h"
 
@@ -7,12 +7,12 @@ typedef struct {
     const fanin_level *level;
     const fanin_matrix *matrix;
     uint64_t panels, groups;
-    uint64_t next_panel, next_group, next_work; /* to be taken */
+    uint64_t next_panel, next_group, next_work; /* numbers that no thread has taken yet */
 } sharing;
 
 static uint64_t take(uint64_t *next) { return __atomic_fetch_add(next, 1, __ATOMIC_RELAXED); }
 
-/* Elements as they are stored, little-endian, to numbers. */
+/* Converts little-endian elements to numbers of this processor, in place. */
 static void to_numbers(unsigned char *elements, uint64_t count, size_t size)
 {
     if (FANIN_LITTLE_ENDIAN) return;
@@ -46,7 +46,7 @@ static void make_columns(void *context)
 {
     sharing *all = context;
     unsigned char *work = NULL;
-    /* The last columns take longest. */
+    /* The last columns need the most work. Starting with them lets all threads end at about the same time. */
     for (uint64_t taken; (taken = take(&all->next_group)) < all->groups;) {
         if (!work) work = all->matrix->work + take(&all->next_work) * all->matrix->padded * FANIN_GROUP_BYTES;
         all->level->columns[all->matrix->dtype == FANIN_F64](all->matrix, all->groups - 1 - taken, work);

@@ -13,19 +13,19 @@ enum { CPUS = 1024 };
 typedef cpu_set_t cpus;
 static void usable(cpus *set)
 {
-    if (sched_getaffinity(0, sizeof *set, set)) CPU_ZERO(set); /* a machine of more CPUs: no help */
+    if (sched_getaffinity(0, sizeof *set, set)) CPU_ZERO(set); /* more CPUs than the set holds: run in one thread */
 }
 static int size_of(const cpus *set) { return CPU_COUNT(set); }
 static int contains(const cpus *set, int cpu) { return CPU_ISSET(cpu, set); }
 static int here(void) { return sched_getcpu(); }
-static void stay_on(int cpu) /* helps, and may be forbidden */
+static void stay_on(int cpu) /* ignores errors: only speed depends on it */
 {
     cpus one;
     CPU_ZERO(&one);
     CPU_SET(cpu, &one);
     (void)!sched_setaffinity(0, sizeof one, &one);
 }
-#else /* no affinity: threads by number, the caller's being 0 */
+#else /* without affinity, CPUs are numbers, and the caller's is 0 */
 typedef int cpus;
 static void usable(cpus *set) { *set = (int)sysconf(_SC_NPROCESSORS_ONLN); }
 static int size_of(const cpus *set) { return *set; }
@@ -38,15 +38,15 @@ typedef struct region {
     void (*work)(void *);
     void *context;
     cpus usable;
-    int caller;          /* its CPU, whose own thread does not join */
-    int wanted, running; /* threads that may still join, and that have */
-    pthread_cond_t done; /* none is running */
+    int caller;          /* CPU of the caller. The pool's thread of this CPU does not join */
+    int wanted, running; /* threads that may still join; threads that have joined and still run */
+    pthread_cond_t done; /* signalled when `running` becomes 0 */
     struct region *next;
 } region;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
-static region *regions; /* that may be joined */
+static region *regions; /* calls of fanin_together that have not returned */
 static unsigned char started[CPUS];
 
 static region *joinable(int cpu)
@@ -77,7 +77,8 @@ static void *serve(void *number)
     return NULL;
 }
 
-/* Threads on the first `threads` CPUs of the set, as far as the system allows; they take no signals. */
+/* Starts threads for the first `threads` CPUs of the set, those that do not run yet. Fewer may start if the system refuses.
+   They block all signals, so that Python's handlers run in Python's threads. */
 static void start(const cpus *set, int threads)
 {
     sigset_t every, before;
@@ -94,7 +95,8 @@ static void start(const cpus *set, int threads)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-/* A forked child, such as a data loader's worker, inherits none of the threads. */
+/* In a forked child, such as a worker of a data loader: the child has none of the threads, and a lock may be held by one
+   that is gone. */
 static void forget(void)
 {
     lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;

@@ -1,10 +1,10 @@
-/* Threads that are kept: one for each CPU that the calling thread may use, pinned to it where that is allowed, since a
-   scheduler often packs short work on one CPU. */
+/* A pool with one thread for each CPU that a calling thread may use. Each is pinned to its CPU if the system allows that,
+   because a scheduler often puts short work of several threads on the same CPU. */
 #ifndef FANIN_THREADS_H
 #define FANIN_THREADS_H
 
-/* Calls work(context) in this thread and, at the same time, in up to `threads` - 1 kept ones; returns when all these calls
-   have. Work shares itself out. Any number of threads may call it at once. */
+/* Calls work(context) in this thread and, at the same time, in up to `threads` - 1 threads of the pool. Returns after all
+   calls have returned. `work` itself divides the work among its calls. Thread-safe. */
 void fanin_together(void (*work)(void *), void *context, int threads);
 
 #endif
