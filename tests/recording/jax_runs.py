@@ -142,6 +142,19 @@ def refused() -> Any:
     }
 
 
+def cast() -> Any:
+    """Constants that several types have held. Small ones are computed, and large ones are not."""
+    key, large = jax.random.key(0), (1 << 21,)
+    return {
+        f"{name}/{size}": jnp.full(shape, 2.7).astype(dtype).astype(jnp.float32)
+        for name, dtype in {"bfloat16": jnp.bfloat16, "int32": jnp.int32, "bool": bool}.items()
+        for size, shape in {"small": (3,), "large": large}.items()
+    } | {
+        "own": initializers.constant(2.7)(key, (3,), jnp.bfloat16).astype(jnp.float32),
+        "own/narrow": initializers.constant(2.7)(key, (3,), jnp.float32).astype(jnp.bfloat16),
+    }
+
+
 def refusals(build: Callable[[], Any]) -> list[tuple[str, str]]:
     try:
         record(build)
@@ -174,6 +187,10 @@ def main(directory: Path) -> None:
     mixed = record(lambda: {"number": 3, "complex": 1j, "fortran": jnp.asarray(fortran)})
     told["types"] = {name: value.dtype.name for name, value in mixed.literals.items()}
     told["fortran"] = safetensors.numpy.load(mixed.literals_file() or b"")["fortran"].tolist()
+    told["cast"] = {
+        name: tensor.model_dump(exclude_defaults=True).get("value", tensor.scheme)
+        for name, tensor in record(cast).recipe.tensors.items()
+    }
     told["literals"] = {name: value.tolist() for name, value in tables.literals.items()}
     (directory / "told.json").write_text(json.dumps(told))
 

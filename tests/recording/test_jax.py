@@ -95,3 +95,9 @@ def test_literals_have_the_types_of_their_leaves(told: Any) -> None:
 
 def test_a_literal_with_another_order_in_memory_is_written_as_it_is(told: Any) -> None:
     assert told["fortran"] == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_a_cast_constant_is_rounded(told: Any) -> None:
+    values = {"bfloat16": 2.703125, "int32": 2.0, "bool": "ones"}
+    expected = {f"{name}/{size}": value for name, value in values.items() for size in ("small", "large")}
+    assert told["cast"] == {**expected, "own": 2.703125, "own/narrow": 2.7}

@@ -15,10 +15,11 @@ from fanin_service.context import context_of
 from fanin_service.http import problems, query
 from fanin_service.http.file import File
 from fanin_service.http.file_response import IMMUTABLE, OCTETS, respond
+from fanin_service.http.routing import DirectRoute
 from fanin_service.routes.openapi import RECIPE_BODY
 from fanin_service.service import Service, service_of
 
-router = APIRouter(tags=["weights"])
+router = APIRouter(tags=["weights"], route_class=DirectRoute)
 
 _FILE: dict[str, Any] = {"content": {OCTETS: {"schema": {"type": "string", "format": "binary"}}}}
 _FILE_RESPONSES: dict[int | str, dict[str, Any]] = {

@@ -12,7 +12,7 @@ from pydantic import ByteSize, SecretStr, ValidationError
 
 from fanin_service.settings import PREFIX, Settings, SettingsError, variable
 
-OF_THE_LIBRARY = frozenset({"FANIN_SIMD", "FANIN_TOKEN"})
+OF_THE_LIBRARY = frozenset({"FANIN_SERVER", "FANIN_SIMD", "FANIN_TOKEN"})
 """Variables that begin as settings do and are read by the library."""
 
 

@@ -150,7 +150,7 @@ def render(failure: Failure, _request_id: str) -> Response:
     429 replaces 503: most of them repeat a GET after 429 and give up after 503.
     """
     status, detail = failure.kind.status, redact(failure.detail)
-    is_bad_token = status == HTTPStatus.UNAUTHORIZED and "invalid_token" in failure.headers["WWW-Authenticate"]
+    is_bad_token = status == HTTPStatus.UNAUTHORIZED and "invalid_token" in failure.headers.get("WWW-Authenticate", "")
     # Header fields are ASCII for certain (RFC 9110 section 5.5); the body has the complete text.
     ascii_ = (_BAD_TOKEN if is_bad_token else detail).encode("ascii", "backslashreplace").decode()
     # A control character, which a path may have, is not allowed in a header.

@@ -193,7 +193,10 @@ def render(failure: Failure, request_id: str) -> Response:
     if status in (429, 503):
         status, code = 503, "SlowDown"
     elif status == 401:
-        status, code = 403, "InvalidAccessKeyId" if "invalid_token" in failure.headers["WWW-Authenticate"] else code
+        status, code = (
+            403,
+            "InvalidAccessKeyId" if "invalid_token" in failure.headers.get("WWW-Authenticate", "") else code,
+        )
     root = Element("Error")
     _add(root, {"Code": code, "Message": redact(failure.detail), "RequestId": request_id})
     return Response(_document(root), status, failure.headers, XML)

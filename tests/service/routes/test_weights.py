@@ -170,7 +170,7 @@ def test_a_parameter_that_would_be_ignored_is_refused(
         ("shape=2&scheme=zeros&seed=1e3", "/seed"),
         ("shape=2&scheme=zeros&seed=18446744073709551616", "/seed"),
         ("shape=2&scheme=zeros&stream=fanin/2", "/stream"),
-        ("shape=2&scheme=zeros&dtype=f32", "/dtype"),
+        ("shape=2&scheme=zeros&dtype=f33", "/dtype"),
         ("shape=2&scheme=normal&std=NaN", "/std"),
         ("shape=2&scheme=normal&std=Infinity", "/std"),
         ("shape=2&scheme=normal&std=1e400", "/std"),

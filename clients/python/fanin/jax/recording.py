@@ -85,6 +85,8 @@ class Said:
 
     def is_kept_in(self, dtype: Any) -> bool:
         """Whether the elements are the same, but for rounding, in arrays of this type."""
+        if isinstance(self.law, Constant):
+            return bool(STORAGE[self.tensor.dtype].numpy == dtype)
         is_complex = STORAGE[self.tensor.dtype].is_complex
         return bool(jnp.issubdtype(dtype, np.complexfloating if is_complex else np.floating))
 
@@ -213,6 +215,8 @@ def _equation(equation: Any, given: list[_Value], drawn: Draws) -> Sequence[_Val
     if name in KEEPS_LAW and isinstance(said := given[0], Said) and said.is_kept_in(outputs[0].dtype):
         return [said]
     given = [value.law if isinstance(value, Said) else value for value in given]
+    if name == "convert_element_type" and isinstance(given[0], Constant):
+        return [_cast(given[0], equation.invars[0].aval.dtype, outputs[0].dtype)]
     if (keys := followed(equation.primitive, given, equation.params)) is not None:
         return [keys]
     if len(outputs) == 1 and (law := _by_rule(name, equation.params, given, outputs[0], drawn)) is not None:
@@ -223,6 +227,15 @@ def _equation(equation: Any, given: list[_Value], drawn: Draws) -> Sequence[_Val
         return [np.asarray(each) for each in (made if equation.primitive.multiple_results else [made])]
     blame = next((value for value in given if isinstance(value, Unknown) and value != _KEY), Unknown(name))
     return [_KEY if is_key(output) else blame for output in outputs]
+
+
+def _cast(law: Constant, old: Any, new: Any) -> Constant:
+    """Return the constant that both types leave of one that is cast."""
+    value = np.asarray(law.value)
+    with np.errstate(all="ignore"):
+        held = value.astype(old)
+        is_same = value.astype(new) == held.astype(new)
+    return law if is_same else Constant(held.astype(new).item())
 
 
 def _law(tensor: Tensor) -> Law:
