@@ -14,7 +14,10 @@ from fanin.errors import RecipeError
 from fanin.schemes.fans import MAX_KERNEL_RANK
 
 SLACK = 4
-"""Units in the last place, of the tensor's type, by which logarithms and powers may differ from the exact ones."""
+"""Units in the last place, of float32 at most, by which logarithms and powers may differ from the exact ones.
+
+Units of a narrower type would be too large: in bfloat16, 0.7 is two units above ln 2.
+"""
 TURN = 16
 """The same of the argument of a sine: a position times a frequency, both worked out in the tensor's type."""
 BASE_DIGITS = 6
@@ -31,9 +34,11 @@ def table(tensor: torch.Tensor) -> dict[str, Any] | None:
             (made,) = materialize(document).values()
         except RecipeError:
             continue
-        eps = torch.finfo(tensor.dtype).eps
+        eps = min(torch.finfo(tensor.dtype).eps, torch.finfo(torch.float32).eps)
         near = TURN * eps * (1 + np.arange(tensor.shape[-2])[:, None]) if said["scheme"] == "sinusoidal" else 0.0
-        if (abs(made - wanted) <= SLACK * eps * abs(made) + near).all():
+        slack = SLACK * eps * abs(made) + near
+        low, high = (torch.from_numpy(end).to(tensor.dtype).double().numpy() for end in (made - slack, made + slack))
+        if ((low <= wanted) & (wanted <= high)).all():
             return {"shape": list(tensor.shape), **said}
     return None
 
