@@ -12,8 +12,8 @@ from starlette.responses import StreamingResponse
 
 from fanin import FileLayout
 from fanin.description import describe
-from fanin_service.access.principal import Right
 from fanin_service.access.rules import requires
+from fanin_service.access.scopes import Right
 from fanin_service.context import context_of
 from fanin_service.http import problems
 from fanin_service.http.bodies import JSON

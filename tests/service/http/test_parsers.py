@@ -23,7 +23,8 @@ from fanin_service.access import keys
 from fanin_service.access.errors import UnauthenticatedError
 from fanin_service.access.jwt import ProviderKeys, TokenChecker
 from fanin_service.access.keys import KeyFileError
-from fanin_service.access.principal import Principal, Right
+from fanin_service.access.principal import Principal
+from fanin_service.access.scopes import Right
 from fanin_service.admission.admission import _address
 from fanin_service.context import RequestContext
 from fanin_service.http import query
