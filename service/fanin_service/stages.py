@@ -20,7 +20,8 @@ from starlette.types import Message
 from fanin_service.access import aws
 from fanin_service.access.authenticator import Authenticator
 from fanin_service.access.errors import ForbiddenError, UnauthenticatedError
-from fanin_service.access.principal import ANONYMOUS, sufficient
+from fanin_service.access.principal import ANONYMOUS
+from fanin_service.access.scopes import sufficient
 from fanin_service.context import OPERATION, Ending, RequestContext, Surface
 from fanin_service.http.routing import MODEL
 from fanin_service.telemetry import logs

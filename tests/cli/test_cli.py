@@ -77,6 +77,8 @@ def test_show_for_programs(recipe: Path, capsys: pytest.CaptureFixture[str]) -> 
     document = json.loads(capsys.readouterr().out)
     assert document["digest"] == fanin.as_recipe(MIXED).digest
     assert document["tensors"]["conv.weight"]["fan_in"] == 36
+    assert document["tensors"]["conv.weight"]["std"] == pytest.approx((2 / 36) ** 0.5)
+    assert document["tensors"] == fanin.describe(MIXED)["tensors"]
 
 
 def test_the_recipe_of_a_file_is_shown(recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

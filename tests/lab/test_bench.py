@@ -119,8 +119,8 @@ def test_the_chart_shows_every_law_and_maker(folder: Path, document: dict[str, A
     [
         (["--only=torch,tortch"], "--only: 'tortch' is unknown or not usable here; allowed: "),
         (["--laws=normal,cauchy"], "--laws: 'cauchy' is unknown; allowed: uniform, normal"),
-        (["--dtype=F32,I8"], "--dtype: 'I8' is unknown; there are F64, F32"),
-        (["--dtype="], "name at least one"),
+        (["--dtype=F32,I8"], "--dtype: 'I8' is unknown; allowed: F64, F32"),
+        (["--dtype="], "need at least one value each"),
         (["--elements=3"], "--elements: 3 is too small"),
         (["--repeats=0"], "--repeats: 0 is too small"),
         (["--plot=chart.pdf"], "--plot: 'chart.pdf' must end in .png or .svg"),

@@ -209,6 +209,24 @@ def test_tables_that_are_schemes(
     assert _said(initialize, shape) == expected
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_values_near_a_table_of_a_narrow_type_are_kept(dtype: torch.dtype) -> None:
+    """They differ by less than four units in the last place of their type."""
+    unit = torch.finfo(dtype).eps
+    values = [torch.tensor([0.0, math.log(2) * (1 + 2 * unit)]), torch.diag(torch.tensor([1.0, 1.0 + 2 * unit]))]
+    tables = [torch.arange(3, 19).log(), _positions(50, 64), torch.eye(3) * 0.7]
+
+    def build() -> nn.Module:
+        module = nn.Module()
+        for place, value in enumerate(values + tables):
+            module.register_buffer(f"{place}", value.to(dtype))
+        return module
+
+    recording = recorded_as_it_runs(build)
+    assert list(recording.literals) == ["0", "1"]
+    assert [tensor.scheme for tensor in recording.recipe.tensors.values()] == ["log_range", "sinusoidal", "eye"]
+
+
 @pytest.mark.parametrize(
     ("initialize", "axis", "sizes"),
     [

@@ -15,8 +15,8 @@ from starlette.routing import Route
 from starlette.types import Message
 
 from fanin_service.access import keys
-from fanin_service.access.principal import Right
 from fanin_service.access.rules import public
+from fanin_service.access.scopes import Right
 from fanin_service.app import create_admin_app, create_app
 from fanin_service.context import KEY, RequestContext, Surface, context_of
 from fanin_service.errors import RequestError

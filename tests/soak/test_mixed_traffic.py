@@ -23,7 +23,7 @@ import pytest
 from fanin import FileLayout, backends
 from fanin.plan import read_into
 from fanin_service.access import keys
-from fanin_service.access.principal import Right
+from fanin_service.access.scopes import Right
 from tests.soak.serving import Served, service
 
 pytestmark = pytest.mark.soak("traffic")

@@ -19,7 +19,7 @@ import fanin
 from fanin.plan import read_into
 from fanin.recipe import formatting
 from fanin_service.access import keys
-from fanin_service.access.principal import Right
+from fanin_service.access.scopes import Right
 from fanin_service.settings import Settings
 from tests.support.proxy import BadNetwork, Fault
 from tests.support.servers import Running, running

@@ -19,7 +19,7 @@ import pytest
 import fanin
 from fanin.plan import read_into
 from fanin_service.access import keys
-from fanin_service.access.principal import Right
+from fanin_service.access.scopes import Right
 from fanin_service.settings import Settings
 from tests.support.servers import Running, running
 

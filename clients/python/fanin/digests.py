@@ -1,7 +1,7 @@
-"""Digests: SHA-256 of a recipe's file, whole and block by block, to check what was received without making it again.
+"""SHA-256 digests of a recipe's file and of its blocks. They verify received bytes without generating them again.
 
-Blocks never cross tensors: a tensor's bytes are cut every `BLOCK` bytes, so most tensors are one block, whose digest is
-the tensor's own; the header is one block.
+A block belongs to one tensor. A tensor is divided every `BLOCK` bytes, so most tensors are one block. The header is one
+block too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fanin.file_layout import FileLayout
 from fanin.plan import read_into
 
 BLOCK = 16 << 20
-"""Bytes of a tensor under one digest, and what a damaged one costs to fetch again."""
+"""Bytes of a block, and so the bytes to fetch again if one is damaged."""
 _HEX_DIGITS = 64
 
 
@@ -55,10 +55,10 @@ class Manifest:
     """The digests of one recipe's file, each SHA-256 in lower-case hexadecimal."""
 
     file: str
-    """Of the whole file."""
+    """Digest of the file."""
     header: str
     tensors: Mapping[str, tuple[str, ...]]
-    """Of each tensor's blocks, in order; an empty tensor has none."""
+    """Digests of the blocks of each tensor, in order. An empty tensor has none."""
 
     def of(self, block: Block) -> str:
         """The digest of this block."""
@@ -95,7 +95,7 @@ class Manifest:
 
 
 class Digester:
-    """Makes a file, and of it the manifest, in steps of about one block: memory stays bounded whatever the size."""
+    """Generates a file and computes its manifest, about one block at a time, so that memory stays bounded."""
 
     def __init__(self, layout: FileLayout, backend: Backend) -> None:
         self.done = 0

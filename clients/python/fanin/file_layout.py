@@ -47,8 +47,8 @@ class Header:
         Raises:
             RecipeError: it has more than `MAX_HEADER_BYTES`.
         """
-        # No functools.cached_property: that of Python 3.11 has one lock for all headers, so that the first use of a
-        # long one would block whoever needs a short one.
+        # Not functools.cached_property: in Python 3.11 it has one lock for all headers, so the first use of a long
+        # one would block a thread that needs a short one.
         if self._bytes is None:
             self._bytes = _encode(self._recipe, self._names, self._tensors, self._offsets)
         return self._bytes

@@ -1,6 +1,6 @@
-"""The plan: what a byte range of a file needs, header bytes and element ranges of tensors.
+"""The plan of a byte range of a file: header bytes and element ranges of tensors.
 
-Ranges are half-open. A range that cuts an element is settled here; backends see whole elements only.
+Ranges are half-open. A range can begin or end within an element. Backends generate complete elements only.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Elements:
-    """Elements [first, first + count) of a tensor; of their bytes, [skip, skip + length) are wanted.
+    """Elements [first, first + count) of a tensor, of which the range needs bytes [skip, skip + length).
 
-    `skip` and a short `length` occur only with a count of 1: an element that the range cuts.
+    If the range begins or ends within an element, that element is separate, with a count of 1.
     """
 
     entry: Entry
@@ -38,7 +38,7 @@ class Elements:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """Tensors [first, last) of the layout, all of their bytes."""
+    """All bytes of tensors [first, last) of the layout."""
 
     first: int
     last: int
@@ -49,7 +49,7 @@ Piece = Header | Elements | Whole
 
 
 def plan(layout: FileLayout, start: int, stop: int) -> Iterator[Piece]:
-    """The pieces of bytes [start, stop) of the file, in order and without gaps."""
+    """Yield the pieces of bytes [start, stop) of the file, in order and without gaps."""
     if start < len(layout.header):
         yield Header(start, min(stop, len(layout.header)))
         start = len(layout.header)
@@ -68,7 +68,7 @@ def plan(layout: FileLayout, start: int, stop: int) -> Iterator[Piece]:
 
 
 def _elements(entry: Entry, start: int, stop: int) -> Iterator[Elements]:
-    """Bytes [start, stop) of one tensor: a cut element, whole ones, a cut element, each only if there."""
+    """Yield bytes [start, stop) of one tensor: a partial element, full ones, a partial one, each if it exists."""
     size = entry.dtype.itemsize
     first, skip = divmod(start, size)
     if skip:

@@ -89,16 +89,16 @@ class Region:
 
     @property
     def index(self) -> tuple[slice, ...]:
-        """What selects it, of a region without gaps: a slice for each axis of the tensor."""
+        """The index of a region without gaps: one slice per axis of the tensor."""
         return tuple(slice(axis.start, axis.stop) for axis in self.axes)
 
     def part(self, axis: int, start: int, stop: int) -> Region:
-        """What positions [start, stop) of an axis select; no axis of the result is gone."""
+        """Return the region of positions [start, stop) of an axis. Its shape has all axes of the tensor."""
         axes = (*self.axes[:axis], self.axes[axis][start:stop], *self.axes[axis + 1 :])
         return Region(tuple(map(len, axes)), axes, self.sizes)
 
     def parts(self, is_small: Callable[[Region], bool]) -> Iterator[Region]:
-        """The region in boxes that are small, or single elements, in row-major order; no axis of theirs is gone."""
+        """Yield boxes of the region that are small, or single elements, in row-major order. Shapes have all axes."""
         if is_small(self) or math.prod(self.lengths) == 1:
             yield self
             return
@@ -108,10 +108,10 @@ class Region:
         yield from self.part(axis, half, self.lengths[axis]).parts(is_small)
 
     def runs(self) -> Iterator[Run]:
-        """The selected elements in the region's row-major order, in as few runs as one step each allows."""
+        """Yield the selected elements in row-major order of the region, in as few runs as possible."""
         if self.count == 0:
             return
-        inner, block = len(self.sizes), 1  # axes from `inner` on are whole: `block` elements in one piece
+        inner, block = len(self.sizes), 1  # axes from `inner` on are selected fully, `block` elements in all
         while inner and self.axes[inner - 1] == range(self.sizes[inner - 1]):
             inner -= 1
             block *= self.sizes[inner]
@@ -145,7 +145,7 @@ def _single(axis: int, size: int, part: Any) -> range:
             raise TypeError("NumPy takes it for a mask")
         position = operator.index(part)
     except TypeError:
-        raise IndexError(f"an index is made of integers, slices and an ellipsis, not {part!r}") from None
+        raise IndexError(f"an index consists of integers, slices and an ellipsis, not {part!r}") from None
     if not -size <= position < size:
         raise IndexError(f"index {position} is out of bounds for axis {axis} with size {size}")
     position %= size

@@ -1,4 +1,4 @@
-"""Placing: the elements of a region written where they belong in strided memory."""
+"""Writing the elements of a region to strided memory."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from fanin.file_layout import Entry
 from fanin.region import Region
 
 BATCH = 1 << 14
-"""Runs that are one call: their table takes a megabyte."""
+"""Most runs of one call. Their table takes a megabyte."""
 SHORT = 32
-"""Elements below which a run that memory cuts short is made in a dense buffer and copied from there."""
+"""Shortest run, in elements, that is written directly. Shorter runs are generated in a dense buffer and copied."""
 BUFFER = 2 << 20
-"""Bytes of that buffer at most: it stays in a cache."""
+"""Most bytes of that buffer, so that it stays in a cache."""
 
 
 def dense(lengths: Sequence[int], size: int) -> tuple[int, ...]:
-    """Bytes between neighbours on every axis of row-major memory without gaps, of elements of `size` bytes."""
+    """Return the strides, in bytes, of dense row-major memory with elements of `size` bytes."""
     return tuple(size * math.prod(lengths[axis + 1 :]) for axis in range(len(lengths)))
 
 
 def place(entry: Entry, region: Region, address: int, strides: Sequence[int], backend: Backend) -> None:
-    """Write a region without gaps to `address`, where neighbours on each axis of the tensor lie `strides` bytes apart.
+    """Write a region without gaps to `address`. Neighbours on an axis of the tensor are `strides[axis]` bytes apart.
 
-    Memory that is dense along the last axes is written straight away, without another copy.
+    Memory that is dense along the last axes is written without another copy.
     """
     if not math.prod(region.lengths):
         return
@@ -47,7 +47,7 @@ def place(entry: Entry, region: Region, address: int, strides: Sequence[int], ba
 
 
 def _run(region: Region, strides: Sequence[int], size: int) -> tuple[int, int]:
-    """From which axis on elements are neighbours both in the tensor and in memory, and how many these are."""
+    """Return the first axis from which on elements are dense in the tensor and in memory, and their number."""
     inner, count, is_whole = len(region.axes), 1, True
     for length, stride in zip(region.lengths[::-1], strides[::-1]):
         if length > 1 and not (is_whole and stride == count * size):
@@ -59,14 +59,14 @@ def _run(region: Region, strides: Sequence[int], size: int) -> tuple[int, int]:
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[tuple[NDArray[np.intp], ...]]:
-    """Positions on these axes, row-major."""
+    """Yield positions on these axes in row-major order, at most `BATCH` at a time."""
     total = math.prod(lengths)
     for start in range(0, total, BATCH):
         yield np.unravel_index(np.arange(start, min(start + BATCH, total)), lengths) if lengths else ()
 
 
 def _dot(positions: Sequence[NDArray[np.intp]], steps: Sequence[int]) -> NDArray[np.uint64]:
-    """Distances of these positions; that of the only one, without axes, is 0."""
+    """Return the offsets of these positions. Without axes there is one position, and its offset is 0."""
     distances = [position * step for position, step in zip(positions, steps)]
     return np.asarray(sum(distances, np.zeros(len(distances[0]) if distances else 1, np.int64))).astype(np.uint64)
 

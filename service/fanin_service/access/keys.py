@@ -25,7 +25,8 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from fanin.atomic import replacing
 from fanin_service.access.errors import UnauthenticatedError
-from fanin_service.access.principal import Principal, check_scope
+from fanin_service.access.principal import Principal
+from fanin_service.access.scopes import check_scope
 
 PREFIX = "fanin_"
 RELOAD_SECONDS = 1.0

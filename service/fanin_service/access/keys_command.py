@@ -15,7 +15,7 @@ from pydantic import ByteSize, TypeAdapter, ValidationError
 from fanin.terminal import table
 from fanin_service.access import keys
 from fanin_service.access.keys import KeyFileError, KeyRecord, UnknownKeyError
-from fanin_service.access.principal import Right, check_scope
+from fanin_service.access.scopes import Right, check_scope
 
 HELP = "Make, list and revoke API keys. A server with --access keys notices within a second or two."
 _WRONG_USAGE = 2

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from starlette.routing import BaseRoute, Route
 
-from fanin_service.access.principal import Right
+from fanin_service.access.scopes import Right
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., object])
 

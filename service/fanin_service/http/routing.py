@@ -12,8 +12,8 @@ from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Scope
 
-from fanin_service.access.principal import Right
 from fanin_service.access.rules import right_for
+from fanin_service.access.scopes import Right
 from fanin_service.errors import RequestError
 
 MODEL = "name"

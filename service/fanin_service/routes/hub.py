@@ -11,8 +11,8 @@ from urllib.parse import quote
 from fastapi import APIRouter, Request, Response
 from starlette.convertors import Convertor, register_url_convertor
 
-from fanin_service.access.principal import Right
 from fanin_service.access.rules import requires
+from fanin_service.access.scopes import Right
 from fanin_service.context import context_of
 from fanin_service.http.bodies import JSON
 from fanin_service.http.file_response import IMMUTABLE, OCTETS, respond

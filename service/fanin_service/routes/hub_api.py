@@ -14,8 +14,8 @@ from urllib.parse import unquote
 from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
-from fanin_service.access.principal import Right
 from fanin_service.access.rules import requires
+from fanin_service.access.scopes import Right
 from fanin_service.context import context_of
 from fanin_service.http.bodies import JSON, media_type_of, read_body
 from fanin_service.http.file_response import in_pieces

@@ -6,8 +6,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from fanin_service.access.principal import Right
 from fanin_service.access.rules import requires
+from fanin_service.access.scopes import Right
 from fanin_service.service import service_of
 
 router = APIRouter(tags=["operation"])

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from fanin.archive import MEDIA_TYPE
-from fanin_service.access.principal import Right
 from fanin_service.access.rules import requires
+from fanin_service.access.scopes import Right
 from fanin_service.context import context_of
 from fanin_service.http import problems
 from fanin_service.http.bodies import JSON, read_body

@@ -11,8 +11,8 @@ from fastapi.routing import APIRoute
 from fanin import Recipe
 from fanin.recipe import DEFAULTS
 from fanin.schemes import SCHEMES
-from fanin_service.access.principal import Right, sufficient
 from fanin_service.access.rules import right_for
+from fanin_service.access.scopes import Right, sufficient
 from fanin_service.http import problems, query
 from fanin_service.http.bodies import JSON
 from fanin_service.http.problems import Problem

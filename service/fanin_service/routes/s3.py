@@ -15,8 +15,8 @@ from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 
 from fanin_service.access import aws
-from fanin_service.access.principal import Right
 from fanin_service.access.rules import requires
+from fanin_service.access.scopes import Right
 from fanin_service.context import context_of
 from fanin_service.errors import RangeNotSatisfiableError
 from fanin_service.http.bodies import JSON

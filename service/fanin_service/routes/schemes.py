@@ -9,8 +9,8 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field, TypeAdapter
 
 from fanin import catalogue
-from fanin_service.access.principal import Right
 from fanin_service.access.rules import requires
+from fanin_service.access.scopes import Right
 from fanin_service.http.bodies import JSON
 from fanin_service.http.query import NO_PARAMETERS
 

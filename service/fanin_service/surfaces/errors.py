@@ -2,19 +2,88 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from xml.etree.ElementTree import Element  # nosec B405: written, and never parsed
 
 from fastapi import Response
 
 from fanin_service.context import RequestContext, Surface
 from fanin_service.http import problems
-from fanin_service.http.problems import Failure, failure_of
-from fanin_service.surfaces import hub, s3
+from fanin_service.http.bodies import JSON
+from fanin_service.http.problems import BUG, Failure, failure_of
+from fanin_service.surfaces import s3
+from fanin_service.telemetry.redaction import redact
+
+_HUB_CODES = {
+    "unknown-model": "RepoNotFound",
+    "unknown-revision": "RevisionNotFound",
+    "unknown-file": "EntryNotFound",
+}
+"""By problem: the code in `X-Error-Code`, of which clients of the Hub make their exceptions."""
+_BAD_TOKEN = "Invalid credentials in Authorization header"  # nosec B105: no password
+"""The Hub's own words, by which its clients tell a bad token from a repository that is not there."""
+_S3_CODES = {
+    "unknown-model": "NoSuchKey",
+    "unknown-revision": "NoSuchKey",
+    "unknown-file": "NoSuchKey",
+    "unknown-bucket": "NoSuchBucket",
+    "unauthenticated": "AccessDenied",
+    "insufficient-scope": "AccessDenied",
+    "method-not-allowed": "MethodNotAllowed",
+    "precondition-failed": "PreconditionFailed",
+    "forbidden": "AccessDenied",
+    "range-not-satisfiable": "InvalidRange",
+    "not-found": "NoSuchKey",
+    "bad-request": "InvalidArgument",
+}
+"""By problem: the code of which clients of S3 make their exceptions."""
+
+
+def _render_hub(failure: Failure, _request_id: str) -> Response:
+    """Return a failure as the Hub's clients read it.
+
+    429 replaces 503: most of them repeat a GET after 429 and give up after 503.
+    """
+    status, detail = failure.kind.status, redact(failure.detail)
+    is_bad_token = status == HTTPStatus.UNAUTHORIZED and "invalid_token" in failure.headers.get("WWW-Authenticate", "")
+    # Header fields are ASCII for certain (RFC 9110 section 5.5); the body has the complete text.
+    ascii_ = (_BAD_TOKEN if is_bad_token else detail).encode("ascii", "backslashreplace").decode()
+    # A control character, which a path may have, is not allowed in a header.
+    headers = {
+        **failure.headers,
+        "X-Error-Message": "".join(each if each.isprintable() else " " for each in ascii_),
+        **({"X-Error-Code": code} if (code := _HUB_CODES.get(failure.kind.name)) else {}),
+    }
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        status = HTTPStatus.TOO_MANY_REQUESTS
+    return Response(json.dumps({"error": detail}), status, headers, JSON)
+
+
+def _render_s3(failure: Failure, request_id: str) -> Response:
+    """Return a failure as S3's clients read it.
+
+    They repeat a request after `SlowDown`. None of them knows 401.
+    """
+    kind, status = failure.kind, failure.kind.status
+    code = _S3_CODES.get(kind.name, "InternalError" if kind is BUG else "InvalidRequest")
+    if status in (429, 503):
+        status, code = 503, "SlowDown"
+    elif status == 401:
+        status, code = (
+            403,
+            "InvalidAccessKeyId" if "invalid_token" in failure.headers.get("WWW-Authenticate", "") else code,
+        )
+    root = Element("Error")
+    s3.add(root, {"Code": code, "Message": redact(failure.detail), "RequestId": request_id})
+    return Response(s3.document(root), status, failure.headers, s3.XML)
+
 
 RENDERERS: Mapping[Surface, Callable[[Failure, str], Response]] = {
     Surface.NATIVE: problems.render,
-    Surface.HUB: hub.render,
-    Surface.S3: s3.render,
+    Surface.HUB: _render_hub,
+    Surface.S3: _render_s3,
 }
 """For each API the function that turns a failure and the request's id into a response."""
 

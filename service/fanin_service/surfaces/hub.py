@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from http import HTTPStatus
 from typing import Any
 
-from fastapi import Response
-
 from fanin_service.context import Surface
-from fanin_service.http.bodies import JSON
-from fanin_service.http.problems import Failure
 from fanin_service.models.content import CONFIG
 from fanin_service.models.revisions import MAIN
 from fanin_service.models.snapshot import Described, Snapshot
-from fanin_service.telemetry.redaction import redact
 
 ROOT = Surface.HUB.value
 COMMIT = "X-Repo-Commit"
@@ -25,14 +18,6 @@ TAGS = ("safetensors", "fanin")
 """What every model is tagged with."""
 KINDS = ("datasets", "spaces", "kernels")
 """Kinds of repositories that clients ask for and that are not here."""
-_CODES = {
-    "unknown-model": "RepoNotFound",
-    "unknown-revision": "RevisionNotFound",
-    "unknown-file": "EntryNotFound",
-}
-"""What clients make their own exceptions of."""
-_BAD_TOKEN = "Invalid credentials in Authorization header"  # nosec B105: no password
-"""The Hub's own words, by which its clients tell a bad token from a repository that is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,23 +127,3 @@ def _entry(path: str, snapshot: Snapshot, listed: Listed | None, date: str | Non
     if date is not None:
         found["lastCommit"] = {"id": snapshot.commit, "title": str(snapshot.revision), "date": date}
     return found
-
-
-def render(failure: Failure, _request_id: str) -> Response:
-    """Return a failure as the Hub's clients read it.
-
-    429 replaces 503: most of them repeat a GET after 429 and give up after 503.
-    """
-    status, detail = failure.kind.status, redact(failure.detail)
-    is_bad_token = status == HTTPStatus.UNAUTHORIZED and "invalid_token" in failure.headers.get("WWW-Authenticate", "")
-    # Header fields are ASCII for certain (RFC 9110 section 5.5); the body has the complete text.
-    ascii_ = (_BAD_TOKEN if is_bad_token else detail).encode("ascii", "backslashreplace").decode()
-    # A control character, which a path may have, is not allowed in a header.
-    headers = {
-        **failure.headers,
-        "X-Error-Message": "".join(each if each.isprintable() else " " for each in ascii_),
-        **({"X-Error-Code": code} if (code := _CODES.get(failure.kind.name)) else {}),
-    }
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        status = HTTPStatus.TOO_MANY_REQUESTS
-    return Response(json.dumps({"error": detail}), status, headers, JSON)

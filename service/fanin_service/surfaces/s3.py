@@ -11,13 +11,9 @@ from typing import Any
 from urllib.parse import quote
 from xml.etree.ElementTree import Element, SubElement, tostring  # nosec B405: written, and never parsed
 
-from fastapi import Response
-
 from fanin_service.context import Surface
 from fanin_service.http.file import File
-from fanin_service.http.problems import BUG, Failure
 from fanin_service.models.snapshot import Described
-from fanin_service.telemetry.redaction import redact
 
 ROOT = Surface.S3.value
 BUCKET = "models"
@@ -31,21 +27,6 @@ OWNER = {"ID": "fanin", "DisplayName": "fanin"}
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _NOT_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What no XML 1.0 document can hold, and carriage returns, which its readers change."""
-_CODES = {
-    "unknown-model": "NoSuchKey",
-    "unknown-revision": "NoSuchKey",
-    "unknown-file": "NoSuchKey",
-    "unknown-bucket": "NoSuchBucket",
-    "unauthenticated": "AccessDenied",
-    "insufficient-scope": "AccessDenied",
-    "method-not-allowed": "MethodNotAllowed",
-    "precondition-failed": "PreconditionFailed",
-    "forbidden": "AccessDenied",
-    "range-not-satisfiable": "InvalidRange",
-    "not-found": "NoSuchKey",
-    "bad-request": "InvalidArgument",
-}
-"""What clients make their own exceptions of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +128,7 @@ def listing(asked: Asked, page: Page, query: Mapping[str, str]) -> bytes:
         }
     else:
         members |= {"Marker": text(asked.after), "NextMarker": text(last)}
-    _add(root, members)
+    add(root, members)
     for key, found in page.objects.items():
         contents = {
             "Key": text(key),
@@ -157,12 +138,12 @@ def listing(asked: Asked, page: Page, query: Mapping[str, str]) -> bytes:
             "StorageClass": "STANDARD",
         }
         element = SubElement(root, "Contents")
-        _add(element, contents)
+        add(element, contents)
         if has_owner:
-            _add(SubElement(element, "Owner"), OWNER)
+            add(SubElement(element, "Owner"), OWNER)
     for group in page.groups:
-        _add(SubElement(root, "CommonPrefixes"), {"Prefix": text(group)})
-    return _document(root)
+        add(SubElement(root, "CommonPrefixes"), {"Prefix": text(group)})
+    return document(root)
 
 
 def _time(seconds: int) -> str:
@@ -173,42 +154,23 @@ def _time(seconds: int) -> str:
 def buckets() -> bytes:
     """All buckets (ListBuckets)."""
     root = Element("ListAllMyBucketsResult", xmlns=_NAMESPACE)
-    _add(SubElement(root, "Owner"), OWNER)
-    _add(SubElement(SubElement(root, "Buckets"), "Bucket"), {"Name": BUCKET, "CreationDate": _time(0)})
-    return _document(root)
+    add(SubElement(root, "Owner"), OWNER)
+    add(SubElement(SubElement(root, "Buckets"), "Bucket"), {"Name": BUCKET, "CreationDate": _time(0)})
+    return document(root)
 
 
 def location() -> bytes:
     """Where the bucket is (GetBucketLocation): the region that is the default."""
-    return _document(Element("LocationConstraint", xmlns=_NAMESPACE))
+    return document(Element("LocationConstraint", xmlns=_NAMESPACE))
 
 
-def render(failure: Failure, request_id: str) -> Response:
-    """Return a failure as S3's clients read it.
-
-    They repeat a request after `SlowDown`. None of them knows 401.
-    """
-    kind, status = failure.kind, failure.kind.status
-    code = _CODES.get(kind.name, "InternalError" if kind is BUG else "InvalidRequest")
-    if status in (429, 503):
-        status, code = 503, "SlowDown"
-    elif status == 401:
-        status, code = (
-            403,
-            "InvalidAccessKeyId" if "invalid_token" in failure.headers.get("WWW-Authenticate", "") else code,
-        )
-    root = Element("Error")
-    _add(root, {"Code": code, "Message": redact(failure.detail), "RequestId": request_id})
-    return Response(_document(root), status, failure.headers, XML)
-
-
-def _add(parent: Element, members: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
-    """Members of an element, except those that are None. What XML cannot hold is escaped."""
+def add(parent: Element, members: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
+    """Add members to an element, except those that are None. What XML cannot hold is escaped."""
     for name, value in dict(members).items():
         if value is not None:
             SubElement(parent, name).text = _NOT_XML.sub(lambda found: ascii(found[0])[1:-1], str(value))
 
 
-def _document(root: Element) -> bytes:
+def document(root: Element) -> bytes:
     content: bytes = tostring(root, encoding="UTF-8", xml_declaration=True)
     return content

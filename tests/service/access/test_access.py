@@ -24,8 +24,8 @@ from starlette.routing import Route
 import fanin
 from fanin import archive
 from fanin_service.access import keys
-from fanin_service.access.principal import Right, sufficient
 from fanin_service.access.rules import right_for
+from fanin_service.access.scopes import Right, sufficient
 from fanin_service.app import create_admin_app, create_app
 from fanin_service.settings import Settings
 from tests.support.backends import CountingBackend

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from fanin_service.access import keys
-from fanin_service.access.principal import Right
+from fanin_service.access.scopes import Right
 from fanin_service.admission.errors import TooManyFailedLoginsError
 from fanin_service.settings import Settings
 from tests.support.clocks import Clocks

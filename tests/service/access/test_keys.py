@@ -13,7 +13,7 @@ import pytest
 
 from fanin.cli.main import main
 from fanin_service.access import keys
-from fanin_service.access.principal import Right
+from fanin_service.access.scopes import Right
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import pytest
 
 from fanin_service.access import keys
-from fanin_service.access.principal import Right
+from fanin_service.access.scopes import Right
 from fanin_service.telemetry.redaction import RedactingFilter, redact
 from tests.support.identity import AUDIENCE, ISSUER, Provider
 from tests.support.processes import COMMAND

@@ -14,7 +14,7 @@ import httpx
 
 from fanin import BackendError, Client
 from fanin_service.access import keys
-from fanin_service.access.principal import Right
+from fanin_service.access.scopes import Right
 from fanin_service.settings import Settings
 from tests.support.backends import CountingBackend, WaitingBackend
 from tests.support.limits import LARGE, SMALL, nothing_under_way, refused, remaining

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import pytest
 
 from fanin_service.access import keys
-from fanin_service.access.principal import Right
+from fanin_service.access.scopes import Right
 from tests.support.authority import Authority
 from tests.support.corpus import CASES, CREDENTIALS, FILE, HOST, NO_TLS, Case, get
 from tests.support.fuzzing import damaged, fuzz

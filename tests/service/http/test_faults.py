@@ -26,7 +26,7 @@ from fanin.draws import Draw
 from fanin.dtypes import DType
 from fanin.streams import Stream
 from fanin_service.access import keys
-from fanin_service.access.principal import Right
+from fanin_service.access.scopes import Right
 from fanin_service.settings import Settings
 from tests.support.backends import CountingBackend, MoodyBackend
 from tests.support.identity import Provider

@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from fanin import FileLayout, backends
 from fanin.plan import read_into
 from fanin_service.access import keys
-from fanin_service.access.principal import Right, sufficient
+from fanin_service.access.scopes import Right, sufficient
 from fanin_service.settings import Settings
 from fanin_service.shared_cache import Kept
 from tests.support.corpus import CASES

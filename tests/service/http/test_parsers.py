@@ -9,6 +9,7 @@ import json
 import string
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from fanin_service.access import keys
 from fanin_service.access.errors import UnauthenticatedError
 from fanin_service.access.jwt import ProviderKeys, TokenChecker
 from fanin_service.access.keys import KeyFileError
-from fanin_service.access.principal import Principal, Right
+from fanin_service.access.principal import Principal
+from fanin_service.access.scopes import Right
 from fanin_service.admission.admission import _address
 from fanin_service.context import RequestContext
 from fanin_service.http import query
@@ -183,7 +185,8 @@ def test_headers_of_every_request(count: int) -> None:
     def holds(request_id: str, parent: str, address: str) -> None:
         sent = {b"x-request-id": request_id.encode("latin-1"), b"traceparent": parent.encode("latin-1")}
         scope = {"method": "GET", "path": "/", "query_string": b"", "scheme": "http", "http_version": "1.1"}
-        context = RequestContext.begin({**scope, "headers": [*sent.items()], "client": (address, 1)})
+        received = {**scope, "headers": [*sent.items()], "client": (address, 1)}
+        context = copy_context().run(RequestContext.begin, received)  # or it would be this thread's for log lines
         assert context.request_id.isascii()
         assert context.request_id.isprintable()
         assert context.trace_id is None or len(context.trace_id) == 32

@@ -10,6 +10,7 @@ import httpx
 import pytest
 import rfc8785
 
+import fanin
 from fanin import FileLayout, catalogue
 from fanin_service.recipes import limits
 from fanin_service.recipes.memory import layout_bytes
@@ -60,7 +61,10 @@ def test_description(client: httpx.Client) -> None:
         described = document["tensors"][entry.name]
         assert (described["start"], described["stop"]) == (entry.start, entry.stop)
         assert described["shape"] == list(entry.shape)
-    assert document["tensors"]["f64"]["draw"] == "N(0, 1^2)"
+    f64 = document["tensors"]["f64"]
+    assert (f64["draw"], f64["mean"], f64["std"], f64["low"], f64["high"]) == ("N(0, 1^2)", 0, 1, None, None)
+    described = fanin.describe(MIXED)["tensors"]
+    assert document["tensors"] == described
     head = client.head(f"/v1/recipes/{expected.recipe.digest}")
     assert (head.status_code, head.headers["Content-Length"], head.content) == (200, str(len(answer.content)), b"")
 

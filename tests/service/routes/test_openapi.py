@@ -25,7 +25,7 @@ from fanin import FileLayout, archive
 from fanin.dialects import DIALECTS, parameters_of
 from fanin.schemes import SCHEMES
 from fanin_service.access import keys
-from fanin_service.access.principal import Right
+from fanin_service.access.scopes import Right
 from fanin_service.settings import Settings
 from fanin_service.shared_cache import Kept
 from tests.support.servers import Running, running

@@ -14,7 +14,7 @@ from urllib.parse import urljoin
 import pytest
 
 from fanin_service.access import keys
-from fanin_service.access.principal import Right
+from fanin_service.access.scopes import Right
 from fanin_service.routes import pages
 from fanin_service.settings import Settings
 from tests.support.servers import Running, running

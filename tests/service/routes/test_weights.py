@@ -55,6 +55,19 @@ def test_post_takes_the_short_form(client: httpx.Client) -> None:
     assert client.post("/v1/weights", json=SHORT).content == reference(SHORT)
 
 
+@pytest.mark.parametrize("alias", ["bfloat16", "bf16", "torch.bfloat16", "jnp.bfloat16"])
+def test_storage_types_have_aliases(client: httpx.Client, alias: str) -> None:
+    tag = f'"{FileLayout.of({**SHORT, "dtype": "BF16"}).recipe.digest}"'
+    assert client.head(f"{SHORT_QUERY}&dtype={alias}").headers["ETag"] == tag
+    assert client.post("/v1/weights", json={**SHORT, "dtype": alias}).headers["ETag"] == tag
+
+
+def test_only_programs_give_a_shape_as_a_number(client: httpx.Client) -> None:
+    answer = client.post("/v1/weights", json={**SHORT, "shape": 784})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/shape")
+    assert client.head(f"{SHORT_QUERY}&dtype=FP32").status_code == 422
+
+
 def test_get_by_query(client: httpx.Client) -> None:
     expected = reference(SHORT)
     answer = client.get(SHORT_QUERY)
@@ -170,7 +183,7 @@ def test_a_parameter_that_would_be_ignored_is_refused(
         ("shape=2&scheme=zeros&seed=1e3", "/seed"),
         ("shape=2&scheme=zeros&seed=18446744073709551616", "/seed"),
         ("shape=2&scheme=zeros&stream=fanin/2", "/stream"),
-        ("shape=2&scheme=zeros&dtype=f33", "/dtype"),
+        ("shape=2&scheme=zeros&dtype=FP32", "/dtype"),
         ("shape=2&scheme=normal&std=NaN", "/std"),
         ("shape=2&scheme=normal&std=Infinity", "/std"),
         ("shape=2&scheme=normal&std=1e400", "/std"),

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from fanin_service.access import keys
-from fanin_service.access.principal import Right
+from fanin_service.access.scopes import Right
 from fanin_service.settings import Settings
 from tests.support.processes import serving
 from tests.support.servers import running, wait_for

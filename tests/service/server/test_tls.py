@@ -12,7 +12,7 @@ import pytest
 
 from fanin import Client, ServiceError
 from fanin_service.access import jwks, keys
-from fanin_service.access.principal import Right
+from fanin_service.access.scopes import Right
 from fanin_service.settings import Settings
 from tests.support.authority import Authority
 from tests.support.processes import run, serving

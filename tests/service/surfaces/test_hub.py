@@ -18,7 +18,7 @@ import pytest
 import fanin
 from fanin import archive, file_layout
 from fanin_service.access import keys
-from fanin_service.access.principal import Right
+from fanin_service.access.scopes import Right
 from fanin_service.models.snapshot import Snapshot
 from fanin_service.routes import hub_api
 from fanin_service.settings import Settings

@@ -21,7 +21,7 @@ import httpx
 import pytest
 
 from fanin_service.access import keys
-from fanin_service.access.principal import Right
+from fanin_service.access.scopes import Right
 from fanin_service.settings import Settings
 from fanin_service.telemetry import logs, stderr
 from tests.support.backends import FailingBackend, IdleBackend

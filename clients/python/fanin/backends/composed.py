@@ -1,4 +1,4 @@
-"""Composed draws: a backend makes them through its own fill of plain ones (SPEC.md sections 6.7 to 6.11)."""
+"""Composed draws, from the plain draws that a backend generates (SPEC.md sections 6.7 to 6.11)."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from fanin.backends.base import Backend
 
 LONG = 1 << 11
-"""Elements for which a plain draw must go on, now or after at most ..."""
+"""Shortest run of one plain draw, in elements, that the backend writes directly to its place."""
 AHEAD = 8
-"""... so many changes, to be made where it belongs. What changes faster is put together, ..."""
+"""Number of changes of the draw within which such a run must begin. Otherwise the elements are assembled in chunks."""
 CHUNK = 1 << 16
-"""... so many elements at a time."""
+"""Elements that are assembled at a time."""
 
 Bits = NDArray[Any]
 Doubles = NDArray[np.float64]
@@ -42,18 +42,18 @@ Complexes = NDArray[np.complex128]
 Positions = NDArray[np.uint64]
 
 _UNIT = Uniform(0.0, 1.0, -1.0, 1.0)
-"""The number v of SPEC.md section 6.2 itself."""
+"""The draw of the number v of SPEC.md section 6.2."""
 
 
 def repeat(value: float, dtype: DType, out: memoryview) -> None:
-    """Write one number of the storage type all over `out`."""
+    """Write one number of the storage type to all elements of `out`."""
     target = _bits(out, dtype)
     target[:] = _bits(np.array(value).astype(dtype.numpy).tobytes(), dtype)
 
 
 def compose(backend: Backend, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
-    """Write elements [first, first + n) of a composed draw into `out`; `backend` makes plain ones, and matrices."""
-    if isinstance(draw, Normal):  # of complex numbers: their parts, one after the other
+    """Write elements [first, first + n) of a composed draw to `out`. `backend` generates plain draws and matrices."""
+    if isinstance(draw, Normal):  # complex: real and imaginary parts alternate
         backend.fill(draw, stream, dtype.compute, 2 * first, out)
         return
     size = dtype.itemsize
@@ -66,7 +66,7 @@ def compose(backend: Backend, draw: Draw, stream: Stream, dtype: DType, first: i
 
 
 def pieces(draw: Draw, first: int, count: int) -> Iterator[tuple[Plain | None, int, int]]:
-    """Elements [first, first + count) as (plain draw, offset, length), or without a draw where they are `mixed`."""
+    """Yield parts of [first, first + count) as (plain draw, offset, length). The draw is None for `mixed` ones."""
     at = 0
     while at < count:
         plain, length = _run(draw, first + at)
@@ -78,7 +78,7 @@ def pieces(draw: Draw, first: int, count: int) -> Iterator[tuple[Plain | None, i
 
 
 def _goes_on(draw: Draw, first: int, count: int) -> bool:
-    """Whether a plain draw is soon reached that goes on for long, or the end is."""
+    """Return whether a long run of a plain draw, or the end, follows within `AHEAD` changes."""
     at = 0
     for _ in range(AHEAD):
         plain, length = _run(draw, first + at)
@@ -89,7 +89,7 @@ def _goes_on(draw: Draw, first: int, count: int) -> bool:
 
 
 def mixed(backend: Backend, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
-    """As `compose`, for a chunk: each part is made once, from its first element here to its last, and picked from."""
+    """As `compose`, for a chunk. Each part is generated once, from its first element here to its last."""
     target = _bits(out, dtype)
     where = np.arange(len(target), dtype=np.intp)
     indices = np.uint64(first) + where.astype(np.uint64)
@@ -100,7 +100,7 @@ def mixed(backend: Backend, draw: Draw, stream: Stream, dtype: DType, first: int
 def _elements(
     backend: Backend, part: Draw, stream: Stream, dtype: DType, indices: Positions, positions: Positions
 ) -> Bits:
-    """Elements of a draw other than blocks, as they are stored, by index and by position: both rise."""
+    """Return elements of a draw other than `Blocks`, as they are stored. Indices and positions are increasing."""
     match part:
         case Table(values, run):
             every = _bits(values, dtype)
@@ -126,7 +126,7 @@ def _elements(
 
 
 def _picked(backend: Backend, draw: Draw, stream: Stream, dtype: DType, indices: Positions) -> Bits:
-    """Elements of a draw that `backend` makes, at rising indices."""
+    """Return elements of a draw that `backend` generates, at increasing indices."""
     first, stop = int(indices[0]), int(indices[-1]) + 1
     made = bytearray((stop - first) * dtype.itemsize)
     backend.fill(draw, stream, dtype, first, memoryview(made))
@@ -134,7 +134,7 @@ def _picked(backend: Backend, draw: Draw, stream: Stream, dtype: DType, indices:
 
 
 def _units(backend: Backend, stream: Stream, compute: DType, indices: Positions) -> Doubles:
-    """v of SPEC.md section 6.2 at these indices, in the precision of the compute type."""
+    """Return v of SPEC.md section 6.2 at these indices, in the precision of the compute type."""
     return _picked(backend, _UNIT, stream, compute, indices).view(compute.numpy).astype(np.float64)
 
 
@@ -158,7 +158,7 @@ def _waves(draw: Waves, positions: Positions) -> Doubles:
 
 
 def _polar(scale: float, mass: float, v: Doubles, turns: Doubles) -> Complexes:
-    """Of two numbers in (-1, 1): one for the radius, one of half turns."""
+    """Return complex numbers from two numbers in (-1, 1): `v` for the radius, `turns` for the phase in half turns."""
     u = (v + 1) * 0.5
     radius = scale * np.sqrt(-functions.log(1 - mass * u) if mass else u)
     phase = (turns * 2.0**24).astype(np.int64).astype(np.uint64) << np.uint64(39)
@@ -168,13 +168,13 @@ def _polar(scale: float, mass: float, v: Doubles, turns: Doubles) -> Complexes:
 
 
 def _stored(values: Doubles | Complexes, dtype: DType) -> Bits:
-    """Rounded to the compute type, each part of complex numbers, and from there to the storage type."""
+    """Round to the compute type, both parts of a complex number, and then to the storage type."""
     computed = values if dtype.is_complex else values.astype(dtype.compute.numpy)
     return _bits(computed.astype(dtype.numpy).tobytes(), dtype)
 
 
 def _run(draw: Draw, position: int) -> tuple[Plain | None, int]:
-    """The plain draw at a position, if it is one, and for how many elements it goes on at least."""
+    """Return the plain draw at a position, or None, and a number of elements for which it continues."""
     if isinstance(draw, Plain):
         return draw, 1 << 70
     if not isinstance(draw, Blocks):
@@ -189,7 +189,7 @@ def _run(draw: Draw, position: int) -> tuple[Plain | None, int]:
 def _parts(
     draw: Draw, positions: Positions, where: NDArray[np.intp]
 ) -> Iterator[tuple[Draw, Positions, NDArray[np.intp]]]:
-    """Draws other than blocks at these positions, with their own positions, and where each belongs, in order."""
+    """Yield the draws other than `Blocks` at these positions, with positions in the draw, and indices in the chunk."""
     if not isinstance(draw, Blocks):
         yield draw, positions, where
         return

@@ -38,7 +38,7 @@ THREADS = 256
 BLOCKS = 8
 """Blocks for each multiprocessor, at most: as many as keep it full. They stride over the rest."""
 OPTIONS = ("-fmad=false",)
-"""Of the compiler. CuPy appends -ftz=true; the kernels' arithmetic is in PTX, which neither option changes."""
+"""Options of the compiler. CuPy appends -ftz=true. The arithmetic is inline PTX, which neither option changes."""
 _ALIGNMENT = 16
 """Bytes that a thread stores at a time."""
 _WORDS = 4
@@ -48,22 +48,22 @@ _BFLOAT16_SINCE = 14
 
 
 class CudaBackend(Backend):
-    """One GPU: the one that was CuPy's current device when this was made.
+    """A backend on one GPU, which was CuPy's current device when the backend was created.
 
-    Any number of threads and processes may use the GPU; a process that is forked from one which has, may not.
+    Any number of threads and processes can use the GPU. A process that was forked from one of them cannot.
     """
 
     name = "cuda"
     supports_device_arrays = True
 
     def __init__(self, *, slab: int = SLAB, lanes: int = LANES, matrix_bytes: int = CACHE_BYTES) -> None:
-        """Compile the kernels for the current device; CuPy keeps the result in its cache on disk.
+        """Compile the kernels for the current device. CuPy caches the result on disk.
 
-        Host fills take up to 2 * lanes * slab bytes on the GPU, and as many of pinned host memory, once they are used.
+        Host fills allocate up to 2 * lanes * slab bytes on the GPU, and the same amount of pinned host memory.
 
         Raises:
-            NotBuiltError: CuPy, or what it compiles with, is not installed.
-            NoDeviceError: there is no GPU that it can use.
+            NotBuiltError: CuPy or its compiler is not installed.
+            NoDeviceError: CuPy finds no usable GPU.
         """
         super().__init__(matrix_bytes)
         try:
@@ -90,7 +90,7 @@ class CudaBackend(Backend):
         self._process = os.getpid()
         self._slab = max(slab // _ALIGNMENT, 1) * _ALIGNMENT
         self._kernels: dict[str, Any] = {}
-        # Last in, first out: a lane is only made when all that were made are in use.
+        # Last in, first out, so that a lane is only created when all existing ones are in use.
         self._lanes: LifoQueue[_Lane | None] = LifoQueue()
         for _ in range(lanes):
             self._lanes.put(None)
@@ -120,8 +120,8 @@ class CudaBackend(Backend):
     def _start(
         self, slab: _Slab, draw: Plain, stream: Stream, dtype: DType, first: int, part: NDArray[np.uint8], pinned: bool
     ) -> None:
-        """Have these elements made and copied, to the slab's pinned memory or to `part` itself."""
-        # So far into the slab that words begin at multiples of 16 bytes: the kernel then stores whole vectors.
+        """Start to generate elements, and to copy them to the slab's pinned memory, or to `part` if it is pinned."""
+        # Offset so that Philox blocks begin at multiples of 16 bytes. The kernel then stores complete vectors.
         source = slab.device + first % _WORDS * dtype.itemsize
         with slab.stream:
             self._launch(draw, stream, dtype, first, len(part) // dtype.itemsize, source.ptr)
@@ -130,7 +130,7 @@ class CudaBackend(Backend):
 
     @contextmanager
     def _lane(self) -> Iterator[_Lane]:
-        """Slabs of one's own. When they come back nothing is at work on them, or on memory that they copy to."""
+        """Reserve a lane. On exit no work is in flight on its slabs, or on the memory that they are copied to."""
         lane, kept = self._lanes.get(), None
         try:
             if lane is None:
@@ -151,7 +151,7 @@ class CudaBackend(Backend):
         return all(runtime.pointerGetAttributes(end).type == runtime.memoryTypeHost for end in ends)
 
     def _make_matrix(self, draw: Orthogonal, stream: Stream, dtype: DType, out: memoryview) -> None:
-        """Write a whole matrix, through memory of the GPU that is given back."""
+        """Write a complete matrix, by way of GPU memory that is freed afterwards."""
         target, cuda = np.frombuffer(out, np.uint8), self._cupy.cuda
 
         def normals(plain: Normal, compute: DType, first: int, count: int, address: int) -> None:
@@ -226,7 +226,7 @@ class CudaBackend(Backend):
         )
 
     def _run(self, name: str, threads: int, structure: NDArray[Any]) -> None:
-        """Have the current stream run a kernel with this structure, by value, for so many outputs."""
+        """Start a kernel in the current stream for `threads` outputs. It gets the structure by value."""
         most = BLOCKS * _multiprocessors(self._cupy, self._cupy.cuda.runtime.getDevice())
         value = structure.view(f"V{structure.nbytes}")
         self._kernel(name)((min(-(-threads // THREADS), most),), (THREADS,), (value,))
@@ -238,7 +238,7 @@ class CudaBackend(Backend):
 
     @contextmanager
     def _on(self, device: int | None = None) -> Iterator[None]:
-        """On this device, or the current one, with failures in our words."""
+        """Run on this device, or on the current one, and convert CuPy's errors to `BackendError`."""
         if os.getpid() != self._process:
             raise BackendError(
                 "this process was forked from one that uses the GPU, and CUDA does not survive that: start processes"
@@ -246,7 +246,7 @@ class CudaBackend(Backend):
             )
         cupy = self._cupy
         try:
-            # An object of one's own: CuPy's keep the device to go back to, and are not for several threads.
+            # A new object for each use. It stores the device to return to, so threads cannot share one.
             with cupy.cuda.Device(device):
                 yield
         except (RuntimeError, MemoryError, cupy.cuda.compiler.CompileException) as error:
@@ -280,16 +280,16 @@ _Lane = tuple[_Slab, _Slab]
 
 
 def _collect(slab: _Slab, part: NDArray[np.uint8], pinned: bool) -> None:
-    """Wait until the slab's copy is there, and bring it to where it belongs."""
+    """Wait for the slab's copy, and copy it on to `part` unless that is pinned memory."""
     slab.copied.synchronize()
     if not pinned:
         part[:] = slab.host[: len(part)]
 
 
 def _settle(lane: _Lane) -> None:
-    """Wait for whatever still runs: it may write into memory that the caller takes back."""
+    """Wait for all work of a lane. It could still write to memory of the caller."""
     for slab in lane:
-        with suppress(RuntimeError):  # a GPU that has failed runs nothing
+        with suppress(RuntimeError):  # a GPU that has failed does no more work
             slab.stream.synchronize()
 
 

@@ -12,9 +12,9 @@ from fanin.draws import Normal, Orthogonal
 from fanin.dtypes import DTYPES, DType
 
 Launch = Callable[[str, int, Any], None]
-"""Has the current stream run the kernel of this name with at most so many threads, and a task."""
+"""Function (name, threads, task) that starts a kernel in the current stream, with at most this number of threads."""
 Normals = Callable[[Normal, DType, int, int, int], None]
-"""Has it write a draw's elements from a first one on, so many, to an address."""
+"""Function (draw, dtype, first, count, address) that starts to write elements of a draw in the current stream."""
 
 _TASK = np.dtype(
     [
@@ -34,7 +34,7 @@ def workspace(draw: Orthogonal, dtype: DType) -> int:
 
 
 def make(draw: Orthogonal, dtype: DType, out: int, memory: int, normals: Normals, launch: Launch) -> None:
-    """Have the current stream write the whole matrix to address `out`; `memory` is `workspace` bytes."""
+    """Start to write the complete matrix to address `out`, in the current stream. `memory` has `workspace` bytes."""
     rows, columns = max(draw.rows, draw.columns), min(draw.rows, draw.columns)
     compute, panels = dtype.compute, -(-columns // PANEL)
     task = np.zeros(1, _TASK)

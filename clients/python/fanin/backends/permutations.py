@@ -1,7 +1,7 @@
-"""Random permutations of the rows of each line of a tensor; any single place can be had (SPEC.md section 6.11).
+"""Random permutations of the rows of each line of a tensor, one element at a time (SPEC.md section 6.11).
 
-A Feistel network on pairs of digits, whose functions are Philox words; where it leaves the rows it goes on until it
-comes back (Black & Rogaway 2002, doi:10.1007/3-540-45760-7_9).
+A Feistel network permutes pairs of digits, with Philox words as round functions. It is repeated while its result is not
+a row (Black & Rogaway 2002, doi:10.1007/3-540-45760-7_9).
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from fanin.streams import Key
 U64 = NDArray[np.uint64]
 
 ATTACK = 2**36
-"""Permutations from which chance tells those of the network at the least, by the best known way: sides^(rounds - 6)
-(Patarin 2008, eprint 2008/036)."""
+"""Least number of permutations that the best known attack needs to distinguish the network from a random one. It
+needs sides^(rounds - 6) (Patarin 2008, eprint 2008/036)."""
 
 
 def sides(size: int) -> tuple[int, int]:
-    """Digits that a row is written in: pairs of them are at most a few more than rows."""
+    """Return the numbers of values of both digits of a row. There are at least as many pairs as rows."""
     first = isqrt(size - 1) + 1
     return first, -(-size // first)
 
 
 def rounds(size: int) -> int:
-    """Rounds of the network, an even number."""
+    """Return the number of rounds of the network. It is even."""
     first, _ = sides(size)
     count = 0 if first == 1 else 6
     while count and first ** (count - 6) < ATTACK:
@@ -38,7 +38,7 @@ def rounds(size: int) -> int:
 
 
 def permuted(key: Key, size: int, lines: U64, rows: U64) -> U64:
-    """The place of each row, below `size`, in the permutation of its line."""
+    """Return the index of each row, below `size`, in the permutation of its line."""
     first, second = map(np.uint64, sides(size))
     left, right = np.divmod(rows, second)
     for n in range(0, rounds(size), 2):
@@ -52,7 +52,7 @@ def permuted(key: Key, size: int, lines: U64, rows: U64) -> U64:
 
 
 def zeros(draw: Sparse, key: Key, positions: U64) -> NDArray[np.bool_]:
-    """Whether the elements at these positions are zero."""
+    """Return which of the elements at these positions are zero."""
     inner, size = np.uint64(draw.inner), np.uint64(draw.size)
     above, inside = np.divmod(positions, inner)
     outer, rows = np.divmod(above, size)

@@ -81,7 +81,7 @@ def symmetric_unit(high: U32, low: U32 | None) -> Floats:
 
 
 def standard_normal(high: U32, low: U32 | None, negative: Side, positive: Side) -> Floats:
-    """Inverse CDF of the normal law, or of a truncated one, at these words."""
+    """Return the inverse CDF of the normal distribution, or of a truncated one, at these words."""
     below = high.astype(np.uint64) < np.uint64(negative.count)
     result = np.empty(high.shape, np.float32 if low is None else np.float64)
     result[below] = -magnitude(high[below], None if low is None else low[below], negative)
@@ -90,7 +90,7 @@ def standard_normal(high: U32, low: U32 | None, negative: Side, positive: Side) 
 
 
 def magnitude(rank: U32, low: U32 | None, side: Side) -> Floats:
-    """|z| of the words that are `rank`-th from the far end of `side`."""
+    """Return |z| of words by their rank, counted from the far end of `side`."""
     compute: type[np.floating] = np.float32 if low is None else np.float64
     step, half = compute(side.step), compute(0.5)
     tail = rank.astype(np.uint64) < np.uint64(side.tail_count)

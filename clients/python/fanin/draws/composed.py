@@ -1,4 +1,4 @@
-"""Draws made of others, tables, and whole matrices: SPEC.md sections 6.7 to 6.12."""
+"""Draws that consist of others, tables and matrices: SPEC.md sections 6.7 to 6.12."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ from fanin.draws.types import (
 from fanin.dtypes import DTYPES, DType
 
 MAX_TABLE = 2**12
-"""Most values of a table: each takes a tenth of a millisecond, to 120 digits."""
+"""Most values of a table. Each takes a tenth of a millisecond, because it is computed to 120 digits."""
 TURN = 2**96
-"""Parts of a turn that frequencies count."""
+"""Units of frequency in a turn."""
 MAX_ROWS = 2**32
-"""Most rows of waves, and one more than a sparse line may have: their products with 32-bit words take 64 bits."""
+"""Most rows of waves. A sparse line has fewer. Their products with 32-bit words then fit 64 bits."""
 MAX_LINES = 2**42
-"""Lines of a sparse tensor: their numbers stand in the upper bits of a block's."""
+"""Most lines of a sparse tensor. The number of a line is in the upper bits of a block number."""
 
 
 def table(values: Sequence[Fraction], run: int, dtype: DType) -> Table:
-    """These values, each rounded as a constant is."""
+    """Return a table of these values, each rounded as a constant is."""
     numbers = np.array([fill(value, dtype).value for value in values])
     return Table(numbers.astype(dtype.numpy).tobytes(), run)
 
 
 def blocks(period: int, parts: Sequence[tuple[int, Draw]]) -> Draw:
-    """Draws by their lengths, which add up to the period; those of length 0 are left out."""
+    """Return blocks of these lengths and draws. Lengths add up to the period. Those of length 0 are omitted."""
     kept = [(length, draw) for length, draw in parts if length]
     if not kept:
         return Fill(0.0)
@@ -55,7 +55,7 @@ def blocks(period: int, parts: Sequence[tuple[int, Draw]]) -> Draw:
 
 
 def mapped(function: Function, low: Fraction, high: Fraction, ends: tuple[Fraction, Fraction], dtype: DType) -> Mapped:
-    """The function of the uniform law on [low, high], whose values lie within `ends`."""
+    """Return the function of a uniform number on [low, high]. Its values are clamped to `ends`."""
     double = DTYPES["F64"]
     if low >= high:
         raise DrawError("low", "low must be less than high")
@@ -71,7 +71,7 @@ def mapped(function: Function, low: Fraction, high: Fraction, ends: tuple[Fracti
 def waves(
     columns: Sequence[tuple[Fraction, int]], rows: int, amplitudes: Sequence[Fraction], dtype: DType, first: int = 0
 ) -> Waves:
-    """Rows of waves, by their turns for each row and the quarters of a turn that they begin at."""
+    """Return rows of waves. A column has a frequency in turns per row, and a phase in quarters of a turn."""
     if first + rows > MAX_ROWS:
         raise DrawError("shape", f"there are more than {MAX_ROWS} rows")
     if 2 * max(map(abs, amplitudes)) > Fraction(dtype.largest):
@@ -82,7 +82,7 @@ def waves(
 
 
 def sparse(draw: Plain, size: int, inner: int, lines: int, zeros: int) -> Sparse:
-    """Of each of `lines` lines of `size` elements, `inner` apart, so many zeros."""
+    """Return `draw` with `zeros` zeros in each of `lines` lines. Its `size` elements are `inner` positions apart."""
     if size >= MAX_ROWS:
         raise DrawError("shape", f"a line has at most {MAX_ROWS - 1} elements, not {size}")
     if lines > MAX_LINES:
@@ -91,7 +91,7 @@ def sparse(draw: Plain, size: int, inner: int, lines: int, zeros: int) -> Sparse
 
 
 def orthogonal(gain: Fraction, rows: int, columns: int, dtype: DType) -> Orthogonal:
-    """The uniform (Haar) law on matrices of orthonormal columns or rows, times `gain`."""
+    """Return the uniform (Haar) distribution on matrices of orthonormal columns or rows, times `gain`."""
     if dtype.is_complex:
         raise DrawError("dtype", "there are no unitary matrices here")
     # An element of Q may exceed 1 by its rounding errors.
@@ -101,19 +101,19 @@ def orthogonal(gain: Fraction, rows: int, columns: int, dtype: DType) -> Orthogo
 
 
 def is_plain(draw: Draw, dtype: DType) -> TypeGuard[Plain]:
-    """Whether an element is made of its own word alone; a normal complex number has one for each part."""
+    """Return whether an element depends on one word only. A normal complex number has two, one for each part."""
     return isinstance(draw, Plain) and (isinstance(draw, Fill) or not dtype.is_complex)
 
 
 def matrix_of(draw: Draw) -> Orthogonal | None:
-    """The matrix that all or a block of the draw is."""
+    """Return the first orthogonal matrix in the draw, or None."""
     if isinstance(draw, Blocks):
         return next((found for part in draw.draws if (found := matrix_of(part))), None)
     return draw if isinstance(draw, Orthogonal) else None
 
 
 def is_whole(draw: Draw) -> bool:
-    """Whether the draw is of a whole tensor: two in one would be alike, since they do not go by elements' words."""
+    """Return whether a tensor can have only one such draw. Two would be equal, because they use the same words."""
     if isinstance(draw, Blocks):
         return any(map(is_whole, draw.draws))
     return isinstance(draw, Orthogonal | Sparse)

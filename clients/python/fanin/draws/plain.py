@@ -1,6 +1,6 @@
-"""Draws whose elements depend on their words alone, and the range of their numbers (SPEC.md sections 5 and 6).
+"""Draws whose elements depend on their words only, and the range of their numbers (SPEC.md sections 5 and 6).
 
-Complex numbers have the laws of SPEC.md section 6.13.
+Complex numbers have the distributions of SPEC.md section 6.13.
 """
 
 from __future__ import annotations
@@ -16,26 +16,27 @@ from fanin.dtypes import DTYPES, DType
 from fanin.scalars import Bound
 
 SMALLEST, LARGEST = 2.0**-90, 2.0**90
-"""Range of a nonzero scalar's magnitude: no intermediate of a draw is then subnormal or infinite on any device."""
+"""Range of the magnitude of a nonzero scalar. No intermediate result is then subnormal or infinite on any device."""
 SMALLEST_BOUND = 2.0**-126
-"""Least magnitude of a nonzero bound: a device that flushes subnormal numbers still compares with it rightly."""
+"""Least magnitude of a nonzero bound. Devices that flush subnormal numbers compare with it correctly."""
 SMALLEST_STEP = Fraction(1, 2**120)
 """Least probability of a word."""
 SMALLEST_MASS = Fraction(1, 2**90)
-"""An interval of less probability has no such step: 2^32 words share it."""
+"""Least probability of an interval. Its 2^32 words would otherwise have smaller steps than allowed."""
 SMALLEST_DISK = Fraction(1, 2**24)
-"""Least probability of a disk: 1 - q u of a smaller q has too few digits in float64."""
+"""Least probability q of a disk. For a smaller q, 1 - q u has too few digits in float64."""
 SMALLEST_SCALED_STEP = Fraction(1, 2**125)
-"""Least step times the standard deviation, for the same reason: the least |z| is more than half a step."""
+"""Least product of step and standard deviation. The smallest |z| exceeds half a step, so products stay normal."""
 NEAREST = Fraction(9)
-"""A truncation interval must reach to within this many standard deviations of the mean: the tables end there."""
+"""Largest distance of a truncation interval from the mean, in standard deviations. The tables end there."""
 CENTRAL = Fraction(1, 2) - Fraction(1, 2**12)
-"""Two-sided tail probabilities below it use the tail polynomials, the others the central one."""
+"""Two-sided tail probability below which the tail polynomials apply. Above it the central one applies."""
 WORDS = 2**32
+"""Number of 32-bit words."""
 
 
 def fill(value: Fraction, dtype: DType) -> Fill:
-    """A constant: rounded to the compute type, then to the storage type."""
+    """Return a constant, rounded to the compute type, then to the storage type."""
     computed = scalars.rounded(value, dtype.compute)
     stored = scalars.rounded(Fraction(computed), dtype) if math.isfinite(computed) else computed
     if not math.isfinite(stored):
@@ -45,10 +46,10 @@ def fill(value: Fraction, dtype: DType) -> Fill:
 
 @lru_cache(maxsize=4096)
 def uniform(low: Fraction, high: Fraction, dtype: DType) -> Uniform | Polar:
-    """The uniform law on [low, high]; of complex numbers on the disk |z| <= high, where low must be -high."""
+    """Return the uniform distribution on [low, high]. Complex: on the disk |z| <= high, and low must be -high."""
     _check_order(low, high)
     if dtype.is_complex:
-        _check_centred("low", low + high, "low must be -high: the law is that of the disk")
+        _check_centred("low", low + high, "low must be -high, because the distribution is that of a disk")
         return Polar(scalar("high", high, DTYPES["F64"]), 0.0)
     for field, end in (("low", low), ("high", high)):
         if abs(end) > Fraction(dtype.largest):
@@ -60,9 +61,9 @@ def uniform(low: Fraction, high: Fraction, dtype: DType) -> Uniform | Polar:
 
 @lru_cache(maxsize=4096)
 def normal(mean: Fraction, std: Fraction, dtype: DType) -> Normal:
-    """The normal law with this mean and standard deviation.
+    """Return the normal distribution with this mean and standard deviation.
 
-    A complex number's is that of its real and of its imaginary part: each has half of the variance.
+    For complex numbers it is the distribution of the real and of the imaginary part, each with half of the variance.
     """
     if dtype.is_complex:
         _check_centred("mean", mean, "it must be 0")
@@ -73,9 +74,9 @@ def normal(mean: Fraction, std: Fraction, dtype: DType) -> Normal:
 
 @lru_cache(maxsize=4096)
 def truncated_normal(mean: Fraction, std: Fraction, low: Bound, high: Bound, dtype: DType) -> TruncatedNormal | Polar:
-    """The normal law restricted to mean + std * [low, high]; of complex numbers to |z| <= std * high.
+    """Return the normal distribution restricted to mean + std * [low, high]. Complex: to |z| <= std * high.
 
-    `mean` and `std` are those of the law before it is restricted.
+    `mean` and `std` are those of the unrestricted distribution.
     """
     check_interval(low, high, dtype)
     if dtype.is_complex and high is not None:
@@ -103,7 +104,11 @@ def truncated_normal(mean: Fraction, std: Fraction, low: Bound, high: Bound, dty
 
 
 def check_interval(low: Bound, high: Bound, dtype: DType) -> None:
-    """Raises DrawError unless the normal law can be restricted to [low, high], in standard deviations."""
+    """Check that the normal distribution can be restricted to [low, high], in standard deviations.
+
+    Raises:
+        DrawError: the interval is empty, too narrow or too far from the mean.
+    """
     if low is not None and high is not None:
         _check_order(low, high)
     for field, too_far in (("low", low is not None and low > NEAREST), ("high", high is not None and high < -NEAREST)):
@@ -111,11 +116,11 @@ def check_interval(low: Bound, high: Bound, dtype: DType) -> None:
             raise DrawError(
                 field,
                 f"the interval lies wholly more than {NEAREST} standard deviations from the mean,"
-                " where the normal law has a probability below 2^-62",
+                " where the normal distribution has a probability below 2^-62",
             )
     if dtype.is_complex:
         if low is None or high is None or low != -high:
-            raise DrawError("low", "of complex numbers low must be -high: the law is that of a disk")
+            raise DrawError("low", "low must be -high for complex numbers, because the distribution is that of a disk")
         if scalars.complex_mass(high) < SMALLEST_DISK:
             raise DrawError("high", f"{_short(high)} is too small: of complex numbers high is at least 0.00025")
     elif scalars.mass(low, high) < SMALLEST_MASS:
@@ -127,12 +132,12 @@ def _at(mean: Fraction, std: Fraction, end: Bound) -> Bound:
 
 
 def _nearest_to_zero(end: Bound, sign: int) -> Fraction:
-    """Where a side begins: at 0, or at the end of the interval that lies on this side of it."""
+    """Return the distance of a side's begin from 0. It is not 0 if the interval ends on this side of 0."""
     return Fraction(0) if end is None else max(sign * end, Fraction(0))
 
 
 def _side(count: int, near: Fraction, far: Bound, std: Fraction, dtype: DType) -> Side:
-    """`count` words spread evenly, in probability, over near < |z| < far."""
+    """Return a side of `count` words with equal probability, over near < |z| < far."""
     if count == 0:
         return Side(0, 0, 0.0, 0.0, 0.0)
     far_tail = scalars.tail(far)
@@ -152,10 +157,10 @@ def _side(count: int, near: Fraction, far: Bound, std: Fraction, dtype: DType) -
 
 
 def scalar(field: str, value: Fraction, dtype: DType) -> float:
-    """A scalar of a draw, rounded once to the compute type.
+    """Return a scalar of a draw, rounded once to the compute type.
 
     Raises:
-        DrawError: it is out of range.
+        DrawError: the scalar is out of range.
     """
     result = scalars.rounded(value, dtype.compute)
     if value and not SMALLEST <= abs(result) <= LARGEST:
@@ -164,7 +169,7 @@ def scalar(field: str, value: Fraction, dtype: DType) -> float:
 
 
 def inside(low: Bound, high: Bound, dtype: DType) -> tuple[float, float]:
-    """The interval [low, high] shrunk to numbers of the storage type; an end beyond all of them is infinite."""
+    """Return [low, high] rounded inwards to numbers of the storage type. An end beyond all of them is infinite."""
     lowest = -math.inf if low is None else scalars.rounded(low, dtype, "up")
     highest = math.inf if high is None else scalars.rounded(high, dtype, "down")
     for field, end in (("low", lowest), ("high", highest)):
@@ -186,21 +191,21 @@ def _check_order(low: Fraction, high: Fraction) -> None:
 
 
 def _check_reach(mean: Fraction, std: Fraction, low: Bound, high: Bound, dtype: DType) -> None:
-    """No value of a file is infinite: the law, followed to 13 standard deviations, must fit the storage type."""
+    """Check that 13 standard deviations fit the storage type, so that no value is infinite."""
     for end in (-scalars.FAR if low is None else low, scalars.FAR if high is None else high):
         if abs(mean + std * end) > Fraction(dtype.largest):
             raise too_large("std", mean + std * end, dtype)
 
 
 def too_large(field: str, value: Fraction, dtype: DType) -> DrawError:
-    """What to raise where the storage type has no number so large."""
+    """Return the error for a value beyond the largest number of the storage type."""
     return DrawError(
         field, f"a value of {_short(value)} is beyond the largest finite {dtype.name}, {dtype.largest:.9g}"
     )
 
 
 def _short(value: Bound) -> str:
-    """A number for an error text; a fraction may exceed every float."""
+    """Format a number for an error message. It can be too large for a float."""
     if value is None:
         return "infinity"
     with localcontext(Context(prec=9)):

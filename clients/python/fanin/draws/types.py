@@ -1,4 +1,4 @@
-"""What draws are: plain numbers, already rounded."""
+"""The types of draws. All their numbers are already rounded."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 
 
 class DrawError(ValueError):
-    """A draw with these parameters cannot be made. `field` is the parameter to blame."""
+    """A draw cannot have these parameters. `field` is the name of the parameter that is wrong."""
 
     def __init__(self, field: str, message: str) -> None:
         self.field = field
@@ -23,7 +23,7 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class Uniform:
-    """center + half_width * v, v uniform in (-1, 1), kept within [low, high]."""
+    """center + half_width * v, clamped to [low, high], where v is uniform in (-1, 1)."""
 
     center: float
     half_width: float
@@ -33,10 +33,10 @@ class Uniform:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One side of the normal law: how the word's rank k, counted from the far end, becomes a probability."""
+    """One side of the normal distribution. It converts the rank k of a word, from the far end, to a probability."""
 
     count: int
-    """Words on this side, N <= 2^32."""
+    """Number of words on this side, at most 2^32."""
     tail_count: int
     """Ranks k below this use t = tail_offset + step * (k + 1/2), the others r = 1 - t."""
     tail_offset: float
@@ -51,12 +51,12 @@ WHOLE_SIDE = {
     "F32": Side(2**31, 2**30 - 2**19, 0.0, 0.0, 2.0**-31),
     "F64": Side(2**31, 2**30 - 2**19, 0.0, 0.0, 2.0**-63),
 }
-"""Either side of the normal law that is not truncated, by compute type."""
+"""Each side of the normal distribution without truncation, by compute type."""
 
 
 @dataclass(frozen=True, slots=True)
 class Normal:
-    """mean + std * z, z standard normal, by inverse CDF."""
+    """mean + std * z, where z is standard normal, computed by the inverse CDF."""
 
     mean: float
     std: float
@@ -64,24 +64,24 @@ class Normal:
 
 @dataclass(frozen=True, slots=True)
 class TruncatedNormal:
-    """mean + std * z, z standard normal restricted to an interval, kept within [low, high]."""
+    """mean + std * z, clamped to [low, high], where z is standard normal restricted to an interval."""
 
     mean: float
     std: float
     low: float
     high: float
     negative: Side
-    """Words below `negative.count` give z < 0 ..."""
+    """The side z < 0. Words below `negative.count` belong to it."""
     positive: Side
-    """... and all others z > 0."""
+    """The side z > 0. Words from `negative.count` on belong to it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """Other draws, each in its place of a repeating period.
+    """Several draws, each at its offsets in a repeating period.
 
-    The element at position p is that of `draws[j]`, where starts[j] <= p mod period < starts[j + 1]; its position there
-    counts the elements that are this draw's. Its random word is that of the whole tensor's element.
+    The element at position p belongs to `draws[j]`, where starts[j] <= p mod period < starts[j + 1]. Its position in
+    that draw is the number of earlier elements of the draw. Its random word is that of its index in the tensor.
     """
 
     period: int
@@ -90,15 +90,15 @@ class Blocks:
     draws: tuple[Draw, ...]
 
     def length(self, j: int) -> int:
-        """Elements of a period that are those of `draws[j]`."""
+        """Return the number of elements of `draws[j]` in a period."""
         return (self.starts[j + 1] if j + 1 < len(self.starts) else self.period) - self.starts[j]
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Listed values, each `run` times in a row, over and over.
+    """Listed values in a cycle, each repeated `run` times.
 
-    At position p that is the value p div run, modulo how many there are.
+    Position p has the value with index p div run, modulo the number of values.
     """
 
     values: bytes
@@ -108,9 +108,9 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Orthogonal:
-    """gain * Q, Q uniformly distributed among the matrices of orthonormal columns, or rows where these are fewer.
+    """gain * Q, where Q is uniform among the matrices of orthonormal columns, or rows if there are fewer rows.
 
-    The one draw whose elements are not made alone: each needs all of the matrix.
+    An element cannot be generated alone. It needs the complete matrix.
     """
 
     gain: float
@@ -120,12 +120,12 @@ class Orthogonal:
 
 
 Function = Literal["log", "inverse_softplus_exp", "inverse_softplus_log"]
-"""Of a number u: ln u; ln(exp(exp u) - 1); ln(exp(-ln(u) / 2) - 1)."""
+"""Functions of a number u, in this order: ln u, ln(exp(exp u) - 1), ln(exp(-ln(u) / 2) - 1)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """A function of center + half_width * v, v uniform in (-1, 1), in float64, and kept within [low, high]."""
+    """A function of center + half_width * v, in float64, clamped to [low, high], where v is uniform in (-1, 1)."""
 
     function: Function
     center: float
@@ -136,27 +136,28 @@ class Mapped:
 
 @dataclass(frozen=True, slots=True)
 class Waves:
-    """Rows of waves: at position p that is amplitude * sin(2 pi (t * frequency + quarter / 4)), in float64.
+    """Rows of waves, amplitude * sin(2 pi (t * frequency + quarter / 4)), in float64.
 
-    Position p is that of time t = first + (p div columns) mod rows in column p mod columns.
+    Position p has time t = first + (p div columns) mod rows, and column p mod columns.
     """
 
     first: int
     rows: int
     frequencies: tuple[int, ...]
-    """Of each column: 2^-96 turns for each row, modulo a turn."""
+    """Frequency of each column, in 2^-96 turns per row, modulo a turn."""
     quarters: tuple[int, ...]
-    """Of each column: 0 is a sine, 1 a cosine, 2 and 3 are their negatives."""
+    """Phase of each column: 0 is a sine, 1 a cosine, 2 and 3 are their negatives."""
     amplitudes: tuple[float, ...]
-    """Of each row; a single one is of all."""
+    """Amplitude of each row. A single one applies to all rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Polar:
-    """Complex numbers r exp(i phi), phi uniform, in float64; u is uniform in (0, 1).
+    """Complex numbers r exp(i phi), in float64, where phi is a uniform angle and u is uniform in (0, 1).
 
-    With `mass` 0 r = scale * sqrt(u), uniform on a disk. Otherwise r = scale * sqrt(-ln(1 - mass * u)), of the normal
-    law with E|z|^2 = scale^2 restricted to a disk of this probability.
+    If `mass` is 0, r = scale * sqrt(u), so numbers are uniform on a disk. Otherwise
+    r = scale * sqrt(-ln(1 - mass * u)). That is the normal distribution with E|z|^2 = scale^2, restricted to a disk of
+    this probability.
     """
 
     scale: float
@@ -165,7 +166,7 @@ class Polar:
 
 @dataclass(frozen=True, slots=True)
 class Sparse:
-    """`draw` where an element is not zero; of each line `zeros` elements are, at places of a random permutation.
+    """`draw` with `zeros` zeros in each line, at the first indices of a random permutation of the line.
 
     Position p is row (p div inner) mod size of line (p div (inner * size)) * inner + p mod inner.
     """
@@ -177,7 +178,7 @@ class Sparse:
 
 
 Plain = Fill | Uniform | Normal | TruncatedNormal
-"""A draw that a backend makes by itself: an element depends on its word alone."""
+"""A draw that a backend generates directly. An element depends on its random word only."""
 Composed = Blocks | Table | Mapped | Waves | Polar | Sparse
-"""A draw that is made of plain ones, or without any, in the same way by every backend."""
+"""A draw that all backends compute in the same way, from plain draws or without them."""
 Draw = Plain | Composed | Orthogonal

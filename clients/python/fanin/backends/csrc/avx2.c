@@ -35,10 +35,10 @@ typedef __m256 column;
 #define to_float(a) _mm256_cvtepi32_ps(a)
 #define select(m, yes, no) _mm256_blendv_ps(no, yes, _mm256_castsi256_ps(m))
 #define flip(m, a, bits) xori(a, andi(m, set1i(bits)))
-#define mul_where(m, a, b) mul(a, _mm256_max_ps(b, _mm256_andnot_ps(as_float(m), set1(1.0f)))) /* of b up to 1 */
+#define mul_where(m, a, b) mul(a, _mm256_max_ps(b, _mm256_andnot_ps(as_float(m), set1(1.0f)))) /* if b <= 1 */
 #define subi_where(m, a, b) subi(a, andi(m, b))
 #define add_unless(m, x, y) add(x, _mm256_andnot_ps(as_float(m), y))
-#define exponent_unless(m, bits, e) _mm256_max_epi32(shift_right(bits, 23), andi(m, set1i(e))) /* of fields up to e */
+#define exponent_unless(m, bits, e) _mm256_max_epi32(shift_right(bits, 23), andi(m, set1i(e))) /* if fields are at most e */
 #define mantissa(x) as_float(ori(andi(as_int(x), set1i(0x7FFFFF)), set1i(0x3F800000)))
 #define copy_inverted_sign(w, x) as_float(xori(as_int(x), _mm256_andnot_si256(w, set1i(1u << 31))))
 #define more_signed(a, b) _mm256_cmpgt_epi32(a, b)

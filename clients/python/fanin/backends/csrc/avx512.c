@@ -1,4 +1,4 @@
-/* AVX-512: 16 lanes, masks of their own, and 32 rows of the table in two registers a column. */
+/* AVX-512: 16 lanes, mask registers, and 32 rows of the table in two registers per column. */
 #include "native.h"
 
 #include <immintrin.h>

@@ -78,7 +78,7 @@ FANIN_VECTOR vi most(vi a, vi b) { return selecti((vi)(a > b), a, b); }
 
 #define gather(table, index) ((vf){(table)[(index)[0]], (table)[(index)[1]], (table)[(index)[2]], (table)[(index)[3]]})
 
-/* There is no lookup in registers, but then every row is as near as any. */
+/* Without a lookup in registers, every row is loaded from the full table. */
 typedef struct {
     int nothing;
 } column;

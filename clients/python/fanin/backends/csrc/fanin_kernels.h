@@ -280,7 +280,7 @@ FANIN_FUNCTION double fanin_standard_normal64(const fanin_draw *draw, uint32_t w
 
 /* ---- storage ------------------------------------------------------------------------------------------------ */
 
-/* The last three arguments of fanin_narrow, for each storage type narrower than float but BF16. */
+/* The last three arguments of fanin_narrow, for each storage type narrower than float. BF16 has its own function. */
 #define FANIN_F16_FORMAT 11, -14, 2
 #define FANIN_F8_E4M3_FORMAT 4, -6, 1
 #define FANIN_F8_E5M2_FORMAT 3, -14, 1

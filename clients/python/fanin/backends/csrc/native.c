@@ -59,7 +59,7 @@ enum { PART = 1 << 14 }; /* least elements that a thread takes: they take some m
 /* A draw with its storage type. */
 typedef struct {
     fanin_draw draw;
-    unsigned char bits[8]; /* of a constant, as stored */
+    unsigned char bits[8]; /* a constant, as it is stored */
     int32_t distribution;  /* fanin_distribution */
     int32_t dtype;         /* fanin_dtype */
 } fanin_source;

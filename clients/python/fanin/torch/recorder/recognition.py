@@ -14,7 +14,10 @@ from fanin.errors import RecipeError
 from fanin.schemes.fans import MAX_KERNEL_RANK
 
 SLACK = 4
-"""Largest error of logarithms and powers, in units in the last place of the tensor's type."""
+"""Largest error of logarithms and powers, in units in the last place of the tensor's type, at most those of float32.
+
+Units of a narrower type would be too large: in bfloat16, 0.7 is two units above ln 2.
+"""
 TURN = 16
 """Largest error of a sine's argument in these units: the model computes position times frequency in its type."""
 BASE_DIGITS = 6
@@ -31,9 +34,11 @@ def table(tensor: torch.Tensor) -> dict[str, Any] | None:
             (made,) = materialize(document).values()
         except RecipeError:
             continue
-        eps = torch.finfo(tensor.dtype).eps
+        eps = min(torch.finfo(tensor.dtype).eps, torch.finfo(torch.float32).eps)
         near = TURN * eps * (1 + np.arange(tensor.shape[-2])[:, None]) if said["scheme"] == "sinusoidal" else 0.0
-        if (abs(made - wanted) <= SLACK * eps * abs(made) + near).all():
+        slack = SLACK * eps * abs(made) + near
+        low, high = (torch.from_numpy(end).to(tensor.dtype).double().numpy() for end in (made - slack, made + slack))
+        if ((low <= wanted) & (wanted <= high)).all():
             return {"shape": list(tensor.shape), **said}
     return None
 
