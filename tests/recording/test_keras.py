@@ -62,7 +62,7 @@ def test_what_no_scheme_says_is_refused_by_name(told: Any) -> None:
 
 
 def test_assigned_values_are_refused(told: Any) -> None:
-    words = "a value is assigned to it after its initializer"
+    words = "the model assigns a value to it after its initializer"
     names = ("one~1kernel", "three~1kernel", "three~1bias")
     assert told["assigned"] == [f"/assigned~1{name}: {words}" for name in names]
 
@@ -82,7 +82,7 @@ def test_recordings_in_threads_leave_keras_as_it_is(told: Any) -> None:
 
 @pytest.mark.parametrize("mode", ["int8", "int4"])
 def test_quantized_weights_are_refused(told: Any, mode: str) -> None:
-    words = f"it is quantized ({mode}), which leaves it no initializer: record before quantize()"
+    words = f"quantization ({mode}) has removed its initializer: record before quantize()"
     assert f"/quantized~1one~1kernel: {words}" in told["quantized"][mode]
     assert all(words in fault for fault in told["quantized"][mode])
 

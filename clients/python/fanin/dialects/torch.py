@@ -28,7 +28,7 @@ TorchMode = Literal["fan_in", "fan_out"]
 def _fans(shape: Shape) -> Members:
     """Return the fan members: axis 1 is the input and axis 0 the output, also in grouped and transposed kernels."""
     if len(shape) < 2:
-        raise DialectError(["shape"], f"torch has no fans of a tensor of {len(shape)} dimensions")
+        raise DialectError(["shape"], f"fans need a tensor of 2 dimensions or more, not {len(shape)}")
     return {"layout": "torch"} if len(shape) <= MAX_KERNEL_RANK else {"in_axes": [1], "out_axes": [0]}
 
 
@@ -96,7 +96,7 @@ def _kaiming_normal(
 
 def _orthogonal(shape: Shape, *, gain: Real = 1.0) -> Members:
     if len(shape) < 2:
-        raise DialectError(["shape"], f"torch has no orthogonal tensor of {len(shape)} dimensions")
+        raise DialectError(["shape"], f"an orthogonal matrix needs 2 axes or more, not {len(shape)}")
     # -Q and Q have the same distribution.
     return {"scheme": "orthogonal", "gain": abs(gain), "layout": "torch"} if gain else _one(0.0)
 

@@ -48,7 +48,7 @@ def record(model: keras.Model | keras.layers.Layer | Callable[[], Any], *, seed:
         if not isinstance(made, keras.layers.Layer):
             raise RecordError.of(f"the builder must return a Keras model or layer, not {type(made).__name__}")
         if not made.built:
-            raise RecordError.of(f"{made.name} is not built: give it an Input, or call build(input_shape)")
+            raise RecordError.of(f"{made.name} is not built: add an Input, or call build(input_shape)")
         variables = made.weights
     quantized = _quantized(made)
     paths = _paths(model if isinstance(model, keras.layers.Layer) else made, variables)
@@ -61,16 +61,14 @@ def record(model: keras.Model | keras.layers.Layer | Callable[[], Any], *, seed:
             continue
         try:
             if scope.get_current_value(variable) is not None:
-                raise _RefusedError("a value is assigned to it after its initializer")
+                raise _RefusedError("the model assigns a value to it after its initializer")
             dtype = keras.backend.standardize_dtype(variable.dtype)
             if dtype in DTYPE_NAMES:
                 said = _said(variable._initializer, variable.shape, dtype)
                 tensors[path] = {"shape": list(variable.shape), "dtype": DTYPE_NAMES[dtype], **said}
             elif id(variable) in quantized:
                 mode = quantized[id(variable)]
-                raise _RefusedError(
-                    f"it is quantized ({mode}), which leaves it no initializer: record before quantize()"
-                )
+                raise _RefusedError(f"quantization ({mode}) has removed its initializer: record before quantize()")
             else:
                 literals[path] = _called(variable._initializer, variable.shape, dtype)
         except _RefusedError as refusal:
@@ -174,8 +172,9 @@ def _said(initializer: Any, shape: tuple[int, ...], dtype: str) -> dict[str, Any
     if name is not None and not _is_array(initializer):
         return {"scheme": name, **initializers.law(initializer)}
     if isinstance(initializer, keras.initializers.Initializer) and name is None:
-        kind = type(initializer)
-        raise _RefusedError(f"no scheme describes the initializer {kind.__module__}.{kind.__name__}")
+        raise _RefusedError(
+            f"no scheme describes the initializer {type(initializer).__module__}.{type(initializer).__name__}"
+        )
     values = _called(initializer, shape, dtype)
     if np.iscomplexobj(values) and values.imag.any():
         raise _RefusedError(f"no scheme describes the complex values of {_function(initializer)}")

@@ -67,7 +67,7 @@ def scheme(law: Law, shape: Sequence[int]) -> dict[str, Any] | None:
             members: dict[str, Any] = json.loads(words)
             return members
         case Said(words):
-            raise RefusedError(f"{json.loads(words)['scheme']} in another shape, or in a part")
+            raise RefusedError(f"{json.loads(words)['scheme']} in another shape, or only a part of it")
         case Unknown(operation):
             raise RefusedError(f"no scheme describes the result of {operation}")
         case Function(curve):
