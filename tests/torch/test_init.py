@@ -695,7 +695,7 @@ def test_other_names_and_axes() -> None:
     [
         ({"weight": "absent"}, "weight", "no tensor 'absent'"),
         ({"nowhere": "w"}, "nowhere", "the module has no such tensor"),
-        ({"weight": ("w", (0, 0))}, "weight", "no order of the 2 axes"),
+        ({"weight": ("w", (0, 0))}, "weight", "not a permutation of the 2 axes"),
         ({"weight": ("w", (0, 1))}, "weight", "F32 [8, 4] in the module, F32 [4, 8] in the recipe"),
     ],
 )
