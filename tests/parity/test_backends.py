@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import multiprocessing
 import platform
 import subprocess
 import sys
@@ -16,7 +14,6 @@ import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-import fanin
 from fanin import BackendError, RecipeError, backends
 from fanin.backends import Backend, native
 from fanin.backends.native import NativeBackend
@@ -200,17 +197,25 @@ def test_callers_at_once() -> None:
         assert all(found == expected[n % 4] for n, found in enumerate(executor.map(made, [n % 4 for n in range(40)])))
 
 
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of Python 3.12: it has threads, and forks
-def test_a_forked_child_makes_the_same() -> None:
-    """Its parent's threads are not there: without new ones it would wait for ever."""
-    recipe = {"shape": [3_000_000], "scheme": "normal", "std": 1}
-    expected = hashlib.sha256(fanin.materialize(recipe)["weight"]).hexdigest()
-    with multiprocessing.get_context("fork").Pool(1) as pool:
-        assert pool.apply_async(_digest, (recipe,)).get(60) == expected
+FORKS = """
+import hashlib, multiprocessing, fanin
 
-
-def _digest(recipe: dict[str, Any]) -> str:
+def digest(recipe):
     return hashlib.sha256(fanin.materialize(recipe)["weight"]).hexdigest()
+
+recipe = {"shape": [3_000_000], "scheme": "normal", "std": 1}
+expected = digest(recipe)
+with multiprocessing.get_context("fork").Pool(1) as pool:
+    assert pool.apply_async(digest, (recipe,)).get(60) == expected
+"""
+
+
+def test_a_forked_child_makes_the_same() -> None:
+    """Its parent's threads are not there: without new threads it would wait permanently.
+
+    The parent is a separate process: libraries that other tests import here, as JAX, warn of forks.
+    """
+    subprocess.run([sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKS], check=True, timeout=120)
 
 
 @pytest.mark.parametrize("backend", FAST, ids=LEVELS)
