@@ -94,6 +94,9 @@ ACCEPTED = (
     ),
     '{"dialect": "jax", "shape": [3, 4, 6], "scheme": "delta_orthogonal", "scale": -2}',
     '{"dialect": "jax", "shape": [3, 4, 6], "scheme": "delta_orthogonal", "scale": 0}',
+    '{"dialect": "jax", "shape": [3, 6, 4], "scheme": "delta_orthogonal", "scale": 0}',
+    '{"dialect": "jax", "shape": [4, 2], "scheme": "variance_scaling", "scale": 0, "mode": "fan_in",'
+    ' "distribution": "normal", "in_axis": 5}',
     '{"dialect": "jax", "shape": [1, 2, 1, 4, 6], "scheme": "lecun_normal"}',
     '{"dialect": "jax", "shape": [5, 4, 6], "scheme": "lecun_normal", "batch_axis": [0]}',
     '{"dialect": "jax", "shape": [6], "scheme": "lecun_normal", "in_axis": [], "out_axis": 0}',

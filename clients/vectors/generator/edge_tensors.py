@@ -39,6 +39,8 @@ EDGES: tuple[dict[str, Any], ...] = (
     {"scheme": "sparse", "sparsity": 0.3, "std": 1, "shape": [9, 2], "dtype": "C64"},
     # Roots and powers of rational numbers.
     {"scheme": "power_range", "shape": [5], "low": 0, "high": 1, "power": 0.5, "dtype": "F64"},
+    # 2^-500 beside a tie of float32: 120 digits do not show it.
+    {"scheme": "power_range", "shape": [3], "low": 1.000000059604644775390625, "high": 2, "power": 500, "dtype": "F32"},
     {"scheme": "power_range", "shape": [5], "low": 0, "high": 1.0000000596046448, "power": 3, "dtype": "F32"},
     {"scheme": "power_range", "shape": [5], "low": 0, "high": 1 + 3 * 2.0**-24, "power": 3, "dtype": "F32"},
     {"scheme": "power_range", "shape": [4], "low": 1, "high": 3, "power": 64, "dtype": "F64"},
