@@ -28,11 +28,11 @@ class Threads:
     """Number of threads that generate: the number of CPUs of this process."""
     parsers: FairExecutor
     large: FairExecutor
-    """For large recipes and models."""
+    """Executor for large recipes and models."""
     generators: FairExecutor
     matrix_makers: FairExecutor
     models: FairExecutor
-    """For reading the model store."""
+    """Executor for reading the model store."""
 
     @classmethod
     def start(cls) -> Threads:
