@@ -1,1 +1,1 @@
-"""The Fanin service: weights over HTTP, generated while they are sent. It holds nothing that it cannot lose."""
+"""The Fanin service: weights over HTTP, generated while they are sent. Apart from named models it keeps no state."""

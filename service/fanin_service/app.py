@@ -49,14 +49,14 @@ _ROUTERS = (
 )
 _ADMIN_ROUTERS = (health.router, metrics.router, documents.router, pages.router)
 _TURNS = 100
-"""Turns of the event loop in which cancelled requests end."""
+"""Turns of the event loop that are left to cancelled requests to end."""
 
 
 def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
-    """Return the service with these settings; `backend` generates instead of the one that they name.
+    """Return the application with these settings. `backend` replaces the one that they name.
 
     Raises:
-        BackendError: the backend that the settings name is unknown, cannot be used here or makes wrong bits.
+        BackendError: the backend of the settings is unknown, unusable here or generates wrong bits.
         SettingsError: the key file or the directory of models cannot be used, or a package is missing.
         RuntimeError: a route has no access rule.
     """
@@ -66,7 +66,7 @@ def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
 
 
 def create_admin_app(app: FastAPI) -> FastAPI:
-    """Return the application of the second port: the same service, as an operator sees it."""
+    """Return the application of the second port: health, metrics and documents of the same service, for operators."""
     return _assemble(app.state.service, _ADMIN_ROUTERS, app.state.authenticator)
 
 
@@ -95,7 +95,7 @@ def _assemble(
 
 
 class _Application(DescribedAPI):
-    """FastAPI with the pipeline in the place of its middleware and its routing."""
+    """FastAPI with the pipeline in place of its middleware and its routing."""
 
     pipeline: Pipeline
 
@@ -118,7 +118,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             yield
         finally:
             watch.cancel()
-            # Requests that the server has just cancelled take some turns of the event loop to end, and be told of.
+            # Requests that the server has just cancelled need some turns of the event loop to end and to be logged.
             for _ in range(_TURNS):
                 await asyncio.sleep(0)
             await service.stop()

@@ -1,4 +1,4 @@
-"""The request context: everything known about one request and its response. Each stage and route records there."""
+"""The request context: one request, its response and their state. Every stage and route reads and writes it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from fanin_service.http.routing import Matched
 from fanin_service.telemetry.redaction import redact
 
 OPERATION = frozenset({"/livez", "/readyz", "/metrics"})
-"""Paths that machines request every few seconds: no limit counts them, no trace has them, and they are logged at level
-debug unless they fail."""
+"""Paths that monitoring requests every few seconds. They are not limited or traced, and are logged at level debug
+unless they fail."""
 
 KEY = "fanin"
 """Key of the context in the ASGI scope."""
@@ -37,13 +37,13 @@ _TRACE_PARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a
 
 
 class Surface(StrEnum):
-    """An API of the service, by the start of its paths. Each has its form of errors."""
+    """An API of the service, named by the start of its paths. Each has its own format of errors."""
 
     NATIVE = ""
     HUB = "/hf"
-    """The Hugging Face Hub's; clients find it by HF_ENDPOINT=http://host/hf."""
+    """The Hugging Face Hub's API; clients use it with HF_ENDPOINT=http://host/hf."""
     S3 = "/s3"
-    """Amazon S3's; clients find it by AWS_ENDPOINT_URL=http://host/s3, and name buckets in the path."""
+    """Amazon S3's API; clients use it with AWS_ENDPOINT_URL=http://host/s3 and path-style URLs."""
 
     @classmethod
     def of(cls, path: str) -> Surface:
@@ -73,10 +73,10 @@ class RequestContext:
     started: float = field(default_factory=time.perf_counter)
 
     match: Matched | None = None
-    """Route of the request, with the right that it needs; None if no route has this path."""
+    """Route of the request and its required right; None if no route has this path."""
     principal: Principal = ANONYMOUS
     usage: Usage = field(default_factory=Usage)
-    """Counts and reservations of the request, and the client that they belong to."""
+    """Counts and reservations of the request, and the client to which they belong."""
 
     route: str | None = None
     """Template of the path, such as /v1/recipes/{digest}, once the request is dispatched to its route."""
@@ -85,7 +85,7 @@ class RequestContext:
     part: ByteRange | None = None
     """Bytes of the recipe's file that the response streams."""
     problem: str | None = None
-    """Name of the problem that is the response."""
+    """Name of the problem that the response reports; None if it reports none."""
     status: int | None = None
     promised_bytes: int = 0
     sent_bytes: int = 0
@@ -101,10 +101,10 @@ class RequestContext:
 
     @classmethod
     def begin(cls, scope: Scope) -> RequestContext:
-        """Create the context of a request, and store it in the request's scope and for the log lines of this task.
+        """Create the context of a request. Store it in the request's scope and in a context variable for log records.
 
-        It stays until the task ends: the server logs errors after the application has returned. Each request has a
-        separate task.
+        The variable stays set until the task ends, since the server logs errors after the application has returned.
+        Each request has a separate task.
         """
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         request_id = trace_id = None
@@ -132,12 +132,12 @@ class RequestContext:
 
     @property
     def client(self) -> str:
-        """The client for limits and for turns at threads: the id of the principal, or the network address."""
+        """The client for limits and for turns in executors: the id of the principal, or the network address."""
         return self.usage.client
 
     @property
     def complete(self) -> bool:
-        """Whether the complete response was sent."""
+        """Whether the complete response was handed to the connection."""
         if self.status is None:
             return False
         return self.method == "HEAD" or self.status in _WITHOUT_BODY or self.sent_bytes >= self.promised_bytes
@@ -151,7 +151,7 @@ _current: ContextVar[RequestContext | None] = ContextVar("request context", defa
 
 
 def current() -> RequestContext | None:
-    """Return the context of this task's request. For log records only: everything else is passed its context."""
+    """Return the context of the current task's request. Only log records use it: other code receives its context."""
     return _current.get()
 
 

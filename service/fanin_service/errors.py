@@ -1,4 +1,4 @@
-"""Errors that refuse a request. Each package defines its own; `http.problems` says which response each becomes."""
+"""Errors that refuse a request. Each package defines its own; `http.problems` maps each to a response."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 
 class RequestError(Exception):
-    """A refused request. The response has `headers`."""
+    """A refused request. `headers` are set in the response."""
 
     def __init__(self, detail: str, headers: Mapping[str, str] | None = None) -> None:
         self.headers = dict(headers or {})
@@ -27,4 +27,4 @@ class PreconditionFailedError(RequestError):
 
 
 class RangeNotSatisfiableError(RequestError):
-    """The range has no byte of the file."""
+    """The requested range contains no byte of the file."""

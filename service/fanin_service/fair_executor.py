@@ -1,4 +1,4 @@
-"""Threads that serve clients one after another, however much one of them asks for."""
+"""Threads that serve clients in turn, so that a client with many calls does not delay others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class FairExecutor:
     """A thread pool that takes one waiting call of each client in turn (round robin)."""
 
     def __init__(self, threads: int, prefix: str) -> None:
-        """The pool starts its threads, named by `prefix`, when calls need them."""
+        """The pool starts its threads when calls need them, and names them after `prefix`."""
         self._threads, self._prefix = threads, prefix
         self._pool = ThreadPoolExecutor(threads, prefix)
         self._waiting: OrderedDict[str, deque[tuple[Future[Any], Callable[[], Any]]]] = OrderedDict()
@@ -26,17 +26,17 @@ class FairExecutor:
     def run(
         self, client: str, function: Callable[P, T], /, *arguments: P.args, **options: P.kwargs
     ) -> asyncio.Future[T]:
-        """Call `function` in a thread, in the turn of this client; return a future of the running event loop.
+        """Run `function` in a thread, in the turn of this client. Return a future of the running event loop.
 
-        The service's own calls are those of the client "".
+        Calls of the service itself have the client "".
         """
         return asyncio.wrap_future(self.submit(client, function, *arguments, **options))
 
     def submit(self, client: str, function: Callable[P, T], /, *arguments: P.args, **options: P.kwargs) -> Future[T]:
-        """As `run`, for callers without an event loop."""
+        """Run `function` in a thread, in the turn of this client. Return a future for callers without an event loop."""
         future: Future[T] = Future()
         with self._lock:
-            # As many calls of `_next` as there are calls: each takes the one whose turn it is then.
+            # Submit `_next` once per call. Each `_next` takes the call whose turn it is when a thread is free.
             self._pool.submit(self._next)
             queue = self._waiting.setdefault(client, deque())
             queue.append((future, lambda: function(*arguments, **options)))
@@ -62,7 +62,7 @@ class FairExecutor:
         self._pool = ThreadPoolExecutor(self._threads, self._prefix)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Start no other call; cancel those that wait with `cancel_futures`. As of `concurrent.futures.Executor`."""
+        """Start no more calls; with `cancel_futures`, also cancel waiting ones. As `concurrent.futures.Executor`."""
         if cancel_futures:
             with self._lock:
                 for queue in self._waiting.values():

@@ -1,4 +1,4 @@
-"""The pipeline: the way of every request through the service, from its head to the last byte of its response."""
+"""The pipeline: runs every request through the stages and its route, until the last byte of its response."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 
 def stages(service: Service, authenticator: Authenticator | None, cors_origins: Sequence[str]) -> list[Stage]:
-    """Return the stages of every request, in their order. Then its route handles it.
+    """Return the stages of every request, in order. The route handles the request after them.
 
-    `authenticator` is None if access is open. Responses pass the stages in the opposite order.
+    `authenticator` is None if access is open. Responses pass the stages in reverse order.
     """
     return [
         Observe(service.metrics, service.tracing),
@@ -37,16 +37,16 @@ def stages(service: Service, authenticator: Authenticator | None, cors_origins: 
 
 
 class Pipeline:
-    """The one ASGI application around the routes: it drives the stages and renders every error.
+    """The one ASGI application around the routes. It runs the stages and renders every error.
 
-    Starlette's BaseHTTPMiddleware is not used: it leaves generators suspended whose clients have left.
+    Starlette's BaseHTTPMiddleware is not used: it leaves generators suspended after their clients have disconnected.
     """
 
     def __init__(self, stages: Sequence[Stage], routes: RouteTable) -> None:
         """Only the stages that the settings enable are used."""
         self.stages = [stage for stage in stages if stage.enabled]
         self._routes = routes
-        # Each hook of the stages that have it; Stage itself does nothing.
+        # Only overridden hooks are called: those of Stage do nothing, and calls take time in every request.
         self._before = [stage.before for stage in self.stages if type(stage).before is not Stage.before]
         back = self.stages[::-1]
         self._on_start = [stage.on_start for stage in back if type(stage).on_start is not Stage.on_start]
@@ -72,7 +72,7 @@ class Pipeline:
                 after(context)
 
     async def _serve(self, context: RequestContext, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the stages and the route. An error before the response has started becomes the response."""
+        """Run the stages and the route. An error before the response has started becomes the response."""
         try:
             context.match = self._routes.match(scope)
             for before in self._before:
@@ -82,7 +82,7 @@ class Pipeline:
                 await self._dispatch(context, scope, receive, send)
                 return
         except CancelledError:
-            # Only a server whose time to stop has run out cancels requests. Uvicorn itself would respond 500.
+            # The server cancels requests only when its time to stop has run out. Uvicorn itself would respond with 500.
             if context.status is not None:
                 raise
             response = render(NotReadyError("the service is stopping"), context)
@@ -99,8 +99,8 @@ class Pipeline:
         """Let the route handle the request.
 
         Raises:
-            NotFoundError: no route has its path.
-            MethodNotAllowedError: the routes of its path have other methods.
+            NotFoundError: no route has this path.
+            MethodNotAllowedError: the routes with this path have other methods.
         """
         match = context.match
         if match is None:
@@ -109,7 +109,7 @@ class Pipeline:
         if not match.has_method:
             raise MethodNotAllowedError(context.path, self._routes.methods(scope))
         scope.update(match.child_scope)
-        # FastAPI's own middleware stack, which this one replaces, gives every request a stack for the files of a form.
+        # FastAPI's middleware, which this pipeline replaces, gives every request an exit stack for the files of a form.
         async with AsyncExitStack() as files:
             scope["fastapi_middleware_astack"] = files
             await match.route.handle(scope, receive, send)

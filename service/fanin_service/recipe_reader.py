@@ -1,4 +1,4 @@
-"""Recipes of requests: read from bodies, queries and digests, within the limits, and registered."""
+"""Recipes of requests: read from bodies, queries and digests, checked against the limits, and registered."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from fanin_service.telemetry.tracing import Tracing
 from fanin_service.threads import Threads
 
 SPELLING_BYTES, _PER_SPELLING = 1 << 20, 500
-"""Bytes of cached digests of bodies, and of each."""
+"""Maximum bytes of cached digests of bodies, and bytes that one takes."""
 _MAX_SPELLING = 64 << 10
-"""Bytes of a body that is looked up before it is read: a few of them may spell 100,000 tensors."""
+"""Maximum bytes of a body that is looked up before it is read: even a short one can describe 100,000 tensors."""
 QUERIES, QUERY_BYTES = 1024, 16 << 20
 """Maximum number and bytes of layouts that are cached by query string."""
 
@@ -41,13 +41,13 @@ class RecipeReader:
     metrics: Metrics
     tracing: Tracing
     registry: Kept[str, FileLayout]
-    """Layouts of registered recipes by digest. Any may be lost: clients then send the recipe again."""
+    """Layouts of registered recipes by digest. Any may be discarded: clients then send the recipe again."""
     store: RecipeStore | None
-    """Behind the registry, if there is one."""
+    """The store on disk behind the registry, if there is one."""
     queries: Kept[bytes, FileLayout] = field(default_factory=lambda: Kept(max_count=QUERIES, max_bytes=QUERY_BYTES))
     """Layouts by query string."""
     spellings: Kept[bytes, str] = field(default_factory=lambda: Kept(max_bytes=SPELLING_BYTES))
-    """Digests of recipes by SHA-256 of the short bodies that spelled them."""
+    """Digests of recipes, by SHA-256 of the short bodies that express them."""
 
     @classmethod
     def of(
@@ -62,13 +62,14 @@ class RecipeReader:
         return cls(settings, threads, admission, metrics, tracing, registry, store)
 
     async def of_query(self, context: RequestContext) -> FileLayout:
-        """Return the layout of the tensor that the request's query spells.
+        """Return the layout of the tensor that the request's query describes.
 
-        It is not registered: the query says it all, and a sweep over seeds would push out other recipes. One tensor
-        is read in about the time that handing it to a thread takes, unless it has a table.
+        It is not registered. The query has all information, and a sweep over seeds would push other recipes out of the
+        registry. Reading one tensor takes about as long as handing it to a thread, unless it has a table.
 
         Raises:
-            RecipeError: the query spells no tensor, or one that exceeds a limit.
+            RecipeError: the query describes no tensor.
+            LimitExceededError: the tensor exceeds a limit.
         """
         layout = self.queries.get(context.query)
         if layout is None:
@@ -84,10 +85,11 @@ class RecipeReader:
         return layout
 
     async def of_body(self, context: RequestContext, request: Request) -> tuple[FileLayout, bool]:
-        """Register the recipe that the request's body spells; return its layout, and whether it is new here.
+        """Register the recipe in the request's body. Return its layout, and whether it is new here.
 
         Raises:
-            RecipeError: it is not a recipe, or exceeds a limit.
+            RecipeError: the body is not a recipe.
+            LimitExceededError: the recipe exceeds a limit.
             RequestError: the body is not accepted, or too much is in flight.
         """
         admission, usage, client = self.admission, context.usage, context.client
@@ -101,13 +103,13 @@ class RecipeReader:
             recipe = known.recipe
             context.recipe = recipe.digest
             if self.store is not None:
-                # The store may have deleted it, and other processes have it from there alone.
+                # The store may have deleted the recipe, and it is the only place where other processes find it.
                 await self.threads.parsers.run(client, self.store.add, recipe.digest, recipe.canonical)
             return known, False
         with self.tracing.span("parse"):
             found = await self.threads.parsers.run(client, self._read, text)
             if isinstance(found, Checked):
-                # Its memory is held before it is read.
+                # Reserve the memory before the recipe is read: a refusal afterwards would not protect the process.
                 admission.hold(usage, limits.MAKING_BYTES * found.tensors)
                 found = await self.threads.large.run(client, self._read_and_store, found)
         admission.release(usage)
@@ -121,7 +123,7 @@ class RecipeReader:
         """Return the layout of a registered recipe.
 
         Raises:
-            UnknownRecipeError: it is not registered.
+            UnknownRecipeError: the recipe is not registered.
         """
         layout = self.registry.get(digest)
         if layout is None and self.store is not None:
@@ -151,19 +153,22 @@ class RecipeReader:
         return is_new
 
     def _read(self, text: bytes) -> Checked | tuple[FileLayout, bool, int]:
-        """As `_read_and_store`; of a large recipe only what it will cost."""
+        """Read and store a small recipe; return only the cost of a large one, which runs in another thread."""
         checked = limits.check(text, self.settings)
         return checked if checked.is_large else self._read_and_store(checked)
 
     def _read_and_store(self, checked: Checked) -> tuple[FileLayout, bool, int]:
-        """Return the layout, whether the store had no such recipe, and the bytes of memory that the layout takes."""
+        """Return the layout, whether the recipe is new in the store, and the bytes of memory that the layout takes."""
         layout = limits.layout_of(checked, self.settings)
         recipe = layout.recipe
         is_new = self.store is None or self.store.add(recipe.digest, recipe.canonical)
         return layout, is_new, layout_bytes(layout)
 
     def _stored(self, store: RecipeStore, digest: str) -> Checked | tuple[FileLayout, int] | None:
-        """As `_made`, of a recipe in the store; of a large one only what it will cost."""
+        """Return the layout of a stored recipe and its bytes of memory; of a large recipe only its cost.
+
+        None if the store has no such recipe, or one that is not accepted here.
+        """
         text = store.get(digest)
         try:
             checked = None if text is None else limits.check(text, self.settings)
@@ -172,10 +177,11 @@ class RecipeReader:
         return checked if checked is None or checked.is_large else self._made(checked)
 
     def _made(self, checked: Checked) -> tuple[FileLayout, int] | None:
-        """Return a layout and the bytes of memory that it takes."""
+        """Return a layout and the bytes of memory that it takes; None if the recipe is not accepted."""
         try:
             layout = limits.layout_of(checked, self.settings)
         except RecipeError:
-            # Another version of this service, or one with other limits, has stored it: a POST will tell why.
+            # Another version of this service, or one with other limits, has stored the recipe. The client must POST it,
+            # and the response to that gives the reason.
             return None
         return layout, layout_bytes(layout)

@@ -1,4 +1,4 @@
-"""The service: what all requests share."""
+"""The service: the state that all requests share."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from fanin_service.threads import Threads
 _log = logging.getLogger(__name__)
 
 DESCRIPTION_BYTES = 32 << 20
-"""Bytes of cached descriptions."""
+"""Maximum bytes of cached descriptions."""
 PROMPT_TENSORS = 16
-"""Maximum number of tensors in a response that is generated in the event loop: each costs some microseconds."""
+"""Maximum number of tensors in a response that is generated in the event loop: each takes some microseconds."""
 _RETRY_SECONDS = 5
 
 
@@ -52,14 +52,15 @@ class Service:
     descriptions: Kept[str, bytes] = field(default_factory=lambda: Kept(max_bytes=DESCRIPTION_BYTES))
     """Descriptions of recipes as JSON, by digest."""
     is_draining: bool = False
-    """The process is told to stop: it serves requests, and should get no more."""
+    """The process has received a signal to stop. It still serves requests, but load balancers should send it no more.
+    """
 
     @classmethod
     def start(cls, settings: Settings, backend: Backend | None = None) -> Service:
-        """Return a complete service with these settings; `backend` replaces the one that they name.
+        """Return a service with these settings. `backend` replaces the one that they name.
 
         Raises:
-            BackendError: the backend that the settings name is unknown, unusable here or generates wrong bits.
+            BackendError: the backend of the settings is unknown, unusable here or generates wrong bits.
             SettingsError: the directory of models cannot be used.
         """
         guarded = GuardedBackend(backend or choose(settings), settings.check_seconds)
@@ -82,33 +83,33 @@ class Service:
         )
 
     async def stop(self) -> None:
-        """End what the service has begun."""
+        """Finish pending refunds and send the remaining traces."""
         await self.admission.close()
         self.tracing.close()
 
     @property
     def ready(self) -> bool:
-        """Whether the backend has passed its known-answer test recently, and the process is not told to stop."""
+        """Whether the backend has passed its known-answer test recently and the process has no signal to stop."""
         return self.backend.fault is None and not self.is_draining
 
     def drain(self) -> None:
-        """Be ready no more."""
+        """Report the service as not ready from now on."""
         self.is_draining = True
         self.metrics.ready(False)
         _log.info("told to stop: not ready any more")
 
     async def check_backend(self) -> None:
-        """Find out whether the service is ready."""
+        """Test the backend, and record in the metrics whether the service is ready."""
         await self.threads.generators.run("", self.backend.test)
         self.metrics.known_answer(self.backend.fault is None)
         self.metrics.ready(self.ready)
         if fault := self.backend.fault:
-            # They may be of wrong bits.
+            # These digests may be those of wrong bits.
             self.manifests.forget()
             _log.error("%s: no weights are served", fault)
 
     async def watch_backend(self) -> None:
-        """Check the backend at every interval, and at once when it failed."""
+        """Test the backend at every interval, and at once after it has failed."""
         loop, failed = asyncio.get_running_loop(), asyncio.Event()
 
         def wake() -> None:
@@ -129,14 +130,14 @@ class Service:
         """Refuse to generate unless the backend is trusted.
 
         Raises:
-            NotReadyError: the bits would be wrong, and caches would keep them for a year.
+            NotReadyError: the bits might be wrong, and caches would keep them for a year.
         """
         if fault := self.backend.fault:
-            # Sooner than the next test may be due: behind one address there may be other replicas.
+            # Retry before the next test may be due: other replicas may serve the same address.
             raise NotReadyError(fault, min(self.settings.check_seconds, _RETRY_SECONDS))
 
     def is_prompt(self, layout: FileLayout, part: ByteRange) -> bool:
-        """Whether generating this part takes less time than handing it to a thread."""
+        """Return whether generating this part takes less time than handing it to a thread."""
         start, stop = part.start, part.stop
         return (
             stop - start <= self.backend.prompt_bytes
@@ -146,11 +147,14 @@ class Service:
         )
 
     def generate(self, client: str, layout: FileLayout, start: int, stop: int) -> asyncio.Future[memoryview]:
-        """Generate bytes [start, stop) of a file, at most a chunk, in a thread."""
+        """Generate bytes [start, stop) of a file, at most one chunk, in a thread. Return a future of them."""
         return self.threads.makers(layout, start, stop).run(client, self.chunks.generate, layout, start, stop)
 
 
 def service_of(request: Request) -> Service:
-    """Return the service that a request came to. (A dependency of FastAPI's would take a tenth of a small request.)"""
+    """Return the service that received a request.
+
+    It is not a dependency of FastAPI, since resolving one takes a tenth of the time of a small request.
+    """
     service: Service = request.app.state.service
     return service

@@ -1,4 +1,4 @@
-"""Kept: values in bounded memory that clients share. The client that fills most of it loses its own first."""
+"""`Kept`: a cache in bounded memory that clients share. The client that uses most of it loses its values first."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ class _Item(Generic[V]):
 
 
 class Kept(Generic[K, V]):
-    """Values by key, bounded in number and in bytes. For one thread at a time.
+    """A cache of values by key, bounded in number and in bytes. For one thread at a time.
 
-    A value belongs to the party that added it. While there is too much, the party that has most of what there is too
-    much of loses the value that it used least recently. The newest value is always kept.
+    A value belongs to the client that added it. While a bound is exceeded, the client with the largest share of the
+    exceeded amount loses its least recently used value. The newest value always stays.
     """
 
     def __init__(self, *, max_bytes: int, max_count: int | None = None) -> None:
         self._max_bytes, self._max_count = max_bytes, max_count
         self._items: dict[K, _Item[V]] = {}
         self._keys: dict[str, OrderedDict[K, None]] = {}
-        """Keys of each party, the least recently used first."""
+        """Keys of each client, the least recently used first."""
         self._sizes: dict[str, int] = {}
-        """Bytes of each party."""
+        """Bytes of each client's values."""
         self.size = 0
         """Bytes of all values."""
 
@@ -39,7 +39,7 @@ class Kept(Generic[K, V]):
         return len(self._items)
 
     def get(self, key: K) -> V | None:
-        """The value of this key, if it is kept."""
+        """Return the value of this key; None if it is not cached."""
         item = self._items.get(key)
         if item is None:
             return None
@@ -47,7 +47,7 @@ class Kept(Generic[K, V]):
         return item.value
 
     def add(self, key: K, value: V, size: int, party: str) -> bool:
-        """Keep a value of `size` bytes for a party; false if its key is there already, and nothing changes."""
+        """Cache a value of `size` bytes for a client. Return false, and change nothing, if its key is cached."""
         if self.get(key) is not None:
             return False
         self._items[key] = _Item(value, size, party)
@@ -58,7 +58,7 @@ class Kept(Generic[K, V]):
         return True
 
     def resize(self, key: K, size: int) -> None:
-        """A value that is kept, if it is, now has `size` bytes."""
+        """Set the size in bytes of a value, if it is cached."""
         item = self._items.get(key)
         if item is not None:
             self._items[key] = _Item(item.value, size, item.party)
@@ -67,7 +67,7 @@ class Kept(Generic[K, V]):
             self._make_room(key)
 
     def pop(self, key: K) -> V | None:
-        """Forget a key; its value, if it was kept."""
+        """Remove a key. Return its value; None if it was not cached."""
         item = self._items.pop(key, None)
         if item is None:
             return None
@@ -90,7 +90,7 @@ class Kept(Generic[K, V]):
             self.pop(oldest)
 
     def _largest(self) -> str | None:
-        """The party that has most of what there is too much of; None while there is not too much."""
+        """Return the client with the largest share of the exceeded bound; None if no bound is exceeded."""
         if self.size > self._max_bytes:
             return max(self._sizes, key=self._sizes.__getitem__)
         if self._max_count is not None and len(self._items) > self._max_count:

@@ -1,6 +1,6 @@
-"""The stages that every request passes. `pipeline` has their order.
+"""The stages that every request passes. `pipeline` defines their order.
 
-A stage that raises an error, or returns a response, ends the request: no later stage and no route sees it.
+A stage that raises an error or returns a response ends the request. Later stages and routes do not see it.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from fanin_service.telemetry.tracing import Tracing
 
 _DEFAULT_HEADERS = (
-    # Without it a cache may guess a freshness (RFC 9111 section 4.2.2), and serve what a push has replaced.
+    # Without it a cache may estimate a freshness (RFC 9111 section 4.2.2), and serve what a push has replaced.
     (b"cache-control", b"no-cache"),
-    # Any client may have put a file of a model. A browser must not guess that it is a page.
+    # Any client may have uploaded a file of a model. A browser must not guess that it is a page and run its scripts.
     (b"x-content-type-options", b"nosniff"),
 )
 """Headers of every response that does not set them."""
@@ -54,7 +54,7 @@ _EXPOSED = (
 
 
 class Stage:
-    """A stage. Each overrides the hooks that it needs; the pipeline calls no other."""
+    """A stage of the pipeline. Subclasses override the hooks that they need; the pipeline calls no other hook."""
 
     enabled: bool = True
     """Whether the settings need this stage."""
@@ -63,7 +63,7 @@ class Stage:
         """Handle the request before the next stage. A response ends the request here."""
 
     def on_start(self, context: RequestContext, message: Message) -> None:
-        """Change the start of any response, those to errors included. Called for the last stage first."""
+        """Change the start of any response, also of an error. Called for the last stage first."""
 
     def on_sent(self, context: RequestContext, count: int) -> None:
         """Record that `count` bytes of the body were handed to the connection."""
@@ -89,7 +89,7 @@ class Observe(Stage):
         request_id = context.request_id.encode()
         headers.append((b"x-request-id", request_id))
         if context.surface is Surface.S3:
-            headers.append((b"x-amz-request-id", request_id))  # the one that its clients show
+            headers.append((b"x-amz-request-id", request_id))  # the one that S3's clients show
         headers += [each for each in _DEFAULT_HEADERS if each[0] not in given]
         for name, value in headers:
             if name == b"content-length":
@@ -112,7 +112,7 @@ class Observe(Stage):
         error = sys.exception()
         context.seconds = time.perf_counter() - context.started
         if not context.complete:
-            # Only a server whose time to stop has run out cancels requests.
+            # The server cancels requests only when its time to stop has run out.
             ending: Ending = "drained" if isinstance(error, CancelledError) else "failed" if error else "client left"
             context.ended = "stalled" if context.stalled else ending
         context.cleanup.__exit__(type(error) if error else None, error, error.__traceback__ if error else None)
@@ -121,7 +121,7 @@ class Observe(Stage):
 
 
 class Cors(Stage):
-    """Lets pages of other origins call the service. A preflight request has no key, so this precedes authentication."""
+    """Lets pages of other origins call the service. Preflight requests have no key, so this precedes authentication."""
 
     def __init__(self, origins: Sequence[str]) -> None:
         self.enabled = bool(origins)
@@ -144,13 +144,13 @@ class Cors(Stage):
             headers.update(rules.simple_headers)
             if not rules.allow_all_origins and rules.is_allowed_origin(origin):
                 headers["Access-Control-Allow-Origin"] = origin
-        # Also without an allowed origin: a page must not be given what was cached for a request that had none.
+        # Also without an allowed origin: a cache must not give a page the response to a request that had no origin.
         if "origin" not in headers.get("Vary", "").lower():
             headers.add_vary_header("Origin")
 
 
 class Drain(Stage):
-    """Closes each connection with its response while the service stops."""
+    """Closes each connection after its response while the service stops."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -161,7 +161,7 @@ class Drain(Stage):
 
 
 class Authenticate(Stage):
-    """Identifies the client, or refuses the request. Nothing of the body is read before.
+    """Identifies the client, or refuses the request before any of its body is read.
 
     Without a valid key a client learns nothing, not even which paths exist.
     """
@@ -187,7 +187,7 @@ class Authenticate(Stage):
             raise
 
     def on_start(self, context: RequestContext, message: Message) -> None:
-        """Keep shared caches from serving what only an authenticated client may have (RFC 9111 section 5.2.2.7)."""
+        """Keep shared caches from serving an authenticated client's response to others (RFC 9111 section 5.2.2.7)."""
         if context.principal is not ANONYMOUS:
             headers = MutableHeaders(scope=message)
             if "public" in headers.get("Cache-Control", ""):
@@ -195,7 +195,7 @@ class Authenticate(Stage):
 
 
 class CountRequest(Stage):
-    """Counts the request against the limits of its client. At the end it releases what the request reserved."""
+    """Counts the request against the limits of its client, and releases the request's reservations at its end."""
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
@@ -222,7 +222,7 @@ class CountRequest(Stage):
 
 
 class Authorize(Stage):
-    """Refuses what the principal may not do."""
+    """Refuses requests that the principal has no right to."""
 
     def __init__(self, authenticator: Authenticator | None) -> None:
         self.enabled = authenticator is not None
@@ -244,4 +244,4 @@ def _is_preflight(context: RequestContext, headers: Headers) -> bool:
 
 
 async def _no_app(*_: object) -> None:
-    """The application behind Starlette's CORSMiddleware, of which only the rules are used."""
+    """The application behind Starlette's CORSMiddleware. It is never called: only the middleware's rules are used."""

@@ -1,4 +1,4 @@
-"""The threads of a service, by their work: slow work of one kind must not delay another."""
+"""The threads of a service, in pools by kind of work: slow work of one kind must not delay another."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from fanin import FileLayout
 from fanin_service.fair_executor import FairExecutor
 
 MODEL_READERS = 8
-"""Threads that wait for the model store."""
+"""Number of threads that wait for the model store."""
 LARGE_READERS = 1
-"""Threads for large recipes. They run Python, which one thread at a time does: more would only delay the event loop."""
+"""Number of threads for large recipes. They run Python, and only one thread at a time can: more would delay the event
+loop."""
 MATRIX_MAKERS = 2
-"""Threads for parts of matrices, and so matrices in the making: each takes all CPUs, and memory."""
+"""Number of threads for parts of matrices, and so of matrices generated at a time. Each matrix takes all CPUs, and
+memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +25,14 @@ class Threads:
     """Executors of a service. Clients take turns at each of them."""
 
     count: int
-    """Threads that generate: as many as there are CPUs for this process."""
+    """Number of threads that generate: the number of CPUs of this process."""
     parsers: FairExecutor
     large: FairExecutor
-    """For large recipes and models."""
+    """Executor for large recipes and models."""
     generators: FairExecutor
     matrix_makers: FairExecutor
     models: FairExecutor
-    """For reading the model store."""
+    """Executor for reading the model store."""
 
     @classmethod
     def start(cls) -> Threads:
@@ -46,15 +48,16 @@ class Threads:
         )
 
     def makers(self, layout: FileLayout, start: int, stop: int) -> FairExecutor:
-        """Return the threads for bytes [start, stop) of a file.
+        """Return the executor for bytes [start, stop) of a file.
 
-        A matrix takes seconds, and its parts wait for it. In separate threads they delay no other tensor.
+        A matrix takes seconds, and requests for its parts wait for it. On separate threads they do not delay other
+        tensors.
         """
         return self.matrix_makers if layout.has_matrix(start, stop) else self.generators
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Accept calls; at the end cancel those that wait. An application may be started again."""
+        """Accept calls; at the end cancel those that wait. A later call accepts them again."""
         executors = (self.parsers, self.large, self.generators, self.matrix_makers, self.models)
         for executor in executors:
             executor.reopen()

@@ -1,1 +1,1 @@
-"""Access: who sent a request, and whether they may."""
+"""Access: the client that sent a request, and its rights."""

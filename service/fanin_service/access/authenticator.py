@@ -25,7 +25,7 @@ class Authenticator:
         self._tokens = _token_checker(settings) if settings.uses_jwt else None
 
     async def principal(self, authorization: list[str]) -> Principal:
-        """Return who sent a request with these Authorization headers.
+        """Return the principal that sent a request with these Authorization headers.
 
         Raises:
             UnauthenticatedError: no valid key or token is given.
@@ -44,7 +44,7 @@ class Authenticator:
 
 
 def authenticator(settings: Settings) -> Authenticator | None:
-    """Return what identifies clients; None if access is open.
+    """Return the authenticator that the settings describe; None if access is open.
 
     Raises:
         SettingsError: the key file cannot be used, or a package is missing.

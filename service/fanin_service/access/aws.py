@@ -1,7 +1,7 @@
-"""How clients of Amazon S3 say who they are: signed requests and presigned URLs.
+"""Credentials of Amazon S3's clients: signed requests and presigned URLs.
 
-The access key id is the key. Signatures are not checked: a service that stores keys as hashes cannot, and a key is as
-good as a password.
+The access key id is the Fanin key. Signatures are not checked. That would need the secret itself, and this service
+stores only hashes of keys. A key alone is as good as a password.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ PARAMETERS = frozenset(
     {"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Signature"}
     | {"X-Amz-Security-Token", "X-Amz-Content-Sha256", "AWSAccessKeyId", "Signature", "Expires"}
 )
-"""Query parameters of a presigned URL, of signature version 4 and 2."""
+"""Query parameters of a presigned URL, in signature versions 4 and 2."""
 MAX_SECONDS = 7 * 24 * 3600
-"""The longest time that a URL of version 4 may be valid."""
+"""Maximum validity of a URL of version 4, in seconds."""
 _SKEW_SECONDS = 15 * 60
-"""How far the clock of the client that signed may be ahead."""
+"""Maximum seconds by which the clock of the signing client may be ahead."""
 _SECONDS = re.compile(r"[0-9]{1,12}")
 _WITH_KEY = (
     "presigned URLs are refused where the service asks for keys: the access key id in the URL is the whole key."
@@ -36,9 +36,9 @@ def as_bearer(authorization: str) -> str:
 
 
 def _access_key(authorization: str) -> str:
-    """Return the access key id in a signature of version 4 or 2; empty if there is none.
+    """Return the access key id in a signature of version 4 or 2; an empty text if there is none.
 
-    The time is linear in the length: anybody can send this header, and no regular expression searches it.
+    The time is linear in the length of the header. Anybody can send it, so no regular expression searches it.
     """
     scheme, *words = authorization.replace(",", " ").split() or [""]
     if scheme == "AWS4-HMAC-SHA256":
@@ -50,10 +50,10 @@ def _access_key(authorization: str) -> str:
 
 
 def check_presigned(query: Mapping[str, str], *, requires_keys: bool) -> None:
-    """Refuse a presigned URL after its time, and always where keys are required.
+    """Refuse a presigned URL that has expired, and every presigned URL if keys are required.
 
     Raises:
-        HTTPException: it is refused.
+        HTTPException: the URL is refused.
     """
     if is_presigned(query) and (refusal := (403, _WITH_KEY) if requires_keys else fault(query)):
         raise HTTPException(*refusal)
@@ -65,7 +65,10 @@ def is_presigned(query: Mapping[str, str]) -> bool:
 
 
 def fault(query: Mapping[str, str]) -> tuple[int, str] | None:
-    """Status and reason of the refusal of a presigned URL; None while it is valid. Its signature is not checked."""
+    """Return the status and the reason with which a presigned URL is refused; None while it is valid.
+
+    Its signature is not checked.
+    """
     now = time.time()
     if "X-Amz-Signature" not in query:
         if not _SECONDS.fullmatch(expires := query.get("Expires", "")):

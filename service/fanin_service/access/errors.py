@@ -1,4 +1,4 @@
-"""Errors of access: the client is unknown, or may not do this."""
+"""Errors of access: the client is unknown, or lacks a right."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ class UnauthenticatedError(RequestError):
     """The sender of the request cannot be identified."""
 
     def __init__(self, detail: str, error: str | None = None) -> None:
-        """`error` is that of RFC 6750 section 3.1; a request without any key has none."""
+        """`error` is the error code of RFC 6750 section 3.1; None for a request without any key."""
         super().__init__(detail, {"WWW-Authenticate": _challenge(error=error)})
 
 

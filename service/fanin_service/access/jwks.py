@@ -1,6 +1,6 @@
-"""One GET with a deadline for all of it.
+"""One GET with a deadline for the complete response.
 
-HTTP clients bound each read. A server that sends a byte now and then holds them as long as it likes.
+HTTP clients limit the time of each read. A server that sends a byte now and then could hold such a client indefinitely.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ _MAX_HEAD_BYTES = 64 << 10
 
 
 async def fetch(url: str, *, seconds: float, max_bytes: int) -> bytes:
-    """The body of the response to a GET of this URL. No redirect is followed.
+    """Return the body of the response to a GET of this URL. Redirects are not followed.
 
     Raises:
-        OSError: the server cannot be reached, is not the one that its certificate names, or takes longer.
-        ValueError: the response is not one of HTTP, has another status than 200, or a longer body.
+        OSError: the server is unreachable, its certificate is for another host, or the response takes more than
+            `seconds`.
+        ValueError: the response is not HTTP, has a status other than 200, or has a body of more than `max_bytes`.
     """
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
@@ -33,14 +34,16 @@ async def fetch(url: str, *, seconds: float, max_bytes: int) -> bytes:
     )
     try:
         async with asyncio.timeout(seconds):
-            # Reading all authorities takes milliseconds.
+            # Reading the certificates of all authorities takes milliseconds, in which the event loop would serve
+            # nobody.
             context = await asyncio.to_thread(ssl.create_default_context) if parts.scheme == "https" else None
             reader, writer = await asyncio.open_connection(host, port, ssl=context)
             try:
                 writer.write(request.encode("ascii"))
                 return await _read(reader, max_bytes)
             finally:
-                # Without the end of TLS, which a server may not answer either.
+                # Abort instead of close: a server that never completes the TLS shutdown would hold us beyond the
+                # deadline.
                 writer.transport.abort()
     except TimeoutError:
         raise OSError(f"no whole response in {seconds:g} s") from None
@@ -50,7 +53,7 @@ async def _read(reader: asyncio.StreamReader, max_bytes: int) -> bytes:
     response = _Response()
     parser = HttpResponseParser(response)
     received = 0
-    # A body without a length ends with the connection.
+    # A body without a length ends when the connection closes, so an empty read is not an error here.
     while not response.is_complete and (piece := await reader.read(_PIECE)):
         received += len(piece)
         try:
@@ -66,7 +69,7 @@ async def _read(reader: asyncio.StreamReader, max_bytes: int) -> bytes:
 
 
 class _Response:
-    """What the parser finds."""
+    """Collects the body that the parser reads."""
 
     def __init__(self) -> None:
         self.body = bytearray()

@@ -1,4 +1,4 @@
-"""JSON web tokens (RFC 7519) of an OpenID Connect provider, checked by PyJWT against the provider's keys."""
+"""JSON web tokens (RFC 7519) of an OpenID Connect provider. PyJWT verifies them with the provider's keys."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ from fanin_service.access.principal import Principal
 from fanin_service.settings.types import Algorithm
 
 FRESH_SECONDS = 300.0
-"""Age at which the provider's keys are fetched again, while those at hand go on being used ..."""
+"""Age in seconds at which the provider's keys are fetched again. The current keys remain in use meanwhile."""
 STALE_SECONDS = 3600.0
-"""... until they are so old: if the provider was away for so long, it may have withdrawn one."""
+"""Age in seconds from which keys are not used. The provider may have withdrawn one while it was unreachable."""
 COOLDOWN_SECONDS = 10.0
-"""Least time between two fetches: anybody can send tokens of unknown keys."""
+"""Minimum time between two fetches, in seconds: anybody can send tokens of unknown keys."""
 TIMEOUT_SECONDS = 5.0
-"""The longest that a fetch takes, from the look-up of the host's name to the last byte."""
+"""Maximum duration of a fetch in seconds, from the look-up of the host's name to the last byte."""
 MAX_TOKEN_CHARACTERS = 8192
 MAX_KEYS_BYTES = 1 << 20
 MAX_SUBJECT_CHARACTERS = 255
-"""By OpenID Connect Core section 2; counts and logs have it."""
+"""Limit of OpenID Connect Core section 2. Counts and logs contain the subject."""
 
 _ALGORITHMS: tuple[str, ...] = get_args(Algorithm)
 _OF_RSA = tuple(each for each in _ALGORITHMS if each.startswith(("RS", "PS")))
 
 Keys = dict[str, dict[str, jwt.PyJWK]]
-"""A provider's keys by their ids, and by each algorithm that they verify."""
+"""A provider's keys, by key id and by the algorithm that they verify."""
 
 _log = logging.getLogger("uvicorn.error")
 
 
 class ProviderKeys:
-    """The public keys at a JWKS URL (RFC 7517), fetched in the background and kept.
+    """The public keys at a JWKS URL (RFC 7517), fetched in the background and cached.
 
-    PyJWT's own client blocks, and does not hold back after a failure; its parser is used.
+    PyJWT's own client blocks the event loop, and it repeats a failed fetch at once. Only its parser is used.
     """
 
     def __init__(self, url: str) -> None:
@@ -55,10 +55,10 @@ class ProviderKeys:
         self._fetching: asyncio.Task[None] | None = None
 
     async def get(self, identifier: str) -> Mapping[str, jwt.PyJWK] | None:
-        """The key of this id, by each algorithm that it verifies; None if the provider has no such key.
+        """Return the key with this id, by each algorithm that it verifies; None if the provider has no such key.
 
         Raises:
-            TokenUncheckedError: the provider cannot be asked.
+            TokenUncheckedError: the provider is unreachable.
         """
         age = time.monotonic() - self._fetched
         known = self._keys.get(identifier) if age < STALE_SECONDS else None
@@ -72,11 +72,11 @@ class ProviderKeys:
         return known
 
     def _cooling(self) -> float:
-        """Seconds until the provider may be asked again."""
+        """Return the seconds until the next fetch is allowed."""
         return self._tried + COOLDOWN_SECONDS - time.monotonic()
 
     def _start_fetch(self) -> asyncio.Task[None] | None:
-        """One fetch for all who wait; none soon after the last."""
+        """Return the fetch that waiting requests share; None if the last one ended within `COOLDOWN_SECONDS`."""
         if self._fetching is None and self._cooling() <= 0:
             self._fetching = asyncio.create_task(self._refresh())
         return self._fetching
@@ -84,7 +84,7 @@ class ProviderKeys:
     async def _fetch(self) -> None:
         fetching = self._start_fetch()
         if fetching is not None:
-            # A client that leaves does not end it for the others.
+            # Without the shield, a client that disconnects would cancel the fetch for all others.
             await asyncio.shield(fetching)
 
     async def _refresh(self) -> None:
@@ -100,10 +100,10 @@ class ProviderKeys:
 
 
 def _parse(text: bytes) -> Keys:
-    """The keys of a JWK set that can verify tokens. Takes milliseconds for a large set.
+    """Return the keys of a JWK set that can verify tokens. Takes milliseconds for a large set.
 
     Raises:
-        ValueError: it is no JWK set, or no key in it can verify tokens.
+        ValueError: the text is not a JWK set, or no key in it can verify tokens.
     """
     document = json.loads(text)
     members = document.get("keys") if isinstance(document, dict) else None
@@ -120,15 +120,16 @@ def _parse(text: bytes) -> Keys:
 
 
 def _usable(member: dict[str, Any]) -> Iterator[jwt.PyJWK]:
-    """A member of a JWK set, for each algorithm that it verifies; nothing if it verifies none.
+    """Yield a member of a JWK set, once for each algorithm that it verifies.
 
-    A key of RSA that names no algorithm verifies all of RSA (RFC 7517 section 4.4). PyJWT takes it for one of RS256.
+    An RSA key that names no algorithm verifies all RSA algorithms (RFC 7517 section 4.4). PyJWT treats it as RS256
+    only.
     """
     if not isinstance(member.get("kid"), str) or not member["kid"] or member.get("use") not in (None, "sig"):
         return
     operations = member.get("key_ops")
     if operations is not None and not (isinstance(operations, list) and "verify" in operations):
-        # A key for another use, such as encryption (RFC 7517 section 4.3).
+        # This key is for another use, such as encryption (RFC 7517 section 4.3).
         return
     named = member.get("alg")
     if named is not None and named not in _ALGORITHMS:
@@ -141,12 +142,12 @@ def _usable(member: dict[str, Any]) -> Iterator[jwt.PyJWK]:
 
 
 class TokenChecker:
-    """Finds out whose a token is."""
+    """Identifies the principal of a token."""
 
     def __init__(
         self, keys: ProviderKeys, *, issuer: str, audience: str, algorithms: Sequence[str], leeway_seconds: int
     ) -> None:
-        """`algorithms` are those a token may be signed with; none may be symmetric."""
+        """`algorithms` are the signature algorithms that are accepted; none may be symmetric."""
         self._keys = keys
         self._issuer, self._audience, self._leeway = issuer, audience, leeway_seconds
         self._algorithms = list(algorithms)
@@ -157,18 +158,18 @@ class TokenChecker:
         }
 
     async def principal(self, token: str) -> Principal:
-        """Whose token this is; its scopes are those of the claims `scope` (RFC 8693) or `scp`.
+        """Return the principal of a token. Its scopes are those of the claims `scope` (RFC 8693) or `scp`.
 
         Raises:
-            UnauthenticatedError: it is not good here.
-            TokenUncheckedError: the keys that it must be checked with cannot be had.
+            UnauthenticatedError: the token is invalid here.
+            TokenUncheckedError: the keys that verify it are unavailable.
         """
         if len(token) > MAX_TOKEN_CHARACTERS:
             raise UnauthenticatedError(f"a token has at most {MAX_TOKEN_CHARACTERS} characters", "invalid_token")
         try:
             header = jwt.get_unverified_header(token)
             algorithm, identifier = header.get("alg"), header.get("kid")
-            # Before its key is looked for: nobody is made to fetch anything by a token that cannot be good.
+            # Check this before the key is looked up: a token that cannot be valid must not cause a fetch.
             if algorithm not in self._algorithms:
                 raise jwt.InvalidAlgorithmError(f"tokens are signed with {', '.join(self._algorithms)} here")
             if not identifier:
@@ -189,10 +190,10 @@ class TokenChecker:
             )
             subject = claims["sub"]
             if not subject.strip():
-                # All such clients would be one.
+                # All clients with an empty subject would share one principal, its limits and its rights.
                 raise jwt.InvalidTokenError("its subject is empty")
             if any("\ud800" <= letter <= "\udfff" for letter in subject):
-                # JSON can spell half of a surrogate pair, which cannot be stored or sent as UTF-8.
+                # JSON can express half of a surrogate pair, which cannot be stored or sent as UTF-8.
                 raise jwt.InvalidTokenError("its subject is not Unicode text")
             if len(subject) > MAX_SUBJECT_CHARACTERS:
                 raise jwt.InvalidTokenError(f"its subject has more than {MAX_SUBJECT_CHARACTERS} characters")
@@ -203,7 +204,7 @@ class TokenChecker:
 
 
 def _scopes(claims: dict[str, Any]) -> frozenset[str]:
-    """Words of a string, or members of a list; anything else allows nothing."""
+    """Return the words of a text, or the members of a list. Anything else grants no scope."""
     scopes = claims.get("scope", claims.get("scp", ()))
     if isinstance(scopes, str):
         return frozenset(scopes.split())

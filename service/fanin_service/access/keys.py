@@ -1,7 +1,8 @@
-"""API keys: made, kept as hashes in a file, looked up.
+"""API keys: created, stored as hashes in a file, looked up.
 
-A key is `fanin_<id>_<secret>`; the secret is 256 random bits. The file keeps SHA-256 of the whole key. A password hash
-would be no safer: it slows down guessing, and nobody guesses 256 random bits; it would cost each request its time.
+A key is `fanin_<id>_<secret>`; the secret is 256 random bits. The file stores the SHA-256 of the complete key. A
+password hash would not be safer: it slows down guessing, and 256 random bits cannot be guessed. It would make every
+request slower.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from fanin_service.access.scopes import check_scope
 
 PREFIX = "fanin_"
 RELOAD_SECONDS = 1.0
-"""How long a change of the file may go unnoticed."""
+"""Seconds that a change of the file may remain unnoticed."""
 _FORM = re.compile(r"fanin_([0-9a-f]{12})_[0-9a-f]{64}", re.ASCII)
 _NO_HASH = "0" * 64
 
@@ -38,15 +39,15 @@ _log = logging.getLogger("uvicorn.error")
 
 
 class KeyFileError(Exception):
-    """The key file cannot be used; says what to do."""
+    """The key file cannot be used. The message says what to do."""
 
 
 class UnknownKeyError(ValueError):
-    """No key of this id, or of this name, is in the file."""
+    """The file has no key with this id or name."""
 
 
 class KeyRecord(BaseModel):
-    """What is kept of a key."""
+    """The stored record of a key. It has the hash of the key, not the key."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -73,10 +74,10 @@ class _KeyFile(BaseModel):
 
 
 def read(path: Path) -> tuple[KeyRecord, ...]:
-    """The keys in the file.
+    """Return the keys in the file.
 
     Raises:
-        KeyFileError: it cannot be read, is damaged, or others may write to it.
+        KeyFileError: the file cannot be read, is damaged, or is writable by others.
     """
     try:
         with open(path, "rb") as file:
@@ -89,7 +90,7 @@ def read(path: Path) -> tuple[KeyRecord, ...]:
     try:
         return _KeyFile.model_validate_json(text).keys
     except ValidationError as error:
-        # Without the input: it may be anything, a key too.
+        # The message must not contain the input, which may be a key.
         first = error.errors(include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
         raise KeyFileError(f"{path} is not a key file: {where}: {first['msg']}") from None
@@ -103,11 +104,12 @@ def create(
     expires: datetime | None = None,
     bytes_per_day: int | None = None,
 ) -> tuple[str, KeyRecord]:
-    """Add a key to the file, which is made if there is none. Returns the key itself, which is kept nowhere.
+    """Add a key to the file, which is created if it does not exist. Return the key, which is not stored, and its
+    record.
 
     Raises:
-        KeyFileError: the file is damaged, or others may write to it.
-        ValueError: the name or a scope is not one.
+        KeyFileError: the file is damaged, or is writable by others.
+        ValueError: the name or a scope is invalid.
         OSError: the file cannot be written.
     """
     identifier = secrets.token_hex(6)
@@ -128,11 +130,13 @@ def create(
 
 
 def revoke(path: Path, which: str) -> list[KeyRecord]:
-    """Revoke the key of this id, or every key of this name; returns them. They stay in the file, to be told of.
+    """Revoke the key with this id, or every key with this name, and return their records.
+
+    They stay in the file, so that clients with such a key get the reason.
 
     Raises:
-        UnknownKeyError: there is none that is not yet revoked.
-        KeyFileError: the file cannot be read, is damaged, or others may write to it.
+        UnknownKeyError: no key has this id or name and is not yet revoked.
+        KeyFileError: the file cannot be read, is damaged, or is writable by others.
         OSError: the file cannot be written.
     """
     now = datetime.now(UTC).replace(microsecond=0)
@@ -146,7 +150,7 @@ def revoke(path: Path, which: str) -> list[KeyRecord]:
 
 
 class KeyRing:
-    """The keys of a file, as it is now: changes are seen within `RELOAD_SECONDS`."""
+    """The current keys of a file. Changes of the file take effect within `RELOAD_SECONDS`."""
 
     def __init__(self, path: Path) -> None:
         """
@@ -159,17 +163,17 @@ class KeyRing:
         self._looked = time.monotonic()
 
     def principal(self, token: str) -> Principal:
-        """Whose key this is.
+        """Return the principal of a key.
 
         Raises:
-            UnauthenticatedError: nobody's, or one that is not good any more.
+            UnauthenticatedError: the key is malformed, unknown, expired or revoked.
         """
         self._refresh()
         found = _FORM.fullmatch(token)
         if found is None:
             raise UnauthenticatedError("this is not a key: it has the form fanin_<id>_<secret>", "invalid_token")
         record = self._records.get(found[1])
-        # The same work whether or not the id is known.
+        # The comparison takes the same time whether or not the id is known, so that timing does not reveal valid ids.
         is_right = hmac.compare_digest(_hash(token), record.sha256 if record else _NO_HASH)
         if record is None or not is_right:
             raise UnauthenticatedError("this key is unknown", "invalid_token")
@@ -186,7 +190,7 @@ class KeyRing:
         version = _version(self._path)
         if version == self._version:
             return
-        # A damaged file is told of once, not at every look.
+        # Record the version before the file is read: a damaged file is then logged once, not at every look.
         self._version = version
         try:
             self._records = _by_id(read(self._path))
@@ -205,7 +209,7 @@ def _hash(key: str) -> str:
 
 
 def _version(path: Path) -> tuple[int, ...] | None:
-    """Changes when the file does."""
+    """Return a value that differs after any change of the file; None if the file cannot be examined."""
     try:
         found = path.stat()
     except OSError:
@@ -215,7 +219,11 @@ def _version(path: Path) -> tuple[int, ...] | None:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Alone among those who change the file. The lock is a file beside it: the file itself is replaced."""
+    """Hold the lock for changes of the key file.
+
+    The lock is a separate file. The key file is replaced at each change, and a lock on it would be lost with the old
+    one.
+    """
     descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -225,8 +233,8 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _write(path: Path, records: tuple[KeyRecord, ...]) -> None:
-    """All or nothing, for the owner only."""
-    path = path.resolve()  # a link stays one
+    """Replace the file in one step, with access for its owner only."""
+    path = path.resolve()  # replace the target of a symbolic link, not the link
     text = _KeyFile(keys=records).model_dump_json(indent=2) + "\n"
     with replacing(path, private=True) as file:
         file.write(text.encode())

@@ -81,7 +81,7 @@ def _create(options: argparse.Namespace) -> None:
     key, record = keys.create(
         options.keys_file, options.name, scopes, expires=expires, bytes_per_day=options.bytes_per_day
     )
-    # The key alone on standard output, so that a script can keep it.
+    # Only the key goes to standard output, so that a script can capture it.
     sys.stdout.write(key + "\n")
     until = "never expires" if expires is None else f"expires {expires:%Y-%m-%d %H:%M} UTC"
     sys.stderr.write(

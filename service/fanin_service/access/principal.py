@@ -8,18 +8,18 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who sent a request."""
+    """The sender of a request."""
 
     id: str
-    """Stable, and no two share one: `key:` and the key's id, or `jwt:` and the token's subject."""
+    """Stable and unique: `key:` with the key's id, or `jwt:` with the token's subject."""
     name: str
-    """For people: the key's name, or the token's subject."""
+    """Name for people: the key's name, or the token's subject."""
     scopes: frozenset[str]
     bytes_per_day: int | None
-    """Bytes of weights that may be fetched in a day; None for no such limit."""
+    """Maximum bytes of weights per day; None for the default of the settings."""
     method: Literal["none", "key", "jwt"]
-    """How that was found out."""
+    """The way in which the client proved its identity."""
 
 
 ANONYMOUS = Principal("anonymous", "anonymous", frozenset(), None, "none")
-"""Any client: if access is open, and on public routes."""
+"""The principal of every client if access is open, and of all requests to public routes."""

@@ -1,4 +1,4 @@
-"""Scopes: what a key or a token may allow."""
+"""Scopes: the rights that a key or a token can grant."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from fanin_service.models.names import is_model
 
 
 class Right(StrEnum):
-    """What a key or a token may allow: an OAuth scope."""
+    """An OAuth scope: a right that a key or a token can grant."""
 
     WEIGHTS_READ = "weights:read"
-    """Make and fetch weights, by recipe, query or digest."""
+    """Generate and fetch weights, by recipe, query or digest."""
     RECIPES_WRITE = "recipes:write"
-    """Register recipes; `weights:read` allows this, too."""
+    """Register recipes; `weights:read` includes this right."""
     RECIPES_READ = "recipes:read"
     """Read registered recipes, the catalogue of schemes and the description of the API."""
     MODELS_READ = "models:read"
-    """Find named models, and read what they are and which files they have."""
+    """List named models; read their descriptions and lists of files."""
     MODELS_WRITE = "models:write"
-    """Put and delete named models; `models:write:me/*` allows those of the namespace `me` only, `models:write:me/tiny`
-    one."""
+    """Put and delete named models. `models:write:me/*` allows only those of the namespace `me`, and
+    `models:write:me/tiny` only one."""
     METRICS_READ = "metrics:read"
     """Read the metrics."""
 
 
 _LIMITED = f"{Right.MODELS_WRITE}:"
-"""What a scope begins with that allows writing some models only."""
+"""Start of a scope that allows writing some models only."""
 
 
 def sufficient(right: Right, model: str | None = None) -> tuple[str, ...]:
-    """The scopes of which each one allows what needs `right`; `model` is the name of the model that is written.
+    """Return the scopes of which any one suffices for `right`. `model` is the name of the model that is written.
 
-    A client that reads weights registers their recipe first, and `POST /v1/weights` registers it anyway: reading needs
-    no scope for writing.
+    A client that reads weights registers their recipe first, and `POST /v1/weights` registers it anyway. So reading
+    includes the right to register recipes.
     """
     if right is Right.RECIPES_WRITE:
         return right, Right.WEIGHTS_READ
@@ -44,13 +44,13 @@ def sufficient(right: Right, model: str | None = None) -> tuple[str, ...]:
 
 
 def check_scope(text: str) -> str:
-    """The same text, if a key may have this scope.
+    """Return the text unchanged if a key can have this scope.
 
     Raises:
-        ValueError: there is no such scope.
+        ValueError: the text is not a scope.
     """
     model = text.removeprefix(_LIMITED)
-    # In the place of a name, * stands for every one.
+    # `namespace/*` is valid if `namespace/x` is the name of a model.
     is_limited = text != model and is_model(model.removesuffix("/*") + "/x" if model.endswith("/*") else model)
     if text not in {*map(str, Right)} and not is_limited:
         allowed = f"{', '.join(Right)}, {_LIMITED}namespace/* and {_LIMITED}namespace/name"

@@ -1,4 +1,7 @@
-"""Admission: the limits of clients and of the service. Decided before any work; released when the request ends."""
+"""Admission: limits for each client and for the service. They are checked before work begins.
+
+The request's reservations are released when the request ends, for any reason.
+"""
 
 from __future__ import annotations
 
@@ -21,15 +24,16 @@ from fanin_service.settings import Settings
 
 MINUTE, DAY = 60, 86_400
 _SHARE = 4
-"""Number of clients that together may use all memory for bodies and recipes."""
+"""Minimum number of clients that can use up the memory for bodies and recipes. One client gets this fraction of it."""
 _MAX_ADDRESS_CHARACTERS = 64
 _MAX_INTEGER = 10**15 - 1
-"""Largest integer of a structured field (RFC 9651 section 3.3.1)."""
+"""Maximum integer of a structured field (RFC 9651 section 3.3.1). Parsers reject the complete header if one exceeds it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The use of a limit in a window of time."""
+    """The state of one limit in a window of time, reported to the client in the RateLimit headers."""
 
     name: str
     quota: int
@@ -42,12 +46,12 @@ class Standing:
 
     @property
     def policy(self) -> str:
-        """A member of RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-09)."""
+        """Return the member of RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-09)."""
         return f'"{self.name}";q={min(self.quota, _MAX_INTEGER)};w={self.window};qu="{self.unit}"'
 
     @property
     def limit(self) -> str:
-        """A member of RateLimit."""
+        """Return the member of RateLimit."""
         remaining = min(max(0, self.quota - self.used), _MAX_INTEGER)
         return f'"{self.name}";r={remaining};t={math.ceil(self.seconds)}'
 
@@ -69,7 +73,7 @@ class Usage:
 
 
 class Admission:
-    """The limits of one service, and how much of them each client has used."""
+    """The limits of one service and each client's use of them."""
 
     def __init__(self, settings: Settings, tell: Callable[[bool], None]) -> None:
         """`tell` is called when shared counters become unreachable (true) or reachable again (false)."""
@@ -78,7 +82,8 @@ class Admission:
             Bounds(settings.client_streams, settings.client_in_flight_bytes),
             Bounds(settings.max_streams, settings.max_in_flight_bytes),
         )
-        # A client may always send one body of the largest, and one recipe of the most tensors.
+        # A client may always send one body of maximum size, or one recipe with the maximum number of tensors. Otherwise
+        # a request within all published limits could never succeed.
         recipe = settings.max_recipe_bytes + MAKING_BYTES * settings.max_tensors
         largest = max(recipe, settings.max_model_bytes)
         most = max(settings.max_held_bytes, largest)
@@ -94,18 +99,18 @@ class Admission:
             await self._shared.open()
 
     async def close(self) -> None:
-        """Wait for refunds, and disconnect."""
+        """Wait for pending refunds, then disconnect. A cancelled refund would charge the client for unsent bytes."""
         if self._refunds:
             await asyncio.wait(self._refunds)
         if self._shared:
             await self._shared.close()
 
     async def count(self, usage: Usage, principal: Principal, address: str | None) -> None:
-        """Count a request of this principal from this network address; `usage` then says whose limits hold.
+        """Count a request of this principal from this network address. Record in `usage` the client and its limits.
 
         Raises:
-            TooManyRequestsError: the client has sent too many.
-            LimitsUnavailableError: the count is unreachable.
+            TooManyRequestsError: the client has sent too many requests in this minute.
+            LimitsUnavailableError: the shared counters are unreachable.
         """
         settings, quota = self._settings, principal.bytes_per_day
         usage.client = _client_at(address) if principal is ANONYMOUS else principal.id
@@ -121,8 +126,8 @@ class Admission:
         """Count a request with an invalid key or token against its network address.
 
         Raises:
-            TooManyFailedLoginsError: there were too many.
-            LimitsUnavailableError: the count is unreachable.
+            TooManyFailedLoginsError: the address has sent too many of them in this minute.
+            LimitsUnavailableError: the shared counters are unreachable.
         """
         limit = self._settings.failed_logins_per_minute
         count = await self._counters.add(f"failed-logins:{_client_at(address)}", 1, MINUTE)
@@ -131,28 +136,34 @@ class Admission:
             raise TooManyFailedLoginsError(detail, count.seconds) from None
 
     def hold(self, usage: Usage, count: int) -> None:
-        """Hold `count` bytes more of memory for this request, until it ends or `release` is called.
+        """Reserve `count` more bytes of memory for this request, until it ends or `release` is called.
 
         Raises:
             TooMuchUnderWayError: this client would hold too much.
-            OverloadedError: all clients together would.
+            OverloadedError: all clients together would hold too much.
+            LimitExceededError: `count` exceeds the limit even without other requests.
         """
         if usage.held is None:
             usage.held = self._held.take(usage.client, 0)
         usage.held.grow(count)
 
     def release(self, usage: Usage) -> None:
-        """Release the memory that is held for this request."""
+        """Release the memory that is reserved for this request."""
         if usage.held is not None:
             usage.held.end()
             usage.held = None
 
     async def expect(self, usage: Usage) -> None:
-        """Refuse a request early, before its recipe is read, if not even the smallest file would be admitted.
+        """Refuse a request before its recipe is read, if even a response of one byte would be refused.
+
+        Reading a recipe can take seconds, which would be wasted.
 
         Raises:
-            LimitExceededError, TooMuchUnderWayError, OverloadedError, QuotaExceededError, LimitsUnavailableError: for
-                the reasons that `admit` has.
+            LimitExceededError: the client may not fetch any bytes.
+            TooMuchUnderWayError: the client has too much in flight.
+            OverloadedError: all clients together have too much in flight.
+            QuotaExceededError: the client has used its bytes of the day.
+            LimitsUnavailableError: the shared counters are unreachable.
         """
         self._check_size(usage, 1)
         self._ledger.check(usage.client, 1)
@@ -165,14 +176,15 @@ class Admission:
         """Admit a response of `size` bytes to this request.
 
         Raises:
-            LimitExceededError: it is larger than the limits ever allow.
+            LimitExceededError: the response is larger than the limits ever allow.
             TooMuchUnderWayError: the client has too much in flight.
             OverloadedError: all clients together have too much in flight.
             QuotaExceededError: the client has used its bytes of the day.
-            LimitsUnavailableError: the count is unreachable.
+            LimitsUnavailableError: the shared counters are unreachable.
         """
         self._check_size(usage, size)
-        # Like the charge below, it is released when the request ends.
+        # The grant comes first: `leave` refunds a charge by the unsent bytes of the grant, so a charge without a grant
+        # would never be refunded. `leave` runs also if this method raises an error.
         usage.grant = self._ledger.take(usage.client, size)
         if (quota := usage.bytes_per_day) is not None:
             key, count, left = await self._add_to_day(usage, size)
@@ -182,16 +194,17 @@ class Admission:
             usage.standings.append(_day(quota, count.value, left))
 
     async def charge(self, usage: Usage, size: int) -> None:
-        """Charge bytes of weights that are generated for this request and not sent.
+        """Charge bytes of weights that are generated for this request but not sent.
 
         Raises:
             QuotaExceededError: with them the client would exceed its bytes of the day.
-            LimitsUnavailableError: the count is unreachable.
+            LimitsUnavailableError: the shared counters are unreachable.
         """
         if (quota := usage.bytes_per_day) is None or not size:
             return
         key, count, left = await self._add_to_day(usage, size)
         if count.value > quota:
+            # The bytes are not generated, so they must not count.
             await count.store.take_back(key, size)
             raise _over_quota(usage, quota, count.value - size, left)
 
@@ -202,20 +215,23 @@ class Admission:
                 raise LimitExceededError([Fault("", detail)])
 
     async def _add_to_day(self, usage: Usage, size: int) -> tuple[str, Count, float]:
-        """Return the key, the count and the remaining seconds of this day, in UTC."""
+        """Add to the client's bytes of this day, in UTC. Return the key, the count and the day's remaining seconds."""
         now = datetime.now(UTC)
-        # Stored for two days: if the clock is set back over midnight, yesterday's count still exists.
+        # The count expires after two days. If the clock is set back over midnight, yesterday's count still exists.
         key = f"bytes:{usage.client}:{now:%Y-%m-%d}"
         return key, await self._counters.add(key, size, 2 * DAY), DAY - now.timestamp() % DAY
 
     def leave(self, usage: Usage) -> None:
-        """End the request: release what it reserved, and charge only what was sent."""
+        """End the request: release its reservations, and refund the bytes that were not sent."""
         self.release(usage)
         if usage.grant is None:
             return
         usage.grant.end()
         if usage.charge and usage.grant.unsent:
             key, count = usage.charge
+            # A task, since this method runs also when the request is cancelled, and must not wait. The set keeps a
+            # reference: the event loop has only weak ones, and a collected task would never refund. The refund goes to
+            # the store that counted, which may be the local one.
             refund = asyncio.create_task(count.store.take_back(key, usage.grant.unsent))
             self._refunds.add(refund)
             refund.add_done_callback(self._refunds.discard)
@@ -226,22 +242,25 @@ def _day(quota: int, used: int, left: float) -> Standing:
 
 
 def _over_quota(usage: Usage, quota: int, used: int, left: float) -> QuotaExceededError:
-    # First: clients that read one member read this one.
+    # Put this member first: some clients read only the first one.
     usage.standings.insert(0, _day(quota, used, left))
     return QuotaExceededError(f"{used} of {quota} bytes a day are used; the next day begins at 00:00 UTC", left)
 
 
 def _client_at(address: str | None) -> str:
-    # Behind a proxy it may be any text, of any length.
+    # A proxy may send any text of any length here. A long one would be cached below.
     return _address((address or "")[:_MAX_ADDRESS_CHARACTERS])
 
 
 @lru_cache(maxsize=4096)
 def _address(host: str) -> str:
-    """Return the client at an address; for IPv6 its network: one subscriber has all addresses of a /64 (RFC 6177)."""
+    """Return the identifier of the client at an address; for IPv6 that of its /64 network.
+
+    One subscriber has all addresses of a /64 (RFC 6177), and could evade a limit for single addresses.
+    """
     try:
         address = ip_address(host.partition("%")[0])
-    except ValueError:  # from a trusted proxy
+    except ValueError:  # not an address: the text of a trusted proxy
         return "address:unknown"
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped:

@@ -1,6 +1,7 @@
-"""The ledger: what this process has under way, by party and in all. It bounds the memory and work of one process.
+"""The ledger: responses that this process has in flight, by client and in total.
 
-Used by the event loop's thread alone.
+It bounds the memory and work of one process. Limits across processes would not protect any of them. Only the event
+loop's thread uses it, so it needs no lock.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from fanin_service.admission.errors import OverloadedError, TooMuchUnderWayError
 from fanin_service.recipes.errors import LimitExceededError
 
 _MEMORY = 0.9
-"""Weight of what was seen before in the mean duration of answers."""
+"""Weight of earlier responses in the moving average of the duration of responses."""
 _MAX_WAIT = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The most that may be under way; None for no limit."""
+    """Maximum load of a client or of all clients; None for no limit."""
 
     streams: int | None = None
     size: int | None = None
@@ -30,14 +31,14 @@ class Bounds:
 
 @dataclass(slots=True)
 class Load:
-    """What is under way."""
+    """Responses in flight, of a client or of all clients."""
 
     streams: int = 0
     size: int = 0
-    """Bytes admitted and not yet given back."""
+    """Bytes that were admitted and are not yet sent or released."""
 
     def excess(self, bounds: Bounds, size: int) -> str | None:
-        """What would be too much with another stream of `size` bytes."""
+        """Return why another response of `size` bytes would exceed the bounds; None if it would not."""
         if bounds.streams is not None and self.streams >= bounds.streams:
             return f"{self.streams} answers are under way, and {bounds.streams} may be"
         if bounds.size is not None and self.size + size > bounds.size:
@@ -46,30 +47,31 @@ class Load:
 
 
 class Ledger:
-    """Loads of all parties, none above its bounds."""
+    """Loads of all clients, none above its bounds."""
 
     def __init__(self, each: Bounds, total: Bounds) -> None:
-        """Bounds of each party, and of all together."""
+        """`each` bounds every client, `total` all clients together."""
         self._each, self._total_bounds = each, total
         self.total = Load()
         self._parties: defaultdict[str, Load] = defaultdict(Load)
         self._mean_seconds = 1.0
 
     def load(self, party: str) -> Load:
-        """What this party has under way."""
+        """Return the load of this client."""
         return self._parties.get(party, Load())
 
     def check(self, party: str, size: int) -> None:
-        """Refuse what there is no room for.
+        """Refuse a response of `size` bytes that would exceed a bound.
 
         Raises:
-            LimitExceededError: there never will be.
-            TooMuchUnderWayError: the party has too much under way.
-            OverloadedError: all together have.
+            LimitExceededError: it would exceed a bound even if nothing else were in flight.
+            TooMuchUnderWayError: the client has too much in flight.
+            OverloadedError: all clients together have too much in flight.
         """
         for bound in (self._each.size, self._total_bounds.size):
             if bound is not None and size > bound:
                 raise LimitExceededError([Fault("", f"{size} bytes in one answer; this service sends at most {bound}")])
+        # The client's own load first: 429 tells it to send fewer requests, 503 would blame the service.
         own = self.load(party)
         if excess := own.excess(self._each, size):
             raise TooMuchUnderWayError(f"of this client {excess}", self._wait(own))
@@ -77,16 +79,18 @@ class Ledger:
             raise OverloadedError(f"of all clients {excess}", self._wait(self.total))
 
     def take(self, party: str, size: int) -> Grant:
-        """Admit an answer of `size` bytes.
+        """Admit a response of `size` bytes and return its grant.
 
         Raises:
-            As `check` does.
+            LimitExceededError: it would exceed a bound even if nothing else were in flight.
+            TooMuchUnderWayError: the client has too much in flight.
+            OverloadedError: all clients together have too much in flight.
         """
         self.check(party, size)
         return Grant(self, party, size)
 
     def _wait(self, load: Load) -> int:
-        """Seconds until one of these answers has ended, by how long answers took of late: an estimate."""
+        """Return the estimated seconds until a response ends, from the mean duration of recent responses."""
         return max(1, min(_MAX_WAIT, math.ceil(self._mean_seconds / max(1, load.streams))))
 
     def _move(self, party: str, streams: int, size: int) -> None:
@@ -95,39 +99,43 @@ class Ledger:
             load.size += size
 
     def _ended(self, party: str, seconds: float) -> None:
+        # Remove idle clients. Otherwise every address that ever sent a request would stay in memory.
         if not self._parties[party].streams:
             del self._parties[party]
         self._mean_seconds = _MEMORY * self._mean_seconds + (1 - _MEMORY) * seconds
 
 
 class Grant:
-    """An answer that was admitted. It must be ended, once or more often."""
+    """An admitted response. The owner must call `end` at least once."""
 
     def __init__(self, ledger: Ledger, party: str, size: int) -> None:
-        """As `Ledger.take` does."""
+        """Record the response in the ledger. Call `Ledger.take`, which checks the bounds first."""
         self.unsent = size
         self._ledger, self._party, self._open, self._began = ledger, party, True, time.monotonic()
         ledger._move(party, 1, size)
 
     def grow(self, count: int) -> None:
-        """Admit so many bytes more.
+        """Admit `count` more bytes for this response.
 
         Raises:
-            As `Ledger.check` does.
+            LimitExceededError: `count` exceeds a bound even if nothing else were in flight.
+            TooMuchUnderWayError: the client has too much in flight.
+            OverloadedError: all clients together have too much in flight.
         """
         self._ledger.check(self._party, count)
         self.unsent += count
         self._ledger._move(self._party, 0, count)
 
     def sent(self, count: int) -> None:
-        """So many bytes were handed to the connection."""
+        """Release `count` bytes, which were handed to the connection."""
         if self._open:
+            # More bytes than were admitted must not make the load negative: that would admit too much for all others.
             count = min(count, self.unsent)
             self.unsent -= count
             self._ledger._move(self._party, 0, -count)
 
     def end(self) -> None:
-        """Give back what was taken; `unsent` stays as it is."""
+        """Release the response and its unsent bytes. Later calls do nothing. `unsent` is then the number to refund."""
         if self._open:
             self._open = False
             self._ledger._move(self._party, -1, -self.unsent)

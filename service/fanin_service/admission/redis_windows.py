@@ -1,4 +1,4 @@
-"""Counters in Redis, through the package `limits`: its script adds, and sets the end, in one step."""
+"""Counters in Redis, through the package `limits`. Its script adds and sets the expiry in one step."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from redis.backoff import NoBackoff
 from fanin_service.admission.windows import Count, CountersAwayError
 
 TIMEOUT_SECONDS = 0.5
-"""The longest that a call waits for a response of Redis, while the event loop can read it."""
+"""Maximum seconds that a call waits for a response of Redis, while the event loop can read it."""
 MAX_CALLS = 16
-"""Calls of one process at a time, each on a separate connection. Hundreds of requests that arrive at the same moment
-would take longer to connect than `TIMEOUT_SECONDS`, and Redis would look as if it were away."""
+"""Maximum number of calls of one process in flight, each on a separate connection. Hundreds of simultaneous requests
+would take longer to connect than `TIMEOUT_SECONDS`, and Redis would look unreachable."""
 
 _SLICES = 5
-"""Parts of `TIMEOUT_SECONDS` that have to pass one after another."""
+"""Number of equal parts of `TIMEOUT_SECONDS` that must pass one after another."""
 _PROBE, _PROBE_SECONDS = "probe", 60
-"""The count that is written to find out whether Redis counts, and how long it is kept."""
+"""Key and lifetime in seconds of the count that is written to test whether Redis can count."""
 
 T = TypeVar("T")
 
 
 class RedisCounters:
-    """Counts of all who use this Redis. Their windows are of its clock, which runs on when ours jumps."""
+    """Counts that all processes with this Redis share. Windows follow its clock, so changes of ours move none."""
 
     def __init__(self, url: str) -> None:
         """`url` begins with redis:// or rediss://; nothing is connected yet."""
@@ -44,7 +44,7 @@ class RedisCounters:
         )
         self._turns = asyncio.Semaphore(MAX_CALLS)
         self._failures = 0
-        """Calls that failed."""
+        """Number of calls that failed."""
 
     async def add(self, key: str, amount: int, seconds: int) -> Count:
         async def add() -> Count:
@@ -57,24 +57,25 @@ class RedisCounters:
     async def take_back(self, key: str, amount: int) -> None:
         async def take_back() -> None:
             value = await self._storage.incr(key, 1, -amount)
-            if value < 0:  # Redis has begun anew since
+            if value < 0:  # Redis has restarted since the count was added
                 await self._storage.incr(key, 1, -value)
 
         with suppress(CountersAwayError):
             await self._in_turn(take_back)
 
     async def ping(self) -> None:
-        # A Redis that is read-only or out of memory answers PING, yet cannot count.
+        # A Redis that is read-only or out of memory responds to PING but cannot count.
         await self._in_turn(lambda: self._storage.incr(_PROBE, _PROBE_SECONDS, 1))
 
     async def close(self) -> None:
         await self._storage.bridge.get_connection().aclose()  # type: ignore[attr-defined]
 
     async def _in_turn(self, call: Callable[[], Awaitable[T]]) -> T:
-        """The result of a call, of which only `MAX_CALLS` run at a time.
+        """Return the result of a call. At most `MAX_CALLS` run at a time.
 
         Raises:
-            CountersAwayError: it fails; or an earlier call failed while this one waited, which would fail as late.
+            CountersAwayError: the call failed. Or an earlier call failed while this one waited: it would only fail
+                later.
         """
         failures = self._failures
         async with self._turns:
@@ -88,15 +89,16 @@ class RedisCounters:
 
 
 async def _in_time(call: Awaitable[T]) -> T:
-    """The result of a call that takes at most `TIMEOUT_SECONDS`.
+    """Return the result of a call that takes at most `TIMEOUT_SECONDS`.
 
     Raises:
-        CountersAwayError: it takes longer, or fails.
+        CountersAwayError: the call takes longer, or fails.
     """
     task = asyncio.ensure_future(call)
     try:
         for _ in range(_SLICES):
-            # While the event loop is busy, no response is read: that time counts as one slice, however long it is.
+            # While the event loop is busy, no response can be read. Such a delay counts as one slice, however long it
+            # is.
             if (await asyncio.wait([task], timeout=TIMEOUT_SECONDS / _SLICES))[0]:
                 return task.result()
         raise CountersAwayError(f"no response in {TIMEOUT_SECONDS} s")

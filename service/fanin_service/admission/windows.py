@@ -1,4 +1,4 @@
-"""Counters that end by themselves: how much each party has asked for in a window of time."""
+"""Counters of each client's use in windows of time. They expire by themselves."""
 
 from __future__ import annotations
 
@@ -13,48 +13,49 @@ from typing import Protocol
 from fanin_service.admission.errors import LimitsUnavailableError
 
 PROBE_SECONDS = 1.0
-"""How often shared counters that are away are looked for."""
+"""Seconds between two attempts to reach shared counters that are unreachable."""
 MAX_COUNTS = 100_000
-"""Counts kept in a process: some 20 MB. Beyond, the oldest are forgotten: addresses are cheap to make up."""
+"""Maximum number of counts in a process, some 20 MB. The oldest are then discarded, since clients can invent addresses.
+"""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """A count after something was added to it."""
+    """A count, after an addition."""
 
     value: int
     seconds: float
-    """Until it ends, and begins anew from 0."""
+    """Seconds until the count expires and restarts from 0."""
     store: Store
-    """Where it is kept."""
+    """The store that has the count."""
 
 
 class Counters(Protocol):
     """Counts by key."""
 
     async def add(self, key: str, amount: int, seconds: int) -> Count:
-        """Add to the count of `key`, which ends so many seconds after it began.
+        """Add `amount` to the count of `key`, which expires `seconds` after its first addition. Return the new count.
 
         Raises:
-            CountersAwayError: it cannot be reached.
+            CountersAwayError: the store is unreachable.
         """
 
 
 class Store(Counters, Protocol):
-    """Where counts are kept."""
+    """A store of counts."""
 
     async def take_back(self, key: str, amount: int) -> None:
-        """Undo what was added; a count never falls below 0. Where it cannot be reached, it stays."""
+        """Subtract `amount`, but not below 0. If the store is unreachable, the count stays."""
 
 
 class CountersAwayError(Exception):
-    """Shared counters cannot be reached, or not in time."""
+    """The shared counters are unreachable, or respond too late."""
 
 
 class LocalCounters:
-    """Counts of this process, in windows of its monotonic clock: no change of the date moves them."""
+    """Counts of this process, in windows of its monotonic clock. A change of the date moves none of them."""
 
     def __init__(self) -> None:
         self._counts: dict[str, tuple[int, float]] = {}
@@ -84,12 +85,13 @@ class LocalCounters:
 
 
 class Remote(Store, Protocol):
-    """A store that may be away."""
+    """A store that may be unreachable."""
 
     async def ping(self) -> None:
-        """
+        """Test whether the store can count.
+
         Raises:
-            CountersAwayError: it does not answer, or cannot count.
+            CountersAwayError: the store does not respond, or cannot count.
         """
 
     async def close(self) -> None:
@@ -97,19 +99,20 @@ class Remote(Store, Protocol):
 
 
 class SharedCounters:
-    """Counts that several processes share; while they are away, those of this process, or none."""
+    """Counts that several processes share. While they are unreachable, this process counts alone, or refuses."""
 
     def __init__(self, remote: Remote, *, fall_back: bool, tell: Callable[[bool], None]) -> None:
-        """`tell` is called with each change: whether they are away."""
+        """`tell` is called with true when the counters become unreachable, and with false when they return."""
         self._remote = remote
         self._local = LocalCounters() if fall_back else None
         self._tell = tell
         self._search: asyncio.Task[None] | None = None
 
     async def add(self, key: str, amount: int, seconds: int) -> Count:
-        """
+        """Add to a shared count, or to a local one while the shared ones are unreachable.
+
         Raises:
-            LimitsUnavailableError: they are away, and those of this process shall not do.
+            LimitsUnavailableError: the shared counters are unreachable, and local ones are not allowed.
         """
         if self._search is None:
             try:
@@ -121,14 +124,14 @@ class SharedCounters:
         return await self._local.add(key, amount, seconds)
 
     async def open(self) -> None:
-        """Find out whether they are there."""
+        """Test whether the shared counters are reachable."""
         try:
             await self._remote.ping()
         except CountersAwayError as error:
             self._away(error)
 
     async def close(self) -> None:
-        """Look for them no more."""
+        """Stop the probe and disconnect."""
         if self._search is not None:
             self._search.cancel()
         await self._remote.close()

@@ -1,4 +1,4 @@
-"""The guard: which backend the service uses, and for how long its bits are trusted."""
+"""The guard: chooses the backend of the service, and stops its use when its bits cannot be trusted."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ from fanin_service.errors import LaterError
 from fanin_service.settings import Settings
 
 MISSED = 3
-"""Intervals without a test, after which the last one counts no more: the backend hangs."""
+"""Number of intervals without a test after which the last result expires: the backend hangs."""
 
 _log = logging.getLogger(__name__)
 
 
 class NotReadyError(LaterError):
-    """Nothing is generated: the backend has not shown that its bits are right, or the service stops."""
+    """The service generates nothing: the backend has not passed its test, or the service is stopping."""
 
     def __init__(self, detail: str, seconds: float = 1) -> None:
         super().__init__(detail, seconds)
 
 
 class GuardedBackend(ForwardingBackend):
-    """Generates as its backend does, for as long as that passes its known-answer test.
+    """Generates with a backend while that passes its known-answer test.
 
-    A backend that has failed, in the test or while it generated, generates nothing more before it passes again: what
-    is being sent is cut short.
+    A backend that fails, in the test or while it generates, generates nothing until it passes again. Responses in
+    flight are cut short: caches would keep wrong bytes for a year.
     """
 
     def __init__(self, backend: Backend, seconds: float) -> None:
-        """A guard that is to test `backend` every so many seconds; it has not passed yet."""
+        """Guard a backend that is tested every `seconds`. It has not passed yet."""
         super().__init__(backend)
         self.name, self.prompt_bytes = backend.name, backend.prompt_bytes
         self.on_failure: Callable[[], None] = lambda: None
-        """Called where generating failed, in the thread where it did."""
+        """Called after a failure of the backend, in the thread that called the backend."""
         self._seconds = seconds
         self._passed_at: float | None = None
         self._fault = "has not passed its known-answer test yet"
@@ -53,7 +53,7 @@ class GuardedBackend(ForwardingBackend):
 
     @property
     def fault(self) -> str | None:
-        """Why nothing may be generated; `None` if it may."""
+        """Return why the backend must not generate; `None` if it may."""
         if self._passed_at is None:
             return f"the {self.name} backend {self._fault}"
         if time.monotonic() - self._passed_at > MISSED * self._seconds:
@@ -61,13 +61,13 @@ class GuardedBackend(ForwardingBackend):
         return None
 
     def test(self) -> None:
-        """Run the known-answer test, in this thread."""
+        """Run the known-answer test, in the calling thread."""
         fault = _fault(self._backend)
         if fault:
             self._fault, self._passed_at = fault, None
         if self._passed_at is None:
-            # Some matrices may be wrong. They are discarded again before the backend is trusted again: a thread that
-            # began before the failure may have stored one after it.
+            # Cached matrices may be wrong. They are discarded once more when the test passes again: a thread that
+            # started before the failure may have cached one after it.
             self.matrices.clear()
         if not fault:
             self._fault, self._error, self._passed_at = "", None, time.monotonic()
@@ -91,18 +91,19 @@ class GuardedBackend(ForwardingBackend):
             self.on_failure()
             raise
         if self._passed_at is None:
-            # It failed meanwhile, so these bits may be wrong, too. The log names the first failure as the cause:
-            # nobody may be left to await the chunk that met it.
+            # The backend has failed in another thread, so these bits may be wrong, too. The log names the first failure
+            # as the cause, since the request that met it may have ended.
             raise BackendError(self.fault) from self._error
 
 
 def choose(settings: Settings) -> Backend:
-    """The backend that the settings name, else the fastest that works here; it has passed its known-answer test.
+    """Return the backend that the settings name, else the fastest one that passes its known-answer test here.
 
-    It is a new one, whose cache of matrices has the size that the settings allow.
+    The backend is a new one. The settings give the size of its cache of matrices.
 
     Raises:
-        BackendError: the named one is unknown, or cannot be used here, or fails, and the settings ask for no other.
+        BackendError: the named backend is unknown, unusable here or wrong, and the settings allow no other. Or none
+            passes.
     """
     named = settings.backend
     for name in _candidates(settings):
@@ -120,15 +121,15 @@ def choose(settings: Settings) -> Backend:
 
 
 def _candidates(settings: Settings) -> Iterator[str]:
-    """Names of backends, in the order in which they are to be tried."""
+    """Yield the names of backends in the order in which they are tried."""
     if settings.backend:
         yield settings.backend
     yield from (name for name in backends.available() if name != settings.backend)
 
 
 def _fault(backend: Backend) -> str | None:
-    """What is wrong with it, by the known-answer test."""
+    """Return why the backend fails the known-answer test; None if it passes."""
     try:
         return None if known_answer.passes(backend) else "failed its known-answer test"
-    except Exception as error:  # whatever it is: not even this could be made
+    except Exception as error:  # any error means that the backend failed
         return f"failed its known-answer test: {error}"

@@ -1,4 +1,4 @@
-"""The known-answer test: does the backend in use generate the bits of the contract, on this very machine?"""
+"""The known-answer test: does the backend in use generate the bits of the contract on this machine?"""
 
 from __future__ import annotations
 
@@ -45,15 +45,16 @@ RECIPE = {
         "delta": {"shape": [3, 3, 4, 6], "scheme": "delta_orthogonal"},
     },
 }
-"""Every kind of draw and every storage type. The sizes are odd: vectors of every kernel end within them."""
+"""A recipe with every kind of draw and every storage type. The sizes are odd, so that every kernel has a partial
+vector."""
 SHA256 = "1dfeba19f5eb2591ffd36e59568c36fe552aa866f2751fa627876221cd804808"
-"""Of the whole file."""
+"""SHA-256 of the file of `RECIPE`, in hexadecimal."""
 
 
 def passes(backend: Backend) -> bool:
-    """Whether this backend makes the file of `RECIPE` as it has to be."""
+    """Return whether this backend generates the file of `RECIPE` bit for bit."""
     layout = FileLayout.of(RECIPE)
-    # Poisoned: a backend that writes nothing must not pass.
+    # The buffer begins with other bytes: a backend that writes nothing must not pass.
     content = bytearray(b"\xca" * layout.size)
     read_into(layout, 0, memoryview(content), backend)
     return hashlib.sha256(content).hexdigest() == SHA256

@@ -1,4 +1,4 @@
-"""Request bodies: read with a limit, and only as what they are to be."""
+"""Request bodies: read up to a limit, and only in an accepted media type."""
 
 from __future__ import annotations
 
@@ -21,39 +21,41 @@ class UnsupportedContentError(RequestError):
 
 
 def media_type_of(request: Request) -> str:
-    """The type that the body of a request is said to be of; empty where it is not said."""
+    """Return the media type that a request states for its body, in lower case; an empty text if it states none."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def read_body(request: Request, media_types: tuple[str, ...], limit: int, hold: Callable[[int], None]) -> bytes:
-    """Return the body of a request, which must be of one of these types; `hold` is called with the size of each part.
+    """Return the body of a request, which must have one of these media types. `hold` is called with the size of each
+    part.
 
     Raises:
-        UnsupportedContentError: the body is of another type, or compressed.
-        HTTPException: it is a part of something.
-        BodyTooLargeError: it has more than `limit` bytes.
-        TooMuchUnderWayError, OverloadedError: as `Admission.hold` does.
-        ClientDisconnect: the client left.
+        UnsupportedContentError: the body has another type, or is compressed.
+        HTTPException: the request has a Content-Range header, so its body is a part of something.
+        BodyTooLargeError: the body has more than `limit` bytes.
+        TooMuchUnderWayError: this client would hold too much memory.
+        OverloadedError: all clients together would hold too much memory.
+        ClientDisconnect: the client has disconnected.
     """
     given = media_type_of(request)
     if given not in media_types:
         found = f"{given!a} is not read here" if given else "the Content-Type header is missing"
-        # RFC 9110 section 15.5.16: the answer tells what would have been taken.
+        # RFC 9110 section 15.5.16: the response names what would be accepted.
         allowed = " or ".join(media_types)
         raise UnsupportedContentError(f"{found}; send Content-Type: {allowed}", {"Accept": ", ".join(media_types)})
     if "content-range" in request.headers:
-        # RFC 9110 section 14.5: a part must not be taken for the whole.
+        # RFC 9110 section 14.5: a part must not be treated as the complete body.
         raise HTTPException(400, "Content-Range: a request body must be whole")
     coding = request.headers.get("content-encoding", "identity").strip().lower()
     if coding != "identity":
         raise UnsupportedContentError(f"Content-Encoding {coding!a} is not read here", {"Accept-Encoding": "identity"})
-    # Before anything is read: a client that waits for 100 (Continue) does not send such a body.
+    # Check the length before reading: a client that waits for 100 (Continue) then never sends such a body.
     if int(request.headers.get("content-length", "0")) <= limit:
         body = bytearray()
         async for part in request.stream():
             hold(len(part))
             body += part
-            # A chunked body has no length that is known before.
+            # A chunked body does not state its length in advance.
             if len(body) > limit:
                 break
         else:

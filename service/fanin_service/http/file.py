@@ -1,4 +1,4 @@
-"""Files as routes serve them."""
+"""Files that routes serve."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from fanin import FileLayout
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file: its bytes, or the layout that they are generated from."""
+    """A file: its bytes, or the layout from which they are generated."""
 
     body: bytes | FileLayout
     tag: str
-    """Strong entity tag without its quotes: another one for any other bytes."""
+    """Strong entity tag without its quotes. Different bytes must have different tags."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Headers of every response with content, besides those that follow from the file."""
     kept: tuple[str, ...] = ()
-    """Names of those headers that a response 304 has besides the usual."""
+    """Names of those headers that a 304 response includes besides the usual ones."""
     modified: int | None = None
-    """Date of the last change in seconds since 1970, if it has one."""
+    """Date of the last change in seconds since 1970; None if there is none."""
     is_made: bool = False
-    """The bytes exist for one request only, so they count as memory of that request."""
+    """Whether the bytes exist only for one request. They then count as memory of that request."""
 
     @property
     def size(self) -> int:
-        """Bytes of the file."""
+        """Size of the file in bytes."""
         return len(self.body) if isinstance(self.body, bytes) else self.body.size
 
     @property
     def etag(self) -> str:
-        """The entity tag as header fields have it (RFC 9110 section 8.8.3)."""
+        """The entity tag in the form of header fields (RFC 9110 section 8.8.3)."""
         return f'"{self.tag}"'

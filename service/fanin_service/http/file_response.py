@@ -18,29 +18,34 @@ from fanin_service.http.streaming import CHUNK, FileStream
 from fanin_service.service import Service
 
 OCTETS = "application/octet-stream"
-"""Type of safetensors files: none of their own is registered with IANA, and the Hugging Face hub uses this one."""
+"""Media type of safetensors files. IANA has registered none for them, and the Hugging Face Hub uses this one."""
 IMMUTABLE = "public, max-age=31536000, immutable"
-"""What is at this URL is there for ever: it names one sequence of bytes."""
+"""Cache-Control of a URL that names one sequence of bytes, which never changes."""
 PIECE = 256 << 10
 """Bytes of a body that are handed to the connection at a time."""
 BUFFERED = 64 << 10
 """Bytes that the server buffers for a connection before a sender has to wait."""
 _CONDITIONS = {name.replace("_", "-").encode(): name for name in Conditions.__dataclass_fields__}
-"""Members of `Conditions` by their header."""
+"""Fields of `Conditions` by header name."""
 _OF_NOT_MODIFIED = ("ETag", "Cache-Control", "Expires")
-"""Only what a cache updates (RFC 9110 section 15.4.5): a 304 has no content to speak of."""
+"""Headers of a 304 response: only those that a cache updates (RFC 9110 section 15.4.5), since it has no content."""
 
 
 async def respond(context: RequestContext, service: Service, file: File) -> Response:
-    """Return the response with a file: the only way out for its bytes.
+    """Return the response with a file. All bytes of files leave through this function, so that limits apply to all of
+    them.
 
-    GET and HEAD get what their conditions select; POST gets all of it.
+    GET and HEAD get the part that their conditions select; POST gets the complete file.
 
     Raises:
-        PreconditionFailedError, RangeNotSatisfiableError: for a condition of the request.
+        PreconditionFailedError: a condition of the request is false.
+        RangeNotSatisfiableError: the requested range contains no byte of the file.
         NotReadyError: the backend must not generate.
-        LimitExceededError, TooMuchUnderWayError, OverloadedError, QuotaExceededError, LimitsUnavailableError: as
-            `Admission.admit` and `Admission.hold` do.
+        LimitExceededError: the response is larger than the limits ever allow.
+        TooMuchUnderWayError: the client has too much in flight, or would hold too much memory.
+        OverloadedError: all clients together have too much in flight, or would hold too much memory.
+        QuotaExceededError: the client has used its bytes of the day.
+        LimitsUnavailableError: the shared counters are unreachable.
     """
     if file.is_made:
         service.admission.hold(context.usage, file.size)
@@ -64,7 +69,7 @@ async def respond(context: RequestContext, service: Service, file: File) -> Resp
             dated = f", and it was modified {headers['Last-Modified']}" if "Last-Modified" in headers else ""
             raise PreconditionFailedError(f"the entity tag of this file is {file.etag}{dated}", {"ETag": file.etag})
         case Verdict.UNSATISFIABLE:
-            # RFC 9110 section 15.5.17: the length, so that the client can ask again.
+            # RFC 9110 section 15.5.17: state the length, so that the client can repeat the request with a valid range.
             raise RangeNotSatisfiableError(f"the file has {size} bytes", {"Content-Range": f"bytes */{size}"})
 
 
@@ -84,7 +89,7 @@ async def _content(
     status: int,
     headers: Mapping[str, str],
 ) -> Response:
-    """Return a response with this part of the file: what fits one chunk in one piece, more as a stream."""
+    """Return a response with this part of the file: in one piece if it fits a chunk, else as a stream."""
     if isinstance(body, bytes):
         return in_pieces(memoryview(body)[part.start : part.stop], status, headers)
     layout, length = body, part.stop - part.start
@@ -104,8 +109,8 @@ async def _content(
 class PiecesResponse(Response):
     """A response whose body is sent in pieces, without a copy.
 
-    The request lasts until the client has received almost the complete body. A request with one piece would end at
-    once, and no limit would count what the server buffers for clients that read nothing.
+    The request lasts until the client has received almost the complete body. With one piece the request would end at
+    once, and no limit would count the bytes that the server buffers for clients that read nothing.
     """
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
@@ -119,14 +124,14 @@ class PiecesResponse(Response):
 def in_pieces(
     body: bytes | memoryview, status: int = 200, headers: Mapping[str, str] | None = None, media_type: str | None = None
 ) -> Response:
-    """A response with this body, in as few messages as the buffer of the server allows."""
+    """Return a response with this body, in as few messages as the buffer of the server allows."""
     if len(body) <= BUFFERED:
         return Response(bytes(body), status, headers, media_type)
     return PiecesResponse(memoryview(body), status, headers, media_type)
 
 
 def _made_besides(service: Service, layout: FileLayout, part: ByteRange) -> int:
-    """Bytes that have to be made for a part and are not in it: the rest of matrices that it cuts."""
+    """Return the bytes that must be generated for a part and are not in it: the rest of matrices that it cuts."""
     if not layout.has_matrix(part.start, part.stop):
         return 0
     found = 0

@@ -1,6 +1,6 @@
-"""Problems: what each error becomes. One table says the status and name of every exception; surfaces render the result.
+"""Problems: one table maps every exception to the status and name of its response.
 
-The native surface renders application/problem+json (RFC 9457).
+This module renders the native form, application/problem+json (RFC 9457). The compatibility APIs render their own.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ URN = "urn:fanin:problem:"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """The kind of an error."""
+    """The kind of an error, which clients can distinguish."""
 
     status: int
     name: str
@@ -90,10 +90,10 @@ KINDS: dict[type[Exception], Kind] = {
     DigestsPendingError: Kind(503, "digests-pending", "The digests are being computed"),
     NotFoundError: Kind(404, "not-found", "There is nothing here"),
     MethodNotAllowedError: Kind(405, "method-not-allowed", "The method is not allowed here"),
-    # Nobody reads this answer; without it a lost client would be logged as an error of ours.
+    # Nobody reads this response. Without it a disconnected client would be logged as an error of the service.
     ClientDisconnect: Kind(400, "incomplete-request", "The request ended before its body did"),
 }
-"""What each exception becomes. A class that is missing here is treated as its nearest base class."""
+"""Kind of each exception. A class that is missing here has the kind of its nearest base class."""
 
 
 class ProblemError(BaseModel):
@@ -119,17 +119,17 @@ RESPONSE: dict[str, Any] = {
     "description": "A problem (RFC 9457)",
     "content": {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}},
 }
-"""OpenAPI's description of every answer that is none of the others."""
+"""OpenAPI description of every response that is not listed separately."""
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI's description of problems with these statuses."""
+    """Return the OpenAPI description of problems with these statuses."""
     return {status: {**RESPONSE, "description": HTTPStatus(status).phrase} for status in statuses}
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An error as a response states it, on any surface."""
+    """An error as responses state it, in any API."""
 
     kind: Kind
     detail: str
@@ -139,13 +139,13 @@ class Failure:
 
 
 BUG = Kind(500, "internal-error", "The service failed")
-"""What any other exception becomes. The server logs its trace; the client is not shown it."""
+"""Kind of any other exception. The server logs its traceback; the client does not get it."""
 _LATER = {"Retry-After": "1"}
-"""Headers after a temporary error of the library: a backend that failed is tested at once."""
+"""Headers after a temporary error of the library. A backend that has failed is tested again at once."""
 
 
 def failure_of(error: Exception) -> Failure:
-    """Return what an exception becomes."""
+    """Return the failure that an exception becomes."""
     if isinstance(error, HTTPException):
         phrase = HTTPStatus(error.status_code).phrase
         kind = Kind(error.status_code, phrase.lower().replace(" ", "-"), phrase)
@@ -161,7 +161,7 @@ def failure_of(error: Exception) -> Failure:
 
 
 def render(failure: Failure, request_id: str) -> Response:
-    """Return a failure as application/problem+json."""
+    """Return a response with this failure as application/problem+json."""
     kind = failure.kind
     document = {
         "type": URN + kind.name,

@@ -1,7 +1,7 @@
 """The query of GET /v1/weights: the fields of the one-tensor short form, in every dialect, as parameters.
 
-A list is comma separated, or its parameter repeated, and empty for `[]`; every other value is written as in JSON, texts
-without quotes.
+A list is comma separated, or its parameter is repeated; `[]` is an empty value. Other values are written as in JSON,
+but texts without quotes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ _LITERALS = {"true": True, "false": False, "null": None}
 _REQUIRED = ("shape", "scheme")
 _MEANING = "A parameter of the schemes that have it; see /v1/schemes."
 _MAX_DIGITS = 400
-"""Longer numbers, beyond even float64, stay texts; int() would refuse thousands of digits with an error of its own."""
+"""Maximum length of a number. Longer ones are beyond float64 and stay texts: int() would raise an error of another
+kind."""
 
 
 class ParameterError(RequestError):
@@ -42,15 +43,15 @@ class _Parameters:
     """The parameters of the query."""
 
     schemas: dict[str, dict[str, Any]]
-    """JSON schema of each."""
+    """JSON schema of each parameter."""
     lists: frozenset[str]
     texts: frozenset[str]
-    """Names of the lists, and of those that are always texts."""
+    """Names of the parameters that are lists, and of those that are always texts."""
 
 
 @cache
 def _parameters() -> _Parameters:
-    """Return the parameters; building their schemas takes some 50 ms, once."""
+    """Return the parameters. The first call builds their schemas in some 50 ms."""
     schemas = _schemas()
     return _Parameters(
         schemas,
@@ -60,12 +61,12 @@ def _parameters() -> _Parameters:
 
 
 def prepare() -> None:
-    """Build the schemas now: no request should wait for them."""
+    """Build the schemas now, so that no request waits for them."""
     _parameters()
 
 
 def _schemas() -> dict[str, dict[str, Any]]:
-    """The JSON schema of every parameter: a field of several schemes takes what any of them takes."""
+    """Return the JSON schema of every parameter. A field of several schemes accepts what any of them accepts."""
     found: dict[str, list[dict[str, Any]]] = {}
     recipe = Recipe.model_json_schema()["properties"]
     shared = ((name, recipe[name]) for name in ("dialect", "seed", "stream"))
@@ -73,8 +74,8 @@ def _schemas() -> dict[str, dict[str, Any]]:
         found.setdefault(name, []).append(schema)
     return {
         **{name: _any_of(versions) for name, versions in found.items()},
-        # Other names, and those of dialects, are texts: an enumeration of all has `zeros` and `Zeros`, to which
-        # generators of clients give one identifier.
+        # Aliases and names of dialects are plain texts. An enumeration of all would have `zeros` and `Zeros`, for which
+        # generators of clients create the same identifier.
         "scheme": {
             "anyOf": [{"type": "string", "enum": list(SCHEMES)}, {"type": "string"}],
             "description": "A scheme by any of its names, see /v1/schemes; or an initializer of the dialect.",
@@ -83,7 +84,7 @@ def _schemas() -> dict[str, dict[str, Any]]:
 
 
 def _any_of(versions: list[dict[str, Any]]) -> dict[str, Any]:
-    """One schema for a parameter: a plain union of what schemes take, without defaults, which differ by scheme."""
+    """Return one schema for a parameter: a union without defaults, since these differ between schemes."""
     plain: list[dict[str, Any]] = []
     names: dict[str, None] = {}
     for version in versions:
@@ -102,7 +103,7 @@ def _any_of(versions: list[dict[str, Any]]) -> dict[str, Any]:
 def _of_schemes() -> Iterator[tuple[str, dict[str, Any]]]:
     for scheme in SCHEMES.values():
         for name, schema in scheme.model_json_schema()["properties"].items():
-            # Parts of a tensor are objects: a recipe spells them, a query cannot.
+            # Parts of a tensor are objects, which a query cannot express. Recipes can.
             if schema.get("items", {}).get("type") != "object":
                 yield name, schema
 
@@ -122,7 +123,7 @@ def _types(schema: dict[str, Any]) -> set[str]:
 
 
 def parameters() -> list[dict[str, Any]]:
-    """Return OpenAPI's description of the query."""
+    """Return the OpenAPI description of the query."""
     known = _parameters()
     return [
         {
@@ -138,16 +139,16 @@ def parameters() -> list[dict[str, Any]]:
 
 
 def parse(query: bytes) -> dict[str, Any]:
-    """The one-tensor short form that a query string spells.
+    """Return the one-tensor short form that a query string expresses.
 
-    Values that are no JSON come out as the texts they are: the recipe's own models say what is wrong with them.
+    Values that are not JSON stay texts. The recipe's own models then report what is wrong with them.
 
     Raises:
-        RecipeError: a parameter is unknown, repeated, missing or not UTF-8.
+        RecipeError: a parameter is unknown, repeated or missing, or the query is not UTF-8.
     """
     known = _parameters()
     pairs = [part.partition("=") for part in _decoded(query).split("&") if part]
-    # Percent-encoding only: "+" is a plus sign in a URL (RFC 3986), and 1e+5 needs one; only HTML forms differ.
+    # Only percent-encoding is decoded. In a URL "+" is a plus sign (RFC 3986), as in 1e+5; only HTML forms differ.
     given: dict[str, list[str]] = {}
     for name, _, value in pairs:
         given.setdefault(_unquoted(name), []).append(_unquoted(value))
@@ -164,7 +165,7 @@ def parse(query: bytes) -> dict[str, Any]:
 
 
 async def _refuse_parameters(request: Request) -> None:
-    """Raise on a query where a path takes none: a seed there would be ignored without a word.
+    """Refuse a query on a path that takes none. A seed there would be ignored silently, and the bytes would be wrong.
 
     Raises:
         ParameterError: the URL has a parameter.
@@ -175,7 +176,7 @@ async def _refuse_parameters(request: Request) -> None:
 
 
 NO_PARAMETERS = Depends(_refuse_parameters)
-"""The dependency of a route that takes no parameters in its query."""
+"""Dependency of routes that take no parameters in their query."""
 
 
 def _decoded(query: bytes) -> str:
@@ -201,7 +202,7 @@ def _value(known: _Parameters, name: str, text: str) -> Any:
 
 
 def _number(text: str) -> int | float | str:
-    """The number that `text` spells in JSON (RFC 8259 section 6), or `text`."""
+    """Return the number that `text` expresses in JSON (RFC 8259 section 6), or `text` if it is not a number."""
     if len(text) > _MAX_DIGITS or not _NUMBER.fullmatch(text):
         return text
     return int(text) if _INTEGER.fullmatch(text) else float(text)

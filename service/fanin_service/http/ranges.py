@@ -1,13 +1,13 @@
-"""Conditional and range requests: which part of a file a GET or HEAD gets, if any (RFC 9110 sections 13 and 14).
+"""Conditional and range requests: select the part of a file for a GET or HEAD (RFC 9110 sections 13 and 14).
 
-Pure: header texts in, a verdict out. Ranges are half-open inside; `ByteRange.content_range` is where they become
+These are pure functions from header texts to a verdict. Ranges are half-open; `ByteRange.content_range` converts to
 HTTP's inclusive form.
 
-A Range header that names several ranges is ignored, and the answer is the whole file (RFC 9110 section 14.2 allows it,
-and every client that sends one must cope). Object stores answer the same way. A `multipart/byteranges` answer would
-serve no reader of safetensors files, who merge what is adjacent and ask for the rest in parallel; 416 would say that
-the ranges lie outside the file, which is false. The length of the answer is in its header, and a client that hangs up
-costs two chunks.
+A Range header with several ranges is ignored, and the response is the complete file. RFC 9110 section 14.2 allows it,
+so every client that sends one must cope, and object stores respond in the same way. A `multipart/byteranges` response
+would help no reader of safetensors files: they merge adjacent ranges and request the others in parallel. 416 would say
+that the ranges lie outside the file, which is false. The response states its length, and a client that disconnects has
+cost two chunks.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ENTITY_TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 _TAG_LIST = re.compile(rf"[ \t]*{_ENTITY_TAG.pattern}(?:[ \t]*,[ \t]*{_ENTITY_TAG.pattern})*[ \t]*")
 _DATES = ("%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y")
 _EXACT_DIGITS = 19
-"""Decimal digits of the largest file: 2^63 - 1 has this many."""
+"""Number of decimal digits of the largest file: 2^63 - 1 has this many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,26 +35,26 @@ class ByteRange:
     stop: int
 
     def content_range(self, size: int) -> str:
-        """The Content-Range value of this part of a file of `size` bytes (RFC 9110 section 14.4)."""
+        """Return the Content-Range value of this part of a file of `size` bytes (RFC 9110 section 14.4)."""
         return f"bytes {self.start}-{self.stop - 1}/{size}"
 
 
 class Verdict(Enum):
-    """What a request gets that does not get a part of the file."""
+    """The response to a request that does not get a part of the file."""
 
     WHOLE = auto()
-    """All of it (200)."""
+    """The complete file (200)."""
     NOT_MODIFIED = auto()
-    """The client has it (304)."""
+    """The client already has the file (304)."""
     PRECONDITION_FAILED = auto()
-    """Nothing: the client wants another file (412)."""
+    """No content: the client requires another version of the file (412)."""
     UNSATISFIABLE = auto()
-    """Nothing: no byte asked for is in the file (416)."""
+    """No content: the range contains no byte of the file (416)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """The conditional headers of a request, each as the values of all its lines."""
+    """The conditional headers of a request. Each is a sequence of the values of all its lines."""
 
     if_match: Sequence[str] = ()
     if_none_match: Sequence[str] = ()
@@ -67,10 +67,11 @@ class Conditions:
 def select(
     method: str, conditions: Conditions, etag: str, size: int, modified: int | None = None
 ) -> ByteRange | Verdict:
-    """What a GET or HEAD gets of a file of `size` bytes with this strong entity tag.
+    """Return the part of a file of `size` bytes that a GET or HEAD gets, or the verdict. `etag` is its strong entity
+    tag.
 
     `modified` is its modification date in seconds since 1970. Without one, conditions on dates are ignored (RFC 9110
-    sections 13.1.3 and 13.1.4). Evaluated in the order of section 13.2.2.
+    sections 13.1.3 and 13.1.4). Conditions are evaluated in the order of section 13.2.2.
     """
     since, unmodified_since = _date(conditions.if_modified_since), _date(conditions.if_unmodified_since)
     if conditions.if_match:
@@ -83,20 +84,22 @@ def select(
             return Verdict.NOT_MODIFIED
     elif modified is not None and since is not None and modified <= since:
         return Verdict.NOT_MODIFIED
-    # Range is defined for GET alone (RFC 9110 section 14.2). Two Range lines are no valid header.
+    # Range is defined for GET only (RFC 9110 section 14.2). Two Range lines are not a valid header.
     if method != "GET" or len(conditions.range) != 1:
         return Verdict.WHOLE
-    # A date, a weak or another tag: the client's part may be of another file, so it gets the whole (section 13.1.5).
+    # A date, a weak tag or another tag: the client's part may belong to another file, so it gets all of it (section
+    # 13.1.5).
     if conditions.if_range and list(conditions.if_range) != [etag]:
         return Verdict.WHOLE
     return parse_range(conditions.range[0], size)
 
 
 def permits(if_match: Sequence[str], if_none_match: Sequence[str], *, exists: bool) -> bool:
-    """Whether a PUT or DELETE may be done (RFC 9110 sections 13.1.1 and 13.1.2) of something that has no entity tag.
+    """Return whether a PUT or DELETE of a resource without an entity tag is allowed (RFC 9110 sections 13.1.1 and
+    13.1.2).
 
-    Then `*` alone matches it, if it exists. Each header is the values of all its lines. A malformed If-None-Match, such
-    as two lines with `*`, forbids any change of an existing resource.
+    Only `*` matches such a resource, if it exists. Each header is a sequence of the values of all its lines. A
+    malformed If-None-Match, such as two lines with `*`, forbids any change of an existing resource.
     """
     if if_match and not (exists and _matches(if_match, "", weakly=False)):
         return False
@@ -104,14 +107,15 @@ def permits(if_match: Sequence[str], if_none_match: Sequence[str], *, exists: bo
 
 
 def parse_range(header: str, size: int) -> ByteRange | Verdict:
-    """The one range that a Range header names, cut to a file of `size` bytes (RFC 9110 section 14.1.2).
+    """Return the single range that a Range header names, cut to a file of `size` bytes (RFC 9110 section 14.1.2).
 
-    WHOLE where the header must or may be ignored: another unit, a malformed set, several ranges.
+    Return `Verdict.WHOLE` if the header must or may be ignored: another unit, a malformed set, several ranges. Return
+    `Verdict.UNSATISFIABLE` if the range contains no byte of the file.
     """
     unit, equals, ranges = header.partition("=")
     if not equals or unit.lower() != "bytes":
         return Verdict.WHOLE
-    # Empty elements of a list count for nothing (RFC 9110 section 5.6.1.2).
+    # Empty elements of a list are ignored (RFC 9110 section 5.6.1.2).
     specs = [spec for part in ranges.split(",") if (spec := part.strip(" \t"))]
     match = _RANGE_SPEC.fullmatch(specs[0]) if len(specs) == 1 else None
     if match is None:
@@ -130,16 +134,17 @@ def parse_range(header: str, size: int) -> ByteRange | Verdict:
 
 
 def _position(digits: str) -> int:
-    """The number that ASCII digits spell, or one beyond every file that keeps their order.
+    """Return the number that ASCII digits express. Numbers beyond every file may become others, but keep their order.
 
-    int() refuses thousands of decimal digits, but no hexadecimal ones; read as such, longer numbers stay greater.
+    int() refuses thousands of decimal digits, but accepts hexadecimal ones. Longer numbers, read as hexadecimal, stay
+    greater.
     """
     digits = digits.lstrip("0") or "0"
     return int(digits) if len(digits) <= _EXACT_DIGITS else int(digits, 16)
 
 
 def _date(values: Sequence[str]) -> int | None:
-    """The seconds since 1970 that one HTTP date says (RFC 9110 section 5.6.7); None for anything else."""
+    """Return the seconds since 1970 of one HTTP date (RFC 9110 section 5.6.7); None for anything else."""
     if len(values) != 1:
         return None
     for form in _DATES:
@@ -149,7 +154,7 @@ def _date(values: Sequence[str]) -> int | None:
 
 
 def _matches(values: Sequence[str], etag: str, *, weakly: bool) -> bool:
-    """Whether an If-Match or If-None-Match header is `*` or lists this strong tag (RFC 9110 section 8.8.3.2)."""
+    """Return whether an If-Match or If-None-Match header is `*` or lists this strong tag (RFC 9110 section 8.8.3.2)."""
     text = _joined(values)
     if text == "*":
         return True
@@ -158,5 +163,5 @@ def _matches(values: Sequence[str], etag: str, *, weakly: bool) -> bool:
 
 
 def _joined(values: Sequence[str]) -> str:
-    """Join the lines of a header to its value (RFC 9110 section 5.3)."""
+    """Return the value of a header from the values of its lines (RFC 9110 section 5.3)."""
     return ", ".join(values).strip(" \t")

@@ -23,15 +23,16 @@ from fanin.plan import read_into
 from fanin_service.http.ranges import ByteRange
 
 CHUNK = 1 << 20
-"""Bytes generated and sent at a time. Larger ones leave the CPU's cache before they are sent and cost memory for every
-stalled client; of smaller ones the event loop's work shows (docs/performance.md)."""
+"""Bytes that are generated and sent at a time. Larger chunks leave the CPU's cache before they are sent, and cost
+memory for every stalled client. With smaller ones the work of the event loop becomes significant (docs/performance.md).
+"""
 FIRST_CHUNK = 64 << 10
-"""Bytes of the first chunk: the client has something to read while the next is made."""
+"""Bytes of the first chunk: a small one lets the client read while the next is generated."""
 AHEAD = 3
-"""Chunks generated at a time for one stream, by as many threads: one alone is slower than the network."""
+"""Number of chunks that threads generate at a time for one stream: a single thread is slower than the network."""
 CROWD = 64
-"""Streams from which on they take less memory each, 0.75 MiB and not 5: smaller chunks, and one ahead. Then there is
-enough to do for every thread, and most clients are slower than the service."""
+"""Number of streams above which each takes less memory, 0.75 MiB instead of 5, with smaller chunks and one ahead. There
+is then enough work for every thread, and most clients are slower than the service."""
 CROWD_CHUNK = 256 << 10
 KEPT = 64
 """Maximum number of free buffers of each size."""
@@ -43,21 +44,22 @@ Report = Callable[[int, float], None]
 
 
 class ChunkPool:
-    """Generates chunks of files, in buffers that are used again. One for all streams of a service."""
+    """Generates chunks of files in reused buffers. All streams of a service share one pool."""
 
     def __init__(self, backend: Backend, report: Report) -> None:
         self._backend, self._report = backend, report
         self._free: dict[int, deque[np.ndarray[tuple[int], np.dtype[np.uint8]]]] = {
             size: deque(maxlen=KEPT) for size in (CROWD_CHUNK, CHUNK)
         }
-        """Free buffers by size: their pages are mapped, and often still in the CPU's cache."""
+        """Free buffers by size. Their pages are mapped, and often still in the CPU's cache."""
         self.streams = 0
-        """Streams in flight. Changed by the event loop's thread alone."""
+        """Number of streams in flight. Only the event loop's thread changes it."""
 
     def generate(self, layout: FileLayout, start: int, stop: int) -> memoryview:
-        """Return bytes [start, stop) of a file, at most a chunk. Their buffer is free again when nothing refers to it.
+        """Return bytes [start, stop) of a file, at most one chunk. Their buffer is free again when nothing refers to
+        it.
 
-        The server sends from a buffer after it has taken the next one, and does not say when it is done.
+        The server still sends from a buffer after it has taken the next one, and does not report when it is done.
         """
         began = time.perf_counter()
         size = CROWD_CHUNK if stop - start <= CROWD_CHUNK else CHUNK
@@ -65,9 +67,10 @@ class ChunkPool:
         try:
             buffer = free.popleft()
         except IndexError:
-            # Mapped separately: the allocator would keep the memory of a crowd that has left.
+            # Map each buffer separately: the allocator would keep the memory after a crowd of clients has left.
             buffer = np.frombuffer(mmap.mmap(-1, size), np.uint8)
-        # The buffer comes back when this array, which every memoryview of it holds, is gone.
+        # The buffer returns to the pool when this array is deleted. Every memoryview of the buffer holds a reference to
+        # it.
         lent = buffer[: stop - start]
         weakref.finalize(lent, free.append, buffer).atexit = False
         chunk = lent.data
@@ -77,7 +80,7 @@ class ChunkPool:
 
 
 class FileStream(StreamingResponse):
-    """A part of a layout's file. The generator is closed on every way out: Starlette leaves that to the collector."""
+    """Streams a part of a layout's file, and closes the generator: Starlette leaves that to garbage collection."""
 
     def __init__(
         self,
@@ -102,12 +105,12 @@ class FileStream(StreamingResponse):
 async def _chunks(
     layout: FileLayout, part: ByteRange, pool: ChunkPool, generate: Generate
 ) -> AsyncGenerator[memoryview, None]:
-    """Yield the bytes of `part`; the next chunks are generated in threads while one is sent.
+    """Yield the bytes of `part`. Threads generate the next chunks while one is sent.
 
-    At most AHEAD + 1 chunks exist here and one in the server's hands, however slow the client.
+    At most AHEAD + 1 chunks exist here and one in the server, even if the client is slow.
 
-    Other requests get their turn at every chunk, and a client's leaving is noticed there: sending suspends, or
-    awaiting the next chunk does, or else we do.
+    At every chunk other requests get a turn, and a disconnected client is noticed. Sending suspends there, or waiting
+    for the next chunk does, or else the explicit sleep.
     """
     loop = asyncio.get_running_loop()
     edges = _edges(part, pool)
@@ -131,7 +134,7 @@ async def _chunks(
             chunk = await pending.popleft()
             fill()
             yield chunk
-            del chunk  # or its buffer would not be free before the next one has come
+            del chunk  # otherwise its buffer would stay in use until the next chunk arrives
     finally:
         pool.streams -= 1
         for future in pending:
@@ -139,7 +142,7 @@ async def _chunks(
 
 
 def _edges(part: ByteRange, pool: ChunkPool) -> Iterator[tuple[int, int]]:
-    """Yield where the chunks of a part begin and end."""
+    """Yield the start and stop of each chunk of a part."""
     start, stop = part.start, min(part.start + FIRST_CHUNK, part.stop)
     while start < part.stop:
         yield start, stop
@@ -147,7 +150,10 @@ def _edges(part: ByteRange, pool: ChunkPool) -> Iterator[tuple[int, int]]:
 
 
 def _constant(layout: FileLayout, start: int, stop: int) -> memoryview | None:
-    """Return bytes [start, stop), at most a chunk, if all belong to one constant tensor: these are generated once."""
+    """Return bytes [start, stop), at most one chunk, if all belong to one constant tensor; else None.
+
+    Chunks of constants are cached, so no thread generates them.
+    """
     if start < len(layout.header):
         return None
     entry = layout.entries[layout.index_at(start)]
@@ -159,7 +165,7 @@ def _constant(layout: FileLayout, start: int, stop: int) -> memoryview | None:
 
 @lru_cache(maxsize=8)
 def _constant_chunk(draw: Fill, dtype: DType) -> memoryview:
-    """Return a chunk of a constant, and an element more."""
+    """Return a chunk of a constant, and one element more for offsets within an element."""
     content = memoryview(bytearray(CHUNK + dtype.itemsize))
     repeat(draw.value, dtype, content)
     return content.toreadonly()

@@ -1,1 +1,1 @@
-"""Named models: recipes with the small files that belong to them, kept under a name, and their revisions."""
+"""Named models: recipes that are stored under a name, with the small files that belong to them, and their revisions."""

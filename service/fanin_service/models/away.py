@@ -1,4 +1,4 @@
-"""A store that does not respond: while one call finds out whether it is back, all others fail at once."""
+"""A store that does not respond: while one call tests whether it is reachable again, all others fail at once."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import ParamSpec, TypeVar
 from fanin_service.models.objects import Objects, ObjectsError
 
 SLOW_SECONDS = 3.0
-"""How long a call takes at least before it fails, if the store does not respond. A refusal arrives sooner."""
+"""Minimum seconds of a failed call that show that the store does not respond. A refusal arrives sooner."""
 RETRY_SECONDS = 1.0
-"""Time after such a failure in which no call is tried."""
+"""Seconds after such a failure in which no call is tried."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -29,9 +29,9 @@ class GuardedObjects:
         self._objects = objects
         self._lock = threading.Lock()
         self._error: ObjectsError | None = None
-        """Why the store is away; none while it responds."""
+        """Why the store is unreachable; None while it responds."""
         self._next_try = 0.0
-        """When the next call may be tried, by the monotonic clock."""
+        """Earliest time of the next call, by the monotonic clock."""
 
     def get(self, key: str) -> bytes | None:
         return self._call(self._objects.get, key)
@@ -56,7 +56,7 @@ class GuardedObjects:
             if self._error is not None:
                 if time.monotonic() < self._next_try:
                     raise ObjectsError(str(self._error)) from None
-                # This call tries; no other does until it has ended.
+                # This call tests the store; no other call is tried until it has ended.
                 self._next_try = float("inf")
         began, found = time.monotonic(), None
         try:

@@ -1,4 +1,4 @@
-"""Buckets: objects in a bucket of S3, or of what speaks its protocol."""
+"""Buckets: objects in a bucket of S3, or of a store with its protocol."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _CONNECT, _ANSWER, _RETRY = timedelta(seconds=5), timedelta(seconds=30), timedel
 
 
 class BucketObjects:
-    """Objects below a prefix of a bucket. Region, endpoint and credentials are those of the environment, AWS_*."""
+    """Objects below a prefix of a bucket. The environment variables AWS_* give the region, endpoint and credentials."""
 
     def __init__(self, url: str) -> None:
         """`url` is s3://bucket or s3://bucket/prefix.
 
         Raises:
-            ObjectsError: the environment says something that cannot be.
+            ObjectsError: the environment variables are invalid.
         """
         try:
             self._store = from_url(
                 url,
-                # An endpoint of one's own may be http://; AWS's never is.
+                # A private endpoint may be http://; AWS's never is.
                 client_options={"connect_timeout": _CONNECT, "timeout": _ANSWER, "allow_http": True},
                 retry_config={"max_retries": 3, "retry_timeout": _RETRY},
             )
@@ -42,7 +42,7 @@ class BucketObjects:
 
     def put(self, key: str, content: bytes) -> None:
         try:
-            # In one request: nobody sees half of it.
+            # Upload in one request: readers then never see a part of the object.
             obstore.put(self._store, key, content, use_multipart=False)
         except (BaseError, OSError) as error:
             raise _failure(error) from error
@@ -79,5 +79,5 @@ def _parts(key: str) -> tuple[str, str, str]:
 
 
 def _failure(error: Exception) -> ObjectsError:
-    """The first line of what obstore says; the others are its insides."""
+    """Return an error with the first line of obstore's message; the other lines are internal details."""
     return ObjectsError(str(error).partition("\n")[0])

@@ -1,4 +1,4 @@
-"""Content: all that a model was put with, under one digest."""
+"""Content: all files that were uploaded for a model, under one digest."""
 
 from __future__ import annotations
 
@@ -22,60 +22,62 @@ from fanin_service.models.template import Template
 from fanin_service.settings import Settings
 
 FORMAT = "fanin.model/2"
-"""How the files of a revision are made of content: names, headers, shards, what is changed in a config.json. Another
-name whenever a byte of them changes, so that no client takes what it has for what it would get."""
+"""Version of the way in which the files of a revision follow from content: names, headers, shards, changes in
+config.json. It must change whenever a byte of those files does. Clients would otherwise treat their cached files as
+current."""
 MAX_SHARDS = 1000
-"""Files of weights in a revision: each has a header of its own, and all are listed together."""
+"""Maximum number of files of weights in a revision. Each has a separate header, and all are listed together."""
 CONFIG = "config.json"
 MAX_CONFIG_BYTES = 1 << 20
-"""It is read and written anew for every request at another storage type."""
+"""Maximum bytes of config.json, which is parsed and rewritten in every request for another storage type."""
 _TORCH_NAMES: dict[str, str] = {
     "F64": "float64",
     "F32": "float32",
     "F16": "float16",
     "BF16": "bfloat16",
 }
-"""Types that parameters are made of. Those of 8 bits are none: torch takes them for no default type, so loaders that
-read one fail."""
+"""Storage types in which loaders allocate parameters, by torch's names. Those of 8 bits are missing: torch rejects them
+as default types, so loaders that read one fail."""
 _DTYPE_FIELDS = ("dtype", "torch_dtype")
 _OF_WEIGHTS = (RECIPE, LITERALS)
-"""Files that are not served as they are."""
+"""Files that are not served unchanged."""
 _MAX_DEPTH = 64
 _KEPT = 8
-"""Cuts into shards that are remembered of one model."""
+"""Maximum number of cached divisions into shards of one model."""
 _LARGE = 256 << 10
-"""Bytes of a recipe's text: about 4,000 tensors."""
+"""Bytes of a recipe's text above which it is large: about 4,000 tensors."""
 _PER_CONTENT, _PER_FILE, _PER_LITERAL = 3_000, 300, 700
 _PER_SHARD, _PER_SHARDED_NAME = 300, 10
-"""Bytes of memory beside texts: of a content, a file, a literal; of a shard, and a name in one."""
+"""Estimated bytes of memory in addition to texts: of a content, a file, a literal; of a shard, and of a name in one."""
 
 
 class Content:
-    """A recipe whose default storage type is still open, and the files that are served beside its weights."""
+    """A recipe whose default storage type is still open, and the files that are served with its weights."""
 
     def __init__(self, template: Template, files: Mapping[str, bytes], literals: Literals | None = None) -> None:
         self.template = template
         self.files = files
         self.literals = literals
-        """Tensors that the recipe does not say, where there are some."""
+        """Tensors that the recipe does not describe; None if there are none."""
         self.tags: dict[str, str] = {}
-        """Entity tags of files that are served as they were put, once they were asked for."""
+        """Entity tags of files that are served unchanged, once they were requested."""
         self._most_shards = 0
         self.shards: Callable[[DTypeName, ShardSize], Mapping[str, Sequence[str]]] = lru_cache(_KEPT)(self._shards)
-        """The tensors of each file, by its name, at a storage type and a size.
+        """Return the tensors of each file of weights, by the file's name, for a storage type and a size.
 
         Raises:
-            RecipeError: the recipe is not possible at this type.
+            RecipeError: the recipe is not possible with this type.
             UnknownRevisionError: there would be too many files.
         """
 
     @classmethod
     def put(cls, files: Mapping[str, bytes], settings: Settings) -> Content:
-        """The content that somebody gives.
+        """Return the content of files that a client has uploaded.
 
         Raises:
-            ModelError: a file is missing, too many or of a wrong name, or config.json is wrong.
-            RecipeError: the recipe is wrong, or exceeds a limit.
+            ModelError: a file is missing or has an invalid name, there are too many files, or config.json is invalid.
+            RecipeError: the recipe is invalid.
+            LimitExceededError: the recipe exceeds a limit.
         """
         others = {name: content for name, content in files.items() if name not in _OF_WEIGHTS}
         if RECIPE not in files:
@@ -99,14 +101,14 @@ class Content:
 
     @classmethod
     def stored(cls, files: Mapping[str, bytes]) -> Content:
-        """The content that was kept as these files."""
+        """Return the content that was stored as these files."""
         others = {name: content for name, content in files.items() if name not in _OF_WEIGHTS}
         literals = Literals.read(files[LITERALS]) if LITERALS in files else None
         return cls(Template(files[RECIPE]), others, literals)
 
     @cached_property
     def all(self) -> dict[str, bytes]:
-        """The files that it is kept as."""
+        """The files as which it is stored."""
         literals = {} if self.literals is None else {LITERALS: self.literals.content}
         return {**self.files, **literals, RECIPE: self.template.text}
 
@@ -118,17 +120,17 @@ class Content:
 
     @property
     def key(self) -> bytes:
-        """What stands for it in commit ids."""
+        """The bytes that represent it in commit ids."""
         return content_key(self.digest)
 
     @property
     def is_large(self) -> bool:
-        """Making one of its revisions takes a while."""
+        """Whether creating one of its revisions takes a while."""
         return len(self.template.text) > _LARGE
 
     @property
     def size(self) -> int:
-        """Bytes of memory that it takes now: more when more of its revisions have been asked for."""
+        """Bytes of memory that it takes now. They grow when more of its revisions are requested."""
         remembered: Any = self.shards
         kept: int = remembered.cache_info().currsize
         names = len(self.template.recipe.tensors) if kept else 0
@@ -144,7 +146,7 @@ class Content:
 
     @cached_property
     def main(self) -> Revision:
-        """The revision of the recipe as it was put."""
+        """The revision of the recipe as it was uploaded."""
         return Revision(self.template.seed, self.template.dtype)
 
     def _shards(self, dtype: DTypeName, size: ShardSize) -> dict[str, Sequence[str]]:
@@ -156,7 +158,7 @@ class Content:
         return found
 
     def config(self, dtype: DTypeName) -> bytes:
-        """config.json at a storage type: as it was put, but where it names another type for the parameters."""
+        """Return config.json for a storage type: unchanged, except where it names another type for the parameters."""
         given = self.files[CONFIG]
         if dtype not in _TORCH_NAMES:
             return given
@@ -170,14 +172,15 @@ def _written(document: Any) -> bytes:
 
 
 def content_key(digest: str) -> bytes:
-    """What stands for the content of this digest in commit ids."""
+    """Return the bytes that represent the content with this digest in commit ids."""
     return hashlib.sha256(f"{FORMAT}\n{digest}".encode()).digest()[:CONTENT_BYTES]
 
 
 def _check_literals(literals: Literals, template: Template, settings: Settings) -> None:
-    """
+    """Check literals against the recipe that they accompany.
+
     Raises:
-        ModelError: they do not go with this recipe.
+        ModelError: there are too many, one is in the recipe too, or they belong to another seed.
     """
     if len(literals.tensors) > settings.max_tensors:
         raise ModelError(f"{LITERALS}: {len(literals.tensors)} tensors; at most {settings.max_tensors} are taken")
@@ -191,7 +194,7 @@ def _check_config(text: bytes) -> None:
     if len(text) > MAX_CONFIG_BYTES:
         raise ModelError(f"{CONFIG}: {len(text)} bytes; at most {MAX_CONFIG_BYTES} are taken")
     try:
-        # Not as strictly as a recipe: some configurations have an Infinity.
+        # Less strict than for a recipe: some configurations contain Infinity.
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{CONFIG}: not JSON: {error}") from None
@@ -203,7 +206,7 @@ def _check_config(text: bytes) -> None:
         if depth > _MAX_DEPTH:
             raise ModelError(f"{CONFIG}: nested more than {_MAX_DEPTH} deep")
     try:
-        # A revision with another storage type writes it anew.
+        # A revision with another storage type rewrites the file, which must not fail then.
         _written(document)
     except UnicodeEncodeError as error:
         half = error.object[error.start]
@@ -215,7 +218,7 @@ def _members(node: Any) -> Iterable[Any]:
 
 
 def _agreeing(node: Any, dtype: str) -> Any:
-    """A configuration, and those in it, with this type where it names one for its parameters."""
+    """Return a configuration with this type wherever it, or a nested one, names the type of its parameters."""
     if isinstance(node, list):
         return [_agreeing(each, dtype) for each in node]
     if not isinstance(node, dict):

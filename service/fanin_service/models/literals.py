@@ -1,4 +1,4 @@
-"""Literals of a model: tensors that its recipe does not say, put with it and served as one more file of weights."""
+"""Literals of a model: tensors that its recipe does not describe, uploaded with it and served as one more file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BYTES = {
 """Bytes of an element, by the names of safetensors' types."""
 _METADATA = "__metadata__"
 _FORMAT = {"format": "pt"}
-"""Older transformers read no file without it."""
+"""Metadata that older versions of transformers require in every file."""
 _MAX_HEADER_BYTES = 8 << 20
 _MAX_SIZE = 1 << 62
 
@@ -33,7 +33,7 @@ class Literal:
 
     dtype: str
     count: int
-    """Elements."""
+    """Number of elements."""
 
     @property
     def size(self) -> int:
@@ -46,17 +46,17 @@ class Literals:
     """A safetensors file of literals."""
 
     content: bytes
-    """The file as it is kept and served."""
+    """The file as it is stored and served."""
     tensors: Mapping[str, Literal]
     seed: int | None
-    """The one seed that the values belong to; None where they are right for all."""
+    """The only seed to which the values belong; None if they are valid for all seeds."""
 
     @classmethod
     def read(cls, text: bytes) -> Literals:
-        """The literals in a file that somebody gives; its header is written anew.
+        """Return the literals in an uploaded file. Its header is rewritten.
 
         Raises:
-            ModelError: it is no safetensors file, or one with a tensor of a type that is not taken.
+            ModelError: the file is not a safetensors file, or a tensor has a type that is not accepted.
         """
         header, data = _parted(text)
         metadata = header.pop(_METADATA, {})
@@ -76,7 +76,7 @@ class Literals:
 
 
 def _parted(text: bytes) -> tuple[dict[str, Any], bytes]:
-    """The header of a safetensors file, and what follows it."""
+    """Return the header of a safetensors file, and the bytes after it."""
     length = struct.unpack_from("<Q", text)[0] if len(text) >= 8 else len(text)
     if length > min(_MAX_HEADER_BYTES, len(text) - 8):
         raise _wrong("not a safetensors file, or one with a header of more than 8 MiB")
@@ -101,7 +101,7 @@ def _literal(name: str, said: Any) -> Literal:
         raise _wrong(f"{name!a:.80}: shape must be a list of sizes from 0 to 2^62")
     product = 1
     for size in shape:
-        # At every size: a product of thousands of large ones would take minutes.
+        # Check at every size: a product of thousands of large ones would take minutes.
         if (product := product * (size or 1)) > _MAX_SIZE:
             raise _wrong(f"{name!a:.80}: the sizes multiply to more than 2^62")
     return Literal(dtype, 0 if 0 in shape else product)

@@ -1,4 +1,4 @@
-"""Opening: the model store that the settings name, and the models that a service is shipped with."""
+"""Opens the model store that the settings name, and stores the models that the service is shipped with."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from fanin_service.settings import Settings, SettingsError, variable
 
 
 def open_store(settings: Settings) -> ModelStore:
-    """Open the model store that the settings name, and put the models there that the service is shipped with.
+    """Open the model store that the settings name, and store the models there that the service is shipped with.
 
     Raises:
-        SettingsError: the store cannot be used, or a model that is shipped cannot be kept.
+        SettingsError: the store cannot be used, or a shipped model cannot be stored.
     """
     try:
         store = ModelStore(_objects(settings.model_store), settings.model_store_bytes)
-        _ = store.names()  # a store that cannot be read is told of now
+        _ = store.names()  # report an unreadable store at the start
         if settings.models is not None:
             _ship(settings.models, store, settings)
     except ObjectsError as error:
@@ -35,11 +35,11 @@ def _objects(place: str | None) -> Objects:
     if place is None:
         return DirectoryObjects()
     if "://" in place:
-        from fanin_service.models.bucket import BucketObjects  # of a package that not every service has
+        from fanin_service.models.bucket import BucketObjects  # needs an optional package
 
         return GuardedObjects(BucketObjects(place))
     try:
-        # A directory that cannot be made is an error of the settings, told at the start and not at the first put.
+        # Create the directory at the start: an error is then one of the settings, and not of the first upload.
         Path(place).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ObjectsError(str(error)) from error
@@ -47,7 +47,7 @@ def _objects(place: str | None) -> Objects:
 
 
 def _ship(directory: Path, store: ModelStore, settings: Settings) -> None:
-    """Put what is in this directory, as a name's first part, if it has two, and its last."""
+    """Store the models of this directory. A model's name is the path of its directory: `name` or `namespace/name`."""
     recipes = sorted([*directory.glob(f"*/{RECIPE}"), *directory.glob(f"*/*/{RECIPE}")])
     if not recipes:
         raise SettingsError([f"{variable('models')}: {directory} has no namespace/name/{RECIPE}"])
@@ -62,7 +62,7 @@ def _ship(directory: Path, store: ModelStore, settings: Settings) -> None:
 
 
 def _read(directory: Path) -> dict[str, bytes]:
-    """The files of a directory, by their paths in it."""
+    """Return the files of a directory, by their paths in it."""
     return {
         path.relative_to(directory).as_posix(): path.read_bytes()
         for path in sorted(directory.rglob("*"))

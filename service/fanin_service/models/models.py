@@ -1,4 +1,4 @@
-"""Models: what requests ask of the model store, and what of it is remembered."""
+"""Models: the operations of requests on the model store, with caches."""
 
 from __future__ import annotations
 
@@ -39,61 +39,66 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 Condition = Callable[[bool], bool]
-"""Whether a name may be changed, told whether it stands for a model."""
+"""Returns whether a name may be changed, given whether it has a model."""
 
 MAX_BYTES = 256 << 20
-"""Of contents that are remembered; the newest always stays."""
+"""Maximum bytes of cached contents; the newest always stays."""
 MAX_LAYOUTS, MAX_LAYOUT_BYTES = 10_000, 128 << 20
-"""Of layouts of files that are remembered."""
+"""Maximum number and bytes of cached layouts of files."""
 MAX_DESCRIBED = 20_000
-"""Of files that are remembered in short, of half a kilobyte each."""
+"""Maximum number of cached short descriptions of files, of half a kilobyte each."""
 MAX_LISTED_BYTES, _PER_LISTED, _PER_LISTING = 8 << 20, 600, 600
-"""Of revisions whose files are all remembered in short."""
+"""Maximum bytes of cached lists of files of revisions, and estimated bytes of a file in a list and of a list."""
 _CHANGES = 64
-"""Changes of models that one process can make at a time."""
+"""Number of locks, and so of changes of models that one process can make at a time."""
 FRESH_SECONDS = 60.0
-"""How long a content is remembered without a look whether it is still kept: another replica may have deleted it."""
+"""Seconds for which a content is cached without a check whether the store still has it. Another replica may delete it.
+"""
 
 
 _PER_BATCH, _PER_FILE = 5000, 20
-"""Tensors in a batch, and to how many a file comes by itself."""
+"""Tensors in a batch, and the number of tensors whose cost equals that of a file."""
 _SHOWN = 80
 
 
 class Models:
-    """The models of one service. Names are looked up at every request, so that all replicas see a put at once.
+    """The models of one service. Names are looked up in every request, so that all replicas see an upload at once.
 
-    `client` is whose request it is: clients take turns at the threads, and share the caches.
+    `client` is the client of the request: clients take turns at the threads, and share the caches.
     """
 
     def __init__(self, store: ModelStore, settings: Settings, threads: Threads) -> None:
         self._store, self._settings, self._threads = store, settings, threads
         self._lock = threading.Lock()
         self._changing = tuple(threading.Lock() for _ in range(_CHANGES))
-        """Locks for changes of models, one of them for each name."""
+        """Locks for changes of models. Each name belongs to one of them."""
         self._contents = Kept[tuple[str, bytes], Content](max_bytes=MAX_BYTES)
-        """By name and key of the content."""
+        """Contents by name and key."""
         self._seen: WeakKeyDictionary[Content, float] = WeakKeyDictionary()
-        """When the store was last asked whether it still has a content."""
+        """Time of the last check whether the store has a content, by the monotonic clock."""
         self._described: OrderedDict[tuple[str, str, str], Described] = OrderedDict()
-        """By content, revision and path; used by the event loop's thread alone."""
+        """Short descriptions by content, revision and path. Only the event loop's thread uses them."""
         self._listed = Kept[tuple[str, str], Mapping[str, Described]](max_bytes=MAX_LISTED_BYTES)
-        """Every file by path, by content and revision; used by the event loop's thread alone."""
+        """Lists of files by content and revision. Each has the descriptions by path. Only the event loop's thread uses
+        them."""
         self._layouts = Kept[str, FileLayout](max_count=MAX_LAYOUTS, max_bytes=MAX_LAYOUT_BYTES)
-        """By content, revision and path."""
+        """Layouts by content, revision and path."""
 
     async def names(self, client: str) -> list[str]:
-        """The names of all models, sorted."""
+        """Return the names of all models, sorted."""
         return await self.in_thread(client, self._store.names)
 
     async def put(
         self, client: str, name: str, content: bytes, condition: Condition | None = None
     ) -> tuple[Snapshot, bool]:
-        """Let a name stand for what is in this archive: its `main`, and whether the name is new.
+        """Store the content of this archive under a name. Return its revision `main`, and whether the name is new.
 
         Raises:
-            ModelError, RecipeError: the name or something in the archive is wrong.
+            ModelError: the name or a file in the archive is invalid, or the store has reached its limit.
+            RecipeError: the recipe is invalid.
             PreconditionFailedError: `condition` is not met.
+            ModelsUnavailableError: the store is unreachable.
+            ModelStoreFullError: the store's disk is full.
         """
         if not is_model(name):
             raise ModelError(f"{name!a}: {names.RULE}")
@@ -102,19 +107,22 @@ class Models:
         return snapshot, is_new
 
     async def delete(self, client: str, name: str, condition: Condition | None = None) -> None:
-        """Forget a model.
+        """Delete a model.
 
         Raises:
-            UnknownModelError: there is none of this name.
+            UnknownModelError: no model has this name.
             PreconditionFailedError: `condition` is not met.
+            ModelsUnavailableError: the store is unreachable.
         """
         await self.in_thread(client, self._delete, name, condition)
 
     async def snapshot(self, client: str, name: str, revision: str = MAIN) -> Snapshot:
-        """A revision of a model, by its name or its commit id.
+        """Return a revision of a model, by the revision's name or commit id.
 
         Raises:
-            UnknownModelError, UnknownRevisionError: there is no such thing.
+            UnknownModelError: no model has this name.
+            UnknownRevisionError: the model has no such revision.
+            ModelsUnavailableError: the store is unreachable.
         """
         found = await self.in_thread(client, self._snapshot, client, name, revision)
         if isinstance(found, Snapshot):
@@ -122,20 +130,24 @@ class Models:
         return await self.in_thread(client, self._revision, name, *found, is_large=True)
 
     async def modified(self, client: str, name: str, digest: str | None = None) -> int:
-        """When the name was put last, or its content of this digest, in whole seconds since 1970; 0 if not known."""
+        """Return the time of the last upload under the name, or of its content with this digest.
+
+        The time is in seconds since 1970; 0 if it is unknown.
+        """
         if not is_model(name):
             return 0
         return int(await self.in_thread(client, self._store.modified, name, digest) or 0)
 
     async def file(self, client: str, snapshot: Snapshot, path: str) -> File:
-        """A file of a revision.
+        """Return a file of a revision.
 
         Raises:
-            UnknownFileError: there is none at this path.
+            UnknownFileError: the revision has no file with this path.
         """
         if not snapshot.is_weights(path):
             return await self.in_thread(client, snapshot.file, path)
-        # By the content's whole digest: who looks for it finds two contents with one commit id, in 2^40 tries.
+        # The key has the complete digest: a client that searches for them finds two contents with one commit id in 2^40
+        # tries.
         key = f"{snapshot.content.digest}/{snapshot.revision}/{path}"
         known = self._layouts.get(key)
         if known is not None:
@@ -145,10 +157,10 @@ class Models:
         return generated(layout)
 
     async def described(self, client: str, snapshot: Snapshot, paths: Sequence[str]) -> list[Described]:
-        """These files of a revision in short, in the order of the paths; remembered, since it takes little memory.
+        """Return short descriptions of these files of a revision, in the order of the paths. They are cached.
 
         Raises:
-            UnknownFileError: there is none at one of the paths.
+            UnknownFileError: the revision has no file with one of the paths.
         """
         content, revision = snapshot.content.digest, str(snapshot.revision)
         known = {path: self._described.get((content, revision, path)) for path in paths}
@@ -162,12 +174,14 @@ class Models:
         return [found for path in paths if (found := known[path]) is not None]
 
     async def listed(self, client: str, name: str, revision: str = MAIN) -> Mapping[str, Described]:
-        """Every file of a revision in short, by path in order.
+        """Return the short description of every file of a revision, by path in order.
 
-        Remembered, so that a listing of many large models reads none of their contents again.
+        The result is cached, so that a list of many large models does not read all their contents again.
 
         Raises:
-            UnknownModelError, UnknownRevisionError: there is no such thing.
+            UnknownModelError: no model has this name.
+            UnknownRevisionError: the model has no such revision.
+            ModelsUnavailableError: the store is unreachable.
         """
         digest = await self.in_thread(client, self._store.main, name) if is_model(name) else None
         known = None if digest is None else self._listed.get((digest, revision))
@@ -175,16 +189,17 @@ class Models:
             snapshot = await self.snapshot(client, name, revision)
             files = await self.described(client, snapshot, snapshot.paths)
             known = dict(zip(snapshot.paths, files, strict=True))
-            # By its own content: what the name stands for may have changed meanwhile.
+            # Use the digest of the snapshot: another content may have been uploaded under the name meanwhile.
             key = snapshot.content.digest, revision
             self._listed.add(key, known, _PER_LISTING + _PER_LISTED * len(known), client)
         return known
 
     async def in_thread(self, client: str, function: Callable[[*Ts], T], *arguments: *Ts, is_large: bool = False) -> T:
-        """Run `function` in a thread of the models; `is_large` if it takes long.
+        """Run `function` in a thread for models; with `is_large`, in the one for long calls.
 
         Raises:
-            ModelsUnavailableError, ModelStoreFullError: the store failed.
+            ModelsUnavailableError: the store is unreachable.
+            ModelStoreFullError: the store's disk is full.
         """
         executor = self._threads.large if is_large else self._threads.models
         try:
@@ -204,7 +219,7 @@ class Models:
 
     @contextmanager
     def _change(self, name: str, condition: Condition | None) -> Iterator[None]:
-        """Change a model if the condition is met. This process makes one change of a name at a time.
+        """Allow a change of a model if the condition is met. This process makes one change of a name at a time.
 
         Without the lock, a delete could remove the content that a put has just found in the store.
         """
@@ -224,7 +239,7 @@ class Models:
                     self._contents.pop(key)
 
     def _snapshot(self, client: str, name: str, text: str) -> Snapshot | tuple[Content, Revision]:
-        """A revision; of a large content, what it is to be made of."""
+        """Return a revision. If the content is large, return what the revision is created from."""
         content, revision = self._found(client, name, text)
         return (content, revision) if content.is_large else self._revision(name, content, revision)
 
@@ -249,7 +264,7 @@ class Models:
         return content, revision
 
     def _revision(self, name: str, content: Content, revision: Revision) -> Snapshot:
-        """A revision; what it has added to its content is counted."""
+        """Return a revision. Update the cached size of its content, which may have grown."""
         before = content.size
         try:
             return Snapshot(content, revision)
@@ -259,7 +274,7 @@ class Models:
                     self._contents.resize((name, content.key), size)
 
     def _content(self, client: str, name: str, key: bytes, digest: str | None = None) -> Content | None:
-        """The content of this key, from memory or the store."""
+        """Return the content with this key, from memory or the store; None if it does not exist."""
         now = time.monotonic()
         with self._lock:
             known = self._contents.get((name, key))
@@ -275,7 +290,8 @@ class Models:
                 raise
             return known
         if content is not None:
-            # The one that is known has layouts with it. It may be known since: several requests read it at a time.
+            # Prefer the cached object, which has layouts. Several requests may read a content at the same time, so look
+            # again.
             with self._lock:
                 known = known or self._contents.get((name, key))
             self._remember(client, name, content := known or content)
@@ -291,7 +307,7 @@ class Models:
 
 
 def _batches(paths: Sequence[str], snapshot: Snapshot) -> Iterator[list[str]]:
-    """Paths that are looked at together: few enough that others get their turn between two batches."""
+    """Yield batches of paths, small enough that other requests get their turn between two batches."""
     batch: list[str] = []
     cost = 0
     for path in paths:
@@ -305,7 +321,7 @@ def _batches(paths: Sequence[str], snapshot: Snapshot) -> Iterator[list[str]]:
 
 
 def _made(archived: bytes, settings: Settings) -> tuple[Content, Snapshot]:
-    """The content in an archive, and its `main`."""
+    """Return the content in an archive, and its revision `main`."""
     try:
         files = archive.unpack(archived, settings.max_model_files + 1)
     except ValueError as error:
@@ -315,7 +331,7 @@ def _made(archived: bytes, settings: Settings) -> tuple[Content, Snapshot]:
 
 
 def _layout(snapshot: Snapshot, path: str) -> tuple[FileLayout, int]:
-    """A layout, and the bytes of memory that it takes."""
+    """Return a layout, and the bytes of memory that it takes."""
     layout = snapshot.layout(path)
     return layout, layout_bytes(layout)
 

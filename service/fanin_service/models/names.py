@@ -1,4 +1,4 @@
-"""Names: what models and their files may be called."""
+"""Names of models and of their files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from fanin.shards import INDEX
 
 RECIPE = "recipe.json"
-"""The file of a model that is its recipe; all others are served as they are."""
+"""Name of the file of a model that has its recipe. Other files are served unchanged."""
 RULE = (
     "a model's name is one or two parts with a slash between, each of up to 96 letters, digits and ._-,"
     " which begins with a letter, a digit or _ and ends with one, without -- and .., and not in .git;"
@@ -16,14 +16,15 @@ RULE = (
 
 _PART = re.compile(r"\w(?:[\w.-]{0,94}\w)?", re.ASCII)
 _NO_NAMESPACES = ("api", "datasets", "kernels", "spaces")
-"""In the Hugging Face Hub's paths what follows these is no model: datasets/x is the data set x."""
+"""Names that cannot be namespaces. In the Hugging Face Hub's paths they mark other repositories: datasets/x is the data
+set x."""
 _FILE_PART = re.compile(r"[\w.-]{1,100}", re.ASCII)
 _MAX_FILE_NAME = 200
 _WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors", re.ASCII)
 
 
 def is_model(name: str) -> bool:
-    """Whether this may be a model's name: what the Hugging Face Hub's clients take for one."""
+    """Return whether this is a valid name of a model. Clients of the Hugging Face Hub accept the same names."""
     parts = name.split("/")
     if len(parts) == 2 and parts[0] in _NO_NAMESPACES:
         return False
@@ -35,7 +36,7 @@ def _is_special(part: str) -> bool:
 
 
 def file_fault(name: str) -> str | None:
-    """Why a file that comes with a model may not be called this; None if it may."""
+    """Return why an uploaded file must not have this name; None if it may."""
     if len(name) > _MAX_FILE_NAME or not all(
         _FILE_PART.fullmatch(part) and part.strip(".") for part in name.split("/")
     ):

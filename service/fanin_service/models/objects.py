@@ -1,4 +1,4 @@
-"""Objects: bytes under keys, in a directory. Several processes share it without a lock: an object is replaced whole."""
+"""Objects: bytes under keys, in a directory. Processes share it without a lock: each write replaces a file."""
 
 from __future__ import annotations
 
@@ -16,47 +16,47 @@ from typing import Protocol
 from fanin import atomic
 
 _PARTIAL_SECONDS = 3600
-"""A file that was not completed in this time never will be: its process is gone."""
+"""Seconds after which an incomplete file is deleted: its process has ended."""
 
 
 class ObjectsError(Exception):
-    """The objects cannot be read or written now; says why."""
+    """The objects cannot be read or written now. The message gives the reason."""
 
 
 class ObjectsFullError(ObjectsError):
-    """There is no space left for an object."""
+    """The store has no space left for an object."""
 
 
 class Objects(Protocol):
-    """Bytes under keys of two parts, `group/name`. Used by any thread.
+    """Bytes under keys of two parts, `group/name`. Any thread may use it.
 
     Every call may raise ObjectsError.
     """
 
     def get(self, key: str) -> bytes | None:
-        """The object under this key, if there is one."""
+        """Return the object under this key; None if there is none."""
 
     def put(self, key: str, content: bytes) -> None:
-        """Keep an object, in place of what was under its key; nobody sees half of it, and it outlives a crash."""
+        """Store an object, replacing the one under its key. Readers never see a part of it, and it survives a crash."""
 
     def delete(self, key: str) -> None:
-        """Forget the object under this key, if there is one."""
+        """Delete the object under this key, if there is one."""
 
     def modified(self, key: str) -> float | None:
-        """When the object under this key was put, if there is one, in seconds since 1970 by the clock of the store."""
+        """Return the object's upload time in seconds since 1970, by the store's clock; None if it does not exist."""
 
     def sizes(self, group: str | None = None) -> dict[str, int]:
-        """Bytes of every object of a group, or of all, by key. All take time for every object."""
+        """Return the bytes of every object, of a group or of all, by key. The time grows with the number of objects."""
 
     def groups(self, name: str) -> list[str]:
-        """The groups that have an object of this name."""
+        """Return the groups that have an object with this name."""
 
 
 class DirectoryObjects:
     """Objects as files of a directory."""
 
     def __init__(self, directory: Path | None = None) -> None:
-        """Without `directory`, in one that is made at the first put and goes with this process."""
+        """Without `directory`, use a temporary one. It is created at the first put and deleted with this object."""
         self._directory = directory
         self._lock = threading.Lock()
 
@@ -130,7 +130,7 @@ class DirectoryObjects:
         return [entry.name for entry in self._entries("") if entry.is_dir()]
 
     def _entries(self, folder: str) -> list[os.DirEntry[str]]:
-        """The entries of a folder. With pathlib this would take five times as long."""
+        """Return the entries of a folder. With pathlib this would take five times as long."""
         if self._directory is None:
             return []
         try:

@@ -1,8 +1,9 @@
-"""Revisions: which seed, storage type and size of files of a model, by name and by commit id.
+"""Revisions: the seed, storage type and size of files of a model, by name and by commit id.
 
-A commit id is no entry in a table: it says all that decides the bytes of a revision, and is read back without one.
+A commit id is not an entry in a table. It encodes everything that decides the bytes of a revision, and can be decoded
+without a look-up.
 
-    bytes  0 .. 9   the model's content, and how its files are made from it
+    bytes  0 .. 9   the model's content, and how its files are created from it
     bytes 10 .. 17  the seed
     bytes 18 .. 19  3 bits of storage type, 3 of unit and 10 of number of the size
 """
@@ -17,7 +18,7 @@ from fanin.dtypes import STORAGE, DTypeName
 from fanin.recipe import MAX_SEED
 
 MAIN = "main"
-"""The revision that is meant where none is named: the recipe as it was put, in files of the usual size."""
+"""The default revision: the recipe as it was uploaded, in files of the usual size."""
 RULE = (
     "a revision is main, or seed-N, with a storage type and a size of files if need be, as in seed-42-bf16-5gb:"
     f" N from 0 to 2^64 - 1; {', '.join(name.lower() for name in STORAGE)}; 1kb to 999mb or 1gb to 49gb"
@@ -26,7 +27,8 @@ CONTENT_BYTES = 10
 
 _UNITS = {"kb": 10**3, "mb": 10**6, "gb": 10**9}
 _MAX_NUMBER = {"kb": 999, "mb": 999, "gb": 49}
-"""Clients of the Hugging Face Hub refuse files of more than 50 GB over HTTP, and a file's header comes on top."""
+"""Maximum number of each unit. Clients of the Hugging Face Hub refuse files above 50 GB over HTTP, and a file also has
+a header."""
 _REVISION = re.compile(
     rf"seed-(0|[1-9][0-9]{{0,19}})(?:-({'|'.join(name.lower() for name in STORAGE)}))?"
     rf"(?:-([1-9][0-9]{{0,2}})({'|'.join(_UNITS)}))?",
@@ -37,7 +39,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class ShardSize:
-    """Most bytes of tensors in one file: a number of some unit."""
+    """Maximum bytes of tensors in one file: a number of a unit."""
 
     number: int
     unit: str
@@ -59,18 +61,18 @@ USUAL = ShardSize(5, "gb")
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """A choice of what a model leaves open."""
+    """A choice of the parameters that a model leaves open."""
 
     seed: int
     dtype: DTypeName
-    """Of the tensors that do not give their own."""
+    """Storage type of the tensors that do not specify one."""
     size: ShardSize = USUAL
 
     def __str__(self) -> str:
         return f"seed-{self.seed}-{self.dtype.lower()}-{self.size}"
 
     def named(self, text: str) -> Self | None:
-        """The revision that `text` names of a model whose `main` this is; None if it names none."""
+        """Return the revision that `text` names, of a model whose `main` is this one; None if it names none."""
         if text == MAIN:
             return self
         match = _REVISION.fullmatch(text)
@@ -84,7 +86,7 @@ class Revision:
         return found if found.size.is_valid else None
 
     def commit(self, content: bytes) -> str:
-        """The id of this revision of this content, which is known by `CONTENT_BYTES` bytes."""
+        """Return the commit id of this revision. `content` has the `CONTENT_BYTES` bytes that represent the content."""
         options = _DTYPE_CODES[self.dtype] << 13 | _UNIT_CODES[self.size.unit] << 10 | self.size.number
         return (content + self.seed.to_bytes(8, "big") + options.to_bytes(2, "big")).hex()
 
@@ -96,12 +98,12 @@ _UNIT_NAMES = {code: name for name, code in _UNIT_CODES.items()}
 
 
 def is_commit(text: str) -> bool:
-    """Whether this has the form of a commit id."""
+    """Return whether this has the form of a commit id."""
     return _COMMIT.fullmatch(text) is not None
 
 
 def read_commit(text: str) -> tuple[bytes, Revision] | None:
-    """The content, by its bytes, and the revision that a commit id tells; None if it is none of ours."""
+    """Return the content's bytes and the revision in a commit id; None if this service did not create the id."""
     if not is_commit(text):
         return None
     raw = bytes.fromhex(text)

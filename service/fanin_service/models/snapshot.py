@@ -16,10 +16,11 @@ from fanin_service.models.errors import UnknownFileError, UnknownRevisionError
 from fanin_service.models.revisions import Revision
 
 _TAG_DIGITS = 40
-"""As many as a commit id has. Clients of the Hub take 64 for the SHA-256 of the file, which is not known beforehand."""
+"""Length of an entity tag: that of a commit id. Clients of the Hub treat a tag of 64 digits as the SHA-256 of the file,
+which is not known in advance."""
 _SHOWN = 200
 _NAMED = 3
-"""Names of literals that an error shows."""
+"""Number of names of literals that an error shows."""
 
 
 def generated(layout: FileLayout) -> File:
@@ -29,32 +30,33 @@ def generated(layout: FileLayout) -> File:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What is told of a file without its bytes."""
+    """A short description of a file, without its bytes."""
 
     size: int
     tag: str
-    """As that of the `File`."""
+    """Entity tag, equal to that of the `File`."""
     blob: str
-    """What Git calls a file of these bytes, where they are at hand: 40 hexadecimal digits; the tag of weights."""
+    """Git's id of a file with these bytes, 40 hexadecimal digits. For weights, whose bytes are not available, the
+    entity tag."""
     recipe: str | None = None
     """Digest of the recipe that weights are generated from."""
 
     @classmethod
     def given(cls, content: bytes) -> Described:
-        """A file with these bytes."""
-        # Git's own id of them, by which `hf cache verify` compares a file; nothing is kept under it.
+        """Return the description of a file with these bytes."""
+        # `hf cache verify` compares files by Git's id. Nothing relies on it for security here, so SHA-1 is sufficient.
         blob = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
         return cls(len(content), _tag(content), blob)
 
     @classmethod
     def generated(cls, recipe: Recipe) -> Described:
-        """The file of this recipe."""
+        """Return the description of the file of this recipe."""
         tag = _tag_of_weights(recipe.digest)
         return cls(FileLayout.of(recipe).size, tag, tag, recipe.digest)
 
 
 class Snapshot:
-    """A revision of a content. Making one may take a second, for the largest recipes."""
+    """A revision of a content. Creating one may take a second, for the largest recipes."""
 
     def __init__(self, content: Content, revision: Revision) -> None:
         """
@@ -76,7 +78,7 @@ class Snapshot:
         except RecipeError as error:
             raise UnknownRevisionError(f"this model cannot be had as {revision.dtype}: {error.faults[0]}") from None
         self._literals = None if literals is None else shards.literals_name(self._shards)
-        """The path of the file of literals, if there is one."""
+        """Path of the file of literals; None if there are none."""
         self.content = content
         self.revision = revision
         self.commit = revision.commit(content.key)
@@ -90,22 +92,22 @@ class Snapshot:
 
     @property
     def has_index(self) -> bool:
-        """The weights are in more than one file."""
+        """Whether the weights are in more than one file."""
         return len(self._shards) > 1 or self._literals is not None
 
     def is_weights(self, path: str) -> bool:
-        """Whether the file at this path is generated."""
+        """Return whether the file at this path is generated."""
         return path in self._shards
 
     def layout(self, path: str) -> FileLayout:
-        """The layout of weights. Takes seconds for the largest."""
+        """Return the layout of a file of weights. Takes seconds for the largest."""
         return FileLayout.of(self.recipe.part(self._shards[path]))
 
     def described(self, paths: Sequence[str]) -> list[Described]:
-        """These files in short. Takes time for every tensor in them.
+        """Return short descriptions of these files. The time grows with the number of tensors in them.
 
         Raises:
-            UnknownFileError: there is none at one of the paths.
+            UnknownFileError: the revision has no file with one of the paths.
         """
         return [
             Described.generated(self.recipe.part(self._shards[path]))
@@ -115,14 +117,14 @@ class Snapshot:
         ]
 
     def tensors_named_in(self, path: str) -> int:
-        """How many tensors the file at this path names; 0 for files that are served as they were put."""
+        """Return the number of tensors that the file at this path names; 0 for files that are served unchanged."""
         return self.tensor_count if path == shards.INDEX else len(self._shards.get(path, ()))
 
     def file(self, path: str) -> File:
-        """A file that is not generated. Takes time for every byte, the first time.
+        """Return a file that is not generated. The first call takes time for every byte.
 
         Raises:
-            UnknownFileError: there is none at this path.
+            UnknownFileError: the revision has no file with this path.
         """
         content = self.given(path)
         if content is not self.content.files.get(path):
@@ -133,10 +135,10 @@ class Snapshot:
         return File(content, tag)
 
     def given(self, path: str) -> bytes:
-        """The bytes of any other file.
+        """Return the bytes of a file that is not generated.
 
         Raises:
-            UnknownFileError: there is none at this path.
+            UnknownFileError: the revision has no file with this path.
         """
         if path == shards.INDEX and self.has_index:
             return shards.index(self.recipe, self._shards, self._literal_sizes())
@@ -151,14 +153,14 @@ class Snapshot:
         return {} if literals is None else {name: literal.size for name, literal in literals.tensors.items()}
 
     def _tensors(self) -> list[tuple[Tensor, int]]:
-        """The tensors that differ, and how many names each has."""
+        """Return the distinct tensors, and the number of names of each."""
         tensors = self.recipe.tensors.values()
         distinct, counts = {id(tensor): tensor for tensor in tensors}, Counter(map(id, tensors))
         return [(distinct[key], count) for key, count in counts.items()]
 
     @property
     def parameters(self) -> Counter[str]:
-        """Elements of all tensors, literals among them, by storage type. Takes time for every tensor."""
+        """Elements of all tensors, including literals, by storage type. The time grows with the number of tensors."""
         counts: Counter[str] = Counter()
         for tensor, names in self._tensors():
             counts[tensor.dtype] += names * shards.count_of(tensor)
@@ -168,14 +170,14 @@ class Snapshot:
 
     @property
     def tensor_bytes(self) -> int:
-        """Bytes of all tensors, literals among them. Takes time for every tensor."""
+        """Bytes of all tensors, including literals. The time grows with the number of tensors."""
         return sum(names * shards.bytes_of(tensor) for tensor, names in self._tensors()) + sum(
             self._literal_sizes().values()
         )
 
     @property
     def tensor_count(self) -> int:
-        """Tensors, literals among them."""
+        """Number of tensors, including literals."""
         return len(self.recipe.tensors) + len(self._literal_sizes())
 
 

@@ -20,21 +20,21 @@ from fanin_service.recipes.memory import recipe_bytes, recipe_bytes_beside_names
 from fanin_service.settings import Settings
 
 _KEPT = 8
-"""Storage types at which a template's recipe is remembered."""
+"""Maximum number of storage types for which a template's recipe is cached."""
 _TENSORS = b',"tensors":'
 
 
 class Template:
-    """A recipe in canonical terms, whose tensors have a storage type only where they were given one.
+    """A recipe in canonical terms. Its tensors have a storage type only where the upload specified one.
 
-    Tensors that are alike are one object, at each storage type: what is kept follows the tensors that differ.
+    Equal tensors are one object for each storage type, so the memory grows only with the number of distinct tensors.
     """
 
     def __init__(self, text: bytes) -> None:
-        """`text` is its JSON (RFC 8785), as `put` has made it.
+        """`text` is its JSON (RFC 8785), as created by `put`.
 
         Raises:
-            ValueError: it is something else.
+            ValueError: the text is something else.
         """
         self.text = text
         head = json.loads(text[: text.index(_TENSORS)] + b"}")
@@ -42,18 +42,19 @@ class Template:
         self.dtype: DTypeName = head["dtype"]
         self._stream = head["stream"]
         self.typed: Callable[[DTypeName], Recipe] = lru_cache(_KEPT)(self._typed)
-        """The recipe at a storage type, by its name.
+        """Return the recipe with a storage type as the default.
 
         Raises:
-            RecipeError: it is not possible at this type.
+            RecipeError: the recipe is not possible with this type.
         """
 
     @classmethod
     def put(cls, text: bytes, settings: Settings) -> Template:
-        """The template that a recipe's JSON spells.
+        """Return the template of a recipe's JSON.
 
         Raises:
-            RecipeError: it is wrong, or exceeds a limit.
+            RecipeError: the recipe is invalid.
+            LimitExceededError: the recipe exceeds a limit.
         """
         given = parse_json(text)
         recipe = limits.layout_of(given, settings).recipe
@@ -66,7 +67,7 @@ class Template:
         for key in documents.keys() - own:
             del documents[key]["dtype"]
         texts = {key: rfc8785.dumps(document).decode() for key, document in documents.items()}
-        # In the order in which it is kept: shards follow it.
+        # Sort as the text will be sorted: shards follow this order.
         recipe = recipe.part(sorted(recipe.tensors, key=lambda name: name.encode("utf-16-be")))
         tensors = ",".join([f"{quoted(name)}:{texts[id(tensor)]}" for name, tensor in recipe.tensors.items()])
         dtype = storage_name(given.get("dtype", Recipe.model_fields["dtype"].default))
@@ -77,16 +78,16 @@ class Template:
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe as it was put.
+        """The recipe as it was uploaded.
 
         Raises:
-            RecipeError: this version does not read it.
+            RecipeError: this version of the library does not accept it.
         """
         return self._read[0]
 
     @property
     def has_open_dtype(self) -> bool:
-        """Some tensor does not give its own storage type."""
+        """Whether some tensor does not specify its storage type."""
         return bool(self._read[1])
 
     @property
@@ -101,7 +102,7 @@ class Template:
 
     @cached_property
     def _sizes(self) -> tuple[int, int]:
-        """Bytes of the recipe, and of one at another storage type, which shares its names."""
+        """Bytes of the recipe, and of one with another storage type, which shares its names."""
         return recipe_bytes(self.recipe), recipe_bytes_beside_names(self.recipe)
 
     @cached_property
@@ -121,10 +122,10 @@ class Template:
                 lambda tensor: tensor.model_copy(update={"dtype": dtype}) if id(tensor) in open_ else tensor
             )
         except ValidationError:
-            # Read as a whole, it says what is wrong with which tensor.
+            # Read the complete recipe: the error then names the tensor and the reason.
             return from_json({**json.loads(self.text), "dtype": dtype})
 
 
 def _distinct(recipe: Recipe) -> dict[int, Tensor]:
-    """The tensors of a recipe by their ids, each once."""
+    """Return the distinct tensors of a recipe by their ids."""
     return {id(tensor): tensor for tensor in recipe.tensors.values()}

@@ -1,4 +1,4 @@
-"""Manifests: the digests of files, each computed once, in the background, and remembered."""
+"""Manifests: the digests of files. Each is computed once, in the background, and cached."""
 
 from __future__ import annotations
 
@@ -15,27 +15,28 @@ from fanin_service.recipes.errors import DigestsPendingError
 from fanin_service.shared_cache import Kept
 
 PATIENCE_SECONDS = 10.0
-"""How long a request waits for digests before it is told to come again."""
+"""Maximum seconds that a request waits for digests before the client must retry."""
 RETRY_SECONDS = 2
 _RETRY = {"Retry-After": str(RETRY_SECONDS)}
 MAX_PENDING = 64
-"""Files that are digested, a block of each in turn: each costs as much as sending it."""
+"""Maximum number of files whose digests are being computed, a block of each in turn. Each costs as much as sending it.
+"""
 MAX_PENDING_EACH = 2
-"""Of those, for one party: it must not keep all others from theirs."""
+"""Maximum number of those for one client, which must not block all others."""
 MAX_BYTES = 64 << 20
-"""Of remembered manifests."""
+"""Maximum bytes of cached manifests."""
 _PER_MANIFEST = 600
 
 Charge = Callable[[int], Awaitable[None]]
-"""Charges bytes that are made and not sent."""
+"""Charges bytes that are generated and not sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """Digests that are computed."""
+    """The digests of a file."""
 
     file: bytes
-    """SHA-256 of the whole file."""
+    """SHA-256 of the complete file."""
     text: bytes
     """The manifest as JSON."""
 
@@ -50,7 +51,7 @@ class _Pending:
 
 
 class Manifests:
-    """Manifests by recipe digest, bounded in memory. Used by the event loop's thread alone."""
+    """Manifests by recipe digest, in bounded memory. Only the event loop's thread uses it."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -58,31 +59,32 @@ class Manifests:
         self._pending: dict[str, _Pending] = {}
         self._turn = asyncio.Lock()
         self._forgotten = 0
-        """How often all digests were forgotten."""
+        """Number of times that all digests were discarded."""
 
     def known(self, layout: FileLayout) -> Known | None:
-        """The digests of this layout's file, if they are remembered."""
+        """Return the digests of this layout's file; None if they are not cached."""
         return self._known.get(layout.recipe.digest)
 
     def sha256_of(self, digest: str) -> str | None:
-        """SHA-256, in hexadecimal, of the file of the recipe with this digest, if it is remembered."""
+        """Return the SHA-256, in hexadecimal, of the file of the recipe with this digest; None if it is not cached."""
         known = self._known.get(digest)
         return None if known is None else known.file.hex()
 
     def forget(self) -> None:
-        """Discard all digests, and those in the making when they are done: they may be of wrong bits."""
+        """Discard all digests, now and when those in progress are done: they may be those of wrong bits."""
         self._known = Kept(max_bytes=MAX_BYTES)
         self._forgotten += 1
 
     async def get(self, layout: FileLayout, executor: FairExecutor, party: str, charge: Charge) -> Known:
-        """The digests of this layout's file, computed in `executor` for `party` if need be, which is then charged.
+        """Return the digests of this layout's file. If they are not cached, compute them in `executor` and charge the
+        client.
 
-        A request that goes away does not end the computation: it will come again.
+        A client that disconnects does not end the computation: it will repeat the request.
 
         Raises:
-            QuotaExceededError: `charge` says that the party has had too much today.
-            DigestsPendingError: they take longer than a request waits; or so many files wait for theirs already, of
-                this party or in all.
+            QuotaExceededError: with these bytes the client would exceed its bytes of the day.
+            LimitsUnavailableError: the shared counters are unreachable.
+            DigestsPendingError: the computation takes longer than a request waits, or too many files wait for theirs.
             BackendError: the backend failed meanwhile.
         """
         if known := self.known(layout):
@@ -106,8 +108,8 @@ class Manifests:
     async def _compute(self, layout: FileLayout, digester: Digester, executor: FairExecutor, party: str) -> Known:
         digest, forgotten = layout.recipe.digest, self._forgotten
         try:
-            # One block at a time, of each file in its turn (the lock is first come, first served): neither a large file
-            # nor many of them keep a thread from streams, or a small file from its digests.
+            # One block at a time, of each file in turn: the lock serves its waiters in order. So neither a large file
+            # nor many files keep a thread from streams, and a small file gets its digests soon.
             more = True
             while more:
                 async with self._turn:
@@ -122,7 +124,7 @@ class Manifests:
 
 
 def _known(layout: FileLayout, digester: Digester) -> Known:
-    """What is remembered of a file that is digested. Takes time for every tensor."""
+    """Return the cached form of a completed digest. The time grows with the number of tensors."""
     manifest = digester.manifest()
     document = {"digest": layout.recipe.digest, "size": layout.size, **manifest.document()}
     return Known(bytes.fromhex(manifest.file), json.dumps(document, ensure_ascii=False).encode())

@@ -1,7 +1,7 @@
 """The recipe store: canonical recipes in files named by digest, shared by the workers of a machine or by replicas.
 
-A file is written once, under another name first, and read with its digest checked: no reader sees half of one, and no
-lock is needed. All of it may be lost, as the registry's memory may.
+A file is written once, under a temporary name first, and its digest is checked when it is read. So no reader sees a
+part of a file, and no lock is needed. All files may be lost: clients then send their recipes again.
 """
 
 from __future__ import annotations
@@ -20,20 +20,21 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SUFFIX = ".json"
 _RECIPE = re.compile(r"[0-9a-f]{64}\.json")
 _PARTIAL = re.compile(r"[0-9a-f]{64}\.[0-9a-f]{32}\.partial")
-"""Names of files of the store. The directory may have others, which are not touched."""
+"""Names of files of the store. Other files of the directory are not touched."""
 _PARTIAL_SECONDS = 3600
-"""A file that was not completed in this time never will be: its process is gone."""
+"""Seconds after which an incomplete file is deleted: its process has ended."""
 _SLACK = 100
-"""The bounds are looked after whenever a process has written this part of them."""
+"""The bounds are checked whenever a process has written this fraction of them: one part of 100."""
 
 _log = logging.getLogger(__name__)
 
 
 class RecipeStore:
-    """Recipes in a directory, bounded in number and in bytes; those not registered for the longest time go first.
+    """Recipes in a directory, bounded in number and in bytes. Those that were not registered for the longest time are
+    removed first.
 
-    Every process that shares the directory may exceed the bounds by a hundredth. Used by any thread. No failure of
-    the disk is an error here: a recipe is then not there, or not kept, and the log says so.
+    Every process that shares the directory may exceed the bounds by a hundredth. Any thread may use it. A failure of
+    the disk is logged and raises no error: a recipe is then unknown or not stored.
     """
 
     def __init__(self, directory: Path, *, max_recipes: int, max_bytes: int) -> None:
@@ -42,10 +43,10 @@ class RecipeStore:
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
         self._new_recipes = self._new_bytes = 0
-        """Written by this process since it looked after the bounds."""
+        """Recipes and bytes that this process has written since it last checked the bounds."""
 
     def get(self, digest: str) -> bytes | None:
-        """The canonical text of this recipe, if it is here."""
+        """Return the canonical text of this recipe; None if the store does not have it."""
         if not _DIGEST.fullmatch(digest):
             return None
         path = self._path(digest)
@@ -62,14 +63,14 @@ class RecipeStore:
         return None
 
     def add(self, digest: str, text: bytes) -> bool:
-        """Keep a recipe; true if it was not there before."""
+        """Store a recipe. Return true if it is new."""
         path = self._path(digest)
         try:
             if path.stat().st_size == len(text):
                 os.utime(path)
                 return False
         except OSError:
-            pass  # not there, or it will be told below
+            pass  # the file does not exist, or the error is logged below
         partial = path.with_name(f"{digest}.{uuid.uuid4().hex}.partial")
         try:
             partial.write_bytes(text)
@@ -94,11 +95,11 @@ class RecipeStore:
             self._prune()
 
     def _prune(self) -> None:
-        """Remove the oldest files beyond the bounds, and what dead processes left."""
+        """Remove the oldest files beyond the bounds, and incomplete files of processes that have ended."""
         files = []
         with os.scandir(self._directory) as entries:
             for entry in entries:
-                # Another process may be removing it.
+                # Another process may remove the file at the same time.
                 with suppress(FileNotFoundError):
                     status = entry.stat()
                     if _RECIPE.fullmatch(entry.name):

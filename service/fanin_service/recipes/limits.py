@@ -1,4 +1,4 @@
-"""Limits: recipes that are right and yet more than this service takes."""
+"""Limits: refuses valid recipes that cost more than this service allows."""
 
 from __future__ import annotations
 
@@ -16,25 +16,27 @@ from fanin_service.recipes.errors import LimitExceededError
 from fanin_service.settings import Settings
 
 LARGE = 5_000
-"""Work, in tensors, from which on a recipe is not for the threads that read small ones: about 50 ms."""
+"""Work, in tensors, above which a recipe is read in a separate thread: about 50 ms."""
 MAKING_BYTES = 600
-"""Bytes of memory for each tensor while a recipe is read, beside its text (tests/service/test_shared_cache.py)."""
+"""Bytes of memory for each tensor while a recipe is read, in addition to its text (tests/service/test_shared_cache.py).
+"""
 _PER_LAW = 100
-"""Tensors that cost as much as a law: its scalars take up to a millisecond."""
+"""Number of tensors that cost as much as a distribution, whose scalars take up to a millisecond."""
 _PER_VALUE = 4
-"""Values of a table that cost as much as a law."""
+"""Number of values of a table that cost as much as a distribution."""
 _NARROWEST = 64
-"""Least length that the shorter side of a matrix counts as: the kernel takes the memory and the time of so many columns
-for a narrower one (256 bytes a row, `fanin.backends.native_orthogonal`)."""
+"""Minimum length that is counted for the shorter side of a matrix. For a narrower one the kernel takes the memory and
+time of this number of columns (256 bytes a row, `fanin.backends.native_orthogonal`)."""
 _TABLES = dict.fromkeys(
     ("log_range", "rope_frequencies", "alibi_slopes", "power_range", "sinusoidal", "stft"), MAX_TABLE // _PER_VALUE
 ) | {"bilinear": 100}
-"""Schemes of values that are computed one by one, most of them to 120 digits, and how many laws they cost at most."""
+"""Schemes whose values are computed one by one, most of them to 120 digits. The number is their maximum cost, in
+distributions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """JSON that may be a recipe, of a size that this service takes. Nothing of it was made yet."""
+    """JSON that may be a recipe, and whose cost is within the limits. No tensor was created from it yet."""
 
     document: Any
     tensors: int
@@ -42,18 +44,18 @@ class Checked:
 
     @property
     def is_large(self) -> bool:
-        """Reading it takes a while."""
+        """Whether reading it takes a while."""
         return self.tensors + _PER_LAW * self.laws > LARGE
 
 
 def layout_of(document: bytes | Mapping[str, Any] | Checked, settings: Settings) -> FileLayout:
-    """The layout of the recipe that this JSON spells, with its digest already computed.
+    """Return the layout of the recipe in this JSON, with its digest already computed.
 
-    Takes seconds for the largest recipes: not for the event loop's thread.
+    Takes seconds for the largest recipes, so the event loop's thread must not call it.
 
     Raises:
-        RecipeError: it is not a recipe.
-        LimitExceededError: it is, and exceeds a limit.
+        RecipeError: the JSON is not a recipe.
+        LimitExceededError: the recipe exceeds a limit.
     """
     parsed = (document if isinstance(document, Checked) else check(document, settings)).document
     recipe = from_json(parsed)
@@ -69,11 +71,11 @@ def layout_of(document: bytes | Mapping[str, Any] | Checked, settings: Settings)
 
 
 def check(document: bytes | Mapping[str, Any], settings: Settings) -> Checked:
-    """JSON whose work is within the limits: what it will cost is known before any of it is done.
+    """Check the cost of a recipe before any of it is created, and return the JSON with its cost.
 
     Raises:
-        RecipeError: it is not JSON.
-        LimitExceededError: it would cost too much.
+        RecipeError: the text is not JSON.
+        LimitExceededError: the recipe would cost too much.
     """
     parsed = parse_json(document) if isinstance(document, bytes) else document
     if (tensors := count_tensors(parsed)) > settings.max_tensors:
@@ -84,14 +86,14 @@ def check(document: bytes | Mapping[str, Any], settings: Settings) -> Checked:
 
 
 def _check_text(document: Any, limit: int) -> None:
-    """A recipe that is written shorter, by repeated names, is kept and sent as if it were not."""
+    """Refuse a recipe whose repeated names expand to more than `limit` bytes: it is stored and sent expanded."""
     repeated = [(count(name), name, tensor) for field, name, tensor in members(document) if field == "repeated"]
     if (size := sum(times * (len(name) + len(str(tensor))) for times, name, tensor in repeated)) > limit:
         raise _exceeded("/repeated", f"{size} bytes when written out; this service takes at most {limit:d}")
 
 
 def _check_laws(document: Any, limit: int) -> int:
-    """The laws of a document. Each costs up to a millisecond, once for all tensors alike: models have a few dozen."""
+    """Return the number of distributions of a document. Each costs up to a millisecond, once for all equal tensors."""
     distinct = {id(tensor): tensor for _, _, tensor in members(document)} or {0: document}
     laws = {str(tensor): tensor for tensor in distinct.values()}
     if len(laws) > limit:
@@ -104,7 +106,7 @@ def _check_laws(document: Any, limit: int) -> int:
 
 
 def laws_of(tensor: Any) -> int:
-    """How many laws a tensor's JSON costs, at least 1: those of its blocks, or what its table costs."""
+    """Return the cost of a tensor's JSON in distributions, at least 1: that of its blocks, or that of its table."""
     found, level = 0, [tensor]
     while level:
         each = level.pop()
@@ -119,7 +121,7 @@ def laws_of(tensor: Any) -> int:
 
 
 def _product(shape: Any) -> int:
-    """Elements of a shape, at most `MAX_TABLE`; `MAX_TABLE` for other JSON.
+    """Return the number of elements of a shape, at most `MAX_TABLE`; `MAX_TABLE` for other JSON.
 
     The product stays small while it is computed. A shape of thousands of large sizes would otherwise take minutes, in
     one call that lets no other thread run.
@@ -140,7 +142,7 @@ def _check_ranks(recipe: Recipe, limit: int, short: bool) -> None:
 
 
 def _check_matrices(layout: FileLayout, limit: int, short: bool) -> None:
-    """A matrix is made whole, in memory, by work that grows faster than its elements."""
+    """Refuse large matrices. Each is generated at once, in memory, by work that grows faster than its size."""
     for entry in (layout.entries[place] for place in layout.matrices):
         matrix = matrix_of(entry.draw)
         if matrix is None:

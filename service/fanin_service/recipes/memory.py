@@ -1,4 +1,4 @@
-"""The memory that layouts and recipes take, as the caches of them count it."""
+"""Estimates of the memory of layouts and recipes, for the caches that have them."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from fanin.draws import Plain
 from fanin.schemes.base import Tensor
 
 _PER_LAYOUT, _PER_NAME, _PER_RECIPE, _PER_TENSOR = 2_000, 210, 2_000, 1_100
-"""Bytes that a layout takes, beside its texts; a name in it, beside its text; a recipe; and a tensor that names share,
-beside its draw. Rounded up from what tracemalloc counts (tests/service/test_shared_cache.py)."""
+"""Estimated bytes of a layout, of a name in it, of a recipe, and of a tensor that names share. Texts and draws are
+counted separately. The estimates are rounded up from tracemalloc's counts (tests/service/test_shared_cache.py)."""
 
 
 def layout_bytes(layout: FileLayout) -> int:
-    """Bytes of memory that a layout takes, with its recipe: at least as many as it does."""
+    """Return an upper estimate of the bytes of memory that a layout takes, including its recipe."""
     texts = len(layout.header) + len(layout.recipe.canonical)
     return _PER_LAYOUT + texts + _PER_NAME * len(layout.entries) + recipe_bytes(layout.recipe)
 
 
 def recipe_bytes(recipe: Recipe) -> int:
-    """Bytes of memory that a recipe takes without its canonical text: at least as many as it does."""
+    """Return an upper estimate of the bytes of memory that a recipe takes without its canonical text."""
     return sum(map(sys.getsizeof, recipe.tensors)) + recipe_bytes_beside_names(recipe)
 
 
 def recipe_bytes_beside_names(recipe: Recipe) -> int:
-    """As `recipe_bytes`, of a recipe that shares its names with another."""
+    """Return an upper estimate of the bytes of memory of a recipe that shares its names with another."""
     return _PER_RECIPE + sys.getsizeof(recipe.tensors) + tensor_bytes(recipe.tensors.values())
 
 
 def tensor_bytes(tensors: Iterable[Tensor]) -> int:
-    """Bytes of memory that these tensors take, each counted once."""
+    """Return the bytes of memory that these tensors take. A tensor with several names is counted once."""
     distinct = {id(tensor): tensor for tensor in tensors}.values()
     composed = (tensor for tensor in distinct if not isinstance(tensor.draw, Plain))
     return _PER_TENSOR * len(distinct) + sum(_object_bytes(vars(tensor)) for tensor in composed)
 
 
 def _object_bytes(value: Any) -> int:
-    """Bytes of an object and of what it holds. An object that it holds twice counts twice."""
+    """Return the bytes of an object and its members. A member that it has twice counts twice."""
     size = sys.getsizeof(value)
     if isinstance(value, dict):
         return size + sum(_object_bytes(key) + _object_bytes(member) for key, member in value.items())

@@ -1,1 +1,1 @@
-"""Routes, one module per noun."""
+"""Routes, one module for each kind of resource."""

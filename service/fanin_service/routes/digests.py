@@ -1,4 +1,4 @@
-"""Digests: what a client checks received bytes against."""
+"""Digests: checksums against which a client verifies received bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Health: is the process alive, and does it make the right bits?"""
+"""Health: reports whether the process responds and generates the right bits."""
 
 from __future__ import annotations
 

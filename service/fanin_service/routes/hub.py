@@ -1,6 +1,6 @@
-"""The surface of the Hugging Face Hub: files of models, for clients that know nothing of Fanin.
+"""The API of the Hugging Face Hub: files of models, for clients that do not know Fanin.
 
-Revisions and paths are taken from the path as it was sent: a slash in them is escaped there.
+Revisions and paths are read from the raw path: a slash in them is escaped there, and decoding would lose that.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ class _RepoConvertor(Convertor[str]):
 
 
 class _KindConvertor(_RepoConvertor):
-    """A kind of repositories that are not here."""
+    """A kind of repositories that this service does not have."""
 
     regex = "|".join(KINDS)
 
 
-# Starlette has one table of convertors, and reads it when a route is defined.
+# Starlette has a global table of convertors, which it reads when a route is defined.
 register_url_convertor("repo", _RepoConvertor())
 register_url_convertor("kind", _KindConvertor())
 
@@ -52,7 +52,7 @@ router = APIRouter(prefix=ROOT, include_in_schema=False)
 @router.get("/{repo:repo}/resolve/{target:path}")
 @requires(Right.WEIGHTS_READ)
 async def resolve(repo: str, request: Request) -> Response:
-    """A file of a revision: its bytes at a commit id, a redirect to the commit id at any other name."""
+    """Return a file of a revision: its bytes at a commit id, or a redirect from another name to the commit id."""
     return await _file(repo, "resolve", request)
 
 
@@ -60,7 +60,7 @@ async def resolve(repo: str, request: Request) -> Response:
 @router.get("/{repo:repo}/raw/{target:path}")
 @requires(Right.WEIGHTS_READ)
 async def raw(repo: str, request: Request) -> Response:
-    """The same: no file is kept as a pointer to another."""
+    """Return the same as `resolve`: no file is stored as a pointer to another."""
     return await _file(repo, "raw", request)
 
 
@@ -72,12 +72,13 @@ async def _file(repo: str, verb: str, request: Request) -> Response:
     try:
         (described,) = await models.described(client, snapshot, [path])
     except UnknownFileError as error:
-        # Clients that know the commit remember that it has no such file.
+        # Clients that get the commit remember that it has no such file.
         error.headers[COMMIT] = snapshot.commit
         raise
     if not is_commit(revision):
-        # A client sends HEAD and then GET, and one GET more when it resumes. A name may stand for another commit by
-        # then, or on another server: the client would store those bytes under the commit id of the first answer.
+        # A client sends HEAD and then GET, and another GET to resume. Meanwhile the name may refer to another commit,
+        # or another server may respond. The client would then store those bytes under the commit id of the first
+        # response.
         headers = {
             "Location": f"{ROOT}/{repo}/{verb}/{snapshot.commit}/{quote(path)}",
             "ETag": f'"{described.tag}"',
@@ -101,5 +102,5 @@ async def _file(repo: str, verb: str, request: Request) -> Response:
 @router.get("/{kind:kind}/{target:path}")
 @requires(Right.MODELS_READ)
 async def unknown_kind(kind: str) -> Response:
-    """A repository that is no model: clients ask whether there is one."""
+    """Respond that a repository of another kind does not exist."""
     raise UnknownModelError(f"there are no {kind} here, only models")

@@ -1,6 +1,6 @@
-"""The surface of the Hugging Face Hub: what its clients are told of models.
+"""The API of the Hugging Face Hub: descriptions of models for its clients.
 
-Lists are put together in threads: a model may have as many tensors, and a revision as many files, as take a second.
+Lists are created in threads: for a model with many tensors, or a revision with many files, that may take a second.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from fanin_service.surfaces.hub_requests import Wanted, flag, paths_of_form, pat
 
 FORM = "application/x-www-form-urlencoded"
 MAX_PATHS_BYTES = 1 << 20
-"""Of a list of paths that is asked for."""
+"""Maximum bytes of a requested list of paths."""
 _API = f"{ROOT}/api/models"
 
 api = APIRouter(prefix=f"{ROOT}/api", include_in_schema=False)
@@ -41,7 +41,7 @@ api = APIRouter(prefix=f"{ROOT}/api", include_in_schema=False)
 @api.get("/models")
 @requires(Right.MODELS_READ)
 async def list_models(request: Request) -> Response:
-    """Models, by their namespace and a part of their name."""
+    """Return the models that match a namespace and a part of the name."""
     (models, client), wanted = _models(request), Wanted.of(request.query_params)
     names = await models.names(client)
     return await _answer(request, lambda: hub.listed(wanted.of_names(names)))
@@ -51,7 +51,7 @@ async def list_models(request: Request) -> Response:
 @api.get("/models/{repo:repo}/revision/{revision:path}")
 @requires(Right.MODELS_READ)
 async def get_revision(repo: str, request: Request) -> Response:
-    """A model at a revision."""
+    """Return the description of a model at a revision."""
     return await _info(repo, unquote(tail(request.scope["raw_path"], f"{_API}/{repo}/revision")), request)
 
 
@@ -59,7 +59,7 @@ async def get_revision(repo: str, request: Request) -> Response:
 @api.get("/models/{repo:repo}/commits/{revision:path}")
 @requires(Right.MODELS_READ)
 async def list_commits(repo: str, request: Request) -> Response:
-    """The commits that led to a revision: its own."""
+    """Return the commits that led to a revision: only its own."""
     revision = unquote(tail(request.scope["raw_path"], f"{_API}/{repo}/commits"))
     models, client = _models(request)
     snapshot = await models.snapshot(client, repo, revision)
@@ -71,7 +71,7 @@ async def list_commits(repo: str, request: Request) -> Response:
 @api.get("/models/{repo:repo}/tree/{target:path}")
 @requires(Right.MODELS_READ)
 async def list_tree(repo: str, request: Request) -> Response:
-    """The files of a revision, or of a directory in it; all of them on one page."""
+    """Return the files of a revision, or of a directory in it, all on one page."""
     revision, directory = revision_and_path(request.scope["raw_path"], f"{_API}/{repo}/tree")
     (models, client), query = _models(request), request.query_params
     snapshot = await models.snapshot(client, repo, revision)
@@ -88,12 +88,12 @@ async def list_tree(repo: str, request: Request) -> Response:
 @api.post("/models/{repo:repo}/paths-info/{revision:path}")
 @requires(Right.MODELS_READ)
 async def get_paths_info(repo: str, request: Request) -> Response:
-    """What is at some paths of a revision; those at which nothing is are left out."""
+    """Return the entries at some paths of a revision. Paths without an entry are left out."""
     models, client = _models(request)
     usage, is_json = context_of(request.scope).usage, media_type_of(request) == JSON
     hold = partial(service_of(request).admission.hold, usage)
     body = await read_body(request, (JSON if is_json else FORM,), MAX_PATHS_BYTES, hold)
-    # A form from Python, JSON from JavaScript.
+    # Clients in Python send a form, clients in JavaScript send JSON.
     asked, expand = await models.in_thread(client, paths_of_json if is_json else paths_of_form, body)
     revision = unquote(tail(request.scope["raw_path"], f"{_API}/{repo}/paths-info"))
     snapshot = await models.snapshot(client, repo, revision)
@@ -110,7 +110,7 @@ async def get_paths_info(repo: str, request: Request) -> Response:
 @api.get("/models/{repo:repo}/refs")
 @requires(Right.MODELS_READ)
 async def list_refs(repo: str, request: Request) -> Response:
-    """The branches of a model."""
+    """Return the branches of a model."""
     models, client = _models(request)
     snapshot = await models.snapshot(client, repo)
     return await _answer(request, lambda: hub.refs(snapshot))
@@ -120,7 +120,7 @@ async def list_refs(repo: str, request: Request) -> Response:
 @api.get("/models/{repo:repo}/auth-check")
 @requires(Right.WEIGHTS_READ)
 async def check_access(repo: str, request: Request) -> Response:
-    """Whether a client may have the files of a model: it may, if it gets this answer."""
+    """Respond without content if the client may read the files of a model. Otherwise it gets an error."""
     models, client = _models(request)
     await models.snapshot(client, repo)
     return await _answer(request, dict)
@@ -130,7 +130,7 @@ async def check_access(repo: str, request: Request) -> Response:
 @api.get("/models/{repo:repo}/auth-check/write")
 @requires(Right.MODELS_READ)
 async def check_write_access(repo: str, request: Request) -> Response:
-    """Whether it may put any there."""
+    """Refuse writes: the Hub's protocol cannot upload here."""
     models, client = _models(request)
     await models.snapshot(client, repo)
     raise HTTPException(403, "nothing is written by the Hub's protocol: a model is put by PUT /v1/models/{name}")
@@ -140,7 +140,7 @@ async def check_write_access(repo: str, request: Request) -> Response:
 @api.get("/models/{repo:repo}")
 @requires(Right.MODELS_READ)
 async def get_model(repo: str, request: Request) -> Response:
-    """A model at `main`."""
+    """Return the description of a model at `main`."""
     return await _info(repo, MAIN, request)
 
 
@@ -148,7 +148,7 @@ async def get_model(repo: str, request: Request) -> Response:
 @api.get("/{kind:kind}")
 @requires(Right.MODELS_READ)
 async def list_none(request: Request) -> Response:
-    """Repositories that are no models: there are none."""
+    """Return an empty list of repositories of another kind."""
     return await _answer(request, list)
 
 
@@ -159,7 +159,7 @@ api.add_api_route("/{kind:kind}/{target:path}", unknown_kind, methods=["HEAD", "
 @api.get("/whoami-v2")
 @requires(Right.MODELS_READ)
 async def who_am_i(request: Request) -> Response:
-    """Whose the token is."""
+    """Return the principal of the token."""
     principal = context_of(request.scope).principal
     token = {"displayName": principal.name, "role": "read"}
     told = {
@@ -174,7 +174,7 @@ async def who_am_i(request: Request) -> Response:
 
 
 def _models(request: Request) -> tuple[Models, str]:
-    """Return the models, and the client that they are for."""
+    """Return the models, and the client of the request."""
     return service_of(request).models, context_of(request.scope).client
 
 
@@ -190,7 +190,7 @@ async def _info(repo: str, revision: str, request: Request) -> Response:
 
 
 async def _date(request: Request, repo: str, snapshot: Snapshot) -> str:
-    """When the content of a revision was put."""
+    """Return the date on which the content of a revision was uploaded."""
     models, client = _models(request)
     return hub.date_of(await models.modified(client, repo, snapshot.content.digest))
 
@@ -201,7 +201,7 @@ async def _entries(request: Request, snapshot: Snapshot, paths: Sequence[str], d
 
 
 async def _listed(request: Request, snapshot: Snapshot, paths: Sequence[str]) -> dict[str, Listed | None]:
-    """What is told of files; None for directories, whose paths end with a slash."""
+    """Return the list entry of each file; None for directories, whose paths end with a slash."""
     names = [path for path in paths if not path.endswith("/")]
     models, client = _models(request)
     files = await models.described(client, snapshot, names)
@@ -212,7 +212,10 @@ async def _listed(request: Request, snapshot: Snapshot, paths: Sequence[str]) ->
 
 
 async def _answer(request: Request, make: Callable[[], Any], snapshot: Snapshot | None = None) -> Response:
-    """An answer of what `make` returns, as JSON, made in a thread; with its commit id, if it is of a revision."""
+    """Return a response with the result of `make` as JSON, generated in a thread.
+
+    `snapshot` is the revision that it describes, if any: its commit id is in a header.
+    """
     models, client = _models(request)
     content = await models.in_thread(
         client, lambda: json.dumps(make(), ensure_ascii=False, separators=(",", ":")).encode()

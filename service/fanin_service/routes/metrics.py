@@ -1,4 +1,4 @@
-"""Metrics, for Prometheus to scrape."""
+"""Metrics, which Prometheus requests."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _GET_METRICS: dict[str, Any] = {
 }
 
 
-# Not async: telling takes milliseconds, and the event loop has streams to serve.
+# Not async: creating the text takes milliseconds, in which the event loop would serve no stream.
 @router.head("/metrics", operation_id="head_metrics", summary="Headers of the metrics", **_GET_METRICS)
 @router.get("/metrics", operation_id="get_metrics", summary="What the service counts", **_GET_METRICS)
 @requires(Right.METRICS_READ)
 def get_metrics(request: Request) -> Response:
     """In the text format of Prometheus, or as OpenMetrics where Accept names it."""
     service = service_of(request)
-    # A backend that hangs ends no test that could say so.
+    # Update the gauge now: a backend that hangs never ends the test that would update it.
     service.metrics.ready(service.ready)
     text, media_type = service.metrics.exposition(request.headers.get("accept", ""))
     return Response(text, headers={"Content-Type": media_type, "Cache-Control": "no-store"})

@@ -26,7 +26,7 @@ from fanin_service.settings import variable
 router = APIRouter(tags=["models"], dependencies=[NO_PARAMETERS])
 
 _ARCHIVES = (MEDIA_TYPE, OCTETS)
-"""Types of a body that is an archive: generators of clients know the second alone."""
+"""Media types of a body that is an archive. Generated clients know only the second one."""
 
 
 class Model(BaseModel):
@@ -127,7 +127,7 @@ async def delete_model(name: str, request: Request) -> Response:
 
 
 def _condition(request: Request) -> Condition | None:
-    """What the request says of whether there is to be a model of the name before it."""
+    """Return the condition that the request sets for the existence of the model; None if it sets none."""
     if_match, if_none_match = map(request.headers.getlist, ("if-match", "if-none-match"))
     if not (if_match or if_none_match):
         return None
@@ -135,7 +135,8 @@ def _condition(request: Request) -> Condition | None:
 
 
 def _require_uploads(service: Service) -> None:
-    """
+    """Refuse changes of models if the settings forbid them.
+
     Raises:
         UploadsRefusedError: the settings allow no change of the models.
     """
@@ -144,7 +145,7 @@ def _require_uploads(service: Service) -> None:
 
 
 def _describe(name: str, snapshot: Snapshot) -> Model:
-    """What is said of a model. Takes time for every tensor."""
+    """Return the description of a model. The time grows with the number of tensors."""
     return Model(
         name=name,
         digest=snapshot.content.digest,

@@ -1,4 +1,4 @@
-"""The OpenAPI document: FastAPI's, with the library's own schemas of a recipe."""
+"""The OpenAPI document: FastAPI's, with the library's schemas of a recipe."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ RECIPE_BODY = {
         },
     }
 }
-"""OpenAPI's description of a body that is a recipe. Routes read it themselves: FastAPI would take any JSON."""
+"""OpenAPI description of a body that is a recipe. Routes read it themselves: FastAPI would accept any JSON."""
 
 
 _BEARER = "bearer"
@@ -65,7 +65,7 @@ _SECURITY_SCHEME = {
 
 
 class DescribedAPI(FastAPI):
-    """FastAPI with the schemas that its routes refer to and do not declare."""
+    """FastAPI with the schemas to which its routes refer without declaring them."""
 
     _openapi_text: bytes | None = None
 
@@ -84,14 +84,14 @@ class DescribedAPI(FastAPI):
         return super().openapi()
 
     def openapi_text(self) -> bytes:
-        """The document as JSON, written once."""
+        """Return the document as JSON, generated once."""
         if self._openapi_text is None:
             self._openapi_text = json.dumps(self.openapi(), ensure_ascii=False, separators=(",", ":")).encode()
         return self._openapi_text
 
 
 def _secure(operation: dict[str, Any], right: Right | None) -> None:
-    """What a request of this operation needs; OpenAPI 3.1 lets scopes stand beside every scheme."""
+    """Describe the rights that an operation needs. OpenAPI 3.1 allows scopes with every scheme."""
     operation["security"] = [] if right is None else [{_BEARER: [scope]} for scope in sufficient(right)]
     if right is not None:
         operation["responses"] |= {str(status): each for status, each in problems.responses(401, 403, 429).items()}
@@ -108,7 +108,7 @@ def _schemas() -> dict[str, Any]:
             _inherit(schemas[cls.__name__]["properties"], name)
     # A tensor with the seed and the stream of its recipe.
     shared = {name: schemas["Recipe"]["properties"][name] for name in ("seed", "stream")}
-    # Each is a component of its own: generators of clients name classes after them.
+    # Each is a separate component: generators of clients name classes after components.
     for cls in SCHEMES.values():
         title = f"One{cls.__name__}"
         schemas[title] = {**_with(schemas[cls.__name__], shared), "title": title}
@@ -121,7 +121,7 @@ def _schemas() -> dict[str, Any]:
 
 
 def _inherit(properties: dict[str, Any], name: str) -> None:
-    """Drop the default of a member that a tensor inherits from its recipe: generated clients would send it."""
+    """Remove the default of a member that a tensor inherits from its recipe: generated clients would send it."""
     if name in properties:
         properties[name] = {key: value for key, value in properties[name].items() if key != "default"}
         properties[name]["description"] = f"{properties[name]['description']} Without it, that of the recipe."

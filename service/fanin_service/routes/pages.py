@@ -1,4 +1,6 @@
-"""Pages for people: what this service is, and its calls to try. They come from this package and ask no other origin."""
+"""Pages for people: an overview of the service, and a form to call it. Their files are in this package or in another
+installed one, so browsers contact no other origin.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,9 @@ from fanin_service.http.routing import NotFoundError
 from fanin_service.service import service_of
 
 router = APIRouter(include_in_schema=False)
-"""The description of the API."""
+"""Router of the description of the API."""
 front = APIRouter(include_in_schema=False)
-"""The first page."""
+"""Router of the first page."""
 
 _OURS = Path(__file__).parents[1] / "pages"
 _TYPES = {
@@ -38,7 +40,7 @@ _HEADERS = {
 
 
 def assets() -> dict[str, Path]:
-    """The files that pages ask for, by name: ours, and those of Swagger UI, which a package from PyPI carries."""
+    """Return the files that pages load, by name: those of this package, and those of Swagger UI's package."""
     found = {name: _OURS / name for name in ("docs.js", "page.css")}
     package = find_spec("fastapi_swagger")
     for place in (package and package.submodule_search_locations) or ():
@@ -78,6 +80,6 @@ async def _page(request: Request, path: Path) -> Response:
 
 @cache
 def _read(path: Path) -> tuple[bytes, str]:
-    """The content of a file and its entity tag, which is the same at every replica."""
+    """Return the content of a file and its entity tag, which is the same on every replica."""
     content = path.read_bytes()
     return content, sha256(content).hexdigest()

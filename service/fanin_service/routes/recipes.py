@@ -1,4 +1,4 @@
-"""Recipes: registered under their digest, and told in full."""
+"""Recipes: registered under their digest, and described in full."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from fanin_service.service import service_of
 router = APIRouter(tags=["recipes"], dependencies=[NO_PARAMETERS])
 
 _MANY = 1000
-"""Tensors whose description takes a while to make: about 10 ms."""
+"""Number of tensors above which a description takes a while: about 10 ms."""
 _MANY_DISTINCT = 50
-"""Different tensors for which it does: the moments of a distribution take up to 0.6 ms."""
+"""Number of different tensors above which it does: the moments of a distribution take up to 0.6 ms."""
 _LINKS = {
     operation: {"operationId": operation, "parameters": {"digest": "$response.body#/digest"}}
     for operation in ("get_recipe", "head_recipe", "get_file", "head_file", "get_digests", "head_digests")
 }
-"""OpenAPI's description of where the digest leads to."""
+"""OpenAPI description of the operations that accept the digest."""
 
 
 class Summary(BaseModel):
@@ -138,7 +138,7 @@ async def get_recipe(digest: str, request: Request) -> Response:
 
 
 async def _nothing() -> AsyncIterator[bytes]:
-    """No body, and so no Content-Length."""
+    """Yield no body, so that the response has no Content-Length."""
     return
     yield b""
 

@@ -1,6 +1,6 @@
-"""The surface of Amazon S3, to be read from: models for clients that know nothing of Fanin.
+"""The API of Amazon S3, read only: models for clients that do not know Fanin.
 
-All are in one bucket. A key is a model's name, a revision and a path: me/tiny/seed-42/model.safetensors.
+All models are in one bucket. A key is a model's name, a revision and a path: me/tiny/seed-42/model.safetensors.
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ router = APIRouter(prefix=ROOT, include_in_schema=False)
 
 _OTHERS = frozenset(
     {"acl", "attributes", "legal-hold", "retention", "tagging", "torrent", "uploadId", "uploads"}
-    # The bytes have no encoding, and a client that is told of one would undo it.
+    # The bytes have no encoding. A client would try to undo one that the response states.
     | {"response-content-encoding"}
 )
-"""What an object may be asked for but its bytes. Unknown parameters are none of this kind: SDKs add some."""
+"""Parameters that request something other than the bytes of an object. Unknown parameters are ignored: SDKs add some.
+"""
 _LISTING = frozenset(
     {"prefix", "delimiter", "max-keys", "encoding-type", "optional-object-attributes", "x-id"} | aws.PARAMETERS
 )
@@ -47,7 +48,7 @@ _RESPONSE = {
     f"response-{name.lower()}": name
     for name in (*("Cache-Control", "Content-Disposition", "Content-Language", "Content-Type", "Expires"),)
 }
-"""By query parameter, the header of the response that it sets."""
+"""The response header that each query parameter sets."""
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]{1,1000}")
 
 
@@ -57,7 +58,7 @@ _HEADER_VALUE = re.compile(r"[\x20-\x7e]{1,1000}")
 @router.get("/")
 @requires(Right.MODELS_READ)
 async def list_buckets() -> Response:
-    """The one bucket."""
+    """Return the list of buckets, which has one."""
     return Response(s3.buckets(), media_type=XML)
 
 
@@ -65,10 +66,10 @@ async def list_buckets() -> Response:
 @router.head("/{bucket}/")
 @requires(Right.MODELS_READ)
 async def head_bucket(bucket: str) -> Response:
-    """Whether there is this bucket."""
+    """Respond without content if the bucket exists."""
     _check_bucket(bucket)
     response = Response(media_type=XML)
-    # It would be the length of a GET's content (RFC 9110 section 8.6), a listing here.
+    # Content-Length would state the length of a GET's content (RFC 9110 section 8.6), which is a list here.
     del response.headers["Content-Length"]
     return response
 
@@ -77,10 +78,9 @@ async def head_bucket(bucket: str) -> Response:
 @router.get("/{bucket}/")
 @requires(Right.MODELS_READ)
 async def list_objects(bucket: str, request: Request) -> Response:
-    """A page of the keys with a prefix (ListObjects, ListObjectsV2).
+    """Return a page of the keys with a prefix (ListObjects, ListObjectsV2).
 
-    Every model has as many revisions as there are seeds. Those in a listing are `main` and the one that the prefix
-    names.
+    Every model has as many revisions as there are seeds. A list contains `main` and the revision that the prefix names.
     """
     _check_bucket(bucket)
     query = request.query_params
@@ -102,7 +102,7 @@ async def list_objects(bucket: str, request: Request) -> Response:
 @router.get("/{bucket}/{key:path}")
 @requires(Right.WEIGHTS_READ)
 async def get_object(bucket: str, key: str, request: Request) -> Response:
-    """An object, or a range of it."""
+    """Return an object, or a range of it."""
     _check_bucket(bucket)
     if others := request.query_params.keys() & _OTHERS:
         raise HTTPException(400, f"{', '.join(sorted(others))}: of an object, only its bytes can be had")
@@ -117,7 +117,7 @@ async def get_object(bucket: str, key: str, request: Request) -> Response:
     headers = {
         "Content-Type": JSON if path.endswith(".json") else OCTETS,
         "Last-Modified": formatdate(modified, usegmt=True),
-        # What a name stands for may change.
+        # The content of a name may change; that of a commit id cannot.
         "Cache-Control": IMMUTABLE if is_commit(revision) else "no-cache",
         **_asked_headers(request.query_params),
     }
@@ -125,7 +125,12 @@ async def get_object(bucket: str, key: str, request: Request) -> Response:
 
 
 def _check_part(request: Request) -> None:
-    """An object has one part."""
+    """Check that the request names the only part of an object.
+
+    Raises:
+        HTTPException: the number is invalid, or combined with a range.
+        RangeNotSatisfiableError: the request names another part than the first.
+    """
     part = request.query_params.get("partNumber", "1")
     if not (part.isascii() and part.isdecimal() and 1 <= int(part[:6]) <= 10_000):
         raise HTTPException(400, f"partNumber {part[:80]!a}: must be a number from 1 to 10000")
@@ -136,14 +141,18 @@ def _check_part(request: Request) -> None:
 
 
 def _asked_headers(query: Mapping[str, str]) -> dict[str, str]:
-    """The headers that the query sets in the response."""
+    """Return the headers that the query sets in the response.
+
+    Raises:
+        HTTPException: a value is not printable ASCII.
+    """
     headers = {header: query[name] for name, header in _RESPONSE.items() if name in query}
     for header, value in headers.items():
         if not _HEADER_VALUE.fullmatch(value):
             raise HTTPException(
                 400, f"response-{header.lower()} {value[:80]!a}: must be 1 to 1000 printable ASCII characters"
             )
-    # A link can then make a page of an object: its scripts must not act for this origin.
+    # A link can then turn an object into a page, whose scripts must not act for this origin.
     return headers | ({"Content-Security-Policy": "sandbox"} if headers else {})
 
 
@@ -153,18 +162,18 @@ def _check_bucket(bucket: str) -> None:
 
 
 async def _snapshot(models: Models, client: str, name: str, revision: str) -> tuple[Snapshot, int]:
-    """A revision, and when it came to be: its content was put, or its name if the revision is none by commit id."""
+    """Return a revision and its date: that of its content for a commit id, that of the name otherwise."""
     if is_commit(revision):
         snapshot = await models.snapshot(client, name, revision)
         return snapshot, await models.modified(client, name, snapshot.content.digest)
-    # The time first. If a put comes between, the old time with the new bytes makes clients fetch once more, but the new
-    # time with the old bytes would make them keep those.
+    # Read the time first. If an upload happens in between, the old time with the new bytes makes clients fetch once
+    # more. The new time with the old bytes would make them keep the old ones.
     modified = await models.modified(client, name)
     return await models.snapshot(client, name, revision), modified
 
 
 async def _listed(models: Models, client: str, name: str, revision: str) -> tuple[Mapping[str, Described], int]:
-    """As `_snapshot`, with every file of the revision in short, by path."""
+    """Return the short description of every file of a revision, by path, and the date that `_snapshot` returns."""
     if is_commit(revision):
         snapshot, modified = await _snapshot(models, client, name, revision)
         return dict(
@@ -175,9 +184,12 @@ async def _listed(models: Models, client: str, name: str, revision: str) -> tupl
 
 
 async def _find(models: Models, client: str, key: str) -> tuple[Snapshot, int, str]:
-    """The revision that a key is in, when it came to be, and the path there.
+    """Return the revision that a key names, its date, and the path in it.
 
-    A model `a/b` hides what would be a revision `b` of a model `a`.
+    A model `a/b` hides a revision `b` of a model `a`.
+
+    Raises:
+        UnknownFileError: the key does not name a file.
     """
     parts = key.split(SEPARATOR)
     for count in (2, 1):
@@ -208,7 +220,7 @@ def _asked(query: Mapping[str, str]) -> Asked:
 
 
 async def _page(models: Models, client: str, asked: Asked) -> Page:
-    """The first entries that are asked for."""
+    """Return the first entries of the requested list."""
     page = Page()
     async for key, file, modified in _keys(models, client, asked):
         group = asked.group(key)
@@ -227,7 +239,7 @@ async def _page(models: Models, client: str, asked: Asked) -> Page:
 
 
 async def _keys(models: Models, client: str, asked: Asked) -> AsyncIterator[tuple[str, Described | None, int]]:
-    """Keys in their order, each with its file and when it was put; a directory for a `main` that is one entry."""
+    """Yield keys in order, each with its file and date. A `main` that is one entry yields only its directory."""
     names = await models.names(client)
     for name, revision in _revisions(names, asked.prefix):
         directory = f"{name}/{revision}/"
@@ -236,7 +248,7 @@ async def _keys(models: Models, client: str, asked: Asked) -> AsyncIterator[tupl
         if revision == MAIN and asked.group(directory):
             yield directory, None, 0
             continue
-        # The prefix may name no revision, and a model may be gone.
+        # The prefix may name an unknown revision, and a model may have been deleted.
         with suppress(UnknownModelError, UnknownRevisionError):
             files, modified = await _listed(models, client, name, revision)
             for path, file in files.items():
@@ -244,7 +256,7 @@ async def _keys(models: Models, client: str, asked: Asked) -> AsyncIterator[tupl
 
 
 def _revisions(names: Sequence[str], prefix: str) -> list[tuple[str, str]]:
-    """Names and revisions whose keys may have the prefix, in the order of keys."""
+    """Return the names and revisions whose keys may have the prefix, in the order of keys."""
     known = set(names)
     found = {(name, MAIN) for name in names}
     found |= {

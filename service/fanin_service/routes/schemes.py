@@ -44,5 +44,5 @@ async def get_schemes() -> Response:
 
 @cache
 def _schemes() -> bytes:
-    """Made once: it takes tens of milliseconds, on the event loop's thread."""
+    """Return the catalogue as JSON. Cached: generating it takes tens of milliseconds of the event loop's time."""
     return TypeAdapter(list[Scheme]).dump_json([Scheme(**entry) for entry in catalogue()])

@@ -47,14 +47,14 @@ async def post_weights(request: Request) -> Response:
     service, context = service_of(request), context_of(request.scope)
     await service.admission.expect(context.usage)
     layout, _ = await service.recipes.of_body(context, request)
-    # Where the same file can be had by GET (RFC 9110 section 8.7).
+    # URL of the same file for GET (RFC 9110 section 8.7).
     location = {"Content-Location": f"/v1/recipes/{layout.recipe.digest}/model.safetensors"}
     return await respond(context, service, _file(layout, location))
 
 
 _GET_WEIGHTS: dict[str, Any] = {
     "response_class": Response,
-    "openapi_extra": {"parameters": []},  # `openapi` fills them in: their schemas take time
+    "openapi_extra": {"parameters": []},  # `openapi` adds them: their schemas take time
     "responses": {**_FILE_RESPONSES, **problems.responses(412, 416, 422, 429, 503)},
 }
 
@@ -98,10 +98,10 @@ async def get_file(digest: str, request: Request) -> Response:
 
 
 def _cacheable(service: Service, layout: FileLayout) -> File:
-    """Return the file at a URL that names its bytes."""
+    """Return the file for a URL that names its bytes."""
     headers = {"Cache-Control": IMMUTABLE}
     if known := service.manifests.known(layout):
-        # Of the whole file, whichever part is sent (RFC 9530 section 3).
+        # The digest is that of the complete file, even if a part is sent (RFC 9530 section 3).
         headers["Repr-Digest"] = f"sha-256=:{b64encode(known.file).decode()}:"
     return _file(layout, headers)
 

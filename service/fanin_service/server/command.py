@@ -46,13 +46,13 @@ _FAILED = 3
 _BACKLOG = 2048
 _OPEN_FILES = 65536
 _HEALTHCHECK_SECONDS = 60
-"""A worker that answers its supervisor nothing for so long is replaced. Starting may take several."""
+"""Seconds after which a worker that does not respond to its supervisor is replaced. Starting may take several."""
 
 _log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """One option for every setting; that of a secret is there to be refused with a reason."""
+    """Add one option for every setting. Options of secrets exist only to be refused with a reason."""
     for name in Settings.model_fields:
         default = default_text(name)
         known = f"default {default}, " if default else "by its variable alone, " if name in SECRETS else ""
@@ -61,12 +61,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve until told to stop."""
+    """Serve until a signal stops the process. Return its exit status."""
     given = {name: value for name in Settings.model_fields if (value := getattr(options, name)) is not None}
     try:
         settings = read(given)
         backend = choose(settings)
-        # Tried before there are workers, which could only die of it.
+        # Check these before there are workers, which could only exit with the same error.
         tls.options(settings)
         authenticator(settings)
         open_store(settings)
@@ -100,9 +100,9 @@ def _serve(
     beside: socket.socket | None,
     announce: Callable[[], None],
 ) -> int:
-    """Serve in this process; health and metrics from `beside`, if there is a second port."""
+    """Serve in this process. If there is a second port, serve health and metrics from the socket `beside`."""
     server = uvicorn.Server(configure(_app(settings, backend, beside), settings))
-    # Uvicorn raises signals again after an orderly end. They are no failure.
+    # Uvicorn raises signals again after an orderly end. They are not failures.
     with suppress(KeyboardInterrupt):
         handle(signal.SIGTERM, signal.default_int_handler)
         announce()
@@ -116,9 +116,10 @@ def _serve_by_workers(
     beside: socket.socket | None,
     announce: Callable[[], None],
 ) -> int:
-    """Serve in processes of their own, which accept from one socket and are replaced when they die.
+    """Serve in worker processes, which accept from one socket and are replaced when they exit.
 
-    One socket and not one each (SO_REUSEPORT): connections that wait for a worker that dies are taken by another.
+    They share one socket instead of one each (SO_REUSEPORT): if a worker exits, others accept the connections that
+    wait.
     """
     config = configure(
         partial(_worker, settings, beside),
@@ -129,7 +130,7 @@ def _serve_by_workers(
     )
     supervisor = lifecycle.Supervisor(config, [listener])
     announce()
-    # Workers count together: prometheus_client, when they import it, finds its files there.
+    # Workers share their counts: prometheus_client finds the directory of its files here when workers import it.
     with TemporaryDirectory(prefix="fanin-metrics-") as directory:
         os.environ[metrics.DIRECTORY] = directory
         supervisor.run()
@@ -137,7 +138,7 @@ def _serve_by_workers(
 
 
 def _worker(settings: Settings, beside: socket.socket | None) -> FastAPI:
-    """The application of one worker, which ends when its supervisor is gone."""
+    """Return the application of one worker. The worker ends when its supervisor has ended."""
 
     def follow() -> None:
         supervisor = multiprocessing.parent_process()
@@ -152,11 +153,11 @@ def _worker(settings: Settings, beside: socket.socket | None) -> FastAPI:
 def _app(settings: Settings, backend: Backend | None, beside: socket.socket | None) -> FastAPI:
     app = create_app(settings, backend)
     if beside is not None:
-        # A prober has no client certificate.
+        # A program that checks the health has no client certificate.
         options = {"lifespan": "off", "log_config": None, "ssl_cert_reqs": ssl.CERT_NONE}
         second_port.attach(app, configure(create_admin_app(app), settings, **options), beside)
     lifecycle.attach(app, settings.drain_seconds, supervised=settings.workers > 1)
-    # What is there now stays: looking through it again and again for garbage stops the event loop for 30 ms at a time.
+    # Exclude all current objects from garbage collection: scanning them repeatedly would stop the event loop for 30 ms.
     gc.collect()
     gc.freeze()
     return app
@@ -164,10 +165,12 @@ def _app(settings: Settings, backend: Backend | None, beside: socket.socket | No
 
 @contextmanager
 def _stored(settings: Settings) -> Iterator[Settings]:
-    """The settings with a recipe store where one is needed: what one worker is told, the others must know.
+    """Provide the settings with a recipe store and a model store if there are several workers, which share both.
+
+    Without stores, a recipe that one worker has registered would be unknown to the others.
 
     Raises:
-        OSError: the directory cannot be made.
+        OSError: a directory cannot be created.
     """
     if settings.recipe_store:
         settings.recipe_store.mkdir(parents=True, exist_ok=True)
@@ -182,11 +185,11 @@ def _stored(settings: Settings) -> Iterator[Settings]:
 
 
 def raise_file_limit() -> None:
-    """As many open files as the system lets us have, up to what a service needs: each connection is one."""
+    """Raise the limit of open files to the service's need, or to the system's maximum. Each connection is one file."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        # macOS has another limit behind this one.
+        # macOS has a second, lower limit, and refuses values above it.
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
@@ -216,7 +219,7 @@ def _address(listener: socket.socket) -> str:
 
 
 def configure(app: FastAPI | Callable[[], FastAPI], settings: Settings, **options: Any) -> uvicorn.Config:
-    """How uvicorn runs the service, or with `factory=True` what makes it."""
+    """Return the configuration of uvicorn for the service. With `factory=True`, `app` is a function that returns it."""
     pace = Pace(settings.head_seconds, settings.body_rate, settings.stall_seconds)
     return uvicorn.Config(
         app,
@@ -237,10 +240,10 @@ def configure(app: FastAPI | Callable[[], FastAPI], settings: Settings, **option
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening TCP socket.
+    """Return a listening TCP socket.
 
     Raises:
-        OSError: the address is wrong or taken.
+        OSError: the address is invalid or in use.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
@@ -248,7 +251,8 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise OSError(f"cannot listen on {host} port {port}: {error}") from None
     if sys.platform == "linux" and ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback:
-        # BBR paces what it sends, which takes a third of the speed where nothing is ever lost.
+        # BBR paces its output, which costs a third of the speed on the loopback interface, where no packet is ever
+        # lost.
         with suppress(OSError):
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"cubic")
     return listener

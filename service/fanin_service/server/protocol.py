@@ -1,4 +1,7 @@
-"""The HTTP protocol of the server, with limits that uvicorn's own has not: how long a request may be, and how slow."""
+"""The HTTP protocol of the server. It adds limits that uvicorn lacks: the size of a request's head, and slow clients.
+
+It also rejects requests that a proxy in front of the service might interpret differently (request smuggling).
+"""
 
 from __future__ import annotations
 
@@ -19,46 +22,49 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from fanin_service.context import KEY, context_of
 
 MAX_HEAD_BYTES = 64 << 10
-"""Of a request, after its first piece, without any byte of body: line, headers, trailers. Servers allow 8 to 64 KiB."""
+"""Maximum bytes of a request after its first piece that contain no body: request line, headers, trailers. Other servers
+allow 8 to 64 KiB."""
 MAX_PIPELINED = 32
-"""Requests that wait for the answers to others before them on their connection."""
+"""Maximum number of pipelined requests that wait on a connection for earlier responses."""
 MAX_UNREAD_BYTES = 64 << 20
-"""Of a body that still comes after its request was answered: who sends more does not read answers."""
+"""Maximum bytes of a body that arrive after the response was sent. A client that sends more does not read responses."""
 BODY_SECONDS = 10.0
-"""What the rate of a body is measured over."""
+"""Seconds over which the rate of a body is measured."""
 _REFUSAL = (
     b"HTTP/1.1 %b\r\nconnection: close\r\ncontent-type: text/plain; charset=utf-8\r\n"
     b"x-content-type-options: nosniff\r\ncontent-length: %d\r\n\r\n%b"
 )
 _TIMEOUT = _REFUSAL % (b"408 Request Timeout", 28, b"The request came too slowly.")
 _LOOKS = 4
-"""In the time in which a client has to take something."""
+"""Number of checks within `stall_seconds`, the time in which a client must read something."""
 _RESET = struct.pack("ii", 1, 0)
-"""Of SO_LINGER: close by RST."""
+"""Value of SO_LINGER that makes close() reset the connection (RST)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How slow a client may be."""
+    """The slowest client that is served."""
 
     head_seconds: float
-    """Until the whole head of a request is here, from the connection's beginning or from its own first byte."""
+    """Maximum seconds until the complete head has arrived, from the connection's start or the head's first byte."""
     body_rate: float
-    """Bytes of a body in a second."""
+    """Minimum bytes of a body per second."""
     stall_seconds: float
-    """Until it takes some byte of its answer."""
+    """Maximum seconds in which the client reads no byte of its response."""
 
 
 class _Awaited(Enum):
-    """What is still to come of a request."""
+    """The part of a request that has not arrived completely."""
 
     HEAD = auto()
     BODY = auto()
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Cuts a connection whose request head or trailer does not end (RFC 9110 section 5.4), or comes too slowly, and
-    refuses what proxies in front of us may understand in another way.
+    """uvicorn's protocol with limits, and with strict checks of request heads.
+
+    It closes a connection whose request head or trailer is too long (RFC 9110 section 5.4) or arrives too slowly. It
+    rejects heads that proxies in front of the service may interpret differently.
     """
 
     def __init__(self, pace: Pace, *arguments: Any, **options: Any) -> None:
@@ -66,29 +72,32 @@ class BoundedProtocol(HttpToolsProtocol):
         self._pace = pace
         self._awaited: _Awaited | None = None
         self._answering: RequestResponseCycle | None = None
-        """The request that the application has. With pipelining, uvicorn's `cycle` is a later one that waits."""
+        """The request that the application handles. With pipelining, uvicorn's `cycle` is a later one that waits."""
         self._timer: TimerHandle | None = None
         self._received = 0
-        """Bytes, since the timer was set."""
+        """Bytes that have arrived since the timer was set."""
         self._stall_timer: TimerHandle | None = None
         self._unsent = self._idle_looks = 0
-        """Bytes that the client had still to take at the last look, and looks since it took any."""
+        """Bytes that the client had not read at the last check, and the number of checks since it read any."""
         self._idle_bytes = 0
         self._in_message = self._in_head = True
         self._has_moved = False
         self._unread_bytes = 0
         self._stopped_at: int | None = None
-        """Where in the piece at hand the parser has stopped, since the request asks for another protocol."""
+        """Offset in the current piece at which the parser stopped, since the request asks for another protocol."""
         self._framing = b""
-        """A head that says of such a request how its body ends; empty where it has none."""
+        """A head that frames the body of such a request in the same way; empty if it has no body."""
         self._in_framing = False
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         if (cycle := self._answering) is not None and not cycle.response_complete:
+            # Uvicorn informs only its latest `cycle`. Without this, an earlier pipelined request would wait for the
+            # client forever.
             cycle.disconnected = True
             cycle.message_event.set()
-        # Uvicorn cancels this timer only after an orderly end. After a reset it would keep this object in memory.
+        # Uvicorn cancels this timer only after an orderly end. After a reset the timer would keep this object in
+        # memory.
         self._unset_keepalive_if_required()
         self._set_timer(None)
         self._stop_watching()
@@ -110,7 +119,8 @@ class BoundedProtocol(HttpToolsProtocol):
             super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        # Trailers say nothing here (RFC 9110 section 6.5.1 lets them be ignored).
+        # Trailers are ignored, as RFC 9110 section 6.5.1 allows. As headers they could change a request that was
+        # already checked.
         if self._in_head:
             super().on_header(name, value)
 
@@ -119,11 +129,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self._in_framing = False
             return
         if len(self.pipeline) >= MAX_PIPELINED:
+            # Each waiting request has its headers in memory, and pausing does not take back what the parser has read.
             raise BadRequestError("too many requests wait")
         version, framing = self.parser.get_http_version(), _framing(self.headers, self.parser.should_keep_alive())
         _check_head(version, self.headers)
         self._framing = framing if self.parser.should_upgrade() else b""
-        # RFC 9110 section 10.1.1: HTTP/1.0 has no 100 (Continue), and a request without a body waits for none.
+        # RFC 9110 section 10.1.1: HTTP/1.0 has no 100 (Continue), and a request without a body does not wait for it.
         if version == "1.0" or not framing:
             self.expect_100_continue = False
         super().on_headers_complete()
@@ -135,7 +146,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        # Uvicorn reads on: who asks faster than we answer would fill the memory.
+        # Uvicorn resumes reading here. A client that sends requests faster than it gets responses would then fill the
+        # memory.
         if self.pipeline:
             self.flow.pause_reading()
 
@@ -149,7 +161,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade() and self._framing:
-            return  # what the parser takes for another protocol
+            return  # the parser treats the body as another protocol; it is parsed in `data_received`
         self._in_message = False
         super().on_message_complete()
 
@@ -158,10 +170,12 @@ class BoundedProtocol(HttpToolsProtocol):
         super().data_received(data)
         rest = data
         while self._stopped_at is not None:
-            # Nothing else is spoken here, so the request is one like any other (RFC 9110 section 7.8).
+            # The service speaks no other protocol, so it ignores the upgrade and handles the request normally (RFC 9110
+            # section 7.8).
             if self._framing:
                 self._in_framing = True
-                # The old parser skips all data after the head of a request with `Connection: close`.
+                # The old parser skips all data after the head of a request with `Connection: close`, so its body would
+                # be lost.
                 self.parser = _parser(self)
             rest, self._stopped_at = self._framing + rest[self._stopped_at :], None
             super().data_received(rest)
@@ -169,7 +183,7 @@ class BoundedProtocol(HttpToolsProtocol):
         awaited = None if not self._in_message else _Awaited.HEAD if self._in_head else _Awaited.BODY
         if awaited is not self._awaited:
             self._set_timer(awaited)
-        # A piece in which a message began, or that had some body, may be long.
+        # A piece in which a message began, or that had some of a body, may be long.
         if not self._in_message or self._has_moved:
             self._idle_bytes = 0
             return
@@ -188,7 +202,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _on_time(self) -> None:
         if self._is_slow():
-            # Who has begun nothing, or has an answer already, is told nothing.
+            # No 408 without the start of a request, or after the start of a response: the client would misread it.
             if self.scope is not None and (self._in_head or not self.cycle.response_started):
                 self.transport.write(_TIMEOUT)
             self.transport.close()
@@ -196,10 +210,11 @@ class BoundedProtocol(HttpToolsProtocol):
             self._set_timer(self._awaited)
 
     def _is_slow(self) -> bool:
-        """The client alone is what we wait for, and it sends too little."""
+        """Return whether the service waits only for the client, and the client sends too slowly."""
         cycle = self.cycle
         if self._awaited is _Awaited.HEAD:
             return cycle is None or cycle.response_complete
+        # In these states the service, not the client, holds up the body: it must not be blamed for our backpressure.
         if self.pipeline or self.flow.read_paused or cycle.waiting_for_100_continue:
             return False
         if cycle.response_started and not cycle.response_complete:
@@ -211,7 +226,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if cycle is None or cycle.response_complete:
             self._refuse(msg)
         elif not (self._in_message and not self._in_head):
-            # What came before it has its answers; a 400 now would be taken for one of them, or for a part of one.
+            # Earlier requests get their responses first. A 400 now would be read as one of those, or as a part of one.
             cycle.keep_alive = False
             self.flow.pause_reading()
         elif cycle.response_started or self.pipeline:
@@ -243,8 +258,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self._stall_timer = None
 
     def _look(self) -> None:
-        """Whether the client takes anything. The system has no such limit: Linux's TCP_USER_TIMEOUT also cuts a client
-        that reads all the time, if its window stays smaller than what the sender has in one piece.
+        """Check whether the client reads anything, and reset the connection if it has not for `stall_seconds`.
+
+        The system has no such limit. Linux's TCP_USER_TIMEOUT also closes connections of clients that read all the
+        time, if their window stays smaller than the sender's next piece.
         """
         unsent = self._count_unsent()
         self._idle_looks = 0 if unsent < self._unsent else self._idle_looks + 1
@@ -254,12 +271,12 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if self._answering is not None and KEY in self._answering.scope:
             context_of(self._answering.scope).stalled = True
-        # Or the system would go on to offer it what it does not take.
+        # Without the reset, the system would keep offering the unread bytes, and keep their memory.
         self._socket().setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.transport.abort()
 
     def _count_unsent(self) -> int:
-        """Bytes here, and on Linux those that the system has and that are not acknowledged."""
+        """Return the bytes that the client has not acknowledged: those in this process and, on Linux, in the system."""
         here = self.transport.get_write_buffer_size()
         if sys.platform != "linux":
             return here
@@ -271,15 +288,15 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 def _closing(app: ASGIApp, cycle: RequestResponseCycle) -> Any:
-    """The application, for a request with `Expect: 100-continue`.
+    """Return the application for a request with `Expect: 100-continue`.
 
     A final response may start while the client waits for 100 (Continue). The client then sends no body, and the parser
-    would take the next request on this connection for the body. So the connection closes after such a response.
+    would read the next request on this connection as the body. So the connection closes after such a response.
     """
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         async def send_closing(message: Message) -> None:
-            # A client whose body has begun to arrive does not wait any more.
+            # A client whose body has begun to arrive is not waiting any more.
             if cycle.waiting_for_100_continue and cycle.more_body and not cycle.body:
                 cycle.keep_alive = False
             await send(message)
@@ -290,14 +307,14 @@ def _closing(app: ASGIApp, cycle: RequestResponseCycle) -> Any:
 
 
 def _parser(protocol: BoundedProtocol) -> HttpRequestParser:
-    """A parser as uvicorn makes it."""
+    """Return a parser with the options that uvicorn sets."""
     parser = HttpRequestParser(protocol)
     parser.set_dangerous_leniencies(lenient_data_after_close=True)
     return parser
 
 
 def _framing(headers: list[tuple[bytes, bytes]], keep_alive: bool) -> bytes:
-    """A request head with only the headers that say how the body ends; empty if the request has no body."""
+    """Return a request head with only the headers that frame the body; empty if the request has no body."""
     lines = [b"%b: %b\r\n" % each for each in headers if each[0] in (b"content-length", b"transfer-encoding")]
     if lines and not keep_alive:
         lines.append(b"connection: close\r\n")
@@ -305,21 +322,24 @@ def _framing(headers: list[tuple[bytes, bytes]], keep_alive: bool) -> bytes:
 
 
 class BadRequestError(Exception):
-    """A request that is answered 400; httptools tells the protocol."""
+    """A request that gets a 400 response. It is raised in a callback of httptools, which reports it to the protocol."""
 
 
 def _check_head(version: str, headers: list[tuple[bytes, bytes]]) -> None:
-    """
+    """Check that all HTTP implementations interpret this head in the same way.
+
+    A proxy that saw another host, or another end of the body, would let requests pass that it should block.
+
     Raises:
-        BadRequestError: the head is of another version, or ambiguous.
+        BadRequestError: the version or a transfer coding is unsupported, or the number of Host headers is wrong.
     """
     if version not in ("1.0", "1.1"):
         raise BadRequestError("another version of HTTP")
     hosts = sum(name == b"host" for name, _ in headers)
-    # RFC 9112 section 3.2.
+    # RFC 9112 section 3.2: a request without a Host, or with several, gets 400.
     if hosts > 1 or (hosts == 0 and version == "1.1"):
         raise BadRequestError("not one Host")
-    # Section 6.1: no other coding is known here, and HTTP/1.0 has none.
+    # RFC 9112 section 6.1: no other coding is supported here, and HTTP/1.0 has none.
     codings = [value.strip().lower() for name, value in headers if name == b"transfer-encoding"]
     if codings and (codings != [b"chunked"] or version == "1.0"):
         raise BadRequestError("another transfer coding")

@@ -1,4 +1,4 @@
-"""The second port: health and metrics of the service beside it, apart from what clients reach."""
+"""The second port: health and metrics of the same service, separate from the port that clients use."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from fastapi import FastAPI
 class _AdminServer(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Signals are the first port's."""
+        """Install no handlers: signals belong to the server of the first port."""
         yield
 
 
 def attach(app: FastAPI, config: uvicorn.Config, listener: socket.socket) -> None:
-    """Serve `config` from `listener` while `app` runs: from before it is ready until its last answer has ended."""
+    """Serve `config` from `listener` while `app` runs: from before it is ready until its last response has ended."""
     lifespan = app.router.lifespan_context
 
     @asynccontextmanager

@@ -1,4 +1,4 @@
-"""TLS: the settings as uvicorn's options, tried before the server starts."""
+"""TLS: converts the settings to uvicorn's options, and checks the files before the server starts."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Any
 from fanin_service.settings import Settings, SettingsError, variable
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
-"""Of TLS 1.2: with forward secrecy and authenticated alone (RFC 9325 section 4.2); those of TLS 1.3 all are."""
+"""Cipher suites of TLS 1.2: only authenticated ones with forward secrecy (RFC 9325 section 4.2). All of TLS 1.3 are so.
+"""
 
 
 def options(settings: Settings) -> dict[str, Any]:
-    """Uvicorn's options; none without a certificate.
+    """Return uvicorn's options for TLS; none without a certificate.
 
     Raises:
-        SettingsError: a file cannot be read, or is not what it should be.
+        SettingsError: a file cannot be read, or is not a certificate or key.
     """
     certificate, key, authority = settings.tls_cert, settings.tls_key, settings.tls_client_ca
     if certificate is None or key is None:
@@ -24,7 +25,7 @@ def options(settings: Settings) -> dict[str, Any]:
         _check_readable(settings, name)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        # Without a password of ours OpenSSL would ask the terminal for that of an encrypted key.
+        # Without this password OpenSSL would prompt on the terminal for the one of an encrypted key.
         context.load_cert_chain(certificate, key, password=lambda: "")
     except ssl.SSLError as error:
         reason = f"{certificate} and {key} are not a PEM certificate and its unencrypted key: {error.reason or error}"

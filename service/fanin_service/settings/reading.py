@@ -1,4 +1,4 @@
-"""Configuration: settings as the environment and the command line spell them, and as people read of them."""
+"""Configuration: reads settings from the environment and the command line, and describes them for people."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from pydantic import ByteSize, SecretStr, ValidationError
 from fanin_service.settings import PREFIX, Settings, SettingsError, variable
 
 OF_THE_LIBRARY = frozenset({"FANIN_SERVER", "FANIN_SIMD", "FANIN_TOKEN"})
-"""Variables that begin as settings do and are read by the library."""
+"""Variables with the prefix of settings that the library reads."""
 
 
 def read(given: Mapping[str, Any]) -> Settings:
-    """The settings of the environment, and of `given`, options of the command line, which win.
+    """Return the settings of the environment. `given` has the options of the command line, which take precedence.
 
     Raises:
-        SettingsError: one is wrong, or there is none of this name, or it is a secret that others have seen.
+        SettingsError: a value is invalid, a variable is unknown, or a secret is on the command line, where others see
+            it.
     """
     known = OF_THE_LIBRARY | {variable(name) for name in Settings.model_fields}
     unknown = [name for name in os.environ if name.startswith(PREFIX) and name not in known]
@@ -35,17 +36,17 @@ def read(given: Mapping[str, Any]) -> Settings:
 
 
 def option(name: str) -> str:
-    """The command line's option for a setting."""
+    """Return the command line's option for a setting."""
     return "--" + name.replace("_", "-")
 
 
 def meaning(name: str) -> str:
-    """What a setting is, in a line."""
+    """Return the description of a setting in one line."""
     return " ".join(str(Settings.model_fields[name].description).split())
 
 
 def default_text(name: str) -> str:
-    """The default of a setting as one would write it; empty where there is none."""
+    """Return the default of a setting as users write it; an empty text if there is none."""
     default = Settings.model_fields[name].default
     match default:
         case None | ():
@@ -61,14 +62,14 @@ def default_text(name: str) -> str:
 
 
 def _types(annotation: Any) -> Iterator[Any]:
-    """A type and those that it is made of."""
+    """Yield a type and all types that it contains."""
     yield annotation
     for part in get_args(annotation):
         yield from _types(part)
 
 
 SECRETS = frozenset(name for name, field in Settings.model_fields.items() if SecretStr in _types(field.annotation))
-"""Settings that are not told of, and not taken from the command line."""
+"""Settings that are never shown, and not accepted on the command line."""
 
 
 def _misnomer(name: str, known: frozenset[str]) -> str:
@@ -82,6 +83,6 @@ def _complaint(details: Any, given: Mapping[str, Any]) -> str:
         return str(message)
     name = str(details["loc"][0])
     where = option(name) if name in given else variable(name)
-    # A URL may have a password, wanted or not.
+    # A URL may contain a password, even in a setting that should have none.
     found = "" if name in SECRETS else ", not " + re.sub(r"//[^/@]*@", "//[secret]@", repr(details["input"]))
     return f"{where}: {message[0].lower()}{message[1:]}{found}"

@@ -1,4 +1,4 @@
-"""Kinds of settings: what each may be, and how a text spells it."""
+"""Types of settings: the values of each, and how texts express them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, SecretStr
 from pydantic_settings import NoDecode
 
 _OF_TRACES = ("opentelemetry", "opentelemetry.sdk", "opentelemetry.exporter", "opentelemetry.exporter.otlp.proto.http")
-"""Packages that traces need; each is looked for in the one before."""
+"""Packages that traces need. Each contains the next, so they are looked up in this order."""
 
 
 def is_loopback(host: str) -> bool:
-    """Only this machine reaches it."""
+    """Return whether only this machine can connect to this host."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -41,9 +41,10 @@ def _network(text: str) -> str:
 
 
 def _parts(url: str) -> SplitResult:
-    """
+    """Return the parts of a URL.
+
     Raises:
-        ValueError: it is no URL.
+        ValueError: the text is not a URL.
     """
     parts = urlsplit(url)
     _ = parts.port
@@ -52,7 +53,7 @@ def _parts(url: str) -> SplitResult:
 
 def _provider_url(text: str) -> str:
     parts = _parts(text)
-    # Keys that come over plain HTTP could be anybody's.
+    # Keys that arrive over plain HTTP could be anybody's.
     if not parts.hostname or (parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname))):
         raise ValueError("the URL begins with https://, or is of this machine")
     if parts.username is not None:
@@ -77,7 +78,7 @@ def _redis_url(secret: SecretStr) -> SecretStr:
 
 
 def _place(text: str | Path) -> Path:
-    # An empty path is the current directory: a variable that is set to nothing must not choose that.
+    # An empty path is the current directory. A variable that is set to nothing must not choose that.
     if not str(text).strip():
         raise ValueError("a path must not be empty")
     return Path(text)
@@ -103,19 +104,20 @@ def _can_be_sent(traces: bool) -> bool:
 T = TypeVar("T")
 
 Place = Annotated[Path, BeforeValidator(_place)]
-"""A file or a directory."""
+"""The path of a file or a directory."""
 Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=1)]
 Size = Annotated[ByteSize, Field(ge=1)]
-"""Bytes, with or without a unit: `8MiB`, `1TB`."""
+"""A size in bytes, with or without a unit: `8MiB`, `1TB`."""
 Port = Annotated[int, Field(ge=0, le=65535)]
 CommaSeparated = Annotated[tuple[T, ...], NoDecode, BeforeValidator(_split)]
 Origin = Annotated[str, AfterValidator(_origin)]
 """An origin (RFC 6454 section 6.2), or `*` for all."""
 Network = Annotated[str, AfterValidator(_network)]
-"""What uvicorn believes forwarded headers of: an address, a network, or `*` for every one."""
+"""A peer whose forwarded headers uvicorn trusts: an address, a network, or `*` for all."""
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
-"""How tokens may be signed: by a private key, so that what checks them cannot make them (RFC 7518 section 3.1)."""
+"""Signature algorithms of tokens. All use a private key, so that a verifier cannot sign tokens (RFC 7518 section 3.1).
+"""
 ProviderUrl = Annotated[str, AfterValidator(_provider_url)]
 StorePlace = Annotated[str, Field(min_length=1), AfterValidator(_store_place)]
 """A directory, or the URL of a bucket."""

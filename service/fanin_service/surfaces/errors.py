@@ -21,9 +21,9 @@ _HUB_CODES = {
     "unknown-revision": "RevisionNotFound",
     "unknown-file": "EntryNotFound",
 }
-"""By problem: the code in `X-Error-Code`, of which clients of the Hub make their exceptions."""
+"""Value of `X-Error-Code` by problem. Clients of the Hub choose their exceptions by it."""
 _BAD_TOKEN = "Invalid credentials in Authorization header"  # nosec B105: no password
-"""The Hub's own words, by which its clients tell a bad token from a repository that is not there."""
+"""The Hub's own words, by which its clients distinguish an invalid token from a missing repository."""
 _S3_CODES = {
     "unknown-model": "NoSuchKey",
     "unknown-revision": "NoSuchKey",
@@ -38,19 +38,19 @@ _S3_CODES = {
     "not-found": "NoSuchKey",
     "bad-request": "InvalidArgument",
 }
-"""By problem: the code of which clients of S3 make their exceptions."""
+"""Error code by problem. Clients of S3 choose their exceptions by it."""
 
 
 def _render_hub(failure: Failure, _request_id: str) -> Response:
-    """Return a failure as the Hub's clients read it.
+    """Return a response with this failure for clients of the Hub.
 
-    429 replaces 503: most of them repeat a GET after 429 and give up after 503.
+    429 replaces 503: most clients repeat a GET after 429 and give up after 503.
     """
     status, detail = failure.kind.status, redact(failure.detail)
     is_bad_token = status == HTTPStatus.UNAUTHORIZED and "invalid_token" in failure.headers.get("WWW-Authenticate", "")
-    # Header fields are ASCII for certain (RFC 9110 section 5.5); the body has the complete text.
+    # Only ASCII is safe in header fields (RFC 9110 section 5.5); the body has the complete text.
     ascii_ = (_BAD_TOKEN if is_bad_token else detail).encode("ascii", "backslashreplace").decode()
-    # A control character, which a path may have, is not allowed in a header.
+    # A path may contain a control character, which is not allowed in a header.
     headers = {
         **failure.headers,
         "X-Error-Message": "".join(each if each.isprintable() else " " for each in ascii_),
@@ -62,9 +62,9 @@ def _render_hub(failure: Failure, _request_id: str) -> Response:
 
 
 def _render_s3(failure: Failure, request_id: str) -> Response:
-    """Return a failure as S3's clients read it.
+    """Return a response with this failure for clients of S3.
 
-    They repeat a request after `SlowDown`. None of them knows 401.
+    They repeat a request after `SlowDown`. None of them handles 401.
     """
     kind, status = failure.kind, failure.kind.status
     code = _S3_CODES.get(kind.name, "InternalError" if kind is BUG else "InvalidRequest")
@@ -85,14 +85,14 @@ RENDERERS: Mapping[Surface, Callable[[Failure, str], Response]] = {
     Surface.HUB: _render_hub,
     Surface.S3: _render_s3,
 }
-"""For each API the function that turns a failure and the request's id into a response."""
+"""The function of each API that turns a failure and the request's id into a response."""
 
 
 def render(error: Exception, context: RequestContext) -> Response:
-    """Return the response to a request that failed with this exception, and record its kind in the context."""
+    """Return the response to a request that failed with this exception, and record the problem in the context."""
     failure = failure_of(error)
     context.problem = failure.kind.name
     response = RENDERERS[context.surface](failure, context.request_id)
-    # A 404 may be cached by default (RFC 9110 section 15.1), yet the recipe may be registered the next moment.
+    # A 404 may be cached by default (RFC 9110 section 15.1), but the recipe may be registered at any time.
     response.headers.setdefault("Cache-Control", "no-store")
     return response

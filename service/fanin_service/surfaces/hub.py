@@ -1,4 +1,4 @@
-"""The Hugging Face Hub's words: what its clients read of models, and of errors."""
+"""The formats of the Hugging Face Hub: how its clients expect models and files to be described."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from fanin_service.models.snapshot import Described, Snapshot
 ROOT = Surface.HUB.value
 COMMIT = "X-Repo-Commit"
 TAGS = ("safetensors", "fanin")
-"""What every model is tagged with."""
+"""Tags of every model."""
 KINDS = ("datasets", "spaces", "kernels")
-"""Kinds of repositories that clients ask for and that are not here."""
+"""Kinds of repositories that clients request and that this service does not have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A file, as lists of files tell of it."""
+    """A file in a list of files."""
 
     file: Described
     sha256: str | None
-    """Of weights, once digests of their recipe have been computed."""
+    """SHA-256 of a file of weights in hexadecimal, once the digests of its recipe have been computed."""
 
     @property
     def lfs(self) -> dict[str, Any]:
-        """What the Hub tells of a file that Git has as a pointer, by which its clients compare one that they have."""
+        """The Hub's description of a file that Git stores as a pointer. Its clients compare their own copy with it."""
         if self.sha256 is None:
             return {}
         pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{self.sha256}\nsize {self.file.size}\n"
@@ -39,11 +39,11 @@ class Listed:
 
 
 Files = Mapping[str, Listed | None]
-"""Files by their paths; None for a directory, or where nothing but the path is told."""
+"""Files by path; None for a directory, or if only the path is known."""
 
 
 def listed(names: Iterable[str]) -> list[dict[str, Any]]:
-    """Models, with what is said of all alike."""
+    """Return the models in a list, with the members that all have."""
     return [_of_all(name) for name in names]
 
 
@@ -63,12 +63,15 @@ def _of_all(name: str) -> dict[str, Any]:
 
 
 def date_of(seconds: int) -> str:
-    """Seconds since 1970 as the Hub writes them: when the content of a commit was put."""
+    """Return seconds since 1970 in the format of the Hub."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
 def info(name: str, snapshot: Snapshot, files: Files, date: str) -> dict[str, Any]:
-    """A model at a revision; of files that are given, their sizes too. Takes time for every tensor."""
+    """Return the description of a model at a revision. The time grows with the number of tensors.
+
+    It includes the sizes of the files that are not None.
+    """
     counts = snapshot.parameters
     return {
         **_of_all(name),
@@ -87,19 +90,22 @@ def _blob(found: Listed | None) -> dict[str, Any]:
 
 
 def refs(snapshot: Snapshot) -> dict[str, Any]:
-    """The branches of a model: `main`. All other revisions are made by naming them."""
+    """Return the branches of a model: only `main`. Other revisions are created when a request names them."""
     branch = {"name": MAIN, "ref": f"refs/heads/{MAIN}", "targetCommit": snapshot.commit}
     return {"branches": [branch], "converts": [], "tags": [], "pullRequests": []}
 
 
 def commits(snapshot: Snapshot, date: str) -> list[dict[str, Any]]:
-    """The history of a revision: itself. What its model was before is known by commit ids alone."""
+    """Return the history of a revision: itself. Earlier contents of the model have only their commit ids."""
     title = str(snapshot.revision)
     return [{"id": snapshot.commit, "title": title, "message": "", "date": date, "authors": []}]
 
 
 def children(paths: Iterable[str], directory: str, *, recursive: bool) -> list[str]:
-    """The paths below a directory, "" for the root: of all files, or of the next level, directories with a slash."""
+    """Return the paths below a directory; "" is the root. Directories end with a slash.
+
+    With `recursive` these are all paths, otherwise those of the next level.
+    """
     prefix = f"{directory}/" if directory else ""
     below = [path for path in paths if path.startswith(prefix)]
     nested = {prefix + part + "/" for path in below for part in _parents(path.removeprefix(prefix), recursive)}
@@ -107,14 +113,14 @@ def children(paths: Iterable[str], directory: str, *, recursive: bool) -> list[s
 
 
 def _parents(path: str, recursive: bool) -> list[str]:
-    """The directories of a path: all, or the first."""
+    """Return the directories of a path: all, or only the first."""
     parts = path.split("/")[:-1]
     found = ["/".join(parts[: count + 1]) for count in range(len(parts))]
     return found if recursive else found[:1]
 
 
 def entries(snapshot: Snapshot, files: Files, date: str | None) -> list[dict[str, Any]]:
-    """Items of a tree: files and directories, whose paths may end with a slash. With `date` each has its commit."""
+    """Return the entries of a tree. Paths of directories may end with a slash. With `date` each has its commit."""
     return [_entry(path.rstrip("/"), snapshot, found, date) for path, found in files.items()]
 
 

@@ -1,4 +1,4 @@
-"""What requests of the Hugging Face Hub's clients ask for: revisions and paths, lists of paths, lists of models."""
+"""Requests of the Hugging Face Hub's clients: revisions and paths, lists of paths, filters for lists of models."""
 
 from __future__ import annotations
 
@@ -15,40 +15,41 @@ from fanin.recipe import parse_json
 from fanin_service.surfaces.hub import TAGS
 
 MAX_PATHS = 2500
-"""Paths in one request: more than any revision has, of at most 1000 files that were put and 1000 of weights."""
+"""Maximum number of paths in one request. No revision has more: at most 1000 uploaded files and 1000 of weights."""
 _LIMIT = re.compile(r"[0-9]{1,9}", re.ASCII)
 _SORTS = ("downloads", "likes", "trendingScore")
-"""Orders in which all models are equal: nothing of this is counted here, and each says 0."""
+"""Sort keys for which all models are equal: this service counts none of them and reports 0."""
 _MORE = ("full", "config", "cardData", "expand", "direction")
-"""Parameters that change nothing in which models there are: they ask for more of each, where there is more."""
+"""Parameters that do not change which models a list has: they request more details, as far as these exist."""
 
 
 def tail(raw_path: bytes, head: str) -> str:
-    """What follows `head`, which is not escaped, in a path as it was sent; empty where the path does not begin so."""
+    """Return the rest of a raw path after the unescaped `head`; an empty text if the path does not begin with it."""
     parts = raw_path.decode("latin-1").split("/")
-    # An escaped slash joins two parts in one, so no more parts than `head` has can spell it.
+    # An escaped slash joins two parts, so at most as many parts as `head` has can express it.
     most = min(len(parts), head.count("/") + 1)
     ends = (end for end in range(most + 1) if unquote("/".join(parts[:end])) == head)
     return "/".join(parts[next(ends, len(parts)) :])
 
 
 def revision_and_path(raw_path: bytes, head: str) -> tuple[str, str]:
-    """The revision that follows `head`, in which a slash is escaped, and the path that follows the revision."""
+    """Return the revision after `head`, in which a slash is escaped, and the path after the revision."""
     revision, _, path = tail(raw_path, head).partition("/")
     return unquote(revision), unquote(path)
 
 
 def flag(query: Mapping[str, str], name: str) -> bool:
-    """Whether a parameter is set, as clients in Python and JavaScript write it."""
+    """Return whether a parameter is set, in the notations of clients in Python and JavaScript."""
     return query.get(name, "").lower() in ("true", "1")
 
 
 def paths_of_json(body: bytes) -> tuple[list[str], bool]:
-    """The paths that a body of JSON asks for, and whether with commits. Takes time for every byte.
+    """Return the paths that a JSON body lists, and whether it requests commits. The time grows with the number of
+    bytes.
 
     Raises:
-        HTTPException: it has no list of paths, or too long a one.
-        RecipeError: it is no JSON.
+        HTTPException: the list of paths is missing or too long.
+        RecipeError: the body is not JSON.
     """
     document = parse_json(body)
     paths, expand = (document.get("paths"), document.get("expand")) if isinstance(document, dict) else (None, None)
@@ -59,10 +60,10 @@ def paths_of_json(body: bytes) -> tuple[list[str], bool]:
 
 
 def paths_of_form(body: bytes) -> tuple[list[str], bool]:
-    """The same of a form.
+    """Return the paths that a form lists, and whether it requests commits.
 
     Raises:
-        HTTPException: it has too many paths.
+        HTTPException: the list of paths is too long.
     """
     _check_count(body.count(b"&"))
     fields = parse_qs(body.decode("latin-1"))
@@ -76,19 +77,19 @@ def _check_count(count: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which models a list is to have."""
+    """The filter of a list of models."""
 
     author: str | None
     search: str
-    """A part of the name, in lower case."""
+    """Part of the name, in lower case."""
     limit: int | None
 
     @classmethod
     def of(cls, query: QueryParams) -> Self:
-        """What a query string asks for.
+        """Return the filter in a query string.
 
         Raises:
-            HTTPException: it asks for what is not known of models here, so that the list would be another.
+            HTTPException: the query filters or sorts by something unknown here, so the list would be wrong.
         """
         for field, value in query.multi_items():
             if field in ("author", "search", *_MORE):
@@ -102,7 +103,7 @@ class Wanted:
         return cls(query.get("author"), query.get("search", "").lower(), None if limit is None else int(limit))
 
     def of_names(self, names: Iterable[str]) -> Sequence[str]:
-        """Those of these names that are wanted, in their order."""
+        """Return the names that match, in their order."""
         found = [
             name
             for name in names

@@ -1,4 +1,4 @@
-"""Amazon S3's words: what its clients read of buckets, objects and errors, and how they say who they are."""
+"""The formats of Amazon S3: how its clients expect buckets, objects and pages of lists to be described."""
 
 from __future__ import annotations
 
@@ -17,65 +17,66 @@ from fanin_service.models.snapshot import Described
 
 ROOT = Surface.S3.value
 BUCKET = "models"
-"""The bucket in which all models are."""
+"""Name of the bucket that contains all models."""
 XML = "application/xml"
 SEPARATOR = "/"
 MAX_KEYS = 1000
-"""Of a page."""
+"""Maximum number of entries on a page."""
 OWNER = {"ID": "fanin", "DisplayName": "fanin"}
-"""Of all buckets and objects."""
+"""Owner of all buckets and objects."""
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _NOT_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What no XML 1.0 document can hold, and carriage returns, which its readers change."""
+"""Characters that XML 1.0 cannot represent, and carriage returns, which its parsers change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a listing is asked for."""
+    """The request for a list of keys."""
 
     prefix: str
     delimiter: str
-    """Keys that are the same up to its first occurrence behind the prefix are one entry. Empty: each key is one."""
+    """Keys that are equal up to its first occurrence after the prefix are one entry. If it is empty, each key is an
+    entry."""
     after: str
-    """Entries up to this one are left out: the client has them, or wants none of them."""
+    """Entries up to this one are left out."""
     limit: int
 
     def group(self, key: str) -> str | None:
-        """The common prefix that a key is listed as; None if by itself."""
+        """Return the common prefix under which a key is listed; None if it is listed separately."""
         end = key.find(self.delimiter, len(self.prefix)) if self.delimiter else -1
         return None if end < 0 else key[: end + len(self.delimiter)]
 
 
 @dataclass(frozen=True, slots=True)
 class Object:
-    """An object as listings show it."""
+    """An object in a list."""
 
     size: int
     etag: str
     modified: int
-    """When its model was put, in seconds since 1970."""
+    """Date of the model's upload, in seconds since 1970."""
 
     @classmethod
     def of(cls, file: File | Described, modified: int) -> Object:
-        """The object that has the bytes of this file."""
+        """Return the object with the bytes of this file."""
         return cls(file.size, f'"{tag(file)}"', modified)
 
 
 def tag(file: File | Described) -> str:
-    """Return the entity tag of an object. Clients take one with -1 for an upload in parts, and not for an MD5."""
+    """Return the entity tag of an object. Clients treat one with -1 as that of an upload in parts, not as an MD5."""
     return f"{file.tag}-1"
 
 
 @dataclass
 class Page:
-    """A page of a listing."""
+    """A page of a list."""
 
     objects: dict[str, Object] = field(default_factory=dict)
-    """By key."""
+    """Objects by key."""
     groups: dict[str, None] = field(default_factory=dict)
-    """Common prefixes, in their order."""
+    """Common prefixes, in order."""
     last: str = ""
-    """The last entry."""
+    """The last entry of the page."""
     is_truncated: bool = False
 
     def __len__(self) -> int:
@@ -83,26 +84,26 @@ class Page:
 
 
 def token(entry: str) -> str:
-    """What a client sends back to get the page behind this entry."""
+    """Return the token with which a client requests the page after this entry."""
     return base64.urlsafe_b64encode(entry.encode()).decode()
 
 
 def read_token(text: str) -> str:
-    """The entry that a token stands for.
+    """Return the entry that a token represents.
 
     Raises:
-        ValueError: it is none of ours.
+        ValueError: this service did not create the token.
     """
     return base64.b64decode(text.encode(), altchars=b"-_", validate=True).decode()
 
 
 def is_text(value: str) -> bool:
-    """Whether an XML document can hold this text, so that its reader gets the same."""
+    """Return whether XML can represent this text, so that its reader gets the same text."""
     return not _NOT_XML.search(value)
 
 
 def listing(asked: Asked, page: Page, query: Mapping[str, str]) -> bytes:
-    """A page of objects: of ListObjectsV2, or without `list-type` of ListObjects."""
+    """Return a page of ListObjectsV2, or without `list-type` of ListObjects, as XML."""
     is_second, is_encoded = "list-type" in query, query.get("encoding-type") == "url"
     has_owner = not is_second or query.get("fetch-owner") == "true"
 
@@ -147,12 +148,12 @@ def listing(asked: Asked, page: Page, query: Mapping[str, str]) -> bytes:
 
 
 def _time(seconds: int) -> str:
-    """A time in a listing. Whole seconds, as in Last-Modified: some clients compare the two."""
+    """Return a time in the format of lists, without fractions as in Last-Modified: some clients compare the two."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.000Z"
 
 
 def buckets() -> bytes:
-    """All buckets (ListBuckets)."""
+    """Return all buckets (ListBuckets) as XML."""
     root = Element("ListAllMyBucketsResult", xmlns=_NAMESPACE)
     add(SubElement(root, "Owner"), OWNER)
     add(SubElement(SubElement(root, "Buckets"), "Bucket"), {"Name": BUCKET, "CreationDate": _time(0)})
@@ -160,12 +161,12 @@ def buckets() -> bytes:
 
 
 def location() -> bytes:
-    """Where the bucket is (GetBucketLocation): the region that is the default."""
+    """Return the region of the bucket (GetBucketLocation) as XML: the default one."""
     return document(Element("LocationConstraint", xmlns=_NAMESPACE))
 
 
 def add(parent: Element, members: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> None:
-    """Add members to an element, except those that are None. What XML cannot hold is escaped."""
+    """Add members to an element, except those that are None. Characters that XML cannot represent are escaped."""
     for name, value in dict(members).items():
         if value is not None:
             SubElement(parent, name).text = _NOT_XML.sub(lambda found: ascii(found[0])[1:-1], str(value))

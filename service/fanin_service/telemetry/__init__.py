@@ -1,1 +1,1 @@
-"""Telemetry: the record of each request, metrics, logs and traces."""
+"""Telemetry: metrics, logs and traces."""

@@ -1,4 +1,4 @@
-"""Logs: one line for each event, as JSON or as text, in which no client can forge another."""
+"""Logs: one line for each event, as JSON or as text. No client can forge a line."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def config(format: Literal["console", "json"], level: str) -> dict[str, Any]:
 
 
 def access(context: RequestContext, *, quiet: bool) -> None:
-    """The one line that a request gets, at its end; no header, no query and no path that no route knows is in it.
+    """Log a request at its end, in one line. It has no header, no query, and no path without a route.
 
-    A `quiet` one is told at level debug unless it failed.
+    A `quiet` request is logged at level debug unless it failed.
     """
     failed = context.status is None or context.status >= 400
     level = logging.DEBUG if quiet and not failed else logging.INFO
@@ -77,7 +77,7 @@ def access(context: RequestContext, *, quiet: bool) -> None:
 
 
 class RequestFilter(logging.Filter):
-    """Adds the id of the request to every record."""
+    """Adds the ids of the request and of its trace to every record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if context := current():
@@ -88,7 +88,7 @@ class RequestFilter(logging.Filter):
 
 
 class CutFilter(logging.Filter):
-    """Drops the tracebacks of requests that a stopping server has cut: their own lines say so."""
+    """Drops the tracebacks of requests that a stopping server has cancelled: their own lines report that."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return not (record.exc_info and isinstance(record.exc_info[1], CancelledError))

@@ -21,7 +21,7 @@ from fanin.recipe import STREAM
 from fanin_service.context import RequestContext
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
-"""Environment variable that prometheus_client reads when it is imported: where processes count together."""
+"""Environment variable with the directory in which processes share metrics. prometheus_client reads it at import."""
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _LONG = (*_SECONDS, 30, 60, 300, 1800)
@@ -47,7 +47,7 @@ _COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
         ("result",),
     ),
 }
-"""By name: meaning and labels. prometheus_client appends `_total`."""
+"""Meaning and labels by name. prometheus_client appends `_total`."""
 _HISTOGRAMS: dict[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
     "fanin_http_request_duration_seconds": (
         "Seconds from the request's head to the end of the response, by route.",
@@ -60,7 +60,7 @@ _HISTOGRAMS: dict[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
         _SECONDS,
     ),
 }
-"""By name: meaning, labels and buckets."""
+"""Meaning, labels and buckets by name."""
 _GAUGES: dict[str, tuple[str, tuple[str, ...], Literal["livesum", "livemin", "livemax"]]] = {
     "fanin_streams": ("Files in flight.", (), "livesum"),
     "fanin_in_flight_bytes": ("Unsent bytes of the files in flight.", (), "livesum"),
@@ -85,11 +85,11 @@ _GAUGES: dict[str, tuple[str, tuple[str, ...], Literal["livesum", "livemin", "li
         "livemax",
     ),
 }
-"""By name: meaning, labels, and how the values of several processes become one."""
+"""Meaning, labels, and the way to combine the values of several processes, by name."""
 
 
 class Metrics:
-    """Metrics of one process. Processes with the same `DIRECTORY` share them, and each exports those of all."""
+    """Metrics of one process. Processes with the same `DIRECTORY` share them, and each exports the metrics of all."""
 
     def __init__(self, backend: str) -> None:
         self.registry = registry = CollectorRegistry()
@@ -120,7 +120,7 @@ class Metrics:
             self._known_answers.labels(result)
         for reason in _REASONS:
             self._ended.labels(reason)
-        # Processes that share a directory would export those of the one that received the request.
+        # Processes that share a directory would export only the values of the one that received the request.
         if self._directory is None:
             ProcessCollector(registry=registry)
         registry.register(GpuMemory())
@@ -140,7 +140,7 @@ class Metrics:
             self._ended.labels(context.ended.replace(" ", "_")).inc()
 
     def _look_up(self, route: str, method: str, status: int | None) -> tuple[Counter, Histogram, Histogram]:
-        """Once for each: finding a series by its labels takes longer than counting in it."""
+        """Return the series of a request, cached: finding a series by its labels takes longer than counting in it."""
         found = (
             self._requests.labels(route, method, status or "none"),
             self._duration.labels(route),
@@ -150,23 +150,23 @@ class Metrics:
         return found
 
     def stream_begins(self, size: int) -> None:
-        """A file, or `size` bytes of it, is going to be streamed."""
+        """Count a file, or `size` bytes of it, as in flight."""
         self._streams.inc()
         self._in_flight.inc(size)
 
     def stream_ends(self, unsent: int) -> None:
-        """The stream ends, with this number of bytes not sent."""
+        """Count a stream as ended, with this number of bytes not sent."""
         self._streams.dec()
         self._in_flight.dec(unsent)
 
     def sent(self, count: int, *, streaming: bool) -> None:
-        """Bytes of a body were handed to the connection."""
+        """Count bytes of a body that were handed to the connection."""
         self._sent.inc(count)
         if streaming:
             self._in_flight.dec(count)
 
     def generated(self, count: int, seconds: float) -> None:
-        """A thread has generated `count` bytes."""
+        """Count `count` bytes that a thread has generated in `seconds`."""
         self._generated.inc(count)
         self._generation.inc(seconds)
 
@@ -179,34 +179,34 @@ class Metrics:
         self._recipes.set(count)
 
     def known_answer(self, passed: bool) -> None:
-        """A known-answer test has ended."""
+        """Count a known-answer test that has ended."""
         self._known_answers.labels("passed" if passed else "failed").inc()
         self._known_answer_time.set(time.time())
 
     def ready(self, ready: bool) -> None:
-        """Whether weights are served."""
+        """Set whether weights are served."""
         self._ready.set(ready)
 
     def limits_away(self, away: bool) -> None:
-        """Whether shared limits cannot be reached."""
+        """Set whether shared limits are unreachable."""
         self._limits_away.set(away)
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
-        """All metrics, of all workers, and their media type: OpenMetrics where the Accept header names it."""
+        """Return the metrics of all workers and their media type: OpenMetrics if the Accept header names it."""
         registry = self.registry
         if self._directory is not None:
             _forget_the_dead(Path(self._directory))
             registry = CollectorRegistry()
             MultiProcessCollector(registry, self._directory)
             registry.register(GpuMemory())
-        # prometheus_client's own choice depends on the version that the header names.
+        # prometheus_client would choose by the version that the header names.
         if "application/openmetrics-text" in accept:
             return openmetrics.generate_latest(registry), openmetrics.CONTENT_TYPE_LATEST
         return generate_latest(registry), CONTENT_TYPE_LATEST
 
 
 class GpuMemory(Collector):
-    """Memory of the GPUs, while CuPy is in use. A GPU that raises an error has no sample."""
+    """Memory of the GPUs, while CuPy is in use. A GPU that raises an error is left out."""
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
         return (
@@ -234,7 +234,7 @@ class GpuMemory(Collector):
 
 
 def _forget_the_dead(directory: Path) -> None:
-    """Remove the gauges of workers that have ended: what they had in flight is not in flight any more."""
+    """Remove the gauges of workers that have ended: their responses are not in flight any more."""
     for path in list(directory.glob("gauge_live*.db")):
         try:
             os.kill(int(path.stem.rpartition("_")[2]), 0)

@@ -14,9 +14,9 @@ from typing import TextIO
 MAX_LINES = 10_000
 """Maximum number of log lines that wait. Later ones are dropped and counted."""
 FLUSH_SECONDS = 2.0
-"""How long the end of the process waits for the lines that are not yet written."""
+"""Maximum seconds for which the end of the process waits for lines that are not yet written."""
 _PAUSE_SECONDS = 0.01
-"""Lines of this time are written together: a thread that wakes for each would slow the event loop down."""
+"""Seconds of which the lines are written together: a thread that wakes for each line would slow the event loop down."""
 
 
 class StandardErrorHandler(logging.StreamHandler[TextIO]):
@@ -53,7 +53,7 @@ class StandardErrorHandler(logging.StreamHandler[TextIO]):
         self._wake.set()
 
     def flush(self) -> None:
-        """Wait until all lines are written, `FLUSH_SECONDS` at most."""
+        """Wait until all lines are written, at most `FLUSH_SECONDS`."""
         end = time.monotonic() + FLUSH_SECONDS
         while (self._lines or self._is_writing) and time.monotonic() < end:
             time.sleep(_PAUSE_SECONDS / 5)
@@ -78,7 +78,7 @@ class StandardErrorHandler(logging.StreamHandler[TextIO]):
             self.stream.write(text)
             self.stream.flush()
             return
-        # Past the stream: its lock, held by a thread that waits here, would abort the end of the process.
+        # Write without the stream: its lock, held by a thread that is blocked here, would abort the end of the process.
         rest = text.encode(self.stream.encoding, "backslashreplace")
         while rest:
             rest = rest[os.write(self._descriptor, rest) :]

@@ -1,4 +1,4 @@
-"""Traces, by OpenTelemetry, as an option: the SDK, of the extra `otel`, is imported only where traces are on."""
+"""Optional traces, by OpenTelemetry. The SDK, from the extra `otel`, is imported only if traces are on."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
 
 class Tracing(Protocol):
-    """Where spans go."""
+    """Receives the spans of requests."""
 
     def request(self, context: RequestContext, /) -> AbstractContextManager[None]:
-        """Span a request; its result is read from `context` at the end."""
+        """Return a context manager that spans a request. At its end it reads the result from `context`."""
 
     def span(self, name: str, /) -> AbstractContextManager[None]:
-        """A part of the request."""
+        """Return a context manager that spans a part of the request."""
 
     def close(self) -> None:
-        """Send what is not yet sent; takes seconds where nobody listens."""
+        """Send the remaining spans. Takes seconds if the collector is unreachable."""
 
 
 class NoTracing:
-    """Nowhere."""
+    """Tracing disabled."""
 
     def request(self, _context: RequestContext, /) -> AbstractContextManager[None]:
         return nullcontext()
@@ -40,10 +40,10 @@ class NoTracing:
 
 
 class OpenTelemetry:
-    """Spans by OpenTelemetry's semantic conventions for HTTP servers. The parent comes as W3C Trace Context says.
+    """Spans by OpenTelemetry's semantic conventions for HTTP servers. The parent is that of W3C Trace Context.
 
-    What FastAPI, Starlette and OpenTelemetry have for this records queries; FastAPI's calls a client that leaves an
-    error, and OpenTelemetry's makes a span of every chunk.
+    The instrumentations of FastAPI, Starlette and OpenTelemetry are not used: they record queries. FastAPI's reports a
+    disconnected client as an error, and OpenTelemetry's creates a span for every chunk.
     """
 
     def __init__(self, provider: TracerProvider) -> None:
@@ -88,7 +88,7 @@ class OpenTelemetry:
 
     @contextmanager
     def span(self, name: str, /) -> Iterator[None]:
-        # Not made the current one: it may end in another task than it began in.
+        # The span does not become the current one: it may end in another task than it began in.
         span = self._tracer.start_span(name)
         try:
             yield
@@ -100,7 +100,7 @@ class OpenTelemetry:
 
 
 def exporting() -> OpenTelemetry:
-    """Traces sent by OTLP over HTTP, as the standard variables OTEL_* say."""
+    """Return tracing by OTLP over HTTP, configured by the standard variables OTEL_*."""
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
     from opentelemetry.sdk.trace import TracerProvider
