@@ -1,4 +1,4 @@
-"""A model's own run beside its recorded recipe."""
+"""Comparison of a recorded recipe with a run of the model's initialization."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MIN_P = 1e-6
 
 
 def recorded_as_it_runs(build: Callable[[], torch.nn.Module]) -> Recording:
-    """The recording, each tensor of which was found to follow the law that the model's own run gives it."""
+    """Return the recording, after a check that each tensor has the distribution of a run of the model."""
     recording = record(build)
     torch.manual_seed(7)
     run = build().state_dict()
@@ -37,13 +37,13 @@ def recorded_as_it_runs(build: Callable[[], torch.nn.Module]) -> Recording:
 
 
 def assert_one_law_each(recipe: fanin.Recipe, run: Mapping[str, np.ndarray]) -> None:
-    """A recipe's tensors beside those of a run: equal where chance has no part in them."""
+    """Compare a recipe's tensors with those of a run. Tensors that are not random must be equal."""
     made, again = (fanin.materialize(recipe.model_copy(update={"seed": seed})) for seed in (1, 2))
     for name, theirs in run.items():
         ours = numbers(made[name])
         assert ours.shape == theirs.shape
         if (made[name] == again[name]).all():
-            # The model's own sines have the error of a position times a frequency in its type.
+            # The model computes position times frequency in its type; the sines have that error.
             is_turned = recipe.tensors[name].scheme == "sinusoidal"
             near = 16 * np.finfo(np.float32).eps * theirs.shape[-2] if is_turned else 0.0
             np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=near, err_msg=name)
@@ -52,7 +52,7 @@ def assert_one_law_each(recipe: fanin.Recipe, run: Mapping[str, np.ndarray]) -> 
 
 
 def numbers(values: torch.Tensor | np.ndarray) -> np.ndarray:
-    """In float64; the parts of complex ones along an axis of their own, the last."""
+    """Return the values in float64. The parts of complex values are along an additional last axis."""
     tensor = values.detach() if isinstance(values, torch.Tensor) else None
     if tensor is None:
         array = np.asarray(values)
@@ -63,7 +63,7 @@ def numbers(values: torch.Tensor | np.ndarray) -> np.ndarray:
 
 
 def assert_one_law(name: str, ours: np.ndarray, theirs: np.ndarray) -> None:
-    """Rows apart, as far as they are told apart by being constant: padding rows, gates."""
+    """Compare the distributions of two tensors. Constant rows, such as padding rows and gates, are compared apart."""
     flat = ours.ndim < 2
     ours, theirs = (values.reshape(1 if flat else len(values), -1) for values in (ours, theirs))
     same = (ours == theirs).all(axis=1)

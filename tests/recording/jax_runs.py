@@ -1,4 +1,4 @@
-"""Records what JAX programs make and runs them, in a process of its own.
+"""Records the arrays of JAX programs and runs the programs, in a separate process.
 
 python -m tests.recording.jax_runs DIRECTORY
 """
@@ -66,7 +66,7 @@ def old_key() -> Any:
 
 
 def joined() -> Any:
-    """Arrays of several draws, each with its own key."""
+    """Return arrays of several draws, each with a separate key."""
     keys = jax.random.split(jax.random.key(0), 3)
     drawn = [jax.random.normal(key, (300,)) for key in keys]
     folded = [jax.random.normal(jax.random.fold_in(keys[0], number), (300,)) for number in range(2)]
@@ -79,12 +79,12 @@ def joined() -> Any:
 
 
 def _uniform(key: Any, low: float, high: float) -> Any:
-    """Not the one of JAX."""
+    """Has the name of a function of JAX, and another distribution."""
     return jax.random.uniform(key, (4,), minval=low, maxval=high) ** 2
 
 
 def _row(carry: Any, number: Any) -> Any:
-    """Random, though its operands are known: it makes its own key."""
+    """Return random numbers although the operands are known: the function creates a key."""
     return carry, jax.random.normal(jax.random.fold_in(jax.random.PRNGKey(0), number), (4,))
 
 
@@ -143,7 +143,7 @@ def refused() -> Any:
 
 
 def cast() -> Any:
-    """Constants that several types have held. Small ones are computed, and large ones are not."""
+    """Return constants after casts to several types. Small arrays are computed, large arrays are not."""
     key, large = jax.random.key(0), (1 << 21,)
     return {
         f"{name}/{size}": jnp.full(shape, 2.7).astype(dtype).astype(jnp.float32)

@@ -1,4 +1,4 @@
-"""Records models of Keras and initializes them, in a process of its own: Keras' backend is chosen once.
+"""Records models of Keras and initializes them, in a separate process: a process can select Keras' backend only once.
 
 KERAS_BACKEND=torch python -m tests.recording.keras_runs DIRECTORY
 """
@@ -103,7 +103,7 @@ def compiled() -> keras.Model:
 
 
 class Late(keras.layers.Layer):
-    """Makes its weights in another order when it is created again."""
+    """A layer that creates its weights in another order when it is created again."""
 
     orders = itertools.cycle([("first", "second"), ("second", "first")])
 
@@ -113,7 +113,7 @@ class Late(keras.layers.Layer):
 
 
 class Renamed(Late):
-    """Without names that say which weight is which."""
+    """The same layer, without names that identify the weights."""
 
     def build(self, shape: Any) -> None:
         for name in next(self.orders):
@@ -129,7 +129,7 @@ def built(layer: keras.layers.Layer) -> keras.layers.Layer:
 
 
 def columns(shape: tuple[int, ...], dtype: Any = None) -> Any:
-    """A table whose columns lie in memory one behind the other."""
+    """Return a table in column-major order."""
     return keras.ops.transpose(keras.ops.reshape(keras.ops.arange(math.prod(shape), dtype=dtype), shape[::-1]))
 
 
@@ -147,7 +147,7 @@ def refusal(model: Any) -> list[str]:
 
 
 def beside_threads() -> dict[str, Any]:
-    """One recording begins before another and ends before it; each asks in a third thread for random numbers."""
+    """Overlap two recordings in two threads, while a third thread draws random numbers."""
     began, both, ended = threading.Event(), threading.Event(), threading.Event()
     drawn: list[bool] = []
 

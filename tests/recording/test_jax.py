@@ -1,4 +1,4 @@
-"""Recipes of what JAX programs make, beside what they make."""
+"""Recorded recipes of JAX programs, compared with runs of the programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recipes of Keras models, beside what Keras makes of them."""
+"""Recorded recipes of Keras models, compared with their initialization by Keras."""
 
 from __future__ import annotations
 

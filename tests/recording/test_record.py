@@ -1,4 +1,4 @@
-"""Recipes of models of torch, recorded from their own construction."""
+"""Recipes of models of torch, recorded from their construction."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _initialized(initialize: Callable[[torch.Tensor], Any], shape: tuple[int, ..
 
 
 def _said(initialize: Callable[[torch.Tensor], Any], shape: tuple[int, ...] = (64, 64)) -> dict[str, Any]:
-    """What the recipe says of one tensor, but for its shape; checked against a run."""
+    """Return the recipe's members for one tensor, without its shape, after a comparison with a run."""
     recording = recorded_as_it_runs(lambda: _initialized(initialize, shape))
     said = recording.recipe.tensors["weight"].model_dump(exclude_defaults=True)
     return {field: value for field, value in said.items() if field != "shape"}
@@ -211,7 +211,7 @@ def test_tables_that_are_schemes(
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_values_near_a_table_of_a_narrow_type_are_kept(dtype: torch.dtype) -> None:
-    """They differ by less than four units in the last place of their type."""
+    """The values differ from the table by less than four units in the last place of their type."""
     unit = torch.finfo(dtype).eps
     values = [torch.tensor([0.0, math.log(2) * (1 + 2 * unit)]), torch.diag(torch.tensor([1.0, 1.0 + 2 * unit]))]
     tables = [torch.arange(3, 19).log(), _positions(50, 64), torch.eye(3) * 0.7]
@@ -305,7 +305,7 @@ def test_constants_among_random_numbers_are_rounded() -> None:
 
 
 def test_the_truncated_normal_of_timm_and_tensorflow() -> None:
-    """The inverse distribution function of a uniform draw, moved, scaled and clamped."""
+    """Both apply the inverse distribution function to a uniform draw, and then shift, scale and clamp it."""
 
     def initialize(w: torch.Tensor) -> None:
         tail = math.erf(2 / math.sqrt(2))
@@ -489,7 +489,7 @@ def test_a_recipe_of_a_recording_is_a_recipe() -> None:
 
 
 def test_recordings_in_threads_leave_torch_as_it_is() -> None:
-    """One begins before the other and ends before it; a third thread makes a model of its own meanwhile."""
+    """Two recordings overlap in two threads, while a third thread creates a model."""
     own = nn.init._no_grad_trunc_normal_, nn.init.sparse_
     began, both, ended = threading.Event(), threading.Event(), threading.Event()
     made: dict[str, Any] = {}

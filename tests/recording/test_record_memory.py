@@ -1,4 +1,4 @@
-"""What a recording knows of memory that is written in other ways than by torch's operations on the whole of it."""
+"""Recordings of memory that is written in parts, or by code outside of torch."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_elements_are_followed_to_other_places(place: Callable[[torch.Tensor], A
 
 
 def test_columns_are_written_in_turn_over_a_large_draw() -> None:
-    """As positions are in a table that was an embedding, with more stretches than are told apart."""
+    """Positions overwrite a table that was an embedding. The stretches exceed the number that is followed."""
 
     def make() -> torch.Tensor:
         weight = torch.randn(300, 512)
@@ -239,7 +239,7 @@ def test_compiled_modules_have_the_names_that_init_knows() -> None:
 
 
 def test_a_truncated_normal_with_bounds_beyond_its_last_place() -> None:
-    """timm's and others': uniform, erfinv, and a clamp 100 standard deviations away."""
+    """timm and others use a uniform draw, erfinv, and a clamp at 100 standard deviations."""
 
     def make(mean: float, std: float, a: float, b: float) -> torch.Tensor:
         below, above = (0.5 * (1 + math.erf((end - mean) / std / math.sqrt(2))) for end in (a, b))

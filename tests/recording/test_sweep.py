@@ -36,7 +36,7 @@ REFUSED = {
     "sum of two",
     "svd of a draw",
 }
-"""Ways that no recipe says, or whose memory is read as numbers before it is written."""
+"""Initializations that no recipe describes, or whose memory is read as numbers before it is written."""
 
 
 def test_ordinary_ways_to_initialize() -> None:
@@ -53,7 +53,7 @@ def test_a_sample_of_torchs_modules() -> None:
 
 
 def test_a_wrong_law_is_found() -> None:
-    """The model that is recorded is not the one that is run."""
+    """The recorded model differs from the model that is run."""
     runs = iter(range(10))
 
     def build() -> nn.Module:

@@ -14,7 +14,7 @@ from fanin.recipe.formatting import text
 from fanin.torch import record
 from tests.recording.comparing import recorded_as_it_runs
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # transformers' own, of its dependencies
+pytestmark = pytest.mark.filterwarnings("ignore")  # warnings of transformers and its dependencies
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
 
 TEXT = {

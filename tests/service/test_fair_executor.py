@@ -1,4 +1,4 @@
-"""Turns at the threads that generate."""
+"""Fair turns of clients at the threads that generate."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fanin_service.fair_executor import FairExecutor
 
 
 class Queue:
-    """One thread that is held until all calls are there."""
+    """One thread that waits until all calls are queued."""
 
     def __init__(self) -> None:
         self.done, self._go = list[str](), threading.Event()

@@ -1,4 +1,4 @@
-"""The pipeline: the order of its stages, and what each of them sees of requests that end early."""
+"""The pipeline: the order of its stages, and their hooks for requests that end early."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running,
 
 
 def test_the_order_of_the_stages(guarded: tuple[Running, str]) -> None:
-    """A preflight has no key; a request is counted by its principal, before anything tells what it may do."""
+    """A preflight needs no key. A request is counted by its principal before it is authorized."""
     server, _ = guarded
     assert order(server.app) == [Observe, Cors, Drain, Authenticate, CountRequest, Authorize]
     assert order(create_admin_app(server.app)) == [Observe, Drain, Authenticate, CountRequest, Authorize]
@@ -49,7 +49,7 @@ def test_the_order_of_the_stages(guarded: tuple[Running, str]) -> None:
 
 
 class Recorder(Stage):
-    """Notes its hooks; ends the request with `end`."""
+    """Records the calls of its hooks, and ends the request with `end`."""
 
     def __init__(self, name: str, noted: list[str], end: Exception | Response | None = None) -> None:
         self.name, self.noted, self.end = name, noted, end
@@ -78,7 +78,7 @@ async def handle(request: Request) -> Response:
 
 
 def serve(stages: list[Stage], path: str = "/") -> tuple[RequestContext, bytes, int]:
-    """A GET through these stages: its context, the body and how many messages were sent."""
+    """Send a GET through these stages; return its context, the body and the number of sent messages."""
     sent: list[Message] = []
     scope: dict[str, Any] = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": []}
     scope |= {"scheme": "http", "http_version": "1.1", "app": None}
@@ -107,7 +107,7 @@ def test_no_later_stage_and_no_route_sees_a_request_that_ended(end: Exception | 
     noted: list[str] = []
     stages = [Recorder("a", noted), Recorder("b", noted, end), Recorder("c", noted)]
     if isinstance(end, Exception):
-        with pytest.raises(type(end)):  # the server logs what is not in the table of problems
+        with pytest.raises(type(end)):  # the server logs exceptions that are not in the table of problems
             serve(stages)
     else:
         assert serve(stages)[0].recipe is None

@@ -1,4 +1,4 @@
-"""What is kept: counted as the memory that it takes, and shared by clients."""
+"""The shared cache: it counts the memory of its values, and clients share it."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ RECIPES: dict[str, Any] = {
 
 
 def taken(make: Callable[[], Any]) -> tuple[int, Any]:
-    """Return the bytes that are free again when a value is gone, and what `make` counts for it.
+    """Return the bytes that the deletion of a value frees, and the size that `make` returns for it.
 
-    Threads of earlier tests allocate and free too. The median of three measurements leaves them out.
+    Threads of earlier tests allocate and free too. The median of three measurements excludes them.
     """
     measured = sorted((measure(make) for _ in range(3)), key=lambda pair: pair[0])
     return measured[1]
@@ -65,7 +65,7 @@ def test_layouts_are_counted_as_the_memory_that_they_take(name: str) -> None:
         layout = limits.layout_of(text, Settings())
         return layout, layout_bytes(layout)
 
-    make()  # scalars of laws, which others share
+    make()  # allocates the scalars that all later values share
     memory, counted = taken(make)
     assert memory <= counted <= 2.5 * memory
 
@@ -73,7 +73,7 @@ def test_layouts_are_counted_as_the_memory_that_they_take(name: str) -> None:
 @pytest.mark.parametrize("name", ["one", "alike", "blocks"])
 def test_contents_are_counted_as_the_memory_that_they_take(name: str) -> None:
     def make() -> tuple[Content, int]:
-        # Its files too: bytes that stood outside would be counted, and never given back.
+        # The files count too: bytes outside of the value would be counted and never freed.
         files = {"recipe.json": json.dumps(RECIPES[name]).encode(), "x.txt": bytes(bytearray(10_000))}
         content = Content.put(files, Settings())
         for dtype in ("F32", "F16", "BF16", "F64"):
@@ -108,7 +108,7 @@ def test_who_has_most_gives_way() -> None:
     assert kept.get("many49") == 49
     assert kept.get("many0") is None
     assert kept.size <= 1000
-    # The newest stays, whatever its size, and costs others nothing that they have by right.
+    # The newest value stays even if it is too large, and does not evict the fair share of other clients.
     kept.add("huge", 1, 5000, "many")
     assert kept.get("huge") == 1
     assert kept.get("few0") == 0

@@ -1,8 +1,8 @@
-"""How far a sample of a scheme is from its exact law. As a script, writes the tables of docs/statistics.md.
+"""Distance between a sample of a scheme and its exact distribution. As a script, writes tables of docs/statistics.md.
 
-The exact law of a storage type is the scheme's real law (SciPy, from the recipe's parameters alone), kept within the
-storage type's numbers inside its bounds and rounded once. For F64 and F32 it is taken as the real law: their rounding
-is thousands of times finer than what 2^26 draws resolve.
+SciPy provides the scheme's real distribution, from the recipe's parameters alone. The exact distribution of a storage
+type is the real one, restricted to the storage type's numbers inside its bounds and rounded once. For F64 and F32 the
+tests use the real distribution: their rounding is thousands of times finer than 2^26 draws resolve.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ from fanin.file_layout import Entry, FileLayout
 Doubles = NDArray[np.float64]
 
 SHAPE = (1024, 65536)
-"""Of every tensor: 2^26 elements, fan_in 1024 in the keras layout."""
+"""Shape of every tensor: 2^26 elements, fan_in 1024 in the keras layout."""
 CHUNK = 1 << 18
 LAGS = (1, 2, 3, 4)
 TAILS = (3.0, 4.0, 4.5, 5.0, 5.5)
-"""Standard deviations, of the law before truncation, beyond which elements are counted."""
+"""Distances from the mean beyond which elements are counted, in standard deviations before truncation."""
 CELL_BITS = {"F64": 19, "F32": 16}
-"""Elements are counted by these top bits of their pattern (7 of the mantissa); other types by the whole pattern."""
+"""Elements are counted by these top bits of their pattern (7 of the mantissa); other types by all bits."""
 MIN_EXPECTED = 4096.0
-"""Neighbouring cells are joined until this many elements are expected: one atom of a 24-bit uniform is then nothing."""
+"""Adjacent cells are joined until this many elements are expected. One atom of a 24-bit uniform is then negligible."""
 MAX_Z, MIN_P = 5.0, 1e-6
 
 
 @dataclass(frozen=True)
 class Law:
-    """A scheme with parameters, and the real law that it stands for."""
+    """A scheme with parameters, and its real distribution."""
 
     name: str
     tensor: Mapping[str, Any]
-    """What the recipe says."""
+    """The members of the recipe's tensor."""
     low: float
-    """Bounds of the values."""
+    """Lower and upper (`high`) bound of the values."""
     high: float
     mean: float = 0.0
-    """Of the normal law before truncation."""
+    """Mean of the normal distribution before truncation."""
     std: float | None = None
-    """Of the same; none for a uniform law."""
+    """Standard deviation of the same; `None` for a uniform distribution."""
 
     def cdf(self, x: Doubles) -> Doubles:
         inside = np.clip(x, self.low, self.high)
@@ -61,7 +61,7 @@ class Law:
         return np.asarray((up_to - below) / (above - below))
 
     def moments(self) -> tuple[float, Doubles]:
-        """The mean, and the central moments of orders 0 to 8."""
+        """Return the mean, and the central moments of orders 0 to 8."""
         if self.std is None:
             half = (self.high - self.low) / 2
             return (self.low + self.high) / 2, np.array([half**n / (n + 1) if n % 2 == 0 else 0.0 for n in range(9)])
@@ -184,12 +184,12 @@ LAWS = {law.name: law for law in _laws()}
 
 @dataclass(frozen=True)
 class Grid:
-    """The cells that stored values of one type are counted in, in increasing order."""
+    """Cells in which stored values of one type are counted, in increasing order."""
 
     values: Doubles
-    """The value of every bit pattern; empty for F64 and F32, which are used as they are."""
+    """The value of every bit pattern; empty for F64 and F32, whose values are used directly."""
     edges: Doubles
-    """Between the cells, with both infinities: a real number rounds to a value of cell n between edges n and n + 1."""
+    """Edges of the cells, with both infinities. A number between edges n and n + 1 rounds to a value of cell n."""
 
     @staticmethod
     @lru_cache
@@ -211,12 +211,12 @@ class Grid:
 
 @dataclass(frozen=True)
 class StoredLaw:
-    """The exact law of the stored values."""
+    """The exact distribution of the stored values."""
 
     law: Law
     grid: Grid
     low: float
-    """Smallest and largest stored value."""
+    """Smallest and largest (`high`) stored value."""
     high: float
     below: Doubles
     """Probability below each edge of the grid."""
@@ -246,13 +246,13 @@ class StoredLaw:
         return cls(law, grid, float(low), float(high), below, mean, central)
 
     def beyond(self, sigmas: float) -> float:
-        """Probability of a stored value more than this many standard deviations from the normal law's mean."""
+        """Return the probability of a stored value more than `sigmas` standard deviations from the normal mean."""
         assert self.law.std is not None
         at = np.array([self.law.mean - sigmas * self.law.std, self.law.mean + sigmas * self.law.std])
         if not len(self.grid.values):
             lower, upper = self.law.cdf(at)
         else:
-            # Values strictly beyond: a value on the threshold, as any between it and the next edge, is not.
+            # Count values strictly beyond the threshold. A value on it, or between it and the next edge, is not.
             finite = np.sort(self.grid.values[np.isfinite(self.grid.values)])
             outer = finite[finite < at[0]].max(), finite[finite > at[1]].min()
             first = np.searchsorted(self.grid.edges, outer[0], "right"), np.searchsorted(self.grid.edges, outer[1]) - 1
@@ -269,7 +269,7 @@ class Sample:
     """Sums of the standardised values' powers 0 to 4."""
     products: Doubles = field(default_factory=lambda: np.zeros(len(LAGS)))
     chunks: int = 0
-    """Chunks summed: pairs across their ends are not in `products`."""
+    """Number of chunks in the sums. `products` has no pairs across the ends of chunks."""
     name_product: float = 0.0
     seed_product: float = 0.0
     tails: NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(TAILS), np.int64))
@@ -279,24 +279,24 @@ class Sample:
 
 @dataclass(frozen=True)
 class Result:
-    """What the tests of one law and type say."""
+    """Results of the tests of one distribution and storage type."""
 
     law: str
     dtype: DTypeName
     count: int
     z: dict[str, float]
-    """Standard scores, each of a statistic that is normal for so many draws."""
+    """Standard scores of statistics that are normal for this number of draws."""
     p: dict[str, float]
     """p-values, small where the sample is unlikely."""
     cells: int
-    """Of the chi-square test."""
+    """Number of cells of the chi-square test."""
     tails: dict[float, tuple[int, float]]
-    """Counted and expected elements beyond so many standard deviations."""
+    """Counted and expected elements beyond each number of standard deviations."""
     within_bounds: bool
 
     @property
     def failures(self) -> list[str]:
-        """Every test that the sample fails."""
+        """Return every test that the sample fails."""
         return [
             *(f"{name}: z = {z:.2f}" for name, z in self.z.items() if not abs(z) < MAX_Z),
             *(f"{name}: p = {p:.2g}" for name, p in self.p.items() if not p > MIN_P),
@@ -309,7 +309,7 @@ class Result:
 
 
 def measure(law: Law, dtype_name: DTypeName, count: int, backend: str = "native") -> Result:
-    """Draw `count` elements and test them."""
+    """Draw `count` elements, test them, and return the results."""
     dtype = DTYPES[dtype_name]
     exact = StoredLaw.of(law, dtype)
     return _judge(exact, dtype, count, _sample(exact, law, dtype, count, backend))
@@ -345,7 +345,7 @@ def _sample(exact: StoredLaw, law: Law, dtype: DType, count: int, backend: str) 
 
 
 def _entry(law: Law, dtype: DType, prefix: str, seed: int) -> Entry:
-    """Each law and type has streams of its own, so that its tests are independent of the others'."""
+    """Return a tensor with separate streams for each distribution and type, so that their tests are independent."""
     tensor = {"shape": SHAPE, "dtype": dtype.name, **law.tensor}
     return FileLayout.of({"seed": seed, "tensors": {f"{prefix}.{law.name}.{dtype.name}": tensor}}).entries[0]
 
@@ -367,7 +367,7 @@ def _judge(exact: StoredLaw, dtype: DType, count: int, sample: Sample) -> Result
     observed, expected = _joined(counts, np.diff(exact.below) * count)
     chi_square = ((observed - expected) ** 2 / expected).sum()
     freedom = len(expected) - 1
-    # Both sides: a sample that is too even is no random sample either.
+    # Test both sides: a sample that is too even is not random either.
     tail = min(stats.chi2.sf(chi_square, freedom), stats.chi2.cdf(chi_square, freedom))
     p = {"KS": float(special.kolmogorov(count**0.5 * distance)), "chi-square": min(1.0, 2 * float(tail))}
 
@@ -375,7 +375,7 @@ def _judge(exact: StoredLaw, dtype: DType, count: int, sample: Sample) -> Result
     if exact.law.std is not None:
         for sigmas, seen in zip(TAILS, sample.tails, strict=True):
             probability = exact.beyond(sigmas)
-            if 0 < probability < 1:  # otherwise the bounds of the law settle it, and are tested
+            if 0 < probability < 1:  # otherwise the tests of the bounds cover it
                 tails[sigmas] = int(seen), count * probability
                 less, more = stats.binom.cdf(seen, count, probability), stats.binom.sf(seen - 1, count, probability)
                 p[f"> {sigmas:g} sigma"] = min(1.0, 2 * float(min(less, more)))
@@ -385,7 +385,7 @@ def _judge(exact: StoredLaw, dtype: DType, count: int, sample: Sample) -> Result
 
 
 def _joined(counts: NDArray[np.int64], expected: Doubles) -> tuple[NDArray[np.int64], Doubles]:
-    """Neighbouring cells joined until MIN_EXPECTED elements are expected in each."""
+    """Return the counts with adjacent cells joined until MIN_EXPECTED elements are expected in each."""
     starts, total = [0], 0.0
     for cell, one in enumerate(expected.tolist()):
         if total >= MIN_EXPECTED:
@@ -408,7 +408,7 @@ TAIL_HEADER = (
 
 
 def row(result: Result) -> str:
-    """One line of the main table: standard scores, p-values of KS and chi-square, the largest score of the lags."""
+    """Return a line of the main table: standard scores, p-values of KS and chi-square, largest score of the lags."""
     z, p = result.z, result.p
     lags = max((z[f"lag {lag}"] for lag in LAGS), key=abs)
     cells = [
@@ -423,7 +423,7 @@ def row(result: Result) -> str:
 
 
 def tail_row(result: Result) -> str:
-    """One line of the table of tails: counted / expected (p-value)."""
+    """Return a line of the table of tails: counted / expected (p-value)."""
     cells = []
     for sigmas in TAILS:
         if sigmas in result.tails:

@@ -1,6 +1,6 @@
-"""Every random scheme with the distribution function of an element, by the published formula alone.
+"""Every random scheme with the distribution function of an element, from the published formula alone.
 
-Elements of a sample, put through it, are uniform in (0, 1) if the scheme's law is that: `tests.statistics` tests this.
+The function maps elements with this distribution to uniform numbers in (0, 1). `tests.statistics` tests that.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ Doubles = NDArray[np.float64]
 Cdf = Callable[[Any], Any]
 
 SHAPE = (128, 512)
-"""Of every tensor, as of a Keras kernel: fan_in 128, fan_out 512."""
+"""Shape of every tensor, as a Keras kernel: fan_in 128, fan_out 512."""
 FAN_IN, FAN_OUT = SHAPE
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A scheme with parameters, and what its elements follow."""
+    """A scheme with parameters, and the distribution of its elements."""
 
     name: str
     tensor: Mapping[str, Any]
     uniform: Callable[[Any], Doubles]
-    """Of a tensor's values: numbers that are uniform in (0, 1), and independent."""
+    """Maps a tensor's values to independent uniform numbers in (0, 1)."""
     support: tuple[float, float]
-    """Of the values' moduli, where these are complex."""
+    """Bounds of the values, or of their moduli if they are complex."""
 
 
 def _of(name: str, law: Any, **tensor: Any) -> Sample:
-    """By a law of SciPy's."""
+    """Return a sample with the distribution `law` of SciPy."""
     return Sample(name, tensor, lambda x: np.asarray(law.cdf(x)).reshape(-1), law.support())
 
 
@@ -65,13 +65,13 @@ def _not_zero(std: float) -> Callable[[Any], Doubles]:
 
 
 def _parts(std: float) -> Callable[[Any], Doubles]:
-    """Both parts of a normal complex number."""
+    """Return the map of normal complex numbers to uniform numbers: of both parts."""
     law = stats.norm(0, std / 2**0.5)
     return lambda z: np.asarray(law.cdf(np.stack([z.real, z.imag], -1))).reshape(-1)
 
 
 def _polar(modulus: Cdf) -> Callable[[Any], Doubles]:
-    """Modulus and angle."""
+    """Return the map of complex numbers to uniform numbers: of modulus and angle."""
 
     def uniform(z: Any) -> Doubles:
         angle = np.angle(z) / (2 * np.pi) + 0.5
@@ -81,7 +81,7 @@ def _polar(modulus: Cdf) -> Callable[[Any], Doubles]:
 
 
 def _complex_cut(std: float, high: float) -> Cdf:
-    """|z|^2 is exponential, up to the cut."""
+    """Return the distribution function of the modulus. |z|^2 is exponential up to the cut."""
     return lambda r: np.expm1(-((r / std) ** 2)) / np.expm1(-(high**2))
 
 

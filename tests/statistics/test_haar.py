@@ -1,4 +1,4 @@
-"""Orthogonal matrices are Haar distributed, and other laws are noticed; the soak takes more of them."""
+"""Orthogonal matrices are Haar distributed, and the tests detect other distributions. The soak tests more matrices."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from tests.support.haar import failures, sample
 
 SHAPES = [(1, 1), (2, 2), (3, 3), (8, 8), (40, 40), (5, 1), (1, 5), (70, 33), (33, 70)]
-"""Within one panel, and over several."""
+"""Shapes within one panel, and over several."""
 
 
 @pytest.mark.parametrize(("rows", "columns"), SHAPES)
@@ -32,7 +32,7 @@ def test_rotations_alone_are_noticed() -> None:
 
 
 def test_uniform_numbers_are_noticed() -> None:
-    """In place of normal ones: orthogonal, and of another law."""
+    """QR of uniform numbers, in place of normal ones, is orthogonal and not Haar distributed."""
     q, r = np.linalg.qr(np.random.default_rng(4).uniform(-1, 1, (20_000, 3, 3)))
     assert failures(q * np.sign(np.diagonal(r, axis1=1, axis2=2))[:, np.newaxis])
 

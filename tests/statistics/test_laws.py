@@ -1,4 +1,4 @@
-"""Every random scheme at every storage type follows its law, on a million draws; tests/soak has the long run."""
+"""A million draws of every random scheme and storage type follow its distribution; tests/soak has the long run."""
 
 from __future__ import annotations
 

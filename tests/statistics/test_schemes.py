@@ -1,8 +1,8 @@
-"""Every random scheme follows the law of its formula, in every element and pair; and other laws are noticed.
+"""Every element and pair of a random scheme follows its formula; the tests detect other distributions.
 
-A sample is put through its own distribution function: what comes out is uniform in (0, 1) and independent, or the law
-is another. Seeds are fixed, so that these tests give the same every time: with FALSE_ALARM one choice of seeds among
-so many would have failed, all tests of all samples taken together.
+The distribution function maps a sample to independent uniform numbers in (0, 1), or the distribution is wrong. Seeds
+are fixed, so the results are the same in each run. FALSE_ALARM is the probability that a random choice of the seeds
+fails any test of any sample.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ Doubles = NDArray[np.float64]
 
 FALSE_ALARM = 1e-3
 TESTS = 13
-"""Of a sample, at the most."""
+"""Maximum number of tests of one sample."""
 CELLS = 256
 SLACK = 2.0**-22
-"""Of float32, relative to the bound of a modulus: parts are rounded, not moduli."""
+"""Relative rounding error of float32 at the bound of a modulus: the parts are rounded, not the modulus."""
 CASES = [
     pytest.param(sample, dtype, id=f"{sample.name}, {dtype}")
     for sample in SAMPLES
@@ -36,11 +36,11 @@ WITHOUT_CHANCE = {
     *("bilinear", "sinusoidal", "stft"),
 }
 MATRICES = {"orthogonal", "delta_orthogonal"}
-"""Of test_haar.py."""
+"""Schemes that test_haar.py tests."""
 
 
 def uniforms(sample: Sample, name: str, seed: int, dtype: str, count: int) -> list[Doubles]:
-    """So many tensors, each with streams of its own."""
+    """Return the uniform numbers of `count` tensors, each with separate streams."""
     made = []
     for n in range(count):
         recipe = {"seed": seed, "tensors": {f"{name}.{n}": {"shape": SHAPE, "dtype": dtype, **sample.tensor}}}
@@ -55,12 +55,12 @@ def uniforms(sample: Sample, name: str, seed: int, dtype: str, count: int) -> li
 
 
 def probabilities(u: Doubles, other_name: Doubles, other_seed: Doubles) -> Iterator[tuple[str, float]]:
-    """Of as much, were these uniform and independent."""
+    """Yield the p-value of each test for uniform and independent numbers."""
     count = len(u)
     yield "KS", float(stats.kstest(u, "uniform").pvalue)
     cells = np.bincount(np.clip((u * CELLS).astype(np.int64), 0, CELLS - 1), minlength=CELLS)
     chi_square = float(((cells - count / CELLS) ** 2).sum() / (count / CELLS))
-    # Both sides: a sample that is too even is no random sample either.
+    # Test both sides: a sample that is too even is not random either.
     yield "quantiles", 2 * min(stats.chi2.sf(chi_square, CELLS - 1), stats.chi2.cdf(chi_square, CELLS - 1), 0.5)
     z = stats.norm.isf(np.clip(u, 1e-12, 1 - 1e-12))
     scores = {"mean": z.mean() * count**0.5}
@@ -112,7 +112,7 @@ NOTICED = [
 
 @pytest.mark.parametrize("sample", NOTICED, ids=lambda sample: sample.name)
 def test_another_law_is_noticed(sample: Sample) -> None:
-    """One of two parts in a hundred more spread, neighbours that are alike, tensors that are."""
+    """Two percent more spread, equal neighbours, and equal tensors each fail a test."""
     dtype = str(sample.tensor.get("dtype", "F32"))
     u, v, w = (uniforms(sample, name, seed, dtype, 1)[0] for name, seed in (("a", 0), ("b", 0), ("a", 1)))
     wider = stats.norm.cdf(1.02 * stats.norm.ppf(np.clip(u, 1e-12, 1 - 1e-12)))

@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 
 
 class Authority:
-    """Makes certificates, as files in a directory."""
+    """Creates certificates, as files in a directory."""
 
     def __init__(self, directory: Path, name: str) -> None:
         self._directory = directory
@@ -23,7 +23,7 @@ class Authority:
         self.path.write_bytes(self._certify(self._name, self._key.public_key(), is_authority=True))
 
     def certificate(self, name: str, password: bytes | None = None) -> tuple[Path, Path]:
-        """Files of a certificate and its key."""
+        """Create a certificate, and return the paths of its file and of its key's file."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         cert_path, key_path = self._directory / f"{name}.crt", self._directory / f"{name}.key"

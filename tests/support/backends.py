@@ -16,7 +16,7 @@ BEST = backends.get()
 
 
 class CountingBackend(ForwardingBackend):
-    """Generates as another backend does, by default the best one, and counts the bytes."""
+    """Forwards to another backend, by default the fastest, and counts the bytes."""
 
     name = "counting"
 
@@ -30,7 +30,7 @@ class CountingBackend(ForwardingBackend):
 
 
 class WaitingBackend(CountingBackend):
-    """Generates when it is let."""
+    """Waits for permission before it generates."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class IdleBackend(Backend):
 
 
 class MoodyBackend(ForwardingBackend):
-    """Generates as the best one does, or wrong bits, or not at all."""
+    """Generates right bits, wrong bits, or nothing, as the test sets it."""
 
     name = "moody"
 
@@ -79,7 +79,7 @@ async def never() -> Message:
 
 
 class FailingBackend(CountingBackend):
-    """Fails late."""
+    """Fails after it has generated some bytes."""
 
     def _generate(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
         if first > 1 << 20:

@@ -14,7 +14,7 @@ from fanin.streams import Key, Purpose, Stream
 
 
 class Keyed(Stream):
-    """A stream of given keys. Streams are equal by their names, so they are part of its own."""
+    """A stream of given keys. Streams with equal names are equal, so the name contains the keys."""
 
     main: Key
     low: Key
@@ -129,11 +129,11 @@ LOW_COUNTERS = (
         4,
     ),
 )
-"""Upper halves of the counter at which the low words beside `FIRST_AND_LAST` have every length in bits: by search."""
+"""Upper halves of the counter, found by search: the low words beside `FIRST_AND_LAST` have every bit length."""
 
 
 def draw(law: str, dtype: DType) -> Draw:
-    """The draw of one of `LAWS`, lowered for this storage type."""
+    """Return the draw of one of `LAWS`, lowered for this storage type."""
     number = Fraction
     match law:
         case "uniform":
@@ -158,7 +158,7 @@ def draw(law: str, dtype: DType) -> Draw:
 
 
 def cases(dtype: DType) -> Iterator[Case]:
-    """All laws at all ranges, then at the words where the kernels take another branch or row of the table."""
+    """Yield all draws of `LAWS` at all ranges, then at the words where a kernel's branch or table row changes."""
     for law in LAWS:
         lowered = draw(law, dtype)
         for first, count in RANGES:
@@ -179,7 +179,7 @@ def every_case() -> Iterator[Case]:
 
 
 def _edge_words(lowered: Draw) -> list[int]:
-    """Words around every octave of both tails, every branch, and both ends."""
+    """Return words around every octave of both tails, every branch, and both ends."""
     powers = [1 << bits for bits in range(33)]
     edges = [*powers, *(2**32 - power for power in powers)]
     whole = draws.WHOLE_SIDE["F32"]
@@ -196,7 +196,7 @@ def _fours(words: list[int]) -> Iterator[tuple[int, ...]]:
 
 
 def counter_of(words: tuple[int, ...]) -> tuple[int, Key]:
-    """The block and the key at which Philox4x32-10 gives these four words: its rounds, backwards."""
+    """Return the block and the key at which Philox4x32-10 returns these four words, by its inverse rounds."""
     mask = 0xFFFFFFFF
     inverses = pow(0xD2511F53, -1, 2**32), pow(0xCD9E8D57, -1, 2**32)
     k0, k1 = STREAM.key("main")[:2]
@@ -214,7 +214,7 @@ LOW_BLOCK, _FIRST_AND_LAST_KEY = counter_of(FIRST_AND_LAST)
 
 
 def low_stream(counter: int) -> Keyed:
-    """Of the words `FIRST_AND_LAST` in block `LOW_BLOCK`, and low words from an upper half of the counter."""
+    """Return the stream with the words `FIRST_AND_LAST` and low words from `counter` in block `LOW_BLOCK`."""
     k0, k1 = _FIRST_AND_LAST_KEY[:2]
     low = (k0, k1, counter % 2**32, counter >> 32)
     return Keyed(STREAM.version, STREAM.seed, STREAM.name, _FIRST_AND_LAST_KEY, low)

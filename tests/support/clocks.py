@@ -13,7 +13,7 @@ from fanin_service.settings import Settings
 
 
 class Clocks:
-    """The clocks of this process, as a test wants them; the wall's can be set, the other cannot."""
+    """The clocks of this process, under a test's control. `set` changes the wall clock, not the monotonic one."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.wall = datetime(2026, 3, 1, 23, 0, tzinfo=UTC)
@@ -34,7 +34,7 @@ class Clocks:
         self.since_boot += seconds
 
     def set(self, hours: float) -> None:
-        """Someone sets the wall clock."""
+        """Move the wall clock by `hours`, as an administrator does."""
         self.wall += timedelta(hours=hours)
 
 

@@ -1,4 +1,4 @@
-"""The corpus of hostile requests: what is sent, byte for byte, and what may be answered."""
+"""The corpus of hostile requests: the exact bytes to send, and the responses that are allowed."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 HOST = b"Host: test\r\n"
-"""In every request: a key goes behind it."""
+"""Header of every request. A test inserts the header with its key after it."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """Something that no client should send."""
+    """A request that no client should send."""
 
     name: str
     data: bytes
     statuses: tuple[int, ...]
-    """What the answers may say, all of them."""
+    """All statuses that the responses may have."""
     answers: int = 1
-    """How many there are at most: one more would have been smuggled in."""
+    """Maximum number of responses. One more shows a smuggled request."""
     silent: bool = False
-    """The connection may be closed without an answer."""
+    """Whether the server may close the connection without a response."""
     cut: bool = False
-    """The client closes its side behind it."""
+    """Whether the client closes its side after the request."""
 
 
 def get(target: str, *headers: str, method: str = "GET") -> bytes:
@@ -40,12 +40,12 @@ def post(body: bytes, *headers: str, path: str = "/v1/recipes") -> bytes:
 
 
 def raw_post(headers: bytes, body: bytes) -> bytes:
-    """Headers that say how long the body is."""
+    """Return a POST request with this body. `headers` must contain its framing."""
     return b"POST /v1/recipes HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\n" + headers + b"\r\n" + body
 
 
 def filled(head: str, item: str, tail: str, size: int) -> bytes:
-    """`item` repeated up to `size` bytes; `%x` in it counts."""
+    """Return `head`, `item` repeated up to `size` bytes in total, and `tail`. `%x` in `item` becomes its number."""
     items, length = [], len(head) + len(tail)
     while length < size:
         items.append(item % len(items) if "%" in item else item)
@@ -61,7 +61,7 @@ END = b"0\r\n\r\n"
 NEXT = b"GET /readyz HTTP/1.1\r\nHost: smuggled\r\n\r\n"
 FILE = "/v1/weights?shape=1000&scheme=ones"
 _MUCH = 400_000
-"""Bytes: room for 100,000 faults; pydantic takes a kilobyte for each."""
+"""Bytes of a large body: it can contain 100,000 faults, and pydantic allocates a kilobyte for each."""
 _OK = (200, 201)
 
 # Requests whose end proxies and servers may see in different places (RFC 9112 sections 6 and 11.2).
@@ -293,7 +293,7 @@ CASES = [
 
 
 def token(head: object, claims: object = None, signature: bytes = bytes(256)) -> str:
-    """What has the form of a JSON web token; bytes are put in as they are."""
+    """Return a text in the form of a JSON web token. A part that is bytes is not encoded as JSON."""
     parts = (head, {"iss": "x", "aud": "fanin", "sub": "x", "exp": 1 << 40} if claims is None else claims, signature)
     texts = (part if isinstance(part, bytes) else json.dumps(part).encode() for part in parts)
     return ".".join(base64.urlsafe_b64encode(text).rstrip(b"=").decode() for text in texts)
@@ -346,7 +346,7 @@ CREDENTIALS = [
     ),
     *(f"Bearer {each}" for each in _TOKENS),
 ]
-"""Values of Authorization that are nobody's."""
+"""Values of Authorization that belong to no client."""
 
 _HELLO = b"\x16\x03\x01\x00\xf4\x01\x00\x00\xf0\x03\x03"
 NO_TLS = [
@@ -359,9 +359,9 @@ NO_TLS = [
     _HELLO + b"\xff" * 229,
     b"\x16\x03\x01\xff\xff" + b"a" * 70_000,
     b"\x16\x03\x01\x00\x00" * 1000,
-    b"\x18\x03\x02\x00\x03\x01\x40\x00",  # a heartbeat that asks for more than it brings
+    b"\x18\x03\x02\x00\x03\x01\x40\x00",  # a heartbeat whose length exceeds its content
     b"\x15\x03\x01\x00\x02\x02\x28",
     b"\x17\x03\x03\x40\x00" + bytes(1 << 14),
     b"\x14\x03\x01\x00\x01\x01",
 ]
-"""What begins no TLS connection."""
+"""Bytes that do not begin a TLS connection."""

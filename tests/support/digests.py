@@ -8,7 +8,7 @@ from fanin.file_layout import FileLayout
 
 
 def manifest_of(layout: FileLayout, backend: Backend) -> Manifest:
-    """Return the digests of this layout's file, of which everything is generated."""
+    """Return the digests of this layout's file. All its bytes are generated."""
     digester = Digester(layout, backend)
     while digester.step():
         pass

@@ -27,7 +27,7 @@ COMMON = set(Tensor.model_fields)
 
 
 def values(annotation: Any, metadata: tuple[Any, ...] = ()) -> st.SearchStrategy[Any]:
-    """Values of a parameter: those in its range, by its type and bounds."""
+    """Return a strategy for the values of a parameter, by its type and bounds."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return values(arguments[0], (*metadata, *arguments[1:]))
@@ -68,7 +68,7 @@ def _tensors(fixed: dict[str, Any], required: dict[str, Any], optional: dict[str
 
 
 def of_scheme(name: str) -> st.SearchStrategy[dict[str, Any]]:
-    """Tensors of a scheme."""
+    """Return a strategy for tensors of a scheme."""
     fields = {field: each for field, each in SCHEMES[name].model_fields.items() if field not in COMMON}
     known = {
         field: st.sampled_from(PARTS) if field == "parts" else values(each.annotation, tuple(each.metadata))
@@ -79,7 +79,7 @@ def of_scheme(name: str) -> st.SearchStrategy[dict[str, Any]]:
 
 
 def of_dialect(library: str, name: str) -> st.SearchStrategy[dict[str, Any]]:
-    """Tensors of an initializer of a library."""
+    """Return a strategy for tensors of an initializer of a library."""
     parameters = parameters_of(DIALECTS[library].initializers[name])
     known = {each: values(parameter.annotation) for each, parameter in parameters.items()}
     required = {each: known[each] for each in known if parameters[each].default is inspect.Parameter.empty}

@@ -1,4 +1,4 @@
-"""A service that misbehaves on demand: what the client meets on a bad day."""
+"""A service that misbehaves on demand, to test the client."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from fanin.plan import read_into
 from tests.support.digests import manifest_of
 
 Fault = Callable[["Handler"], bool]
-"""Answers in place of the service, and says whether it did."""
+"""Responds in place of the service, and returns whether it did."""
 
 
 class Faulty(ThreadingHTTPServer):
-    """Serves recipes as the real service does, after the `faults` in line, one for each request."""
+    """Serves recipes as the real service does. Each request first takes the next of the `faults`."""
 
     daemon_threads = True
 
@@ -34,9 +34,9 @@ class Faulty(ThreadingHTTPServer):
         self.authorizations: list[str | None] = []
         """Authorization of each request."""
         self.validator: Callable[[FileLayout], tuple[str, str]] = lambda layout: ("ETag", f'"{layout.recipe.digest}"')
-        """Name and value of the header that tells one file from another."""
+        """Name and value of the header that identifies the version of a file."""
         self.damage: Callable[[int, bytearray], None] = lambda start, data: None
-        """Changes bytes on their way out."""
+        """Changes bytes before they are sent."""
 
     def __enter__(self) -> Self:
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
@@ -76,7 +76,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send(layout, int(found[1]), min(int(found[2]) + 1, layout.size))
 
     def send(self, layout: FileLayout, start: int, stop: int, *, cut: int | None = None, status: int = 206) -> None:
-        """Bytes [start, stop) of a file, or with `cut` only so many of them before the connection is lost."""
+        """Send bytes [start, stop) of a file. With `cut`, send that many of them and close the connection."""
         data = bytearray(stop - start)
         read_into(layout, start, memoryview(data), backends.get())
         self.server.damage(start, data)
@@ -116,7 +116,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def refuse(status: int, **headers: str) -> Fault:
-    """A refusal in problem+json."""
+    """Respond with this status and a problem document."""
 
     def fault(handler: Handler) -> bool:
         handler.problem(
@@ -128,7 +128,7 @@ def refuse(status: int, **headers: str) -> Fault:
 
 
 def cut(after: int) -> Fault:
-    """The connection is lost after so many bytes of the body."""
+    """Close the connection after `after` bytes of the body."""
 
     def fault(handler: Handler) -> bool:
         layout = next(iter(handler.server.layouts.values()))
@@ -141,12 +141,12 @@ def cut(after: int) -> Fault:
 
 
 def ignore_range(handler: Handler) -> bool:
-    """The whole file, whatever was asked for (RFC 9110 section 14.2 allows it)."""
+    """Respond with the full file and ignore Range, which RFC 9110 section 14.2 allows."""
     layout = next(iter(handler.server.layouts.values()))
     handler.send(layout, 0, layout.size, status=200)
     return True
 
 
 def well(handler: Handler) -> bool:
-    """No fault."""
+    """Respond without a fault."""
     return False

@@ -16,7 +16,7 @@ def fuzz(count: int, holds: Callable[..., None], *strategies: st.SearchStrategy[
 
 
 def damaged(texts: list[bytes]) -> st.SearchStrategy[bytes]:
-    """One of these with some bytes removed, replaced or repeated, and others put in."""
+    """Return a strategy for one of these texts with some bytes removed, replaced, repeated or inserted."""
 
     def damage(text: bytes, cuts: list[tuple[int, int, bytes]]) -> bytes:
         for at, length, junk in cuts:

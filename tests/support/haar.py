@@ -1,9 +1,10 @@
-"""Whether matrices are uniformly distributed among the orthogonal ones: statistics of them, and their exact laws.
+"""Tests that orthogonal matrices are Haar distributed: statistics, and their exact distributions.
 
-The laws: an entry squared is Beta(1/2, (m - 1)/2), and stays so under fixed rotations from both sides; the moments of
-traces are those of Diaconis & Shahshahani 1994 and Diaconis & Evans 2001; a determinant is 1 or -1, each with
-probability 1/2; eigenvalue angles have one law with those of LAPACK's factor of a Gaussian matrix, signs corrected
-(Mezzadri 2007).
+- The square of an entry is Beta(1/2, (m - 1)/2), also after fixed rotations from both sides.
+- The moments of traces are those of Diaconis & Shahshahani 1994 and Diaconis & Evans 2001.
+- A determinant is 1 or -1, each with probability 1/2.
+- Eigenvalue angles have the distribution of those of LAPACK's Q of a Gaussian matrix with corrected signs
+  (Mezzadri 2007).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ MIN_P, MAX_Z = 1e-5, 4.5
 
 
 def sample(rows: int, columns: int, count: int, dtype: DTypeName = "F32", backend: str = "native") -> Doubles:
-    """So many matrices, each of its own stream."""
+    """Return `count` matrices of shape (rows, columns), each from a separate stream."""
     maker, numbers = load(backend), DTYPES[dtype]
     made = np.empty((count, rows, columns), numbers.numpy)
     for seed, matrix in enumerate(made):
@@ -34,13 +35,13 @@ def sample(rows: int, columns: int, count: int, dtype: DTypeName = "F32", backen
 
 
 def lapack(size: int, count: int) -> Doubles:
-    """Haar matrices by another way."""
+    """Return `count` Haar matrices from LAPACK's QR factorization, for comparison."""
     q, r = np.linalg.qr(np.random.default_rng(1).standard_normal((count, size, size)))
     return np.asarray(q * np.sign(np.diagonal(r, axis1=1, axis2=2))[:, np.newaxis])
 
 
 def failures(q: Doubles) -> list[str]:
-    """What speaks against the uniform law; `q` are matrices of orthonormal columns or rows."""
+    """Return the tests that fail for matrices `q` of orthonormal columns or rows; empty if `q` is Haar distributed."""
     found = [f"{name}: p = {p:.2g}" for name, p in _probabilities(q) if p < MIN_P]
     if q.shape[1] == q.shape[2]:
         found += [f"{name}: z = {z:.2f}" for name, z in _scores(q) if abs(z) > MAX_Z]
@@ -53,7 +54,7 @@ def _probabilities(q: Doubles) -> Iterator[tuple[str, float]]:
     for r in sorted({0, rows // 2, rows - 1}):
         for c in sorted({0, columns // 2, columns - 1}):
             yield f"entry {r}, {c}", _entry_p(q[:, r, c], length)
-    # A fixed unit vector becomes one that is uniform on the sphere of the longer axis.
+    # The image of a fixed unit vector is uniform on the sphere of the longer axis.
     for name, vectors in (("columns", q), ("rows", q.transpose(0, 2, 1))):
         if vectors.shape[1] == length:
             weights = np.random.default_rng(2).standard_normal(vectors.shape[2])
@@ -67,7 +68,7 @@ def _probabilities(q: Doubles) -> Iterator[tuple[str, float]]:
 
 
 def _entry_p(entries: Doubles, length: int) -> float:
-    """Of a coordinate of a uniform unit vector: its square is Beta distributed, its sign a coin."""
+    """Return the p-value for coordinates of uniform unit vectors: Beta distributed squares, and random signs."""
     if length == 1:
         return float(stats.binomtest(int((entries > 0).sum()), len(entries)).pvalue)
     law = stats.beta(0.5, (length - 1) / 2)
@@ -76,7 +77,7 @@ def _entry_p(entries: Doubles, length: int) -> float:
 
 
 def _scores(q: Doubles) -> Iterator[tuple[str, float]]:
-    """Standard scores of means whose exact values are known."""
+    """Yield standard scores of means whose exact values are known."""
     size = q.shape[1]
 
     def score(name: str, values: Doubles, mean: float) -> tuple[str, float]:
@@ -96,17 +97,17 @@ def _scores(q: Doubles) -> Iterator[tuple[str, float]]:
 
 
 def _angles(q: Doubles) -> Doubles:
-    """One eigenvalue angle of each matrix, in [0, pi]: those of one matrix are not independent."""
+    """Return one eigenvalue angle, in [0, pi], of each matrix. Angles of one matrix are not independent."""
     return np.asarray(np.abs(np.angle(np.linalg.eigvals(q)))[:, 0])
 
 
 def _spacings(q: Doubles) -> Doubles:
-    """Of each matrix, the least distance of neighbours among its eigenvalues on the circle."""
+    """Return for each matrix the smallest distance between adjacent eigenvalues on the circle."""
     angles = np.sort(np.angle(np.linalg.eigvals(q)), axis=1)
     return np.asarray(np.diff(angles, axis=1).min(axis=1))
 
 
 def _corner(q: Doubles) -> Doubles:
-    """Sum of squares of the upper left quarter."""
+    """Return the sum of squares of the upper left quarter of each matrix."""
     half = (q.shape[1] + 1) // 2
     return np.asarray((q[:, :half, :half] ** 2).sum(axis=(1, 2)))

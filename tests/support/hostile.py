@@ -1,4 +1,4 @@
-"""Responses that mean harm, and a server that gives them."""
+"""Hostile responses, and a server that sends them."""
 
 from __future__ import annotations
 

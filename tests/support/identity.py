@@ -38,11 +38,11 @@ class Provider(ThreadingHTTPServer):
         ]
         self.status = 200
         self.answer: bytes | None = None
-        """In place of the keys."""
+        """Response in place of the keys."""
         self.drips: bytes | None = None
-        """In place of a response: these bytes, and then one byte now and then, until the client leaves."""
+        """Bytes to send in place of a response, followed by single bytes at intervals until the client disconnects."""
         self.was_left = threading.Event()
-        """A client closed the connection of such a response."""
+        """Set when a client closes the connection of such a response."""
         self.requests = 0
 
     def __enter__(self) -> Self:
@@ -55,7 +55,7 @@ class Provider(ThreadingHTTPServer):
 
     @staticmethod
     def describe(kid: str, key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> dict[str, Any]:
-        """The key's public half as the provider tells it."""
+        """Return the key's public half as a JWK."""
         if isinstance(key, rsa.RSAPrivateKey):
             return {**RSAAlgorithm.to_jwk(key.public_key(), as_dict=True), "kid": kid, "use": "sig"}
         return {**ECAlgorithm.to_jwk(key.public_key(), as_dict=True), "kid": kid, "alg": "ES256"}
@@ -67,7 +67,7 @@ class Provider(ThreadingHTTPServer):
         )
 
     def token(self, *, key: Any = None, algorithm: str = "RS256", kid: str | None = "first", **claims: Any) -> str:
-        """A good token, but for what is given; a claim that is None is left out."""
+        """Return a valid token, except for the given arguments. A claim that is None is omitted."""
         now = int(time.time())
         good = {"iss": ISSUER, "aud": AUDIENCE, "sub": "tester", "iat": now, "exp": now + 300, "scope": " ".join(Right)}
         headers = {} if kid is None else {"kid": kid}
@@ -75,7 +75,7 @@ class Provider(ThreadingHTTPServer):
         return jwt.encode(told, self.rsa if key is None else key, algorithm, headers)
 
     def settings(self, **others: Any) -> Settings:
-        """Settings of a service that trusts this provider."""
+        """Return settings of a service that trusts this provider."""
         access = {"access": "jwt", "jwt_issuer": ISSUER, "jwt_audience": AUDIENCE, "jwt_jwks_url": self.url}
         return Settings(**{"stall_seconds": 30, **access, **others})
 

@@ -30,7 +30,7 @@ def nothing_under_way(server: Running) -> bool:
 
 
 def remaining(server: Running, who: dict[str, str] | None = None) -> int:
-    """Return the bytes that a client may still fetch today, after one request more."""
+    """Return the bytes that a client may still fetch today. This sends one more request."""
     answer = server.client.get(SMALL, headers={**(who or {}), "Range": "bytes=0-0"})
     found = re.search(r'"bytes";r=(\d+)', answer.headers["RateLimit"])
     assert found, answer.text

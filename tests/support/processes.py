@@ -43,7 +43,7 @@ def serving(*options: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
 
 @dataclass
 class Workers:
-    """A running server, and the ids of its workers as its log tells them."""
+    """A running server, and the process ids of its workers, read from its log."""
 
     url: str
     process: subprocess.Popen[str]
@@ -51,7 +51,7 @@ class Workers:
 
     @contextmanager
     def only(self, pid: int) -> Iterator[None]:
-        """The other one sleeps."""
+        """Suspend the other worker inside the block."""
         (other,) = (worker for worker in self.pids if worker != pid)
         kill(other, signal.SIGSTOP)
         try:

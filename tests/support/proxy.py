@@ -1,4 +1,4 @@
-"""A bad network: passes TCP connections on, and does to what the server sends what it is told to."""
+"""A bad network: forwards TCP connections, and damages the server's bytes as a test specifies."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import Literal, Self
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens to one connection after so many bytes from the server."""
+    """A fault of one connection after a number of bytes from the server."""
 
     kind: Literal["reset", "truncate", "flip", "delay"]
     at: int
     seconds: float = 0
-    """Of a delay."""
+    """Duration of a delay."""
 
 
 class BadNetwork:
@@ -30,7 +30,7 @@ class BadNetwork:
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.faults: list[Fault] = []
         self.done: list[Fault] = []
-        """Faults that have happened."""
+        """Faults that have occurred."""
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()
@@ -74,7 +74,7 @@ class BadNetwork:
                         client.sendall(part[:here])
                         if fault.kind == "reset":
                             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                        # The thread that reads from it would keep it open.
+                        # Without this, the thread that reads from the socket keeps it open.
                         client.shutdown(socket.SHUT_RDWR if fault.kind == "truncate" else socket.SHUT_RD)
                         return
                 client.sendall(part)

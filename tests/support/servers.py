@@ -1,4 +1,4 @@
-"""A real server on a real socket, and backends that tell what was asked of them."""
+"""A real server on a real socket."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ MIXED = {
         "f8.odd": {"shape": [13], "scheme": "uniform", "low": -1.0, "high": 1.0, "dtype": "F8_E5M2"},
     },
 }
-"""Every storage type, several chunks, lengths that fit neither elements nor Philox blocks."""
+"""Every storage type, several chunks, and lengths that are multiples of neither elements nor Philox blocks."""
 HUGE = {"tensors": {"a": {"shape": [100_000_000, 250_000], "scheme": "normal", "std": 1.0}}}
-"""100 TB and a header."""
+"""A file of 100 TB and a header."""
 JSON = {"Content-Type": "application/json"}
 
 
 @dataclass(frozen=True)
 class Running:
-    """A server that runs."""
+    """A running server."""
 
     app: FastAPI
     server: uvicorn.Server
@@ -49,14 +49,14 @@ class Running:
     url: str
 
     def register(self, recipe: Any) -> str:
-        """Path of the recipe's file."""
+        """Register the recipe, and return the path of its file."""
         answer = self.client.post("/v1/recipes", json=recipe)
         assert answer.status_code in (200, 201), answer.text
         return f"/v1/recipes/{answer.json()['digest']}/model.safetensors"
 
     @contextmanager
     def connection(self, path: str, receive_buffer: int = 64 << 10) -> Iterator[socket.socket]:
-        """A bare connection that has sent a GET, and whose socket takes little before it is read."""
+        """Yield a socket that has sent a GET. Its small receive buffer blocks the server until the test reads."""
         with socket.socket() as connection:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
             connection.settimeout(30)
@@ -69,7 +69,7 @@ class Running:
 def running(
     settings: Settings | None = None, backend: Backend | None = None, *, verify: ssl.SSLContext | bool = True
 ) -> Iterator[Running]:
-    """A server in a thread of this process; `verify` is how its client checks certificates."""
+    """Run a server in a thread of this process. `verify` sets how its client checks certificates."""
     settings = settings or Settings(stall_seconds=30)
     app = create_app(settings, backend)
     config = configure(app, settings, log_config=None)
@@ -90,7 +90,7 @@ def running(
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
-    """Return when it holds; fail when it never does."""
+    """Return when the condition holds. Fail if it does not hold within `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it never came to pass"

@@ -1,4 +1,4 @@
-"""A front before several services, as a load balancer is, which answers each request by one of them."""
+"""A load balancer in front of several services. It forwards each request to one of them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
 Route = Callable[[str, str], tuple[tuple[str, int], bool]]
-"""Of a method and a target: the address of the service that answers, and whether the client gets half of its body."""
+"""Returns for a method and a target the service's address, and whether the client gets only half of the body."""
 
 
 @contextmanager
 def fronting(route: Route) -> Iterator[str]:
-    """A front that is up inside the block; its URL."""
+    """Run the load balancer inside the block, and yield its URL."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

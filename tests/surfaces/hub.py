@@ -1,4 +1,4 @@
-"""A service with models for clients of the Hub, and its clients of several versions, each in a process of its own."""
+"""A service with models for clients of the Hub, and clients of several versions, each in a separate process."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TINY: dict[str, Any] = {
     },
 }
 LARGE: dict[str, Any] = {"shape": [7_000_000], "scheme": "normal", "std": 0.02}
-"""Clients resume at multiples of 10 MiB."""
+"""A tensor larger than 10 MiB: clients resume at multiples of that."""
 CUTS = ([Fault("truncate", 12 << 20), Fault("reset", 3 << 20)], [Fault("reset", 21 << 20)])
 WORDS = {
     "tokenizer.json": json.dumps(
@@ -93,12 +93,12 @@ WIDE: dict[str, tuple[str, dict[str, Any]]] = {
     "BertForMaskedLM": ("BertConfig", {"num_hidden_layers": 2}),
     "T5ForConditionalGeneration": ("T5Config", {"num_layers": 2}),
 }
-"""As wide as GPT-2 small, TinyLlama, Qwen3 0.6B, BERT base and T5 small, with two layers."""
+"""Configurations of the widths of GPT-2 small, TinyLlama, Qwen3 0.6B, BERT base and T5 small, with two layers."""
 
 
 @dataclass(frozen=True)
 class Served:
-    """Where the models are, and the file in which a client's process reads of it."""
+    """The services with the models, and the file with the facts about them that a client's process reads."""
 
     server: Running
     facts: Path
@@ -108,7 +108,7 @@ class Served:
 def serving(
     directory: Path, architectures: dict[str, tuple[str, dict[str, Any]]], in_shards: str = "seed-42-40kb"
 ) -> Iterator[Served]:
-    """Models at a service, at another that asks for keys, and behind bad networks."""
+    """Serve models from a service, from another that requires keys, and behind bad networks."""
     with ExitStack() as stack:
         server = stack.enter_context(running(Settings(stall_seconds=30)))
         ring = directory / "keys.json"
@@ -146,25 +146,25 @@ def serving(
 
 
 def moved(seed: int) -> dict[str, Any]:
-    """The recipe that a name stands for now; of one size whatever the seed."""
+    """Return the recipe of `me/moved` with this seed. Its file has the same size for every seed."""
     return {**TINY, "seed": seed}
 
 
 def move(server: Running, seed: int) -> str:
-    """Let the name stand for another recipe; its commit id."""
+    """Replace the recipe of the name, and return its commit id."""
     with fanin.Client(server.url) as client:
         commit: str = client.push("me/moved", moved(seed))["commit"]
     return commit
 
 
 def alternating(servers: Sequence[Running]) -> Route:
-    """Each request goes to a server by chance: the two have stores of their own, and other models of one name."""
+    """Return a route that selects a server at random. The servers have separate stores, with models of equal names."""
     chance = random.Random(1)
     return lambda method, path: (chance.choice(servers).address, False)
 
 
 def pushing(server: Running) -> Route:
-    """In the middle of every other GET of weights the name gets another recipe, and the connection is cut."""
+    """Return a route that, in every other GET of weights, replaces the recipe and closes the connection halfway."""
     seeds = itertools.count()
 
     def route(method: str, path: str) -> tuple[tuple[str, int], bool]:
@@ -178,7 +178,7 @@ def pushing(server: Running) -> Route:
 
 
 def push(client: fanin.Client, name: str, architecture: str, config: str, options: dict[str, Any]) -> None:
-    """Put a model of transformers, by the recipe that is recorded of it."""
+    """Put a model of transformers, with its recorded recipe."""
     import transformers
 
     from fanin.torch import record
@@ -190,8 +190,10 @@ def push(client: fanin.Client, name: str, architecture: str, config: str, option
 
 
 def push_with_literals(client: fanin.Client) -> dict[str, str]:
-    """Put a model of transformers with its recording: the magnitudes of a weight norm are literals. SHA-256 of each of
-    its tensors, as `init_` fills them."""
+    """Put a model of transformers with its recording, in which the magnitudes of a weight norm are literals.
+
+    Return the SHA-256 of each of its tensors, as `init_` fills them.
+    """
     import transformers
 
     from fanin.torch import init_, record
@@ -217,14 +219,14 @@ def push_with_literals(client: fanin.Client) -> dict[str, str]:
 
 
 def cutting(stack: ExitStack, server: Running, faults: list[Fault]) -> str:
-    """URL of a network that lets the first request through, a HEAD, and then does so to connections."""
+    """Return the URL of a network that forwards the first request, a HEAD, and then applies the faults."""
     network = stack.enter_context(BadNetwork(server.address))
     network.faults += faults
     return network.url
 
 
 def digests(server: Running) -> dict[str, str]:
-    """SHA-256 of files that clients are to get, made here by the reference."""
+    """Return the SHA-256 of the files that clients must get, generated here by the `reference` backend."""
     found = {"me/large seed-42": sha256({**LARGE, "seed": 42})}
     for revision, seed, dtype in (("seed-42", 42, "F32"), ("seed-1", 1, "F32"), ("seed-2", 2, "F32")):
         found[f"me/tiny {revision}"] = sha256({**TINY, "seed": seed, "dtype": dtype})
@@ -248,7 +250,7 @@ def sha256(recipe: Any) -> str:
 def run(
     served: Served, home: Path, packages: Path | None = None, names: Sequence[str] = ()
 ) -> tuple[str, dict[str, str | None]]:
-    """Which clients they are that find these packages before all others, and the fault of each operation, if any."""
+    """Run the operations with these packages first on the path. Return the clients' name, and faults by operation."""
     environment = {
         **os.environ,
         "HF_ENDPOINT": f"{served.server.url}/hf",

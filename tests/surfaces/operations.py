@@ -1,9 +1,10 @@
-"""What users do with clients of the Hugging Face Hub, each as a function that raises when anything is not as it should
-be. Runs in a process of its own, with whatever version of the clients is on its path:
+"""Operations of users with clients of the Hugging Face Hub, each a function that raises if a result is wrong.
+
+Runs in a separate process, with the version of the clients that is on its path:
 
     HF_ENDPOINT=http://127.0.0.1:8000/hf python -m tests.surfaces.operations facts.json
 
-Prints JSON: which clients these are, and a line for each operation.
+Prints JSON: the name of the clients, and a line for each operation.
 """
 
 from __future__ import annotations
@@ -29,34 +30,34 @@ OPERATIONS: dict[str, Operation] = {}
 
 
 class Facts:
-    """What the test that serves the models knows of them."""
+    """Facts about the models, from the test that serves them."""
 
     def __init__(self, path: str) -> None:
         document = json.loads(Path(path).read_text())
         self.url: str = document["url"]
-        """Of the service."""
+        """URL of the service."""
         self.guarded: str = document["guarded"]
-        """Of one that asks for keys."""
+        """URL of a service that requires keys."""
         self.key: str = document["key"]
         self.cutting: list[str] = document["cutting"]
-        """Of bad networks before the first service, each of which cuts some connections."""
+        """URLs of bad networks in front of the first service. Each closes some connections early."""
         self.alternating: str = document["alternating"]
-        """Of a front before two services that share no store; by each, `me/moved` is another model."""
+        """URL of a load balancer for two services with separate stores. Each has another model `me/moved`."""
         self.pushed: str = document["pushed"]
-        """Of a front where `me/moved` is put anew, and the connection cut, while weights are sent."""
+        """URL of a load balancer that replaces `me/moved` and closes the connection while weights are sent."""
         self.by_commit: dict[str, str] = document["by_commit"]
-        """Of model.safetensors of `me/moved`, by commit id."""
+        """SHA-256 of model.safetensors of `me/moved`, by commit id."""
         self.literals: dict[str, str] = document["literals"]
         """SHA-256 of the tensors of `me/wav2vec2`, some of which are literals."""
         self.sha256: dict[str, str] = document["sha256"]
-        """Of model.safetensors by model and revision, `me/tiny seed-42`."""
+        """SHA-256 of model.safetensors, by model and revision such as `me/tiny seed-42`."""
         self.architectures: list[str] = document["architectures"]
-        """Models with a config.json for transformers; `template.json` says their recipe."""
+        """Models with a config.json for transformers; their `template.json` contains the recipe."""
         self.in_shards: str = document["in_shards"]
-        """A revision of these in several files."""
+        """A revision of these models in several files."""
 
     def generated(self) -> int:
-        """Bytes that the service has made until now."""
+        """Return the number of bytes that the service has generated until now."""
         text = urllib.request.urlopen(f"{self.url}/metrics").read().decode()
         found = re.search(r"^fanin_generated_bytes_total (\S+)$", text, re.MULTILINE)
         assert found
@@ -64,7 +65,7 @@ class Facts:
 
 
 def operation(name: str) -> Callable[[Operation], Operation]:
-    """Names an operation, as the documentation shows it."""
+    """Register a function as the operation of this name. The documentation shows the name."""
 
     def note(function: Operation) -> Operation:
         OPERATIONS[name] = function
@@ -74,7 +75,7 @@ def operation(name: str) -> Callable[[Operation], Operation]:
 
 
 def clients() -> str:
-    """What the clients of this process are called in the table of the documentation."""
+    """Return the name of this process's clients in the documentation's table."""
     return ", ".join(f"{package} {version(package)}" for package in ("huggingface_hub", "transformers"))
 
 
@@ -206,7 +207,7 @@ def verified(facts: Facts) -> None:
         assert found.checked_count == 3
         return [mismatch["path"] for mismatch in found.mismatches]
 
-    assert wrong() in ([], ["model.safetensors"])  # known where another client has come before
+    assert wrong() in ([], ["model.safetensors"])  # known if another client has requested it before
     with Path(folder, "model.safetensors").open("rb") as file, fanin.Client(facts.url) as client:
         client.digests(fanin.files.layout_of(file))
     assert wrong() == []
@@ -297,13 +298,16 @@ def resumed(facts: Facts) -> None:
             try:
                 path = hf_hub_download("me/large", "model.safetensors", revision="seed-42", endpoint=f"{endpoint}/hf")
                 break
-            except Exception:  # the old ones go on at the next call
+            except Exception:  # old versions resume at the next call
                 time.sleep(0.1)
         assert digest(path) == facts.sha256["me/large seed-42"]
 
 
 def stored(facts: Facts, endpoint: str, attempts: int) -> int:
-    """Downloads that end well, each in a cache of its own; none may leave other bytes than those of its commit id."""
+    """Return the number of successful downloads, each in a separate cache.
+
+    Fail if one stores other bytes than those of its commit id.
+    """
     from huggingface_hub import hf_hub_download
 
     ended = 0
@@ -312,7 +316,7 @@ def stored(facts: Facts, endpoint: str, attempts: int) -> int:
             try:
                 hf_hub_download("me/moved", "model.safetensors", endpoint=f"{endpoint}/hf", cache_dir=folder)
                 ended += 1
-            except Exception:  # rather than wrong bytes
+            except Exception:  # an error is better than wrong bytes
                 time.sleep(0.01)
             for path in Path(folder).glob("*/snapshots/*/model.safetensors"):
                 assert digest(path) == facts.by_commit[path.parent.name], path.parent.name

@@ -1,4 +1,4 @@
-"""Unmodified clients of the Hugging Face Hub against the service, over a socket; and the table of them in the docs."""
+"""Unmodified clients of the Hugging Face Hub against the service, over a socket, and the docs' table of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.surfaces import hub
 from tests.surfaces.hub import Served
 from tests.surfaces.operations import LOADED, OPERATIONS, clients
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # transformers' own, of its dependencies
+pytestmark = pytest.mark.filterwarnings("ignore")  # warnings of transformers and its dependencies
 pytest.importorskip("transformers", reason="transformers is not installed")
 
 PAGE = runpy.run_path(str(hub.ROOT / "docs" / "hub.py"))
@@ -29,7 +29,7 @@ OLD = {
         *("huggingface_hub==0.36.2", "transformers==4.57.6", "tokenizers==0.22.1", "hf_transfer==0.1.9")
     ],
 }
-"""Versions by what they are called in the table, and what pip installs of them over the newest."""
+"""Packages that pip installs over the newest versions, by the name of the clients in the table."""
 JAVASCRIPT = "@huggingface/hub@2.17.5"
 
 
@@ -77,7 +77,7 @@ def test_javascript(served: Served, tmp_path: Path) -> None:
 
 
 def compare(faults: dict[str, str | None], client: str) -> None:
-    """Each operation comes out as the table says of this client."""
+    """Fail if the result of an operation differs from the table's entry for this client."""
     assert faults.keys() == OPERATIONS.keys()
     told = MATRIX[client]
     for name, fault in faults.items():

@@ -33,7 +33,7 @@ TINY: dict[str, Any] = {
     },
 }
 LARGE: dict[str, Any] = {"shape": [5_000_000], "scheme": "normal", "std": 0.02}
-"""20 MB: clients fetch it in parts."""
+"""A tensor of 20 MB, which clients fetch in parts."""
 FILES = {"config.json": b'{"model_type": "tiny"}', "vocab/a b.txt": b"a\n", "vocab/c.txt": b"c\n"}
 FILES = {name.replace(" ", "_"): content for name, content in FILES.items()}
 AGES_AGO = datetime(2000, 1, 1, tzinfo=UTC)
@@ -41,7 +41,7 @@ SEED_42 = "me/tiny/seed-42/model.safetensors"
 
 
 class Guarded:
-    """A service with models that asks for keys."""
+    """A service with models that requires keys."""
 
     def __init__(self, server: Running, key: str) -> None:
         self.server, self.key = server, key
@@ -62,7 +62,7 @@ class Guarded:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Of a process that uses the AWS SDK."""
+        """Return the environment of a process that uses the AWS SDK."""
         return {
             **os.environ,
             "AWS_ENDPOINT_URL": self.endpoint,
@@ -95,7 +95,7 @@ def made(recipe: dict[str, Any]) -> bytes:
 
 
 def run(guarded: Guarded, program: str, *arguments: str) -> Any:
-    """What a program prints as JSON in a process of its own."""
+    """Run a program in a separate process, and return the values that it prints as JSON."""
     command = [sys.executable, "-c", program, *arguments]
     done = subprocess.run(command, env=guarded.environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -219,7 +219,7 @@ def test_bad_keys(guarded: Guarded, tmp_path: Path) -> None:
 
 
 def test_listing_in_pages_of_any_size(guarded: Guarded) -> None:
-    """Keys are those of a listing in one piece, whatever the size of pages, of ListObjectsV2 and ListObjects."""
+    """For every page size, ListObjectsV2 and ListObjects return the keys of a listing in one page."""
     client = guarded.boto3()
     for prefix in ("", "m", "me/", "me/tiny", "me/tiny/main/v", "me/tiny/seed-1-20kb/", "t"):
         for delimiter in ("", "/"):
@@ -253,7 +253,7 @@ def test_a_bucket_of_boto3(guarded: Guarded) -> None:
 
 
 def test_dates(guarded: Guarded) -> None:
-    """An object is as old as the put of its model."""
+    """The modification date of an object is the date of the put of its model."""
     client = guarded.boto3()
     head = client.head_object(Bucket="models", Key=SEED_42)
     modified = head["LastModified"]
@@ -276,7 +276,7 @@ def test_dates(guarded: Guarded) -> None:
     assert status(IfModifiedSince=modified - second) == 200
     assert status(IfUnmodifiedSince=modified) == 200
     assert status(IfUnmodifiedSince=modified - second) == 412
-    # A condition on entity tags counts in their place (RFC 9110 section 13.2.2).
+    # A condition on entity tags takes precedence over dates (RFC 9110 section 13.2.2).
     assert status(IfModifiedSince=modified, IfNoneMatch='"x"') == 200
     assert status(IfUnmodifiedSince=modified - second, IfMatch=head["ETag"]) == 200
 
@@ -298,7 +298,7 @@ def test_headers_of_a_response(guarded: Guarded) -> None:
 
 
 def test_a_refused_put_leaves_the_connection_usable(guarded: Guarded) -> None:
-    """boto3 waits for 100 (Continue), and sends no body when the answer comes first."""
+    """boto3 waits for 100 (Continue). It sends no body if the final response arrives first."""
     from botocore.exceptions import ClientError
 
     client = guarded.boto3()
@@ -310,7 +310,7 @@ def test_a_refused_put_leaves_the_connection_usable(guarded: Guarded) -> None:
 
 
 def test_presigned_urls_with_keys(guarded: Guarded) -> None:
-    """Such a URL has the whole key in it."""
+    """A presigned URL contains the full key."""
     for version in ("s3", "s3v4"):
         url = guarded.boto3(version=version).generate_presigned_url(
             "get_object", Params={"Bucket": "models", "Key": SEED_42}
@@ -323,7 +323,7 @@ def test_presigned_urls_with_keys(guarded: Guarded) -> None:
 
 
 def test_sync_by_rclone(tmp_path: Path) -> None:
-    """With its defaults, ListObjects among them, rclone fetches what was put since, though sizes are the same."""
+    """With its defaults, which include ListObjects, rclone fetches changed objects even if their sizes are equal."""
     rclone = shutil.which("rclone")
     if rclone is None:
         pytest.skip("rclone is not installed")
@@ -356,7 +356,7 @@ def test_sync_by_rclone(tmp_path: Path) -> None:
 
 
 def test_absolute_targets(guarded: Guarded) -> None:
-    """As AWS's C runtime sends them (RFC 9112 section 3.2.2)."""
+    """AWS's C runtime sends targets in absolute form (RFC 9112 section 3.2.2)."""
     import socket
 
     with socket.create_connection(guarded.server.address, 60) as connection:

@@ -1,4 +1,4 @@
-"""Listings of the service's bucket beside those of another server of S3 that has the same keys."""
+"""Listings of the service's bucket, compared with those of another S3 server that has the same keys."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from fanin import archive
 from tests.support.servers import Running, running
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # moto's own, and its dependencies'
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # warnings of moto and its dependencies
 moto = pytest.importorskip("moto.server", reason="moto is not installed")
 
 RECIPE = json.dumps({"tensors": {"w": {"shape": [3, 4], "scheme": "he_normal"}}}).encode()
@@ -25,7 +25,7 @@ FILES = {
     "me/a.b-c": ("x..y", "-/-.txt", "ba", "bar", "baz/foo", "cab"),
     "n": (),
 }
-"""By model. Each has `model.safetensors` too."""
+"""File names by model. Each model has `model.safetensors` too."""
 KEYS = sorted(f"{model}/main/{file}" for model, files in FILES.items() for file in (*files, "model.safetensors"))
 PREFIXES = st.sampled_from(sorted({key[:end] for key in KEYS for end in range(len(key) + 1)} | {"~", "a b", "\u00e9"}))
 DELIMITERS = st.sampled_from(
@@ -67,7 +67,7 @@ def buckets() -> Iterator[Buckets]:
     other.start()
     host, port = other.get_host_and_port()
     try:
-        # All of moto's servers in a process share what is stored.
+        # All servers of moto in a process share one store.
         httpx.post(f"http://{host}:{port}/moto-api/reset").raise_for_status()
         httpx.put(f"http://{host}:{port}/models").raise_for_status()
         for key in KEYS:
@@ -81,7 +81,7 @@ def buckets() -> Iterator[Buckets]:
 
 
 def entries(*pages: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """Keys and common prefixes."""
+    """Return the keys and the common prefixes of the pages."""
     keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
     return keys, [item["Prefix"] for page in pages for item in page.get("CommonPrefixes", [])]
 
@@ -91,7 +91,7 @@ def entries(*pages: dict[str, Any]) -> tuple[list[str], list[str]]:
 @example("", "/", "me/", 2)
 @example("me/a.b-c/main/ba", "a", "", 1)
 def test_one_page(buckets: Buckets, prefix: str, delimiter: str, after: str, limit: int) -> None:
-    """What moto answers to ListObjectsV2 is expected of both versions: its ListObjects knows no pages of prefixes."""
+    """Both versions must return the result of moto's ListObjectsV2: moto's ListObjects does not page prefixes."""
     query = {"Bucket": "models", "Prefix": prefix, "Delimiter": delimiter, "MaxKeys": limit}
     expected = buckets.other.list_objects_v2(**query, StartAfter=after)
     found = {2: buckets.ours.list_objects_v2(**query, StartAfter=after)}

@@ -1,1 +1,1 @@
-"""Every model that can be had, recorded, and its recipe compared with the model's own run."""
+"""Record every available model, and compare its recipe with a run of the model."""

@@ -1,4 +1,4 @@
-"""Where models come from."""
+"""Collections of models."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SMALL = {
     "experts": 4,
     "groups": 2,
 }
-"""Sizes by the last word of the name of a field of a configuration that counts something."""
+"""Small sizes for fields of a configuration, by the last word of the field's name."""
 WIDTHS = {
     "hidden_size": 64,
     "d_model": 64,
@@ -44,7 +44,7 @@ WIDTHS = {
 
 
 def _with_torchvision() -> ModuleType:
-    """torchvision, without its own operators: its wheel has them for CUDA, and no model's construction calls one."""
+    """Import torchvision without its operators: its wheel has them for CUDA, and constructions do not call them."""
     global _OPERATORS
     if _OPERATORS is None:
         _OPERATORS = torch.library.Library("torchvision", "DEF")
@@ -64,7 +64,7 @@ def torchvision_models() -> Iterator[Case]:
 
 
 def _backbone(models: Any, name: str) -> dict[str, Any]:
-    """Detectors and segmenters load a backbone unless they are told not to."""
+    """Return the options that keep detectors and segmenters from loading a backbone's weights."""
     takes = inspect.signature(models.get_model_builder(name)).parameters
     return {"weights_backbone": None} if "weights_backbone" in takes else {}
 
@@ -94,7 +94,7 @@ def transformers_models() -> Iterator[Case]:
                     config = mapping._load_attr_from_module(model_type, mapping._config_mapping[model_type])
                     kind = mapping._load_attr_from_module(model_type, name)
                 except (ImportError, AttributeError, ValueError, KeyError):
-                    continue  # of a package that is not installed
+                    continue  # the model needs a package that is not installed
                 yield Case(name, partial(_transformer, kind, config))
 
 
@@ -106,7 +106,7 @@ _BUILDABLE: dict[Any, bool] = {}
 
 
 def _small(config: Any, kind: Any) -> Any:
-    """A small configuration; the default one where the model cannot be built from that."""
+    """Return a small configuration, or the default one if the model cannot be built from a small one."""
     if kind not in _BUILDABLE:
         try:
             with torch.device("meta"):
@@ -159,7 +159,7 @@ ARGUMENTS: dict[str, Any] = {
 
 
 def torch_modules() -> Iterator[Case]:
-    """Every module of torch.nn that is built of the arguments above, or of none; those of quantization too."""
+    """Every module of torch.nn that the arguments above, or no arguments, can build; also those of quantization."""
     places: list[tuple[str, ModuleType]] = [
         (name, importlib.import_module(name))
         for name in ("torch.nn", "torch.ao.nn.quantizable", "torch.ao.nn.qat", "torch.nn.utils.parametrizations")
@@ -177,7 +177,7 @@ def torch_modules() -> Iterator[Case]:
 
 
 def ordinary_code() -> Iterator[Case]:
-    """Ways in which people write initializations."""
+    """Initializations as users write them."""
     from tests.recording.sweep.ordinary import WAYS
 
     for name, build in WAYS.items():

@@ -1,4 +1,4 @@
-"""One model: its recipe beside its own run."""
+"""Compare the recipe of one model with a run of the model."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from fanin.torch import RecordError, Recording, record
 from tests.recording.comparing import numbers
 
 MOST_BUILT = 12_000_000
-"""Most parameters of a model that is built in memory, to be compared; larger ones are recorded alone."""
+"""Maximum number of parameters of a model that is run and compared. Larger models are only recorded."""
 SECONDS = 120
-"""Of CPU time, for one model."""
+"""Maximum CPU time for one model, in seconds."""
 SAMPLE = 1 << 14
 MIN_P = 1e-6
-"""Of each of two runs: a law that is right is called wrong once in 10^12 tensors."""
+"""Minimum p-value of each of two runs. A right distribution fails both for one of 10^12 tensors."""
 
 Said = Literal["compared", "recorded", "refused", "wrong", "crashed", "not built"]
 
@@ -39,24 +39,24 @@ class Case:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of a case."""
+    """The result of a case."""
 
     name: str
     said: Said
-    """Compared: its laws are those of its own run. Recorded: too large to be run. Not built: its own code fails."""
+    """Compared: its distributions are those of a run. Recorded: too large to run. Not built: the model's code fails."""
     detail: str = ""
     tensors: int = 0
-    """That were compared."""
+    """Number of tensors that were compared."""
 
 
 def judged(case: Case) -> Verdict:
-    """Record a model, run it, compare both."""
+    """Record a model, run it, compare both, and return the verdict."""
     with warnings.catch_warnings(), _limited():
         warnings.simplefilter("ignore")
         try:
             recording = record(case.build)
         except RecordError as refusal:
-            # A model that cannot be built says so in many ways; one that can is refused.
+            # Building the model can fail with any exception. If it succeeds, the recorder has refused the model.
             return _unless_broken(case, Verdict(case.name, "refused", str(refusal)))
         except TimeoutError as error:
             return Verdict(case.name, "not built", str(error))
@@ -92,7 +92,7 @@ def _run(case: Case, seed: int) -> Mapping[str, torch.Tensor]:
 
 
 def _differences(recording: Recording, case: Case, seed: int) -> dict[str, str]:
-    """What is not as in the model's own run, by name."""
+    """Return the differences between the recording and a run of the model, by name."""
     run = {name: each for name, each in _run(case, seed).items() if isinstance(each, torch.Tensor)}
     found = dict.fromkeys({*recording.recipe.tensors, *recording.literals, *recording.tied} ^ set(run), "not in both")
     for name, other in recording.tied.items():
@@ -112,7 +112,7 @@ def _differences(recording: Recording, case: Case, seed: int) -> dict[str, str]:
 
 def _other_tensor(recipe: Recipe, name: str, theirs: torch.Tensor, seed: int) -> dict[str, str]:
     tensor = recipe.tensors[name]
-    # Rows of what is alike all over say enough of it; of parts, and of a whole matrix, no row is left out.
+    # Some rows are enough for a tensor of one distribution. Blocks and matrices need all rows.
     rows = len(theirs) if theirs.dim() else 0
     if tensor.scheme not in ("blocks", "orthogonal", "sparse") and theirs.numel() > 4 * SAMPLE:
         rows = max(4 * SAMPLE * rows // theirs.numel(), 2)
@@ -132,7 +132,7 @@ def _other_tensor(recipe: Recipe, name: str, theirs: torch.Tensor, seed: int) ->
 
 
 def _other_law(name: str, ours: np.ndarray, theirs: np.ndarray) -> dict[str, str]:
-    """Of rows that are constant in one the other has the same; all else is distributed alike."""
+    """Return the difference of two tensors: constant rows must be equal, and other rows have one distribution."""
     if ours.ndim > 1:
         still = [np.ptp(each.reshape(len(each), -1), 1) == 0 for each in (ours, theirs)]
         if ours[0].size > 1 and not np.array_equal(*still):

@@ -1,4 +1,4 @@
-"""Ways in which people write initializations: what their papers, notebooks and repositories do, in few lines each."""
+"""Initializations as users write them, in the manner of papers, notebooks and repositories, in a few lines each."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ WAYS: dict[str, Way] = {}
 
 
 def way(build: Way) -> Way:
-    """Note it under its name."""
+    """Register a function under its name."""
     WAYS[build.__name__.replace("_", " ").strip()] = build
     return build
 
 
 def weights(**initialize: Callable[[torch.Tensor], Any]) -> None:
-    """Ways to initialize one weight of 48 x 64."""
+    """Register functions that initialize one weight of 48 x 64."""
     for name, function in initialize.items():
 
         def build(function: Callable[[torch.Tensor], Any] = function) -> nn.Module:
@@ -92,7 +92,7 @@ weights(
 
 
 class Net(nn.Module):
-    """A small network whose parts are of the usual kinds."""
+    """A small network of the usual kinds of layers."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""What came of a sweep: kept in docs/record, shown in docs/recording.md.
+"""Results of a sweep, stored in docs/record and shown in docs/recording.md.
 
 python -m tests.recording.sweep.reports timm 0 25      # every 25th entry point, from the first
-python -m tests.recording.sweep.reports                # writes the page from what is kept
+python -m tests.recording.sweep.reports                # writes the page from the stored results
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ COLUMNS = ("tried", "compared", "recorded", "refused", "wrong", "crashed", "not 
 
 
 def swept(collection: str, start: int, step: int) -> list[Verdict]:
-    """Verdicts of every `step`-th model of a collection, kept for the page too."""
+    """Return the verdicts of every `step`-th model of a collection, and store them for the page."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         cases = COLLECTIONS[collection]()
@@ -51,7 +51,7 @@ def swept(collection: str, start: int, step: int) -> list[Verdict]:
 
 
 def page() -> None:
-    """Write the table of all that is kept."""
+    """Write the table of all stored results."""
     found: dict[str, dict[str, dict[str, object]]] = {}
     versions = {}
     for path in sorted(KEPT.glob("*.json")):
@@ -83,13 +83,13 @@ def _all(found: dict[str, dict[str, dict[str, object]]]) -> Iterable[dict[str, o
 
 
 def _without_places(detail: str) -> str:
-    """The first lines of what was said, with no path of this machine."""
+    """Return the first lines of a message, without paths of this machine."""
     short = re.sub(r"/\S*/(site-packages|tests)/", "", "\n".join(detail.splitlines()[:3]))
     return re.sub(r"(?<!\w)/(?:[\w.-]+/)+", "", short)[:400]
 
 
 def _reason(detail: str) -> str:
-    """The first fault, without the name of the tensor and the line."""
+    """Return the first fault, without the name of the tensor and the line."""
     reason = re.sub(r" at \S+:\d+", "", detail.splitlines()[0].partition(": ")[2])
     return re.sub(r"\d{3,}", "n", re.sub(r"^\S+:\d+: ", "", reason))
 

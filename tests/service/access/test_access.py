@@ -1,4 +1,4 @@
-"""Access: every route of the application's own table, with every kind of good and bad key and token."""
+"""Access: every route of the application's table, with every kind of valid and invalid key and token."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ LISTING = {"list-type": "2"}
 
 @dataclass
 class Guarded:
-    """A service that knows keys and tokens."""
+    """A service with keys and tokens."""
 
     server: Running
     backend: CountingBackend
@@ -81,13 +81,13 @@ def routes_of(app: FastAPI) -> list[Route]:
 
 
 def both() -> tuple[FastAPI, FastAPI]:
-    """The application of each port."""
+    """Return the application of each port."""
     app = create_app(Settings())
     return app, create_admin_app(app)
 
 
 def operations(public: bool) -> list[object]:
-    """Method and path of every route in the table, by whether it is public."""
+    """Return method and path of every route in the table that is, or is not, public."""
     return [
         pytest.param(method, route.path, right_for(route), id=f"{method} {route.path}")
         for route in routes_of(create_app(Settings()))
@@ -99,7 +99,7 @@ def operations(public: bool) -> list[object]:
 def ask(
     guarded: Guarded, method: str, path: str, headers: dict[str, str] | list[tuple[str, str]] | None = None
 ) -> httpx.Response:
-    """A request that is right but for its key."""
+    """Send a request that is valid except for its key."""
     values = {
         "digest": guarded.digest,
         "name": "tester/absent" if method == "DELETE" else "tester/tiny",
@@ -129,7 +129,7 @@ def basic(guarded: Guarded) -> str:
 
 
 def hmac_with_public_key(guarded: Guarded) -> str:
-    """Algorithm confusion: the public key, which everyone knows, as the secret of an HMAC."""
+    """Return a token of an algorithm confusion: the public key, which everyone knows, as the secret of an HMAC."""
     part = lambda found: base64.urlsafe_b64encode(found).rstrip(b"=")  # noqa: E731
     claims = jwt.decode(guarded.provider.token(), options={"verify_signature": False})
     head = {"alg": "HS256", "typ": "JWT", "kid": "first"}
@@ -244,8 +244,8 @@ class TestGuardedRoute:
             provider.token(exp=int(time.time()) - 20, nbf=int(time.time()) + 20),  # within the leeway
             provider.token(key=provider.ec, algorithm="ES256", kid="curve"),
         )
-        # 503 from /digests: they are being made. What was not there cannot be deleted. The Hub's names are redirected,
-        # its other kinds of repositories are not there, and nothing is written by its protocol.
+        # 503 is the status of /digests while they are computed, 404 of a deletion of a missing resource, and 307 of
+        # names of the Hub. The service has no other kinds of repositories, and the Hub's protocol cannot write.
         is_absent = method == "DELETE" or "{kind:kind}/" in path
         done = (200, 201, 307, 404 if is_absent else 403 if path.endswith("/auth-check/write") else 503)
         for token in good:
@@ -285,7 +285,7 @@ def test_health_and_pages_alone_are_public() -> None:
 
 
 def test_the_table_has_every_route() -> None:
-    """FastAPI adds none of its own, and what the application knows is what the rules are for."""
+    """FastAPI adds no routes, and the application's routes are those that have rules."""
     for app in both():
         routers = [getattr(route, "original_router", None) for route in app.routes]
         assert None not in routers
@@ -303,7 +303,7 @@ def test_a_route_without_a_rule_stops_the_start(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_paths_cannot_be_found_out(guarded: Guarded) -> None:
-    """The same answer, whether or not there is something."""
+    """A client without a key gets the same response whether or not the path exists."""
     key = guarded.key(*Right)
     for method, path in (
         *(
@@ -316,7 +316,7 @@ def test_paths_cannot_be_found_out(guarded: Guarded) -> None:
         *(("GET", "//livez"), ("GET", "/livez/"), ("GET", "/v1/../livez"), ("GET", "/livez%2f..%2fv1/schemes")),
         *(("GET", "/LIVEZ"), ("GET", "/livez;/v1/schemes"), ("GET", "/v1/recipes/" + "0" * 64), ("GET", "/redoc")),
     ):
-        # Not by httpx, which would mend the paths.
+        # httpx would normalize the paths.
         for headers, statuses in (({}, {401}), (bearer(key), {404, 405})):
             connection = HTTPConnection(*guarded.server.address)
             connection.request(method, path, headers=headers)
@@ -325,7 +325,7 @@ def test_paths_cannot_be_found_out(guarded: Guarded) -> None:
 
 
 def test_no_body_is_read_for_a_stranger(guarded: Guarded) -> None:
-    """The answer comes before the body, and tells the client not to send it."""
+    """The response is sent before the body arrives, so the client need not send it."""
     head = b"POST /v1/weights HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n"
     with guarded.server.connection("/livez") as connection:
         connection.recv(4096)
@@ -334,7 +334,7 @@ def test_no_body_is_read_for_a_stranger(guarded: Guarded) -> None:
 
 
 def test_reading_needs_no_scope_for_writing(guarded: Guarded, tmp_path: Path) -> None:
-    """The service knows none of these recipes before, so the client registers each."""
+    """The service has none of these recipes, so the client registers each."""
     key = guarded.key(Right.WEIGHTS_READ)
 
     def recipe(seed: int) -> dict[str, object]:
@@ -385,12 +385,12 @@ def test_a_change_of_the_key_file_is_seen(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_keys_that_name_no_algorithm_or_share_an_id() -> None:
-    """Keys of RSA without `alg` verify all algorithms of RSA that are allowed; keys of one id differ by type."""
+    """Keys of RSA without `alg` verify all allowed algorithms of RSA. Keys with the same id differ by type."""
     with Provider() as provider:
         assert "alg" not in provider.keys[0]
         bare = {name: member for name, member in provider.describe("first", provider.ec).items() if name != "alg"}
         pinned = {**provider.describe("pinned", provider.rsa), "alg": "RS512"}
-        # What no key can be is passed over: a provider may show keys of all kinds.
+        # The service ignores entries that it cannot use: a provider can publish keys of all kinds.
         odd = [{**pinned, "kid": "odd", "alg": alg} for alg in (["RS256"], {}, 5, "none", "RSA-OAEP")]
         odd += [{**pinned, "kid": "odd", "key_ops": operations} for operations in (["encrypt"], [], "verify", {})]
         verifying = {**pinned, "kid": "verifying", "key_ops": ["verify"]}
@@ -410,7 +410,7 @@ def test_keys_that_name_no_algorithm_or_share_an_id() -> None:
 
 
 def test_tokens_wait_for_the_provider(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its keys are fetched at the first token; while they cannot be had no token is good, and none is bad."""
+    """The first token fetches the provider's keys. Until they arrive, no token is accepted or rejected."""
     from fanin_service.access import jwt
 
     with Provider() as provider, running(provider.settings()) as server:
@@ -432,7 +432,7 @@ def test_tokens_wait_for_the_provider(monkeypatch: pytest.MonkeyPatch) -> None:
         provider.answer = None
         assert get().status_code == 200
 
-        # A new key is found, and strangers cannot make us ask all the time.
+        # A new key is found, and unknown clients cannot cause a fetch for each request.
         monkeypatch.setattr(jwt, "COOLDOWN_SECONDS", 10.0)
         asked = provider.requests
         provider.keys.append(provider.describe("new", provider.rsa))
@@ -445,7 +445,7 @@ def test_tokens_wait_for_the_provider(monkeypatch: pytest.MonkeyPatch) -> None:
         assert {get(kid=f"guess-{n}").status_code for n in range(5)} == {401}
         assert provider.requests <= asked + 1
 
-        # Without the provider, known keys go on being good for a while, and no longer.
+        # Without the provider, known keys stay valid for a limited time.
         provider.status = 500
         monkeypatch.setattr(jwt, "COOLDOWN_SECONDS", 0.0)
         monkeypatch.setattr(jwt, "FRESH_SECONDS", 0.0)
@@ -458,7 +458,7 @@ def test_tokens_wait_for_the_provider(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("first", [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"])
 def test_a_provider_that_drips(monkeypatch: pytest.MonkeyPatch, first: bytes) -> None:
-    """A deadline holds for the whole response, and keys that are known go on being good."""
+    """The deadline limits the full response, and known keys stay valid."""
     from fanin_service.access import jwt
 
     monkeypatch.setattr(jwt, "TIMEOUT_SECONDS", 0.5)
@@ -478,11 +478,11 @@ def test_a_provider_that_drips(monkeypatch: pytest.MonkeyPatch, first: bytes) ->
         monkeypatch.setattr(jwt, "FRESH_SECONDS", 0.0)
         provider.was_left.clear()
         assert [status() for _ in range(3)] == [200] * 3
-    assert provider.was_left.wait(60)  # the server is gone
+    assert provider.was_left.wait(60)  # the server has disconnected
 
 
 def test_the_body_of_a_provider_may_have_any_form() -> None:
-    """In chunks, with a length, or up to the end of the connection."""
+    """A body can have chunks, a length, or the end of the connection as its end."""
     from fanin_service.access import jwks
 
     forms = {
@@ -516,7 +516,7 @@ def test_the_body_of_a_provider_may_have_any_form() -> None:
 
 @pytest.mark.parametrize("as_token", [False, True])
 def test_writing_models_of_one_namespace(guarded: Guarded, as_token: bool) -> None:
-    """Others' models can be read on every surface, and written on none."""
+    """The client can read, and cannot write, models of other namespaces through every API."""
     scopes = [Right.MODELS_READ, Right.WEIGHTS_READ, "models:write:mine/*", "models:write:solo"]
     token = guarded.provider.token(scope=" ".join(scopes)) if as_token else guarded.key(*scopes)
     client, key = guarded.server.client, bearer(token)
@@ -540,7 +540,7 @@ def test_writing_models_of_one_namespace(guarded: Guarded, as_token: bool) -> No
     refused = client.delete("/v1/models/tester/tiny", headers=key)
     assert "models:write:tester/*" in refused.json()["detail"]
     assert 'scope="models:write"' in refused.headers["WWW-Authenticate"]
-    # The Hub's and S3's surfaces write nothing, the client's own models included.
+    # The Hub API and the S3 API cannot write, not even the client's models.
     for name in ("tester/tiny", "mine/a"):
         path = f"{name}/main/model.safetensors"
         for method in ("PUT", "DELETE"):

@@ -1,4 +1,4 @@
-"""Keys and tokens that are not good: so many of an address in a minute, and good ones are let in all the same."""
+"""Invalid keys and tokens: their number per address and minute is limited. Valid ones are still accepted."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_too_many_of_an_address(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     reader, scraper = (keys.create(path, right.name, (right,))[0] for right in (Right.WEIGHTS_READ, Right.METRICS_READ))
     with running(Settings(access="keys", keys_file=path, failed_logins_per_minute=LIMIT)) as server:
-        for _ in range(5):  # whoever shows no key has not tried one
+        for _ in range(5):  # a request without a key is not a failed login
             assert get(server, None).status_code == 401
         statuses = [get(server, token).status_code for token in (BAD, reader, "word", reader, BAD[:-1], reader)]
         assert statuses == [401, 200] * LIMIT
@@ -45,7 +45,7 @@ def test_too_many_of_an_address(tmp_path: Path) -> None:
         refused(get(server, BAD, Authorization="Basic eDp5"), 429, "too-many-failed-logins")
         post = {**JSON, "Authorization": f"Bearer {BAD}", "X-Forwarded-For": "192.0.2.1"}
         refused(server.client.post("/v1/recipes", content=b"{", headers=post), 429, "too-many-failed-logins")
-        # Nobody else is shut out: neither a good key, nor who has none, nor another address.
+        # Others are not affected: valid keys, requests without a key, and other addresses.
         assert get(server, reader).status_code == 200
         assert get(server, None).status_code == 401
         assert get(server, BAD, "192.0.2.2").status_code == 401
@@ -63,7 +63,7 @@ def test_tokens_count_too() -> None:
 
 
 def test_what_a_key_may_not_counts_as_its_request(tmp_path: Path) -> None:
-    """A 403 is of someone who is known."""
+    """A 403 counts as a request of an authenticated client, not as a failed login."""
     path = tmp_path / "keys.json"
     key, _ = keys.create(path, "writer", (Right.RECIPES_WRITE,))
     limits: dict[str, Any] = {"client_requests_per_minute": 4, "failed_logins_per_minute": 1}

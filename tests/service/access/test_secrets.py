@@ -1,4 +1,4 @@
-"""Secrets in every wrong place: not one is repeated, neither in an answer nor in what the server writes."""
+"""Secrets in every wrong place: neither a response nor the server's output repeats one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DIGEST = "0" * 64
 
 
 def places(secret: str) -> list[tuple[str, str, dict[str, str], bytes]]:
-    """Method, path, headers and body of requests that have it where it does not belong."""
+    """Return method, path, headers and body of requests with the secret in a wrong place."""
     body = {
         "name": {"tensors": {secret: {"shape": [2]}}},
         "scheme": {"shape": [2], "scheme": secret},
@@ -113,13 +113,13 @@ def test_none_is_repeated(tmp_path: Path) -> None:
         ("fanin_0123456789ab_" + "f" * 64, "[secret]"),
         ("/x?a=fanin_0123456789ab_ff&b=1", "/x?a=[secret]&b=1"),
         ("fanin%5F0123456789ab%5fff", "[secret]"),
-        ("fanin_0123456789ab", "fanin_0123456789ab"),  # the id alone is no secret
+        ("fanin_0123456789ab", "fanin_0123456789ab"),  # the id alone is not secret
         ("fanin_encoder_weight", "fanin_encoder_weight"),
         ("eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2ln x", "[secret] x"),
         ("eyJhbGciOiJSUzI1NiJ9.eyJzdWIi...", "[secret]"),
         (DIGEST, DIGEST),
         ("eyJfanin_0123456789ab_ffx", "eyJ[secret]"),
-        pytest.param("eyJ" * 700_000, "eyJ" * 700_000, id="long"),  # hours, if every letter were tried
+        pytest.param("eyJ" * 700_000, "eyJ" * 700_000, id="long"),  # takes hours if the search restarts at every letter
     ],
 )
 def test_redaction(text: str, shown: str) -> None:

@@ -1,4 +1,4 @@
-"""Admission over HTTP: what is refused, when, with what advice; and that all is given back."""
+"""Admission over HTTP: refusals, their `Retry-After`, and the release of everything that a request reserved."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from tests.support.limits import LARGE, SMALL, nothing_under_way, refused, remai
 from tests.support.metrics import value
 from tests.support.servers import HUGE, JSON, Running, running, wait_for
 
-# As huggingface_hub 1.x reads them (utils/_http.py, parse_ratelimit_headers).
+# The patterns by which huggingface_hub 1.x reads the headers (utils/_http.py, parse_ratelimit_headers).
 HUB_LIMIT = re.compile(r"\"(?P<name>\w+)\"\s*;\s*r\s*=\s*(?P<r>\d+)\s*;\s*t\s*=\s*(?P<t>\d+)")
 HUB_POLICY = re.compile(r"q\s*=\s*(?P<q>\d+).*?w\s*=\s*(?P<w>\d+)")
 
 
 @contextmanager
 def limited(**limits: Any) -> Iterator[tuple[Running, CountingBackend]]:
-    """A server with these limits, and what it generates with."""
+    """Yield a server with these limits, and its backend."""
     backend = CountingBackend()
     with running(Settings(**limits), backend) as server:
-        backend.generated = 0  # by the known-answer test
+        backend.generated = 0  # without the bytes of the known-answer test
         yield server, backend
 
 
@@ -52,7 +52,7 @@ def test_requests_in_a_minute() -> None:
             found = HUB_LIMIT.search(answer.headers["RateLimit"])
             assert found
             assert (found["r"], found["t"]) == ("0", answer.headers["Retry-After"])
-        # Neither read nor parsed.
+        # The body is neither read nor parsed.
         refused(client.post("/v1/weights", content=b"{", headers=JSON), 429, "too-many-requests")
         assert backend.generated == 0
         assert client.get("/readyz").status_code == client.get("/livez").status_code == 200
@@ -66,10 +66,10 @@ def test_who_a_client_is() -> None:
             return server.client.get("/v1/schemes", headers={"X-Forwarded-For": address}).status_code
 
         assert [status("192.0.2.1"), status("192.0.2.2"), status("192.0.2.1")] == [200, 200, 429]
-        # What a client writes in front of what the proxy adds is not believed.
+        # The service ignores addresses that a client writes before the one that the proxy adds.
         assert status("198.51.100.9, 192.0.2.1") == 429
         assert status("::ffff:192.0.2.1") == 429
-        # One subscriber has a whole /64.
+        # One subscriber has an entire /64.
         assert [status("2001:db8::1"), status("2001:db8::ffff:2"), status("2001:db8:0:1::1")] == [200, 429, 200]
         assert [status("nonsense"), status("more nonsense")] == [200, 429]
     with limited(client_requests_per_minute=1, trusted_proxies=("192.0.2.1",)) as (server, _):
@@ -92,7 +92,7 @@ def test_what_costs_nothing_but_a_request() -> None:
         assert client.get(SMALL).status_code == 200
         before = backend.generated
         refused(client.get(SMALL), 429, "quota-exceeded")
-        refused(client.get(SMALL), 429, "quota-exceeded")  # which has cost nothing either
+        refused(client.get(SMALL), 429, "quota-exceeded")  # the refusal before did not cost anything
         assert backend.generated == before
         assert client.get(SMALL, headers={"Range": "bytes=0-999"}).status_code == 206
         assert value(client, "fanin_streams") == 0
@@ -120,7 +120,7 @@ def test_streams_of_a_client_and_of_all(tmp_path: Path) -> None:
 
         assert [begin(first).status_code, begin(first).status_code] == [200, 200]
         refused(server.client.get(SMALL, headers=first), 429, "too-much-under-way")
-        # Known before anything is read: this is no recipe.
+        # The request is refused before the body is read: it is not a recipe.
         refused(server.client.post("/v1/weights", content=b"{", headers={**first, **JSON}), 429, "too-much-under-way")
         assert server.client.head(SMALL, headers=first).status_code == 200
         assert begin(second).status_code == 200
@@ -147,7 +147,7 @@ def test_bytes_in_flight() -> None:
 
 
 def post(server: Running, address: str, size: int, sent: int) -> socket.socket:
-    """A connection that has sent so much of a body of `size` spaces."""
+    """Return a connection that has sent `sent` bytes of a body of `size` spaces."""
     head = f"POST /v1/weights HTTP/1.1\r\nHost: test\r\nX-Forwarded-For: {address}\r\nContent-Length: {size}\r\n"
     connection = socket.create_connection(server.address, timeout=60)
     connection.sendall(f"{head}Content-Type: application/json\r\n\r\n".encode() + b" " * sent)
@@ -155,7 +155,7 @@ def post(server: Running, address: str, size: int, sent: int) -> socket.socket:
 
 
 def test_bodies_that_are_held() -> None:
-    """Of a client at most a quarter, or one of the largest; of all what is set. What goes makes room."""
+    """One client may hold a quarter of the limit, or one body of the largest size. Released bytes are free again."""
     bounds = {"max_recipe_bytes": 100_000, "max_model_bytes": 100_000, "max_held_bytes": 300_000, "max_tensors": 1}
     with limited(**bounds) as (server, _), ExitStack() as connections:
         held = lambda: server.app.state.service.admission._held.total.size  # noqa: E731
@@ -174,7 +174,7 @@ def test_bodies_that_are_held() -> None:
         assert answer.startswith(b"HTTP/1.1 429 ")
         assert b"too-much-under-way" in answer
         assert b"\r\nretry-after: " in answer.lower()
-        assert finish("192.0.2.2").startswith(b"HTTP/1.1 422 ")  # it is no recipe
+        assert finish("192.0.2.2").startswith(b"HTTP/1.1 422 ")  # it is not a recipe
         begin("192.0.2.3", 90_000)
         begin("192.0.2.4", 90_000)
         answer = finish("192.0.2.2")
@@ -189,7 +189,7 @@ def test_bodies_that_are_held() -> None:
 
 
 def test_descriptions_that_are_held() -> None:
-    """Larger than the recipe, and whoever asks for one may not read it."""
+    """A description is larger than its recipe, and a client can request one without reading it."""
     recipe = {"tensors": {f"{n:01000}": {"shape": [1], "scheme": "ones"} for n in range(4000)}}
     bounds = {"max_recipe_bytes": 6 << 20, "max_model_bytes": 6 << 20, "max_held_bytes": 48 << 20, "max_tensors": 4000}
     with limited(**bounds) as (server, _):
@@ -210,7 +210,7 @@ def test_a_cut_stream_is_charged_what_was_sent_of_it() -> None:
     quota, cuts = 600_000_000_000, 5
     with limited(client_bytes_per_day=quota) as (server, _):
         assert quota / 2 < int(server.client.head(LARGE).headers["Content-Length"]) < quota
-        for _ in range(cuts):  # charged in full, the second would be refused
+        for _ in range(cuts):  # the second would be refused if the first were charged in full
             with server.client.stream("GET", LARGE) as stream:
                 assert stream.status_code == 200
                 next(stream.iter_raw(1))
@@ -232,13 +232,13 @@ def test_keys_have_their_own_bytes_a_day(tmp_path: Path) -> None:
         refused(server.client.get(SMALL, headers=poor), 429, "quota-exceeded")
         refused(server.client.get(SMALL, headers=plain), 429, "quota-exceeded")
         assert server.client.get(SMALL, headers=rich).status_code == 200
-        # A recipe is not read when the day is over for whoever sends it.
+        # The service does not read a recipe from a client whose daily quota is exhausted.
         server.client.get(SMALL, headers={**poor, "Range": f"bytes=0-{remaining(server, poor) - 1}"})
         refused(server.client.post("/v1/weights", content=b"{", headers={**poor, **JSON}), 429, "quota-exceeded")
 
 
 class Failing(CountingBackend):
-    """Fails while it is told to."""
+    """Fails while the test requests it."""
 
     fails = False
 
@@ -261,11 +261,11 @@ def test_a_backend_that_fails_costs_nothing() -> None:
 
 
 BIG = "/v1/weights?shape=700000&scheme=normal&std=1"
-"""Several chunks."""
+"""URL of a file of several chunks."""
 
 
 def test_an_overload_is_refused_cleanly() -> None:
-    """Of many at once some are served in full, and every other is told why and when to come again."""
+    """Some of many simultaneous requests are served in full. The others get the reason and a `Retry-After`."""
     backend, few, own, clients = WaitingBackend(), 5, 2, 24
     with running(Settings(max_streams=few, client_streams=own), backend) as server:
         wanted = server.client.get(BIG).content

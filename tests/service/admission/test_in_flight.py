@@ -1,4 +1,4 @@
-"""The ledger alone: whatever the order in which answers are sent, end or are refused, the sums are right."""
+"""The ledger alone: its sums are right for every order in which responses are sent, end or are refused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Open = tuple[str, Grant]
 
 
 class Bookkeeping(RuleBasedStateMachine):
-    """Grants are taken, sent from and ended; a plain list of those that are open says what the sums must be."""
+    """Takes, sends from and ends grants. A plain list of the open grants gives the right sums."""
 
     grants: Bundle[Open] = Bundle("grants")
 
@@ -76,7 +76,7 @@ class Bookkeeping(RuleBasedStateMachine):
         for _, grant in reversed(self.open):
             grant.end()
         assert (self.ledger.total.streams, self.ledger.total.size) == (0, 0)
-        assert not self.ledger._parties  # who has nothing under way takes no memory
+        assert not self.ledger._parties  # a client with nothing in flight takes no memory
 
 
 TestBookkeeping = Bookkeeping.TestCase

@@ -1,4 +1,4 @@
-"""Limits in a real Redis, which servers share; it is killed, started again, stopped and let go on."""
+"""Limits in a real Redis that servers share. The tests kill, restart, stop and resume it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(shutil.which("redis-server") is None, reason="re
 
 
 class Redis:
-    """A Redis that keeps nothing on disk."""
+    """A Redis that stores nothing on disk."""
 
     def __init__(self, directory: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -62,7 +62,7 @@ class Redis:
 
 @pytest.fixture
 def redis(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Redis]:
-    monkeypatch.setattr(redis_windows, "TIMEOUT_SECONDS", 20.0)  # whatever else this machine does
+    monkeypatch.setattr(redis_windows, "TIMEOUT_SECONDS", 20.0)  # not to fail on a busy machine
     redis = Redis(tmp_path)
     try:
         yield redis
@@ -139,7 +139,7 @@ def test_killed_and_started_again_in_mid_traffic(redis: Redis, caplog: pytest.Lo
                 for server in (one, other):
                     assert server.client.get(SMALL).status_code == 200
                 next(parts)
-        # Each of two servers, each of two times, once that it is away and once that it is back.
+        # Two servers each log the loss and the return of Redis, twice.
         told = [record.levelname for record in caplog.records if record.name == "fanin_service.admission.windows"]
         assert sorted(told) == ["ERROR"] * 4 + ["WARNING"] * 4
         assert "secret" not in caplog.text
@@ -173,7 +173,7 @@ def test_a_redis_that_hangs_is_waited_for_once(redis: Redis, monkeypatch: pytest
         try:
             asked = 0
             assert [server.client.get(SMALL).status_code for _ in range(20)] == [200] * 20
-            assert asked == 1  # and then nobody asks but the probe
+            assert asked == 1  # afterwards only the probe sends requests
             assert away(server)
         finally:
             redis.send(signal.SIGCONT)
@@ -195,7 +195,7 @@ def test_a_server_starts_without_its_redis(redis: Redis) -> None:
 def test_a_redis_that_refuses_to_write(
     redis: Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It answers PING, and is away until it counts."""
+    """A Redis that responds to PING and does not count is unavailable."""
     monkeypatch.setattr(windows, "PROBE_SECONDS", 0.01)
     probes = 0
     ping = redis_windows.RedisCounters.ping
@@ -221,7 +221,7 @@ def test_a_redis_that_refuses_to_write(
 
 
 def test_a_burst_of_requests_is_counted_on_few_connections(redis: Redis) -> None:
-    """With a connection for each, they took so long that Redis counted as unreachable."""
+    """With one connection for each request, they took so long that Redis was considered unreachable."""
 
     async def burst() -> tuple[list[int], int]:
         counted = redis_windows.RedisCounters(redis.url)

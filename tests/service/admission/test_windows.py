@@ -1,4 +1,4 @@
-"""Counters: windows, clocks that jump, and shared counters that go away and come back."""
+"""Counters: windows, clocks that jump, and shared counters that become unavailable and return."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HOURS = 3600.0
 
 
 def ask(gate: Admission, size: int = 0) -> Usage:
-    """A request that has its answer of `size` bytes in full."""
+    """Admit a request, and send its full response of `size` bytes."""
 
     async def answer() -> Usage:
         usage = Usage()
@@ -64,7 +64,7 @@ def test_a_clock_set_over_midnight_and_back_renews_no_quota(clocks: Clocks) -> N
     gate = guarded(client_bytes_per_day=10)
     ask(gate, 10)
     clocks.set(+5)
-    ask(gate, 10)  # for all that this process can know, it is tomorrow
+    ask(gate, 10)  # this process cannot know that it is not tomorrow
     clocks.set(-5)
     with pytest.raises(QuotaExceededError):
         ask(gate, 1)
@@ -96,7 +96,7 @@ def test_local_counts_end_and_are_bounded(monkeypatch: pytest.MonkeyPatch, clock
 
 
 class Distant:
-    """Counters of a server that a test can take away."""
+    """Counters of a server that a test can make unavailable."""
 
     def __init__(self) -> None:
         self.there, self._counters = True, LocalCounters()

@@ -1,4 +1,4 @@
-"""The guard: a backend is chosen, tested again and again, and trusted no longer than it passes."""
+"""The guard: it selects a backend, tests it repeatedly, and uses it only while it passes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def status(server: Running, path: str = "/readyz") -> int:
 
 
 def receive(server: Running, path: str, backend: MoodyBackend, mood: str) -> None:
-    """Read a file to its end; after some of it the backend changes its mood."""
+    """Read a file to its end. After the first bytes, set the backend's mood."""
     with server.client.stream("GET", path) as answer:
         for n, _ in enumerate(answer.iter_raw(1 << 20)):
             if n == 3:
@@ -53,7 +53,7 @@ def broken_backend(error: Exception) -> Callable[[int], Backend]:
 
 @pytest.fixture
 def factories(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Callable[[int], Backend]]]:
-    """The backends that there are, the fastest first."""
+    """The available backends, the fastest first."""
     known: dict[str, Callable[[int], Backend]] = {**backends._FACTORIES, "cuda": MoodyBackend}
     monkeypatch.setattr(backends, "_FACTORIES", known)
     for function in (backends.load, backends._usable):
@@ -109,7 +109,7 @@ def test_a_failure_cuts_the_stream_and_is_looked_into_at_once() -> None:
         path = server.register(HUGE)
         with pytest.raises(httpx.RemoteProtocolError, match="without sending complete message body"):
             receive(server, path, backend, "failing")
-        # By the stream, and by the test after it.
+        # One failure in the stream, and one in the test after it.
         wait_for(lambda: backend.failures >= 2)
         for refused in ("/readyz", SMALL, path):
             problem = server.client.get(refused)
@@ -212,7 +212,7 @@ def test_a_failure_discards_digests_in_the_making() -> None:
 
 def test_what_a_backend_generated_while_it_failed_is_not_sent() -> None:
     class Failing(MoodyBackend):
-        """Its known-answer test fails while it generates."""
+        """A backend whose known-answer test fails while it generates."""
 
         def _generate(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
             super()._generate(draw, stream, dtype, first, out)
@@ -231,7 +231,7 @@ def test_what_a_backend_generated_while_it_failed_is_not_sent() -> None:
 
 def test_a_matrix_kept_after_a_failure_is_discarded() -> None:
     class Keeping(MoodyBackend):
-        """Keeps a matrix of wrong bits in the middle of a known-answer test, as a thread that began before it would."""
+        """Caches a wrong matrix during a known-answer test, as a thread that began before the test can do."""
 
         def _generate(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
             super()._generate(draw, stream, dtype, first, out)

@@ -1,4 +1,4 @@
-"""Tensors that are made whole: a limit, parts that are not made again, and others that do not wait for them."""
+"""Tensors that are generated in full: their limit, the reuse for parts, and other tensors, which do not wait."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ RECIPE = {
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """Rows and columns of the matrices that are made."""
+    """Return a list that receives the rows and columns of each generated matrix."""
     made: list[tuple[int, int]] = []
     make = OrthogonalKernel.make
 
@@ -88,7 +88,7 @@ def test_the_memory_for_a_matrix_follows_its_columns(monkeypatch: pytest.MonkeyP
     draw = Orthogonal(1.0, 4096, 64)
     kernel.make(draw, Stream("fanin/1", 1, "w"), DTYPES["F32"], memoryview(bytearray(4096 * 64 * 4)))
     whole = 4096 * 64 * 4
-    # The panels, and one group of columns, whatever the threads: each is as large as the matrix.
+    # With any number of threads: the panels, and one group of columns. Each is as large as the matrix.
     assert whole < sum(taken) < 2 * whole + 64 * 1024
 
 
@@ -107,7 +107,7 @@ def test_parts_are_not_made_again(calls: list[tuple[int, int]]) -> None:
 
 
 class Waiting(CountingBackend):
-    """Makes matrices when it is let."""
+    """Waits for permission before it generates a matrix."""
 
     prompt_bytes = 64 << 10
 
@@ -132,7 +132,7 @@ def test_others_do_not_wait_for_them() -> None:
                 pool.submit(httpx.get, f"{server.url}{path}{seed}", headers=few if seed % 2 else {}, timeout=60)
                 for seed in range(8)
             ]
-            # Only one is certain: all other threads may wait for the same matrix.
+            # Only one thread is certain to start: all others can wait for the same matrix.
             assert backend.asked.acquire(timeout=60)
             for seed in range(20):
                 answer = server.client.get(f"/v1/weights?shape=600,700&scheme=normal&std=1&seed={seed}")
@@ -192,7 +192,7 @@ def test_a_matrix_that_is_made_for_a_part_is_charged() -> None:
             return server.client.get(f"/v1/weights?shape=300,200&scheme=orthogonal&seed={seed}", headers=headers)
 
         assert part(101).status_code == 206
-        for _ in range(3):  # kept: 4 bytes each
+        for _ in range(3):  # from the cache: 4 bytes each
             assert part(101).status_code == 206
         refused = part(102)
         assert (refused.status_code, refused.json()["type"]) == (429, "urn:fanin:problem:quota-exceeded")

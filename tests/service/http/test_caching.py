@@ -1,4 +1,4 @@
-"""What every response tells caches and browsers."""
+"""Headers for caches and browsers in every response."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FOREVER = "public, max-age=31536000, immutable"
 
 @pytest.fixture(scope="module")
 def names(server: Running) -> Iterator[dict[str, str]]:
-    """A value for each parameter of a path."""
+    """Return a value for each parameter of a path."""
     server.register(RECIPE)
     digest = server.client.post("/v1/recipes", json=RECIPE).json()["digest"]
     headers = {"Content-Type": archive.MEDIA_TYPE}
@@ -43,14 +43,14 @@ def names(server: Running) -> Iterator[dict[str, str]]:
 
 
 def reading() -> list[str]:
-    """The path of every route that can be read."""
+    """Return the path of every route that has GET."""
     routes = create_app(Settings()).state.routes
     return sorted({route.path for route in routes if isinstance(route, Route) and "GET" in (route.methods or ())})
 
 
 @pytest.mark.parametrize("path", reading())
 def test_every_route(server: Running, names: dict[str, str], path: str) -> None:
-    """What may change is asked for again at each request, and no more than what names bytes is kept for ever."""
+    """Resources that can change are revalidated at each request. Only URLs that identify bytes are immutable."""
     query = {"/v1/weights": "?shape=3&scheme=zeros"}.get(path, "")
     filled = re.sub(r"{(\w+)(:\w+)?}", lambda found: names.get(found[1], "x"), path) + query
     for method in ("GET", "HEAD"):
@@ -70,9 +70,9 @@ CHANGING = ("Date", "X-Request-ID", "X-AMZ-Request-ID", "Content-Length")
 
 @pytest.mark.parametrize("path", sorted({*reading()} - {"/metrics"}))
 def test_head_and_not_modified(server: Running, names: dict[str, str], path: str) -> None:
-    """HEAD has the headers of GET; Content-Length may be left out (RFC 9110 sections 8.6 and 9.3.2).
+    """HEAD has the headers of GET, perhaps without Content-Length (RFC 9110 sections 8.6 and 9.3.2).
 
-    A client that has the entity tag gets 304 with the headers that section 15.4.5 asks for.
+    A client that has the entity tag gets 304 with the headers that section 15.4.5 requires.
     """
     query = {"/v1/weights": "?shape=3&scheme=zeros", "/s3/{bucket}/{key:path}": "?response-expires=0"}.get(path, "")
     url = re.sub(r"{(\w+)(:\w+)?}", lambda found: names.get(found[1], "x"), path) + query

@@ -1,4 +1,4 @@
-"""Ranges and conditions of RFC 9110 over a socket: each surface that serves files answers them alike."""
+"""Ranges and conditions of RFC 9110 over a socket: every API that serves files gives the same responses."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.support.servers import Running
 RECIPE = {"tensors": {"w": {"shape": [30, 4], "scheme": "he_normal"}}}
 SURFACES = ("weights", "recipes", "hub", "s3")
 DATED = ("s3",)
-"""Those that send Last-Modified. Others ignore conditions on dates (RFC 9110 sections 13.1.3 and 13.1.4)."""
+"""APIs that send Last-Modified. Others ignore conditions on dates (RFC 9110 sections 13.1.3 and 13.1.4)."""
 
 
 @dataclass(frozen=True)
 class File:
-    """What a GET without conditions gets."""
+    """Path, content and headers of a GET without conditions."""
 
     path: str
     content: bytes
@@ -30,7 +30,7 @@ class File:
     caching: str
 
     def header(self, text: str) -> str:
-        """A header's value: TAG stands for the entity tag, SIZE for the length, and AT, BEFORE, AFTER for dates."""
+        """Return a header's value with TAG (entity tag), SIZE (length), AT, BEFORE and AFTER (dates) replaced."""
         text = text.replace("TAG", self.etag).replace("SIZE", str(len(self.content)))
         at = parsedate_to_datetime(self.modified or "Wed, 21 Oct 2015 07:28:00 GMT")
         for name, moment in (("BEFORE", at - timedelta(hours=1)), ("AFTER", at + timedelta(hours=1)), ("AT", at)):
@@ -40,7 +40,7 @@ class File:
 
 @pytest.fixture(scope="module")
 def files(server: Running) -> Iterator[dict[str, File]]:
-    """By surface."""
+    """Files by API."""
     client, headers = server.client, {"Content-Type": archive.MEDIA_TYPE}
     content = archive.pack({"recipe.json": json.dumps(RECIPE).encode()})
     commit = client.put("/v1/models/conditions/tiny", content=content, headers=headers).json()["commit"]
@@ -90,7 +90,7 @@ CONDITIONS: list[tuple[dict[str, str], int]] = [
     ({"If-None-Match": '"x",W/TAG'}, 304),
     ({"If-None-Match": "*"}, 304),
     ({"If-None-Match": '"x"'}, 200),
-    # Section 13.2.2: If-Match first, and tags in place of dates.
+    # Section 13.2.2: If-Match first, and tags take precedence over dates.
     ({"If-Match": '"x"', "If-None-Match": "TAG"}, 412),
     ({"If-Match": "TAG", "If-None-Match": "TAG"}, 304),
     ({"If-Match": "TAG", "If-Unmodified-Since": "BEFORE"}, 200),
@@ -104,13 +104,13 @@ DATES: list[tuple[dict[str, str], int]] = [
     ({"If-Modified-Since": "AFTER"}, 304),
     ({"If-Unmodified-Since": "BEFORE"}, 412),
 ]
-"""Met by dated files; others ignore them."""
+"""Statuses of files with dates. Other files ignore the conditions."""
 IF_RANGES = [("TAG", True), ("W/TAG", False), ('"x"', False), ("AT", False), ("AFTER", False)]
-"""Whether the range then counts."""
+"""Values of If-Range, and whether the range then applies."""
 
 
 def check(server: Running, file: File, headers: dict[str, str], expected: Part | int) -> None:
-    """That GET and HEAD answer so; HEAD ignores Range (section 14.2)."""
+    """Fail if GET or HEAD has another response. HEAD ignores Range (section 14.2)."""
     headers = {name: file.header(value) for name, value in headers.items()}
     size = len(file.content)
     for method in ("GET", "HEAD"):

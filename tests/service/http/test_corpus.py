@@ -1,5 +1,6 @@
-"""The corpus of hostile requests, against an open server, and against workers behind TLS that know keys and tokens:
-nothing breaks, grows or is told.
+"""The corpus of hostile requests, against an open server, and against workers behind TLS with keys and tokens.
+
+The server does not fail or grow, and its responses do not disclose anything.
 """
 
 from __future__ import annotations
@@ -31,15 +32,15 @@ from tests.support.processes import COMMAND
 from tests.support.servers import wait_for
 
 SETTLED_SECONDS = 0.02
-"""Without another byte behind a complete answer, none will come: the server had all of the request."""
+"""Time after a complete response in which a further byte would arrive: the server had the full request."""
 WORKERS = 2
-"""Of the guarded server."""
+"""Number of workers of the guarded server."""
 PEAK_BYTES = 128 << 20
-"""Above what a process takes when it starts, at any time."""
+"""Maximum memory of a process at any time, above its memory at the start."""
 FILES = 8
-"""Opened when they are first needed, and kept: those of metrics, and a connection to the provider of keys."""
+"""Maximum number of files that stay open after first use: those of metrics, and a connection to the key provider."""
 GROWTH_BYTES = 16 << 20
-"""Between two times that the corpus is sent, in the long run."""
+"""Maximum growth of memory while the corpus is sent repeatedly, in the long run."""
 TELLING = (
     b"Traceback",
     b'.py", line',
@@ -54,11 +55,11 @@ TELLING = (
 
 
 CLIENTS = 8
-"""At a time: most of what a case takes is waiting for nothing more to come."""
+"""Number of simultaneous clients: most of a case's time is the wait for further bytes."""
 
 
 class Size(NamedTuple):
-    """What the processes take: bytes of memory at most and now, open files, threads."""
+    """Resources of the processes: peak and current memory in bytes, open files, threads."""
 
     peak: int
     resident: int
@@ -68,7 +69,7 @@ class Size(NamedTuple):
 
 @dataclass(frozen=True)
 class Server:
-    """A server in processes of its own."""
+    """A server in separate processes."""
 
     process: subprocess.Popen[bytes]
     address: tuple[str, int]
@@ -82,7 +83,7 @@ class Server:
         return self.tls.wrap_socket(connection, server_hostname=self.address[0]) if self.tls else connection
 
     def send(self, case: Case, authorization: str | None) -> bytes:
-        """All that is answered until nothing more comes."""
+        """Send the case, and return all bytes of the responses."""
         extra = b"" if authorization is None else f"Authorization: {authorization}\r\n".encode("latin-1")
         data = case.data.replace(HOST, HOST + extra)
         found = bytearray()
@@ -90,12 +91,12 @@ class Server:
             try:
                 connection.sendall(data)
                 if case.cut:
-                    socket.socket.shutdown(connection, socket.SHUT_WR)  # of TLS, only what is under it
+                    socket.socket.shutdown(connection, socket.SHUT_WR)  # the TCP side, without an end of TLS
                 while part := connection.recv(1 << 20):
                     found += part
                     if len(statuses(found)) >= case.answers:
                         connection.settimeout(SETTLED_SECONDS)
-            except OSError:  # no more comes, or nothing more is taken
+            except OSError:  # the server sends no more bytes, or accepts no more
                 pass
         return bytes(found)
 
@@ -104,7 +105,7 @@ class Server:
         return self.send(Case("metrics", get("/metrics", "Connection: close"), (200,), answers=9), good)
 
     def size(self) -> Size:
-        """Of all processes together."""
+        """Return the sums over all processes."""
         root = Path("/proc", str(self.process.pid))
         children = (root / "task" / root.name / "children").read_text().split()
         return Size(*map(sum, zip(*(size_of(root.with_name(pid)) for pid in [root.name, *children]))))
@@ -154,7 +155,7 @@ def serving(directory: Path, *, guarded: bool) -> Iterator[Server]:
 
 
 def statuses(answers: bytes | bytearray) -> list[int]:
-    """Of all complete answers, by their lengths; -1 for bytes that are none."""
+    """Return the statuses of all complete responses; -1 for bytes that are not a response."""
     found = []
     while answers:
         head, end, rest = answers.partition(b"\r\n\r\n")
@@ -170,7 +171,7 @@ def statuses(answers: bytes | bytearray) -> list[int]:
 
 
 def wrong(case: Case, answers: bytes, allowed: tuple[int, ...], secret: str | None) -> Iterator[str]:
-    """What is wrong with these answers."""
+    """Yield the faults of these responses."""
     found = statuses(answers)
     if (not found and not case.silent) or len(found) > case.answers or not set(found) <= set(allowed):
         yield f"{case.name}: {found} {answers[:200]!r}"
@@ -181,10 +182,10 @@ def wrong(case: Case, answers: bytes, allowed: tuple[int, ...], secret: str | No
 
 
 def send_all(server: Server, good: str | None) -> list[str]:
-    """What is wrong with the answers to the whole corpus, and to every beginning of a request."""
+    """Send the corpus, and every beginning of a request; return the faults of the responses."""
     asked = [(case, good, case.statuses, server.key) for case in CASES]
     if good is not None:
-        # Without a key nothing can be learnt but that a request is none.
+        # Without a key, a client can learn only that a request is malformed.
         small = (replace(case, answers=1) for case in CASES if len(case.data) < 1 << 18)
         asked += [(case, None, (400, 401), None) for case in small]
         nobody = Case("credentials", get("/v1/schemes"), (400, 401))
@@ -201,7 +202,7 @@ def send_all(server: Server, good: str | None) -> list[str]:
 
 
 def send_no_tls(server: Server) -> list[str]:
-    """What is answered, other than by an alert (RFC 8446 section 6), to what is not TLS or stops to be."""
+    """Send bytes that are not TLS, before and after a handshake; return responses other than alerts (RFC 8446, 6)."""
     found = []
     for junk in NO_TLS:
         for shaken in (False, True):
@@ -218,7 +219,7 @@ def send_no_tls(server: Server) -> list[str]:
 
 
 def scan(server: Server, good: str | None) -> None:
-    """Two thousand paths that there are not."""
+    """Request two thousand paths that do not exist."""
     if server.tls:
         connection: HTTPConnection = HTTPSConnection(*server.address, timeout=60, context=server.tls)
     else:
@@ -249,9 +250,9 @@ def test_corpus(tmp_path: Path, guarded: bool, times: int) -> None:
         sys.stderr.write(f"{len(CASES)} cases, {times} times: {before}, {grown}, {after}\n")
         assert after.peak - before.resident < PEAK_BYTES * server.workers
         assert times == 1 or after.resident - grown.resident < GROWTH_BYTES * server.workers
-        # Those that read recipes, generate, fetch keys and tell metrics are made when they are needed.
+        # Threads that read recipes, generate, fetch keys and write metrics start when they are needed.
         assert after.threads <= before.threads + (2 * len(os.sched_getaffinity(0)) + 2) * server.workers
-        # The routes none and /metrics are new: not one path or method of a client's is told.
+        # Only the routes `none` and /metrics are new: metrics do not contain paths or methods that clients invent.
         assert server.metrics().count(b"\n") <= series + 60
         assert b"PROPFIND" not in server.metrics()
         assert statuses(server.send(Case("a good one", get(FILE), (200,)), good)) == [200]
@@ -266,7 +267,7 @@ def test_corpus(tmp_path: Path, guarded: bool, times: int) -> None:
 
 @pytest.mark.parametrize("count", [100, pytest.param(20_000, marks=pytest.mark.soak("requests"))])
 def test_damaged_requests(tmp_path: Path, count: int) -> None:
-    """The corpus again, with bytes changed."""
+    """The requests of the corpus with changed bytes have no worse effect."""
     texts = [case.data for case in CASES if len(case.data) < 1 << 12]
     with serving(tmp_path, guarded=False) as server:
 

@@ -1,4 +1,4 @@
-"""Whatever breaks, a client ends with the right bytes, or with an error that says what is the matter."""
+"""After any fault, a client has the right bytes, or an error that names the fault."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ RECIPE: dict[str, Any] = {
         "c": {"shape": [777_777], "scheme": "truncated_normal", "std": 1.0, "dtype": "F64"},
     },
 }
-"""22 MB."""
+"""A recipe of 22 MB."""
 SIZE = FileLayout.of(RECIPE).size
 
 
@@ -60,7 +60,7 @@ def check_download(server: Running, faults: list[Fault], path: Path, whole: byte
     ):
         client.register(RECIPE)
         network.faults[:] = faults
-        client.close()  # so that the next connection is a new one
+        client.close()  # the next request then opens a new connection
         client.save(RECIPE, path)
         assert len(network.done) == len(faults)
     assert path.read_bytes() == whole
@@ -88,11 +88,12 @@ def test_a_network_that_is_bad_all_the_time(server: Running, tmp_path: Path, who
     generator = random.Random(1)
     for _ in range(200):
         faults = [
-            # A bit of a head may be any other: what is flipped is in the body.
+            # Flip bits of the body only: a flipped bit of the head can change its meaning.
             Fault(kind, generator.randrange(10_000, 2_000_000), 0.1)
             for kind in generator.choices(["reset", "truncate", "flip", "delay"], k=generator.randrange(4))
         ]
-        # A flip or a delay leaves its connection as it is, so what comes after waits for the next connection: the last.
+        # A flip or a delay does not close its connection. A later fault would wait for another connection that may
+        # never open, so they are last.
         faults.sort(key=lambda fault: fault.kind in ("flip", "delay"))
         last = [fault for fault in faults if fault.kind in ("flip", "delay")][:1]
         faults = [fault for fault in faults if fault not in last and fault.kind in ("reset", "truncate")] + last
@@ -101,7 +102,7 @@ def test_a_network_that_is_bad_all_the_time(server: Running, tmp_path: Path, who
 
 @dataclass
 class Disk:
-    """A file system of its own."""
+    """A separate file system."""
 
     path: Path
 
@@ -111,7 +112,7 @@ class Disk:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
-    """8 MiB."""
+    """A file system of 8 MiB."""
     path = tmp_path / "disk"
     path.mkdir()
     made = subprocess.run(
@@ -143,7 +144,7 @@ def test_a_full_disk_at_the_client(disk: Disk, whole: bytes) -> None:
 
 
 def test_a_full_disk_under_the_recipe_store(disk: Disk, tmp_path: Path, whole: bytes) -> None:
-    """Then a recipe is known to one worker alone, and a client tells the other one."""
+    """Only one worker stores the recipe then, and the client sends it to the other one again."""
     filler = disk.path / "filler"
     with filler.open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, disk_usage(disk.path).free)
@@ -162,7 +163,7 @@ def test_a_full_disk_under_the_recipe_store(disk: Disk, tmp_path: Path, whole: b
 
 
 class SlowBackend(MoodyBackend):
-    """Takes its time."""
+    """Generates slowly."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -177,7 +178,7 @@ class SlowBackend(MoodyBackend):
 
 @pytest.mark.parametrize("mood", ["failing", "wrong"])
 def test_a_backend_that_breaks_in_mid_stream(tmp_path: Path, whole: bytes, mood: str) -> None:
-    """It recovers only when the service has noticed; until then a client waits."""
+    """The client retries until the service has detected the fault and the backend has recovered."""
     backend, path = SlowBackend(), tmp_path / "got"
     with (
         running(Settings(check_seconds=1), backend) as server,
@@ -199,7 +200,7 @@ def test_a_backend_that_breaks_in_mid_stream(tmp_path: Path, whole: bytes, mood:
 
 @contextmanager
 def jumped(patch: pytest.MonkeyPatch, by: timedelta) -> Iterator[None]:
-    """The wall clock is off by so much."""
+    """Shift the wall clock by `by` inside the block."""
     now = time.time
 
     class Jumped(datetime):
@@ -216,7 +217,7 @@ def jumped(patch: pytest.MonkeyPatch, by: timedelta) -> Iterator[None]:
 
 @pytest.fixture(params=["key", "token"])
 def guest(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Settings, str]]:
-    """Settings of a service, and what lets someone in there for an hour."""
+    """Yield settings of a service, and a key or token that is valid there for an hour."""
     if request.param == "key":
         ring = tmp_path / "keys.json"
         key, _ = keys.create(ring, "guest", tuple(Right), expires=datetime.now(UTC) + timedelta(hours=1))
@@ -229,7 +230,7 @@ def guest(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Sett
 
 
 def test_a_clock_that_jumps(guest: tuple[Settings, str], monkeypatch: pytest.MonkeyPatch, whole: bytes) -> None:
-    """Keys and tokens live by the wall clock, since others set their ends; nothing else minds it."""
+    """Only the expiry of keys and tokens depends on the wall clock, because others set it."""
     settings, key = guest
     with running(settings) as server, Client(server.url, where="remote", token=key, retries=0) as client:
 

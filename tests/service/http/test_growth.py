@@ -1,4 +1,4 @@
-"""Parsers of what clients send take time that grows with the length of the input, not with its square."""
+"""The time of parsers of client input grows with the length of the input, not with its square."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from fanin_service.telemetry.redaction import redact
 
 TIMES = 64
 MARGIN = 10
-"""A square would be `TIMES` times longer than what is proportional."""
+"""Allowed ratio to proportional growth. Quadratic growth would have the ratio `TIMES`."""
 FLOOR = 1e-4
-"""Seconds: shorter times are noise."""
+"""Shortest measured time, in seconds. Shorter times are noise."""
 
 
 def literals(size: int) -> bytes:

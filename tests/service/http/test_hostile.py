@@ -1,4 +1,4 @@
-"""What no client should send: always a problem of the client's, never one of the server's."""
+"""Requests that no client should send: the status is always a client error, never a server error."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def test_unknown_paths(client: httpx.Client, path: str) -> None:
     ],
 )
 def test_raw_bytes(server: Running, request_: bytes, caplog: pytest.LogCaptureFixture) -> None:
-    """The answer, where the server gives one, is the client's fault; and no request leaves a trace in the log."""
+    """A response, if there is one, is a client error, and no request writes a traceback to the log."""
     with socket.create_connection(server.address, timeout=30) as connection:
         connection.sendall(request_)
         connection.shutdown(socket.SHUT_WR)
@@ -249,7 +249,7 @@ def test_trailers_that_do_not_end(server: Running) -> None:
 
 
 def test_a_long_body_before_the_next_head_is_none(server: Running) -> None:
-    """A head that begins in the piece in which a body of 200 kB ends."""
+    """A head begins in the piece in which a body of 200 kB ends."""
     recipe = json.dumps({"tensors": {f"{n:0100}": {"shape": [1], "scheme": "ones"} for n in range(1400)}}).encode()
     head = "POST /v1/recipes HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
     head += f"Content-Length: {len(recipe)}\r\n\r\n"

@@ -1,4 +1,4 @@
-"""Clients that do anything in any order, over a real socket: every byte is the reference's."""
+"""Clients that send any requests in any order, over a real socket: every byte equals the reference backend's."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.corpus import CASES
 from tests.support.servers import Running, running
 
 REMEMBERED = 2
-"""Recipes that the server keeps, of those below."""
+"""Number of the recipes below that the server stores."""
 RECIPES: list[dict[str, Any]] = [
     {"seed": 1, "tensors": {"a": {"shape": [7], "scheme": "normal", "std": 1.0, "dtype": "F64"}}},
     {
@@ -55,11 +55,11 @@ def content(which: int) -> bytes:
 
 
 class Machine(RuleBasedStateMachine):
-    """The model: which recipes are remembered, and what their files hold."""
+    """The model: the recipes that the server stores, and the content of their files."""
 
     server: Running
     keys: dict[str, str | None]
-    """By name of `SCOPES`; empty where access is open."""
+    """Keys by name of `SCOPES`; empty if access is open."""
 
     recipes = st.integers(0, len(RECIPES) - 1)
     people = st.sampled_from(list(SCOPES))
@@ -68,7 +68,7 @@ class Machine(RuleBasedStateMachine):
     def forget_all(self) -> None:
         self.server.app.state.service.recipes.registry = Kept[str, FileLayout](max_count=REMEMBERED, max_bytes=1 << 30)
         self.remembered: dict[str, list[int]] = {}
-        """By who added them, the least recently used first."""
+        """Stored recipes by the client that added them, the least recently used first."""
         self.connection = HTTPConnection(*self.server.address, timeout=60)
 
     def teardown(self) -> None:
@@ -85,14 +85,14 @@ class Machine(RuleBasedStateMachine):
         return answer, answer.read()
 
     def may(self, who: str, right: Right) -> int | None:
-        """The status of a refusal, if there is one."""
+        """Return the status of a refusal; None if the request is allowed."""
         if not self.keys:
             return None
         scopes = SCOPES[who]
         return 401 if scopes is None else 403 if set(sufficient(right)).isdisjoint(scopes) else None
 
     def use(self, which: int) -> bool:
-        """Whether it is remembered; now it is the one last used."""
+        """Mark the recipe as used; return whether the server stores it."""
         for own in self.remembered.values():
             if which in own:
                 own.remove(which)
@@ -101,7 +101,7 @@ class Machine(RuleBasedStateMachine):
         return False
 
     def add(self, who: str, which: int) -> bool:
-        """Whether it is new. Who has most loses what they have not used for longest."""
+        """Add the recipe; return whether it is new. The client with most recipes loses its least recently used one."""
         if self.use(which):
             return False
         owner = who if self.keys else "anybody"
@@ -151,7 +151,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(which=recipes, count=st.integers(0, 300_000))
     def leave(self, which: int, count: int) -> None:
-        """Take some of a file, and go."""
+        """Read `count` bytes of a file, and disconnect."""
         path = f"/v1/recipes/{LAYOUTS[which].recipe.digest}/model.safetensors"
         connection = HTTPConnection(*self.server.address, timeout=60)
         key = self.keys.get("all")
@@ -166,7 +166,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(case=st.sampled_from(SMALL))
     def send_junk(self, case: Any) -> None:
-        """As nobody, where keys are asked for: nothing that is remembered may change."""
+        """Send a hostile request, without a key if keys are required. The stored recipes must not change."""
         if self.keys or 201 not in case.statuses:
             with socket.create_connection(self.server.address, timeout=60) as connection:
                 connection.sendall(case.data)

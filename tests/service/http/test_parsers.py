@@ -1,4 +1,4 @@
-"""Every parser of what a stranger sends: whatever it is given, it returns, or raises the error that it names."""
+"""For every input, each parser of untrusted input returns, or raises an error that its docstring names."""
 
 from __future__ import annotations
 
@@ -64,17 +64,17 @@ JSON = st.recursive(
     max_leaves=12,
 )
 PATHS = st.lists(st.integers(0, 50), min_size=1, max_size=6)
-"""Where in a document: of each level the so many-th member."""
+"""Place in a document: the index of a member at each level."""
 LATIN = st.text(st.characters(codec="latin-1"), max_size=60)
 
 
 def header(alphabet: str) -> st.SearchStrategy[str]:
-    """Values of a header: of its own characters, so that some are nearly right, or of any."""
+    """Return a strategy for values of a header: of its characters, so that some are nearly valid, or of any."""
     return st.text(alphabet, max_size=40) | LATIN
 
 
 def counts(few: int, many: int) -> pytest.MarkDecorator:
-    """How many examples: the same few by default, and many others in the long run."""
+    """Return the numbers of examples: few fixed ones by default, and many others in the long run."""
     return pytest.mark.parametrize("count", [few, pytest.param(many, marks=pytest.mark.soak("requests"))])
 
 
@@ -135,7 +135,7 @@ def test_recipes_that_are_damaged(count: int) -> None:
 
 @counts(100, 20_000)
 def test_recipes_of_any_values(count: int) -> None:
-    """Where a value belongs there is one of any kind."""
+    """Any place of a recipe can have a value of any kind."""
 
     def holds(changes: list[tuple[list[int], Any]]) -> None:
         document = copy.deepcopy(RECIPE)
@@ -150,7 +150,7 @@ def test_recipes_of_any_values(count: int) -> None:
 
 
 def place(document: Any, path: list[int], junk: Any) -> None:
-    """Put `junk` there, or where the path would lead nowhere."""
+    """Put `junk` at the path, or at the last place of the path that exists."""
     for step in path:
         members = sorted(document) if isinstance(document, dict) else range(len(document))
         if not members:
@@ -179,14 +179,14 @@ def test_key_files(count: int, tmp_path: Path) -> None:
 
 @counts(100, 50_000)
 def test_headers_of_every_request(count: int) -> None:
-    """X-Request-ID and traceparent, and addresses that a proxy tells."""
+    """Headers with request ids, trace ids and the addresses that a proxy adds can have any value."""
     trace = header("00-123abcdef0-01")
 
     def holds(request_id: str, parent: str, address: str) -> None:
         sent = {b"x-request-id": request_id.encode("latin-1"), b"traceparent": parent.encode("latin-1")}
         scope = {"method": "GET", "path": "/", "query_string": b"", "scheme": "http", "http_version": "1.1"}
         received = {**scope, "headers": [*sent.items()], "client": (address, 1)}
-        context = copy_context().run(RequestContext.begin, received)  # or it would be this thread's for log lines
+        context = copy_context().run(RequestContext.begin, received)  # a copy: this thread's log context stays
         assert context.request_id.isascii()
         assert context.request_id.isprintable()
         assert context.trace_id is None or len(context.trace_id) == 32
@@ -216,7 +216,7 @@ def provider() -> Iterator[Provider]:
 
 @contextmanager
 def checking(provider: Provider) -> Iterator[Callable[[str], Principal | None]]:
-    """Whose a token is, by the service's own check."""
+    """Yield the service's check, which returns the principal of a token."""
     keys = ProviderKeys(provider.url)
     check = TokenChecker(keys, issuer=ISSUER, audience=AUDIENCE, algorithms=("RS256", "ES256"), leeway_seconds=30)
     with asyncio.Runner() as loop:
@@ -237,7 +237,7 @@ def part(document: Any) -> str:
 
 @counts(100, 10_000)
 def test_tokens_of_strangers(count: int, provider: Provider) -> None:
-    """None is good, whatever its head says."""
+    """The service rejects every such token, with any header."""
     token = provider.token()
     head = st.fixed_dictionaries(
         {
@@ -264,7 +264,7 @@ def test_tokens_of_strangers(count: int, provider: Provider) -> None:
 
 @counts(100, 10_000)
 def test_tokens_of_a_strange_provider(count: int, provider: Provider) -> None:
-    """Signed well, with claims of any kind."""
+    """Tokens with a valid signature can have claims of any kind."""
     good = jwt.decode(provider.token(), options={"verify_signature": False})
 
     def holds(changed: dict[str, Any]) -> None:
@@ -280,7 +280,7 @@ def test_tokens_of_a_strange_provider(count: int, provider: Provider) -> None:
 
 @counts(100, 20_000)
 def test_manifests_of_strange_services(count: int) -> None:
-    """On the client."""
+    """The client parses manifests of any kind."""
     layout = FileLayout.of(RECIPE)
     good = manifest_of(layout, backends.get()).document()
 

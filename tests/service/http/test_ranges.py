@@ -1,4 +1,4 @@
-"""Range and conditional logic, against RFC 9110 read once more in other words."""
+"""Range and conditional logic, compared with a second implementation of RFC 9110."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_suffix(size: int, length: int) -> None:
 @example("bytes=0 -1", 100)
 @example("bytes=0-1\n", 100)
 def test_any_text(header: str, size: int) -> None:
-    """Never an exception, and a part only of what the grammar calls one range."""
+    """No text raises an exception, and only a single range by the grammar selects a part."""
     found = parse_range(header, size)
     one_range = re.fullmatch(r"(?i:bytes)=[ \t,]*([0-9]+-[0-9]*|-[0-9]+)[ \t,]*", header)
     if not one_range:
@@ -81,11 +81,11 @@ def test_content_range(size: int, data: st.DataObject) -> None:
 
 PART = ByteRange(1, 3)
 MATRIX = [
-    # Nothing asked.
+    # No conditions.
     ("GET", Conditions(), Verdict.WHOLE),
     ("HEAD", Conditions(), Verdict.WHOLE),
     ("GET", Conditions(range=["bytes=1-2"]), PART),
-    # Range is for GET alone; two lines are no valid header.
+    # Range applies to GET only. Two lines are not a valid header.
     ("HEAD", Conditions(range=["bytes=1-2"]), Verdict.WHOLE),
     ("HEAD", Conditions(range=["bytes=99-"]), Verdict.WHOLE),
     ("GET", Conditions(range=["bytes=1-2", "bytes=1-2"]), Verdict.WHOLE),
@@ -107,7 +107,7 @@ MATRIX = [
     ("GET", Conditions(if_none_match=[f'"x" , W/{ETAG}']), Verdict.NOT_MODIFIED),
     ("GET", Conditions(if_none_match=['"other"']), Verdict.WHOLE),
     ("GET", Conditions(if_none_match=["0123abcd"]), Verdict.WHOLE),
-    # If-Range: this very strong tag, or the whole file.
+    # If-Range: an equal strong tag, or the full file.
     ("GET", Conditions(if_range=[ETAG], range=["bytes=1-2"]), PART),
     ("GET", Conditions(if_range=[f"W/{ETAG}"], range=["bytes=1-2"]), Verdict.WHOLE),
     ("GET", Conditions(if_range=['"other"'], range=["bytes=1-2"]), Verdict.WHOLE),

@@ -1,4 +1,4 @@
-"""A model store that does not respond: calls do not wait for it one after another."""
+"""A model store that does not respond: not every call waits for it."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_one_call_finds_out_whether_it_is_back(objects: HangingObjects, monkeypa
 
 
 def test_a_store_that_refuses_is_there(objects: HangingObjects, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bucket that may only be read refuses every put. Its models are read all the same."""
+    """A read-only bucket refuses every put. Its models can still be read."""
     monkeypatch.setattr(away, "SLOW_SECONDS", 60.0)
     monkeypatch.setattr(away, "RETRY_SECONDS", 60.0)
     guarded = GuardedObjects(objects)

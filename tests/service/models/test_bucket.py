@@ -1,4 +1,4 @@
-"""Models in a bucket: the same store, in a server of S3."""
+"""Models in a bucket of an S3 server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fanin_service.settings import Settings, SettingsError
 from tests.support.models import RECIPE, content
 from tests.support.servers import running
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # moto's own, and its dependencies'
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # warnings of moto and its dependencies
 pytest.importorskip("obstore", reason="obstore is not installed")
 moto = pytest.importorskip("moto.server", reason="moto is not installed")
 
@@ -27,7 +27,7 @@ BUCKET = "s3://models/some/prefix"
 
 
 class Bucket:
-    """A server of S3 that can be stopped."""
+    """An S3 server that a test can stop."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self._server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -105,9 +105,9 @@ def test_what_is_damaged_is_put_again(objects: Objects) -> None:
 
 
 def test_replicas_share_it_and_outlive_it(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the bucket, what is remembered is served by its commit ids; names cannot be told."""
+    """Without the bucket, cached models are served by commit id, and names cannot be resolved."""
     other = Bucket(monkeypatch)
-    other.empty()  # all of one process are one
+    other.empty()  # all servers of a process share one store
     files = {"recipe.json": json.dumps(RECIPE).encode(), "config.json": b"{}"}
     settings = Settings(model_store=BUCKET)
     with running(settings) as first, running(settings) as second:

@@ -1,4 +1,4 @@
-"""Literals of models: tensors that the recipe does not say are one more file of weights."""
+"""Literals of models: tensors that the recipe does not describe are an additional file of weights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.servers import running
 
 
 def literal_file(header: str) -> bytes:
-    """A safetensors file with this header and four bytes of tensors."""
+    """Return a safetensors file with this header and four bytes of tensors."""
     return struct.pack("<Q", len(header)) + header.encode() + bytes(4)
 
 

@@ -1,4 +1,4 @@
-"""Named models: what may be put, what is kept, and what the service says of it."""
+"""Named models: valid archives, stored content, and the service's descriptions."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def put(client: httpx.Client, name: str, files: dict[str, bytes]) -> httpx.Respo
 
 
 def packed(**options: Any) -> bytes:
-    """An archive with one member that is made so."""
+    """Return an archive of one member with these options."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as made:
         member = tarfile.TarInfo(options.pop("name", "recipe.json"))
@@ -58,7 +58,7 @@ def packed(**options: Any) -> bytes:
 
 
 class WatchedObjects(DirectoryObjects):
-    """Objects on a file system that ignores case; how often all of them were looked at."""
+    """Objects on a file system that ignores case. It counts how often all objects were listed."""
 
     counted = 0
 
@@ -296,7 +296,7 @@ class TestStore:
         assert not store.put("tiny", first)
 
     def test_the_bytes_in_a_store_are_counted_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Counted at each put, they would make a thousand puts look at a million files."""
+        """If every put counted them, a thousand puts would read a million files."""
         monkeypatch.setattr(stores, "REFUSAL_SECONDS", stores.RECOUNT_SECONDS)
         objects = WatchedObjects(tmp_path)
         contents = [content({**RECIPE, "seed": seed}) for seed in range(5)]
@@ -313,7 +313,7 @@ class TestStore:
         assert objects.counted == 1
 
     def test_names_that_differ_in_case(self, tmp_path: Path) -> None:
-        """Also where the file system takes them for one: a right to `me/*` is none to `Me/*`."""
+        """They differ even if the file system ignores case: a right to `me/*` does not include `Me/*`."""
         store = ModelStore(WatchedObjects(tmp_path), 1 << 30)
         first, second = content(), content({**RECIPE, "seed": 8})
         assert store.put("Me/TinY", first)
@@ -331,7 +331,7 @@ class TestStore:
                 call()
 
     def test_many_put_at_once(self, tmp_path: Path) -> None:
-        """Whoever was last: a name stands for one of the contents, whole."""
+        """After simultaneous puts, the name has exactly one of the contents."""
         contents = [content({**RECIPE, "seed": seed}) for seed in range(8)]
         stores = [ModelStore(DirectoryObjects(tmp_path), 1 << 30) for _ in contents]
 
@@ -409,7 +409,7 @@ class TestService:
         assert words in answer.json()["detail"]
 
     def test_conditions_of_changes(self, server: Running) -> None:
-        """RFC 9110 sections 13.1.1 and 13.1.2: `*` stands for whatever is there. Nothing changes where they fail."""
+        """RFC 9110 sections 13.1.1 and 13.1.2: `*` matches any existing model. A failed condition changes nothing."""
         client, body = server.client, {"recipe.json": json.dumps(RECIPE).encode()}
         other = {"recipe.json": json.dumps({**RECIPE, "seed": 9}).encode()}
 
@@ -454,7 +454,7 @@ class TestService:
         other: str,
         expected: tuple[int, int, int],
     ) -> None:
-        """Another change that begins while a put writes `at` waits for the put."""
+        """A change that begins while a put writes `at` waits for the put."""
         client, body = server.client, archive.pack({"recipe.json": json.dumps({**RECIPE, "seed": 77}).encode()})
         first = archive.pack({"recipe.json": json.dumps(RECIPE).encode()})
         path, headers = "/v1/models/me/turns", {"Content-Type": archive.MEDIA_TYPE}

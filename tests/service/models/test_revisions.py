@@ -1,4 +1,4 @@
-"""Revisions and commit ids: each names one choice, and no two share one."""
+"""Revisions and commit ids: each names one choice of seed and type, and two ids name different choices."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_commit_id_is_read_back(key: bytes, revision: Revision) -> None:
 
 @given(st.binary(min_size=20, max_size=20))
 def test_no_two_commit_ids_are_one_choice(raw: bytes) -> None:
-    """What is read of any 40 digits has those and no others."""
+    """A revision that is read from 40 digits has these digits as its commit id."""
     if found := read_commit(raw.hex()):
         key, revision = found
         assert revision.commit(key) == raw.hex()
@@ -107,7 +107,7 @@ CONFIG = b'{"dtype": "float32"}'
 
 @given(revisions, revisions)
 def test_tags_differ_whenever_bytes_do(one: Revision, other: Revision) -> None:
-    """Of all files of two revisions: equal bytes have equal tags, and no others."""
+    """Files of two revisions have equal tags if and only if their bytes are equal."""
     contents = [Content(Template(rfc8785.dumps(TEMPLATES[place])), {"config.json": CONFIG}) for place in (0, 1)]
     tags: dict[str, bytes] = {}
     for content in contents:
@@ -116,7 +116,7 @@ def test_tags_differ_whenever_bytes_do(one: Revision, other: Revision) -> None:
             for path in snapshot.paths:
                 is_weights = snapshot.is_weights(path)
                 file = generated(snapshot.layout(path)) if is_weights else snapshot.file(path)
-                # What is in the header decides all that follows it.
+                # The header determines all bytes after it.
                 body = file.body if isinstance(file.body, bytes) else file.body.header
                 assert tags.setdefault(file.tag, body) == body
                 assert len(file.tag) == 40

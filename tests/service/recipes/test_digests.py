@@ -115,7 +115,7 @@ def test_nobody_keeps_others_from_their_digests(monkeypatch: pytest.MonkeyPatch)
 
 
 class LoggedBackend(GatedBackend):
-    """Notes the length of all that it generates."""
+    """Records the length of each generated part."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -127,7 +127,7 @@ class LoggedBackend(GatedBackend):
 
 
 def test_a_small_file_does_not_wait_for_a_large_one() -> None:
-    """Of two files a block each is made in turn, whoever came first."""
+    """The blocks of two files are generated alternately, in either order of requests."""
     backend = LoggedBackend()
     with running(backend=backend) as server, ThreadPoolExecutor(2) as threads:
         large, small = (
@@ -155,11 +155,11 @@ def test_digests_are_charged_to_who_asks_first() -> None:
             return server.client.get(path, headers={"X-Forwarded-For": address})
 
         assert ask(1000, "192.0.2.1").status_code == 200
-        assert ask(1000, "192.0.2.1").status_code == 200  # known: costs nothing
+        assert ask(1000, "192.0.2.1").status_code == 200  # cached: costs nothing
         assert ask(1500, "192.0.2.2").status_code == 200
         refused = ask(1501, "192.0.2.2")
         assert (refused.status_code, refused.json()["type"]) == (429, "urn:fanin:problem:quota-exceeded")
-        # What was refused is not charged.
+        # Refused requests are not charged.
         assert ask(200, "192.0.2.2").status_code == 200
 
 

@@ -1,4 +1,4 @@
-"""The recipe store: shared, bounded, and never in the way."""
+"""The recipe store is shared by workers and bounded, and its failures do not fail requests."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_damaged_file_is_not_used_and_mended(tmp_path: Path, damage: bytes) ->
     assert not path.exists()
     store(tmp_path).add(recipe.digest, recipe.canonical)
     path.write_bytes(b"cut")
-    # As after a crash: what has another length is written again.
+    # After a crash, a file can be truncated. A file of another length is written again.
     assert store(tmp_path).add(recipe.digest, recipe.canonical)
     assert store(tmp_path).get(recipe.digest) == recipe.canonical
 
@@ -86,7 +86,7 @@ def test_bytes_are_bounded_and_the_newest_stays(tmp_path: Path) -> None:
 
 def test_what_a_dead_process_left_goes(tmp_path: Path) -> None:
     old, new = (tmp_path / f"{RECIPES[1].digest}.{n:032x}.partial" for n in (1, 2))
-    # Whatever else is in the directory is not the store's: an operator may have named one that has other files.
+    # The store must not remove other files: an operator can name a directory that contains some.
     others = [
         tmp_path / name for name in ("notes.txt", "package.json", "movie.partial", f"{RECIPES[2].digest}.json.bak")
     ]
@@ -103,7 +103,7 @@ def test_what_a_dead_process_left_goes(tmp_path: Path) -> None:
 
 
 def test_many_at_once_see_whole_recipes_or_none(tmp_path: Path) -> None:
-    """Writers, readers and the removal of old ones, each as if in a process of its own."""
+    """Writers, readers and the removal of old recipes run at once, as in separate processes."""
 
     def work(number: int) -> int:
         kept, order, found = store(tmp_path, max_recipes=10), random.Random(number), 0
@@ -130,7 +130,7 @@ def test_recipes_survive_a_restart(tmp_path: Path) -> None:
         assert server.client.get(path.rpartition("/")[0]).json()["tensors"]["weight"]["shape"] == [3, 5]
         assert server.client.post("/v1/recipes", json=KEPT).status_code == 200
         assert server.client.get(f"/v1/recipes/{'0' * 64}/model.safetensors").status_code == 404
-    # Where it exceeds a limit it is not there; sent again, it is told why.
+    # A stored recipe that exceeds a limit is not found. If a client sends it again, the error names the limit.
     with running(Settings(recipe_store=tmp_path, max_rank=1)) as server:
         assert server.client.get(path).status_code == 404
         assert server.client.post("/v1/recipes", json=KEPT).status_code == 422

@@ -1,4 +1,4 @@
-"""Registering recipes, and what the service tells about them."""
+"""Registration of recipes, and the service's descriptions of them."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_schemes(client: httpx.Client) -> None:
 def test_a_recipe_that_is_sent_again_is_not_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_store: bool
 ) -> None:
-    """A short one may spell 100,000 tensors, and take seconds each time."""
+    """A short recipe can describe 100,000 tensors, and parsing it takes seconds each time."""
     read: list[int] = []
     check = limits.check
 
@@ -143,7 +143,7 @@ def test_a_recipe_that_is_sent_again_is_not_read_again(
         for status in (201, 200, 200):
             assert server.client.post("/v1/recipes", json=recipe).status_code == status
         assert len(read) == 1
-        # Where other processes look for it, it is there again.
+        # Other processes find it in the store again.
         for file in tmp_path.glob("*.json"):
             file.unlink()
         server.client.post("/v1/recipes", json=recipe)

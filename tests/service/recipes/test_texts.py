@@ -1,4 +1,4 @@
-"""Texts that clients store: whatever they are, they are refused when they come or served ever after."""
+"""Texts that clients store: each is either refused on receipt or always served."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.servers import Running
 
 TEXT = st.text(max_size=8)
 ANY = st.text(st.characters(codec=None, exclude_categories=[]), max_size=8)
-"""Lone surrogates and control characters among them."""
+"""Any text, including lone surrogates and control characters."""
 VALUES = st.recursive(
     ANY | st.integers() | st.floats() | st.none(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ANY, inner, max_size=3),
@@ -44,7 +44,7 @@ def test_models(server: Running, config: dict[str, Any], path: str, tensor: str,
     }
     try:
         packed = archive.pack({path: b"x", **files})
-    except (ValueError, UnicodeError):  # no archive has such a name
+    except (ValueError, UnicodeError):  # an archive cannot have such a name
         packed = archive.pack(files)
     headers = {"Content-Type": archive.MEDIA_TYPE}
     if ask(server, "PUT", "/v1/models/texts/any", content=packed, headers=headers) >= HTTPStatus.BAD_REQUEST:

@@ -1,4 +1,4 @@
-"""Clients that unmodified generators make from the OpenAPI document: complete, and the bytes are right."""
+"""Clients that unmodified generators create from the OpenAPI document are complete, and get the right bytes."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ GENERATORS = {
 
 @pytest.mark.parametrize("generator", GENERATORS)
 def test_generated_client(generator: str, server: Running, tmp_path: Path) -> None:
-    """Every operation is generated, and what a user writes with the client gives the library's bytes."""
+    """Every operation is generated, and a program that uses the client gets the library's bytes."""
     options, program = GENERATORS[generator]
     document, made = tmp_path / "openapi.json", tmp_path / "made"
     document.write_bytes(server.client.get("/openapi.json").content)

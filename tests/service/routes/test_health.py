@@ -1,4 +1,4 @@
-"""Health: ready only with the right bits."""
+"""Health: the service is ready only if the backend's bits are right."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.servers import running
 
 
 class OneBitBackend(CountingBackend):
-    """Wrong in one bit of one tensor."""
+    """A backend with one wrong bit in one tensor."""
 
     name = "one-bit"
 

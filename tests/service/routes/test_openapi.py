@@ -1,4 +1,4 @@
-"""The OpenAPI document, and what a fuzzer that reads it finds."""
+"""The OpenAPI document, and a fuzzer that reads it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ KEYWORDS = {
     *("maximum", "minItems", "minLength", "minProperties", "minimum", "oneOf", "pattern", "patternProperties"),
     *("prefixItems", "properties", "propertyNames", "required", "title", "type", "uniqueItems"),
 }
-"""Of JSON Schema 2020-12 and OpenAPI 3.1."""
+"""Keywords of JSON Schema 2020-12 and OpenAPI 3.1."""
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -48,7 +48,7 @@ CHECKS = [
 
 @schemathesis.serializer(archive.MEDIA_TYPE)
 def in_an_archive(_: object, value: Any) -> bytes:
-    """Whatever the fuzzer makes, as the recipe of a model."""
+    """Return an archive with the fuzzer's value as the recipe of the model."""
     return archive.pack({"recipe.json": value if isinstance(value, bytes) else str(value).encode()})
 
 
@@ -90,7 +90,7 @@ def test_every_reference_leads_somewhere(client: httpx.Client) -> None:
 
 
 def test_schemas_use_only_keywords_of_json_schema(client: httpx.Client) -> None:
-    """Pydantic writes a bound behind a validator as `ge` or `max_length`, which no reader of the document knows."""
+    """Pydantic writes a bound after a validator as `ge` or `max_length`, which is not a keyword of JSON Schema."""
     document = client.get("/openapi.json").json()
 
     def keywords(schema: Any) -> Iterator[str]:
@@ -124,14 +124,14 @@ def test_a_tensor_has_no_defaults_that_its_recipe_decides(client: httpx.Client) 
 
 @pytest.fixture(scope="module")
 def small_server() -> Iterator[Running]:
-    """Files small enough to be read by a fuzzer."""
+    """A server that limits files to sizes that a fuzzer can read."""
     with running(Settings(max_file_bytes=1 << 20)) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def guarded_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, str]]:
-    """The same behind API keys, and a key."""
+    """The same server with API keys, and a key."""
     path = tmp_path_factory.mktemp("keys") / "keys.json"
     key, _ = keys.create(path, "fuzzer", tuple(Right))
     limits: dict[str, Any] = {"max_file_bytes": 1 << 20, "failed_logins_per_minute": 10**9}
@@ -141,13 +141,13 @@ def guarded_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[R
 
 @pytest.mark.parametrize("mode", list(GenerationMode))
 def test_fuzzed(small_server: Running, mode: GenerationMode) -> None:
-    """Requests that the document allows, and requests that it forbids: no 500, and only answers that it describes."""
+    """Requests that the document allows or forbids get only responses that it describes, and no 500."""
     fuzz(small_server, mode, 30, CHECKS)
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode))
 def test_fuzzed_with_a_key(guarded_server: tuple[Running, str], mode: GenerationMode) -> None:
-    """And nothing is answered to the same request without its key."""
+    """The same request without its key is refused."""
     server, key = guarded_server
     fuzz(server, mode, 10, [*CHECKS, ignored_auth], {"Authorization": f"Bearer {key}"})
 
@@ -160,14 +160,14 @@ def test_fuzzed_without_a_key(guarded_server: tuple[Running, str], mode: Generat
 
 @pytest.mark.parametrize("count", [3, pytest.param(500, marks=pytest.mark.soak("requests"))])
 def test_fuzzed_along_its_links(small_server: Running, count: int) -> None:
-    """Recipes are registered, and what that leads to is asked for in any order."""
+    """The fuzzer registers recipes, and follows the links of the responses in any order."""
     api = schemathesis.openapi.from_dict(small_server.app.openapi())
     api.config.update(base_url=small_server.url)
     found = set()
 
     class Workflow(api.as_state_machine()):  # type: ignore[misc]
         def setup(self) -> None:
-            # What was registered before would be known already: each begins at the same place.
+            # Each workflow begins with an empty registry. Otherwise earlier recipes would be registered already.
             small_server.app.state.service.recipes.registry = Kept[str, FileLayout](max_count=1000, max_bytes=1 << 28)
 
         def validate_response(self, response: Response, case: schemathesis.Case, *_: Any, **__: Any) -> None:
@@ -181,7 +181,7 @@ def test_fuzzed_along_its_links(small_server: Running, count: int) -> None:
 
 
 def refused(_: CheckContext, answer: Response, case: schemathesis.Case) -> None:
-    """Health is for all, and nothing else."""
+    """Fail if a response without a key is not 401, except for the health routes."""
     assert answer.status_code == 401 or case.operation.path in ("/livez", "/readyz")
 
 
@@ -205,7 +205,7 @@ def fuzz(
             case.headers.pop("Authorization", None)
             case.call_and_validate(server.url, checks=checks, headers=headers)
 
-        # An operation without input has none that is wrong.
+        # An operation without input has no invalid input.
         with suppress(Unsatisfiable):
             try_one()
             fuzzed.add(operation.label)

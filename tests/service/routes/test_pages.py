@@ -1,4 +1,4 @@
-"""The pages for people: whole without a network, strict, and of use where access is by key."""
+"""The HTML pages: complete without a network, with a strict policy, and usable with keys."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_headers(server: Running) -> None:
 
 
 def visit(url: str, folder: Path) -> dict[str, Any]:
-    """What tests/service/routes/pages.js saw, in a browser that reaches no host but 127.0.0.1."""
+    """Return the results of tests/service/routes/pages.js, in a browser that can reach 127.0.0.1 only."""
     assert BROWSER
     command = [BROWSER, "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}"]
     command += ["--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1", "--virtual-time-budget=60000"]
@@ -65,7 +65,7 @@ def visit(url: str, folder: Path) -> dict[str, Any]:
 @pytest.mark.skipif(BROWSER is None, reason="needs chromium")
 @pytest.mark.parametrize("access", ["open", "keys"])
 def test_in_a_browser(access: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reader sees every call and tries one, with no network but the service; where a key is asked for, types it."""
+    """A user sees every call and tries one, with the service as the only network, and enters a key if required."""
     settings, key = Settings(access="open"), ""
     if access == "keys":
         key, _ = keys.create(tmp_path / "keys.json", "reader", (Right.RECIPES_READ,))

@@ -278,7 +278,7 @@ def test_conditions_over_the_wire(client: httpx.Client, mixed_path: str, mixed_f
 
 
 def test_100_terabytes() -> None:
-    """Sizes and tags cost no kernel; the header and the tail cost only themselves."""
+    """Sizes and tags need no generation. The header and the tail need only their bytes."""
     backend = CountingBackend()
     layout = FileLayout.of(HUGE)
     with running(backend=backend) as server:
@@ -326,7 +326,7 @@ def test_limits_name_what_to_change() -> None:
 
 
 def test_only_what_is_made_at_once_is_made_by_the_event_loop() -> None:
-    """Many tensors, more bytes than the backend makes at once, and a backend that may wait, all go to threads."""
+    """Threads generate many tensors, more bytes than the backend returns at once, and backends that can wait."""
 
     class Telling(CountingBackend):
         prompt_bytes = 4096

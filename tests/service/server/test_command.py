@@ -1,4 +1,4 @@
-"""The command, as a process of its own."""
+"""The command, in a separate process."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_wrong_setting_stops_the_start(options: list[str], environment: dict[s
     ],
 )
 def test_a_secret_is_not_told(options: list[str], environment: dict[str, str]) -> None:
-    """And not taken from where others see it."""
+    """The command does not accept secrets where other users can see them."""
     secret = "5ec2e7"
     done = run(
         *(each.format(secret) for each in options), **{name: url.format(secret) for name, url in environment.items()}
@@ -135,7 +135,7 @@ def test_the_library_reads_no_variable_that_stops_the_service() -> None:
 def test_models_of_one_server_alone_are_told_of(
     caplog: pytest.LogCaptureFixture, host: str, given: dict[str, Any], is_told: bool
 ) -> None:
-    """Replicas without a common store have different models under one name."""
+    """Replicas without a common store can have different models under one name."""
     settings = Settings(host=host, access="open", workers=2, **given)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         command._announce(settings, backends.get("reference"), listener, None)

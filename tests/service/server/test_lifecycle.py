@@ -1,4 +1,4 @@
-"""Stopping: unready at once, deaf later, gone when the last answer has ended."""
+"""Shutdown: the server is unready at once, later refuses connections, and exits after the last response."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.servers import running, wait_for
 
 SMALL = "/v1/weights?shape=5&scheme=normal&std=1"
 BIG = "/v1/weights?shape=6000000&scheme=normal&std=1"
-"""24 MB: more than all buffers between a server and a client that does not read."""
+"""URL of 24 MB, more than all buffers between a server and a client that does not read."""
 ENDLESS = "/v1/weights?shape=1000000,1000000&scheme=zeros"
 
 
@@ -43,7 +43,7 @@ def refuses(url: str) -> bool:
 
 @contextmanager
 def stream(url: str, path: str) -> Iterator[tuple[httpx.Response, Iterator[bytes]]]:
-    """An answer whose first bytes have come, and those that are still to come."""
+    """Yield a response whose first bytes have arrived, and an iterator over the rest."""
     with httpx.Client(timeout=60) as client, client.stream("GET", url + path) as answer:
         parts = answer.iter_raw(1 << 16)
         first = next(parts)
@@ -62,7 +62,7 @@ def test_the_steps(count: str) -> None:
             assert idle.get("/readyz").status_code == 200
             process.send_signal(signal.SIGTERM)
             wait_for(lambda: httpx.get(f"{url}/readyz", timeout=60).status_code == 503)
-            # A connection that is open already, and new ones.
+            # Check a connection that is open already, and new connections.
             for answer in (idle.get("/readyz"), httpx.get(f"{url}/readyz", timeout=60)):
                 assert (answer.status_code, answer.headers["Connection"]) == (503, "close")
                 assert answer.json()["detail"] == "the service is stopping"
@@ -117,7 +117,7 @@ def test_signals_ignored_at_the_start_stay_ignored(count: str) -> None:
 
 
 def is_ignored(pid: int, number: signal.Signals) -> bool:
-    """What Linux knows of a process."""
+    """Return whether a process ignores a signal, by its status in /proc."""
     (mask,) = re.findall(r"^SigIgn:\s*([0-9a-f]+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     return bool(int(mask, 16) >> (number - 1) & 1)
 

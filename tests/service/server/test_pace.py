@@ -1,4 +1,4 @@
-"""Clients that send too slowly."""
+"""Clients that send too slowly are disconnected."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LIVE = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
 
 @pytest.fixture(scope="module")
 def hasty() -> Iterator[Running]:
-    """A server that waits a second for a head, and measures a body every second."""
+    """A server that waits one second for a head, and measures the pace of a body every second."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(protocol, "BODY_SECONDS", 1.0)
         with running(Settings(head_seconds=1, body_rate=20)) as server:
@@ -33,7 +33,7 @@ def connection(hasty: Running) -> Iterator[socket.socket]:
 
 
 def dribble(connection: socket.socket, content: bytes, pause: float) -> bytes:
-    """Send byte by byte until something comes back; return all of that."""
+    """Send byte by byte until the server responds; return all bytes of the response."""
     connection.settimeout(pause)
     for at in range(len(content)):
         try:
@@ -42,7 +42,7 @@ def dribble(connection: socket.socket, content: bytes, pause: float) -> bytes:
             break
         except TimeoutError:
             pass
-        except OSError:  # it was cut already
+        except OSError:  # the connection is closed already
             received = b""
             break
     else:
@@ -51,7 +51,7 @@ def dribble(connection: socket.socket, content: bytes, pause: float) -> bytes:
 
 
 def rest(connection: socket.socket) -> bytes:
-    """What comes until the connection is closed."""
+    """Return all bytes until the connection is closed."""
     connection.settimeout(60)
     received = bytearray()
     try:
@@ -80,7 +80,7 @@ def test_a_slow_head(connection: socket.socket) -> None:
 def test_a_slow_head_after_an_answer(connection: socket.socket) -> None:
     connection.sendall(LIVE)
     assert one_answer(connection).startswith(b"HTTP/1.1 200")
-    time.sleep(1.5)  # idle, which it may be
+    time.sleep(1.5)  # an idle connection is allowed
     assert dribble(connection, LIVE[:-2] + b"X: " + b"x" * 1000, 0.1).startswith(b"HTTP/1.1 408")
 
 
@@ -104,7 +104,7 @@ def test_a_slow_chunked_body(connection: socket.socket) -> None:
 
 
 def test_a_refused_body_that_does_not_end(connection: socket.socket) -> None:
-    """It was answered already: the connection is cut without another word."""
+    """The request has its response already: the server closes the connection without another one."""
     connection.sendall((POST % 1000).replace(b"application/json", b"text/plain"))
     answer = rest(connection)
     assert answer.startswith(b"HTTP/1.1 415")
@@ -112,7 +112,7 @@ def test_a_refused_body_that_does_not_end(connection: socket.socket) -> None:
 
 
 def test_a_body_that_is_fast_enough(connection: socket.socket) -> None:
-    """Three seconds and more for a body, at a pace that is allowed."""
+    """A body takes three seconds or more at an allowed pace."""
     content = b" " * 150 + BODY
     connection.sendall(POST % len(content))
     for at in range(0, len(content), 10):
@@ -122,7 +122,7 @@ def test_a_body_that_is_fast_enough(connection: socket.socket) -> None:
 
 
 def test_an_answer_is_not_cut_for_the_next_request(connection: socket.socket) -> None:
-    """Half a head behind a request whose answer takes long."""
+    """Half a head follows a request whose response takes long."""
     connection.sendall(b"GET /v1/weights?shape=1000000,1000000&scheme=zeros HTTP/1.1\r\nHost: x\r\n\r\nGET /li")
     ends = time.monotonic() + 2.5
     while time.monotonic() < ends:

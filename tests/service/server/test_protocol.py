@@ -1,4 +1,4 @@
-"""The server's HTTP protocol, where uvicorn's own would let a client do harm."""
+"""The server's HTTP protocol, in cases in which a client could harm uvicorn's."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def connected(server: Running) -> Iterator[socket.socket]:
 
 
 def everything(connection: socket.socket) -> bytes:
-    """All that comes until the server closes."""
+    """Return all bytes until the server closes the connection."""
     found = bytearray()
     try:
         while part := connection.recv(1 << 20):
@@ -37,7 +37,7 @@ def everything(connection: socket.socket) -> bytes:
 
 @pytest.mark.parametrize("junk", [b"\0junk\r\n\r\n", b"GET / HTTP/1.1\r\n: x\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n"])
 def test_no_refusal_in_the_middle_of_a_file(server: Running, junk: bytes) -> None:
-    """What a client sends wrong must not become bytes of its weights."""
+    """A refusal of invalid input must not be inserted into the bytes of a file."""
     path = "/v1/weights?shape=3000000&scheme=normal&std=1"
     wanted = server.client.get(path).content
     with connected(server) as connection:
@@ -68,7 +68,7 @@ def test_a_body_that_breaks(server: Running, earlier: bytes) -> None:
 
 
 def test_pipelining_is_bounded(server: Running) -> None:
-    """Each request that waits takes 50 times its own bytes: those that are too many are not taken."""
+    """Each waiting request takes 50 times its bytes of memory, so the server does not read more than a few."""
     with connected(server) as connection:
         connection.sendall(LIVE * 5000)
         answers = everything(connection)
@@ -100,7 +100,7 @@ LAST = LIVE[:-2] + b"Connection: close\r\n\r\n"
 @pytest.mark.parametrize("protocol", [b"websocket", b"h2c"])
 @pytest.mark.parametrize("piece", [1, 7, 1 << 20])
 def test_another_protocol_is_not_spoken(server: Running, protocol: bytes, piece: int) -> None:
-    """The request is answered in this one, body and all, and so is the next."""
+    """The server reads the request with its body and responds in HTTP/1.1, and so to the next request."""
     get, post = (method + b" HTTP/1.1\r\n" + UPGRADE % protocol for method in (b"GET /livez", b"POST /v1/weights"))
     chunks = b"5\r\n" + RECIPE[:5] + b"\r\n%x\r\n" % (len(RECIPE) - 5) + RECIPE[5:] + b"\r\n0\r\nX: trailer\r\n\r\n"
     sent = post + LENGTH + b"\r\n" + RECIPE + get + b"\r\n" + post + CHUNKED + b"\r\n" + chunks + get
@@ -131,10 +131,10 @@ IN_CHUNKS = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(RECIPE) + RECIPE +
 
 @pytest.mark.parametrize(("version", "framing"), [(b"1.1", WITH_LENGTH), (b"1.1", IN_CHUNKS), (b"1.0", WITH_LENGTH)])
 def test_another_protocol_on_a_connection_that_closes(server: Running, version: bytes, framing: bytes) -> None:
-    """The body is read, the answer comes at once, and what follows is no request."""
+    """The server reads the body, responds at once, and does not read what follows as a request."""
     head = b"POST /v1/weights HTTP/%b\r\nHost: test\r\nContent-Type: application/json\r\n" % version
     with connected(server) as connection:
-        connection.settimeout(protocol.BODY_SECONDS - 1)  # then a request whose body never ends is refused
+        connection.settimeout(protocol.BODY_SECONDS - 1)  # before the server gives up on an endless body
         connection.sendall(head + b"Connection: Upgrade, close\r\nUpgrade: h2c\r\n" + framing + LIVE)
         answers = everything(connection)
     assert answers.startswith(b"HTTP/1.1 200 OK")
@@ -158,7 +158,7 @@ EXPECT = b"Host: test\r\nExpect: 100-continue\r\nContent-Length: 29\r\n"
 def test_an_early_answer_ends_a_connection_that_waits_for_continue(
     server: Running, request_line: bytes, header: bytes, status: bytes
 ) -> None:
-    """The client sends no body, so what it sends next must not be taken for one (RFC 9110 section 10.1.1)."""
+    """The client sends no body, so its next bytes must not be read as one (RFC 9110 section 10.1.1)."""
     with connected(server) as connection:
         connection.sendall(request_line + b" HTTP/1.1\r\n" + EXPECT + header + b"\r\n")
         answer = everything(connection)
@@ -177,7 +177,7 @@ def test_a_body_that_is_too_large_is_not_asked_for(server: Running) -> None:
 
 
 def test_continue(server: Running) -> None:
-    """A body that is waited for, and one that does not wait, leave the connection open."""
+    """The connection stays open whether or not the client waits for 100 (Continue) before its body."""
     head = b"POST /v1/recipes HTTP/1.1\r\n" + EXPECT + b"Content-Type: application/json\r\n\r\n"
     early = b"PUT /v1/nothing HTTP/1.1\r\n" + EXPECT + b"\r\n"
     old = b"POST /v1/recipes HTTP/1.0\r\n" + EXPECT + b"Content-Type: application/json\r\n\r\n"
@@ -191,7 +191,7 @@ def test_continue(server: Running) -> None:
 
 
 def test_a_connection_that_is_reset_is_forgotten(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Uvicorn's keep-alive timer would keep it for 75 s."""
+    """Uvicorn's keep-alive timer would hold the connection for 75 s."""
     kept: list[weakref.ref[protocol.BoundedProtocol]] = []
     begin = protocol.BoundedProtocol.connection_made
 

@@ -1,4 +1,4 @@
-"""The second port, and what browsers of other origins may do."""
+"""The second port, and requests of browsers from other origins."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_the_second_port(workers: str, tmp_path: Path) -> None:
     with serving(*options) as (url, process):
         assert process.stderr
         beside = process.stderr.readline().split()[-1]
-        # Connections wait in the socket until a worker is there.
+        # Connections wait in the socket until a worker runs.
         assert httpx.get(beside + "/livez", timeout=60).json() == {"status": "alive"}
         wait_for(lambda: httpx.get(beside + "/readyz").status_code == 200)
         assert httpx.get(url + "/readyz", timeout=60).status_code == 200
@@ -47,7 +47,7 @@ def test_it_answers_until_the_last_stream_has_ended() -> None:
         with socket.create_connection(("127.0.0.1", port)) as connection:
             connection.sendall(b"GET /v1/weights?shape=10000000&scheme=zeros HTTP/1.1\r\nHost: x\r\n\r\n")
             received = len(connection.recv(1 << 16))
-            # Whatever is said from now on must not fill the pipe.
+            # Later log lines must not fill the pipe.
             threading.Thread(target=process.stderr.read, daemon=True).start()
             process.send_signal(signal.SIGTERM)
 
@@ -93,7 +93,7 @@ def test_other_origins(tmp_path: Path) -> None:
         assert refused.headers["Access-Control-Allow-Origin"] == ORIGIN
         other = client.get(WEIGHTS, headers={"Origin": "https://evil.example", **headers})
         assert "Access-Control-Allow-Origin" not in other.headers
-        # A cache must not answer a page with what no page has asked for.
+        # A cache must not serve a response for one origin, or for none, to a page of another.
         for vague in (other, client.get(WEIGHTS, headers=headers), client.get("/nothing"), client.head("/livez")):
             assert vague.headers["Vary"] == "Origin"
 

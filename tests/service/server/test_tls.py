@@ -1,4 +1,4 @@
-"""TLS, client certificates and the second port, on servers of their own."""
+"""TLS, client certificates and the second port, on separate servers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_https(authority: Authority, certificate: tuple[Path, Path], tmp_path: P
         with Client(server.url, where="remote", token=token, ca_certs=authority.path) as client:
             client.save(RECIPE, tmp_path / "file", verify="full")
         with Client(server.url, where="remote", token=token, retries=0) as client, pytest.raises(ServiceError):
-            client.register(RECIPE)  # an authority that is not trusted
+            client.register(RECIPE)  # the client does not trust the authority
         with pytest.raises(httpx.HTTPError):
             httpx.get(server.url.replace("https", "http") + "/livez")
         assert server.server.config.ssl
@@ -75,7 +75,7 @@ def test_a_client_certificate_is_required(authority: Authority, certificate: tup
         for other in (None, stranger):
             with pytest.raises(ServiceError):
                 register(other)
-        # A prober has no certificate.
+        # A health probe has no certificate.
         trusted = ssl.create_default_context(cafile=authority.path)
         assert httpx.get(beside + "/readyz", verify=trusted).status_code == 200
         assert httpx.get(beside + "/v1/schemes", verify=trusted).status_code == 404
@@ -108,7 +108,7 @@ def test_files_that_are_wrong(authority: Authority, certificate: tuple[Path, Pat
 def test_the_keys_of_a_provider(
     authority: Authority, certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its certificate must be by an authority that is trusted, and of the host that is asked."""
+    """The provider's certificate must be from a trusted authority, and for the host of the request."""
     served = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     served.load_cert_chain(*certificate)
 

@@ -17,7 +17,7 @@ from tests.support.processes import Workers, run
 from tests.support.servers import wait_for
 
 BIG: Any = {"shape": [16 << 20], "scheme": "normal", "std": 0.02}
-"""64 MiB: some seconds for the reference backend."""
+"""A tensor of 64 MiB, which takes the reference backend some seconds."""
 
 
 def test_a_digest_and_a_model_are_known_to_the_other_worker_and_all_end_with_the_supervisor(workers: Workers) -> None:
@@ -35,7 +35,7 @@ def test_a_digest_and_a_model_are_known_to_the_other_worker_and_all_end_with_the
         assert (
             httpx.get(f"{workers.url}/v1/models/me/tiny", timeout=60).json() == told
         )  # workers share a store of models
-    # Killed, it cannot tell its workers.
+    # The killed supervisor cannot notify its workers.
     workers.process.kill()
     workers.process.wait()
     address = "127.0.0.1", int(workers.url.rpartition(":")[2])
@@ -45,7 +45,7 @@ def test_a_digest_and_a_model_are_known_to_the_other_worker_and_all_end_with_the
             return connection.connect_ex(address) != 0
 
     wait_for(is_gone)
-    workers.process.returncode = 0  # as it has to be after every other test
+    workers.process.returncode = 0  # the fixture checks this after every test
 
 
 def test_a_worker_killed_in_mid_stream(workers: Workers, tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_worker_killed_in_mid_stream(workers: Workers, tmp_path: Path) -> None
         assert partial.stat().st_size < 64 << 20
     download.join(60)
     fanin.verify(got)
-    wait_for(lambda: len(workers.pids) == 3)  # and it has a successor
+    wait_for(lambda: len(workers.pids) == 3)  # the supervisor has started a successor
 
 
 def test_stopping_lets_answers_end(workers: Workers) -> None:

@@ -1,4 +1,4 @@
-"""The Hub's surface, request by request: what its clients read, and what nothing may be made for."""
+"""The Hub API, request by request: the fields that its clients read, and requests that must not generate weights."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def put(client: httpx.Client, name: str = "me/tiny", recipe: Any = RECIPE, **hea
     packed = archive.pack({**FILES, "recipe.json": json.dumps(recipe).encode()})
     headers = {"Content-Type": archive.MEDIA_TYPE, **headers}
     assert client.put(f"/v1/models/{name}", content=packed, headers=headers).status_code in (200, 201)
-    client.follow_redirects = True  # as clients of the Hub do, from a name to its commit id
+    client.follow_redirects = True  # clients of the Hub follow the redirect from a name to its commit id
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def commit_of(client: httpx.Client, revision: str = "seed-42") -> str:
 
 
 def raw(hub: Running, path: str, method: str = "HEAD") -> tuple[int, dict[str, str]]:
-    """By a client that sends the path as it is."""
+    """Send a request whose path is not normalized."""
     connection = HTTPConnection(*hub.address)
     connection.request(method, path)
     answer = connection.getresponse()
@@ -124,7 +124,7 @@ class TestFiles:
         assert client.get(f"{RESOLVE}-bf16/config.json").json() == {"model_type": "tiny", "dtype": "bfloat16"}
 
     def test_a_name_is_redirected_to_its_commit(self, client: httpx.Client, backend: CountingBackend) -> None:
-        """So that what a client asks after its HEAD, once or again, is of the commit that it was told of."""
+        """Requests after a client's HEAD are thus for the commit that the HEAD returned."""
         made, commit = backend.generated, commit_of(client)
         for verb in ("resolve", "raw"):
             for path in (FILE, "vocab/deep/b.txt"):
@@ -198,7 +198,7 @@ class TestApi:
             assert head.headers["Content-Length"] == str(each["size"])
 
     def test_files_can_be_compared(self, client: httpx.Client) -> None:
-        """Small files by the id that Git has of them, weights by SHA-256 where it has been computed."""
+        """Small files have their Git blob id, and weights their SHA-256 if it has been computed."""
         recipe = {**RECIPE, "seed": 77}
         digest = client.post("/v1/recipes", json=recipe).json()["digest"]
         url = f"{API}/tree/seed-77?recursive=true"
@@ -314,7 +314,7 @@ class TestApi:
 
 
 def test_a_long_path_is_read_in_steps_of_its_length(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the head of a path is not found, or has an escaped slash, no more is looked at than may be the head."""
+    """If a path's head is not found, or has an escaped slash, only the possible heads are looked up."""
     seen: list[int] = []
 
     def unquote(text: str) -> str:
@@ -332,7 +332,7 @@ def test_a_long_path_is_read_in_steps_of_its_length(monkeypatch: pytest.MonkeyPa
 
 
 def test_no_list_is_made_on_the_event_loop(hub: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model may have 100,000 tensors, a revision 2,000 files, and a list of paths a megabyte."""
+    """A model can have 100,000 tensors, a revision 2,000 files, and a list of paths a megabyte."""
     threads: dict[str, str] = {}
 
     def watch(module: Any, name: str) -> None:
@@ -476,7 +476,7 @@ class TestErrors:
             assert "this needs the scope weights:read" in refused.json()["error"]
             none, wrong = get(f"{RESOLVE}/{FILE}", ""), get(f"{RESOLVE}/{FILE}", reader[:-1] + "x")
             assert {none.status_code, wrong.status_code} == {401}
-            # By these words clients tell a bad token from a repository that is not there.
+            # Clients distinguish an invalid token from a missing repository by these words.
             assert wrong.headers["X-Error-Message"] == "Invalid credentials in Authorization header"
             assert none.headers["X-Error-Message"] == none.json()["error"]
             assert "error" in wrong.json()
@@ -495,7 +495,7 @@ class TestErrors:
 
 
 def test_a_version_that_makes_files_otherwise_shares_no_tag(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a client has of one version is not taken for what another would send."""
+    """A client must not mistake the file of one version for that of another."""
     from fanin_service.models import content, snapshot
 
     seen: set[str] = set()

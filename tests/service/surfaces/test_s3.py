@@ -1,4 +1,4 @@
-"""The surface of S3, by requests that no client of it sends."""
+"""The S3 API, with requests that S3 clients do not send."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def model(server: Running) -> Iterator[None]:
 
 @pytest.mark.parametrize("character", ["\0", "\1", "\x0b", "\x1f", "\r", "\ufffe", "\uffff"])
 def test_listings_are_xml(server: Running, character: str) -> None:
-    """What XML cannot hold is told in URL encoding or not at all."""
+    """Characters that XML cannot contain are URL-encoded or omitted."""
     text = f"a{character}b"
     for version, parameter in ((2, "prefix"), (2, "start-after"), (2, "delimiter"), (1, "prefix"), (1, "marker")):
         query = {parameter: text, **({"list-type": "2"} if version == 2 else {})}
@@ -57,7 +57,7 @@ def test_listings_are_xml(server: Running, character: str) -> None:
 
 
 def test_a_range_of_a_file_is_not_copied() -> None:
-    """A copy for each slow reader would fill the memory, and making one of 64 MB stops the event loop."""
+    """Copies for slow readers would fill the memory, and copying 64 MB blocks the event loop."""
     body = bytes(range(256)) * 4096
     assert len(body) > 3 * PIECE
 
@@ -105,7 +105,7 @@ def test_what_is_made_for_one_request_counts_as_memory(server: Running, monkeypa
 
 
 def test_a_listing_reads_no_content_twice(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Contents may be forgotten, as those of many large models are: a listing does not need them again."""
+    """The contents of many large models are evicted. A listing does not read them again."""
     made: list[str] = []
     make = Snapshot.__init__
 
@@ -119,7 +119,7 @@ def test_a_listing_reads_no_content_twice(server: Running, monkeypatch: pytest.M
         assert (first.status_code, first.content) == (200, second.content)
         assert f"<Key>{prefix}model.safetensors</Key>" in first.text
     assert len(made) <= 2
-    # What is put under the name is listed at once.
+    # A new model of this name is listed at once.
     pair = {"recipe.json": json.dumps(RECIPE).encode(), "extra.txt": b"x"}
     headers = {"Content-Type": archive.MEDIA_TYPE}
     for files, expected in ((pair, True), ({"recipe.json": pair["recipe.json"]}, False)):
@@ -153,7 +153,7 @@ def test_parts_of_an_object(server: Running) -> None:
 
 
 def test_no_encoding_is_claimed(server: Running) -> None:
-    """A client would undo an encoding that the bytes do not have."""
+    """A client would decode an encoding that the bytes do not have."""
     answer = server.client.get(KEY, params={"response-content-encoding": "gzip"})
     assert (answer.status_code, answer.headers.get("Content-Encoding")) == (400, None)
 

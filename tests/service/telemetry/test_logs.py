@@ -1,4 +1,4 @@
-"""Logs: one line a request, with what happened, without what is secret, and none that a client wrote."""
+"""Logs: one line for each request, without secrets, and without lines that a client has written."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ EVIL = 'x\r\n2026-01-01 INFO forged\x1b[2J\x00\u2028\u202e"}\n{"level": "INFO", 
 
 @contextmanager
 def logging_as(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[str]]]:
-    """The lines that these settings make of what is logged meanwhile."""
+    """Yield a function that returns the lines that are logged with these settings."""
     stream = io.StringIO()
     kept = {name: (logging.getLogger(name).handlers[:], logging.getLogger(name).level) for name in LOGGERS}
     with monkeypatch.context() as patch:
@@ -57,7 +57,7 @@ def logging_as(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[dict[str, Any]]]]:
-    """The log as JSON objects."""
+    """Yield a function that returns the log as JSON objects."""
     with logging_as(Settings(log_format="json"), monkeypatch) as read:
         yield lambda: [json.loads(line) for line in read()]
 
@@ -69,7 +69,7 @@ def server(lines: object) -> Iterator[Running]:
 
 
 def access(lines: Callable[[], list[dict[str, Any]]], count: int = 1) -> dict[str, Any]:
-    """The access log's only line, or the last of `count`."""
+    """Return the only line of the access log, or the last of `count`."""
     found: list[dict[str, Any]] = []
 
     def there() -> bool:
@@ -229,7 +229,7 @@ def test_nobody_forges_lines(monkeypatch: pytest.MonkeyPatch, log_format: Any) -
             logger.exception("failed")
         lines = read()[1:]
     assert all(line.isprintable() for line in lines)
-    # On a console a traceback has lines of its own, which do not begin as others do.
+    # On a console a traceback has separate lines, without the prefix of other lines.
     assert [line[:4] == "    " for line in lines] == [False] + [True] * (len(lines) - 1)
 
 
@@ -256,7 +256,7 @@ def test_a_log_that_is_not_read_stops_no_request() -> None:
         fcntl.fcntl(process.stderr, fcntl.F_SETPIPE_SZ, 4096)
         assert [client.get("/v1/schemes").status_code for _ in range(60)] == [200] * 60
         process.terminate()
-        # The process ends although its log is not read.
+        # The process must exit although nobody reads its log.
         assert process.wait(60) == 0
 
 

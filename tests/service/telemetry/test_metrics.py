@@ -1,4 +1,4 @@
-"""Metrics: what a request leaves behind in them, in one process and in several."""
+"""Metrics: the effects of requests on them, in one process and in several."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SMALL = "/v1/weights?shape=1000&scheme=zeros"
 
 @pytest.fixture
 def server() -> Iterator[Running]:
-    """Nobody else asks it anything."""
+    """A server that receives requests from one test only."""
     with running() as server:
         yield server
 
@@ -192,7 +192,7 @@ def test_known_answers(backend: backends.Backend, passed: int) -> None:
 
 
 def test_a_backend_that_hangs_is_not_ready(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test ends that could say so."""
+    """A backend that hangs does not finish its known-answer test, so no result reports it."""
     now = time.monotonic()
     assert value(server.client, "fanin_ready") == 1
     monkeypatch.setattr(guard, "time", SimpleNamespace(monotonic=lambda: now + 3600))
@@ -228,11 +228,11 @@ def test_formats(client: httpx.Client, accept: str, media_type: str, parse: Any)
 
 
 class GpuError(Exception):
-    """As CuPy's CUDARuntimeError."""
+    """Stands for CuPy's CUDARuntimeError."""
 
 
 def test_gpu_memory(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    """This machine has none: a stand-in for the four calls of CuPy that are made."""
+    """The test replaces the four functions of CuPy that the service calls, so it needs no GPU."""
     client = server.client
 
     class Device:
@@ -262,7 +262,7 @@ def test_gpu_memory(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_gauges_of_workers_that_ended_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The process id may be free, or belong to a process of another user; another worker may remove the files too."""
+    """The process id can be free or belong to another user. Another worker can remove the files at the same time."""
     free, other, own = 1001, 1002, os.getpid()
     modes = ("livemax", "livemin", "livesum")
     for pid in (free, other, own):
@@ -285,7 +285,7 @@ def test_gauges_of_workers_that_ended_go(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_workers_count_together(workers: Workers) -> None:
-    """Whichever answers tells of all; a killed one leaves its counts and takes its gauges along."""
+    """Every worker returns the metrics of all. The counters of a killed worker stay, and its gauges are removed."""
 
     def ask() -> httpx.Client:
         return httpx.Client(base_url=workers.url, timeout=60)
@@ -295,7 +295,7 @@ def test_workers_count_together(workers: Workers) -> None:
         wait_for(lambda: value(client, "fanin_known_answer_tests_total", result="passed") == 2)
         before["threads"] = value(client, "fanin_generator_threads")
     for _ in range(30):
-        with ask() as client:  # a connection each, so that several workers answer
+        with ask() as client:  # separate connections, so that several workers respond
             assert client.get(SMALL).status_code == 200
     labels = {"route": "/v1/weights", "method": "GET", "status": 200}
     for _ in range(5):
@@ -303,7 +303,7 @@ def test_workers_count_together(workers: Workers) -> None:
             assert value(client, "fanin_http_requests_total", **labels) == 30
             assert value(client, "fanin_ready") == 1
     with ask() as client, client.stream("GET", "/v1/weights?shape=1000000000000&scheme=zeros") as answer:
-        parts = answer.iter_raw()  # closes the connection when it goes
+        parts = answer.iter_raw()  # its deletion closes the connection
         next(parts)
         with ask() as other:
             assert value(other, "fanin_streams") == 1

@@ -135,7 +135,7 @@ def test_a_failure_is_an_error(exporter: InMemorySpanExporter) -> None:
 
 @contextmanager
 def collector() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
-    """An OTLP/HTTP receiver: its URL, and what came (path, body)."""
+    """An OTLP/HTTP receiver: its URL, and path and body of each received request."""
     received: list[tuple[str, bytes]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -156,7 +156,7 @@ def collector() -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
 
 
 def test_a_receiver_gets_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From the command, by the standard variables; what is left is sent when it stops."""
+    """The command reads the standard variables, and sends the remaining spans when it stops."""
     with collector() as (url, received):
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
         monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test")

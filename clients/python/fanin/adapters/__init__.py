@@ -1,1 +1,1 @@
-"""What the adapters of torch, JAX and Keras share."""
+"""Code that the adapters of torch, JAX and Keras share."""

@@ -1,4 +1,4 @@
-"""Recipes and recordings as the adapters of JAX and Keras take them."""
+"""Recipes and recordings as inputs of the adapters of JAX and Keras."""
 
 from __future__ import annotations
 

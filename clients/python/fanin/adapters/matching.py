@@ -1,4 +1,4 @@
-"""Which tensor of a recipe fills which array of a model. All pairs are checked before anything is filled."""
+"""Match the arrays of a model with the tensors of a recipe. All pairs are checked before any array is filled."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from fanin.recipe.assumed_layouts import is_assumed
 Names = Mapping[str, str | tuple[str, Sequence[int]]]
 """By the path of an array in a model: the name of its tensor, or that name and the tensor's axes in the array's order.
 
-The axes are those of `numpy.transpose`. An array that is not named has the tensor of its own path."""
+The axes are those of `numpy.transpose`. An array that is not named is filled by the tensor whose name is its path."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What an array of a model is."""
+    """Shape and type of an array of a model."""
 
     shape: tuple[int, ...]
     dtype: str
-    """As NumPy names it."""
+    """NumPy's name of the type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Fit:
 def fit(
     given: Given, wanted: Mapping[str, Wanted], names: Names | None = None, *, strict: bool = True
 ) -> dict[str, Fit]:
-    """Return the tensor of each array of a model; both are given by their paths.
+    """Return the tensor of each array of a model, by the path of the array.
 
     If not `strict`, arrays that `names` does not name may have no tensor, and tensors no array.
 

@@ -22,11 +22,11 @@ Slicer = Callable[[FileLayout, str, Index], Array]
 def slicer(service: Service | None = None, *, backend: str | None = None) -> Iterator[Slicer]:
     """Yield a function that returns slices from `service`, or generates them here if that is `None`.
 
-    Connections to a URL are closed at the end. Those of a client stay open.
+    At the end, connections that were opened for a URL are closed. Those of a client stay open.
 
     Args:
         service: The URL of a service, or a client.
-        backend: Name of the backend for tensors that are generated here. A client has its own.
+        backend: Name of the backend for tensors that are generated here. It cannot be given beside a client.
 
     Raises:
         ValueError: the URL is not one of a service, or a backend is given beside a client.

@@ -11,7 +11,7 @@ from typing import Any
 
 
 def builder_of(source: str) -> Callable[[], Any]:
-    """The function that `package.module:build` names, seen from the working directory as by `python -m`."""
+    """Return the function that `package.module:build` names. It can be in the working directory."""
     module, _, path = source.partition(":")
     if not module or not path:
         raise ValueError(f"{source!r} is not of the form package.module:build")
@@ -29,7 +29,7 @@ def builder_of(source: str) -> Callable[[], Any]:
 
 
 def transformer_of(source: str) -> Callable[[], Any]:
-    """The model that a configuration of transformers describes; no code but the library's own is run."""
+    """Return a function that builds the model of a transformers configuration. It runs only the library's code."""
     path = Path(source) / "config.json" if Path(source).is_dir() else Path(source)
     try:
         config = json.loads(path.read_bytes())

@@ -15,7 +15,7 @@ HELP = "A checkpoint of step 0, for torch.distributed.checkpoint or for Hugging 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the arguments of the command."""
     sources = parser.add_subparsers(metavar="SOURCE", required=True)
     recipe = sources.add_parser("recipe", help="a recipe")
     recipe.add_argument("source", type=Path, metavar="FILE", help="a recipe, or a Fanin file for the one in its header")
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write it; return the exit code."""
+    """Write the checkpoint; return the exit code."""
     options.write(options)
     if not options.quiet:
         files = [path for path in options.directory.iterdir() if path.is_file()]
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-# `--help` does without torch, so it is imported by what runs.
+# `run` imports torch, so that `--help` works without it.
 
 
 def _recipe(options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""The command line `fanin`: its parser, its exit codes, and what it does with errors."""
+"""The command line `fanin`: its parser, its exit codes and its handling of errors."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         KeyboardInterrupt: the user interrupted it.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
-    # Exit as after an error, so that no partial file stays. A closed terminal sends SIGHUP. (The service has handlers
-    # of its own.)
+    # Exit as after an error, so that no partial file stays. A closed terminal sends SIGHUP. (The service installs
+    # separate handlers.)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signals.handle(number, lambda number, _: sys.exit(128 + number))
     if isinstance(sys.stdout, io.TextIOWrapper):

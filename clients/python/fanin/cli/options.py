@@ -1,4 +1,4 @@
-"""Arguments that commands share: the same option for the same thing everywhere."""
+"""Arguments that commands share, so that an option has the same meaning in all of them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _UNITS = {"": 1, "B": 1} | {
 
 
 def add_recipe(parser: argparse.ArgumentParser) -> None:
-    """A recipe, and what replaces parts of it: read them with `layout_of`."""
+    """Add a recipe and the options that replace parts of it. `layout_of` reads them."""
     parser.add_argument(
         "recipe",
         metavar="RECIPE",
@@ -63,7 +63,7 @@ def add_backend(parser: argparse.ArgumentParser) -> None:
 
 
 def add_service(parser: argparse.ArgumentParser) -> None:
-    """Where a service is, and how to talk to it: open it with `client`."""
+    """Add the options for a service's URL, token and connections. `client` reads them."""
     group = parser.add_argument_group("service")
     group.add_argument(
         "--service",
@@ -92,7 +92,7 @@ def add_service(parser: argparse.ArgumentParser) -> None:
 
 
 def add_fetching(parser: argparse.ArgumentParser, where: str) -> None:
-    """Where bytes are generated, and how received ones are checked."""
+    """Add the options for where bytes are generated, and for how received bytes are checked."""
     from fanin.client.base import Where
     from fanin.client.verification import Verify
 
@@ -197,7 +197,7 @@ def opened(source: str) -> Iterator[Any]:
 
 @contextmanager
 def target(path: Path) -> Iterator[Path]:
-    """Yield a path to write to; for `-` the file there is copied to standard output in the end.
+    """Yield a path to write to. For `-`, the file at this path is copied to standard output at the end.
 
     Raises:
         ValueError: standard output is a terminal.
@@ -231,7 +231,7 @@ def standard_output() -> BinaryIO:
 
 
 def report(options: argparse.Namespace, layout: FileLayout) -> None:
-    """Say what was written: on standard error if the file went to standard output, not at all with `--quiet`."""
+    """Print what was written: on standard error if standard output received the file. Print nothing with `--quiet`."""
     if options.quiet:
         return
     is_piped = is_standard(options.output)

@@ -26,17 +26,17 @@ _NUMBER = re.compile(r"(?<![^.])\d+(?![^.])")
 
 @dataclass(frozen=True)
 class _Found:
-    """What is known of a model."""
+    """The recipe of a model, and the facts that the command reports with it."""
 
     recipe: Recipe
     remarks: Iterable[tuple[str, str]]
-    """Names and sentences on what the recipe does not say."""
+    """Names of tensors, each with a sentence about a fact that the recipe does not describe."""
     literals: bytes | None
-    """A safetensors file of tensors that are not in the recipe; none if there are none."""
+    """A safetensors file of the tensors that are not in the recipe; `None` if there are none."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the arguments of the command."""
     sources = parser.add_subparsers(metavar="SOURCE", required=True)
     for name, found, summary, metavar, says in (
         ("torch", _torch, "a PyTorch model that a function makes", *_FUNCTION),
@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write the recipe, and tell what it leaves to others; returns the exit code."""
+    """Write the recipe, report what it does not describe, and return the exit code."""
     found: _Found = options.found(options.source, options.seed)
     if options.literals and found.literals is not None:
         _write(options.literals, found.literals)
@@ -73,13 +73,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """All of it, or nothing."""
+    """Write the file completely, or not at all."""
     with replacing(path) as file:
         file.write(content)
 
 
 def _lines(remarks: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """A line for each kind of tensor of a repeated layer."""
+    """Yield one line for each kind of tensor of a repeated layer."""
     groups: dict[str, list[tuple[str, str]]] = {}
     for name, sentence in remarks:
         groups.setdefault(_NUMBER.sub("*", f"{name} {sentence}"), []).append((name, sentence))

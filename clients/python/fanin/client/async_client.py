@@ -23,7 +23,7 @@ class AsyncClient(ClientBase[AsyncTransport]):
 
     It needs aiohttp, the extra `async`, unless `transport` is given. Generating, checking and writing files run in
     threads, so the event loop stays free. A client belongs to the event loop of its first request. A cancelled call
-    ends after the step that is at work in a thread.
+    ends after the step that runs in a thread.
 
         >>> async with fanin.AsyncClient("http://127.0.0.1:8000") as client:
         ...     rows = await client.slice(recipe, "emb.weight", slice(0, 100))

@@ -41,7 +41,7 @@ _log = logging.getLogger("fanin")
 
 
 class Recorded(Protocol):
-    """A model as `fanin.torch.record` and its likes return it."""
+    """A model as `fanin.torch.record`, `fanin.jax.record` or `fanin.keras.record` returns it."""
 
     @property
     def recipe(self) -> Recipe: ...
@@ -74,23 +74,23 @@ class ClientBase(ABC, Generic[SomeTransport]):
         """
         Args:
             url: Root of the service, http://127.0.0.1:8000 for example.
-            where: Where bytes are generated, if a call does not say it.
-            verify: How received bytes are checked, if a call does not say it.
+            where: Where bytes are generated. A call can override it.
+            verify: How received bytes are checked. A call can override it.
             timeout: Seconds to wait for a connection, and for each next byte.
             retries: Further attempts after a lost connection or a response of 429, 502, 503 or 504 without progress.
             backoff: Seconds before the first of them, doubled for each next one. `Retry-After` replaces it.
             patience: Seconds without a byte of a file after which no attempt begins. A call to a service that sends
                 nothing ends within `patience + 4 * timeout` seconds.
-            connections: How many fetch parts of one file or array at the same time, 1 to 16. More than one helps where
-                a single stream is slower than the network.
+            connections: Number of connections that fetch parts of one file or array at the same time, 1 to 16. More
+                than one helps where a single stream is slower than the network.
             request_bytes: Size of such a part, and of a request for a slice with gaps.
             backend: Name of the backend that generates tensors here. The default is the fastest that is available.
             token: API key or other bearer token. The default is the environment variable FANIN_TOKEN. It is sent to the
                 origin of `url` and nowhere else.
             ca_certs: File of certificates in PEM to trust, in place of the system's.
             client_cert: Files in PEM of a certificate to show, and of its key.
-            transport: Sends the requests (`fanin.client.messages`), in place of an HTTP library. It decides about
-                `timeout` and certificates.
+            transport: Sends the requests (`fanin.client.messages`), in place of an HTTP library. It must implement
+                `timeout` and certificates itself.
 
         Raises:
             ValueError: an argument is not allowed, or a file cannot be used.
@@ -262,7 +262,7 @@ def _packed(recipe: Mapping[str, Any] | str | bytes | Recorded, files: Mapping[s
 
 
 def _view(entry: Entry, data: np.ndarray[Any, np.dtype[np.uint8]], start: int) -> Array:
-    """The tensor in `data`, the file's bytes from `start` on."""
+    """Return the tensor in `data`, the file's bytes from `start` on."""
     return data[entry.start - start : entry.stop - start].view(entry.dtype.numpy).reshape(entry.shape)
 
 

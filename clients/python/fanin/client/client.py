@@ -64,9 +64,9 @@ class Client(ClientBase[Transport]):
 
         Args:
             name: `name` or `namespace/name`.
-            recipe: JSON text or its values. Its seed and its `dtype` are those of the revision `main`; other revisions
-                choose others, except for tensors that have a `dtype` of their own. Or a recording, whose literals are
-                then part of the model.
+            recipe: JSON text, its values, or a recording, whose literals are then part of the model. The revision
+                `main` has the recipe's seed and `dtype`. Other revisions choose others, except for tensors whose
+                members include a `dtype`.
             files: Small files to be served beside the weights, such as config.json and a tokenizer's, by name.
                 `literals.safetensors` are tensors that the recipe does not describe, as `fanin recipe --literals`
                 writes them: they are served as one more file of weights.
@@ -166,7 +166,7 @@ class Client(ClientBase[Transport]):
     ) -> None:
         """Write the recipe's file to `path`, complete or not at all.
 
-        What an interrupted download has received stays beside `path`, and the next call resumes from there.
+        The bytes of an interrupted download stay beside `path`, and the next call resumes from there.
 
         Raises:
             BlockingIOError: another process is downloading the same file to the same place.

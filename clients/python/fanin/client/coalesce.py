@@ -1,4 +1,4 @@
-"""Spans: what to fetch for a slice, so that few requests fetch few bytes more than it needs."""
+"""Spans: byte ranges to fetch for a slice, with few requests and few bytes that the slice does not need."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from fanin.region import Region, Run
 
 GAP = 128 << 10
-"""Bytes between two runs of a slice that are fetched too: a network of a gigabit a second carries as many in the
-millisecond that another request takes."""
+"""Maximum gap between two runs of a slice that one request fetches, in bytes. A network of one gigabit per second
+transfers as many bytes in the millisecond that another request takes."""
 
 
 def _pieces(run: Run, size: int, request_bytes: int) -> Iterator[Run]:
-    """A run in parts: single elements where the gaps between them are wide, else no part longer than a request."""
+    """Yield a run in parts: single elements where the gaps between them are wide, else parts of one request at most."""
     most = 1 if abs(run.step) * size > GAP else max(1, request_bytes // (abs(run.step) * size))
     if run.step == 1:
         yield run
@@ -22,9 +22,9 @@ def _pieces(run: Run, size: int, request_bytes: int) -> Iterator[Run]:
 
 
 def spans(region: Region, size: int, request_bytes: int) -> Iterator[tuple[int, int, list[tuple[int, Run]]]]:
-    """Element ranges to fetch, each with the runs in it and their places in the result.
+    """Yield element ranges to fetch, each with the runs in it and their places in the result.
 
-    `size` is that of an element in bytes. A range with gaps has at most about `request_bytes` bytes.
+    `size` is the size of an element in bytes. A range with gaps has at most about `request_bytes` bytes.
     """
     placed: list[tuple[int, Run]] = []
     at = 0

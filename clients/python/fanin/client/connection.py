@@ -1,4 +1,4 @@
-"""Requests to one service: its URL and token, redirects, and errors with the service's own words."""
+"""Requests to one service: its URL and token, redirects, and errors with the service's message."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from fanin.client.urls import origin, parsed
 from fanin.errors import BusyError, ConnectionLostError, RefusedError, ServiceError
 
 BUSY = frozenset({429, 502, 503, 504})
-"""Statuses that pass: too many requests, and a server that is overloaded or down at the moment."""
+"""Temporary statuses: too many requests, or a server that is overloaded or unavailable."""
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 10
 MAX_DOCUMENT_BYTES = 1 << 20
-"""Limit of JSON documents from the service."""
+"""Maximum size of a JSON document from the service, in bytes."""
 
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*", re.ASCII)
 
@@ -97,8 +97,8 @@ class Connection:
     ) -> None:
         """Pass bytes [start, stop) of a resource to `sink`, in order.
 
-        `check_version` gets the resource's entity tag, or in its absence the modification date, before the first byte;
-        and the request, for its error.
+        Before the first byte, `check_version` gets the resource's entity tag, or its modification date if it has no
+        tag, and the request, which its error names.
 
         Raises:
             ConnectionLostError: the connection ended before byte `stop`.
@@ -129,7 +129,7 @@ class Connection:
         headers = {"User-Agent": "fanin", "Accept-Encoding": "identity", **headers}
         for _ in range(MAX_REDIRECTS + 1):
             where = f"{method} {url}"
-            # Other hosts do not get the token, nor does the same host over another scheme or port.
+            # A redirect to another origin must not leak the token. Scheme and port are parts of the origin.
             more = self._authorization if origin(url) == self._origin else {}
             response = await self.runtime.send(Request(method, url, {**headers, **more}, body))
             if response.status not in REDIRECTS:
@@ -156,7 +156,7 @@ class Connection:
 
 
 async def _content(response: AsyncResponse, limit: int) -> bytes:
-    """Return the body, of which `limit` bytes are read at most."""
+    """Return the body. At most `limit` bytes are read."""
     content = bytearray()
     while len(content) < limit and (chunk := await response.read()):
         content += chunk
@@ -169,7 +169,7 @@ def _offset(response: AsyncResponse, position: int, where: str) -> int:
         return position
     content_range = response.headers.get("content-range", "")
     if response.status == 206 and not content_range:
-        # http.client takes a head that was cut for a complete one.
+        # http.client accepts a truncated head as complete.
         raise ConnectionLostError(f"{where}: the head of the response has no Content-Range")
     if response.status != 206 or not content_range.startswith(f"bytes {position}-"):
         raise ServiceError(

@@ -20,7 +20,7 @@ from fanin.errors import MismatchError
 from fanin.file_layout import FileLayout
 
 REFETCHES = 2
-"""How often bytes that fail their check are fetched again."""
+"""Number of times that bytes which fail their check are fetched again."""
 
 _log = logging.getLogger("fanin")
 
@@ -33,9 +33,9 @@ class Fetching:
     layout: FileLayout
     verify: Verify
     backend: str | None
-    """Generates the bytes to compare with."""
+    """Name of the backend that generates the bytes to compare with."""
     at: Place | None = None
-    """Where the file is, if not at the service under its recipe."""
+    """URL and version of the file, if it is not requested from the service by its recipe."""
 
     async def into_array(
         self,
@@ -68,7 +68,7 @@ class Fetching:
         await self._check(start, start + len(out), read, write)
 
     async def into_file(self, path: Path, progress: bool | None) -> None:
-        """Fetch what is missing of the file, and put it in place.
+        """Fetch the missing bytes of the file, and move it to `path`.
 
         Raises:
             ServiceError, MismatchError: as `into_array`.
@@ -97,7 +97,7 @@ class Fetching:
                 await self._check(0, size, read, write)
 
     def _trusted(self, file: BinaryIO, have: int) -> int:
-        """Return how many bytes of a broken download to keep: none if its end, which a crash may lose, is wrong."""
+        """Return how many bytes of an interrupted download to keep: 0 if its end, which a crash can lose, is wrong."""
         if not have:
             return 0
         first = max(0, have - SAMPLE)

@@ -30,7 +30,7 @@ class Response:
     read: Callable[[], bytes]
     """Returns the next bytes of the body, `b""` at its end. Raises ConnectionLostError."""
     close: Callable[[], None] = lambda: None
-    """Must be called once; a body that was not read to its end costs the connection."""
+    """Must be called once. If the body was not read to its end, it closes the connection."""
     reason: str = ""
 
 

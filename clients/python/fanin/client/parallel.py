@@ -1,4 +1,4 @@
-"""A range fetched over several connections at once, and passed on in order."""
+"""Fetch a range over several connections at once, and pass its bytes to a sink in order."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Fetch = Callable[[int, int, Sink], Awaitable[None]]
 async def in_parts(
     runtime: Runtime, fetch: Fetch, start: int, stop: int, sink: Sink, *, connections: int, part_bytes: int
 ) -> None:
-    """`fetch(start, stop, sink)`, in parts of `part_bytes`, of which `connections` are fetched at the same time.
+    """Do `fetch(start, stop, sink)` in parts of `part_bytes`, `connections` of them at the same time.
 
-    Complete parts wait in memory for those before them. An error of a part is raised after all parts before it were
-    passed on, and ends the others.
+    Complete parts wait in memory for those before them. If a part fails, all parts before it are passed to the sink,
+    the other parts are cancelled, and its error is raised.
     """
     if connections == 1 or stop - start <= part_bytes:
         await fetch(start, stop, sink)

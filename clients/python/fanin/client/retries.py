@@ -1,4 +1,4 @@
-"""When a request is tried again, and for how long: the only place that decides it."""
+"""Retries: the only module that decides when a request is repeated, and for how long."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """How persistent a client is.
+    """The limits of a client's retries.
 
     No attempt begins later than `patience` seconds after the call or the last byte of a file. An attempt registers the
     recipe and requests its file at most; each request may wait `timeout` seconds for the connection and as long for the
@@ -32,7 +32,7 @@ class Retries:
     attempts: int = 5
     """Further attempts after one without progress."""
     backoff: float = 0.2
-    """Seconds before the first of them; doubled for each next one, and up to half as long again by chance."""
+    """Seconds before the first further attempt, doubled for each next one, plus up to 50 % at random."""
     patience: float = 120.0
     """Seconds without progress after which no attempt begins. A longer `Retry-After` ends the call at once."""
     is_replaceable: bool = False
@@ -81,7 +81,7 @@ class Progress:
         self._has_moved = False
         self._detail: object = None
         self.registrations = 0
-        """How often the recipe was sent."""
+        """Number of times that the recipe was sent."""
 
     def made(self) -> None:
         """Note that bytes arrived."""

@@ -1,4 +1,4 @@
-"""Ways to wait: by blocking a thread, or in an event loop.
+"""Runtimes: they wait by blocking a thread, or in an event loop.
 
 The operations of a client are coroutines over one of these. Over `Blocking` they never suspend, so `run` completes them
 in the calling thread. Everything but waiting and sending is thus shared by `Client` and `AsyncClient`.
@@ -22,11 +22,11 @@ class Workers(Protocol):
     """Coroutines that run at the same time."""
 
     def start(self, work: Callable[[], Coroutine[Any, Any, T]]) -> Callable[[], Awaitable[T]]:
-        """Start `work`; the result of the returned function is that of `work`."""
+        """Start `work`, and return a function that waits for its result."""
         ...
 
     async def stop(self) -> None:
-        """Cancel what is not complete."""
+        """Cancel the coroutines that are not complete."""
         ...
 
 
@@ -74,7 +74,7 @@ class InThread(Generic[T]):
         try:
             await self._runtime.call(lambda: entered.append(self._context.__enter__()))
         except BaseException as error:
-            if entered:  # cancelled meanwhile: a lock would stay
+            if entered:  # the wait was cancelled: without the exit, a lock would stay
                 await self.__aexit__(type(error), error, error.__traceback__)
             raise
         return entered[0]
@@ -127,7 +127,7 @@ class _Threads:
 
 
 class Asynchronous:
-    """Waits in an event loop; what computes runs in a thread."""
+    """Waits in an event loop; computations run in a thread."""
 
     def __init__(self, transport: AsyncTransport) -> None:
         self._transport = transport
@@ -143,7 +143,7 @@ class Asynchronous:
         try:
             return await asyncio.shield(thread)
         except asyncio.CancelledError:
-            # The thread uses files and memory that its caller would release. Its error has nobody to go to.
+            # The thread uses files and memory that its caller would release. Nobody is left to receive its error.
             await asyncio.gather(thread, return_exceptions=True)
             raise
 

@@ -37,7 +37,7 @@ class Service:
     connection: Connection
     retries: Retries
     connections: int = 1
-    """How many fetch parts of one file at the same time."""
+    """Number of connections that fetch parts of one file at the same time."""
     request_bytes: int = 8 << 20
     """Size of such a part."""
 
@@ -69,7 +69,7 @@ class Service:
         return await self._run(lambda _: self.connection.json("PUT", path, packed, media_type=archive.MEDIA_TYPE))
 
     async def digests(self, layout: FileLayout) -> Manifest:
-        """SHA-256 of the recipe's file and of its blocks, as the service computes them.
+        """Return the SHA-256 of the recipe's file and of its blocks, as the service computes them.
 
         Raises:
             FileError: the service sent something else.
@@ -81,7 +81,7 @@ class Service:
         return Manifest.read(document, layout)
 
     async def layout_at(self, url: str) -> tuple[FileLayout, Place]:
-        """The layout of the Fanin file at `url`, from its header; and the version of the file.
+        """Return the layout of the Fanin file at `url`, from its header, and the place with the file's version.
 
         Raises:
             FileError: it is not a Fanin file.
@@ -142,7 +142,7 @@ class Service:
             nonlocal etag
             if etag is not None and found != etag:
                 raise ServiceError(f"{where}: the service sent {found}, not {etag}")
-            etag = found  # what is fetched after a lost connection must be of this version
+            etag = found  # bytes that are fetched after a lost connection must be of this version
 
         async def attempt(progress: Progress) -> None:
             await self.connection.read_range(place.url, position, stop, counted, progress, same_version)
@@ -151,6 +151,6 @@ class Service:
         return Place(place.url, etag)
 
     async def _run(self, attempt: Callable[[Progress], Awaitable[T]], layout: FileLayout | None = None) -> T:
-        """Return what `attempt` returns, after as many attempts as it takes; `layout` may have to be registered."""
+        """Return what `attempt` returns, after retries; register `layout` if the service does not have it."""
         register = None if layout is None else partial(self._register, layout)
         return await self.retries.run(attempt, self.connection.runtime.sleep, register)

@@ -11,9 +11,9 @@ from fanin.client.messages import Request, Response
 from fanin.errors import ConnectionLostError, ServiceError, UnreachableError
 
 CONNECTIONS = 16
-"""Connections that are kept open for the threads that share a client."""
+"""Maximum number of idle connections that stay open for the threads that share a client."""
 CHUNK = 1 << 20
-"""Most bytes of a body that are read at a time."""
+"""Maximum number of bytes of a body that one read returns."""
 
 StrPath = str | os.PathLike[str]
 

@@ -1,4 +1,4 @@
-"""JAX: arrays of a recipe, of which each device makes its own shard; pytrees and models filled; initializers."""
+"""JAX: arrays of a recipe, pytrees and models filled from it, and initializers. Each device generates its shard."""
 
 from fanin.errors import ModuleError, RecordError, needed
 

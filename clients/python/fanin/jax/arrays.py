@@ -1,4 +1,4 @@
-"""A recipe's tensors as arrays of JAX. Each shard is generated alone."""
+"""A recipe's tensors as arrays of JAX. Each shard is generated separately."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fanin.adapters.slicers import Service, Slicer
 from fanin.file_layout import FileLayout, FileLayoutLike
 
 Placement: TypeAlias = Sharding | PartitionSpec | jax.Device | None
-"""Where an array is to be: none for JAX's default device; a specification is of the mesh of `jax.set_mesh`."""
+"""Where to put an array: `None` is JAX's default device. A specification belongs to the mesh of `jax.set_mesh`."""
 
 
 def array(
@@ -87,10 +87,10 @@ def _tensor(layout: FileLayout, name: str, placement: Placement, take: Slicer) -
 def assembled(
     shape: Sequence[int], dtype: np.dtype[Any], placement: Placement, part: Callable[[Sequence[slice]], Any]
 ) -> jax.Array:
-    """Return the array whose shards `part(index)` returns; it is called once for shards that are alike.
+    """Return the array whose shards `part(index)` returns. It is called once for equal shards.
 
     Raises:
-        ValueError: the array cannot be placed so, or JAX does not have its type now.
+        ValueError: the array cannot have this sharding, or the type is F64 and JAX's 64-bit types are off.
     """
     if jax.dtypes.canonicalize_dtype(dtype) != dtype:
         raise ValueError(f"{dtype.name} needs jax.config.update('jax_enable_x64', True)")
@@ -109,10 +109,10 @@ def assembled(
 
 
 def _sharding(placement: Sharding | PartitionSpec | jax.Device) -> Sharding:
-    """The sharding, on devices: a specification, and a sharding of an abstract mesh, are of the mesh that is set.
+    """Return the sharding on devices. A specification or a sharding of an abstract mesh is put on the mesh that is set.
 
     Raises:
-        ValueError: no mesh is set, or one of other axes.
+        ValueError: no mesh is set, or its axes differ.
     """
     if isinstance(placement, jax.Device):
         return SingleDeviceSharding(placement)
@@ -134,7 +134,7 @@ def _mesh(spec: PartitionSpec) -> Mesh:
 
 
 def _for_jax(array: Any, dtype: np.dtype[Any]) -> Any:
-    """Return a NumPy array as it is. Arrays of a GPU go through DLPack, as bits if the libraries share no type."""
+    """Return a NumPy array unchanged, and an array of a GPU through DLPack, as bits if the libraries share no type."""
     if isinstance(array, np.ndarray):
         return array
     if dtype.name in ("float64", "complex64", "float32", "float16"):

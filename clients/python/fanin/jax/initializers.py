@@ -1,9 +1,9 @@
-"""`jax.nn.initializers` with Fanin's numbers: the same bits on every device, however sharded, under jit and vmap too.
+"""`jax.nn.initializers` with Fanin's numbers: the same bits on every device and sharding, under jit and vmap too.
 
-Each has the name, the parameters and the law that it has in JAX. The key is the seed: `init(jax.random.key(42), shape)`
-is the tensor of the recipe `{"dialect": "jax", "seed": 42, "scheme": ..., "shape": ...}`, and of any other key the seed
-is the number that its two words are, the first one the upper. Of a key of more words (`rbg`) it is the first 8 bytes of
-their SHA-256, read as big-endian numbers.
+Each has the name, the parameters and the distribution that it has in JAX. The key is the seed:
+`init(jax.random.key(42), shape)` returns the tensor of the recipe
+`{"dialect": "jax", "seed": 42, "scheme": ..., "shape": ...}`. The two words of a key form the seed, the upper word
+first. If a key has more words (`rbg`), the seed is the first 8 bytes of the SHA-256 of its words as big-endian numbers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from fanin.schemes.base import Tensor
 Key = jax.Array
 OutSharding = NamedSharding | PartitionSpec | None
 _INFINITE = {"lower": -math.inf, "upper": math.inf}
-"""Bounds that restrict nothing."""
+"""Bounds that do not restrict the values."""
 
 
 class Initializer(Protocol):
@@ -39,21 +39,22 @@ class Initializer(Protocol):
     def __call__(
         self, key: Key, shape: Sequence[int], dtype: Any = None, out_sharding: OutSharding = None
     ) -> jax.Array:
-        """An array of this shape.
+        """Return an array of this shape.
 
-        Outside of `jax.jit` each device makes its own shard of `out_sharding`; in it the host makes the whole.
+        Outside of `jax.jit` each device generates its shard of `out_sharding`. Inside, the host generates the full
+        array.
 
         Raises:
-            RecipeError: the law does not allow this shape.
+            RecipeError: the distribution does not allow this shape.
             TypeError: no recipe has this type.
         """
 
 
 def _of(name: str) -> Initializer | Callable[..., Initializer]:
-    """What `jax.nn.initializers` has under this name: mostly a function of the law's parameters."""
+    """Return the counterpart of this name in `jax.nn.initializers`: an initializer, or a function that returns one."""
     if name in ("zeros", "ones"):
         initializer: Initializer = getattr(jax.nn.initializers, name)
-        return initializer  # without chance
+        return initializer  # not random
     signature = inspect.signature(getattr(jax.nn.initializers, name))
 
     def build(*args: Any, **kwargs: Any) -> Initializer:
@@ -96,31 +97,31 @@ def _is_said(value: Any, dtype: Any) -> bool:
 
 
 def _of_the_mesh() -> Placement:
-    """Where JAX puts what it makes: on each device of the mesh that is set, if one is."""
+    """Return where JAX puts a new array: on each device of the mesh that is set, if there is one."""
     return None if jax.sharding.get_abstract_mesh().empty else jnp.zeros(()).sharding
 
 
 def _words(key: Any) -> Any:
-    """The words of one key. While JAX traces a program they are traced too, though the key may be known.
+    """Return the words of one key. While JAX traces a program they are traced too, even if the key is known.
 
     Raises:
-        TypeError, ValueError: JAX's own initializers take no such key.
+        TypeError, ValueError: the initializers of JAX reject this key.
     """
     is_typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
     if not is_typed or key.ndim:
-        jax.eval_shape(lambda: jax.random.bits(key))  # JAX's own check, of which nothing is left
+        jax.eval_shape(lambda: jax.random.bits(key))  # JAX's own check; it adds nothing to the traced program
     return jax.random.key_data(key if is_typed else jax.random.wrap_key_data(key))
 
 
 def _made(recipe: Recipe, words: Any) -> np.ndarray:
-    """The tensor for each of the keys: of one, or of many under `jax.vmap`."""
+    """Return the tensor of one key, or the stacked tensors of several keys under `jax.vmap`."""
     keys = np.asarray(words)
     made = [arrays.materialize(_seeded(recipe, key))[ONLY_TENSOR] for key in keys.reshape(-1, keys.shape[-1])]
     return made[0] if keys.ndim == 1 else np.stack(made).reshape(*keys.shape[:-1], *made[0].shape)
 
 
 def tensor_of(callback: Any) -> Tensor | None:
-    """The tensor that an initializer here makes by this callback of a traced program; none for other callbacks."""
+    """Return the tensor that an initializer of this module generates in this callback; `None` for other callbacks."""
     function = getattr(callback, "callback_func", None)
     if not isinstance(function, partial) or function.func is not _made:
         return None
@@ -143,7 +144,7 @@ def _storage(dtype: Any) -> str:
 
 
 def _plain(name: str, value: Any) -> Any:
-    """A parameter as a recipe has it: numbers of NumPy and JAX as Python's, no bound for one that is infinite."""
+    """Return a parameter as a recipe has it: a number of NumPy or JAX as Python's, an infinite bound as `None`."""
     if isinstance(value, np.generic | np.ndarray | jax.Array) and value.ndim == 0:
         value = value.item()
     return None if _INFINITE.get(name) == value else value

@@ -22,7 +22,7 @@ DRAWS: dict[str, Callable[..., Uniform | Normal]] = {
 }
 """Functions of `jax.random` by the names that they have in a program; with other names they are refused."""
 MADE_OF_NUMBERS = {"random_seed", "random_wrap"}
-"""Operations that make keys of integers."""
+"""Operations that create keys from integers."""
 FOLLOWED = MADE_OF_NUMBERS | {
     "broadcast_in_dim",
     "concatenate",
@@ -42,12 +42,12 @@ FOLLOWED = MADE_OF_NUMBERS | {
     "stack",
     "transpose",
 }
-"""Operations that make keys of keys; the values of others depend on random numbers."""
+"""Operations that create keys from keys. The results of all other operations depend on random numbers."""
 
 
 @dataclass(frozen=True, eq=False)
 class Keys:
-    """Keys, or the words of keys. They are known, but an array that is computed from them is random."""
+    """Known keys, or their words. An array that is computed from them is random nevertheless."""
 
     array: jax.Array
 
@@ -63,7 +63,7 @@ def is_key(array: Any) -> bool:
 
 
 def followed(primitive: Any, given: Sequence[Any], params: Mapping[str, Any]) -> Keys | None:
-    """Return the keys that an operation makes of known keys or integers; None for another operation."""
+    """Return the keys that an operation creates from known keys or integers; None for another operation."""
     if primitive.name not in FOLLOWED or not all(isinstance(value, Keys | np.ndarray) for value in given):
         return None
     if primitive.name not in MADE_OF_NUMBERS and not any(isinstance(value, Keys) for value in given):
@@ -90,7 +90,7 @@ class Draws:
     def called(self, name: str, equation: Any, keys: Sequence[Any], bounds: Sequence[float | None]) -> Law | None:
         """Return the distribution of a call of JAX's function of this name; None if it is another function.
 
-        When JAX takes a function apart, the parts have its name: they have no key, or other operands.
+        JAX gives the parts of a function that it splits the same name. They have no key, or other operands.
         """
         if name not in DRAWS or not keys:
             return None
@@ -105,7 +105,7 @@ class Draws:
         """Return the distribution of a draw with these keys, which are the operand `place` of the program.
 
         Draws of one type and with the same keys are the same draw. Where one array has several keys, they differ:
-        with equal keys, its elements would not be independent. `stream` says whose numbers they are.
+        with equal keys, its elements would not be independent. `stream` names the source of the numbers.
         """
         if not isinstance(keys, Keys):
             axes = len(place.aval.shape) - (not is_key(place.aval))

@@ -74,13 +74,13 @@ def init(
 
 
 def path_of(keys: Sequence[Any]) -> str:
-    """A leaf's path, as `init` has it."""
+    """Return a leaf's path, as `init` defines it."""
     inner = keys[:-1] if keys and keys[-1] == GetAttrKey("value") else keys
     return keystr(tuple(inner), simple=True, separator="/")
 
 
 def _placement(leaf: Any) -> Placement:
-    """Where a leaf is, or is to be; none for an array that JAX has put where it likes."""
+    """Return the placement of a leaf; `None` for an array whose placement JAX has chosen."""
     if isinstance(leaf, jax.Array) and not leaf.committed:
         return None
     sharding: Placement = getattr(leaf, "sharding", None)

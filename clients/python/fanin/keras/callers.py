@@ -1,6 +1,6 @@
-"""Who calls an initializer: Keras tells it shape and type alone.
+"""Find the variable for which Keras calls an initializer. Keras passes only shape and type.
 
-Keras may also make variables long after their layer, so who calls is known from the chain of calls alone.
+Keras can create variables long after their layer, so only the chain of calls identifies the variable.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any
 import keras
 
 recording: ContextVar[bool] = ContextVar("fanin_keras_recording", default=False)
-"""Whether a model is being recorded: its variables get no values, and Keras asks for shapes and types alone."""
+"""Whether a model is recorded now. Its variables get no values; Keras needs their shapes and types only."""
 
 
 def variable(shape: tuple[int, ...]) -> keras.Variable:
-    """The variable that Keras is making.
+    """Return the variable that Keras is creating.
 
     Raises:
-        RuntimeError: there is none, or one of another shape, or its layers have another of the same path.
+        RuntimeError: there is none, its shape differs, or its layers have another variable of the same path.
     """
     frames = _frames()
     found = next((each for members in frames if isinstance(each := members.get("self"), keras.Variable)), None)
@@ -45,7 +45,7 @@ def variable(shape: tuple[int, ...]) -> keras.Variable:
 
 
 def _frames() -> Iterator[dict[str, Any]]:
-    """The local variables of each function that is running, the innermost first."""
+    """Yield the local variables of each running function, the innermost first."""
     frame = inspect.currentframe()
     while frame:
         yield frame.f_locals
@@ -55,10 +55,11 @@ def _frames() -> Iterator[dict[str, Any]]:
 def _beside(
     layer: keras.layers.Layer, inner: keras.layers.Layer | None, late: Sequence[keras.Variable]
 ) -> Iterator[keras.Variable]:
-    """Variables of a layer that makes one; of a layer that has `inner` in it, those of others there of the same name.
+    """Yield the variables that could have the path of a new variable.
 
-    A model that is cloned calls the layers of its clone, and has none of them in it. Of the variables that Keras makes
-    `late`, some may have been left by another model.
+    For the layer that creates the variable (`inner` is None), these are its variables. For a layer that contains
+    `inner`, these are the weights of other contained layers of the same name. A model that Keras clones calls the
+    layers of its clone and does not contain them. Another model can have left some of the `late` variables.
     """
     if len(late) > 1:
         yield from (each for each in late if any(each is weight for weight in layer.weights))

@@ -1,10 +1,10 @@
 """`keras.initializers` with Fanin's numbers, a stream for each variable.
 
-Each has the name, the parameters, the attributes and the law that it has in Keras, of which it is a subclass: layers
-that look at the class of an initializer (`EinsumDense`, and so attention) treat both alike. A seed is an integer from 0
-to 2^64 - 1; none is 0. The stream is that of the variable's path: `Dense(10, name="head",
-kernel_initializer=HeNormal(seed=42))` gets what a recipe of this seed has as the tensor "head/kernel", whatever the
-backend, and one instance may serve any number of layers.
+Each is a subclass of the initializer of Keras, with the same name, parameters, attributes and distribution. Layers that
+check the class of an initializer (`EinsumDense`, and so attention) treat both alike. A seed is an integer from 0 to
+2^64 - 1, by default 0. The variable's path selects the stream: on every backend
+`Dense(10, name="head", kernel_initializer=HeNormal(seed=42))` gets the tensor "head/kernel" of a recipe of this seed.
+Any number of layers can share one instance.
 """
 
 from __future__ import annotations
@@ -28,22 +28,24 @@ from fanin.keras.tensors import tensor
 from fanin.recipe import MAX_SEED, ONLY_TENSOR, Recipe, as_recipe
 
 _SHAPES = {"STFT": (8, 1, 5)}
-"""A shape that each law allows, where that is not any shape of ones."""
+"""A shape that an initializer allows, if it does not allow shapes of ones."""
 
 
 class Initializer(keras.initializers.Initializer):  # type: ignore[misc]
-    """Base of the initializers here, beside the class of Keras."""
+    """Base class of the initializers of this module, besides the class of Keras."""
 
     scheme: ClassVar[str]
     """Name in Keras."""
 
     def __call__(self, shape: Any, dtype: Any = None, layout: Any = None) -> Any:
-        """The values of the variable that Keras is making; with a `layout`, of JAX, each device makes its own shard.
+        """Return the values of the variable that Keras is creating.
+
+        With a `layout`, which the backend JAX has, each device generates its shard.
 
         Raises:
-            RecipeError: the law does not allow this shape.
-            RuntimeError: the values are random, and Keras is not making a variable of this shape, or makes a second one
-                of its path.
+            RecipeError: the distribution does not allow this shape.
+            RuntimeError: the values are random, and Keras is not creating a variable of this shape, or creates a second
+                variable of the same path.
             TypeError: no recipe has this type.
         """
         dtype = keras.backend.standardize_dtype(dtype)
@@ -66,14 +68,14 @@ class Initializer(keras.initializers.Initializer):  # type: ignore[misc]
         return tensor(arrays.slice(recipe, name, ...), dtype)
 
     def _is_said(self, dtype: str) -> bool:
-        """Whether a recipe says these values: arrays, infinities and other types of constants are left to Keras."""
+        """Return whether a recipe can express these values. Keras fills arrays, infinities and other types itself."""
         if self.scheme == "Constant":
             is_number = isinstance(self.value, int | float) and not isinstance(self.value, bool)
             return is_number and math.isfinite(self.value) and dtype in DTYPE_NAMES
         return self.scheme not in ("Zeros", "Ones", "Identity") or dtype in DTYPE_NAMES
 
     def _recipe(self, shape: Sequence[int], dtype: str) -> Recipe:
-        """The short form of one tensor.
+        """Return the recipe of one tensor in its short form.
 
         Raises:
             RecipeError: the parameters, the shape or the type do not allow it.
@@ -82,11 +84,11 @@ class Initializer(keras.initializers.Initializer):  # type: ignore[misc]
         return as_recipe({"dialect": "keras", "seed": getattr(self, "seed", 0), **members})
 
     def get_config(self) -> dict[str, Any]:
-        """Keras' own, with parameters that it forgets: the gain of an identity."""
+        """Return the configuration of Keras, with the gain of an identity, which Keras omits."""
         return {**law(self), **super().get_config()}
 
     def _check(self) -> None:
-        """Refuse parameters that no shape could have."""
+        """Reject parameters that are wrong for every shape."""
         if not self._is_said("float64"):
             return
         axes = [*(getattr(self, "input_axes", None) or ()), *(getattr(self, "output_axes", None) or ())]
@@ -95,16 +97,16 @@ class Initializer(keras.initializers.Initializer):  # type: ignore[misc]
 
 
 def law(initializer: keras.initializers.Initializer) -> dict[str, Any]:
-    """The parameters besides the seed of an initializer of Keras, or of its kind here, as a recipe has them.
+    """Return the parameters, as a recipe has them, of an initializer of Keras or of this module, without the seed.
 
-    They are its attributes, of the same names.
+    They are the attributes of the same names.
     """
     names = inspect.signature(type(initializer)).parameters
     return {name: _plain(getattr(initializer, name)) for name in names if name != "seed"}
 
 
 def _is_known(draw: Draw) -> bool:
-    """Whether the elements are the same in every stream."""
+    """Return whether the elements are the same in every stream."""
     if isinstance(draw, Blocks):
         return all(map(_is_known, draw.draws))
     return isinstance(draw, Fill | Table | Waves)
@@ -119,7 +121,7 @@ def _placed(value: Any, layout: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Numbers of NumPy and of Keras' backend as Python's; everything else as it is."""
+    """Return a number of NumPy or of Keras' backend as one of Python, and any other value unchanged."""
     if isinstance(value, np.generic | np.ndarray) or keras.ops.is_tensor(value):
         array = keras.ops.convert_to_numpy(value)
         return array.item() if array.ndim == 0 else value
@@ -127,10 +129,10 @@ def _plain(value: Any) -> Any:
 
 
 def _seed(value: Any) -> int:
-    """The seed; 0 for none.
+    """Return the seed; 0 for `None`.
 
     Raises:
-        ValueError: it is no integer from 0 to 2^64 - 1.
+        ValueError: the seed is not an integer from 0 to 2^64 - 1.
     """
     allowed = f"a seed is an integer from 0 to {MAX_SEED}"
     if value is None:
@@ -158,7 +160,7 @@ def _class(name: str) -> type[Initializer]:
         given = signature.bind(*args, **kwargs)
         given.apply_defaults()
         arguments = {each: (_seed if each == "seed" else _plain)(value) for each, value in given.arguments.items()}
-        if name == "STFT":  # Keras' own asks SciPy for the window, and SciPy need not be there
+        if name == "STFT":  # the constructor of Keras needs SciPy, which is optional
             for each, value in arguments.items():
                 setattr(self, each, value)
         else:
@@ -173,8 +175,8 @@ def _class(name: str) -> type[Initializer]:
         "__init__": init,
         "scheme": name,
     }
-    # Keras saves the class under this name, and where the module is not imported it would take a class of its own that
-    # has the same.
+    # Keras saves the class under its module and name. With the plain name, a program that has not imported this module
+    # would load the class of Keras in its place.
     made: type[Initializer] = type(f"{__name__}.{name}", (Initializer, theirs), members)
     keras.saving.register_keras_serializable("fanin", name)(made)
     return made

@@ -27,7 +27,7 @@ def init_(
     service: Service | None = None,
     backend: str | None = None,
 ) -> Model:
-    """Fill the weights of a built model or layer in place, and return it.
+    """Fill the weights of a built model or layer in place, and return the model or layer.
 
     On Keras's backend of JAX, each device generates its own shard.
 

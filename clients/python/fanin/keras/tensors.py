@@ -1,4 +1,4 @@
-"""Tensors of Keras' backend, made of NumPy arrays."""
+"""Convert NumPy arrays to tensors of Keras' backend."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from fanin.arrays import Array
 
 
 def tensor(array: Array, dtype: str) -> Any:
-    """The array as a tensor of this type, which is its own.
+    """Return the array as a tensor of its type, `dtype`.
 
-    Not every backend takes types that NumPy itself has not: they come in float32, which holds each of their values.
+    Some backends reject types that NumPy lacks. Arrays of such types are converted to float32 first, which represents
+    each of their values.
     """
     is_of_numpy = array.dtype.isbuiltin == 1
     return keras.ops.convert_to_tensor(array if is_of_numpy else array.astype(np.float32), dtype)

@@ -1,7 +1,7 @@
 """Schemes: the named initializers. Each is a formula that lowers a tensor's parameters to a draw.
 
-A scheme is one model: its fields are what a recipe may say, `lower` is the formula. Nothing below this package knows
-a scheme's name.
+A scheme is one model. Its fields are the parameters that a recipe may set; `lower` is the formula. No code below this
+package knows a scheme's name.
 """
 
 from __future__ import annotations

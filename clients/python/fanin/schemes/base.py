@@ -1,4 +1,4 @@
-"""Tensors of a recipe: what every one has, and what those have whose law follows from the fans of a kernel."""
+"""Base classes of the schemes: members of every tensor, and those of tensors whose variance depends on fans."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ from fanin.scalars import complex_truncated_std, root, truncated_std
 from fanin.schemes.fans import Fans, FansError, KernelLayout, Mode, fans
 
 MAX_RANK = 64
-"""Axes of a tensor, as in NumPy."""
+"""Maximum number of axes of a tensor, as in NumPy."""
 MAX_DIMENSION = 2**53 - 1
-"""Largest size of an axis: the largest integer that every JSON reader keeps."""
+"""Largest size of an axis: the largest integer that every JSON reader returns exactly."""
 
 
 def as_integer(value: Any) -> Any:
-    """NumPy's integers as Python's; everything else as it is."""
+    """Return an integer of NumPy as one of Python, and any other value unchanged."""
     return operator.index(value) if hasattr(value, "__index__") and not isinstance(value, bool) else value
 
 
 def _few(value: Any) -> Any:
-    """Return a list or tuple of at most `MAX_RANK` items; `None` is for the field to judge.
+    """Return a list or tuple of at most `MAX_RANK` items. The field itself accepts or rejects `None`.
 
-    It runs first: pydantic keeps an error of a kilobyte for each wrong item, and takes a set for a tuple.
+    This validator runs first: pydantic stores a kilobyte of error for each wrong item, and accepts a set as a tuple.
     """
     if value is not None and not isinstance(value, list | tuple):
         raise PydanticCustomError("tuple_type", "must be an array of integers")
@@ -52,8 +52,8 @@ def _few(value: Any) -> Any:
     return value
 
 
-# Bounds come before validators: pydantic cannot say one behind a function in a JSON schema.
-# Adding 0.0 turns -0.0, which would have a spelling of its own, into 0.0.
+# Bounds precede validators: pydantic cannot express a bound after a function in a JSON schema.
+# Adding 0.0 turns -0.0 into 0.0. Otherwise equal recipes would have different canonical texts.
 _POSITIVE_ZERO = AfterValidator(lambda value: value + 0.0)
 Real = Annotated[float, Strict(), AllowInfNan(False), _POSITIVE_ZERO]
 Positive = Annotated[float, Strict(), AllowInfNan(False), Field(gt=0), _POSITIVE_ZERO]
@@ -69,21 +69,21 @@ StorageName = Annotated[
     DTypeName,
     BeforeValidator(storage_name, json_schema_input_type=DTypeName | Annotated[str, Field(pattern=ALIAS_PATTERN)]),
 ]
-"""The name of a storage type; an alias is taken too."""
+"""The name of a storage type. An alias is accepted too."""
 Distribution = Literal["uniform", "normal", "untruncated_normal", "truncated_normal"]
 
 _ONE = Fraction(1)
 TRUNCATION = Fraction(2)
-"""Variance scaling cuts its truncated normal at this many standard deviations, as every framework does."""
+"""Bound of variance scaling's truncated normal, in standard deviations. Every framework has the same."""
 
 
 class Tensor(FrozenModel, ABC):
-    """What every tensor of a recipe has, whatever its scheme."""
+    """The members of a tensor that do not depend on its scheme."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
     formula: ClassVar[str]
-    """The law of an element, for readers."""
+    """The distribution of an element, for readers."""
     source: ClassVar[str]
     """Where the formula comes from."""
     size_field: ClassVar[str] = "scheme"
@@ -102,7 +102,7 @@ class Tensor(FrozenModel, ABC):
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
-        """The scheme's name, then its aliases."""
+        """Return the scheme's name, then its aliases."""
         return get_args(cls.model_fields["scheme"].annotation)
 
     @model_validator(mode="after")
@@ -110,37 +110,37 @@ class Tensor(FrozenModel, ABC):
         try:
             _ = self.draw
         except (DrawError, FansError) as error:
-            # A draw speaks of low, high and std: a scheme without these says which of its parameters made them so.
+            # The draw's error names low, high or std. A scheme without these fields names its own field instead.
             field = error.field if error.field in type(self).model_fields else self.size_field
             raise PydanticCustomError("formula", "{reason}", {"reason": str(error), "field": field}) from error
         return self
 
     @cached_property
     def draw(self) -> Draw:
-        """The draw this tensor lowers to."""
+        """The draw that this tensor lowers to."""
         return self.lower(STORAGE[self.dtype])
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:  # noqa: ARG002 (pydantic's)
-        """A validated copy: pydantic's own would keep the draw of the original."""
+        """Return a validated copy. The copy of pydantic would keep the draw of the original."""
         return self.model_validate({**self.given(), **(update or {})})
 
     def given(self) -> dict[str, Any]:
-        """The members that were given, as a recipe may have them."""
+        """Return the members that were given, as JSON values of a recipe."""
         return self.model_dump(exclude_unset=True)
 
     def canonical(self) -> dict[str, Any]:
-        """Members in the canonical recipe: those that differ from their defaults; shape, dtype and scheme always."""
+        """Return the canonical members: shape, dtype, scheme, and those that differ from their defaults."""
         document = self.model_dump(mode="json", exclude_defaults=True)
         return {**document, "shape": list(self.shape), "dtype": self.dtype, "scheme": self.scheme}
 
     @property
     def block_count(self) -> int:
-        """Contribution to the number of parts of a `blocks` tensor, which is limited."""
+        """The number of parts that this tensor adds to a `blocks` tensor, whose parts are limited."""
         return 1
 
     @abstractmethod
     def lower(self, dtype: DType) -> Draw:
-        """The draw at this storage type.
+        """Return the draw at this storage type.
 
         Raises:
             DrawError, FansError: the parameters, the shape or the type do not allow it.
@@ -162,7 +162,7 @@ class Scaled(Tensor):
 
     @property
     def fans(self) -> Fans:
-        """Fans of this kernel.
+        """Return the fans of this kernel.
 
         Raises:
             FansError: the shape does not determine them.
@@ -189,17 +189,18 @@ class Scaled(Tensor):
         gain: Fraction = _ONE,
         degree: int = 1,
     ) -> Draw:
-        """Zero mean and variance scale / n, n the fan that `mode` selects; of a kernel without elements n may be 1.
+        """Return a draw of mean 0 and variance scale / n, where n is the fan that `mode` selects.
 
-        Values are multiplied by the root of `gain` of this degree.
+        Values are multiplied by the root of `gain` of this degree. For a kernel without elements n may be 1.
         """
-        # Fans are known by their squares and the gain by a power: one root of all keeps rational values exact.
+        # The square of the fan and a power of the gain are exact. A single root of the product keeps rational values
+        # exact.
         power = math.lcm(4, degree)
         variance = (scale**2 / (self.fans.squared(mode) or 1)) ** (power // 4)
         gained = gain ** (power // degree)
         match distribution:
             case "uniform":
-                ratio = 2 if dtype.is_complex else 3  # of the square of the limit to the variance
+                ratio = 2 if dtype.is_complex else 3  # limit^2 / variance
                 limit = root(ratio ** (power // 2) * variance * gained, power)
                 return draws.uniform(-limit, limit, dtype)
             case "normal" | "untruncated_normal":

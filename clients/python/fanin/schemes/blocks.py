@@ -1,4 +1,4 @@
-"""Blocks along an axis, each with a scheme of its own."""
+"""Blocks along an axis, each with a separate scheme."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fanin.schemes.base import Axis, Dimension, Tensor
 from fanin.validation import blamed, reason
 
 MAX_PARTS = 256
-"""Most parts of a tensor, those within parts among them."""
+"""Maximum number of parts of a tensor, including parts within parts."""
 
 
 class Blocks(Tensor):
@@ -49,11 +49,11 @@ class Blocks(Tensor):
 
     @cached_property
     def tensors(self) -> tuple[tuple[int, Tensor], ...]:
-        """Size and tensor of each part.
+        """The size along the axis, and the tensor, of each part.
 
         Raises:
-            DrawError: the axis is not there, or the sizes do not add up to its.
-            PydanticCustomError: a part is wrong; with the path of the fault.
+            DrawError: the tensor does not have the axis, or the sizes do not add up to its size.
+            PydanticCustomError: a part is wrong. The error has the path of the fault.
         """
         if not -len(self.shape) <= self.axis < len(self.shape):
             raise DrawError("axis", f"axis {self.axis} is not an axis of a shape of rank {len(self.shape)}")
@@ -92,7 +92,7 @@ class Blocks(Tensor):
 
 
 def _part(n: int, part: Mapping[str, Any], shape: tuple[int, ...], axis: int, dtype: DTypeName) -> tuple[int, Tensor]:
-    """Size and tensor of part `n`."""
+    """Return the size along the axis, and the tensor, of part `n`."""
     for field in ("shape", "dtype"):
         if field in part:
             raise _fault("a part has a size; the rest of its shape and its dtype are the tensor's", [n, field])
@@ -108,7 +108,7 @@ def _part(n: int, part: Mapping[str, Any], shape: tuple[int, ...], axis: int, dt
         return size, _tensors().validate_python({"shape": sizes, "dtype": dtype, **own})
     except ValidationError as error:
         details = error.errors()[0]
-        # The union puts the scheme's name in front. For an unknown scheme, nothing follows it.
+        # The location begins with the scheme's name, from the union. For an unknown scheme, nothing follows it.
         path = [*details["loc"][1:], *blamed(details)]
         raise _fault(reason(details), [n, *(path or ["scheme"])]) from None
 
@@ -118,7 +118,7 @@ _SIZE = TypeAdapter[int](Dimension)
 
 @lru_cache(maxsize=1)
 def _tensors() -> TypeAdapter[Tensor]:
-    from fanin.schemes import AnyTensor  # which has this module's scheme among it
+    from fanin.schemes import AnyTensor  # here, because it contains this module's scheme
 
     return TypeAdapter(AnyTensor)
 

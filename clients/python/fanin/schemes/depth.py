@@ -1,6 +1,6 @@
-"""Schemes whose law follows from the size of the whole network, not of the kernel alone.
+"""Schemes whose distribution depends on the size of the network, not of the kernel alone.
 
-They are named and exact where a quotient that the user works out would be rounded twice.
+They compute the standard deviation exactly. A quotient that the user computes would be rounded twice.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class ScaledNormal(Tensor):
 
 
 def _cut_normal(std: Fraction, cut: float | None, dtype: DType) -> Draw:
-    """The normal law of this standard deviation, which is that before the cut."""
+    """Return the draw of a normal distribution with this standard deviation before the cut."""
     if cut is None:
         return draws.normal(Fraction(0), std, dtype)
     end = Fraction(cut)
@@ -101,10 +101,10 @@ class _Stack(Scaled):
     distribution: Literal["normal", "uniform"] = "normal"
 
     def _layers(self) -> tuple[int, int]:
-        """Layers of encoder and decoder; the second is 0 where there is one stack.
+        """Return the numbers of layers of encoder and decoder. The second is 0 if there is one stack.
 
         Raises:
-            DrawError: `side` does not go with the layers given.
+            DrawError: `side` does not match the given layers.
         """
         encoder, decoder = self.encoder_layers, self.decoder_layers
         if encoder is None and decoder is None:

@@ -1,4 +1,4 @@
-"""Schemes that say a law outright: uniform, normal, truncated normal, sparse."""
+"""Schemes that name a distribution directly: uniform, normal, truncated normal, sparse."""
 
 from __future__ import annotations
 
@@ -75,7 +75,10 @@ class TruncatedNormal(Tensor):
         return draws.truncated_normal(mean, std, low, high, dtype)
 
     def _bound(self, value: float | None) -> Bound:
-        """In standard deviations from the mean; exact, so that an absolute bound comes back as it was."""
+        """Return the bound in standard deviations from the mean, as an exact number.
+
+        Rounding would change an absolute bound.
+        """
         if value is None:
             return None
         return Fraction(value) if self.bounds == "std" else (Fraction(value) - Fraction(self.mean)) / Fraction(self.std)
@@ -104,6 +107,6 @@ class Sparse(Tensor):
         law = draws.normal(Fraction(0), Fraction(self.std), dtype)
         if not math.prod(self.shape):
             return law
-        # The product of floats, as everybody has it: a tenth of ten is one.
+        # The product of floats, as in the frameworks: 0.1 * 10 is 1. The exact product is above 1.
         zeros = math.ceil(self.sparsity * size)
         return draws.sparse(law, size, inner, math.prod(self.shape[:axis]) * inner, zeros)

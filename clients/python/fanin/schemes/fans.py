@@ -1,7 +1,7 @@
-"""Fans: how many connections feed one output unit, and how many one input unit feeds.
+"""Fans: the numbers of connections of one output unit and of one input unit.
 
-The numbers are those of the layer at stride 1, for grouped, depthwise and transposed convolutions too, where the
-framework initializers count wrongly (SPEC.md section 9.2 has the table).
+The numbers are those of the layer at stride 1. For grouped, depthwise and transposed convolutions the initializers of
+the frameworks count wrongly (table in SPEC.md section 9.2).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ KernelLayout = Literal["keras", "torch"]
 Mode = Literal["fan_in", "fan_out", "fan_avg", "fan_geo_avg"]
 
 MAX_KERNEL_RANK = 5
-"""Input and output axis and up to three spatial ones; more would be a guess."""
+"""Maximum rank: input axis, output axis and three spatial axes. For more axes the meaning would be a guess."""
 
 
 class FansError(ValueError):
-    """The fans of a shape cannot be told. `field` is the parameter to add or to mend."""
+    """The shape does not determine the fans. `field` is the parameter to add or to correct."""
 
     def __init__(self, field: str, message: str) -> None:
         self.field = field
@@ -29,13 +29,13 @@ class FansError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Fans:
-    """Connections per output unit (`fan_in`) and per input unit (`fan_out`)."""
+    """Numbers of connections of one output unit (`fan_in`) and of one input unit (`fan_out`)."""
 
     fan_in: int
     fan_out: int
 
     def squared(self, mode: Mode) -> Fraction:
-        """The square of the fan that `mode` selects: rational for the geometric mean too."""
+        """Return the square of the fan that `mode` selects. It is rational even for the geometric mean."""
         match mode:
             case "fan_in":
                 return Fraction(self.fan_in) ** 2
@@ -58,10 +58,10 @@ def fans(
     depthwise: bool,
     transposed: bool,
 ) -> Fans:
-    """Fans of a kernel of this shape.
+    """Return the fans of a kernel of this shape.
 
-    Axes named neither input, output nor batch are the receptive field. With `in_axes` and `out_axes` those are used
-    and `layout` is not; otherwise `layout` names them among the axes that are not batch axes.
+    `in_axes` and `out_axes` name the input and output axes. If they are not given, `layout` selects them among the axes
+    that are not batch axes. All other axes except batch axes are the receptive field.
 
     Raises:
         FansError: the shape does not determine the fans, or the parameters contradict each other or the shape.
@@ -90,8 +90,8 @@ def fans(
                 " transposed; any other depthwise kernel is a grouped one: give groups = input channels",
             )
         return Fans(field, stored_out * field)
-    # A grouped kernel stores one group's share of one side and the whole of the other: which one depends on
-    # the direction of the convolution.
+    # A grouped kernel stores one group's channels of one side and all channels of the other. The direction of the
+    # convolution decides which side is stored in full.
     whole, side = (stored_in, "input") if transposed else (stored_out, "output")
     if whole % groups:
         raise FansError("groups", f"{groups} groups do not divide {whole} {side} channels")
@@ -110,7 +110,7 @@ def _axes(field: str, axes: Sequence[int], rank: int) -> tuple[int, ...]:
 def _axes_of_layout(
     axes: Sequence[int], layout: KernelLayout, transposed: bool
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Input and output axes: torch (out, in, *k), keras (*k, in, out); a transposed kernel has the two swapped."""
+    """Return the input and output axes: torch (out, in, *k), keras (*k, in, out); swapped in a transposed kernel."""
     if len(axes) < 2:
         raise FansError(
             "in_axes",

@@ -132,10 +132,10 @@ class DeltaOrthogonal(Tensor):
 
 
 def _channels(shape: tuple[int, ...], layout: KernelLayout) -> tuple[tuple[int, ...], int, int]:
-    """Spatial sizes, input and output channels of a convolution's kernel.
+    """Return spatial sizes, input channels and output channels of a convolution's kernel.
 
     Raises:
-        DrawError: it is none.
+        DrawError: the shape is not one of a convolution's kernel.
     """
     if not 3 <= len(shape) <= MAX_KERNEL_RANK:
         raise DrawError("shape", f"a kernel of rank {len(shape)} is not one of a convolution, of rank 3 to 5")
@@ -143,7 +143,7 @@ def _channels(shape: tuple[int, ...], layout: KernelLayout) -> tuple[tuple[int, 
 
 
 def _place(sizes: Sequence[int], indices: Sequence[int]) -> int:
-    """Of an element in row-major order."""
+    """Return the index, in row-major order, of the element with these indices."""
     place = 0
     for size, index in zip(sizes, indices, strict=True):
         place = place * size + index
@@ -151,10 +151,10 @@ def _place(sizes: Sequence[int], indices: Sequence[int]) -> int:
 
 
 def _points(size: int, period: int, count: int, one: Draw, offset: int = 0) -> Draw:
-    """Of `size` elements `count` are `one`, every `period`-th from `offset` on, and all others zero."""
+    """Return a draw of `size` elements: `count` are `one`, at `offset` and every `period` after it; the rest are 0."""
     if not count or not size:
         return _ZERO
-    # The last period may be cut short.
+    # The last period may be incomplete.
     last = (count - 1) * period
     every = draws.blocks(period, [(offset, _ZERO), (1, one), (period - offset - 1, _ZERO)])
     return draws.blocks(size, [(last, every), (offset, _ZERO), (1, one), (size - last - offset - 1, _ZERO)])

@@ -1,4 +1,4 @@
-"""Schemes of state space models and gated recurrences: logarithms of uniform numbers, and what becomes them."""
+"""Schemes of state space models and gated recurrences: logarithms and other functions of uniform numbers."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from fanin.schemes.base import NonNegative, Positive, Tensor
 
 Radius = Annotated[float, Strict(), AllowInfNan(False), Field(gt=0, lt=1)]
 LARGEST_STEP = 64
-"""Of `dt_bias`: it is its own inverse softplus to float32's last place by then."""
+"""Largest step of `dt_bias`. From here the inverse softplus equals its argument to float32's last place."""
 
 SMALLEST_STEP = 1e-304
-"""Of `dt_bias`: exp, as the draw has it, ends at -700."""
+"""Smallest step of `dt_bias`. The draw's exp accepts arguments down to -700."""
 
 
 class LogUniform(Tensor):

@@ -1,4 +1,4 @@
-"""Schemes whose law follows from the fans of a kernel: variance scaling, Glorot, He, LeCun and their kin."""
+"""Schemes whose distribution depends on the fans of a kernel: variance scaling, Glorot, He, LeCun, SIREN."""
 
 from __future__ import annotations
 

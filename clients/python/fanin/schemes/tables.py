@@ -1,4 +1,4 @@
-"""Schemes without chance: tables of formulas in exactly rounded numbers."""
+"""Schemes without random numbers: tables of exactly rounded values of formulas."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class PowerRange(Tensor):
             part = power(Fraction(i, last), exponent)
             if exponent.denominator == 1 or part < Fraction(1, 2):
                 return low + (high - low) * part
-            # Of a part near 1, and a high near 0, the value is what is missing to 1.
+            # Near the end of the axis, with `high` near 0, the sum would cancel. The difference from 1 does not.
             return high + (high - low) * power_less_one(Fraction(i, last), exponent)
 
         values = [low, *(value(i) for i in range(1, last)), high]
@@ -99,7 +99,7 @@ class RopeFrequencies(Tensor):
         return _along([f * ((1 - part) / factor + part) for f, part in zip(frequencies, kept, strict=True)], dtype)
 
     def _kept(self, frequencies: Sequence[Fraction]) -> Iterable[Fraction]:
-        """How much of each is kept as it is, in [0, 1]."""
+        """Return the share of each frequency that is not scaled, in [0, 1]."""
         if not self.truncate and self.scaling != "yarn":
             raise DrawError("truncate", "truncate false goes with scaling yarn")
         if self.scaling in (None, "linear"):
@@ -121,7 +121,7 @@ class RopeFrequencies(Tensor):
         return (min(max(part, Fraction(0)), Fraction(1)) for part in parts)
 
     def _dimension(self, turns: Fraction, count: int) -> Fraction:
-        """Where a frequency turns so many times in the context."""
+        """Return the dimension whose frequency has this number of turns in the context."""
         return count * log(self.context / (turns * 2 * pi())) / log(Fraction(self.base))
 
 
@@ -169,7 +169,7 @@ class Bilinear(Tensor):
 
     @property
     def block_count(self) -> int:
-        # With channels "same" each value lowers to draws of its own.
+        # With channels "same" each value lowers to separate draws.
         return math.prod(self._spatial()) or 1 if self.channels == "same" else 1
 
     def _spatial(self) -> tuple[int, ...]:
@@ -195,7 +195,7 @@ class Bilinear(Tensor):
 
 
 def _diagonal(rows: int, columns: int, size: int, draw: Draw) -> Draw:
-    """A matrix of `size` elements each: those of `draw` where row and column are equal, else zeros."""
+    """Return a matrix of blocks of `size` elements: `draw` where row and column are equal, else zeros."""
     step = (columns + 1) * size
     before = (min(rows, columns) - 1) * step
     row = draws.blocks(step, [(size, draw), (step - size, _ZERO)])
@@ -212,10 +212,10 @@ def _along(values: Sequence[Fraction], dtype: DType) -> Draw:
 
 
 def _size(shape: Sequence[int]) -> int:
-    """Of the last axis, which a table is along.
+    """Return the size of the last axis, which a table follows.
 
     Raises:
-        DrawError: there is none, or it is too long.
+        DrawError: the shape has no axis, or the axis is too long.
     """
     if not shape:
         raise DrawError("shape", "a scalar has no axis for a table")

@@ -15,7 +15,7 @@ from fanin.scalars import cosine, pi, power, root
 from fanin.schemes.base import Dimension, Flag, Positive, Tensor
 
 MOST_TURNS = 2**256
-"""Most turns from one position to the next: of more, 120 digits leave too few for the part of a turn."""
+"""Maximum number of turns from one position to the next. With more, 120 digits leave too few for the fraction."""
 
 
 class Sinusoidal(Tensor):
@@ -56,7 +56,7 @@ class Sinusoidal(Tensor):
         return draws.blocks(rows * size, parts)
 
     def _columns(self, size: int) -> list[tuple[Fraction, int]]:
-        """Turns for each position, and whether it is a cosine."""
+        """Return for each column the turns from one position to the next, and 0 for a sine or 1 for a cosine."""
         half = size // 2
         if self.variant == "fairseq":
             exponents = [Fraction(-i, max(half - 1, 1)) for i in range(half)]
@@ -122,11 +122,11 @@ _COSINES: dict[str, list[str]] = {
     "blackmanharris": ["0.35875", "0.48829", "0.14128", "0.01168"],
     "flattop": ["0.21557895", "0.41663158", "0.277263158", "0.083578947", "0.006947368"],
 }
-"""Windows that are sums of a_k (-1)^k cos(2 pi k t / n): their a_k."""
+"""Coefficients a_k of the windows that are sums of a_k (-1)^k cos(2 pi k t / n)."""
 
 
 def _window(name: Window | None, length: int, periodic: bool) -> list[Fraction]:
-    """A window's values; of a periodic one the last of a symmetric window that is one longer is left out."""
+    """Return a window's values. A periodic window is a symmetric one of one more value, without the last."""
     if name in (None, "boxcar") or length == 1:
         return [Fraction(1)] * length
     steps = length if periodic else length - 1
@@ -135,7 +135,7 @@ def _window(name: Window | None, length: int, periodic: bool) -> list[Fraction]:
     if name == "cosine":
         return [cosine(Fraction(2 * t + 1, 2 * (steps + 1)) / 2 - Fraction(1, 4)) for t in range(length)]
     terms = [Fraction(text) * (-1) ** k for k, text in enumerate(_COSINES[name])]
-    # cos(k x) is Chebyshev's polynomial of cos(x): one cosine for each value.
+    # cos(k x) is Chebyshev's polynomial of cos(x), so each value needs one cosine.
     return [
         sum((a * each for a, each in zip(terms, _chebyshev(cosine(Fraction(t, steps)), len(terms)))), Fraction(0))
         for t in range(length)

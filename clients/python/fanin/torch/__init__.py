@@ -35,7 +35,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """What is asked for is imported then: torch takes seconds, and its distributed parts more."""
+    """Import the requested name on first use: the import of torch takes seconds, its distributed parts more."""
     try:
         if name == "initializers":
             return import_module("fanin.torch.initializers")

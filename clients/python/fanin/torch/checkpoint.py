@@ -29,7 +29,7 @@ from fanin.torch.recorder.recording import DTYPES
 from fanin.torch.writable import address, check_eager, plainly
 
 CHUNK_BYTES = 256 << 20
-"""Bytes of a chunk of a DCP checkpoint, and so of memory, at most."""
+"""Maximum size of a chunk of a DCP checkpoint, and so of its memory, in bytes."""
 _TYPES = {name: dtype for dtype, name in DTYPES.items()}
 
 
@@ -56,7 +56,7 @@ def save_checkpoint(
             names too. `safetensors` is a Hugging Face directory: files with an index, each of which `fanin verify` can
             check. Tied names are left to the model, as transformers does.
         seed: 0 to 2^64 - 1, in place of the recipe's own.
-        shard_bytes: Most bytes of tensors in a file of `safetensors`, unless one tensor is larger.
+        shard_bytes: Maximum bytes of tensors in a file of `safetensors`, unless one tensor is larger.
         backend: Name of the backend; by default the fastest one for a CPU, or the one that FANIN_BACKEND names.
 
     Raises:
@@ -95,18 +95,18 @@ def _save_safetensors(given: Given, folder: Path, shard_bytes: int, backend: str
 
 
 def _save_dcp(given: Given, folder: Path, backend: str | None) -> None:
-    # One file for each chunk: the writer keeps in memory all that goes to one file.
+    # One file for each chunk: the writer holds the content of one file in memory.
     writer = FileSystemWriter(folder, single_file_per_rank=False)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)
         try:
             save({}, storage_writer=writer, planner=_Planner(given, backends.get(backend)), no_dist=True)
-        except CheckpointException as error:  # which is no Exception, and has the one of each rank
+        except CheckpointException as error:  # not an Exception; it contains the exception of each rank
             raise error.failures[0][0] from error
 
 
 class _Planner(DefaultSavePlanner):
-    """Hands out tensors chunk by chunk, each made when the writer asks for it."""
+    """Returns tensors chunk by chunk, and generates each chunk when the writer requests it."""
 
     def __init__(self, given: Given, backend: Backend) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The initializers of `torch.nn.init`, by their names and parameters, with a stream for each tensor.
+"""The initializers of `torch.nn.init`, with the same names and parameters, and a stream for each tensor.
 
     from fanin.torch import initializers as init, seeded
 
@@ -8,10 +8,10 @@
                 init.kaiming_normal_(layer.weight, nonlinearity="relu")
                 init.zeros_(layer.bias)
 
-The law is torch's, the elements are those of a recipe with this seed and the tensor's name: neither the order of the
-calls nor what else the model has changes them. Without `seeded`, `seed` and `name` are given together. DTensors get
-this rank's shard of the one tensor that all make together, with the fans of the whole. As in torch, a tensor on the
-meta device stays as it is. Constants of types that no recipe has (integers, booleans) are torch's own.
+Each has the distribution that it has in torch. The elements are those of a recipe with this seed and the tensor's name.
+They depend neither on the order of the calls nor on the rest of the model. Without `seeded`, pass `seed` and `name`
+together. A DTensor gets this rank's shard of the full tensor, whose shape determines the fans. As in torch, a tensor on
+the meta device stays unchanged. Torch fills constants of types that no recipe has (integers, booleans).
 """
 
 from __future__ import annotations
@@ -59,19 +59,19 @@ __all__ = [
 ]
 
 
-# The functions below are written out, not generated from the signatures of torch: editors and type checkers read them,
-# and some handle further cases, such as infinite bounds and types that no recipe has.
+# The functions below are not generated from the signatures of torch, because editors and type checkers read them.
+# Some handle further cases, such as infinite bounds and types that no recipe has.
 
 
 class _Names:
-    """Names of the tensors of a module, also of those that it gets meanwhile, as by `to_empty` and `half`."""
+    """Names of the tensors of a module, including tensors that it gets later, as by `to_empty` and `half`."""
 
     def __init__(self, module: nn.Module) -> None:
         self._module = module
         self._look()
 
     def of(self, tensor: torch.Tensor) -> str | None:
-        """The first name of the tensor's memory in the module; none if it has no such memory."""
+        """Return the first name of the tensor's memory in the module; `None` if the module does not have it."""
         memory = memory_of(tensor)
         if memory not in self._names:
             self._look()
@@ -82,7 +82,7 @@ class _Names:
         self._names: dict[object, str] = {}
         for each in found:
             self._names.setdefault(each.memory, each.name)
-        # While these are here, no other memory gets the address, and with it the name, of one that was freed.
+        # These reserve the addresses. Otherwise new memory could get the address, and so the name, of freed memory.
         self._held = [held(each.tensor) for each in found]
 
 
@@ -91,9 +91,9 @@ _seeded: ContextVar[tuple[int, _Names] | None] = ContextVar("fanin_seeded", defa
 
 @contextmanager
 def seeded(seed: int, module: nn.Module) -> Iterator[None]:
-    """Give the functions of `fanin.torch.initializers` a seed and names while the context lasts.
+    """Give the functions of `fanin.torch.initializers` a seed and names inside the context.
 
-    For a parameter or buffer of `module` the name is that in `state_dict()`; of several names of one memory, the first.
+    The name of a parameter or buffer of `module` is its first name in `state_dict()`.
 
         >>> with fanin.torch.seeded(42, model):
         ...     fanin.torch.initializers.kaiming_normal_(model.fc.weight)
@@ -120,7 +120,7 @@ def uniform_(
     seed: int | None = None,
     name: str | None = None,
 ) -> torch.Tensor:
-    """Uniform on [a, b]."""
+    """Fill the tensor with uniform numbers on [a, b]."""
     return _fill(tensor, _stream(tensor, seed, name, generator), scheme="uniform_", a=a, b=b)
 
 
@@ -133,7 +133,7 @@ def normal_(
     seed: int | None = None,
     name: str | None = None,
 ) -> torch.Tensor:
-    """Normal."""
+    """Fill the tensor with normal numbers."""
     return _fill(tensor, _stream(tensor, seed, name, generator), scheme="normal_", mean=mean, std=std)
 
 
@@ -148,38 +148,38 @@ def trunc_normal_(
     seed: int | None = None,
     name: str | None = None,
 ) -> torch.Tensor:
-    """Normal, restricted to [a, b], which are values and not standard deviations."""
+    """Fill the tensor with normal numbers restricted to [a, b]. The bounds are values, not standard deviations."""
     stream = _stream(tensor, seed, name, generator)
-    if math.isinf(a) or math.isinf(b):  # JSON, and so a recipe, has no such numbers: the side is open
+    if math.isinf(a) or math.isinf(b):  # JSON, and so a recipe, has no infinity: the side is open
         open_ = {"low": None if a == -math.inf else a, "high": None if b == math.inf else b, "bounds": "absolute"}
         return _fill(tensor, stream, dialect="fanin", scheme="truncated_normal", mean=mean, std=std, **open_)
     return _fill(tensor, stream, scheme="trunc_normal_", mean=mean, std=std, a=a, b=b)
 
 
 def constant_(tensor: torch.Tensor, val: float) -> torch.Tensor:
-    """`val` everywhere."""
+    """Fill the tensor with `val`."""
     if tensor.dtype in DTYPES and not isinstance(val, complex) and math.isfinite(val):
         return _fill(tensor, scheme="constant_", val=val)
     return nn.init.constant_(tensor, val)
 
 
 def ones_(tensor: torch.Tensor) -> torch.Tensor:
-    """1 everywhere."""
+    """Fill the tensor with 1."""
     return _fill(tensor, scheme="ones_") if tensor.dtype in DTYPES else nn.init.ones_(tensor)
 
 
 def zeros_(tensor: torch.Tensor) -> torch.Tensor:
-    """0 everywhere."""
+    """Fill the tensor with 0."""
     return _fill(tensor, scheme="zeros_") if tensor.dtype in DTYPES else nn.init.zeros_(tensor)
 
 
 def eye_(tensor: torch.Tensor) -> torch.Tensor:
-    """The identity matrix, for 2 axes."""
+    """Fill a tensor of 2 axes with the identity matrix."""
     return _fill(tensor, scheme="eye_") if tensor.dtype in DTYPES else nn.init.eye_(tensor)
 
 
 def dirac_(tensor: torch.Tensor, groups: int = 1) -> torch.Tensor:
-    """The convolution that keeps its input, for 3 to 5 axes."""
+    """Fill a tensor of 3 to 5 axes with the kernel of a convolution that returns its input."""
     return _fill(tensor, scheme="dirac_", groups=groups) if tensor.dtype in DTYPES else nn.init.dirac_(tensor, groups)
 
 
@@ -191,7 +191,7 @@ def xavier_uniform_(
     seed: int | None = None,
     name: str | None = None,
 ) -> torch.Tensor:
-    """Uniform, of variance 2 gain^2 / (fan_in + fan_out) (Glorot and Bengio 2010)."""
+    """Fill the tensor with uniform numbers of variance 2 gain^2 / (fan_in + fan_out) (Glorot and Bengio 2010)."""
     return _fill(tensor, _stream(tensor, seed, name, generator), scheme="xavier_uniform_", gain=gain)
 
 
@@ -203,7 +203,7 @@ def xavier_normal_(
     seed: int | None = None,
     name: str | None = None,
 ) -> torch.Tensor:
-    """Normal, of variance 2 gain^2 / (fan_in + fan_out) (Glorot and Bengio 2010)."""
+    """Fill the tensor with normal numbers of variance 2 gain^2 / (fan_in + fan_out) (Glorot and Bengio 2010)."""
     return _fill(tensor, _stream(tensor, seed, name, generator), scheme="xavier_normal_", gain=gain)
 
 
@@ -217,7 +217,7 @@ def kaiming_uniform_(
     seed: int | None = None,
     name: str | None = None,
 ) -> torch.Tensor:
-    """Uniform, of variance gain^2 / fan (He et al. 2015)."""
+    """Fill the tensor with uniform numbers of variance gain^2 / fan (He et al. 2015)."""
     stream = _stream(tensor, seed, name, generator)
     if _is_empty(tensor):
         return tensor
@@ -234,7 +234,7 @@ def kaiming_normal_(
     seed: int | None = None,
     name: str | None = None,
 ) -> torch.Tensor:
-    """Normal, of variance gain^2 / fan (He et al. 2015)."""
+    """Fill the tensor with normal numbers of variance gain^2 / fan (He et al. 2015)."""
     stream = _stream(tensor, seed, name, generator)
     if _is_empty(tensor):
         return tensor
@@ -249,7 +249,10 @@ def orthogonal_(
     seed: int | None = None,
     name: str | None = None,
 ) -> torch.Tensor:
-    """Orthonormal rows, or columns where these are fewer, times `gain`. A rank makes all of it for its shard."""
+    """Fill the tensor with orthonormal rows, or columns if these are fewer, times `gain`.
+
+    To fill its shard of a DTensor, a rank generates the full matrix.
+    """
     stream = _stream(tensor, seed, name, generator)
     return _fill(tensor, stream, scheme="orthogonal_", gain=gain)
 
@@ -263,17 +266,17 @@ def sparse_(
     seed: int | None = None,
     name: str | None = None,
 ) -> torch.Tensor:
-    """Normal, and in each column of a matrix a share `sparsity` of the rows, rounded up, is 0 (Martens 2010)."""
+    """Fill a matrix with normal numbers, and a share `sparsity` of each column, rounded up, with 0 (Martens 2010)."""
     return _fill(tensor, _stream(tensor, seed, name, generator), scheme="sparse_", sparsity=sparsity, std=std)
 
 
 def _stream(
     tensor: torch.Tensor, seed: int | None, name: str | None, generator: torch.Generator | None
 ) -> tuple[int, str]:
-    """Seed and name of the tensor's random numbers.
+    """Return the seed and the name of the tensor's random numbers.
 
     Raises:
-        ValueError: they are not known, a generator was given, or the tensor may be a part of one.
+        ValueError: they are not known, a generator was given, or the tensor can be a part of a parameter.
     """
     if getattr(tensor, "_fsdp_flattened", False) and tensor.dim() == 1:
         raise ValueError("a rank of FullyShardedDataParallel may have any part of it: fill the module before")
@@ -297,7 +300,7 @@ def _stream(
 
 
 def _is_empty(tensor: torch.Tensor) -> bool:
-    """Whether there is nothing to fill, of which torch warns.
+    """Return whether the tensor has no elements, and warn in that case, as torch does.
 
     Raises:
         ValueError: values cannot be written to it.
@@ -317,7 +320,7 @@ def _check(tensor: torch.Tensor) -> None:
 
 
 def _computed(tensor: torch.Tensor) -> str:
-    """Return why values would be lost, as those of a parametrized weight, which torch computes at each access."""
+    """Return why written values would be lost; empty if not. Torch computes a parametrized weight at each access."""
     whole = tensor if tensor._base is None else tensor._base
     if whole.is_leaf:
         return ""
@@ -328,11 +331,11 @@ def _computed(tensor: torch.Tensor) -> str:
 def _fill(
     tensor: torch.Tensor, stream: tuple[int, str] = (0, "constant"), dialect: str = "torch", **members: Any
 ) -> torch.Tensor:
-    """Fill it with a tensor of the torch dialect, or of another.
+    """Fill and return the tensor. `members` describe it in the torch dialect, or in another.
 
     Raises:
-        ValueError: its type is no storage type, or values cannot be written to it.
-        RecipeError: torch has no such law either.
+        ValueError: its type is not a storage type, or values cannot be written to it.
+        RecipeError: the members are wrong, in torch too.
         RuntimeError: a tracer or a transform of torch.func runs.
     """
     check_eager()
@@ -353,7 +356,7 @@ _Parameters = ParamSpec("_Parameters")
 
 
 def _deprecated(function: Callable[_Parameters, torch.Tensor]) -> Callable[_Parameters, torch.Tensor]:
-    """The function under the name that torch had for it before, which warns."""
+    """Return the function under its former name in torch. It warns."""
     new = function.__name__
     old = new.removesuffix("_")
 

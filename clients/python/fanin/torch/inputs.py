@@ -1,4 +1,4 @@
-"""What a module or a checkpoint is filled with: a recipe, and what a recording has beside it."""
+"""The inputs for a module or a checkpoint: a recipe, and the other tensors of a recording."""
 
 from __future__ import annotations
 
@@ -23,20 +23,19 @@ class Given:
     """Tensors by name."""
 
     layout: FileLayout
-    """Those that are drawn."""
+    """Tensors that are generated."""
     literals: Mapping[str, torch.Tensor] = field(default_factory=dict)
-    """Those whose values are given."""
+    """Tensors whose values are given."""
     buffers: Mapping[str, torch.Tensor] = field(default_factory=dict)
     """Given values of buffers that are not persistent."""
     tied: Mapping[str, str] = field(default_factory=dict)
-    """Other names of the same memory."""
+    """Other names of the same memory, each with its name in the layout or among the literals."""
 
     @classmethod
     def of(cls, recipe: FileLayoutLike, seed: int | str | None = None) -> Given:
-        """Return the tensors of `recipe`, with `seed` in place of its own if that is given.
+        """Return the tensors of `recipe`, with `seed` in place of the recipe's if that is given.
 
-        The bytes of a Fanin file exist. In any other recipe the layout must be given where a distribution depends on
-        it.
+        In a recipe that is not from a Fanin file, the layout must be given where a distribution depends on it.
 
         Raises:
             RecipeError: the recipe is wrong, or leaves a layout open.
@@ -61,12 +60,12 @@ class Given:
         return replace(given, layout=FileLayout.of(given.layout.recipe.seeded(seed)))
 
     def literal(self, name: str) -> torch.Tensor | None:
-        """The given value of this name, if it has one."""
+        """Return the given value of this name, if it has one."""
         return self.literals.get(name, self.buffers.get(name))
 
 
 def _tensor(literal: Any) -> torch.Tensor:
-    """Return an array of NumPy as a tensor; types that only torch shares go through their bits."""
+    """Return an array of NumPy as a tensor. Types that NumPy lacks are passed as bits."""
     array = np.array(literal)
     if array.dtype.name not in DTYPE_NAMES:
         return torch.from_numpy(array)

@@ -85,7 +85,7 @@ class Call:
 
     @property
     def cause(self) -> str:
-        """The operation, and the line of the model's code that calls it."""
+        """Return the operation, and the line of the model's code that calls it."""
         return f"{self.operation} at {at}" if (at := line()) else self.operation
 
     @property
