@@ -40,6 +40,8 @@ def logging_as(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     kept = {name: (logging.getLogger(name).handlers[:], logging.getLogger(name).level) for name in LOGGERS}
     with monkeypatch.context() as patch:
         patch.setattr(sys, "stderr", stream)
+        # It would close the handlers of every library that this process has imported. absl's closes pytest's own file.
+        patch.setattr(logging, "shutdown", lambda *_: None)
         logging.config.dictConfig(logs.config(settings.log_format, settings.log_level))
     (handler,) = logging.getLogger().handlers
 
