@@ -41,7 +41,8 @@ PAGES = [
     ROOT / "deploy" / "README.md",
 ]
 BLOCK = re.compile(r"^```(python|console|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-FRAMEWORK = re.compile(r"^import (jax|keras)\b", re.MULTILINE)
+FRAMEWORK = re.compile(r"^(?:import|from) (?:flax|jax|keras)\b", re.MULTILINE)
+"""Such blocks run in a separate process: these libraries start threads and add handlers to the log."""
 ALONE = {"torch.md", "jax.md", "keras.md", "record.md", "recipes.md"}
 """Pages of which every section runs by itself, so that a reader can begin anywhere."""
 LINK = re.compile(r"\]\(([^)#\s]+)?(?:#([^)]+))?\)")
