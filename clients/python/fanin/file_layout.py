@@ -202,11 +202,11 @@ class FileLayout:
         return self.index_at(stop - 1) - self.index_at(start) + 1
 
     def has_matrix(self, start: int, stop: int) -> bool:
-        """Whether bytes [start, stop) of the file contain a part of a matrix. Any part needs the complete matrix."""
+        """Return whether bytes [start, stop) contain a part of a matrix. Any part needs the complete matrix."""
         return self._has(self.matrices, start, stop)
 
     def has_composed(self, start: int, stop: int) -> bool:
-        """Whether bytes [start, stop) contain a part of a tensor whose draw is not plain. Those take longer."""
+        """Return whether bytes [start, stop) contain a part of a tensor whose draw is not plain. Those take longer."""
         return self._has(self.composed, start, stop)
 
     def _has(self, places: Sequence[int], start: int, stop: int) -> bool:

@@ -18,7 +18,7 @@ from fanin.plan import read_into
 from fanin.recipe import Recipe
 
 Check = Literal["none", "sample", "full"]
-"""How a file is checked against its recipe: only its header and length, samples of its bytes too, or all bytes."""
+"""Level of the check of a file against its recipe: its header and length, samples of its bytes too, or all bytes."""
 SAMPLES, SAMPLE = 64, 4096
 """Number of places in a file that `sample` generates again, and the bytes of each."""
 

@@ -233,7 +233,7 @@ def plain(draw: draws.Draw) -> dict[str, Any]:
 
 
 def _allowed(tensor: dict[str, Any]) -> bool:
-    """Whether the numbers of this distribution are in the range of the storage type."""
+    """Return whether the numbers of this distribution are in the range of the storage type."""
     try:
         FileLayout.of(tensor)
     except RecipeError:

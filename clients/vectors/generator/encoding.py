@@ -1,4 +1,4 @@
-"""How vectors are written: bits and words in hexadecimal, one vector a line."""
+"""The format of vector files: bits and words in hexadecimal, one vector a line."""
 
 from __future__ import annotations
 

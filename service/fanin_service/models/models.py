@@ -1,4 +1,7 @@
-"""Models: the operations of requests on the model store, with caches."""
+"""Models: the operations of requests on the model store, with caches.
+
+The module is long because its operations share the caches and their locks.
+"""
 
 from __future__ import annotations
 

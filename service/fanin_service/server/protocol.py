@@ -1,6 +1,8 @@
 """The HTTP protocol of the server. It adds limits that uvicorn lacks: the size of a request's head, and slow clients.
 
 It also rejects requests that a proxy in front of the service might interpret differently (request smuggling).
+
+The module is long because it follows uvicorn's protocol hook by hook, and the hooks of one connection share its state.
 """
 
 from __future__ import annotations

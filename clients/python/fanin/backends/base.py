@@ -38,7 +38,7 @@ class Backend(ABC):
     prompt_bytes: int = 0
     """Bytes that `fill` writes in less time than it takes to hand work to a thread. 0 if it may block for longer."""
     supports_device_arrays: bool = False
-    """Whether `empty` returns arrays in the memory of a device, not of the host."""
+    """True if `empty` returns arrays in the memory of a device, not of the host."""
     matrices: Matrices
     """Orthogonal matrices that this backend has generated for parts of them."""
 

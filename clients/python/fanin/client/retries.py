@@ -36,7 +36,7 @@ class Retries:
     patience: float = 120.0
     """Seconds without progress after which no attempt begins. A longer `Retry-After` ends the call at once."""
     is_replaceable: bool = False
-    """Whether the caller can do without the service: then a service that cannot be reached is not tried again."""
+    """True if the caller can do without the service: then a service that cannot be reached is not tried again."""
 
     async def run(
         self,

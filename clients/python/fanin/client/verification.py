@@ -15,7 +15,7 @@ from fanin.file_layout import FileLayout
 from fanin.plan import read_into
 
 Verify = Literal["none", "sample", "digest", "full"]
-"""How the client checks received bytes. `none` checks nothing. `sample` generates the beginning and the end of every
+"""Level of the checks of received bytes. `none` checks nothing. `sample` generates the beginning and the end of every
 range here. `digest` compares SHA-256 with the service's. `full` generates all bytes here."""
 SAMPLE = 64 << 10
 """Number of bytes that `sample` generates at each end of a range."""

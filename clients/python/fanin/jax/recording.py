@@ -1,4 +1,7 @@
-"""Record the recipe of a pytree that a JAX program creates, such as the parameters of a Flax module."""
+"""Record the recipe of a pytree that a JAX program creates, such as the parameters of a Flax module.
+
+The module is long because the rules of primitives call each other: a primitive may contain a program.
+"""
 
 from __future__ import annotations
 

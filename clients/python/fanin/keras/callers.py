@@ -13,7 +13,7 @@ from typing import Any
 import keras
 
 recording: ContextVar[bool] = ContextVar("fanin_keras_recording", default=False)
-"""Whether a model is recorded now. Its variables get no values; Keras needs their shapes and types only."""
+"""True while a model is recorded. Its variables get no values; Keras needs their shapes and types only."""
 
 
 def variable(shape: tuple[int, ...]) -> keras.Variable:

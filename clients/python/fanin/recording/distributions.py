@@ -2,6 +2,8 @@
 
 The elements of one piece are independent and have one distribution, or they have known values. Every rule is exact.
 An operation without a rule results in `Unknown`, which stores the name of the operation.
+
+The module is long because the rules refer to every kind of distribution.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from fanin.recipe.display import Summary
 
 @dataclass(frozen=True, repr=False)
 class Recording:
-    """How a pytree of JAX or a model of Keras is initialized."""
+    """The recorded initialization of a pytree of JAX or a model of Keras."""
 
     recipe: Recipe
     """The arrays that have a distribution, under their paths as in `fanin.jax.init` and `fanin.keras.init_`."""
