@@ -98,7 +98,7 @@ SPARSE = [
 @pytest.mark.parametrize(("size", "inner", "zeros"), SPARSE)
 @pytest.mark.parametrize("level", NativeBackend().levels)
 def test_c_clears_the_same_elements(level: str, size: int, inner: int, zeros: int) -> None:
-    """In ranges of any place and length, whatever is around them."""
+    """In ranges of any place and length. The bytes around a range stay as they are."""
     draw, stream, random = Sparse(Fill(1.0), size, inner, zeros), Stream("fanin/1", 3, "w"), np.random.default_rng(size)
     native, reference = {n: NativeBackend(level, threads=n) for n in (1, 2)}, backends.load("reference")
     end = 20_000 + min(size * inner * 1000, 2**61)
