@@ -170,7 +170,7 @@ def test_a_service_that_ignores_ranges_is_understood(client: Client, service: Fa
 
 
 def test_a_range_with_the_status_of_a_full_file_is_refused(client: Client, service: Faulty, tmp_path: Path) -> None:
-    """Some servers answer a range request with 200 and only the range. Its bytes must not be taken as the file's."""
+    """Some servers respond to a range request with 200 and only the range. Its bytes are not the full file."""
 
     def as_if_full(handler: Any) -> bool:
         layout = FileLayout.of(BIG)

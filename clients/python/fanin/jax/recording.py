@@ -236,10 +236,10 @@ def _equation(equation: Any, given: list[_Value], drawn: Draws) -> Sequence[_Val
 
 
 def _used(value: _Value, dtype: Any) -> _Value:
-    """Return an operand of this type; `Unknown` if the type has made random elements infinite or zero."""
+    """Return an operand of this type; `Unknown` if random elements are infinite or zero in the type."""
     if not isinstance(value, Random):
         return value
-    info = jnp.finfo(dtype)
+    info = jnp.finfo(dtype)  # type: ignore[no-untyped-call]
     is_right = is_held(value, float(info.tiny), float(info.max))
     return value if is_right else Unknown(f"random values that {dtype} cannot hold")
 

@@ -232,15 +232,12 @@ def curve(law: Uniform | Function) -> tuple[float, ...]:
     return tuple(begin + (end - begin) * q for q in QUANTILES)
 
 
-def is_held(law: Random, tiny: float, largest: float) -> bool:
+def is_held(drawn: Random, tiny: float, largest: float) -> bool:
     """Return whether a storage type keeps the elements: few of them become zero, and none becomes infinite.
 
-    Args:
-        law: Distribution of the elements.
-        tiny: Smallest normal number of the type.
-        largest: Largest finite number of the type.
+    `tiny` and `largest` are the smallest normal and the largest finite number of the type.
     """
-    match law:
+    match drawn:
         case Normal(mean, std, low, high):
             ends = (max(low, mean - REACH * std), min(high, mean + REACH * std))
             size = max(abs(mean), std)

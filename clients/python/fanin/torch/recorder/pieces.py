@@ -102,21 +102,21 @@ def recast(pieces: Iterable[Piece], old: torch.dtype, new: torch.dtype) -> list[
     """Return the pieces of a tensor that is cast to another type. Constants are rounded to both types."""
 
     def converted(law: Law) -> Law:
-        if isinstance(law, Random):
-            return used(law, old)
         if not isinstance(law, Constant):
-            return law
+            return used(law, old)
         held = rounded(law.value, old)
         return law if rounded(law.value, new) == rounded(held, new) else Constant(held)
 
     return list(pieces) if old == new else [(length, converted(law)) for length, law in pieces]
 
 
-def used(law: Random, dtype: torch.dtype) -> Random | Unknown:
+def used(law: Law, dtype: torch.dtype) -> Law:
     """Return the distribution of elements of a tensor of this type, for another operation.
 
-    It is `Unknown` if the type has made elements infinite or zero, since no later operation restores them.
+    It is `Unknown` if elements became infinite or zero in the type, since no later operation restores them.
     """
+    if not isinstance(law, Random):
+        return law
     info = torch.finfo(dtype)
     return law if is_held(law, info.tiny, info.max) else Unknown(f"random values that {dtype} cannot hold")
 

@@ -222,10 +222,10 @@ class Rules:
         """Return the number that all elements of an operand equal; `None` if they differ or are unknown."""
         if isinstance(operand, torch.Tensor) and operand.numel() > 1:
             match self._memory.read(operand):
-                case [(_, Constant(float() | int() as value))]:
-                    return value
+                case [(_, Constant(value))] if not isinstance(value, complex):
+                    return rounded(value, operand.dtype).real
                 case [(_, Values(tensor))] if not tensor.is_complex() and bool((tensor == tensor[0]).all()):
-                    return tensor[0].item()
+                    return float(tensor[0])
         return self._number(operand)
 
     def _number(self, operand: Any) -> float | None:
@@ -240,9 +240,7 @@ class Rules:
 
 def _computed(law: Law, rule: Callable[[Law], Law], dtype: torch.dtype) -> Law:
     """Return the result of a rule for elements of this type. Constants are rounded before and after, as in torch."""
-    if isinstance(law, Random):
-        law = used(law, dtype)
     if not isinstance(law, Constant):
-        return rule(law)
+        return rule(used(law, dtype))
     made = rule(Constant(rounded(law.value, dtype)))
     return Constant(rounded(made.value, dtype)) if isinstance(made, Constant) else made
