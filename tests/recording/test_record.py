@@ -239,6 +239,21 @@ def test_values_near_a_table_of_a_narrow_type_are_kept(dtype: torch.dtype) -> No
     assert [tensor.scheme for tensor in recording.recipe.tensors.values()] == ["log_range", "sinusoidal", "eye"]
 
 
+@pytest.mark.parametrize("smallest", [1e-2, 1e-30, 5e-324])
+@pytest.mark.parametrize("width", [4, 6, 1025, 1026])
+def test_tables_whose_frequency_would_overflow_are_kept(smallest: float, width: int) -> None:
+    """A filter bank resembles a sinusoidal table at first: zeros, then small positive numbers."""
+    values = torch.zeros(5, width, dtype=torch.float64)
+    values[0, 1], values[1, 1:3], values[2, 1:3] = 0.5, smallest, smallest
+
+    def build() -> nn.Module:
+        module = nn.Module()
+        module.register_buffer("bank", values.clone())
+        return module
+
+    assert list(recorded_as_it_runs(build).literals) == ["bank"]
+
+
 @pytest.mark.parametrize(
     ("initialize", "axis", "sizes"),
     [
