@@ -22,7 +22,7 @@ from fanin.backends.source import cuda_source
 from fanin.dtypes import DTYPES
 
 CUPY = "-ftz=true"
-"""What CuPy appends to all options; it beats an earlier -ftz=false."""
+"""Option that CuPy appends to all others. It beats an earlier -ftz=false."""
 COMPILERS = {"12": "nvidia-cuda-nvrtc-cu12", "13": "nvidia-cuda-nvrtc"}
 """Distribution with NVRTC of each major version of CUDA."""
 _VECTOR, _WORDS = 16, 4
@@ -116,7 +116,7 @@ class Kernel:
     shared: int
 
     def shortest_turn(self) -> int:
-        """Return the fewest instructions of a turn of the main loop that stores whole vectors.
+        """Return the fewest instructions of a turn of the main loop that stores full vectors.
 
         A guarded instruction counts, because it takes its turn even where the guard is false.
         """

@@ -31,7 +31,7 @@ EXACT = re.compile(
     r"|I2FP?(?:\.F(?:32|64))?(?:\.[SU](?:8|16|32|64))?)"
 )
 CONSTANT = re.compile(r"R\d+, -?RZ, RZ, -?[\d.e+-]+, -?[\d.e+-]+")
-"""Operands of HFMA2 that only load a constant: its two halves, added to 0 * 0."""
+"""Operands with which HFMA2 only loads a constant: its two halves, added to 0 * 0."""
 FLOATING = re.compile(r"U?(?:F(?!LO|ENCE)|D(?=ADD|MUL|FMA|SETP|MNMX)|H(?=ADD|MUL|FMA|SET|MNMX)|MUFU|I2F|F2)")
 """Names of instructions that compute with, or convert, numbers with fractions."""
 
@@ -40,7 +40,7 @@ def inexact(name: str, kernel: Kernel) -> list[str]:
     """Return the instructions of a kernel that are not one exactly rounded operation."""
     found = list(_inexact(kernel.instructions))
     for function, instructions in kernel.called.items():
-        if not re.fullmatch(r"(?:div|rem)_[us](?:16|64)", function):  # of integers
+        if not re.fullmatch(r"(?:div|rem)_[us](?:16|64)", function):  # the division of integers
             found += _inexact(instructions)
     if DIVIDING.fullmatch(name):
         found = [one for one in found if not re.match(r"(?:DFMA|DMUL\.RP|MUFU\.(?:RCP|RSQ)64H|FFMA) |DFMA\.R", one)]
@@ -76,7 +76,7 @@ def _inexact(instructions: Iterable[Instruction]) -> Iterable[str]:
 
 @pytest.mark.parametrize(("cuda", "architecture"), EACH)
 def test_every_kernel(cuda: str, architecture: str) -> None:
-    """No fused, flushed or approximate operation outside division and root; no spill; registers for three blocks."""
+    """No fused, flushed or approximate operation outside division and root. No spill, and registers for three blocks."""
     found = kernels(cuda_source(), cuda, architecture, *OPTIONS, CUPY)
     assert len(found) == 4 * len(DTYPES) + 13
     for name, kernel in found.items():
@@ -117,7 +117,7 @@ def test_plain_arithmetic_would_be_noticed(architecture: str, expression: str, i
 
 
 def test_signs_by_the_bits_would_be_noticed() -> None:
-    """What NVRTC 12.9 rewrote: operations on bits that flip a sign or take an absolute value."""
+    """NVRTC 12.9 rewrote operations on bits that flip a sign or take an absolute value."""
     for expression in ("a_bits ^ 0x80000000u", "a_bits & 0x7fffffffu"):
         source = f"""extern "C" __global__ void f(float a, float b, float *out) {{
             unsigned int a_bits = __float_as_uint(a);
