@@ -76,7 +76,7 @@ def _inexact(instructions: Iterable[Instruction]) -> Iterable[str]:
 
 @pytest.mark.parametrize(("cuda", "architecture"), EACH)
 def test_every_kernel(cuda: str, architecture: str) -> None:
-    """No fused, flushed or approximate operation outside division and root. No spill, and registers for three blocks."""
+    """No fused, flushed or approximate operation outside division and root. No spill; registers for three blocks."""
     found = kernels(cuda_source(), cuda, architecture, *OPTIONS, CUPY)
     assert len(found) == 4 * len(DTYPES) + 13
     for name, kernel in found.items():
