@@ -364,6 +364,54 @@ def test_exit_codes(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("name", ["recipe.json", "./recipe.json", "symbolic", "hard"])
+@pytest.mark.parametrize(
+    "command",
+    [["make", "recipe.json"], ["slice", "recipe.json", "emb"], ["get", "recipe.json"], ["make", "-"]],
+    ids=lambda command: "-".join(command[:2]),
+)
+def test_a_command_does_not_write_over_its_recipe(
+    command: list[str],
+    name: str,
+    recipe: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`check_output` refuses a file that the command reads: by another path, by a link, and as standard input."""
+    monkeypatch.chdir(recipe.parent)
+    Path("symbolic").symlink_to(recipe)
+    Path("hard").hardlink_to(recipe)
+    before = recipe.read_bytes()
+    with recipe.open() as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        assert main([*command, "-o", name]) == 2
+    assert f"fanin: --output {Path(name)} would overwrite RECIPE {command[1]}" in capsys.readouterr().err
+    assert recipe.read_bytes() == before
+    assert Path("symbolic").is_symlink()
+
+
+def test_a_command_does_not_write_over_its_token(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    token = recipe.with_name("token")
+    token.write_text("a-token")
+    assert main(["get", str(recipe), "--token-file", str(token), "-o", str(token)]) == 2
+    assert "would overwrite --token-file" in capsys.readouterr().err
+    assert token.read_text() == "a-token"
+
+
+def test_a_slice_is_written_completely_or_not_at_all(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = recipe.with_name("rows.npy")
+    out.write_bytes(b"of an earlier run")
+
+    def fail(file: Any, array: Any) -> None:
+        file.write(b"the beginning")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(np, "save", fail)
+    assert main(["slice", str(recipe), "emb", "-o", str(out)]) == 4
+    assert out.read_bytes() == b"of an earlier run"
+    assert sorted(path.name for path in recipe.parent.iterdir()) == ["recipe.json", "rows.npy"]
+
+
 @pytest.mark.parametrize(("status", "code"), [(403, 7), (422, 7), (503, 6), (429, 6)])
 def test_refusals_of_the_service(recipe: Path, tmp_path: Path, service: Faulty, status: int, code: int) -> None:
     service.faults = [refuse(status)]
