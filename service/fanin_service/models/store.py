@@ -137,7 +137,7 @@ class ModelStore:
         for key in sorted(keys, key=lambda key: key != pointer):
             self._objects.delete(key)
         self._add_to_taken(-sum(keys.values()))
-        # Another process may have found a content before it was deleted here, and made it the current one after that.
+        # Another process may have found a content before it was deleted here, and then put it as the current one.
         digest = self.main(name)
         if digest is not None and self._objects.modified(_key(name, digest)) is None:
             self._objects.delete(pointer)
@@ -168,7 +168,7 @@ class ModelStore:
 
 
 def _digest(pointer: bytes | None) -> str | None:
-    """Return the digest in the object of a name; None if there is no object, or a damaged one."""
+    """Return the digest in the object of a name; None for an absent or damaged object."""
     digest = "" if pointer is None else pointer.decode("ascii", "replace").strip()
     return digest if _DIGEST.fullmatch(digest) else None
 

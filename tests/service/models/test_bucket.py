@@ -100,7 +100,7 @@ def test_many_put_at_once(objects: Objects) -> None:
 
 
 def test_one_of_many_swaps_succeeds(objects: Objects) -> None:
-    """The state that it swaps from has one successor, whatever other processes do at the same time."""
+    """The state that it swaps from has one successor, although other processes swap it at the same time."""
     old = None
     for turn in range(4):
         with ThreadPoolExecutor(6) as pool:
