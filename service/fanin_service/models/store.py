@@ -90,7 +90,7 @@ class ModelStore:
         """Store this content as the current one of a name. Return true if the name is new.
 
         `check` raises an error if the name must not change, given whether it has a model. The name changes only if the
-        result of `check` still holds, whatever other processes do meanwhile.
+        result of `check` still holds, although other processes may change it.
 
         Raises:
             ModelError: the store has reached its limit, or another content of the name has the same commit ids.
