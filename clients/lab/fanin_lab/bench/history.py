@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fanin.report_tables import Table
@@ -56,7 +56,7 @@ def table(releases: list[Release]) -> Table:
     machines = list(dict.fromkeys(one["machine"] for one in releases))
     names = dict.fromkeys(name for one in releases for name in one["figures"])
     head = ["ratio", *(f"{one['version']} ({1 + machines.index(one['machine'])})" for one in releases)]
-    rows = []
+    rows: list[Sequence[str]] = []
     for name in names:
         cells = [one["figures"].get(name) for one in releases]
         rows.append([name, *(f"{cell[0]:.2f} ({cell[1]:.2f} to {cell[2]:.2f})" if cell else "" for cell in cells)])
