@@ -10,7 +10,7 @@ from fanin_lab.bench.machine import rounded
 from fanin_lab.bench.pairs import Summary
 
 Release = dict[str, Any]
-"""Version, date, name of the machine, and figures: by name, the ratio and its interval. More is better in all."""
+"""Version, date, name of the machine, and figures: by name, the ratio and its interval. A larger figure is better."""
 TOLERATED = 0.05
 """Part by which a figure may fall beyond its interval. Compilers and kernels of the system differ that much."""
 
