@@ -1,6 +1,10 @@
 """How fast a model is filled, beside torch's own initialization of it.
 
     python -m tests.bench.torch_init [--layers 16] [--dtypes float32,bfloat16] [--laws normal,uniform] [--repeats 3]
+    python -m tests.bench.torch_init --small
+    python -m tests.bench.torch_init --ranks 2 --layers 4 --dtypes bfloat16 --repeats 1
+
+`--small` measures small tensors (`torch_small`), `--ranks` a sharded Llama (`torch_ranks`). Both can be given.
 
 A decoder of a billion parameters (width 2048, 16 layers) on all CPUs of the process, in memory that has been written
 before; medians of interleaved repeats, and the most memory beyond the model's that each takes.
@@ -24,6 +28,7 @@ from torch import nn
 from fanin import FileLayout
 from fanin.torch import init_
 from fanin.torch.recorder.recording import DTYPES
+from tests.bench import torch_ranks, torch_small
 
 STD = 0.02
 
@@ -90,7 +95,16 @@ def main() -> None:
     parser.add_argument("--dtypes", default="float32,bfloat16")
     parser.add_argument("--laws", default="normal,truncated_normal,uniform")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--small", action="store_true", help="measure small tensors instead")
+    parser.add_argument("--ranks", type=int, default=0, help="measure a Llama on so many ranks instead")
+    parser.add_argument("--ways", default="", help="of the Llama, measure the ways whose names contain this")
     chosen = parser.parse_args()
+    if chosen.small:
+        torch_small.measure()
+    for name in chosen.dtypes.split(",") if chosen.ranks else ():
+        torch_ranks.measure(chosen.ranks, chosen.layers, name, chosen.repeats, chosen.ways)
+    if chosen.small or chosen.ranks:
+        return
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     laws: dict[str, tuple[dict[str, Any], Callable[[torch.Tensor], object]]] = {
         "normal": ({"scheme": "normal", "std": STD}, lambda tensor: nn.init.normal_(tensor, std=STD)),

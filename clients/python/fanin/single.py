@@ -50,7 +50,8 @@ def single(seed: Any, name: Any, shape: Any, dtype: Any, **members: Any) -> tupl
     if type(shape) is list:
         shape = tuple(shape)
     has_stream = type(seed) is int and 0 <= seed <= MAX_SEED and not misnamed(name)
-    if has_stream and _is_fixed(shape) and _SCALARS.issuperset(map(type, members.values())):
+    is_fixed = type(shape) is int or (isinstance(shape, tuple) and _INTEGERS.issuperset(map(type, shape)))
+    if has_stream and is_fixed and _SCALARS.issuperset(map(type, members.values())):
         try:
             return _validated(shape, dtype, **members), Stream(STREAM, seed, name)
         except (RecipeError, TypeError):  # TypeError: the storage type is not hashable
@@ -63,10 +64,6 @@ def layout_of(made: Single, stream: Stream) -> FileLayout:
     """Return the layout of the recipe of one tensor."""
     members: dict[str, Any] = {"tensors": FrozenDict({stream.name: made.tensor}), "repeated": FrozenDict()}
     return FileLayout.of(Recipe.model_construct(stream=STREAM, seed=stream.seed, **members))
-
-
-def _is_fixed(shape: Any) -> bool:
-    return type(shape) is int or (isinstance(shape, tuple) and _INTEGERS.issuperset(map(type, shape)))
 
 
 @lru_cache(maxsize=4096, typed=True)

@@ -22,6 +22,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any, ParamSpec
 
 import torch
@@ -31,6 +32,8 @@ from torch.nn.init import _calculate_fan_in_and_fan_out as _calculate_fan_in_and
 from torch.nn.init import calculate_gain
 
 from fanin.dialects.torch import Nonlinearity, TorchMode
+from fanin.draws import Fill
+from fanin.dtypes import DTypeName
 from fanin.single import layout_of, single
 from fanin.torch.filling import fill, fill_ready
 from fanin.torch.modules import named
@@ -157,9 +160,12 @@ def trunc_normal_(
 
 def constant_(tensor: torch.Tensor, val: float) -> torch.Tensor:
     """Fill the tensor with `val`."""
-    if tensor.dtype in DTYPES and not isinstance(val, complex) and math.isfinite(val):
-        return _fill(tensor, scheme="constant_", val=val)
-    return nn.init.constant_(tensor, val)
+    if tensor.dtype not in DTYPES or isinstance(val, complex) or not math.isfinite(val):
+        return nn.init.constant_(tensor, val)
+    if type(val) is float and _is_usual(tensor):
+        tensor.detach().fill_(_stored(val, DTYPES[tensor.dtype]))
+        return tensor
+    return _fill(tensor, scheme="constant_", val=val)
 
 
 def ones_(tensor: torch.Tensor) -> torch.Tensor:
@@ -277,6 +283,18 @@ def sparse_(
 ) -> torch.Tensor:
     """Fill a matrix with normal numbers, and a share `sparsity` of each column, rounded up, with 0 (Martens 2010)."""
     return _fill(tensor, _stream(tensor, seed, name, generator), scheme="sparse_", sparsity=sparsity, std=std)
+
+
+@lru_cache(maxsize=1024)
+def _stored(value: float, dtype: DTypeName) -> float:
+    """Return a constant as a tensor of this type stores it.
+
+    Raises:
+        RecipeError: the type has no such number.
+    """
+    made, _ = single(0, "constant", (), dtype, dialect="torch", scheme="constant_", val=value)
+    assert isinstance(made.draw, Fill)
+    return made.draw.value
 
 
 def _stream(

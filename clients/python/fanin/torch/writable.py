@@ -84,7 +84,7 @@ def is_dense(tensor: torch.Tensor) -> bool:
     """Return `is_ready`, where `check_eager` and `plainly` have dealt with modes, tracers and transforms."""
     if type(tensor) not in _ORDINARY or _dispatch_keys(tensor) != _ORDINARY_KEYS or not tensor.is_contiguous():
         return False
-    if is_distributed(tensor) or hasattr(tensor, "ds_shape") or not _IS_LITTLE:
+    if hasattr(tensor, "device_mesh") or hasattr(tensor, "ds_shape") or not _IS_LITTLE:
         return False
     storage, count = tensor.untyped_storage(), tensor.numel()
     needs = (tensor.storage_offset() + count) * tensor.itemsize
