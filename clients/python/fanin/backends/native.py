@@ -83,6 +83,7 @@ class NativeBackend(Backend):
             )
         self.threads = threads or min([os.cpu_count() or 1, *_quotas()])
         """Most threads in use, including the caller's. There is also at most one per CPU in its affinity mask."""
+        self._fill_threads = self.threads
         self._level = LEVELS.index(self.level)
         self._packed: WeakKeyDictionary[Sequence[Tensor], PackedTensors] = WeakKeyDictionary()
         self._orthogonal = OrthogonalKernel(kernels, self._level, self.threads)
@@ -92,6 +93,9 @@ class NativeBackend(Backend):
         self._fill = kernels.fanin_fill
         self._fill.restype = None
         self._fill.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_int, ctypes.c_int]
+
+    def fill_in_one_thread(self) -> None:
+        self._fill_threads = 1
 
     def _fill_constant(self, draw: Fill, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:  # noqa: ARG002
         self._fill_range(draw, _NO_KEYS, dtype, 0, out)
@@ -104,7 +108,7 @@ class NativeBackend(Backend):
         block, skip = divmod(first, 4)
         count = len(out) // dtype.itemsize
         elements = _ONE_RANGE.pack(block, count, ctypes.addressof(held), *words, 0, skip)
-        self._fill(source(draw, dtype.name), elements, 1, self._level, self.threads)
+        self._fill(source(draw, dtype.name), elements, 1, self._level, self._fill_threads)
 
     def _make_matrix(self, draw: Orthogonal, stream: Stream, dtype: DType, out: memoryview) -> None:
         self._orthogonal.make(draw, stream, dtype, out)
@@ -134,7 +138,7 @@ class NativeBackend(Backend):
         ranges["block"], ranges["skip"] = np.divmod(firsts, np.uint64(4))
         ranges["count"], ranges["out"] = count, addresses
         ranges["keys"] = keys(stream, dtype)
-        self._fill(source(draw, dtype.name), ranges.ctypes.data, len(ranges), self._level, self.threads)
+        self._fill(source(draw, dtype.name), ranges.ctypes.data, len(ranges), self._level, self._fill_threads)
 
     def fill_tensors(self, tensors: Sequence[Tensor], addresses: NDArray[np.uint64], first: int = 0) -> None:
         if len(addresses) <= _FEW:
@@ -145,7 +149,7 @@ class NativeBackend(Backend):
             packed = self._packed[tensors] = PackedTensors.of(tensors)
         ranges = packed.ranges[first : first + len(addresses)].copy()
         ranges["out"] = addresses
-        self._fill(packed.sources, ranges.ctypes.data, len(ranges), self._level, self.threads)
+        self._fill(packed.sources, ranges.ctypes.data, len(ranges), self._level, self._fill_threads)
         composed = packed.composed
         for place in composed[bisect_left(composed, first) : bisect_left(composed, first + len(addresses))]:
             self._fill_tensor(tensors[place], int(addresses[place - first]))
