@@ -69,7 +69,7 @@ def fill(backend: Backend, draw: Draw, dtype: DType, first: int, count: int, off
 @pytest.mark.parametrize("backend", FAST, ids=LEVELS)
 @pytest.mark.parametrize("name", ["F64", "F32", "BF16", "F16", "F8_E4M3", "F8_E5M2"])
 def test_ranges_of_every_number_of_groups(backend: NativeBackend, name: str) -> None:
-    """A level may compute several groups at once, unless few are left or the lower half of the block number overflows."""
+    """A level may compute several groups at once, unless few are left or half of the block number overflows."""
     laws = ({"scheme": "uniform", "low": -1, "high": 1}, {"scheme": "normal", "std": 1})
     for law in (*laws, {"scheme": "truncated_normal", "std": 1, "low": -1, "high": 3}):
         entry = FileLayout.of({"shape": [1], "dtype": name, **law}).entries[0]
