@@ -12,10 +12,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fanin import FileLayout, Recipe, RecipeError, as_recipe, names, scalars
+from fanin import FileLayout, Recipe, RecipeError, as_recipe, file_layout, file_order, names, scalars
 from fanin.dtypes import DTYPES
-from fanin.file_order import header_bound
-from fanin.recipe import MAX_HEADER_BYTES, parse_json, strict_json
+from fanin.recipe import parse_json, strict_json
 from fanin.recipe.tensors import Tensors
 
 SPEC = {"shape": [3, 2], "scheme": "normal", "std": 0.02}
@@ -137,13 +136,19 @@ def test_work_follows_the_lines_until_a_name_is_asked_for(monkeypatch: pytest.Mo
     assert len(other.header) == len(layout.header)
 
 
-def test_a_long_header_is_encoded_at_once_only_if_it_may_be_too_long() -> None:
-    spec = {"shape": [2], "scheme": "normal", "std": 0.02}
-    many = FileLayout.of({"tensors": {}, "repeated": {"a{1..100000}": spec}})
-    assert header_bound(many.recipe.tensors) < MAX_HEADER_BYTES
-    assert many.entries.header._bytes is None
-    with pytest.raises(RecipeError, match="the file header takes"):
-        FileLayout.of({"tensors": {}, "repeated": {f"{'a' * 1000}{{1..100000}}": spec}})
+def test_a_long_header_is_encoded_at_once_only_if_it_may_be_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (file_layout, file_order):
+        monkeypatch.setattr(module, "MAX_HEADER_BYTES", 100_000)
+    # Many names whose tensors say little, names that need a look at the header, and too many.
+    for count, is_lazy in ((100, True), (250, False), (600, None)):
+        document = {"tensors": {}, "repeated": {f"{'a' * 50}{{1..{count}}}": SPEC}}
+        if is_lazy is None:
+            with pytest.raises(RecipeError, match="the file header takes"):
+                FileLayout.of(document)
+            continue
+        layout = FileLayout.of(document)
+        assert (layout.entries.header._bytes is None) == is_lazy
+        assert len(layout.header) <= file_order.header_bound(layout.recipe.tensors)
 
 
 @given(st.fractions(min_value=0, max_denominator=10**9), st.sampled_from([2, 3, 4, 6, 12]))

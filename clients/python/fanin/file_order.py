@@ -106,10 +106,9 @@ class FileOrder:
     def _ordered(self) -> tuple[tuple[str, ...], tuple[Tensor, ...], array[int]]:
         if self._sorted is None:
             tensors = self.tensors
-            alike: dict[str, list[str]] = {}
-            for name, tensor in tensors.items():
-                alike.setdefault(tensor.dtype, []).append(name)
-            names = tuple(name for dtype in sorted(alike, key=_RANK.__getitem__) for name in sorted(alike[dtype]))
+            names = tensors.sorted_names
+            if len({tensor.dtype for tensor in tensors.distinct.values()}) > 1:
+                names = tuple(sorted(names, key=lambda name: _RANK[tensors[name].dtype]))
             ordered = tuple(map(tensors.__getitem__, names))
             sizes = {key: _nbytes(tensor) for key, tensor in tensors.distinct.items()}
             offsets = array("Q", accumulate((sizes[id(tensor)] for tensor in ordered), initial=0))

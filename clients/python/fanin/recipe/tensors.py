@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
 from typing import Any, NoReturn
 
 import rfc8785
@@ -25,7 +25,7 @@ class Tensors(Mapping[str, Tensor]):
     length cost no more than the recipe has lines. Recipes that differ in their seeds share one object of this class.
     """
 
-    __slots__ = ("_canonical", "_plain", "_repeated", "_texts", "_written", "order")
+    __slots__ = ("_canonical", "_plain", "_repeated", "_sorted", "_texts", "_written", "order")
 
     def __init__(self, plain: Mapping[str, Tensor], repeated: Mapping[str, Tensor] | None = None) -> None:
         """`plain` has tensors by name, `repeated` by repeated name. No name stands for a tensor of another."""
@@ -33,6 +33,7 @@ class Tensors(Mapping[str, Tensor]):
         self._repeated: dict[str, Tensor] = dict(repeated or {})
         self._written: dict[str, Tensor] | None = None if self._repeated else self._plain
         self._texts: dict[int, str] | None = None
+        self._sorted: tuple[str, ...] | None = None
         self._canonical: bytes | None = None
         self.order: Any = None
         """What `fanin.file_layout` keeps here: the places of the tensors in the file."""
@@ -50,6 +51,13 @@ class Tensors(Mapping[str, Tensor]):
         return {id(tensor): tensor for tensor in itertools.chain(self._plain.values(), self._repeated.values())}
 
     @property
+    def sorted_names(self) -> tuple[str, ...]:
+        """All names, in the order of their code points."""
+        if self._sorted is None:
+            self._sorted = tuple(sorted(self))
+        return self._sorted
+
+    @property
     def texts(self) -> dict[int, str]:
         """The canonical JSON of each distinct tensor, by its id."""
         if self._texts is None:
@@ -59,11 +67,12 @@ class Tensors(Mapping[str, Tensor]):
     @property
     def canonical(self) -> bytes:
         """The canonical JSON of all, in UTF-8."""
-        # Members are in the order of their names' UTF-16 code units.
         if self._canonical is None:
-            names: Iterable[str] = sorted(self) if "".join(self).isascii() else sorted(self, key=_utf_16)
+            # Members are in the order of their names' UTF-16 code units.
+            names = self.sorted_names
             tensors, texts = self._all, self.texts
-            members = [f"{quoted(name)}:{texts[id(tensors[name])]}" for name in names]
+            ordered = names if "".join(names).isascii() else sorted(names, key=lambda name: name.encode("utf-16-be"))
+            members = [f"{quoted(name)}:{texts[id(tensors[name])]}" for name in ordered]
             self._canonical = f"{{{','.join(members)}}}".encode()
         return self._canonical
 
@@ -132,7 +141,3 @@ class Tensors(Mapping[str, Tensor]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Tensors, (self._plain, self._repeated)
-
-
-def _utf_16(name: str) -> bytes:
-    return name.encode("utf-16-be")
