@@ -364,6 +364,54 @@ def test_exit_codes(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("name", ["recipe.json", "./recipe.json", "symbolic", "hard"])
+@pytest.mark.parametrize(
+    "command",
+    [["make", "recipe.json"], ["slice", "recipe.json", "emb"], ["get", "recipe.json"], ["make", "-"]],
+    ids=lambda command: "-".join(command[:2]),
+)
+def test_a_command_does_not_write_over_its_recipe(
+    command: list[str],
+    name: str,
+    recipe: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`check_output` refuses a file that the command reads: by another path, by a link, and as standard input."""
+    monkeypatch.chdir(recipe.parent)
+    Path("symbolic").symlink_to(recipe)
+    Path("hard").hardlink_to(recipe)
+    before = recipe.read_bytes()
+    with recipe.open() as file:
+        monkeypatch.setattr(sys, "stdin", file)
+        assert main([*command, "-o", name]) == 2
+    assert f"fanin: --output {Path(name)} would overwrite RECIPE {command[1]}" in capsys.readouterr().err
+    assert recipe.read_bytes() == before
+    assert Path("symbolic").is_symlink()
+
+
+def test_a_command_does_not_write_over_its_token(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    token = recipe.with_name("token")
+    token.write_text("a-token")
+    assert main(["get", str(recipe), "--token-file", str(token), "-o", str(token)]) == 2
+    assert "would overwrite --token-file" in capsys.readouterr().err
+    assert token.read_text() == "a-token"
+
+
+def test_a_slice_is_written_completely_or_not_at_all(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = recipe.with_name("rows.npy")
+    out.write_bytes(b"of an earlier run")
+
+    def fail(file: Any, array: Any) -> None:
+        file.write(b"the beginning")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(np, "save", fail)
+    assert main(["slice", str(recipe), "emb", "-o", str(out)]) == 4
+    assert out.read_bytes() == b"of an earlier run"
+    assert sorted(path.name for path in recipe.parent.iterdir()) == ["recipe.json", "rows.npy"]
+
+
 @pytest.mark.parametrize(("status", "code"), [(403, 7), (422, 7), (503, 6), (429, 6)])
 def test_refusals_of_the_service(recipe: Path, tmp_path: Path, service: Faulty, status: int, code: int) -> None:
     service.faults = [refuse(status)]
@@ -430,6 +478,27 @@ def test_a_closed_pipe_is_not_an_error(recipe: Path) -> None:
     command = f"set -o pipefail; '{sys.executable}' -m fanin schemes --json | head -1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"[\n", b"")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_the_parent_closed(recipe: Path, tmp_path: Path, closed: str) -> None:
+    """A daemon or a cron job can start a command without standard streams."""
+    command = f"exec '{sys.executable}' -m fanin make '{recipe}' -o '{tmp_path}/made' {closed}"
+    assert subprocess.run(["bash", "-c", command], check=False).returncode == 0
+    fanin.verify(tmp_path / "made")
+
+
+def test_a_file_to_a_closed_output_is_refused(recipe: Path) -> None:
+    command = f"exec '{sys.executable}' -m fanin make '{recipe}' -o - >&-"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "fanin: standard output is closed: use -o FILE, or a pipe\n")
+
+
+def test_a_program_without_a_console_shows_no_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    fanin.save(MIXED, tmp_path / "made", progress=True)
+    monkeypatch.undo()
+    fanin.verify(tmp_path / "made")
 
 
 def test_text_of_others_does_not_control_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

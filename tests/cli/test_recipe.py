@@ -103,6 +103,24 @@ def test_a_recipe_of_a_configuration(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["-o", "recorded_net.py"], "--output recorded_net.py would overwrite the source "),
+        (["--literals", "linked.py"], "--literals linked.py would overwrite the source "),
+        (["-o", "net", "--literals", "./net"], "--literals net would overwrite --output net"),
+    ],
+)
+def test_a_recipe_is_not_written_over_its_source(
+    arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "linked.py").symlink_to("recorded_net.py")
+    assert main(["recipe", "torch", "recorded_net:Net", *arguments]) == 2
+    assert words in capsys.readouterr().err
+    assert (tmp_path / "recorded_net.py").read_text() == MODEL
+    assert not (tmp_path / "net").exists()
+
+
+@pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
         (["torch", "recorded_net"], 2, "package.module:build"),

@@ -216,6 +216,8 @@ class FileLayout:
         return self._has(self.composed, start, stop)
 
     def _has(self, places: Sequence[int], start: int, stop: int) -> bool:
+        if not places:
+            return False
         following = bisect_left(places, self.index_at(start))
         return following < len(places) and self.entries[places[following]].start < stop
 

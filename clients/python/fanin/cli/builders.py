@@ -28,9 +28,19 @@ def builder_of(source: str) -> Callable[[], Any]:
     return built
 
 
+def module_file_of(source: str) -> str | None:
+    """Return the path of the imported module that `package.module:build` names, or None if it has no file."""
+    return getattr(sys.modules.get(source.partition(":")[0]), "__file__", None)
+
+
+def configuration_of(source: str) -> Path:
+    """Return the path of a configuration of transformers, given itself or the directory with it."""
+    return Path(source, "config.json") if Path(source).is_dir() else Path(source)
+
+
 def transformer_of(source: str) -> Callable[[], Any]:
     """Return a function that builds the model of a transformers configuration. It runs only the library's code."""
-    path = Path(source) / "config.json" if Path(source).is_dir() else Path(source)
+    path = configuration_of(source)
     try:
         config = json.loads(path.read_bytes())
     except ValueError as error:

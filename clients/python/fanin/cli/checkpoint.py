@@ -79,11 +79,10 @@ def _built(options: argparse.Namespace) -> None:
 
 
 def _hub(options: argparse.Namespace) -> None:
-    from fanin.cli.builders import transformer_of
+    from fanin.cli.builders import configuration_of, transformer_of
     from fanin.torch.recorder.recording import record
 
-    config = Path(options.source)
-    config = config / "config.json" if config.is_dir() else config
+    config = configuration_of(options.source)
     options.source = record(transformer_of(options.source))
     _recipe(options)
     if options.format == "safetensors":

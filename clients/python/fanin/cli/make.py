@@ -20,6 +20,7 @@ def run(options: argparse.Namespace) -> int:
     """Write the file; return the exit code."""
     from fanin import files
 
+    shared.check_output("--output", options.output, shared.inputs(options))
     layout = shared.layout_of(options)
     if shared.is_standard(options.output):
         out = shared.standard_output()

@@ -12,7 +12,7 @@ from typing import Any
 
 from fanin.atomic import replacing
 from fanin.cli import options as shared
-from fanin.cli.builders import builder_of, transformer_of
+from fanin.cli.builders import builder_of, configuration_of, module_file_of, transformer_of
 from fanin.recipe import Recipe
 from fanin.recipe.formatting import text
 from fanin.recording.literals import file_of
@@ -59,6 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the recipe, report what it does not describe, and return the exit code."""
     found: _Found = options.found(options.source, options.seed)
+    source = configuration_of(options.source) if options.found is _transformer else module_file_of(options.source)
+    inputs = [("the source", source)] if source else []
+    shared.check_output("--output", options.output, inputs)
+    if options.literals:
+        shared.check_output("--literals", options.literals, [*inputs, ("--output", options.output)])
     if options.literals and found.literals is not None:
         _write(options.literals, found.literals)
     if shared.is_standard(options.output):

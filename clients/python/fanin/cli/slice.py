@@ -29,6 +29,9 @@ def run(options: argparse.Namespace) -> int:
     """Write the array; return the exit code."""
     import numpy as np
 
+    from fanin.atomic import replacing
+
+    shared.check_output("--output", options.output, shared.inputs(options))
     layout = shared.layout_of(options)
     index = index_of(options.index)
     if options.name not in layout.recipe.tensors:
@@ -42,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
         array = array.get()  # CuPy's copy to memory of the host
     if array.dtype.kind not in "fc":
         array = array.astype(np.float32)
-    with shared.target(options.output) as path, path.open("wb") as file:
+    with shared.target(options.output) as path, replacing(path) as file:
         np.save(file, array)
     if not options.quiet:
         is_piped = shared.is_standard(options.output)
