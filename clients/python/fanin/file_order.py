@@ -22,9 +22,9 @@ _RANK = {dtype: rank for rank, dtype in enumerate(STORAGE)}
 
 
 class FileOrder:
-    """The tensors of a recipe in file order. They are sorted when their places are first asked for.
+    """The tensors of a recipe in file order. They are sorted on first use.
 
-    Recipes that differ in their seeds share one order. Two threads that ask first both sort, with the same result.
+    Recipes that differ in their seeds share one order. Two threads may both sort, with the same result.
     """
 
     __slots__ = ("_places", "_sorted", "_special", "behind_seed", "tensors")

@@ -38,7 +38,7 @@ _TWO_SETS = re.compile(r"\}[0-9]*\{")
 def all_valid(names: Collection[Any]) -> bool:
     """Return whether all are names of tensors, from one look at all of their characters.
 
-    False is no verdict: names of many characters are not counted in bytes here. `misnamed` tells which one is invalid.
+    False does not say that one is invalid: the bytes of long names are not counted here. `misnamed` says which one is.
     """
     try:
         text = "".join(names)

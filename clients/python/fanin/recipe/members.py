@@ -40,7 +40,7 @@ def members(document: Any) -> Iterator[tuple[str, Any, Any]]:
 
 
 def _tensors(document: Any, field: str) -> Mapping[str, Any]:
-    """What a member of `MEMBERS` has by name, or nothing."""
+    """Return the tensors in one of `MEMBERS`, by name; nothing if the document has none there."""
     found = document.get(field) if isinstance(document, Mapping) else None
     return found if isinstance(found, Mapping) else {}
 

@@ -64,7 +64,7 @@ def _names_are_unique(document: Any, text: str) -> bool:
     """Return whether `text`, from which `document` was read, has as many colons as that has members.
 
     Then no name stands twice in one object: each member has a colon in the text, and of two with one name `document`
-    has one. The other way round, false is no verdict, since texts may have colons.
+    has one. False does not say that a name stands twice, since texts may have colons.
     """
     try:
         return text.count(":") == _members(document)

@@ -21,7 +21,7 @@ quoted = json.encoder.encode_basestring
 class Tensors(Mapping[str, Tensor]):
     """Tensors by name, in the order in which a recipe has them. They cannot be changed.
 
-    Repeated names stay as they are until a name is asked for, and are then written out. `distinct`, `lines` and the
+    Repeated names stay as they are until a name is needed, and are then written out. `distinct`, `lines` and the
     length cost no more than the recipe has lines. Recipes that differ in their seeds share one object of this class.
     """
 
@@ -36,7 +36,7 @@ class Tensors(Mapping[str, Tensor]):
         self._sorted: tuple[str, ...] | None = None
         self._canonical: bytes | None = None
         self.order: Any = None
-        """What `fanin.file_layout` keeps here: the places of the tensors in the file."""
+        """The `FileOrder` of these tensors, once it exists."""
 
     def lines(self) -> Iterator[tuple[str, Tensor, int]]:
         """Yield a name, plain or repeated, its tensor, and for how many names it stands."""
