@@ -20,6 +20,7 @@ T = TypeVar("T", bound=Hashable)
 MAX_NAME_BYTES = 1024
 MAX_NAMES = 1 << 20
 """Maximum number of tensors of a recipe with repeated names: the header of a file has no room for more."""
+_RESERVED = "__metadata__"
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _INTEGER = "(?:0|[1-9][0-9]{0,8})"
 _ITEM = rf"{_INTEGER}(?:\.\.{_INTEGER}(?:\.\.[1-9][0-9]{{0,8}})?)?"
@@ -84,6 +85,9 @@ def misnamed(name: str) -> str:
 
 
 def _checked(value: Any) -> str:
+    is_short = type(value) is str and 0 < len(value) <= MAX_NAME_BYTES
+    if is_short and value.isascii() and value.isprintable() and value != _RESERVED:
+        return str(value)  # the checks below say what is wrong with other names, and take longer
     if not isinstance(value, str) or not value:
         raise PydanticCustomError("name", "a tensor name must be a string that is not empty")
     try:
@@ -94,7 +98,7 @@ def _checked(value: Any) -> str:
         raise PydanticCustomError("name", f"a tensor name has at most {MAX_NAME_BYTES} bytes of UTF-8")
     if _CONTROL.search(value):
         raise PydanticCustomError("name", "a tensor name must not contain control characters")
-    if value == "__metadata__":
+    if value == _RESERVED:
         raise PydanticCustomError("name", "__metadata__ is reserved by the safetensors format")
     return value
 
