@@ -47,7 +47,7 @@ typedef struct region {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static region *regions; /* calls of fanin_together that have not returned */
 
-/* The thread of one CPU. Each has a condition of its own. One that all waited for would wake the thread of the caller's CPU
+/* The thread of one CPU. Each has a separate condition. One that all waited for would wake the thread of the caller's CPU
    too, which would interrupt the caller. */
 static struct {
     pthread_cond_t wake;
