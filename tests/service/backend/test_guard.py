@@ -111,7 +111,6 @@ def test_the_chosen_backend_fills_in_one_thread(monkeypatch: pytest.MonkeyPatch)
     assert isinstance(backend, NativeBackend)
     assert isinstance(other, NativeBackend)
     for each in (backend, other):
-        each.threads = 8
         for name in ("_fill", "_fill_one"):
             fill = getattr(each, name)
             monkeypatch.setattr(each, name, lambda *given, fill=fill: (counts.append(given[-1]), fill(*given)))
