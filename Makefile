@@ -37,6 +37,7 @@ docs: $(VENV)/dev
 	$(BIN)/python docs/library.py
 	$(BIN)/python docs/commands.py
 	$(BIN)/python docs/examples/recipes.py
+	$(BIN)/python docs/examples/frontier.py
 	$(BIN)/python docs/metrics.py
 	$(BIN)/python docs/hub.py
 	$(BIN)/python docs/bench/page.py
@@ -68,7 +69,7 @@ newest:
 	$(NEWEST)/bin/python -m pytest -p no:cacheprovider $(NEWEST_TESTS)
 
 # Hours: long statistics, dieharder, other processors under qemu, memory while streaming. PARTS="load traffic" runs some.
-# On Debian it needs: dieharder gcc-aarch64-linux-gnu gcc-s390x-linux-gnu qemu-user
+# On Debian it needs: dieharder gcc-aarch64-linux-gnu gcc-s390x-linux-gnu libc6-dev-arm64-cross libc6-dev-s390x-cross qemu-user
 soak: $(VENV)/dev
 	$(BIN)/python -m pip install --quiet --group machine-code
 	$(BIN)/python -m tests.soak $(PARTS)
