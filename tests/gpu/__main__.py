@@ -110,7 +110,7 @@ def process(command: Sequence[str], seconds: float, log: Path) -> tuple[int | No
 
 
 def outcome(code: int | None, output: str) -> dict[str, Any]:
-    """Return the stored form of a result: what came of it, counts of tests, rows of measurements, reasons."""
+    """Return the stored form of a result: its verdict, counts of tests, rows of measurements, reasons."""
     found: dict[str, Any] = {"result": "no time" if code is None else "failed" if code else "passed"}
     rows = []
     for line in output.splitlines():

@@ -13,7 +13,7 @@ def describe() -> dict[str, Any]:
     """Return name, multiprocessors, clock, memory and versions.
 
     Raises:
-        BackendError: there is no usable GPU, or CuPy cannot compile.
+        BackendError: the GPU cannot be used, or CuPy cannot compile.
     """
     CudaBackend()
     import cupy

@@ -1,4 +1,4 @@
-"""`make gpu` where there is no GPU, and its parts by commands and a GPU of the test's own."""
+"""`make gpu` without a GPU, and its parts by commands and a GPU of the test's own."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_all_steps_fit_and_name_tests_that_exist() -> None:
     done = subprocess.run(listed, cwd=runner.ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert runner.BUDGET <= 8 * 60 - 15
-    # Bits and speed come before the rest, whatever happens to the machine.
+    # Bits and speed come before the rest.
     assert sum(runner.STEPS[name].seconds for name in list(runner.STEPS)[:3]) <= runner.BUDGET / 1.5
 
 
