@@ -41,6 +41,7 @@ docs: $(VENV)/dev
 	$(BIN)/python docs/metrics.py
 	$(BIN)/python docs/hub.py
 	$(BIN)/python docs/bench/page.py
+	$(BIN)/python docs/bench/gpu.py
 	$(BIN)/python docs/compare/page.py
 	$(BIN)/python deploy/grafana/dashboard.py
 	$(BIN)/python -m tests.peers.page
@@ -83,6 +84,13 @@ bench: $(VENV)/peers
 # The same, stored in docs/bench and shown in docs/performance.md.
 performance: bench
 	$(BIN)/python docs/bench/page.py build/bench
+
+.PHONY: gpu
+# On a machine with an NVIDIA GPU, at most 8 minutes: bits and speed, stored in docs/bench and docs/gpu.md. It downloads
+# nothing. GPU_PYTHON names the Python that has CuPy and, to compare with, torch and JAX.
+GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,python3)
+gpu:
+	$(GPU_PYTHON) -m tests.gpu
 
 .PHONY: wheel
 # A wheel with the kernels for this platform, and one without for every other, into dist/.
