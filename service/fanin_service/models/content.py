@@ -48,9 +48,9 @@ _LARGE = 256 << 10
 """Bytes of a recipe's text above which it is large: about 4,000 tensors."""
 _PER_CONTENT, _PER_FILE, _PER_LITERAL = 3_000, 300, 700
 _PER_SHARD, _PER_SHARDED_NAME = 300, 10
+"""Estimated bytes of memory in addition to texts: of a content, a file, a literal; of a shard, and of a name in one."""
 _PER_PART, _PER_PART_NAME, _PER_PART_BYTE = 4_000, 150, 5
-"""Estimated bytes of memory in addition to texts: of a content, a file, a literal; of a shard, and of a name in one; of
-the cached recipe of a shard with its layout, of a name in it, and of a byte of its text."""
+"""Estimated bytes of memory of a shard's cached recipe and layout, of a name in them, and of a byte of its text."""
 
 
 class Content:
