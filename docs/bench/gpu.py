@@ -64,10 +64,11 @@ def results() -> str:
     documents = measured()
     if not documents:
         return "No GPU has run `make gpu` yet.\n"
-    return "\n".join(text for document in documents for text in _results(document))
+    return "\n".join(text for document in documents for text in shown(document))
 
 
-def _results(document: Document) -> Iterator[str]:
+def shown(document: Document) -> Iterator[str]:
+    """Return the section of one GPU: its steps, and its speed."""
     gpu, steps = document["gpu"], document["steps"]
     yield f"### {gpu['name']}\n"
     yield (
