@@ -13,14 +13,18 @@ import torch
 from fanin.recording.distributions import (
     Circular,
     Constant,
+    Diagonal,
     Law,
     Normal,
+    Norms,
     Partly,
     Random,
+    Signs,
     Unknown,
     Unset,
     Values,
     affine,
+    displaced,
     is_held,
 )
 
@@ -69,6 +73,8 @@ class Stretches:
                 law = Values(law.tensor[first:last])
             elif isinstance(law, Partly):
                 law = partly(law.tensor[first:last], law.known[first:last])
+            elif isinstance(law, Norms | Diagonal | Signs) and last - first < length:
+                law = displaced(law)
             elif isinstance(law, Random) and first:
                 law = replace(law, place=law.place + first)
             yield last - first, law

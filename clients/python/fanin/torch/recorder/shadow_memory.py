@@ -19,11 +19,14 @@ from fanin.recording.distributions import (
     Diagonal,
     Law,
     Matrix,
+    Norms,
     Random,
+    Signs,
     Triangle,
     Unknown,
     Unset,
     Values,
+    displaced,
     reordered,
     transposed,
 )
@@ -246,6 +249,8 @@ def _through(view: View, law: Law, shape: tuple[int, ...]) -> Law | None:
             return transposed(law) if whole else Unknown("a part of a matrix")
         case Random():
             return reordered(law) if view.dense else None
+        case Norms() | Diagonal() | Signs():
+            return displaced(law)
     return None if hasattr(law, "tensor") else law
 
 
