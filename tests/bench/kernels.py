@@ -76,6 +76,8 @@ def with_library(backend: NativeBackend, path: str) -> NativeBackend:
         library.fanin_has_level(number)
     library.fanin_fill.restype, library.fanin_fill.argtypes = None, backend._fill.argtypes
     backend._fill = library.fanin_fill
+    backend._fill_one = library["fanin_fill"]
+    backend._fill_one.restype, backend._fill_one.argtypes = None, backend._fill.argtypes
     return backend
 
 
