@@ -11,16 +11,44 @@ from fanin.names import MAX_NAMES, count
 
 MEMBERS = ("tensors", "repeated")
 """The members of a recipe that hold tensors, by names and by repeated names."""
+_MAX_ITEMS = 1000
+"""Most items of a list. The longest list of a recipe has 256."""
 MAX_FAULTS = 100
 """Most faults that an error reports: beyond them, finding near names for each would take minutes."""
 
 
 def check_sizes(document: Mapping[str, Any]) -> None:
-    """Refuse objects with so many fields that their faults could not be told, and more tensors than any file has."""
-    for field, name, each in chain([("", "", document)], members(document)):
-        if isinstance(each, Mapping) and len(each) > MAX_FAULTS:
-            path = [field, str(name)] if field else []
-            raise RecipeError([Fault(pointer(path), f"{len(each)} fields; nothing in a recipe has so many")])
+    """Check the sizes of a recipe's objects and lists, and its number of tensors.
+
+    Python writes or hashes a list of millions of items without letting another thread run. So refuse it before that.
+
+    Raises:
+        RecipeError: an object has so many fields, or a list so many items, that no recipe has it, or no file has so
+            many tensors.
+    """
+    checked: set[int] = set()
+    for field, name, tensor in chain([("", "", document)], members(document)):
+        level: list[tuple[list[str], Any]] = [([field, str(name)] if field else [], tensor)]
+        while level:
+            path, each = level.pop()
+            if id(each) in checked:
+                continue
+            checked.add(id(each))
+            if isinstance(each, Mapping):
+                if len(each) > MAX_FAULTS:
+                    raise RecipeError([Fault(pointer(path), f"{len(each)} fields; nothing in a recipe has so many")])
+                found: Iterator[tuple[Any, Any]] = iter(each.items())
+            elif isinstance(each, list | tuple):
+                if len(each) > _MAX_ITEMS:
+                    raise RecipeError([Fault(pointer(path), f"{len(each)} items; no list in a recipe has so many")])
+                found = enumerate(each)
+            else:
+                continue
+            level.extend(
+                ([*path, str(key)], value)
+                for key, value in found
+                if isinstance(value, Mapping | list | tuple) and (path or key not in MEMBERS or isinstance(value, list))
+            )
     if (total := count_tensors(document)) > MAX_NAMES and "repeated" in document:
         raise RecipeError([Fault("/repeated", f"{total} tensors; no file has more than {MAX_NAMES}")])
 
