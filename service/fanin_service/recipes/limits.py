@@ -79,7 +79,7 @@ def check(document: bytes | Mapping[str, Any], settings: Settings) -> Checked:
     """
     parsed = parse_json(document) if isinstance(document, bytes) else document
     if not isinstance(parsed, Mapping):
-        return Checked(parsed, 1, 1)  # `layout_of` says that it is no recipe
+        return Checked(parsed, 1, 1)  # `layout_of` refuses it
     if (tensors := count_tensors(parsed)) > settings.max_tensors:
         field = "/repeated" if "repeated" in parsed else "/tensors"
         raise _exceeded(field, f"{tensors} tensors; this service takes at most {settings.max_tensors}")
@@ -138,6 +138,8 @@ def _product(shape: Any) -> int:
 
 
 def _check_ranks(recipe: Recipe, limit: int, short: bool) -> None:
+    if all(len(tensor.shape) <= limit for tensor in recipe.tensors.distinct.values()):
+        return
     for name, tensor in recipe.tensors.items():
         if len(tensor.shape) > limit:
             field = pointer(["shape"] if short else ["tensors", name, "shape"])
