@@ -11,7 +11,7 @@ from fanin.draws import matrix_of
 from fanin.draws.composed import MAX_TABLE
 from fanin.errors import pointer
 from fanin.names import count
-from fanin.recipe import count_tensors, from_json, members, parse_json
+from fanin.recipe import check_sizes, count_tensors, from_json, members, parse_json
 from fanin_service.recipes.errors import LimitExceededError
 from fanin_service.settings import Settings
 
@@ -74,13 +74,16 @@ def check(document: bytes | Mapping[str, Any], settings: Settings) -> Checked:
     """Check the cost of a recipe before any of it is created, and return the JSON with its cost.
 
     Raises:
-        RecipeError: the text is not JSON.
+        RecipeError: the text is not JSON, or a list or object in it is longer than any of a recipe.
         LimitExceededError: the recipe would cost too much.
     """
     parsed = parse_json(document) if isinstance(document, bytes) else document
+    if not isinstance(parsed, Mapping):
+        return Checked(parsed, 1, 1)  # `layout_of` refuses it
     if (tensors := count_tensors(parsed)) > settings.max_tensors:
         field = "/repeated" if "repeated" in parsed else "/tensors"
         raise _exceeded(field, f"{tensors} tensors; this service takes at most {settings.max_tensors}")
+    check_sizes(parsed)
     _check_text(parsed, settings.max_recipe_bytes)
     return Checked(parsed, tensors, _check_laws(parsed, settings.max_laws))
 
