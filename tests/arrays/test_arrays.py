@@ -1,4 +1,4 @@
-"""Arrays in memory: whole recipes, and slices that equal NumPy's."""
+"""Arrays in memory: complete recipes, and slices that equal NumPy's."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_unknown_names_are_told() -> None:
 
 
 def test_bounds_hold_beyond_what_the_law_reaches() -> None:
-    """A bound 14 standard deviations out: no draw comes near, but rounding to a coarse type would step over it."""
+    """A bound 14 standard deviations out: no draw is near it, but rounding to a coarse type would step over it."""
     tensor = {"scheme": "truncated_normal", "mean": 1, "std": 0.001, "low": 9, "high": 14, "dtype": "F8_E4M3"}
     with pytest.raises(fanin.RecipeError, match="no F8_E4M3 number"):
         fanin.materialize({"shape": [9], **tensor})

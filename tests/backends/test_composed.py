@@ -1,4 +1,4 @@
-"""Blocks and tables: what they mean, element by element, and that any part of them is the whole's."""
+"""Blocks and tables: their values element by element, and any part equals that slice of the full tensor."""
 
 from __future__ import annotations
 

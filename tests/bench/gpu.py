@@ -4,7 +4,7 @@
 
 On the device: billions of elements a second into memory that is there, the median of interleaved repeats timed by CUDA
 events, and each as a share of the rate at which the same bytes are set to zero. To the host: GB/s of a plain pinned
-copy, and of our fills of pinned and of ordinary memory. Says so where there is no GPU.
+copy, and of our fills of pinned and of ordinary memory. Without a GPU it prints a line that says so.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     python -m tests.bench.http [--json FILE] [--repeats N]
 
-Everything runs over loopback on this machine, servers and clients in processes of their own; medians of interleaved
+Everything runs over loopback on this machine, servers and clients in separate processes; medians of interleaved
 repeats. Quote ratios of one run; absolute figures are this machine's, now. Takes one to three minutes.
 """
 
@@ -42,7 +42,7 @@ HUGE_BYTES, RANGE_BYTES = 100 * GB, MB
 SMALL = "/v1/weights?shape=784,10&scheme=glorot_uniform&seed=42"
 CONNECTIONS = 16
 SECONDS = 4.0
-"""Of each run of small requests."""
+"""Requests in each run of small requests."""
 BLOCK = 1 << 20
 Address = tuple[str, int]
 
@@ -81,7 +81,7 @@ def fanin_server(*options: str) -> Iterator[tuple[Address, int]]:
 
 @contextmanager
 def raw_server(size: int) -> Iterator[Address]:
-    """A socket loop that sends `size` bytes of one ready buffer to whoever connects."""
+    """A socket loop that sends `size` bytes of one ready buffer to every connection."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         with suppress(OSError, AttributeError):
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"cubic")
@@ -145,7 +145,7 @@ def until_ready(address: Address, path: str) -> None:
         time.sleep(0.01)
 
 
-# Clients, each run in a process of its own
+# Clients, each run in a separate process
 
 
 def _get(path: str, first: int | None = None, count: int = 0) -> bytes:
@@ -180,7 +180,7 @@ class Exchange:
         return count
 
     def whole(self, request: bytes) -> int:
-        """One exchange; the bytes that came."""
+        """Send one request and return the received bytes."""
         self.send(request)
         received = 0
         while self.missing:
@@ -224,7 +224,7 @@ def drain_many(address: Address, path: str, count: int) -> tuple[float, list[flo
 
 
 def small_requests(address: Address, rate: float | None) -> tuple[float, list[float]]:
-    """Requests a second, and the seconds each took: as many as are answered, or begun at `rate` a second."""
+    """Return requests per second and the seconds of each: one after another, or `rate` a second."""
     request = _get(SMALL)
     with selectors.DefaultSelector() as selector:
         idle = [Exchange(address) for _ in range(CONNECTIONS)]
@@ -421,7 +421,7 @@ PARTS = ("starts", "small", "ranges", "streams", "clients")
 
 
 def run(repeats: int = 5, parts: tuple[str, ...] = PARTS) -> list[Row]:
-    """The whole table."""
+    """Measure all parts; return the rows of the table."""
     rows: list[Row] = []
     if "starts" in parts:
         rows += starts(repeats)

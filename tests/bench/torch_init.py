@@ -70,7 +70,7 @@ def torchs(model: nn.Module, initializer: Callable[[torch.Tensor], object]) -> N
 
 
 def memory(field: str) -> int:
-    """Bytes that this process takes now (VmRSS), or took at most since it was asked to forget (VmHWM)."""
+    """Return the memory of this process in bytes: now (VmRSS), or its peak since the last reset (VmHWM)."""
     found = re.search(rf"^{field}:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
     assert found
     return int(found[1]) << 10

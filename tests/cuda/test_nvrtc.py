@@ -15,7 +15,7 @@ from fanin.dtypes import DTYPES
 
 ARCHITECTURES = ("compute_80", "compute_90")
 CUPY = "-ftz=true"
-"""What CuPy appends to all options; it beats an earlier -ftz=false."""
+"""Option that CuPy appends to all others; it overrides an earlier -ftz=false."""
 OPTIONS = pytest.mark.parametrize("options", [(CUPY,), ("-fmad=false", CUPY), ("-fmad=false",)], ids=" ".join)
 
 FUSED = re.compile(r"\b(?:fma|mad)\.\w*\.?(?:ftz\.)?f(?:32|64)\b")
@@ -34,7 +34,7 @@ def _library() -> ctypes.CDLL:
 
 @lru_cache
 def ptx(source: str, *options: str) -> str:
-    """What NVRTC makes of `source`."""
+    """Return the PTX that NVRTC compiles from `source`."""
     nvrtc = _library()
     program = ctypes.c_void_p()
     assert nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"fanin.cu", 0, None, None) == 0

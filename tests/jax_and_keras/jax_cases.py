@@ -102,7 +102,7 @@ def test_any_mesh_specification_and_order_of_axes(data: st.DataObject) -> None:
 
 
 def test_a_device_asks_for_its_shard_only(made: list[int]) -> None:
-    """As one process of eight would: the indices of all devices but one are not asked for."""
+    """As one process of eight would: the shards of all devices except one are not generated."""
     sharding = NamedSharding(mesh(8), P(None, "a"))
     index = sharding.addressable_devices_indices_map((48, 16, 8))[DEVICES[3]]
     shard = host.slice(TENSOR, "weight", index)
@@ -220,7 +220,7 @@ def test_a_service_makes_what_the_shards_need() -> None:
     recipe = {"shape": [800, 1024], "scheme": "normal", "std": 1.0, "dtype": "BF16"}
     weight = fanin.materialize(recipe)["weight"]
     with running(backend=backend) as server:
-        backend.generated = 0  # of its self-test
+        backend.generated = 0  # discard the elements of its self-test
         array = fanin.jax.array(recipe, "weight", NamedSharding(mesh(4, 2), P("a")), service=server.url)
         assert sha256(array) == sha256(weight)
         assert backend.generated == weight.nbytes
@@ -302,7 +302,7 @@ def test_trees_of_other_kinds() -> None:
     recipe = {
         "tensors": {
             "layers/0/weight": {"shape": [2, 3], **LAW},
-            "layers/0": {"shape": [], **LAW},  # an attribute `value` is taken for that of a variable of Flax
+            "layers/0": {"shape": [], **LAW},  # an attribute `value` looks like that of a variable of Flax
             "layers/1": {"shape": [4], **LAW},
         }
     }

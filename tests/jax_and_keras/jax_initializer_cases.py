@@ -262,7 +262,7 @@ def test_constants_of_every_type(dtype: Any) -> None:
 
 @pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit])
 def test_annotated_models_under_a_mesh(axis_type: AxisType) -> None:
-    """Abstract, eagerly and under jit; the shards are those of the annotation, the law is recorded."""
+    """Abstract, eagerly and under jit; the shards are those of the annotation, and the distribution is recorded."""
     eight = jax.make_mesh((4, 2), ("a", "b"), axis_types=(axis_type,) * 2)
     kernel_init = nnx.with_partitioning(INITIALIZERS.he_normal(), ("a", "b"))
 

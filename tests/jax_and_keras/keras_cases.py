@@ -14,7 +14,7 @@ import fanin.keras
 from tests.support.backends import CountingBackend
 from tests.support.servers import running
 
-# Keras 3.15 with NumPy 2.4: of its own making, wherever it reads a variable.
+# Keras 3.15 with NumPy 2.4 causes this warning itself, whenever it reads a variable.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 BACKEND = os.environ["KERAS_BACKEND"]
 INITIALIZERS = fanin.keras.initializers
@@ -122,7 +122,7 @@ def test_a_service_makes_the_weights() -> None:
     recipe = recipe_of(model)
     backend = CountingBackend()
     with running(backend=backend) as server:
-        backend.generated = 0  # of its self-test
+        backend.generated = 0  # discard the elements of its self-test
         fanin.keras.init_(model, recipe, service=server.url)
     weights = fanin.materialize(recipe)
     assert backend.generated == sum(weight.nbytes for weight in weights.values())

@@ -24,7 +24,7 @@ REPEATS = 2
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a tiny run of all there is leaves behind."""
+    """Return the output of a tiny run of everything."""
     folder = tmp_path_factory.mktemp("bench")
     command = [sys.executable, "-m", "fanin", "bench", "--elements=1024", f"--repeats={REPEATS}", "--seconds=0"]
     command += [f"--dtype={','.join(DTYPES)}", "--only=native,reference,torch,numpy"]
@@ -173,7 +173,7 @@ def test_the_makers_make_what_the_case_says() -> None:
         worker.ready(keeping, case, names | {"kept": kept})()
         values = np.frombuffer(kept[0], np.float32) if maker.kind == "fanin" else np.asarray(kept[0])
         assert abs(values).max() <= 0.04
-        assert values.std() == pytest.approx(0.0176, rel=0.1)  # 0.02 times the std of a normal law cut at +-2
+        assert values.std() == pytest.approx(0.0176, rel=0.1)  # 0.02 times the std of a normal truncated at +-2
 
 
 def test_numpys_truncated_normal() -> None:

@@ -1,4 +1,4 @@
-"""Every backend gives the bits of `reference`, for any law, storage type, position, length and alignment."""
+"""Every backend gives the bits of `reference`, for any distribution, storage type, position, length and alignment."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ threading.Thread(target=late).start()
 
 
 def test_pinning_may_be_forbidden() -> None:
-    """As a sandbox may have it: system call sched_setaffinity answers EPERM."""
+    """As in some sandboxes: the system call sched_setaffinity returns EPERM."""
     code = """
 import ctypes, struct, fanin
 number, offset = 203, 0  # of x86-64; where struct seccomp_data holds it
@@ -185,7 +185,7 @@ def test_tensors_at_once_are_those_one_by_one(
 
 
 def test_callers_at_once() -> None:
-    """Threads that fill at the same time share the kept ones."""
+    """Threads that fill at the same time share the cached ones."""
     entry = FileLayout.of({"shape": [1 << 19], "scheme": "normal", "std": 1}).entries[0]
     backend = NativeBackend(threads=3)
 
@@ -241,7 +241,7 @@ def test_fills_as_the_reference_does(
 @pytest.mark.parametrize("backend", FAST, ids=LEVELS)
 @pytest.mark.parametrize("dtype", DTYPES.values(), ids=list(DTYPES))
 def test_words_at_the_edges(backend: Backend, dtype: DType) -> None:
-    """Where a law changes side, region or row, and where a vector's lookup has not the row."""
+    """Words where a distribution changes side, region or row, and where a vector's lookup lacks the row."""
     for case in cases(dtype):
         out = [bytearray(POISON * (case.count * dtype.itemsize)) for _ in range(2)]
         for maker, buffer in zip((backend, REFERENCE), out, strict=True):
@@ -250,7 +250,7 @@ def test_words_at_the_edges(backend: Backend, dtype: DType) -> None:
 
 
 def test_low_words_reach_every_row() -> None:
-    """Beside the first word of a side, the low word alone decides on the row; 127 no law has."""
+    """Beside the first word of a side, the low word alone decides on the row. No distribution has row 127."""
     lengths = set()
     for stream in map(low_stream, LOW_COUNTERS):
         assert tuple(words(stream.key("main"), 4 * LOW_BLOCK, 4)) == FIRST_AND_LAST

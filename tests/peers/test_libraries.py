@@ -1,4 +1,4 @@
-"""An initializer here means what it means in its library: the library is run, and its values follow our draw's law."""
+"""Initializers have the meaning of their library: a test runs the library, and its values follow our distribution."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SECTIONS = (*DIALECTS.values(), *OTHERS, *LAYERS)
 
 
 class Run(NamedTuple):
-    """What a library gave for a section."""
+    """Results of a library for a section."""
 
     samples: list[NDArray[Any]]
     names: set[str]

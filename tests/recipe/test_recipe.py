@@ -222,7 +222,7 @@ def test_a_changed_recipe_keeps_its_stream() -> None:
     later = Recipe.model_construct(stream="fanin/2", seed=0, tensors=as_recipe(NESTED).tensors)
     for changed in (later.seeded(1), later.without("b"), later.renamed({"b": "c"}), later.part(["w"])):
         assert changed.stream == "fanin/2"
-    # What validates refuses a stream that it does not know, and does not take another one.
+    # Validation refuses an unknown stream, and does not replace it by another one.
     for change in (lambda: later.model_copy(update={"seed": 1}), lambda: later.with_tensors({"w": {}})):
         with pytest.raises(ValueError, match="fanin/1"):
             change()

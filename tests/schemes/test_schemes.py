@@ -1,4 +1,4 @@
-"""Schemes: their formulas against an independent evaluation, and the laws that the fans table promises."""
+"""Schemes: their formulas against an independent evaluation, and the distributions that the table of fans promises."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fanin.schemes.base import Scaled
 
 mpmath.mp.dps = 60
 GLOROT = mpmath.sqrt(mpmath.mpf(2) / 32)
-"""Of a kernel 12 -> 20."""
+"""Fans of a kernel 12 -> 20."""
 
 
 def draw(**tensor: Any) -> Draw:
@@ -193,7 +193,7 @@ def test_absolute_bounds_are_those_of_torch() -> None:
 
 
 def test_far_bounds_leave_the_law_whole() -> None:
-    """100 standard deviations: no word comes near, and the bounds are there all the same."""
+    """100 standard deviations: no word is near them, and the bounds still hold."""
     found = draw(shape=[1], scheme="truncated_normal", std=0.02, low=-2, high=2, bounds="absolute")
     assert isinstance(found, TruncatedNormal)
     assert (found.low, found.high) == (-2, 2)

@@ -1,4 +1,4 @@
-"""Every random scheme at every storage type follows its law, on 2^26 draws. docs/statistics.md has the figures."""
+"""2^26 draws of every random scheme at every storage type follow its distribution; figures: docs/statistics.md."""
 
 from __future__ import annotations
 

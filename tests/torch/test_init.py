@@ -388,7 +388,7 @@ def test_after_to_empty_a_recording_fills_buffers_that_are_in_no_file() -> None:
     module.frequencies.fill_(-1)
     tied = r"/head.weight: the recording has one memory for it and inner\.0\.weight, the module two: tie them again"
     with pytest.raises(ModuleError, match=tied):
-        init_(module, recording)  # to_empty() has made two parameters of one
+        init_(module, recording)  # to_empty() has split one parameter into two
     module.head.weight = module.inner[0].weight
     init_(module, recording)
     assert torch.equal(module.frequencies, Rotary().frequencies)
@@ -399,7 +399,7 @@ def test_after_to_empty_a_recording_fills_buffers_that_are_in_no_file() -> None:
 
 
 class Annotated(nn.Parameter):
-    """As inference engines have them: a parameter with a loader of its own."""
+    """As in inference engines: a parameter with a separate loader."""
 
 
 class Statistic(torch.Tensor):
@@ -482,7 +482,7 @@ def test_a_buffer_in_no_file_may_show_a_parameter() -> None:
     assert module.first.data_ptr() == module.weight.data_ptr()
     with torch.device("meta"):
         absent = build()
-    with pytest.raises(ModuleError, match="shares memory"):  # two tensors would be made of one
+    with pytest.raises(ModuleError, match="shares memory"):  # one tensor would become two
         init_(absent, recording, device="cpu")
 
 

@@ -111,7 +111,7 @@ class Region:
         """Yield the selected elements in row-major order of the region, in as few runs as possible."""
         if self.count == 0:
             return
-        inner, block = len(self.sizes), 1  # axes from `inner` on are selected fully, `block` elements in all
+        inner, block = len(self.sizes), 1  # axes from `inner` on are selected fully, `block` elements together
         while inner and self.axes[inner - 1] == range(self.sizes[inner - 1]):
             inner -= 1
             block *= self.sizes[inner]

@@ -129,7 +129,7 @@ def _expiry(text: str) -> timedelta | None:
         return None
     found = re.fullmatch(r"([1-9][0-9]{0,4})([mhd])", text)
     if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time: a number and m, h or d, such as 90d, or never")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time: give a number with m, h or d, such as 90d, or never")
     return int(found[1]) * _UNITS[found[2]]
 
 
@@ -137,7 +137,7 @@ def _bytes(text: str) -> int:
     try:
         return TypeAdapter(ByteSize).validate_python(text)
     except ValidationError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size: a number, or one with a unit such as 1TB") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size: give a number, such as 1TB") from None
 
 
 def _refuse(reason: str) -> int:

@@ -139,7 +139,7 @@ class Admission:
         """Reserve `count` more bytes of memory for this request, until it ends or `release` is called.
 
         Raises:
-            TooMuchUnderWayError: this client would hold too much.
+            TooMuchInFlightError: this client would hold too much.
             OverloadedError: all clients together would hold too much.
             LimitExceededError: `count` exceeds the limit even without other requests.
         """
@@ -160,7 +160,7 @@ class Admission:
 
         Raises:
             LimitExceededError: the client may not fetch any bytes.
-            TooMuchUnderWayError: the client has too much in flight.
+            TooMuchInFlightError: the client has too much in flight.
             OverloadedError: all clients together have too much in flight.
             QuotaExceededError: the client has used its bytes of the day.
             LimitsUnavailableError: the shared counters are unreachable.
@@ -177,7 +177,7 @@ class Admission:
 
         Raises:
             LimitExceededError: the response is larger than the limits ever allow.
-            TooMuchUnderWayError: the client has too much in flight.
+            TooMuchInFlightError: the client has too much in flight.
             OverloadedError: all clients together have too much in flight.
             QuotaExceededError: the client has used its bytes of the day.
             LimitsUnavailableError: the shared counters are unreachable.

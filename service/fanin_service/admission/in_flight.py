@@ -12,7 +12,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from fanin import Fault
-from fanin_service.admission.errors import OverloadedError, TooMuchUnderWayError
+from fanin_service.admission.errors import OverloadedError, TooMuchInFlightError
 from fanin_service.recipes.errors import LimitExceededError
 
 _MEMORY = 0.9
@@ -40,9 +40,9 @@ class Load:
     def excess(self, bounds: Bounds, size: int) -> str | None:
         """Return why another response of `size` bytes would exceed the bounds; None if it would not."""
         if bounds.streams is not None and self.streams >= bounds.streams:
-            return f"{self.streams} answers are under way, and {bounds.streams} may be"
+            return f"{self.streams} responses are in flight; the limit is {bounds.streams}"
         if bounds.size is not None and self.size + size > bounds.size:
-            return f"{self.size} bytes are under way; with {size} more there would be over {bounds.size}"
+            return f"{self.size} bytes are in flight, and {size} more would exceed the limit of {bounds.size}"
         return None
 
 
@@ -65,25 +65,25 @@ class Ledger:
 
         Raises:
             LimitExceededError: it would exceed a bound even if nothing else were in flight.
-            TooMuchUnderWayError: the client has too much in flight.
+            TooMuchInFlightError: the client has too much in flight.
             OverloadedError: all clients together have too much in flight.
         """
         for bound in (self._each.size, self._total_bounds.size):
             if bound is not None and size > bound:
-                raise LimitExceededError([Fault("", f"{size} bytes in one answer; this service sends at most {bound}")])
+                raise LimitExceededError([Fault("", f"{size} bytes in one response; the limit is {bound}")])
         # The client's own load first: 429 tells it to send fewer requests, 503 would blame the service.
         own = self.load(party)
         if excess := own.excess(self._each, size):
-            raise TooMuchUnderWayError(f"of this client {excess}", self._wait(own))
+            raise TooMuchInFlightError(f"for this client, {excess}", self._wait(own))
         if excess := self.total.excess(self._total_bounds, size):
-            raise OverloadedError(f"of all clients {excess}", self._wait(self.total))
+            raise OverloadedError(f"for all clients together, {excess}", self._wait(self.total))
 
     def take(self, party: str, size: int) -> Grant:
         """Admit a response of `size` bytes and return its grant.
 
         Raises:
             LimitExceededError: it would exceed a bound even if nothing else were in flight.
-            TooMuchUnderWayError: the client has too much in flight.
+            TooMuchInFlightError: the client has too much in flight.
             OverloadedError: all clients together have too much in flight.
         """
         self.check(party, size)
@@ -119,7 +119,7 @@ class Grant:
 
         Raises:
             LimitExceededError: `count` exceeds a bound even if nothing else were in flight.
-            TooMuchUnderWayError: the client has too much in flight.
+            TooMuchInFlightError: the client has too much in flight.
             OverloadedError: all clients together have too much in flight.
         """
         self._ledger.check(self._party, count)

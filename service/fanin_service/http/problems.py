@@ -25,7 +25,7 @@ from fanin_service.admission.errors import (
     QuotaExceededError,
     TooManyFailedLoginsError,
     TooManyRequestsError,
-    TooMuchUnderWayError,
+    TooMuchInFlightError,
 )
 from fanin_service.backend.guard import NotReadyError
 from fanin_service.errors import PreconditionFailedError, RangeNotSatisfiableError, RequestError
@@ -64,9 +64,9 @@ KINDS: dict[type[Exception], Kind] = {
     LimitExceededError: Kind(422, "limit-exceeded", "The recipe exceeds a limit of this service"),
     TooManyFailedLoginsError: Kind(429, "too-many-failed-logins", "Too many keys of this address are not good"),
     TooManyRequestsError: Kind(429, "too-many-requests", "The client sends too many requests"),
-    TooMuchUnderWayError: Kind(429, "too-much-under-way", "The client has too much under way"),
+    TooMuchInFlightError: Kind(429, "too-much-in-flight", "The client has too much in flight"),
     QuotaExceededError: Kind(429, "quota-exceeded", "The client has had its bytes of the day"),
-    OverloadedError: Kind(503, "overloaded", "The service has too much under way"),
+    OverloadedError: Kind(503, "overloaded", "The service has too much in flight"),
     LimitsUnavailableError: Kind(503, "limits-unavailable", "The limits cannot be checked now"),
     UnauthenticatedError: Kind(401, "unauthenticated", "A valid key or token is required"),
     ForbiddenError: Kind(403, "insufficient-scope", "The key does not allow this"),

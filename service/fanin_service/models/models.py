@@ -255,7 +255,7 @@ class Models:
             if commit is None or content is None:
                 if self._store.main(name) is None:
                     raise _unknown(name)
-                raise UnknownRevisionError(f"{name} has no commit {text}, or had it before its files were made anew")
+                raise UnknownRevisionError(f"{name} has no commit {text}, or had it before its files were replaced")
             return content, commit[1]
         digest = self._store.main(name)
         content = None if digest is None else self._content(client, name, content_key(digest), digest)

@@ -50,10 +50,10 @@ _GET_DIGESTS: dict[str, Any] = {
 )
 @requires(Right.WEIGHTS_READ)
 async def get_digests(digest: str, request: Request) -> Response:
-    """What a client can check received bytes against without making them: SHA-256 of the file and of every block.
+    """Returns SHA-256 digests of the file and of every block, to check received bytes without generating them.
 
-    Computed once, in the background: 503 with Retry-After until that is done. From then on the file's answers carry
-    `Repr-Digest` (RFC 9530).
+    The service computes them once, in the background, and returns 503 with Retry-After until then. From then on
+    responses with the file carry `Repr-Digest` (RFC 9530).
     """
     service, context = service_of(request), context_of(request.scope)
     layout, limit = await service.recipes.of_digest(context, digest), service.settings.max_digest_bytes

@@ -103,4 +103,4 @@ async def _file(repo: str, verb: str, request: Request) -> Response:
 @requires(Right.MODELS_READ)
 async def unknown_kind(kind: str) -> Response:
     """Respond that a repository of another kind does not exist."""
-    raise UnknownModelError(f"there are no {kind} here, only models")
+    raise UnknownModelError(f"this service has no {kind}, only models")

@@ -116,12 +116,12 @@ _GET_RECIPE: dict[str, Any] = {
 
 
 @router.head("/v1/recipes/{digest}", operation_id="head_recipe", summary="Is a recipe registered?", **_GET_RECIPE)
-@router.get("/v1/recipes/{digest}", operation_id="get_recipe", summary="What a recipe amounts to", **_GET_RECIPE)
+@router.get("/v1/recipes/{digest}", operation_id="get_recipe", summary="Describe a recipe", **_GET_RECIPE)
 @requires(Right.RECIPES_READ)
 async def get_recipe(digest: str, request: Request) -> Response:
-    """The canonical recipe, its sizes, and of every tensor its place in the file and its formula with numbers.
+    """Returns the canonical recipe, its sizes, and the position in the file and resolved formula of every tensor.
 
-    A HEAD is answered without Content-Length where the description would have to be made of many tensors.
+    The response to HEAD has no Content-Length if the description of a large recipe is not yet cached.
     """
     service, context = service_of(request), context_of(request.scope)
     layout = await service.recipes.of_digest(context, digest)

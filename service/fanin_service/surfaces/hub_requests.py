@@ -72,7 +72,7 @@ def paths_of_form(body: bytes) -> tuple[list[str], bool]:
 
 def _check_count(count: int) -> None:
     if count > MAX_PATHS:
-        raise HTTPException(400, f"paths: {count} paths; at most {MAX_PATHS} are answered at once, and all by the tree")
+        raise HTTPException(400, f"paths: {count} paths; a request may have at most {MAX_PATHS}. The tree lists all")
 
 
 @dataclass(frozen=True, slots=True)

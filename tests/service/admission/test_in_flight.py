@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
-from fanin_service.admission.errors import OverloadedError, TooMuchUnderWayError
+from fanin_service.admission.errors import OverloadedError, TooMuchInFlightError
 from fanin_service.admission.in_flight import Bounds, Grant, Ledger
 from fanin_service.recipes.errors import LimitExceededError
 
@@ -33,7 +33,7 @@ class Bookkeeping(RuleBasedStateMachine):
             grant = self.ledger.take(party, size)
         except LimitExceededError:
             assert size > 100
-        except TooMuchUnderWayError:
+        except TooMuchInFlightError:
             assert len(own) == 3 or sum(own) + size > 100
         except OverloadedError:
             assert len(everyone) == 5 or sum(everyone) + size > 150

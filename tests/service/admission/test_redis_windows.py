@@ -22,7 +22,7 @@ import redis as redis_client
 from fanin_service.access import keys
 from fanin_service.admission import redis_windows, windows
 from fanin_service.settings import Settings
-from tests.support.limits import LARGE, SMALL, nothing_under_way, refused, remaining
+from tests.support.limits import LARGE, SMALL, nothing_in_flight, refused, remaining
 from tests.support.metrics import value
 from tests.support.servers import Running, running, wait_for
 
@@ -107,7 +107,7 @@ def test_two_servers_share_a_day(redis: Redis) -> None:
         with one.client.stream("GET", LARGE) as stream:
             assert stream.status_code == 200
             refused(other.client.get(LARGE), 429, "quota-exceeded")
-        wait_for(lambda: nothing_under_way(one))
+        wait_for(lambda: nothing_in_flight(one))
         wait_for(lambda: remaining(other) > quota - (64 << 20))
         assert abs(remaining(one) - remaining(other)) <= 1
 

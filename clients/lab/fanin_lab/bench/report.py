@@ -38,7 +38,7 @@ def about(document: Document) -> str:
     versions = {f"{package(maker)} {maker['version']}" for maker in document["makers"]}
     return (
         f"{machine['cpu']}{family}, {machine['architecture']}, {machine['cpus']} CPUs, load {machine['load']}, "
-        f"huge pages: {machine['huge_pages']}; {machine['system']}, {machine['libc']}, Python {machine['python']}; "
+        f"huge pages: {machine['huge_pages']}. {machine['system']}, {machine['libc']}, Python {machine['python']}. "
         f"{document['date']}\n{', '.join(sorted(versions))}"
     )
 

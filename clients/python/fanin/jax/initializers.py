@@ -139,7 +139,7 @@ def _seeded(recipe: Recipe, words: np.ndarray) -> Recipe:
 def _storage(dtype: Any) -> str:
     wanted = jax.dtypes.canonicalize_dtype(float if dtype is None else dtype)
     if wanted.name not in DTYPE_NAMES:
-        raise TypeError(f"dtype {wanted.name}: weights are made in {', '.join(DTYPE_NAMES)}")
+        raise TypeError(f"dtype {wanted.name}: the storage type must be one of {', '.join(DTYPE_NAMES)}")
     return DTYPE_NAMES[wanted.name]
 
 

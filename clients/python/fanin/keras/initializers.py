@@ -52,7 +52,7 @@ class Initializer(keras.initializers.Initializer):  # type: ignore[misc]
         if not self._is_said(dtype):
             return _placed(super().__call__(shape, dtype=dtype), layout)
         if dtype not in DTYPE_NAMES:
-            raise TypeError(f"dtype {dtype}: weights are made in {', '.join(DTYPE_NAMES)}")
+            raise TypeError(f"dtype {dtype}: the storage type must be one of {', '.join(DTYPE_NAMES)}")
         recipe = self._recipe(tuple(shape), dtype)
         of, name = recipe.tensors[ONLY_TENSOR], ONLY_TENSOR
         if not _is_known(of.draw):

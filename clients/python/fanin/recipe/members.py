@@ -16,11 +16,11 @@ MAX_FAULTS = 100
 
 
 def check_sizes(document: Mapping[str, Any]) -> None:
-    """Refuse objects with so many fields that their faults could not be told, and more tensors than any file has."""
+    """Refuse objects with more than `MAX_FAULTS` fields, and more tensors than a file can have."""
     for field, name, each in chain([("", "", document)], members(document)):
         if isinstance(each, Mapping) and len(each) > MAX_FAULTS:
             path = [field, str(name)] if field else []
-            raise RecipeError([Fault(pointer(path), f"{len(each)} fields; nothing in a recipe has so many")])
+            raise RecipeError([Fault(pointer(path), f"{len(each)} fields; an object may have {MAX_FAULTS}")])
     if (total := count_tensors(document)) > MAX_NAMES and "repeated" in document:
         raise RecipeError([Fault("/repeated", f"{total} tensors; no file has more than {MAX_NAMES}")])
 

@@ -30,7 +30,7 @@ class Uniform(Tensor):
 
 
 class Normal(Tensor):
-    """Normal law, not truncated."""
+    """Normal distribution, not truncated."""
 
     formula = "N(mean, std^2)"
     source = "definition"
@@ -44,11 +44,11 @@ class Normal(Tensor):
 
 
 class TruncatedNormal(Tensor):
-    """Normal law restricted to an interval.
+    """Normal distribution restricted to an interval.
 
     The bounds count standard deviations from the mean (Keras, JAX); `bounds: absolute` takes them as values of the
-    tensor (torch). `low: null` or `high: null` leaves that side open. `std` is that of the law before it is
-    restricted; with `corrected` it is that of the result.
+    tensor (torch). `low: null` or `high: null` leaves that side open. `std` is the standard
+    deviation before the restriction; with `corrected`, it is that of the result.
     """
 
     formula = (
@@ -85,7 +85,7 @@ class TruncatedNormal(Tensor):
 
 
 class Sparse(Tensor):
-    """Normal law, but for the same number of zeros in each line along an axis, at random places.
+    """Normal distribution with the same number of zeros in each line along an axis, at random places.
 
     `axis` 0 of a matrix has the zeros counted in each column (torch, Flux), 1 in each row (MLX).
     """

@@ -41,7 +41,7 @@ class Sinusoidal(Tensor):
         rows, size = self.shape[-2:]
         _check_columns(size)
         if self.padding is not None and self.padding >= rows:
-            raise DrawError("padding", f"there is no row {self.padding} in {rows}")
+            raise DrawError("padding", f"{self.padding} is out of range: the tensor has {rows} rows")
         if not math.prod(self.shape):
             return draws.fill(Fraction(0), dtype)
         columns, one = self._columns(size), [Fraction(1)]
@@ -79,8 +79,8 @@ Window = Literal["hann", "hamming", "blackman", "nuttall", "blackmanharris", "fl
 class Stft(Tensor):
     """Kernels of a short-time Fourier transform, of the shape (length, 1, bins): the transform has 2 (bins - 1) points.
 
-    Windows are SciPy's by their names there. `scaling` divides by the root of the sum of the window's squares
-    (`density`) or by its sum (`spectrum`), and not at all where there is no window.
+    Windows have the names and formulas of SciPy. `scaling` divides by the root of the sum of the window's squares
+    (`density`) or by its sum (`spectrum`). Without a window it has no effect.
     """
 
     formula = "cos or sin(-2 pi t f / (2 (bins - 1))) window(t) / scale"

@@ -295,7 +295,7 @@ def _stream(
         found = within[1].of(tensor)
     if found is None:
         kind = f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
-        raise ValueError(f"this tensor ({kind}) is no whole parameter or buffer of the module: give seed= and name=")
+        raise ValueError(f"this tensor ({kind}) is not a full parameter or buffer of the module: give seed= and name=")
     return within[0], found
 
 
