@@ -123,8 +123,8 @@ def test_who_has_most_gives_way() -> None:
 
 def test_a_number_is_shared_too() -> None:
     kept: Kept[int, int] = Kept(max_bytes=1 << 40, max_count=3)
-    for n, party in enumerate("abbbbb"):
-        kept.add(n, n, 1, party)
+    for n, client in enumerate("abbbbb"):
+        kept.add(n, n, 1, client)
     assert [*kept] == [0, 4, 5]
     kept.get(4)
     kept.add(6, 6, 1, "b")

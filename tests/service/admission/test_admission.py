@@ -317,4 +317,4 @@ def test_a_storm_leaves_nothing_behind() -> None:
         for connection in connections:
             connection.close()
         wait_for(lambda: nothing_in_flight(server) and server.client.get(SMALL).status_code == 200)
-        wait_for(lambda: not server.app.state.service.admission._ledger._parties)
+        wait_for(lambda: not server.app.state.service.admission._ledger._clients)

@@ -225,7 +225,7 @@ def test_a_burst_of_requests_is_counted_on_few_connections(redis: Redis) -> None
 
     async def burst() -> tuple[list[int], int]:
         counted = redis_windows.RedisCounters(redis.url)
-        counts = await asyncio.gather(*(counted.add("party", 1, 60) for _ in range(300)))
+        counts = await asyncio.gather(*(counted.add("client", 1, 60) for _ in range(300)))
         with redis_client.Redis(port=redis.port, password="secret") as control:
             connections = len(control.client_list()) - 1
         await counted.close()
@@ -249,7 +249,7 @@ def test_requests_that_wait_for_their_turn_fail_with_those_before_them(monkeypat
     async def burst() -> list[windows.Count | BaseException]:
         counted = redis_windows.RedisCounters("redis://127.0.0.1:1/0")
         counted._storage.incr = silent  # type: ignore[method-assign]
-        return await asyncio.gather(*(counted.add("party", 1, 60) for _ in range(100)), return_exceptions=True)
+        return await asyncio.gather(*(counted.add("client", 1, 60) for _ in range(100)), return_exceptions=True)
 
     answers = asyncio.run(burst())
     assert [type(answer) for answer in answers] == [windows.CountersAwayError] * 100
