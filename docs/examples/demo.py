@@ -81,8 +81,8 @@ def show(name: str, client: fanin.Client, folder: Path) -> None:
     print(f"  {timed('verified   ', verified.size, started)} from its own header")
     loaded = safetensors.numpy.load_file(remote)
     name, tensor = max(loaded.items(), key=lambda item: item[1].size)
-    law = f"mean {tensor.mean():+.2e}, std {tensor.std():.5f}"
-    print(f"  safetensors loads {len(loaded)} tensors; {name} {tensor.shape} has {law}")
+    distribution = f"mean {tensor.mean():+.2e}, std {tensor.std():.5f}"
+    print(f"  safetensors loads {len(loaded)} tensors; {name} {tensor.shape} has {distribution}")
 
 
 def main() -> None:

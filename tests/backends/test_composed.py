@@ -211,9 +211,9 @@ def test_an_lstm_bias() -> None:
 
 
 def test_a_padding_row_leaves_the_others_as_they_are() -> None:
-    law = {"scheme": "normal", "std": 1}
-    parts = [{"size": 2, **law}, {"size": 1, "scheme": "zeros"}, {"size": 7, **law}]
-    expected = made(shape=[10, 5], **law)
+    distribution = {"scheme": "normal", "std": 1}
+    parts = [{"size": 2, **distribution}, {"size": 1, "scheme": "zeros"}, {"size": 7, **distribution}]
+    expected = made(shape=[10, 5], **distribution)
     expected[2] = 0
     assert (made(shape=[10, 5], scheme="blocks", parts=parts) == expected).all()
 

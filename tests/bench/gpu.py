@@ -22,7 +22,7 @@ import fanin
 from fanin.backends.cuda import CudaBackend
 from fanin.file_layout import Entry, FileLayout
 
-LAWS = {
+DISTRIBUTIONS = {
     "uniform": {"scheme": "uniform", "low": -0.02, "high": 0.02},
     "normal": {"scheme": "normal", "std": 0.02},
     "truncated +-2": {"scheme": "truncated_normal", "std": 0.02},
@@ -31,8 +31,8 @@ DTYPES = ("F32", "BF16", "F16", "F8_E4M3", "F64")
 Work = Callable[[], object]
 
 
-def entry_of(law: str, dtype: str, count: int) -> Entry:
-    return FileLayout.of({"shape": [count], "dtype": dtype, **LAWS[law]}).entries[0]
+def entry_of(distribution: str, dtype: str, count: int) -> Entry:
+    return FileLayout.of({"shape": [count], "dtype": dtype, **DISTRIBUTIONS[distribution]}).entries[0]
 
 
 def device_seconds(cupy: Any, works: dict[str, Work], repeats: int) -> dict[str, float]:
@@ -90,12 +90,12 @@ def torch_fills(cupy: Any, array: Any, dtype: str) -> dict[str, Callable[[str], 
 
 
 def on_the_device(cupy: Any, backend: CudaBackend, count: int, repeats: int) -> None:
-    print("| law | type | maker | G elements/s | GB/s | of setting to zero |\n|---|---|---|---|---|---|")
+    print("| distribution | type | maker | G elements/s | GB/s | of setting to zero |\n|---|---|---|---|---|---|")
     for dtype in DTYPES:
         array = backend.empty(count, entry_of("uniform", dtype, count).dtype)
         peers = torch_fills(cupy, array, dtype)
-        for law in LAWS:
-            entry = entry_of(law, dtype, count)
+        for distribution in DISTRIBUTIONS:
+            entry = entry_of(distribution, dtype, count)
 
             def fill(entry: Entry = entry, array: Any = array) -> None:
                 backend.fill_array(entry.draw, entry.stream, entry.dtype, 0, array)
@@ -103,20 +103,20 @@ def on_the_device(cupy: Any, backend: CudaBackend, count: int, repeats: int) -> 
             works: dict[str, Work] = {
                 "set to zero": lambda array=array: array.data.memset_async(0, array.nbytes),  # type: ignore[misc]
                 "fanin": fill,
-                **{name: work for name, by_law in peers.items() if (work := by_law(law))},
+                **{name: work for name, by_distribution in peers.items() if (work := by_distribution(distribution))},
             }
             seconds = device_seconds(cupy, works, repeats)
             for name, took in seconds.items():
                 rate, share = array.nbytes / took / 1e9, seconds["set to zero"] / took
-                print(f"| {law} | {dtype} | {name} | {count / took / 1e9:.1f} | {rate:.0f} | {share:.2f} |")
+                print(f"| {distribution} | {dtype} | {name} | {count / took / 1e9:.1f} | {rate:.0f} | {share:.2f} |")
 
 
 def to_the_host(cupy: Any, backend: CudaBackend, count: int, repeats: int) -> None:
     import cupyx
 
-    print("\n| law | type | into | GB/s | of a pinned copy |\n|---|---|---|---|---|")
-    for law, dtype in (("normal", "F32"), ("normal", "BF16"), ("uniform", "F32")):
-        entry = entry_of(law, dtype, count)
+    print("\n| distribution | type | into | GB/s | of a pinned copy |\n|---|---|---|---|---|")
+    for distribution, dtype in (("normal", "F32"), ("normal", "BF16"), ("uniform", "F32")):
+        entry = entry_of(distribution, dtype, count)
         source = backend.empty(count, entry.dtype)
         backend.fill_array(entry.draw, entry.stream, entry.dtype, 0, source)
         pinned = cupyx.empty_pinned(source.nbytes, np.uint8)
@@ -135,7 +135,7 @@ def to_the_host(cupy: Any, backend: CudaBackend, count: int, repeats: int) -> No
         seconds = host_seconds(works, repeats)
         for name, took in seconds.items():
             rate, share = source.nbytes / took / 1e9, seconds["a pinned copy"] / took
-            print(f"| {law} | {dtype} | {name} | {rate:.1f} | {share:.2f} |")
+            print(f"| {distribution} | {dtype} | {name} | {rate:.1f} | {share:.2f} |")
 
 
 def main() -> int:

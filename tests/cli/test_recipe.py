@@ -55,7 +55,7 @@ def test_a_recipe_of_a_torch_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert output.err.splitlines() == [
         "fanin: head.weight is tied to embedding.weight",
         "fanin: layers.0.1.num_batches_tracked has given values, int64 []: see --literals (and 2 more like it)",
-        "fanin: this recipe is not the whole model: --literals FILE writes the rest, which fanin push takes too",
+        "fanin: this recipe does not describe the full model: --literals FILE writes the rest, also for fanin push",
     ]
 
 

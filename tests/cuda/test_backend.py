@@ -21,7 +21,7 @@ from fanin.dtypes import DTYPES, DType
 from fanin.errors import NoDeviceError, NotBuiltError
 from fanin.plan import read_into
 from tests.cuda.fake_cupy import POISON, CUDARuntimeError, Make, OutOfMemoryError
-from tests.support.cases import LAWS, STREAM, Case, cases, draw
+from tests.support.cases import DISTRIBUTIONS, STREAM, Case, cases, draw
 
 ALL_DTYPES = pytest.mark.parametrize("dtype", DTYPES.values(), ids=list(DTYPES))
 PACES = pytest.mark.parametrize("pace", ["eager", "lazy", "random"])
@@ -122,9 +122,9 @@ def test_orthogonal_matrices(make: Make, dtype: DType, pace: Any) -> None:
 def test_arrays(make: Make, dtype: DType, pace: Any) -> None:
     """In place, on the current stream, at any first: aligned vectors, and single elements where they are not."""
     fake, backend = make(pace)
-    for law in LAWS:
+    for distribution in DISTRIBUTIONS:
         for first in (0, 1, 2, 3, 4, 8, 2**34 - 1):
-            case = Case("", draw(law, dtype), dtype, STREAM, first, 401)
+            case = Case("", draw(distribution, dtype), dtype, STREAM, first, 401)
             array = backend.empty(case.count, dtype)
             backend.fill_array(case.draw, case.stream, dtype, first, array)
             assert array.get().tobytes() == filled(load("native"), case)

@@ -290,7 +290,7 @@ def test_all_layers_that_take_an_initializer_are_here() -> None:
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_every_layer_has_the_law_that_keras_gives_it(name: str) -> None:
+def test_every_layer_has_the_distribution_that_keras_gives_it(name: str) -> None:
     """The recorded distribution is that of Keras' initializer, and the layer has the exact numbers of that recipe."""
     layer, (arguments, shapes) = CLASSES[name], LAYERS[name]
 

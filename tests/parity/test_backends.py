@@ -36,7 +36,7 @@ widths = st.floats(0.0078125, 4, width=32)
 
 
 @st.composite
-def laws(draw: st.DrawFn) -> dict[str, Any]:
+def distributions(draw: st.DrawFn) -> dict[str, Any]:
     kind = draw(st.sampled_from(["constant", "uniform", "normal", "truncated_normal", "open", "absolute"]))
     low, width, std, mean = draw(small), draw(widths), draw(st.floats(0.0078125, 2, width=32)), draw(small)
     match kind:
@@ -157,7 +157,9 @@ def test_quotas_of_control_groups(tmp_path: Path, groups: str, files: dict[str, 
 
 @settings(max_examples=150, deadline=None)
 @given(
-    tensors=st.lists(st.tuples(laws(), st.sampled_from(list(DTYPES)), st.integers(0, 700)), min_size=1, max_size=30),
+    tensors=st.lists(
+        st.tuples(distributions(), st.sampled_from(list(DTYPES)), st.integers(0, 700)), min_size=1, max_size=30
+    ),
     long=st.integers(0, 200_000),
     threads=st.integers(1, 5),
 )
@@ -167,7 +169,10 @@ def test_tensors_at_once_are_those_one_by_one(
     """In threads, too, and with nothing written between them."""
     tensors[0] = (*tensors[0][:2], tensors[0][2] + long)
     try:
-        named = {str(n): {"shape": [count], "dtype": dtype, **law} for n, (law, dtype, count) in enumerate(tensors)}
+        named = {
+            str(n): {"shape": [count], "dtype": dtype, **distribution}
+            for n, (distribution, dtype, count) in enumerate(tensors)
+        }
         layout = FileLayout.of({"tensors": named})
     except RecipeError:
         reject()
@@ -221,17 +226,17 @@ def test_a_forked_child_makes_the_same() -> None:
 @pytest.mark.parametrize("backend", FAST, ids=LEVELS)
 @settings(max_examples=400, deadline=None)
 @given(
-    law=laws(),
+    distribution=distributions(),
     dtype=st.sampled_from(list(DTYPES.values())),
     first=st.one_of(st.integers(0, 3000), st.integers(2**34 - 2000, 2**34 + 2000), st.integers(0, 2**66 - 5000)),
     count=st.integers(0, 2100),
     offset=st.integers(0, 9),
 )
 def test_fills_as_the_reference_does(
-    backend: Backend, law: dict[str, Any], dtype: DType, first: int, count: int, offset: int
+    backend: Backend, distribution: dict[str, Any], dtype: DType, first: int, count: int, offset: int
 ) -> None:
     try:
-        draw = as_recipe({"shape": [1], "dtype": dtype.name, **law}).tensors["weight"].draw
+        draw = as_recipe({"shape": [1], "dtype": dtype.name, **distribution}).tensors["weight"].draw
     except RecipeError:
         reject()  # no number of this type lies between the bounds
     expected = fill(REFERENCE, draw, dtype, first, count, 0)
@@ -263,7 +268,7 @@ def test_low_words_reach_every_row() -> None:
 @pytest.mark.parametrize("backend", FAST, ids=LEVELS)
 @pytest.mark.parametrize("dtype", DTYPES.values(), ids=list(DTYPES))
 @pytest.mark.parametrize(
-    "law",
+    "distribution",
     [
         {"scheme": "uniform", "low": -0.3, "high": 0.7},
         {"scheme": "normal", "std": 0.02},
@@ -276,6 +281,6 @@ def test_low_words_reach_every_row() -> None:
         {"scheme": "truncated_normal", "std": 0.5, "low": 0.1, "high": 0.3},
     ],
 )
-def test_a_million_elements(backend: Backend, dtype: DType, law: dict[str, Any]) -> None:
-    draw = as_recipe({"shape": [1], "dtype": dtype.name, **law}).tensors["weight"].draw
+def test_a_million_elements(backend: Backend, dtype: DType, distribution: dict[str, Any]) -> None:
+    draw = as_recipe({"shape": [1], "dtype": dtype.name, **distribution}).tensors["weight"].draw
     assert fill(backend, draw, dtype, 3, 1 << 20, 1) == fill(REFERENCE, draw, dtype, 3, 1 << 20, 0)

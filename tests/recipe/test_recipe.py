@@ -229,8 +229,8 @@ def test_a_changed_recipe_keeps_its_stream() -> None:
 
 
 def test_defaults_reach_tensors_that_are_models_already() -> None:
-    law: dict[str, Any] = {"shape": (2,), "scheme": "normal", "std": 1.0}
-    tensors = {"bare": Normal(**law), "own": Normal(**law, dtype="F32")}
+    distribution: dict[str, Any] = {"shape": (2,), "scheme": "normal", "std": 1.0}
+    tensors = {"bare": Normal(**distribution), "own": Normal(**distribution, dtype="F32")}
     recipe = as_recipe({"dtype": "BF16", "tensors": tensors})
     assert (recipe.tensors["bare"].dtype, recipe.tensors["own"].dtype) == ("BF16", "F32")
 
@@ -411,7 +411,7 @@ def test_texts_of_lists_are_refused_before_they_are_read(monkeypatch: pytest.Mon
     """The parser lets no other thread run between two empty lists."""
     monkeypatch.setattr(json, "loads", None)
     for text in (b"[" + b"[]," * 200_000 + b"[]]", "[" * 200_000):
-        with pytest.raises(RecipeError, match=r"lists in \d+ bytes; no recipe has so many"):
+        with pytest.raises(RecipeError, match=r"lists in \d+ bytes; no recipe has that many"):
             as_recipe(text)
     monkeypatch.undo()
     # Names of tensors may contain brackets.

@@ -30,7 +30,7 @@ NEEDS = {
         for number in range(1, count + 1)
     ],
 )
-def test_laws_are_those_of_the_models_own_run(collection: str, number: int) -> None:
+def test_distributions_are_those_of_the_models_own_run(collection: str, number: int) -> None:
     for package in NEEDS.get(collection, ()):
         if not importlib.util.find_spec(package):
             pytest.skip(f"{package} is not installed")

@@ -84,13 +84,13 @@ def test_every_storage_type_is_filled_in_place(dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("scheme", SCHEMES, ids=lambda scheme: scheme["scheme"])
-def test_every_kind_of_law(scheme: dict[str, Any]) -> None:
+def test_every_kind_of_distribution(scheme: dict[str, Any]) -> None:
     module = nn.Linear(300, 11)
     init_(module, recipe_of(module, **scheme))
     check(module, recipe_of(module, **scheme))
 
 
-def test_composed_laws_and_matrices() -> None:
+def test_composed_distributions_and_matrices() -> None:
     module = nn.Sequential(nn.Embedding(40, 24), nn.Linear(24, 16))
     rows = [{"size": 1, "scheme": "zeros"}, {"size": 39, "scheme": "normal", "std": 1.0}]
     recipe = {
@@ -489,7 +489,7 @@ def test_a_buffer_in_no_file_may_show_a_parameter() -> None:
 # ---- layouts --------------------------------------------------------------------------------------------------------
 
 
-def test_a_layout_is_given_where_the_law_depends_on_it(tmp_path: Path) -> None:
+def test_a_layout_is_given_where_the_distribution_depends_on_it(tmp_path: Path) -> None:
     recipe = {"shape": [1000, 10], "scheme": "he_normal"}
     module = nn.Module()
     module.weight = nn.Parameter(torch.zeros(1000, 10))

@@ -170,7 +170,9 @@ WITHOUT_WIDTH: list[tuple[str, tuple[float, ...]]] = [
 
 @pytest.mark.parametrize(("name", "parameters"), WITHOUT_WIDTH)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_laws_without_width_are_one_value(name: str, parameters: tuple[float, ...], dtype: torch.dtype) -> None:
+def test_distributions_without_width_are_one_value(
+    name: str, parameters: tuple[float, ...], dtype: torch.dtype
+) -> None:
     ours, theirs = torch.full((4, 3), 7, dtype=dtype), torch.full((4, 3), 7, dtype=dtype)
     getattr(init, name)(ours, *parameters, seed=1, name="w")
     assert torch.equal(ours, getattr(nn.init, name)(theirs, *parameters))

@@ -54,7 +54,7 @@ def unpack(archive: bytes, max_files: int) -> dict[str, bytes]:
         if not member.is_file:
             raise ValueError(f"{name!a} is not a plain file")
         if name in files:
-            raise ValueError(f"{name!a} stands twice in the archive")
+            raise ValueError(f"{name!a} is in the archive twice")
         if len(files) == max_files:
             raise ValueError(f"more than {max_files} files")
         files[name] = archive[member.start : member.stop]

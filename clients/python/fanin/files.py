@@ -114,7 +114,7 @@ def verify(path: str | os.PathLike[str], *, backend: str | None = None, progress
         layout = layout_of_file(file)
         size = os.fstat(file.fileno()).st_size
         if size != layout.size:
-            raise FileError(f"the file has {size} bytes, its recipe makes {layout.size}")
+            raise FileError(f"the file has {size} bytes, its recipe has {layout.size}")
         file.seek(0)
         expected = np.empty(min(CHUNK, size), np.uint8).data
         with byte_bar(size, Path(path).name, progress) as bar:

@@ -142,7 +142,7 @@ def _positions(axes: Sequence[range], strides: Sequence[int]) -> Iterator[int]:
 def _single(axis: int, size: int, part: Any) -> range:
     try:
         if isinstance(part, bool):
-            raise TypeError("NumPy takes it for a mask")
+            raise TypeError("NumPy would use it as a mask")
         position = operator.index(part)
     except TypeError:
         raise IndexError(f"an index consists of integers, slices and an ellipsis, not {part!r}") from None

@@ -60,4 +60,4 @@ async def read_body(request: Request, media_types: tuple[str, ...], limit: int, 
                 break
         else:
             return bytes(body)
-    raise BodyTooLargeError(f"a request body has at most {limit} bytes here")
+    raise BodyTooLargeError(f"a request body has at most {limit} bytes")

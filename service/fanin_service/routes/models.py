@@ -35,7 +35,7 @@ class Model(BaseModel):
     name: str
     digest: str = Field(description="Digest of the content: the recipe and the files of the upload.")
     commit: str = Field(description="Commit id of the revision main.")
-    main: str = Field(description="The revision that main is, such as seed-0-f32-5gb.")
+    main: str = Field(description="The revision that main refers to, such as seed-0-f32-5gb.")
     tensors: int
     parameters: int = Field(description="Elements of all tensors.")
     size: int = Field(description="Bytes of all tensors in main.")
@@ -62,7 +62,7 @@ async def get_models(request: Request) -> Names:
 _GET_MODEL: dict[str, Any] = {"responses": problems.responses(404, 503)}
 
 
-@router.head("/v1/models/{name:path}", operation_id="head_model", summary="Is there this model?", **_GET_MODEL)
+@router.head("/v1/models/{name:path}", operation_id="head_model", summary="Does this model exist?", **_GET_MODEL)
 @router.get("/v1/models/{name:path}", operation_id="get_model", summary="Describe a named model", **_GET_MODEL)
 @requires(Right.MODELS_READ)
 async def get_model(name: str, request: Request) -> Model:
@@ -141,7 +141,7 @@ def _require_uploads(service: Service) -> None:
         UploadsRefusedError: the settings allow no change of the models.
     """
     if not service.settings.model_uploads:
-        raise UploadsRefusedError(f"{variable('model_uploads')} is false: the models of this service do not change")
+        raise UploadsRefusedError(f"{variable('model_uploads')} is false, so the models of this service cannot change")
 
 
 def _describe(name: str, snapshot: Snapshot) -> Model:

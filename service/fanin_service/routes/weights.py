@@ -23,16 +23,16 @@ router = APIRouter(tags=["weights"], route_class=DirectRoute)
 
 _FILE: dict[str, Any] = {"content": {OCTETS: {"schema": {"type": "string", "format": "binary"}}}}
 _FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The whole file", **_FILE},
+    200: {"description": "The complete file", **_FILE},
     206: {"description": "One range of it", **_FILE},
-    304: {"description": "The client has the file"},
+    304: {"description": "The client has the current file"},
 }
 
 
 @router.post(
     "/v1/weights",
     operation_id="post_weights",
-    summary="Make the file of a recipe",
+    summary="Generate the file of a recipe",
     dependencies=[query.NO_PARAMETERS],
     response_class=Response,
     openapi_extra=RECIPE_BODY,

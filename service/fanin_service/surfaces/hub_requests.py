@@ -116,5 +116,5 @@ def _refusal(field: str, value: str, allowed: Sequence[str] | None) -> str:
     if field == "limit":
         return f"limit {value[:80]!a}: must be a number from 0 to 999999999"
     if allowed is None:
-        return f"{field[:80]}: models are found here by author and search alone"
-    return f"{field} {value[:80]!a}: this is not known of models here; {field} is one of {', '.join(allowed)}"
+        return f"{field[:80]}: not supported; author and search select models"
+    return f"{field} {value[:80]!a}: no value of models here; {field} is one of {', '.join(allowed)}"

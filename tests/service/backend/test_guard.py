@@ -262,7 +262,7 @@ def test_a_backend_that_hangs_is_trusted_no_more(monkeypatch: pytest.MonkeyPatch
     assert guarded.fault is None
     now = time.monotonic()
     monkeypatch.setattr(guard.time, "monotonic", lambda: now + 181)
-    assert guarded.fault == "the moody backend has not passed its known-answer test lately"
+    assert guarded.fault == "the moody backend has not passed its known-answer test recently"
     guarded.test()
     assert guarded.fault is None
 

@@ -69,7 +69,7 @@ def test_those_of_one_seed_are_served_with_no_other() -> None:
     assert Snapshot(given, given.main).revision.seed == 7
     named = given.main.named("seed-8")
     assert named is not None
-    with pytest.raises(UnknownRevisionError, match=r"literals that belong to seed 7 alone \('counter', 'table'\)"):
+    with pytest.raises(UnknownRevisionError, match=r"literals that belong to seed 7 only \('counter', 'table'\)"):
         Snapshot(given, named)
 
 

@@ -142,7 +142,7 @@ class TestContent:
             ({"model-00001-of-00002.safetensors": b""}, "made from the recipe"),
             ({"model.safetensors.index.json": b""}, "made from the recipe"),
             ({"a": b"", "a/b": b""}, "'a': is both a file and a directory"),
-            ({f"{n}": b"" for n in range(101)}, "101 files beside the recipe; at most 100"),
+            ({f"{n}": b"" for n in range(101)}, "101 files beside the recipe; the limit is 100"),
         ],
     )
     def test_what_cannot_be_kept(self, files: dict[str, bytes], words: str) -> None:

@@ -9,7 +9,7 @@ from fanin.report_tables import Table, aligned, piped
 
 Document = dict[str, Any]
 Row = dict[str, Any]
-LAW_NAMES = {"truncated": "truncated normal, +-2 std"}
+DISTRIBUTION_NAMES = {"truncated": "truncated normal, +-2 std"}
 WORK_NAMES = {"fill": "", "fresh": ", in fresh memory", "small": ", in small tensors"}
 
 
@@ -60,18 +60,18 @@ def kinds(document: Document) -> dict[str, str]:
 
 def cases(document: Document) -> list[tuple[str, str, str]]:
     """Return work, distribution and type of each case, in the order of measurement."""
-    return list(dict.fromkeys((row["work"], row["law"], row["dtype"]) for row in document["rows"]))
+    return list(dict.fromkeys((row["work"], row["distribution"], row["dtype"]) for row in document["rows"]))
 
 
-def case_name(work: str, law: str, dtype: str) -> str:
+def case_name(work: str, distribution: str, dtype: str) -> str:
     """Return a description of the case."""
-    return f"{LAW_NAMES.get(law, law)} {dtype}{WORK_NAMES[work]}"
+    return f"{DISTRIBUTION_NAMES.get(distribution, distribution)} {dtype}{WORK_NAMES[work]}"
 
 
 def find(document: Document, case: tuple[str, str, str], threads: int, maker: str) -> Row | None:
     """Return the results of one maker in a case."""
     for row in document["rows"]:
-        if (row["work"], row["law"], row["dtype"], row["threads"], row["maker"]) == (*case, threads, maker):
+        if (row["work"], row["distribution"], row["dtype"], row["threads"], row["maker"]) == (*case, threads, maker):
             found: Row = row
             return found
     return None
@@ -142,8 +142,12 @@ def ceilings(document: Document) -> Table:
 def calls(document: Document) -> Table:
     """Return the calls of each maker."""
     makers = (maker for maker in document["makers"] if maker["kind"] != "ceiling")
-    told = {(package(maker), law): call for maker in makers for law, call in maker["calls"].items()}
-    return "Calls", ("maker", "law", "call"), [(name, law, f"`{call}`") for (name, law), call in told.items()]
+    told = {(package(maker), distribution): call for maker in makers for distribution, call in maker["calls"].items()}
+    return (
+        "Calls",
+        ("maker", "distribution", "call"),
+        [(name, distribution, f"`{call}`") for (name, distribution), call in told.items()],
+    )
 
 
 def number(value: float) -> str:

@@ -115,7 +115,7 @@ def check_interval(low: Bound, high: Bound, dtype: DType) -> None:
         if too_far:
             raise DrawError(
                 field,
-                f"the interval lies wholly more than {NEAREST} standard deviations from the mean,"
+                f"the full interval is more than {NEAREST} standard deviations from the mean,"
                 " where the normal distribution has a probability below 2^-62",
             )
     if dtype.is_complex:

@@ -109,7 +109,7 @@ class Draws:
         """
         if not isinstance(keys, Keys):
             axes = len(place.aval.shape) - (not is_key(place.aval))
-            return Unknown("a draw with keys that the program does not compute from constants") if axes else law
+            return Unknown("a draw with keys that are not computed from constants") if axes else law
         words = keys.words
         each = [row.tobytes() for row in words.reshape(-1, words.shape[-1])]
         if len(set(each)) < len(each):

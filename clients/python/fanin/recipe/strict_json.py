@@ -25,7 +25,7 @@ def parse_json(text: str | bytes) -> Any:
     """
     lists = text.count("[") if isinstance(text, str) else text.count(b"[")
     if lists > max(_MANY_LISTS, len(text) // _BYTES_PER_LIST):
-        raise RecipeError([Fault("", f"{lists} lists in {len(text)} bytes; no recipe has so many")])
+        raise RecipeError([Fault("", f"{lists} lists in {len(text)} bytes; no recipe has that many")])
     repeating: list[_Repeating] = []
     known: dict[str, dict[str, Any]] = {}
 
@@ -76,7 +76,7 @@ class _Repeating(dict[str, Any]):
 def _repetition(document: Any) -> Fault | None:
     """The first name that stands twice in one object of `document`."""
     if isinstance(document, _Repeating):
-        return Fault(pointer([document.name]), "this name stands twice in one object", shown(document.name))
+        return Fault(pointer([document.name]), "this name is twice in one object", shown(document.name))
     if not isinstance(document, dict | list):
         return None
     for name, member in document.items() if isinstance(document, dict) else enumerate(document):

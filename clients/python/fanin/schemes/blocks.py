@@ -81,7 +81,7 @@ class Blocks(Tensor):
         if self.block_count > MAX_PARTS:
             raise DrawError(
                 "parts",
-                f"the parts count as {self.block_count}, those within parts among them: the most is {MAX_PARTS}",
+                f"the parts and the parts within them count as {self.block_count}; the maximum is {MAX_PARTS}",
             )
         made = [tensor.draw for _, tensor in parts if math.prod(tensor.shape)]
         if len(made) > 1 and any(map(draws.is_whole, made)):

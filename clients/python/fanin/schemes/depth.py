@@ -93,10 +93,11 @@ class _Stack(Scaled):
     """
 
     size_field = "encoder_layers"
-    encoder_layers: Annotated[Count | None, Field(description="Layers of the encoder, where there is one.")] = None
-    decoder_layers: Annotated[Count | None, Field(description="Layers of the decoder, where there is one.")] = None
+    encoder_layers: Annotated[Count | None, Field(description="Layers of the encoder, if there is one.")] = None
+    decoder_layers: Annotated[Count | None, Field(description="Layers of the decoder, if there is one.")] = None
     side: Annotated[
-        Literal["only", "encoder", "decoder"], Field(description="The stack of this kernel; only: there is one.")
+        Literal["only", "encoder", "decoder"],
+        Field(description="The stack that the kernel belongs to; only: there is one stack."),
     ] = "only"
     distribution: Literal["normal", "uniform"] = "normal"
 

@@ -95,7 +95,7 @@ class Sparse(Tensor):
 
     scheme: Literal["sparse"]
     size_field = "std"
-    sparsity: Annotated[Proportion, Field(description="Part of each line that is zero.")]
+    sparsity: Annotated[Proportion, Field(description="Fraction of each line that is zero.")]
     std: Positive
     axis: Axis = 0
 

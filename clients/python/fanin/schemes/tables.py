@@ -101,7 +101,7 @@ class RopeFrequencies(Tensor):
     def _kept(self, frequencies: Sequence[Fraction]) -> Iterable[Fraction]:
         """Return the share of each frequency that is not scaled, in [0, 1]."""
         if not self.truncate and self.scaling != "yarn":
-            raise DrawError("truncate", "truncate false goes with scaling yarn")
+            raise DrawError("truncate", "truncate false is only allowed with scaling yarn")
         if self.scaling in (None, "linear"):
             return [Fraction(self.scaling is None)] * len(frequencies)
         slow, fast = Fraction(self.slow), Fraction(self.fast or (4 if self.scaling == "llama3" else 32))
@@ -228,4 +228,4 @@ def _size(shape: Sequence[int]) -> int:
 
 def _check_table(count: int) -> None:
     if count > draws.MAX_TABLE:
-        raise DrawError("shape", f"a table of {count} values is too long: the most is {draws.MAX_TABLE}")
+        raise DrawError("shape", f"a table of {count} values is too long: the maximum is {draws.MAX_TABLE}")

@@ -99,7 +99,7 @@ class Stft(Tensor):
         _check_columns(length)
         _check_columns(bins)
         if bins < 2 or not length:
-            raise DrawError("shape", "there are at least one time and two bins")
+            raise DrawError("shape", "the shape needs at least one time and two bins")
         amplitudes = _window(self.window, length, self.periodic)
         if self.window and self.scaling == "density":
             scale = root(sum((each**2 for each in amplitudes), Fraction(0)), 2)
@@ -108,7 +108,7 @@ class Stft(Tensor):
         else:
             scale = Fraction(1)
         if not scale:
-            raise DrawError("window", f"a window of {length} has nothing but zeros")
+            raise DrawError("window", f"a window of {length} has only zeros")
         quarter = 1 if self.side == "real" else 2
         columns = [(Fraction(f, 2 * (bins - 1)), quarter) for f in range(bins)]
         return draws.waves(columns, length, [each / scale for each in amplitudes], dtype)
@@ -151,4 +151,4 @@ def _chebyshev(x: Fraction, count: int) -> list[Fraction]:
 
 def _check_columns(count: int) -> None:
     if count > draws.MAX_TABLE:
-        raise DrawError("shape", f"a table of {count} columns is too long: the most is {draws.MAX_TABLE}")
+        raise DrawError("shape", f"a table of {count} columns is too long: the maximum is {draws.MAX_TABLE}")

@@ -21,7 +21,7 @@ MATRICES = 100
 MIDPOINTS = (np.arange(10_000) + 0.5) / 10_000
 
 
-def law(draw: Draw) -> Any:
+def distribution(draw: Draw) -> Any:
     """Return SciPy's distribution, without roundings; `None` for a draw without randomness or for a full matrix."""
     match draw:
         case Uniform(center, half_width):
@@ -51,7 +51,7 @@ def differences(sample: NDArray[Any], tensor: Tensor) -> list[str]:
     if sample.dtype.kind == "c":
         (theirs, exact), (own, _) = _parts(sample, tensor.draw), _parts(ours, tensor.draw)
         return [*faults(theirs, exact), *(f"ours: {each}" for each in faults(own, exact))]
-    exact = law(tensor.draw)
+    exact = distribution(tensor.draw)
     if exact is None:
         return [] if np.allclose(sample, ours, rtol=1e-5, atol=1e-6) else ["other values"]
     return [*faults(sample, exact), *(f"ours: {each}" for each in faults(ours, exact))]
@@ -60,7 +60,7 @@ def differences(sample: NDArray[Any], tensor: Tensor) -> list[str]:
 def _parts(values: NDArray[Any], draw: Draw) -> tuple[NDArray[Any], Any]:
     """Return the real components of complex numbers with their distribution: both parts, or probability and angle."""
     if isinstance(draw, Normal):
-        return np.stack([values.real, values.imag]), law(draw)
+        return np.stack([values.real, values.imag]), distribution(draw)
     assert isinstance(draw, Polar)
     square = (np.abs(values.astype(np.complex128)) / draw.scale) ** 2
     probability = -np.expm1(-square) / draw.mass if draw.mass else square
@@ -105,7 +105,7 @@ def _differences_of_sparse(sample: NDArray[Any], ours: NDArray[Any], sparse: Spa
         places = zero.sum(axis=(0, 2))
         if stats.chisquare(places).pvalue < MIN_P:
             wrong.append(f"{whose}zeros in some rows rather than in others")
-        wrong += [f"{whose}{each}" for each in faults(columns[~zero], law(sparse.draw))]
+        wrong += [f"{whose}{each}" for each in faults(columns[~zero], distribution(sparse.draw))]
     return wrong
 
 
