@@ -44,8 +44,9 @@ def keep(folder: Path) -> Path:
 
 
 def machines() -> dict[str, Kept]:
-    """The documents of every machine, by the name of its file."""
-    return {path.stem: json.loads(path.read_text()) for path in sorted(HERE.glob("*.json"))}
+    """The documents of every machine, by the name of its file. The folder has other documents too."""
+    found = {path.stem: json.loads(path.read_text()) for path in sorted(HERE.glob("*.json"))}
+    return {name: parts for name, parts in found.items() if "fill" in parts}
 
 
 def page(text: str) -> str:

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from fanin import backends
 from fanin.backends.native import NativeBackend
-from fanin.backends.permutations import permuted, rounds, sides, zeros
+from fanin.backends.permutations import permuted, rounds, sides
 from fanin.draws import Fill, Sparse
+from fanin.dtypes import DTYPES
 from fanin.streams import Stream
 
 KEY = Stream("fanin/1", 1, "w").key("sparse")
@@ -78,11 +80,44 @@ def test_rows_know_nothing_of_one_another(size: int) -> None:
     assert abs(alike - p * p) < 5 * (p * p * (1 - p * p) / found[1:].size) ** 0.5
 
 
-@pytest.mark.parametrize("threads", [1, 3])
-@pytest.mark.parametrize(("size", "inner"), [(1, 7), (2, 1), (7, 3), (130, 11), (70_000, 2), (2**32 - 1, 5)])
-def test_c_marks_the_same(size: int, inner: int, threads: int) -> None:
-    draw = Sparse(Fill(1.0), size, inner, size // 2)
-    positions = np.random.default_rng(size).integers(0, min(size * inner * 1000, 2**62), 3000).astype(np.uint64)[::2]
-    stream = Stream("fanin/1", 3, "w")
-    found = NativeBackend(threads=threads).zeros(draw, stream, positions)
-    assert (found == zeros(draw, stream.key("sparse"), positions)).all()
+SPARSE = [
+    # size, inner, zeros
+    (1, 7, 1),
+    (2, 1, 1),
+    (7, 3, 2),
+    (7, 300, 0),
+    (130, 11, 13),
+    (130, 11, 130),
+    (2048, 5, 205),
+    (70_000, 2, 35_000),
+    (2**32 - 1, 5, 2**31),
+]
+"""Lines that a range contains completely, in parts, and with at most one element of each."""
+
+
+@pytest.mark.parametrize(("size", "inner", "zeros"), SPARSE)
+@pytest.mark.parametrize("level", NativeBackend().levels)
+def test_c_clears_the_same_elements(level: str, size: int, inner: int, zeros: int) -> None:
+    """In ranges of any place and length. The bytes around a range stay as they are."""
+    draw, stream, random = Sparse(Fill(1.0), size, inner, zeros), Stream("fanin/1", 3, "w"), np.random.default_rng(size)
+    native, reference = {n: NativeBackend(level, threads=n) for n in (1, 2)}, backends.load("reference")
+    end = 20_000 + min(size * inner * 1000, 2**61)
+    for dtype in (DTYPES["F32"], DTYPES["BF16"], DTYPES["F8_E4M3"], DTYPES["F64"]):
+        for count in (1, inner, 3 * inner + 2, 1000, 5000):
+            first = int(random.integers(0, end - count))
+            expected = bytearray(b"\xa5" * (count * dtype.itemsize + 16))
+            reference.clear_zeros(draw, stream, dtype, first, memoryview(expected)[8:-8])
+            found = bytearray(b"\xa5" * len(expected))
+            native[1 + count % 2].clear_zeros(draw, stream, dtype, first, memoryview(found)[8:-8])
+            assert found == expected, (dtype.name, first, count)
+
+
+@pytest.mark.parametrize("size", [65, 2048, 10_000])
+def test_each_line_has_as_many_zeros_as_the_draw(size: int) -> None:
+    inner, lines, zeros = 3, 12, size // 3
+    out = bytearray(b"\xa5" * (size * lines))
+    draw = Sparse(Fill(1.0), size, inner, zeros)
+    NativeBackend().clear_zeros(draw, Stream("fanin/1", 3, "w"), DTYPES["F8_E4M3"], 0, memoryview(out))
+    found = np.frombuffer(out, np.uint8).reshape(-1, size, inner)
+    assert ((found == 0).sum(axis=1) == zeros).all()
+    assert ((found == 0) | (found == 0xA5)).all()

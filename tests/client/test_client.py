@@ -169,6 +169,24 @@ def test_a_service_that_ignores_ranges_is_understood(client: Client, service: Fa
     np.testing.assert_array_equal(client.tensor(MIXED, "head"), fanin.materialize(MIXED)["head"])
 
 
+def test_a_range_with_the_status_of_a_full_file_is_refused(client: Client, service: Faulty, tmp_path: Path) -> None:
+    """Some servers respond to a range request with 200 and only the range. Its bytes are not the full file."""
+
+    def as_if_full(handler: Any) -> bool:
+        layout = FileLayout.of(BIG)
+        first, last = map(int, handler.headers["Range"].removeprefix("bytes=").split("-"))
+        body = (tmp_path / "expected").read_bytes()[first : last + 1]
+        places = {"Content-Range": f"bytes {first}-{last}/{layout.size}", "ETag": f'"{layout.recipe.digest}"'}
+        handler.answer(200, places, body)
+        return True
+
+    whole(tmp_path, BIG)
+    client.register(BIG)
+    service.faults = [as_if_full]
+    with pytest.raises(ServiceError, match="got status 200 and Content-Range 'bytes "):
+        client.materialize(BIG)
+
+
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 def test_passing_refusals_are_waited_out(client: Client, service: Faulty, status: int) -> None:
     service.faults = [refuse(status), refuse(status, Retry_After="0"), well, refuse(status)]

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import ctypes
 import re
-from collections.abc import Callable
-from functools import lru_cache
-from importlib import metadata
 
 import pytest
 
 from fanin.backends.source import cuda_source
 from fanin.dtypes import DTYPES
+from tests.cuda.machine_code import CUPY, ptx
 
-ARCHITECTURES = ("compute_80", "compute_90")
-CUPY = "-ftz=true"
-"""Option that CuPy appends to all others; it overrides an earlier -ftz=false."""
-OPTIONS = pytest.mark.parametrize("options", [(CUPY,), ("-fmad=false", CUPY), ("-fmad=false",)], ids=" ".join)
+ARCHITECTURES = ("compute_80", "compute_90", "compute_100", "compute_120")
+"""NVRTC 12.9 has two frontends: from compute_100 on, a newer one rewrites more."""
+BUILDS = [
+    *((architecture, ("-fmad=false", CUPY)) for architecture in ARCHITECTURES),
+    *((architecture, options) for architecture in ARCHITECTURES[::2] for options in ((CUPY,), ("-fmad=false",))),
+]
 
 FUSED = re.compile(r"\b(?:fma|mad)\.\w*\.?(?:ftz\.)?f(?:32|64)\b")
 FLUSHED = re.compile(r"\b\S*\.ftz\b\S*")
@@ -26,36 +25,7 @@ INEXACT = re.compile(
 """In float64 divisions and square roots are rounded exactly; orthogonal matrices have some."""
 
 
-def _library() -> ctypes.CDLL:
-    files = metadata.files("nvidia-cuda-nvrtc-cu12") or []
-    (path,) = (file.locate() for file in files if re.fullmatch(r"libnvrtc\.so\.\d+", file.name))
-    return ctypes.CDLL(str(path))
-
-
-@lru_cache
-def ptx(source: str, *options: str) -> str:
-    """Return the PTX that NVRTC compiles from `source`."""
-    nvrtc = _library()
-    program = ctypes.c_void_p()
-    assert nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.encode(), b"fanin.cu", 0, None, None) == 0
-    arguments = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
-    status = nvrtc.nvrtcCompileProgram(program, len(options), arguments)
-    log = _text(program, nvrtc.nvrtcGetProgramLogSize, nvrtc.nvrtcGetProgramLog)
-    assert status == 0, log
-    assert not log, "warnings"
-    return _text(program, nvrtc.nvrtcGetPTXSize, nvrtc.nvrtcGetPTX)
-
-
-def _text(program: ctypes.c_void_p, get_size: Callable[..., int], get: Callable[..., int]) -> str:
-    size = ctypes.c_size_t()
-    assert get_size(program, ctypes.byref(size)) == 0
-    buffer = ctypes.create_string_buffer(size.value)
-    assert get(program, buffer) == 0
-    return buffer.value.decode()
-
-
-@OPTIONS
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(("architecture", "options"), BUILDS)
 def test_only_exactly_rounded_arithmetic(architecture: str, options: tuple[str, ...]) -> None:
     code = ptx(cuda_source(), *options, f"-arch={architecture}")
     steps = ("vectors", "gram", "squares", "project", "turn", "reflect")
@@ -90,11 +60,14 @@ def test_whole_vectors_are_stored_from_registers(architecture: str) -> None:
     kernels = {name: body for name, body in kernels.items() if "orthogonal" not in name}
     assert len(kernels) == 3 * len(DTYPES)
     for name, body in kernels.items():
-        assert len(re.findall(r"\bst\.global\.v4\.\w32\b", body)) == (2 if name.endswith("_F64") else 1), name
+        # The frontend from compute_100 on makes copies of some loops.
+        stores = len(re.findall(r"\bst\.global\.v4\.\w32\b", body))
+        assert stores, name
+        assert stores % (2 if name.endswith("_F64") else 1) == 0, name
         assert ".local" not in body, name
         # Tables are read from shared memory, and from global memory only to bring them there.
         assert ("ld.shared" in body) == ("normal" in name), name
-        assert len(re.findall(r"\bld\.global\b", body)) == ("normal" in name), name
+        assert bool(re.search(r"\bld\.global\b", body)) == ("normal" in name), name
 
 
 @pytest.mark.parametrize(
@@ -114,7 +87,7 @@ def test_whole_vectors_are_stored_from_registers(architecture: str) -> None:
         ("__logf(a)", (CUPY,), INEXACT),
     ],
 )
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ARCHITECTURES[::2])
 def test_plain_arithmetic_would_be_noticed(
     architecture: str, expression: str, options: tuple[str, ...], forbidden: re.Pattern[str]
 ) -> None:

@@ -71,6 +71,7 @@ def joined() -> Any:
     drawn = [jax.random.normal(key, (300,)) for key in keys]
     folded = [jax.random.normal(jax.random.fold_in(keys[0], number), (300,)) for number in range(2)]
     return {
+        "tiled": jnp.tile(jax.random.normal(keys[0], (300,)), 1),
         "joined": jnp.concatenate([*drawn, jax.random.normal(jax.random.key(9), (300,))]),
         "folded": jnp.concatenate([jnp.concatenate(folded), drawn[1]]),
         "stacked": jnp.stack(drawn),
@@ -136,6 +137,8 @@ def refused() -> Any:
         "mapped": jax.vmap(lambda each: jax.random.normal(each, (4,)))(jnp.broadcast_to(key, (3,))),
         "mapped_seeds": jax.vmap(lambda seed: jax.random.normal(jax.random.key(seed), (4,)))(jnp.array([7, 7])),
         "own": jnp.concatenate([initializers.normal(1.0)(key, (4,)) for _ in range(2)]),
+        "overflow": (normal * 1e6).astype(jnp.float16).astype(jnp.float32),
+        "underflow": (normal * 1e-9).astype(jnp.float16).astype(jnp.float32) * 1e9,
         "exponential": jax.random.exponential(key, (4,)),
         "branch": jax.lax.cond(True, lambda: jax.random.normal(jax.random.key(1), (4,)), lambda: jnp.zeros(4)),
         "loop": jax.lax.scan(_row, 0, jnp.arange(3))[1],

@@ -95,6 +95,11 @@ def quantized(mode: str) -> keras.Model:
     return model
 
 
+class Valued(keras.layers.Layer):
+    def build(self, shape: Any) -> None:
+        self.table = keras.Variable(np.ones(3, np.float32), name="table")
+
+
 def compiled() -> keras.Model:
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="dense")], name="compiled")
     model.compile("adam", "mse", metrics=["mae"])
@@ -196,6 +201,7 @@ def main(directory: Path) -> None:
         np.savez(directory / f"{name}.npz", **{weight.path: np.asarray(weight.numpy()) for weight in model.weights})
     counter = keras.layers.Normalization(name="normalization")
     counter.build((None, 3))
+    before = built(keras.layers.Dense(2, name="before"))
     told = {
         "custom": refusal(custom),
         "unbuilt": refusal(lambda: keras.Sequential([keras.layers.Dense(3)])),
@@ -203,6 +209,9 @@ def main(directory: Path) -> None:
         "assigned": refusal(assigned),
         "one path": refusal(lambda: keras.Sequential([keras.Input((3,)), Twins()])),
         "quantized": {mode: refusal(quantized(mode)) for mode in ("int8", "int4")},
+        "quantized in the builder": {mode: refusal(lambda: quantized(mode)) for mode in ("int8", "int4")},  # noqa: B023
+        "built before": refusal(lambda: before),
+        "from values": refusal(lambda: built(Valued(name="valued"))),
         "float8": sorted(
             [name, tensor.scheme, list(tensor.shape)]
             for name, tensor in record(quantized("float8")).recipe.tensors.items()

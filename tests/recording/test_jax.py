@@ -56,6 +56,7 @@ def test_what_no_scheme_says_is_refused_by_name(told: Any) -> None:
         "/namesake": "no scheme describes the result of integer_pow",
         "/nested": "no scheme describes the result of draws with equal keys",
         "/one_key": "no scheme describes the result of draws with equal keys",
+        "/overflow": "no scheme describes the result of random values that float16 cannot hold",
         "/own": "no scheme describes the result of draws with equal keys",
         "/part": "an orthogonal matrix of 4 x 8 in another shape",
         "/split_twice": "no scheme describes the result of draws with equal keys",
@@ -63,6 +64,7 @@ def test_what_no_scheme_says_is_refused_by_name(told: Any) -> None:
         "/stretched": "no scheme describes the result of mul",
         "/twice": "no scheme describes the result of draws with equal keys",
         "/two_types": "no scheme describes the result of draws with equal keys",
+        "/underflow": "no scheme describes the result of random values that float16 cannot hold",
     }
 
 

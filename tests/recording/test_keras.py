@@ -87,6 +87,18 @@ def test_quantized_weights_are_refused(told: Any, mode: str) -> None:
     assert all(words in fault for fault in told["quantized"][mode])
 
 
+@pytest.mark.parametrize("mode", ["int8", "int4"])
+def test_quantization_in_the_builder_is_refused(told: Any, mode: str) -> None:
+    assert told["quantized in the builder"][mode]
+    assert all("record before quantize()" in fault for fault in told["quantized in the builder"][mode])
+
+
+def test_variables_without_an_initializer_are_refused_by_name(told: Any) -> None:
+    words = "it has a value already: it was built before, or in a thread of the builder"
+    assert told["built before"] == [f"/before~1{name}: {words}" for name in ("kernel", "bias")]
+    assert "creates a variable from values, not from an initializer" in told["from values"][0]
+
+
 def test_weights_of_a_float8_layer_keep_their_own_initializers(told: Any) -> None:
     found = {name.removeprefix("quantized/"): words for name, *words in told["float8"]}
     assert found["one/kernel"] == ["variance_scaling", [4, 5]]

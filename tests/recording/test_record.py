@@ -9,6 +9,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.pool import ThreadPool
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,17 @@ def _said(initialize: Callable[[torch.Tensor], Any], shape: tuple[int, ...] = (6
         (lambda w: w.copy_(torch.randn(64, 64) * -0.5), {"scheme": "normal", "std": 0.5}),
         (lambda w: w.copy_(1 - torch.rand_like(w) * 3), {"scheme": "uniform", "low": -2.0, "high": 1.0}),
         (lambda w: w.copy_(torch.normal(1.0, 2.0, (64, 64))), {"scheme": "normal", "mean": 1.0, "std": 2.0}),
+        (lambda w: w.copy_(torch.normal(torch.zeros(64, 64), 2.0)), {"scheme": "normal", "std": 2.0}),
+        (lambda w: w.copy_(torch.normal(1.0, torch.ones(64, 64))), {"scheme": "normal", "mean": 1.0, "std": 1.0}),
+        (
+            lambda w: w.copy_(torch.distributions.Normal(1, 2).sample(w.shape)),
+            {"scheme": "normal", "mean": 1, "std": 2},
+        ),
+        (
+            lambda w: w.copy_(torch.distributions.Normal(torch.ones(64), torch.tensor(2.0)).sample((64,))),
+            {"scheme": "normal", "mean": 1.0, "std": 2.0},
+        ),
+        (lambda w: w.copy_(torch.randn(64, 64).mul(1e4).half()), {"scheme": "normal", "std": 1e4}),
         (lambda w: nn.Parameter(torch.rand(64, 64) / torch.tensor(4.0)), {"scheme": "uniform", "low": 0, "high": 0.25}),
         (lambda w: w.t().uniform_(-2, 4), {"scheme": "uniform", "low": -2.0, "high": 4.0}),
         (lambda w: w.uniform_(-1, 1).clamp_(-2, 2), {"scheme": "uniform", "low": -1.0, "high": 1.0}),
@@ -227,6 +239,21 @@ def test_values_near_a_table_of_a_narrow_type_are_kept(dtype: torch.dtype) -> No
     assert [tensor.scheme for tensor in recording.recipe.tensors.values()] == ["log_range", "sinusoidal", "eye"]
 
 
+@pytest.mark.parametrize("smallest", [1e-2, 1e-30, 5e-324])
+@pytest.mark.parametrize("width", [4, 6, 1025, 1026])
+def test_tables_whose_frequency_would_overflow_are_kept(smallest: float, width: int) -> None:
+    """A filter bank resembles a sinusoidal table at first: zeros, then small positive numbers."""
+    values = torch.zeros(5, width, dtype=torch.float64)
+    values[0, 1], values[1, 1:3], values[2, 1:3] = 0.5, smallest, smallest
+
+    def build() -> nn.Module:
+        module = nn.Module()
+        module.register_buffer("bank", values.clone())
+        return module
+
+    assert list(recorded_as_it_runs(build).literals) == ["bank"]
+
+
 @pytest.mark.parametrize(
     ("initialize", "axis", "sizes"),
     [
@@ -336,6 +363,12 @@ def test_the_truncated_normal_of_timm_and_tensorflow() -> None:
         (lambda w: w.copy_(torch.randn(64).expand(64, 64)), "expand"),
         (lambda w: w.copy_(torch.randn(32, 64).repeat(2, 1)), "twice"),
         (lambda w: w.copy_(torch.cat([torch.randn(32, 64)] * 2)), "twice"),
+        (lambda w: w.copy_(torch.normal(torch.zeros(64), torch.arange(64.0)).expand(64, 64)), "aten.normal"),
+        (lambda w: w.copy_(torch.randn(64, 64).mul(1e6).half()), "torch.float16 cannot hold"),
+        (lambda w: w.copy_(torch.randn(64, 64).mul(1e-9).half().mul(1e9)), "torch.float16 cannot hold"),
+        (lambda w: w.copy_(torch.rand(64, 64).half().mul(1e-6).float().mul(1e6)), "torch.float16 cannot hold"),
+        (lambda w: w.copy_(nn.init.orthogonal_(torch.empty(64, 64)).mul(1e5).half()), "torch.float16 cannot hold"),
+        (lambda w: w.copy_(torch.randn(64, 64).mul(300).to(torch.float8_e4m3fn)), "torch.float8_e4m3fn cannot hold"),
         (lambda w: w.bernoulli_(0.5), "aten.bernoulli_"),
         (lambda w: w.copy_(torch.rand(64, 64) > 0.5), "aten.gt"),
         (lambda w: w[torch.rand(64, 64) > 0.5], "aten.index"),
@@ -547,16 +580,49 @@ def _in_a_pool(work: Callable[[], Any]) -> None:
         pool.submit(work).result()
 
 
-@pytest.mark.parametrize("beside", [_in_a_thread, _in_a_pool])
+def _with_workers(give: Callable[[Any, Callable[..., Any]], Any], kind: type = ThreadPool) -> Callable[..., None]:
+    """Return a function that gives work to a pool whose threads run already."""
+    pool = kind(1)
+    give(pool, lambda *_: None)
+
+    def beside(work: Callable[[], Any]) -> None:
+        give(pool, lambda *_: (work(), None)[1])
+
+    return beside
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        _in_a_thread,
+        _in_a_pool,
+        _with_workers(lambda pool, work: pool.submit(work).result(), ThreadPoolExecutor),
+        _with_workers(lambda pool, work: list(pool.map(work, [0])), ThreadPoolExecutor),
+        _with_workers(lambda pool, work: pool.apply(work)),
+        _with_workers(lambda pool, work: pool.map(work, [0])),
+        _with_workers(lambda pool, work: list(pool.imap(work, [0]))),
+        _with_workers(lambda pool, work: list(pool.imap_unordered(work, [0]))),
+        _with_workers(lambda pool, work: pool.apply(lambda: _in_a_thread(work))),
+    ],
+    ids=["thread", "new pool", "submit", "map", "apply", "pool.map", "imap", "imap_unordered", "thread of a pool"],
+)
 def test_a_builder_that_initializes_in_threads_is_refused(beside: Callable[[Callable[[], Any]], None]) -> None:
     def build() -> nn.Module:
         layer = nn.Linear(4, 4)
         beside(lambda: nn.init.constant_(layer.weight, 7.0))
         return layer
 
-    words = r"test_record\.py:\d+: aten\.fill_.* in a thread that the builder starts"
+    words = r"test_record\.py:\d+: aten\.fill_.* in a thread that works for the builder"
     with pytest.raises(RecordError, match=words):
         record(build)
+
+
+def test_a_pool_works_as_before_after_a_recording() -> None:
+    own = ThreadPoolExecutor.submit, ThreadPool.apply_async, ThreadPool.imap
+    with ThreadPoolExecutor(1) as pool:
+        record(lambda: (pool.submit(abs, 1).result(), nn.Linear(2, 2))[1])
+        assert torch.equal(pool.submit(torch.full, (2,), 7.0).result(), torch.full((2,), 7.0))
+    assert (ThreadPoolExecutor.submit, ThreadPool.apply_async, ThreadPool.imap) == own
 
 
 def test_a_thread_that_fails_without_values_is_blamed() -> None:
@@ -565,7 +631,7 @@ def test_a_thread_that_fails_without_values_is_blamed() -> None:
         _in_a_pool(lambda: layer.weight.sum().item())
         return layer
 
-    with pytest.raises(RecordError, match="in a thread that the builder starts"):
+    with pytest.raises(RecordError, match="in a thread that works for the builder"):
         record(build)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import io
 import math
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -184,6 +186,8 @@ def test_running_statistics_of_a_forward_in_the_constructor(norm: nn.Module) -> 
     ("make", "words"),
     [
         (lambda: torch.from_numpy(torch.randn(3).numpy() + 1), "numpy reads values that come from random numbers"),
+        (lambda: pickle.loads(pickle.dumps(torch.ones(3))), "pickle or torch.save reads the values"),
+        (lambda: torch.save(torch.randn(3), io.BytesIO(), _use_new_zipfile_serialization=False), "torch.save reads"),
         (lambda: torch.eye(3).to_sparse(), "torch.sparse_coo"),
         (lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]), "nested"),
         (lambda: torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.quint8), "quantized"),

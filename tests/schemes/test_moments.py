@@ -140,6 +140,12 @@ def test_truncation_far_out_agrees_with_scipy() -> None:
         assert (found.mean, found.std) == pytest.approx((distribution.mean(), distribution.std()), rel=1e-5)
 
 
+@pytest.mark.parametrize("shape", [[0, 0], [0, 4, 0], [4, 0]])
+def test_an_orthogonal_tensor_without_elements_has_a_description(shape: list[int]) -> None:
+    described = fanin.describe({"shape": shape, "scheme": "orthogonal", "gain": 2.0})["tensors"]["weight"]
+    assert (described["mean"], described["low"], described["high"]) == (0, -2, 2)
+
+
 def test_a_bound_too_small_for_float64_is_zero_in_the_storage_type() -> None:
     tensor = {
         "scheme": "truncated_normal",

@@ -23,6 +23,9 @@ PARTS = {
     ),
     "dieharder": Part("dieharder on one stream, and on interleaved ones", ("tests/soak/test_dieharder.py",)),
     "storage": Part("all 2^32 values rounded; all vectors by `reference`", ("tests/backends", "tests/golden")),
+    "machine-code": Part(
+        "the CUDA kernels as assembled for four architectures; runs on no GPU", ("tests/soak/test_machine_code.py",)
+    ),
     "processors": Part("aarch64, s390x and old x86-64 under qemu", ("tests/soak/test_other_machines.py",)),
     "models": Part(
         "GPT-2 small; memory while 50 GB are sent; random programs recorded",

@@ -103,7 +103,13 @@ def _built(compiler: str, options: list[str], folder: Path, source: str = "vecto
     subprocess.run(
         [
             *(compiler, *FLAGS, *options, "-static", "-pthread", f"-I{CSRC}"),
-            *(HERE / source, CSRC / "orthogonal.c", CSRC / "baseline.c", "-o", runner, "-lm"),
+            *(
+                HERE / source,
+                *(CSRC / f"{name}.c" for name in ("orthogonal", "sparse", "baseline")),
+                "-o",
+                runner,
+                "-lm",
+            ),
         ],
         check=True,
     )

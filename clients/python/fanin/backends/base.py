@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanin.backends import memory, permutations
-from fanin.backends.composed import compose, repeat
+from fanin.backends.composed import CHUNK, compose, repeat
 from fanin.backends.matrices import CACHE_BYTES, Matrices
 from fanin.draws import Draw, Fill, Orthogonal, Plain, Sparse, is_plain
 from fanin.dtypes import DType
@@ -80,9 +80,13 @@ class Backend(ABC):
         """Write at least one element of a composed draw, from plain draws and matrices that `fill` generates."""
         compose(self, draw, stream, dtype, first, out)
 
-    def zeros(self, draw: Sparse, stream: Stream, positions: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        """Return which elements of a sparse tensor are zero, one truth value per position."""
-        return permutations.zeros(draw, stream.key("sparse"), positions)
+    def clear_zeros(self, draw: Sparse, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        """Write the zeros among elements [first, first + n) of a sparse draw over `out`, at least one element."""
+        elements = np.frombuffer(out, f"<u{dtype.itemsize}")
+        for at in range(0, len(elements), CHUNK):
+            part = elements[at : at + CHUNK]
+            positions = np.uint64(first + at) + np.arange(len(part), dtype=np.uint64)
+            part[permutations.zeros(draw, stream.key("sparse"), positions)] = 0
 
     def fill_tensors(self, tensors: Sequence[Tensor], addresses: NDArray[np.uint64], first: int = 0) -> None:
         """Write the complete tensors [first, first + n) of `tensors`, one to each of n addresses.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,33 +57,47 @@ def compose(backend: Backend, draw: Draw, stream: Stream, dtype: DType, first: i
         backend.fill(draw, stream, dtype.compute, 2 * first, out)
         return
     size = dtype.itemsize
-    for plain, at, count in pieces(draw, first, len(out) // size):
-        target = out[at * size : (at + count) * size]
-        if plain:
-            backend.fill(plain, stream, dtype, first + at, target)
-        else:
+    at = 0
+    for run in runs(draw, first, len(out) // size):
+        target = out[at * size : (at + run.length) * size]
+        if not run.draw:
             mixed(backend, draw, stream, dtype, first + at, target)
+        elif isinstance(run.draw, Sparse):
+            backend.fill(run.draw.draw, stream, dtype, first + at, target)
+            backend.clear_zeros(run.draw, stream, dtype, run.position, target)
+        else:
+            backend.fill(run.draw, stream, dtype, first + at, target)
+        at += run.length
 
 
-def pieces(draw: Draw, first: int, count: int) -> Iterator[tuple[Plain | None, int, int]]:
-    """Yield parts of [first, first + count) as (plain draw, offset, length). The draw is None for `mixed` ones."""
+class Run(NamedTuple):
+    """Consecutive elements of one draw, the first of which is at `position` of that draw."""
+
+    draw: Plain | Sparse | None
+    """A draw that is written to its place, or None for elements that `mixed` assembles."""
+    position: int
+    length: int
+
+
+def runs(draw: Draw, first: int, count: int) -> Iterator[Run]:
+    """Yield the parts of [first, first + count) that are generated one after another."""
     at = 0
     while at < count:
-        plain, length = _run(draw, first + at)
-        if not plain or not _goes_on(draw, first + at, count - at):
-            plain, length = None, CHUNK
-        length = min(length, count - at)
-        yield plain, at, length
-        at += length
+        run = _run(draw, first + at)
+        if not run.draw or not _goes_on(draw, first + at, count - at):
+            run = Run(None, 0, CHUNK)
+        run = run._replace(length=min(run.length, count - at))
+        yield run
+        at += run.length
 
 
 def _goes_on(draw: Draw, first: int, count: int) -> bool:
-    """Return whether a long run of a plain draw, or the end, follows within `AHEAD` changes."""
+    """Return whether a long run, or the end, follows within `AHEAD` changes."""
     at = 0
     for _ in range(AHEAD):
-        plain, length = _run(draw, first + at)
-        at += length
-        if (plain and length >= LONG) or at >= count:
+        run = _run(draw, first + at)
+        at += run.length
+        if (run.draw and run.length >= LONG) or at >= count:
             return True
     return False
 
@@ -121,7 +135,9 @@ def _elements(
             return _stored(_polar(scale, mass, v[::2], v[1::2]), dtype)
         case Sparse(plain):
             kept = _elements(backend, plain, stream, dtype, indices, positions)
-            return np.where(backend.zeros(part, stream, positions), kept.dtype.type(0), kept)
+            # The positions of a draw in consecutive elements of a tensor are consecutive.
+            backend.clear_zeros(part, stream, dtype, int(positions[0]), kept.view(np.uint8).data)
+            return kept
     return _picked(backend, part, stream, dtype, indices)
 
 
@@ -173,17 +189,17 @@ def _stored(values: Doubles | Complexes, dtype: DType) -> Bits:
     return _bits(computed.astype(dtype.numpy).tobytes(), dtype)
 
 
-def _run(draw: Draw, position: int) -> tuple[Plain | None, int]:
-    """Return the plain draw at a position, or None, and a number of elements for which it continues."""
-    if isinstance(draw, Plain):
-        return draw, 1 << 70
+def _run(draw: Draw, position: int) -> Run:
+    """Return the draw at a position, if it is plain or sparse, and a number of elements for which it continues."""
+    if isinstance(draw, Plain | Sparse):
+        return Run(draw, position, 1 << 70)
     if not isinstance(draw, Blocks):
-        return None, 1
+        return Run(None, position, 1)
     period, at = divmod(position, draw.period)
     j = bisect_right(draw.starts, at) - 1
     inside = at - draw.starts[j]
-    plain, length = _run(draw.draws[j], period * draw.length(j) + inside)
-    return plain, min(length, draw.length(j) - inside)
+    run = _run(draw.draws[j], period * draw.length(j) + inside)
+    return run._replace(length=min(run.length, draw.length(j) - inside))
 
 
 def _parts(

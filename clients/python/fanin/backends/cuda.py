@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from fanin.backends import cuda_orthogonal
 from fanin.backends.base import Backend
-from fanin.backends.composed import pieces
+from fanin.backends.composed import Run, runs
 from fanin.backends.matrices import CACHE_BYTES
 from fanin.backends.packing import Distribution, keys, parameters
 from fanin.backends.source import cuda_source
@@ -199,13 +199,16 @@ class CudaBackend(Backend):
         with self._on(out.device.id):
             # In host memory, because no kernel knows complex numbers, and the cache of matrices is there.
             needs_host = dtype.is_complex or isinstance(draw, Orthogonal)
-            for plain, at, length in [(None, 0, count)] if needs_host else pieces(draw, first, count):
-                if plain:
-                    self._launch(plain, stream, dtype, first + at, length, out.data.ptr + at * dtype.itemsize)
+            at = 0
+            for run in [Run(None, 0, count)] if needs_host else runs(draw, first, count):
+                if isinstance(run.draw, Plain):
+                    address = out.data.ptr + at * dtype.itemsize
+                    self._launch(run.draw, stream, dtype, first + at, run.length, address)
                 else:
-                    host = bytearray(length * dtype.itemsize)
+                    host = bytearray(run.length * dtype.itemsize)
                     self.fill(draw, stream, dtype, first + at, memoryview(host))
-                    out[at : at + length].set(np.frombuffer(host, out.dtype))
+                    out[at : at + run.length].set(np.frombuffer(host, out.dtype))
+                at += run.length
 
     # ---- both -------------------------------------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ from fanin.dtypes import DType
 from fanin.errors import BackendError, NotBuiltError
 from fanin.streams import Stream
 
-ABI = 6
+ABI = 7
 """Version of the functions of the library that this module calls."""
 LEVELS = ("baseline", "avx2", "avx512")
 """Levels of instructions, the simplest first. All generate the same bits."""
@@ -34,8 +34,8 @@ ENVIRONMENT = "FANIN_SIMD"
 """Environment variable that names the level to use. By default it is the highest that this processor has."""
 _ONE_RANGE = struct.Struct("=3Q 8I 2I")
 """`fanin_range` of native.c."""
-_SPARSE = struct.Struct("=9Q 4I")
-"""`fanin_sparse` of sparse.c."""
+_SPARSE = struct.Struct("=10Q 4I")
+"""`fanin_sparse` of native.h."""
 _NO_KEYS = (0,) * 8
 _FEW = 2
 """Most tensors that are filled faster one by one than through a table of all."""
@@ -86,8 +86,9 @@ class NativeBackend(Backend):
         self._level = LEVELS.index(self.level)
         self._packed: WeakKeyDictionary[Sequence[Tensor], PackedTensors] = WeakKeyDictionary()
         self._orthogonal = OrthogonalKernel(kernels, self._level, self.threads)
-        self._mark_zeros = kernels.fanin_mark_zeros
-        self._mark_zeros.restype, self._mark_zeros.argtypes = None, [ctypes.c_void_p, ctypes.c_int]
+        self._clear_zeros = kernels.fanin_clear_zeros
+        self._clear_zeros.restype = None
+        self._clear_zeros.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_int]
         self._fill = kernels.fanin_fill
         self._fill.restype = None
         self._fill.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_int, ctypes.c_int]
@@ -108,16 +109,14 @@ class NativeBackend(Backend):
     def _make_matrix(self, draw: Orthogonal, stream: Stream, dtype: DType, out: memoryview) -> None:
         self._orthogonal.make(draw, stream, dtype, out)
 
-    def zeros(self, draw: Sparse, stream: Stream, positions: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        is_zero = np.empty(len(positions), np.bool_)
-        places = np.ascontiguousarray(positions)
+    def clear_zeros(self, draw: Sparse, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
         task = _SPARSE.pack(
             *(draw.size, *permutations.sides(draw.size), permutations.rounds(draw.size)),
-            *(draw.inner, draw.zeros, len(places), places.ctypes.data, is_zero.ctypes.data),
+            *(draw.inner, draw.zeros, first, len(out) // dtype.itemsize, dtype.itemsize),
+            ctypes.addressof(ctypes.c_char.from_buffer(out)),
             *stream.key("sparse"),
         )
-        self._mark_zeros(task, self.threads)
-        return is_zero
+        self._clear_zeros(task, self._level, self.threads)
 
     def fill_runs(
         self,

@@ -167,9 +167,10 @@ async def _content(response: AsyncResponse, limit: int) -> bytes:
 
 def _offset(response: AsyncResponse, position: int, where: str) -> int:
     """Return how many bytes of the body lie before `position`: all if the service ignored Range (RFC 9110 14.2)."""
-    if response.status == 200:
-        return position
     content_range = response.headers.get("content-range", "")
+    # Some servers send only the range with status 200. Then the bytes would be taken from a wrong place.
+    if response.status == 200 and (not content_range or content_range.startswith("bytes 0-")):
+        return position
     if response.status == 206 and not content_range:
         # http.client accepts a truncated head as complete.
         raise ConnectionLostError(f"{where}: the head of the response has no Content-Range")

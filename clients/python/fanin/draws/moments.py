@@ -83,7 +83,7 @@ def moments(draw: Draw, dtype: DType) -> Moments:
             most = max(map(abs, draw.amplitudes))
             return Moments(*_waves(draw), -most, most)
         case Orthogonal(gain, rows, columns):
-            return Moments(0.0, gain / math.sqrt(max(rows, columns)), -gain, gain)
+            return Moments(0.0, gain / math.sqrt(max(rows, columns, 1)), -gain, gain)
 
 
 def mixture(parts: Sequence[tuple[float, Moments]]) -> Moments:

@@ -37,6 +37,7 @@ from fanin.recording.distributions import (
     clamp,
     curve,
     erfinv,
+    is_held,
     reordered,
     transposed,
 )
@@ -222,6 +223,8 @@ def _equation(equation: Any, given: list[_Value], drawn: Draws) -> Sequence[_Val
         return [_cast(given[0], equation.invars[0].aval.dtype, outputs[0].dtype)]
     if (keys := followed(equation.primitive, given, equation.params)) is not None:
         return [keys]
+    if name == "convert_element_type" or name not in KEEPS_LAW:
+        given = [_used(value, place.aval.dtype) for value, place in zip(given, equation.invars, strict=True)]
     if len(outputs) == 1 and (law := _by_rule(name, equation.params, given, outputs[0], drawn)) is not None:
         return [law]
     is_small = all(not is_key(output) and output.size <= MOST_VALUES for output in outputs)
@@ -230,6 +233,15 @@ def _equation(equation: Any, given: list[_Value], drawn: Draws) -> Sequence[_Val
         return [np.asarray(each) for each in (made if equation.primitive.multiple_results else [made])]
     blame = next((value for value in given if isinstance(value, Unknown) and value != _KEY), Unknown(name))
     return [_KEY if is_key(output) else blame for output in outputs]
+
+
+def _used(value: _Value, dtype: Any) -> _Value:
+    """Return an operand of this type; `Unknown` if random elements are infinite or zero in the type."""
+    if not isinstance(value, Random):
+        return value
+    info = jnp.finfo(dtype)  # type: ignore[no-untyped-call]
+    is_right = is_held(value, float(info.tiny), float(info.max))
+    return value if is_right else Unknown(f"random values that {dtype} cannot hold")
 
 
 def _cast(law: Constant, old: Any, new: Any) -> Constant:
@@ -272,6 +284,8 @@ def _by_rule(name: str, params: Mapping[str, Any], given: list[_Value], output: 
     law = laws[0]
     match name:
         case _ if name in KEEPS_LAW:
+            return law
+        case "tile" if set(params["reps"]) <= {1}:
             return law
         case "transpose" if isinstance(law, Matrix):
             return transposed(law) if params["permutation"] == (1, 0) else Unknown(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -25,6 +26,7 @@ from fanin.schemes.blocks import MAX_PARTS
 
 MOST_VALUES = 1 << 20
 """Largest number of elements of a variable whose initializer is a function that must be called."""
+_QUANTIZED = "quantization ({}) has removed its initializer: record before quantize()"
 _NAMED = {0.0: "zeros", 1.0: "ones"}
 _SCHEMES = {getattr(module, name): name for name in DIALECTS["keras"] for module in (keras.initializers, initializers)}
 """Name of each class of initializers, of Keras and of this package."""
@@ -44,7 +46,7 @@ def record(model: keras.Model | keras.layers.Layer | Callable[[], Any], *, seed:
         RecordError: initializers that no recipe describes, each with its variable, or a model that cannot be created.
     """
     with _deferred() as scope:
-        made = _again(model) if isinstance(model, keras.layers.Layer) else model()
+        made = _again(model) if isinstance(model, keras.layers.Layer) else _built(model)
         if not isinstance(made, keras.layers.Layer):
             raise RecordError.of(f"the builder must return a Keras model or layer, not {type(made).__name__}")
         if not made.built:
@@ -60,15 +62,19 @@ def record(model: keras.Model | keras.layers.Layer | Callable[[], Any], *, seed:
             faults.append(Fault(pointer([path]), "two weights have this path: give their layers different names"))
             continue
         try:
+            mode = quantized.get(id(variable))
             if scope.get_current_value(variable) is not None:
-                raise _RefusedError("the model assigns a value to it after its initializer")
+                raise _RefusedError(
+                    _QUANTIZED.format(mode) if mode else "the model assigns a value to it after its initializer"
+                )
+            if variable._initializer is None and not mode:
+                raise _RefusedError("it has a value already: it was built before, or in a thread of the builder")
             dtype = keras.backend.standardize_dtype(variable.dtype)
             if dtype in DTYPE_NAMES:
                 said = _said(variable._initializer, variable.shape, dtype)
                 tensors[path] = {"shape": list(variable.shape), "dtype": DTYPE_NAMES[dtype], **said}
-            elif id(variable) in quantized:
-                mode = quantized[id(variable)]
-                raise _RefusedError(f"quantization ({mode}) has removed its initializer: record before quantize()")
+            elif mode:
+                raise _RefusedError(_QUANTIZED.format(mode))
             else:
                 literals[path] = _called(variable._initializer, variable.shape, dtype)
         except _RefusedError as refusal:
@@ -81,6 +87,23 @@ def record(model: keras.Model | keras.layers.Layer | Callable[[], Any], *, seed:
     except RecipeError as error:
         raise RecordError.from_recipe(error) from None
     return Recording(recipe, literals)
+
+
+def _built(build: Callable[[], Any]) -> Any:
+    """Return the result of the builder.
+
+    Raises:
+        RecordError: it fails because variables have no values yet. Other errors are raised as they are.
+    """
+    try:
+        return build()
+    except (RuntimeError, ValueError) as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        if any(frame.name == "quantize" for frame in frames):
+            raise RecordError.of("the builder quantizes the model: record before quantize()") from error
+        if "create a variable while in a stateless scope" in str(error):
+            raise RecordError.of("the builder creates a variable from values, not from an initializer") from error
+        raise
 
 
 class _RefusedError(Exception):

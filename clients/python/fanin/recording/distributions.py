@@ -21,6 +21,8 @@ EDGE = 1e-6
 """Largest difference of equal bounds, as a part of their interval. Models compute bounds in float32."""
 LAST_PLACE = 2.0**-32
 """Smallest probability that matters. A draw has 32 random bits, so rarer values beyond a bound do not occur."""
+REACH = 6.5
+"""Standard deviations beyond which no normal draw of 32 random bits falls."""
 _draws = itertools.count(1)
 
 
@@ -228,6 +230,31 @@ def curve(law: Uniform | Function) -> tuple[float, ...]:
         return law.curve
     begin, end = (law.high, law.low) if law.falling else (law.low, law.high)
     return tuple(begin + (end - begin) * q for q in QUANTILES)
+
+
+def is_held(drawn: Random, tiny: float, largest: float) -> bool:
+    """Return whether a storage type keeps the elements: few of them become zero, and none becomes infinite.
+
+    `tiny` and `largest` are the smallest normal and the largest finite number of the type.
+    """
+    match drawn:
+        case Normal(mean, std, low, high):
+            ends = (max(low, mean - REACH * std), min(high, mean + REACH * std))
+            size = max(abs(mean), std)
+        case Uniform(low, high):
+            ends = (low, high)
+            size = max(map(abs, ends))
+        case Circular(std) | Sparse(std=std):
+            ends = (-REACH * std, REACH * std)
+            size = std
+        case Orthogonal(gain=size):
+            ends = (-size, size)
+        case Function(values):
+            ends = (min(values), max(values))
+            size = max(map(abs, ends))
+        case _:
+            return True
+    return size >= tiny and max(map(abs, ends)) <= largest
 
 
 def reordered(law: Drawn) -> Drawn:

@@ -52,7 +52,19 @@ FANIN_FUNCTION int fanin_less(float a, float b)
     asm("{ .reg .pred p; setp.lt.f32 p, %1, %2; selp.s32 %0, 1, 0, p; }" : "=r"(less) : "f"(a), "f"(b));
     return less;
 }
-FANIN_FUNCTION float fanin_negate(float a) { return __uint_as_float(__float_as_uint(a) ^ 0x80000000u); }
+/* Not by operations on the bits: from compute_100 on, NVRTC rewrites those to neg.ftz and abs.ftz, which flush. */
+FANIN_FUNCTION float fanin_negate(float a)
+{
+    float negative;
+    asm("neg.f32 %0, %1;" : "=f"(negative) : "f"(a));
+    return negative;
+}
+FANIN_FUNCTION float fanin_magnitude(float a)
+{
+    float magnitude;
+    asm("abs.f32 %0, %1;" : "=f"(magnitude) : "f"(a));
+    return magnitude;
+}
 FANIN_FUNCTION double fanin_add64(double a, double b) { return __dadd_rn(a, b); }
 FANIN_FUNCTION double fanin_mul64(double a, double b) { return __dmul_rn(a, b); }
 FANIN_FUNCTION double fanin_div64(double a, double b) { return __ddiv_rn(a, b); }
@@ -75,6 +87,7 @@ FANIN_FUNCTION float fanin_mul(float a, float b) { return a * b; }
 FANIN_FUNCTION float fanin_f32(double value) { return (float)value; }
 FANIN_FUNCTION int fanin_less(float a, float b) { return a < b; }
 FANIN_FUNCTION float fanin_negate(float a) { return -a; }
+FANIN_FUNCTION float fanin_magnitude(float a) { return __builtin_fabsf(a); }
 FANIN_FUNCTION double fanin_add64(double a, double b) { return a + b; }
 FANIN_FUNCTION double fanin_mul64(double a, double b) { return a * b; }
 FANIN_FUNCTION double fanin_div64(double a, double b) { return a / b; }
@@ -295,7 +308,7 @@ FANIN_FUNCTION uint32_t fanin_narrow(float value, int precision, int min_exponen
        Their sum rounds the magnitude there, and has the significand in its lowest bits. A carry increments the exponent
        field, also from subnormal to normal numbers. */
     uint32_t power = octave + ((uint32_t)(24 - precision) << 23);
-    uint32_t significand = fanin_bits(fanin_add(fanin_float(magnitude), fanin_float(power))) - power;
+    uint32_t significand = fanin_bits(fanin_add(fanin_magnitude(value), fanin_float(power))) - power;
     return ((octave - least) >> (24 - precision)) + significand + ((bits >> 31) << (8 * size - 1));
 }
 

@@ -6,7 +6,7 @@
 #include <pthread.h>
 
 /* Changes with the meaning of any argument, so that Python refuses a library of another version. */
-FANIN_EXPORT int fanin_abi(void) { return 6; }
+FANIN_EXPORT int fanin_abi(void) { return 7; }
 
 /* Sizes that the caller allocates memory by. */
 FANIN_EXPORT int fanin_panel(void) { return FANIN_PANEL; }
@@ -184,3 +184,6 @@ FANIN_EXPORT void fanin_orthogonal(const fanin_matrix *matrix, int level, int th
 {
     fanin_make_orthogonal(levels[level], matrix, threads);
 }
+
+/* Writes the zeros of a sparse tensor over its elements, in up to `threads` threads. */
+FANIN_EXPORT void fanin_clear_zeros(const fanin_sparse *task, int level, int threads) { fanin_clear(levels[level], task, threads); }

@@ -45,6 +45,25 @@ static inline uint64_t fanin_panel_at(const fanin_matrix *matrix, uint64_t panel
     return FANIN_PANEL * (panel * matrix->padded - panel * (panel - 1) / 2 * FANIN_PANEL);
 }
 
+/* ---- sparse tensors -------------------------------------------------------------------------------------------- */
+
+/* A permutation of `size` rows (SPEC.md section 6.11). A row is a pair of digits, below `first` and below `second`. The
+   number of rounds is even, and neither number of digits is above 2^16. */
+typedef struct {
+    uint64_t size, first, second, rounds;
+} fanin_permutation;
+
+/* A sparse tensor: `zeros` elements of each line are zero, and neighbours in a line are `inner` positions apart. `out` has
+   the elements at `count` positions from `start` on, `itemsize` bytes each. Those that are zero are overwritten. */
+typedef struct {
+    fanin_permutation rows;
+    uint64_t inner, zeros, start, count, itemsize;
+    unsigned char *out;
+    uint32_t key[4];
+} fanin_sparse;
+
+/* ---- levels ----------------------------------------------------------------------------------------------------- */
+
 /* One level of instructions. */
 typedef struct {
     /* Fills tables. Call it before `fill`, only on a processor that has the instructions. A second call is harmless. */
@@ -53,6 +72,9 @@ typedef struct {
        `skip` (0 to 3) of Philox block `block`. `keys` are the four words of stream purpose main, then those of low. */
     void (*fill)(const fanin_draw *draw, fanin_distribution distribution, fanin_dtype dtype, const uint32_t keys[8],
                  uint64_t block, int skip, uint64_t count, unsigned char *out);
+    /* Writes the first words of `count` Philox blocks from `block` on, under the key `key`. The lower half of the block number
+       must not overflow in them. */
+    void (*first_words)(const uint32_t key[4], uint64_t block, uint64_t count, uint32_t *out);
     /* Steps of an orthogonal matrix, for float and for double. `reflect` replaces Gaussian columns of a panel by
        Householder vectors, and writes T and X. `columns` then computes one group of columns, once all panels are done. */
     void (*reflect[2])(uint64_t rows, uint64_t padded, int count, void *panel, void *t, double *x);
@@ -66,6 +88,7 @@ static const int fanin_powers_f64[FANIN_TERMS_F64] = {0, 1, 2, 3, 4, 5, 6, 7, 8,
 extern const fanin_level fanin_baseline, fanin_avx2, fanin_avx512;
 
 void fanin_make_orthogonal(const fanin_level *level, const fanin_matrix *matrix, int threads);
+void fanin_clear(const fanin_level *level, const fanin_sparse *task, int threads);
 
 /* The parts of Philox rounds that all blocks of a call share: they depend on the key and the upper half of the block
    number only. These are half of each of the first two rounds, and one word of the third. */

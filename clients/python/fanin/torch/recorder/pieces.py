@@ -21,6 +21,7 @@ from fanin.recording.distributions import (
     Unset,
     Values,
     affine,
+    is_held,
 )
 
 MOST_VALUES = 1 << 24
@@ -102,11 +103,22 @@ def recast(pieces: Iterable[Piece], old: torch.dtype, new: torch.dtype) -> list[
 
     def converted(law: Law) -> Law:
         if not isinstance(law, Constant):
-            return law
+            return used(law, old)
         held = rounded(law.value, old)
         return law if rounded(law.value, new) == rounded(held, new) else Constant(held)
 
     return list(pieces) if old == new else [(length, converted(law)) for length, law in pieces]
+
+
+def used(law: Law, dtype: torch.dtype) -> Law:
+    """Return the distribution of elements of a tensor of this type, for another operation.
+
+    It is `Unknown` if elements became infinite or zero in the type, since no later operation restores them.
+    """
+    if not isinstance(law, Random):
+        return law
+    info = torch.finfo(dtype)
+    return law if is_held(law, info.tiny, info.max) else Unknown(f"random values that {dtype} cannot hold")
 
 
 def rounded(value: complex, dtype: torch.dtype) -> complex:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +22,7 @@ Units of a narrower type would be too large: in bfloat16, 0.7 is two units above
 TURN = 16
 """Largest error of a sine's argument in these units: the model computes position times frequency in its type."""
 BASE_DIGITS = 6
+LARGEST_EXPONENT = math.log(sys.float_info.max) - 1
 
 
 def table(tensor: torch.Tensor) -> dict[str, Any] | None:
@@ -82,5 +84,8 @@ def _positions(tensor: torch.Tensor) -> Iterator[dict[str, Any]]:
         if 0 < sine < 1:
             said = {"scheme": "sinusoidal", "variant": variant, **({"padding": blank[0]} if blank else {})}
             yield {**said, "base": 10000.0}
-            derived.append({**said, "base": float(f"{(math.asin(sine) / at) ** (-1 / step):.{BASE_DIGITS}g}")})
+            # The values can be of any table, so their base can be beyond the floats. Its logarithm is not.
+            exponent = (math.log(at) - math.log(math.asin(sine))) / step
+            if exponent < LARGEST_EXPONENT:
+                derived.append({**said, "base": float(f"{math.exp(exponent):.{BASE_DIGITS}g}")})
     yield from derived

@@ -153,7 +153,9 @@ def _check_threads(memory: Memory) -> None:
         RecordError: a thread that the builder started has used torch.
     """
     if memory.stray:
-        raise RecordError.of(f"{memory.stray} in a thread that the builder starts; record follows only its own thread")
+        raise RecordError.of(
+            f"{memory.stray} in a thread that works for the builder; record follows only its own thread"
+        )
 
 
 def _last_line(error: Exception) -> str:

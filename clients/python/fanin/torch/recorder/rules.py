@@ -23,13 +23,24 @@ from fanin.recording.distributions import (
     Triangle,
     Uniform,
     Unset,
+    Values,
     affine,
     clamp,
     curve,
     erfinv,
 )
 from fanin.torch.recorder.operation import Call, line
-from fanin.torch.recorder.pieces import MOST_STRETCHES, MOST_VALUES, Piece, Stretches, joined, recast, rounded, values
+from fanin.torch.recorder.pieces import (
+    MOST_STRETCHES,
+    MOST_VALUES,
+    Piece,
+    Stretches,
+    joined,
+    recast,
+    rounded,
+    used,
+    values,
+)
 from fanin.torch.recorder.shadow_memory import Memory
 
 CONSTANTS = {"zeros": 0, "zeros_like": 0, "new_zeros": 0, "zero": 0, "ones": 1, "ones_like": 1, "new_ones": 1}
@@ -68,7 +79,7 @@ class Rules:
             case "randn" | "randn_like":
                 return Normal(0.0, 1.0)
             case "normal":
-                mean, std = self._number(given["mean"]), self._number(given["std"])
+                mean, std = self._level(given["mean"]), self._level(given["std"])
                 return None if mean is None or std is None else Normal(mean, std)
             case "erfinv":
                 return self._each(given["self"], lambda law: erfinv(law, call.cause))
@@ -207,6 +218,16 @@ class Rules:
             return None
         return [(length, _computed(law, rule, tensor.dtype)) for length, law in pieces]
 
+    def _level(self, operand: Any) -> float | None:
+        """Return the number that all elements of an operand equal; `None` if they differ or are unknown."""
+        if isinstance(operand, torch.Tensor) and operand.numel() > 1:
+            match self._memory.read(operand):
+                case [(_, Constant(value))] if not isinstance(value, complex):
+                    return rounded(value, operand.dtype).real
+                case [(_, Values(tensor))] if not tensor.is_complex() and bool((tensor == tensor[0]).all()):
+                    return float(tensor[0])
+        return self._number(operand)
+
     def _number(self, operand: Any) -> float | None:
         """Return the value of a number or a tensor of one known element; `None` for others."""
         if isinstance(operand, int | float):
@@ -220,6 +241,6 @@ class Rules:
 def _computed(law: Law, rule: Callable[[Law], Law], dtype: torch.dtype) -> Law:
     """Return the result of a rule for elements of this type. Constants are rounded before and after, as in torch."""
     if not isinstance(law, Constant):
-        return rule(law)
+        return rule(used(law, dtype))
     made = rule(Constant(rounded(law.value, dtype)))
     return Constant(rounded(made.value, dtype)) if isinstance(made, Constant) else made

@@ -44,7 +44,7 @@ INDEXING = {Tensor.__getitem__, Tensor.__setitem__}
 @contextmanager
 def pretending(memory: Memory) -> Iterator[None]:
     """Make tensors appear to be on the CPU, with values, inside the block."""
-    with _REPLACED.within(torch.nn.init), _Surface(memory):
+    with _REPLACED.within(torch.nn.init), _STORAGE.within(torch.UntypedStorage), _Surface(memory):
         yield
 
 
@@ -92,6 +92,21 @@ _REPLACED = Replaced(
         "sparse_": _while_recording(_sparse),
     }
 )
+
+
+def _guarded(write: Function) -> Function:
+    """Refuse to write the bytes of a storage without memory to a file: torch would read from address 0."""
+
+    @functools.wraps(write)
+    def either(storage: torch.UntypedStorage, *args: Any) -> Any:
+        if current() is not None and storage.device.type == "meta":
+            raise RecordError.of(f"{line() or 'the construction'}: pickle or torch.save reads the values of a tensor")
+        return write(storage, *args)
+
+    return either
+
+
+_STORAGE = Replaced({"_write_file": _guarded})
 
 
 class _Surface(TorchFunctionMode):
