@@ -1,7 +1,7 @@
 """Count the functions that one request enters: python -m tests.bench.calls
 
 Prints functions and files of the service and of the library for `POST /v1/weights` of a new recipe with an API key. A
-function counts once, in whichever thread it runs, from the first byte of the request to the last one of the response.
+function counts once, in any thread, from the first byte of the request to the last one of the response.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def calls() -> set[CodeType]:
         if is_counting and event == "call":
             entered.add(frame.f_code)
 
-    threading.setprofile(enter)  # of threads that start later: the server's
+    threading.setprofile(enter)  # for threads that start later, as the server does
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "keys.json")
         key, _ = create(path, "bench", [Right.WEIGHTS_READ])
