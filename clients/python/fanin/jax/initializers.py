@@ -79,8 +79,8 @@ def _initializer(scheme: str, parameters: dict[str, Any], default: Any) -> Initi
         if not isinstance(words, jax.core.Tracer):
             placement = _of_the_mesh() if out_sharding is None else out_sharding
             return array(_seeded(recipe, np.asarray(words)), ONLY_TENSOR, placement)
-        law = recipe.tensors[ONLY_TENSOR]
-        result = jax.ShapeDtypeStruct(law.shape, STORAGE[law.dtype].numpy)
+        tensor = recipe.tensors[ONLY_TENSOR]
+        result = jax.ShapeDtypeStruct(tensor.shape, STORAGE[tensor.dtype].numpy)
         made: jax.Array = jax.pure_callback(partial(_made, recipe), result, words, vmap_method="expand_dims")
         if out_sharding is not None:
             made = jax.sharding.reshard(made, out_sharding)

@@ -104,9 +104,9 @@ class Sparse(Tensor):
             raise DrawError("axis", f"axis {self.axis} is not an axis of a shape of rank {len(self.shape)}")
         axis = self.axis % len(self.shape)
         size, inner = self.shape[axis], math.prod(self.shape[axis + 1 :])
-        law = draws.normal(Fraction(0), Fraction(self.std), dtype)
+        normal = draws.normal(Fraction(0), Fraction(self.std), dtype)
         if not math.prod(self.shape):
-            return law
+            return normal
         # The product of floats, as in the frameworks: 0.1 * 10 is 1. The exact product is above 1.
         zeros = math.ceil(self.sparsity * size)
-        return draws.sparse(law, size, inner, math.prod(self.shape[:axis]) * inner, zeros)
+        return draws.sparse(normal, size, inner, math.prod(self.shape[:axis]) * inner, zeros)

@@ -16,7 +16,7 @@ from fanin.adapters.slicers import Slicer
 from fanin.arrays import Array
 from fanin.errors import BackendError, NoDeviceError, NotBuiltError
 from fanin.file_layout import Entry, FileLayout
-from fanin.recording.to_scheme import law
+from fanin.recording.to_scheme import distribution
 from fanin.region import Region
 from fanin.strided import place
 from fanin.torch.dtensors import boxes
@@ -54,7 +54,7 @@ def fill(
     if reason := obstacle(tensor):
         raise ValueError(f"the tensor of {name!r} cannot be filled: {reason}")
     if (recording := current()) is not None:
-        recording.write(tensor, [(tensor.numel(), law(layout.recipe.tensors[name]))])
+        recording.write(tensor, [(tensor.numel(), distribution(layout.recipe.tensors[name]))])
         return
     if sys.byteorder != "little":
         raise BackendError("torch stores big-endian numbers on this machine; fanin writes only little-endian ones")
