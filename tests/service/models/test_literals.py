@@ -114,5 +114,5 @@ def test_push_sends_those_of_a_recording() -> None:
         assert (told["tensors"], told["parameters"], told["size"]) == (6, 2727, 10880 + 8 + 24)
         assert told["files"][-1] == shards.INDEX
         assert client.push("tiny", Recorded(recipe, None))["files"] == [shards.WHOLE]
-        with pytest.raises(TypeError, match="push takes a recording"):
+        with pytest.raises(TypeError, match="push needs a recording"):
             client.push("tiny", recipe)  # type: ignore[arg-type]
