@@ -37,6 +37,7 @@ docs: $(VENV)/dev
 	$(BIN)/python docs/library.py
 	$(BIN)/python docs/commands.py
 	$(BIN)/python docs/examples/recipes.py
+	$(BIN)/python docs/examples/frontier.py
 	$(BIN)/python docs/metrics.py
 	$(BIN)/python docs/hub.py
 	$(BIN)/python docs/bench/page.py

@@ -2,8 +2,9 @@
 
     python docs/bench/page.py [FOLDER]
 
-With FOLDER, where `make bench` wrote its JSON, the figures are stored first: one file for each kind of machine. The
-script writes the text between the markers `<!-- name -->` and `<!-- end -->` of the page; the rest is written by hand.
+With FOLDER, where `make bench` wrote its JSON, the figures are stored first: one file for each kind of machine, and an
+entry of `history.json` for each release and machine. The script writes the text between the markers `<!-- name -->` and
+`<!-- end -->` of the page. The rest is written by hand.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from fanin.report_tables import dumps, piped
-from fanin_lab.bench import report
+from fanin_lab.bench import history, report
+from fanin_lab.bench.pairs import Summary
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "performance.md"
+HISTORY = HERE / "history.json"
 PARTS = ("fill", "http")
 """Parts that `make bench` measures; each is a JSON document."""
 MARKED = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
@@ -37,6 +40,9 @@ def keep(folder: Path) -> Path:
     kept = {**(json.loads(target.read_text()) if target.exists() else {}), **measured}
     lines = [f"{json.dumps(name)}: {dumps(kept[name]).strip()}" for name in PARTS if name in kept]
     target.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    if "fill" in kept:
+        releases = history.recorded(released(), _release(target.stem, kept))
+        HISTORY.write_text(dumps({"releases": releases}))
     chart = folder / "fill.svg"
     if chart.exists():
         target.with_suffix(".svg").write_text(chart.read_text())
@@ -47,6 +53,22 @@ def machines() -> dict[str, Kept]:
     """The documents of every machine, by the name of its file. The folder has other documents too."""
     found = {path.stem: json.loads(path.read_text()) for path in sorted(HERE.glob("*.json"))}
     return {name: parts for name, parts in found.items() if "fill" in parts}
+
+
+def released() -> list[history.Release]:
+    """The history: an entry for each release and machine, the earliest first."""
+    return list(json.loads(HISTORY.read_text())["releases"]) if HISTORY.exists() else []
+
+
+def _release(name: str, parts: Kept) -> history.Release:
+    fill = parts["fill"]
+    (version,) = {maker["version"] for maker in fill["makers"] if maker["kind"] == "fanin"}
+    figures = {f"{work}: {what}": found for work, what, _, reached in BAR if (found := reached(fill))}
+    for row in parts["http"]["rows"] if "http" in parts else ():
+        if row["ratio"] is not None:
+            value = row["ratio"]
+            figures[row["work"]] = Summary(value, row.get("low") or value, row.get("high") or value, 0)
+    return history.release(version, fill["date"], name, figures)
 
 
 def page(text: str) -> str:
@@ -61,7 +83,7 @@ def bar(kept: dict[str, Kept]) -> str:
     rows = []
     for work, what, least, reached in BAR:
         values = [reached(parts["fill"]) for parts in kept.values()]
-        rows.append([work, what, f"{least:.3g}", *("" if v is None else _bold(f"{v:.2f}", v >= least) for v in values)])
+        rows.append([work, what, f"{least:.3g}", *("" if one is None else _ratio(one, least) for one in values)])
     found: dict[tuple[str, str], dict[str, str]] = {}
     for name, parts in kept.items():
         for row in parts["http"]["rows"] if "http" in parts else ():
@@ -72,6 +94,10 @@ def bar(kept: dict[str, Kept]) -> str:
     if over_http:
         tables.append(_table(["over HTTP", "target", *head[3:]], over_http))
     return "\n".join(tables)
+
+
+def _ratio(found: Summary, least: float) -> str:
+    return _bold(f"{found.median:.2f}", found.median >= least) + (f" ({found.doubt})" if found.doubt else "")
 
 
 def _bold(text: str, reached: bool | None) -> str:
@@ -89,6 +115,16 @@ def fills(kept: dict[str, Kept]) -> str:
     return "\n".join(text)
 
 
+def releases(_: dict[str, Kept]) -> str:
+    """Return the history as a table, and the figures that fell from one release to the next."""
+    found = released()
+    machines = dict.fromkeys(one["machine"] for one in found)
+    named = "\n".join(f"{number}. {name}" for number, name in enumerate(machines, 1))
+    fallen = history.regressions(found)
+    told = "\n".join(f"- {one}" for one in fallen) or "No figure fell from one release to the next."
+    return f"{_table(*history.table(found)[1:])}\n{named}\n\n{told}\n"
+
+
 def calls(kept: dict[str, Kept]) -> str:
     """Return a table of the measured calls of each library."""
     told: dict[tuple[str, str], Sequence[str]] = {}
@@ -100,7 +136,12 @@ def calls(kept: dict[str, Kept]) -> str:
     return _table(("maker", "distribution", "call"), told.values())
 
 
-SECTIONS: dict[str, Callable[[dict[str, Kept]], str]] = {"bar": bar, "fills": fills, "calls": calls}
+SECTIONS: dict[str, Callable[[dict[str, Kept]], str]] = {
+    "bar": bar,
+    "fills": fills,
+    "releases": releases,
+    "calls": calls,
+}
 
 
 def _machine(parts: Kept) -> str:
@@ -114,26 +155,24 @@ def _table(head: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
 
 Side = tuple[str, str, str, str]
 """Work, distribution, storage type and library; `native` is the best level of the machine."""
-Reached = Callable[[report.Document], float | None]
+Reached = Callable[[report.Document], Summary | None]
 
 
 def ratio(longer: Side, shorter: Side, threads: tuple[int, int] = (0, 0)) -> Reached:
     """How many times longer one side takes; with the fewest threads (0) or the most (-1)."""
 
-    def value(document: report.Document) -> float | None:
+    def value(document: report.Document) -> Summary | None:
         counts = report.threads(document)
-        times = [_time(document, side, counts[place]) for side, place in zip((longer, shorter), threads)]
-        return times[0] / times[1] if times[0] and times[1] else None
+        above, below = (_row(document, side, counts[place]) for side, place in zip((longer, shorter), threads))
+        return report.ratio(above, below) if above and below else None
 
     return value
 
 
-def _time(document: report.Document, side: Side, threads: int) -> float | None:
-    """Nanoseconds an element."""
+def _row(document: report.Document, side: Side, threads: int) -> report.Row | None:
     *case, maker = side
     names = [name for name in report.kinds(document) if maker in (name, name.split()[0])]
-    row = report.find(document, (case[0], case[1], case[2]), threads, names[0]) if names else None
-    return float(row["ns"]) if row else None
+    return report.find(document, (case[0], case[1], case[2]), threads, names[0]) if names else None
 
 
 def _bar() -> Iterator[tuple[str, str, float, Reached]]:

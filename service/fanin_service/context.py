@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import random
 import re
 import time
 from collections.abc import Mapping
@@ -84,6 +84,8 @@ class RequestContext:
     """Digest of the recipe."""
     part: ByteRange | None = None
     """Bytes of the recipe's file that the response streams."""
+    is_in_flight: bool = False
+    """The metrics count the response as a file in flight."""
     problem: str | None = None
     """Name of the problem that the response reports; None if it reports none."""
     status: int | None = None
@@ -96,8 +98,8 @@ class RequestContext:
     stalled: bool = False
     """The connection was cut because the client read nothing."""
     ended: Ending | None = None
-    cleanup: ExitStack = field(default_factory=ExitStack)
-    """Callbacks for the end of the request."""
+    spans: ExitStack | None = None
+    """Open spans of the request; None if it is not traced."""
 
     @classmethod
     def begin(cls, scope: Scope) -> RequestContext:
@@ -122,7 +124,8 @@ class RequestContext:
             headers,
             client[0] if client else None,
             Surface.of(path),
-            request_id or os.urandom(16).hex(),
+            # Not secret. os.urandom would release the interpreter's lock, and wait for it again.
+            request_id or f"{random.getrandbits(128):032x}",
             trace_id,
             scope["scheme"],
             scope["http_version"],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from starlette.types import Message, Receive, Scope, Send
@@ -109,7 +108,4 @@ class Pipeline:
         if not match.has_method:
             raise MethodNotAllowedError(context.path, self._routes.methods(scope))
         scope.update(match.child_scope)
-        # FastAPI's middleware, which this pipeline replaces, gives every request an exit stack for the files of a form.
-        async with AsyncExitStack() as files:
-            scope["fastapi_middleware_astack"] = files
-            await match.route.handle(scope, receive, send)
+        await match.app(scope, receive, send)

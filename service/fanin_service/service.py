@@ -30,6 +30,9 @@ _log = logging.getLogger(__name__)
 
 DESCRIPTION_BYTES = 32 << 20
 """Maximum bytes of cached descriptions."""
+SMALL_BODIES_BYTES, _PER_BODY = 8 << 20, 500
+"""Maximum bytes of cached small bodies, and bytes that one takes besides its content. More would leave the CPU's cache.
+"""
 PROMPT_TENSORS = 16
 """Maximum number of tensors in a response that is generated in the event loop: each takes some microseconds."""
 _RETRY_SECONDS = 5
@@ -51,6 +54,8 @@ class Service:
     chunks: ChunkPool
     descriptions: Kept[str, bytes] = field(default_factory=lambda: Kept(max_bytes=DESCRIPTION_BYTES))
     """Descriptions of recipes as JSON, by digest."""
+    small_bodies: Kept[tuple[str, int, int], memoryview] = field(default_factory=lambda: _bodies())
+    """Small parts of files, by digest of the recipe, start and stop."""
     is_draining: bool = False
     """The process has received a signal to stop. It still serves requests, but load balancers should send it no more.
     """
@@ -100,13 +105,20 @@ class Service:
 
     async def check_backend(self) -> None:
         """Test the backend, and record in the metrics whether the service is ready."""
+        if self.backend.fault:
+            self._forget()  # also if the backend passes now
         await self.threads.generators.run("", self.backend.test)
+        if self.backend.fault:
+            self._forget()
         self.metrics.known_answer(self.backend.fault is None)
         self.metrics.ready(self.ready)
         if fault := self.backend.fault:
-            # These digests may be those of wrong bits.
-            self.manifests.forget()
             _log.error("%s: no weights are served", fault)
+
+    def _forget(self) -> None:
+        """Discard what may have come from wrong bits: digests and bodies."""
+        self.manifests.forget()
+        self.small_bodies = _bodies()
 
     async def watch_backend(self) -> None:
         """Test the backend at every interval, and at once after it has failed."""
@@ -146,9 +158,25 @@ class Service:
             and layout.tensors_in(start, stop) <= PROMPT_TENSORS
         )
 
+    def small_body(self, client: str, layout: FileLayout, part: ByteRange) -> memoryview:
+        """Return a small, prompt part of a file, from memory or generated here.
+
+        The backend must be trusted: see `require_ready`.
+        """
+        key = layout.recipe.digest, part.start, part.stop
+        body = self.small_bodies.get(key)
+        if body is None:
+            body = self.chunks.generate_small(layout, part.start, part.stop)
+            self.small_bodies.add(key, body, len(body) + _PER_BODY, client)
+        return body
+
     def generate(self, client: str, layout: FileLayout, start: int, stop: int) -> asyncio.Future[memoryview]:
         """Generate bytes [start, stop) of a file, at most one chunk, in a thread. Return a future of them."""
         return self.threads.makers(layout, start, stop).run(client, self.chunks.generate, layout, start, stop)
+
+
+def _bodies() -> Kept[tuple[str, int, int], memoryview]:
+    return Kept(max_bytes=SMALL_BODIES_BYTES)
 
 
 def service_of(request: Request) -> Service:

@@ -9,6 +9,7 @@ import sys
 import time
 from asyncio import CancelledError
 from collections.abc import Sequence
+from contextlib import ExitStack
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from fanin_service.access.principal import ANONYMOUS
 from fanin_service.access.scopes import sufficient
 from fanin_service.context import OPERATION, Ending, RequestContext, Surface
 from fanin_service.http.routing import MODEL
+from fanin_service.http.streaming import BUFFERED
 from fanin_service.telemetry import logs
 
 if TYPE_CHECKING:
@@ -79,8 +81,9 @@ class Observe(Stage):
         self._metrics, self._tracing = metrics, tracing
 
     async def before(self, context: RequestContext) -> None:
-        if context.path not in OPERATION:
-            context.cleanup.enter_context(self._tracing.request(context))
+        if self._tracing.enabled and context.path not in OPERATION:
+            context.spans = ExitStack()
+            context.spans.enter_context(self._tracing.request(context))
 
     def on_start(self, context: RequestContext, message: Message) -> None:
         context.status = message["status"]
@@ -94,11 +97,12 @@ class Observe(Stage):
         for name, value in headers:
             if name == b"content-length":
                 context.promised_bytes = int(value)
-        if context.part is not None:
-            metrics, size = self._metrics, context.promised_bytes
-            metrics.stream_begins(size)
-            context.cleanup.callback(lambda: metrics.stream_ends(size - context.sent_bytes))
-            context.cleanup.enter_context(self._tracing.span("generate"))
+        if context.part is not None and context.spans is not None:
+            context.spans.enter_context(self._tracing.span("generate"))
+        # A smaller file is handed to the connection at once, so it would be in flight for some microseconds.
+        if context.part is not None and context.promised_bytes > BUFFERED:
+            context.is_in_flight = True
+            self._metrics.stream_begins(context.promised_bytes)
 
     def on_sent(self, context: RequestContext, count: int) -> None:
         if context.method == "HEAD":
@@ -106,7 +110,7 @@ class Observe(Stage):
         if context.first_byte_seconds is None:
             context.first_byte_seconds = time.perf_counter() - context.started
         context.sent_bytes += count
-        self._metrics.sent(count, streaming=context.part is not None)
+        self._metrics.sent(count, in_flight=context.is_in_flight)
 
     def after(self, context: RequestContext) -> None:
         error = sys.exception()
@@ -115,7 +119,10 @@ class Observe(Stage):
             # The server cancels requests only when its time to stop has run out.
             ending: Ending = "drained" if isinstance(error, CancelledError) else "failed" if error else "client left"
             context.ended = "stalled" if context.stalled else ending
-        context.cleanup.__exit__(type(error) if error else None, error, error.__traceback__ if error else None)
+        if context.is_in_flight:
+            self._metrics.stream_ends(context.promised_bytes - context.sent_bytes)
+        if context.spans is not None:
+            context.spans.__exit__(type(error) if error else None, error, error.__traceback__ if error else None)
         self._metrics.request_ends(context)
         logs.access(context, quiet=context.route in OPERATION)
 

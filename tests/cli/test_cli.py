@@ -480,6 +480,27 @@ def test_a_closed_pipe_is_not_an_error(recipe: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, b"[\n", b"")
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_the_parent_closed(recipe: Path, tmp_path: Path, closed: str) -> None:
+    """A daemon or a cron job can start a command without standard streams."""
+    command = f"exec '{sys.executable}' -m fanin make '{recipe}' -o '{tmp_path}/made' {closed}"
+    assert subprocess.run(["bash", "-c", command], check=False).returncode == 0
+    fanin.verify(tmp_path / "made")
+
+
+def test_a_file_to_a_closed_output_is_refused(recipe: Path) -> None:
+    command = f"exec '{sys.executable}' -m fanin make '{recipe}' -o - >&-"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "fanin: standard output is closed: use -o FILE, or a pipe\n")
+
+
+def test_a_program_without_a_console_shows_no_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    fanin.save(MIXED, tmp_path / "made", progress=True)
+    monkeypatch.undo()
+    fanin.verify(tmp_path / "made")
+
+
 def test_text_of_others_does_not_control_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "evil.json").write_text(json.dumps({"shape": [1], "scheme": "ones", "\x1b[31mred": 1}))
     assert main(["show", str(tmp_path / "evil.json")]) == 3

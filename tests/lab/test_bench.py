@@ -16,7 +16,7 @@ import pytest
 
 import fanin
 from fanin.cli.main import main
-from fanin_lab.bench import loops, makers, measure, report, worker
+from fanin_lab.bench import loops, makers, measure, pairs, report, worker
 
 DTYPES = ("F32", "F8_E4M3")
 REPEATS = 2
@@ -57,7 +57,8 @@ def test_every_case_ran_by_every_maker_that_has_it(document: dict[str, Any]) -> 
     assert {"torch", "numpy", "reference", "memory write"} <= {maker for *_, maker in ran}
     for row in document["rows"]:
         assert 0 < row["low"] <= row["ns"] <= row["high"]
-        assert row["samples"] == REPEATS
+        assert len(row["turns"]) == REPEATS
+        assert row["ns"] == pytest.approx(np.median(row["turns"]), rel=1e-3)
     assert document["failures"] == []
 
 
@@ -65,12 +66,12 @@ def test_the_document_keeps_its_schema(document: dict[str, Any]) -> None:
     def fields(values: list[dict[str, Any]]) -> set[tuple[str, ...]]:
         return {tuple(value) for value in values}
 
-    assert document["schema"] == 1
+    assert document["schema"] == 2
     assert list(document) == ["schema", "date", "machine", "settings", "makers", "rows", "ceilings", "failures"]
     assert fields(document["makers"]) == {("name", "kind", "version", "calls")}
     assert fields(document["ceilings"]) == {("name", "gb_s", "low", "high")}
     assert fields(document["rows"]) == {
-        ("work", "distribution", "dtype", "threads", "maker", "elements", "tensors", "samples", "ns", "low", "high")
+        ("work", "distribution", "dtype", "threads", "maker", "elements", "tensors", "ns", "low", "high", "turns")
     }
     assert set(document["machine"]) >= {"cpu", "cpus", "load", "huge_pages", "libc", "python"}
     versions = {maker["name"]: maker["version"] for maker in document["makers"]}
@@ -87,7 +88,7 @@ def test_markdown_says_what_the_document_says(folder: Path, document: dict[str, 
         table = tables[report.case_name(row["work"], row["distribution"], row["dtype"])]
         (line,) = (line for line in table.splitlines() if line.startswith(f"| {row['maker']} |"))
         cells = [cell.strip() for cell in line.strip("|").split("|")]
-        assert float(cells[1 + 3 * counts.index(row["threads"])]) == pytest.approx(row["ns"], rel=0.006)
+        assert float(cells[1 + 4 * counts.index(row["threads"])]) == pytest.approx(row["ns"], rel=0.006)
     assert f"NumPy {np.__version__}".lower() in text
     assert document["machine"]["cpu"] in text
 
@@ -102,8 +103,12 @@ def test_ratios_are_to_the_best(document: dict[str, Any]) -> None:
     times = {row["maker"]: row["ns"] for row in rows}
     (line,) = (line for line in report.summary(document)[2] if line[0] == "normal F32")
     best = min(time for maker, time in times.items() if maker.startswith(("native", "reference")))
-    assert line[3] == f"{min(times['torch'], times['numpy']) / best:.2f}x"
-    assert line[4] == f"{best / times['memory write']:.1f}x"
+    turns = {row["maker"]: np.array(row["turns"]) for row in rows}
+    ours = next(maker for maker in times if times[maker] == best)
+    peer = min(("torch", "numpy"), key=lambda maker: times[maker])
+    assert line[3] == f"{np.median(turns[peer] / turns[ours]):.2f}x"
+    assert line[5] == f"{REPEATS} turns"
+    assert line[6] == f"{np.median(turns[ours] / turns['memory write']):.1f}x"
 
 
 def test_the_chart_shows_every_distribution_and_maker(folder: Path, document: dict[str, Any], tmp_path: Path) -> None:
@@ -201,3 +206,24 @@ def test_the_benchmark_is_not_imported_with_the_library() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_a_machine_that_slows_down_does_not_change_ratios() -> None:
+    """Turns ten times slower, as by another program: the medians of the two rows are of different turns."""
+    case = {"work": "fill", "distribution": "normal", "dtype": "F32", "threads": 1}
+    load = [1, 10, 1, 10, 1, 10, 1, 10, 10, 1, 1]
+
+    def row(maker: str, ns: float, **more: Any) -> dict[str, Any]:
+        turns = [ns * by for by in load]
+        found = pairs.summary(turns)
+        return {**case, "maker": maker, "ns": found.median, "low": found.low, "high": found.high, "turns": turns} | more
+
+    ours, peer = row("native", 2), row("torch", 7)
+    assert report.measured(ours).doubt.startswith("noisy")
+    assert report.ratio(peer, ours) == pairs.Summary(3.5, 3.5, 3.5, len(load))
+    # Rows of different cases have no turns in common, and their ratio is as uncertain as both together.
+    other = report.ratio(row("native", 7, distribution="uniform"), ours)
+    assert (other.low, other.high) == (0.35, 35)
+    assert other.doubt.startswith("noisy")
+    del ours["turns"]
+    assert report.ratio(peer, ours).doubt == "not in pairs"

@@ -66,6 +66,19 @@ def fill(backend: Backend, draw: Draw, dtype: DType, first: int, count: int, off
     return bytes(buffer[offset : offset + size])
 
 
+@pytest.mark.parametrize("backend", FAST, ids=LEVELS)
+@pytest.mark.parametrize("name", ["F64", "F32", "BF16", "F16", "F8_E4M3", "F8_E5M2"])
+def test_ranges_of_every_number_of_groups(backend: NativeBackend, name: str) -> None:
+    """A level may compute several groups at once, unless few are left or half of the block number overflows."""
+    distributions = ({"scheme": "uniform", "low": -1, "high": 1}, {"scheme": "normal", "std": 1})
+    for distribution in (*distributions, {"scheme": "truncated_normal", "std": 1, "low": -1, "high": 3}):
+        entry = FileLayout.of({"shape": [1], "dtype": name, **distribution}).entries[0]
+        for first in (0, 3, 4 * (2**32 - 60) + 1):
+            every = fill(REFERENCE, entry.draw, entry.dtype, first, 650, 0)
+            for count in (*range(1, 650, 31), 64, 96, 97, 192, 193, 650):
+                assert fill(backend, entry.draw, entry.dtype, first, count, 3) == every[: count * entry.dtype.itemsize]
+
+
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="levels are those of x86-64")
 def test_levels_are_what_the_processor_has() -> None:
     flags = Path("/proc/cpuinfo").read_text()

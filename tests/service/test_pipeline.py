@@ -144,6 +144,26 @@ def test_a_request_is_matched_once(guarded: tuple[Running, str], monkeypatch: py
     assert all(each.endswith(" /v1/weights") for each in matched)
 
 
+def test_a_match_is_cached_for_its_method_only() -> None:
+    @public
+    async def named(request: Request) -> Response:
+        return Response(request.path_params["name"])
+
+    table = RouteTable([Route("/a", handle, methods=["POST"]), Route("/{name}", named, methods=["GET"])])
+
+    def found(path: str, method: str) -> tuple[str, bool, Any] | None:
+        match = table.match({"type": "http", "path": path, "method": method})
+        return match and (match.route.path, match.has_method, match.child_scope["path_params"])
+
+    for _ in range(2):
+        assert found("/a", "POST") == ("/a", True, {})
+        assert found("/a", "GET") == ("/{name}", True, {"name": "a"})
+        assert found("/a", "PUT") == ("/a", False, {})
+        assert found("/b", "GET") == ("/{name}", True, {"name": "b"})
+        assert found("/{name}", "GET") == ("/{name}", True, {"name": "{name}"})
+        assert found("/b/c", "GET") is None
+
+
 @pytest.mark.parametrize(
     ("path", "surface"),
     [
@@ -180,6 +200,7 @@ def test_each_surface_states_the_same_error_once(guarded: tuple[Running, str]) -
 def test_two_services_of_one_process_share_nothing(tmp_path: Path) -> None:
     """Each has separate executors, caches and buffers."""
     one, other = (create_app(Settings()).state.service for _ in range(2))
-    for name in ("backend", "threads", "admission", "recipes", "models", "manifests", "chunks", "descriptions"):
+    caches = ("recipes", "models", "manifests", "chunks", "descriptions", "small_bodies")
+    for name in ("backend", "threads", "admission", *caches):
         assert getattr(one, name) is not getattr(other, name), name
     assert one.backend.matrices is not other.backend.matrices

@@ -18,8 +18,11 @@ from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 
 import fanin
 import fanin.torch
+from fanin import single
 from fanin.torch import initializers as init
 from fanin.torch import seeded
+from fanin.torch.recorder.recording import DTYPES
+from fanin.torch.writable import is_ready
 from tests.torch import ranks
 
 RANDOM = [name for name in init.__all__ if "generator" in inspect.signature(getattr(init, name)).parameters]
@@ -70,6 +73,88 @@ def test_the_elements_are_those_of_the_dialect(
     assert call(tensor) is tensor
     recipe = {"seed": 3, "dialect": "torch", "tensors": {"w": {"shape": [7, 9], **members}}}
     assert tensor.numpy().tobytes() == fanin.materialize(recipe)["w"].tobytes()
+
+
+@pytest.mark.filterwarnings("ignore:Complex modules are a new feature:UserWarning")
+@pytest.mark.parametrize("dtype", list(DTYPES))
+def test_memory_does_not_change_the_elements(dtype: torch.dtype) -> None:
+    """Dense tensors are written by their address, the others through a layout, constants by torch."""
+    calls: list[Callable[[torch.Tensor, str], torch.Tensor]] = [
+        lambda t, name: init.normal_(t, std=0.5, seed=3, name=name),
+        lambda t, name: init.constant_(t, 0.3),
+        lambda t, name: init.constant_(t, -0.0),
+        lambda t, name: init.ones_(t),
+        lambda t, name: init.zeros_(t),
+        lambda t, name: init.eye_(t),
+    ]
+    if not dtype.is_complex:
+        calls += [
+            lambda t, name: init.uniform_(t, -0.7, 0.3, seed=3, name=name),
+            lambda t, name: init.trunc_normal_(t, std=0.5, seed=3, name=name),
+            lambda t, name: init.sparse_(t, 0.3, seed=3, name=name),
+        ]
+    for call in calls:
+        for name in ("a", "b"):
+            dense, apart = torch.empty(17, 40, dtype=dtype), torch.empty(17, 80, dtype=dtype)[:, ::2]
+            parameter = nn.Parameter(torch.empty(17, 40, dtype=dtype))
+            assert is_ready(dense)
+            assert is_ready(parameter)
+            assert not is_ready(apart)
+            wanted = call(apart, name).contiguous().view(torch.uint8)
+            for tensor in (dense, parameter):
+                version = tensor._version
+                call(tensor, name)
+                assert torch.equal(tensor.detach().view(torch.uint8), wanted)
+                assert tensor._version > version
+
+
+def test_equal_members_are_validated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Later calls with other seeds, names and modules create no recipe, layout or header."""
+    init.normal_(torch.empty(5, 3), std=0.125, seed=1, name="a")
+    wanted = init.normal_(torch.empty(5, 3), std=0.125, seed=2, name="b")
+    fanin.he_normal((5, 3), negative_slope=0.5)
+    module = nn.Linear(3, 5)
+    monkeypatch.setattr(single, "FileLayout", None)
+    assert torch.equal(init.normal_(torch.empty(5, 3), std=0.125, seed=2, name="b"), wanted)
+    with seeded(2, module):
+        init.normal_(module.weight, std=0.125)
+    fanin.he_normal((5, 3), negative_slope=0.5, seed=4, name="c")
+
+
+def test_what_was_valid_before_excuses_no_other_call() -> None:
+    tensor = torch.empty(4, 4)
+    init.normal_(tensor, mean=1.0, std=1, seed=1, name="w")
+    init.dirac_(torch.empty(4, 4, 3), groups=1)
+    fanin.he_normal((4, 1), in_axes=(0,), out_axes=(1,))
+    wrong: list[tuple[Callable[[], Any], str]] = [
+        (lambda: init.normal_(tensor, mean=1.0, std=True, seed=1, name="w"), "/tensors/w/std"),  # type: ignore[arg-type]
+        (lambda: init.normal_(tensor, mean=1.0, std=1, seed=1, name="a\nb"), "/tensors/a\nb"),
+        (lambda: init.normal_(tensor, mean=1.0, std=1, seed=1, name=""), "/tensors/"),
+        (lambda: init.normal_(tensor, mean=1.0, std=1, seed=1, name="__metadata__"), "/tensors/__metadata__"),
+        (lambda: init.normal_(tensor, mean=1.0, std=1, seed=-1, name="w"), "/seed"),
+        (lambda: init.normal_(tensor, mean=1.0, std=1, seed=2**64, name="w"), "/seed"),
+        (lambda: init.normal_(tensor, mean=1.0, std=[1.0], seed=1, name="w"), "/tensors/w/std"),  # type: ignore[arg-type]
+        (lambda: init.dirac_(torch.empty(4, 4, 3), groups=1.0), "/tensors/constant/groups"),  # type: ignore[arg-type]
+        (lambda: fanin.he_normal((4, True), in_axes=(0,), out_axes=(1,)), "/tensors/weight/shape/1"),
+        (lambda: fanin.he_normal((4, 1.0)), "/tensors/weight/shape/1"),  # type: ignore[arg-type]
+        (lambda: fanin.he_normal((4, 1), in_axes=(False,), out_axes=(1,)), "/tensors/weight/in_axes/0"),
+    ]
+    for call, pointer in wrong:
+        with pytest.raises(fanin.RecipeError) as caught:
+            call()
+        assert pointer in {fault.pointer for fault in caught.value.faults}
+
+
+def test_the_environment_chooses_the_backend_at_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    tensor = torch.empty(4)
+    init.normal_(tensor, seed=1, name="w")
+    monkeypatch.setenv("FANIN_BACKEND", "none")
+    with pytest.raises(fanin.BackendError, match="'none'"):
+        init.normal_(tensor, seed=1, name="w")
+    monkeypatch.setenv("FANIN_BACKEND", "")
+    init.normal_(tensor, seed=1, name="w")
+    monkeypatch.setenv("FANIN_BACKEND", "reference")
+    assert torch.equal(init.normal_(torch.empty(4), seed=1, name="w"), tensor)
 
 
 def test_convolutions_and_matrices() -> None:

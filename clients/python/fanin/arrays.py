@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -14,9 +15,10 @@ from fanin.backends import Backend
 from fanin.backends.memory import ALIGNMENT, aligned
 from fanin.dtypes import STORAGE
 from fanin.file_layout import Entries, Entry, FileLayout, FileLayoutLike
-from fanin.recipe import as_recipe
 from fanin.region import Index, Region, Run
 from fanin.schemes import SCHEMES
+from fanin.schemes.base import Tensor
+from fanin.single import single
 
 Array = NDArray[Any]
 
@@ -133,12 +135,28 @@ def _fill_run(entry: Entry, run: Run, out: Array, maker: Backend) -> None:
 
 def one(scheme: str, given: Mapping[str, Any]) -> Array:
     """Return the only tensor of a recipe, from the arguments of a function of `fanin.initializers`."""
-    options = {field: given[field] for field in ("seed", "dtype")}
-    fields = SCHEMES[scheme].model_fields
+    defaults = _defaults(scheme)
     members = {
-        field: value
-        for field, value in given.items()
-        if field in fields and field != "dtype" and (fields[field].is_required() or value != fields[field].default)
+        field: given[field]
+        for field, default in defaults.items()
+        if field in given and (default is _REQUIRED or given[field] != default)
     }
-    recipe = as_recipe({**options, "tensors": {given["name"]: {"scheme": scheme, **members}}})
-    return materialize(recipe, backend=given["backend"])[given["name"]]
+    made, stream = single(given["seed"], given["name"], given["shape"], given["dtype"], scheme=scheme, **members)
+    maker = backends.get(given["backend"])
+    array: Array = maker.empty(made.count, made.dtype)
+    if maker.supports_device_arrays:
+        maker.fill_array(made.draw, stream, made.dtype, 0, array)
+    else:
+        made.filler(maker)(stream, made.count, array.ctypes.data)
+    return array.reshape(made.tensor.shape)
+
+
+_REQUIRED = object()
+
+
+@lru_cache
+def _defaults(scheme: str) -> dict[str, Any]:
+    """Return the default of each parameter of a scheme, or `_REQUIRED`."""
+    fields = SCHEMES[scheme].model_fields.items()
+    own = ((name, field) for name, field in fields if name not in Tensor.model_fields)
+    return {name: _REQUIRED if field.is_required() else field.default for name, field in own}

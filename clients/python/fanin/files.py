@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -207,4 +208,6 @@ def byte_bar(total: int, description: str, progress: bool | None) -> tqdm[None]:
     from tqdm import tqdm  # here, since many programs never show one
 
     disable = None if progress is None else not progress
+    if sys.stderr is None:  # a program without a console
+        disable = True
     return tqdm(total=total, desc=description, unit="B", unit_scale=True, unit_divisor=1000, disable=disable)

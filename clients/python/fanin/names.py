@@ -8,7 +8,8 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -19,6 +20,7 @@ T = TypeVar("T", bound=Hashable)
 MAX_NAME_BYTES = 1024
 MAX_NAMES = 1 << 20
 """Maximum number of tensors of a recipe with repeated names: the header of a file has no room for more."""
+_RESERVED = "__metadata__"
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _INTEGER = "(?:0|[1-9][0-9]{0,8})"
 _ITEM = rf"{_INTEGER}(?:\.\.{_INTEGER}(?:\.\.[1-9][0-9]{{0,8}})?)?"
@@ -28,6 +30,49 @@ MAX_ITEMS = 16
 _BRACE = re.compile("[{}]")
 _NUMBER = re.compile(r"(?<![^._/])(0|[1-9][0-9]{0,8})(?![^._/])", re.ASCII)
 """A number between separators of a name, as in `layers.7.bias` and `Dense_7/kernel`."""
+
+
+_DIGITS = re.compile("[0-9]+")
+_TWO_SETS = re.compile(r"\}[0-9]*\{")
+
+
+def all_valid(names: Collection[Any]) -> bool:
+    """Return whether all are names of tensors, from one look at all of their characters.
+
+    False does not say that one is invalid: the bytes of long names are not counted here. `misnamed` says which one is.
+    """
+    try:
+        text = "".join(names)
+        text.encode()
+    except (TypeError, UnicodeEncodeError):
+        return False
+    lengths = set(map(len, names))
+    return (
+        (0 not in lengths and max(lengths, default=1) <= MAX_NAME_BYTES // 4)
+        and not _CONTROL.search(text)
+        and "__metadata__" not in names
+    )
+
+
+def named_twice(names: Collection[str], repeated: Iterable[str]) -> tuple[str, str] | None:
+    """Return the first repeated name with a name that it or a line before it has too, and that name; else `None`.
+
+    Equal names stay equal if each run of digits becomes one digit. So only lines that are alike in this way are written
+    out, and the time does not grow with the number of names.
+    """
+    likenesses = {line: _DIGITS.sub("0", _SET.sub("0", line)) for line in repeated}
+    counts = Counter(likenesses.values())
+    doubtful = {likeness for line, likeness in likenesses.items() if counts[likeness] > 1 or _TWO_SETS.search(line)}
+    found = set()
+    if likenesses and names:
+        found = {name for name in names if _DIGITS.sub("0", name) in counts}
+        doubtful.update(_DIGITS.sub("0", name) for name in found)
+    for line, likeness in likenesses.items():
+        for name in written_out(line) if likeness in doubtful else ():
+            if name in found:
+                return line, name
+            found.add(name)
+    return None
 
 
 def misnamed(name: str) -> str:
@@ -40,6 +85,9 @@ def misnamed(name: str) -> str:
 
 
 def _checked(value: Any) -> str:
+    is_short = type(value) is str and 0 < len(value) <= MAX_NAME_BYTES
+    if is_short and value.isascii() and value.isprintable() and value != _RESERVED:
+        return str(value)  # the checks below say what is wrong with other names, and take longer
     if not isinstance(value, str) or not value:
         raise PydanticCustomError("name", "a tensor name must be a string that is not empty")
     try:
@@ -50,7 +98,7 @@ def _checked(value: Any) -> str:
         raise PydanticCustomError("name", f"a tensor name has at most {MAX_NAME_BYTES} bytes of UTF-8")
     if _CONTROL.search(value):
         raise PydanticCustomError("name", "a tensor name must not contain control characters")
-    if value == "__metadata__":
+    if value == _RESERVED:
         raise PydanticCustomError("name", "__metadata__ is reserved by the safetensors format")
     return value
 
@@ -95,11 +143,12 @@ def count(repeated: Any) -> int:
 
 
 def written_out(repeated: str) -> Iterator[str]:
-    """Yield the names that a repeated name stands for. The numbers of the last set change fastest."""
+    """Return the names that a repeated name stands for. The numbers of the last set change fastest."""
     texts = _SET.split(repeated)
-    sets = [list(itertools.chain.from_iterable(_items(each))) for each in texts[1::2]]
-    for numbers in itertools.product(*sets):
-        yield _joined(texts[::2], [str(number) for number in numbers])
+    sets = [map(str, itertools.chain.from_iterable(_items(each))) for each in texts[1::2]]
+    fixed = [[text] for text in texts[::2]]
+    parts = [fixed[0], *itertools.chain.from_iterable(zip(sets, fixed[1:], strict=True))]
+    return map("".join, itertools.product(*parts))
 
 
 def folded(values: Mapping[str, T]) -> tuple[dict[str, T], dict[str, T]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from typing import ParamSpec
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ from fanin.streams import Stream
 from fanin_service.backend import known_answer
 from fanin_service.errors import LaterError
 from fanin_service.settings import Settings
+
+P = ParamSpec("P")
 
 MISSED = 3
 """Number of intervals without a test after which the last result expires: the backend hangs."""
@@ -73,19 +75,16 @@ class GuardedBackend(ForwardingBackend):
             self._fault, self._error, self._passed_at = "", None, time.monotonic()
 
     def _generate(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
-        with self._guarded():
-            super()._generate(draw, stream, dtype, first, out)
+        self._guarded(super()._generate, draw, stream, dtype, first, out)
 
     def fill_tensors(self, tensors: Sequence[Tensor], addresses: NDArray[np.uint64], first: int = 0) -> None:
-        with self._guarded():
-            self._backend.fill_tensors(tensors, addresses, first)
+        self._guarded(self._backend.fill_tensors, tensors, addresses, first)
 
-    @contextmanager
-    def _guarded(self) -> Iterator[None]:
+    def _guarded(self, generate: Callable[P, None], *arguments: P.args, **options: P.kwargs) -> None:
         if self._passed_at is None:
             raise BackendError(self.fault)
         try:
-            yield
+            generate(*arguments, **options)
         except Exception as error:
             self._fault, self._error, self._passed_at = f"failed: {error}", error, None
             self.on_failure()

@@ -14,7 +14,7 @@ from fanin_service.context import RequestContext
 from fanin_service.errors import PreconditionFailedError, RangeNotSatisfiableError
 from fanin_service.http.file import File
 from fanin_service.http.ranges import ByteRange, Conditions, Verdict, select
-from fanin_service.http.streaming import CHUNK, FileStream
+from fanin_service.http.streaming import BUFFERED, CHUNK, FileStream
 from fanin_service.service import Service
 
 OCTETS = "application/octet-stream"
@@ -23,8 +23,6 @@ IMMUTABLE = "public, max-age=31536000, immutable"
 """Cache-Control of a URL that names one sequence of bytes, which never changes."""
 PIECE = 256 << 10
 """Bytes of a body that are handed to the connection at a time."""
-BUFFERED = 64 << 10
-"""Bytes that the server buffers for a connection before a sender has to wait."""
 _CONDITIONS = {name.replace("_", "-").encode(): name for name in Conditions.__dataclass_fields__}
 """Fields of `Conditions` by header name."""
 _OF_NOT_MODIFIED = ("ETag", "Cache-Control", "Expires")
@@ -102,7 +100,7 @@ async def _content(
         headers = {**headers, "Content-Length": str(length)}
         return FileStream(layout, part, service.chunks, generate, status_code=status, headers=headers)
     if service.is_prompt(layout, part):
-        return in_pieces(service.chunks.generate(layout, part.start, part.stop), status, headers)
+        return in_pieces(service.small_body(context.client, layout, part), status, headers)
     return in_pieces(await service.generate(context.client, layout, part.start, part.stop), status, headers)
 
 
@@ -126,7 +124,7 @@ def in_pieces(
 ) -> Response:
     """Return a response with this body, in as few messages as the buffer of the server allows."""
     if len(body) <= BUFFERED:
-        return Response(bytes(body), status, headers, media_type)
+        return Response(body, status, headers, media_type)
     return PiecesResponse(memoryview(body), status, headers, media_type)
 
 

@@ -39,6 +39,9 @@ class GuardedObjects:
     def put(self, key: str, content: bytes) -> None:
         self._call(self._objects.put, key, content)
 
+    def swap(self, key: str, old: bytes | None, new: bytes) -> bool:
+        return self._call(self._objects.swap, key, old, new)
+
     def delete(self, key: str) -> None:
         self._call(self._objects.delete, key)
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError, NotSupportedError, PreconditionError
 from obstore.store import from_url
 
 from fanin_service.models.objects import ObjectsError
 
+if TYPE_CHECKING:
+    from obstore import PutMode
+
+_NOT_IMPLEMENTED = "501 Not Implemented"
+"""Part of obstore's message if a store has no conditional writes."""
 _CONNECT, _ANSWER, _RETRY = timedelta(seconds=5), timedelta(seconds=30), timedelta(seconds=10)
 
 
@@ -46,6 +52,26 @@ class BucketObjects:
             obstore.put(self._store, key, content, use_multipart=False)
         except (BaseError, OSError) as error:
             raise _failure(error) from error
+
+    def swap(self, key: str, old: bytes | None, new: bytes) -> bool:
+        try:
+            mode: PutMode = "create"
+            if old is not None:
+                found = obstore.get(self._store, key)
+                mode = {"e_tag": found.meta["e_tag"]}
+                if found.bytes().to_bytes() != old:
+                    return False
+            obstore.put(self._store, key, new, use_multipart=False, mode=mode)
+        except (AlreadyExistsError, PreconditionError, FileNotFoundError):
+            return False
+        except (BaseError, OSError) as error:
+            if not (isinstance(error, NotSupportedError) or _NOT_IMPLEMENTED in str(error)):
+                raise _failure(error) from error
+            # A store without conditional writes. Two processes can then both succeed.
+            if self.get(key) != old:
+                return False
+            self.put(key, new)
+        return True
 
     def delete(self, key: str) -> None:
         try:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar, TypeVarTuple
 from weakref import WeakKeyDictionary
 
@@ -215,26 +215,20 @@ class Models:
             raise ModelsUnavailableError(1) from error
 
     def _put(self, client: str, name: str, content: Content, condition: Condition | None) -> bool:
-        with self._change(name, condition):
-            is_new = self._store.put(name, content)
+        with self._change(name):
+            is_new = self._store.put(name, content, partial(_check, name, condition))
             self._remember(client, name, content)
         return is_new
 
-    @contextmanager
-    def _change(self, name: str, condition: Condition | None) -> Iterator[None]:
-        """Allow a change of a model if the condition is met. This process makes one change of a name at a time.
-
-        Without the lock, a delete could remove the content that a put has just found in the store.
-        """
-        with self._changing[hash(name) % _CHANGES]:
-            if condition and not condition(exists := self._store.main(name) is not None):
-                raise PreconditionFailedError(f"there is {'a' if exists else 'no'} model {name}")
-            yield
+    def _change(self, name: str) -> threading.Lock:
+        """Return the lock for changes of a model by this process. Without it, each would be tried again and again."""
+        return self._changing[hash(name) % _CHANGES]
 
     def _delete(self, name: str, condition: Condition | None) -> None:
         if not is_model(name):
             raise _unknown(name)
-        with self._change(name, condition):
+        with self._change(name):
+            _check(name, condition, self._store.main(name) is not None)
             if not self._store.delete(name):
                 raise _unknown(name)
             with self._lock:
@@ -307,6 +301,16 @@ class Models:
                 self._contents.pop(key)
                 self._contents.add(key, content, content.size, client)
             self._seen[content] = time.monotonic()
+
+
+def _check(name: str, condition: Condition | None, exists: bool) -> None:
+    """Check the condition for a change of a model.
+
+    Raises:
+        PreconditionFailedError: it is not met.
+    """
+    if condition and not condition(exists):
+        raise PreconditionFailedError(f"there is {'a' if exists else 'no'} model {name}")
 
 
 def _batches(paths: Sequence[str], snapshot: Snapshot) -> Iterator[list[str]]:

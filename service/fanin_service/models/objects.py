@@ -1,15 +1,17 @@
-"""Objects: bytes under keys, in a directory. Processes share it without a lock: each write replaces a file."""
+"""Objects: bytes under keys, in a directory that processes share. Each write replaces a file; reads need no lock."""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 import tempfile
 import threading
 import time
 import weakref
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +19,10 @@ from fanin import atomic
 
 _PARTIAL_SECONDS = 3600
 """Seconds after which an incomplete file is deleted: its process has ended."""
+
+
+_LOCK, _LOCK_SECONDS, _POLL_SECONDS = ".lock", 10.0, 0.01
+"""Name of the file that is locked for a swap, maximum seconds for the lock, and seconds between two tries."""
 
 
 class ObjectsError(Exception):
@@ -38,6 +44,12 @@ class Objects(Protocol):
 
     def put(self, key: str, content: bytes) -> None:
         """Store an object, replacing the one under its key. Readers never see a part of it, and it survives a crash."""
+
+    def swap(self, key: str, old: bytes | None, new: bytes) -> bool:
+        """Store `new` if the object under this key is `old`, or if `old` is None and there is none. Else return false.
+
+        If several processes swap the same object at once, one succeeds.
+        """
 
     def delete(self, key: str) -> None:
         """Delete the object under this key, if there is one."""
@@ -91,6 +103,13 @@ class DirectoryObjects:
             is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             raise (ObjectsFullError if is_full else ObjectsError)(str(error)) from error
 
+    def swap(self, key: str, old: bytes | None, new: bytes) -> bool:
+        with self._locked((self._made() / key).parent):
+            if self.get(key) != old:
+                return False
+            self.put(key, new)
+            return True
+
     def delete(self, key: str) -> None:
         if self._directory is None:
             return
@@ -126,6 +145,20 @@ class DirectoryObjects:
         except OSError as error:
             raise ObjectsError(str(error)) from error
 
+    @contextmanager
+    def _locked(self, folder: Path) -> Iterator[None]:
+        """Lock a folder against the same block in any process. On a file system without locks, do not lock."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise ObjectsError(str(error)) from error
+        try:
+            _lock(descriptor)
+            yield
+        finally:
+            os.close(descriptor)
+
     def _folders(self) -> list[str]:
         return [entry.name for entry in self._entries("") if entry.is_dir()]
 
@@ -140,3 +173,23 @@ class DirectoryObjects:
             return []
         except OSError as error:
             raise ObjectsError(str(error)) from error
+
+
+def _lock(descriptor: int) -> None:
+    """Lock an open file until it is closed.
+
+    Raises:
+        ObjectsError: another process has locked it for too long. That process may be suspended.
+    """
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise ObjectsError(f"another process has locked {_LOCK} for {_LOCK_SECONDS:g} seconds") from None
+            time.sleep(_POLL_SECONDS)
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+                raise ObjectsError(str(error)) from error
+            return None

@@ -156,9 +156,10 @@ class Snapshot:
 
     def _tensors(self) -> list[tuple[Tensor, int]]:
         """Return the distinct tensors, and the number of names of each."""
-        tensors = self.recipe.tensors.values()
-        distinct, counts = {id(tensor): tensor for tensor in tensors}, Counter(map(id, tensors))
-        return [(distinct[key], count) for key, count in counts.items()]
+        counts = Counter[int]()
+        for _, tensor, names in self.recipe.tensors.lines():
+            counts[id(tensor)] += names
+        return [(tensor, counts[key]) for key, tensor in self.recipe.tensors.distinct.items()]
 
     @property
     def parameters(self) -> Counter[str]:

@@ -15,15 +15,18 @@ import math
 import re
 import threading
 import time
+from collections.abc import Callable
 
 from fanin import archive
 from fanin_service.models.content import Content, content_key
 from fanin_service.models.errors import ModelError
-from fanin_service.models.objects import Objects
+from fanin_service.models.objects import Objects, ObjectsError
 
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _UPPER, _ESCAPED = re.compile("[A-Z]"), re.compile("!([a-z])")
 _POINTER = "main"
+_TRIES = 100
+"""Maximum number of tries to change a name that other processes change at the same time."""
 _SUFFIX = ".tar"
 MAX_FILES = 10_000
 """Maximum number of files of a content that is read. The limit for uploads is a setting."""
@@ -52,10 +55,10 @@ class ModelStore:
     def main(self, name: str) -> str | None:
         """Return the digest of the current content of a name; None if there is none."""
         pointer = self._objects.get(f"{_group(name)}/{_POINTER}")
-        digest = "" if pointer is None else pointer.decode("ascii", "replace").strip()
-        if pointer is not None and not _DIGEST.fullmatch(digest):
+        digest = _digest(pointer)
+        if pointer is not None and digest is None:
             _log.warning("the model store has a damaged name; upload the model again: %s", name)
-        return digest if _DIGEST.fullmatch(digest) else None
+        return digest
 
     def modified(self, name: str, digest: str | None = None) -> float | None:
         """Return when another content was last uploaded under the name, or when its content with this digest was.
@@ -83,36 +86,62 @@ class ModelStore:
         _log.warning("the model store has a damaged content; upload the model again: %s %s", name, digest)
         return None
 
-    def put(self, name: str, content: Content) -> bool:
+    def put(self, name: str, content: Content, check: Callable[[bool], None] = lambda _: None) -> bool:
         """Store this content as the current one of a name. Return true if the name is new.
+
+        `check` raises an error if the name must not change, given whether it has a model. The name changes only if the
+        result of `check` still holds, although other processes may change it.
 
         Raises:
             ModelError: the store has reached its limit, or another content of the name has the same commit ids.
         """
-        if self.get(name, content.digest) is None:
-            other = self.digest_of(name, content.key)
-            if other not in (None, content.digest):
-                # Only a client that searches for such a content can upload it, with 2^40 tries. Commit ids would then
-                # be ambiguous.
-                raise ModelError(f"would have the commit ids of another content of {name}")
-            stored = archive.pack(content.all)
-            self._check_room(len(stored))
-            self._objects.put(_key(name, content.digest), stored)
-            self._add_to_taken(len(stored))
-        before = self.main(name)
-        # An upload of the same content is not a change, and must not change `modified`.
-        if before != content.digest:
-            self._objects.put(f"{_group(name)}/{_POINTER}", f"{content.digest}\n".encode())
-        return before is None
+        pointer, is_new = f"{_group(name)}/{_POINTER}", False
+        for _ in range(_TRIES):
+            before = self._objects.get(pointer)
+            digest = _digest(before)
+            check(digest is not None)
+            self._put_content(name, content)
+            # An upload of the same content is not a change, and must not change `modified`.
+            if digest != content.digest:
+                if not self._objects.swap(pointer, before, f"{content.digest}\n".encode()):
+                    continue
+                is_new = is_new or digest is None
+            # Another process may have deleted the model after the content was found or stored.
+            if self._objects.modified(_key(name, content.digest)) is not None:
+                return is_new
+        raise ObjectsError(f"other processes have changed {name} {_TRIES} times meanwhile")
+
+    def _put_content(self, name: str, content: Content) -> None:
+        """Store a content without making it the current one.
+
+        Raises:
+            ModelError: the store has reached its limit, or another content of the name has the same commit ids.
+        """
+        if self.get(name, content.digest) is not None:
+            return
+        other = self.digest_of(name, content.key)
+        if other not in (None, content.digest):
+            # Only a client that searches for such a content can upload it, with 2^40 tries. Commit ids would then be
+            # ambiguous.
+            raise ModelError(f"would have the commit ids of another content of {name}")
+        stored = archive.pack(content.all)
+        self._check_room(len(stored))
+        self._objects.put(_key(name, content.digest), stored)
+        self._add_to_taken(len(stored))
 
     def delete(self, name: str) -> bool:
         """Delete a model with all contents of its name. Return true if it existed."""
+        pointer = f"{_group(name)}/{_POINTER}"
         keys = self._objects.sizes(_group(name))
         # Delete the pointer first: it must not refer to a deleted content.
-        for key in sorted(keys, key=lambda key: not key.endswith(f"/{_POINTER}")):
+        for key in sorted(keys, key=lambda key: key != pointer):
             self._objects.delete(key)
         self._add_to_taken(-sum(keys.values()))
-        return f"{_group(name)}/{_POINTER}" in keys
+        # Another process may have found a content before it was deleted here, and then put it as the current one.
+        digest = self.main(name)
+        if digest is not None and self._objects.modified(_key(name, digest)) is None:
+            self._objects.delete(pointer)
+        return pointer in keys
 
     def _check_room(self, size: int) -> None:
         """Check that `size` more bytes fit in the store.
@@ -136,6 +165,12 @@ class ModelStore:
     def _add_to_taken(self, size: int) -> None:
         with self._lock:
             self._taken += size
+
+
+def _digest(pointer: bytes | None) -> str | None:
+    """Return the digest in the object of a name; None for an absent or damaged object."""
+    digest = "" if pointer is None else pointer.decode("ascii", "replace").strip()
+    return digest if _DIGEST.fullmatch(digest) else None
 
 
 def _group(name: str) -> str:

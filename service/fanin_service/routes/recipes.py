@@ -129,7 +129,7 @@ async def get_recipe(digest: str, request: Request) -> Response:
     if text is None and is_large and request.method == "HEAD":
         return StreamingResponse(_nothing(), media_type=JSON)
     if text is None:
-        distinct = len({id(tensor) for tensor in layout.recipe.tensors.values()})
+        distinct = len(layout.recipe.tensors.distinct)
         executor = service.threads.large if is_large or distinct > _MANY_DISTINCT else service.threads.parsers
         text = await executor.run(context.client, _description, layout)
         service.descriptions.add(digest, text, len(text), context.client)

@@ -17,7 +17,7 @@ from fanin_service.context import RequestContext, current
 from fanin_service.telemetry.redaction import RedactingFilter
 from fanin_service.telemetry.stderr import StandardErrorHandler
 
-_RESERVED = [*RESERVED_ATTRS, "color_message"]
+_RESERVED = frozenset((*RESERVED_ATTRS, "color_message"))
 """Attributes of records that are not fields; `color_message` is uvicorn's."""
 
 _access = logging.getLogger("fanin_service.access")
@@ -73,7 +73,9 @@ def access(context: RequestContext, *, quiet: bool) -> None:
         "ended": context.ended,
     }
     message = f"{context.method} {context.route or '-'} {context.status or '-'}"
-    _access.log(level, message, extra={name: value for name, value in fields.items() if value is not None})
+    extra = {name: value for name, value in fields.items() if value is not None}
+    # Logger.log would search the stack for the caller's line, which is always this one and in no format.
+    _access.handle(_access.makeRecord(_access.name, level, __file__, 0, message, (), None, extra=extra))
 
 
 class RequestFilter(logging.Filter):
@@ -101,7 +103,7 @@ class JsonLines(JsonFormatter):
         super().__init__(
             "%(levelname)s %(name)s %(message)s",
             rename_fields={"levelname": "level", "name": "logger", "exc_info": "exception"},
-            reserved_attrs=_RESERVED,
+            reserved_attrs=sorted(_RESERVED),
             timestamp=True,
         )
 

@@ -62,7 +62,7 @@ _HISTOGRAMS: dict[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
 }
 """Meaning, labels and buckets by name."""
 _GAUGES: dict[str, tuple[str, tuple[str, ...], Literal["livesum", "livemin", "livemax"]]] = {
-    "fanin_streams": ("Files in flight.", (), "livesum"),
+    "fanin_streams": ("Files of more than 64 KiB in flight.", (), "livesum"),
     "fanin_in_flight_bytes": ("Unsent bytes of the files in flight.", (), "livesum"),
     "fanin_generator_threads": ("Threads that generate files.", (), "livesum"),
     "fanin_recipes": ("Recipes cached in memory.", (), "livesum"),
@@ -159,10 +159,10 @@ class Metrics:
         self._streams.dec()
         self._in_flight.dec(unsent)
 
-    def sent(self, count: int, *, streaming: bool) -> None:
-        """Count bytes of a body that were handed to the connection."""
+    def sent(self, count: int, *, in_flight: bool) -> None:
+        """Count bytes of a body that were handed to the connection, of a file in flight or of another response."""
         self._sent.inc(count)
-        if streaming:
+        if in_flight:
             self._in_flight.dec(count)
 
     def generated(self, count: int, seconds: float) -> None:

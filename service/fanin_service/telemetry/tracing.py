@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 class Tracing(Protocol):
     """Receives the spans of requests."""
 
+    enabled: bool
+    """False if nothing receives them."""
+
     def request(self, context: RequestContext, /) -> AbstractContextManager[None]:
         """Return a context manager that spans a request. At its end it reads the result from `context`."""
 
@@ -28,6 +31,8 @@ class Tracing(Protocol):
 
 class NoTracing:
     """Tracing disabled."""
+
+    enabled = False
 
     def request(self, _context: RequestContext, /) -> AbstractContextManager[None]:
         return nullcontext()
@@ -45,6 +50,8 @@ class OpenTelemetry:
     The instrumentations of FastAPI, Starlette and OpenTelemetry are not used: they record queries. FastAPI's reports a
     disconnected client as an error, and OpenTelemetry's creates a span for every chunk.
     """
+
+    enabled = True
 
     def __init__(self, provider: TracerProvider) -> None:
         from opentelemetry import propagate, trace

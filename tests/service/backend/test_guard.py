@@ -178,6 +178,29 @@ def test_digests_of_wrong_bits_are_discarded() -> None:
         assert server.client.get(digests).json()["file"] == right
 
 
+@pytest.mark.parametrize("is_found", [True, False])
+def test_small_bodies_of_wrong_bits_are_discarded(is_found: bool) -> None:
+    """Also if the known-answer test passes again before it has found the fault."""
+    backend = MoodyBackend()
+    backend.prompt_bytes = 1 << 16
+    layout = FileLayout.of({"shape": [1000], "scheme": "normal", "std": 1.0})
+    right = bytearray(layout.size)
+    read_into(layout, 0, memoryview(right), BEST)
+    with running(Settings(check_seconds=3600), backend) as server:
+        backend.mood = "wrong"
+        wrong = server.client.get(SMALL).content
+        assert wrong != right
+        if is_found:
+            recheck(server, 503)
+            backend.mood = "well"
+        else:
+            backend.mood = "well"
+            assert server.client.get(SMALL).content == wrong  # it is cached
+            server.app.state.service.backend._passed_at = None
+        recheck(server, 200)
+        assert server.client.get(SMALL).content == right
+
+
 def test_a_failure_discards_digests_in_the_making() -> None:
     class Slow(MoodyBackend):
         def __init__(self) -> None:

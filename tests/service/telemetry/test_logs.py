@@ -287,6 +287,31 @@ def test_lines_for_which_there_is_no_room_are_counted(monkeypatch: pytest.Monkey
     ]
 
 
+def test_lines_that_refer_to_objects_are_formatted_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arguments may change before the thread writes, and a traceback keeps everything in its frames alive."""
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    handler = stderr.StandardErrorHandler()
+    handler._thread = threading.current_thread()  # nothing is written yet
+    names = ["a"]
+    handler.handle(logging.LogRecord("x", logging.INFO, "", 0, "names: %s", (names,), None))
+    names.append("b")
+    try:
+        raise ValueError("no")
+    except ValueError:
+        handler.handle(logging.LogRecord("x", logging.INFO, "", 0, "failed", (), sys.exc_info()))
+    handler.handle(logging.LogRecord("x", logging.INFO, "", 0, "plain", (), None))
+    listed, failed, plain = handler._waiting
+    assert listed == "names: ['a']\n"
+    assert isinstance(failed, str)
+    assert failed.endswith("ValueError: no\n")
+    assert not isinstance(plain, str)
+    handler._thread = None
+    handler.handle(logging.LogRecord("x", logging.INFO, "", 0, "last", (), None))
+    handler.flush()
+    assert stream.getvalue() == f"{listed}{failed}plain\nlast\n"
+
+
 def test_the_command_is_as_quiet_as_told() -> None:
     with serving("--workers", "2", "--log-level", "info") as (url, process):
         httpx.get(f"{url}/v1/schemes", timeout=60)

@@ -10,12 +10,12 @@ from typing import Any
 from tqdm import tqdm
 
 from fanin.report_tables import dumps
-from fanin_lab.bench import machine, plot, report
+from fanin_lab.bench import machine, pairs, plot, report
 from fanin_lab.bench.makers import DISTRIBUTIONS, chosen
 from fanin_lab.bench.measure import Settings, measure
 
 HELP = "How fast this machine generates elements: Fanin's backends beside the frameworks that are installed."
-SCHEMA = 1
+SCHEMA = 2
 """Version of the JSON document. It increases when a field changes its meaning or is removed."""
 CEILING_BYTES = 1 << 27
 
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--only", type=_words, metavar="MAKER,...", help="these alone: native, reference, torch, ...")
     parser.add_argument("--elements", type=int, default=1 << 21, help="elements of a tensor (%(default)s)")
-    parser.add_argument("--repeats", type=int, default=7, help="measurements of each, interleaved (%(default)s)")
+    parser.add_argument("--repeats", type=int, default=11, help="measurements of each, in turns (%(default)s)")
     parser.add_argument("--seconds", type=float, default=90, help="maximum time, start included (%(default)s)")
     parser.add_argument("--markdown", action="store_true", help="tables in Markdown")
     parser.add_argument("--json", action="store_true", help="machine-readable output")
@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
         "schema": SCHEMA,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": about,
-        "settings": {"elements": settings.elements, "repeats": settings.repeats},
+        "settings": {"elements": settings.elements, "repeats": settings.repeats, "confidence": pairs.CONFIDENCE},
         "makers": measured.makers,
         "rows": measured.rows,
         "ceilings": ceilings,

@@ -102,8 +102,8 @@ def ceilings(size: int) -> list[dict[str, Any]]:
 
 
 def rounded(value: float) -> float:
-    """Round to three significant digits; more digits are noise."""
-    return float(f"{value:.3g}")
+    """Round to four significant digits; more digits are noise."""
+    return float(f"{value:.4g}")
 
 
 def _through_loopback(size: int, send: Callable[[socket.socket], None]) -> None:

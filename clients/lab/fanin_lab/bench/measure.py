@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -19,8 +18,9 @@ from fanin.signals import interrupts_left_to_parent
 from fanin_lab.bench.loops import cpus
 from fanin_lab.bench.machine import rounded
 from fanin_lab.bench.makers import DISTRIBUTIONS, SMALL, Case, Maker
+from fanin_lab.bench.pairs import FEWEST, summary, turn_order
 
-LEAST = 2
+LEAST = FEWEST
 """Minimum number of measurements of each maker in a case, even after the time limit."""
 SLOW = 16
 """Divisor of the number of elements for slow makers."""
@@ -217,7 +217,7 @@ def _measure_case(case: Case, workers: Sequence[Worker], repeats: int, until: fl
     for turn in range(repeats):
         if turn >= LEAST and time.monotonic() > until:
             break
-        for worker in list(times):
+        for worker in turn_order(list(times), turn):
             try:
                 times[worker].append(worker.turn())
             except WorkerError as error:
@@ -228,6 +228,7 @@ def _measure_case(case: Case, workers: Sequence[Worker], repeats: int, until: fl
     for worker, seconds in times.items():
         elements = made[worker].count * made[worker].tensors
         nanoseconds = [value / elements * 1e9 for value in seconds]
+        found_here = summary(nanoseconds)
         found.rows.append(
             {
                 "work": case.work,
@@ -237,10 +238,10 @@ def _measure_case(case: Case, workers: Sequence[Worker], repeats: int, until: fl
                 "maker": worker.maker.name,
                 "elements": elements,
                 "tensors": made[worker].tensors,
-                "samples": len(seconds),
-                "ns": rounded(statistics.median(nanoseconds)),
-                "low": rounded(min(nanoseconds)),
-                "high": rounded(max(nanoseconds)),
+                "ns": rounded(found_here.median),
+                "low": rounded(found_here.low),
+                "high": rounded(found_here.high),
+                "turns": [rounded(value) for value in nanoseconds],
             }
         )
 

@@ -37,6 +37,8 @@ class Summary(NamedTuple):
     @property
     def doubt(self) -> str:
         """Return why the figure is not to be trusted, or an empty string."""
+        if not self.turns:
+            return "not in pairs"
         if self.turns < FEWEST:
             return f"{self.turns} turns"
         return "" if self.spread <= WIDEST else f"noisy, +-{self.spread:.0%}"
@@ -59,6 +61,12 @@ def ratio(above: Sequence[float], below: Sequence[float]) -> Summary:
         ValueError: the two have different numbers of turns.
     """
     return summary(one / other for one, other in zip(above, below, strict=True))
+
+
+def quotient(above: Summary, below: Summary) -> Summary:
+    """Return the ratio of works that had no turns in common. Its interval is wide: it has all that both allow."""
+    median, turns = above.median / below.median, min(above.turns, below.turns)
+    return Summary(median, above.low / below.high, above.high / below.low, turns)
 
 
 def in_turns(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from fanin.report_tables import Table, aligned, piped
+from fanin_lab.bench import pairs
 
 Document = dict[str, Any]
 Row = dict[str, Any]
@@ -84,12 +85,25 @@ def best(document: Document, case: tuple[str, str, str], threads: int, kind: str
     return min((row for row in rows if row), key=lambda row: float(row["ns"]), default=None)
 
 
+def measured(row: Row) -> pairs.Summary:
+    """Return the time of a row with its interval. Documents of schema 1 have no turns."""
+    return pairs.Summary(row["ns"], row["low"], row["high"], len(row.get("turns", ())))
+
+
+def ratio(longer: Row, shorter: Row) -> pairs.Summary:
+    """Return how many times longer one row took: by pairs if both are of one case, else by their intervals."""
+    in_pairs = all(longer[name] == shorter[name] for name in ("work", "distribution", "dtype"))
+    if in_pairs and "turns" in longer and "turns" in shorter:
+        return pairs.ratio(longer["turns"], shorter["turns"])
+    return pairs.quotient(measured(longer), measured(shorter))
+
+
 def _cases(document: Document) -> Iterable[Table]:
     """Return a table for each case: every maker, with one thread and with all threads."""
     counts = threads(document)
     head = ["maker"]
     for count in counts:
-        head += [f"ns, {_threads(count)}", "+-%", "of Fanin"]
+        head += [f"ns, {_threads(count)}", "of Fanin", "+-%", "doubt"]
     for case in cases(document):
         rows: list[Sequence[str]] = []
         for maker in kinds(document):
@@ -104,9 +118,12 @@ def _cases(document: Document) -> Iterable[Table]:
 
 def _cell(row: Row | None, ours: Row | None) -> list[str]:
     if not row:
-        return ["", "", ""]
-    spread = (row["high"] - row["low"]) / 2 / row["ns"] * 100
-    return [number(row["ns"]), f"{spread:.0f}", f"{row['ns'] / ours['ns']:.2f}x" if ours else ""]
+        return [""] * 4
+    if not ours or ours is row:
+        found = measured(row)
+        return [number(row["ns"]), "1" if ours else "", f"{100 * found.spread:.0f}", found.doubt]
+    found = ratio(row, ours)
+    return [number(row["ns"]), f"{found.median:.2f}x", f"{100 * found.spread:.0f}", found.doubt]
 
 
 def summary(document: Document) -> Table:
@@ -114,17 +131,20 @@ def summary(document: Document) -> Table:
     head = ["Fanin's best, ns an element"]
     counts = threads(document)
     for count in counts:
-        head += [_threads(count), "best peer", "peer / Fanin", "Fanin / memory"]
+        head += [_threads(count), "best peer", "peer / Fanin", "+-%", "doubt", "Fanin / memory"]
     rows: list[Sequence[str]] = []
     for case in cases(document):
         line = [case_name(*case)]
         for count in counts:
             ours, peer, memory = (best(document, case, count, kind) for kind in ("fanin", "peer", "ceiling"))
+            beside = ratio(peer, ours) if ours and peer else None
             line += [
                 number(ours["ns"]) if ours else "",
                 f"{peer['maker']} {number(peer['ns'])}" if peer else "",
-                f"{peer['ns'] / ours['ns']:.2f}x" if ours and peer else "",
-                f"{ours['ns'] / memory['ns']:.1f}x" if ours and memory else "",
+                f"{beside.median:.2f}x" if beside else "",
+                f"{100 * beside.spread:.0f}" if beside else "",
+                beside.doubt if beside else "",
+                f"{ratio(ours, memory).median:.1f}x" if ours and memory else "",
             ]
         rows.append(line)
     return "Summary", head, rows

@@ -18,6 +18,10 @@ __all__ = ["ENVIRONMENT", "SLOW", "Backend", "ForwardingBackend", "Tensor", "ava
 
 ENVIRONMENT = "FANIN_BACKEND"
 """Environment variable that names the backend to use where the caller names none."""
+# The dictionary behind os.environ. os.environ.get raises and catches an error for a variable that is not set, which
+# costs more than the elements of a small tensor.
+_variables = os.environ._data  # type: ignore[attr-defined]
+_VARIABLE = os.environ.encodekey(ENVIRONMENT)
 
 
 SLOW = (
@@ -83,7 +87,8 @@ def get(name: str | None = None) -> Backend:
     Raises:
         BackendError: the backend that is named is unknown, or cannot be used here.
     """
-    name = name or os.environ.get(ENVIRONMENT) or None
+    if not name and _VARIABLE in _variables:
+        name = os.environ[ENVIRONMENT]
     if name:
         return load(name)
     backend = load(_usable(("native", "reference"))[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, final
 
 import numpy as np
@@ -16,6 +16,9 @@ from fanin.backends.matrices import CACHE_BYTES, Matrices
 from fanin.draws import Draw, Fill, Orthogonal, Plain, Sparse, is_plain
 from fanin.dtypes import DType
 from fanin.streams import Stream
+
+Filler = Callable[[Stream, int, int], None]
+"""Writes the first elements of a tensor with this stream: as many as the second argument, to the address."""
 
 
 class Tensor(Protocol):
@@ -97,8 +100,16 @@ class Backend(ABC):
             self._fill_tensor(tensors[place], address)
 
     def _fill_tensor(self, tensor: Tensor, address: int) -> None:
-        if size := tensor.count * tensor.dtype.itemsize:
-            self.fill(tensor.draw, tensor.stream, tensor.dtype, 0, _memory_at(address, size))
+        self.filler(tensor.draw, tensor.dtype)(tensor.stream, tensor.count, address)
+
+    def filler(self, draw: Draw, dtype: DType) -> Filler:
+        """Return a function that writes elements [0, count) of a tensor to an address."""
+
+        def fill(stream: Stream, count: int, address: int) -> None:
+            if count:
+                self.fill(draw, stream, dtype, 0, _memory_at(address, count * dtype.itemsize))
+
+        return fill
 
     def fill_runs(
         self,

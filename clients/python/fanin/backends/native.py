@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanin.backends import permutations
-from fanin.backends.base import Backend, Tensor
+from fanin.backends.base import Backend, Filler, Tensor
 from fanin.backends.matrices import CACHE_BYTES
 from fanin.backends.native_orthogonal import OrthogonalKernel
 from fanin.backends.packing import RANGE, PackedTensors, keys, source
@@ -92,6 +92,10 @@ class NativeBackend(Backend):
         self._fill = kernels.fanin_fill
         self._fill.restype = None
         self._fill.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_int, ctypes.c_int]
+        # Without argtypes, a call takes a third of the time: the arguments must then have their types already.
+        self._fill_one = kernels["fanin_fill"]
+        self._fill_one.restype = None
+        self._one = ctypes.c_uint64(1), ctypes.c_int(self._level), ctypes.c_int(self.threads)
 
     def _fill_constant(self, draw: Fill, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:  # noqa: ARG002
         self._fill_range(draw, _NO_KEYS, dtype, 0, out)
@@ -104,7 +108,18 @@ class NativeBackend(Backend):
         block, skip = divmod(first, 4)
         count = len(out) // dtype.itemsize
         elements = _ONE_RANGE.pack(block, count, ctypes.addressof(held), *words, 0, skip)
-        self._fill(source(draw, dtype.name), elements, 1, self._level, self.threads)
+        self._fill_one(source(draw, dtype.name), elements, *self._one)
+
+    def filler(self, draw: Draw, dtype: DType) -> Filler:
+        if not is_plain(draw, dtype):
+            return super().filler(draw, dtype)
+        call, pack, packed, constants = self._fill_one, _ONE_RANGE.pack, source(draw, dtype.name), self._one
+
+        def fill(stream: Stream, count: int, address: int) -> None:
+            if count:
+                call(packed, pack(0, count, address, *keys(stream, dtype), 0, 0), *constants)
+
+        return fill
 
     def _make_matrix(self, draw: Orthogonal, stream: Stream, dtype: DType, out: memoryview) -> None:
         self._orthogonal.make(draw, stream, dtype, out)

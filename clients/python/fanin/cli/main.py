@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import signal
 import sys
 import traceback
@@ -57,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises:
         KeyboardInterrupt: the user interrupted it.
     """
+    _open_streams()
     words = sys.argv[1:] if arguments is None else list(arguments)
     # Exit as after an error, so that no partial file stays. A closed terminal sends SIGHUP. (The service installs
     # separate handlers.)
@@ -83,6 +85,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         return FAULT
     return code
+
+
+def _open_streams() -> None:
+    """Open the null device for standard streams that the parent closed, as `>&-` does.
+
+    Python has no object for them. The next file that the command opens would get their number, and with it all that C
+    libraries write to the standard output or error.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  it stays open to the end
 
 
 def parser_of(words: Sequence[str] | None) -> argparse.ArgumentParser:

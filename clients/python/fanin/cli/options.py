@@ -223,8 +223,10 @@ def standard_output() -> BinaryIO:
     """Return standard output for bytes.
 
     Raises:
-        ValueError: it is a terminal.
+        ValueError: it is a terminal, or the parent closed it.
     """
+    if sys.__stdout__ is None:
+        raise ValueError("standard output is closed: use -o FILE, or a pipe")
     if sys.stdout.isatty():
         raise ValueError("standard output is a terminal, which cannot show weights: use -o FILE, or a pipe")
     return sys.stdout.buffer

@@ -17,25 +17,32 @@ MAX_FAULTS = 100
 
 def check_sizes(document: Mapping[str, Any]) -> None:
     """Refuse objects with more than `MAX_FAULTS` fields, and more tensors than a file can have."""
-    for field, name, each in chain([("", "", document)], members(document)):
-        if isinstance(each, Mapping) and len(each) > MAX_FAULTS:
-            path = [field, str(name)] if field else []
-            raise RecipeError([Fault(pointer(path), f"{len(each)} fields; an object may have {MAX_FAULTS}")])
+    distinct = {id(each): each for _, _, each in members(document)}
+    if any(isinstance(each, Mapping) and len(each) > MAX_FAULTS for each in (document, *distinct.values())):
+        for field, name, each in chain([("", "", document)], members(document)):
+            if isinstance(each, Mapping) and len(each) > MAX_FAULTS:
+                path = [field, str(name)] if field else []
+                raise RecipeError([Fault(pointer(path), f"{len(each)} fields; an object may have {MAX_FAULTS}")])
     if (total := count_tensors(document)) > MAX_NAMES and "repeated" in document:
         raise RecipeError([Fault("/repeated", f"{total} tensors; no file has more than {MAX_NAMES}")])
 
 
 def count_tensors(document: Any) -> int:
     """How many tensors a recipe's JSON has; repeated ones are counted and not written out."""
-    return sum(count(name) if field == "repeated" else 1 for field, name, _ in members(document))
+    return len(_tensors(document, "tensors")) + sum(map(count, _tensors(document, "repeated")))
 
 
 def members(document: Any) -> Iterator[tuple[str, Any, Any]]:
     """Field, name and tensor of all that a recipe's JSON has, whether or not it is one."""
     for field in MEMBERS:
-        found = document.get(field) if isinstance(document, Mapping) else None
-        for name, tensor in found.items() if isinstance(found, Mapping) else ():
+        for name, tensor in _tensors(document, field).items():
             yield field, name, tensor
+
+
+def _tensors(document: Any, field: str) -> Mapping[str, Any]:
+    """Return the tensors in one of `MEMBERS`, by name; nothing if the document has none there."""
+    found = document.get(field) if isinstance(document, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
 
 
 def plain_shapes(document: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from fanin import draws
 from fanin.draws import Draw, DrawError
 from fanin.dtypes import DType, DTypeName
-from fanin.frozen import frozen
+from fanin.frozen import computed_once, frozen
 from fanin.schemes.base import Axis, Dimension, Tensor
 from fanin.validation import blamed, reason
 
@@ -47,7 +47,7 @@ class Blocks(Tensor):
         )
         return self
 
-    @cached_property
+    @computed_once
     def tensors(self) -> tuple[tuple[int, Tensor], ...]:
         """The size along the axis, and the tensor, of each part.
 

@@ -9,15 +9,19 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 
 from fanin import arrays, backends
 from fanin.adapters.slicers import Slicer
 from fanin.arrays import Array
+from fanin.draws import Fill
 from fanin.errors import BackendError, NoDeviceError, NotBuiltError
 from fanin.file_layout import Entry, FileLayout
 from fanin.recording.to_scheme import distribution
 from fanin.region import Region
+from fanin.single import Single
+from fanin.streams import Stream
 from fanin.strided import place
 from fanin.torch.dtensors import boxes
 from fanin.torch.recorder.shadow_memory import current
@@ -76,6 +80,39 @@ def fill(
         else:
             _copy(entry, region, view, lambda part: arrays.slice(layout, name, part.index, backend=backend))
     torch.autograd.graph.increment_version(tensor)
+
+
+def fill_ready(made: Single, stream: Stream, tensor: torch.Tensor) -> None:
+    """Write all elements to a tensor of their shape and type that `is_ready`, while no model is recorded."""
+    if type(made.draw) is Fill:
+        tensor.detach().fill_(made.draw.value)
+        return
+    made.filler(backends.get())(stream, made.count, tensor.data_ptr())
+    torch._C._increment_version((tensor,))
+
+
+def fill_dense(layout: FileLayout, targets: Sequence[tuple[str, torch.Tensor]], backend: str | None = None) -> None:
+    """Write tensors of the recipe, by name, to tensors of their shapes and types that are dense in memory of the CPU.
+
+    Neighbours in the file are written by one call of the backend, up to `PIECE` bytes, after which an interrupt is
+    noticed.
+    """
+    entries, maker = layout.entries, backends.get(backend)
+    ordered = sorted((layout.places[name], tensor.data_ptr()) for name, tensor in targets)
+    runs: list[tuple[int, list[int]]] = []
+    begin = 0
+    for index, at in ordered:
+        first, addresses = runs[-1] if runs else (-1, [])
+        if index != first + len(addresses) or entries.offsets[index + 1] - begin > PIECE:
+            addresses, begin = [], entries.offsets[index]
+            runs.append((index, addresses))
+        addresses.append(at)
+    is_most = 2 * len(ordered) > len(entries)
+    for first, addresses in runs:
+        # The backend packs all tensors of the object that it is given, and keeps them while that exists.
+        among, start = (entries, first) if is_most else (entries[first : first + len(addresses)], 0)
+        maker.fill_tensors(among, np.array(addresses, np.uint64), start)
+    torch._C._increment_version([tensor for _, tensor in targets])
 
 
 def _reordered(view: torch.Tensor, region: Region, axes: Sequence[int]) -> tuple[torch.Tensor, Region]:

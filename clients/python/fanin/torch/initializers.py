@@ -31,13 +31,12 @@ from torch.nn.init import _calculate_fan_in_and_fan_out as _calculate_fan_in_and
 from torch.nn.init import calculate_gain
 
 from fanin.dialects.torch import Nonlinearity, TorchMode
-from fanin.file_layout import FileLayout
-from fanin.recipe import as_recipe
-from fanin.torch.filling import fill
+from fanin.single import layout_of, single
+from fanin.torch.filling import fill, fill_ready
 from fanin.torch.modules import named
 from fanin.torch.recorder.recording import DTYPES
 from fanin.torch.recorder.shadow_memory import current
-from fanin.torch.writable import check_eager, held, local, memory_of, obstacle, plainly
+from fanin.torch.writable import check_eager, held, is_ordinary, is_ready, local, memory_of, obstacle, plainly
 
 __all__ = [
     "calculate_gain",
@@ -165,12 +164,22 @@ def constant_(tensor: torch.Tensor, val: float) -> torch.Tensor:
 
 def ones_(tensor: torch.Tensor) -> torch.Tensor:
     """Fill the tensor with 1."""
-    return _fill(tensor, scheme="ones_") if tensor.dtype in DTYPES else nn.init.ones_(tensor)
+    if tensor.dtype not in DTYPES:
+        return nn.init.ones_(tensor)
+    if _is_usual(tensor):
+        tensor.detach().fill_(1.0)
+        return tensor
+    return _fill(tensor, scheme="ones_")
 
 
 def zeros_(tensor: torch.Tensor) -> torch.Tensor:
     """Fill the tensor with 0."""
-    return _fill(tensor, scheme="zeros_") if tensor.dtype in DTYPES else nn.init.zeros_(tensor)
+    if tensor.dtype not in DTYPES:
+        return nn.init.zeros_(tensor)
+    if _is_usual(tensor):
+        tensor.detach().zero_()
+        return tensor
+    return _fill(tensor, scheme="zeros_")
 
 
 def eye_(tensor: torch.Tensor) -> torch.Tensor:
@@ -291,8 +300,11 @@ def _stream(
         raise ValueError("no seed: give seed= and name=, or call it within fanin.torch.seeded(seed, module)")
     if not tensor.numel():
         return within[0], "nothing"
-    with plainly():
+    if is_ordinary(tensor):
         found = within[1].of(tensor)
+    else:
+        with plainly():
+            found = within[1].of(tensor)
     if found is None:
         kind = f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
         raise ValueError(f"this tensor ({kind}) is not a full parameter or buffer of the module: give seed= and name=")
@@ -319,6 +331,11 @@ def _check(tensor: torch.Tensor) -> None:
         raise ValueError(f"the tensor cannot be filled: {reason}")
 
 
+def _is_usual(tensor: torch.Tensor) -> bool:
+    """Return whether elements can be written to the tensor at once. If not, it can still be filled in another way."""
+    return is_ready(tensor) and current() is None and not _computed(tensor)
+
+
 def _computed(tensor: torch.Tensor) -> str:
     """Return why written values would be lost; empty if not. Torch computes a parametrized weight at each access."""
     whole = tensor if tensor._base is None else tensor._base
@@ -338,17 +355,21 @@ def _fill(
         RecipeError: the members are wrong, in torch too.
         RuntimeError: a tracer or a transform of torch.func runs.
     """
-    check_eager()
-    _check(tensor)
-    if tensor.dtype not in DTYPES:
+    is_usual = _is_usual(tensor)
+    if not is_usual:
+        check_eager()
+        _check(tensor)
+    dtype = DTYPES.get(tensor.dtype)
+    if dtype is None:
         known = ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPES)
         raise ValueError(f"a tensor of {tensor.dtype} cannot be filled; those of {known} can")
-    seed, name = stream
-    described = {"shape": list(tensor.shape), "dtype": DTYPES[tensor.dtype], "dialect": dialect}
-    layout = FileLayout.of(as_recipe({"seed": seed, "tensors": {name: {**described, **members}}}))
+    made, of = single(*stream, tensor.shape, dtype, dialect=dialect, **members)
+    if is_usual:
+        fill_ready(made, of, tensor)
+        return tensor
     with plainly(), torch.no_grad():
         if current() is not None or not local(tensor).is_meta:
-            fill(layout, name, tensor)
+            fill(layout_of(made, of), of.name, tensor)
     return tensor
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 import torch
 from torch import nn
@@ -19,11 +18,20 @@ from fanin.errors import Fault, ModuleError, pointer
 from fanin.file_layout import FileLayoutLike
 from fanin.recording.distributions import Values
 from fanin.torch.dtensors import boxes, misplaced
-from fanin.torch.filling import fill
+from fanin.torch.filling import fill, fill_dense
 from fanin.torch.inputs import Given
 from fanin.torch.recorder.recording import DTYPES, WRAPPERS
 from fanin.torch.recorder.shadow_memory import current
-from fanin.torch.writable import check_eager, is_distributed, local, memory_of, obstacle, overlapping, plainly
+from fanin.torch.writable import (
+    check_eager,
+    is_dense,
+    is_distributed,
+    memory_of,
+    obstacle,
+    overlapping,
+    plainly,
+    undetached,
+)
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -81,7 +89,11 @@ def init_(
         for plan in found.plans:
             plan.materialize(device, fallback)
         with slicers.slicer(service, backend=backend) as take:
-            for plan in found.plans:
+            left = found.plans
+            if service is None and backend != "cuda" and current() is None:
+                dense, left = _divided(left)
+                fill_dense(given.layout, [(plan.name, plan.target) for plan in dense], backend)
+            for plan in left:
                 plan.fill(given, None if service is None else take, backend)
         for plan in found.plans:
             plan.put()
@@ -90,8 +102,7 @@ def init_(
     return module
 
 
-@dataclass(frozen=True)
-class Named:
+class Named(NamedTuple):
     """One tensor of a module under one of its names."""
 
     name: str
@@ -111,19 +122,23 @@ def named(module: nn.Module) -> Iterator[Named]:
     for path, owner in module.named_modules(remove_duplicate=False):
         if _is_fsdp(owner):  # after a forward the parameters are gathered copies, which reshard frees
             owner.reshard()
-        for attribute, tensor in itertools.chain(owner._parameters.items(), owner._buffers.items()):
+        members = [*owner._parameters.items(), *owner._buffers.items()]
+        if not members:
+            continue
+        prefix = "".join(f"{part}." for part in path.split(".") if part and part not in WRAPPERS)
+        passing = owner._non_persistent_buffers_set
+        for attribute, tensor in members:
             if tensor is not None:
-                parts = [part for part in path.split(".") if part and part not in WRAPPERS]
-                is_persistent = attribute not in owner._non_persistent_buffers_set
-                yield Named(".".join([*parts, attribute]), owner, attribute, tensor, is_persistent)
+                yield Named(prefix + attribute, owner, attribute, tensor, attribute not in passing)
 
 
 def _is_fsdp(module: nn.Module) -> bool:
     """Return whether `fully_shard` was called on a module, without an import of torch.distributed."""
-    return any(kind.__name__ == "FSDPModule" for kind in type(module).__mro__)
+    kind = type(module)
+    return hasattr(kind, "reshard") and any(each.__name__ == "FSDPModule" for each in kind.__mro__)
 
 
-@dataclass
+@dataclass(slots=True)
 class _Plan:
     """One memory of the module, and the source of its values."""
 
@@ -136,6 +151,8 @@ class _Plan:
     """Values, if they are not generated from the recipe."""
     axes: tuple[int, ...] | None = None
     """Axis i of the target is axis axes[i] of the tensor; `None` if the order is equal."""
+    is_dense: bool = False
+    """Whether the target `is_dense`."""
 
     def materialize(self, device: torch.device | str | None, fallback: torch.device) -> None:
         """Allocate memory for a tensor of the meta device, on `device`, its mesh's device, or the fallback.
@@ -143,7 +160,7 @@ class _Plan:
         Raises:
             ValueError: the selected device is the meta device.
         """
-        if not local(self.target).is_meta or current() is not None:
+        if not undetached(self.target).is_meta or current() is not None:
             return
         if is_distributed(self.target):
             device = device or self.target.device_mesh.device_type  # type: ignore[attr-defined]
@@ -151,6 +168,7 @@ class _Plan:
         if device.type == "meta":
             raise ValueError("the default device is meta, which has no memory: pass device=")
         self.target = torch.empty_like(self.target.detach(), device=device)
+        self.is_dense = is_dense(self.target)
 
     def fill(self, given: Given, take: Slicer | None, backend: str | None) -> None:
         """Write the values into the target."""
@@ -177,6 +195,15 @@ class _Plan:
         made.__dict__.update(old.__dict__)
         for place in self.places:
             setattr(place.owner, place.attribute, made)
+
+
+def _divided(plans: Sequence[_Plan]) -> tuple[list[_Plan], list[_Plan]]:
+    """Return the plans of dense tensors in memory of the CPU that are generated as they are, and the others."""
+    dense: list[_Plan] = []
+    others: list[_Plan] = []
+    for plan in plans:
+        (dense if plan.literal is None and plan.axes is None and plan.is_dense else others).append(plan)
+    return dense, others
 
 
 class _Search:
@@ -212,6 +239,12 @@ class _Search:
     def _one(self, places: list[Named]) -> None:
         """Find the source of one memory with these names in the module."""
         given, first = self._given, places[0]
+        if len(places) == 1 and not self._names and not given.tied:  # what follows, for most tensors of most modules
+            name = first.name
+            if name in given.layout.places and name not in self._filled:
+                self._filled[name] = name
+                self._plan(name, places, None)
+                return
         chosen = [self._chosen(place.name) for place in places]
         names = list(dict.fromkeys(given.tied.get(name, name) for name, _ in chosen))
         axes = next((axes for _, axes in chosen if axes is not None), None)
@@ -229,11 +262,18 @@ class _Search:
             self._fault(known[0], f"the module has one memory for it and {also}, the recipe two")
         elif twice != first.name and self._strict:
             self._fault(first.name, f"the recording has one memory for it and {twice}, the module two: tie them again")
-        elif reason := _misfit(first, known[0], given, axes):
+        else:
+            self._plan(known[0], places, axes)
+
+    def _plan(self, name: str, places: list[Named], axes: tuple[int, ...] | None) -> None:
+        """Fill a memory from this name of the recipe or the literals, if it fits."""
+        first, given = places[0], self._given
+        dense = is_dense(first.tensor)
+        if reason := _misfit(first, name, given, axes, dense):
             self._fault(first.name, reason)
         else:
-            literal = None if known[0] in given.layout.places else given.literal(known[0])
-            self.plans.append(_Plan(known[0], places, first.tensor, literal, axes))
+            literal = None if name in given.layout.places else given.literal(name)
+            self.plans.append(_Plan(name, places, first.tensor, literal, axes, dense))
 
     def _chosen(self, name: str) -> tuple[str, tuple[int, ...] | None]:
         """Return the name in the recipe of a tensor of the module, and the order of its axes if that differs."""
@@ -256,7 +296,7 @@ class _Search:
 
     def _find_shared(self) -> None:
         """Report tensors that share some elements: the tensor that is filled last would overwrite the other."""
-        views = [(plan, view) for plan in self.plans if (view := local(plan.target)).numel()]
+        views = [(plan, view) for plan in self.plans if (view := undetached(plan.target)).numel()]
         aside: list[_Plan] = []
         for one, other in overlapping([view for _, view in views]):
             pair = views[one][0], views[other][0]
@@ -284,17 +324,17 @@ def _missing(places: list[Named]) -> Fault:
     return Fault(pointer([first.name]), detail)
 
 
-def _misfit(place: Named, name: str, given: Given, axes: tuple[int, ...] | None) -> str:
+def _misfit(place: Named, name: str, given: Given, axes: tuple[int, ...] | None, dense: bool) -> str:
     """Return why the tensor cannot be filled from this name; an empty string if it can."""
     tensor = place.tensor
-    if reason := obstacle(tensor) or misplaced(tensor):
+    if not dense and (reason := obstacle(tensor) or misplaced(tensor)):
         return reason
     if tensor.is_meta and current() is None and getattr(place.owner, "_hf_hook", None) is not None:
         return "a parameter that accelerate has offloaded: fill the module before it offloads"
     literal = None if name in given.layout.places else given.literal(name)
     if literal is None:
-        entry = given.layout.entry(name)
-        wanted: tuple[str, tuple[int, ...]] = (entry.dtype.name, entry.shape)
+        described = given.layout.recipe.tensors[name]
+        wanted: tuple[str, tuple[int, ...]] = (described.dtype, described.shape)
     else:
         wanted = _dtype(literal), tuple(literal.shape)
     if axes is not None:

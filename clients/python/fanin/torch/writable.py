@@ -9,15 +9,30 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
+from torch._C import _len_torch_dispatch_stack as _dispatch_modes
+from torch._C import _len_torch_function_stack as _function_modes
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import _disable_current_modes
 
+_IS_LITTLE = sys.byteorder == "little"
+_ORDINARY = {torch.Tensor, torch.nn.Parameter}
+"""Types of tensors whose operations are torch's own, and whose memory is their values."""
+_dispatch_keys = torch._C._dispatch_keys
+_ORDINARY_KEYS = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)
+for _key in ("ADInplaceOrView", "AutogradCPU", "AutocastCPU"):
+    _ORDINARY_KEYS = _ORDINARY_KEYS.add(getattr(torch._C.DispatchKey, _key))
+# Keys of a strided tensor in memory of the CPU. It represents neither the conjugates or negatives of its values, nor
+# other tensors.
+_is_compiling, _is_exporting = torch.compiler.is_dynamo_compiling, torch.compiler.is_exporting
+_tracer, _transform = torch._C._get_tracing_state, torch._C._functorch.peek_interpreter_stack
+_is_transformed = torch._C._functorch.is_functorch_wrapped_tensor
 _OWN = torch._C._disabled_torch_dispatch_impl
 """`__torch_dispatch__` of classes whose operations are torch's own."""
 _TRACING = {
@@ -35,17 +50,45 @@ def check_eager() -> None:
         RuntimeError: a tracer or a transform runs. A trace would not contain what is written to memory, and each
             member of a batch would get the same numbers.
     """
-    if torch.compiler.is_dynamo_compiling():
+    if _is_compiling():
         by = "torch.compile"
-    elif torch._C._get_tracing_state() is not None:
+    elif _tracer() is not None:
         by = "torch.jit.trace"
-    elif torch._C._functorch.peek_interpreter_stack() is not None:
+    elif _transform() is not None:
         by = "a transform of torch.func (vmap, grad, functionalize)"
     else:
         modes = (name for key, name in _TRACING.items() if torch._C._get_dispatch_mode(key) is not None)
-        by = next(modes, "torch.export" if torch.compiler.is_exporting() else "")
+        by = next(modes, "torch.export" if _is_exporting() else "")
     if by:
         raise RuntimeError(f"{by} does not follow what fanin writes to memory: fill the tensors before it")
+
+
+def is_ordinary(tensor: torch.Tensor) -> bool:
+    """Return whether neither a mode nor a subclass changes what operations on a tensor do."""
+    return type(tensor) in _ORDINARY and not _dispatch_modes() and not _function_modes()
+
+
+def is_ready(tensor: torch.Tensor) -> bool:
+    """Return whether values can be written now to the address of a tensor, from its first element to its last.
+
+    `True` for ordinary tensors and parameters in memory of the CPU, without gaps, if no mode, tracer or transform
+    runs. It replaces `check_eager`, `obstacle` and `plainly`, which cost more than the elements of a small tensor.
+    `False` says nothing: ask those.
+    """
+    if _dispatch_modes() or _function_modes() or _tracer() is not None or _transform() is not None:
+        return False
+    return not _is_compiling() and not _is_exporting() and is_dense(tensor)
+
+
+def is_dense(tensor: torch.Tensor) -> bool:
+    """Return `is_ready`, where `check_eager` and `plainly` have dealt with modes, tracers and transforms."""
+    if type(tensor) not in _ORDINARY or _dispatch_keys(tensor) != _ORDINARY_KEYS or not tensor.is_contiguous():
+        return False
+    if is_distributed(tensor) or hasattr(tensor, "ds_shape") or not _IS_LITTLE:
+        return False
+    storage, count = tensor.untyped_storage(), tensor.numel()
+    needs = (tensor.storage_offset() + count) * tensor.itemsize
+    return count > 0 and storage.nbytes() >= needs and storage.resizable()
 
 
 @contextmanager
@@ -67,30 +110,35 @@ def local(tensor: Any) -> torch.Tensor:
         return memory.detach()
 
 
+def undetached(tensor: torch.Tensor) -> torch.Tensor:
+    """Return this rank's part of a tensor, to read where it is. `local`, which detaches it, costs ten times as much."""
+    return tensor if type(tensor) in _ORDINARY else local(tensor)
+
+
 def memory_of(tensor: torch.Tensor) -> object:
     """Return an identity of a tensor's memory: equal for tensors of one memory while `held` reserves its address."""
     if not _has_memory(tensor):
         return id(tensor)
-    own = local(tensor)
+    own = undetached(tensor)
     return own.untyped_storage()._cdata, own.storage_offset(), own.shape, own.stride()
 
 
 def held(tensor: torch.Tensor) -> object:
     """Return an object that reserves the `memory_of` a tensor while it is referenced. The elements can be freed."""
-    return StorageWeakRef(local(tensor).untyped_storage()) if _has_memory(tensor) else tensor
+    return StorageWeakRef(undetached(tensor).untyped_storage()) if _has_memory(tensor) else tensor
 
 
 def _has_memory(tensor: torch.Tensor) -> bool:
     if torch.nn.parameter.is_lazy(tensor) or tensor.is_nested or tensor.layout != torch.strided:
         return False
-    return local(tensor).numel() > 0
+    return undetached(tensor).numel() > 0
 
 
 def obstacle(tensor: Any) -> str:
     """Return why values cannot be written to a tensor, or an empty string. Meta tensors must get memory first."""
     if torch.nn.parameter.is_lazy(tensor):
         return "a lazy tensor, which gets its shape at the first call"
-    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+    if _is_transformed(tensor):
         return "a tensor within a transform of torch.func, which represents other tensors"
     if tensor.is_nested:
         return "a nested tensor"
@@ -166,16 +214,18 @@ def overlapping(views: Sequence[torch.Tensor]) -> Iterator[tuple[int, int]]:
         reaching.append(index)
 
 
-def _where(view: torch.Tensor) -> tuple[str, int, int]:
+def _where(view: torch.Tensor) -> tuple[tuple[str, int, int], int, int]:
     """Return a name of a tensor's address space and its bytes [begin, end) there. The tensor has elements.
 
     Different storages can be one memory, as for two tensors that `torch.from_numpy` creates from one array.
     """
     begin, end = _span(view)
     storage = view.untyped_storage()
+    device = view.device
     if view.is_meta:
-        return f"{view.device} {storage._cdata}", begin, end
-    return f"{view.device}", storage.data_ptr() + begin, storage.data_ptr() + end
+        return ("meta", -1, storage._cdata), begin, end
+    at = storage.data_ptr()
+    return (device.type, -1 if device.index is None else device.index, 0), at + begin, at + end
 
 
 def _share(one: _Shape, other: _Shape) -> bool:
@@ -187,8 +237,10 @@ def _share(one: _Shape, other: _Shape) -> bool:
 
 def _span(view: torch.Tensor) -> tuple[int, int]:
     """Return the bytes [begin, end) of the storage from the first element of a view to its last; it has elements."""
-    last = sum((size - 1) * stride for size, stride in zip(view.shape, view.stride(), strict=True))
     begin = int(view.storage_offset()) * view.itemsize
+    if view.is_contiguous():
+        return begin, begin + view.numel() * view.itemsize
+    last = sum((size - 1) * stride for size, stride in zip(view.shape, view.stride(), strict=True))
     return begin, begin + (int(last) + 1) * view.itemsize
 
 
