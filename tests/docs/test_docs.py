@@ -237,6 +237,13 @@ def test_the_performance_page_says_what_its_figures_say() -> None:
     assert all(f"<!-- {name} -->" in text for name in script["SECTIONS"])
 
 
+def test_the_page_of_the_gpu_says_what_its_figures_say() -> None:
+    script = runpy.run_path(str(ROOT / "docs" / "bench" / "gpu.py"))
+    text = (ROOT / "docs" / "gpu.md").read_text("utf-8")
+    assert script["page"](text) == text, "run: python docs/bench/gpu.py"
+    assert all(f"<!-- {name} -->" in text for name in script["SECTIONS"])
+
+
 def test_the_page_of_initializers_compared_says_what_its_figures_say() -> None:
     script = runpy.run_path(str(ROOT / "docs" / "compare" / "page.py"))
     figures, written = script["kept"](), "run: python docs/compare/page.py"

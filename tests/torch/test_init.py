@@ -714,6 +714,22 @@ def test_wrong_names_are_refused(names: Any, name: str, words: str) -> None:
         assert {fault.pointer: fault.detail for fault in caught.value.faults}[f"/{name}"].count(words) == 1
 
 
+def test_the_axes_of_tied_weights_are_those_of_the_name_that_fills_them() -> None:
+    recipe = {"tensors": {"w": {"shape": [4, 4], **SCHEMES[0]}}}
+    made = fanin.materialize(recipe)["w"]
+    module = nn.Module()
+    module.w = nn.Parameter(torch.empty(4, 4))
+    module.tied = module.w
+    for names in ({"tied": ("absent", (1, 0))}, {"tied": ("w", (0, 1))}):
+        init_(module, recipe, names=names)
+        np.testing.assert_array_equal(module.w.detach().numpy(), made)
+    init_(module, recipe, names={"w": ("w", (1, 0)), "tied": ("w", (1, 0))})
+    np.testing.assert_array_equal(module.w.detach().numpy(), made.T)
+    for strict in (True, False):
+        with pytest.raises(ModuleError, match="w and tied are one memory, but names= gives its axes in several orders"):
+            init_(module, recipe, names={"tied": ("w", (1, 0))}, strict=strict)
+
+
 def test_the_backend_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     module = nn.Linear(4, 8)
     recipe = recipe_of(module)

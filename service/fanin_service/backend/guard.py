@@ -112,6 +112,7 @@ def choose(settings: Settings) -> Backend:
         except (NotBuiltError, NoDeviceError) as error:
             fault = f"cannot be used: {error}"
         if fault is None:
+            backend.fill_in_one_thread()  # a stream generates several chunks at a time
             return backend
         if name == named and not settings.backend_fallback:
             raise BackendError(f"the {name} backend {fault}")

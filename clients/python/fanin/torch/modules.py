@@ -247,12 +247,15 @@ class _Search:
                 return
         chosen = [self._chosen(place.name) for place in places]
         names = list(dict.fromkeys(given.tied.get(name, name) for name, _ in chosen))
-        axes = next((axes for _, axes in chosen if axes is not None), None)
         known = [name for name in names if name in given.layout.places or name in given.literals]
         twice = self._filled.get(known[0], first.name) if known else first.name
         self._filled |= dict.fromkeys(known, first.name)
         is_persistent = any(place.is_persistent for place in places)
         known = known or [name for name in names if name in given.buffers and not is_persistent]
+        plain = (None, tuple(range(first.tensor.dim())))
+        moved = [None if axes in plain else axes for name, axes in chosen if given.tied.get(name, name) in known]
+        orders = list(dict.fromkeys(moved))
+        axes = orders[0] if orders else None
         if not known and (asked := [place.name for place in places if place.name in self._names]):
             self._fault(asked[0], f"the recipe has no tensor {self._chosen(asked[0])[0]!r}")
         elif not known:
@@ -260,6 +263,9 @@ class _Search:
         elif len(known) > 1 and self._strict:
             also = " and ".join(known[1:])
             self._fault(known[0], f"the module has one memory for it and {also}, the recipe two")
+        elif len(orders) > 1:
+            also = " and ".join(place.name for place in places)
+            self._fault(first.name, f"{also} are one memory, but names= gives its axes in several orders")
         elif twice != first.name and self._strict:
             self._fault(first.name, f"the recording has one memory for it and {twice}, the module two: tie them again")
         else:
