@@ -34,8 +34,8 @@ PHILOX = 161
 Work = Callable[[], object]
 
 
-def entry_of(distribution: str, dtype: str, count: int) -> Entry:
-    return FileLayout.of({"shape": [count], "dtype": dtype, **DISTRIBUTIONS[distribution]}).entries[0]
+def entry_of(dist: str, dtype: str, count: int) -> Entry:
+    return FileLayout.of({"shape": [count], "dtype": dtype, **DISTRIBUTIONS[dist]}).entries[0]
 
 
 def timed_by_events(cupy: Any, work: Work) -> Callable[[], float]:
@@ -110,29 +110,25 @@ def on_the_device(cupy: Any, backend: CudaBackend, count: int, repeats: int, unt
                 if name not in missing:
                     tell({"not measured": name, "reason": f"{type(error).__name__}: {error}"})
                 missing.add(name)
-        for distribution in DISTRIBUTIONS:
-            entry = entry_of(distribution, dtype, count)
+        for dist in DISTRIBUTIONS:
+            entry = entry_of(dist, dtype, count)
             works: dict[str, Work] = {
                 "set to zero": lambda array=array: array.data.memset_async(0, array.nbytes),  # type: ignore[misc]
                 "fanin": lambda entry=entry, array=array: backend.fill_array(  # type: ignore[misc]
                     entry.draw, entry.stream, entry.dtype, 0, array
                 ),
-                **{
-                    name: by_distribution[distribution]
-                    for name, by_distribution in peers.items()
-                    if distribution in by_distribution
-                },
+                **{name: by_distribution[dist] for name, by_distribution in peers.items() if dist in by_distribution},
             }
             timed = {name: timed_by_events(cupy, work) for name, work in works.items()}
-            report(distribution, dtype, count, timed, repeats, until)
+            report(dist, dtype, count, timed, repeats, until)
 
 
 def to_the_host(cupy: Any, backend: CudaBackend, count: int, repeats: int, until: float) -> None:
     """Print a line for each case."""
     import cupyx
 
-    for distribution, dtype in (("normal", "F32"), ("normal", "BF16"), ("uniform", "F32")):
-        entry = entry_of(distribution, dtype, count)
+    for dist, dtype in (("normal", "F32"), ("normal", "BF16"), ("uniform", "F32")):
+        entry = entry_of(dist, dtype, count)
         source = backend.empty(count, entry.dtype)
         backend.fill_array(entry.draw, entry.stream, entry.dtype, 0, source)
         pinned = cupyx.empty_pinned(source.nbytes, np.uint8)
@@ -148,15 +144,15 @@ def to_the_host(cupy: Any, backend: CudaBackend, count: int, repeats: int, until
 
         cupy.cuda.runtime.deviceSynchronize()
         works = {"a pinned copy": copy, "fanin, pinned": fill(pinned), "fanin, ordinary": fill(plain)}
-        report(distribution, dtype, count, {name: pairs.timed(work) for name, work in works.items()}, repeats, until)
+        report(dist, dtype, count, {name: pairs.timed(work) for name, work in works.items()}, repeats, until)
 
 
 def report(
-    distribution: str, dtype: str, count: int, works: dict[str, Callable[[], float]], repeats: int, until: float
+    dist: str, dtype: str, count: int, works: dict[str, Callable[[], float]], repeats: int, until: float
 ) -> None:
     """Measure the works of a case in turns and print them."""
     for name, seconds in pairs.in_turns(works, repeats, until).items():
-        tell({"distribution": distribution, "dtype": dtype, "maker": name, "elements": count, "seconds": seconds})
+        tell({"distribution": dist, "dtype": dtype, "maker": name, "elements": count, "seconds": seconds})
 
 
 def tell(row: dict[str, Any]) -> None:

@@ -156,8 +156,8 @@ def test_the_page_shows_what_was_stored(tmp_path: Path) -> None:
     count = 10**9
     seconds = {"fanin": 2.5e-3, "set to zero": 2.2e-3, "torch.cuda": 5e-3}
     rows = [
-        {"distribution": distribution, "dtype": "F32", "maker": maker, "elements": count, "seconds": [value] * 5}
-        for distribution in ("uniform", "normal")
+        {"distribution": dist, "dtype": "F32", "maker": maker, "elements": count, "seconds": [value] * 5}
+        for dist in ("uniform", "normal")
         for maker, value in seconds.items()
     ]
     printed = "".join(f"print({json.dumps(row)!r});" for row in rows)
