@@ -77,7 +77,7 @@ def test_contents_are_counted_as_the_memory_that_they_take(name: str) -> None:
         files = {"recipe.json": json.dumps(RECIPES[name]).encode(), "x.txt": bytes(bytearray(10_000))}
         content = Content.put(files, Settings())
         for dtype in ("F32", "F16", "BF16", "F64"):
-            Snapshot(content, Revision(1, dtype)).layout("model.safetensors")
+            _ = Snapshot(content, Revision(1, dtype)).layout("model.safetensors").header
         return content, content.size
 
     make()

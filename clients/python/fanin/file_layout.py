@@ -15,7 +15,7 @@ from typing import NamedTuple, overload
 from fanin.draws import Draw
 from fanin.dtypes import STORAGE, DType
 from fanin.errors import Fault, RecipeError
-from fanin.file_order import FileOrder, header_bound
+from fanin.file_order import FileOrder
 from fanin.recipe import MAX_HEADER_BYTES, METADATA_RECIPE, Recipe, RecipeLike, as_recipe, quoted
 from fanin.recipe.display import Summary
 from fanin.schemes.base import Tensor
@@ -132,7 +132,7 @@ class FileLayout:
         self._order = FileOrder.of(recipe.tensors)
         self._header = Header(recipe, self._order)
         self._entries: Entries | None = None
-        if header_bound(recipe.tensors) > MAX_HEADER_BYTES:
+        if self._order.header_bound > MAX_HEADER_BYTES:
             _ = self.header  # refuses a recipe whose header is too long, before anything is generated
 
     @classmethod

@@ -103,7 +103,12 @@ class Snapshot:
 
     def layout(self, path: str) -> FileLayout:
         """Return the layout of a file of weights. Takes seconds for the largest."""
-        return FileLayout.of(self.recipe.part(self._shards[path]))
+        return FileLayout.of(self._part(path))
+
+    def _part(self, path: str) -> Recipe:
+        """Return the recipe of a file of weights."""
+        revision = self.revision
+        return self.content.part(revision.dtype, revision.size, path).seeded(revision.seed)
 
     def described(self, paths: Sequence[str]) -> list[Described]:
         """Return short descriptions of these files. The time grows with the number of tensors in them.
@@ -112,9 +117,7 @@ class Snapshot:
             UnknownFileError: the revision has no file with one of the paths.
         """
         return [
-            Described.generated(self.recipe.part(self._shards[path]))
-            if path in self._shards
-            else Described.given(self.given(path))
+            Described.generated(self._part(path)) if path in self._shards else Described.given(self.given(path))
             for path in paths
         ]
 

@@ -200,6 +200,11 @@ class Norms:
     axis: int
     """Axis that has one norm for each index; -1 takes one norm of all elements."""
 
+    @property
+    def count(self) -> int:
+        """Number of norms."""
+        return 1 if self.axis == -1 else self.shape[self.axis]
+
 
 Distribution = (
     Unset
@@ -271,6 +276,12 @@ def transposed(dist: Matrix) -> Distribution:
     """Return the distribution of a complete matrix with rows and columns exchanged."""
     assert isinstance(dist, Factor | Triangle | Orthogonal | Sparse)
     return reordered(replace(dist, by_columns=not dist.by_columns))
+
+
+def displaced(dist: Norms | Diagonal | Signs) -> Unknown:
+    """Return the distribution of a part of a vector whose elements belong to a matrix, or of another order of it."""
+    is_of_qr = not isinstance(dist, Norms)
+    return Unknown("aten.linalg_qr" if is_of_qr else "norms of a random tensor, in part or in another order")
 
 
 def affine(dist: Distribution, scale: float, shift: float, operation: str) -> Distribution:

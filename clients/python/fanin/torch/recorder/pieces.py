@@ -13,14 +13,18 @@ import torch
 from fanin.recording.distributions import (
     Circular,
     Constant,
+    Diagonal,
     Distribution,
     Normal,
+    Norms,
     Partly,
     Random,
+    Signs,
     Unknown,
     Unset,
     Values,
     affine,
+    displaced,
     is_held,
 )
 
@@ -69,6 +73,8 @@ class Stretches:
                 dist = Values(dist.tensor[first:last])
             elif isinstance(dist, Partly):
                 dist = partly(dist.tensor[first:last], dist.known[first:last])
+            elif isinstance(dist, Norms | Diagonal | Signs) and last - first < length:
+                dist = displaced(dist)
             elif isinstance(dist, Random) and first:
                 dist = replace(dist, place=dist.place + first)
             yield last - first, dist

@@ -90,7 +90,7 @@ class Recording:
             RecipeError: the seed is not in that range.
         """
         recipe = self.recipe.seeded(seed)
-        taken = {name: norm.values(recipe).to(self.literals[name].dtype) for name, norm in self.norms.items()}
+        taken = {name: norm.values(recipe, self.literals[name]) for name, norm in self.norms.items()}
         return replace(self, recipe=recipe, literals={**self.literals, **taken})
 
 
@@ -104,11 +104,11 @@ class Norm:
     axis: int
     """Axis that has one norm for each index; -1 for one norm of all elements."""
 
-    def values(self, recipe: Recipe) -> torch.Tensor:
-        """Return the norms, in float64, of the tensor that a recipe defines."""
+    def values(self, recipe: Recipe, like: torch.Tensor) -> torch.Tensor:
+        """Return the norms of the tensor that a recipe defines, with the shape and type of another tensor."""
         (drawn,) = materialize(recipe.part([self.of])).values()
         taken: torch.Tensor = torch.norm_except_dim(torch.from_numpy(drawn.astype(np.float64)), self.power, self.axis)
-        return taken
+        return taken.to(like.dtype).reshape(like.shape)
 
 
 def record(build: Callable[[], torch.nn.Module], *, seed: int | str = 0) -> Recording:
@@ -174,7 +174,7 @@ class _Reading:
         self._tied: dict[str, str] = {}
         self._copies: dict[str, str] = {}
         self._literals: dict[str, torch.Tensor] = {}
-        self._norms: dict[str, tuple[Norms, torch.dtype]] = {}
+        self._norms: dict[str, tuple[Norms, torch.Tensor]] = {}
         self._whole: dict[int, tuple[str, Random, torch.Size]] = {}
 
     def of(self, model: torch.nn.Module) -> Recording:
@@ -210,7 +210,7 @@ class _Reading:
                 [replace(fault, pointer=fault.pointer.removeprefix("/tensors")) for fault in error.faults]
             ) from None
         for name, norm in norms.items():
-            self._literals[name] = norm.values(recipe).to(self._norms[name][1])
+            self._literals[name] = norm.values(recipe, self._norms[name][1])
         return Recording(recipe, self._tied, self._literals, self._buffers(model, state), self._copies, norms)
 
     def _tensor(self, name: str, tensor: Any) -> dict[str, Any] | None:
@@ -234,8 +234,10 @@ class _Reading:
         self._note_draws(name, pieces)
         runs = merged(pieces)
         dists = [dist for _, dist in runs]
-        if isinstance(dists[0], Norms):
-            self._norms[name] = dists[0], tensor.dtype
+        if norms := [dist for dist in dists if isinstance(dist, Norms)]:
+            if len(dists) > 1 or tensor.numel() != norms[0].count:
+                raise RefusedError("it contains norms of a random tensor, beside other elements or several times")
+            self._norms[name] = norms[0], tensor
             return None
         if isinstance(dists[0], Random) and len(dists) == 1:
             self._whole[dists[0].draw] = name, dists[0], tensor.shape

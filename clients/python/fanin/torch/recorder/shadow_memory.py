@@ -19,11 +19,14 @@ from fanin.recording.distributions import (
     Diagonal,
     Distribution,
     Matrix,
+    Norms,
     Random,
+    Signs,
     Triangle,
     Unknown,
     Unset,
     Values,
+    displaced,
     reordered,
     transposed,
 )
@@ -248,6 +251,8 @@ def _through(view: View, dist: Distribution, shape: tuple[int, ...]) -> Distribu
             return transposed(dist) if whole else Unknown("a part of a matrix")
         case Random():
             return reordered(dist) if view.dense else None
+        case Norms() | Diagonal() | Signs():
+            return displaced(dist)
     return None if hasattr(dist, "tensor") else dist
 
 
