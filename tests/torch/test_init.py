@@ -714,6 +714,36 @@ def test_wrong_names_are_refused(names: Any, name: str, words: str) -> None:
         assert {fault.pointer: fault.detail for fault in caught.value.faults}[f"/{name}"].count(words) == 1
 
 
+@pytest.mark.parametrize(
+    ("dtype", "view"),
+    [
+        (torch.float32, torch.detach),
+        (torch.float32, lambda w: w.view(torch.int32)),
+        (torch.complex64, torch.conj),
+        (torch.complex64, torch._neg_view),
+    ],
+    ids=["plain", "dtype", "conj", "neg"],
+)
+def test_views_of_one_memory_stay_views_on_the_meta_device(dtype: torch.dtype, view: Any) -> None:
+    class Viewed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = nn.Parameter(torch.randn(3, dtype=dtype))
+            self.other = nn.Parameter(self.w.detach())
+            self.register_buffer("view", view(self.w.detach()))
+
+    recording = record(Viewed)
+    with torch.device("meta"):
+        module = Viewed()
+    init_(module, recording)
+    assert {name for name, _ in module.named_parameters()} == {"w", "other"}
+    assert torch.equal(module.get_buffer("view"), view(module.w.detach()))
+    with torch.no_grad():
+        module.other.fill_(7)
+    assert torch.equal(module.w, torch.full((3,), 7, dtype=dtype))
+    assert torch.equal(module.get_buffer("view"), view(module.w.detach()))
+
+
 def test_the_axes_of_tied_weights_are_those_of_the_name_that_fills_them() -> None:
     recipe = {"tensors": {"w": {"shape": [4, 4], **SCHEMES[0]}}}
     made = fanin.materialize(recipe)["w"]

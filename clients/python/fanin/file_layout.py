@@ -121,14 +121,14 @@ class Entries(Sequence[Entry]):
 class FileLayout:
     """The place of everything in the file of one recipe. It cannot be changed."""
 
-    __slots__ = ("__weakref__", "_entries", "_header", "_order", "recipe")
+    __slots__ = ("__weakref__", "_entries", "_header", "_order", "_recipe")
 
     def __init__(self, recipe: Recipe) -> None:
         """
         Raises:
             RecipeError: the header or the tensors are too large for the format.
         """
-        self.recipe = recipe
+        self._recipe = recipe
         self._order = FileOrder.of(recipe.tensors)
         self._header = Header(recipe, self._order)
         self._entries: Entries | None = None
@@ -143,6 +143,11 @@ class FileLayout:
             RecipeError: the recipe is not valid, or its header or tensors are too large for the format.
         """
         return recipe if isinstance(recipe, FileLayout) else cls(as_recipe(recipe))
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe of the file."""
+        return self._recipe
 
     @property
     def entries(self) -> Entries:
