@@ -24,7 +24,7 @@ from fanin.draws import Draw, Orthogonal
 from fanin.dtypes import DTYPES, DType
 from fanin_service.backend import known_answer
 from tests.cuda.fake_cupy import FakeCuPy
-from tests.support.cases import LAWS, STREAM, cases, draw
+from tests.support.cases import DISTRIBUTIONS, STREAM, cases, draw
 
 ALL_DTYPES = pytest.mark.parametrize("dtype", DTYPES.values(), ids=list(DTYPES))
 BEYOND = 2**32 + 4097
@@ -98,10 +98,10 @@ def test_orthogonal_matrices(backend: CudaBackend, dtype: DType) -> None:
 
 @pytest.mark.gpu
 @ALL_DTYPES
-@pytest.mark.parametrize("law", LAWS)
-def test_sizes_around_powers_of_two(backend: CudaBackend, dtype: DType, law: str) -> None:
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+def test_sizes_around_powers_of_two(backend: CudaBackend, dtype: DType, distribution: str) -> None:
     """In arrays on the GPU, and in host memory around and beyond the slabs."""
-    lowered = draw(law, dtype)
+    lowered = draw(distribution, dtype)
     sizes = {2**bits + step for bits in (10, 16, 20, 23) for step in (-1, 0, 1)}
     sizes |= {n * SLAB // dtype.itemsize + step for n in (1, 2, 3) for step in (-1, 0, 1)}
     wanted = {first: on_the_cpu(lowered, dtype, first, max(sizes)) for first in (0, 3, 2**34 - 4097)}

@@ -1,4 +1,4 @@
-"""Orthogonal matrices: every backend gives the same bits, whole or in parts, and they are orthogonal."""
+"""Orthogonal matrices: every backend gives the same bits, in full or in parts, and they are orthogonal."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_several_at_a_time() -> None:
 
 
 def test_among_other_tensors() -> None:
-    """Of one call that makes many, and in files, where small ones are made together."""
+    """Many in one call, and in files, where small ones are generated together."""
     tensors = {
         "a": {"shape": [3], "scheme": "ones"},
         "b": {"shape": [40, 5], "scheme": "orthogonal"},

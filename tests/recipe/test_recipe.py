@@ -221,15 +221,15 @@ def test_a_changed_recipe_keeps_its_stream() -> None:
     later = Recipe.model_construct(stream="fanin/2", seed=0, tensors=as_recipe(NESTED).tensors)
     for changed in (later.seeded(1), later.without("b"), later.renamed({"b": "c"}), later.part(["w"])):
         assert changed.stream == "fanin/2"
-    # What validates refuses a stream that it does not know, and does not take another one.
+    # Validation refuses an unknown stream, and does not replace it by another one.
     for change in (lambda: later.model_copy(update={"seed": 1}), lambda: later.with_tensors({"w": {}})):
         with pytest.raises(ValueError, match="fanin/1"):
             change()
 
 
 def test_defaults_reach_tensors_that_are_models_already() -> None:
-    law: dict[str, Any] = {"shape": (2,), "scheme": "normal", "std": 1.0}
-    tensors = {"bare": Normal(**law), "own": Normal(**law, dtype="F32")}
+    distribution: dict[str, Any] = {"shape": (2,), "scheme": "normal", "std": 1.0}
+    tensors = {"bare": Normal(**distribution), "own": Normal(**distribution, dtype="F32")}
     recipe = as_recipe({"dtype": "BF16", "tensors": tensors})
     assert (recipe.tensors["bare"].dtype, recipe.tensors["own"].dtype) == ("BF16", "F32")
 
@@ -414,7 +414,7 @@ def test_texts_of_lists_are_refused_before_they_are_read(monkeypatch: pytest.Mon
         ("[" * 200_000, "lists"),
         (b"[" + b"{}," * 200_000 + b"{}]", "objects"),
     ):
-        with pytest.raises(RecipeError, match=rf"{what} in \d+ bytes; no recipe has so many"):
+        with pytest.raises(RecipeError, match=rf"{what} in \d+ bytes; no recipe has that many"):
             as_recipe(text)
     monkeypatch.undo()
     # Names of tensors may contain brackets.

@@ -71,7 +71,7 @@ class ResNet(nn.Module):
     ],
     ids=["ResNet", "LSTM", "GRU", "Transformer", "MultiheadAttention", "convolutions", "others", "BF16", "F64"],
 )
-def test_the_law_is_that_of_the_models_own_run(build: Callable[[], nn.Module]) -> None:
+def test_the_distribution_is_that_of_the_models_own_run(build: Callable[[], nn.Module]) -> None:
     recorded_as_it_runs(build)
 
 
@@ -268,7 +268,7 @@ def test_tables_whose_frequency_would_overflow_are_kept(smallest: float, width: 
         ),
     ],
 )
-def test_parts_with_laws_of_their_own_are_blocks(
+def test_parts_with_distributions_of_their_own_are_blocks(
     initialize: Callable[[torch.Tensor], Any], axis: int, sizes: list[tuple[str, int]]
 ) -> None:
     said = _said(initialize)

@@ -107,7 +107,7 @@ def test_powers() -> None:
     [("keras", [3, 4, 5, 7]), ("torch", [7, 5, 4, 3]), ("keras", [2, 1, 1, 5, 5]), ("torch", [9, 2, 3])],
 )
 def test_delta_orthogonal_kernels_keep_the_norm(layout: str, shape: list[int]) -> None:
-    """Zeros but for the centre of JAX; the matrix there has orthonormal rows of input channels."""
+    """Zeros except at the centre of JAX; the matrix there has orthonormal rows of input channels."""
     kernel = made(shape=shape, scheme="delta_orthogonal", layout=layout, gain=1.5, dtype="F64")
     kernel = np.moveaxis(kernel, (1, 0), (-2, -1)) if layout == "torch" else kernel
     centre = kernel[tuple((size - 1) // 2 for size in kernel.shape[:-2])]

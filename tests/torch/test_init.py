@@ -85,13 +85,13 @@ def test_every_storage_type_is_filled_in_place(dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("scheme", SCHEMES, ids=lambda scheme: scheme["scheme"])
-def test_every_kind_of_law(scheme: dict[str, Any]) -> None:
+def test_every_kind_of_distribution(scheme: dict[str, Any]) -> None:
     module = nn.Linear(300, 11)
     init_(module, recipe_of(module, **scheme))
     check(module, recipe_of(module, **scheme))
 
 
-def test_composed_laws_and_matrices() -> None:
+def test_composed_distributions_and_matrices() -> None:
     module = nn.Sequential(nn.Embedding(40, 24), nn.Linear(24, 16))
     rows = [{"size": 1, "scheme": "zeros"}, {"size": 39, "scheme": "normal", "std": 1.0}]
     recipe = {
@@ -389,7 +389,7 @@ def test_after_to_empty_a_recording_fills_buffers_that_are_in_no_file() -> None:
     module.frequencies.fill_(-1)
     tied = r"/head.weight: the recording has one memory for it and inner\.0\.weight, the module two: tie them again"
     with pytest.raises(ModuleError, match=tied):
-        init_(module, recording)  # to_empty() has made two parameters of one
+        init_(module, recording)  # to_empty() has split one parameter into two
     module.head.weight = module.inner[0].weight
     init_(module, recording)
     assert torch.equal(module.frequencies, Rotary().frequencies)
@@ -400,7 +400,7 @@ def test_after_to_empty_a_recording_fills_buffers_that_are_in_no_file() -> None:
 
 
 class Annotated(nn.Parameter):
-    """As inference engines have them: a parameter with a loader of its own."""
+    """As in inference engines: a parameter with a separate loader."""
 
 
 class Statistic(torch.Tensor):
@@ -483,14 +483,14 @@ def test_a_buffer_in_no_file_may_show_a_parameter() -> None:
     assert module.first.data_ptr() == module.weight.data_ptr()
     with torch.device("meta"):
         absent = build()
-    with pytest.raises(ModuleError, match="shares memory"):  # two tensors would be made of one
+    with pytest.raises(ModuleError, match="shares memory"):  # one tensor would become two
         init_(absent, recording, device="cpu")
 
 
 # ---- layouts --------------------------------------------------------------------------------------------------------
 
 
-def test_a_layout_is_given_where_the_law_depends_on_it(tmp_path: Path) -> None:
+def test_a_layout_is_given_where_the_distribution_depends_on_it(tmp_path: Path) -> None:
     recipe = {"shape": [1000, 10], "scheme": "he_normal"}
     module = nn.Module()
     module.weight = nn.Parameter(torch.zeros(1000, 10))

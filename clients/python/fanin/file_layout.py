@@ -100,7 +100,7 @@ class Entries(Sequence[Entry]):
         if isinstance(place, slice):
             start, stop, step = place.indices(len(self))
             if step != 1:
-                raise ValueError("a slice of entries has step 1")
+                raise ValueError("a slice of entries must have step 1")
             offsets = self.offsets[start : max(start, stop) + 1]
             return Entries(self.stream, self.seed, self.names[place], self.tensors[place], offsets, self.header)
         place = range(len(self))[place]

@@ -116,7 +116,7 @@ def _checked_sets(name: str) -> str:
         for item, text in zip(items, each.split(","), strict=True):
             if not item or item[-1] != int(text.split("..")[-1 if text.count("..") < 2 else 1]):
                 raise PydanticCustomError(
-                    "name", f"{text} in {{{each}}} does not lead from its first number to its last"
+                    "name", f"{text} in {{{each}}} does not reach its last number from its first in steps of this size"
                 )
         if any(before[-1] >= after[0] for before, after in itertools.pairwise(items)):
             raise PydanticCustomError("name", f"the numbers of {{{each}}} are not in ascending order")

@@ -59,7 +59,7 @@ class GuardedBackend(ForwardingBackend):
         if self._passed_at is None:
             return f"the {self.name} backend {self._fault}"
         if time.monotonic() - self._passed_at > MISSED * self._seconds:
-            return f"the {self.name} backend has not passed its known-answer test lately"
+            return f"the {self.name} backend has not passed its known-answer test recently"
         return None
 
     def test(self) -> None:

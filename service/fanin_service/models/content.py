@@ -89,7 +89,9 @@ class Content:
         if len(files[RECIPE]) > settings.max_recipe_bytes:
             raise ModelError(f"{RECIPE}: {len(files[RECIPE])} bytes; at most {settings.max_recipe_bytes:d} are taken")
         if len(others) > settings.max_model_files:
-            raise ModelError(f"{len(others)} files beside the recipe; at most {settings.max_model_files} are taken")
+            raise ModelError(
+                f"{len(others)} files beside the recipe; the limit is {settings.max_model_files} are taken"
+            )
         for name in others:
             if fault := names.file_fault(name):
                 raise ModelError(f"{name!a}: {fault}")

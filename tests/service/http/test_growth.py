@@ -53,7 +53,7 @@ CASES: dict[str, tuple[Callable[..., object], Callable[[int], object], int]] = {
         lambda n: "AWS4-HMAC-SHA256" + " Credential=x" * n,
         300,
     ),
-    "table": (limits.laws_of, lambda n: {"shape": [1 << 62] * n, "scheme": "stft"}, 500),
+    "table": (limits.distributions_of, lambda n: {"shape": [1 << 62] * n, "scheme": "stft"}, 500),
     "literals": (read_literals, literals, 500),
     "tags": (tag_list, lambda n: '"", ' * n + "x", 300),
     "hub path": (

@@ -279,7 +279,7 @@ class TestApi:
             "sort=lastModified": "sort is one of downloads, likes, trendingScore",
             "filter=transformers": "filter is one of safetensors, fanin",
             "filter=fanin&filter=x": "filter 'x'",
-            "pipeline_tag=text-generation": "pipeline_tag: models are found here by author and search alone",
+            "pipeline_tag=text-generation": "pipeline_tag: not supported; author and search select models",
             "limit=many": "limit 'many': must be a number",
         }.items():
             answer = client.get(f"/hf/api/models?{query}")

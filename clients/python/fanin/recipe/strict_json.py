@@ -32,7 +32,7 @@ def parse_json(text: str | bytes) -> Any:
     for bracket, (what, least) in _LEAST_BYTES.items():
         found = text.count(bracket) if isinstance(text, str) else text.count(bracket.encode())
         if found > max(_MANY, len(text) // least):
-            raise RecipeError([Fault("", f"{found} {what} in {len(text)} bytes; no recipe has so many")])
+            raise RecipeError([Fault("", f"{found} {what} in {len(text)} bytes; no recipe has that many")])
     try:
         text = text if isinstance(text, str) else text.decode("utf-8")
         document = json.loads(text, parse_constant=_refuse_constant)
@@ -121,7 +121,7 @@ def _repetition(text: str) -> Fault | None:
 def _first(document: Any) -> Fault | None:
     """The first name that stands twice in one object of `document`."""
     if isinstance(document, _Repeating):
-        return Fault(pointer([document.name]), "this name stands twice in one object", shown(document.name))
+        return Fault(pointer([document.name]), "this name is twice in one object", shown(document.name))
     if not isinstance(document, dict | list):
         return None
     for name, member in document.items() if isinstance(document, dict) else enumerate(document):

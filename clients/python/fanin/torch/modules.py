@@ -235,7 +235,7 @@ class _Search:
         present = {each.name for each in tensors}
         for name in self._names:
             if name not in present:
-                self._fault(name, "named in names=, but the module has no such tensor")
+                self._fault(name, "given in names=, but the module has no such tensor")
         memories: dict[object, list[Named]] = {}
         for each in tensors:
             memories.setdefault(each.memory, []).append(each)
