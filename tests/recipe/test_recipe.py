@@ -437,7 +437,7 @@ def test_texts_of_lists_are_refused_before_they_are_read(monkeypatch: pytest.Mon
     ],
 )
 def test_a_list_longer_than_any_of_a_recipe_is_refused(recipe: Any, pointer: str) -> None:
-    with pytest.raises(RecipeError, match="1001 items; no list in a recipe has so many") as caught:
+    with pytest.raises(RecipeError, match="1001 items; no list in a recipe has that many") as caught:
         as_recipe(json.dumps(recipe))
     assert [fault.pointer for fault in caught.value.faults] == [pointer]
 

@@ -112,5 +112,5 @@ class Unwritten(list[int]):
 def test_a_long_list_is_refused_before_it_is_written_out(field: str) -> None:
     document = {"scheme": "zeros", field: Unwritten([0] * 1001)}
     for recipe in (document, {"tensors": {"a": document}}, {"tensors": {}, "repeated": {"a{0..1}": document}}):
-        with pytest.raises(RecipeError, match="1001 items; no list in a recipe has so many"):
+        with pytest.raises(RecipeError, match="1001 items; no list in a recipe has that many"):
             limits.check(recipe, Settings())

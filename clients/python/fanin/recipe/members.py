@@ -45,11 +45,11 @@ def _oversized(value: Any, path: Sequence[str]) -> Fault | None:
         path, each = level.pop()
         if isinstance(each, Mapping):
             if len(each) > MAX_FAULTS:
-                return Fault(pointer(path), f"{len(each)} fields; nothing in a recipe has so many")
+                return Fault(pointer(path), f"{len(each)} fields; no object in a recipe has that many")
             found: Iterable[tuple[Any, Any]] = each.items()
         elif isinstance(each, list | tuple):
             if len(each) > _MAX_ITEMS:
-                return Fault(pointer(path), f"{len(each)} items; no list in a recipe has so many")
+                return Fault(pointer(path), f"{len(each)} items; no list in a recipe has that many")
             found = enumerate(each)
         else:
             continue
