@@ -33,7 +33,7 @@ class Sample:
     """Bounds of the values, or of their moduli if they are complex."""
 
 
-def _of(name: str, distribution: Any, **tensor: Any) -> Sample:
+def _of(name: str, distribution: Any, /, **tensor: Any) -> Sample:
     """Return a sample with the distribution `distribution` of SciPy."""
     return Sample(name, tensor, lambda x: np.asarray(distribution.cdf(x)).reshape(-1), distribution.support())
 
