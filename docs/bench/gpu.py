@@ -48,14 +48,14 @@ def ceilings() -> str:
     compilers = list(dict.fromkeys(name.split()[0] for name in kept))
     rows = []
     for kernel in kept[f"{compilers[0]} {architectures[0]}"]:
-        law, _, dtype = kernel.partition("_")
+        dist, _, dtype = kernel.partition("_")
         cells = []
         for architecture in architectures:
             found = [kept[f"{compiler} {architecture}"][kernel] for compiler in compilers]
             least = " / ".join(f"{number:.0f}" for number, _ in found)
             rate = "" if dtype == NARROW else f", {LANES / min(number for number, _ in found):.1f}"
             cells.append(f"{least} ({max(registers for _, registers in found)}){rate}")
-        rows.append([f"{law} {dtype}", *cells])
+        rows.append([f"{dist} {dtype}", *cells])
     return _table(["kernel", *architectures], rows)
 
 
@@ -64,10 +64,11 @@ def results() -> str:
     documents = measured()
     if not documents:
         return "No GPU has run `make gpu` yet.\n"
-    return "\n".join(text for document in documents for text in _results(document))
+    return "\n".join(text for document in documents for text in shown(document))
 
 
-def _results(document: Document) -> Iterator[str]:
+def shown(document: Document) -> Iterator[str]:
+    """Return the section of one GPU: its steps, and its speed."""
     gpu, steps = document["gpu"], document["steps"]
     yield f"### {gpu['name']}\n"
     yield (
@@ -90,7 +91,7 @@ def _results(document: Document) -> Iterator[str]:
         cases: dict[tuple[str, str], dict[str, Document]] = {}
         for row in steps.get(step, {}).get("rows", ()):
             if "maker" in row:
-                cases.setdefault((row["law"], row["dtype"]), {})[row["maker"]] = row
+                cases.setdefault((row["distribution"], row["dtype"]), {})[row["maker"]] = row
         if cases:
             yield table(gpu, cases)
 
@@ -98,37 +99,37 @@ def _results(document: Document) -> Iterator[str]:
 def _device(gpu: Document, cases: dict[tuple[str, str], dict[str, Document]]) -> str:
     head = ["on the GPU", "10^9 elements/s", "of the fill rate", "of the lower limit", "torch.cuda / Fanin"]
     rows = []
-    for (law, dtype), makers in cases.items():
+    for (dist, dtype), makers in cases.items():
         if not {"fanin", "set to zero"} <= set(makers):
             continue
         ours, fill = makers["fanin"], makers["set to zero"]
         share = pairs.ratio(fill["seconds"], ours["seconds"])
         rate = ours["elements"] / pairs.summary(ours["seconds"]).median
-        limit = min(ours["elements"] / pairs.summary(fill["seconds"]).median, started_limit(gpu, law, dtype))
+        limit = min(ours["elements"] / pairs.summary(fill["seconds"]).median, started_limit(gpu, dist, dtype))
         reached = rate / limit
         cells = [_shown(share), f"**{reached:.2f}**" if reached >= TARGET else f"{reached:.2f}"]
         cells += [
             _shown(pairs.ratio(makers[peer]["seconds"], ours["seconds"]), 1) if peer in makers else ""
             for peer in ("torch.cuda", "cuRAND")
         ]
-        rows.append([f"{law} {dtype}", f"{rate / 1e9:.1f}", *cells])
+        rows.append([f"{dist} {dtype}", f"{rate / 1e9:.1f}", *cells])
     return _table([*head, "cuRAND / Fanin"], rows)
 
 
-def started_limit(gpu: Document, law: str, dtype: str) -> float:
+def started_limit(gpu: Document, dist: str, dtype: str) -> float:
     """Return the elements a second that the instructions of the kernel allow this GPU, or infinity if not known."""
     if dtype == NARROW or not gpu["clock_hz"]:
         return float("inf")
     kept = counts()["counts"].get(f"{gpu['cuda']} {gpu['architecture']}")
     if not kept:
         return float("inf")
-    instructions = kept[f"{'uniform' if law == 'uniform' else 'normal'}_{dtype}"][0]
+    instructions = kept[f"{'uniform' if dist == 'uniform' else 'normal'}_{dtype}"][0]
     return float(gpu["multiprocessors"] * gpu["clock_hz"] * LANES / instructions)
 
 
 def _host(_: Document, cases: dict[tuple[str, str], dict[str, Document]]) -> str:
     rows = []
-    for (law, dtype), makers in cases.items():
+    for (dist, dtype), makers in cases.items():
         copy = makers.get("a pinned copy")
         for name in ("fanin, pinned", "fanin, ordinary"):
             if copy and name in makers:
@@ -136,7 +137,7 @@ def _host(_: Document, cases: dict[tuple[str, str], dict[str, Document]]) -> str
                 size = row["elements"] * DTYPES[dtype].itemsize
                 rate = size / pairs.summary(row["seconds"]).median / 1e9
                 share = pairs.ratio(copy["seconds"], row["seconds"])
-                rows.append([f"{law} {dtype}, {name.split(', ')[1]}", f"{rate:.1f}", _shown(share, HOST_TARGET)])
+                rows.append([f"{dist} {dtype}, {name.split(', ')[1]}", f"{rate:.1f}", _shown(share, HOST_TARGET)])
     return _table(["to host memory", "GB/s", "of a pinned copy"], rows)
 
 

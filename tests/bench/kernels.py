@@ -29,7 +29,7 @@ from fanin.plan import read_into
 
 Work = Callable[[], object]
 COUNT = 1 << 21
-LAWS: dict[str, dict[str, Any]] = {
+DISTRIBUTIONS: dict[str, dict[str, Any]] = {
     "uniform": {"scheme": "uniform", "low": -0.02, "high": 0.02},
     "normal": {"scheme": "normal", "std": 0.02},
     "truncated": {"scheme": "truncated_normal", "std": 0.02, "low": -2, "high": 2},
@@ -76,22 +76,24 @@ def with_library(backend: NativeBackend, path: str) -> NativeBackend:
         library.fanin_has_level(number)
     library.fanin_fill.restype, library.fanin_fill.argtypes = None, backend._fill.argtypes
     backend._fill = library.fanin_fill
+    backend._fill_one = library["fanin_fill"]
+    backend._fill_one.restype, backend._fill_one.argtypes = None, backend._fill.argtypes
     return backend
 
 
 def draws(old: str | None, repeats: int, out: np.ndarray) -> None:
     print(f"random draws, one thread, {COUNT} elements of F32: ns an element")
     tensor = torch.from_numpy(out[: COUNT * 4]).view(torch.float32)
-    for law, fields in LAWS.items():
+    for distribution, fields in DISTRIBUTIONS.items():
         for level in reversed(NativeBackend().levels):
             works = {"new": filling(NativeBackend(level, 1), out, **fields)}
             if old:
                 works["old"] = filling(with_library(NativeBackend(level, 1), old), out, **fields)
-            if law != "truncated":  # torch's takes 26 times as long
-                works["torch"] = partial(TORCH[law], tensor)
+            if distribution != "truncated":  # torch's takes 26 times as long
+                works["torch"] = partial(TORCH[distribution], tensor)
             times = turns(works, repeats, time.thread_time)
             ratios = [ratio(times, name, "new") for name in works if name != "new"]
-            print(f"  {law}, {level}: {nanoseconds(times, COUNT)}; {'; '.join(ratios)}", flush=True)
+            print(f"  {distribution}, {level}: {nanoseconds(times, COUNT)}; {'; '.join(ratios)}", flush=True)
 
 
 def constants(repeats: int, out: np.ndarray) -> None:
@@ -124,7 +126,7 @@ def counted(work: Work, interrupted: list[int]) -> None:
 def two_threads(old: str | None, repeats: int, out: np.ndarray) -> None:
     """Elapsed time, and how often the calling thread was interrupted: 0 unless the machine is busy."""
     print(f"two threads, {COUNT} elements of F32, elapsed")
-    for law, fields in LAWS.items():
+    for distribution, fields in DISTRIBUTIONS.items():
         makers = {"new": NativeBackend(threads=2)}
         if old:
             makers["old"] = with_library(NativeBackend(threads=2), old)
@@ -135,7 +137,7 @@ def two_threads(old: str | None, repeats: int, out: np.ndarray) -> None:
             times = turns({"one": one, "two": two}, 10 * repeats, time.perf_counter)
             best = min(times["one"]) / min(times["two"])
             print(
-                f"  {law}, {name}: {ratio(times, 'one', 'two')}, of the best turns {best:.2f};"
+                f"  {distribution}, {name}: {ratio(times, 'one', 'two')}, of the best turns {best:.2f};"
                 f" {statistics.mean(interrupted):.3f} interruptions a call",
                 flush=True,
             )

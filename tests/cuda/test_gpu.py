@@ -7,6 +7,8 @@ import re
 import subprocess
 import sys
 import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +24,7 @@ from fanin.draws import Draw, Orthogonal
 from fanin.dtypes import DTYPES, DType
 from fanin_service.backend import known_answer
 from tests.cuda.fake_cupy import FakeCuPy
-from tests.support.cases import LAWS, STREAM, cases, draw
+from tests.support.cases import DISTRIBUTIONS, STREAM, cases, draw
 
 ALL_DTYPES = pytest.mark.parametrize("dtype", DTYPES.values(), ids=list(DTYPES))
 BEYOND = 2**32 + 4097
@@ -96,10 +98,10 @@ def test_orthogonal_matrices(backend: CudaBackend, dtype: DType) -> None:
 
 @pytest.mark.gpu
 @ALL_DTYPES
-@pytest.mark.parametrize("law", LAWS)
-def test_sizes_around_powers_of_two(backend: CudaBackend, dtype: DType, law: str) -> None:
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+def test_sizes_around_powers_of_two(backend: CudaBackend, dtype: DType, distribution: str) -> None:
     """In arrays on the GPU, and in host memory around and beyond the slabs."""
-    lowered = draw(law, dtype)
+    lowered = draw(distribution, dtype)
     sizes = {2**bits + step for bits in (10, 16, 20, 23) for step in (-1, 0, 1)}
     sizes |= {n * SLAB // dtype.itemsize + step for n in (1, 2, 3) for step in (-1, 0, 1)}
     wanted = {first: on_the_cpu(lowered, dtype, first, max(sizes)) for first in (0, 3, 2**34 - 4097)}
@@ -202,23 +204,35 @@ def test_composed_draws(backend: CudaBackend, name: str) -> None:
 
 @pytest.mark.gpu
 def test_the_service(backend: CudaBackend) -> None:
-    """A file and a range that the service generates on the GPU, and its own known-answer test."""
+    """A file and a range that the service generates on the GPU. It is ready after its own known-answer test."""
+    check_service("cuda")
+
+
+def check_service(name: str) -> None:
     command = [sys.executable, "-m", "fanin", "serve", "--port", "0"]
-    environment = {**os.environ, "FANIN_BACKEND": "cuda"}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment, text=True) as service:
+    environment = {**os.environ, "FANIN_BACKEND": name}
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment) as service:
         assert service.stderr
         try:
-            started = next(filter(None, (re.search(r"http://[0-9.]+:[0-9]+", line) for line in service.stderr)))
+            told = b""
+            while not (address := re.search(rb"http://[0-9.]+:[0-9]+", told)):
+                line = service.stderr.readline()
+                assert line, f"the service ended: {told.decode()}"
+                told += line
             threading.Thread(target=service.stderr.read, daemon=True).start()
-            url = f"{started[0]}/v1/weights?shape=3001,1003&scheme=he_normal&seed=42&dtype=BF16"
+            url = address[0].decode()
+            deadline = time.monotonic() + 45
+            while True:  # until it is ready
+                with suppress(OSError), urlopen(f"{url}/readyz", timeout=30):
+                    break
+                assert time.monotonic() < deadline, "the service is not ready"
+                time.sleep(0.1)
             recipe = {"seed": 42, "shape": [3001, 1003], "scheme": "he_normal", "dtype": "BF16"}
             expected = fanin.materialize(recipe, backend="native")["weight"].tobytes()
-            with urlopen(f"{started[0]}/readyz", timeout=30) as ready:
-                assert ready.status == 200
-            with urlopen(url, timeout=30) as response:
-                content = response.read()
-            assert content[-len(expected) :] == expected
-            with urlopen(Request(url, headers={"Range": "bytes=-4099"}), timeout=30) as response:
+            file = f"{url}/v1/weights?shape=3001,1003&scheme=he_normal&seed=42&dtype=BF16"
+            with urlopen(file, timeout=30) as response:
+                assert response.read()[-len(expected) :] == expected
+            with urlopen(Request(file, headers={"Range": "bytes=-4099"}), timeout=30) as response:
                 assert response.read() == expected[-4099:]
         finally:
             service.terminate()

@@ -99,7 +99,7 @@ def commands(kind: str, text: str) -> Iterator[tuple[str, str]]:
 
 
 def apart(texts: list[str]) -> None:
-    """Python in a process of its own, each text with its own names: this one must not have the threads of JAX."""
+    """Run Python in a separate process, each text with separate names. This process must not get the threads of JAX."""
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "KERAS_BACKEND": "numpy"}
     program = (
         "import json, sys\nfor text in json.load(sys.stdin): exec(compile(text, text, 'exec'), {'__name__': 'page'})"

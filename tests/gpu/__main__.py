@@ -15,6 +15,7 @@ import ctypes
 import json
 import os
 import re
+import runpy
 import signal
 import subprocess
 import sys
@@ -36,9 +37,10 @@ SHORTEST = 10.0
 """Seconds that must be left for a step to start."""
 NO_GPU, NO_PACKAGE = 69, 78
 PACKAGES = ("fanin", "fanin_lab", "fanin_service", "cupy", "pytest", "hypothesis", "fastapi", "uvicorn")
-INSTALL = """\
-    pip install --editable '.[service,cuda12]' pytest hypothesis nvidia-curand-cu12    # with a driver of CUDA 12
-    pip install --editable '.[service,cuda13]' pytest hypothesis nvidia-curand         # with a driver of CUDA 13
+INSTALL = f"""\
+    {sys.executable} -m pip install --editable '.[service,cuda12]' pytest hypothesis nvidia-curand-cu12
+or, with a driver of CUDA 13,
+    {sys.executable} -m pip install --editable '.[service,cuda13]' pytest hypothesis nvidia-curand
 Compared as far as they are installed: torch with CUDA, jax[cuda12] or jax[cuda13]."""
 
 
@@ -221,6 +223,8 @@ def main(names: list[str]) -> int:
     finally:
         if path.exists():
             subprocess.run([sys.executable, str(PAGE)], cwd=ROOT, timeout=30, check=False)
+            # Also where the machine is gone before anyone copies its files.
+            print("\n".join(runpy.run_path(str(PAGE))["shown"](stored(path))), flush=True)
     print(f"Keep these: git add {path.relative_to(ROOT)} docs/gpu.md; logs are in {LOGS.relative_to(ROOT)}")
     return 0 if passed else 1
 

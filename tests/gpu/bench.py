@@ -22,7 +22,7 @@ from fanin.backends.cuda import CudaBackend
 from fanin.file_layout import Entry, FileLayout
 from fanin_lab.bench import pairs
 
-LAWS = {
+DISTRIBUTIONS = {
     "uniform": {"scheme": "uniform", "low": -0.02, "high": 0.02},
     "normal": {"scheme": "normal", "std": 0.02},
     "truncated": {"scheme": "truncated_normal", "std": 0.02},
@@ -34,8 +34,8 @@ PHILOX = 161
 Work = Callable[[], object]
 
 
-def entry_of(law: str, dtype: str, count: int) -> Entry:
-    return FileLayout.of({"shape": [count], "dtype": dtype, **LAWS[law]}).entries[0]
+def entry_of(dist: str, dtype: str, count: int) -> Entry:
+    return FileLayout.of({"shape": [count], "dtype": dtype, **DISTRIBUTIONS[dist]}).entries[0]
 
 
 def timed_by_events(cupy: Any, work: Work) -> Callable[[], float]:
@@ -110,25 +110,25 @@ def on_the_device(cupy: Any, backend: CudaBackend, count: int, repeats: int, unt
                 if name not in missing:
                     tell({"not measured": name, "reason": f"{type(error).__name__}: {error}"})
                 missing.add(name)
-        for law in LAWS:
-            entry = entry_of(law, dtype, count)
+        for dist in DISTRIBUTIONS:
+            entry = entry_of(dist, dtype, count)
             works: dict[str, Work] = {
                 "set to zero": lambda array=array: array.data.memset_async(0, array.nbytes),  # type: ignore[misc]
                 "fanin": lambda entry=entry, array=array: backend.fill_array(  # type: ignore[misc]
                     entry.draw, entry.stream, entry.dtype, 0, array
                 ),
-                **{name: by_law[law] for name, by_law in peers.items() if law in by_law},
+                **{name: by_distribution[dist] for name, by_distribution in peers.items() if dist in by_distribution},
             }
             timed = {name: timed_by_events(cupy, work) for name, work in works.items()}
-            report(law, dtype, count, timed, repeats, until)
+            report(dist, dtype, count, timed, repeats, until)
 
 
 def to_the_host(cupy: Any, backend: CudaBackend, count: int, repeats: int, until: float) -> None:
     """Print a line for each case."""
     import cupyx
 
-    for law, dtype in (("normal", "F32"), ("normal", "BF16"), ("uniform", "F32")):
-        entry = entry_of(law, dtype, count)
+    for dist, dtype in (("normal", "F32"), ("normal", "BF16"), ("uniform", "F32")):
+        entry = entry_of(dist, dtype, count)
         source = backend.empty(count, entry.dtype)
         backend.fill_array(entry.draw, entry.stream, entry.dtype, 0, source)
         pinned = cupyx.empty_pinned(source.nbytes, np.uint8)
@@ -144,13 +144,15 @@ def to_the_host(cupy: Any, backend: CudaBackend, count: int, repeats: int, until
 
         cupy.cuda.runtime.deviceSynchronize()
         works = {"a pinned copy": copy, "fanin, pinned": fill(pinned), "fanin, ordinary": fill(plain)}
-        report(law, dtype, count, {name: pairs.timed(work) for name, work in works.items()}, repeats, until)
+        report(dist, dtype, count, {name: pairs.timed(work) for name, work in works.items()}, repeats, until)
 
 
-def report(law: str, dtype: str, count: int, works: dict[str, Callable[[], float]], repeats: int, until: float) -> None:
+def report(
+    dist: str, dtype: str, count: int, works: dict[str, Callable[[], float]], repeats: int, until: float
+) -> None:
     """Measure the works of a case in turns and print them."""
     for name, seconds in pairs.in_turns(works, repeats, until).items():
-        tell({"law": law, "dtype": dtype, "maker": name, "elements": count, "seconds": seconds})
+        tell({"distribution": dist, "dtype": dtype, "maker": name, "elements": count, "seconds": seconds})
 
 
 def tell(row: dict[str, Any]) -> None:

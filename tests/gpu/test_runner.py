@@ -75,7 +75,7 @@ def test_a_step_that_hangs_is_ended_with_its_children_and_keeps_what_it_measured
     child = (
         "import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']); "
     )
-    row = {"law": "normal", "seconds": [1.0]}
+    row = {"distribution": "normal", "seconds": [1.0]}
     hang = step(
         child + f"print({json.dumps(row)!r}, flush=True); print('child', p.pid, flush=True); time.sleep(600)", 5
     )
@@ -144,8 +144,8 @@ def test_the_benchmark_measures_every_case(make: Make, monkeypatch: pytest.Monke
     bench.on_the_device(fake, backend, 64, 2, time.monotonic() + 60)
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert rows.pop(0) == {"not measured": "broken", "reason": "RuntimeError: no such library"}
-    makers = [(row["law"], row["dtype"], row["maker"]) for row in rows]
-    assert len(set(makers)) == len(makers) == 2 * len(bench.LAWS) * len(bench.DTYPES) + 1
+    makers = [(row["distribution"], row["dtype"], row["maker"]) for row in rows]
+    assert len(set(makers)) == len(makers) == 2 * len(bench.DISTRIBUTIONS) * len(bench.DTYPES) + 1
     assert ("normal", "F32", "peer") in makers
     assert all(row["seconds"] == [0.002] * 2 for row in rows)
 
@@ -156,8 +156,8 @@ def test_the_page_shows_what_was_stored(tmp_path: Path) -> None:
     count = 10**9
     seconds = {"fanin": 2.5e-3, "set to zero": 2.2e-3, "torch.cuda": 5e-3}
     rows = [
-        {"law": law, "dtype": "F32", "maker": maker, "elements": count, "seconds": [value] * 5}
-        for law in ("uniform", "normal")
+        {"distribution": dist, "dtype": "F32", "maker": maker, "elements": count, "seconds": [value] * 5}
+        for dist in ("uniform", "normal")
         for maker, value in seconds.items()
     ]
     printed = "".join(f"print({json.dumps(row)!r});" for row in rows)
@@ -165,7 +165,7 @@ def test_the_page_shows_what_was_stored(tmp_path: Path) -> None:
     about |= {"architecture": "sm_90", "multiprocessors": 100, "clock_hz": 10**9}
     path = tmp_path / "test.json"
     runner.run(about, {"device": step(printed), "host": step("exit(1)")}, path, 60, lambda line: None)
-    text = "\n".join(script["_results"](json.loads(path.read_text())))
+    text = "\n".join(script["shown"](json.loads(path.read_text())))
     instructions = script["counts"]()["counts"]["12 sm_90"]["normal_F32"][0]
     limit = 100 * 10**9 * 128 / instructions
     assert count / 2.5e-3 > limit  # impossible on a GPU, and so easy to tell from the other limit

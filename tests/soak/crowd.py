@@ -41,7 +41,7 @@ def path(seed: int) -> str:
 
 
 def sha256(seed: int) -> bytes:
-    """Of the whole file, made here."""
+    """SHA-256 of the complete file, generated here."""
     layout = FileLayout.of({"shape": [ELEMENTS], "scheme": "normal", "std": 1, "seed": seed})
     content = bytearray(layout.size)
     read_into(layout, 0, memoryview(content), backends.get())

@@ -15,7 +15,7 @@ from typing import NamedTuple, overload
 from fanin.draws import Draw
 from fanin.dtypes import STORAGE, DType
 from fanin.errors import Fault, RecipeError
-from fanin.file_order import FileOrder, header_bound
+from fanin.file_order import FileOrder
 from fanin.recipe import MAX_HEADER_BYTES, METADATA_RECIPE, Recipe, RecipeLike, as_recipe, quoted
 from fanin.recipe.display import Summary
 from fanin.schemes.base import Tensor
@@ -100,7 +100,7 @@ class Entries(Sequence[Entry]):
         if isinstance(place, slice):
             start, stop, step = place.indices(len(self))
             if step != 1:
-                raise ValueError("a slice of entries has step 1")
+                raise ValueError("a slice of entries must have step 1")
             offsets = self.offsets[start : max(start, stop) + 1]
             return Entries(self.stream, self.seed, self.names[place], self.tensors[place], offsets, self.header)
         place = range(len(self))[place]
@@ -121,18 +121,18 @@ class Entries(Sequence[Entry]):
 class FileLayout:
     """The place of everything in the file of one recipe. It cannot be changed."""
 
-    __slots__ = ("__weakref__", "_entries", "_header", "_order", "recipe")
+    __slots__ = ("__weakref__", "_entries", "_header", "_order", "_recipe")
 
     def __init__(self, recipe: Recipe) -> None:
         """
         Raises:
             RecipeError: the header or the tensors are too large for the format.
         """
-        self.recipe = recipe
+        self._recipe = recipe
         self._order = FileOrder.of(recipe.tensors)
         self._header = Header(recipe, self._order)
         self._entries: Entries | None = None
-        if header_bound(recipe.tensors) > MAX_HEADER_BYTES:
+        if self._order.header_bound > MAX_HEADER_BYTES:
             _ = self.header  # refuses a recipe whose header is too long, before anything is generated
 
     @classmethod
@@ -143,6 +143,11 @@ class FileLayout:
             RecipeError: the recipe is not valid, or its header or tensors are too large for the format.
         """
         return recipe if isinstance(recipe, FileLayout) else cls(as_recipe(recipe))
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe of the file."""
+        return self._recipe
 
     @property
     def entries(self) -> Entries:

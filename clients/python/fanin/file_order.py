@@ -27,7 +27,7 @@ class FileOrder:
     Recipes that differ in their seeds share one order. Two threads may both sort, with the same result.
     """
 
-    __slots__ = ("_places", "_sorted", "_special", "behind_seed", "tensors")
+    __slots__ = ("_places", "_sorted", "_special", "behind_seed", "header_bound", "tensors")
 
     def __init__(self, tensors: Tensors) -> None:
         """
@@ -44,6 +44,8 @@ class FileOrder:
         total = sum(sizes[id(tensor)] * names for _, tensor, names in tensors.lines())
         if total > MAX_FILE_BYTES - MAX_HEADER_BYTES or any(map(_overflows, tensors.distinct.values())):
             self._refuse(total)
+        self.header_bound = header_bound(tensors)
+        """At least the bytes of the header."""
 
     @classmethod
     def of(cls, tensors: Tensors) -> FileOrder:

@@ -9,7 +9,7 @@ import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -54,17 +54,19 @@ def all_valid(names: Collection[Any]) -> bool:
     )
 
 
-def named_twice(names: Collection[str], repeated: Iterable[str]) -> tuple[str, str] | None:
+def named_twice(names: Collection[str], repeated: Collection[str]) -> tuple[str, str] | None:
     """Return the first repeated name with a name that it or a line before it has too, and that name; else `None`.
 
     Equal names stay equal if each run of digits becomes one digit. So only lines that are alike in this way are written
     out, and the time does not grow with the number of names.
     """
+    if not repeated:
+        return None
     likenesses = {line: _DIGITS.sub("0", _SET.sub("0", line)) for line in repeated}
     counts = Counter(likenesses.values())
     doubtful = {likeness for line, likeness in likenesses.items() if counts[likeness] > 1 or _TWO_SETS.search(line)}
     found = set()
-    if likenesses and names:
+    if names:
         found = {name for name in names if _DIGITS.sub("0", name) in counts}
         doubtful.update(_DIGITS.sub("0", name) for name in found)
     for line, likeness in likenesses.items():
@@ -114,7 +116,7 @@ def _checked_sets(name: str) -> str:
         for item, text in zip(items, each.split(","), strict=True):
             if not item or item[-1] != int(text.split("..")[-1 if text.count("..") < 2 else 1]):
                 raise PydanticCustomError(
-                    "name", f"{text} in {{{each}}} does not lead from its first number to its last"
+                    "name", f"{text} in {{{each}}} does not reach its last number from its first in steps of this size"
                 )
         if any(before[-1] >= after[0] for before, after in itertools.pairwise(items)):
             raise PydanticCustomError("name", f"the numbers of {{{each}}} are not in ascending order")

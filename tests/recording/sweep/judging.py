@@ -109,7 +109,7 @@ def _differences(recording: Recording, case: Case, seed: int) -> dict[str, str]:
     for name, literal in recording.literals.items():
         ours, theirs = numbers(literal), numbers(run[name])
         if name in recording.norms:
-            found |= _other_law(name, ours, theirs)
+            found |= _other_distribution(name, ours, theirs)
         elif literal.dtype != run[name].dtype or not np.allclose(ours, theirs, 1e-5, 1e-6, equal_nan=True):
             found[name] = "other values"
     names = [name for name in recording.recipe.tensors if name in run]
@@ -136,10 +136,10 @@ def _other_tensor(recipe: Recipe, name: str, theirs: torch.Tensor, seed: int) ->
         return (
             {} if np.allclose(made, run, near, near if tensor.scheme == "sinusoidal" else 0) else {name: "other values"}
         )
-    return _other_law(name, made, run)
+    return _other_distribution(name, made, run)
 
 
-def _other_law(name: str, ours: np.ndarray, theirs: np.ndarray) -> dict[str, str]:
+def _other_distribution(name: str, ours: np.ndarray, theirs: np.ndarray) -> dict[str, str]:
     """Return the difference of two tensors: constant rows must be equal, and other rows have one distribution."""
     if ours.ndim > 1:
         still = [np.ptp(each.reshape(len(each), -1), 1) == 0 for each in (ours, theirs)]

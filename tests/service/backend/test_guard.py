@@ -242,14 +242,14 @@ def test_a_failure_discards_digests_in_the_making() -> None:
         known = Manifests(backend)
         backend.mood = "wrong"
         threads = FairExecutor(1, "test")
-        made = asyncio.create_task(known.get(layout, threads, "party", free))
+        made = asyncio.create_task(known.get(layout, threads, "client", free))
         await asyncio.to_thread(backend.asked.wait, 60)
         known.forget()
         backend.let.set()
         with pytest.raises(BackendError, match="while these digests were computed"):
             await made
         backend.mood = "well"
-        assert (await known.get(layout, threads, "party", free)).file.hex() == manifest_of(layout, BEST).file
+        assert (await known.get(layout, threads, "client", free)).file.hex() == manifest_of(layout, BEST).file
         threads.shutdown()
 
     asyncio.run(run())
@@ -307,7 +307,7 @@ def test_a_backend_that_hangs_is_trusted_no_more(monkeypatch: pytest.MonkeyPatch
     assert guarded.fault is None
     now = time.monotonic()
     monkeypatch.setattr(guard.time, "monotonic", lambda: now + 181)
-    assert guarded.fault == "the moody backend has not passed its known-answer test lately"
+    assert guarded.fault == "the moody backend has not passed its known-answer test recently"
     guarded.test()
     assert guarded.fault is None
 

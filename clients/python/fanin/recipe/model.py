@@ -66,7 +66,7 @@ class Recipe(FrozenModel):
     layout: Annotated[KernelLayout, Field(description="Default layout of the kernels.")] = "keras"
     dialect: Annotated[
         Dialect,
-        Field(description="Whose names and parameters the tensors' schemes have; a tensor may give its own."),
+        Field(description="Library whose names and parameters the schemes use; a tensor may give another one."),
     ] = "fanin"
     tensors: Annotated[Tensors, GetPydanticSchema(lambda _, handler: handler(dict[Name, AnyTensor]))]
     repeated: Annotated[

@@ -11,9 +11,13 @@ from typing import Any
 
 from fanin.errors import Fault, RecipeError, pointer, shown
 
-_MANY_LISTS, _BYTES_PER_LIST = 100_000, 8
-"""Lists that any text may have, and least bytes for each list of a text with more. The shortest tensor with a list has
-33 bytes. Python's parser reads lists without letting another thread run: 8 MB of `[],` stop a server for a second."""
+_MANY = 100_000
+_LEAST_BYTES = {"[": ("lists", 8), "{": ("objects", 16)}
+"""Lists and objects that any text may have, and the minimum number of bytes for each in a text with more.
+
+The shortest tensor with a list has 33 bytes, and the shortest part of `blocks` has 25. Python's parser lets no other
+thread run meanwhile. 8 MB of `[],` or `{},` stop a server for a second.
+"""
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -25,9 +29,10 @@ def parse_json(text: str | bytes) -> Any:
     Raises:
         RecipeError: it is not.
     """
-    lists = text.count("[") if isinstance(text, str) else text.count(b"[")
-    if lists > max(_MANY_LISTS, len(text) // _BYTES_PER_LIST):
-        raise RecipeError([Fault("", f"{lists} lists in {len(text)} bytes; no recipe has so many")])
+    for bracket, (what, least) in _LEAST_BYTES.items():
+        found = text.count(bracket) if isinstance(text, str) else text.count(bracket.encode())
+        if found > max(_MANY, len(text) // least):
+            raise RecipeError([Fault("", f"{found} {what} in {len(text)} bytes; no recipe has that many")])
     try:
         text = text if isinstance(text, str) else text.decode("utf-8")
         document = json.loads(text, parse_constant=_refuse_constant)
@@ -116,7 +121,7 @@ def _repetition(text: str) -> Fault | None:
 def _first(document: Any) -> Fault | None:
     """The first name that stands twice in one object of `document`."""
     if isinstance(document, _Repeating):
-        return Fault(pointer([document.name]), "this name stands twice in one object", shown(document.name))
+        return Fault(pointer([document.name]), "this name is twice in one object", shown(document.name))
     if not isinstance(document, dict | list):
         return None
     for name, member in document.items() if isinstance(document, dict) else enumerate(document):

@@ -25,13 +25,14 @@ class Tensors(Mapping[str, Tensor]):
     length cost no more than the recipe has lines. Recipes that differ in their seeds share one object of this class.
     """
 
-    __slots__ = ("_canonical", "_plain", "_repeated", "_sorted", "_texts", "_written", "order")
+    __slots__ = ("_canonical", "_distinct", "_plain", "_repeated", "_sorted", "_texts", "_written", "order")
 
     def __init__(self, plain: Mapping[str, Tensor], repeated: Mapping[str, Tensor] | None = None) -> None:
         """`plain` has tensors by name, `repeated` by repeated name. No name stands for a tensor of another."""
         self._plain: dict[str, Tensor] = dict(plain)
         self._repeated: dict[str, Tensor] = dict(repeated or {})
         self._written: dict[str, Tensor] | None = None if self._repeated else self._plain
+        self._distinct: dict[int, Tensor] | None = None
         self._texts: dict[int, str] | None = None
         self._sorted: tuple[str, ...] | None = None
         self._canonical: bytes | None = None
@@ -48,7 +49,10 @@ class Tensors(Mapping[str, Tensor]):
     @property
     def distinct(self) -> dict[int, Tensor]:
         """The tensors by their ids: those with several names once."""
-        return {id(tensor): tensor for tensor in itertools.chain(self._plain.values(), self._repeated.values())}
+        if self._distinct is None:
+            tensors = itertools.chain(self._plain.values(), self._repeated.values())
+            self._distinct = {id(tensor): tensor for tensor in tensors}
+        return self._distinct
 
     @property
     def sorted_names(self) -> tuple[str, ...]:

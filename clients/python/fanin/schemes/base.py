@@ -91,7 +91,9 @@ class Tensor(FrozenModel, ABC):
     shape: Annotated[
         tuple[Dimension, ...], Field(max_length=MAX_RANK, description="Global shape; [] is a scalar."), _FEW
     ]
-    dtype: Annotated[StorageName, Field(description="Storage type; a draw is the same at each, rounded once.")] = "F32"
+    dtype: Annotated[
+        StorageName, Field(description="Storage type. The draw does not depend on it and is rounded once.")
+    ] = "F32"
     scheme: str
 
     @field_validator("scheme", mode="after", check_fields=False)

@@ -22,10 +22,10 @@ MAX_PARTS = 256
 
 
 class Blocks(Tensor):
-    """Blocks along an axis, each with a scheme of its own: gates of a bias, padding rows, packed projections.
+    """Blocks along an axis, each with a separate scheme: gates of a bias, padding rows, packed projections.
 
-    Each of `parts` is a tensor with `size`, its length along the axis, in place of `shape` and `dtype`: its shape is
-    that of the block, and fans are counted there. Elements keep the random words of the whole tensor.
+    Each of `parts` is a tensor with `size`, its length along the axis, in place of `shape` and `dtype`. Its shape and
+    its fans are those of the block. Elements use the random words of their positions in the full tensor.
     """
 
     formula = "the formula of each part, of its block's shape"
@@ -81,11 +81,11 @@ class Blocks(Tensor):
         if self.block_count > MAX_PARTS:
             raise DrawError(
                 "parts",
-                f"the parts count as {self.block_count}, those within parts among them: the most is {MAX_PARTS}",
+                f"the parts and the parts within them count as {self.block_count}; the maximum is {MAX_PARTS}",
             )
         made = [tensor.draw for _, tensor in parts if math.prod(tensor.shape)]
         if len(made) > 1 and any(map(draws.is_whole, made)):
-            raise DrawError("parts", "an orthogonal or sparse matrix is a whole tensor, not a part of one")
+            raise DrawError("parts", "an orthogonal or sparse matrix must be the full tensor, not one of several parts")
         return draws.blocks(
             sum(size for size, _ in parts) * inner, [(size * inner, tensor.draw) for size, tensor in parts]
         )

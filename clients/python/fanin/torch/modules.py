@@ -183,18 +183,30 @@ class _Plan:
                 view.copy_(literal[region.index])
 
     def put(self) -> None:
-        """Put the allocated memory into the module."""
-        old = self.places[0].tensor
-        if self.target is old:
+        """Put the allocated memory into the module. Tensors that shared the old memory share the new one."""
+        if self.target is self.places[0].tensor:
             return
-        made = self.target
-        if isinstance(old, nn.Parameter):
-            made = nn.Parameter(made, requires_grad=old.requires_grad)
-        if type(made) is not type(old):  # a subclass that the user defines
-            made = torch.Tensor._make_subclass(type(old), made.detach(), old.requires_grad)
-        made.__dict__.update(old.__dict__)
+        olds = {id(place.tensor): place.tensor for place in self.places}
+        made = {key: _like(old, self.target) for key, old in olds.items()}
         for place in self.places:
-            setattr(place.owner, place.attribute, made)
+            setattr(place.owner, place.attribute, made[id(place.tensor)])
+
+
+def _like(old: torch.Tensor, memory: torch.Tensor) -> torch.Tensor:
+    """Return a tensor that reads this memory as another tensor reads its own, with the class of the other tensor."""
+    made = memory.detach()
+    if made.dtype != old.dtype:
+        made = made.view(old.dtype)
+    if old.is_conj():
+        made = made.conj()
+    if old.is_neg():
+        made = torch._neg_view(made)
+    if isinstance(old, nn.Parameter):
+        made = nn.Parameter(made, requires_grad=old.requires_grad)
+    if type(made) is not type(old):  # a subclass that the user defines
+        made = torch.Tensor._make_subclass(type(old), made.detach(), old.requires_grad)
+    made.__dict__.update(old.__dict__)
+    return made
 
 
 def _divided(plans: Sequence[_Plan]) -> tuple[list[_Plan], list[_Plan]]:
@@ -223,7 +235,7 @@ class _Search:
         present = {each.name for each in tensors}
         for name in self._names:
             if name not in present:
-                self._fault(name, "named in names=, but the module has no such tensor")
+                self._fault(name, "given in names=, but the module has no such tensor")
         memories: dict[object, list[Named]] = {}
         for each in tensors:
             memories.setdefault(each.memory, []).append(each)
