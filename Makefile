@@ -37,9 +37,11 @@ docs: $(VENV)/dev
 	$(BIN)/python docs/library.py
 	$(BIN)/python docs/commands.py
 	$(BIN)/python docs/examples/recipes.py
+	$(BIN)/python docs/examples/frontier.py
 	$(BIN)/python docs/metrics.py
 	$(BIN)/python docs/hub.py
 	$(BIN)/python docs/bench/page.py
+	$(BIN)/python docs/bench/gpu.py
 	$(BIN)/python docs/compare/page.py
 	$(BIN)/python deploy/grafana/dashboard.py
 	$(BIN)/python -m tests.peers.page
@@ -67,7 +69,7 @@ newest:
 	$(NEWEST)/bin/python -m pytest -p no:cacheprovider $(NEWEST_TESTS)
 
 # Hours: long statistics, dieharder, other processors under qemu, memory while streaming. PARTS="load traffic" runs some.
-# On Debian it needs: dieharder gcc-aarch64-linux-gnu gcc-s390x-linux-gnu qemu-user
+# On Debian it needs: dieharder gcc-aarch64-linux-gnu gcc-s390x-linux-gnu libc6-dev-arm64-cross libc6-dev-s390x-cross qemu-user
 soak: $(VENV)/dev
 	$(BIN)/python -m pip install --quiet --group machine-code
 	$(BIN)/python -m tests.soak $(PARTS)
@@ -82,6 +84,13 @@ bench: $(VENV)/peers
 # The same, stored in docs/bench and shown in docs/performance.md.
 performance: bench
 	$(BIN)/python docs/bench/page.py build/bench
+
+.PHONY: gpu
+# On a machine with an NVIDIA GPU, at most 8 minutes: bits and speed, stored in docs/bench and docs/gpu.md. It downloads
+# nothing. GPU_PYTHON names the Python that has CuPy and, to compare with, torch and JAX.
+GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,python3)
+gpu:
+	$(GPU_PYTHON) -m tests.gpu
 
 .PHONY: wheel
 # A wheel with the kernels for this platform, and one without for every other, into dist/.

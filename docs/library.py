@@ -76,7 +76,9 @@ def entry(found: griffe.Object, module: str) -> Iterator[str]:
             if name.startswith("_") or name in PYDANTIC:
                 continue
             if isinstance(member, griffe.Function):
-                yield code(signature(member)) + "\n" + docstring(member)
+                is_computed = any(each.callable_path.endswith("computed_once") for each in member.decorators)
+                text = f"{name}: {member.returns}" if is_computed else signature(member)
+                yield code(text) + "\n" + docstring(member)
             elif isinstance(member, griffe.Attribute) and member.docstring:
                 yield code(f"{name}: {member.annotation}") + "\n" + docstring(member)
 

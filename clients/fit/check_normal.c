@@ -1,11 +1,11 @@
-// Exhaustive check of the frozen inverse-normal tables, plain normal law, float32.
+// Exhaustive check of the frozen inverse-normal tables, plain normal distribution, float32.
 //
 //   gcc -O3 -march=native -ffp-contract=off -fopenmp check_normal.c -o check_normal -lm && ./check_normal
 //
 // 0. the oracle (normal_f64.inc in double) against long double erfc on a sample;
-//    check_normal_f64.py checks the same table against mpmath;
+//    check_normal_f64.py checks the same table against mpmath.
 // 1. every k of one side, 0 <= k < 2^31 (the other side is its mirror image): error in
-//    float32 spacings of the exact value at t = (2k + 1) / 2^32, and |z| non-increasing;
+//    float32 spacings of the exact value at t = (2k + 1) / 2^32, and |z| non-increasing.
 // 2. every float32 t in [2^-96, 1/2) and every r in [2^-33, 1/2 + 2^-11]: the same for
 //    the polynomials alone, rows a word cannot reach and row borders included.
 // Exit status 0 only if all errors are <= 4 spacings and everything is monotone.

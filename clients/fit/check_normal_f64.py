@@ -4,8 +4,9 @@
 Usage: python check_normal_f64.py [points]      (default 400000; needs numpy and mpmath)
 
 The exact relative error of z is one Newton step on erfc (or erf) evaluated in
-multiple precision at the exact probability (2 * k64 + 1) / 2^64.  Exit status 0 only
-if the largest error is <= 1e-15 and nothing is out of order.
+multiple precision at the exact probability (2 * k64 + 1) / 2^64.
+
+Exit status 0 only if the largest error is <= 1e-15 and nothing is out of order.
 """
 
 import pathlib
@@ -52,7 +53,7 @@ def central(x):
 
 
 def normal(k64):
-    """|z| of the plain law for an array of uint64 in [0, 2^63)."""
+    """Return |z| of the plain distribution for an array of uint64 in [0, 2^63)."""
     k64 = np.asarray(k64, np.uint64)
     is_tail = (k64 >> np.uint64(32)) < np.uint64(K)
     half = np.float64(0.5)

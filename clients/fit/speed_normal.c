@@ -2,10 +2,11 @@
 //
 //   gcc -O3 -ffp-contract=off speed_normal.c -o speed_normal -lm && ./speed_normal [core]
 //
-// Checks that every vector kernel gives the bits of the scalar one, then prints the median
+// Checks that every vector kernel gives the bits of the scalar one.  Then prints the median
 // nanoseconds per element of RUNS runs of 2^24 elements written through a 64 KiB buffer.
+//
 // "giles" is the alternative without a table (log, two polynomials, sqrt) for comparison:
-// AVX-512 only, same word-to-x mapping, not the frozen law.
+// AVX-512 only, same word-to-x mapping, not the frozen distribution.
 #define _GNU_SOURCE
 #include <immintrin.h>
 #include <math.h>
@@ -21,16 +22,16 @@ static const float C[ROWS * W] = {
 #include "../python/fanin/backends/csrc/normal_f32.inc"
 };
 
-// A law: side 0 is positive, side 1 negative.  Plain normal: T = 2^31, a = 0, beta = 2^-31.
+// A distribution: side 0 is positive, side 1 negative.  Plain normal: T = 2^31, a = 0, beta = 2^-31.
 typedef struct {
     uint64_t T;
     uint32_t last[2], K[2];             // N - 1 and tail words per side
     float beta[2], at[2], ar[2];
     float mean, std, lo, hi;
-} Law;
+} Distribution;
 
-static Law make_law(double lo, double hi, float mean, float std) {
-    Law l = {.mean = mean, .std = std};
+static Distribution make_distribution(double lo, double hi, float mean, float std) {
+    Distribution l = {.mean = mean, .std = std};
     const double neg = lo < 0 ? .5 * (erf(fmin(-lo, 40) / sqrt(2)) - (hi < 0 ? erf(-hi / sqrt(2)) : 0)) : 0;
     const double pos = hi > 0 ? .5 * (erf(fmin(hi, 40) / sqrt(2)) - (lo > 0 ? erf(lo / sqrt(2)) : 0)) : 0;
     l.T = (uint64_t)llrint(0x1p32 * neg / (neg + pos));
@@ -65,7 +66,7 @@ static void philox(uint64_t counter, uint32_t x[4]) {
     }
 }
 
-static float scalar(enum Kind kind, const Law *l, uint32_t w) {
+static float scalar(enum Kind kind, const Distribution *l, uint32_t w) {
     if (kind == UNIFORM) return l->mean + l->std * ((float)(w >> 8) * 0x1p-24f);
     const int neg = w < l->T;
     const uint32_t k = neg ? w : ~w;
@@ -89,7 +90,7 @@ static float scalar(enum Kind kind, const Law *l, uint32_t w) {
 }
 
 // ---- AVX-512: 32 rows in two registers per coefficient ---------------------------------------
-// Enough for any law with a_t + beta / 2 >= 2^-32, which is known when the law is set up.
+// Enough for any distribution with a_t + beta / 2 >= 2^-32, which is known when the distribution is set up.
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512dq,avx512vl,avx512bw")
 #define SET(x) _mm512_set1_ps(x)
@@ -128,7 +129,7 @@ static inline void load_columns(Column t[W]) {
 #define COEF(i) _mm512_permutex2var_ps(t[i].lo, e, t[i].hi)
 #define STEP(q, arg, c) _mm512_add_ps(_mm512_mul_ps(q, arg), c)
 
-static inline __attribute__((always_inline)) __m512 transform512(enum Kind kind, const Law *l, const Column *t, __m512i w) {
+static inline __attribute__((always_inline)) __m512 transform512(enum Kind kind, const Distribution *l, const Column *t, __m512i w) {
     if (kind == UNIFORM)
         return _mm512_add_ps(SET(l->mean), _mm512_mul_ps(SET(l->std),
             _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_srli_epi32(w, 8)), SET(0x1p-24f))));
@@ -138,8 +139,8 @@ static inline __attribute__((always_inline)) __m512 transform512(enum Kind kind,
     __mmask16 neg = 0;
     if (kind == TRUNCATED) {
         // The words between the two tails are central; there j = w - T or its complement.
-        // a_r is non-zero only if the law has a single side, so it needs no selection.
-        // The masks settle laws without a negative side and laws without a tail.
+        // a_r is non-zero only if the distribution has a single side, so it needs no selection.
+        // The masks settle distributions without a negative side and distributions without a tail.
         const __mmask16 some_neg = l->T ? 0xffff : 0, some_tail = l->K[0] | l->K[1] ? 0xffff : 0;
         neg = _mm512_mask_cmple_epu32_mask(some_neg, w, SETI(l->T - 1));
         tail = _mm512_mask_cmpge_epu32_mask(some_tail, _mm512_sub_epi32(w, SETI(l->K[1])), SETI(0 - l->K[0] - l->K[1]));
@@ -201,10 +202,10 @@ static inline __attribute__((always_inline)) __m512 transform512(enum Kind kind,
 
 // words == NULL: Philox from `counter`; otherwise the given words.  n is a multiple of 64.
 #define KERNEL512(NAME, KIND)                                                                   \
-    static void NAME(const Law *l, const uint32_t *words, uint64_t counter, float *out, int n) { \
+    static void NAME(const Distribution *l, const uint32_t *words, uint64_t counter, float *out, int n) { \
         Column t[W];                                                                            \
         if (KIND != UNIFORM) load_columns(t);                                                   \
-        const Law c = *l;                                                                       \
+        const Distribution c = *l;                                                                       \
         for (int i = 0; i < n; i += 64, counter += 16) {                                        \
             __m512i w[4];                                                                       \
             if (words) memcpy(w, words + i, sizeof w); else philox512(counter, w);              \
@@ -250,7 +251,7 @@ static inline void philox256(uint64_t counter, __m256i out[4]) {
     }
 }
 
-static inline __attribute__((always_inline)) void transform256(enum Kind kind, const Law *l, const __m256 *t, __m256i w, float *out) {
+static inline __attribute__((always_inline)) void transform256(enum Kind kind, const Distribution *l, const __m256 *t, __m256i w, float *out) {
     if (kind == UNIFORM) {
         _mm256_storeu_ps(out, _mm256_add_ps(SET(l->mean), _mm256_mul_ps(SET(l->std),
             _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_srli_epi32(w, 8)), SET(0x1p-24f)))));
@@ -258,7 +259,7 @@ static inline __attribute__((always_inline)) void transform256(enum Kind kind, c
     }
     __m256i k, central, pos;
     __m256 x;
-    if (kind == TRUNCATED) {            // signed compares on shifted words; flags settle degenerate laws
+    if (kind == TRUNCATED) {            // signed compares on shifted words; flags settle degenerate distributions
         pos = _mm256_cmpgt_epi32(_mm256_xor_si256(w, SETI(1u << 31)), SETI((uint32_t)(l->T - 1) ^ 1u << 31));
         pos = _mm256_or_si256(pos, SETI(l->T ? 0 : -1));
         central = _mm256_cmpgt_epi32(SETI((0 - l->K[0] - l->K[1]) ^ 1u << 31), _mm256_sub_epi32(w, SETI(l->K[1] ^ 1u << 31)));
@@ -270,7 +271,7 @@ static inline __attribute__((always_inline)) void transform256(enum Kind kind, c
         x = _mm256_add_ps(h, _mm256_cvtepi32_ps(_mm256_blend_epi16(k, _mm256_setzero_si256(), 0xaa)));
         x = _mm256_add_ps(x, SET(0.5f));
         // Constants by side: index 0 (negative) or 3 (positive) of four.  a_r is non-zero only
-        // if the law has a single side.
+        // if the distribution has a single side.
         const __m256 beta = _mm256_setr_ps(l->beta[1], 0, 0, l->beta[0], l->beta[1], 0, 0, l->beta[0]);
         const __m256 at = _mm256_setr_ps(l->at[1], 0, 0, l->at[0], l->at[1], 0, 0, l->at[0]);
         x = _mm256_mul_ps(_mm256_permutevar_ps(beta, pos), x);
@@ -307,14 +308,14 @@ static inline __attribute__((always_inline)) void transform256(enum Kind kind, c
 }
 
 #define KERNEL256(NAME, KIND)                                                                   \
-    static void NAME(const Law *l, const uint32_t *words, uint64_t counter, float *out, int n) { \
+    static void NAME(const Distribution *l, const uint32_t *words, uint64_t counter, float *out, int n) { \
         __m256 t[W];                                                                            \
         for (int i = 0; i < W; i++) {                                                           \
             float a[8];                                                                         \
             for (int r = 0; r < 8; r++) a[(126 - r) & 7] = C[r * W + i];                        \
             t[i] = _mm256_loadu_ps(a);                                                          \
         }                                                                                       \
-        const Law c = *l;                                                                       \
+        const Distribution c = *l;                                                                       \
         for (int i = 0; i < n; i += 32, counter += 8) {                                         \
             __m256i w[4];                                                                       \
             if (words) memcpy(w, words + i, sizeof w); else philox256(counter, w);              \
@@ -327,8 +328,8 @@ KERNEL256(truncated256, TRUNCATED)
 #pragma GCC pop_options
 
 // ---- harness ------------------------------------------------------------------------------------
-typedef void Kernel(const Law *, const uint32_t *, uint64_t, float *, int);
-typedef struct { const char *name; Kernel *run; enum Kind kind; int law; int avx512; double ns[RUNS]; } Case;
+typedef void Kernel(const Distribution *, const uint32_t *, uint64_t, float *, int);
+typedef struct { const char *name; Kernel *run; enum Kind kind; int distribution; int avx512; double ns[RUNS]; } Case;
 
 static int by_value(const void *a, const void *b) { return (*(double *)a > *(double *)b) - (*(double *)a < *(double *)b); }
 
@@ -344,10 +345,10 @@ int main(int argc, char **argv) {
     CPU_SET(argc > 1 ? atoi(argv[1]) : 0, &set);
     if (sched_setaffinity(0, sizeof set, &set)) perror("sched_setaffinity");
 
-    Law laws[] = {make_law(-INFINITY, INFINITY, 0.001f, 0.02f), make_law(-2, 2, 0.001f, 0.02f),
-                  make_law(-1, 3, 0.001f, 0.02f), make_law(0.5, 2, 0.001f, 0.02f), make_law(-4, -0.1, 0.001f, 0.02f),
-                  make_law(-.5, .25, 0.001f, 0.02f), make_law(2, 3, 0.001f, 0.02f)};
-    laws[0].K[0] = laws[0].K[1] = (1u << 30) - (1u << 19);
+    Distribution distributions[] = {make_distribution(-INFINITY, INFINITY, 0.001f, 0.02f), make_distribution(-2, 2, 0.001f, 0.02f),
+                  make_distribution(-1, 3, 0.001f, 0.02f), make_distribution(0.5, 2, 0.001f, 0.02f), make_distribution(-4, -0.1, 0.001f, 0.02f),
+                  make_distribution(-.5, .25, 0.001f, 0.02f), make_distribution(2, 3, 0.001f, 0.02f)};
+    distributions[0].K[0] = distributions[0].K[1] = (1u << 30) - (1u << 19);
     Case cases[] = {
         {"avx512 uniform", uniform512, UNIFORM, 0, 1, {0}}, {"avx512 normal", normal512, NORMAL, 0, 1, {0}},
         {"avx512 truncated [-2, 2]", truncated512, TRUNCATED, 1, 1, {0}}, {"avx512 truncated [-1, 3]", truncated512, TRUNCATED, 2, 1, {0}},
@@ -365,7 +366,7 @@ int main(int argc, char **argv) {
     int bad = 0;
     for (int c = 0; c < n; c++) {
         if ((cases[c].avx512 && !wide)) continue;
-        const Law *l = &laws[cases[c].law];
+        const Distribution *l = &distributions[cases[c].distribution];
         double worst = 0;
         for (int block = 0; block < 256; block++) {     // Philox words, then words in rare rows
             const uint64_t counter = 0xfffff000u + (uint64_t)block * BLOCK / 4;
@@ -386,7 +387,7 @@ int main(int argc, char **argv) {
         for (int c = 0; c < n; c++) {
             if (cases[c].avx512 && !wide) continue;
             const double t0 = now();
-            for (int i = 0; i < TOTAL; i += BLOCK) cases[c].run(&laws[cases[c].law], NULL, i / 4, out, BLOCK);
+            for (int i = 0; i < TOTAL; i += BLOCK) cases[c].run(&distributions[cases[c].distribution], NULL, i / 4, out, BLOCK);
             cases[c].ns[run] = (now() - t0) / TOTAL;
         }
     double base = 0;

@@ -129,7 +129,10 @@ def calls(kept: dict[str, Kept]) -> str:
     """Return a table of the measured calls of each library."""
     told: dict[tuple[str, str], Sequence[str]] = {}
     for parts in kept.values():
-        told |= {(name, law): (name, law, call) for name, law, call in report.calls(parts["fill"])[2]}
+        told |= {
+            (name, distribution): (name, distribution, call)
+            for name, distribution, call in report.calls(parts["fill"])[2]
+        }
     return _table(("maker", "distribution", "call"), told.values())
 
 
@@ -173,9 +176,9 @@ def _row(document: report.Document, side: Side, threads: int) -> report.Row | No
 
 
 def _bar() -> Iterator[tuple[str, str, float, Reached]]:
-    def beside(work: str, law: str, dtype: str, peer: str, least: float) -> tuple[str, str, float, Reached]:
-        name = report.case_name(work, law, dtype)
-        reached = ratio((work, law, dtype, peer), (work, law, dtype, "native"))
+    def beside(work: str, distribution: str, dtype: str, peer: str, least: float) -> tuple[str, str, float, Reached]:
+        name = report.case_name(work, distribution, dtype)
+        reached = ratio((work, distribution, dtype, peer), (work, distribution, dtype, "native"))
         return f"{name}, 1 thread", f"{peer} / Fanin", least, reached
 
     yield beside("fill", "normal", "F32", "torch", 3)
@@ -186,14 +189,14 @@ def _bar() -> Iterator[tuple[str, str, float, Reached]]:
     yield beside("fill", "truncated", "F32", "jax", 15)
     native, truncated = ("fill", "normal", "F32", "native"), ("fill", "truncated", "F32", "native")
     yield "truncated normal F32, 1 thread", "normal / truncated", 1 / 1.1, ratio(native, truncated)
-    for law in ("uniform", "normal", "truncated"):
-        wide, narrow = ("fill", law, "F32", "native avx512"), ("fill", law, "F32", "native avx2")
-        yield f"{report.case_name('fill', law, 'F32')}, 1 thread", "AVX-512 / AVX2", 0.5, ratio(wide, narrow)
+    for distribution in ("uniform", "normal", "truncated"):
+        wide, narrow = ("fill", distribution, "F32", "native avx512"), ("fill", distribution, "F32", "native avx2")
+        yield f"{report.case_name('fill', distribution, 'F32')}, 1 thread", "AVX-512 / AVX2", 0.5, ratio(wide, narrow)
     for dtype in ("BF16", "F16"):
         yield f"normal {dtype}, 1 thread", f"F32 / {dtype}", 1, ratio(native, ("fill", "normal", dtype, "native"))
-    for law in ("uniform", "normal", "truncated"):
-        side = ("fill", law, "F32", "native")
-        yield report.case_name("fill", law, "F32"), "1 thread / all threads", 1.85, ratio(side, side, (0, -1))
+    for distribution in ("uniform", "normal", "truncated"):
+        side = ("fill", distribution, "F32", "native")
+        yield report.case_name("fill", distribution, "F32"), "1 thread / all threads", 1.85, ratio(side, side, (0, -1))
     for dtype in ("F32", "BF16"):
         yield beside("fill", "constant", dtype, "memory write", 1)
     yield beside("small", "normal", "F32", "torch", 1)

@@ -1,9 +1,9 @@
-"""The main job from end to end: two models by recipe, over HTTP and made here, compared byte for byte.
+"""The main job from end to end: two models by recipe, over HTTP and generated here, compared byte for byte.
 
     python docs/examples/demo.py [FOLDER]
 
-Starts a service on a free port of 127.0.0.1, registers GPT-2 small and ResNet-50, downloads their files, makes both
-here, compares SHA-256 and bytes, verifies each file from its own header, and loads it with the safetensors library.
+Starts a service on a free port of 127.0.0.1, registers GPT-2 small and ResNet-50, downloads their files and generates
+both here. Compares SHA-256 and bytes, verifies each file from its header, and loads it with the safetensors library.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ def show(name: str, client: fanin.Client, folder: Path) -> None:
     print(f"  {timed('verified   ', verified.size, started)} from its own header")
     loaded = safetensors.numpy.load_file(remote)
     name, tensor = max(loaded.items(), key=lambda item: item[1].size)
-    law = f"mean {tensor.mean():+.2e}, std {tensor.std():.5f}"
-    print(f"  safetensors loads {len(loaded)} tensors; {name} {tensor.shape} has {law}")
+    distribution = f"mean {tensor.mean():+.2e}, std {tensor.std():.5f}"
+    print(f"  safetensors loads {len(loaded)} tensors; {name} {tensor.shape} has {distribution}")
 
 
 def main() -> None:

@@ -130,7 +130,7 @@ def keras_cnn() -> keras.Model:
 
 
 def sha256(weights: Mapping[str, Any], names: Names) -> str:
-    """Of all weights, given by their paths, in the recipe's layout and by its names."""
+    """Digest of all weights, which are given by their paths, in the recipe's layout and by its names."""
     back = {}
     for path, weight in weights.items():
         said = names.get(path, path)
@@ -158,7 +158,7 @@ def flax_side(
 
 
 def keras_side(model: keras.Model, recipe: Recipe, names: Names, inputs: np.ndarray) -> tuple[str, np.ndarray]:
-    """The same, on whichever backend Keras has."""
+    """The same, on the current backend of Keras."""
     fanin.keras.init_(model, recipe, names=names)
     weights = {weight.path: keras.ops.convert_to_numpy(weight.value) for weight in model.weights}
     return sha256(weights, names), keras.ops.convert_to_numpy(model(inputs))

@@ -34,6 +34,10 @@ HASH_COMMENT = re.compile(r"(?:^[ \t]*#(?!!).*\n?)+", re.MULTILINE)
 C_COMMENT = re.compile(r"/\*.*?\*/|(?:^[ \t]*//[^\n]*\n?)+|//[^\n]*", re.MULTILINE | re.DOTALL)
 EDGES = re.compile(r"^[ \t]*(/?\*+/?|//+|#+:?) ?|\*/", re.MULTILINE)
 
+PACKAGES = ("clients/lab", "clients/python", "service")
+PHRASE = 3
+"""Words of a string that is read as text."""
+
 Text = tuple[int, str]
 """The line where a text begins, counted from 1, and the text."""
 
@@ -44,7 +48,7 @@ def texts(path: Path) -> Iterator[Text]:
     if path.suffix == ".md":
         yield 1, content
     elif path.suffix == ".py":
-        yield from python(content)
+        yield from python(content, is_package=any(path.is_relative_to(ROOT / package) for package in PACKAGES))
     elif path.suffix in {".c", ".h", ".js", ".inc"}:
         yield from comments(C_COMMENT, content)
     elif path.suffix in {".toml", ".yaml", ".yml"} or path.name in {"Makefile", "Dockerfile"}:
@@ -56,16 +60,24 @@ def comments(pattern: re.Pattern[str], content: str) -> Iterator[Text]:
         yield content.count("\n", 0, found.start()) + 1, EDGES.sub("", found[0])
 
 
-def python(content: str) -> Iterator[Text]:
-    """Yield docstrings, those of attributes included, messages of errors, and comments."""
+def python(content: str, *, is_package: bool = False) -> Iterator[Text]:
+    """Yield docstrings, those of attributes included, messages of errors, and comments.
+
+    With `is_package`, yield every other string of several words, too: messages, help, descriptions.
+    """
+    inner: set[ast.AST] = set()
     for node in ast.walk(ast.parse(content)):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             yield node.lineno, inspect.cleandoc(node.value.value)
+            inner.add(node.value)
         elif isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
             for part in (*node.exc.args, *(keyword.value for keyword in node.exc.keywords)):
-                pieces = part.values if isinstance(part, ast.JoinedStr) else [part]
-                words = [str(piece.value) if isinstance(piece, ast.Constant) else "X" for piece in pieces]
-                yield part.lineno, "".join(words)
+                yield part.lineno, message(part)
+                inner.update((part, *ast.walk(part)))
+        elif is_package and node not in inner and isinstance(node, ast.Constant | ast.JoinedStr):
+            if len((words := message(node)).split()) >= PHRASE:
+                yield node.lineno, words.replace(";", ".")  # lists of sources, and code, have many
+            inner.update(ast.walk(node))
     blocks: list[tuple[int, int, list[str]]] = []
     for token in tokenize.generate_tokens(io.StringIO(content).readline):
         if token.type == tokenize.COMMENT:
@@ -76,6 +88,12 @@ def python(content: str) -> Iterator[Text]:
                 blocks.append((line, column, [token.string]))
     for line, _, block in blocks:
         yield line, EDGES.sub("", "\n".join(block))
+
+
+def message(node: ast.AST) -> str:
+    """Return the text of a string, with X in place of each value."""
+    pieces = node.values if isinstance(node, ast.JoinedStr) else [node]
+    return "".join(str(piece.value) if isinstance(piece, ast.Constant) else "X" for piece in pieces)
 
 
 def paragraphs(line: int, text: str) -> Iterator[Text]:

@@ -75,7 +75,7 @@ class RecipeReader:
         if layout is None:
             with self.tracing.span("parse"):
                 document = query.parse(context.query)
-                if limits.laws_of(document) == 1:
+                if limits.distributions_of(document) == 1:
                     layout = limits.layout_of(document, self.settings)
                 else:
                     layout = await self.threads.parsers.run(context.client, limits.layout_of, document, self.settings)
@@ -130,7 +130,7 @@ class RecipeReader:
             layout = await self._of_store(context, self.store, digest)
         if layout is None:
             raise UnknownRecipeError(
-                "this digest is unknown, or was forgotten: POST the recipe to /v1/recipes, then repeat"
+                "this digest is not registered, or no longer: POST the recipe to /v1/recipes, then repeat the request"
             )
         context.recipe = digest
         return layout

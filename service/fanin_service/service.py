@@ -101,7 +101,7 @@ class Service:
         """Report the service as not ready from now on."""
         self.is_draining = True
         self.metrics.ready(False)
-        _log.info("told to stop: not ready any more")
+        _log.info("stopping: no longer ready")
 
     async def check_backend(self) -> None:
         """Test the backend, and record in the metrics whether the service is ready."""

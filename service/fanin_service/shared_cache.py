@@ -15,7 +15,7 @@ V = TypeVar("V")
 class _Item(Generic[V]):
     value: V
     size: int
-    party: str
+    client: str
 
 
 class Kept(Generic[K, V]):
@@ -43,16 +43,16 @@ class Kept(Generic[K, V]):
         item = self._items.get(key)
         if item is None:
             return None
-        self._keys[item.party].move_to_end(key)
+        self._keys[item.client].move_to_end(key)
         return item.value
 
-    def add(self, key: K, value: V, size: int, party: str) -> bool:
+    def add(self, key: K, value: V, size: int, client: str) -> bool:
         """Cache a value of `size` bytes for a client. Return false, and change nothing, if its key is cached."""
         if self.get(key) is not None:
             return False
-        self._items[key] = _Item(value, size, party)
-        self._keys.setdefault(party, OrderedDict())[key] = None
-        self._sizes[party] = self._sizes.get(party, 0) + size
+        self._items[key] = _Item(value, size, client)
+        self._keys.setdefault(client, OrderedDict())[key] = None
+        self._sizes[client] = self._sizes.get(client, 0) + size
         self.size += size
         self._make_room(key)
         return True
@@ -61,8 +61,8 @@ class Kept(Generic[K, V]):
         """Set the size in bytes of a value, if it is cached."""
         item = self._items.get(key)
         if item is not None:
-            self._items[key] = _Item(item.value, size, item.party)
-            self._sizes[item.party] += size - item.size
+            self._items[key] = _Item(item.value, size, item.client)
+            self._sizes[item.client] += size - item.size
             self.size += size - item.size
             self._make_room(key)
 
@@ -71,12 +71,12 @@ class Kept(Generic[K, V]):
         item = self._items.pop(key, None)
         if item is None:
             return None
-        party = item.party
-        del self._keys[party][key]
-        self._sizes[party] -= item.size
+        client = item.client
+        del self._keys[client][key]
+        self._sizes[client] -= item.size
         self.size -= item.size
-        if not self._keys[party]:
-            del self._keys[party], self._sizes[party]
+        if not self._keys[client]:
+            del self._keys[client], self._sizes[client]
         return item.value
 
     def __iter__(self) -> Iterator[K]:
@@ -94,5 +94,5 @@ class Kept(Generic[K, V]):
         if self.size > self._max_bytes:
             return max(self._sizes, key=self._sizes.__getitem__)
         if self._max_count is not None and len(self._items) > self._max_count:
-            return max(self._keys, key=lambda party: len(self._keys[party]))
+            return max(self._keys, key=lambda client: len(self._keys[client]))
         return None

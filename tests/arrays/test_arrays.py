@@ -1,4 +1,4 @@
-"""Arrays in memory: whole recipes, and slices that equal NumPy's."""
+"""Arrays in memory: complete recipes, and slices that equal NumPy's."""
 
 from __future__ import annotations
 
@@ -26,12 +26,14 @@ def test_materialize_gives_every_tensor_in_the_recipes_order() -> None:
 
 
 def test_elements_depend_on_seed_name_and_position_only() -> None:
-    law = {"scheme": "normal", "std": 1.0}
-    one = fanin.materialize({"tensors": {"w": {"shape": [6, 4], **law}, "v": {"shape": [5], **law}}})
-    other = fanin.materialize({"tensors": {"w": {"shape": [3, 5], **law}}})
+    distribution = {"scheme": "normal", "std": 1.0}
+    one = fanin.materialize({"tensors": {"w": {"shape": [6, 4], **distribution}, "v": {"shape": [5], **distribution}}})
+    other = fanin.materialize({"tensors": {"w": {"shape": [3, 5], **distribution}}})
     np.testing.assert_array_equal(one["w"].reshape(-1)[:15], other["w"].reshape(-1))
     assert not np.array_equal(one["v"], one["w"].reshape(-1)[:5])
-    assert not np.array_equal(one["v"], fanin.materialize({"seed": 1, "tensors": {"v": {"shape": [5], **law}}})["v"])
+    assert not np.array_equal(
+        one["v"], fanin.materialize({"seed": 1, "tensors": {"v": {"shape": [5], **distribution}}})["v"]
+    )
 
 
 @pytest.mark.parametrize("dtype", ["BF16", "F16", "F8_E4M3", "F8_E5M2"])
@@ -43,7 +45,7 @@ def test_a_storage_type_rounds_the_same_draw(dtype: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "law",
+    "distribution",
     [
         {"scheme": "normal", "std": 1},
         {"scheme": "uniform", "low": -1, "high": 1},
@@ -51,9 +53,9 @@ def test_a_storage_type_rounds_the_same_draw(dtype: str) -> None:
         {"scheme": "truncated_normal", "std": 1, "low": 3, "high": None},
     ],
 )
-def test_float64_refines_the_float32_draw(law: dict[str, Any]) -> None:
-    wide = fanin.materialize({"shape": [100_000], "dtype": "F64", **law})["weight"]
-    narrow = fanin.materialize({"shape": [100_000], **law})["weight"].astype(np.float64)
+def test_float64_refines_the_float32_draw(distribution: dict[str, Any]) -> None:
+    wide = fanin.materialize({"shape": [100_000], "dtype": "F64", **distribution})["weight"]
+    narrow = fanin.materialize({"shape": [100_000], **distribution})["weight"].astype(np.float64)
     # 2^-23 of a probability moves z by less than this where the density is least.
     np.testing.assert_allclose(wide, narrow, rtol=2e-6, atol=2e-7)
     assert (wide != narrow).mean() > 0.9
@@ -114,8 +116,8 @@ def test_unknown_names_are_told() -> None:
         fanin.materialize(MIXED, backend="cray")
 
 
-def test_bounds_hold_beyond_what_the_law_reaches() -> None:
-    """A bound 14 standard deviations out: no draw comes near, but rounding to a coarse type would step over it."""
+def test_bounds_hold_beyond_what_the_distribution_reaches() -> None:
+    """A bound 14 standard deviations out: no draw is near it, but rounding to a coarse type would step over it."""
     tensor = {"scheme": "truncated_normal", "mean": 1, "std": 0.001, "low": 9, "high": 14, "dtype": "F8_E4M3"}
     with pytest.raises(fanin.RecipeError, match="no F8_E4M3 number"):
         fanin.materialize({"shape": [9], **tensor})

@@ -1,4 +1,4 @@
-"""Blocks and tables: what they mean, element by element, and that any part of them is the whole's."""
+"""Blocks and tables: their values element by element, and any part equals that slice of the full tensor."""
 
 from __future__ import annotations
 
@@ -211,9 +211,9 @@ def test_an_lstm_bias() -> None:
 
 
 def test_a_padding_row_leaves_the_others_as_they_are() -> None:
-    law = {"scheme": "normal", "std": 1}
-    parts = [{"size": 2, **law}, {"size": 1, "scheme": "zeros"}, {"size": 7, **law}]
-    expected = made(shape=[10, 5], **law)
+    distribution = {"scheme": "normal", "std": 1}
+    parts = [{"size": 2, **distribution}, {"size": 1, "scheme": "zeros"}, {"size": 7, **distribution}]
+    expected = made(shape=[10, 5], **distribution)
     expected[2] = 0
     assert (made(shape=[10, 5], scheme="blocks", parts=parts) == expected).all()
 

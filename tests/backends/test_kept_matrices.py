@@ -1,4 +1,4 @@
-"""Matrices are made once for all their parts, by one thread, and kept within their limit."""
+"""One thread generates a matrix once for all its parts, and the cache stays within its limit."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_a_thread_makes_it_itself_when_the_other_was_interrupted() -> None:
     assert matrices.held == 200
 
 
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of Python 3.12: it has threads, and forks
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # Python 3.12: a process with threads forks
 def test_a_forked_child_waits_for_no_thread_of_its_parent() -> None:
     matrices, maker = Matrices(), Maker()
     maker.may_go_on.clear()

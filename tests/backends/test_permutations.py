@@ -66,7 +66,7 @@ def test_all_permutations_are_alike(size: int) -> None:
 
 @pytest.mark.parametrize("size", [30, 100, 1000])
 def test_rows_know_nothing_of_one_another(size: int) -> None:
-    """Of neighbours, of rows with a digit in common, of lines: as many are chosen together as by chance."""
+    """Neighbours, rows with a common digit, and lines are chosen together as often as independent choices would be."""
     chosen, lines = size // 3, 400_000 // size
     found = places(size, lines) < chosen
     p = chosen / size

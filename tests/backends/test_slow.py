@@ -1,4 +1,4 @@
-"""Where the compiled backend is missing, a user who did not ask for the other one is told so, once."""
+"""Without the compiled backend, a user who did not select another one gets one warning."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ UNASKED = {name: value for name, value in os.environ.items() if name != ENVIRONM
 
 
 def told(code: str, *words: str, **environment: str) -> str:
-    """What it says on standard error."""
+    """Return the text on standard error."""
     command = [sys.executable, "-c", code, *words]
     done = subprocess.run(command, env=UNASKED | environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -53,6 +53,9 @@ class Row:
     ratio: float | None = None
     wanted: str = ""
     ok: bool | None = None
+    low: float | None = None
+    high: float | None = None
+    """Interval of the ratio: see `pairs.Summary`."""
     doubt: str = ""
     """Why the ratio is not to be trusted; empty if it is."""
 
@@ -60,8 +63,8 @@ class Row:
 def compared(work: str, found: str, ratio: pairs.Summary, wanted: float, peer: str) -> Row:
     """Return the row of a ratio that should be at least `wanted`."""
     median = round(ratio.median, 2)
-    spread = f"{ratio.low:.2f} to {ratio.high:.2f}"
-    return Row(work, f"{found}, {spread}", median, f">= {wanted} of {peer}", median >= wanted, ratio.doubt)
+    ok = median >= wanted
+    return Row(work, found, median, f">= {wanted} of {peer}", ok, ratio.low, ratio.high, ratio.doubt)
 
 
 def url(shape: int, **fields: Any) -> str:
@@ -270,6 +273,8 @@ def main() -> None:
     print("| work | found | x | wanted | | when to doubt |\n|---|---|---|---|---|---|")
     for row in rows:
         ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+        if row.low is not None:
+            ratio += f" ({row.low:.2f} to {row.high:.2f})"
         mark = "" if row.ok is None else "yes" if row.ok else "no"
         print(f"| {row.work} | {row.found} | {ratio} | {row.wanted} | {mark} | {row.doubt} |")
 

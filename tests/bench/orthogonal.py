@@ -1,10 +1,10 @@
-"""How fast orthogonal matrices are made, beside torch.nn.init.orthogonal_ (LAPACK's geqrf and orgqr).
+"""How fast orthogonal matrices are generated, beside torch.nn.init.orthogonal_ (LAPACK's geqrf and orgqr).
 
     python -m tests.bench.orthogonal [--sizes 1024,2048,4096] [--repeats 3]
 
-Seconds on all CPUs of the process, medians of interleaved repeats of square float32 matrices into memory that is there;
-the arithmetic rate counts 4/3 n^3 operations; and the largest element of |Q^T Q - I| of both. `--levels` takes every
-level of instructions.
+Prints seconds on all CPUs of the process: medians of interleaved repeats of square float32 matrices into existing
+memory. The arithmetic rate counts 4/3 n^3 operations. Prints the largest element of |Q^T Q - I| of both, too.
+`--levels` takes every instruction set.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How fast a model is filled, beside torch's own initialization of it.
 
-    python -m tests.bench.torch_init [--layers 16] [--dtypes float32,bfloat16] [--laws normal,uniform] [--repeats 3]
+    python -m tests.bench.torch_init [--layers 16] [--dtypes float32,bfloat16] [--distributions normal] [--repeats 3]
     python -m tests.bench.torch_init --small
-    python -m tests.bench.torch_init --ranks 2 --layers 4 --dtypes bfloat16 --repeats 1
+    python -m tests.bench.torch_init --ranks 2 --layers 32 --dtypes bfloat16 --repeats 1
 
 `--small` measures small tensors (`torch_small`), `--ranks` a sharded Llama (`torch_ranks`). Both can be given.
 
@@ -53,13 +53,13 @@ class Decoder(nn.Module):
 
 
 def recipe(model: nn.Module, scheme: dict[str, Any]) -> FileLayout:
-    def law(tensor: torch.Tensor) -> dict[str, Any]:
+    def distribution(tensor: torch.Tensor) -> dict[str, Any]:
         return scheme if tensor.ndim > 1 else {"scheme": "ones"}
 
     return FileLayout.of(
         {
             "tensors": {
-                name: {"shape": list(tensor.shape), "dtype": DTYPES[tensor.dtype], **law(tensor)}
+                name: {"shape": list(tensor.shape), "dtype": DTYPES[tensor.dtype], **distribution(tensor)}
                 for name, tensor in model.named_parameters()
             }
         }
@@ -75,7 +75,7 @@ def torchs(model: nn.Module, initializer: Callable[[torch.Tensor], object]) -> N
 
 
 def memory(field: str) -> int:
-    """Bytes that this process takes now (VmRSS), or took at most since it was asked to forget (VmHWM)."""
+    """Return the memory of this process in bytes: now (VmRSS), or its peak since the last reset (VmHWM)."""
     found = re.search(rf"^{field}:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
     assert found
     return int(found[1]) << 10
@@ -93,7 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--layers", type=int, default=16)
     parser.add_argument("--dtypes", default="float32,bfloat16")
-    parser.add_argument("--laws", default="normal,truncated_normal,uniform")
+    parser.add_argument("--distributions", default="normal,truncated_normal,uniform")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--small", action="store_true", help="measure small tensors instead")
     parser.add_argument("--ranks", type=int, default=0, help="measure a Llama on so many ranks instead")
@@ -106,7 +106,7 @@ def main() -> None:
     if chosen.small or chosen.ranks:
         return
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    laws: dict[str, tuple[dict[str, Any], Callable[[torch.Tensor], object]]] = {
+    distributions: dict[str, tuple[dict[str, Any], Callable[[torch.Tensor], object]]] = {
         "normal": ({"scheme": "normal", "std": STD}, lambda tensor: nn.init.normal_(tensor, std=STD)),
         "truncated_normal": (
             {"scheme": "truncated_normal", "std": STD},
@@ -122,8 +122,8 @@ def main() -> None:
             model = Decoder(chosen.layers).to(getattr(torch, name))
         model.to_empty(device="cpu")
         count = sum(parameter.numel() for parameter in model.parameters())
-        for law in chosen.laws.split(","):
-            scheme, initializer = laws[law]
+        for distribution in chosen.distributions.split(","):
+            scheme, initializer = distributions[distribution]
             layout = recipe(model, scheme)
             works: dict[str, Callable[[], object]] = {
                 "fanin": lambda model=model, layout=layout: init_(model, layout),
@@ -138,7 +138,7 @@ def main() -> None:
             spent = {each: statistics.median(seconds for seconds, _ in values) for each, values in found.items()}
             peaks = {each: max(peak for _, peak in values) for each, values in found.items()}
             sys.stdout.write(
-                f"{name}, {law}, {count / 1e9:.2f} billion parameters: fanin {spent['fanin']:.2f} s, torch"
+                f"{name}, {distribution}, {count / 1e9:.2f} billion parameters: fanin {spent['fanin']:.2f} s, torch"
                 f" {spent['torch']:.2f} s ({spent['torch'] / spent['fanin']:.1f} times as fast);"
                 f" beyond the model's memory {peaks['fanin'] >> 20} and {peaks['torch'] >> 20} MiB\n"
             )

@@ -55,7 +55,7 @@ def test_a_recipe_of_a_torch_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert output.err.splitlines() == [
         "fanin: head.weight is tied to embedding.weight",
         "fanin: layers.0.1.num_batches_tracked has given values, int64 []: see --literals (and 2 more like it)",
-        "fanin: this recipe is not the whole model: --literals FILE writes the rest, which fanin push takes too",
+        "fanin: this recipe does not describe the full model: --literals FILE writes the rest, also for fanin push",
     ]
 
 
@@ -126,7 +126,7 @@ def test_a_recipe_is_not_written_over_its_source(
         (["torch", "recorded_net"], 2, "package.module:build"),
         (["torch", "recorded_nets:Net"], 2, "No module named 'recorded_nets'"),
         (["torch", "recorded_net:Nut"], 2, "no attribute 'Nut'"),
-        (["torch", "recorded_net:number"], 2, "no function, but a int"),
+        (["torch", "recorded_net:number"], 2, "not a function, but of type int"),
         (["torch", "recorded_net:refused"], 3, "/layers.1.0.weight: no scheme describes the result of aten.exp_"),
         (["hf", "none.json"], 4, "none.json"),
         (["hf", "empty.json"], 2, "model_type"),

@@ -247,7 +247,7 @@ def test_check_finds_a_bit_that_stays_flipped(client: Client, service: Faulty, t
             get()
         assert (caught.value.tensor, caught.value.element) == ("head", 33)
     assert not list(tmp_path.iterdir())
-    assert client.tensor(MIXED, "head").shape == (7, 101)  # nobody asked to check
+    assert client.tensor(MIXED, "head").shape == (7, 101)  # no check was requested
 
 
 def flip_once(at: int) -> Any:
@@ -275,7 +275,7 @@ def test_what_came_wrong_is_fetched_again(client: Client, service: Faulty, tmp_p
     service.damage = flip_once(entry.start + 67)
     rows = client.slice(MIXED, "head", np.s_[0:3], verify=verify)
     assert rows.tobytes() == fanin.slice(MIXED, "head", np.s_[0:3]).tobytes()
-    # The slice, once more a part of it, and the digests where they are asked for.
+    # The slice, once more a part of it, and the digests where they are requested.
     assert len(service.requests) - before == (2 if verify == "full" else 3)
 
 
@@ -498,8 +498,8 @@ def four(service: Faulty) -> Iterator[Client]:
 
 
 def test_parts_over_several_connections(four: Client, service: Faulty, tmp_path: Path) -> None:
-    """Cut at all places, once a whole file in place of a part."""
-    four.register(BIG)  # or the faults would meet whichever of the connections tells the recipe
+    """Cut at all places, and once a complete file instead of a part."""
+    four.register(BIG)  # or the faults would hit the connection that registers the recipe
     service.faults = [well, cut(1000), ignore_range, cut(0), cut(60_000), refuse(503), cut(1), well]
     four.save(BIG, tmp_path / "got", verify="full")
     assert (tmp_path / "got").read_bytes() == whole(tmp_path, BIG)

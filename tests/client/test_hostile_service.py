@@ -1,4 +1,4 @@
-"""A service that means harm: whatever it answers, the client ends, with an error of its own, in bounded memory."""
+"""A hostile service: for any response the client ends with one of its errors, in bounded memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The client's key: sent to its service, and told to nobody else."""
+"""The client's key: sent to its service, and to no other host, log or error."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_it_is_told_to_nobody(service: Faulty, caplog: pytest.LogCaptureFixture,
             client.register(MIXED)
         told += [repr(refused.value), repr(refused.value.__cause__)]
     with Client("http://127.0.0.1:9", backoff=0, token=TOKEN, retries=0) as client:
-        client.save(MIXED, tmp_path / "file")  # made here, with a warning
+        client.save(MIXED, tmp_path / "file")  # generated locally, with a warning
     assert caplog.text
     assert not [text for text in (*told, caplog.text) if TOKEN in text or "5ec2e7" in text]
 

@@ -69,7 +69,7 @@ class _Relay(BaseHTTPRequestHandler):
 
 
 def exchange(request: Request, status: int, headers: dict[str, str], body: bytes) -> dict[str, Any]:
-    """A request and its answer, as the transcript has them."""
+    """A request and its response, in the form of the transcript."""
     return {
         "request": {
             "method": request.method,

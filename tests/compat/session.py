@@ -1,4 +1,4 @@
-"""What a user does with client and server, recorded once at each release and asked of every later one."""
+"""A user's session with client and server, recorded at each release and replayed with every later one."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ REQUESTS = [
 
 
 def send(address: str, request: Request) -> tuple[int, dict[str, str], bytes]:
-    """The answer: status, headers by their names in lower case, body."""
+    """The response: status, headers by their names in lower case, body."""
     connection = http.client.HTTPConnection(address, timeout=30)
     try:
         connection.request(request.method, request.target, request.body or None, request.headers)

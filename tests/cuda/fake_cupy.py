@@ -1,7 +1,7 @@
-"""What the CUDA backend uses of CuPy, on the CPU, as adverse as CUDA may be.
+"""The part of CuPy that the CUDA backend uses, on the CPU, as adverse as CUDA may be.
 
 Kernels are compiled as C and run thread by thread, blocks and threads last to first; shared and device memory are
-poisoned and fenced. Streams are queues: how far one has come, beyond what was waited for, is for the `Pace` to say. So
+poisoned and fenced. Streams are queues; the `Pace` decides how far one advances beyond the last wait. So
 a copy that is read before it was waited for, or a slab that is written before it was read, gives wrong bytes.
 """
 
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from fanin.backends.cuda import CudaBackend
 
 Pace = Literal["eager", "lazy", "random"]
-"""Work is done at once; or only when somebody waits for it; or some of it, now and then."""
+"""Work is done immediately, only when something waits for it, or in random portions."""
 POISON = 0xA5
 FENCE = 256
 """Bytes on either side of device memory that nothing may change; and its alignment, as CUDA's."""
@@ -127,7 +127,7 @@ class FakeCuPy:
         self._allocations: list[NDArray[np.uint8]] = []
         self._null = Stream(self)
         self.allocated = 0
-        """Bytes of device and of pinned memory that were ever asked for by cuda.Memory and cuda.alloc_pinned_memory."""
+        """Bytes of device and of pinned memory that cuda.Memory and cuda.alloc_pinned_memory ever allocated."""
         self.launches: list[str] = []
         self.failing: Callable[[str], bool] = lambda operation: False
         """Whether an operation, "launch" or "copy", fails."""
@@ -308,7 +308,7 @@ class RawModule:
                 raise CUDARuntimeError("cudaErrorECCUncorrectable: uncorrectable ECC error encountered")
             assert 0 < grid[0] < 2**31
             if len(arguments) == 1:
-                task = bytes(arguments[0])  # taken now: the caller goes on to change it
+                task = bytes(arguments[0])  # copied now: the caller changes it later
                 self._fake.launches.append(name)
                 self._fake._current().add(lambda: self._library.launch_task(kernel, grid[0], block[0], task))
                 return

@@ -188,13 +188,13 @@ def counts(cuda: str, architecture: str) -> dict[str, list[float]]:
     """Return instructions for one element, and registers, of each kernel that computes elements from words."""
     found = kernels(cuda_source(), cuda, architecture, *OPTIONS, CUPY)
     return {
-        f"{law}_{name}": [
+        f"{distribution}_{name}": [
             kernel.shortest_turn() * dtype.itemsize / max(_VECTOR, _WORDS * dtype.itemsize),
             kernel.registers,
         ]
-        for law in ("uniform", "normal")
+        for distribution in ("uniform", "normal")
         for name, dtype in DTYPES.items()
-        if (kernel := found.get(f"fanin_{law}_{name}"))
+        if (kernel := found.get(f"fanin_{distribution}_{name}"))
     }
 
 

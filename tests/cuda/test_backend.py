@@ -21,7 +21,7 @@ from fanin.dtypes import DTYPES, DType
 from fanin.errors import NoDeviceError, NotBuiltError
 from fanin.plan import read_into
 from tests.cuda.fake_cupy import POISON, CUDARuntimeError, Make, OutOfMemoryError
-from tests.support.cases import LAWS, STREAM, Case, cases, draw
+from tests.support.cases import DISTRIBUTIONS, STREAM, Case, cases, draw
 
 ALL_DTYPES = pytest.mark.parametrize("dtype", DTYPES.values(), ids=list(DTYPES))
 PACES = pytest.mark.parametrize("pace", ["eager", "lazy", "random"])
@@ -100,7 +100,7 @@ def test_pinned_memory_is_written_in_place(make: Make, pace: Any) -> None:
 @PACES
 @ALL_DTYPES
 def test_orthogonal_matrices(make: Make, dtype: DType, pace: Any) -> None:
-    """Whole and in parts, in host memory and in the GPU's; the GPU's memory is given no more than it needs."""
+    """Full tensors and parts, in host and in GPU memory. GPU memory receives only the bytes that it needs."""
     fake, backend = make(pace)
     for rows, columns in ((1, 1), (5, 3), (3, 5), (33, 33), (40, 67), (70, 66)):
         matrix = Orthogonal(1.5, rows, columns)
@@ -122,9 +122,9 @@ def test_orthogonal_matrices(make: Make, dtype: DType, pace: Any) -> None:
 def test_arrays(make: Make, dtype: DType, pace: Any) -> None:
     """In place, on the current stream, at any first: aligned vectors, and single elements where they are not."""
     fake, backend = make(pace)
-    for law in LAWS:
+    for distribution in DISTRIBUTIONS:
         for first in (0, 1, 2, 3, 4, 8, 2**34 - 1):
-            case = Case("", draw(law, dtype), dtype, STREAM, first, 401)
+            case = Case("", draw(distribution, dtype), dtype, STREAM, first, 401)
             array = backend.empty(case.count, dtype)
             backend.fill_array(case.draw, case.stream, dtype, first, array)
             assert array.get().tobytes() == filled(load("native"), case)
@@ -159,7 +159,7 @@ def test_constants(make: Make, dtype: DType, value: float) -> None:
 
 @ALL_DTYPES
 def test_the_way_to_torch(dtype: DType) -> None:
-    """Of docs/gpu.md, for arrays in host memory: by DLPack as unsigned integers, then seen as what they are."""
+    """The code in docs/gpu.md for host arrays: through DLPack as unsigned integers, then as a view of the real type."""
     types = {
         "F64": torch.float64,
         "F32": torch.float32,
@@ -249,7 +249,7 @@ def test_a_full_gpu_is_told(make: Make) -> None:
     assert filled(backend, case) == filled(load("native"), case)
 
 
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of Python 3.12: it has threads, and forks
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # Python 3.12: a process with threads forks
 def test_a_forked_child_is_told(make: Make) -> None:
     _, backend = make()
     case = Case("", draw("normal", DTYPES["F32"]), DTYPES["F32"], STREAM, 0, 5)

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
@@ -16,7 +24,7 @@ from fanin.draws import Draw, Orthogonal
 from fanin.dtypes import DTYPES, DType
 from fanin_service.backend import known_answer
 from tests.cuda.fake_cupy import FakeCuPy
-from tests.support.cases import LAWS, STREAM, cases, draw
+from tests.support.cases import DISTRIBUTIONS, STREAM, cases, draw
 
 ALL_DTYPES = pytest.mark.parametrize("dtype", DTYPES.values(), ids=list(DTYPES))
 BEYOND = 2**32 + 4097
@@ -90,10 +98,10 @@ def test_orthogonal_matrices(backend: CudaBackend, dtype: DType) -> None:
 
 @pytest.mark.gpu
 @ALL_DTYPES
-@pytest.mark.parametrize("law", LAWS)
-def test_sizes_around_powers_of_two(backend: CudaBackend, dtype: DType, law: str) -> None:
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+def test_sizes_around_powers_of_two(backend: CudaBackend, dtype: DType, distribution: str) -> None:
     """In arrays on the GPU, and in host memory around and beyond the slabs."""
-    lowered = draw(law, dtype)
+    lowered = draw(distribution, dtype)
     sizes = {2**bits + step for bits in (10, 16, 20, 23) for step in (-1, 0, 1)}
     sizes |= {n * SLAB // dtype.itemsize + step for n in (1, 2, 3) for step in (-1, 0, 1)}
     wanted = {first: on_the_cpu(lowered, dtype, first, max(sizes)) for first in (0, 3, 2**34 - 4097)}
@@ -144,20 +152,91 @@ def test_known_answer(backend: CudaBackend) -> None:
     assert known_answer.passes(backend)
 
 
+def both(name: str) -> tuple[Any, Any]:
+    """Return a small tensor of this type, on the GPU and on the CPU."""
+    recipe = {"shape": [65, 33], "scheme": "he_normal", "dtype": name}
+    return fanin.materialize(recipe, backend="cuda")["weight"], fanin.materialize(recipe, backend="native")["weight"]
+
+
 @pytest.mark.gpu
 @ALL_DTYPES
-def test_arrays_and_dlpack(backend: CudaBackend, dtype: DType) -> None:
+def test_arrays(backend: CudaBackend, dtype: DType) -> None:
+    array, expected = both(dtype.name)
+    assert array.get().tobytes() == expected.tobytes()
     recipe = {"shape": [65, 33], "scheme": "he_normal", "dtype": dtype.name}
-    expected = fanin.materialize(recipe, backend="native")["weight"]
-    array = fanin.materialize(recipe, backend="cuda")["weight"]
-    assert array.get().tobytes() == expected.tobytes()  # type: ignore[attr-defined]
     part = fanin.slice(recipe, "weight", (slice(None, None, -2), slice(3, 9)), backend="cuda")
     assert part.get().tobytes() == expected[::-2, 3:9].tobytes()  # type: ignore[attr-defined]
+
+
+@pytest.mark.gpu
+def test_dlpack_to_torch(backend: CudaBackend) -> None:
     torch = pytest.importorskip("torch")
     if not torch.cuda.is_available():
         pytest.skip("this torch has no CUDA")
-    bits = torch.from_dlpack(array.view(f"<u{dtype.itemsize}"))
-    assert bits.cpu().numpy().tobytes() == expected.tobytes()
+    for dtype in DTYPES.values():
+        array, expected = both(dtype.name)
+        bits = torch.from_dlpack(array.view(f"<u{dtype.itemsize}"))
+        assert bits.data_ptr() == array.data.ptr
+        assert bits.cpu().numpy().tobytes() == expected.tobytes(), dtype.name
+
+
+@pytest.mark.gpu
+def test_dlpack_to_jax(backend: CudaBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # JAX would take three quarters of the GPU's memory
+    jax = pytest.importorskip("jax")
+    if jax.default_backend() != "gpu":
+        pytest.skip("this JAX has no CUDA")
+    for dtype in DTYPES.values():
+        if dtype.itemsize <= 4:  # JAX refuses 64-bit types unless its settings allow them
+            array, expected = both(dtype.name)
+            bits = jax.dlpack.from_dlpack(array.view(f"<u{dtype.itemsize}"))
+            assert np.asarray(bits).tobytes() == expected.tobytes(), dtype.name
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", known_answer.RECIPE["tensors"])
+def test_composed_draws(backend: CudaBackend, name: str) -> None:
+    """Every kind of draw as an array on the GPU, also those that are computed in parts and complex numbers."""
+    recipe = {**known_answer.RECIPE, "tensors": {name: known_answer.RECIPE["tensors"][name]}}  # type: ignore[index]
+    array = fanin.materialize(recipe, backend="cuda")[name]
+    assert array.get().tobytes() == fanin.materialize(recipe, backend="native")[name].tobytes()  # type: ignore[attr-defined]
+
+
+@pytest.mark.gpu
+def test_the_service(backend: CudaBackend) -> None:
+    """A file and a range that the service generates on the GPU. It is ready after its own known-answer test."""
+    check_service("cuda")
+
+
+def check_service(name: str) -> None:
+    command = [sys.executable, "-m", "fanin", "serve", "--port", "0"]
+    environment = {**os.environ, "FANIN_BACKEND": name}
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment) as service:
+        assert service.stderr
+        try:
+            told = b""
+            while not (address := re.search(rb"http://[0-9.]+:[0-9]+", told)):
+                line = service.stderr.readline()
+                assert line, f"the service ended: {told.decode()}"
+                told += line
+            threading.Thread(target=service.stderr.read, daemon=True).start()
+            url = address[0].decode()
+            deadline = time.monotonic() + 45
+            while True:  # until it is ready
+                with suppress(OSError), urlopen(f"{url}/readyz", timeout=30):
+                    break
+                assert time.monotonic() < deadline, "the service is not ready"
+                time.sleep(0.1)
+            recipe = {"seed": 42, "shape": [3001, 1003], "scheme": "he_normal", "dtype": "BF16"}
+            expected = fanin.materialize(recipe, backend="native")["weight"].tobytes()
+            file = f"{url}/v1/weights?shape=3001,1003&scheme=he_normal&seed=42&dtype=BF16"
+            with urlopen(file, timeout=30) as response:
+                assert response.read()[-len(expected) :] == expected
+            with urlopen(Request(file, headers={"Range": "bytes=-4099"}), timeout=30) as response:
+                assert response.read() == expected[-4099:]
+        finally:
+            service.terminate()
+            service.wait(30)
 
 
 @pytest.mark.gpu

@@ -30,7 +30,11 @@ def test_only_exactly_rounded_arithmetic(architecture: str, options: tuple[str, 
     code = ptx(cuda_source(), *options, f"-arch={architecture}")
     steps = ("vectors", "gram", "squares", "project", "turn", "reflect")
     assert set(re.findall(r"\.entry (\w+)", code)) == {
-        *(f"fanin_{law}_{dtype}" for law in ("constant", "uniform", "normal", "orthogonal_finish") for dtype in DTYPES),
+        *(
+            f"fanin_{distribution}_{dtype}"
+            for distribution in ("constant", "uniform", "normal", "orthogonal_finish")
+            for dtype in DTYPES
+        ),
         *(f"fanin_orthogonal_{step}_{dtype}" for step in steps for dtype in ("F32", "F64")),
         "fanin_orthogonal_triangle",
     }

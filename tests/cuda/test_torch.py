@@ -1,4 +1,4 @@
-"""Tensors of torch on a fake GPU: which elements the backend is asked for, in whose memory and on which stream."""
+"""Tensors of torch on a fake GPU: which elements the backend generates, in whose memory and on which stream."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_regions_in_memory_of_the_gpu(
 ) -> None:
     """As a tensor on a device, one of the CPU, which the fake takes for the GPU's memory."""
     if dtype.is_complex and scheme["scheme"] == "orthogonal":
-        return  # there are no such matrices
+        return  # orthogonal matrices are not complex
     fake, backend = make("eager")
     streams = []
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(cuda_stream=77))

@@ -29,12 +29,12 @@ class Stage:
     steps: list[tuple[str, str]] = field(default_factory=list)
 
     def value(self, instruction: str) -> str | None:
-        """Of the last such instruction."""
+        """Return the argument of the last instruction of this kind."""
         found = [value for name, value in self.steps if name == instruction]
         return found[-1] if found else None
 
     def variables(self, instruction: str) -> dict[str, str]:
-        """What ENV, LABEL or ARG instructions set."""
+        """Return the variables that ENV, LABEL or ARG instructions set."""
         words = [word for name, value in self.steps if name == instruction for word in shlex.split(value)]
         return dict(word.partition("=")[::2] for word in words)
 
@@ -54,7 +54,7 @@ def stages(dockerfile: Path = ROOT / "Dockerfile") -> dict[str, Stage]:
 
 
 def chain(target: str) -> list[Stage]:
-    """The stages that `target` is made of, the first one first."""
+    """Return the stages that `target` is built from, in order."""
     every = stages()
     return ([*chain(every[target].base)] if every[target].base in every else []) + [every[target]]
 
@@ -66,7 +66,7 @@ def final(target: str) -> Stage:
 
 
 def words(value: str | None) -> list[str]:
-    """An instruction in exec form: no shell is asked for."""
+    """Return an instruction in exec form, which needs no shell."""
     assert value is not None
     found = json.loads(value[value.index("[") :])
     assert all(isinstance(word, str) for word in found)
@@ -113,7 +113,7 @@ def run_as_image(target: str, command: Sequence[str], own: dict[str, Path], **en
 
 
 def replay(stage: str, folder: Path) -> dict[str, Path]:
-    """Carry out the steps of a building stage, the system's packages excepted; the folders it made, by their paths."""
+    """Run the steps of a build stage except for system packages; return the folders that it created, by path."""
     own = {path: folder / path[1:] for path in ("/opt", "/src", "/wheel")}
     python = folder / "bin" / "python"
     for path in (*own.values(), python.parent):

@@ -1,4 +1,4 @@
-"""The bill of materials and the licences, made by their commands."""
+"""The bill of materials and the licences, as their commands write them."""
 
 from __future__ import annotations
 

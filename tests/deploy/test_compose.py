@@ -19,7 +19,7 @@ SERVICES = ("fanin", "fanin-gpu", "prometheus", "grafana")
 
 
 def composed() -> dict[str, Any]:
-    """The file with its merges made."""
+    """Return the file with its merge keys resolved."""
     found: dict[str, Any] = yaml.safe_load(FILE.read_text())
     return found
 

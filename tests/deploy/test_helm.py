@@ -106,7 +106,7 @@ def test_kubernetes_takes_every_manifest(values: dict[str, Any], version: str) -
     manifests = render(values)
     assert len(manifests) >= 6
     for manifest in manifests:
-        if manifest["kind"] == "ServiceMonitor":  # of the Prometheus operator: Kubernetes has no schema for it
+        if manifest["kind"] == "ServiceMonitor":  # belongs to the Prometheus operator: Kubernetes has no schema for it
             (endpoint,) = manifest["spec"]["endpoints"]
             assert endpoint["port"] == "admin"
             assert endpoint["authorization"] == {"credentials": {"name": "scrape", "key": "key"}}

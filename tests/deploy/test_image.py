@@ -108,7 +108,7 @@ def test_the_service_runs_as_in_a_container(tmp_path: Path) -> None:
 
 @pytest.mark.soak("images")
 def test_the_image_s_steps_make_a_service(tmp_path: Path) -> None:
-    """The building stages, step by step, but for the system's packages; then the service from what they made."""
+    """The build stages, step by step, without system packages; then the service from their results."""
     made = image.replay("venv-cpu", tmp_path / "image")
     python = made["/opt"] / "fanin" / "bin" / "python"
     assert python.resolve() == Path(sys.executable).resolve()
@@ -118,7 +118,7 @@ def test_the_image_s_steps_make_a_service(tmp_path: Path) -> None:
 
 
 def _serves(own: dict[str, Path], folder: Path, **environment: str) -> None:
-    """The service starts, is healthy, sends the right bytes, and stops when asked to."""
+    """The service starts, is healthy, sends the right bytes, and stops on a signal."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     # Here nobody but this machine may reach it; an image listens on all of a container's addresses.

@@ -127,7 +127,7 @@ def test_memory_of_a_container(name: str) -> None:
     tmp = size(re.search(r"size=(\w+)", tmpfs)[1])  # type: ignore[index]
     assert setting(found["environment"]["FANIN_MODEL_STORE_BYTES"]) + 512 * MIB <= tmp
     assert memory() + tmp < size(found["deploy"]["resources"]["limits"]["memory"])
-    # One replica, since there is no shared model store.
+    # One replica, because the models have no shared store.
     assert "FANIN_MODEL_STORE" in found["environment"] or "replicas" not in found["deploy"]
     assert len(found["ports"]) == 1
 

@@ -59,7 +59,7 @@ class Front:
 
 @contextmanager
 def front(folder: Path, *, replicas: int = 2) -> Iterator[Front]:
-    """nginx before so many replicas; the others of its two are not there."""
+    """nginx in front of this number of replicas. Its configuration names two; the others do not exist."""
     with ExitStack() as stack:
         backends = [CountingBackend() for _ in range(replicas)]
         behind = [stack.enter_context(running(backend=backend)) for backend in backends]

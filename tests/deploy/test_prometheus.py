@@ -170,5 +170,5 @@ def loaded(client: httpx.Client) -> list[dict[str, Any]]:
 
 
 def alarmed(client: httpx.Client) -> set[str]:
-    """Names of the alerts that fire, or will if it goes on."""
+    """Return the names of the alerts that are firing or pending."""
     return {rule["name"] for rule in loaded(client) if rule["state"] != "inactive"}

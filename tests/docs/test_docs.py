@@ -99,7 +99,7 @@ def commands(kind: str, text: str) -> Iterator[tuple[str, str]]:
 
 
 def apart(texts: list[str]) -> None:
-    """Python in a process of its own, each text with its own names: this one must not have the threads of JAX."""
+    """Run Python in a separate process, each text with separate names. This process must not get the threads of JAX."""
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "KERAS_BACKEND": "numpy"}
     program = (
         "import json, sys\nfor text in json.load(sys.stdin): exec(compile(text, text, 'exec'), {'__name__': 'page'})"
@@ -234,6 +234,13 @@ def test_the_performance_page_says_what_its_figures_say() -> None:
     script = runpy.run_path(str(ROOT / "docs" / "bench" / "page.py"))
     text = (ROOT / "docs" / "performance.md").read_text("utf-8")
     assert script["page"](text) == text, "run: python docs/bench/page.py"
+    assert all(f"<!-- {name} -->" in text for name in script["SECTIONS"])
+
+
+def test_the_page_of_the_gpu_says_what_its_figures_say() -> None:
+    script = runpy.run_path(str(ROOT / "docs" / "bench" / "gpu.py"))
+    text = (ROOT / "docs" / "gpu.md").read_text("utf-8")
+    assert script["page"](text) == text, "run: python docs/bench/gpu.py"
     assert all(f"<!-- {name} -->" in text for name in script["SECTIONS"])
 
 

@@ -19,6 +19,7 @@ def reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, 
     monkeypatch.setitem(LINT["findings"].__globals__, "ROOT", tmp_path)
 
     def report(name: str, text: str) -> list[str]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
         return [line.removeprefix(f"{name}:").partition(" -> ")[0] for line in LINT["findings"](tmp_path / name)]
 
@@ -40,6 +41,12 @@ def test_docstrings_comments_and_messages_of_python(reported: Callable[[str, str
     text = '"""Kept."""\nx = "asked"  # for\n# ever\n# for\n# ever\nclass A:\n    b = 1\n    """Of X."""\n'
     text += 'raise ValueError(f"{x} is no number")\n'
     assert sorted(reported("module.py", text)) == ["1: 'Kept'", "3: 'for ever'", "8: 'Of'", "9: 'is no'"]
+
+
+def test_every_string_of_a_package_is_read(reported: Callable[[str, str], list[str]]) -> None:
+    text = 'HELP = "keys are kept here"\nlog(f"{x} was told a; b; c")\nname = "kept"\n'
+    assert reported("service/module.py", text) == ["1: 'kept'", "2: 'told'"]
+    assert reported("tests/module.py", text) == []
 
 
 def test_comments_of_c_and_of_configurations(reported: Callable[[str, str], list[str]]) -> None:

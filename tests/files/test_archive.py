@@ -69,7 +69,7 @@ def test_what_programs_write_is_read() -> None:
         (header(b"x", b"9 a=b\n"), "a pax header has a record of a wrong length"),
         (header(b"x", b"0 a=b\n"), "a pax header has a record of a wrong length"),
         (header(b"x", b"6 abc\n"), "a pax header has a record without ="),
-        (header(b"x", b"13 size=\xd9\xa1\xd9\xa2\n") + header(b"0", b""), "is no number"),
+        (header(b"x", b"13 size=\xd9\xa1\xd9\xa2\n") + header(b"0", b""), "is not a number"),
         (header(b"x", b"6 a=b\n"), "it ends behind an extended header"),
         (header(b"x", b"6 a=b\n") * 3_000 + header(b"0", b""), "it has more than 176 headers"),
         (header(b"5", b"", "d") * 3_000, "it has more than 176 headers"),
@@ -104,7 +104,7 @@ def test_what_each_member_costs_does_not_grow_with_global_headers(monkeypatch: p
     assert archive.unpack(b"".join([*headers, *directories, header(b"0", b"abc", "f")]), 10) == {"f": b"abc"}
     assert len(sizes) == 54
     assert max(sizes) == 0
-    # What is used still applies.
+    # Used fields still apply.
     named = header(b"g", b"10 path=p\n"), header(b"0", b"abc")
     assert archive.unpack(b"".join(named), 10) == {"p": b"abc"}
     sparse = header(b"g", b"22 GNU.sparse.major=1\n"), header(b"0", b"abc")

@@ -16,7 +16,7 @@ import torch
 import fanin
 from fanin import FileLayout, RecipeError
 from fanin.description import describe
-from fanin.file_layout import _header_bound
+from fanin.file_order import header_bound
 from tests.support.samples import MIXED
 
 VECTORS = Path(__file__).parents[2] / "clients" / "vectors"
@@ -169,8 +169,7 @@ def test_no_header_is_longer_than_its_bound(name: str) -> None:
         if vector.get("refused") or "recipe" not in vector:
             continue
         layout = FileLayout.of(vector["recipe"])
-        distinct = {id(tensor): tensor for tensor in layout.entries.tensors}
-        assert len(layout.header) <= _header_bound(layout.entries.names, distinct.values())
+        assert len(layout.header) <= header_bound(layout.recipe.tensors)
 
 
 def test_a_header_of_the_longest_names_and_lists_is_within_its_bound() -> None:
@@ -192,4 +191,4 @@ def test_a_header_of_the_longest_names_and_lists_is_within_its_bound() -> None:
     blocks = {"shape": [256, 2], "scheme": "blocks", "axis": 0, "parts": [part] * 256}
     for tensor in (wide, blocks):
         layout = FileLayout.of({"tensors": {character * 250: tensor for character in ('"', "\U0001f642")}})
-        assert len(layout.header) <= _header_bound(layout.entries.names, layout.entries.tensors)
+        assert len(layout.header) <= header_bound(layout.recipe.tensors)

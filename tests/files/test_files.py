@@ -1,4 +1,4 @@
-"""Files: saved whole or not at all, verified to the byte."""
+"""Files: saved completely or not at all, verified to the byte."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_a_failed_save_leaves_nothing_and_harms_nothing(tmp_path: Path, monkeypa
 
 
 def test_a_disk_that_fills_up_is_noticed(tmp_path: Path) -> None:
-    """Within the last chunk: a short write must not pass for a whole one."""
+    """Within the last chunk: a short write must not pass for a complete one."""
     code = f"""
 import resource, signal, fanin
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -138,8 +138,10 @@ def test_a_name_may_be_any_bytes(tmp_path: Path, name: bytes) -> None:
     path = tmp_path / os.fsdecode(name)
     fanin.save(MIXED, path)
     assert main(["verify", str(path)]) == 0
-    assert main(["make", str(path), "-o", str(path)]) == 0
     assert [os.fsencode(each.name) for each in tmp_path.iterdir()] == [name]
+    (other := tmp_path / "other").mkdir()
+    assert main(["make", str(path), "-o", str(other / path.name)]) == 0
+    assert [os.fsencode(each.name) for each in other.iterdir()] == [name]
 
 
 def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:

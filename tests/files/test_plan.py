@@ -1,4 +1,4 @@
-"""Byte ranges: any range equals that slice of the whole file, any partition joins to it."""
+"""Byte ranges: any range equals that slice of the complete file, any partition joins to it."""
 
 from __future__ import annotations
 

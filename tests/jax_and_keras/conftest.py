@@ -1,4 +1,4 @@
-"""What the cases of JAX and Keras share; neither is imported here."""
+"""Fixtures that the cases of JAX and Keras share; neither is imported here."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def test_any_mesh_specification_and_order_of_axes(data: st.DataObject) -> None:
 
 
 def test_a_device_asks_for_its_shard_only(made: list[int]) -> None:
-    """As one process of eight would: the indices of all devices but one are not asked for."""
+    """As one process of eight would: the shards of all devices except one are not generated."""
     sharding = NamedSharding(mesh(8), P(None, "a"))
     index = sharding.addressable_devices_indices_map((48, 16, 8))[DEVICES[3]]
     shard = host.slice(TENSOR, "weight", index)
@@ -220,7 +220,7 @@ def test_a_service_makes_what_the_shards_need() -> None:
     recipe = {"shape": [800, 1024], "scheme": "normal", "std": 1.0, "dtype": "BF16"}
     weight = fanin.materialize(recipe)["weight"]
     with running(backend=backend) as server:
-        backend.generated = 0  # of its self-test
+        backend.generated = 0  # discard the elements of its self-test
         array = fanin.jax.array(recipe, "weight", NamedSharding(mesh(4, 2), P("a")), service=server.url)
         assert sha256(array) == sha256(weight)
         assert backend.generated == weight.nbytes
@@ -233,7 +233,7 @@ def test_a_service_makes_what_the_shards_need() -> None:
 
 # ---- models -------------------------------------------------------------------------------------------------------
 
-LAW = {"scheme": "uniform", "low": 0.1, "high": 0.2}
+DISTRIBUTION = {"scheme": "uniform", "low": 0.1, "high": 0.2}
 
 
 class LinenModel(linen.Module):
@@ -256,7 +256,7 @@ def recipe_of(tree: Any, **members: Any) -> dict[str, Any]:
     """A recipe with a tensor for every leaf."""
     names = {np.dtype(dtype.numpy).name: dtype.name for dtype in fanin.dtypes.DTYPES.values()}
     tensors = {
-        fanin.jax.trees.path_of(path): {"shape": list(leaf.shape), "dtype": names[str(leaf.dtype)], **LAW}
+        fanin.jax.trees.path_of(path): {"shape": list(leaf.shape), "dtype": names[str(leaf.dtype)], **DISTRIBUTION}
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
     }
     return {"tensors": tensors, **members}
@@ -301,9 +301,9 @@ def test_trees_of_other_kinds() -> None:
     tree = {"layers": [Layer(np.zeros((2, 3), np.float32), jnp.zeros(())), Layer(None, jnp.zeros(4))]}
     recipe = {
         "tensors": {
-            "layers/0/weight": {"shape": [2, 3], **LAW},
-            "layers/0": {"shape": [], **LAW},  # an attribute `value` is taken for that of a variable of Flax
-            "layers/1": {"shape": [4], **LAW},
+            "layers/0/weight": {"shape": [2, 3], **DISTRIBUTION},
+            "layers/0": {"shape": [], **DISTRIBUTION},  # an attribute `value` looks like that of a variable of Flax
+            "layers/1": {"shape": [4], **DISTRIBUTION},
         }
     }
     filled = fanin.jax.init(tree, recipe)
@@ -349,7 +349,9 @@ def test_shards_of_other_axes(spec: P, made: list[int]) -> None:
 def test_arrays_keep_their_place() -> None:
     sharding = NamedSharding(mesh(8), P("a"))
     tree = {"a": jax.device_put(jnp.zeros((8, 2)), sharding), "b": jnp.zeros((8, 2))}
-    filled = fanin.jax.init(tree, {"tensors": {"a": {"shape": [8, 2], **LAW}, "b": {"shape": [8, 2], **LAW}}})
+    filled = fanin.jax.init(
+        tree, {"tensors": {"a": {"shape": [8, 2], **DISTRIBUTION}, "b": {"shape": [8, 2], **DISTRIBUTION}}}
+    )
     assert filled["a"].sharding == sharding
     assert not filled["b"].committed
 
@@ -357,10 +359,10 @@ def test_arrays_keep_their_place() -> None:
 def test_all_that_does_not_agree_is_told() -> None:
     tree = {name: jnp.zeros((4, 2)) for name in ("a", "b", "c", "d")}
     tensors = {
-        "a": {"shape": [2, 4], **LAW},
-        "b": {"shape": [4, 2], "dtype": "BF16", **LAW},
-        "d": {"shape": [4, 2], **LAW},
-        "e": {"shape": [4, 2], **LAW},
+        "a": {"shape": [2, 4], **DISTRIBUTION},
+        "b": {"shape": [4, 2], "dtype": "BF16", **DISTRIBUTION},
+        "d": {"shape": [4, 2], **DISTRIBUTION},
+        "e": {"shape": [4, 2], **DISTRIBUTION},
     }
     with pytest.raises(fanin.jax.ModuleError) as error:
         fanin.jax.init(tree, {"tensors": tensors}, names={"d": ("d", (0, 0)), "nope": "e"})
@@ -406,7 +408,7 @@ def test_a_recording_and_a_seed() -> None:
 
 
 def test_a_path(tmp_path: Path) -> None:
-    recipe = {"seed": 1, "tensors": {"w": {"shape": [8, 2], **LAW}}}
+    recipe = {"seed": 1, "tensors": {"w": {"shape": [8, 2], **DISTRIBUTION}}}
     (tmp_path / "recipe").write_text(json.dumps(recipe))
     filled = fanin.jax.init({"w": jnp.zeros((8, 2))}, tmp_path / "recipe")
     np.testing.assert_array_equal(filled["w"], fanin.materialize(recipe)["w"])

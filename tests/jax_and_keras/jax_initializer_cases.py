@@ -217,7 +217,7 @@ ENDS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("build", ENDS.values(), ids=ENDS.keys())
-def test_laws_at_the_ends_of_their_parameters(build: Any) -> None:
+def test_distributions_at_the_ends_of_their_parameters(build: Any) -> None:
     """40,000 elements: quartiles and ends beside those of JAX's own."""
     ours, theirs = (
         np.asarray(build(of)(jax.random.key(5), (1, 200, 200)), np.float64)
@@ -234,7 +234,7 @@ def test_laws_at_the_ends_of_their_parameters(build: Any) -> None:
     assert ours.std() == pytest.approx(spread, rel=0.02)
 
 
-def test_what_no_law_is() -> None:
+def test_what_no_distribution_is() -> None:
     for build, field in (
         (lambda: INITIALIZERS.variance_scaling(-1.0, "fan_in", "normal"), "/scale"),
         (lambda: INITIALIZERS.normal(math.nan), "/stddev"),
@@ -262,7 +262,7 @@ def test_constants_of_every_type(dtype: Any) -> None:
 
 @pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit])
 def test_annotated_models_under_a_mesh(axis_type: AxisType) -> None:
-    """Abstract, eagerly and under jit; the shards are those of the annotation, the law is recorded."""
+    """Abstract, eagerly and under jit; the shards are those of the annotation, and the distribution is recorded."""
     eight = jax.make_mesh((4, 2), ("a", "b"), axis_types=(axis_type,) * 2)
     kernel_init = nnx.with_partitioning(INITIALIZERS.he_normal(), ("a", "b"))
 

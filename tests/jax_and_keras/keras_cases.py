@@ -14,7 +14,7 @@ import fanin.keras
 from tests.support.backends import CountingBackend
 from tests.support.servers import running
 
-# Keras 3.15 with NumPy 2.4: of its own making, wherever it reads a variable.
+# Keras 3.15 with NumPy 2.4 causes this warning itself, whenever it reads a variable.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 BACKEND = os.environ["KERAS_BACKEND"]
 INITIALIZERS = fanin.keras.initializers
@@ -31,11 +31,11 @@ def expected(path: str, shape: Any, scheme: str = "HeNormal", dtype: str = "F32"
     return fanin.materialize({"dialect": "keras", "seed": SEED, "tensors": {path: tensor}})[path]
 
 
-LAW = {"scheme": "uniform", "low": 0.1, "high": 0.2}
+DISTRIBUTION = {"scheme": "uniform", "low": 0.1, "high": 0.2}
 
 
 def recipe_of(model: Any) -> dict[str, Any]:
-    tensors = {weight.path: {"shape": list(weight.shape), **LAW} for weight in model.weights}
+    tensors = {weight.path: {"shape": list(weight.shape), **DISTRIBUTION} for weight in model.weights}
     return {"seed": 1, "tensors": tensors}
 
 
@@ -67,7 +67,7 @@ def test_names_and_axes() -> None:
     conv.build((None, 8, 8, 3))
     recipe = {
         "layout": "torch",
-        "tensors": {"w": {"shape": [4, 3, 3, 2], "scheme": "he_normal"}, "b": {"shape": [4], **LAW}},
+        "tensors": {"w": {"shape": [4, 3, 3, 2], "scheme": "he_normal"}, "b": {"shape": [4], **DISTRIBUTION}},
     }
     fanin.keras.init_(conv, recipe, names={"conv/kernel": ("w", (2, 3, 1, 0)), "conv/bias": "b"})
     weights = fanin.materialize(recipe)
@@ -93,7 +93,7 @@ def test_nothing_is_filled_where_not_all_agrees() -> None:
     before = [values(weight) for weight in model.weights]
     last = model.weights[-1].path
     recipe["tensors"][last]["shape"] = [3]
-    recipe["tensors"]["more"] = {"shape": [2], **LAW}
+    recipe["tensors"]["more"] = {"shape": [2], **DISTRIBUTION}
     with pytest.raises(fanin.keras.ModuleError) as error:
         fanin.keras.init_(model, recipe)
     assert len(error.value.faults) == 2
@@ -122,7 +122,7 @@ def test_a_service_makes_the_weights() -> None:
     recipe = recipe_of(model)
     backend = CountingBackend()
     with running(backend=backend) as server:
-        backend.generated = 0  # of its self-test
+        backend.generated = 0  # discard the elements of its self-test
         fanin.keras.init_(model, recipe, service=server.url)
     weights = fanin.materialize(recipe)
     assert backend.generated == sum(weight.nbytes for weight in weights.values())

@@ -56,7 +56,7 @@ def test_a_variable_is_the_tensor_of_its_path(name: str) -> None:
 
 
 def test_nothing_is_something() -> None:
-    """No window is another law than the default one."""
+    """No window differs from the default window."""
     made = keras.Variable(INITIALIZERS.STFT(window=None), (8, 1, 5), "float32", name="stft")
     np.testing.assert_array_equal(values(made), expected("stft", (8, 1, 5), "STFT", window=None))
 
@@ -98,7 +98,7 @@ def functional() -> keras.Model:
 
 
 def of_layer(path: str, shape: Any) -> np.ndarray:
-    """What `HE` gives a variable of `functional`: of attention, with the axes of its equation."""
+    """Return the values that `HE` gives a variable of `functional`: for attention, with the axes of its equation."""
     inputs = {"attention_output": [0, 1]}.get(path.split("/")[1], [0])
     axes = {"input_axes": inputs, "output_axes": [axis for axis in range(3) if axis not in inputs]}
     return expected(path, shape, **(axes if path.startswith("attention/") else {}))
@@ -165,7 +165,7 @@ def test_what_is_refused() -> None:
         HE((3, 4))
     others = {"kernel_initializer": "zeros", "recurrent_initializer": "zeros", "name": "lstm"}
     lstm = keras.layers.LSTM(4, bias_initializer=INITIALIZERS.RandomNormal(), **others)
-    with pytest.raises(RuntimeError, match="lstm_cell/bias is made of parts"):
+    with pytest.raises(RuntimeError, match="lstm_cell/bias is created from parts"):
         lstm.build((None, 5, 3))
     keras.layers.LSTM(4, bias_initializer=INITIALIZERS.Zeros(), **others).build((None, 5, 3))
     for seed in (-1, 2**64, 1.5, True, "1", keras.random.SeedGenerator(1)):
@@ -290,8 +290,8 @@ def test_all_layers_that_take_an_initializer_are_here() -> None:
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_every_layer_has_the_law_that_keras_gives_it(name: str) -> None:
-    """The recorded law is that with Keras' own initializer, and the layer has the very numbers of that recipe."""
+def test_every_layer_has_the_distribution_that_keras_gives_it(name: str) -> None:
+    """The recorded distribution is that of Keras' initializer, and the layer has the exact numbers of that recipe."""
     layer, (arguments, shapes) = CLASSES[name], LAYERS[name]
 
     def build(of: Any) -> Any:
@@ -332,7 +332,7 @@ class Twice(keras.layers.Layer):
 
 
 class Siblings(keras.Model):
-    """Two layers of one name, whose variables are made when it is called."""
+    """Two layers of one name, whose variables are created when it is called."""
 
     def __init__(self) -> None:
         super().__init__(name="model")
@@ -351,7 +351,7 @@ def test_two_variables_of_one_path_are_refused() -> None:
         Siblings()(np.ones((1, 3), np.float32))
     with pytest.raises((RuntimeError, UserWarning), match=f"{said} model/same/kernel"):
         Siblings()(keras.Input((3,)))
-    assert [list(random_ones(functional())) for _ in range(2)]  # a model that is made twice is no fault
+    assert [list(random_ones(functional())) for _ in range(2)]  # a model may be created twice
 
 
 def test_a_model_is_not_loaded_with_initializers_of_keras(tmp_path: Path) -> None:
@@ -383,7 +383,7 @@ def dense(initializer: Any) -> Any:
 
 @pytest.mark.parametrize("of", [INITIALIZERS, keras.initializers], ids=["fanin", "keras"])
 def test_what_a_configuration_forgets_is_recorded(of: Any) -> None:
-    """Keras' configurations leave the gain of an identity out; no window is another law than the default one."""
+    """Keras' configurations omit the gain of an identity. No window differs from the default window."""
     for made, said in (
         (of.Identity(gain=2.0), {"scheme": "eye", "gain": 2.0}),
         (of.RandomNormal(stddev=np.float32(0.5)), {"scheme": "normal", "std": 0.5}),

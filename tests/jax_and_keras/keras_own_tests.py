@@ -24,7 +24,7 @@ MODULES = {
 
 def main() -> None:
     ours = {name: getattr(fanin.keras.initializers, name) for name in fanin.keras.initializers.__all__}
-    module: Any = ModuleType("conftest")  # of Keras' repository
+    module: Any = ModuleType("conftest")  # stands for the one of Keras' repository
     module.skip_if_backend = lambda *_: lambda test: test
     sys.modules["conftest"] = module
     ran, failed = [], []

@@ -1,7 +1,7 @@
-"""One of several processes of JAX, each with devices of its own: python one_process.py NUMBER PROCESSES PORT RECIPE.
+"""One of several processes of JAX, each with separate devices: python one_process.py NUMBER PROCESSES PORT RECIPE.
 
-Prints as JSON, for each of several shardings, how many elements of the one tensor it has made, and bounds and SHA-256
-of its shards.
+Prints as JSON, for each of several shardings, how many elements of the one tensor it has generated, and bounds and
+SHA-256 of its shards.
 """
 
 from __future__ import annotations

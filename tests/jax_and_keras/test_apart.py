@@ -1,4 +1,4 @@
-"""Adapters of JAX and Keras, each in a process of its own: both start threads, and take their settings from the
+"""Adapters of JAX and Keras, each in a separate process: both start threads, and take their settings from the
 environment when they are imported."""
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ EIGHT_DEVICES = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_force_host_platform
 
 
 def run(*words: str | Path, **environment: str) -> str:
-    """What a Python with this environment prints."""
+    """Return the text that a Python with this environment prints."""
     found = subprocess.run(
         [sys.executable, *words], cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True
     )

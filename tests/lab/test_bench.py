@@ -24,7 +24,7 @@ REPEATS = 2
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a tiny run of all there is leaves behind."""
+    """Return the output of a tiny run of everything."""
     folder = tmp_path_factory.mktemp("bench")
     command = [sys.executable, "-m", "fanin", "bench", "--elements=1024", f"--repeats={REPEATS}", "--seconds=0"]
     command += [f"--dtype={','.join(DTYPES)}", "--only=native,reference,torch,numpy"]
@@ -42,16 +42,16 @@ def document(folder: Path) -> dict[str, Any]:
 
 
 def test_every_case_ran_by_every_maker_that_has_it(document: dict[str, Any]) -> None:
-    settings = measure.Settings(list(makers.LAWS), DTYPES, 1024, REPEATS, 0)
+    settings = measure.Settings(list(makers.DISTRIBUTIONS), DTYPES, 1024, REPEATS, 0)
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     expected = {
-        (case.work, case.law, case.dtype, threads, maker.name)
+        (case.work, case.distribution, case.dtype, threads, maker.name)
         for maker in makers.chosen(["native", "reference", "torch", "numpy"])
         for case in settings.cases()
         if maker.offers(case)
         for threads in ({1} if maker.serial else {1, cpus})
     }
-    ran = [(row["work"], row["law"], row["dtype"], row["threads"], row["maker"]) for row in document["rows"]]
+    ran = [(row["work"], row["distribution"], row["dtype"], row["threads"], row["maker"]) for row in document["rows"]]
     assert set(ran) == expected
     assert len(ran) == len(expected)
     assert {"torch", "numpy", "reference", "memory write"} <= {maker for *_, maker in ran}
@@ -71,7 +71,7 @@ def test_the_document_keeps_its_schema(document: dict[str, Any]) -> None:
     assert fields(document["makers"]) == {("name", "kind", "version", "calls")}
     assert fields(document["ceilings"]) == {("name", "gb_s", "low", "high")}
     assert fields(document["rows"]) == {
-        ("work", "law", "dtype", "threads", "maker", "elements", "tensors", "ns", "low", "high", "turns")
+        ("work", "distribution", "dtype", "threads", "maker", "elements", "tensors", "ns", "low", "high", "turns")
     }
     assert set(document["machine"]) >= {"cpu", "cpus", "load", "huge_pages", "libc", "python"}
     versions = {maker["name"]: maker["version"] for maker in document["makers"]}
@@ -85,7 +85,7 @@ def test_markdown_says_what_the_document_says(folder: Path, document: dict[str, 
     tables = dict(re.findall(r"^\*\*(.*?)\*\*\n\n(.*?)\n\n", text, re.MULTILINE | re.DOTALL))
     counts = sorted({row["threads"] for row in document["rows"]})
     for row in document["rows"]:
-        table = tables[report.case_name(row["work"], row["law"], row["dtype"])]
+        table = tables[report.case_name(row["work"], row["distribution"], row["dtype"])]
         (line,) = (line for line in table.splitlines() if line.startswith(f"| {row['maker']} |"))
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         assert float(cells[1 + 4 * counts.index(row["threads"])]) == pytest.approx(row["ns"], rel=0.006)
@@ -95,7 +95,11 @@ def test_markdown_says_what_the_document_says(folder: Path, document: dict[str, 
 
 def test_ratios_are_to_the_best(document: dict[str, Any]) -> None:
     case = ("fill", "normal", "F32")
-    rows = [row for row in document["rows"] if (row["work"], row["law"], row["dtype"], row["threads"]) == (*case, 1)]
+    rows = [
+        row
+        for row in document["rows"]
+        if (row["work"], row["distribution"], row["dtype"], row["threads"]) == (*case, 1)
+    ]
     times = {row["maker"]: row["ns"] for row in rows}
     (line,) = (line for line in report.summary(document)[2] if line[0] == "normal F32")
     best = min(time for maker, time in times.items() if maker.startswith(("native", "reference")))
@@ -107,7 +111,7 @@ def test_ratios_are_to_the_best(document: dict[str, Any]) -> None:
     assert line[6] == f"{np.median(turns[ours] / turns['memory write']):.1f}x"
 
 
-def test_the_chart_shows_every_law_and_maker(folder: Path, document: dict[str, Any], tmp_path: Path) -> None:
+def test_the_chart_shows_every_distribution_and_maker(folder: Path, document: dict[str, Any], tmp_path: Path) -> None:
     from fanin_lab.bench import plot
 
     drawn = (folder / "bench.svg").read_text()
@@ -123,7 +127,7 @@ def test_the_chart_shows_every_law_and_maker(folder: Path, document: dict[str, A
     ("arguments", "error"),
     [
         (["--only=torch,tortch"], "--only: 'tortch' is unknown or not usable here; allowed: "),
-        (["--laws=normal,cauchy"], "--laws: 'cauchy' is unknown; allowed: uniform, normal"),
+        (["--distributions=normal,cauchy"], "--distributions: 'cauchy' is unknown; allowed: uniform, normal"),
         (["--dtype=F32,I8"], "--dtype: 'I8' is unknown; allowed: F64, F32"),
         (["--dtype="], "need at least one value each"),
         (["--elements=3"], "--elements: 3 is too small"),
@@ -151,7 +155,9 @@ def test_a_peer_that_is_not_installed_is_told_from_an_unknown_one(monkeypatch: p
 
 
 def test_a_maker_that_fails_is_reported_and_the_others_go_on() -> None:
-    plain = makers.Maker("plain", "peer", "math", {"F32": "4"}, dict.fromkeys(makers.LAWS, "sum(range(count))"))
+    plain = makers.Maker(
+        "plain", "peer", "math", {"F32": "4"}, dict.fromkeys(makers.DISTRIBUTIONS, "sum(range(count))")
+    )
     bad = {
         "missing": dataclasses.replace(plain, name="missing", setup="import not_installed_anywhere"),
         "refuses": dataclasses.replace(plain, name="refuses", calls={"normal": "int('x')"}),
@@ -178,7 +184,7 @@ def test_the_makers_make_what_the_case_says() -> None:
         worker.ready(keeping, case, names | {"kept": kept})()
         values = np.frombuffer(kept[0], np.float32) if maker.kind == "fanin" else np.asarray(kept[0])
         assert abs(values).max() <= 0.04
-        assert values.std() == pytest.approx(0.0176, rel=0.1)  # 0.02 times the std of a normal law cut at +-2
+        assert values.std() == pytest.approx(0.0176, rel=0.1)  # 0.02 times the std of a normal truncated at +-2
 
 
 def test_numpys_truncated_normal() -> None:
@@ -204,7 +210,7 @@ def test_the_benchmark_is_not_imported_with_the_library() -> None:
 
 def test_a_machine_that_slows_down_does_not_change_ratios() -> None:
     """Turns ten times slower, as by another program: the medians of the two rows are of different turns."""
-    case = {"work": "fill", "law": "normal", "dtype": "F32", "threads": 1}
+    case = {"work": "fill", "distribution": "normal", "dtype": "F32", "threads": 1}
     load = [1, 10, 1, 10, 1, 10, 1, 10, 10, 1, 1]
 
     def row(maker: str, ns: float, **more: Any) -> dict[str, Any]:
@@ -216,7 +222,7 @@ def test_a_machine_that_slows_down_does_not_change_ratios() -> None:
     assert report.measured(ours).doubt.startswith("noisy")
     assert report.ratio(peer, ours) == pairs.Summary(3.5, 3.5, 3.5, len(load))
     # Rows of different cases have no turns in common, and their ratio is as uncertain as both together.
-    other = report.ratio(row("native", 7, law="uniform"), ours)
+    other = report.ratio(row("native", 7, distribution="uniform"), ours)
     assert (other.low, other.high) == (0.35, 35)
     assert other.doubt.startswith("noisy")
     del ours["turns"]

@@ -1,4 +1,4 @@
-"""`fanin compare`: what theory says comes out, and what is written says what was measured."""
+"""`fanin compare`: measurements agree with theory, and the report agrees with the measurements."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_glorot_keeps_the_variance_of_a_linear_network() -> None:
 
 
 def test_batch_norm_makes_activations_level_and_gradients_grow() -> None:
-    """Yang et al. 2019 (arXiv:1902.08129): by pi / (pi - 1) = 1.467 a layer for ReLU, whatever the scale of weights."""
+    """Yang et al. 2019 (arXiv:1902.08129): by pi / (pi - 1) = 1.467 a layer for ReLU, at any scale of weights."""
     network = Network("batch_norm", "relu", 8)
     for scheme in ("large_normal", "glorot_uniform"):
         forward, backward = factors(network, scheme)
@@ -262,7 +262,7 @@ def chosen(kept: dict[str, Any], **fields: set[Any]) -> Figures:
 
 
 def test_what_plots_show_is_told_for_any_choice(kept: dict[str, Any]) -> None:
-    """Of every setting whose schemes lie far apart, the findings have the best and the worst with their accuracies."""
+    """For every setting whose schemes differ widely, the findings name the best and the worst with their accuracies."""
     random = Random(0)
     fields = {name: sorted({case[name] for case in kept["cases"]}) for name in ("network", "activation", "depth")}
     differences = 0
@@ -300,7 +300,7 @@ TINY = ["--activations=relu", "--seeds=2", "--epochs=1", "--rates=0.01"]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a tiny study leaves behind."""
+    """Return the files of a tiny study."""
     folder = tmp_path_factory.mktemp("compare") / "deep" / "er"
     assert main(["compare", *TINY, "--depths=2,4", f"--output={folder}"]) == 0
     return folder
@@ -435,10 +435,10 @@ def test_the_text_has_the_accuracies(document: dict[str, Any]) -> None:
         ("--schemes=zeros,xavier", "--schemes: 'xavier' is not allowed; allowed: zeros, constant, "),
         ("--networks=rnn", "--networks: 'rnn' is not allowed; allowed: dense, conv, batch_norm"),
         ("--activations=", "--activations: '' is not allowed; allowed: linear, sigmoid"),
-        ("--depths=3,1", "--depths: '1' is not allowed; allowed: whole numbers from 2 to 100"),
+        ("--depths=3,1", "--depths: '1' is not allowed; allowed: integers from 2 to 100"),
         ("--depths=3,3", "--depths: 3 is given twice"),
         ("--depths=²", "--depths: '²' is not allowed"),
-        ("--seeds=0", "--seeds: '0' is not allowed; allowed: whole numbers from 1 to 1000"),
+        ("--seeds=0", "--seeds: '0' is not allowed; allowed: integers from 1 to 1000"),
         ("--epochs=many", "--epochs: 'many' is not allowed"),
         ("--rates=0.1,nan", "--rates: 'nan' is not allowed; allowed: numbers above 0, up to 10"),
     ],
@@ -469,7 +469,7 @@ def comparing(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[by
 
 
 def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
-    """The whole process group receives Ctrl-C, as from a terminal; before that, its workers alone do."""
+    """The complete process group receives Ctrl-C, as from a terminal; before that, its workers alone do."""
     with comparing(tmp_path, "--depths=3", "--activations=tanh") as (running, stderr):
         for process in Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split():
             os.kill(int(process), SIGINT)

@@ -1,6 +1,6 @@
 """The public vectors, checked with nothing but an installed Fanin: python check_vectors.py FOLDER STEP.
 
-Of the long streams every STEP-th is made. Prints the backends there are, the one in use, and how many vectors agreed.
+Checks every STEP-th of the long streams. Prints the available backends, the one in use, and how many vectors agreed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Installing: with a compiler the native backend comes along, without one the same bytes are made in NumPy."""
+"""Installing: with a compiler it includes the native backend; without one NumPy generates the same bytes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """With a compiler, with one that fails, and asked to be pure."""
+    """With a compiler, with one that fails, and as a pure wheel."""
     return {
         "platform": build(tmp_path_factory.mktemp("platform"), CC="gcc"),
         "failed": build(tmp_path_factory.mktemp("failed"), CC="/bin/false"),
@@ -57,7 +57,7 @@ def test_a_wheel_installs_and_passes_the_vectors(
     subprocess.run([*pip, wheel], check=True)
     (packages,) = tmp_path.glob("lib/*/site-packages")
     # The dependencies of the environment that runs the tests; its editable install of this project stays behind,
-    # since a folder that comes by a .pth file has its own ones ignored.
+    # because Python ignores .pth files in a folder that a .pth file adds.
     (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
     script = Path(__file__).with_name("check_vectors.py")
     step = "40" if backends == "reference" else "1"

@@ -1,6 +1,6 @@
 """Run commands of `fanin` as where no optional dependency is installed.
 
-A JSON list of their words comes in, and one of their exit codes and texts goes out.
+Reads a JSON list of their words, and prints one of their exit codes and texts.
 """
 
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 BEHIND = {"starlette", "transformers", "jwt", "opentelemetry", "redis", "limits", "markupsafe"}
-"""What those packages bring along."""
+"""Packages that those packages install."""
 
 
 def block() -> None:

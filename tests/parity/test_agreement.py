@@ -1,4 +1,4 @@
-"""What is said of the schemes in one place is said in all: SPEC.md, vectors, README.md, /v1/schemes, fanin schemes."""
+"""All places list the same schemes: SPEC.md, vectors, README.md, /v1/schemes, fanin schemes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FANS = set(Scaled.model_fields) - COMMON
 
 
 def rows() -> dict[str, tuple[set[str], str]]:
-    """Of each scheme in SPEC.md's tables: its aliases, and the text of its parameters."""
+    """Return the aliases and the text of the parameters of each scheme in SPEC.md's tables."""
     text = (ROOT / "clients" / "SPEC.md").read_text("utf-8")
     found = {}
     for table in re.findall(r"^\| scheme[^\n]*\| parameters[^\n]*\n\|[-|]*\n((?:\|[^\n]*\n)+)", text, re.MULTILINE):
@@ -80,7 +80,7 @@ def _vectors() -> list[dict[str, Any]]:
 
 
 def test_vectors_have_each_scheme_with_each_of_its_parameters() -> None:
-    """Other than by default: a client that forgets one fails. Fans have vectors of their own."""
+    """A vector has another value than the default: a client that forgets one fails. Fans have separate vectors."""
     given: dict[str, set[str]] = {name: set() for name in SCHEMES}
     for tensor in _vectors():
         name = ALIASES.get(tensor["scheme"], tensor["scheme"])

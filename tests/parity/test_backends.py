@@ -1,4 +1,4 @@
-"""Every backend gives the bits of `reference`, for any law, storage type, position, length and alignment."""
+"""Every backend gives the bits of `reference`, for any distribution, storage type, position, length and alignment."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ widths = st.floats(0.0078125, 4, width=32)
 
 
 @st.composite
-def laws(draw: st.DrawFn) -> dict[str, Any]:
+def distributions(draw: st.DrawFn) -> dict[str, Any]:
     kind = draw(st.sampled_from(["constant", "uniform", "normal", "truncated_normal", "open", "absolute"]))
     low, width, std, mean = draw(small), draw(widths), draw(st.floats(0.0078125, 2, width=32)), draw(small)
     match kind:
@@ -64,6 +64,19 @@ def fill(backend: Backend, draw: Draw, dtype: DType, first: int, count: int, off
     assert buffer[:offset] == POISON * offset
     assert buffer[offset + size :] == POISON * 16
     return bytes(buffer[offset : offset + size])
+
+
+@pytest.mark.parametrize("backend", FAST, ids=LEVELS)
+@pytest.mark.parametrize("name", ["F64", "F32", "BF16", "F16", "F8_E4M3", "F8_E5M2"])
+def test_ranges_of_every_number_of_groups(backend: NativeBackend, name: str) -> None:
+    """A level may compute several groups at once, unless few are left or half of the block number overflows."""
+    distributions = ({"scheme": "uniform", "low": -1, "high": 1}, {"scheme": "normal", "std": 1})
+    for distribution in (*distributions, {"scheme": "truncated_normal", "std": 1, "low": -1, "high": 3}):
+        entry = FileLayout.of({"shape": [1], "dtype": name, **distribution}).entries[0]
+        for first in (0, 3, 4 * (2**32 - 60) + 1):
+            every = fill(REFERENCE, entry.draw, entry.dtype, first, 650, 0)
+            for count in (*range(1, 650, 31), 64, 96, 97, 192, 193, 650):
+                assert fill(backend, entry.draw, entry.dtype, first, count, 3) == every[: count * entry.dtype.itemsize]
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="levels are those of x86-64")
@@ -118,7 +131,7 @@ threading.Thread(target=late).start()
 
 
 def test_pinning_may_be_forbidden() -> None:
-    """As a sandbox may have it: system call sched_setaffinity answers EPERM."""
+    """As in some sandboxes: the system call sched_setaffinity returns EPERM."""
     code = """
 import ctypes, struct, fanin
 number, offset = 203, 0  # of x86-64; where struct seccomp_data holds it
@@ -157,7 +170,9 @@ def test_quotas_of_control_groups(tmp_path: Path, groups: str, files: dict[str, 
 
 @settings(max_examples=150, deadline=None)
 @given(
-    tensors=st.lists(st.tuples(laws(), st.sampled_from(list(DTYPES)), st.integers(0, 700)), min_size=1, max_size=30),
+    tensors=st.lists(
+        st.tuples(distributions(), st.sampled_from(list(DTYPES)), st.integers(0, 700)), min_size=1, max_size=30
+    ),
     long=st.integers(0, 200_000),
     threads=st.integers(1, 5),
 )
@@ -167,7 +182,10 @@ def test_tensors_at_once_are_those_one_by_one(
     """In threads, too, and with nothing written between them."""
     tensors[0] = (*tensors[0][:2], tensors[0][2] + long)
     try:
-        named = {str(n): {"shape": [count], "dtype": dtype, **law} for n, (law, dtype, count) in enumerate(tensors)}
+        named = {
+            str(n): {"shape": [count], "dtype": dtype, **distribution}
+            for n, (distribution, dtype, count) in enumerate(tensors)
+        }
         layout = FileLayout.of({"tensors": named})
     except RecipeError:
         reject()
@@ -185,7 +203,7 @@ def test_tensors_at_once_are_those_one_by_one(
 
 
 def test_callers_at_once() -> None:
-    """Threads that fill at the same time share the kept ones."""
+    """Threads that fill at the same time share the cached ones."""
     entry = FileLayout.of({"shape": [1 << 19], "scheme": "normal", "std": 1}).entries[0]
     backend = NativeBackend(threads=3)
 
@@ -221,17 +239,17 @@ def test_a_forked_child_makes_the_same() -> None:
 @pytest.mark.parametrize("backend", FAST, ids=LEVELS)
 @settings(max_examples=400, deadline=None)
 @given(
-    law=laws(),
+    distribution=distributions(),
     dtype=st.sampled_from(list(DTYPES.values())),
     first=st.one_of(st.integers(0, 3000), st.integers(2**34 - 2000, 2**34 + 2000), st.integers(0, 2**66 - 5000)),
     count=st.integers(0, 2100),
     offset=st.integers(0, 9),
 )
 def test_fills_as_the_reference_does(
-    backend: Backend, law: dict[str, Any], dtype: DType, first: int, count: int, offset: int
+    backend: Backend, distribution: dict[str, Any], dtype: DType, first: int, count: int, offset: int
 ) -> None:
     try:
-        draw = as_recipe({"shape": [1], "dtype": dtype.name, **law}).tensors["weight"].draw
+        draw = as_recipe({"shape": [1], "dtype": dtype.name, **distribution}).tensors["weight"].draw
     except RecipeError:
         reject()  # no number of this type lies between the bounds
     expected = fill(REFERENCE, draw, dtype, first, count, 0)
@@ -241,7 +259,7 @@ def test_fills_as_the_reference_does(
 @pytest.mark.parametrize("backend", FAST, ids=LEVELS)
 @pytest.mark.parametrize("dtype", DTYPES.values(), ids=list(DTYPES))
 def test_words_at_the_edges(backend: Backend, dtype: DType) -> None:
-    """Where a law changes side, region or row, and where a vector's lookup has not the row."""
+    """Words where a distribution changes side, region or row, and where a vector's lookup lacks the row."""
     for case in cases(dtype):
         out = [bytearray(POISON * (case.count * dtype.itemsize)) for _ in range(2)]
         for maker, buffer in zip((backend, REFERENCE), out, strict=True):
@@ -250,7 +268,7 @@ def test_words_at_the_edges(backend: Backend, dtype: DType) -> None:
 
 
 def test_low_words_reach_every_row() -> None:
-    """Beside the first word of a side, the low word alone decides on the row; 127 no law has."""
+    """Beside the first word of a side, the low word alone decides on the row. No distribution has row 127."""
     lengths = set()
     for stream in map(low_stream, LOW_COUNTERS):
         assert tuple(words(stream.key("main"), 4 * LOW_BLOCK, 4)) == FIRST_AND_LAST
@@ -263,7 +281,7 @@ def test_low_words_reach_every_row() -> None:
 @pytest.mark.parametrize("backend", FAST, ids=LEVELS)
 @pytest.mark.parametrize("dtype", DTYPES.values(), ids=list(DTYPES))
 @pytest.mark.parametrize(
-    "law",
+    "distribution",
     [
         {"scheme": "uniform", "low": -0.3, "high": 0.7},
         {"scheme": "normal", "std": 0.02},
@@ -276,6 +294,6 @@ def test_low_words_reach_every_row() -> None:
         {"scheme": "truncated_normal", "std": 0.5, "low": 0.1, "high": 0.3},
     ],
 )
-def test_a_million_elements(backend: Backend, dtype: DType, law: dict[str, Any]) -> None:
-    draw = as_recipe({"shape": [1], "dtype": dtype.name, **law}).tensors["weight"].draw
+def test_a_million_elements(backend: Backend, dtype: DType, distribution: dict[str, Any]) -> None:
+    draw = as_recipe({"shape": [1], "dtype": dtype.name, **distribution}).tensors["weight"].draw
     assert fill(backend, draw, dtype, 3, 1 << 20, 1) == fill(REFERENCE, draw, dtype, 3, 1 << 20, 0)

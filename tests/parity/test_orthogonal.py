@@ -1,4 +1,4 @@
-"""Orthogonal matrices: every backend gives the same bits, whole or in parts, and they are orthogonal."""
+"""Orthogonal matrices: every backend gives the same bits, in full or in parts, and they are orthogonal."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_several_at_a_time() -> None:
 
 
 def test_among_other_tensors() -> None:
-    """Of one call that makes many, and in files, where small ones are made together."""
+    """Many in one call, and in files, where small ones are generated together."""
     tensors = {
         "a": {"shape": [3], "scheme": "ones"},
         "b": {"shape": [40, 5], "scheme": "orthogonal"},
@@ -214,7 +214,7 @@ def test_the_text_of_the_specification(name: str, m: int, n: int) -> None:
 
 def test_a_matrix_is_no_part_of_a_tensor() -> None:
     part = {"size": 3, "scheme": "orthogonal"}
-    with pytest.raises(RecipeError, match="not a part"):
+    with pytest.raises(RecipeError, match="not one of several parts"):
         fanin.as_recipe({"shape": [6, 4], "scheme": "blocks", "parts": [part, part]})
     alone = {"shape": [3, 4], "scheme": "blocks", "parts": [part, {"size": 0, "scheme": "zeros"}]}
     whole = {"shape": [3, 4], "scheme": "orthogonal"}

@@ -76,7 +76,7 @@ def linen_layers_go_by_name() -> bool:
 
 
 def jax_complex_variance_is_too_large() -> bool:
-    """By 1.9 %: of a constant for another law, so that it is known without a sample."""
+    """By 1.9 %. It comes from a constant for another distribution, so it is known without a sample."""
     import jax
 
     made = np.asarray(jax.nn.initializers.lecun_normal()(jax.random.key(1), (1000, 1000), "complex64"))

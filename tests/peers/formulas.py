@@ -21,7 +21,7 @@ def normal(std: float) -> Any:
 
 
 def cut_normal(std: float, cut: float) -> Any:
-    """Of this standard deviation before it is cut at so many of them."""
+    """Normal with this standard deviation, then truncated at this number of them."""
     return stats.truncnorm(-cut, cut, 0, std)
 
 
@@ -58,7 +58,7 @@ NAMES: dict[str, Any] = {
     "fan_out": 160,
     "std": 0.02,
 }
-"""What formulas are written with, beside i, the last index of an element, t, the one before, and p, a probability."""
+"""Names in formulas, beside i (last index of an element), t (the index before it) and p (a probability)."""
 
 
 class Formula(NamedTuple):

@@ -47,7 +47,11 @@ def _torch() -> list[Case]:
         ("sparse_", {"sparsity": 0.5, "std": 1.0}, [400, 25]),
     ]
     for shape in TORCH_KERNELS:
-        cases += [(f"{name}_{law}_", {}, shape) for name in ("xavier", "kaiming") for law in ("uniform", "normal")]
+        cases += [
+            (f"{name}_{distribution}_", {}, shape)
+            for name in ("xavier", "kaiming")
+            for distribution in ("uniform", "normal")
+        ]
     parameters = [
         {"mode": "fan_out", "nonlinearity": "relu"},
         {"a": 5**0.5},
@@ -56,8 +60,8 @@ def _torch() -> list[Case]:
         {"nonlinearity": "linear"},
     ]
     for given in parameters:
-        cases += [(f"kaiming_{law}_", given, [40, 24, 3, 3]) for law in ("uniform", "normal")]
-    cases += [(f"xavier_{law}_", {"gain": 5 / 3}, [160, 96]) for law in ("uniform", "normal")]
+        cases += [(f"kaiming_{distribution}_", given, [40, 24, 3, 3]) for distribution in ("uniform", "normal")]
+    cases += [(f"xavier_{distribution}_", {"gain": 5 / 3}, [160, 96]) for distribution in ("uniform", "normal")]
     return cases
 
 
@@ -116,7 +120,9 @@ def _jax() -> list[Case]:
         ("delta_orthogonal", {}, [1, 2, 3, 4, 4]),
     ]
     names = [
-        f"{name}_{law}" for name in ("glorot", "xavier", "lecun", "he", "kaiming") for law in ("uniform", "normal")
+        f"{name}_{distribution}"
+        for name in ("glorot", "xavier", "lecun", "he", "kaiming")
+        for distribution in ("uniform", "normal")
     ]
     cases += [(name, {}, CONV) for name in names]
     cases += [(name, {}, shape) for name in ("glorot_uniform", "he_normal") for shape in JAX_KERNELS]

@@ -1,4 +1,4 @@
-"""What layers of libraries begin with, unless told otherwise."""
+"""Default initializers of layers of other libraries."""
 
 from __future__ import annotations
 

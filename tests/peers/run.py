@@ -1,6 +1,6 @@
 """Evaluates calls of libraries: python run.py PROCESS REQUEST OUT.
 
-A process of its own, since JAX and Keras start threads, which the tests' process must not have. REQUEST is JSON, by
+A separate process, since JAX and Keras start threads, which the tests' process must not have. REQUEST is JSON, by
 section `imports`, `modules` and `calls`, each with the expression, the shape, and how many times it is evaluated. OUT
 becomes an .npz of all results, numbered, and `names`: JSON of the public names of the modules by section.
 """

@@ -1,4 +1,4 @@
-"""What README says of other libraries holds of the versions that it names."""
+"""README's claims about other libraries hold for the versions that it names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.peers.claims import CHECKS, README, Claim
 
 ROOT = Path(__file__).parents[2]
 NEEDED = {"torch": ("torch", "timm", "safetensors"), "jax": ("jax", "flax", "keras")}
-"""What must be installed for the checks of a process."""
+"""Packages that the checks of a process need."""
 
 
 @cache

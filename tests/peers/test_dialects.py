@@ -50,7 +50,7 @@ def test_other_names(dialect: str) -> None:
 
 
 def test_axes_of_keras() -> None:
-    """Axes that are given count alone: others are no receptive field."""
+    """Only given axes count; others do not belong to the receptive field."""
     tensor = {"shape": [3, 3, 24, 40]}
     given = canonical(**tensor, dialect="keras", scheme="HeUniform", input_axes=[2], output_axes=[-1])
     same = {"scheme": "variance_scaling", "scale": 2, "distribution": "uniform"}
@@ -167,7 +167,7 @@ def test_faults_are_in_the_words_of_the_dialect(tensor: dict[str, Any], field: s
 
 
 def test_faults_beside_a_dialect() -> None:
-    """What is wrong elsewhere does not hide that there is a dialect; an unknown dialect hides what it would mean."""
+    """A wrong default beside a dialect is the only fault reported, and so is an unknown dialect."""
     tensors = {"w": {"shape": [8, 8], "scheme": "kaiming_normal_"}}
     for wrong in ({"dialect": "torch", "dtype": "F31"}, {"dialect": "torch", "layout": "x"}, {"dialect": "flax"}):
         with pytest.raises(RecipeError) as caught:

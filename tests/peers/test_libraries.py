@@ -1,4 +1,4 @@
-"""An initializer here means what it means in its library: the library is run, and its values follow our draw's law."""
+"""Initializers have the meaning of their library: a test runs the library, and its values follow our distribution."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from scipy import stats
 import fanin
 from fanin.dialects import DIALECTS as LIBRARIES
 from fanin.schemes.base import Tensor
+from tests.peers.distributions import MATRICES, differences, faults, orthogonal
 from tests.peers.initializers import DIALECTS, OTHERS
-from tests.peers.laws import MATRICES, differences, faults, orthogonal
 from tests.peers.layers import LAYERS
 from tests.peers.rows import Process, Section
 
@@ -28,7 +28,7 @@ SECTIONS = (*DIALECTS.values(), *OTHERS, *LAYERS)
 
 
 class Run(NamedTuple):
-    """What a library gave for a section."""
+    """Results of a library for a section."""
 
     samples: list[NDArray[Any]]
     names: set[str]
@@ -111,7 +111,7 @@ def test_no_initializer_is_missing(section: Section, runs: Callable[[Section], R
         assert set(library.initializers) <= section.names
 
 
-def test_another_law_is_noticed() -> None:
+def test_another_distribution_is_noticed() -> None:
     """One of 10 % more variance, or cut elsewhere, or moved by a twentieth."""
     sample = np.random.default_rng(1).normal(size=96 * 160)
     for other in (stats.norm(0, 1.05), stats.truncnorm(-3, 3), stats.norm(0.05, 1)):

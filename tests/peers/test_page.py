@@ -10,8 +10,8 @@ from scipy import stats
 
 import fanin
 from fanin.draws import Orthogonal
+from tests.peers.distributions import distribution
 from tests.peers.formulas import FORMULAS, NAMES, Formula
-from tests.peers.laws import law
 from tests.peers.page import PAGE, page
 
 GRID = np.linspace(0, 1, 20_001)
@@ -38,7 +38,7 @@ def test_a_tensor_is_its_formula(row: Formula) -> None:
     elif isinstance(expected, Orthogonal):
         assert tensor.draw == Orthogonal(pytest.approx(expected.gain), expected.rows, expected.columns)
     elif hasattr(expected, "ppf"):
-        assert law(tensor.draw).ppf(PROBABILITIES) == pytest.approx(expected.ppf(PROBABILITIES), rel=1e-6)
+        assert distribution(tensor.draw).ppf(PROBABILITIES) == pytest.approx(expected.ppf(PROBABILITIES), rel=1e-6)
     else:
         made = fanin.materialize(recipe)["weight"]
         assert np.allclose(made, expected, rtol=1e-6, atol=1e-7)

@@ -1,4 +1,4 @@
-"""What recipes of many tensors cost: work and objects follow the tensors that differ, not their names."""
+"""Cost of recipes of many tensors: work and objects grow with the different tensors, not with their names."""
 
 from __future__ import annotations
 

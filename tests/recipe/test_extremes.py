@@ -1,4 +1,4 @@
-"""Parameters at the ends of their ranges: a tensor is made, finite and within its bounds, or a fault is told."""
+"""Parameters at the ends of their ranges: a tensor is finite and within its bounds, or a fault is reported."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ def test_many_tensors_are_made_or_refused(tensor: dict[str, Any]) -> None:
 
 
 def test_of_a_small_disk_no_wrong_numbers_are_made() -> None:
-    """Its probability was 0 to 120 digits, and 0 stands for the uniform law on the disk of radius `std`."""
+    """Its probability was 0 to 120 digits, and 0 stands for the uniform distribution on the disk of radius `std`."""
     with pytest.raises(fanin.RecipeError, match="/high: 1e-200 is too small"):
         fanin.materialize({**NARROW, "low": -1e-200, "dtype": "C64"})
     made = fanin.materialize({**NARROW, "shape": [4096], "low": -0.00025, "high": 0.00025, "dtype": "C64"})["weight"]
-    # The disk is so small that the law is uniform on it.
+    # The disk is so small that the distribution is uniform on it.
     assert np.abs(made).max() <= 0.00025 * (1 + 1e-6)
     assert (np.abs(made.astype(np.complex128)) ** 2).mean() == pytest.approx(0.00025**2 / 2, rel=0.05)
 

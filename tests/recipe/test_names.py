@@ -1,4 +1,4 @@
-"""The public names: there, told, and imported no sooner than they are asked for."""
+"""The public names: available, listed, and imported only at their first use."""
 
 from __future__ import annotations
 

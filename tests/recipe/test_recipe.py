@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from fanin import Fault, Recipe, RecipeError, as_recipe
 from fanin.errors import ModuleError, RecordError
-from fanin.recipe import strict_json
 from fanin.schemes import ALIASES, SCHEMES
 from fanin.schemes.distributions import Normal
 
@@ -222,15 +221,15 @@ def test_a_changed_recipe_keeps_its_stream() -> None:
     later = Recipe.model_construct(stream="fanin/2", seed=0, tensors=as_recipe(NESTED).tensors)
     for changed in (later.seeded(1), later.without("b"), later.renamed({"b": "c"}), later.part(["w"])):
         assert changed.stream == "fanin/2"
-    # What validates refuses a stream that it does not know, and does not take another one.
+    # Validation refuses an unknown stream, and does not replace it by another one.
     for change in (lambda: later.model_copy(update={"seed": 1}), lambda: later.with_tensors({"w": {}})):
         with pytest.raises(ValueError, match="fanin/1"):
             change()
 
 
 def test_defaults_reach_tensors_that_are_models_already() -> None:
-    law: dict[str, Any] = {"shape": (2,), "scheme": "normal", "std": 1.0}
-    tensors = {"bare": Normal(**law), "own": Normal(**law, dtype="F32")}
+    distribution: dict[str, Any] = {"shape": (2,), "scheme": "normal", "std": 1.0}
+    tensors = {"bare": Normal(**distribution), "own": Normal(**distribution, dtype="F32")}
     recipe = as_recipe({"dtype": "BF16", "tensors": tensors})
     assert (recipe.tensors["bare"].dtype, recipe.tensors["own"].dtype) == ("BF16", "F32")
 
@@ -408,10 +407,14 @@ def test_an_error_does_not_repeat_megabytes(recipe: Any, pointer: str) -> None:
 
 
 def test_texts_of_lists_are_refused_before_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The parser lets no other thread run between two empty lists."""
+    """The parser lets no other thread run between two empty lists, or for long between two empty objects."""
     monkeypatch.setattr(json, "loads", None)
-    for text in (b"[" + b"[]," * 200_000 + b"[]]", "[" * 200_000):
-        with pytest.raises(RecipeError, match=r"lists in \d+ bytes; no recipe has so many"):
+    for text, what in (
+        (b"[" + b"[]," * 200_000 + b"[]]", "lists"),
+        ("[" * 200_000, "lists"),
+        (b"[" + b"{}," * 200_000 + b"{}]", "objects"),
+    ):
+        with pytest.raises(RecipeError, match=rf"{what} in \d+ bytes; no recipe has that many"):
             as_recipe(text)
     monkeypatch.undo()
     # Names of tensors may contain brackets.
@@ -423,12 +426,20 @@ def test_texts_of_lists_are_refused_before_they_are_read(monkeypatch: pytest.Mon
     assert len(as_recipe(json.dumps(many, separators=(",", ":"))).tensors) == 5000
 
 
-def test_a_long_list_is_not_written_out_to_compare_it() -> None:
-    assert strict_json._is_plain(("shape", [1] * 256))
-    assert not strict_json._is_plain(("shape", [1] * 257))
-    long = json.dumps({"shape": [1] * 257, "scheme": "zeros"})
-    with pytest.raises(RecipeError, match="257 items; at most 64"):
-        as_recipe(long)
+@pytest.mark.parametrize(
+    ("recipe", "pointer"),
+    [
+        ({"shape": [0] * 1001, "scheme": "zeros"}, "/shape"),
+        ({"shape": [[0] * 1001], "scheme": "zeros"}, "/shape/0"),
+        ({"tensors": {"a": {"x": {"y": [0] * 1001}}}}, "/tensors/a/x/y"),
+        ({"tensors": [0] * 1001}, "/tensors"),
+        ({"repeated": {"a{0..1}": {"parts": [{"x": [0] * 1001}]}}}, "/repeated/a{0..1}/parts/0/x"),
+    ],
+)
+def test_a_list_longer_than_any_of_a_recipe_is_refused(recipe: Any, pointer: str) -> None:
+    with pytest.raises(RecipeError, match="1001 items; no list in a recipe has that many") as caught:
+        as_recipe(json.dumps(recipe))
+    assert [fault.pointer for fault in caught.value.faults] == [pointer]
 
 
 def test_faults_are_not_all_collected() -> None:

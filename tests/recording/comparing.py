@@ -25,18 +25,18 @@ def recorded_as_it_runs(build: Callable[[], torch.nn.Module]) -> Recording:
     for name, literal in recording.literals.items():
         assert literal.dtype == run[name].dtype
         if name in recording.norms:
-            assert_one_law(name, literal.double().numpy(), run[name].double().numpy())
+            assert_one_distribution(name, literal.double().numpy(), run[name].double().numpy())
         else:
             assert torch.equal(literal, run[name]), name
     drawn = {name: run[name] for name in recording.recipe.tensors}
     assert {name: str(tensor.dtype).removeprefix("torch.") for name, tensor in drawn.items()} == {
         name: str(tensor.dtype) for name, tensor in fanin.materialize(recording.recipe).items()
     }
-    assert_one_law_each(recording.recipe, {name: numbers(tensor) for name, tensor in drawn.items()})
+    assert_one_distribution_each(recording.recipe, {name: numbers(tensor) for name, tensor in drawn.items()})
     return recording
 
 
-def assert_one_law_each(recipe: fanin.Recipe, run: Mapping[str, np.ndarray]) -> None:
+def assert_one_distribution_each(recipe: fanin.Recipe, run: Mapping[str, np.ndarray]) -> None:
     """Compare a recipe's tensors with those of a run. Tensors that are not random must be equal."""
     made, again = (fanin.materialize(recipe.model_copy(update={"seed": seed})) for seed in (1, 2))
     for name, theirs in run.items():
@@ -48,7 +48,7 @@ def assert_one_law_each(recipe: fanin.Recipe, run: Mapping[str, np.ndarray]) -> 
             near = 16 * np.finfo(np.float32).eps * theirs.shape[-2] if is_turned else 0.0
             np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=near, err_msg=name)
         else:
-            assert_one_law(name, ours, theirs)
+            assert_one_distribution(name, ours, theirs)
 
 
 def numbers(values: torch.Tensor | np.ndarray) -> np.ndarray:
@@ -62,7 +62,7 @@ def numbers(values: torch.Tensor | np.ndarray) -> np.ndarray:
     return real
 
 
-def assert_one_law(name: str, ours: np.ndarray, theirs: np.ndarray) -> None:
+def assert_one_distribution(name: str, ours: np.ndarray, theirs: np.ndarray) -> None:
     """Compare the distributions of two tensors. Constant rows, such as padding rows and gates, are compared apart."""
     flat = ours.ndim < 2
     ours, theirs = (values.reshape(1 if flat else len(values), -1) for values in (ours, theirs))

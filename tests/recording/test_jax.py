@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import fanin
-from tests.recording.comparing import assert_one_law_each
+from tests.recording.comparing import assert_one_distribution_each
 
 
 @pytest.fixture(scope="module")
@@ -30,11 +30,11 @@ def told(runs: Path) -> Any:
 
 
 @pytest.mark.parametrize("program", ["nnx", "linen", "old_key", "joined"])
-def test_the_law_is_that_of_the_programs_own_run(runs: Path, program: str) -> None:
+def test_the_distribution_is_that_of_the_programs_own_run(runs: Path, program: str) -> None:
     recipe = fanin.as_recipe((runs / f"{program}.json").read_text())
     with np.load(runs / f"{program}.npz") as arrays:
         assert set(arrays.files) == set(recipe.tensors)
-        assert_one_law_each(recipe, {name: arrays[name] for name in arrays.files})
+        assert_one_distribution_each(recipe, {name: arrays[name] for name in arrays.files})
 
 
 def test_layers_are_one_line(runs: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import fanin
-from tests.recording.comparing import assert_one_law_each
+from tests.recording.comparing import assert_one_distribution_each
 
 
 @pytest.fixture(scope="module")
@@ -30,11 +30,11 @@ def told(runs: Path) -> Any:
 
 
 @pytest.mark.parametrize("model", ["mobile_net", "sequences"])
-def test_the_law_is_that_of_the_models_own_run(runs: Path, model: str) -> None:
+def test_the_distribution_is_that_of_the_models_own_run(runs: Path, model: str) -> None:
     recipe = fanin.as_recipe((runs / f"{model}.json").read_text())
     with np.load(runs / f"{model}.npz") as weights:
         assert set(weights.files) == set(recipe.tensors)
-        assert_one_law_each(recipe, {name: weights[name].astype(np.float64) for name in weights.files})
+        assert_one_distribution_each(recipe, {name: weights[name].astype(np.float64) for name in weights.files})
 
 
 def test_an_lstm_forgets_little(runs: Path) -> None:

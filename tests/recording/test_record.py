@@ -71,7 +71,7 @@ class ResNet(nn.Module):
     ],
     ids=["ResNet", "LSTM", "GRU", "Transformer", "MultiheadAttention", "convolutions", "others", "BF16", "F64"],
 )
-def test_the_law_is_that_of_the_models_own_run(build: Callable[[], nn.Module]) -> None:
+def test_the_distribution_is_that_of_the_models_own_run(build: Callable[[], nn.Module]) -> None:
     recorded_as_it_runs(build)
 
 
@@ -268,7 +268,7 @@ def test_tables_whose_frequency_would_overflow_are_kept(smallest: float, width: 
         ),
     ],
 )
-def test_parts_with_laws_of_their_own_are_blocks(
+def test_parts_with_distributions_of_their_own_are_blocks(
     initialize: Callable[[torch.Tensor], Any], axis: int, sizes: list[tuple[str, int]]
 ) -> None:
     said = _said(initialize)
@@ -411,6 +411,48 @@ def test_magnitudes_of_weight_norm_are_those_of_the_recipe(dim: int | None) -> N
                 lambda w: w.copy_(torch.norm_except_dim(torch.rand(64, 9), 2, 0).expand(64, 64)), (64, 64)
             )
         )
+
+
+def _magnitudes(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[], nn.Module]:
+    """Return a builder of a layer with weight_norm, and of a buffer that is computed from its magnitudes."""
+
+    def build() -> nn.Module:
+        layer = nn.utils.parametrizations.weight_norm(nn.Linear(4, 6))
+        with torch.no_grad():
+            layer.register_buffer("made", change(layer.parametrizations.weight.original0))
+        return layer
+
+    return build
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda g: g[-1].fill_(1.0).clone(),
+        lambda g: g[:3].clone(),
+        lambda g: g[::2].clone(),
+        lambda g: g.expand(6, 2).contiguous(),
+        lambda g: g.view(2, 3).t().contiguous(),
+        lambda g: torch.cat([g[3:], g[:3]]),
+        lambda g: torch.cat([g, g]),
+        lambda g: torch.cat([g, torch.zeros(2, 1)]),
+        lambda g: torch.zeros(6, 2)[:, :1].copy_(g)._base,  # type: ignore[return-value]
+    ],
+    ids=["changed", "part", "step", "expanded", "transposed", "exchanged", "twice", "joined", "column"],
+)
+def test_magnitudes_in_other_places_are_refused(change: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    with pytest.raises(RecordError, match=r"/(made|parametrizations.*original0): "):
+        record(_magnitudes(change))
+
+
+@pytest.mark.parametrize("change", [torch.Tensor.t, torch.Tensor.flatten, torch.Tensor.half])
+def test_magnitudes_keep_shape_and_type(change: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    build = _magnitudes(lambda g: change(g).clone())
+    first = record(build)
+    made, again = (each.literals["made"] for each in (first, first.with_seed(1)))
+    run = build().get_buffer("made")
+    assert (made.shape, made.dtype) == (again.shape, again.dtype) == (run.shape, run.dtype)
+    assert not torch.equal(made, again)
 
 
 def test_a_branch_on_a_random_value_is_refused() -> None:

@@ -268,7 +268,7 @@ def test_a_truncated_normal_with_bounds_beyond_its_last_place() -> None:
         record(_holding(lambda: torch.randn(9).clamp_(-6, 6)))
 
 
-def test_logarithms_of_a_uniform_law_from_zero() -> None:
+def test_logarithms_of_a_uniform_distribution_from_zero() -> None:
     said = record(_holding(lambda: torch.empty(3000).uniform_(0, 16).log_())).recipe.tensors["weight"]
     assert said.scheme == "log_of_uniform"
     assert 0 < said.low < 16 * 2.0**-32  # type: ignore[union-attr]

@@ -52,7 +52,7 @@ def test_a_sample_of_torchs_modules() -> None:
     assert sum(verdict.said == "compared" for verdict in verdicts) > len(verdicts) / 2
 
 
-def test_a_wrong_law_is_found() -> None:
+def test_a_wrong_distribution_is_found() -> None:
     """The recorded model differs from the model that is run."""
     runs = iter(range(10))
 

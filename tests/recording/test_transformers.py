@@ -75,7 +75,7 @@ def _build(model: str, config: str, fields: dict[str, Any], **options: Any) -> C
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_the_law_is_that_of_the_models_own_run(model: str) -> None:
+def test_the_distribution_is_that_of_the_models_own_run(model: str) -> None:
     recording = recorded_as_it_runs(_build(model, *MODELS[model]))
     assert recording.copies == {}
     assert set(recording.literals) <= {"model.encoder.embed_positions.weight", MAGNITUDES}

@@ -135,9 +135,9 @@ def test_truncation_far_out_agrees_with_scipy() -> None:
                 "dtype": "F64",
             }
         ).tensors["weight"]
-        law = stats.truncnorm(low, math.inf if high is None else high, 1.0, 3.0)
+        distribution = stats.truncnorm(low, math.inf if high is None else high, 1.0, 3.0)
         found = moments_of(tensor)
-        assert (found.mean, found.std) == pytest.approx((law.mean(), law.std()), rel=1e-5)
+        assert (found.mean, found.std) == pytest.approx((distribution.mean(), distribution.std()), rel=1e-5)
 
 
 @pytest.mark.parametrize("shape", [[0, 0], [0, 4, 0], [4, 0]])
@@ -156,6 +156,6 @@ def test_a_bound_too_small_for_float64_is_zero_in_the_storage_type() -> None:
         "dtype": "F16",
     }
     mean, std, low, high = told(tensor)
-    law = stats.truncnorm(0, 2)
-    assert (mean, std) == pytest.approx((law.mean(), law.std()), rel=1e-6)
+    distribution = stats.truncnorm(0, 2)
+    assert (mean, std) == pytest.approx((distribution.mean(), distribution.std()), rel=1e-6)
     assert (low, high) == (0, 2)

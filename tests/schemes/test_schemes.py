@@ -1,4 +1,4 @@
-"""Schemes: their formulas against an independent evaluation, and the laws that the fans table promises."""
+"""Schemes: their formulas against an independent evaluation, and the distributions that the table of fans promises."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fanin.schemes.base import Scaled
 
 mpmath.mp.dps = 60
 GLOROT = mpmath.sqrt(mpmath.mpf(2) / 32)
-"""Of a kernel 12 -> 20."""
+"""Fans of a kernel 12 -> 20."""
 
 
 def draw(**tensor: Any) -> Draw:
@@ -100,7 +100,7 @@ def test_normal_schemes_and_their_truncated_forms(tensor: dict[str, Any], std: A
 
 
 @pytest.mark.parametrize(
-    ("tensor", "law"),
+    ("tensor", "distribution"),
     [
         ({"scheme": "fan_uniform", "fan": 12}, ("limit", 1 / mpmath.sqrt(12))),
         ({"scheme": "fan_uniform", "fan": 7, "gain": 0.5}, ("limit", 0.5 / mpmath.sqrt(7))),
@@ -139,9 +139,9 @@ def test_normal_schemes_and_their_truncated_forms(tensor: dict[str, Any], std: A
         ),
     ],
 )
-def test_schemes_of_whole_networks(tensor: dict[str, Any], law: tuple[str, Any]) -> None:
+def test_schemes_of_whole_networks(tensor: dict[str, Any], distribution: tuple[str, Any]) -> None:
     found = draw(shape=[12, 20], **tensor)
-    kind, size = law
+    kind, size = distribution
     if kind == "limit":
         assert isinstance(found, Uniform)
         assert (found.center, found.half_width) == (0.0, f32(size))
@@ -192,8 +192,8 @@ def test_absolute_bounds_are_those_of_torch() -> None:
     assert absolute == draw(shape=[1], scheme="truncated_normal", mean=1, std=0.5, low=-2, high=4)
 
 
-def test_far_bounds_leave_the_law_whole() -> None:
-    """100 standard deviations: no word comes near, and the bounds are there all the same."""
+def test_far_bounds_leave_the_distribution_whole() -> None:
+    """100 standard deviations: no word is near them, and the bounds still hold."""
     found = draw(shape=[1], scheme="truncated_normal", std=0.02, low=-2, high=2, bounds="absolute")
     assert isinstance(found, TruncatedNormal)
     assert (found.low, found.high) == (-2, 2)

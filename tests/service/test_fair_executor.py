@@ -19,8 +19,8 @@ class Queue:
         self.executor = FairExecutor(1, "test")
         self.submit("holder", self._go.wait)
 
-    def submit(self, party: str, function: Any = None) -> Future[Any]:
-        return self.executor.submit(party, function or self.done.append, *([] if function else [party]))
+    def submit(self, client: str, function: Any = None) -> Future[Any]:
+        return self.executor.submit(client, function or self.done.append, *([] if function else [client]))
 
     def run(self) -> list[str]:
         self._go.set()
@@ -30,14 +30,14 @@ class Queue:
 
 def test_one_of_each_in_turn_whoever_came_first() -> None:
     queue = Queue()
-    for party in ("many",) * 5 + ("few",) * 2 + ("one",):
-        queue.submit(party)
+    for client in ("many",) * 5 + ("few",) * 2 + ("one",):
+        queue.submit(client)
     assert queue.run() == ["many", "few", "one", "many", "few", "many", "many", "many"]
 
 
 def test_a_cancelled_call_is_not_made_and_costs_no_other_its_turn() -> None:
     queue = Queue()
-    calls = [queue.submit(party) for party in ("a", "a", "b")]
+    calls = [queue.submit(client) for client in ("a", "a", "b")]
     assert calls[0].cancel()
     assert queue.run() == ["b", "a"]
     with pytest.raises(CancelledError):
@@ -55,7 +55,7 @@ def test_an_error_is_that_of_the_call() -> None:
 
 def test_shutdown_cancels_what_waits() -> None:
     queue = Queue()
-    calls = [queue.submit(party) for party in "aab"]
+    calls = [queue.submit(client) for client in "aab"]
     queue.executor.shutdown(wait=False, cancel_futures=True)
     assert all(call.cancelled() for call in calls)
     with pytest.raises(RuntimeError):

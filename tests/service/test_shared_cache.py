@@ -20,16 +20,16 @@ from fanin_service.settings import Settings
 from fanin_service.shared_cache import Kept
 from tests.support.servers import running
 
-LAW = {"scheme": "truncated_normal", "std": 0.02}
+DISTRIBUTION = {"scheme": "truncated_normal", "std": 0.02}
 PARTS = [{"size": 1, "scheme": "normal", "std": 0.01 * n} for n in range(1, 40)]
 RECIPES: dict[str, Any] = {
-    "one": {"tensors": {"a": {"shape": [2], **LAW}}},
-    "alike": {"tensors": {}, "repeated": {"layers.{0..2999}.bias": {"shape": [2], **LAW}}},
-    "different": {"tensors": {f"a{n}": {"shape": [n, 3], **LAW} for n in range(400)}},
+    "one": {"tensors": {"a": {"shape": [2], **DISTRIBUTION}}},
+    "alike": {"tensors": {}, "repeated": {"layers.{0..2999}.bias": {"shape": [2], **DISTRIBUTION}}},
+    "different": {"tensors": {f"a{n}": {"shape": [n, 3], **DISTRIBUTION} for n in range(400)}},
     "fans": {"tensors": {f"a{n}": {"shape": [n, 3, 4, 5], "scheme": "he_normal"} for n in range(1, 400)}},
     "blocks": {"tensors": {f"a{n}": {"shape": [39, n], "scheme": "blocks", "parts": PARTS} for n in range(1, 5)}},
     "tables": {"tensors": {f"a{n}": {"shape": [50, 64], "scheme": "sinusoidal", "base": 9.0 + n} for n in range(9)}},
-    "names": {"tensors": {f"\U0001f600{'a' * 100}{n}": {"shape": [2], **LAW} for n in range(400)}},
+    "names": {"tensors": {f"\U0001f600{'a' * 100}{n}": {"shape": [2], **DISTRIBUTION} for n in range(400)}},
 }
 
 
@@ -77,7 +77,7 @@ def test_contents_are_counted_as_the_memory_that_they_take(name: str) -> None:
         files = {"recipe.json": json.dumps(RECIPES[name]).encode(), "x.txt": bytes(bytearray(10_000))}
         content = Content.put(files, Settings())
         for dtype in ("F32", "F16", "BF16", "F64"):
-            Snapshot(content, Revision(1, dtype)).layout("model.safetensors")
+            _ = Snapshot(content, Revision(1, dtype)).layout("model.safetensors").header
         return content, content.size
 
     make()
@@ -87,7 +87,7 @@ def test_contents_are_counted_as_the_memory_that_they_take(name: str) -> None:
 
 def test_reading_a_recipe_takes_what_is_held_for_it() -> None:
     count = 5_000
-    text = json.dumps({"tensors": {}, "repeated": {f"a{{1..{count}}}": {"shape": [2], **LAW}}}).encode()
+    text = json.dumps({"tensors": {}, "repeated": {f"a{{1..{count}}}": {"shape": [2], **DISTRIBUTION}}}).encode()
     limits.layout_of(text, Settings())
     gc.collect()
     tracemalloc.start()
@@ -123,8 +123,8 @@ def test_who_has_most_gives_way() -> None:
 
 def test_a_number_is_shared_too() -> None:
     kept: Kept[int, int] = Kept(max_bytes=1 << 40, max_count=3)
-    for n, party in enumerate("abbbbb"):
-        kept.add(n, n, 1, party)
+    for n, client in enumerate("abbbbb"):
+        kept.add(n, n, 1, client)
     assert [*kept] == [0, 4, 5]
     kept.get(4)
     kept.add(6, 6, 1, "b")

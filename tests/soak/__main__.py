@@ -1,9 +1,9 @@
-"""Run parts of the soak, and write what came of each to docs/development.md.
+"""Run parts of the soak, and write the result of each to docs/development.md.
 
     python -m tests.soak [PART ...]    # all of them, in the order of PARTS
 
 A part is a name in the tests' markers, `pytest.mark.soak(PART)`. Each takes less than 40 minutes on two slow CPUs. Its
-output is kept in build/soak.
+output is stored in build/soak.
 """
 
 from __future__ import annotations

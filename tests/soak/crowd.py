@@ -27,8 +27,8 @@ ELEMENTS = 2_000_000
 BODIES = 12
 SLOW_BYTES = 100_000
 """A second."""
-STALL_SECONDS = 75
-"""Longer than the server takes to fill all buffers, and then allows."""
+STALL_SECONDS = 180
+"""Longer than a server with little CPU time takes to fill all buffers, and then allows."""
 IN_FLIGHT = 32 << 20
 """More than all buffers between a server and a client."""
 HUGE = "/v1/weights?shape=1000000,1000000&scheme=normal&std=1"
@@ -41,7 +41,7 @@ def path(seed: int) -> str:
 
 
 def sha256(seed: int) -> bytes:
-    """Of the whole file, made here."""
+    """SHA-256 of the complete file, generated here."""
     layout = FileLayout.of({"shape": [ELEMENTS], "scheme": "normal", "std": 1, "seed": seed})
     content = bytearray(layout.size)
     read_into(layout, 0, memoryview(content), backends.get())

@@ -1,4 +1,4 @@
-"""A service in processes of its own, and what they take of the machine."""
+"""A service in separate processes, and the resources that they use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Served:
-    """A service in a process of its own, with its workers if it has any."""
+    """A service in a separate process, with its workers if it has any."""
 
     url: str
     pid: int
@@ -55,13 +55,13 @@ class Served:
 
 @contextmanager
 def service(*options: str) -> Iterator[Served]:
-    """`fanin serve` with these options, in a process of its own."""
+    """`fanin serve` with these options, in a separate process."""
     command = [sys.executable, "-m", "fanin", "serve", "--port", "0", *options]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr
             line = next(line for line in process.stderr if "Fanin on" in line)
-            # Whatever else it says must not fill the pipe.
+            # Further output must not fill the pipe.
             threading.Thread(target=deque, args=(process.stderr, 0), daemon=True).start()
             found = re.search(r"http://\S+", line)
             assert found

@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 CSRC = Path(native.__file__).with_name("csrc")
 RAW_STDIN = ("-g", "200")
 TESTS = 110
-"""At least so many p-values come of dieharder -a."""
+"""Minimum number of p-values of dieharder -a."""
 MOST_WEAK = 8
 """A p-value below 0.005 or above 0.995 is WEAK: 1.1 of 114 expected, and 9 or more three times in a million."""
 

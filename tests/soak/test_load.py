@@ -2,10 +2,10 @@
 
     LOAD_MINUTES=10 python -m pytest --soak load -s tests/soak/test_load.py
 
-Two cores make and check the bodies, for six hundred clients that read as fast as they can. What one of them gets when
-it is alone says little then; the question is what the bad ones take from the good. So what the six hundred get by
-themselves is compared with what they get beside the four hundred. A probe that fetches larger bodies is told of too: it
-is one client more, and gets what the others leave it.
+Two cores generate and check the bodies, for six hundred clients that read as fast as they can. The rate of a single
+client alone says little here. The test compares the rate of the six hundred by themselves with their rate beside the
+four hundred bad ones. It also prints the rate of a probe that fetches larger bodies: one more client, which gets what
+the others leave.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Probe:
 
 @contextmanager
 def crowd(served: Served, seconds: float, fast: int, slow: int, stalled: int) -> Iterator[dict[str, Any]]:
-    """So many clients, all of them at work; at the end what became of them."""
+    """Run this number of clients at the same time, and return their results."""
     counts = map(str, (seconds, fast, slow, stalled))
     command = [sys.executable, "-m", "tests.soak.crowd", *map(str, served.address), *counts]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

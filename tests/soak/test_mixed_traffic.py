@@ -33,7 +33,7 @@ CLIENTS = 6
 PAUSE_SECONDS = 0.25
 """Between two requests of a client, on average: the machine is to be a quarter busy."""
 RUSH_SECONDS = 10 * MINUTES
-"""There are no pauses at the beginning: heaps have met most coincidences of large requests by their end."""
+"""No pauses at the beginning: by the end, the heap has met most coincidences of large requests."""
 SAMPLE_SECONDS = 5
 GROWTH = {"memory": 8 << 20, "files": 4, "threads": 1}
 """Most that a straight line through the second half may rise in that time."""
@@ -62,7 +62,7 @@ BAD: list[tuple[str, str, bytes, dict[str, str], int]] = [
 
 
 class Traffic:
-    """One client of many habits. Whatever it gets that is not an error is compared with what is made here."""
+    """One client of many habits. Every response that is not an error is compared with local bytes."""
 
     def __init__(self, served: Served, seed: int, counts: Counter[str], ring: Path, key: str) -> None:
         self._served, self._counts, self._ring = served, counts, ring
@@ -164,7 +164,7 @@ class Traffic:
             self._counts["registered"] += 1
 
     def keys(self) -> None:
-        """A key that is made, good, revoked, and good no more."""
+        """A key is created, valid, revoked, and then invalid."""
         key, record = keys.create(self._ring, f"guest-{self._random.randrange(1 << 60)}", (Right.WEIGHTS_READ,))
         for status in (200, 401):
             time.sleep(1.5 * keys.RELOAD_SECONDS)

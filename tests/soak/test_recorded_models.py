@@ -1,6 +1,8 @@
-"""Every model that can be had, recorded, its recipe beside its own run: no wrong distribution, no crash.
+"""Every available model is recorded, and its recipe compared with its own run: no wrong distribution, no crash.
 
-What is not installed is skipped: `pip install --no-deps torchvision==0.28.0 diffusers==0.42.1` brings it, without CUDA.
+A part is skipped if its packages are not installed. `pip install --no-deps diffusers==0.42.1` is fine beside
+transformers. The parts of torchvision and timm need a separate environment: torchvision beside a torch for CPUs alone
+breaks the imports of transformers. There, run `pip install --no-deps torchvision==0.28.0`.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ NEEDS = {
         for number in range(1, count + 1)
     ],
 )
-def test_laws_are_those_of_the_models_own_run(collection: str, number: int) -> None:
+def test_distributions_are_those_of_the_models_own_run(collection: str, number: int) -> None:
     for package in NEEDS.get(collection, ()):
         if not importlib.util.find_spec(package):
             pytest.skip(f"{package} is not installed")

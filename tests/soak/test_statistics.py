@@ -1,4 +1,4 @@
-"""Every random scheme at every storage type follows its law, on 2^26 draws. docs/statistics.md has the figures."""
+"""2^26 draws of every random scheme at every storage type follow its distribution; figures: docs/statistics.md."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from fanin.dtypes import DTYPES, DTypeName
-from tests.statistics.distributions import HEADER, LAWS, TAIL_HEADER, Law, measure, row, tail_row
+from tests.statistics.distributions import DISTRIBUTIONS, HEADER, TAIL_HEADER, Distribution, measure, row, tail_row
 
 pytestmark = pytest.mark.soak("statistics")
 
@@ -15,8 +15,8 @@ COUNT = 1 << 26
 
 
 @pytest.mark.parametrize("dtype", list(DTYPES))
-@pytest.mark.parametrize("law", LAWS.values(), ids=list(LAWS))
-def test_follows_its_law(law: Law, dtype: DTypeName) -> None:
-    result = measure(law, dtype, COUNT)
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS.values(), ids=list(DISTRIBUTIONS))
+def test_follows_its_distribution(distribution: Distribution, dtype: DTypeName) -> None:
+    result = measure(distribution, dtype, COUNT)
     sys.stdout.write(f"\n{HEADER}{row(result)}\n{TAIL_HEADER}{tail_row(result)}")
     assert not result.failures

@@ -1,4 +1,4 @@
-"""A real model over a real socket: HTTP, native and reference agree; any range, any partition; memory stays flat."""
+"""A real model over a real socket: HTTP, native and reference agree for any range and partition, in flat memory."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_memory_is_flat_while_50_gigabytes_stream() -> None:
 
 
 def test_the_first_byte_of_100_terabytes_comes_at_once() -> None:
-    """Printed, not asserted: time is for benchmarks. What is asserted is that it comes, and what length is told."""
+    """Time is printed, not asserted. Asserted are that the response arrives, and its length."""
     recipe: dict[str, Any] = {"shape": [5_000_000, 10_000_000], "scheme": "normal", "std": 0.02, "dtype": "BF16"}
     with service() as served:
         times = []

@@ -38,7 +38,7 @@ MAX_Z, MIN_P = 5.0, 1e-6
 
 
 @dataclass(frozen=True)
-class Law:
+class Distribution:
     """A scheme with parameters, and its real distribution."""
 
     name: str
@@ -80,7 +80,7 @@ class Law:
 
 
 @dataclass(frozen=True)
-class Mapped(Law):
+class Mapped(Distribution):
     """A monotone function of a uniform number in an interval."""
 
     function: Callable[[Any], Any] = np.asarray
@@ -116,14 +116,14 @@ class Mapped(Law):
         return cls(name, tensor, ends[0], ends[1], function=function, inverse=inverse, interval=interval)
 
 
-def _normal(name: str, tensor: Mapping[str, Any], std: float, a: float, b: float, mean: float = 0.0) -> Law:
-    return Law(name, tensor, mean + std * a, mean + std * b, mean, std)
+def _normal(name: str, tensor: Mapping[str, Any], std: float, a: float, b: float, mean: float = 0.0) -> Distribution:
+    return Distribution(name, tensor, mean + std * a, mean + std * b, mean, std)
 
 
-def _laws() -> Iterator[Law]:
+def _distributions() -> Iterator[Distribution]:
     cut = float(stats.truncnorm.std(-2, 2))
     truncated = {"scheme": "truncated_normal"}
-    yield Law("uniform", {"scheme": "uniform", "low": -0.05, "high": 0.05}, -0.05, 0.05)
+    yield Distribution("uniform", {"scheme": "uniform", "low": -0.05, "high": 0.05}, -0.05, 0.05)
     yield _normal("normal", {"scheme": "normal", "std": 0.02}, 0.02, -np.inf, np.inf)
     yield _normal("truncated ±2", {**truncated, "std": 0.02}, 0.02, -2, 2)
     yield _normal("corrected ±2", {**truncated, "std": 0.02, "corrected": True}, 0.02 / cut, -2, 2)
@@ -137,16 +137,16 @@ def _laws() -> Iterator[Law]:
     std = (2 / SHAPE[0]) ** 0.5
     scaling = {"scheme": "variance_scaling", "scale": 2.0}
     limit = 3**0.5 * std
-    yield Law("variance scaling, uniform", {**scaling, "distribution": "uniform"}, -limit, limit)
+    yield Distribution("variance scaling, uniform", {**scaling, "distribution": "uniform"}, -limit, limit)
     yield _normal("variance scaling, normal", {**scaling, "distribution": "normal"}, std, -np.inf, np.inf)
     yield _normal("variance scaling, truncated", {**scaling, "distribution": "truncated_normal"}, std / cut, -2, 2)
 
     depth = (1 / 12) ** 0.5
-    yield Law("fan_uniform", {"scheme": "fan_uniform", "fan": 12}, -depth, depth)
+    yield Distribution("fan_uniform", {"scheme": "fan_uniform", "fan": 12}, -depth, depth)
     limit = (6 / SHAPE[0]) ** 0.5 / 30
-    yield Law("siren", {"scheme": "siren"}, -limit, limit)
+    yield Distribution("siren", {"scheme": "siren"}, -limit, limit)
     lookup = {"in_axes": [], "out_axes": [1], "batch_axes": [0]}
-    yield Law("siren, first layer", {"scheme": "siren", "first": True, **lookup}, -1, 1)
+    yield Distribution("siren, first layer", {"scheme": "siren", "first": True, **lookup}, -1, 1)
     scaled = {"scheme": "scaled_normal", "std": 0.02, "depth": 12.0}
     yield _normal("scaled normal", scaled, 0.02 * depth, -np.inf, np.inf)
     yield _normal("scaled normal ±3", {**scaled, "cut": 3.0}, 0.02 * depth, -3, 3)
@@ -179,7 +179,7 @@ def _laws() -> Iterator[Law]:
     )
 
 
-LAWS = {law.name: law for law in _laws()}
+DISTRIBUTIONS = {distribution.name: distribution for distribution in _distributions()}
 
 
 @dataclass(frozen=True)
@@ -210,10 +210,10 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class StoredLaw:
+class StoredDistribution:
     """The exact distribution of the stored values."""
 
-    law: Law
+    distribution: Distribution
     grid: Grid
     low: float
     """Smallest and largest (`high`) stored value."""
@@ -225,16 +225,18 @@ class StoredLaw:
     """Central moments of orders 0 to 8."""
 
     @classmethod
-    def of(cls, law: Law, dtype: DType) -> StoredLaw:
+    def of(cls, distribution: Distribution, dtype: DType) -> StoredDistribution:
         grid = Grid.of(dtype)
-        below = law.cdf(grid.edges)
+        below = distribution.cdf(grid.edges)
         if not len(grid.values):
             compute = dtype.numpy.type
-            low, high = compute(law.low), compute(law.high)
-            low = np.nextafter(low, compute(np.inf)) if low < law.low else low
-            high = np.nextafter(high, compute(-np.inf)) if high > law.high else high
-            return cls(law, grid, float(low), float(high), below, *law.moments())
-        inside = grid.values[(grid.values >= law.low) & (grid.values <= law.high) & np.isfinite(grid.values)]
+            low, high = compute(distribution.low), compute(distribution.high)
+            low = np.nextafter(low, compute(np.inf)) if low < distribution.low else low
+            high = np.nextafter(high, compute(-np.inf)) if high > distribution.high else high
+            return cls(distribution, grid, float(low), float(high), below, *distribution.moments())
+        inside = grid.values[
+            (grid.values >= distribution.low) & (grid.values <= distribution.high) & np.isfinite(grid.values)
+        ]
         low, high = inside.min(), inside.max()
         below = np.where(grid.edges <= low, 0.0, np.where(grid.edges >= high, 1.0, below))
         half = len(grid.values) // 2
@@ -243,14 +245,19 @@ class StoredLaw:
         values, probability = values[used], probability[used]
         mean = float(values @ probability)
         central = np.array([(values - mean) ** n @ probability for n in range(9)])
-        return cls(law, grid, float(low), float(high), below, mean, central)
+        return cls(distribution, grid, float(low), float(high), below, mean, central)
 
     def beyond(self, sigmas: float) -> float:
         """Return the probability of a stored value more than `sigmas` standard deviations from the normal mean."""
-        assert self.law.std is not None
-        at = np.array([self.law.mean - sigmas * self.law.std, self.law.mean + sigmas * self.law.std])
+        assert self.distribution.std is not None
+        at = np.array(
+            [
+                self.distribution.mean - sigmas * self.distribution.std,
+                self.distribution.mean + sigmas * self.distribution.std,
+            ]
+        )
         if not len(self.grid.values):
-            lower, upper = self.law.cdf(at)
+            lower, upper = self.distribution.cdf(at)
         else:
             # Count values strictly beyond the threshold. A value on it, or between it and the next edge, is not.
             finite = np.sort(self.grid.values[np.isfinite(self.grid.values)])
@@ -281,7 +288,7 @@ class Sample:
 class Result:
     """Results of the tests of one distribution and storage type."""
 
-    law: str
+    distribution: str
     dtype: DTypeName
     count: int
     z: dict[str, float]
@@ -308,15 +315,17 @@ class Result:
         return len(self.z) + len(self.p) + 1
 
 
-def measure(law: Law, dtype_name: DTypeName, count: int, backend: str = "native") -> Result:
+def measure(distribution: Distribution, dtype_name: DTypeName, count: int, backend: str = "native") -> Result:
     """Draw `count` elements, test them, and return the results."""
     dtype = DTYPES[dtype_name]
-    exact = StoredLaw.of(law, dtype)
-    return _judge(exact, dtype, count, _sample(exact, law, dtype, count, backend))
+    exact = StoredDistribution.of(distribution, dtype)
+    return _judge(exact, dtype, count, _sample(exact, distribution, dtype, count, backend))
 
 
-def _sample(exact: StoredLaw, law: Law, dtype: DType, count: int, backend: str) -> Sample:
-    entries = [_entry(law, dtype, name, seed) for name, seed in (("layers.0", 0), ("layers.1", 0), ("layers.0", 1))]
+def _sample(exact: StoredDistribution, distribution: Distribution, dtype: DType, count: int, backend: str) -> Sample:
+    entries = [
+        _entry(distribution, dtype, name, seed) for name, seed in (("layers.0", 0), ("layers.1", 0), ("layers.0", 1))
+    ]
     kernels = load(backend)
     unsigned = np.dtype(f"<u{dtype.itemsize}")
     shift = unsigned.type(8 * dtype.itemsize - CELL_BITS.get(dtype.name, 8 * dtype.itemsize))
@@ -337,20 +346,20 @@ def _sample(exact: StoredLaw, law: Law, dtype: DType, count: int, backend: str) 
         sample.seed_product += x @ by_seed
         sample.smallest = min(sample.smallest, value.min())
         sample.largest = max(sample.largest, value.max())
-        if law.std is not None:
-            distance = np.abs(value - law.mean)
-            far = distance[distance > TAILS[0] * law.std]
-            sample.tails += [np.count_nonzero(far > sigmas * law.std) for sigmas in TAILS]
+        if distribution.std is not None:
+            distance = np.abs(value - distribution.mean)
+            far = distance[distance > TAILS[0] * distribution.std]
+            sample.tails += [np.count_nonzero(far > sigmas * distribution.std) for sigmas in TAILS]
     return sample
 
 
-def _entry(law: Law, dtype: DType, prefix: str, seed: int) -> Entry:
+def _entry(distribution: Distribution, dtype: DType, prefix: str, seed: int) -> Entry:
     """Return a tensor with separate streams for each distribution and type, so that their tests are independent."""
-    tensor = {"shape": SHAPE, "dtype": dtype.name, **law.tensor}
-    return FileLayout.of({"seed": seed, "tensors": {f"{prefix}.{law.name}.{dtype.name}": tensor}}).entries[0]
+    tensor = {"shape": SHAPE, "dtype": dtype.name, **distribution.tensor}
+    return FileLayout.of({"seed": seed, "tensors": {f"{prefix}.{distribution.name}.{dtype.name}": tensor}}).entries[0]
 
 
-def _judge(exact: StoredLaw, dtype: DType, count: int, sample: Sample) -> Result:
+def _judge(exact: StoredDistribution, dtype: DType, count: int, sample: Sample) -> Result:
     central = exact.central / exact.central[2] ** (np.arange(9) / 2)
     z = {}
     for order, name in enumerate(("mean", "variance", "skewness", "kurtosis"), start=1):
@@ -372,7 +381,7 @@ def _judge(exact: StoredLaw, dtype: DType, count: int, sample: Sample) -> Result
     p = {"KS": float(special.kolmogorov(count**0.5 * distance)), "chi-square": min(1.0, 2 * float(tail))}
 
     tails = {}
-    if exact.law.std is not None:
+    if exact.distribution.std is not None:
         for sigmas, seen in zip(TAILS, sample.tails, strict=True):
             probability = exact.beyond(sigmas)
             if 0 < probability < 1:  # otherwise the tests of the bounds cover it
@@ -381,7 +390,7 @@ def _judge(exact: StoredLaw, dtype: DType, count: int, sample: Sample) -> Result
                 p[f"> {sigmas:g} sigma"] = min(1.0, 2 * float(min(less, more)))
     within = exact.low <= sample.smallest and sample.largest <= exact.high
     z = {name: float(score) for name, score in z.items()}
-    return Result(exact.law.name, dtype.name, count, z, p, len(expected), tails, bool(within))
+    return Result(exact.distribution.name, dtype.name, count, z, p, len(expected), tails, bool(within))
 
 
 def _joined(counts: NDArray[np.int64], expected: Doubles) -> tuple[NDArray[np.int64], Doubles]:
@@ -412,7 +421,7 @@ def row(result: Result) -> str:
     z, p = result.z, result.p
     lags = max((z[f"lag {lag}"] for lag in LAGS), key=abs)
     cells = [
-        result.law,
+        result.distribution,
         result.dtype,
         *(f"{z[name]:+.2f}" for name in ("mean", "variance", "skewness", "kurtosis")),
         f"{p['KS']:.3f}",
@@ -431,25 +440,25 @@ def tail_row(result: Result) -> str:
             cells.append(f"{seen} / {expected:.1f} ({result.p[f'> {sigmas:g} sigma']:.2f})")
         else:
             cells.append("")
-    return f"| {result.law} | {result.dtype} | {' | '.join(cells)} |\n"
+    return f"| {result.distribution} | {result.dtype} | {' | '.join(cells)} |\n"
 
 
 def main() -> None:
     """Write the tables to standard output."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--log2-count", type=int, default=26, help="draws of each law and type, at most 26")
+    parser.add_argument("--log2-count", type=int, default=26, help="draws of each distribution and type, at most 26")
     count = 1 << parser.parse_args().log2_count
     results = []
     sys.stdout.write(HEADER)
-    for law in LAWS.values():
+    for distribution in DISTRIBUTIONS.values():
         for dtype in DTYPES.values():
-            results.append(measure(law, dtype.name, count))
+            results.append(measure(distribution, dtype.name, count))
             sys.stdout.write(row(results[-1]))
             sys.stdout.flush()
     sys.stdout.write("\n" + TAIL_HEADER + "".join(tail_row(result) for result in results if result.tails))
     scores = [abs(score) for result in results for score in result.z.values()]
     p_values = [p for result in results for p in result.p.values()]
-    failures = [f"{result.law}, {result.dtype}: {text}" for result in results for text in result.failures]
+    failures = [f"{result.distribution}, {result.dtype}: {text}" for result in results for text in result.failures]
     sys.stdout.write(
         f"\n| {len(results)} samples of {count:,} draws | number | most extreme |\n|---|---|---|\n"
         f"| standard scores | {len(scores)} | {max(scores):.2f} |\n"

@@ -33,9 +33,9 @@ class Sample:
     """Bounds of the values, or of their moduli if they are complex."""
 
 
-def _of(name: str, law: Any, **tensor: Any) -> Sample:
-    """Return a sample with the distribution `law` of SciPy."""
-    return Sample(name, tensor, lambda x: np.asarray(law.cdf(x)).reshape(-1), law.support())
+def _of(name: str, distribution: Any, /, **tensor: Any) -> Sample:
+    """Return a sample with the distribution `distribution` of SciPy."""
+    return Sample(name, tensor, lambda x: np.asarray(distribution.cdf(x)).reshape(-1), distribution.support())
 
 
 def _limits(limit: float) -> Any:
@@ -56,8 +56,13 @@ def _inverse_softplus(x: float) -> float:
 
 def _blocks(x: Any) -> Doubles:
     parts = np.split(x, [50, 51, 100])
-    laws = stats.norm(0, 0.5), _limits((6 / (49 + FAN_OUT)) ** 0.5), _cut(0.02, -1, 2)
-    return np.concatenate([law.cdf(part).reshape(-1) for law, part in zip(laws, (parts[0], *parts[2:]), strict=True)])
+    distributions = stats.norm(0, 0.5), _limits((6 / (49 + FAN_OUT)) ** 0.5), _cut(0.02, -1, 2)
+    return np.concatenate(
+        [
+            distribution.cdf(part).reshape(-1)
+            for distribution, part in zip(distributions, (parts[0], *parts[2:]), strict=True)
+        ]
+    )
 
 
 def _not_zero(std: float) -> Callable[[Any], Doubles]:
@@ -66,8 +71,8 @@ def _not_zero(std: float) -> Callable[[Any], Doubles]:
 
 def _parts(std: float) -> Callable[[Any], Doubles]:
     """Return the map of normal complex numbers to uniform numbers: of both parts."""
-    law = stats.norm(0, std / 2**0.5)
-    return lambda z: np.asarray(law.cdf(np.stack([z.real, z.imag], -1))).reshape(-1)
+    distribution = stats.norm(0, std / 2**0.5)
+    return lambda z: np.asarray(distribution.cdf(np.stack([z.real, z.imag], -1))).reshape(-1)
 
 
 def _polar(modulus: Cdf) -> Callable[[Any], Doubles]:

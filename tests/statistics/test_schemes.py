@@ -89,13 +89,13 @@ def check(sample: Sample, dtype: str, count: int) -> None:
 
 
 @pytest.mark.parametrize(("sample", "dtype"), CASES)
-def test_follows_its_law(sample: Sample, dtype: str) -> None:
+def test_follows_its_distribution(sample: Sample, dtype: str) -> None:
     check(sample, dtype, 1)
 
 
 @pytest.mark.soak("schemes")
 @pytest.mark.parametrize(("sample", "dtype"), CASES)
-def test_follows_its_law_for_long(sample: Sample, dtype: str) -> None:
+def test_follows_its_distribution_for_long(sample: Sample, dtype: str) -> None:
     check(sample, dtype, 256)
 
 
@@ -111,7 +111,7 @@ NOTICED = [
 
 
 @pytest.mark.parametrize("sample", NOTICED, ids=lambda sample: sample.name)
-def test_another_law_is_noticed(sample: Sample) -> None:
+def test_another_distribution_is_noticed(sample: Sample) -> None:
     """Two percent more spread, equal neighbours, and equal tensors each fail a test."""
     dtype = str(sample.tensor.get("dtype", "F32"))
     u, v, w = (uniforms(sample, name, seed, dtype, 1)[0] for name, seed in (("a", 0), ("b", 0), ("a", 1)))

@@ -41,7 +41,7 @@ class Case:
 
 
 STREAM = Stream("fanin/1", 42, "layers.0.weight")
-LAWS = (
+DISTRIBUTIONS = (
     "uniform",
     "asymmetric uniform",
     "normal",
@@ -132,10 +132,10 @@ LOW_COUNTERS = (
 """Upper halves of the counter, found by search: the low words beside `FIRST_AND_LAST` have every bit length."""
 
 
-def draw(law: str, dtype: DType) -> Draw:
-    """Return the draw of one of `LAWS`, lowered for this storage type."""
+def draw(distribution: str, dtype: DType) -> Draw:
+    """Return the draw of one of `DISTRIBUTIONS`, lowered for this storage type."""
     number = Fraction
-    match law:
+    match distribution:
         case "uniform":
             return draws.uniform(number("-0.05"), number("0.05"), dtype)
         case "asymmetric uniform":
@@ -154,23 +154,23 @@ def draw(law: str, dtype: DType) -> Draw:
             return draws.truncated_normal(number(0), number("0.5"), None, number(-9), dtype)
         case "narrow":
             return draws.truncated_normal(number(1), number(2), number("0.1"), number("0.3"), dtype)
-    raise ValueError(law)
+    raise ValueError(distribution)
 
 
 def cases(dtype: DType) -> Iterator[Case]:
-    """Yield all draws of `LAWS` at all ranges, then at the words where a kernel's branch or table row changes."""
-    for law in LAWS:
-        lowered = draw(law, dtype)
+    """Yield all draws of `DISTRIBUTIONS` at all ranges, then at words where a kernel changes branch or table row."""
+    for distribution in DISTRIBUTIONS:
+        lowered = draw(distribution, dtype)
         for first, count in RANGES:
-            yield Case(f"{law} {dtype.name} [{first}, +{count})", lowered, dtype, STREAM, first, count)
+            yield Case(f"{distribution} {dtype.name} [{first}, +{count})", lowered, dtype, STREAM, first, count)
         for words in _fours(_edge_words(lowered)):
-            label = f"{law} {dtype.name} words {' '.join(f'{word:08x}' for word in words)}"
+            label = f"{distribution} {dtype.name} words {' '.join(f'{word:08x}' for word in words)}"
             block, key = counter_of(words)
             stream = Keyed(STREAM.version, STREAM.seed, STREAM.name, key, STREAM.key("low"))
             yield Case(label, lowered, dtype, stream, 4 * block, 4)
         if dtype.name == "F64":
             for counter in LOW_COUNTERS:
-                yield Case(f"{law} low {counter}", lowered, dtype, low_stream(counter), 4 * LOW_BLOCK, 4)
+                yield Case(f"{distribution} low {counter}", lowered, dtype, low_stream(counter), 4 * LOW_BLOCK, 4)
 
 
 def every_case() -> Iterator[Case]:

@@ -71,8 +71,8 @@ def _entry_p(entries: Doubles, length: int) -> float:
     """Return the p-value for coordinates of uniform unit vectors: Beta distributed squares, and random signs."""
     if length == 1:
         return float(stats.binomtest(int((entries > 0).sum()), len(entries)).pvalue)
-    law = stats.beta(0.5, (length - 1) / 2)
-    signed = np.where(entries < 0, 0.5 - law.cdf(entries**2) / 2, 0.5 + law.cdf(entries**2) / 2)
+    distribution = stats.beta(0.5, (length - 1) / 2)
+    signed = np.where(entries < 0, 0.5 - distribution.cdf(entries**2) / 2, 0.5 + distribution.cdf(entries**2) / 2)
     return float(stats.kstest(signed, "uniform").pvalue)
 
 

@@ -24,7 +24,7 @@ def refused(answer: httpx.Response, status: int, problem: str) -> dict[str, Any]
     return dict(document)
 
 
-def nothing_under_way(server: Running) -> bool:
+def nothing_in_flight(server: Running) -> bool:
     total = server.app.state.service.admission._ledger.total
     return bool((total.streams, total.size) == (0, 0))
 

@@ -55,7 +55,7 @@ const operations = {
         };
         const absent = await refusal(() => hub.modelInfo({ name: "me/absent", hubUrl }));
         assert.equal(absent.statusCode, 404);
-        assert.match(absent.message, /there is no model 'me\/absent'/);
+        assert.match(absent.message, /no model has the name 'me\/absent'/);
         const revision = await refusal(() => hub.modelInfo({ name: "me/tiny", hubUrl, revision: "v1" }));
         assert.match(revision.message, /has no revision 'v1'/);
         const guarded = { name: "me/tiny", hubUrl: `${facts.guarded}/hf` };

@@ -263,7 +263,7 @@ def errors(facts: Facts) -> None:
 
     hub = HfApi()
     for call in (lambda: hf_hub_download("me/absent", "x"), lambda: hub.model_info("me/absent")):
-        assert "there is no model 'me/absent'" in refusal(RepositoryNotFoundError, call)
+        assert "no model has the name 'me/absent'" in refusal(RepositoryNotFoundError, call)
     for call in (
         lambda: hf_hub_download("me/tiny", "config.json", revision="v1"),
         lambda: hub.model_info("me/tiny", revision="v1"),

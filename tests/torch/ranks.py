@@ -39,7 +39,7 @@ TIMEOUT = 240
 
 
 def run(world: int, work: Work, *arguments: Any) -> list[Any]:
-    """What `work(*arguments)` gives in each rank of a group of so many processes."""
+    """Return the result of `work(*arguments)` in each rank of a group of `world` processes."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     with tempfile.TemporaryDirectory() as folder:
@@ -210,7 +210,7 @@ def ways(shape: tuple[int, ...], is_thorough: bool) -> Iterator[tuple[str, Calla
 
 
 def initialized(given: dict[str, Any], shapes: list[tuple[int, ...]], is_thorough: bool, sizes: dict[str, int]) -> Any:
-    """Digests of the gathered model by mesh, way and device, and what this rank made of what it has."""
+    """Return digests of the gathered model by mesh, way and device, and the elements that this rank generated."""
     found = {}
     for shape in shapes:
         for way, shard in ways(shape, is_thorough):
@@ -219,7 +219,7 @@ def initialized(given: dict[str, Any], shapes: list[tuple[int, ...]], is_thoroug
                     model = Model(**sizes)
                 shard(model)
                 counted = Counting(backends.load("native" if "native" in backends.available() else "reference"))
-                # What has memory is filled there, whatever torch's default device is.
+                # A tensor with memory is filled there, for any default device of torch.
                 with counted, torch.device("meta" if device == "cpu" else "cpu"):
                     init_(model, given)
                 has = sum(
@@ -261,7 +261,7 @@ def loaded(folder: str) -> list[str]:
 
 
 def most_memory(shape: list[int], dim: int) -> tuple[int, int]:
-    """Bytes of this rank's shard of one matrix, and the most that this process takes while it is made and filled."""
+    """Bytes of this rank's shard of one matrix, and the peak memory of this process while it is created and filled."""
     mesh = init_device_mesh("cpu", (dist.get_world_size(),))
     for rows in (64, shape[0]):  # the first one brings code and threads into memory
         with torch.device("meta"):
@@ -277,14 +277,14 @@ def most_memory(shape: list[int], dim: int) -> tuple[int, int]:
 
 
 def memory(field: str) -> int:
-    """Bytes that this process takes (VmRSS), or took at most since it was asked to forget (VmHWM)."""
+    """Return the memory of this process in bytes: now (VmRSS), or its peak since the last reset (VmHWM)."""
     found = re.search(rf"^{field}:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
     assert found
     return int(found[1]) << 10
 
 
 class Counting(ForwardingBackend):
-    """Counts the elements that another backend is asked for, in place of the one in use."""
+    """Counts the elements that another backend generates, in place of the one in use."""
 
     elements = 0
 

@@ -85,13 +85,13 @@ def test_every_storage_type_is_filled_in_place(dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("scheme", SCHEMES, ids=lambda scheme: scheme["scheme"])
-def test_every_kind_of_law(scheme: dict[str, Any]) -> None:
+def test_every_kind_of_distribution(scheme: dict[str, Any]) -> None:
     module = nn.Linear(300, 11)
     init_(module, recipe_of(module, **scheme))
     check(module, recipe_of(module, **scheme))
 
 
-def test_composed_laws_and_matrices() -> None:
+def test_composed_distributions_and_matrices() -> None:
     module = nn.Sequential(nn.Embedding(40, 24), nn.Linear(24, 16))
     rows = [{"size": 1, "scheme": "zeros"}, {"size": 39, "scheme": "normal", "std": 1.0}]
     recipe = {
@@ -389,7 +389,7 @@ def test_after_to_empty_a_recording_fills_buffers_that_are_in_no_file() -> None:
     module.frequencies.fill_(-1)
     tied = r"/head.weight: the recording has one memory for it and inner\.0\.weight, the module two: tie them again"
     with pytest.raises(ModuleError, match=tied):
-        init_(module, recording)  # to_empty() has made two parameters of one
+        init_(module, recording)  # to_empty() has split one parameter into two
     module.head.weight = module.inner[0].weight
     init_(module, recording)
     assert torch.equal(module.frequencies, Rotary().frequencies)
@@ -400,7 +400,7 @@ def test_after_to_empty_a_recording_fills_buffers_that_are_in_no_file() -> None:
 
 
 class Annotated(nn.Parameter):
-    """As inference engines have them: a parameter with a loader of its own."""
+    """As in inference engines: a parameter with a separate loader."""
 
 
 class Statistic(torch.Tensor):
@@ -483,14 +483,14 @@ def test_a_buffer_in_no_file_may_show_a_parameter() -> None:
     assert module.first.data_ptr() == module.weight.data_ptr()
     with torch.device("meta"):
         absent = build()
-    with pytest.raises(ModuleError, match="shares memory"):  # two tensors would be made of one
+    with pytest.raises(ModuleError, match="shares memory"):  # one tensor would become two
         init_(absent, recording, device="cpu")
 
 
 # ---- layouts --------------------------------------------------------------------------------------------------------
 
 
-def test_a_layout_is_given_where_the_law_depends_on_it(tmp_path: Path) -> None:
+def test_a_layout_is_given_where_the_distribution_depends_on_it(tmp_path: Path) -> None:
     recipe = {"shape": [1000, 10], "scheme": "he_normal"}
     module = nn.Module()
     module.weight = nn.Parameter(torch.zeros(1000, 10))
@@ -714,6 +714,52 @@ def test_wrong_names_are_refused(names: Any, name: str, words: str) -> None:
         assert {fault.pointer: fault.detail for fault in caught.value.faults}[f"/{name}"].count(words) == 1
 
 
+@pytest.mark.parametrize(
+    ("dtype", "view"),
+    [
+        (torch.float32, torch.detach),
+        (torch.float32, lambda w: w.view(torch.int32)),
+        (torch.complex64, torch.conj),
+        (torch.complex64, torch._neg_view),
+    ],
+    ids=["plain", "dtype", "conj", "neg"],
+)
+def test_views_of_one_memory_stay_views_on_the_meta_device(dtype: torch.dtype, view: Any) -> None:
+    class Viewed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = nn.Parameter(torch.randn(3, dtype=dtype))
+            self.other = nn.Parameter(self.w.detach())
+            self.register_buffer("view", view(self.w.detach()))
+
+    recording = record(Viewed)
+    with torch.device("meta"):
+        module = Viewed()
+    init_(module, recording)
+    assert {name for name, _ in module.named_parameters()} == {"w", "other"}
+    assert torch.equal(module.get_buffer("view"), view(module.w.detach()))
+    with torch.no_grad():
+        module.other.fill_(7)
+    assert torch.equal(module.w, torch.full((3,), 7, dtype=dtype))
+    assert torch.equal(module.get_buffer("view"), view(module.w.detach()))
+
+
+def test_the_axes_of_tied_weights_are_those_of_the_name_that_fills_them() -> None:
+    recipe = {"tensors": {"w": {"shape": [4, 4], **SCHEMES[0]}}}
+    made = fanin.materialize(recipe)["w"]
+    module = nn.Module()
+    module.w = nn.Parameter(torch.empty(4, 4))
+    module.tied = module.w
+    for names in ({"tied": ("absent", (1, 0))}, {"tied": ("w", (0, 1))}):
+        init_(module, recipe, names=names)
+        np.testing.assert_array_equal(module.w.detach().numpy(), made)
+    init_(module, recipe, names={"w": ("w", (1, 0)), "tied": ("w", (1, 0))})
+    np.testing.assert_array_equal(module.w.detach().numpy(), made.T)
+    for strict in (True, False):
+        with pytest.raises(ModuleError, match="w and tied are one memory, but names= gives its axes in several orders"):
+            init_(module, recipe, names={"tied": ("w", (1, 0))}, strict=strict)
+
+
 def test_the_backend_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     module = nn.Linear(4, 8)
     recipe = recipe_of(module)
@@ -725,7 +771,10 @@ def test_the_backend_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     check(module, recipe)
     with pytest.raises(fanin.BackendError, match="the tensor of 'weight' is on cpu"):
         init_(module, recipe, backend="cuda")
-    with fanin.Client("http://127.0.0.1:1") as client, pytest.raises(ValueError, match="beside a client"):
+    with (
+        fanin.Client("http://127.0.0.1:1") as client,
+        pytest.raises(ValueError, match="cannot be combined with a client"),
+    ):
         init_(module, recipe, service=client, backend="native")
 
 

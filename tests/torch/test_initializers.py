@@ -208,7 +208,7 @@ def test_the_order_of_calls_and_contexts_within_one_another_change_nothing() -> 
     ],
 )
 def test_within_seeded_a_module_may_get_other_memory(device: str, move: Callable[[nn.Module], nn.Module]) -> None:
-    # Of many tensors of one size some get memory at the address that another one had before.
+    # Some of many tensors of one size get memory at an address that another one had before.
     model = nn.Sequential(*(nn.Linear(8, 8, bias=False, device=device) for _ in range(24)))
     with seeded(42, model):
         move(model)
@@ -223,12 +223,12 @@ def test_misuse_is_an_error() -> None:
     module = nn.Linear(4, 4)
     with pytest.raises(ValueError, match="no seed"):
         init.normal_(module.weight)
-    with pytest.raises(ValueError, match="together"):
+    with pytest.raises(ValueError, match="both seed and name"):
         init.normal_(module.weight, seed=1)
-    with pytest.raises(ValueError, match="together"):
+    with pytest.raises(ValueError, match="both seed and name"):
         init.normal_(module.weight, name="weight")
     with seeded(1, module):
-        with pytest.raises(ValueError, match=r"\(float32 \[2, 4\]\) is no whole parameter"):
+        with pytest.raises(ValueError, match=r"\(float32 \[2, 4\]\) is not a full parameter"):
             init.normal_(module.weight[:2])
         with pytest.raises(ValueError, match="generator"):
             init.normal_(module.weight, generator=torch.Generator())
@@ -255,7 +255,9 @@ WITHOUT_WIDTH: list[tuple[str, tuple[float, ...]]] = [
 
 @pytest.mark.parametrize(("name", "parameters"), WITHOUT_WIDTH)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_laws_without_width_are_one_value(name: str, parameters: tuple[float, ...], dtype: torch.dtype) -> None:
+def test_distributions_without_width_are_one_value(
+    name: str, parameters: tuple[float, ...], dtype: torch.dtype
+) -> None:
     ours, theirs = torch.full((4, 3), 7, dtype=dtype), torch.full((4, 3), 7, dtype=dtype)
     getattr(init, name)(ours, *parameters, seed=1, name="w")
     assert torch.equal(ours, getattr(nn.init, name)(theirs, *parameters))
@@ -289,7 +291,7 @@ def test_bounds_without_end_and_a_negative_gain() -> None:
     q = init.orthogonal_(torch.empty(5, 3), gain=-2, seed=1, name="q")
     torch.testing.assert_close(q.T @ q, 4 * torch.eye(3))
     for call in (init.xavier_uniform_, init.xavier_normal_):
-        with pytest.raises(fanin.RecipeError, match="gain"):  # torch's laws have no such width either
+        with pytest.raises(fanin.RecipeError, match="gain"):  # torch's distributions have no such width either
             call(torch.empty(5, 3), gain=-1.0, seed=1, name="w")
 
 

@@ -201,7 +201,7 @@ _HOMES = {
     "recipe": ("Recipe", "as_recipe"),
     "schemes": ("catalogue",),
 }
-"""Module of each public name, but for those of `fanin.initializers`."""
+"""Module of each public name that is not in `fanin.initializers`."""
 _PACKAGES = ("backends", "initializers", "jax", "keras", "torch")
 """Packages that are imported when they are named: `import fanin` and then `fanin.torch`."""
 

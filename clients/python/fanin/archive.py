@@ -38,13 +38,13 @@ def pack(files: Mapping[str, bytes]) -> bytes:
 
 
 def unpack(archive: bytes, max_files: int) -> dict[str, bytes]:
-    """The files in an untrusted archive. A leading `./` of a name is removed.
+    """Return the files in an untrusted archive by name. A leading `./` of a name is removed.
 
-    Time is linear in the archive's size, and no more memory is taken than the archive has.
+    Time and memory are linear in the archive's size.
 
     Raises:
-        ValueError: it is no archive, or has more than `max_files` files, one twice, or anything but files and
-            directories.
+        ValueError: it is not an archive, has more than `max_files` files or a name twice, or has members that are
+            neither files nor directories.
     """
     files: dict[str, bytes] = {}
     for member in _members(archive, MEMBERS_PER_FILE * (max_files + 1)):
@@ -54,7 +54,7 @@ def unpack(archive: bytes, max_files: int) -> dict[str, bytes]:
         if not member.is_file:
             raise ValueError(f"{name!a} is not a plain file")
         if name in files:
-            raise ValueError(f"{name!a} stands twice in the archive")
+            raise ValueError(f"{name!a} is in the archive twice")
         if len(files) == max_files:
             raise ValueError(f"more than {max_files} files")
         files[name] = archive[member.start : member.stop]
@@ -85,7 +85,7 @@ def _members(archive: bytes, limit: int) -> Iterator[_Member]:
     """The members of an archive (POSIX.1-2017, pax; GNU long names), their extended headers applied.
 
     Raises:
-        ValueError: it is no archive.
+        ValueError: it is not an archive.
     """
     if not archive:
         raise _failure("it is empty")
@@ -134,10 +134,10 @@ def _read(block: bytes, start: int, extended: Mapping[str, str]) -> _Member:
         name = f"{prefix}/{name}"
     kind, size = block[156:157], extended.get("size")
     if size is not None and not (size.isascii() and size.isdecimal() and len(size) < 20):
-        raise _failure(f"size {size[:20]!a} is no number")
+        raise _failure(f"size {size[:20]!a} is not a number")
     length = _number(block[124:136]) if size is None else int(size)
     if kind == _DIRECTORY:
-        length = 0  # some programs write the room that a directory takes
+        length = 0  # some programs write the size of the directory itself
     return _Member(
         extended.get("path", name),
         kind,
@@ -148,9 +148,9 @@ def _read(block: bytes, start: int, extended: Mapping[str, str]) -> _Member:
 
 
 def _records(content: bytes) -> dict[str, str]:
-    """The records of a pax header that are used. Each is `length key=value` and a newline, all of which it counts.
+    """Return the used records of a pax header. A record is `length key=value` and a newline; the length counts all.
 
-    The others are dropped: a global header applies to every member after it, and what is kept is looked at for each.
+    Other records are dropped: a global header applies to every later member, and each of them reads what is stored.
     """
     records: dict[str, str] = {}
     position = 0
@@ -172,12 +172,12 @@ def _records(content: bytes) -> dict[str, str]:
 
 
 def _number(field: bytes) -> int:
-    """A number: octal digits, or where the first bit is set base 256 (GNU)."""
+    """Return a number: octal digits, or base 256 if the first bit is set (GNU)."""
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
     digits = field.partition(b"\0")[0].strip(b" ")
     if digits.translate(None, b"01234567"):
-        raise _failure(f"{field!r} is no octal number")
+        raise _failure(f"{field!r} is not an octal number")
     return int(digits or b"0", 8)
 
 

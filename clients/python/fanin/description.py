@@ -117,9 +117,9 @@ def formula(draw: Draw) -> str:
         case TruncatedNormal(mean, std, low, high):
             return f"N({_short(mean)}, {_short(std)}^2) in [{_short(low)}, {_short(high)}]"
         case Blocks():
-            laws = list(dict.fromkeys(_laws(draw)))
-            more = f" | ... {len(laws) - SHOWN} more" if len(laws) > SHOWN else ""
-            return " | ".join(laws[:SHOWN]) + more
+            distributions = list(dict.fromkeys(_distributions(draw)))
+            more = f" | ... {len(distributions) - SHOWN} more" if len(distributions) > SHOWN else ""
+            return " | ".join(distributions[:SHOWN]) + more
         case Table():
             return "table"
         case Waves(frequencies=frequencies):
@@ -131,8 +131,8 @@ def formula(draw: Draw) -> str:
             return f"uniform in |z| <= {_short(scale)}"
         case Polar(scale, mass):
             return f"N(0, {_short(scale)}^2) in |z| <= {_short((-math.log1p(-mass)) ** 0.5 * scale)}"
-        case Sparse(law, size, _, zeros):
-            return f"{formula(law)}, {zeros} of {size} zero"
+        case Sparse(distribution, size, _, zeros):
+            return f"{formula(distribution)}, {zeros} of {size} zero"
         case Orthogonal(gain, rows, columns):
             return f"{_short(gain)} Q, Q orthogonal, {rows} x {columns}"
 
@@ -144,11 +144,11 @@ _FUNCTIONS = {
 }
 
 
-def _laws(draw: Draw) -> Iterator[str]:
+def _distributions(draw: Draw) -> Iterator[str]:
     """Yield the distributions of a tensor of blocks, some of them more than once."""
     if isinstance(draw, Blocks):
         for part in draw.draws:
-            yield from _laws(part)
+            yield from _distributions(part)
     else:
         yield formula(draw)
 

@@ -5,39 +5,31 @@ A layout generates no elements. It encodes the header on first use, because arra
 
 from __future__ import annotations
 
-import json
-import math
 import struct
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import NamedTuple, overload
 
-from fanin.draws import Draw, is_plain, matrix_of
+from fanin.draws import Draw
 from fanin.dtypes import STORAGE, DType
-from fanin.errors import Fault, RecipeError, pointer
+from fanin.errors import Fault, RecipeError
+from fanin.file_order import FileOrder
 from fanin.recipe import MAX_HEADER_BYTES, METADATA_RECIPE, Recipe, RecipeLike, as_recipe, quoted
 from fanin.recipe.display import Summary
 from fanin.schemes.base import Tensor
-from fanin.schemes.blocks import MAX_PARTS, Blocks
 from fanin.streams import Stream
-
-MAX_FILE_BYTES = 2**63 - 1
-"""Most bytes of a file: sizes and offsets fit a signed 64-bit integer."""
-
-_RANK = {dtype: rank for rank, dtype in enumerate(STORAGE)}
 
 
 class Header:
     """The bytes of a file before the data of the tensors: length, JSON and padding."""
 
-    __slots__ = ("_bytes", "_names", "_offsets", "_recipe", "_tensors")
+    __slots__ = ("_bytes", "_order", "_recipe")
 
-    def __init__(self, recipe: Recipe, names: Sequence[str], tensors: Sequence[Tensor], offsets: Sequence[int]) -> None:
-        """Describe these tensors, in file order. Tensor n has bytes [offsets[n], offsets[n + 1]) of the data."""
-        self._recipe, self._names, self._tensors, self._offsets = recipe, names, tensors, offsets
+    def __init__(self, recipe: Recipe, order: FileOrder) -> None:
+        """Describe the tensors of `recipe`, whose order is `order`."""
+        self._recipe, self._order = recipe, order
         self._bytes: bytes | None = None
 
     @property
@@ -50,7 +42,7 @@ class Header:
         # Not functools.cached_property: in Python 3.11 it has one lock for all headers, so the first use of a long
         # one would block a thread that needs a short one.
         if self._bytes is None:
-            self._bytes = _encode(self._recipe, self._names, self._tensors, self._offsets)
+            self._bytes = _encode(self._recipe, self._order)
         return self._bytes
 
 
@@ -108,7 +100,7 @@ class Entries(Sequence[Entry]):
         if isinstance(place, slice):
             start, stop, step = place.indices(len(self))
             if step != 1:
-                raise ValueError("a slice of entries has step 1")
+                raise ValueError("a slice of entries must have step 1")
             offsets = self.offsets[start : max(start, stop) + 1]
             return Entries(self.stream, self.seed, self.names[place], self.tensors[place], offsets, self.header)
         place = range(len(self))[place]
@@ -126,19 +118,22 @@ class Entries(Sequence[Entry]):
         return bisect_right(self.offsets, offset - len(self.header.bytes), 1) - 1
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class FileLayout:
-    """The place of everything in the file of one recipe."""
+    """The place of everything in the file of one recipe. It cannot be changed."""
 
-    recipe: Recipe
-    entries: Entries
-    """Tensors in file order, without gaps."""
-    places: Mapping[str, int]
-    """Index of each tensor in `entries`, by name."""
-    matrices: Sequence[int]
-    """Indices of the tensors that have an orthogonal matrix, in increasing order."""
-    composed: Sequence[int]
-    """Indices of the tensors whose draws are not plain, matrices included, in increasing order."""
+    __slots__ = ("__weakref__", "_entries", "_header", "_order", "_recipe")
+
+    def __init__(self, recipe: Recipe) -> None:
+        """
+        Raises:
+            RecipeError: the header or the tensors are too large for the format.
+        """
+        self._recipe = recipe
+        self._order = FileOrder.of(recipe.tensors)
+        self._header = Header(recipe, self._order)
+        self._entries: Entries | None = None
+        if self._order.header_bound > MAX_HEADER_BYTES:
+            _ = self.header  # refuses a recipe whose header is too long, before anything is generated
 
     @classmethod
     def of(cls, recipe: FileLayoutLike) -> FileLayout:
@@ -147,26 +142,42 @@ class FileLayout:
         Raises:
             RecipeError: the recipe is not valid, or its header or tensors are too large for the format.
         """
-        if isinstance(recipe, FileLayout):
-            return recipe
-        recipe = as_recipe(recipe)
-        ordered = sorted(recipe.tensors.items(), key=lambda item: (_RANK[item[1].dtype], item[0]))
-        names, tensors = tuple(name for name, _ in ordered), tuple(tensor for _, tensor in ordered)
-        offsets = array("Q", _offsets(names, tensors))
-        header = Header(recipe, names, tensors, offsets)
-        entries = Entries(recipe.stream, recipe.seed, names, tensors, offsets, header)
-        places = {name: place for place, name in enumerate(names)}
-        distinct = {id(tensor): tensor for tensor in tensors}
-        if _header_bound(names, distinct.values()) > MAX_HEADER_BYTES:
-            _ = header.bytes  # refuses a recipe whose header is too long, before anything is generated
-        composed = _places(tensors, {key for key, tensor in distinct.items() if not _is_plain(tensor)})
-        matrices = _places(tensors, {id(tensors[place]) for place in composed if matrix_of(tensors[place].draw)})
-        return cls(recipe, entries, places, matrices, composed)
+        return recipe if isinstance(recipe, FileLayout) else cls(as_recipe(recipe))
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe of the file."""
+        return self._recipe
+
+    @property
+    def entries(self) -> Entries:
+        """Tensors in file order, without gaps."""
+        # One object: backends keep what they have prepared for it.
+        if self._entries is None:
+            recipe, order = self.recipe, self._order
+            tensors = order.sorted_tensors
+            self._entries = Entries(recipe.stream, recipe.seed, order.names, tensors, order.offsets, self._header)
+        return self._entries
+
+    @property
+    def places(self) -> Mapping[str, int]:
+        """Index of each tensor in `entries`, by name."""
+        return self._order.places
+
+    @property
+    def matrices(self) -> Sequence[int]:
+        """Indices of the tensors that have an orthogonal matrix, in increasing order."""
+        return self._order.matrices
+
+    @property
+    def composed(self) -> Sequence[int]:
+        """Indices of the tensors whose draws are not plain, matrices included, in increasing order."""
+        return self._order.composed
 
     @property
     def header(self) -> bytes:
         """The bytes before the tensors' data: length, JSON and padding. They are encoded on first use."""
-        return self.entries.header.bytes
+        return self._header.bytes
 
     @property
     def size(self) -> int:
@@ -180,8 +191,8 @@ class FileLayout:
         return self._summary().html()
 
     def _summary(self) -> Summary:
-        size = self.entries.offsets[-1]
-        return Summary(f"FileLayout: {len(self.entries):,} tensors, {size:,} bytes of data", self.recipe.tensors)
+        size = self._order.offsets[-1]
+        return Summary(f"FileLayout: {len(self.recipe.tensors):,} tensors, {size:,} bytes of data", self.recipe.tensors)
 
     def entry(self, name: str) -> Entry:
         """Return the tensor of this name.
@@ -220,72 +231,19 @@ FileLayoutLike = FileLayout | RecipeLike
 """A recipe in any form, or its layout. Pass a layout to several calls to create it only once."""
 
 
-def _is_plain(tensor: Tensor) -> bool:
-    return is_plain(tensor.draw, STORAGE[tensor.dtype])
-
-
-def _places(tensors: Sequence[Tensor], chosen: set[int]) -> Sequence[int]:
-    """Return the indices of the tensors whose id is chosen."""
-    return [place for place, tensor in enumerate(tensors) if id(tensor) in chosen] if chosen else ()
-
-
-def _header_bound(names: Sequence[str], distinct: Collection[Tensor]) -> int:
-    """Return more bytes than the header has, without encoding it.
-
-    A character of a name takes at most 8 bytes: 4 in the recipe and 4 in the header. A quotation mark has 4 in the
-    recipe, which is JSON within JSON, and 2 in the header. A tensor has at most 14 members. Its lists are not longer
-    than its shape.
-    """
-    longest = max((_bound_of_text(tensor) for tensor in distinct), default=0)
-    return 1000 + 8 * sum(map(len, names)) + len(names) * longest
-
-
-def _bound_of_text(tensor: Tensor) -> int:
-    return (1500 + 60 * len(tensor.shape)) * (MAX_PARTS + 1 if isinstance(tensor, Blocks) else 1)
-
-
-def _offsets(names: Sequence[str], tensors: Sequence[Tensor]) -> list[int]:
-    """Return the offsets of the tensors in the data, and the size of the data, in bytes.
-
-    Raises:
-        RecipeError: a tensor, or the data, is too large for the format.
-    """
-    # Many names can share one tensor. The size of each is computed once.
-    sizes: dict[int, int] = {}
-    for name, tensor in zip(names, tensors, strict=True):
-        if id(tensor) in sizes:
-            continue
-        sizes[id(tensor)] = math.prod(tensor.shape) * STORAGE[tensor.dtype].itemsize
-        # A reader multiplies the lengths of the axes one after another. Its product overflows even if a later one is 0.
-        if math.prod(size or 1 for size in tensor.shape) * STORAGE[tensor.dtype].itemsize > MAX_FILE_BYTES:
-            raise RecipeError([Fault(pointer(["tensors", name, "shape"]), "the sizes multiply to 2^63 bytes or more")])
-    offsets = [0, *accumulate(sizes[id(tensor)] for tensor in tensors)]
-    if offsets[-1] > MAX_FILE_BYTES - MAX_HEADER_BYTES:
-        raise RecipeError([Fault("/tensors", f"the tensors take {offsets[-1]} bytes, more than 2^63 allows")])
-    return offsets
-
-
-def _encode(recipe: Recipe, names: Sequence[str], tensors: Sequence[Tensor], offsets: Sequence[int]) -> bytes:
-    """Return the header. Tensor n has bytes [offsets[n], offsets[n + 1]) of the data."""
-    metadata = {"__metadata__": {"format": "pt", METADATA_RECIPE: recipe.canonical.decode()}}
-    distinct = {id(tensor): tensor for tensor in tensors}
-    begun = {
-        key: f'{{"dtype":"{tensor.dtype}","shape":[{",".join(map(str, tensor.shape))}],"data_offsets":['
-        for key, tensor in distinct.items()
-    }
-    members = [
-        f"{quoted(name)}:{begun[id(tensor)]}{start},{stop}]}}"
-        for name, tensor, start, stop in zip(names, tensors, offsets, offsets[1:])
-    ]
-    opening = json.dumps(metadata, ensure_ascii=False, separators=(",", ":")).removesuffix("}")
-    text = ",".join([opening, *members]).encode() + b"}"
-    text += b" " * (-len(text) % 8)
-    if len(text) > MAX_HEADER_BYTES:
-        raise RecipeError(
-            [
-                Fault(
-                    "/tensors", f"the file header takes {len(text)} bytes; safetensors readers allow {MAX_HEADER_BYTES}"
-                )
-            ]
-        )
-    return struct.pack("<Q", len(text)) + text
+def _encode(recipe: Recipe, order: FileOrder) -> bytes:
+    """Return the header of a recipe whose tensors have this order."""
+    # Nothing but the seed differs from the header of another seed, so the long rest is encoded once.
+    opening = f'{{"__metadata__":{{"format":"pt","{METADATA_RECIPE}":"{{\\"seed\\":\\"{recipe.seed:d}'.encode()
+    rest: bytes | memoryview | None = order.behind_seed.get(recipe.stream)
+    if rest is None:
+        behind = recipe.canonical.decode().removeprefix(f'{{"seed":"{recipe.seed:d}')
+        rest = f"{quoted(behind)[1:]}}}{order.header_members()}}}".encode()
+    length = len(opening) + len(rest)
+    padding = -length % 8
+    if length + padding > MAX_HEADER_BYTES:
+        detail = f"the file header takes {length + padding} bytes; safetensors readers allow {MAX_HEADER_BYTES}"
+        raise RecipeError([Fault("/tensors", detail)])
+    header = b"".join((struct.pack("<Q", length + padding), opening, rest, b" " * padding))
+    order.behind_seed.setdefault(recipe.stream, memoryview(header)[8 + len(opening) : 8 + length])
+    return header

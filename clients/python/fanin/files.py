@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 CHUNK = 8 << 20
-"""Bytes generated at a time: memory stays bounded whatever the file size, and is large enough for huge pages."""
+"""Bytes generated at a time: memory stays bounded for any file size, and is large enough for huge pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def verify(path: str | os.PathLike[str], *, backend: str | None = None, progress
         layout = layout_of_file(file)
         size = os.fstat(file.fileno()).st_size
         if size != layout.size:
-            raise FileError(f"the file has {size} bytes, its recipe makes {layout.size}")
+            raise FileError(f"the file has {size} bytes, its recipe has {layout.size}")
         file.seek(0)
         expected = np.empty(min(CHUNK, size), np.uint8).data
         with byte_bar(size, Path(path).name, progress) as bar:
@@ -167,9 +167,9 @@ def mismatch(layout: FileLayout, start: int, found: bytes | memoryview, wanted: 
 
 @contextmanager
 def resuming(path: Path, layout: FileLayout) -> Iterator[tuple[BinaryIO, int]]:
-    """A file to complete, and how many bytes it has; it takes the place of `path` when all went well.
+    """Yield a file to complete and the number of bytes that it has. It replaces `path` if the block ends without error.
 
-    On an error it stays beside `path`, for the next call to go on from; unless its bytes are wrong.
+    On an error the file stays beside `path`, so that the next call can resume. It is deleted if its bytes are wrong.
 
     Raises:
         BlockingIOError: another process is completing it.

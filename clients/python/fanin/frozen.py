@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NoReturn, Self, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+
+if TYPE_CHECKING:
+    computed_once = cached_property
+else:
+
+    class computed_once(cached_property):  # noqa: N801 (a decorator)
+        """`functools.cached_property` of Python 3.12. That of 3.11 has one lock for all objects.
+
+        A thread that needs the digest of a small recipe would wait there for one that computes that of a large one.
+        """
+
+        def __get__(self, instance: Any, owner: Any = None) -> Any:
+            if instance is None:
+                return self
+            value = instance.__dict__[self.attrname] = self.func(instance)
+            return value
 
 
 class FrozenDict(dict[K, V]):
@@ -47,7 +65,7 @@ class FrozenModel(BaseModel):
     Python's own ways round every class, `__dict__` and `object.__setattr__`, are not closed.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, ignored_types=(computed_once,))
 
     def __setattr__(self, name: str, value: Any) -> NoReturn:
         raise AttributeError(f"{type(self).__name__}.{name} cannot be set: model_copy returns a changed model")

@@ -110,7 +110,7 @@ def normal(
     dtype: DTypeLike = "F32",
     backend: str | None = None,
 ) -> Array:
-    """Normal law, not truncated.
+    """Normal distribution, not truncated.
 
     Distribution of an element: N(mean, std^2).
 
@@ -133,11 +133,11 @@ def truncated_normal(
     dtype: DTypeLike = "F32",
     backend: str | None = None,
 ) -> Array:
-    """Normal law restricted to an interval.
+    """Normal distribution restricted to an interval.
 
     The bounds count standard deviations from the mean (Keras, JAX); `bounds: absolute` takes them as values of the
-    tensor (torch). `low: null` or `high: null` leaves that side open. `std` is that of the law before it is
-    restricted; with `corrected` it is that of the result.
+    tensor (torch). `low: null` or `high: null` leaves that side open. `std` is the standard deviation before the
+    restriction; with `corrected`, it is that of the result.
 
     Distribution of an element: N(mean, s^2) restricted to [mean + low s, mean + high s]; s = std, or std / std(TN(low,
     high)) if corrected.
@@ -222,7 +222,7 @@ def glorot_normal(
 ) -> Array:
     """Glorot (Xavier) normal; `gain` multiplies the standard deviation.
 
-    Not truncated, as in torch; `truncated` gives the law of Keras and JAX.
+    Not truncated, as in torch; `truncated` gives the distribution of Keras and JAX.
 
     Distribution of an element: N(0, gain^2 2 / (fan_in + fan_out)).
 
@@ -277,7 +277,7 @@ def he_normal(
 ) -> Array:
     """He (Kaiming) normal for ReLU, or for leaky ReLU of the given negative slope.
 
-    Not truncated, as in the paper and torch; `truncated` gives the law of Keras and JAX.
+    Not truncated, as in the paper and torch; `truncated` gives the distribution of Keras and JAX.
 
     Distribution of an element: N(0, 2 / ((1 + negative_slope^2) n)).
 
@@ -326,7 +326,7 @@ def lecun_normal(
     dtype: DTypeLike = "F32",
     backend: str | None = None,
 ) -> Array:
-    """LeCun normal. Not truncated; `truncated` gives the law of Keras and JAX.
+    """LeCun normal. Not truncated; `truncated` gives the distribution of Keras and JAX.
 
     Distribution of an element: N(0, 1 / fan_in).
 
@@ -345,7 +345,7 @@ def fan_uniform(
     dtype: DTypeLike = "F32",
     backend: str | None = None,
 ) -> Array:
-    """Uniform within the inverse root of a given fan: of a bias, which has none of its own.
+    """Uniform within the inverse root of a given fan, such as for a bias, whose shape has no fan.
 
     torch's default for the weight and bias of linear and convolutional layers (fan = fan_in of the weight) and for
     every tensor of its recurrent ones (fan = hidden_size).
@@ -374,7 +374,7 @@ def siren(
     dtype: DTypeLike = "F32",
     backend: str | None = None,
 ) -> Array:
-    """Layers with sine activations, sin(omega x); the first layer of the network has a law of its own.
+    """Layers with sine activations, sin(omega x); the first layer of the network has a different distribution.
 
     Distribution of an element: U(+-sqrt(6 / fan_in) / omega); first layer: U(+-1 / fan_in).
 
@@ -395,11 +395,11 @@ def scaled_normal(
     dtype: DTypeLike = "F32",
     backend: str | None = None,
 ) -> Array:
-    """Normal law whose standard deviation shrinks with the root of a width and of a depth.
+    """Normal distribution whose standard deviation shrinks with the root of a width and of a depth.
 
     `depth` counts the residual branches that add up: 2 n_layer in GPT-2 and Megatron, n_layer in GPT-NeoX's single
     residual, 2 (i + 1) in layer i of torchtitan and OLMo. `width` is d_model in T5 and CLIP, the width multiplier
-    in muP. `cut` restricts the law to so many standard deviations.
+    in muP. `cut` truncates at this number of standard deviations.
 
     Distribution of an element: N(0, s^2), within +-cut s if there is a cut; s = std / sqrt(width depth).
 
@@ -417,7 +417,7 @@ def small_init(
     dtype: DTypeLike = "F32",
     backend: str | None = None,
 ) -> Array:
-    """The small normal law of transformers of this width, d_model.
+    """Small normal distribution of transformers of this width, d_model.
 
     Distribution of an element: N(0, 2 / (5 width)).
 
@@ -437,9 +437,9 @@ def wang_init(
     dtype: DTypeLike = "F32",
     backend: str | None = None,
 ) -> Array:
-    """The normal law of the output layers of GPT-NeoX, of this width and with so many layers.
+    """Normal distribution of the output layers of GPT-NeoX, of this width and with this number of layers.
 
-    GPT-J's is cut at two of these standard deviations and not corrected: `cut` 2.
+    GPT-J truncates it at two of these standard deviations and does not correct it: `cut` 2.
 
     Distribution of an element: N(0, s^2), within +-cut s if there is a cut; s = 2 / (layers sqrt(width)).
 
@@ -467,12 +467,13 @@ def deepnorm(
     dtype: DTypeLike = "F32",
     backend: str | None = None,
 ) -> Array:
-    """DeepNet's feed-forward, value and output projections: Glorot's law with a gain that shrinks with depth.
+    """DeepNet's feed-forward, value and output projections: Glorot with a gain that shrinks with depth.
 
-    This is the paper's law. torchscale's code has another law beneath the gain, and in the encoder 1.15 for 0.87.
+    This is the paper's distribution. torchscale's code applies the gain to another one, and has 1.15 for 0.87 in the
+    encoder.
 
-    Distribution of an element: glorot times b; b = (8 N)^(-1/4) of one stack of N layers; of N encoder and M decoder
-    layers: encoder 0.87 (N^4 M)^(-1/16), decoder (12 M)^(-1/4).
+    Distribution of an element: glorot times b. With one stack of N layers b = (8 N)^(-1/4); with N encoder and M
+    decoder layers: encoder 0.87 (N^4 M)^(-1/16), decoder (12 M)^(-1/4).
 
     Source: Wang et al. 2022 (arXiv:2203.00555), figure 2.
     """
@@ -498,12 +499,13 @@ def subln(
     dtype: DTypeLike = "F32",
     backend: str | None = None,
 ) -> Array:
-    """Magneto's feed-forward, value and output projections: Glorot's law with a gain that grows with depth.
+    """Magneto's feed-forward, value and output projections: Glorot with a gain that grows with depth.
 
-    This is the paper's law. torchscale's code has another law beneath the gain, and no gain in cross attention.
+    This is the paper's distribution. torchscale's code applies the gain to another one, and has no gain in cross
+    attention.
 
-    Distribution of an element: glorot times g; g = sqrt(log(2 N)) of one stack of N layers; of N encoder and M decoder
-    layers: encoder sqrt(log(3 M) log(2 N) / 3), decoder sqrt(log(3 M)).
+    Distribution of an element: glorot times g. With one stack of N layers g = sqrt(log(2 N)); with N encoder and M
+    decoder layers: encoder sqrt(log(3 M) log(2 N) / 3), decoder sqrt(log(3 M)).
 
     Source: Wang et al. 2022 (arXiv:2210.06423), figure 2.
     """
@@ -528,10 +530,10 @@ def fixup(
     dtype: DTypeLike = "F32",
     backend: str | None = None,
 ) -> Array:
-    """Layers of a residual branch but the last, which is zero: He's law, smaller with the number of branches.
+    """Layers of a residual branch except the last, which is zero: He, scaled down with the number of branches.
 
-    `layers` counts the branches, `branch_layers` the weight layers of one: 2 of a basic block, 3 of a bottleneck.
-    `mode` is He's `fan_in`, unless given; the official code has `fan_out`.
+    `layers` counts the branches, `branch_layers` the weight layers of one: 2 of a basic block, 3 of a bottleneck. The
+    default of `mode` is `fan_in`, as in He; the official code uses `fan_out`.
 
     Distribution of an element: N(0, s^2), s = sqrt(2 / n) layers^(-1 / (2 branch_layers - 2)).
 
@@ -616,12 +618,12 @@ def rope_frequencies(
 ) -> Array:
     """Inverse frequencies of rotary position embeddings; a head has twice as many dimensions as the last axis.
 
-    `scaling` makes those smaller by `factor` that turn fewer than `slow` times in a `context`, keeps those that turn
-    more than `fast` times, and mixes between: evenly in turns (`llama3`, where `fast` is 4) or in dimensions
-    (`yarn`, where it is 32). `linear` makes all smaller.
+    `scaling` divides frequencies by `factor` if they turn fewer than `slow` times in a `context`, and leaves those that
+    turn more than `fast` times. Between them it interpolates linearly: in turns (`llama3`, where `fast` is 4) or in
+    dimensions (`yarn`, where it is 32). `linear` divides all.
 
-    `yarn` is the law of YaRN's code; that of the paper, section 3.2, is `llama3` with `fast` 32. `truncate` rounds the
-    ends of the ramp of `yarn` to whole dimensions; gpt-oss does not.
+    `yarn` follows YaRN's code. The formula of the paper, section 3.2, is `llama3` with `fast` 32. `truncate` rounds the
+    ends of the ramp of `yarn` to integer dimensions; gpt-oss does not.
 
     Distribution of an element: base^(-i / n) ((1 - s) / factor + s), i the index of the last axis and n its size, s = 1
     if not scaled.
@@ -644,9 +646,8 @@ def alibi_slopes(
 ) -> Array:
     """Slopes of attention with linear biases, one for each head in the only axis that is longer than 1.
 
-    Of a number of heads that is no power of 2: the slopes of the power below, then every second of the power above.
-    `variant` changes nothing: MPT's code makes the same slopes in another way. Public vectors have `mpt`: it is
-    kept.
+    If the number of heads is not a power of 2: the slopes of the power below, then every second one of the power above.
+    `variant` changes nothing: MPT's code computes the same slopes in another way. It stays for public vectors.
 
     Distribution of an element: 2^(-max_bias (h + 1) / heads) of head h, where heads is a power of 2.
 
@@ -686,10 +687,10 @@ def blocks(
     dtype: DTypeLike = "F32",
     backend: str | None = None,
 ) -> Array:
-    """Blocks along an axis, each with a scheme of its own: gates of a bias, padding rows, packed projections.
+    """Blocks along an axis, each with a separate scheme: gates of a bias, padding rows, packed projections.
 
-    Each of `parts` is a tensor with `size`, its length along the axis, in place of `shape` and `dtype`: its shape is
-    that of the block, and fans are counted there. Elements keep the random words of the whole tensor.
+    Each of `parts` is a tensor with `size`, its length along the axis, in place of `shape` and `dtype`. Its shape and
+    its fans are those of the block. Elements use the random words of their positions in the full tensor.
 
     Distribution of an element: the formula of each part, of its block's shape.
 
@@ -752,7 +753,7 @@ def sparse(
     dtype: DTypeLike = "F32",
     backend: str | None = None,
 ) -> Array:
-    """Normal law, but for the same number of zeros in each line along an axis, at random places.
+    """Normal distribution with the same number of zeros in each line along an axis, at random places.
 
     `axis` 0 of a matrix has the zeros counted in each column (torch, Flux), 1 in each row (MLX).
 
@@ -812,10 +813,10 @@ def rg_lru(
     dtype: DTypeLike = "F32",
     backend: str | None = None,
 ) -> Array:
-    """Recurrence parameter of RG-LRU, by the law of RecurrentGemma's code.
+    """Recurrence parameter of RG-LRU, distributed as in RecurrentGemma's code.
 
     exp(-softplus(a)) is a radius in [min_radius, max_radius] whose square is uniform; the layer takes its power c = 8.
-    The law of the paper, section 2.4, is another one: there the power, a^c, is uniform in [0.9, 0.999].
+    The paper, section 2.4, has another distribution: there the power, a^c, is uniform in [0.9, 0.999].
 
     Distribution of an element: ln(exp(-ln(u) / 2) - 1), u = U[min_radius^2, max_radius^2] .
 
@@ -890,8 +891,8 @@ def stft(
 ) -> Array:
     """Kernels of a short-time Fourier transform, of the shape (length, 1, bins): the transform has 2 (bins - 1) points.
 
-    Windows are SciPy's by their names there. `scaling` divides by the root of the sum of the window's squares
-    (`density`) or by its sum (`spectrum`), and not at all where there is no window.
+    Windows have the names and formulas of SciPy. `scaling` divides by the root of the sum of the window's squares
+    (`density`) or by its sum (`spectrum`). Without a window it has no effect.
 
     Distribution of an element: cos or sin(-2 pi t f / (2 (bins - 1))) window(t) / scale.
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -29,6 +30,51 @@ MAX_ITEMS = 16
 _BRACE = re.compile("[{}]")
 _NUMBER = re.compile(r"(?<![^._/])(0|[1-9][0-9]{0,8})(?![^._/])", re.ASCII)
 """A number between separators of a name, as in `layers.7.bias` and `Dense_7/kernel`."""
+
+
+_DIGITS = re.compile("[0-9]+")
+_TWO_SETS = re.compile(r"\}[0-9]*\{")
+
+
+def all_valid(names: Collection[Any]) -> bool:
+    """Return whether all are names of tensors, from one look at all of their characters.
+
+    False does not say that one is invalid: the bytes of long names are not counted here. `misnamed` says which one is.
+    """
+    try:
+        text = "".join(names)
+        text.encode()
+    except (TypeError, UnicodeEncodeError):
+        return False
+    lengths = set(map(len, names))
+    return (
+        (0 not in lengths and max(lengths, default=1) <= MAX_NAME_BYTES // 4)
+        and not _CONTROL.search(text)
+        and "__metadata__" not in names
+    )
+
+
+def named_twice(names: Collection[str], repeated: Collection[str]) -> tuple[str, str] | None:
+    """Return the first repeated name with a name that it or a line before it has too, and that name; else `None`.
+
+    Equal names stay equal if each run of digits becomes one digit. So only lines that are alike in this way are written
+    out, and the time does not grow with the number of names.
+    """
+    if not repeated:
+        return None
+    likenesses = {line: _DIGITS.sub("0", _SET.sub("0", line)) for line in repeated}
+    counts = Counter(likenesses.values())
+    doubtful = {likeness for line, likeness in likenesses.items() if counts[likeness] > 1 or _TWO_SETS.search(line)}
+    found = set()
+    if names:
+        found = {name for name in names if _DIGITS.sub("0", name) in counts}
+        doubtful.update(_DIGITS.sub("0", name) for name in found)
+    for line, likeness in likenesses.items():
+        for name in written_out(line) if likeness in doubtful else ():
+            if name in found:
+                return line, name
+            found.add(name)
+    return None
 
 
 def misnamed(name: str) -> str:
@@ -70,7 +116,7 @@ def _checked_sets(name: str) -> str:
         for item, text in zip(items, each.split(","), strict=True):
             if not item or item[-1] != int(text.split("..")[-1 if text.count("..") < 2 else 1]):
                 raise PydanticCustomError(
-                    "name", f"{text} in {{{each}}} does not lead from its first number to its last"
+                    "name", f"{text} in {{{each}}} does not reach its last number from its first in steps of this size"
                 )
         if any(before[-1] >= after[0] for before, after in itertools.pairwise(items)):
             raise PydanticCustomError("name", f"the numbers of {{{each}}} are not in ascending order")
@@ -99,11 +145,12 @@ def count(repeated: Any) -> int:
 
 
 def written_out(repeated: str) -> Iterator[str]:
-    """Yield the names that a repeated name stands for. The numbers of the last set change fastest."""
+    """Return the names that a repeated name stands for. The numbers of the last set change fastest."""
     texts = _SET.split(repeated)
-    sets = [list(itertools.chain.from_iterable(_items(each))) for each in texts[1::2]]
-    for numbers in itertools.product(*sets):
-        yield _joined(texts[::2], [str(number) for number in numbers])
+    sets = [map(str, itertools.chain.from_iterable(_items(each))) for each in texts[1::2]]
+    fixed = [[text] for text in texts[::2]]
+    parts = [fixed[0], *itertools.chain.from_iterable(zip(sets, fixed[1:], strict=True))]
+    return map("".join, itertools.product(*parts))
 
 
 def folded(values: Mapping[str, T]) -> tuple[dict[str, T], dict[str, T]]:

@@ -111,7 +111,7 @@ class Region:
         """Yield the selected elements in row-major order of the region, in as few runs as possible."""
         if self.count == 0:
             return
-        inner, block = len(self.sizes), 1  # axes from `inner` on are selected fully, `block` elements in all
+        inner, block = len(self.sizes), 1  # axes from `inner` on are selected fully, `block` elements together
         while inner and self.axes[inner - 1] == range(self.sizes[inner - 1]):
             inner -= 1
             block *= self.sizes[inner]
@@ -142,7 +142,7 @@ def _positions(axes: Sequence[range], strides: Sequence[int]) -> Iterator[int]:
 def _single(axis: int, size: int, part: Any) -> range:
     try:
         if isinstance(part, bool):
-            raise TypeError("NumPy takes it for a mask")
+            raise TypeError("NumPy would use it as a mask")
         position = operator.index(part)
     except TypeError:
         raise IndexError(f"an index consists of integers, slices and an ellipsis, not {part!r}") from None

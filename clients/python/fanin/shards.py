@@ -1,4 +1,4 @@
-"""Shards: a recipe cut into several, each that of a file of its own, as Hugging Face libraries lay out large models."""
+"""Shards: a recipe split into several, one for each file, as Hugging Face libraries lay out large models."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from fanin.schemes.base import Tensor
 WHOLE = "model.safetensors"
 """The file of a model that is in one piece."""
 INDEX = "model.safetensors.index.json"
-"""The file that tells which tensor of a model in shards is in which file."""
+"""Name of the file that maps each tensor of a sharded model to its file."""
 LITERALS = "literals.safetensors"
-"""The file of a model's literals, tensors that no recipe says, where it is put or written with a recipe."""
+"""Name of the file of a model's literals, which are tensors that its recipe does not describe."""
 LITERALS_SEED = "fanin.seed"
-"""In that file's metadata: the one seed that its values belong to, where they depend on it."""
+"""Key in that file's metadata: the seed of its values, if they depend on the seed."""
 
 
 def split(recipe: Recipe, size: int, *, has_literals: bool = False) -> dict[str, Sequence[str]]:
-    """The tensors of each file, by the file's name, when no file is to have more than `size` bytes of them.
+    """Return the names of the tensors of each file, by file name. A file has at most `size` bytes of tensors.
 
-    They are taken in the recipe's order until the next one would be too much; one that is larger by itself has a file
-    of its own. The layout does not depend on the seed. With literals the names leave room for one file more, and none
-    is `WHOLE`: loaders that find a file of this name look at no other.
+    Tensors fill a file in the recipe's order until the next one would exceed `size`. A tensor larger than `size` has a
+    separate file. The layout does not depend on the seed. With literals the file names count one file more, and
+    none is `WHOLE`: loaders that find a file of this name read no other.
     """
     groups = list(_groups(recipe.tensors, size))
     if len(groups) <= 1 and not has_literals:
@@ -35,7 +35,7 @@ def split(recipe: Recipe, size: int, *, has_literals: bool = False) -> dict[str,
 
 
 def literals_name(parts: Mapping[str, Sequence[str]]) -> str:
-    """The name of the file of literals beside these parts, which were split with literals."""
+    """Return the name of the file of literals beside these parts, which were split with literals."""
     count = len(parts) + 1
     return _numbered(count, count)
 

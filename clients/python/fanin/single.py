@@ -14,6 +14,7 @@ from fanin.file_layout import FileLayout
 from fanin.frozen import FrozenDict
 from fanin.names import misnamed
 from fanin.recipe import MAX_SEED, ONLY_TENSOR, STREAM, Recipe
+from fanin.recipe.tensors import Tensors
 from fanin.schemes.base import Tensor
 from fanin.streams import Stream
 
@@ -62,7 +63,7 @@ def single(seed: Any, name: Any, shape: Any, dtype: Any, **members: Any) -> tupl
 
 def layout_of(made: Single, stream: Stream) -> FileLayout:
     """Return the layout of the recipe of one tensor."""
-    members: dict[str, Any] = {"tensors": FrozenDict({stream.name: made.tensor}), "repeated": FrozenDict()}
+    members: dict[str, Any] = {"tensors": Tensors({stream.name: made.tensor}), "repeated": FrozenDict()}
     return FileLayout.of(Recipe.model_construct(stream=STREAM, seed=stream.seed, **members))
 
 

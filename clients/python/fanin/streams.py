@@ -48,7 +48,7 @@ def main_keys(streams: Iterable[Stream]) -> bytes:
 
 @lru_cache(maxsize=64)
 def _begun(version: str, seed: int) -> _Hash:
-    """What the streams of a recipe have in common."""
+    """The part that all streams of a recipe share."""
     return hashlib.sha256(_sized(version) + struct.pack("<Q", seed))
 
 

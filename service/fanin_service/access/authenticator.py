@@ -36,7 +36,7 @@ class Authenticator:
         scheme, _, token = authorization[0].partition(" ")
         token = token.strip()
         if len(authorization) > 1 or scheme.lower() != "bearer" or not token:
-            raise UnauthenticatedError("the Authorization header is not one Bearer and one key", "invalid_token")
+            raise UnauthenticatedError("the Authorization header must be Bearer and one key", "invalid_token")
         if self._keys and (self._tokens is None or token.startswith(PREFIX)):
             return self._keys.principal(token)
         assert self._tokens

@@ -24,8 +24,8 @@ _SKEW_SECONDS = 15 * 60
 """Maximum seconds by which the clock of the signing client may be ahead."""
 _SECONDS = re.compile(r"[0-9]{1,12}")
 _WITH_KEY = (
-    "presigned URLs are refused where the service asks for keys: the access key id in the URL is the whole key."
-    " Whoever has seen this URL can use it, so revoke the key"
+    "this service requires keys, so it refuses presigned URLs: the access key id in the URL is the complete key."
+    " Everyone who has seen this URL can use it, so revoke the key"
 )
 
 

@@ -25,7 +25,7 @@ class TokenUncheckedError(LaterError):
     """The keys that verify a token are unavailable."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__("the keys of the identity provider cannot be had just now", seconds)
+        super().__init__("the keys of the identity provider are currently unavailable", seconds)
 
 
 def _challenge(**attributes: str | None) -> str:

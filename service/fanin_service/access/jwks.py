@@ -46,7 +46,7 @@ async def fetch(url: str, *, seconds: float, max_bytes: int) -> bytes:
                 # deadline.
                 writer.transport.abort()
     except TimeoutError:
-        raise OSError(f"no whole response in {seconds:g} s") from None
+        raise OSError(f"no complete response in {seconds:g} s") from None
 
 
 async def _read(reader: asyncio.StreamReader, max_bytes: int) -> bytes:

@@ -94,7 +94,7 @@ class ProviderKeys:
             self._fetched, self._failed = time.monotonic(), False
         except (OSError, jwt.PyJWTError, ValueError, RecursionError) as error:
             self._failed = True
-            _log.error("the keys of %s cannot be had: %s", self._url, error)
+            _log.error("the keys of %s are unavailable: %s", self._url, error)
         finally:
             self._tried, self._fetching = time.monotonic(), None
 
@@ -171,7 +171,7 @@ class TokenChecker:
             algorithm, identifier = header.get("alg"), header.get("kid")
             # Check this before the key is looked up: a token that cannot be valid must not cause a fetch.
             if algorithm not in self._algorithms:
-                raise jwt.InvalidAlgorithmError(f"tokens are signed with {', '.join(self._algorithms)} here")
+                raise jwt.InvalidAlgorithmError(f"tokens must be signed with {', '.join(self._algorithms)} here")
             if not identifier:
                 raise jwt.InvalidTokenError("it names no key (kid)")
             keys = await self._keys.get(identifier)
@@ -198,7 +198,7 @@ class TokenChecker:
             if len(subject) > MAX_SUBJECT_CHARACTERS:
                 raise jwt.InvalidTokenError(f"its subject has more than {MAX_SUBJECT_CHARACTERS} characters")
         except (jwt.PyJWTError, ValueError, RecursionError) as error:
-            raise UnauthenticatedError(f"this token is not good here: {error}", "invalid_token") from None
+            raise UnauthenticatedError(f"this token is not valid: {error}", "invalid_token") from None
         name = "".join(letter if letter.isprintable() else "?" for letter in subject)
         return Principal(f"jwt:{subject}", name, _scopes(claims), None, "jwt")
 

@@ -84,7 +84,7 @@ def read(path: Path) -> tuple[KeyRecord, ...]:
             mode = os.fstat(file.fileno()).st_mode
             text = file.read()
     except OSError as error:
-        raise KeyFileError(f"cannot read {path}: {error.strerror}; `fanin keys create` makes it") from None
+        raise KeyFileError(f"cannot read {path}: {error.strerror}; `fanin keys create` creates it") from None
     if mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise KeyFileError(f"{path} can be written by others, who could add keys: chmod go-w it")
     try:
@@ -195,7 +195,7 @@ class KeyRing:
         try:
             self._records = _by_id(read(self._path))
         except KeyFileError as error:
-            _log.error("the keys stay as they were: %s", error)
+            _log.error("the keys were not reloaded: %s", error)
         else:
             _log.info("%d keys read", len(self._records))
 

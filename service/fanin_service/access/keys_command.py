@@ -17,7 +17,7 @@ from fanin_service.access import keys
 from fanin_service.access.keys import KeyFileError, KeyRecord, UnknownKeyError
 from fanin_service.access.scopes import Right, check_scope
 
-HELP = "Make, list and revoke API keys. A server with --access keys notices within a second or two."
+HELP = "Create, list and revoke API keys. A server with --access keys notices within a second or two."
 _WRONG_USAGE = 2
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 _CLIENT = (Right.WEIGHTS_READ, Right.RECIPES_READ, Right.RECIPES_WRITE, Right.MODELS_READ)
@@ -26,16 +26,16 @@ _CLIENT = (Right.WEIGHTS_READ, Right.RECIPES_READ, Right.RECIPES_WRITE, Right.MO
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    create = commands.add_parser("create", help="make a key and print it, once")
-    create.add_argument("--name", required=True, help="whose it is: letters, digits and ._@-")
+    create = commands.add_parser("create", help="create a key and print it, once")
+    create.add_argument("--name", required=True, help="name of the owner: letters, digits and ._@-")
     create.add_argument(
         "--scope",
         nargs="+",
         type=_scope,
         default=list(_CLIENT),
         metavar="SCOPE",
-        help=f"what it allows, of {', '.join(Right)} and models:write:NAMESPACE/*"
-        f" (by default {' '.join(_CLIENT)}: what clients that fetch need)",
+        help=f"scopes, of {', '.join(Right)} and models:write:NAMESPACE/*"
+        f" (by default {' '.join(_CLIENT)}: enough to fetch)",
     )
     create.add_argument(
         "--expires", type=_expiry, default="90d", metavar="TIME", help="such as 12h, 90d or never (%(default)s)"
@@ -43,11 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--bytes-per-day", type=_bytes, metavar="SIZE", help="such as 1TB; without it, no limit")
     create.set_defaults(act=_create)
 
-    show = commands.add_parser("list", help="what is kept of every key")
+    show = commands.add_parser("list", help="list what is stored about every key")
     show.add_argument("--json", action="store_true", help="machine-readable")
     show.set_defaults(act=_list)
 
-    revoke = commands.add_parser("revoke", help="let a key be good no more")
+    revoke = commands.add_parser("revoke", help="make a key invalid")
     revoke.add_argument("key", help="id of a key, or a name for all keys of that name")
     revoke.set_defaults(act=_revoke)
 
@@ -57,14 +57,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             type=Path,
             default=os.environ.get("FANIN_KEYS_FILE") or None,
             metavar="FILE",
-            help="where the keys are kept (FANIN_KEYS_FILE)",
+            help="file of the keys (FANIN_KEYS_FILE)",
         )
 
 
 def run(options: argparse.Namespace) -> int:
     """Run one of the commands."""
     if options.keys_file is None:
-        return _refuse("say where the keys are kept: --keys-file FILE or FANIN_KEYS_FILE")
+        return _refuse("no key file: give --keys-file FILE or set FANIN_KEYS_FILE")
     try:
         options.act(options)
     except ValidationError as error:
@@ -129,7 +129,7 @@ def _expiry(text: str) -> timedelta | None:
         return None
     found = re.fullmatch(r"([1-9][0-9]{0,4})([mhd])", text)
     if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time: a number and m, h or d, such as 90d, or never")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time: give a number with m, h or d, such as 90d, or never")
     return int(found[1]) * _UNITS[found[2]]
 
 
@@ -137,7 +137,7 @@ def _bytes(text: str) -> int:
     try:
         return TypeAdapter(ByteSize).validate_python(text)
     except ValidationError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size: a number, or one with a unit such as 1TB") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size: give a number, such as 1TB") from None
 
 
 def _refuse(reason: str) -> int:

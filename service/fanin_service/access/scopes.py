@@ -54,5 +54,5 @@ def check_scope(text: str) -> str:
     is_limited = text != model and is_model(model.removesuffix("/*") + "/x" if model.endswith("/*") else model)
     if text not in {*map(str, Right)} and not is_limited:
         allowed = f"{', '.join(Right)}, {_LIMITED}namespace/* and {_LIMITED}namespace/name"
-        raise ValueError(f"{text!r} is no scope: these are {allowed}")
+        raise ValueError(f"{text!r} is not a scope; the scopes are {allowed}")
     return text

@@ -132,14 +132,14 @@ class Admission:
         limit = self._settings.failed_logins_per_minute
         count = await self._counters.add(f"failed-logins:{_client_at(address)}", 1, MINUTE)
         if count.value > limit:
-            detail = f"this key is not good, and more than {limit} came from this address in a minute that were not"
+            detail = f"this key is not valid, and its address has sent more than {limit} such keys in a minute"
             raise TooManyFailedLoginsError(detail, count.seconds) from None
 
     def hold(self, usage: Usage, count: int) -> None:
         """Reserve `count` more bytes of memory for this request, until it ends or `release` is called.
 
         Raises:
-            TooMuchUnderWayError: this client would hold too much.
+            TooMuchInFlightError: this client would hold too much.
             OverloadedError: all clients together would hold too much.
             LimitExceededError: `count` exceeds the limit even without other requests.
         """
@@ -160,7 +160,7 @@ class Admission:
 
         Raises:
             LimitExceededError: the client may not fetch any bytes.
-            TooMuchUnderWayError: the client has too much in flight.
+            TooMuchInFlightError: the client has too much in flight.
             OverloadedError: all clients together have too much in flight.
             QuotaExceededError: the client has used its bytes of the day.
             LimitsUnavailableError: the shared counters are unreachable.
@@ -177,7 +177,7 @@ class Admission:
 
         Raises:
             LimitExceededError: the response is larger than the limits ever allow.
-            TooMuchUnderWayError: the client has too much in flight.
+            TooMuchInFlightError: the client has too much in flight.
             OverloadedError: all clients together have too much in flight.
             QuotaExceededError: the client has used its bytes of the day.
             LimitsUnavailableError: the shared counters are unreachable.
@@ -209,9 +209,9 @@ class Admission:
             raise _over_quota(usage, quota, count.value - size, left)
 
     def _check_size(self, usage: Usage, size: int) -> None:
-        for limit, what in ((self._settings.max_answer_bytes, "in one answer"), (usage.bytes_per_day, "in a day")):
+        for limit, what in ((self._settings.max_answer_bytes, "in one response"), (usage.bytes_per_day, "in a day")):
             if limit is not None and size > limit:
-                detail = f"{size} bytes are asked for; this client gets at most {limit:d} {what}: ask for a range"
+                detail = f"{size} bytes are requested; this client gets at most {limit:d} {what}: request a range"
                 raise LimitExceededError([Fault("", detail)])
 
     async def _add_to_day(self, usage: Usage, size: int) -> tuple[str, Count, float]:

@@ -13,7 +13,7 @@ class TooManyRequestsError(LaterError):
     """A client has sent too many requests."""
 
 
-class TooMuchUnderWayError(LaterError):
+class TooMuchInFlightError(LaterError):
     """A client has too many responses, or bytes of them, in flight."""
 
 

@@ -12,7 +12,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from fanin import Fault
-from fanin_service.admission.errors import OverloadedError, TooMuchUnderWayError
+from fanin_service.admission.errors import OverloadedError, TooMuchInFlightError
 from fanin_service.recipes.errors import LimitExceededError
 
 _MEMORY = 0.9
@@ -40,9 +40,9 @@ class Load:
     def excess(self, bounds: Bounds, size: int) -> str | None:
         """Return why another response of `size` bytes would exceed the bounds; None if it would not."""
         if bounds.streams is not None and self.streams >= bounds.streams:
-            return f"{self.streams} answers are under way, and {bounds.streams} may be"
+            return f"{self.streams} responses are in flight; the limit is {bounds.streams}"
         if bounds.size is not None and self.size + size > bounds.size:
-            return f"{self.size} bytes are under way; with {size} more there would be over {bounds.size}"
+            return f"{self.size} bytes are in flight, and {size} more would exceed the limit of {bounds.size}"
         return None
 
 
@@ -53,78 +53,78 @@ class Ledger:
         """`each` bounds every client, `total` all clients together."""
         self._each, self._total_bounds = each, total
         self.total = Load()
-        self._parties: defaultdict[str, Load] = defaultdict(Load)
+        self._clients: defaultdict[str, Load] = defaultdict(Load)
         self._mean_seconds = 1.0
 
-    def load(self, party: str) -> Load:
+    def load(self, client: str) -> Load:
         """Return the load of this client."""
-        return self._parties.get(party, Load())
+        return self._clients.get(client, Load())
 
-    def check(self, party: str, size: int) -> None:
+    def check(self, client: str, size: int) -> None:
         """Refuse a response of `size` bytes that would exceed a bound.
 
         Raises:
             LimitExceededError: it would exceed a bound even if nothing else were in flight.
-            TooMuchUnderWayError: the client has too much in flight.
+            TooMuchInFlightError: the client has too much in flight.
             OverloadedError: all clients together have too much in flight.
         """
         for bound in (self._each.size, self._total_bounds.size):
             if bound is not None and size > bound:
-                raise LimitExceededError([Fault("", f"{size} bytes in one answer; this service sends at most {bound}")])
+                raise LimitExceededError([Fault("", f"{size} bytes in one response; the limit is {bound}")])
         # The client's own load first: 429 tells it to send fewer requests, 503 would blame the service.
-        own = self.load(party)
+        own = self.load(client)
         if excess := own.excess(self._each, size):
-            raise TooMuchUnderWayError(f"of this client {excess}", self._wait(own))
+            raise TooMuchInFlightError(f"for this client, {excess}", self._wait(own))
         if excess := self.total.excess(self._total_bounds, size):
-            raise OverloadedError(f"of all clients {excess}", self._wait(self.total))
+            raise OverloadedError(f"for all clients together, {excess}", self._wait(self.total))
 
-    def take(self, party: str, size: int) -> Grant:
+    def take(self, client: str, size: int) -> Grant:
         """Admit a response of `size` bytes and return its grant.
 
         Raises:
             LimitExceededError: it would exceed a bound even if nothing else were in flight.
-            TooMuchUnderWayError: the client has too much in flight.
+            TooMuchInFlightError: the client has too much in flight.
             OverloadedError: all clients together have too much in flight.
         """
-        self.check(party, size)
-        return Grant(self, party, size)
+        self.check(client, size)
+        return Grant(self, client, size)
 
     def _wait(self, load: Load) -> int:
         """Return the estimated seconds until a response ends, from the mean duration of recent responses."""
         return max(1, min(_MAX_WAIT, math.ceil(self._mean_seconds / max(1, load.streams))))
 
-    def _move(self, party: str, streams: int, size: int) -> None:
-        for load in (self._parties[party], self.total):
+    def _move(self, client: str, streams: int, size: int) -> None:
+        for load in (self._clients[client], self.total):
             load.streams += streams
             load.size += size
 
-    def _ended(self, party: str, seconds: float) -> None:
+    def _ended(self, client: str, seconds: float) -> None:
         # Remove idle clients. Otherwise every address that ever sent a request would stay in memory.
-        if not self._parties[party].streams:
-            del self._parties[party]
+        if not self._clients[client].streams:
+            del self._clients[client]
         self._mean_seconds = _MEMORY * self._mean_seconds + (1 - _MEMORY) * seconds
 
 
 class Grant:
     """An admitted response. The owner must call `end` at least once."""
 
-    def __init__(self, ledger: Ledger, party: str, size: int) -> None:
+    def __init__(self, ledger: Ledger, client: str, size: int) -> None:
         """Record the response in the ledger. Call `Ledger.take`, which checks the bounds first."""
         self.unsent = size
-        self._ledger, self._party, self._open, self._began = ledger, party, True, time.monotonic()
-        ledger._move(party, 1, size)
+        self._ledger, self._client, self._open, self._began = ledger, client, True, time.monotonic()
+        ledger._move(client, 1, size)
 
     def grow(self, count: int) -> None:
         """Admit `count` more bytes for this response.
 
         Raises:
             LimitExceededError: `count` exceeds a bound even if nothing else were in flight.
-            TooMuchUnderWayError: the client has too much in flight.
+            TooMuchInFlightError: the client has too much in flight.
             OverloadedError: all clients together have too much in flight.
         """
-        self._ledger.check(self._party, count)
+        self._ledger.check(self._client, count)
         self.unsent += count
-        self._ledger._move(self._party, 0, count)
+        self._ledger._move(self._client, 0, count)
 
     def sent(self, count: int) -> None:
         """Release `count` bytes, which were handed to the connection."""
@@ -132,11 +132,11 @@ class Grant:
             # More bytes than were admitted must not make the load negative: that would admit too much for all others.
             count = min(count, self.unsent)
             self.unsent -= count
-            self._ledger._move(self._party, 0, -count)
+            self._ledger._move(self._client, 0, -count)
 
     def end(self) -> None:
         """Release the response and its unsent bytes. Later calls do nothing. `unsent` is then the number to refund."""
         if self._open:
             self._open = False
-            self._ledger._move(self._party, -1, -self.unsent)
-            self._ledger._ended(self._party, time.monotonic() - self._began)
+            self._ledger._move(self._client, -1, -self.unsent)
+            self._ledger._ended(self._client, time.monotonic() - self._began)

@@ -120,7 +120,7 @@ class SharedCounters:
             except CountersAwayError as error:
                 self._away(error)
         if self._local is None:
-            raise LimitsUnavailableError("the service cannot tell how much this client has used", PROBE_SECONDS)
+            raise LimitsUnavailableError("the service cannot read how much this client has used", PROBE_SECONDS)
         return await self._local.add(key, amount, seconds)
 
     async def open(self) -> None:
@@ -138,8 +138,8 @@ class SharedCounters:
 
     def _away(self, error: CountersAwayError) -> None:
         if self._search is None:
-            then = "requests are refused" if self._local is None else "this process counts for itself"
-            _log.error("the counters of FANIN_LIMITS_URL are away: %s; until they are back %s", error, then)
+            then = "requests are refused" if self._local is None else "this process counts separately"
+            _log.error("the counters of FANIN_LIMITS_URL are unreachable: %s; until they respond, %s", error, then)
             self._tell(True)
             self._search = asyncio.create_task(self._come_back())
 
@@ -153,4 +153,4 @@ class SharedCounters:
             break
         self._search = None
         self._tell(False)
-        _log.warning("the counters of FANIN_LIMITS_URL are back")
+        _log.warning("the counters of FANIN_LIMITS_URL respond again")

@@ -59,7 +59,7 @@ class GuardedBackend(ForwardingBackend):
         if self._passed_at is None:
             return f"the {self.name} backend {self._fault}"
         if time.monotonic() - self._passed_at > MISSED * self._seconds:
-            return f"the {self.name} backend has not passed its known-answer test lately"
+            return f"the {self.name} backend has not passed its known-answer test recently"
         return None
 
     def test(self) -> None:
@@ -81,8 +81,9 @@ class GuardedBackend(ForwardingBackend):
         self._guarded(self._backend.fill_tensors, tensors, addresses, first)
 
     def _guarded(self, generate: Callable[P, None], *arguments: P.args, **options: P.kwargs) -> None:
+        # The log names the first failure as the cause, since the request that met it may have ended.
         if self._passed_at is None:
-            raise BackendError(self.fault)
+            raise BackendError(self.fault) from self._error
         try:
             generate(*arguments, **options)
         except Exception as error:
@@ -90,8 +91,7 @@ class GuardedBackend(ForwardingBackend):
             self.on_failure()
             raise
         if self._passed_at is None:
-            # The backend has failed in another thread, so these bits may be wrong, too. The log names the first failure
-            # as the cause, since the request that met it may have ended.
+            # The backend has failed in another thread, so these bits may be wrong, too.
             raise BackendError(self.fault) from self._error
 
 
@@ -112,6 +112,7 @@ def choose(settings: Settings) -> Backend:
         except (NotBuiltError, NoDeviceError) as error:
             fault = f"cannot be used: {error}"
         if fault is None:
+            backend.fill_in_one_thread()  # a stream generates several chunks at a time
             return backend
         if name == named and not settings.backend_fallback:
             raise BackendError(f"the {name} backend {fault}")

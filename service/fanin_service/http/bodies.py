@@ -33,22 +33,22 @@ async def read_body(request: Request, media_types: tuple[str, ...], limit: int, 
         UnsupportedContentError: the body has another type, or is compressed.
         HTTPException: the request has a Content-Range header, so its body is a part of something.
         BodyTooLargeError: the body has more than `limit` bytes.
-        TooMuchUnderWayError: this client would hold too much memory.
+        TooMuchInFlightError: this client would hold too much memory.
         OverloadedError: all clients together would hold too much memory.
         ClientDisconnect: the client has disconnected.
     """
     given = media_type_of(request)
     if given not in media_types:
-        found = f"{given!a} is not read here" if given else "the Content-Type header is missing"
+        found = f"{given!a} is not supported" if given else "the Content-Type header is missing"
         # RFC 9110 section 15.5.16: the response names what would be accepted.
         allowed = " or ".join(media_types)
         raise UnsupportedContentError(f"{found}; send Content-Type: {allowed}", {"Accept": ", ".join(media_types)})
     if "content-range" in request.headers:
         # RFC 9110 section 14.5: a part must not be treated as the complete body.
-        raise HTTPException(400, "Content-Range: a request body must be whole")
+        raise HTTPException(400, "Content-Range: a request body must be complete")
     coding = request.headers.get("content-encoding", "identity").strip().lower()
     if coding != "identity":
-        raise UnsupportedContentError(f"Content-Encoding {coding!a} is not read here", {"Accept-Encoding": "identity"})
+        raise UnsupportedContentError(f"Content-Encoding {coding!a} is not supported", {"Accept-Encoding": "identity"})
     # Check the length before reading: a client that waits for 100 (Continue) then never sends such a body.
     if int(request.headers.get("content-length", "0")) <= limit:
         body = bytearray()
@@ -60,4 +60,4 @@ async def read_body(request: Request, media_types: tuple[str, ...], limit: int, 
                 break
         else:
             return bytes(body)
-    raise BodyTooLargeError(f"a request body has at most {limit} bytes here")
+    raise BodyTooLargeError(f"a request body has at most {limit} bytes")

@@ -40,7 +40,7 @@ async def respond(context: RequestContext, service: Service, file: File) -> Resp
         RangeNotSatisfiableError: the requested range contains no byte of the file.
         NotReadyError: the backend must not generate.
         LimitExceededError: the response is larger than the limits ever allow.
-        TooMuchUnderWayError: the client has too much in flight, or would hold too much memory.
+        TooMuchInFlightError: the client has too much in flight, or would hold too much memory.
         OverloadedError: all clients together have too much in flight, or would hold too much memory.
         QuotaExceededError: the client has used its bytes of the day.
         LimitsUnavailableError: the shared counters are unreachable.

@@ -25,7 +25,7 @@ from fanin_service.admission.errors import (
     QuotaExceededError,
     TooManyFailedLoginsError,
     TooManyRequestsError,
-    TooMuchUnderWayError,
+    TooMuchInFlightError,
 )
 from fanin_service.backend.guard import NotReadyError
 from fanin_service.errors import PreconditionFailedError, RangeNotSatisfiableError, RequestError
@@ -62,25 +62,25 @@ class Kind:
 KINDS: dict[type[Exception], Kind] = {
     RecipeError: Kind(422, "invalid-recipe", "The recipe is not valid"),
     LimitExceededError: Kind(422, "limit-exceeded", "The recipe exceeds a limit of this service"),
-    TooManyFailedLoginsError: Kind(429, "too-many-failed-logins", "Too many keys of this address are not good"),
+    TooManyFailedLoginsError: Kind(429, "too-many-failed-logins", "This address has sent too many invalid keys"),
     TooManyRequestsError: Kind(429, "too-many-requests", "The client sends too many requests"),
-    TooMuchUnderWayError: Kind(429, "too-much-under-way", "The client has too much under way"),
-    QuotaExceededError: Kind(429, "quota-exceeded", "The client has had its bytes of the day"),
-    OverloadedError: Kind(503, "overloaded", "The service has too much under way"),
+    TooMuchInFlightError: Kind(429, "too-much-in-flight", "The client has too much in flight"),
+    QuotaExceededError: Kind(429, "quota-exceeded", "The client has used its bytes of the day"),
+    OverloadedError: Kind(503, "overloaded", "The service has too much in flight"),
     LimitsUnavailableError: Kind(503, "limits-unavailable", "The limits cannot be checked now"),
     UnauthenticatedError: Kind(401, "unauthenticated", "A valid key or token is required"),
     ForbiddenError: Kind(403, "insufficient-scope", "The key does not allow this"),
-    UploadsRefusedError: Kind(403, "uploads-refused", "This service takes no models from clients"),
+    UploadsRefusedError: Kind(403, "uploads-refused", "This service accepts no models from clients"),
     TokenUncheckedError: Kind(503, "token-unchecked", "The token cannot be checked now"),
     BodyTooLargeError: Kind(413, "body-too-large", "The request body is too large"),
-    UnsupportedContentError: Kind(415, "unsupported-content", "The request body is not what is read here"),
-    ParameterError: Kind(422, "unknown-parameter", "The URL has a parameter that this path does not take"),
-    UnknownRecipeError: Kind(404, "unknown-recipe", "No recipe of this digest is registered"),
-    UnknownModelError: Kind(404, "unknown-model", "There is no model of this name"),
+    UnsupportedContentError: Kind(415, "unsupported-content", "The type of the request body is not supported"),
+    ParameterError: Kind(422, "unknown-parameter", "The URL has a parameter that this path does not have"),
+    UnknownRecipeError: Kind(404, "unknown-recipe", "No recipe with this digest is registered"),
+    UnknownModelError: Kind(404, "unknown-model", "No model has this name"),
     UnknownRevisionError: Kind(404, "unknown-revision", "The model has no such revision"),
     UnknownFileError: Kind(404, "unknown-file", "The revision has no such file"),
-    UnknownBucketError: Kind(404, "unknown-bucket", "There is no such bucket"),
-    ModelError: Kind(422, "invalid-model", "The model cannot be kept"),
+    UnknownBucketError: Kind(404, "unknown-bucket", "The bucket does not exist"),
+    ModelError: Kind(422, "invalid-model", "The model cannot be stored"),
     ModelStoreFullError: Kind(507, "model-store-full", "The model store has no space left"),
     ModelsUnavailableError: Kind(503, "models-unavailable", "The model store cannot be reached now"),
     PreconditionFailedError: Kind(412, "precondition-failed", "A condition of the request is not met"),
@@ -88,8 +88,8 @@ KINDS: dict[type[Exception], Kind] = {
     NotReadyError: Kind(503, "not-ready", "The service is not ready"),
     BackendError: Kind(503, "not-ready", "The service is not ready"),
     DigestsPendingError: Kind(503, "digests-pending", "The digests are being computed"),
-    NotFoundError: Kind(404, "not-found", "There is nothing here"),
-    MethodNotAllowedError: Kind(405, "method-not-allowed", "The method is not allowed here"),
+    NotFoundError: Kind(404, "not-found", "Nothing has this path"),
+    MethodNotAllowedError: Kind(405, "method-not-allowed", "The method is not allowed for this path"),
     # Nobody reads this response. Without it a disconnected client would be logged as an error of the service.
     ClientDisconnect: Kind(400, "incomplete-request", "The request ended before its body did"),
 }
@@ -99,9 +99,9 @@ KINDS: dict[type[Exception], Kind] = {
 class ProblemError(BaseModel):
     """One offending field."""
 
-    pointer: str = Field(description="JSON pointer (RFC 6901) into the recipe; empty for the whole of it.")
-    detail: str = Field(description="What is wrong and what is allowed.")
-    value: Any = Field(description="The value found, shortened; null where there is none to show.")
+    pointer: str = Field(description="JSON pointer (RFC 6901) into the recipe; empty for the complete recipe.")
+    detail: str = Field(description="The fault, and the allowed values.")
+    value: Any = Field(description="The value found, shortened; null if there is none to show.")
 
 
 class Problem(BaseModel):
@@ -111,7 +111,9 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
-    request_id: str = Field(description="The request's X-Request-ID, given or made: its lines in the log have it.")
+    request_id: str = Field(
+        description="The request's X-Request-ID, from the client or generated. Its lines in the log have it."
+    )
     errors: list[ProblemError] | None = Field(None, description="Offending fields of a recipe; absent otherwise.")
 
 

@@ -25,7 +25,7 @@ class NotFoundError(RequestError):
     """No route has this path, or the route has no resource there."""
 
     def __init__(self, path: str) -> None:
-        super().__init__(f"nothing is at {path}; /docs lists what there is")
+        super().__init__(f"nothing is at {path}; /docs lists all paths")
 
 
 class MethodNotAllowedError(RequestError):

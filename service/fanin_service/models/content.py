@@ -10,7 +10,7 @@ from typing import Any
 
 import rfc8785
 
-from fanin import shards
+from fanin import Recipe, shards
 from fanin.dtypes import DTypeName
 from fanin.shards import LITERALS
 from fanin_service.models import names
@@ -49,6 +49,8 @@ _LARGE = 256 << 10
 _PER_CONTENT, _PER_FILE, _PER_LITERAL = 3_000, 300, 700
 _PER_SHARD, _PER_SHARDED_NAME = 300, 10
 """Estimated bytes of memory in addition to texts: of a content, a file, a literal; of a shard, and of a name in one."""
+_PER_PART, _PER_PART_NAME, _PER_PART_BYTE = 4_000, 150, 5
+"""Estimated bytes of memory of a shard's cached recipe and layout, of a name in them, and of a byte of its text."""
 
 
 class Content:
@@ -69,6 +71,8 @@ class Content:
             RecipeError: the recipe is not possible with this type.
             UnknownRevisionError: there would be too many files.
         """
+        self._parts: tuple[tuple[DTypeName, ShardSize] | None, dict[str, Recipe]] = None, {}
+        """A storage type and a size, and the recipes of its files of weights that were needed, by the file's name."""
 
     @classmethod
     def put(cls, files: Mapping[str, bytes], settings: Settings) -> Content:
@@ -85,7 +89,9 @@ class Content:
         if len(files[RECIPE]) > settings.max_recipe_bytes:
             raise ModelError(f"{RECIPE}: {len(files[RECIPE])} bytes; at most {settings.max_recipe_bytes:d} are taken")
         if len(others) > settings.max_model_files:
-            raise ModelError(f"{len(others)} files beside the recipe; at most {settings.max_model_files} are taken")
+            raise ModelError(
+                f"{len(others)} files beside the recipe; the limit is {settings.max_model_files} are taken"
+            )
         for name in others:
             if fault := names.file_fault(name):
                 raise ModelError(f"{name!a}: {fault}")
@@ -142,6 +148,7 @@ class Content:
             + taken
             + self.template.size
             + kept * (_PER_SHARD * (1 + self._most_shards) + _PER_SHARDED_NAME * names)
+            + self._bytes_of_parts
         )
 
     @cached_property
@@ -156,6 +163,29 @@ class Content:
             raise UnknownRevisionError(detail)
         self._most_shards = max(self._most_shards, len(found))
         return found
+
+    def part(self, dtype: DTypeName, size: ShardSize, path: str) -> Recipe:
+        """Return the recipe of a file of weights, with the seed of the upload.
+
+        It is cached: the files of other seeds share its order of tensors and the long part of its header.
+        """
+        of, kept = self._parts
+        if of != (dtype, size):
+            kept = {}
+            self._parts = (dtype, size), kept  # together: other threads may read them now
+        if path not in kept:
+            kept[path] = self.template.typed(dtype).part(self.shards(dtype, size)[path])
+        return kept[path]
+
+    @property
+    def _bytes_of_parts(self) -> int:
+        """Bytes of the cached recipes of files, with what other seeds share of their layouts."""
+        parts = list(self._parts[1].values())
+        if not parts:
+            return 0
+        named = sum(len(part.tensors) for part in parts)
+        text = len(self.template.text) * named // len(self.template.recipe.tensors)
+        return _PER_PART * len(parts) + _PER_PART_NAME * named + _PER_PART_BYTE * text
 
     def config(self, dtype: DTypeName) -> bytes:
         """Return config.json for a storage type: unchanged, except where it names another type for the parameters."""

@@ -33,7 +33,7 @@ class ModelsUnavailableError(LaterError):
     """The model store is unreachable."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__("the model store cannot be reached just now", seconds)
+        super().__init__("the model store is currently unreachable", seconds)
 
 
 class ModelStoreFullError(RequestError):

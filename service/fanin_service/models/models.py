@@ -209,7 +209,7 @@ class Models:
             return await executor.run(client, function, *arguments)
         except ObjectsFullError as error:
             _log.error("the model store has no space left: %s", error)
-            raise ModelStoreFullError("the disk of the model store is full; the operator must make room") from error
+            raise ModelStoreFullError("the disk of the model store is full; the operator must free space") from error
         except ObjectsError as error:
             _log.error("the model store cannot be reached: %s", error)
             raise ModelsUnavailableError(1) from error
@@ -249,7 +249,7 @@ class Models:
             if commit is None or content is None:
                 if self._store.main(name) is None:
                     raise _unknown(name)
-                raise UnknownRevisionError(f"{name} has no commit {text}, or had it before its files were made anew")
+                raise UnknownRevisionError(f"{name} has no commit {text}, or had it before its files were replaced")
             return content, commit[1]
         digest = self._store.main(name)
         content = None if digest is None else self._content(client, name, content_key(digest), digest)
@@ -344,4 +344,4 @@ def _layout(snapshot: Snapshot, path: str) -> tuple[FileLayout, int]:
 
 
 def _unknown(name: str) -> UnknownModelError:
-    return UnknownModelError(f"there is no model {name[:_SHOWN]!a}; PUT it to /v1/models/{{namespace}}/{{name}}")
+    return UnknownModelError(f"no model has the name {name[:_SHOWN]!a}; PUT it to /v1/models/{{namespace}}/{{name}}")

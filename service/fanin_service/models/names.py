@@ -9,9 +9,9 @@ from fanin.shards import INDEX
 RECIPE = "recipe.json"
 """Name of the file of a model that has its recipe. Other files are served unchanged."""
 RULE = (
-    "a model's name is one or two parts with a slash between, each of up to 96 letters, digits and ._-,"
-    " which begins with a letter, a digit or _ and ends with one, without -- and .., and not in .git;"
-    " the first of two is not api, datasets, kernels or spaces"
+    "a model's name is one or two parts with a slash between, each of up to 96 letters, digits and ._-."
+    " A part begins with a letter, a digit or _ and ends with one, without -- and .., and not in .git."
+    " The first of two is not api, datasets, kernels or spaces"
 )
 
 _PART = re.compile(r"\w(?:[\w.-]{0,94}\w)?", re.ASCII)
@@ -40,7 +40,7 @@ def file_fault(name: str) -> str | None:
     if len(name) > _MAX_FILE_NAME or not all(
         _FILE_PART.fullmatch(part) and part.strip(".") for part in name.split("/")
     ):
-        return f"a file's name has up to {_MAX_FILE_NAME} letters, digits and ._-, in directories if need be"
+        return f"a file's name has up to {_MAX_FILE_NAME} letters, digits and ._-, and may be in directories"
     if name == INDEX or _WEIGHTS.fullmatch(name):
-        return "this name is that of a file which is made from the recipe"
+        return "this name belongs to a file that is generated from the recipe"
     return None

@@ -67,16 +67,18 @@ class Snapshot:
         if literals is not None and literals.seed not in (None, revision.seed):
             some = ", ".join(f"{name!a:.80}" for name in [*literals.tensors][:_NAMED])
             raise UnknownRevisionError(
-                f"this model has literals that belong to seed {literals.seed} alone ({some}):"
-                f" its revisions have no other seed"
+                f"this model has literals that belong to seed {literals.seed} only ({some}),"
+                " so its revisions cannot have another seed"
             )
         try:
             if revision.dtype != content.main.dtype and not content.template.has_open_dtype:
-                raise UnknownRevisionError("every tensor of this model gives its own storage type: none can be chosen")
+                raise UnknownRevisionError(
+                    "every tensor of this model has its own dtype, so a revision cannot choose one"
+                )
             self._shards: Mapping[str, Sequence[str]] = content.shards(revision.dtype, revision.size)
             self.recipe: Recipe = content.template.typed(revision.dtype).seeded(revision.seed)
         except RecipeError as error:
-            raise UnknownRevisionError(f"this model cannot be had as {revision.dtype}: {error.faults[0]}") from None
+            raise UnknownRevisionError(f"this model cannot be served as {revision.dtype}: {error.faults[0]}") from None
         self._literals = None if literals is None else shards.literals_name(self._shards)
         """Path of the file of literals; None if there are none."""
         self.content = content
@@ -101,7 +103,12 @@ class Snapshot:
 
     def layout(self, path: str) -> FileLayout:
         """Return the layout of a file of weights. Takes seconds for the largest."""
-        return FileLayout.of(self.recipe.part(self._shards[path]))
+        return FileLayout.of(self._part(path))
+
+    def _part(self, path: str) -> Recipe:
+        """Return the recipe of a file of weights."""
+        revision = self.revision
+        return self.content.part(revision.dtype, revision.size, path).seeded(revision.seed)
 
     def described(self, paths: Sequence[str]) -> list[Described]:
         """Return short descriptions of these files. The time grows with the number of tensors in them.
@@ -110,9 +117,7 @@ class Snapshot:
             UnknownFileError: the revision has no file with one of the paths.
         """
         return [
-            Described.generated(self.recipe.part(self._shards[path]))
-            if path in self._shards
-            else Described.given(self.given(path))
+            Described.generated(self._part(path)) if path in self._shards else Described.given(self.given(path))
             for path in paths
         ]
 
@@ -154,9 +159,10 @@ class Snapshot:
 
     def _tensors(self) -> list[tuple[Tensor, int]]:
         """Return the distinct tensors, and the number of names of each."""
-        tensors = self.recipe.tensors.values()
-        distinct, counts = {id(tensor): tensor for tensor in tensors}, Counter(map(id, tensors))
-        return [(distinct[key], count) for key, count in counts.items()]
+        counts = Counter[int]()
+        for _, tensor, names in self.recipe.tensors.lines():
+            counts[id(tensor)] += names
+        return [(tensor, counts[key]) for key, tensor in self.recipe.tensors.distinct.items()]
 
     @property
     def parameters(self) -> Counter[str]:

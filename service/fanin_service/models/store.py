@@ -57,7 +57,7 @@ class ModelStore:
         pointer = self._objects.get(f"{_group(name)}/{_POINTER}")
         digest = _digest(pointer)
         if pointer is not None and digest is None:
-            _log.warning("the model store has a damaged name, to be put again: %s", name)
+            _log.warning("the model store has a damaged name; upload the model again: %s", name)
         return digest
 
     def modified(self, name: str, digest: str | None = None) -> float | None:
@@ -83,7 +83,7 @@ class ModelStore:
                 return content
         except (ValueError, KeyError, ModelError):
             pass
-        _log.warning("the model store has a damaged content, to be put again: %s %s", name, digest)
+        _log.warning("the model store has a damaged content; upload the model again: %s %s", name, digest)
         return None
 
     def put(self, name: str, content: Content, check: Callable[[bool], None] = lambda _: None) -> bool:
@@ -123,7 +123,7 @@ class ModelStore:
         if other not in (None, content.digest):
             # Only a client that searches for such a content can upload it, with 2^40 tries. Commit ids would then be
             # ambiguous.
-            raise ModelError(f"has the commit ids of another content of {name}")
+            raise ModelError(f"would have the commit ids of another content of {name}")
         stored = archive.pack(content.all)
         self._check_room(len(stored))
         self._objects.put(_key(name, content.digest), stored)

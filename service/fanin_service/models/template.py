@@ -14,7 +14,6 @@ from fanin import Recipe
 from fanin.dtypes import DTypeName, storage_name
 from fanin.names import written_out
 from fanin.recipe import from_json, members, parse_json, quoted
-from fanin.schemes.base import Tensor
 from fanin_service.recipes import limits
 from fanin_service.recipes.memory import recipe_bytes, recipe_bytes_beside_names
 from fanin_service.settings import Settings
@@ -63,7 +62,7 @@ class Template:
             for field, name, tensor in members(given)
             if "dtype" in tensor
         }
-        documents = {key: tensor.canonical() for key, tensor in _distinct(recipe).items()}
+        documents = {key: tensor.canonical() for key, tensor in recipe.tensors.distinct.items()}
         for key in documents.keys() - own:
             del documents[key]["dtype"]
         texts = {key: rfc8785.dumps(document).decode() for key, document in documents.items()}
@@ -124,8 +123,3 @@ class Template:
         except ValidationError:
             # Read the complete recipe: the error then names the tensor and the reason.
             return from_json({**json.loads(self.text), "dtype": dtype})
-
-
-def _distinct(recipe: Recipe) -> dict[int, Tensor]:
-    """Return the distinct tensors of a recipe by their ids."""
-    return {id(tensor): tensor for tensor in recipe.tensors.values()}

@@ -47,7 +47,7 @@ class _Pending:
 
     digester: Digester
     task: asyncio.Task[Known]
-    party: str
+    client: str
 
 
 class Manifests:
@@ -75,7 +75,7 @@ class Manifests:
         self._known = Kept(max_bytes=MAX_BYTES)
         self._forgotten += 1
 
-    async def get(self, layout: FileLayout, executor: FairExecutor, party: str, charge: Charge) -> Known:
+    async def get(self, layout: FileLayout, executor: FairExecutor, client: str, charge: Charge) -> Known:
         """Return the digests of this layout's file. If they are not cached, compute them in `executor` and charge the
         client.
 
@@ -91,21 +91,21 @@ class Manifests:
             return known
         digest = layout.recipe.digest
         if digest not in self._pending:
-            own = sum(pending.party == party for pending in self._pending.values())
+            own = sum(pending.client == client for pending in self._pending.values())
             if len(self._pending) >= MAX_PENDING or own >= MAX_PENDING_EACH:
                 raise DigestsPendingError("the digests of other files are being computed", _RETRY)
             await charge(layout.size)
         if digest not in self._pending:
             digester = Digester(layout, self._backend)
-            task = asyncio.create_task(self._compute(layout, digester, executor, party))
-            self._pending[digest] = _Pending(digester, task, party)
+            task = asyncio.create_task(self._compute(layout, digester, executor, client))
+            self._pending[digest] = _Pending(digester, task, client)
         digester, task = self._pending[digest].digester, self._pending[digest].task
         done, _ = await asyncio.wait([task], timeout=PATIENCE_SECONDS)
         if not done:
             raise DigestsPendingError(f"{digester.done} of {layout.size} bytes are digested", _RETRY)
         return task.result()
 
-    async def _compute(self, layout: FileLayout, digester: Digester, executor: FairExecutor, party: str) -> Known:
+    async def _compute(self, layout: FileLayout, digester: Digester, executor: FairExecutor, client: str) -> Known:
         digest, forgotten = layout.recipe.digest, self._forgotten
         try:
             # One block at a time, of each file in turn: the lock serves its waiters in order. So neither a large file
@@ -113,11 +113,11 @@ class Manifests:
             more = True
             while more:
                 async with self._turn:
-                    more = await executor.run(party, digester.step)
-            known = await executor.run(party, _known, layout, digester)
+                    more = await executor.run(client, digester.step)
+            known = await executor.run(client, _known, layout, digester)
             if forgotten != self._forgotten:
                 raise BackendError("the backend failed its known-answer test while these digests were computed")
-            self._known.add(digest, known, len(known.text) + _PER_MANIFEST, party)
+            self._known.add(digest, known, len(known.text) + _PER_MANIFEST, client)
             return known
         finally:
             del self._pending[digest]

@@ -77,7 +77,7 @@ class RecipeStore:
             partial.replace(path)
             self._keep_bounds(len(text))
         except OSError as error:
-            _log.warning("the recipe store cannot be written, so a recipe is known to one process only: %s", error)
+            _log.warning("the recipe store cannot be written, so other processes do not find its recipes: %s", error)
             with suppress(OSError):
                 partial.unlink()
         return True

@@ -11,7 +11,7 @@ from fanin.draws import matrix_of
 from fanin.draws.composed import MAX_TABLE
 from fanin.errors import pointer
 from fanin.names import count
-from fanin.recipe import count_tensors, from_json, members, parse_json
+from fanin.recipe import check_sizes, count_tensors, from_json, members, parse_json
 from fanin_service.recipes.errors import LimitExceededError
 from fanin_service.settings import Settings
 
@@ -20,7 +20,7 @@ LARGE = 5_000
 MAKING_BYTES = 600
 """Bytes of memory for each tensor while a recipe is read, in addition to its text (tests/service/test_shared_cache.py).
 """
-_PER_LAW = 100
+_PER_DISTRIBUTION = 100
 """Number of tensors that cost as much as a distribution, whose scalars take up to a millisecond."""
 _PER_VALUE = 4
 """Number of values of a table that cost as much as a distribution."""
@@ -40,12 +40,12 @@ class Checked:
 
     document: Any
     tensors: int
-    laws: int
+    distributions: int
 
     @property
     def is_large(self) -> bool:
         """Whether reading it takes a while."""
-        return self.tensors + _PER_LAW * self.laws > LARGE
+        return self.tensors + _PER_DISTRIBUTION * self.distributions > LARGE
 
 
 def layout_of(document: bytes | Mapping[str, Any] | Checked, settings: Settings) -> FileLayout:
@@ -64,7 +64,7 @@ def layout_of(document: bytes | Mapping[str, Any] | Checked, settings: Settings)
     layout = FileLayout.of(recipe)
     _check_matrices(layout, settings.max_matrix_elements, short)
     if layout.size > settings.max_file_bytes:
-        limit = f"this service makes at most {settings.max_file_bytes:d}"
+        limit = f"this service generates at most {settings.max_file_bytes:d}"
         raise _exceeded("/shape" if short else "/tensors", f"the file has {layout.size} bytes; {limit}")
     _ = recipe.digest
     return layout
@@ -74,38 +74,41 @@ def check(document: bytes | Mapping[str, Any], settings: Settings) -> Checked:
     """Check the cost of a recipe before any of it is created, and return the JSON with its cost.
 
     Raises:
-        RecipeError: the text is not JSON.
+        RecipeError: the text is not JSON, or a list or object in it is longer than any of a recipe.
         LimitExceededError: the recipe would cost too much.
     """
     parsed = parse_json(document) if isinstance(document, bytes) else document
+    if not isinstance(parsed, Mapping):
+        return Checked(parsed, 1, 1)  # `layout_of` refuses it
     if (tensors := count_tensors(parsed)) > settings.max_tensors:
         field = "/repeated" if "repeated" in parsed else "/tensors"
-        raise _exceeded(field, f"{tensors} tensors; this service takes at most {settings.max_tensors}")
+        raise _exceeded(field, f"{tensors} tensors; this service accepts at most {settings.max_tensors}")
+    check_sizes(parsed)
     _check_text(parsed, settings.max_recipe_bytes)
-    return Checked(parsed, tensors, _check_laws(parsed, settings.max_laws))
+    return Checked(parsed, tensors, _check_distributions(parsed, settings.max_distributions))
 
 
 def _check_text(document: Any, limit: int) -> None:
     """Refuse a recipe whose repeated names expand to more than `limit` bytes: it is stored and sent expanded."""
     repeated = [(count(name), name, tensor) for field, name, tensor in members(document) if field == "repeated"]
     if (size := sum(times * (len(name) + len(str(tensor))) for times, name, tensor in repeated)) > limit:
-        raise _exceeded("/repeated", f"{size} bytes when written out; this service takes at most {limit:d}")
+        raise _exceeded("/repeated", f"{size} bytes in expanded form; this service accepts at most {limit:d}")
 
 
-def _check_laws(document: Any, limit: int) -> int:
+def _check_distributions(document: Any, limit: int) -> int:
     """Return the number of distributions of a document. Each costs up to a millisecond, once for all equal tensors."""
     distinct = {id(tensor): tensor for _, _, tensor in members(document)} or {0: document}
-    laws = {str(tensor): tensor for tensor in distinct.values()}
-    if len(laws) > limit:
-        raise _exceeded("/tensors", f"{len(laws)} different tensors; this service takes at most {limit}")
-    count = sum(map(laws_of, laws.values()))
+    distributions = {str(tensor): tensor for tensor in distinct.values()}
+    if len(distributions) > limit:
+        raise _exceeded("/tensors", f"{len(distributions)} different tensors; this service accepts at most {limit}")
+    count = sum(map(distributions_of, distributions.values()))
     if count > limit:
-        rule = f"a block counting as one, and {_PER_VALUE} values of a table"
+        rule = f"where a block counts as one, as do {_PER_VALUE} values of a table"
         raise _exceeded("/tensors", f"{count} different tensors, {rule}; this service takes at most {limit}")
     return count
 
 
-def laws_of(tensor: Any) -> int:
+def distributions_of(tensor: Any) -> int:
     """Return the cost of a tensor's JSON in distributions, at least 1: that of its blocks, or that of its table."""
     found, level = 0, [tensor]
     while level:
@@ -135,10 +138,12 @@ def _product(shape: Any) -> int:
 
 
 def _check_ranks(recipe: Recipe, limit: int, short: bool) -> None:
+    if all(len(tensor.shape) <= limit for tensor in recipe.tensors.distinct.values()):
+        return
     for name, tensor in recipe.tensors.items():
         if len(tensor.shape) > limit:
             field = pointer(["shape"] if short else ["tensors", name, "shape"])
-            raise _exceeded(field, f"{len(tensor.shape)} axes; this service takes at most {limit}")
+            raise _exceeded(field, f"{len(tensor.shape)} axes; this service accepts at most {limit}")
 
 
 def _check_matrices(layout: FileLayout, limit: int, short: bool) -> None:
@@ -150,8 +155,8 @@ def _check_matrices(layout: FileLayout, limit: int, short: bool) -> None:
         shorter, longer = sorted((matrix.rows, matrix.columns))
         if (count := longer * max(shorter, _NARROWEST)) > limit:
             field = pointer(["shape"] if short else ["tensors", entry.name, "shape"])
-            counted = f", the shorter side counting as {_NARROWEST}" if shorter < _NARROWEST else ""
-            raise _exceeded(field, f"{count} elements of one matrix{counted}; this service makes at most {limit}")
+            counted = f", where the shorter side counts as {_NARROWEST}" if shorter < _NARROWEST else ""
+            raise _exceeded(field, f"{count} elements of one matrix{counted}; this service generates at most {limit}")
 
 
 def _exceeded(field: str, detail: str) -> LimitExceededError:

@@ -17,7 +17,7 @@ counted separately. The estimates are rounded up from tracemalloc's counts (test
 
 def layout_bytes(layout: FileLayout) -> int:
     """Return an upper estimate of the bytes of memory that a layout takes, including its recipe."""
-    texts = len(layout.header) + len(layout.recipe.canonical)
+    texts = len(layout.header) + len(layout.recipe.tensors.canonical)
     return _PER_LAYOUT + texts + _PER_NAME * len(layout.entries) + recipe_bytes(layout.recipe)
 
 
@@ -28,7 +28,7 @@ def recipe_bytes(recipe: Recipe) -> int:
 
 def recipe_bytes_beside_names(recipe: Recipe) -> int:
     """Return an upper estimate of the bytes of memory of a recipe that shares its names with another."""
-    return _PER_RECIPE + sys.getsizeof(recipe.tensors) + tensor_bytes(recipe.tensors.values())
+    return _PER_RECIPE + sys.getsizeof(recipe.tensors) + tensor_bytes(recipe.tensors.distinct.values())
 
 
 def tensor_bytes(tensors: Iterable[Tensor]) -> int:

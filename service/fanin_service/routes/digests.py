@@ -27,12 +27,12 @@ _HEX = "SHA-256 in hexadecimal"
 class Digests(BaseModel):
     """The digests of a recipe's file."""
 
-    digest: str = Field(description="Of the recipe, not of the file.")
+    digest: str = Field(description="Digest of the recipe, not of the file.")
     size: int = Field(description="Bytes of the file.")
     algorithm: str = Field(description="sha-256")
     block_size: int = Field(description="Bytes of a tensor under one digest; its last block may be shorter.")
-    file: str = Field(description=f"{_HEX} of the whole file.")
-    header: str = Field(description=f"{_HEX} of what stands in front of the first tensor.")
+    file: str = Field(description=f"{_HEX} of the complete file.")
+    header: str = Field(description=f"{_HEX} of the bytes before the first tensor.")
     tensors: dict[str, list[str]] = Field(description=f"{_HEX} of each tensor's blocks, in file order.")
 
 
@@ -50,15 +50,15 @@ _GET_DIGESTS: dict[str, Any] = {
 )
 @requires(Right.WEIGHTS_READ)
 async def get_digests(digest: str, request: Request) -> Response:
-    """What a client can check received bytes against without making them: SHA-256 of the file and of every block.
+    """Returns SHA-256 digests of the file and of every block, to check received bytes without generating them.
 
-    Computed once, in the background: 503 with Retry-After until that is done. From then on the file's answers carry
-    `Repr-Digest` (RFC 9530).
+    The service computes them once, in the background, and returns 503 with Retry-After until then. From then on
+    responses with the file carry `Repr-Digest` (RFC 9530).
     """
     service, context = service_of(request), context_of(request.scope)
     layout, limit = await service.recipes.of_digest(context, digest), service.settings.max_digest_bytes
     if layout.size > limit:
-        detail = f"the file has {layout.size} bytes; digests are computed of at most {limit:d}"
+        detail = f"the file has {layout.size} bytes; digests are computed for at most {limit:d}"
         raise LimitExceededError([Fault("", detail)])
     service.require_ready()
     makers = service.threads.makers(layout, 0, layout.size)

@@ -14,23 +14,23 @@ router = APIRouter(tags=["operation"])
 
 
 class Alive(BaseModel):
-    """The process answers."""
+    """The process responds."""
 
     status: str = "alive"
 
 
 class Ready(BaseModel):
-    """The service makes weights."""
+    """The service generates weights."""
 
     status: str = "ready"
-    backend: str = Field(description="What generates; it has passed its known-answer test, lately.")
+    backend: str = Field(description="Backend that generates. It has recently passed its known-answer test.")
 
 
 @router.head("/livez", operation_id="head_livez", summary="Is the process alive?")
 @router.get("/livez", operation_id="get_livez", summary="Is the process alive?")
 @public
 async def get_livez(response: Response) -> Alive:
-    """Answers as long as the event loop turns."""
+    """Responds as long as the event loop runs."""
     response.headers["Cache-Control"] = "no-store"
     return Alive()
 
@@ -39,7 +39,7 @@ async def get_livez(response: Response) -> Alive:
 @router.get("/readyz", operation_id="get_readyz", summary="Is the service ready?", responses=problems.responses(503))
 @public
 async def get_readyz(request: Request, response: Response) -> Ready:
-    """Ready while the backend passes its known-answer test, again and again, until the process is told to stop."""
+    """Ready while the backend passes its repeated known-answer test, until the process begins to stop."""
     service = service_of(request)
     service.require_ready()
     if service.is_draining:

@@ -24,7 +24,7 @@ from fanin_service.surfaces.hub_requests import revision_and_path
 
 
 class _RepoConvertor(Convertor[str]):
-    """A repository: one or two parts of a path."""
+    """The name of a repository: one or two segments of a path."""
 
     regex = "[^/]+(?:/[^/]+)?"
 
@@ -41,7 +41,9 @@ class _KindConvertor(_RepoConvertor):
     regex = "|".join(KINDS)
 
 
-# Starlette has a global table of convertors, which it reads when a route is defined.
+# Starlette has one table of convertors for the process, and a route cannot bring another one. `compile_path` reads the
+# table when a decorator defines a route. That is at import, so `create_app` would be too late. The convertors have no
+# state, so applications in one process can share them.
 register_url_convertor("repo", _RepoConvertor())
 register_url_convertor("kind", _KindConvertor())
 
@@ -103,4 +105,4 @@ async def _file(repo: str, verb: str, request: Request) -> Response:
 @requires(Right.MODELS_READ)
 async def unknown_kind(kind: str) -> Response:
     """Respond that a repository of another kind does not exist."""
-    raise UnknownModelError(f"there are no {kind} here, only models")
+    raise UnknownModelError(f"this service has no {kind}, only models")

@@ -133,7 +133,7 @@ async def check_write_access(repo: str, request: Request) -> Response:
     """Refuse writes: the Hub's protocol cannot upload here."""
     models, client = _models(request)
     await models.snapshot(client, repo)
-    raise HTTPException(403, "nothing is written by the Hub's protocol: a model is put by PUT /v1/models/{name}")
+    raise HTTPException(403, "the Hub's API is read-only here: upload a model with PUT /v1/models/{name}")
 
 
 @api.head("/models/{repo:repo}")

@@ -23,7 +23,7 @@ _GET_METRICS: dict[str, Any] = {
 
 # Not async: creating the text takes milliseconds, in which the event loop would serve no stream.
 @router.head("/metrics", operation_id="head_metrics", summary="Headers of the metrics", **_GET_METRICS)
-@router.get("/metrics", operation_id="get_metrics", summary="What the service counts", **_GET_METRICS)
+@router.get("/metrics", operation_id="get_metrics", summary="Metrics of the service", **_GET_METRICS)
 @requires(Right.METRICS_READ)
 def get_metrics(request: Request) -> Response:
     """In the text format of Prometheus, or as OpenMetrics where Accept names it."""

@@ -30,12 +30,12 @@ _ARCHIVES = (MEDIA_TYPE, OCTETS)
 
 
 class Model(BaseModel):
-    """What a name stands for."""
+    """A named model."""
 
     name: str
-    digest: str = Field(description="Of the content: the recipe and the files that were put.")
+    digest: str = Field(description="Digest of the content: the recipe and the files of the upload.")
     commit: str = Field(description="Commit id of the revision main.")
-    main: str = Field(description="The revision that main is, such as seed-0-f32-5gb.")
+    main: str = Field(description="The revision that main refers to, such as seed-0-f32-5gb.")
     tensors: int
     parameters: int = Field(description="Elements of all tensors.")
     size: int = Field(description="Bytes of all tensors in main.")
@@ -43,9 +43,9 @@ class Model(BaseModel):
 
 
 class Names(BaseModel):
-    """All models."""
+    """The names of all models."""
 
-    models: list[str] = Field(description="Their names, sorted.")
+    models: list[str] = Field(description="Names, sorted.")
 
 
 _GET_MODELS: dict[str, Any] = {"responses": problems.responses(503)}
@@ -55,18 +55,18 @@ _GET_MODELS: dict[str, Any] = {"responses": problems.responses(503)}
 @router.get("/v1/models", operation_id="get_models", summary="The names of all models", **_GET_MODELS)
 @requires(Right.MODELS_READ)
 async def get_models(request: Request) -> Names:
-    """Names under which models are kept."""
+    """Returns the names of all stored models."""
     return Names(models=await service_of(request).models.names(context_of(request.scope).client))
 
 
 _GET_MODEL: dict[str, Any] = {"responses": problems.responses(404, 503)}
 
 
-@router.head("/v1/models/{name:path}", operation_id="head_model", summary="Is there this model?", **_GET_MODEL)
-@router.get("/v1/models/{name:path}", operation_id="get_model", summary="What a name stands for", **_GET_MODEL)
+@router.head("/v1/models/{name:path}", operation_id="head_model", summary="Does this model exist?", **_GET_MODEL)
+@router.get("/v1/models/{name:path}", operation_id="get_model", summary="Describe a named model", **_GET_MODEL)
 @requires(Right.MODELS_READ)
 async def get_model(name: str, request: Request) -> Model:
-    """What was put under the name last. A name is `name` or `namespace/name`."""
+    """Returns the model that was last stored under the name. A name is `name` or `namespace/name`."""
     models, client = service_of(request).models, context_of(request.scope).client
     return await models.in_thread(client, _describe, name, await models.snapshot(client, name))
 
@@ -74,7 +74,7 @@ async def get_model(name: str, request: Request) -> Model:
 @router.put(
     "/v1/models/{name:path}",
     operation_id="put_model",
-    summary="Keep a model under a name",
+    summary="Store a model under a name",
     status_code=201,
     response_class=Response,
     openapi_extra={
@@ -85,17 +85,17 @@ async def get_model(name: str, request: Request) -> Model:
     },
     responses={
         201: {"description": "The name is new", "model": Model},
-        200: {"description": "The name stood for something before", "model": Model},
+        200: {"description": "The name had another model before", "model": Model},
         **problems.responses(400, 403, 412, 413, 415, 422, 429, 503, 507),
     },
 )
 @requires(Right.MODELS_WRITE)
 async def put_model(name: str, request: Request) -> Response:
-    """From now on the name stands for the files in this tar archive, which is not compressed.
+    """Stores the files of this uncompressed tar archive under the name.
 
-    `recipe.json` is the recipe, whose seed and storage type are those of the revision `main`. `literals.safetensors`,
-    if there is one, has the tensors that the recipe does not say. All others, such as config.json and those of a
-    tokenizer, are served as they are. What the name stood for before is still had by its commit ids.
+    `recipe.json` is the recipe; its seed and storage type are those of the revision `main`. `literals.safetensors`
+    is optional and has the tensors that the recipe does not describe. All others, such as config.json and those of a
+    tokenizer, are served unchanged. Earlier models of the name stay available by their commit ids.
 
     `If-None-Match: *` puts only a new name, `If-Match: *` only one that exists.
     """
@@ -141,7 +141,7 @@ def _require_uploads(service: Service) -> None:
         UploadsRefusedError: the settings allow no change of the models.
     """
     if not service.settings.model_uploads:
-        raise UploadsRefusedError(f"{variable('model_uploads')} is false: the models of this service do not change")
+        raise UploadsRefusedError(f"{variable('model_uploads')} is false, so the models of this service cannot change")
 
 
 def _describe(name: str, snapshot: Snapshot) -> Model:

@@ -60,7 +60,7 @@ _BEARER = "bearer"
 _SECURITY_SCHEME = {
     "type": "http",
     "scheme": "bearer",
-    "description": "An API key, or a JSON web token of the identity provider. Without, where access is open.",
+    "description": "An API key, or a JSON web token of the identity provider. Not needed if access is open.",
 }
 
 
@@ -114,7 +114,7 @@ def _schemas() -> dict[str, Any]:
         schemas[title] = {**_with(schemas[cls.__name__], shared), "title": title}
     schemas["OneTensor"] = {
         "title": "OneTensor",
-        "description": "Stands for a recipe of one tensor, named weight.",
+        "description": "Describes a recipe of one tensor, named weight.",
         "oneOf": [{"$ref": _REF.format(model=f"One{cls.__name__}")} for cls in SCHEMES.values()],
     }
     return schemas
@@ -124,7 +124,7 @@ def _inherit(properties: dict[str, Any], name: str) -> None:
     """Remove the default of a member that a tensor inherits from its recipe: generated clients would send it."""
     if name in properties:
         properties[name] = {key: value for key, value in properties[name].items() if key != "default"}
-        properties[name]["description"] = f"{properties[name]['description']} Without it, that of the recipe."
+        properties[name]["description"] = f"{properties[name]['description']} By default that of the recipe."
 
 
 def _with(schema: dict[str, Any], properties: dict[str, Any]) -> dict[str, Any]:

@@ -40,9 +40,9 @@ class Summary(BaseModel):
 
     digest: str = Field(description="SHA-256 of the canonical recipe, in hexadecimal.")
     stream: str
-    seed: str = Field(description="In decimal: it may exceed what JSON readers keep of a number.")
+    seed: str = Field(description="In decimal: it may exceed the integers that JSON readers represent exactly.")
     size: int = Field(description="Bytes of the file.")
-    header_size: int = Field(description="Bytes in front of the first tensor.")
+    header_size: int = Field(description="Bytes before the first tensor.")
     tensor_count: int
 
 
@@ -52,15 +52,15 @@ class TensorDescription(BaseModel):
     shape: list[int]
     dtype: str
     scheme: str
-    draw: str = Field(description="The distribution of an element with its numbers.")
+    draw: str = Field(description="The distribution of an element, with numbers.")
     mean: float = Field(description="Mean of an element, before rounding to the storage type.")
     std: float = Field(description="Standard deviation of an element, before rounding to the storage type.")
-    low: float | None = Field(description="No element is less; null if there is no bound.")
-    high: float | None = Field(description="No element is greater; null if there is no bound.")
-    fan_in: int | None = Field(None, description="Absent where the scheme has no fans.")
-    fan_out: int | None = Field(None, description="Absent where the scheme has no fans.")
+    low: float | None = Field(description="Lower bound of an element; null if unbounded.")
+    high: float | None = Field(description="Upper bound of an element; null if unbounded.")
+    fan_in: int | None = Field(None, description="Absent if the scheme has no fans.")
+    fan_out: int | None = Field(None, description="Absent if the scheme has no fans.")
     start: int = Field(description="Offset of its first byte in the file.")
-    stop: int = Field(description="Offset behind its last byte.")
+    stop: int = Field(description="Offset after its last byte.")
 
 
 class Description(BaseModel):
@@ -116,12 +116,12 @@ _GET_RECIPE: dict[str, Any] = {
 
 
 @router.head("/v1/recipes/{digest}", operation_id="head_recipe", summary="Is a recipe registered?", **_GET_RECIPE)
-@router.get("/v1/recipes/{digest}", operation_id="get_recipe", summary="What a recipe amounts to", **_GET_RECIPE)
+@router.get("/v1/recipes/{digest}", operation_id="get_recipe", summary="Describe a recipe", **_GET_RECIPE)
 @requires(Right.RECIPES_READ)
 async def get_recipe(digest: str, request: Request) -> Response:
-    """The canonical recipe, its sizes, and of every tensor its place in the file and its formula with numbers.
+    """Returns the canonical recipe, its sizes, and the position in the file and resolved formula of every tensor.
 
-    A HEAD is answered without Content-Length where the description would have to be made of many tensors.
+    The response to HEAD has no Content-Length if the description of a large recipe is not yet cached.
     """
     service, context = service_of(request), context_of(request.scope)
     layout = await service.recipes.of_digest(context, digest)
@@ -129,7 +129,7 @@ async def get_recipe(digest: str, request: Request) -> Response:
     if text is None and is_large and request.method == "HEAD":
         return StreamingResponse(_nothing(), media_type=JSON)
     if text is None:
-        distinct = len({id(tensor) for tensor in layout.recipe.tensors.values()})
+        distinct = len(layout.recipe.tensors.distinct)
         executor = service.threads.large if is_large or distinct > _MANY_DISTINCT else service.threads.parsers
         text = await executor.run(context.client, _description, layout)
         service.descriptions.add(digest, text, len(text), context.client)

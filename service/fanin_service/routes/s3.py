@@ -105,7 +105,7 @@ async def get_object(bucket: str, key: str, request: Request) -> Response:
     """Return an object, or a range of it."""
     _check_bucket(bucket)
     if others := request.query_params.keys() & _OTHERS:
-        raise HTTPException(400, f"{', '.join(sorted(others))}: of an object, only its bytes can be had")
+        raise HTTPException(400, f"{', '.join(sorted(others))}: only the bytes of an object are available")
     if (version := request.query_params.get("versionId", "null")) != "null":
         raise UnknownRevisionError(f"versionId {version[:80]!a}: objects have one version, null")
     _check_part(request)
@@ -158,7 +158,7 @@ def _asked_headers(query: Mapping[str, str]) -> dict[str, str]:
 
 def _check_bucket(bucket: str) -> None:
     if bucket != BUCKET:
-        raise UnknownBucketError(f"there is one bucket here, {BUCKET}, and none named {bucket[:80]!a}")
+        raise UnknownBucketError(f"the only bucket is {BUCKET}; none is named {bucket[:80]!a}")
 
 
 async def _snapshot(models: Models, client: str, name: str, revision: str) -> tuple[Snapshot, int]:
@@ -210,12 +210,12 @@ def _asked(query: Mapping[str, str]) -> Asked:
         raise HTTPException(400, f"fetch-owner {owner[:80]!a}: must be true or false")
     for name in () if "encoding-type" in query else ("prefix", "delimiter", "start-after", "marker"):
         if not s3.is_text(query.get(name, "")):
-            raise HTTPException(400, f"{name} {query[name][:80]!a}: no XML can hold this; add encoding-type=url")
+            raise HTTPException(400, f"{name} {query[name][:80]!a}: XML cannot contain this; add encoding-type=url")
     token = query.get("continuation-token")
     try:
         after = query.get("start-after", query.get("marker", "")) if token is None else s3.read_token(token)
     except ValueError:
-        raise HTTPException(400, f"continuation-token {token!a:.80}: is none that was given here") from None
+        raise HTTPException(400, f"continuation-token {token!a:.80}: is not a token of this service") from None
     return Asked(query.get("prefix", ""), delimiter, after, min(int(limit), MAX_KEYS))
 
 

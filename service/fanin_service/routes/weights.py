@@ -23,16 +23,16 @@ router = APIRouter(tags=["weights"], route_class=DirectRoute)
 
 _FILE: dict[str, Any] = {"content": {OCTETS: {"schema": {"type": "string", "format": "binary"}}}}
 _FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The whole file", **_FILE},
+    200: {"description": "The complete file", **_FILE},
     206: {"description": "One range of it", **_FILE},
-    304: {"description": "The client has the file"},
+    304: {"description": "The client has the current file"},
 }
 
 
 @router.post(
     "/v1/weights",
     operation_id="post_weights",
-    summary="Make the file of a recipe",
+    summary="Generate the file of a recipe",
     dependencies=[query.NO_PARAMETERS],
     response_class=Response,
     openapi_extra=RECIPE_BODY,
@@ -60,10 +60,10 @@ _GET_WEIGHTS: dict[str, Any] = {
 
 
 @router.head("/v1/weights", operation_id="head_weights", summary="Size and entity tag of one tensor", **_GET_WEIGHTS)
-@router.get("/v1/weights", operation_id="get_weights", summary="Make the file of one tensor", **_GET_WEIGHTS)
+@router.get("/v1/weights", operation_id="get_weights", summary="Generate the file of one tensor", **_GET_WEIGHTS)
 @requires(Right.WEIGHTS_READ)
 async def get_weights(request: Request) -> Response:
-    """Streams the file of one tensor, named `weight`, or a range of it. The URL can be cached for ever.
+    """Streams the file of one tensor, named `weight`, or a range of it. The URL can be cached permanently.
 
     Lists are comma separated; `shape=` is a scalar.
     """
@@ -87,12 +87,12 @@ _GET_FILE: dict[str, Any] = {
 @router.get(
     "/v1/recipes/{digest}/model.safetensors",
     operation_id="get_file",
-    summary="Make the file of a registered recipe",
+    summary="Generate the file of a registered recipe",
     **_GET_FILE,
 )
 @requires(Right.WEIGHTS_READ)
 async def get_file(digest: str, request: Request) -> Response:
-    """Streams the file, or one range of it; several ranges are ignored. A lost recipe answers 404: POST it again."""
+    """Streams the file, or one range of it; several ranges are ignored. After 404, POST the recipe again."""
     service, context = service_of(request), context_of(request.scope)
     return await respond(context, service, _cacheable(service, await service.recipes.of_digest(context, digest)))
 

@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add one option for every setting. Options of secrets exist only to be refused with a reason."""
     for name in Settings.model_fields:
         default = default_text(name)
-        known = f"default {default}, " if default else "by its variable alone, " if name in SECRETS else ""
+        known = f"default {default}, " if default else "only by its variable, " if name in SECRETS else ""
         text = f"{meaning(name)} ({known}{variable(name)})"
         parser.add_argument(option(name), dest=name, metavar=name.rpartition("_")[2].upper(), help=text)
 
@@ -202,13 +202,13 @@ def _announce(settings: Settings, backend: Backend, listener: socket.socket, bes
     if backend.name == "reference" and settings.backend != "reference":
         _log.warning("Slow: %s", backends.SLOW)
     if settings.access == "open" and settings.tls_client_ca is None:
-        _log.warning("Access is open to whoever can reach this address")
+        _log.warning("Access is open to everyone who can reach this address")
     if settings.workers > 1 and settings.limits_url is None and settings.counts_clients:
-        _log.warning("Each of %d workers counts clients for itself: see %s", settings.workers, variable("limits_url"))
+        _log.warning("Each of %d workers counts clients separately: see %s", settings.workers, variable("limits_url"))
     if settings.model_store is None and settings.model_uploads and not is_loopback(settings.host):
         _log.warning(
-            "Named models are kept by this server alone and are lost when it ends. If it is one of several replicas, or"
-            " its models must last, set %s to a store that all of them share",
+            "Only this server stores its named models, and they are lost when it ends. If there are several replicas,"
+            " or models must last, set %s to a store that all replicas share",
             variable("model_store"),
         )
 

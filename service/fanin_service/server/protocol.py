@@ -36,7 +36,7 @@ _REFUSAL = (
     b"HTTP/1.1 %b\r\nconnection: close\r\ncontent-type: text/plain; charset=utf-8\r\n"
     b"x-content-type-options: nosniff\r\ncontent-length: %d\r\n\r\n%b"
 )
-_TIMEOUT = _REFUSAL % (b"408 Request Timeout", 28, b"The request came too slowly.")
+_TIMEOUT = _REFUSAL % (b"408 Request Timeout", 31, b"The request arrived too slowly.")
 _LOOKS = 4
 """Number of checks within `stall_seconds`, the time in which a client must read something."""
 _RESET = struct.pack("ii", 1, 0)

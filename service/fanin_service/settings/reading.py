@@ -74,7 +74,7 @@ SECRETS = frozenset(name for name, field in Settings.model_fields.items() if Sec
 
 def _misnomer(name: str, known: frozenset[str]) -> str:
     close = get_close_matches(name, known, 1)
-    return f"{name}: there is no such setting" + (f"; is {close[0]} meant?" if close else "")
+    return f"{name}: unknown setting" + (f"; did you mean {close[0]}?" if close else "")
 
 
 def _complaint(details: Any, given: Mapping[str, Any]) -> str:

@@ -109,7 +109,7 @@ class Settings(BaseSettings):
     they are sent. One client gets at most a quarter, or one largest recipe or model."""
     max_tensors: Count = 100_000
     """Maximum number of tensors in a recipe."""
-    max_laws: Count = 10_000
+    max_distributions: Count = 10_000
     """Maximum number of different tensors in a recipe, by shape and parameters. Each block of a tensor, and each 4
     values of a table, count as one."""
     max_rank: Annotated[int, Field(ge=0, le=MAX_RANK)] = 8
@@ -222,8 +222,8 @@ class Settings(BaseSettings):
         for name, host in hosts.items():
             if self.access is None and not is_loopback(host):
                 yield (
-                    f"{variable('access')}: say who may use the service, since others can reach it by"
-                    f" {variable(name)}={host}: keys, jwt, keys+jwt, or open for whoever does"
+                    f"{variable('access')}: choose who may use the service, because others can reach it at"
+                    f" {variable(name)}={host}: keys, jwt, keys+jwt, or open for everyone"
                 )
 
     def _unused(self) -> Iterator[str]:
@@ -239,7 +239,7 @@ class Settings(BaseSettings):
 
     def _unpaired(self) -> Iterator[str]:
         if (self.tls_cert is None) != (self.tls_key is None):
-            yield f"{variable('tls_cert')}, {variable('tls_key')}: the one needs the other"
+            yield f"{variable('tls_cert')}, {variable('tls_key')}: each needs the other"
         if self.tls_client_ca is not None and self.tls_cert is None:
             yield f"{variable('tls_client_ca')}: needs {variable('tls_cert')}"
         if "admin_host" in self.model_fields_set and self.admin_port is None:

@@ -30,7 +30,7 @@ def _split(value: object) -> object:
 
 def _origin(text: str) -> str:
     if text != "*" and not re.fullmatch(r"https?://[a-z0-9.-]+(:[0-9]+)?|https?://\[[0-9a-f:.]+\](:[0-9]+)?", text):
-        raise ValueError("an origin is such as https://example.org, in lower case, without a path; or * for all")
+        raise ValueError("an origin is like https://example.org, in lower case, without a path; or * for all")
     return text
 
 
@@ -55,9 +55,9 @@ def _provider_url(text: str) -> str:
     parts = _parts(text)
     # Keys that arrive over plain HTTP could be anybody's.
     if not parts.hostname or (parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname))):
-        raise ValueError("the URL begins with https://, or is of this machine")
+        raise ValueError("the URL must begin with https://, or be of this machine")
     if parts.username is not None:
-        raise ValueError("the URL has no user and no password: what it names is public")
+        raise ValueError("the URL must not have a user or a password, because it is public")
     return text
 
 
@@ -66,9 +66,9 @@ def _redis_url(secret: SecretStr) -> SecretStr:
         parts = _parts(secret.get_secret_value())
         int(parts.path.strip("/") or 0)
     except ValueError:
-        raise ValueError("port and database are numbers") from None
+        raise ValueError("port and database must be numbers") from None
     if parts.scheme not in ("redis", "rediss") or not parts.hostname:
-        raise ValueError("the URL begins with redis:// or rediss:// and names a host")
+        raise ValueError("the URL must begin with redis:// or rediss:// and name a host")
     for package in ("limits", "redis"):
         if find_spec(package) is None:
             raise ValueError(
@@ -87,7 +87,7 @@ def _place(text: str | Path) -> Path:
 def _store_place(text: str) -> str:
     scheme, separator, _ = text.partition("://")
     if separator and scheme != "s3":
-        raise ValueError("this is a directory, or a URL that begins with s3://")
+        raise ValueError("must be a directory, or a URL that begins with s3://")
     if separator and not urlsplit(text).hostname:
         raise ValueError("the URL names no bucket")
     if separator and find_spec("obstore") is None:

@@ -72,7 +72,7 @@ def paths_of_form(body: bytes) -> tuple[list[str], bool]:
 
 def _check_count(count: int) -> None:
     if count > MAX_PATHS:
-        raise HTTPException(400, f"paths: {count} paths; at most {MAX_PATHS} are answered at once, and all by the tree")
+        raise HTTPException(400, f"paths: {count} paths; a request may have at most {MAX_PATHS}. The tree lists all")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,5 +116,5 @@ def _refusal(field: str, value: str, allowed: Sequence[str] | None) -> str:
     if field == "limit":
         return f"limit {value[:80]!a}: must be a number from 0 to 999999999"
     if allowed is None:
-        return f"{field[:80]}: models are found here by author and search alone"
-    return f"{field} {value[:80]!a}: this is not known of models here; {field} is one of {', '.join(allowed)}"
+        return f"{field[:80]}: not supported; author and search select models"
+    return f"{field} {value[:80]!a}: no value of models here; {field} is one of {', '.join(allowed)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,8 @@ MOST_BUILT = 12_000_000
 """Maximum number of parameters of a model that is run and compared. Larger models are only recorded."""
 SECONDS = 120
 """Maximum CPU time for one model, in seconds."""
+MOST_MEMORY = 12 << 30
+"""Maximum memory of the process, in bytes. Above it torch refuses to allocate, so no other process is killed."""
 SAMPLE = 1 << 14
 MIN_P = 1e-6
 """Minimum p-value of each of two runs. A right distribution fails both for one of 10^12 tensors."""
@@ -77,10 +80,15 @@ def judged(case: Case) -> Verdict:
 def _unless_broken(case: Case, verdict: Verdict) -> Verdict:
     if "random values" not in verdict.detail and verdict.said == "refused" and "\n/" in "\n" + verdict.detail:
         return verdict
-    try:
-        _run(case, 1)
-    except Exception as error:
-        return Verdict(case.name, "not built", f"{type(error).__name__}: {error}")
+    # Models of tens of billions of parameters fail on the meta device too, if their own code fails.
+    for device in ("meta", "cpu"):
+        try:
+            with torch.device(device):
+                _run(case, 1)
+        except Exception as error:
+            detail = f"{type(error).__name__}: {error}"
+            if detail == verdict.detail or (device == "cpu" and "can't allocate memory" not in detail):
+                return Verdict(case.name, "not built", detail)
     return verdict
 
 
@@ -101,7 +109,7 @@ def _differences(recording: Recording, case: Case, seed: int) -> dict[str, str]:
     for name, literal in recording.literals.items():
         ours, theirs = numbers(literal), numbers(run[name])
         if name in recording.norms:
-            found |= _other_law(name, ours, theirs)
+            found |= _other_distribution(name, ours, theirs)
         elif literal.dtype != run[name].dtype or not np.allclose(ours, theirs, 1e-5, 1e-6, equal_nan=True):
             found[name] = "other values"
     names = [name for name in recording.recipe.tensors if name in run]
@@ -128,10 +136,10 @@ def _other_tensor(recipe: Recipe, name: str, theirs: torch.Tensor, seed: int) ->
         return (
             {} if np.allclose(made, run, near, near if tensor.scheme == "sinusoidal" else 0) else {name: "other values"}
         )
-    return _other_law(name, made, run)
+    return _other_distribution(name, made, run)
 
 
-def _other_law(name: str, ours: np.ndarray, theirs: np.ndarray) -> dict[str, str]:
+def _other_distribution(name: str, ours: np.ndarray, theirs: np.ndarray) -> dict[str, str]:
     """Return the difference of two tensors: constant rows must be equal, and other rows have one distribution."""
     if ours.ndim > 1:
         still = [np.ptp(each.reshape(len(each), -1), 1) == 0 for each in (ours, theirs)]
@@ -154,8 +162,11 @@ def _limited() -> Iterator[None]:
 
     before = signal.signal(signal.SIGPROF, late)
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    allowed, most = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEMORY, most))
     try:
         yield
     finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (allowed, most))
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, before)

@@ -69,10 +69,10 @@ def test_keys_are_long_and_unlike(path: Path) -> None:
     ("options", "word"),
     [
         ("--name ci --scope weights:write", "weights:write"),
-        ("--name ci --scope read", f"'read' is no scope: these are {', '.join(Right)}"),
+        ("--name ci --scope read", f"'read' is not a scope; the scopes are {', '.join(Right)}"),
         ("--name ci --scope models:write:*", "models:write:namespace/*"),
-        ("--name ci --scope models:write:me/tiny/*", "'models:write:me/tiny/*' is no scope"),
-        ("--name ci --scope weights:read:me/*", "'weights:read:me/*' is no scope"),
+        ("--name ci --scope models:write:me/tiny/*", "'models:write:me/tiny/*' is not a scope"),
+        ("--name ci --scope weights:read:me/*", "'weights:read:me/*' is not a scope"),
         ("--name ci --expires 90", "90"),
         ("--name ci --expires 0d", "0d"),
         ("--name ci --bytes-per-day many", "many"),

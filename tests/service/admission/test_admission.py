@@ -17,7 +17,7 @@ from fanin_service.access import keys
 from fanin_service.access.scopes import Right
 from fanin_service.settings import Settings
 from tests.support.backends import CountingBackend, WaitingBackend
-from tests.support.limits import LARGE, SMALL, nothing_under_way, refused, remaining
+from tests.support.limits import LARGE, SMALL, nothing_in_flight, refused, remaining
 from tests.support.metrics import value
 from tests.support.servers import HUGE, JSON, Running, running, wait_for
 
@@ -106,7 +106,7 @@ def test_what_is_never_allowed_is_told_so() -> None:
             assert "1000" in document["detail"]
             assert server.client.get(SMALL, headers={"Range": "bytes=0-999"}).status_code == 206
             assert server.client.head(SMALL).status_code == 200
-            assert nothing_under_way(server)
+            assert nothing_in_flight(server)
 
 
 def test_streams_of_a_client_and_of_all(tmp_path: Path) -> None:
@@ -119,17 +119,17 @@ def test_streams_of_a_client_and_of_all(tmp_path: Path) -> None:
             return streams.enter_context(server.client.stream("GET", LARGE, headers=who))
 
         assert [begin(first).status_code, begin(first).status_code] == [200, 200]
-        refused(server.client.get(SMALL, headers=first), 429, "too-much-under-way")
+        refused(server.client.get(SMALL, headers=first), 429, "too-much-in-flight")
         # The request is refused before the body is read: it is not a recipe.
-        refused(server.client.post("/v1/weights", content=b"{", headers={**first, **JSON}), 429, "too-much-under-way")
+        refused(server.client.post("/v1/weights", content=b"{", headers={**first, **JSON}), 429, "too-much-in-flight")
         assert server.client.head(SMALL, headers=first).status_code == 200
         assert begin(second).status_code == 200
         refused(server.client.get(SMALL, headers=third), 503, "overloaded")
-        refused(server.client.get(SMALL, headers=first), 429, "too-much-under-way")
+        refused(server.client.get(SMALL, headers=first), 429, "too-much-in-flight")
         streams.close()
-        wait_for(lambda: nothing_under_way(server))
+        wait_for(lambda: nothing_in_flight(server))
         assert server.client.get(SMALL, headers=third).status_code == 200
-        assert nothing_under_way(server)
+        assert nothing_in_flight(server)
 
 
 def test_bytes_in_flight() -> None:
@@ -137,8 +137,8 @@ def test_bytes_in_flight() -> None:
     with limited(client_in_flight_bytes=size + 1000, max_in_flight_bytes=2 * size) as (server, _):
         with server.client.stream("GET", LARGE) as stream:
             assert stream.status_code == 200
-            refused(server.client.get(LARGE), 429, "too-much-under-way")
-        wait_for(lambda: nothing_under_way(server))
+            refused(server.client.get(LARGE), 429, "too-much-in-flight")
+        wait_for(lambda: nothing_in_flight(server))
         with server.client.stream("GET", LARGE) as stream:
             assert stream.status_code == 200
     with limited(max_in_flight_bytes=size + 1000) as (server, _), server.client.stream("GET", LARGE) as stream:
@@ -172,7 +172,7 @@ def test_bodies_that_are_held() -> None:
         begin("192.0.2.1", 90_000)
         answer = finish("192.0.2.1")
         assert answer.startswith(b"HTTP/1.1 429 ")
-        assert b"too-much-under-way" in answer
+        assert b"too-much-in-flight" in answer
         assert b"\r\nretry-after: " in answer.lower()
         assert finish("192.0.2.2").startswith(b"HTTP/1.1 422 ")  # it is not a recipe
         begin("192.0.2.3", 90_000)
@@ -199,7 +199,7 @@ def test_descriptions_that_are_held() -> None:
         held = server.app.state.service.admission._held.total
         with server.connection(path, 1 << 12):
             wait_for(lambda: held.size == size)
-            refused(server.client.get(path), 429, "too-much-under-way")
+            refused(server.client.get(path), 429, "too-much-in-flight")
             other = server.client.get(path, headers={"X-Forwarded-For": "192.0.2.1"})
             assert len(other.content) == size
         wait_for(lambda: held.size == 0)
@@ -214,7 +214,7 @@ def test_a_cut_stream_is_charged_what_was_sent_of_it() -> None:
             with server.client.stream("GET", LARGE) as stream:
                 assert stream.status_code == 200
                 next(stream.iter_raw(1))
-            wait_for(lambda: nothing_under_way(server))
+            wait_for(lambda: nothing_in_flight(server))
         assert quota - cuts * (64 << 20) < remaining(server) < quota - cuts
 
 
@@ -254,7 +254,7 @@ def test_a_backend_that_fails_costs_nothing() -> None:
         before = remaining(server)
         backend.fails = True
         refused(server.client.get("/v1/weights?shape=20000&scheme=normal&std=1"), 503, "not-ready")
-        assert nothing_under_way(server)
+        assert nothing_in_flight(server)
         backend.fails = False
         wait_for(lambda: server.client.get("/readyz").status_code == 200)
         assert remaining(server) == before - 1
@@ -279,14 +279,14 @@ def test_an_overload_is_refused_cleanly() -> None:
             answers = [future.result() for future in futures]
         for answer in refusals:
             if answer.status_code == 429:
-                refused(answer, 429, "too-much-under-way")
+                refused(answer, 429, "too-much-in-flight")
             else:
                 refused(answer, 503, "overloaded")
         served = [who for who, answer in zip(addresses, answers) if answer.status_code == 200]
         assert len(served) == few
         assert served.count(addresses[0]) <= own
         assert all(answer.content == wanted for answer in answers if answer.status_code == 200)
-        wait_for(lambda: nothing_under_way(server))
+        wait_for(lambda: nothing_in_flight(server))
 
 
 def test_clients_that_wait_as_they_are_told_all_get_theirs(tmp_path: Path) -> None:
@@ -301,7 +301,7 @@ def test_clients_that_wait_as_they_are_told_all_get_theirs(tmp_path: Path) -> No
 
         with ThreadPoolExecutor(8) as threads:
             assert len(set(threads.map(save, range(8)))) == 1
-        assert nothing_under_way(server)
+        assert nothing_in_flight(server)
 
 
 def test_a_storm_leaves_nothing_behind() -> None:
@@ -316,5 +316,5 @@ def test_a_storm_leaves_nothing_behind() -> None:
                 connections.pop(number % len(connections)).close()
         for connection in connections:
             connection.close()
-        wait_for(lambda: nothing_under_way(server) and server.client.get(SMALL).status_code == 200)
-        wait_for(lambda: not server.app.state.service.admission._ledger._parties)
+        wait_for(lambda: nothing_in_flight(server) and server.client.get(SMALL).status_code == 200)
+        wait_for(lambda: not server.app.state.service.admission._ledger._clients)

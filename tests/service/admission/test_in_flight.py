@@ -6,12 +6,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
-from fanin_service.admission.errors import OverloadedError, TooMuchUnderWayError
+from fanin_service.admission.errors import OverloadedError, TooMuchInFlightError
 from fanin_service.admission.in_flight import Bounds, Grant, Ledger
 from fanin_service.recipes.errors import LimitExceededError
 
 EACH, TOTAL = Bounds(streams=3, size=100), Bounds(streams=5, size=150)
-PARTIES = ("a", "b", "c")
+CLIENTS = ("a", "b", "c")
 Open = tuple[str, Grant]
 
 
@@ -25,22 +25,22 @@ class Bookkeeping(RuleBasedStateMachine):
         self.ledger = Ledger(EACH, TOTAL)
         self.open: list[Open] = []
 
-    @rule(target=grants, party=st.sampled_from(PARTIES), size=st.integers(1, 200))
-    def take(self, party: str, size: int) -> Open | object:
-        own = [grant.unsent for who, grant in self.open if who == party]
+    @rule(target=grants, client=st.sampled_from(CLIENTS), size=st.integers(1, 200))
+    def take(self, client: str, size: int) -> Open | object:
+        own = [grant.unsent for who, grant in self.open if who == client]
         everyone = [grant.unsent for _, grant in self.open]
         try:
-            grant = self.ledger.take(party, size)
+            grant = self.ledger.take(client, size)
         except LimitExceededError:
             assert size > 100
-        except TooMuchUnderWayError:
+        except TooMuchInFlightError:
             assert len(own) == 3 or sum(own) + size > 100
         except OverloadedError:
             assert len(everyone) == 5 or sum(everyone) + size > 150
         else:
             assert size <= 100
-            self.open.append((party, grant))
-            return party, grant
+            self.open.append((client, grant))
+            return client, grant
         return multiple()
 
     @rule(held=grants, count=st.integers(0, 250))
@@ -61,9 +61,9 @@ class Bookkeeping(RuleBasedStateMachine):
 
     @invariant()
     def sums(self) -> None:
-        for party in PARTIES:
-            own = [grant.unsent for who, grant in self.open if who == party]
-            load = self.ledger.load(party)
+        for client in CLIENTS:
+            own = [grant.unsent for who, grant in self.open if who == client]
+            load = self.ledger.load(client)
             assert (load.streams, load.size) == (len(own), sum(own))
             assert 0 <= load.streams <= 3
             assert 0 <= load.size <= 100
@@ -76,7 +76,7 @@ class Bookkeeping(RuleBasedStateMachine):
         for _, grant in reversed(self.open):
             grant.end()
         assert (self.ledger.total.streams, self.ledger.total.size) == (0, 0)
-        assert not self.ledger._parties  # a client with nothing in flight takes no memory
+        assert not self.ledger._clients  # a client with nothing in flight takes no memory
 
 
 TestBookkeeping = Bookkeeping.TestCase

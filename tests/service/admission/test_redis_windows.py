@@ -22,7 +22,7 @@ import redis as redis_client
 from fanin_service.access import keys
 from fanin_service.admission import redis_windows, windows
 from fanin_service.settings import Settings
-from tests.support.limits import LARGE, SMALL, nothing_under_way, refused, remaining
+from tests.support.limits import LARGE, SMALL, nothing_in_flight, refused, remaining
 from tests.support.metrics import value
 from tests.support.servers import Running, running, wait_for
 
@@ -107,7 +107,7 @@ def test_two_servers_share_a_day(redis: Redis) -> None:
         with one.client.stream("GET", LARGE) as stream:
             assert stream.status_code == 200
             refused(other.client.get(LARGE), 429, "quota-exceeded")
-        wait_for(lambda: nothing_under_way(one))
+        wait_for(lambda: nothing_in_flight(one))
         wait_for(lambda: remaining(other) > quota - (64 << 20))
         assert abs(remaining(one) - remaining(other)) <= 1
 
@@ -225,7 +225,7 @@ def test_a_burst_of_requests_is_counted_on_few_connections(redis: Redis) -> None
 
     async def burst() -> tuple[list[int], int]:
         counted = redis_windows.RedisCounters(redis.url)
-        counts = await asyncio.gather(*(counted.add("party", 1, 60) for _ in range(300)))
+        counts = await asyncio.gather(*(counted.add("client", 1, 60) for _ in range(300)))
         with redis_client.Redis(port=redis.port, password="secret") as control:
             connections = len(control.client_list()) - 1
         await counted.close()
@@ -249,7 +249,7 @@ def test_requests_that_wait_for_their_turn_fail_with_those_before_them(monkeypat
     async def burst() -> list[windows.Count | BaseException]:
         counted = redis_windows.RedisCounters("redis://127.0.0.1:1/0")
         counted._storage.incr = silent  # type: ignore[method-assign]
-        return await asyncio.gather(*(counted.add("party", 1, 60) for _ in range(100)), return_exceptions=True)
+        return await asyncio.gather(*(counted.add("client", 1, 60) for _ in range(100)), return_exceptions=True)
 
     answers = asyncio.run(burst())
     assert [type(answer) for answer in answers] == [windows.CountersAwayError] * 100

@@ -14,6 +14,7 @@ import pytest
 
 from fanin import BackendError, FileLayout, backends
 from fanin.backends import Backend
+from fanin.backends.native import NativeBackend
 from fanin.draws import Blocks, Draw, Function, Mapped, Orthogonal, Polar, Sparse
 from fanin.dtypes import STORAGE, DType
 from fanin.errors import NoDeviceError
@@ -101,6 +102,27 @@ def test_the_command_refuses(factories: dict[str, Any], capsys: pytest.CaptureFi
     command.add_arguments(parser)
     assert command.run(parser.parse_args(["--backend", "cuda", "--port", "0"])) == 2
     assert capsys.readouterr().err == "fanin serve: --backend: the cuda backend failed its known-answer test\n"
+
+
+def test_the_chosen_backend_fills_in_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its matrices use all threads, and its bits are the same."""
+    counts: list[Any] = []
+    backend, other = choose(Settings(backend="native")), backends.create("native")
+    assert isinstance(backend, NativeBackend)
+    assert isinstance(other, NativeBackend)
+    for each in (backend, other):
+        for name in ("_fill", "_fill_one"):
+            fill = getattr(each, name)
+            monkeypatch.setattr(each, name, lambda *given, fill=fill: (counts.append(given[-1]), fill(*given)))
+    layout = FileLayout.of(
+        {"seed": 1, "tensors": {n: {"shape": [500_000], "scheme": "normal", "std": 1} for n in "ab"}}
+    )
+    files = [bytearray(layout.size) for _ in range(2)]
+    for each, file in zip((backend, other), files):
+        read_into(layout, 0, memoryview(file), each)
+    assert files[0] == files[1]
+    assert {getattr(count, "value", count) for count in counts[: len(counts) // 2]} == {1}
+    assert backend._orthogonal._threads == other._orthogonal._threads
 
 
 def test_a_failure_cuts_the_stream_and_is_looked_into_at_once() -> None:
@@ -220,14 +242,14 @@ def test_a_failure_discards_digests_in_the_making() -> None:
         known = Manifests(backend)
         backend.mood = "wrong"
         threads = FairExecutor(1, "test")
-        made = asyncio.create_task(known.get(layout, threads, "party", free))
+        made = asyncio.create_task(known.get(layout, threads, "client", free))
         await asyncio.to_thread(backend.asked.wait, 60)
         known.forget()
         backend.let.set()
         with pytest.raises(BackendError, match="while these digests were computed"):
             await made
         backend.mood = "well"
-        assert (await known.get(layout, threads, "party", free)).file.hex() == manifest_of(layout, BEST).file
+        assert (await known.get(layout, threads, "client", free)).file.hex() == manifest_of(layout, BEST).file
         threads.shutdown()
 
     asyncio.run(run())
@@ -285,7 +307,7 @@ def test_a_backend_that_hangs_is_trusted_no_more(monkeypatch: pytest.MonkeyPatch
     assert guarded.fault is None
     now = time.monotonic()
     monkeypatch.setattr(guard.time, "monotonic", lambda: now + 181)
-    assert guarded.fault == "the moody backend has not passed its known-answer test lately"
+    assert guarded.fault == "the moody backend has not passed its known-answer test recently"
     guarded.test()
     assert guarded.fault is None
 

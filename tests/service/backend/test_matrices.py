@@ -68,7 +68,9 @@ def test_a_limit_names_the_numbers() -> None:
 @pytest.mark.parametrize("shape", [[157, 1], [1, 157], [157, 63]])
 def test_a_narrow_matrix_counts_as_64_wide(shape: list[int]) -> None:
     settings = Settings(max_matrix_elements=156 * 64)
-    with pytest.raises(LimitExceededError, match="the shorter side counting as 64; this service makes at most 9984"):
+    with pytest.raises(
+        LimitExceededError, match="where the shorter side counts as 64; this service generates at most 9984"
+    ):
         layout_of({"shape": shape, "scheme": "orthogonal"}, settings)
     fits = [156 if size == 157 else size for size in shape]
     assert layout_of({"shape": fits, "scheme": "orthogonal"}, settings).size > 156

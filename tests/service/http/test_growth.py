@@ -10,12 +10,14 @@ from contextlib import suppress
 
 import pytest
 
+from fanin import RecipeError
 from fanin.names import count
 from fanin_service.access.aws import as_bearer
 from fanin_service.http.ranges import Conditions, select
 from fanin_service.models.errors import ModelError
 from fanin_service.models.literals import Literals
 from fanin_service.recipes import limits
+from fanin_service.settings import Settings
 from fanin_service.surfaces.hub_requests import revision_and_path
 from fanin_service.telemetry.redaction import redact
 
@@ -51,7 +53,7 @@ CASES: dict[str, tuple[Callable[..., object], Callable[[int], object], int]] = {
         lambda n: "AWS4-HMAC-SHA256" + " Credential=x" * n,
         300,
     ),
-    "table": (limits.laws_of, lambda n: {"shape": [1 << 62] * n, "scheme": "stft"}, 500),
+    "table": (limits.distributions_of, lambda n: {"shape": [1 << 62] * n, "scheme": "stft"}, 500),
     "literals": (read_literals, literals, 500),
     "tags": (tag_list, lambda n: '"", ' * n + "x", 300),
     "hub path": (
@@ -97,3 +99,18 @@ def test_time_grows_with_the_length(name: str) -> None:
 )
 def test_the_access_key_is_the_key(given: str, expected: str) -> None:
     assert as_bearer(given) == expected
+
+
+class Unwritten(list[int]):
+    """A list that must not be written out: a call that writes millions of items lets no other thread run."""
+
+    def __repr__(self) -> str:
+        raise AssertionError("the list was written out")
+
+
+@pytest.mark.parametrize("field", ["shape", "values", "unknown"])
+def test_a_long_list_is_refused_before_it_is_written_out(field: str) -> None:
+    document = {"scheme": "zeros", field: Unwritten([0] * 1001)}
+    for recipe in (document, {"tensors": {"a": document}}, {"tensors": {}, "repeated": {"a{0..1}": document}}):
+        with pytest.raises(RecipeError, match="1001 items; no list in a recipe has that many"):
+            limits.check(recipe, Settings())

@@ -267,7 +267,7 @@ def test_a_long_body_before_the_next_head_is_none(server: Running) -> None:
 def test_different_tensors_are_limited() -> None:
     recipe = {"tensors": {f"t{n}": {"shape": [2], "scheme": "normal", "std": 1 + n} for n in range(30)}}
     alike = {"tensors": {f"t{n}": {"shape": [2], "scheme": "normal", "std": 1} for n in range(30)}}
-    with running(Settings(max_laws=20)) as server:
+    with running(Settings(max_distributions=20)) as server:
         answer = server.client.post("/v1/recipes", json=recipe)
         assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/tensors")
         assert server.client.post("/v1/recipes", json=alike).status_code == 201
@@ -285,7 +285,7 @@ def test_different_tensors_are_limited() -> None:
         {"shape": [4096], "scheme": "blocks", "parts": [{"size": 4096, "scheme": "rope_frequencies"}]},
     ],
 )
-def test_blocks_and_tables_count_as_the_laws_that_they_cost(
+def test_blocks_and_tables_count_as_the_distributions_that_they_cost(
     tensor: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def made(*_: Any) -> None:
@@ -293,14 +293,14 @@ def test_blocks_and_tables_count_as_the_laws_that_they_cost(
 
     monkeypatch.setattr(limits, "from_json", made)
     with pytest.raises(LimitExceededError, match="this service takes at most 39"):
-        limits.layout_of({"tensors": {"a": tensor}}, Settings(max_laws=39))
-    assert limits.check({"tensors": {"a": tensor}}, Settings()).laws > 39
+        limits.layout_of({"tensors": {"a": tensor}}, Settings(max_distributions=39))
+    assert limits.check({"tensors": {"a": tensor}}, Settings()).distributions > 39
 
 
 def test_every_scheme_of_a_table_is_counted() -> None:
     modules = {tables.__name__, waves.__name__}
     assert {name for name, scheme in SCHEMES.items() if scheme.__module__ in modules} == set(limits._TABLES)
-    assert limits.laws_of({"shape": [512, 512, 4, 4], "scheme": "bilinear"}) == 101
+    assert limits.distributions_of({"shape": [512, 512, 4, 4], "scheme": "bilinear"}) == 101
 
 
 def test_a_table_is_not_computed_on_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:

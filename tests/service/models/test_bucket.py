@@ -271,7 +271,7 @@ def test_a_bucket_that_cannot_be_used_stops_the_start(bucket: Bucket, monkeypatc
 @pytest.mark.parametrize(
     ("place", "words"),
     [
-        ("gs://models", "this is a directory, or a URL that begins with s3://"),
+        ("gs://models", "must be a directory, or a URL that begins with s3://"),
         ("s3://", "the URL names no bucket"),
         ("", "at least 1 character"),
     ],

@@ -69,7 +69,7 @@ def test_those_of_one_seed_are_served_with_no_other() -> None:
     assert Snapshot(given, given.main).revision.seed == 7
     named = given.main.named("seed-8")
     assert named is not None
-    with pytest.raises(UnknownRevisionError, match=r"literals that belong to seed 7 alone \('counter', 'table'\)"):
+    with pytest.raises(UnknownRevisionError, match=r"literals that belong to seed 7 only \('counter', 'table'\)"):
         Snapshot(given, named)
 
 
@@ -114,5 +114,5 @@ def test_push_sends_those_of_a_recording() -> None:
         assert (told["tensors"], told["parameters"], told["size"]) == (6, 2727, 10880 + 8 + 24)
         assert told["files"][-1] == shards.INDEX
         assert client.push("tiny", Recorded(recipe, None))["files"] == [shards.WHOLE]
-        with pytest.raises(TypeError, match="push takes a recording"):
+        with pytest.raises(TypeError, match="push needs a recording"):
             client.push("tiny", recipe)  # type: ignore[arg-type]

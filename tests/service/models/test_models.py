@@ -138,11 +138,11 @@ class TestContent:
             ({"a b": b""}, "'a b': a file's name"),
             ({"é": b""}, "a file's name"),
             ({"x" * 101: b""}, "a file's name"),
-            ({"model.safetensors": b""}, "made from the recipe"),
-            ({"model-00001-of-00002.safetensors": b""}, "made from the recipe"),
-            ({"model.safetensors.index.json": b""}, "made from the recipe"),
+            ({"model.safetensors": b""}, "generated from the recipe"),
+            ({"model-00001-of-00002.safetensors": b""}, "generated from the recipe"),
+            ({"model.safetensors.index.json": b""}, "generated from the recipe"),
             ({"a": b"", "a/b": b""}, "'a': is both a file and a directory"),
-            ({f"{n}": b"" for n in range(101)}, "101 files beside the recipe; at most 100"),
+            ({f"{n}": b"" for n in range(101)}, "101 files beside the recipe; the limit is 100"),
         ],
     )
     def test_what_cannot_be_kept(self, files: dict[str, bytes], words: str) -> None:
@@ -190,11 +190,11 @@ class TestSnapshot:
         tensors = {name: {**tensor, "dtype": "F32"} for name, tensor in RECIPE["tensors"].items()}
         fixed = {**RECIPE, "tensors": tensors}
         assert snapshot("seed-42-f32", fixed).recipe.seed == 42
-        with pytest.raises(UnknownRevisionError, match="every tensor of this model gives its own"):
+        with pytest.raises(UnknownRevisionError, match="every tensor of this model has its own"):
             snapshot("seed-42-bf16", fixed)
 
     def test_a_type_at_which_the_recipe_is_impossible(self) -> None:
-        with pytest.raises(UnknownRevisionError, match="cannot be had as F16: /tensors/a"):
+        with pytest.raises(UnknownRevisionError, match="cannot be served as F16: /tensors/a"):
             snapshot("seed-42-f16", {"tensors": {"a": {"shape": [2], "scheme": "constant", "value": 1e6}}})
 
     def test_the_configuration_agrees(self) -> None:
@@ -399,7 +399,7 @@ class TestService:
             (packed(type=tarfile.LNKTYPE, linkname="x"), "'recipe.json' is not a plain file"),
             (packed(type=tarfile.CHRTYPE), "'recipe.json' is not a plain file"),
             (packed(type=tarfile.GNUTYPE_SPARSE), "is not a plain file"),
-            (packed()[:512] + packed(), "stands twice"),
+            (packed()[:512] + packed(), "is in the archive twice"),
         ],
     )
     def test_bad_archives(self, server: Running, body: bytes, words: str) -> None:
@@ -626,7 +626,7 @@ class TestShipped:
 
         assert complaint() == f"FANIN_MODELS: {tmp_path} has no namespace/name/recipe.json"
         self.ship(tmp_path, "me/tiny", **{"model.safetensors": b""})
-        assert "me/tiny: 'model.safetensors': this name is that of a file which is made" in complaint()
+        assert "me/tiny: 'model.safetensors': this name belongs to a file that is generated" in complaint()
         (tmp_path / "me" / "tiny" / "model.safetensors").unlink()
         (tmp_path / "me" / "tiny" / "recipe.json").write_text("{}")
         assert "me/tiny: /tensors: this field is required" in complaint()

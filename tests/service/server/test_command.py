@@ -41,7 +41,7 @@ def test_every_setting_is_described() -> None:
         ([], {"FANIN_BACKEND": "abacus"}, ("FANIN_BACKEND", "abacus", "reference")),
         (["--port", "0"], {"FANIN_STALL_SECONDS": "0"}, ("FANIN_STALL_SECONDS", "1", "'0'")),
         ([], {"FANIN_MAX_TENSOR": "5"}, ("FANIN_MAX_TENSOR:", "FANIN_MAX_TENSORS")),
-        ([], {"FANIN_": "5"}, ("FANIN_:", "no such setting")),
+        ([], {"FANIN_": "5"}, ("FANIN_:", "unknown setting")),
         (["--access", "none"], {}, ("--access", "open", "keys+jwt", "none")),
         (["--host", "0.0.0.0"], {}, ("FANIN_ACCESS", "FANIN_HOST=0.0.0.0", "keys", "open")),
         ([], {"FANIN_HOST": "::"}, ("FANIN_ACCESS", "FANIN_HOST=::")),

@@ -17,6 +17,7 @@ import pytest
 
 import fanin
 from fanin import archive, file_layout
+from fanin.file_order import FileOrder
 from fanin_service.access import keys
 from fanin_service.access.scopes import Right
 from fanin_service.models.snapshot import Snapshot
@@ -278,7 +279,7 @@ class TestApi:
             "sort=lastModified": "sort is one of downloads, likes, trendingScore",
             "filter=transformers": "filter is one of safetensors, fanin",
             "filter=fanin&filter=x": "filter 'x'",
-            "pipeline_tag=text-generation": "pipeline_tag: models are found here by author and search alone",
+            "pipeline_tag=text-generation": "pipeline_tag: not supported; author and search select models",
             "limit=many": "limit 'many': must be a number",
         }.items():
             answer = client.get(f"/hf/api/models?{query}")
@@ -297,7 +298,7 @@ class TestApi:
     def test_access(self, client: httpx.Client) -> None:
         assert client.get(f"{API}/auth-check").json() == {}
         answer = client.get(f"{API}/auth-check/write")
-        assert (answer.status_code, "a model is put by PUT" in answer.json()["error"]) == (403, True)
+        assert (answer.status_code, "upload a model with PUT" in answer.json()["error"]) == (403, True)
         for path in ("auth-check", "auth-check/write"):
             answer = client.get(f"/hf/api/models/me/absent/{path}")
             assert (answer.status_code, answer.headers["X-Error-Code"]) == (404, "RepoNotFound")
@@ -307,7 +308,7 @@ class TestApi:
             assert client.get(f"/hf/api/{kind}").json() == []
         headers = {"Content-Type": archive.MEDIA_TYPE}
         answer = client.put("/v1/models/datasets/tiny", content=archive.pack({}), headers=headers)
-        assert (answer.status_code, "the first of two is not api" in answer.json()["detail"]) == (422, True)
+        assert (answer.status_code, "The first of two is not api" in answer.json()["detail"]) == (422, True)
 
     def test_whoami(self, client: httpx.Client) -> None:
         assert client.get("/hf/api/whoami-v2").json()["name"] == "anonymous"
@@ -357,6 +358,27 @@ def test_no_list_is_made_on_the_event_loop(hub: Running, monkeypatch: pytest.Mon
         assert len(client.post(f"{API}/paths-info/seed-5", **body).json()) == 1  # type: ignore[arg-type]
     assert len(threads) == 9
     assert {name.rpartition("_")[0] for name in threads.values()} == {"fanin-models"}
+
+
+def test_files_of_other_seeds_share_their_order(hub: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    tensor = {"shape": [256], "scheme": "normal", "std": 0.02}
+    put(hub.client, "me/many", {"tensors": {f"{n}": tensor for n in range(60)}})
+    encoded: list[Any] = []
+    members = FileOrder.header_members
+    monkeypatch.setattr(FileOrder, "header_members", lambda self: encoded.append(self) or members(self))
+    trees = [hub.client.get(f"/hf/api/models/me/many/tree/seed-{n}-16kb").json() for n in (1, 2)]
+    files = [entry for entry in trees[1] if entry["path"].endswith(".safetensors")]
+    assert len(encoded) == len(files) == 4
+    monkeypatch.undo()
+    for entry in files:
+        answer = hub.client.get(f"/hf/me/many/resolve/seed-2-16kb/{entry['path']}")
+        content = answer.content
+        assert (len(content), answer.headers["ETag"]) == (entry["size"], f'"{entry["oid"]}"')
+        header = content[: 8 + int.from_bytes(content[:8], "little")]
+        recipe = fanin.as_recipe(json.loads(header[8:])["__metadata__"]["fanin.recipe"])
+        assert recipe.seed == 2
+        assert header == fanin.FileLayout.of(recipe).header
+    assert {entry["oid"] for entry in trees[0]}.isdisjoint(entry["oid"] for entry in files)
 
 
 def test_a_tree_of_many_shards_is_described_once(hub: Running, monkeypatch: pytest.MonkeyPatch) -> None:

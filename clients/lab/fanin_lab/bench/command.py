@@ -11,10 +11,10 @@ from tqdm import tqdm
 
 from fanin.report_tables import dumps
 from fanin_lab.bench import machine, pairs, plot, report
-from fanin_lab.bench.makers import LAWS, chosen
+from fanin_lab.bench.makers import DISTRIBUTIONS, chosen
 from fanin_lab.bench.measure import Settings, measure
 
-HELP = "How fast elements are made here: Fanin's backends beside the frameworks that are installed."
+HELP = "How fast this machine generates elements: Fanin's backends beside the frameworks that are installed."
 SCHEMA = 2
 """Version of the JSON document. It increases when a field changes its meaning or is removed."""
 CEILING_BYTES = 1 << 27
@@ -22,7 +22,13 @@ CEILING_BYTES = 1 << 27
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command to a parser."""
-    parser.add_argument("--laws", type=_words, default=list(LAWS), metavar="LAW,...", help=f"of {', '.join(LAWS)}")
+    parser.add_argument(
+        "--distributions",
+        type=_words,
+        default=list(DISTRIBUTIONS),
+        metavar="NAME,...",
+        help=f"of {', '.join(DISTRIBUTIONS)}",
+    )
     parser.add_argument(
         "--dtype",
         dest="dtypes",
@@ -34,16 +40,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", type=_words, metavar="MAKER,...", help="these alone: native, reference, torch, ...")
     parser.add_argument("--elements", type=int, default=1 << 21, help="elements of a tensor (%(default)s)")
     parser.add_argument("--repeats", type=int, default=11, help="measurements of each, in turns (%(default)s)")
-    parser.add_argument("--seconds", type=float, default=90, help="what it may take, start included (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=90, help="maximum time, start included (%(default)s)")
     parser.add_argument("--markdown", action="store_true", help="tables in Markdown")
     parser.add_argument("--json", action="store_true", help="machine-readable output")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write all that was measured, in JSON")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write all measurements as JSON")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="write a chart, .svg or .png (needs fanin[bench])")
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the benchmark and return the exit code: 0, or 3 if a maker failed."""
-    settings = Settings(options.laws, options.dtypes, options.elements, options.repeats, options.seconds)
+    settings = Settings(options.distributions, options.dtypes, options.elements, options.repeats, options.seconds)
     makers = chosen(options.only)
     for path in filter(None, (options.output, options.plot)):
         if not path.parent.is_dir():  # fail before the measurement, which takes a minute

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from fanin import backends
 from fanin.dtypes import DTYPES
 
-LAWS: dict[str, dict[str, Any]] = {
+DISTRIBUTIONS: dict[str, dict[str, Any]] = {
     "uniform": {"scheme": "uniform", "low": -0.02, "high": 0.02},
     "normal": {"scheme": "normal", "std": 0.02},
     "truncated": {"scheme": "truncated_normal", "std": 0.02, "low": -2, "high": 2},
@@ -34,7 +34,7 @@ class Case:
 
     work: Work
     """Kind of work: fill warm memory, allocate and fill memory, or fill many small tensors."""
-    law: str
+    distribution: str
     dtype: str
     count: int
     tensors: int = 1
@@ -42,7 +42,7 @@ class Case:
     @property
     def recipe(self) -> dict[str, Any]:
         """Return the case as a Fanin recipe."""
-        tensor = {"shape": [self.count], "dtype": self.dtype, **LAWS[self.law]}
+        tensor = {"shape": [self.count], "dtype": self.dtype, **DISTRIBUTIONS[self.distribution]}
         return {"tensors": {f"layers.{number}.bias": tensor for number in range(self.tensors)}}
 
 
@@ -80,8 +80,8 @@ class Maker:
 
     def offers(self, case: Case) -> bool:
         """Return whether the library has a call for this case."""
-        only_constants = case.dtype in self.constants and case.law != "constant"
-        return case.law in self.calls and case.dtype in self.dtypes and not only_constants
+        only_constants = case.dtype in self.constants and case.distribution != "constant"
+        return case.distribution in self.calls and case.dtype in self.dtypes and not only_constants
 
 
 def makers() -> dict[str, Maker]:
@@ -125,7 +125,7 @@ def _backend(backend: str, level: str) -> Maker:
         kind="fanin",
         package="fanin",
         dtypes={name: repr(name) for name in DTYPES},
-        calls=dict.fromkeys(LAWS, "read_into(layout, start, out, backend)"),
+        calls=dict.fromkeys(DISTRIBUTIONS, "read_into(layout, start, out, backend)"),
         empty="memoryview(numpy.empty(layout.size - start, numpy.uint8))",
         # Makers on a GPU return arrays that stay on the GPU.
         fresh="{run}" if backend == "cuda" else "fanin.materialize(layout)",
@@ -247,7 +247,7 @@ MEMORY = Maker(
     kind="ceiling",
     package="fanin",
     dtypes={name: str(dtype.itemsize) for name, dtype in DTYPES.items()},
-    calls=dict.fromkeys(LAWS, "memset(out)"),
+    calls=dict.fromkeys(DISTRIBUTIONS, "memset(out)"),
     empty="mapped(count * dtype)",
     setup="from fanin_lab.bench.loops import Memset, mapped; memset = Memset()",
 )

@@ -17,7 +17,7 @@ from fanin.dtypes import DTYPES
 from fanin.signals import interrupts_left_to_parent
 from fanin_lab.bench.loops import cpus
 from fanin_lab.bench.machine import rounded
-from fanin_lab.bench.makers import LAWS, SMALL, Case, Maker
+from fanin_lab.bench.makers import DISTRIBUTIONS, SMALL, Case, Maker
 from fanin_lab.bench.pairs import FEWEST, summary, turn_order
 
 LEAST = FEWEST
@@ -119,7 +119,7 @@ def _limited(on: Sequence[int]) -> Iterator[None]:
 class Settings:
     """The cases to measure, and the time limit."""
 
-    laws: Sequence[str]
+    distributions: Sequence[str]
     dtypes: Sequence[str]
     elements: int
     repeats: int
@@ -127,24 +127,31 @@ class Settings:
     """Time limit in seconds. Every maker of a case is measured `LEAST` times even after it."""
 
     def __post_init__(self) -> None:
-        for option, values, known in (("laws", self.laws, LAWS), ("dtype", self.dtypes, DTYPES)):
+        for option, values, known in (
+            ("distributions", self.distributions, DISTRIBUTIONS),
+            ("dtype", self.dtypes, DTYPES),
+        ):
             for value in values:
                 if value not in known:
                     raise ValueError(f"--{option}: {value!r} is unknown; allowed: {', '.join(known)}")
         if self.elements < SMALL:
             raise ValueError(f"--elements: {self.elements} is too small; the minimum is {SMALL}")
-        if not self.laws or not self.dtypes:
-            raise ValueError("`--laws` and `--dtype` need at least one value each")
+        if not self.distributions or not self.dtypes:
+            raise ValueError("`--distributions` and `--dtype` need at least one value each")
         if self.repeats < 1:
             raise ValueError(f"--repeats: {self.repeats} is too small; the minimum is 1")
 
     def cases(self) -> list[Case]:
         """Return the cases: all distributions in all types, then one distribution for the other kinds of work."""
-        cases = [Case("fill", law, dtype, self.elements) for law in self.laws for dtype in self.dtypes]
-        law = "normal" if "normal" in self.laws else self.laws[0]
+        cases = [
+            Case("fill", distribution, dtype, self.elements)
+            for distribution in self.distributions
+            for dtype in self.dtypes
+        ]
+        distribution = "normal" if "normal" in self.distributions else self.distributions[0]
         dtype = "F32" if "F32" in self.dtypes else self.dtypes[0]
-        cases.append(Case("fresh", law, dtype, self.elements * FRESH))
-        cases.append(Case("small", law, dtype, SMALL, self.elements * TENSORS // SMALL))
+        cases.append(Case("fresh", distribution, dtype, self.elements * FRESH))
+        cases.append(Case("small", distribution, dtype, SMALL, self.elements * TENSORS // SMALL))
         return cases
 
 
@@ -183,7 +190,7 @@ def measure(settings: Settings, chosen: Sequence[Maker], tell: Callable[[float, 
                 found.makers.append(about)
         cases = settings.cases()
         for number, case in enumerate(cases):
-            tell(number / len(cases), f"{case.work} {case.law} {case.dtype}")
+            tell(number / len(cases), f"{case.work} {case.distribution} {case.dtype}")
             share = (deadline - time.monotonic()) / (len(cases) - number)
             _measure_case(case, workers, settings.repeats, time.monotonic() + share, found)
         tell(1, "done")
@@ -199,7 +206,7 @@ def _measure_case(case: Case, workers: Sequence[Worker], repeats: int, until: fl
     made: dict[Worker, Case] = {}
     for worker in workers:
         if worker.maker.offers(case):
-            slow = case.work in worker.maker.slow and case.law != "constant"
+            slow = case.work in worker.maker.slow and case.distribution != "constant"
             made[worker] = _fewer(case) if slow else case
             try:
                 worker.prepare(made[worker])
@@ -225,7 +232,7 @@ def _measure_case(case: Case, workers: Sequence[Worker], repeats: int, until: fl
         found.rows.append(
             {
                 "work": case.work,
-                "law": case.law,
+                "distribution": case.distribution,
                 "dtype": case.dtype,
                 "threads": worker.threads,
                 "maker": worker.maker.name,
@@ -241,10 +248,10 @@ def _measure_case(case: Case, workers: Sequence[Worker], repeats: int, until: fl
 
 def _fewer(case: Case) -> Case:
     if case.tensors > 1:
-        return Case(case.work, case.law, case.dtype, case.count, max(1, case.tensors // SLOW))
-    return Case(case.work, case.law, case.dtype, max(1, case.count // SLOW))
+        return Case(case.work, case.distribution, case.dtype, case.count, max(1, case.tensors // SLOW))
+    return Case(case.work, case.distribution, case.dtype, max(1, case.count // SLOW))
 
 
 def _note(found: Measured, worker: Worker, case: Case | None, error: WorkerError) -> None:
-    what = f"{case.work} {case.law} {case.dtype}" if case else "start"
+    what = f"{case.work} {case.distribution} {case.dtype}" if case else "start"
     found.failures.append({"maker": worker.maker.name, "threads": worker.threads, "case": what, "error": str(error)})

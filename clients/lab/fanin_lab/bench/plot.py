@@ -44,7 +44,7 @@ def draw(document: report.Document, path: Path) -> None:
     for axes, (case, bars) in zip(grid[:, 0], panels.items()):
         memory = report.best(document, case, counts[0], "ceiling")
         limit = f"; writing memory alone: {report.number(memory['ns'])} ns" if memory else ""
-        _panel(axes, f"{report.LAW_NAMES.get(case[1], case[1])}{limit}", bars)
+        _panel(axes, f"{report.DISTRIBUTION_NAMES.get(case[1], case[1])}{limit}", bars)
     shades = f"dark: one thread, light: {counts[-1]} threads; " if len(counts) > 1 else ""
     machine, day = document["machine"], document["date"][:10]
     figure.suptitle(f"Billion {cases[0][2]} elements a second (longer is faster)", fontweight="bold")

@@ -10,7 +10,7 @@ from fanin_lab.bench import pairs
 
 Document = dict[str, Any]
 Row = dict[str, Any]
-LAW_NAMES = {"truncated": "truncated normal, +-2 std"}
+DISTRIBUTION_NAMES = {"truncated": "truncated normal, +-2 std"}
 WORK_NAMES = {"fill": "", "fresh": ", in fresh memory", "small": ", in small tensors"}
 
 
@@ -39,7 +39,7 @@ def about(document: Document) -> str:
     versions = {f"{package(maker)} {maker['version']}" for maker in document["makers"]}
     return (
         f"{machine['cpu']}{family}, {machine['architecture']}, {machine['cpus']} CPUs, load {machine['load']}, "
-        f"huge pages: {machine['huge_pages']}; {machine['system']}, {machine['libc']}, Python {machine['python']}; "
+        f"huge pages: {machine['huge_pages']}. {machine['system']}, {machine['libc']}, Python {machine['python']}. "
         f"{document['date']}\n{', '.join(sorted(versions))}"
     )
 
@@ -61,18 +61,18 @@ def kinds(document: Document) -> dict[str, str]:
 
 def cases(document: Document) -> list[tuple[str, str, str]]:
     """Return work, distribution and type of each case, in the order of measurement."""
-    return list(dict.fromkeys((row["work"], row["law"], row["dtype"]) for row in document["rows"]))
+    return list(dict.fromkeys((row["work"], row["distribution"], row["dtype"]) for row in document["rows"]))
 
 
-def case_name(work: str, law: str, dtype: str) -> str:
+def case_name(work: str, distribution: str, dtype: str) -> str:
     """Return a description of the case."""
-    return f"{LAW_NAMES.get(law, law)} {dtype}{WORK_NAMES[work]}"
+    return f"{DISTRIBUTION_NAMES.get(distribution, distribution)} {dtype}{WORK_NAMES[work]}"
 
 
 def find(document: Document, case: tuple[str, str, str], threads: int, maker: str) -> Row | None:
     """Return the results of one maker in a case."""
     for row in document["rows"]:
-        if (row["work"], row["law"], row["dtype"], row["threads"], row["maker"]) == (*case, threads, maker):
+        if (row["work"], row["distribution"], row["dtype"], row["threads"], row["maker"]) == (*case, threads, maker):
             found: Row = row
             return found
     return None
@@ -92,7 +92,7 @@ def measured(row: Row) -> pairs.Summary:
 
 def ratio(longer: Row, shorter: Row) -> pairs.Summary:
     """Return how many times longer one row took: by pairs if both are of one case, else by their intervals."""
-    in_pairs = all(longer[name] == shorter[name] for name in ("work", "law", "dtype"))
+    in_pairs = all(longer[name] == shorter[name] for name in ("work", "distribution", "dtype"))
     if in_pairs and "turns" in longer and "turns" in shorter:
         return pairs.ratio(longer["turns"], shorter["turns"])
     return pairs.quotient(measured(longer), measured(shorter))
@@ -162,8 +162,12 @@ def ceilings(document: Document) -> Table:
 def calls(document: Document) -> Table:
     """Return the calls of each maker."""
     makers = (maker for maker in document["makers"] if maker["kind"] != "ceiling")
-    told = {(package(maker), law): call for maker in makers for law, call in maker["calls"].items()}
-    return "Calls", ("maker", "law", "call"), [(name, law, f"`{call}`") for (name, law), call in told.items()]
+    told = {(package(maker), distribution): call for maker in makers for distribution, call in maker["calls"].items()}
+    return (
+        "Calls",
+        ("maker", "distribution", "call"),
+        [(name, distribution, f"`{call}`") for (name, distribution), call in told.items()],
+    )
 
 
 def number(value: float) -> str:

@@ -59,7 +59,7 @@ def main() -> None:
 
 def ready(maker: Maker, case: Case, names: dict[str, Any]) -> Callable[[], object]:
     """Return a function that runs the case once. Its memory is allocated, and the first run touches it."""
-    call = maker.calls[case.law]
+    call = maker.calls[case.distribution]
     names = {**names, "recipe": case.recipe, "count": case.count}
     names["dtype"] = eval(maker.dtypes[case.dtype], names)
     exec(maker.prepare.format(call=call), names)

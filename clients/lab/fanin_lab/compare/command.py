@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         told = default or (f"{FULL[name]}; quick: {QUICK[name]}" if FULL[name] != QUICK[name] else FULL[name])
         parser.add_argument(f"--{name}", metavar=metavar, default=default, help=f"{meaning} ({told})")
 
-    parser.add_argument("--quick", action="store_true", help="less of everything: half a minute on two CPUs")
+    parser.add_argument("--quick", action="store_true", help="a smaller study: half a minute on two CPUs")
     add("networks", "KIND,...", "kinds of networks", ",".join(NETWORKS))
     add("activations", "NAME,...", f"of {', '.join(ACTIVATIONS)}")
     add("depths", "N,...", "hidden layers")
@@ -141,7 +141,7 @@ def _one_of(known: Iterable[str]) -> Callable[[str], str]:
 def _whole(low: int, high: int) -> Callable[[str], int]:
     def value(text: str) -> int:
         if not (text.isascii() and text.isdigit() and len(text) <= 9 and low <= int(text) <= high):
-            raise ValueError(f"whole numbers from {low} to {high}")
+            raise ValueError(f"integers from {low} to {high}")
         return int(text)
 
     return value

@@ -22,10 +22,10 @@ SCHEMES: dict[str, Compared] = {
     "zeros": Compared("zeros", {"scheme": "zeros"}, "the first thing one might try"),
     "constant": Compared("constant 0.05", {"scheme": "constant", "value": 0.05}, "all weights equal, and not zero"),
     "small_normal": Compared(
-        "normal, std 0.01", {"scheme": "normal", "std": 0.01}, "a fixed deviation, whatever the layer; too small here"
+        "normal, std 0.01", {"scheme": "normal", "std": 0.01}, "the same deviation for every layer, too small here"
     ),
     "large_normal": Compared(
-        "normal, std 1", {"scheme": "normal", "std": 1.0}, "a fixed deviation, whatever the layer; too large here"
+        "normal, std 1", {"scheme": "normal", "std": 1.0}, "the same deviation for every layer, too large here"
     ),
     "torch_default": Compared(
         "torch's default",

@@ -73,7 +73,7 @@ def fit(
     names = names or {}
     layout = given.layout
     fits: dict[str, Fit] = {}
-    faults = [_fault(path, "named, but the model has no such array") for path in names if path not in wanted]
+    faults = [_fault(path, "given in names, but the model has no such array") for path in names if path not in wanted]
     for path, array in wanted.items():
         said = names.get(path, path)
         name, axes = (said, None) if isinstance(said, str) else (said[0], tuple(said[1]))
@@ -103,7 +103,7 @@ def _difference(fit: Fit, array: Wanted) -> str | None:
     axes, name = fit.axes, fit.name
     of_tensor = fit.layout.entry(name).shape if fit.literal is None else fit.literal.shape
     if axes is not None and sorted(axes) != list(range(len(of_tensor))):
-        return f"axes {axes} are no order of the {len(of_tensor)} axes of the tensor {name!r}"
+        return f"axes {axes} are not a permutation of the {len(of_tensor)} axes of the tensor {name!r}"
     shape = of_tensor if axes is None else tuple(of_tensor[axis] for axis in axes)
     if shape != array.shape:
         ordered = "" if axes is None else f", in the order {axes}"

@@ -35,7 +35,7 @@ def slicer(service: Service | None = None, *, backend: str | None = None) -> Ite
         yield partial(arrays.slice, backend=backend)
     elif isinstance(service, Client):
         if backend is not None:
-            raise ValueError(f"backend: {backend!r} beside a client, which has its own: give it to fanin.Client")
+            raise ValueError(f"backend: {backend!r} cannot be combined with a client: pass backend to fanin.Client")
         yield service.slice
     else:
         with Client(service, backend=backend) as client:

@@ -25,8 +25,8 @@ _VARIABLE = os.environ.encodekey(ENVIRONMENT)
 
 
 SLOW = (
-    "the compiled backend is not installed, so NumPy makes the weights: the same bytes, many times slower. Install a C"
-    f" compiler and then Fanin again; or set {ENVIRONMENT}=reference, and this warning ends"
+    "the compiled backend is not installed, so NumPy generates the weights: the same bytes, many times slower. Install"
+    f" a C compiler, then Fanin again; or set {ENVIRONMENT}=reference to end this warning"
 )
 """Warning for a user who did not request the reference backend."""
 

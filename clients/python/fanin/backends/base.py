@@ -124,6 +124,12 @@ class Backend(ABC):
         for first, address in zip(firsts.tolist(), addresses.tolist(), strict=True):
             self.fill(draw, stream, dtype, first, _memory_at(address, count * dtype.itemsize))
 
+    def fill_in_one_thread(self) -> None:  # noqa: B027  # most backends have nothing to change
+        """Use one thread in each later call that fills. Matrices still use all threads.
+
+        For programs that fill in several threads at a time: to wake and await more for each call would cost them time.
+        """
+
     def empty(self, count: int, dtype: DType) -> Any:
         """Return a one-dimensional array of `count` elements, for `fill_array`. Its values are undefined."""
         return memory.empty(count, dtype)

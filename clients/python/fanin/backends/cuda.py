@@ -74,7 +74,7 @@ class CudaBackend(Backend):
             ) from error
         runtime = cupy.cuda.runtime
         if runtime.is_hip:
-            raise NoDeviceError("this CuPy is for AMD GPUs, on which the kernels have not been tried")
+            raise NoDeviceError("this CuPy is for AMD GPUs, for which the kernels have not been tested")
         try:
             if not runtime.getDeviceCount():
                 raise NoDeviceError("no NVIDIA GPU is visible")

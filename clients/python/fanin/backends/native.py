@@ -83,6 +83,7 @@ class NativeBackend(Backend):
             )
         self.threads = threads or min([os.cpu_count() or 1, *_quotas()])
         """Most threads in use, including the caller's. There is also at most one per CPU in its affinity mask."""
+        self._fill_threads = self.threads
         self._level = LEVELS.index(self.level)
         self._packed: WeakKeyDictionary[Sequence[Tensor], PackedTensors] = WeakKeyDictionary()
         self._orthogonal = OrthogonalKernel(kernels, self._level, self.threads)
@@ -95,7 +96,15 @@ class NativeBackend(Backend):
         # Without argtypes, a call takes a third of the time: the arguments must then have their types already.
         self._fill_one = kernels["fanin_fill"]
         self._fill_one.restype = None
-        self._one = ctypes.c_uint64(1), ctypes.c_int(self._level), ctypes.c_int(self.threads)
+        self._one = self._of_one_range()
+
+    def _of_one_range(self) -> tuple[ctypes.c_uint64, ctypes.c_int, ctypes.c_int]:
+        """Return the arguments of a fill of one range that do not depend on the range."""
+        return ctypes.c_uint64(1), ctypes.c_int(self._level), ctypes.c_int(self._fill_threads)
+
+    def fill_in_one_thread(self) -> None:
+        self._fill_threads = 1
+        self._one = self._of_one_range()
 
     def _fill_constant(self, draw: Fill, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:  # noqa: ARG002
         self._fill_range(draw, _NO_KEYS, dtype, 0, out)
@@ -149,7 +158,7 @@ class NativeBackend(Backend):
         ranges["block"], ranges["skip"] = np.divmod(firsts, np.uint64(4))
         ranges["count"], ranges["out"] = count, addresses
         ranges["keys"] = keys(stream, dtype)
-        self._fill(source(draw, dtype.name), ranges.ctypes.data, len(ranges), self._level, self.threads)
+        self._fill(source(draw, dtype.name), ranges.ctypes.data, len(ranges), self._level, self._fill_threads)
 
     def fill_tensors(self, tensors: Sequence[Tensor], addresses: NDArray[np.uint64], first: int = 0) -> None:
         if len(addresses) <= _FEW:
@@ -160,7 +169,7 @@ class NativeBackend(Backend):
             packed = self._packed[tensors] = PackedTensors.of(tensors)
         ranges = packed.ranges[first : first + len(addresses)].copy()
         ranges["out"] = addresses
-        self._fill(packed.sources, ranges.ctypes.data, len(ranges), self._level, self.threads)
+        self._fill(packed.sources, ranges.ctypes.data, len(ranges), self._level, self._fill_threads)
         composed = packed.composed
         for place in composed[bisect_left(composed, first) : bisect_left(composed, first + len(addresses))]:
             self._fill_tensor(tensors[place], int(addresses[place - first]))

@@ -23,7 +23,7 @@ def builder_of(source: str) -> Callable[[], Any]:
     except (ModuleNotFoundError, AttributeError) as error:
         raise ValueError(f"{source}: {error}") from None
     if not callable(found):
-        raise ValueError(f"{source} is no function, but a {type(found).__name__}")
+        raise ValueError(f"{source} is not a function, but of type {type(found).__name__}")
     built: Callable[[], Any] = found
     return built
 
@@ -46,7 +46,7 @@ def transformer_of(source: str) -> Callable[[], Any]:
     except ValueError as error:
         raise ValueError(f"{path} is not JSON: {error}") from None
     if not isinstance(config, Mapping) or "model_type" not in config:
-        raise ValueError(f"{path} is no configuration of transformers: it has no model_type")
+        raise ValueError(f"{path} is not a configuration of transformers: it has no model_type")
     import transformers
 
     fields = {key: value for key, value in config.items() if key != "model_type"}

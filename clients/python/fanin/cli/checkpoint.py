@@ -18,8 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     sources = parser.add_subparsers(metavar="SOURCE", required=True)
     recipe = sources.add_parser("recipe", help="a recipe")
-    recipe.add_argument("source", type=Path, metavar="FILE", help="a recipe, or a Fanin file for the one in its header")
-    built = sources.add_parser("torch", help="a model that a function makes")
+    recipe.add_argument("source", type=Path, metavar="FILE", help="a recipe, or a Fanin file with one in its header")
+    built = sources.add_parser("torch", help="a model that a function creates")
     built.add_argument("source", metavar="PACKAGE.MODULE:BUILD", help="a function, or class, called without arguments")
     hub = sources.add_parser("hf", help="a model of transformers")
     hub.add_argument("source", metavar="CONFIG.JSON", help="its configuration; `safetensors` has a copy of it")

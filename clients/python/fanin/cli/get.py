@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from fanin.cli import options as shared
+from fanin.cli.overwriting import check_output, inputs
 
 HELP = (
     "Fetch a file from a service: the one of a recipe, or the Fanin file at a URL, which may be of any server. An"
@@ -31,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     is_url = options.recipe.startswith(("http://", "https://"))
     if is_url and (options.seed is not None or options.dtype is not None):
         raise ValueError("--seed and --dtype belong to a recipe; the file at a URL has its own")
-    shared.check_output("--output", options.output, shared.inputs(options))
+    check_output("--output", options.output, inputs(options))
     layout = None if is_url else shared.layout_of(options)
     with shared.client(options) as client, shared.target(options.output) as path:
         if layout is None:

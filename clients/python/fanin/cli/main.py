@@ -32,7 +32,7 @@ EXIT_CODES: dict[int, tuple[tuple[type[BaseException], ...], str]] = {
     2: ((ValueError, TypeError, IndexError), "wrong usage"),
     5: ((FileError,), "the file is damaged, or is not a Fanin file"),
     6: ((UnavailableError,), "the service cannot be reached, or is overloaded"),
-    7: ((ServiceError,), "the service refused the request, or its response makes no sense"),
+    7: ((ServiceError,), "the service refused the request, or its response is invalid"),
     8: ((MissingPackageError,), "a package is not installed"),
     9: ((BackendError,), "the backend cannot be used"),
     4: ((OSError,), "a file cannot be read or written, or another process is writing it"),

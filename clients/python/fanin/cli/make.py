@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from fanin.cli import options as shared
+from fanin.cli.overwriting import check_output, inputs
 
 HELP = "Generate a recipe's file on this machine."
 
@@ -20,7 +21,7 @@ def run(options: argparse.Namespace) -> int:
     """Write the file; return the exit code."""
     from fanin import files
 
-    shared.check_output("--output", options.output, shared.inputs(options))
+    check_output("--output", options.output, inputs(options))
     layout = shared.layout_of(options)
     if shared.is_standard(options.output):
         out = shared.standard_output()

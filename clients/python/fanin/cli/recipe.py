@@ -13,6 +13,7 @@ from typing import Any
 from fanin.atomic import replacing
 from fanin.cli import options as shared
 from fanin.cli.builders import builder_of, configuration_of, module_file_of, transformer_of
+from fanin.cli.overwriting import check_output
 from fanin.recipe import Recipe
 from fanin.recipe.formatting import text
 from fanin.recording.literals import file_of
@@ -20,7 +21,7 @@ from fanin.recording.literals import file_of
 HELP = "The recipe of a model, from its own construction and initialization, which run without the model's memory."
 _FUNCTION = ("PACKAGE.MODULE:BUILD", "a function, or class, called without arguments")
 _LITERAL = "see --literals"
-_INCOMPLETE = "this recipe is not the whole model: --literals FILE writes the rest, which fanin push takes too"
+_INCOMPLETE = "this recipe does not describe the full model: --literals FILE writes the rest, also for fanin push"
 _NUMBER = re.compile(r"(?<![^.])\d+(?![^.])")
 
 
@@ -39,9 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     sources = parser.add_subparsers(metavar="SOURCE", required=True)
     for name, found, summary, metavar, says in (
-        ("torch", _torch, "a PyTorch model that a function makes", *_FUNCTION),
-        ("keras", _keras, "a Keras model that a function makes and builds", *_FUNCTION),
-        ("jax", _jax, "a pytree that a function makes: the state of an NNX module, parameters of Linen", *_FUNCTION),
+        ("torch", _torch, "a PyTorch model that a function creates", *_FUNCTION),
+        ("keras", _keras, "a Keras model that a function creates and builds", *_FUNCTION),
+        ("jax", _jax, "a pytree that a function creates: the state of an NNX module, parameters of Linen", *_FUNCTION),
         ("hf", _transformer, "a model of transformers", "CONFIG.JSON", "its configuration, or the directory with it"),
     ):
         source = sources.add_parser(name, help=summary)
@@ -61,9 +62,9 @@ def run(options: argparse.Namespace) -> int:
     found: _Found = options.found(options.source, options.seed)
     source = configuration_of(options.source) if options.found is _transformer else module_file_of(options.source)
     inputs = [("the source", source)] if source else []
-    shared.check_output("--output", options.output, inputs)
+    check_output("--output", options.output, inputs)
     if options.literals:
-        shared.check_output("--literals", options.literals, [*inputs, ("--output", options.output)])
+        check_output("--literals", options.literals, [*inputs, ("--output", options.output)])
     if options.literals and found.literals is not None:
         _write(options.literals, found.literals)
     if shared.is_standard(options.output):

@@ -52,9 +52,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "name", nargs="?", metavar="NAME", help="explain this one; other libraries' names are known too"
-    )
+    parser.add_argument("name", nargs="?", metavar="NAME", help="explain this one; names of other libraries also work")
     shared.add_json(parser)
 
 

@@ -8,7 +8,7 @@ import sys
 
 from fanin.cli import options as shared
 
-HELP = "Describe a recipe, or the one in a file's header: tensors, shapes, formulas, sizes and digest."
+HELP = "Describe a recipe, or the recipe in a file's header: tensors, shapes, formulas, sizes and digest."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     forms = parser.add_mutually_exclusive_group()
     forms.add_argument("--json", action="store_true", help="machine-readable output")
     forms.add_argument(
-        "--recipe", dest="as_recipe", action="store_true", help="the recipe itself, in JSON that `fanin make` takes"
+        "--recipe", dest="as_recipe", action="store_true", help="print the recipe itself, as JSON for `fanin make`"
     )
 
 

@@ -7,6 +7,7 @@ import sys
 from types import EllipsisType
 
 from fanin.cli import options as shared
+from fanin.cli.overwriting import check_output, inputs
 
 HELP = (
     "Write a part of one tensor as a NumPy file (.npy). Only its elements are generated or fetched. INDEX is as in"
@@ -31,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
 
     from fanin.atomic import replacing
 
-    shared.check_output("--output", options.output, shared.inputs(options))
+    check_output("--output", options.output, inputs(options))
     layout = shared.layout_of(options)
     index = index_of(options.index)
     if options.name not in layout.recipe.tensors:

@@ -248,9 +248,7 @@ def _packed(recipe: Mapping[str, Any] | str | bytes | Recorded, files: Mapping[s
     """Return the archive of a model."""
     given = dict(files or {})
     if isinstance(recipe, Recipe):
-        raise TypeError(
-            "push takes a recording, with its literals, or JSON, such as fanin.recipe.formatting.text(recipe)"
-        )
+        raise TypeError("push needs a recording, or JSON such as fanin.recipe.formatting.text(recipe)")
     if not isinstance(recipe, Mapping | str | bytes):
         if (literals := recipe.literals_file()) is not None:
             given[LITERALS] = literals

@@ -99,7 +99,7 @@ class Client(ClientBase[Transport]):
         A file that is replaced during the download is refused, if the server sends `ETag` or `Last-Modified`.
 
         Raises:
-            FileError: there is no Fanin file at this URL.
+            FileError: the URL has no Fanin file.
             ValueError: `verify` is "digest": digests belong to a recipe, not to a URL. Or `url` is not an HTTP URL, or
                 has a user or a password.
             ServiceError, MismatchError, BackendError, OSError: as `save`.

@@ -139,7 +139,9 @@ class Connection:
                 url = urljoin(url, response.headers["location"])
                 parsed(url)
             except (KeyError, ValueError) as error:
-                raise ServiceError(f"{where}: a redirect to no HTTP URL: {error}", status=response.status) from None
+                raise ServiceError(
+                    f"{where}: a redirect to a URL that is not HTTP: {error}", status=response.status
+                ) from None
             if response.status == 303:
                 method, body = "GET", None
         else:

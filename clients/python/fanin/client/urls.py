@@ -17,7 +17,7 @@ def parsed(url: str) -> urllib3.util.Url:
         raise ValueError(f"{url!r} is not a URL: {error}") from None
     if parts.auth is not None:
         # The client would not send them, and every error would show them.
-        raise ValueError("the URL has a user or a password, which are not sent: give a token instead")
+        raise ValueError("the URL has a user or a password, which the client does not send: give a token instead")
     if parts.scheme not in ("http", "https") or not parts.host:
         raise ValueError(f"{url!r} is not the URL of a service: it begins with http:// or https://")
     return parts

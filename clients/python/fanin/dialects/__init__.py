@@ -40,7 +40,9 @@ def translate(tensor: Mapping[str, Any], dialect: str) -> Members:
     initializer = _initializer(tensor, dialect)
     if initializer is None:
         known = ", ".join(DIALECTS[dialect])
-        raise DialectError(["scheme"], f"{dialect} has no such initializer here: it has {known}; or give dialect fanin")
+        raise DialectError(
+            ["scheme"], f"{dialect} has no such initializer. The dialect has {known}. Or give dialect fanin"
+        )
     given = {field: value for field, value in tensor.items() if field not in _SHARED}
     kept = {field: tensor[field] for field in ("shape", "dtype") if field in tensor}
     shape = tensor.get("shape")

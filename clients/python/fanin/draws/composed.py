@@ -61,7 +61,7 @@ def mapped(function: Function, low: Fraction, high: Fraction, ends: tuple[Fracti
     if low >= high:
         raise DrawError("low", "low must be less than high")
     if dtype.is_complex:
-        raise DrawError("dtype", "complex numbers have no such law")
+        raise DrawError("dtype", "this scheme has no complex storage type")
     for end in ends:
         if abs(end) > Fraction(dtype.largest):
             raise too_large("high", end, dtype)
@@ -94,7 +94,7 @@ def sparse(draw: Plain, size: int, inner: int, lines: int, zeros: int) -> Sparse
 def orthogonal(gain: Fraction, rows: int, columns: int, dtype: DType) -> Orthogonal:
     """Return the uniform (Haar) distribution on matrices of orthonormal columns or rows, times `gain`."""
     if dtype.is_complex:
-        raise DrawError("dtype", "there are no unitary matrices here")
+        raise DrawError("dtype", "unitary matrices are not supported: use a real storage type")
     # An element of Q may exceed 1 by its rounding errors.
     if 2 * gain > Fraction(dtype.largest):
         raise too_large("gain", 2 * gain, dtype)

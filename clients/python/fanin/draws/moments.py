@@ -70,9 +70,9 @@ def moments(draw: Draw, dtype: DType) -> Moments:
         case Blocks(period, draws=parts):
             lengths = [draw.length(j) / period for j in range(len(parts))]
             return mixture([(length, moments(part, dtype)) for length, part in zip(lengths, parts, strict=True)])
-        case Sparse(law, size, zeros=zeros):
+        case Sparse(dist, size, zeros=zeros):
             zero = Moments(0.0, 0.0, 0.0, 0.0)
-            return mixture([(1 - zeros / size, moments(law, dtype)), (zeros / size, zero)])
+            return mixture([(1 - zeros / size, moments(dist, dtype)), (zeros / size, zero)])
         case Table(values):
             numbers = np.frombuffer(values, dtype.numpy)
             reals = (numbers.real if dtype.is_complex else numbers).astype(np.float64)

@@ -115,14 +115,14 @@ def check_interval(low: Bound, high: Bound, dtype: DType) -> None:
         if too_far:
             raise DrawError(
                 field,
-                f"the interval lies wholly more than {NEAREST} standard deviations from the mean,"
+                f"the full interval is more than {NEAREST} standard deviations from the mean,"
                 " where the normal distribution has a probability below 2^-62",
             )
     if dtype.is_complex:
         if low is None or high is None or low != -high:
             raise DrawError("low", "low must be -high for complex numbers, because the distribution is that of a disk")
         if scalars.complex_mass(high) < SMALLEST_DISK:
-            raise DrawError("high", f"{_short(high)} is too small: of complex numbers high is at least 0.00025")
+            raise DrawError("high", f"{_short(high)} is too small: for complex storage types high is at least 0.00025")
     elif scalars.mass(low, high) < SMALLEST_MASS:
         raise DrawError("low", "low and high are too close to each other")
 
@@ -182,7 +182,7 @@ def inside(low: Bound, high: Bound, dtype: DType) -> tuple[float, float]:
 
 def _check_centred(field: str, value: Fraction, wanted: str) -> None:
     if value:
-        raise DrawError(field, f"of complex numbers {wanted}")
+        raise DrawError(field, f"for complex storage types {wanted}")
 
 
 def _check_order(low: Fraction, high: Fraction) -> None:

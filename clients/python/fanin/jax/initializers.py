@@ -79,8 +79,8 @@ def _initializer(scheme: str, parameters: dict[str, Any], default: Any) -> Initi
         if not isinstance(words, jax.core.Tracer):
             placement = _of_the_mesh() if out_sharding is None else out_sharding
             return array(_seeded(recipe, np.asarray(words)), ONLY_TENSOR, placement)
-        law = recipe.tensors[ONLY_TENSOR]
-        result = jax.ShapeDtypeStruct(law.shape, STORAGE[law.dtype].numpy)
+        tensor = recipe.tensors[ONLY_TENSOR]
+        result = jax.ShapeDtypeStruct(tensor.shape, STORAGE[tensor.dtype].numpy)
         made: jax.Array = jax.pure_callback(partial(_made, recipe), result, words, vmap_method="expand_dims")
         if out_sharding is not None:
             made = jax.sharding.reshard(made, out_sharding)
@@ -139,7 +139,7 @@ def _seeded(recipe: Recipe, words: np.ndarray) -> Recipe:
 def _storage(dtype: Any) -> str:
     wanted = jax.dtypes.canonicalize_dtype(float if dtype is None else dtype)
     if wanted.name not in DTYPE_NAMES:
-        raise TypeError(f"dtype {wanted.name}: weights are made in {', '.join(DTYPE_NAMES)}")
+        raise TypeError(f"dtype {wanted.name}: the storage type must be one of {', '.join(DTYPE_NAMES)}")
     return DTYPE_NAMES[wanted.name]
 
 

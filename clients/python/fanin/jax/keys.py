@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fanin.recording.distributions import Law, Normal, Random, Uniform, Unknown, redrawn, reordered
+from fanin.recording.distributions import Distribution, Normal, Random, Uniform, Unknown, redrawn, reordered
 
 Drawn = TypeVar("Drawn", bound=Random)
 DRAWS: dict[str, Callable[..., Uniform | Normal]] = {
@@ -87,7 +87,9 @@ class Draws:
         self._keys: dict[int, frozenset[tuple[str, bytes]]] = {}
         """The keys of a draw; a draw whose keys are not known has no entry."""
 
-    def called(self, name: str, equation: Any, keys: Sequence[Any], bounds: Sequence[float | None]) -> Law | None:
+    def called(
+        self, name: str, equation: Any, keys: Sequence[Any], bounds: Sequence[float | None]
+    ) -> Distribution | None:
         """Return the distribution of a call of JAX's function of this name; None if it is another function.
 
         JAX gives the parts of a function that it splits the same name. They have no key, or other operands.
@@ -98,10 +100,10 @@ class Draws:
         is_whole = is_key(place.aval) and len(equation.outvars) == 1 and all(each.aval.shape == () for each in others)
         if not is_whole or None in bounds:
             return None
-        law = DRAWS[name](*bounds)
-        return self.drawn(law, keys[0], place, equation.outvars[0].aval.dtype)
+        dist = DRAWS[name](*bounds)
+        return self.drawn(dist, keys[0], place, equation.outvars[0].aval.dtype)
 
-    def drawn(self, law: Drawn, keys: Any, place: Any, dtype: Any, stream: str = "jax") -> Drawn | Unknown:
+    def drawn(self, dist: Drawn, keys: Any, place: Any, dtype: Any, stream: str = "jax") -> Drawn | Unknown:
         """Return the distribution of a draw with these keys, which are the operand `place` of the program.
 
         Draws of one type and with the same keys are the same draw. Where one array has several keys, they differ:
@@ -109,23 +111,23 @@ class Draws:
         """
         if not isinstance(keys, Keys):
             axes = len(place.aval.shape) - (not is_key(place.aval))
-            return Unknown("a draw with keys that the program does not compute from constants") if axes else law
+            return Unknown("a draw with keys that are not computed from constants") if axes else dist
         words = keys.words
         each = [row.tobytes() for row in words.reshape(-1, words.shape[-1])]
         if len(set(each)) < len(each):
             return Unknown("a draw with equal keys")
-        number = self._draws.setdefault((stream, np.dtype(dtype).name, words.tobytes()), law.draw)
+        number = self._draws.setdefault((stream, np.dtype(dtype).name, words.tobytes()), dist.draw)
         self._keys[number] = frozenset((stream, key) for key in each)
-        return replace(law, draw=number)
+        return replace(dist, draw=number)
 
-    def joined(self, laws: Sequence[Drawn]) -> Drawn | Unknown | None:
+    def joined(self, dists: Sequence[Drawn]) -> Drawn | Unknown | None:
         """Return the distribution of draws that are joined; None if they have several, or unknown keys."""
-        keys = [self._keys.get(law.draw, frozenset()) for law in laws]
-        if not all(keys) or any(law != laws[0] for law in laws):
+        keys = [self._keys.get(dist.draw, frozenset()) for dist in dists]
+        if not all(keys) or any(dist != dists[0] for dist in dists):
             return None
         union = frozenset[tuple[str, bytes]]().union(*keys)
         if len(union) < sum(map(len, keys)):
             return Unknown("draws with equal keys")
-        made = reordered(redrawn(laws[0]))
+        made = reordered(redrawn(dists[0]))
         self._keys[made.draw] = union
         return made

@@ -25,8 +25,8 @@ from fanin.names import misnamed
 from fanin.recipe import as_recipe
 from fanin.recording.distributions import (
     Constant,
+    Distribution,
     Function,
-    Law,
     Matrix,
     Normal,
     Orthogonal,
@@ -57,7 +57,7 @@ CALLS = {
     "custom_vjp_call": "call_jaxpr",
 }
 """Operations that run an inner program, and the name of the parameter that holds it."""
-KEEPS_LAW = {
+KEEPS_DISTRIBUTION = {
     "convert_element_type",
     "copy",
     "copy_p",
@@ -84,18 +84,18 @@ class Said:
 
     tensor: Tensor
     """The tensor of a recipe, with the shape that the initializer was called with."""
-    law: Law
+    dist: Distribution
     """Distribution of its elements, for operations on them."""
 
     def is_kept_in(self, dtype: Any) -> bool:
         """Return whether an array of this type holds the same elements, apart from rounding."""
-        if isinstance(self.law, Constant):
+        if isinstance(self.dist, Constant):
             return bool(STORAGE[self.tensor.dtype].numpy == dtype)
         is_complex = STORAGE[self.tensor.dtype].is_complex
         return bool(jnp.issubdtype(dtype, np.complexfloating if is_complex else np.floating))
 
 
-_Value = Law | Said | Keys | np.ndarray
+_Value = Distribution | Said | Keys | np.ndarray
 """An array in a program: its distribution, its keys or its elements."""
 
 
@@ -153,7 +153,7 @@ def _said(value: _Value, shape: Sequence[int]) -> dict[str, Any] | None:
     if isinstance(value, Said):
         if value.tensor.shape == tuple(shape):
             return {name: member for name, member in value.tensor.given().items() if name not in ("shape", "dtype")}
-        value = value.law
+        value = value.dist
     if isinstance(value, Keys):
         raise RefusedError("the words of a key are not a weight: leave them out of the pytree")
     if not isinstance(value, np.ndarray):
@@ -202,8 +202,8 @@ def _equation(equation: Any, given: list[_Value], drawn: Draws) -> Sequence[_Val
         if isinstance(inner, core.Jaxpr):
             inner = core.ClosedJaxpr(inner, ())
         called = own_name(inner.jaxpr)
-        if drawn_law := drawn.called(called, equation, given[:1], [_number(value) for value in given[1:]]):
-            return [drawn_law]
+        if drawn_distribution := drawn.called(called, equation, given[:1], [_number(value) for value in given[1:]]):
+            return [drawn_distribution]
         if called == "_orthogonal" and len(outputs[0].shape) == 2:
             rows, columns = outputs[0].shape
             return [Orthogonal(rows, columns, 1.0)]
@@ -212,21 +212,21 @@ def _equation(equation: Any, given: list[_Value], drawn: Draws) -> Sequence[_Val
             made = [Unknown(called) if isinstance(each, Unknown) and each != _KEY else each for each in made]
         return made
     if name == "pure_callback" and (tensor := tensor_of(equation.params["callback"])):
-        elements = _law(tensor)
+        elements = _distribution(tensor)
         if isinstance(elements, Random):
             elements = drawn.drawn(elements, given[0], equation.invars[0], outputs[0].dtype, "fanin")
         return [Said(tensor, elements)]
-    if name in KEEPS_LAW and isinstance(said := given[0], Said) and said.is_kept_in(outputs[0].dtype):
+    if name in KEEPS_DISTRIBUTION and isinstance(said := given[0], Said) and said.is_kept_in(outputs[0].dtype):
         return [said]
-    given = [value.law if isinstance(value, Said) else value for value in given]
+    given = [value.dist if isinstance(value, Said) else value for value in given]
     if name == "convert_element_type" and isinstance(given[0], Constant):
         return [_cast(given[0], equation.invars[0].aval.dtype, outputs[0].dtype)]
     if (keys := followed(equation.primitive, given, equation.params)) is not None:
         return [keys]
-    if name == "convert_element_type" or name not in KEEPS_LAW:
+    if name == "convert_element_type" or name not in KEEPS_DISTRIBUTION:
         given = [_used(value, place.aval.dtype) for value, place in zip(given, equation.invars, strict=True)]
-    if len(outputs) == 1 and (law := _by_rule(name, equation.params, given, outputs[0], drawn)) is not None:
-        return [law]
+    if len(outputs) == 1 and (dist := _by_rule(name, equation.params, given, outputs[0], drawn)) is not None:
+        return [dist]
     is_small = all(not is_key(output) and output.size <= MOST_VALUES for output in outputs)
     if is_small and all(isinstance(value, np.ndarray) for value in given) and not _makes_keys(equation):
         made = equation.primitive.bind(*given, **equation.params)
@@ -244,16 +244,16 @@ def _used(value: _Value, dtype: Any) -> _Value:
     return value if is_right else Unknown(f"random values that {dtype} cannot hold")
 
 
-def _cast(law: Constant, old: Any, new: Any) -> Constant:
+def _cast(dist: Constant, old: Any, new: Any) -> Constant:
     """Return a constant after a cast, rounded to both types."""
-    value = np.asarray(law.value)
+    value = np.asarray(dist.value)
     with np.errstate(all="ignore"):
         held = value.astype(old)
         is_same = value.astype(new) == held.astype(new)
-    return law if is_same else Constant(held.astype(new).item())
+    return dist if is_same else Constant(held.astype(new).item())
 
 
-def _law(tensor: Tensor) -> Law:
+def _distribution(tensor: Tensor) -> Distribution:
     """Return the distribution of the elements of a tensor of a recipe."""
     if STORAGE[tensor.dtype].is_complex:
         return Unknown(tensor.scheme)
@@ -271,67 +271,69 @@ def _law(tensor: Tensor) -> Law:
     return Unknown(tensor.scheme)
 
 
-def _by_rule(name: str, params: Mapping[str, Any], given: list[_Value], output: Any, drawn: Draws) -> Law | None:
+def _by_rule(
+    name: str, params: Mapping[str, Any], given: list[_Value], output: Any, drawn: Draws
+) -> Distribution | None:
     """Return the distribution of an operation's result; `None` without a rule."""
     numbers = [_number(value) for value in given]
     if name == "broadcast_in_dim" and numbers[0] is not None and output.size > MOST_VALUES:
         return Constant(numbers[0])
-    if len(given) == 1 and isinstance(given[0], Constant) and name in {*KEEPS_LAW, "transpose"}:
+    if len(given) == 1 and isinstance(given[0], Constant) and name in {*KEEPS_DISTRIBUTION, "transpose"}:
         return given[0]
-    laws = [value for value in given if isinstance(value, Random)]
-    if not laws or not jnp.issubdtype(output.dtype, np.floating):
+    dists = [value for value in given if isinstance(value, Random)]
+    if not dists or not jnp.issubdtype(output.dtype, np.floating):
         return None
-    law = laws[0]
+    dist = dists[0]
     match name:
-        case _ if name in KEEPS_LAW:
-            return law
+        case _ if name in KEEPS_DISTRIBUTION:
+            return dist
         case "tile" if set(params["reps"]) <= {1}:
-            return law
-        case "transpose" if isinstance(law, Matrix):
-            return transposed(law) if params["permutation"] == (1, 0) else Unknown(name)
+            return dist
+        case "transpose" if isinstance(dist, Matrix):
+            return transposed(dist) if params["permutation"] == (1, 0) else Unknown(name)
         case "transpose":
-            return reordered(law)
-        case "concatenate" | "stack" if len(laws) == len(given) and not isinstance(law, Matrix):
-            return drawn.joined(laws)
+            return reordered(dist)
+        case "concatenate" | "stack" if len(dists) == len(given) and not isinstance(dist, Matrix):
+            return drawn.joined(dists)
         case "erf_inv":
             # JAX draws normal numbers from (-1, 1]: it leaves out -1, where erf_inv is infinite. The end is one step
             # of the type above -1, not a bound of the distribution.
             least = float(np.nextafter(np.array(-1, output.dtype), np.array(0, output.dtype)))
-            if isinstance(law, Uniform) and (law.low, law.high) == (least, 1):
-                law = replace(law, low=-1.0)
-            return erfinv(law, name)
+            if isinstance(dist, Uniform) and (dist.low, dist.high) == (least, 1):
+                dist = replace(dist, low=-1.0)
+            return erfinv(dist, name)
         case "neg":
-            return affine(law, -1.0, 0.0, name)
+            return affine(dist, -1.0, 0.0, name)
         case "max" | "min" if (limit := _other(numbers)) is not None:
-            return clamp(law, *((limit, math.inf) if name == "max" else (-math.inf, limit)), name)
+            return clamp(dist, *((limit, math.inf) if name == "max" else (-math.inf, limit)), name)
         case "mul" | "div" | "add" | "sub" if (number := _other(numbers)) is not None:
             is_second = numbers[0] is not None
             if name == "div":
-                return affine(law, 1 / number, 0.0, name) if number and not is_second else None
+                return affine(dist, 1 / number, 0.0, name) if number and not is_second else None
             if name == "mul":
-                return affine(law, number, 0.0, name)
+                return affine(dist, number, 0.0, name)
             if name == "add":
-                return affine(law, 1.0, number, name)
-            return affine(law, -1.0, number, name) if is_second else affine(law, 1.0, -number, name)
-        case "add" | "sub" if len(laws) == 2 and laws[0].is_same_draw(laws[1]):
+                return affine(dist, 1.0, number, name)
+            return affine(dist, -1.0, number, name) if is_second else affine(dist, 1.0, -number, name)
+        case "add" | "sub" if len(dists) == 2 and dists[0].is_same_draw(dists[1]):
             sign = 1.0 if name == "add" else -1.0
-            return _function(laws, lambda first, second: first + sign * second, name)
+            return _function(dists, lambda first, second: first + sign * second, name)
         case _ if name in FUNCTIONS:
-            return _function(laws, FUNCTIONS[name], name)
+            return _function(dists, FUNCTIONS[name], name)
     return None
 
 
-def _function(laws: Sequence[Law], function: Callable[..., float], name: str) -> Law | None:
+def _function(dists: Sequence[Distribution], function: Callable[..., float], name: str) -> Distribution | None:
     """Return the distribution of a function of one uniform draw; `None` if the operands are not of one."""
-    if not all(isinstance(law, Uniform | Function) for law in laws):
+    if not all(isinstance(dist, Uniform | Function) for dist in dists):
         return None
-    first = laws[0]
+    first = dists[0]
     assert isinstance(first, Uniform | Function)
     try:
-        values = tuple(map(function, *(curve(law) for law in laws if isinstance(law, Uniform | Function))))
+        values = tuple(map(function, *(curve(dist) for dist in dists if isinstance(dist, Uniform | Function))))
     except (ValueError, OverflowError):  # no finite value at one end of the draw
         return None
-    operation = next((law.operation for law in laws if isinstance(law, Function)), name)
+    operation = next((dist.operation for dist in dists if isinstance(dist, Function)), name)
     return Function(values, operation, draw=first.draw, place=first.place, order=first.order)
 
 

@@ -25,9 +25,9 @@ def variable(shape: tuple[int, ...]) -> keras.Variable:
     frames = _frames()
     found = next((each for members in frames if isinstance(each := members.get("self"), keras.Variable)), None)
     if found is None:
-        raise RuntimeError("only for a variable that Keras makes; `fanin.materialize` makes arrays")
+        raise RuntimeError("this works only for a variable that Keras creates; `fanin.materialize` returns arrays")
     if tuple(found._shape) != shape:
-        raise RuntimeError(f"{found.path} is made of parts of shape {shape}: `fanin.keras.init_` can fill it")
+        raise RuntimeError(f"{found.path} is created from parts of shape {shape}: fill it with `fanin.keras.init_`")
     inner: keras.layers.Layer | None = None
     late: list[keras.Variable] = []
     for members in frames:
@@ -38,7 +38,7 @@ def variable(shape: tuple[int, ...]) -> keras.Variable:
             if any(other is not found and other.path == found.path for other in _beside(caller, inner, late)):
                 raise RuntimeError(
                     f"two variables have the path {found.path}, and so would get the same numbers: give layers and"
-                    " weights names of their own"
+                    " weights different names"
                 )
             inner = caller
     return found

@@ -52,7 +52,7 @@ class Initializer(keras.initializers.Initializer):  # type: ignore[misc]
         if not self._is_said(dtype):
             return _placed(super().__call__(shape, dtype=dtype), layout)
         if dtype not in DTYPE_NAMES:
-            raise TypeError(f"dtype {dtype}: weights are made in {', '.join(DTYPE_NAMES)}")
+            raise TypeError(f"dtype {dtype}: the storage type must be one of {', '.join(DTYPE_NAMES)}")
         recipe = self._recipe(tuple(shape), dtype)
         of, name = recipe.tensors[ONLY_TENSOR], ONLY_TENSOR
         if not _is_known(of.draw):
@@ -80,12 +80,12 @@ class Initializer(keras.initializers.Initializer):  # type: ignore[misc]
         Raises:
             RecipeError: the parameters, the shape or the type do not allow it.
         """
-        members = {"scheme": self.scheme, "shape": shape, "dtype": DTYPE_NAMES[dtype], **law(self)}
+        members = {"scheme": self.scheme, "shape": shape, "dtype": DTYPE_NAMES[dtype], **distribution(self)}
         return as_recipe({"dialect": "keras", "seed": getattr(self, "seed", 0), **members})
 
     def get_config(self) -> dict[str, Any]:
         """Return the configuration of Keras, with the gain of an identity, which Keras omits."""
-        return {**law(self), **super().get_config()}
+        return {**distribution(self), **super().get_config()}
 
     def _check(self) -> None:
         """Reject parameters that are wrong for every shape."""
@@ -96,7 +96,7 @@ class Initializer(keras.initializers.Initializer):  # type: ignore[misc]
         self._recipe(_SHAPES.get(self.scheme, (1,) * rank), "float64")
 
 
-def law(initializer: keras.initializers.Initializer) -> dict[str, Any]:
+def distribution(initializer: keras.initializers.Initializer) -> dict[str, Any]:
     """Return the parameters, as a recipe has them, of an initializer of Keras or of this module, without the seed.
 
     They are the attributes of the same names.

@@ -56,7 +56,7 @@ def init_(
         raise ValueError(f"{model.name!r} is not built, and has no weights yet: model.build(input_shape)")
     variables = {variable.path: variable for variable in model.weights}
     if len(variables) < len(model.weights):
-        raise ValueError(f"weights of {model.name!r} share a path: give its layers names of their own")
+        raise ValueError(f"weights of {model.name!r} share a path: give its layers different names")
     wanted = {
         path: Wanted(tuple(variable.shape), keras.backend.standardize_dtype(variable.dtype))
         for path, variable in variables.items()

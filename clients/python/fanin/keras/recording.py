@@ -193,7 +193,7 @@ def _said(initializer: Any, shape: tuple[int, ...], dtype: str) -> dict[str, Any
     """
     name = _SCHEMES.get(type(initializer))
     if name is not None and not _is_array(initializer):
-        return {"scheme": name, **initializers.law(initializer)}
+        return {"scheme": name, **initializers.distribution(initializer)}
     if isinstance(initializer, keras.initializers.Initializer) and name is None:
         raise _RefusedError(
             f"no scheme describes the initializer {type(initializer).__module__}.{type(initializer).__name__}"

@@ -3,9 +3,10 @@
 from fanin.recipe.defaults import DEFAULTS
 from fanin.recipe.header import MAX_HEADER_BYTES, METADATA_RECIPE
 from fanin.recipe.inputs import HasRecipe, RecipeLike, as_recipe
-from fanin.recipe.members import MAX_FAULTS, MEMBERS, count_tensors, members
-from fanin.recipe.model import MAX_SEED, ONLY_TENSOR, STREAM, Recipe, from_json, quoted
+from fanin.recipe.members import MAX_FAULTS, MEMBERS, check_sizes, count_tensors, members
+from fanin.recipe.model import MAX_SEED, ONLY_TENSOR, STREAM, Recipe, from_json
 from fanin.recipe.strict_json import parse_json
+from fanin.recipe.tensors import quoted
 
 __all__ = [
     "DEFAULTS",
@@ -20,6 +21,7 @@ __all__ = [
     "Recipe",
     "RecipeLike",
     "as_recipe",
+    "check_sizes",
     "count_tensors",
     "from_json",
     "members",

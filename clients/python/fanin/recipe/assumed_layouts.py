@@ -12,8 +12,7 @@ from fanin.schemes.blocks import Blocks
 
 def assumed(recipe: Recipe) -> list[str]:
     """Names of the tensors whose draw depends on `layout`, which neither they nor the recipe nor a dialect gave."""
-    tensors = {id(tensor): tensor for tensor in recipe.tensors.values()}  # repeated ones are one object
-    found = {key: is_assumed(tensor) for key, tensor in tensors.items()}
+    found = {key: is_assumed(tensor) for key, tensor in recipe.tensors.distinct.items()}
     return [name for name, tensor in recipe.tensors.items() if found[id(tensor)]]
 
 

@@ -1,4 +1,4 @@
-"""What a recipe says once for all of its tensors: storage type, layout, dialect."""
+"""Defaults that a recipe gives for all of its tensors: storage type, layout, dialect."""
 
 from __future__ import annotations
 

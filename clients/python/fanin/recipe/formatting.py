@@ -14,7 +14,9 @@ from fanin.schemes.blocks import Blocks
 
 def text(recipe: Recipe) -> str:
     """JSON that spells the recipe, in few lines and in the order of its tensors."""
-    counts = Counter(tensor.dtype for tensor in recipe.tensors.values())
+    counts = Counter[str]()
+    for _, tensor, names in recipe.tensors.lines():
+        counts[tensor.dtype] += names
     dtype = counts.most_common(1)[0][0] if counts else "F32"
     plain, repeated = folded({name: _json(_said(tensor, dtype)) for name, tensor in recipe.tensors.items()})
     members = [f'  "seed": "{recipe.seed}"', f'  "dtype": "{dtype}"', _member("tensors", plain)]

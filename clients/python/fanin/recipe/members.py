@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -11,31 +11,73 @@ from fanin.names import MAX_NAMES, count
 
 MEMBERS = ("tensors", "repeated")
 """The members of a recipe that hold tensors, by names and by repeated names."""
+_MAX_ITEMS = 1000
+"""Most items of a list. The longest list of a recipe has 256."""
 MAX_FAULTS = 100
 """Most faults that an error reports: beyond them, finding near names for each would take minutes."""
 
 
 def check_sizes(document: Mapping[str, Any]) -> None:
-    """Refuse objects with so many fields that their faults could not be told, and more tensors than any file has."""
-    for field, name, each in chain([("", "", document)], members(document)):
-        if isinstance(each, Mapping) and len(each) > MAX_FAULTS:
-            path = [field, str(name)] if field else []
-            raise RecipeError([Fault(pointer(path), f"{len(each)} fields; nothing in a recipe has so many")])
+    """Check the sizes of a recipe's objects and lists, and its number of tensors.
+
+    Python writes or hashes a list of millions of items without letting another thread run. So refuse it before that.
+
+    Raises:
+        RecipeError: an object has too many fields for any recipe, or a list too many items; or the document has too
+            many tensors for any file.
+    """
+    distinct = {id(each): each for _, _, each in members(document)}
+    if any(_oversized(each, []) for each in (document, *distinct.values())):
+        for field, name, each in chain([("", "", document)], members(document)):
+            if fault := _oversized(each, [field, str(name)] if field else []):
+                raise RecipeError([fault])
     if (total := count_tensors(document)) > MAX_NAMES and "repeated" in document:
         raise RecipeError([Fault("/repeated", f"{total} tensors; no file has more than {MAX_NAMES}")])
 
 
+def _oversized(value: Any, path: Sequence[str]) -> Fault | None:
+    """Return the fault of an object or a list in `value` that is longer than any in a recipe; None if there is none.
+
+    The objects of tensors in a document are not part of it: they are checked one by one.
+    """
+    level: list[tuple[Sequence[str], Any]] = [(path, value)]
+    while level:
+        path, each = level.pop()
+        if isinstance(each, Mapping):
+            if len(each) > MAX_FAULTS:
+                return Fault(pointer(path), f"{len(each)} fields; no object in a recipe has that many")
+            found: Iterable[tuple[Any, Any]] = each.items()
+        elif isinstance(each, list | tuple):
+            if len(each) > _MAX_ITEMS:
+                return Fault(pointer(path), f"{len(each)} items; no list in a recipe has that many")
+            found = enumerate(each)
+        else:
+            continue
+        level.extend(
+            ([*path, str(key)], item)
+            for key, item in found
+            if isinstance(item, list | tuple)
+            or (isinstance(item, Mapping) and (each is not value or key not in MEMBERS))
+        )
+    return None
+
+
 def count_tensors(document: Any) -> int:
     """How many tensors a recipe's JSON has; repeated ones are counted and not written out."""
-    return sum(count(name) if field == "repeated" else 1 for field, name, _ in members(document))
+    return len(_tensors(document, "tensors")) + sum(map(count, _tensors(document, "repeated")))
 
 
 def members(document: Any) -> Iterator[tuple[str, Any, Any]]:
     """Field, name and tensor of all that a recipe's JSON has, whether or not it is one."""
     for field in MEMBERS:
-        found = document.get(field) if isinstance(document, Mapping) else None
-        for name, tensor in found.items() if isinstance(found, Mapping) else ():
+        for name, tensor in _tensors(document, field).items():
             yield field, name, tensor
+
+
+def _tensors(document: Any, field: str) -> Mapping[str, Any]:
+    """Return the tensors in one of `MEMBERS`, by name; nothing if the document has none there."""
+    found = document.get(field) if isinstance(document, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
 
 
 def plain_shapes(document: Mapping[str, Any]) -> Mapping[str, Any]:

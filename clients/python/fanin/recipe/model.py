@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
+from contextlib import suppress
 from typing import Annotated, Any, Literal, Self
 
-import rfc8785
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, GetPydanticSchema, ValidationError, field_serializer, model_validator
 from pydantic_core import PydanticCustomError
 
 from fanin.dialects import Dialect
 from fanin.errors import Fault, RecipeError, pointer, shown
-from fanin.frozen import FrozenDict, FrozenModel
-from fanin.names import Name, RepeatedName, written_out
+from fanin.frozen import FrozenDict, FrozenModel, computed_once
+from fanin.names import Name, RepeatedName, all_valid, named_twice
 from fanin.recipe.defaults import DEFAULTS, hand_down
-from fanin.recipe.display import Summary, elements
+from fanin.recipe.display import Summary
 from fanin.recipe.faults import faults
 from fanin.recipe.members import MEMBERS, check_sizes, members, plain_shapes
+from fanin.recipe.tensors import Tensors
 from fanin.schemes import AnyTensor
 from fanin.schemes.base import StorageName, Tensor, as_integer
 from fanin.schemes.fans import KernelLayout
@@ -31,8 +31,6 @@ ONLY_TENSOR = "weight"
 MAX_SEED = 2**64 - 1
 _BATCH = 64
 """Tensors that are validated together: pydantic collects all errors, of a kilobyte each, before it tells of any."""
-quoted = json.encoder.encode_basestring
-"""A text as JSON, which for a tensor's name is also RFC 8785's."""
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,19}", re.ASCII)
 
 
@@ -68,9 +66,9 @@ class Recipe(FrozenModel):
     layout: Annotated[KernelLayout, Field(description="Default layout of the kernels.")] = "keras"
     dialect: Annotated[
         Dialect,
-        Field(description="Whose names and parameters the tensors' schemes have; a tensor may give its own."),
+        Field(description="Library whose names and parameters the schemes use; a tensor may give another one."),
     ] = "fanin"
-    tensors: dict[Name, AnyTensor]
+    tensors: Annotated[Tensors, GetPydanticSchema(lambda _, handler: handler(dict[Name, AnyTensor]))]
     repeated: Annotated[
         dict[RepeatedName, AnyTensor],
         Field(description="Tensors under names with ranges: layers.{0..79}.bias stands for 80 tensors."),
@@ -84,17 +82,18 @@ class Recipe(FrozenModel):
         return hand_down(data)
 
     @model_validator(mode="after")
-    def _write_out(self) -> Self:
-        """Put repeated tensors under each of their names."""
-        tensors = dict(self.tensors)
-        for repeated, tensor in self.repeated.items():
-            for name in written_out(repeated):
-                if name in tensors:
-                    context = {"reason": f"{name} is named twice", "path": ["repeated", repeated]}
-                    raise PydanticCustomError("formula", "{reason}", context)
-                tensors[name] = tensor
-        self.__dict__.update(tensors=FrozenDict(tensors), repeated=FrozenDict())
+    def _unite(self) -> Self:
+        """Put the repeated tensors among the others."""
+        if twice := named_twice(self.tensors.keys(), self.repeated):
+            repeated, name = twice
+            context = {"reason": f"{name} is named twice", "path": ["repeated", repeated]}
+            raise PydanticCustomError("formula", "{reason}", context)
+        self.__dict__.update(tensors=Tensors(self.tensors, self.repeated), repeated=FrozenDict())
         return self
+
+    @field_serializer("tensors", mode="wrap")
+    def _as_dict(self, tensors: Tensors, handler: Callable[[Any], Any]) -> Any:
+        return handler(dict(tensors))
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:  # noqa: ARG002 (pydantic's)
         """A validated copy: pydantic's own would keep the digest of the original."""
@@ -159,8 +158,7 @@ class Recipe(FrozenModel):
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> Recipe:
         """Return the recipe with `change(tensor)` in place of each tensor; names that share one share the result."""
-        distinct = {id(tensor): tensor for tensor in self.tensors.values()}
-        made: dict[int, Tensor] = {key: change(tensor) for key, tensor in distinct.items()}
+        made: dict[int, Tensor] = {key: change(tensor) for key, tensor in self.tensors.distinct.items()}
         return self._with({name: made[id(tensor)] for name, tensor in self.tensors.items()})
 
     def part(self, names: Iterable[str]) -> Recipe:
@@ -178,7 +176,8 @@ class Recipe(FrozenModel):
     def _with(self, tensors: Mapping[str, Any], seed: int | None = None) -> Recipe:
         """A recipe of the same stream, of tensors that are valid already."""
         seed = self.seed if seed is None else seed
-        return Recipe.model_construct(stream=self.stream, seed=seed, tensors=FrozenDict(tensors), repeated=FrozenDict())
+        tensors = tensors if isinstance(tensors, Tensors) else Tensors(tensors)
+        return Recipe.model_construct(stream=self.stream, seed=seed, tensors=tensors, repeated=FrozenDict())
 
     def __repr__(self) -> str:
         return self._summary().text()
@@ -189,20 +188,17 @@ class Recipe(FrozenModel):
         return self._summary().html()
 
     def _summary(self) -> Summary:
-        count, size = len(self.tensors), elements(self.tensors)
+        count = len(self.tensors)
+        size = sum(math.prod(tensor.shape) * names for _, tensor, names in self.tensors.lines())
         return Summary(f"Recipe: seed {self.seed}, {count:,} tensors, {size:,} elements", self.tensors)
 
-    @cached_property
+    @property
     def canonical(self) -> bytes:
         """The canonical JSON text (RFC 8785) in UTF-8. All spellings of one recipe have the same text."""
-        # Names of one tensor share its text, and members are in the order of their names' UTF-16 code units.
-        distinct = {id(tensor): tensor for tensor in self.tensors.values()}
-        texts = {key: rfc8785.dumps(tensor.canonical()).decode() for key, tensor in distinct.items()}
-        ordered = sorted(self.tensors.items(), key=lambda item: item[0].encode("utf-16-be"))
-        tensors = ",".join([f"{quoted(name)}:{texts[id(tensor)]}" for name, tensor in ordered])
-        return f'{{"seed":"{self.seed:d}","stream":"{self.stream}","tensors":{{{tensors}}}}}'.encode()
+        head = f'{{"seed":"{self.seed:d}","stream":"{self.stream}","tensors":'
+        return b"".join((head.encode(), self.tensors.canonical, b"}"))
 
-    @cached_property
+    @computed_once
     def digest(self) -> str:
         """SHA-256 of the canonical text, 64 lower-case hexadecimal digits."""
         return hashlib.sha256(self.canonical).hexdigest()
@@ -240,23 +236,33 @@ def _validated(document: Mapping[str, Any]) -> Recipe:
     Raises:
         ValidationError: it is not a recipe; tells what is wrong with the first tensors that are wrong.
     """
-    found = list(members(document))
-    if len(found) <= _BATCH:
+    given = {field: document[field] for field in MEMBERS if field in document}
+    if sum(len(tensors) for tensors in given.values() if isinstance(tensors, Mapping)) <= _BATCH:
         return Recipe.model_validate(document)
+    if not all(isinstance(tensors, Mapping) for tensors in given.values()):
+        empty = {field: {} if isinstance(tensors, Mapping) else tensors for field, tensors in given.items()}
+        return Recipe.model_validate({**document, **empty})
     try:
-        distinct = _distinct(document, {id(tensor): tensor for _, _, tensor in found})
+        distinct = _distinct(document, {id(tensor): tensor for _, _, tensor in members(document)})
     except ValidationError:
+        found = list(members(document))
         for start in range(0, len(found), _BATCH):
             batch: dict[str, dict[str, Any]] = {"tensors": {}, "repeated": {}}
             for field, name, tensor in found[start : start + _BATCH]:
                 batch[field][name] = tensor
             Recipe.model_validate({**document, **batch})
         raise
+    written = {
+        field: {name: distinct[id(tensor)] for name, tensor in tensors.items()} for field, tensors in given.items()
+    }
     others = {field: value for field, value in document.items() if field not in (*DEFAULTS, *MEMBERS)}
-    written: dict[str, dict[str, Tensor]] = {"tensors": {}, "repeated": {}}
-    for field, name, tensor in found:
-        written[field][name] = distinct[id(tensor)]
-    return Recipe.model_validate({**others, **{field: written[field] for field in MEMBERS if field in document}})
+    plain, repeated = written.get("tensors", {}), written.get("repeated", {})
+    with suppress(ValidationError):
+        # Pydantic looks at one name at a time, so only at the few that are repeated.
+        recipe = Recipe.model_validate({**others, **written, "tensors": {}})
+        if all_valid(plain) and "tensors" in written and not named_twice(plain, repeated):
+            return recipe._with(Tensors(plain, repeated))
+    return Recipe.model_validate({**others, **written})
 
 
 def _distinct(document: Mapping[str, Any], tensors: Mapping[int, Any]) -> dict[int, Tensor]:

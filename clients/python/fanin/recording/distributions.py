@@ -194,14 +194,19 @@ class Norms:
 
     draw: int
     """Draw of the tensor."""
-    law: Law
+    dist: Distribution
     shape: tuple[int, ...]
     power: int
     axis: int
     """Axis that has one norm for each index; -1 takes one norm of all elements."""
 
+    @property
+    def count(self) -> int:
+        """Number of norms."""
+        return 1 if self.axis == -1 else self.shape[self.axis]
 
-Law = (
+
+Distribution = (
     Unset
     | Unknown
     | Constant
@@ -224,11 +229,11 @@ Drawn = TypeVar("Drawn", bound=Random)
 QUANTILES = tuple(k / 16 for k in range(17))
 
 
-def curve(law: Uniform | Function) -> tuple[float, ...]:
+def curve(dist: Uniform | Function) -> tuple[float, ...]:
     """Return the values at `QUANTILES` of the draw."""
-    if isinstance(law, Function):
-        return law.curve
-    begin, end = (law.high, law.low) if law.falling else (law.low, law.high)
+    if isinstance(dist, Function):
+        return dist.curve
+    begin, end = (dist.high, dist.low) if dist.falling else (dist.low, dist.high)
     return tuple(begin + (end - begin) * q for q in QUANTILES)
 
 
@@ -257,25 +262,31 @@ def is_held(drawn: Random, tiny: float, largest: float) -> bool:
     return size >= tiny and max(map(abs, ends)) <= largest
 
 
-def reordered(law: Drawn) -> Drawn:
+def reordered(dist: Drawn) -> Drawn:
     """Return the distribution of the same elements in another order."""
-    return replace(law, order=next(_draws))
+    return replace(dist, order=next(_draws))
 
 
-def redrawn(law: Drawn) -> Drawn:
+def redrawn(dist: Drawn) -> Drawn:
     """Return the same distribution with other random numbers."""
-    return replace(law, draw=next(_draws))
+    return replace(dist, draw=next(_draws))
 
 
-def transposed(law: Matrix) -> Law:
+def transposed(dist: Matrix) -> Distribution:
     """Return the distribution of a complete matrix with rows and columns exchanged."""
-    assert isinstance(law, Factor | Triangle | Orthogonal | Sparse)
-    return reordered(replace(law, by_columns=not law.by_columns))
+    assert isinstance(dist, Factor | Triangle | Orthogonal | Sparse)
+    return reordered(replace(dist, by_columns=not dist.by_columns))
 
 
-def affine(law: Law, scale: float, shift: float, operation: str) -> Law:
+def displaced(dist: Norms | Diagonal | Signs) -> Unknown:
+    """Return the distribution of a part of a vector whose elements belong to a matrix, or of another order of it."""
+    is_of_qr = not isinstance(dist, Norms)
+    return Unknown("aten.linalg_qr" if is_of_qr else "norms of a random tensor, in part or in another order")
+
+
+def affine(dist: Distribution, scale: float, shift: float, operation: str) -> Distribution:
     """Return the distribution of scale * x + shift; `Unknown` without a rule."""
-    match law:
+    match dist:
         case Constant(value):
             return Constant(scale * value + shift)
         case Values(tensor):
@@ -286,49 +297,49 @@ def affine(law: Law, scale: float, shift: float, operation: str) -> Law:
             return Constant(shift)
         case Uniform(low, high, falling=falling):
             low, high = sorted((scale * low + shift, scale * high + shift))
-            return replace(law, low=low, high=high, falling=falling != (scale < 0))
+            return replace(dist, low=low, high=high, falling=falling != (scale < 0))
         case Normal(mean, std, low, high):
             low, high = sorted((scale * low + shift, scale * high + shift))
-            return replace(law, mean=scale * mean + shift, std=abs(scale) * std, low=low, high=high)
+            return replace(dist, mean=scale * mean + shift, std=abs(scale) * std, low=low, high=high)
         case Function(values):
-            return replace(law, curve=tuple(scale * value + shift for value in values))
+            return replace(dist, curve=tuple(scale * value + shift for value in values))
         case Circular() if not shift:
-            return replace(law, std=law.std * abs(scale))
+            return replace(dist, std=dist.std * abs(scale))
         case Orthogonal() if not shift:
-            return replace(law, gain=law.gain * abs(scale))
+            return replace(dist, gain=dist.gain * abs(scale))
         case Sparse() if not shift:
-            return replace(law, std=law.std * abs(scale))
-    return blamed(law, operation)
+            return replace(dist, std=dist.std * abs(scale))
+    return blamed(dist, operation)
 
 
-def clamp(law: Law, low: float, high: float, operation: str) -> Law:
+def clamp(dist: Distribution, low: float, high: float, operation: str) -> Distribution:
     """Return the distribution of x clamped to [low, high]; `Unknown` unless almost all values are inside."""
-    match law:
+    match dist:
         case Constant(float() | int() as value):
             return Constant(min(max(value, low), high))
         case Uniform():
-            slack = EDGE * (law.high - law.low) if math.isfinite(law.high - law.low) else 0.0
-            if low <= law.low + slack and law.high - slack <= high:
-                return replace(law, low=max(low, law.low), high=min(high, law.high))
-        case Normal() if _is_same_end(law, low, law.low) and _is_same_end(law, -high, -law.high, -1):
+            slack = EDGE * (dist.high - dist.low) if math.isfinite(dist.high - dist.low) else 0.0
+            if low <= dist.low + slack and dist.high - slack <= high:
+                return replace(dist, low=max(low, dist.low), high=min(high, dist.high))
+        case Normal() if _is_same_end(dist, low, dist.low) and _is_same_end(dist, -high, -dist.high, -1):
             # An infinite end stays infinite: the clamp cuts off less than the last place of a draw.
             return replace(
-                law,
-                low=max(low, law.low) if math.isfinite(law.low) else law.low,
-                high=min(high, law.high) if math.isfinite(law.high) else law.high,
+                dist,
+                low=max(low, dist.low) if math.isfinite(dist.low) else dist.low,
+                high=min(high, dist.high) if math.isfinite(dist.high) else dist.high,
             )
         case Function(values):
-            return replace(law, curve=tuple(min(max(value, low), high) for value in values))
-    return blamed(law, operation)
+            return replace(dist, curve=tuple(min(max(value, low), high) for value in values))
+    return blamed(dist, operation)
 
 
-def _is_same_end(law: Normal, bound: float, end: float, sign: int = 1) -> bool:
+def _is_same_end(dist: Normal, bound: float, end: float, sign: int = 1) -> bool:
     """Return whether a lower bound cuts nothing off. Negate `bound` and `end` and pass sign -1 for an upper bound."""
-    if bound <= end or not law.std:
-        return bound <= end or bound <= sign * law.mean
-    below, before = (_below((each - sign * law.mean) / law.std) for each in (bound, end))
-    inside = _below((law.high - law.mean) / law.std) - _below((law.low - law.mean) / law.std)
-    return bound - end <= EDGE * law.std or below - before < LAST_PLACE * inside
+    if bound <= end or not dist.std:
+        return bound <= end or bound <= sign * dist.mean
+    below, before = (_below((each - sign * dist.mean) / dist.std) for each in (bound, end))
+    inside = _below((dist.high - dist.mean) / dist.std) - _below((dist.low - dist.mean) / dist.std)
+    return bound - end <= EDGE * dist.std or below - before < LAST_PLACE * inside
 
 
 def _below(z: float) -> float:
@@ -336,18 +347,18 @@ def _below(z: float) -> float:
     return math.erfc(-z / math.sqrt(2)) / 2
 
 
-def erfinv(law: Law, operation: str) -> Law:
+def erfinv(dist: Distribution, operation: str) -> Distribution:
     """Return the distribution of erfinv(x): for a uniform x a truncated normal with standard deviation sqrt(1/2)."""
-    if isinstance(law, Uniform) and -1 <= law.low < law.high <= 1:
-        low, high = (_erfinv(end) for end in (law.low, law.high))
-        return Normal(0.0, math.sqrt(0.5), low, high, draw=law.draw, place=law.place, order=law.order)
-    return blamed(law, operation)
+    if isinstance(dist, Uniform) and -1 <= dist.low < dist.high <= 1:
+        low, high = (_erfinv(end) for end in (dist.low, dist.high))
+        return Normal(0.0, math.sqrt(0.5), low, high, draw=dist.draw, place=dist.place, order=dist.order)
+    return blamed(dist, operation)
 
 
 def _erfinv(value: float) -> float:
     return math.copysign(math.inf, value) if abs(value) == 1 else NormalDist(0, math.sqrt(0.5)).inv_cdf((1 + value) / 2)
 
 
-def blamed(law: Law, operation: str) -> Law:
+def blamed(dist: Distribution, operation: str) -> Distribution:
     """Return `Unknown` with the cause: the earlier one if the elements are already unset or unknown."""
-    return law if isinstance(law, Unset | Unknown) else Unknown(operation)
+    return dist if isinstance(dist, Unset | Unknown) else Unknown(operation)

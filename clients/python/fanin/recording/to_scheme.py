@@ -13,8 +13,8 @@ from fanin.recording import curves
 from fanin.recording.distributions import (
     Circular,
     Constant,
+    Distribution,
     Function,
-    Law,
     Normal,
     Orthogonal,
     Said,
@@ -29,13 +29,13 @@ class RefusedError(Exception):
     """The reason why no recipe describes the initialization of a tensor."""
 
 
-def scheme(law: Law, shape: Sequence[int]) -> dict[str, Any] | None:
+def scheme(dist: Distribution, shape: Sequence[int]) -> dict[str, Any] | None:
     """Return the scheme and its parameters for a distribution; `None` for known values.
 
     Raises:
         RefusedError: no scheme has this distribution, or none in a tensor of this shape.
     """
-    match law:
+    match dist:
         case Constant(complex(real=value, imag=imaginary)):
             return None if imaginary else scheme(Constant(value), shape)
         case Constant(0):
@@ -58,12 +58,12 @@ def scheme(law: Law, shape: Sequence[int]) -> dict[str, Any] | None:
         case Circular(std):
             return {"scheme": "normal", "std": std}
         case Orthogonal(gain=gain):
-            return {"scheme": "orthogonal", "gain": gain, "layout": _matrix_layout(law, shape)}
-        case Sparse(_, _, sparsity, std) if law.shape == tuple(shape):
-            return {"scheme": "sparse", "sparsity": sparsity, "std": std, "axis": 1 if law.by_columns else 0}
+            return {"scheme": "orthogonal", "gain": gain, "layout": _matrix_layout(dist, shape)}
+        case Sparse(_, _, sparsity, std) if dist.shape == tuple(shape):
+            return {"scheme": "sparse", "sparsity": sparsity, "std": std, "axis": 1 if dist.by_columns else 0}
         case Sparse():
             raise RefusedError("a sparse matrix in another shape")
-        case Said(words, whole) if whole == tuple(shape) and not law.place and not law.order:
+        case Said(words, whole) if whole == tuple(shape) and not dist.place and not dist.order:
             members: dict[str, Any] = json.loads(words)
             return members
         case Said(words):
@@ -73,13 +73,13 @@ def scheme(law: Law, shape: Sequence[int]) -> dict[str, Any] | None:
         case Function(curve):
             if said := curves.scheme(curve):
                 return said
-            raise RefusedError(f"no scheme describes the result of {law.operation}")
+            raise RefusedError(f"no scheme describes the result of {dist.operation}")
     return None
 
 
-def law(tensor: Tensor) -> Law:
+def distribution(tensor: Tensor) -> Distribution:
     """Return the distribution of a recipe's tensor: a plain one, which has rules, if its draw is identical."""
-    plain: Law | None = None
+    plain: Distribution | None = None
     match tensor, tensor.draw:
         case schemes.distributions.Uniform(low=low, high=high), _:
             plain = Uniform(low, high)
@@ -105,9 +105,9 @@ def law(tensor: Tensor) -> Law:
     return Said(json.dumps(members), tensor.shape)
 
 
-def _matrix_layout(law: Orthogonal, shape: Sequence[int]) -> str:
+def _matrix_layout(dist: Orthogonal, shape: Sequence[int]) -> str:
     """Return the layout in which this shape is the matrix. A single row and a single column have one distribution."""
-    rows, columns = law.shape
+    rows, columns = dist.shape
     size = math.prod(shape)
     for layout, first, last in (("torch", shape[0], size // shape[0]), ("keras", size // shape[-1], shape[-1])):
         if (first, last) == (rows, columns) or (1 in (first, last) and 1 in (rows, columns)):

@@ -7,7 +7,6 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from fractions import Fraction
-from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import (
@@ -25,7 +24,7 @@ from pydantic_core import PydanticCustomError
 from fanin import draws
 from fanin.draws import Draw, DrawError
 from fanin.dtypes import ALIAS_PATTERN, STORAGE, DType, DTypeName, storage_name
-from fanin.frozen import FrozenModel
+from fanin.frozen import FrozenModel, computed_once
 from fanin.scalars import complex_truncated_std, root, truncated_std
 from fanin.schemes.fans import Fans, FansError, KernelLayout, Mode, fans
 
@@ -92,7 +91,9 @@ class Tensor(FrozenModel, ABC):
     shape: Annotated[
         tuple[Dimension, ...], Field(max_length=MAX_RANK, description="Global shape; [] is a scalar."), _FEW
     ]
-    dtype: Annotated[StorageName, Field(description="Storage type; a draw is the same at each, rounded once.")] = "F32"
+    dtype: Annotated[
+        StorageName, Field(description="Storage type. The draw does not depend on it and is rounded once.")
+    ] = "F32"
     scheme: str
 
     @field_validator("scheme", mode="after", check_fields=False)
@@ -115,7 +116,7 @@ class Tensor(FrozenModel, ABC):
             raise PydanticCustomError("formula", "{reason}", {"reason": str(error), "field": field}) from error
         return self
 
-    @cached_property
+    @computed_once
     def draw(self) -> Draw:
         """The draw that this tensor lowers to."""
         return self.lower(STORAGE[self.dtype])

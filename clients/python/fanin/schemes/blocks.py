@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from fanin import draws
 from fanin.draws import Draw, DrawError
 from fanin.dtypes import DType, DTypeName
-from fanin.frozen import frozen
+from fanin.frozen import computed_once, frozen
 from fanin.schemes.base import Axis, Dimension, Tensor
 from fanin.validation import blamed, reason
 
@@ -22,10 +22,10 @@ MAX_PARTS = 256
 
 
 class Blocks(Tensor):
-    """Blocks along an axis, each with a scheme of its own: gates of a bias, padding rows, packed projections.
+    """Blocks along an axis, each with a separate scheme: gates of a bias, padding rows, packed projections.
 
-    Each of `parts` is a tensor with `size`, its length along the axis, in place of `shape` and `dtype`: its shape is
-    that of the block, and fans are counted there. Elements keep the random words of the whole tensor.
+    Each of `parts` is a tensor with `size`, its length along the axis, in place of `shape` and `dtype`. Its shape and
+    its fans are those of the block. Elements use the random words of their positions in the full tensor.
     """
 
     formula = "the formula of each part, of its block's shape"
@@ -47,7 +47,7 @@ class Blocks(Tensor):
         )
         return self
 
-    @cached_property
+    @computed_once
     def tensors(self) -> tuple[tuple[int, Tensor], ...]:
         """The size along the axis, and the tensor, of each part.
 
@@ -81,11 +81,11 @@ class Blocks(Tensor):
         if self.block_count > MAX_PARTS:
             raise DrawError(
                 "parts",
-                f"the parts count as {self.block_count}, those within parts among them: the most is {MAX_PARTS}",
+                f"the parts and the parts within them count as {self.block_count}; the maximum is {MAX_PARTS}",
             )
         made = [tensor.draw for _, tensor in parts if math.prod(tensor.shape)]
         if len(made) > 1 and any(map(draws.is_whole, made)):
-            raise DrawError("parts", "an orthogonal or sparse matrix is a whole tensor, not a part of one")
+            raise DrawError("parts", "an orthogonal or sparse matrix must be the full tensor, not one of several parts")
         return draws.blocks(
             sum(size for size, _ in parts) * inner, [(size * inner, tensor.draw) for size, tensor in parts]
         )

@@ -19,11 +19,11 @@ from fanin.schemes.fans import Mode
 
 
 class ScaledNormal(Tensor):
-    """Normal law whose standard deviation shrinks with the root of a width and of a depth.
+    """Normal distribution whose standard deviation shrinks with the root of a width and of a depth.
 
     `depth` counts the residual branches that add up: 2 n_layer in GPT-2 and Megatron, n_layer in GPT-NeoX's single
     residual, 2 (i + 1) in layer i of torchtitan and OLMo. `width` is d_model in T5 and CLIP, the width multiplier in
-    muP. `cut` restricts the law to so many standard deviations.
+    muP. `cut` truncates at this number of standard deviations.
     """
 
     formula = "N(0, s^2), within +-cut s if there is a cut; s = std / sqrt(width depth)"
@@ -54,7 +54,7 @@ def _cut_normal(std: Fraction, cut: float | None, dtype: DType) -> Draw:
 
 
 class SmallInit(Tensor):
-    """The small normal law of transformers of this width, d_model."""
+    """Small normal distribution of transformers of this width, d_model."""
 
     formula = "N(0, 2 / (5 width))"
     source = "Nguyen & Salazar 2019 (arXiv:1910.05895); GPT-NeoX small_init"
@@ -68,9 +68,9 @@ class SmallInit(Tensor):
 
 
 class WangInit(Tensor):
-    """The normal law of the output layers of GPT-NeoX, of this width and with so many layers.
+    """Normal distribution of the output layers of GPT-NeoX, of this width and with this number of layers.
 
-    GPT-J's is cut at two of these standard deviations and not corrected: `cut` 2.
+    GPT-J truncates it at two of these standard deviations and does not correct it: `cut` 2.
     """
 
     formula = "N(0, s^2), within +-cut s if there is a cut; s = 2 / (layers sqrt(width))"
@@ -93,10 +93,11 @@ class _Stack(Scaled):
     """
 
     size_field = "encoder_layers"
-    encoder_layers: Annotated[Count | None, Field(description="Layers of the encoder, where there is one.")] = None
-    decoder_layers: Annotated[Count | None, Field(description="Layers of the decoder, where there is one.")] = None
+    encoder_layers: Annotated[Count | None, Field(description="Layers of the encoder, if there is one.")] = None
+    decoder_layers: Annotated[Count | None, Field(description="Layers of the decoder, if there is one.")] = None
     side: Annotated[
-        Literal["only", "encoder", "decoder"], Field(description="The stack of this kernel; only: there is one.")
+        Literal["only", "encoder", "decoder"],
+        Field(description="The stack that the kernel belongs to; only: there is one stack."),
     ] = "only"
     distribution: Literal["normal", "uniform"] = "normal"
 
@@ -120,13 +121,14 @@ class _Stack(Scaled):
 
 
 class DeepNorm(_Stack):
-    """DeepNet's feed-forward, value and output projections: Glorot's law with a gain that shrinks with depth.
+    """DeepNet's feed-forward, value and output projections: Glorot with a gain that shrinks with depth.
 
-    This is the paper's law. torchscale's code has another law beneath the gain, and in the encoder 1.15 for 0.87.
+    This is the paper's distribution. torchscale's code applies the gain to another one, and has 1.15 for 0.87 in the
+    encoder.
     """
 
     formula = (
-        "glorot times b; b = (8 N)^(-1/4) of one stack of N layers; of N encoder and M decoder layers:"
+        "glorot times b. With one stack of N layers b = (8 N)^(-1/4); with N encoder and M decoder layers:"
         " encoder 0.87 (N^4 M)^(-1/16), decoder (12 M)^(-1/4)"
     )
     source = "Wang et al. 2022 (arXiv:2203.00555), figure 2"
@@ -143,13 +145,14 @@ class DeepNorm(_Stack):
 
 
 class SubLN(_Stack):
-    """Magneto's feed-forward, value and output projections: Glorot's law with a gain that grows with depth.
+    """Magneto's feed-forward, value and output projections: Glorot with a gain that grows with depth.
 
-    This is the paper's law. torchscale's code has another law beneath the gain, and no gain in cross attention.
+    This is the paper's distribution. torchscale's code applies the gain to another one, and has no gain in cross
+    attention.
     """
 
     formula = (
-        "glorot times g; g = sqrt(log(2 N)) of one stack of N layers; of N encoder and M decoder layers:"
+        "glorot times g. With one stack of N layers g = sqrt(log(2 N)); with N encoder and M decoder layers:"
         " encoder sqrt(log(3 M) log(2 N) / 3), decoder sqrt(log(3 M))"
     )
     source = "Wang et al. 2022 (arXiv:2210.06423), figure 2"
@@ -165,10 +168,10 @@ class SubLN(_Stack):
 
 
 class Fixup(Scaled):
-    """Layers of a residual branch but the last, which is zero: He's law, smaller with the number of branches.
+    """Layers of a residual branch except the last, which is zero: He, scaled down with the number of branches.
 
     `layers` counts the branches, `branch_layers` the weight layers of one: 2 of a basic block, 3 of a bottleneck.
-    `mode` is He's `fan_in`, unless given; the official code has `fan_out`.
+    The default of `mode` is `fan_in`, as in He; the official code uses `fan_out`.
     """
 
     formula = "N(0, s^2), s = sqrt(2 / n) layers^(-1 / (2 branch_layers - 2))"

@@ -30,7 +30,7 @@ class Uniform(Tensor):
 
 
 class Normal(Tensor):
-    """Normal law, not truncated."""
+    """Normal distribution, not truncated."""
 
     formula = "N(mean, std^2)"
     source = "definition"
@@ -44,11 +44,11 @@ class Normal(Tensor):
 
 
 class TruncatedNormal(Tensor):
-    """Normal law restricted to an interval.
+    """Normal distribution restricted to an interval.
 
     The bounds count standard deviations from the mean (Keras, JAX); `bounds: absolute` takes them as values of the
-    tensor (torch). `low: null` or `high: null` leaves that side open. `std` is that of the law before it is
-    restricted; with `corrected` it is that of the result.
+    tensor (torch). `low: null` or `high: null` leaves that side open. `std` is the standard
+    deviation before the restriction; with `corrected`, it is that of the result.
     """
 
     formula = (
@@ -85,7 +85,7 @@ class TruncatedNormal(Tensor):
 
 
 class Sparse(Tensor):
-    """Normal law, but for the same number of zeros in each line along an axis, at random places.
+    """Normal distribution with the same number of zeros in each line along an axis, at random places.
 
     `axis` 0 of a matrix has the zeros counted in each column (torch, Flux), 1 in each row (MLX).
     """
@@ -95,7 +95,7 @@ class Sparse(Tensor):
 
     scheme: Literal["sparse"]
     size_field = "std"
-    sparsity: Annotated[Proportion, Field(description="Part of each line that is zero.")]
+    sparsity: Annotated[Proportion, Field(description="Fraction of each line that is zero.")]
     std: Positive
     axis: Axis = 0
 
@@ -104,9 +104,9 @@ class Sparse(Tensor):
             raise DrawError("axis", f"axis {self.axis} is not an axis of a shape of rank {len(self.shape)}")
         axis = self.axis % len(self.shape)
         size, inner = self.shape[axis], math.prod(self.shape[axis + 1 :])
-        law = draws.normal(Fraction(0), Fraction(self.std), dtype)
+        normal = draws.normal(Fraction(0), Fraction(self.std), dtype)
         if not math.prod(self.shape):
-            return law
+            return normal
         # The product of floats, as in the frameworks: 0.1 * 10 is 1. The exact product is above 1.
         zeros = math.ceil(self.sparsity * size)
-        return draws.sparse(law, size, inner, math.prod(self.shape[:axis]) * inner, zeros)
+        return draws.sparse(normal, size, inner, math.prod(self.shape[:axis]) * inner, zeros)

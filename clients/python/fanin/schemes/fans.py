@@ -114,7 +114,7 @@ def _axes_of_layout(
     if len(axes) < 2:
         raise FansError(
             "in_axes",
-            f"a kernel of rank {len(axes)} has no fans of its own: give in_axes and out_axes"
+            f"a kernel of rank {len(axes)} does not define fans: give in_axes and out_axes"
             " (an empty list counts as 1), or use a scheme without fans",
         )
     if len(axes) > MAX_KERNEL_RANK:

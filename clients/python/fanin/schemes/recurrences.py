@@ -62,10 +62,10 @@ class DtBias(Tensor):
 
 
 class RgLru(Tensor):
-    """Recurrence parameter of RG-LRU, by the law of RecurrentGemma's code.
+    """Recurrence parameter of RG-LRU, distributed as in RecurrentGemma's code.
 
     exp(-softplus(a)) is a radius in [min_radius, max_radius] whose square is uniform; the layer takes its power c = 8.
-    The law of the paper, section 2.4, is another one: there the power, a^c, is uniform in [0.9, 0.999].
+    The paper, section 2.4, has another distribution: there the power, a^c, is uniform in [0.9, 0.999].
     """
 
     formula = "ln(exp(-ln(u) / 2) - 1), u = U[min_radius^2, max_radius^2] "

@@ -57,7 +57,7 @@ class GlorotUniform(Scaled):
 class GlorotNormal(Scaled):
     """Glorot (Xavier) normal; `gain` multiplies the standard deviation.
 
-    Not truncated, as in torch; `truncated` gives the law of Keras and JAX.
+    Not truncated, as in torch; `truncated` gives the distribution of Keras and JAX.
     """
 
     formula = "N(0, gain^2 2 / (fan_in + fan_out))"
@@ -89,7 +89,7 @@ class HeUniform(Scaled):
 class HeNormal(Scaled):
     """He (Kaiming) normal for ReLU, or for leaky ReLU of the given negative slope.
 
-    Not truncated, as in the paper and torch; `truncated` gives the law of Keras and JAX.
+    Not truncated, as in the paper and torch; `truncated` gives the distribution of Keras and JAX.
     """
 
     formula = "N(0, 2 / ((1 + negative_slope^2) n))"
@@ -117,7 +117,7 @@ class LecunUniform(Scaled):
 
 
 class LecunNormal(Scaled):
-    """LeCun normal. Not truncated; `truncated` gives the law of Keras and JAX."""
+    """LeCun normal. Not truncated; `truncated` gives the distribution of Keras and JAX."""
 
     formula = "N(0, 1 / fan_in)"
     source = "LeCun et al. 1998, Efficient BackProp, equation 16"
@@ -130,7 +130,7 @@ class LecunNormal(Scaled):
 
 
 class FanUniform(Tensor):
-    """Uniform within the inverse root of a given fan: of a bias, which has none of its own.
+    """Uniform within the inverse root of a given fan, such as for a bias, whose shape has no fan.
 
     torch's default for the weight and bias of linear and convolutional layers (fan = fan_in of the weight) and for
     every tensor of its recurrent ones (fan = hidden_size).
@@ -150,7 +150,7 @@ class FanUniform(Tensor):
 
 
 class Siren(Scaled):
-    """Layers with sine activations, sin(omega x); the first layer of the network has a law of its own."""
+    """Layers with sine activations, sin(omega x); the first layer of the network has a different distribution."""
 
     formula = "U(+-sqrt(6 / fan_in) / omega); first layer: U(+-1 / fan_in)"
     source = "Sitzmann et al. 2020 (arXiv:2006.09661), section 3.2 and supplement 1.5"

@@ -67,12 +67,12 @@ class PowerRange(Tensor):
 class RopeFrequencies(Tensor):
     """Inverse frequencies of rotary position embeddings; a head has twice as many dimensions as the last axis.
 
-    `scaling` makes those smaller by `factor` that turn fewer than `slow` times in a `context`, keeps those that turn
-    more than `fast` times, and mixes between: evenly in turns (`llama3`, where `fast` is 4) or in dimensions (`yarn`,
-    where it is 32). `linear` makes all smaller.
+    `scaling` divides frequencies by `factor` if they turn fewer than `slow` times in a `context`, and leaves those that
+    turn more than `fast` times. Between them it interpolates linearly: in turns (`llama3`, where `fast` is 4) or in
+    dimensions (`yarn`, where it is 32). `linear` divides all.
 
-    `yarn` is the law of YaRN's code; that of the paper, section 3.2, is `llama3` with `fast` 32. `truncate` rounds the
-    ends of the ramp of `yarn` to whole dimensions; gpt-oss does not.
+    `yarn` follows YaRN's code. The formula of the paper, section 3.2, is `llama3` with `fast` 32. `truncate` rounds the
+    ends of the ramp of `yarn` to integer dimensions; gpt-oss does not.
     """
 
     formula = "base^(-i / n) ((1 - s) / factor + s), i the index of the last axis and n its size, s = 1 if not scaled"
@@ -89,7 +89,7 @@ class RopeFrequencies(Tensor):
     context: Annotated[Count, Field(description="Positions of the first training.")] = 8192
     slow: Positive = 1.0
     fast: Positive | None = None
-    truncate: Annotated[Flag, Field(description="Of yarn: the ramp begins and ends at whole dimensions.")] = True
+    truncate: Annotated[Flag, Field(description="For yarn: the ramp begins and ends at integer dimensions.")] = True
 
     def lower(self, dtype: DType) -> Draw:
         count = _size(self.shape)
@@ -101,7 +101,7 @@ class RopeFrequencies(Tensor):
     def _kept(self, frequencies: Sequence[Fraction]) -> Iterable[Fraction]:
         """Return the share of each frequency that is not scaled, in [0, 1]."""
         if not self.truncate and self.scaling != "yarn":
-            raise DrawError("truncate", "truncate false goes with scaling yarn")
+            raise DrawError("truncate", "truncate false is only allowed with scaling yarn")
         if self.scaling in (None, "linear"):
             return [Fraction(self.scaling is None)] * len(frequencies)
         slow, fast = Fraction(self.slow), Fraction(self.fast or (4 if self.scaling == "llama3" else 32))
@@ -111,7 +111,10 @@ class RopeFrequencies(Tensor):
             parts = [(self.context * f / (2 * pi()) - slow) / (fast - slow) for f in frequencies]
         else:
             if self.base <= 1:
-                raise DrawError("base", "of frequencies that do not fall none is slower: base must exceed 1")
+                raise DrawError(
+                    "base",
+                    f"{self.base} is out of range: with scaling yarn, base must exceed 1",
+                )
             first, last = (self._dimension(turns, len(frequencies)) for turns in (fast, slow))
             if self.truncate:
                 first, last = Fraction(math.floor(first)), Fraction(math.ceil(last))
@@ -128,8 +131,8 @@ class RopeFrequencies(Tensor):
 class AlibiSlopes(Tensor):
     """Slopes of attention with linear biases, one for each head in the only axis that is longer than 1.
 
-    Of a number of heads that is no power of 2: the slopes of the power below, then every second of the power above.
-    `variant` changes nothing: MPT's code makes the same slopes in another way. Public vectors have `mpt`: it is kept.
+    If the number of heads is not a power of 2: the slopes of the power below, then every second one of the power above.
+    `variant` changes nothing: MPT's code computes the same slopes in another way. It stays for public vectors.
     """
 
     formula = "2^(-max_bias (h + 1) / heads) of head h, where heads is a power of 2"
@@ -225,4 +228,4 @@ def _size(shape: Sequence[int]) -> int:
 
 def _check_table(count: int) -> None:
     if count > draws.MAX_TABLE:
-        raise DrawError("shape", f"a table of {count} values is too long: the most is {draws.MAX_TABLE}")
+        raise DrawError("shape", f"a table of {count} values is too long: the maximum is {draws.MAX_TABLE}")

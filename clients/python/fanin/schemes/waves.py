@@ -41,7 +41,7 @@ class Sinusoidal(Tensor):
         rows, size = self.shape[-2:]
         _check_columns(size)
         if self.padding is not None and self.padding >= rows:
-            raise DrawError("padding", f"there is no row {self.padding} in {rows}")
+            raise DrawError("padding", f"{self.padding} is out of range: the tensor has {rows} rows")
         if not math.prod(self.shape):
             return draws.fill(Fraction(0), dtype)
         columns, one = self._columns(size), [Fraction(1)]
@@ -79,8 +79,8 @@ Window = Literal["hann", "hamming", "blackman", "nuttall", "blackmanharris", "fl
 class Stft(Tensor):
     """Kernels of a short-time Fourier transform, of the shape (length, 1, bins): the transform has 2 (bins - 1) points.
 
-    Windows are SciPy's by their names there. `scaling` divides by the root of the sum of the window's squares
-    (`density`) or by its sum (`spectrum`), and not at all where there is no window.
+    Windows have the names and formulas of SciPy. `scaling` divides by the root of the sum of the window's squares
+    (`density`) or by its sum (`spectrum`). Without a window it has no effect.
     """
 
     formula = "cos or sin(-2 pi t f / (2 (bins - 1))) window(t) / scale"
@@ -99,7 +99,7 @@ class Stft(Tensor):
         _check_columns(length)
         _check_columns(bins)
         if bins < 2 or not length:
-            raise DrawError("shape", "there are at least one time and two bins")
+            raise DrawError("shape", "the shape needs at least one time and two bins")
         amplitudes = _window(self.window, length, self.periodic)
         if self.window and self.scaling == "density":
             scale = root(sum((each**2 for each in amplitudes), Fraction(0)), 2)
@@ -108,7 +108,7 @@ class Stft(Tensor):
         else:
             scale = Fraction(1)
         if not scale:
-            raise DrawError("window", f"a window of {length} has nothing but zeros")
+            raise DrawError("window", f"a window of {length} has only zeros")
         quarter = 1 if self.side == "real" else 2
         columns = [(Fraction(f, 2 * (bins - 1)), quarter) for f in range(bins)]
         return draws.waves(columns, length, [each / scale for each in amplitudes], dtype)
@@ -151,4 +151,4 @@ def _chebyshev(x: Fraction, count: int) -> list[Fraction]:
 
 def _check_columns(count: int) -> None:
     if count > draws.MAX_TABLE:
-        raise DrawError("shape", f"a table of {count} columns is too long: the most is {draws.MAX_TABLE}")
+        raise DrawError("shape", f"a table of {count} columns is too long: the maximum is {draws.MAX_TABLE}")

@@ -18,7 +18,7 @@ from fanin.arrays import Array
 from fanin.draws import Fill
 from fanin.errors import BackendError, NoDeviceError, NotBuiltError
 from fanin.file_layout import Entry, FileLayout
-from fanin.recording.to_scheme import law
+from fanin.recording.to_scheme import distribution
 from fanin.region import Region
 from fanin.single import Single
 from fanin.streams import Stream
@@ -58,7 +58,7 @@ def fill(
     if reason := obstacle(tensor):
         raise ValueError(f"the tensor of {name!r} cannot be filled: {reason}")
     if (recording := current()) is not None:
-        recording.write(tensor, [(tensor.numel(), law(layout.recipe.tensors[name]))])
+        recording.write(tensor, [(tensor.numel(), distribution(layout.recipe.tensors[name]))])
         return
     if sys.byteorder != "little":
         raise BackendError("torch stores big-endian numbers on this machine; fanin writes only little-endian ones")

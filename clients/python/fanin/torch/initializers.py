@@ -308,11 +308,11 @@ def _stream(
     if getattr(tensor, "_fsdp_flattened", False) and tensor.dim() == 1:
         raise ValueError("a rank of FullyShardedDataParallel may have any part of it: fill the module before")
     if generator is not None:
-        raise ValueError("a generator has no place here: the random numbers are those of a seed and the tensor's name")
+        raise ValueError("generator is not supported: the numbers depend on a seed and the tensor's name")
     if seed is not None and name is not None:
         return seed, name
     if seed is not None or name is not None:
-        raise ValueError("seed and name are given together, or not at all within fanin.torch.seeded(seed, module)")
+        raise ValueError("give both seed and name, or neither within fanin.torch.seeded(seed, module)")
     within = _seeded.get()
     if within is None:
         raise ValueError("no seed: give seed= and name=, or call it within fanin.torch.seeded(seed, module)")
@@ -325,7 +325,7 @@ def _stream(
             found = within[1].of(tensor)
     if found is None:
         kind = f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
-        raise ValueError(f"this tensor ({kind}) is no whole parameter or buffer of the module: give seed= and name=")
+        raise ValueError(f"this tensor ({kind}) is not a full parameter or buffer of the module: give seed= and name=")
     return within[0], found
 
 

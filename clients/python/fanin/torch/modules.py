@@ -183,18 +183,30 @@ class _Plan:
                 view.copy_(literal[region.index])
 
     def put(self) -> None:
-        """Put the allocated memory into the module."""
-        old = self.places[0].tensor
-        if self.target is old:
+        """Put the allocated memory into the module. Tensors that shared the old memory share the new one."""
+        if self.target is self.places[0].tensor:
             return
-        made = self.target
-        if isinstance(old, nn.Parameter):
-            made = nn.Parameter(made, requires_grad=old.requires_grad)
-        if type(made) is not type(old):  # a subclass that the user defines
-            made = torch.Tensor._make_subclass(type(old), made.detach(), old.requires_grad)
-        made.__dict__.update(old.__dict__)
+        olds = {id(place.tensor): place.tensor for place in self.places}
+        made = {key: _like(old, self.target) for key, old in olds.items()}
         for place in self.places:
-            setattr(place.owner, place.attribute, made)
+            setattr(place.owner, place.attribute, made[id(place.tensor)])
+
+
+def _like(old: torch.Tensor, memory: torch.Tensor) -> torch.Tensor:
+    """Return a tensor that reads this memory as another tensor reads its own, with the class of the other tensor."""
+    made = memory.detach()
+    if made.dtype != old.dtype:
+        made = made.view(old.dtype)
+    if old.is_conj():
+        made = made.conj()
+    if old.is_neg():
+        made = torch._neg_view(made)
+    if isinstance(old, nn.Parameter):
+        made = nn.Parameter(made, requires_grad=old.requires_grad)
+    if type(made) is not type(old):  # a subclass that the user defines
+        made = torch.Tensor._make_subclass(type(old), made.detach(), old.requires_grad)
+    made.__dict__.update(old.__dict__)
+    return made
 
 
 def _divided(plans: Sequence[_Plan]) -> tuple[list[_Plan], list[_Plan]]:
@@ -223,7 +235,7 @@ class _Search:
         present = {each.name for each in tensors}
         for name in self._names:
             if name not in present:
-                self._fault(name, "named in names=, but the module has no such tensor")
+                self._fault(name, "given in names=, but the module has no such tensor")
         memories: dict[object, list[Named]] = {}
         for each in tensors:
             memories.setdefault(each.memory, []).append(each)
@@ -247,12 +259,15 @@ class _Search:
                 return
         chosen = [self._chosen(place.name) for place in places]
         names = list(dict.fromkeys(given.tied.get(name, name) for name, _ in chosen))
-        axes = next((axes for _, axes in chosen if axes is not None), None)
         known = [name for name in names if name in given.layout.places or name in given.literals]
         twice = self._filled.get(known[0], first.name) if known else first.name
         self._filled |= dict.fromkeys(known, first.name)
         is_persistent = any(place.is_persistent for place in places)
         known = known or [name for name in names if name in given.buffers and not is_persistent]
+        plain = (None, tuple(range(first.tensor.dim())))
+        moved = [None if axes in plain else axes for name, axes in chosen if given.tied.get(name, name) in known]
+        orders = list(dict.fromkeys(moved))
+        axes = orders[0] if orders else None
         if not known and (asked := [place.name for place in places if place.name in self._names]):
             self._fault(asked[0], f"the recipe has no tensor {self._chosen(asked[0])[0]!r}")
         elif not known:
@@ -260,6 +275,9 @@ class _Search:
         elif len(known) > 1 and self._strict:
             also = " and ".join(known[1:])
             self._fault(known[0], f"the module has one memory for it and {also}, the recipe two")
+        elif len(orders) > 1:
+            also = " and ".join(place.name for place in places)
+            self._fault(first.name, f"{also} are one memory, but names= gives its axes in several orders")
         elif twice != first.name and self._strict:
             self._fault(first.name, f"the recording has one memory for it and {twice}, the module two: tie them again")
         else:

@@ -85,37 +85,56 @@ FANIN_VECTOR void pack_bytes(const vi x[4], unsigned char *out)
     _mm256_storeu_si256((__m256i *)out, _mm256_permutevar8x32_epi32(_mm256_packus_epi16(words, more), order));
 }
 
-/* The state's words live in the low halves of 64-bit lanes, where products are taken; two halves of the blocks take turns,
-   since each waits for its products. */
-FANIN_VECTOR void philox4(const fanin_rounds *rounds, uint32_t block, vi words[4])
+/* Words of 4 * `pairs` blocks, as 2 * `pairs` vectors in stream order. The state's words are in the low halves of 64-bit
+   lanes, where products are taken. A pair has 4 vectors of state for 4 blocks, and each operation waits for the one before,
+   so pairs are interleaved. Three of them and the two factors fill the 16 registers. The loop over rounds is not unrolled:
+   unrolled, gcc 12 spills. */
+FANIN_VECTOR void philox_pairs(const fanin_rounds *rounds, int pairs, uint32_t block, vi *words)
 {
     const __m256i order = _mm256_setr_epi64x(0, 2, 1, 3); /* so that unpacking sorts */
     const __m256i m0 = _mm256_set1_epi64x(0xD2511F53), m1 = _mm256_set1_epi64x(0xCD9E8D57);
-    const __m256i lower = _mm256_set1_epi64x(0xFFFFFFFF);
-    __m256i c0[2], c1[2], c2[2], c3[2], p0[2], p1[2];
+    vi c0[3], c1[3], c2[3], c3[3];
 #define UPPER(p) _mm256_shuffle_epi32(p, 0xF5)
-#define HALVES for (int h = 0; h < 2; h++)
-    HALVES p0[h] = _mm256_mul_epu32(_mm256_add_epi64(_mm256_set1_epi64x(block + 4 * h), order), m0);
-    HALVES c3[h] = p0[h], c2[h] = xori(UPPER(p0[h]), set1i(rounds->first2));
-    HALVES p1[h] = _mm256_mul_epu32(c2[h], m1);
-    HALVES c1[h] = p1[h], c0[h] = xori(UPPER(p1[h]), set1i(rounds->second0));
-    HALVES c2[h] = xori(c3[h], set1i(rounds->second2));
-    HALVES p0[h] = _mm256_mul_epu32(c0[h], m0), p1[h] = _mm256_mul_epu32(c2[h], m1);
-    HALVES c0[h] = xori(UPPER(p1[h]), xori(c1[h], set1i(rounds->k0[2]))), c1[h] = p1[h];
-    HALVES c2[h] = xori(UPPER(p0[h]), set1i(rounds->third2)), c3[h] = p0[h];
-#pragma GCC unroll 6
-    for (int n = 3; n < 9; n++) {
-        HALVES p0[h] = _mm256_mul_epu32(c0[h], m0), p1[h] = _mm256_mul_epu32(c2[h], m1);
-        HALVES c0[h] = xori(UPPER(p1[h]), xori(c1[h], set1i(rounds->k0[n]))), c1[h] = p1[h];
-        HALVES c2[h] = xori(UPPER(p0[h]), xori(c3[h], set1i(rounds->k1[n]))), c3[h] = p0[h];
+#define EACH_PAIR _Pragma("GCC unroll 3") for (int n = 0; n < pairs; n++)
+    EACH_PAIR
+    {
+        c3[n] = _mm256_mul_epu32(_mm256_add_epi64(_mm256_set1_epi64x(block + 4 * n), order), m0);
+        c1[n] = _mm256_mul_epu32(xori(UPPER(c3[n]), set1i(rounds->first2)), m1);
+        const vi p0 = _mm256_mul_epu32(xori(UPPER(c1[n]), set1i(rounds->second0)), m0);
+        const vi p1 = _mm256_mul_epu32(xori(c3[n], set1i(rounds->second2)), m1);
+        c0[n] = xori(UPPER(p1), xori(c1[n], set1i(rounds->k0[2]))), c1[n] = p1;
+        c2[n] = xori(UPPER(p0), set1i(rounds->third2)), c3[n] = p0;
+    }
+#pragma GCC unroll 1
+    for (int round = 3; round < 9; round++) {
+        const vi k0 = set1i(rounds->k0[round]), k1 = set1i(rounds->k1[round]);
+        EACH_PAIR
+        {
+            const vi p0 = _mm256_mul_epu32(c0[n], m0), p1 = _mm256_mul_epu32(c2[n], m1);
+            c0[n] = xori(UPPER(p1), xori(c1[n], k0)), c1[n] = p1;
+            c2[n] = xori(UPPER(p0), xori(c3[n], k1)), c3[n] = p0;
+        }
     }
     /* The last products, their halves exchanged, are both words of a pair already. */
-    HALVES p0[h] = _mm256_shuffle_epi32(_mm256_mul_epu32(c0[h], m0), 0xB1);
-    HALVES p1[h] = _mm256_shuffle_epi32(_mm256_mul_epu32(c2[h], m1), 0xB1);
-    HALVES c0[h] = xori(p1[h], andi(xori(c1[h], set1i(rounds->k0[9])), lower));
-    HALVES c2[h] = xori(p0[h], andi(xori(c3[h], set1i(rounds->k1[9])), lower));
-    HALVES words[2 * h] = _mm256_unpacklo_epi64(c0[h], c2[h]);
-    HALVES words[2 * h + 1] = _mm256_unpackhi_epi64(c0[h], c2[h]);
+    EACH_PAIR
+    {
+        const vi p0 = _mm256_shuffle_epi32(_mm256_mul_epu32(c0[n], m0), 0xB1);
+        const vi p1 = _mm256_shuffle_epi32(_mm256_mul_epu32(c2[n], m1), 0xB1);
+        c0[n] = _mm256_blend_epi32(p1, xori(xori(p1, c1[n]), set1i(rounds->k0[9])), 0x55);
+        c2[n] = _mm256_blend_epi32(p0, xori(xori(p0, c3[n]), set1i(rounds->k1[9])), 0x55);
+        words[2 * n] = _mm256_unpacklo_epi64(c0[n], c2[n]);
+        words[2 * n + 1] = _mm256_unpackhi_epi64(c0[n], c2[n]);
+    }
+}
+
+FANIN_VECTOR void philox4(const fanin_rounds *rounds, uint32_t block, vi words[4]) { philox_pairs(rounds, 2, block, words); }
+
+enum { AHEAD = 3 };
+
+FANIN_VECTOR void philox_ahead(const fanin_rounds *rounds, uint32_t block, vi words[4 * AHEAD])
+{
+#pragma GCC unroll 1
+    for (int n = 0; n < 2; n++) philox_pairs(rounds, 3, block + 12 * n, words + 6 * n);
 }
 
 typedef __m256d vf64;

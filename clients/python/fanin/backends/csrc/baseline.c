@@ -236,4 +236,7 @@ FANIN_VECTOR void coefficients(int far, int term, vi64 e, vf64 c[4])
     }
 }
 
+enum { AHEAD = 1 };
+#define philox_ahead philox4
+
 #include "level.inc"

@@ -1,6 +1,6 @@
 /* The CUDA kernels: loops over the element functions. NVRTC takes them as one source (backends/source.py).
 
-   Kernel fanin_<law>_<storage type> writes `count` elements of a draw, from word `skip` (0 to 3) of Philox block
+   Kernel fanin_<distribution>_<storage type> writes `count` elements of a draw, from word `skip` (0 to 3) of Philox block
    `block` on, to `out`. A thread makes one unit at a time, for any grid: the elements of as many Philox blocks as fill
    16 bytes. Where the first block's words begin at a multiple of 16 bytes, whole units are stored 16 bytes at a time. */
 #define FANIN_SHARED __shared__
@@ -37,7 +37,7 @@ FANIN_FUNCTION void fanin_share64(double *near, const double *table, uint32_t si
 #define FANIN_SHARE fanin_share(fanin_near_f32, fanin_normal_f32, FANIN_ROWS_F32 *FANIN_COEFFICIENTS_F32)
 #define FANIN_SHARE64 fanin_share64(fanin_near_f64, fanin_normal_f64, FANIN_ROWS_F64 *FANIN_COEFFICIENTS_F64)
 
-/* Laws: the element of a word, and for float64 of a word and its 32 further bits. A constant is its draw's offset. */
+/* Elements: the value of a word, and for float64 of a word and its 32 further bits. A constant is its draw's offset. */
 FANIN_FUNCTION float fanin_constant(const fanin_draw *draw, uint32_t word)
 {
     (void)word;
@@ -123,15 +123,15 @@ FANIN_FUNCTION void fanin_pack(uint32_t *packed, uint32_t n, uint32_t size, uint
 #define FANIN_NONE ((void)keys, (void)at)
 #define FANIN_MAIN fanin_philox(keys.word, at, main_words)
 #define FANIN_BOTH (FANIN_MAIN, fanin_philox(keys.word + 4, at, low_words))
-#define FANIN_VALUE(law) law(&draw, main_words[n])
+#define FANIN_VALUE(element) element(&draw, main_words[n])
 
-#define FANIN_KERNELS(law, share, share64, main, both)                                                               \
-    FANIN_KERNEL(law##_F64, uint64_t, share64, both, fanin_bits64(law##64(&draw, main_words[n], low_words[n])))      \
-    FANIN_KERNEL(law##_F32, uint32_t, share, main, fanin_bits(FANIN_VALUE(law)))                                     \
-    FANIN_KERNEL(law##_BF16, unsigned short, share, main, fanin_narrow_bf16(FANIN_VALUE(law)))                       \
-    FANIN_KERNEL(law##_F16, unsigned short, share, main, fanin_narrow(FANIN_VALUE(law), FANIN_F16_FORMAT))                 \
-    FANIN_KERNEL(law##_F8_E4M3, unsigned char, share, main, fanin_narrow(FANIN_VALUE(law), FANIN_F8_E4M3_FORMAT))                \
-    FANIN_KERNEL(law##_F8_E5M2, unsigned char, share, main, fanin_narrow(FANIN_VALUE(law), FANIN_F8_E5M2_FORMAT))
+#define FANIN_KERNELS(element, share, share64, main, both)                                                           \
+    FANIN_KERNEL(element##_F64, uint64_t, share64, both, fanin_bits64(element##64(&draw, main_words[n], low_words[n]))) \
+    FANIN_KERNEL(element##_F32, uint32_t, share, main, fanin_bits(FANIN_VALUE(element)))                             \
+    FANIN_KERNEL(element##_BF16, unsigned short, share, main, fanin_narrow_bf16(FANIN_VALUE(element)))               \
+    FANIN_KERNEL(element##_F16, unsigned short, share, main, fanin_narrow(FANIN_VALUE(element), FANIN_F16_FORMAT))         \
+    FANIN_KERNEL(element##_F8_E4M3, unsigned char, share, main, fanin_narrow(FANIN_VALUE(element), FANIN_F8_E4M3_FORMAT))        \
+    FANIN_KERNEL(element##_F8_E5M2, unsigned char, share, main, fanin_narrow(FANIN_VALUE(element), FANIN_F8_E5M2_FORMAT))
 
 FANIN_KERNELS(fanin_constant, (void)0, (void)0, FANIN_NONE, FANIN_NONE)
 FANIN_KERNELS(fanin_uniform, (void)0, (void)0, FANIN_MAIN, FANIN_BOTH)

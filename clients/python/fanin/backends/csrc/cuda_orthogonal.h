@@ -1,5 +1,5 @@
-/* Orthogonal matrices (clients/SPEC.md section 6.12): one kernel for each step. A thread takes whole outputs, for any grid,
-   and every sum of one in order; kernels follow one another in a stream, so nothing waits within one. */
+/* Orthogonal matrices (clients/SPEC.md section 6.12): one kernel for each step. A thread computes complete outputs,
+   for any grid, and adds the terms of each in order. Kernels run one after another in a stream, so none waits inside. */
 
 enum { FANIN_PANEL = 32, FANIN_SQUARE = FANIN_PANEL * FANIN_PANEL };
 
@@ -7,12 +7,12 @@ enum { FANIN_PANEL = 32, FANIN_SQUARE = FANIN_PANEL * FANIN_PANEL };
 typedef struct {
     uint64_t rows, columns; /* m, n */
     void *v;                /* panels of vectors one after another, each from its first row on */
-    void *t;                /* of each panel, rounded to the compute type */
-    double *s, *wide_t, *x; /* of each panel: S, then T; and what its own columns are made of */
+    void *t;                /* T of each panel, rounded to the compute type */
+    double *s, *wide_t, *x; /* S, then T of each panel; and the input of the columns of a panel */
     void *q;
-    void *w, *y; /* of the panel at hand: w and x of the later columns, 32 rows of n */
+    void *w, *y; /* w and x of the columns after the current panel, 32 rows of n */
     double gain;
-    uint64_t panel; /* at hand */
+    uint64_t panel; /* the current one */
     unsigned char *out;
     uint64_t is_wide;
 } fanin_task;
@@ -114,7 +114,7 @@ extern "C" __global__ void fanin_orthogonal_triangle(fanin_task task)
             ((real *)task.t)[n] = narrow(task.wide_t[n]);                                                            \
         }                                                                                                            \
     }                                                                                                                \
-    /* w of the columns behind the panel at hand. */                                                                 \
+    /* w of the columns after the current panel. */                                                                  \
     extern "C" __global__ void fanin_orthogonal_project_##type(fanin_task task)                                      \
     {                                                                                                                \
         const uint64_t top = task.panel * FANIN_PANEL, behind = top + FANIN_PANEL;                                   \

@@ -17,7 +17,7 @@ typedef long long int64_t;
 #include <float.h>
 #include <stdint.h>
 #include <string.h>
-#if FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16 /* 16: of AVX512-FP16, as 0 but for _Float16 */
+#if FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16 /* 16: with AVX512-FP16; as 0, except _Float16 */
 #error "float arithmetic must round to float after every operation (on 32-bit x86: -msse2 -mfpmath=sse)"
 #endif
 #endif

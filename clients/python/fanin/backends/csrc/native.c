@@ -73,31 +73,31 @@ typedef struct {
     uint32_t source, skip;
 } fanin_range;
 
-/* Writes `count` elements with the same bits. */
+/* Writes `count` elements with the same bits, as fast as memset writes bytes. */
 static void repeat(const unsigned char *bits, int size, uint64_t count, unsigned char *out)
 {
-    unsigned char pattern[4096];
+    enum { CHUNK = 64 };
+    unsigned char pattern[CHUNK];
     const uint64_t total = count * size;
-    int same = 1;
-    for (int n = 1; n < size; n++) same &= bits[n] == bits[0];
-    if (same) {
+    for (int n = 0; n < size; n++) pattern[n] = bits[n];
+    for (int n = size; n < CHUNK; n *= 2) memcpy(pattern + n, pattern, n);
+    if (!memcmp(pattern, pattern + 1, CHUNK - 1)) {
         memset(out, bits[0], total);
         return;
     }
-    const uint64_t first = total < sizeof pattern ? total : sizeof pattern;
-    for (uint64_t n = 0; n < first; n += size) memcpy(pattern + n, bits, size);
+    uint64_t at = 0;
 #ifdef FANIN_X86
     /* As memset does on large memory. The processor then writes cache lines without reading them first. */
-    if (total >= sizeof pattern) {
+    if (total >= 4096) {
         uint64_t word, words = total / 8;
-        unsigned char *at = out;
+        unsigned char *to = out;
         memcpy(&word, pattern, 8);
-        __asm__ volatile("rep stosq" : "+D"(at), "+c"(words) : "a"(word) : "memory");
-        memcpy(at, pattern, total % 8);
-        return;
+        __asm__ volatile("rep stosq" : "+D"(to), "+c"(words) : "a"(word) : "memory");
+        at = total - total % 8;
     }
 #endif
-    for (uint64_t n = 0; n < total; n += first) memcpy(out + n, pattern, total - n < first ? total - n : first);
+    for (; at + CHUNK <= total; at += CHUNK) memcpy(out + at, pattern, CHUNK);
+    memcpy(out + at, pattern, total - at);
 }
 
 /* Writes elements [start, stop) of a range. */

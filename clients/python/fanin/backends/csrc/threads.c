@@ -45,9 +45,14 @@ typedef struct region {
 } region;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
 static region *regions; /* calls of fanin_together that have not returned */
-static unsigned char started[CPUS];
+
+/* The thread of one CPU. Each has a separate condition. One that all waited for would wake the thread of the caller's CPU
+   too, which would interrupt the caller. */
+static struct {
+    pthread_cond_t wake;
+    unsigned char started, is_waiting; /* is_waiting: it waits, and nothing has signalled `wake` since */
+} pool[CPUS];
 
 static region *joinable(int cpu)
 {
@@ -64,7 +69,9 @@ static void *serve(void *number)
     for (;;) {
         region *joined = joinable(cpu);
         if (!joined) {
-            pthread_cond_wait(&wake, &lock);
+            pool[cpu].is_waiting = 1;
+            pthread_cond_wait(&pool[cpu].wake, &lock);
+            pool[cpu].is_waiting = 0;
             continue;
         }
         joined->wanted--;
@@ -88,11 +95,25 @@ static void start(const cpus *set, int threads)
         if (!contains(set, cpu)) continue;
         threads--;
         pthread_t thread;
-        if (started[cpu] || pthread_create(&thread, NULL, serve, (void *)(intptr_t)cpu)) continue;
+        if (pool[cpu].started) continue;
+        pool[cpu].wake = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
+        if (pthread_create(&thread, NULL, serve, (void *)(intptr_t)cpu)) continue;
         pthread_detach(thread);
-        started[cpu] = 1;
+        pool[cpu].started = 1;
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* Wakes as many waiting threads as the region still wants. Threads that serve another region look for it afterwards. */
+static void wake_for(const region *own)
+{
+    int left = own->wanted;
+    for (int cpu = 0; cpu < CPUS && left; cpu++) {
+        if (!pool[cpu].is_waiting || cpu == own->caller || !contains(&own->usable, cpu)) continue;
+        pool[cpu].is_waiting = 0;
+        pthread_cond_signal(&pool[cpu].wake);
+        left--;
+    }
 }
 
 /* In a forked child, such as a worker of a data loader: the child has none of the threads, and a lock may be held by one
@@ -100,9 +121,8 @@ static void start(const cpus *set, int threads)
 static void forget(void)
 {
     lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-    wake = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
     regions = NULL;
-    for (int cpu = 0; cpu < CPUS; cpu++) started[cpu] = 0;
+    for (int cpu = 0; cpu < CPUS; cpu++) pool[cpu].started = pool[cpu].is_waiting = 0;
 }
 
 static void at_fork(void) { pthread_atfork(NULL, NULL, forget); }
@@ -123,7 +143,7 @@ void fanin_together(void (*work)(void *), void *context, int threads)
     start(&own.usable, threads);
     own.next = regions;
     regions = &own;
-    pthread_cond_broadcast(&wake);
+    wake_for(&own);
     pthread_mutex_unlock(&lock);
     work(context);
     pthread_mutex_lock(&lock);

@@ -59,7 +59,7 @@ def moved(call: Call, memory: Memory) -> list[Piece] | None:
     count = 1
     for tensor in carried:
         inside = memory.read(tensor)
-        if not all(isinstance(law, Unset | Unknown | Constant | Values | Random) for _, law in inside):
+        if not all(isinstance(dist, Unset | Unknown | Constant | Values | Random) for _, dist in inside):
             return None
         places[id(tensor)] = torch.arange(count, count + tensor.numel(), device="cpu").view(tensor.shape)
         pieces += inside if dtype is None else recast(inside, tensor.dtype, dtype)
@@ -102,9 +102,9 @@ def _dtype(call: Call) -> torch.dtype:
 def _shuffled(result: torch.Tensor, pieces: list[Piece]) -> list[Piece] | None:
     """Return the piece of independent elements in a new order; `None` unless the result has each element once."""
     match pieces:
-        case [(length, Random() as law)] if not isinstance(law, Matrix) and result.numel() == length:
+        case [(length, Random() as dist)] if not isinstance(dist, Matrix) and result.numel() == length:
             if len(result.unique()) == length and bool((result > 0).all()):
-                return [(length, reordered(law))]
+                return [(length, reordered(dist))]
     return None
 
 

@@ -13,14 +13,18 @@ import torch
 from fanin.recording.distributions import (
     Circular,
     Constant,
-    Law,
+    Diagonal,
+    Distribution,
     Normal,
+    Norms,
     Partly,
     Random,
+    Signs,
     Unknown,
     Unset,
     Values,
     affine,
+    displaced,
     is_held,
 )
 
@@ -29,25 +33,25 @@ MOST_VALUES = 1 << 24
 MOST_STRETCHES = 1 << 16
 """Maximum number of stretches of a view that are followed, such as the rows of a block of columns."""
 
-Piece = tuple[int, Law]
+Piece = tuple[int, Distribution]
 """Number of elements, and their distribution."""
 
 
 def joined(pieces: Iterable[Piece]) -> list[Piece]:
     """Return the pieces with adjacent pieces combined where the second continues the first."""
     result: list[Piece] = []
-    for length, law in pieces:
-        if result and _continues(*result[-1], law):
+    for length, dist in pieces:
+        if result and _continues(*result[-1], dist):
             result[-1] = (result[-1][0] + length, result[-1][1])
         elif length:
-            result.append((length, law))
+            result.append((length, dist))
     return result
 
 
-def _continues(length: int, law: Law, following: Law) -> bool:
-    if isinstance(law, Random) and isinstance(following, Random):
-        return law.goes_on(length, following)
-    return law == following
+def _continues(length: int, dist: Distribution, following: Distribution) -> bool:
+    if isinstance(dist, Random) and isinstance(following, Random):
+        return dist.goes_on(length, following)
+    return dist == following
 
 
 class Stretches:
@@ -60,25 +64,27 @@ class Stretches:
     def part(self, start: int, stop: int) -> Iterator[Piece]:
         """Yield the pieces of elements [start, stop)."""
         for index in range(bisect.bisect_right(self._ends, start), len(self._pieces)):
-            length, law = self._pieces[index]
+            length, dist = self._pieces[index]
             at = self._ends[index] - length
             if at >= stop:
                 return
             first, last = max(start - at, 0), min(stop - at, length)
-            if isinstance(law, Values):
-                law = Values(law.tensor[first:last])
-            elif isinstance(law, Partly):
-                law = partly(law.tensor[first:last], law.known[first:last])
-            elif isinstance(law, Random) and first:
-                law = replace(law, place=law.place + first)
-            yield last - first, law
+            if isinstance(dist, Values):
+                dist = Values(dist.tensor[first:last])
+            elif isinstance(dist, Partly):
+                dist = partly(dist.tensor[first:last], dist.known[first:last])
+            elif isinstance(dist, Norms | Diagonal | Signs) and last - first < length:
+                dist = displaced(dist)
+            elif isinstance(dist, Random) and first:
+                dist = replace(dist, place=dist.place + first)
+            yield last - first, dist
 
 
 def cast(pieces: Iterable[Piece], dtype: torch.dtype) -> list[Piece]:
     """Return pieces stored in a tensor of this type. Distributions stay: the recipe's storage type rounds elements."""
 
-    def converted(law: Law) -> Law:
-        match law:
+    def converted(dist: Distribution) -> Distribution:
+        match dist:
             case Values(tensor):
                 return Values(tensor.to(dtype))
             case Partly(tensor, known):
@@ -88,37 +94,37 @@ def cast(pieces: Iterable[Piece], dtype: torch.dtype) -> list[Piece]:
             case Constant(value) if not dtype.is_floating_point and not dtype.is_complex:
                 return Constant(torch.tensor(value, device="cpu").to(dtype).item())
             case Circular() if dtype.is_complex:
-                return law
+                return dist
             case Circular(std) if dtype.is_floating_point:
-                return Normal(0.0, std / math.sqrt(2), draw=law.draw, place=law.place, order=law.order)
+                return Normal(0.0, std / math.sqrt(2), draw=dist.draw, place=dist.place, order=dist.order)
             case Random() if not dtype.is_floating_point:
                 return Unknown(f"a cast to {dtype}")
-        return law
+        return dist
 
-    return [(length, converted(law)) for length, law in pieces]
+    return [(length, converted(dist)) for length, dist in pieces]
 
 
 def recast(pieces: Iterable[Piece], old: torch.dtype, new: torch.dtype) -> list[Piece]:
     """Return the pieces of a tensor that is cast to another type. Constants are rounded to both types."""
 
-    def converted(law: Law) -> Law:
-        if not isinstance(law, Constant):
-            return used(law, old)
-        held = rounded(law.value, old)
-        return law if rounded(law.value, new) == rounded(held, new) else Constant(held)
+    def converted(dist: Distribution) -> Distribution:
+        if not isinstance(dist, Constant):
+            return used(dist, old)
+        held = rounded(dist.value, old)
+        return dist if rounded(dist.value, new) == rounded(held, new) else Constant(held)
 
-    return list(pieces) if old == new else [(length, converted(law)) for length, law in pieces]
+    return list(pieces) if old == new else [(length, converted(dist)) for length, dist in pieces]
 
 
-def used(law: Law, dtype: torch.dtype) -> Law:
+def used(dist: Distribution, dtype: torch.dtype) -> Distribution:
     """Return the distribution of elements of a tensor of this type, for another operation.
 
     It is `Unknown` if elements became infinite or zero in the type, since no later operation restores them.
     """
-    if not isinstance(law, Random):
-        return law
+    if not isinstance(dist, Random):
+        return dist
     info = torch.finfo(dtype)
-    return law if is_held(law, info.tiny, info.max) else Unknown(f"random values that {dtype} cannot hold")
+    return dist if is_held(dist, info.tiny, info.max) else Unknown(f"random values that {dtype} cannot hold")
 
 
 def rounded(value: complex, dtype: torch.dtype) -> complex:
@@ -135,9 +141,9 @@ def reinterpreted(pieces: Iterable[Piece], old: torch.dtype, new: torch.dtype) -
     if old == new:
         return list(pieces)
     result = []
-    for length, law in _with_whole_tables(pieces, old):
+    for length, dist in _with_whole_tables(pieces, old):
         count, rest = divmod(length * old.itemsize, new.itemsize)
-        result.append((count, Unknown("view.dtype") if rest else _seen_as(length, law, old, new)))
+        result.append((count, Unknown("view.dtype") if rest else _seen_as(length, dist, old, new)))
     return result
 
 
@@ -149,38 +155,38 @@ def _with_whole_tables(pieces: Iterable[Piece], dtype: torch.dtype) -> Iterator[
         yield from run if flat is None else [(len(flat), Values(flat))]
 
 
-def _seen_as(length: int, law: Law, old: torch.dtype, new: torch.dtype) -> Law:
-    match law:
+def _seen_as(length: int, dist: Distribution, old: torch.dtype, new: torch.dtype) -> Distribution:
+    match dist:
         case Unset() | Unknown():
-            return law
+            return dist
         case Constant(0 | False):
             return Constant(0)
         case Constant() | Values():
-            flat = values([(length, law)], old)
+            flat = values([(length, dist)], old)
             return Unknown("view.dtype") if flat is None else Values(flat.contiguous().view(new))
         case Normal(0, std, low, high) if math.isinf(low) and math.isinf(high) and new.to_real() == old:
-            return Circular(std * math.sqrt(2), draw=law.draw, place=law.place // 2, order=law.order)
+            return Circular(std * math.sqrt(2), draw=dist.draw, place=dist.place // 2, order=dist.order)
         case Circular(std) if old.to_real() == new:
-            return Normal(0.0, std / math.sqrt(2), draw=law.draw, place=law.place * 2, order=law.order)
+            return Normal(0.0, std / math.sqrt(2), draw=dist.draw, place=dist.place * 2, order=dist.order)
     return Unknown("view.dtype")
 
 
 def resolved(pieces: Iterable[Piece], tensor: torch.Tensor) -> list[Piece]:
     """Return the pieces conjugated or negated, as the tensor does when it reads or writes its memory."""
 
-    def converted(law: Law) -> Law:
+    def converted(dist: Distribution) -> Distribution:
         if tensor.is_conj():
-            if isinstance(law, Values):
-                law = Values(law.tensor.conj_physical())
-            elif isinstance(law, Constant) and isinstance(law.value, complex):
-                law = Constant(law.value.conjugate())
-            elif isinstance(law, Partly):
-                law = Unknown("conj")
-        return affine(law, -1, 0, "neg") if tensor.is_neg() else law
+            if isinstance(dist, Values):
+                dist = Values(dist.tensor.conj_physical())
+            elif isinstance(dist, Constant) and isinstance(dist.value, complex):
+                dist = Constant(dist.value.conjugate())
+            elif isinstance(dist, Partly):
+                dist = Unknown("conj")
+        return affine(dist, -1, 0, "neg") if tensor.is_neg() else dist
 
     if not tensor.is_conj() and not tensor.is_neg():
         return list(pieces)
-    return [(length, converted(law)) for length, law in pieces]
+    return [(length, converted(dist)) for length, dist in pieces]
 
 
 def values(pieces: list[Piece], dtype: torch.dtype) -> torch.Tensor | None:
@@ -188,8 +194,8 @@ def values(pieces: list[Piece], dtype: torch.dtype) -> torch.Tensor | None:
     if sum(length for length, _ in pieces) > MOST_VALUES:
         return None
     parts = []
-    for length, law in pieces:
-        match law:
+    for length, dist in pieces:
+        match dist:
             case Constant(value):
                 parts.append(torch.full((length,), value, dtype=dtype, device="cpu"))
             case Values(tensor):
@@ -204,18 +210,18 @@ def partial(pieces: list[Piece], dtype: torch.dtype) -> Partly | None:
     if sum(length for length, _ in pieces) > MOST_VALUES:
         return None
     parts: list[tuple[torch.Tensor, torch.Tensor]] = []
-    for length, law in pieces:
-        if isinstance(law, Partly):
-            parts.append((law.tensor, law.known))
+    for length, dist in pieces:
+        if isinstance(dist, Partly):
+            parts.append((dist.tensor, dist.known))
         else:
-            flat = values([(length, law)], dtype)
+            flat = values([(length, dist)], dtype)
             known = torch.full((length,), flat is not None, device="cpu")
             parts.append((torch.zeros(length, dtype=dtype, device="cpu") if flat is None else flat, known))
     found, known = (torch.cat(each) for each in zip(*parts, strict=True))
     return Partly(found, known)
 
 
-def partly(tensor: torch.Tensor, known: torch.Tensor) -> Law:
+def partly(tensor: torch.Tensor, known: torch.Tensor) -> Distribution:
     """Return `Partly`, or `Values` if all values are known."""
     return Values(tensor) if bool(known.all()) else Partly(tensor, known)
 

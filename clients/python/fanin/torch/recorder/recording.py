@@ -90,7 +90,7 @@ class Recording:
             RecipeError: the seed is not in that range.
         """
         recipe = self.recipe.seeded(seed)
-        taken = {name: norm.values(recipe).to(self.literals[name].dtype) for name, norm in self.norms.items()}
+        taken = {name: norm.values(recipe, self.literals[name]) for name, norm in self.norms.items()}
         return replace(self, recipe=recipe, literals={**self.literals, **taken})
 
 
@@ -104,11 +104,11 @@ class Norm:
     axis: int
     """Axis that has one norm for each index; -1 for one norm of all elements."""
 
-    def values(self, recipe: Recipe) -> torch.Tensor:
-        """Return the norms, in float64, of the tensor that a recipe defines."""
+    def values(self, recipe: Recipe, like: torch.Tensor) -> torch.Tensor:
+        """Return the norms of the tensor that a recipe defines, with the shape and type of another tensor."""
         (drawn,) = materialize(recipe.part([self.of])).values()
         taken: torch.Tensor = torch.norm_except_dim(torch.from_numpy(drawn.astype(np.float64)), self.power, self.axis)
-        return taken
+        return taken.to(like.dtype).reshape(like.shape)
 
 
 def record(build: Callable[[], torch.nn.Module], *, seed: int | str = 0) -> Recording:
@@ -174,7 +174,7 @@ class _Reading:
         self._tied: dict[str, str] = {}
         self._copies: dict[str, str] = {}
         self._literals: dict[str, torch.Tensor] = {}
-        self._norms: dict[str, tuple[Norms, torch.dtype]] = {}
+        self._norms: dict[str, tuple[Norms, torch.Tensor]] = {}
         self._whole: dict[int, tuple[str, Random, torch.Size]] = {}
 
     def of(self, model: torch.nn.Module) -> Recording:
@@ -194,9 +194,9 @@ class _Reading:
                 held = f"{literal.numel()} fixed values, with which literals have more bytes than the rest of the model"
                 faults.append(Fault(pointer([name]), held))
         norms: dict[str, Norm] = {}
-        for name, (law, _) in self._norms.items():
+        for name, (dist, _) in self._norms.items():
             try:
-                norms[name] = Norm(self._normed(law), law.power, law.axis)
+                norms[name] = Norm(self._normed(dist), dist.power, dist.axis)
             except RefusedError as refusal:
                 faults.append(Fault(pointer([name]), str(refusal)))
         if faults:
@@ -210,7 +210,7 @@ class _Reading:
                 [replace(fault, pointer=fault.pointer.removeprefix("/tensors")) for fault in error.faults]
             ) from None
         for name, norm in norms.items():
-            self._literals[name] = norm.values(recipe).to(self._norms[name][1])
+            self._literals[name] = norm.values(recipe, self._norms[name][1])
         return Recording(recipe, self._tied, self._literals, self._buffers(model, state), self._copies, norms)
 
     def _tensor(self, name: str, tensor: Any) -> dict[str, Any] | None:
@@ -233,18 +233,20 @@ class _Reading:
         pieces = self._memory.read(tensor)
         self._note_draws(name, pieces)
         runs = merged(pieces)
-        laws = [law for _, law in runs]
-        if isinstance(laws[0], Norms):
-            self._norms[name] = laws[0], tensor.dtype
+        dists = [dist for _, dist in runs]
+        if norms := [dist for dist in dists if isinstance(dist, Norms)]:
+            if len(dists) > 1 or tensor.numel() != norms[0].count:
+                raise RefusedError("it contains norms of a random tensor, beside other elements or several times")
+            self._norms[name] = norms[0], tensor
             return None
-        if isinstance(laws[0], Random) and len(laws) == 1:
-            self._whole[laws[0].draw] = name, laws[0], tensor.shape
-        said = scheme(laws[0], tensor.shape) if len(laws) == 1 else blocks(runs, tensor.shape)
+        if isinstance(dists[0], Random) and len(dists) == 1:
+            self._whole[dists[0].draw] = name, dists[0], tensor.shape
+        said = scheme(dists[0], tensor.shape) if len(dists) == 1 else blocks(runs, tensor.shape)
         if said is not None and tensor.dtype in DTYPES:
             return {"shape": list(tensor.shape), "dtype": DTYPES[tensor.dtype], **said}
-        if any(isinstance(law, Random) for law in laws) and len(laws) > 1:
+        if any(isinstance(dist, Random) for dist in dists) and len(dists) > 1:
             raise RefusedError("its parts have different distributions and are not blocks along one axis")
-        if isinstance(laws[0], Random):
+        if isinstance(dists[0], Random):
             raise RefusedError(f"{tensor.dtype} is not a storage type of a recipe")
         flat = values(pieces, tensor.dtype)
         if flat is not None and tensor.dtype in DTYPES and (said := table(flat.reshape(tensor.shape))):
@@ -271,24 +273,24 @@ class _Reading:
         Raises:
             RefusedError: the tensor is not in the model, was changed, or is too large.
         """
-        name, law, shape = self._whole.get(norms.draw, ("", None, ()))
-        if law != norms.law or law.place or law.order or shape != norms.shape:
+        name, dist, shape = self._whole.get(norms.draw, ("", None, ()))
+        if dist != norms.dist or dist.place or dist.order or shape != norms.shape:
             raise RefusedError("norms of a random tensor that is not in the model, or was changed afterwards")
         if math.prod(shape) > MOST_NORMED:
             raise RefusedError(f"norms of {math.prod(shape)} values; at most {MOST_NORMED} are computed")
         return name
 
     def _note_draws(self, name: str, pieces: list[Piece]) -> None:
-        for length, law in pieces:
-            if not isinstance(law, Random):
+        for length, dist in pieces:
+            if not isinstance(dist, Random):
                 continue
-            used = self._drawn.setdefault(law.draw, [])
+            used = self._drawn.setdefault(dist.draw, [])
             for start, stop, other in used:
-                if start < law.place + length and law.place < stop:
+                if start < dist.place + length and dist.place < stop:
                     if other == name:
                         raise RefusedError("it contains some of its random numbers twice")
                     self._copies.setdefault(name, other)
-            used.append((law.place, law.place + length, name))
+            used.append((dist.place, dist.place + length, name))
 
 
 def _state(model: torch.nn.Module) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from fanin.recording.distributions import (
     Circular,
     Constant,
     Diagonal,
+    Distribution,
     Factor,
     Function,
-    Law,
     Normal,
     Orthogonal,
     Random,
@@ -55,7 +55,7 @@ class Rules:
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
 
-    def law(self, call: Call) -> Law | list[Piece] | None:
+    def distribution(self, call: Call) -> Distribution | list[Piece] | None:
         """Return the content of the operation's result; `None` without a rule."""
         name, given = call.name, call.given
         if name in CONSTANTS:
@@ -82,7 +82,7 @@ class Rules:
                 mean, std = self._level(given["mean"]), self._level(given["std"])
                 return None if mean is None or std is None else Normal(mean, std)
             case "erfinv":
-                return self._each(given["self"], lambda law: erfinv(law, call.cause))
+                return self._each(given["self"], lambda dist: erfinv(dist, call.cause))
             case "diagonal_copy":
                 return self._memory.read(given["self"].diagonal(given["offset"], given["dim1"], given["dim2"]))
             case "sign" | "sgn":
@@ -92,7 +92,7 @@ class Rules:
             case "clamp" | "clamp_min" | "clamp_max":
                 low, high = (self._number(given.get(end, at)) for end, at in (("min", -math.inf), ("max", math.inf)))
                 if low is not None and high is not None:
-                    return self._each(given["self"], lambda law: clamp(law, low, high, call.cause))
+                    return self._each(given["self"], lambda dist: clamp(dist, low, high, call.cause))
             case "mul" | "div" | "add" | "sub" | "rsub" | "neg" if not given.get("rounding_mode"):
                 if (content := self._affine(call) or self._signed(call)) is not None:
                     return content
@@ -100,12 +100,12 @@ class Rules:
                 return self._circular(given["real"], given["imag"])
         return self._function(call)
 
-    def _circular(self, real: torch.Tensor, imaginary: torch.Tensor) -> Law | None:
+    def _circular(self, real: torch.Tensor, imaginary: torch.Tensor) -> Distribution | None:
         """Return the distribution of complex numbers from two independent normal tensors of equal variance."""
         match self._memory.read(real), self._memory.read(imaginary):
-            case [(count, Normal(0, std, low, high) as law)], [(same, Normal() as other)]:
-                if law == other and law.draw != other.draw and count == same and math.isinf(low) and math.isinf(high):
-                    return Circular(std * math.sqrt(2), draw=law.draw, place=law.place, order=law.order)
+            case [(count, Normal(0, std, low, high) as dist)], [(same, Normal() as other)]:
+                if dist == other and dist.draw != other.draw and count == same and math.isinf(low) and math.isinf(high):
+                    return Circular(std * math.sqrt(2), draw=dist.draw, place=dist.place, order=dist.order)
         return None
 
     def _affine(self, call: Call) -> list[Piece] | None:
@@ -141,7 +141,7 @@ class Rules:
         if flat is None or drawn.shape != shape or not 0 < count <= MOST_VALUES:
             return None
         pieces = self._memory.read(drawn)
-        if not any(isinstance(law, Random) for _, law in pieces):
+        if not any(isinstance(dist, Random) for _, dist in pieces):
             return None
         known = flat.view(operands[at].shape).expand(shape).reshape(-1)
         starts = [0, *((known[1:] != known[:-1]).nonzero().flatten() + 1).tolist(), count]
@@ -161,15 +161,15 @@ class Rules:
                     scale, shift = (1.0, -alpha * value) if at else (-alpha, value)
             part = whole.part(start, stop)
             result += [
-                (length, _computed(law, lambda law: affine(law, scale, shift, call.cause), drawn.dtype))  # noqa: B023
-                for length, law in part
+                (length, _computed(dist, lambda dist: affine(dist, scale, shift, call.cause), drawn.dtype))  # noqa: B023
+                for length, dist in part
             ]
         return joined(result)
 
     def _scaled(self, call: Call, tensor: torch.Tensor, scale: float, shift: float) -> list[Piece] | None:
-        return self._each(tensor, lambda law: affine(law, scale, shift, call.cause))
+        return self._each(tensor, lambda dist: affine(dist, scale, shift, call.cause))
 
-    def _signed(self, call: Call) -> Law | None:
+    def _signed(self, call: Call) -> Distribution | None:
         """Return a Haar matrix if Q of a QR factorization is multiplied by the signs of the diagonal of R.
 
         Mezzadri 2007 (arXiv:math-ph/0609050), section 5.
@@ -179,44 +179,44 @@ class Rules:
             return None
         q, signs = factors if factors[0].dim() == 2 else factors[::-1]
         match self._memory.read(q), self._memory.read(signs):
-            case [(_, Factor(rows, columns, by_columns=False) as law)], [(_, Signs(draw))]:
+            case [(_, Factor(rows, columns, by_columns=False) as dist)], [(_, Signs(draw))]:
                 shapes = tuple(q.shape), tuple(signs.shape)
-                if draw == law.draw and shapes in (((rows, columns), (columns,)), ((rows, columns), (1, columns))):
+                if draw == dist.draw and shapes in (((rows, columns), (columns,)), ((rows, columns), (1, columns))):
                     return Orthogonal(rows, columns, 1.0, draw=draw)
         return None
 
-    def _function(self, call: Call) -> Law | None:
+    def _function(self, call: Call) -> Distribution | None:
         """Return the distribution after an elementwise operation on one uniform draw; `None` for other operands."""
         if torch.Tag.pointwise not in call.func.tags or call.is_random:
             return None
         known: dict[int, torch.Tensor] = {}
-        laws: list[Uniform | Function] = []
+        dists: list[Uniform | Function] = []
         for tensor in call.inputs:
             number = self._number(tensor)
             match self._memory.read(tensor) if number is None else []:
-                case [(_, Uniform() | Function() as law)]:
-                    laws.append(law)
-                    known[id(tensor)] = torch.tensor(curve(law), dtype=torch.float64, device="cpu")
+                case [(_, Uniform() | Function() as dist)]:
+                    dists.append(dist)
+                    known[id(tensor)] = torch.tensor(curve(dist), dtype=torch.float64, device="cpu")
                 case [] if number is not None:
                     known[id(tensor)] = torch.tensor(number, dtype=torch.float64, device="cpu")
                 case _:
                     return None
         shapes = {tensor.shape for tensor in call.inputs if self._number(tensor) is None}
-        if len(shapes) != 1 or not all(law.is_same_draw(laws[0]) for law in laws):
+        if len(shapes) != 1 or not all(dist.is_same_draw(dists[0]) for dist in dists):
             return None
         values = call.on_cpu(known)
         if not isinstance(values, torch.Tensor) or values.dtype != torch.float64:
             return None
-        operation = next((law.operation for law in laws if isinstance(law, Function)), call.cause)
-        first = laws[0]
+        operation = next((dist.operation for dist in dists if isinstance(dist, Function)), call.cause)
+        first = dists[0]
         return Function(tuple(values.tolist()), operation, draw=first.draw, place=first.place, order=first.order)
 
-    def _each(self, tensor: Any, rule: Callable[[Law], Law]) -> list[Piece] | None:
+    def _each(self, tensor: Any, rule: Callable[[Distribution], Distribution]) -> list[Piece] | None:
         """Apply a rule to the pieces of a tensor; `None` if no element is random."""
         pieces = self._memory.read(tensor) if isinstance(tensor, torch.Tensor) else []
-        if not any(isinstance(law, Random) for _, law in pieces):
+        if not any(isinstance(dist, Random) for _, dist in pieces):
             return None
-        return [(length, _computed(law, rule, tensor.dtype)) for length, law in pieces]
+        return [(length, _computed(dist, rule, tensor.dtype)) for length, dist in pieces]
 
     def _level(self, operand: Any) -> float | None:
         """Return the number that all elements of an operand equal; `None` if they differ or are unknown."""
@@ -238,9 +238,9 @@ class Rules:
         return None
 
 
-def _computed(law: Law, rule: Callable[[Law], Law], dtype: torch.dtype) -> Law:
+def _computed(dist: Distribution, rule: Callable[[Distribution], Distribution], dtype: torch.dtype) -> Distribution:
     """Return the result of a rule for elements of this type. Constants are rounded before and after, as in torch."""
-    if not isinstance(law, Constant):
-        return rule(used(law, dtype))
-    made = rule(Constant(rounded(law.value, dtype)))
+    if not isinstance(dist, Constant):
+        return rule(used(dist, dtype))
+    made = rule(Constant(rounded(dist.value, dtype)))
     return Constant(rounded(made.value, dtype)) if isinstance(made, Constant) else made

@@ -30,8 +30,8 @@ def merged(pieces: list[Piece]) -> list[Piece]:
         RefusedError: a piece has no distribution.
     """
     merged: list[Piece] = []
-    for length, law in pieces:
-        match law:
+    for length, dist in pieces:
+        match dist:
             case Unset(line):
                 raise RefusedError(f"nothing initializes it (aten.empty{line and ' at '}{line})")
             case Partly():
@@ -40,14 +40,14 @@ def merged(pieces: list[Piece]) -> list[Piece]:
                 raise RefusedError(f"no scheme describes the result of {operation}")
             case Factor() | Triangle() | Diagonal() | Signs():
                 raise RefusedError("no scheme describes the result of aten.linalg_qr")
-            case Matrix(rows, columns) if (law.place, length) != (0, rows * columns) or len(pieces) > 1:
+            case Matrix(rows, columns) if (dist.place, length) != (0, rows * columns) or len(pieces) > 1:
                 raise RefusedError("a random matrix is only a part of it, or is incomplete")
             case Values(tensor) if bool((tensor == tensor[0]).all()):
-                law = Constant(tensor[0].item())
-        if merged and merged[-1][1] == law:
-            merged[-1] = (merged[-1][0] + length, law)
+                dist = Constant(tensor[0].item())
+        if merged and merged[-1][1] == dist:
+            merged[-1] = (merged[-1][0] + length, dist)
         else:
-            merged.append((length, law))
+            merged.append((length, dist))
     return merged or [(0, Constant(0.0))]
 
 
@@ -58,6 +58,6 @@ def blocks(runs: list[Piece], shape: Sequence[int]) -> dict[str, Any] | None:
         parts = list(Stretches(runs).part(0, size * inner))
         repeated = parts * min(math.prod(shape[:axis]), len(runs))
         if len(parts) <= MAX_PARTS and all(length % inner == 0 for length, _ in parts) and merged(repeated) == runs:
-            said = [{"size": length // inner, **words} for length, law in parts if (words := scheme(law, shape))]
+            said = [{"size": length // inner, **words} for length, dist in parts if (words := scheme(dist, shape))]
             return {"scheme": "blocks", "axis": axis, "parts": said} if len(said) == len(parts) else None
     return None

@@ -17,13 +17,16 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from fanin.recording.distributions import (
     Diagonal,
-    Law,
+    Distribution,
     Matrix,
+    Norms,
     Random,
+    Signs,
     Triangle,
     Unknown,
     Unset,
     Values,
+    displaced,
     reordered,
     transposed,
 )
@@ -123,7 +126,9 @@ class Memory:
         if peculiar(tensor):
             return None if tensor.is_meta else tensor
         storage = self._of(tensor)
-        if any(values([(1, law)], tensor.dtype) is None for _, law in self.read(tensor) if not isinstance(law, Unset)):
+        if any(
+            values([(1, dist)], tensor.dtype) is None for _, dist in self.read(tensor) if not isinstance(dist, Unset)
+        ):
             return None
         if storage.real is None:
             if _count(tensor) > MOST_VALUES:
@@ -198,9 +203,9 @@ def _show(storage: _Storage) -> None:
     """Write the known values into lent memory."""
     assert storage.real is not None
     bits, at = storage.real.view(torch.uint8), 0
-    for length, law in storage.pieces:
+    for length, dist in storage.pieces:
         stop = at + length * storage.dtype.itemsize
-        flat = values([(length, law)], storage.dtype)
+        flat = values([(length, dist)], storage.dtype)
         if flat is None:
             bits[at:stop] = 0 if storage.dtype == torch.bool else GARBAGE
         else:
@@ -213,10 +218,10 @@ def _read(tensor: torch.Tensor, pieces: list[Piece]) -> list[Piece]:
     view = View.of(tensor)
     whole = Stretches(pieces)
     inside = joined(whole.part(view.start, view.stop))
-    law = inside[0][1]
+    dist = inside[0][1]
     if view.dense and view.stretches == 1:
         return inside
-    if len(inside) == 1 and (seen := _through(view, law, view.sizes[::-1])):
+    if len(inside) == 1 and (seen := _through(view, dist, view.sizes[::-1])):
         return [(view.count, seen)]
     known = values(inside, tensor.dtype)
     if known is not None:
@@ -232,21 +237,23 @@ def _read(tensor: torch.Tensor, pieces: list[Piece]) -> list[Piece]:
     return [(view.count, Unknown("expand" if view.repeats else "as_strided"))]
 
 
-def _through(view: View, law: Law, shape: tuple[int, ...]) -> Law | None:
+def _through(view: View, dist: Distribution, shape: tuple[int, ...]) -> Distribution | None:
     """Return the distribution after a read or a write of one distribution through a view that is not contiguous.
 
     `shape` is the shape of the tensor before the reordering. A matrix must have that shape to be transposed. Returns
     `None` if the result has no single distribution.
     """
-    match law:
+    match dist:
         case Triangle(_, columns) if (view.sizes, view.strides) == ((columns,), (columns + 1,)):
-            return Diagonal(law.draw)
+            return Diagonal(dist.draw)
         case Matrix():
-            whole = law.shape == shape and view.strides == (1, view.sizes[0]) and not law.place
-            return transposed(law) if whole else Unknown("a part of a matrix")
+            whole = dist.shape == shape and view.strides == (1, view.sizes[0]) and not dist.place
+            return transposed(dist) if whole else Unknown("a part of a matrix")
         case Random():
-            return reordered(law) if view.dense else None
-    return None if hasattr(law, "tensor") else law
+            return reordered(dist) if view.dense else None
+        case Norms() | Diagonal() | Signs():
+            return displaced(dist)
+    return None if hasattr(dist, "tensor") else dist
 
 
 def _mixed(view: View, old: Stretches, written: list[Piece], dtype: torch.dtype) -> list[Piece]:

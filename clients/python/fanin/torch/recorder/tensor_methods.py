@@ -154,8 +154,8 @@ class _Surface(TorchFunctionMode):
     def _note_norms(self, result: Tensor, v: Tensor, pow: int = 2, dim: int = 0) -> None:
         """Record the norms of a tensor whose elements have the order in which they were drawn."""
         match self._memory.read(v):
-            case [(_, Uniform() | Normal() as law)] if not law.place and not law.order:
-                norms = Norms(law.draw, law, tuple(v.shape), pow, dim)
+            case [(_, Uniform() | Normal() as dist)] if not dist.place and not dist.order:
+                norms = Norms(dist.draw, dist, tuple(v.shape), pow, dim)
                 self._memory.write(result, [(result.numel(), norms)])
 
 
@@ -176,9 +176,9 @@ def known(memory: Memory, tensor: Tensor, operation: str) -> Tensor:
 
 def unreadable(pieces: list[Piece], operation: str) -> RecordError:
     """Return the error that explains why values are unknown."""
-    causes = {law.operation for _, law in pieces if isinstance(law, Unknown)}
-    causes |= {"memory that nothing has written" for _, law in pieces if isinstance(law, Unset)}
-    if not causes and values([(1, law) for _, law in pieces], torch.complex128) is not None:
+    causes = {dist.operation for _, dist in pieces if isinstance(dist, Unknown)}
+    causes |= {"memory that nothing has written" for _, dist in pieces if isinstance(dist, Unset)}
+    if not causes and values([(1, dist) for _, dist in pieces], torch.complex128) is not None:
         causes = {"a tensor that is too large to be computed"}
     what = f"values that come from {', '.join(sorted(causes) or ['random numbers'])}"
     return RecordError.of(f"{line() or 'the construction'}: {operation} reads {what}")

@@ -16,7 +16,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter, tree_map
 
 from fanin.errors import RecordError
-from fanin.recording.distributions import Circular, Factor, Law, Normal, Triangle, Uniform, Unknown, Unset, Values
+from fanin.recording.distributions import (
+    Circular,
+    Distribution,
+    Factor,
+    Normal,
+    Triangle,
+    Uniform,
+    Unknown,
+    Unset,
+    Values,
+)
 from fanin.torch.recorder.moves import moved
 from fanin.torch.recorder.operation import Call, line, tensors
 from fanin.torch.recorder.pieces import MOST_VALUES, Piece, recast, values
@@ -59,7 +69,7 @@ class _Operations(TorchDispatchMode):
         if any(map(peculiar, call.inputs)):
             known = self._known(call)
             return self._unknown(call) if known is None else self._computed(call, known)
-        content = self._rules.law(call)
+        content = self._rules.distribution(call)
         if content is not None:
             return self._put(call, content)
         known = self._known(call)
@@ -75,15 +85,15 @@ class _Operations(TorchDispatchMode):
         """Return Q and R of a matrix of independent normals; `None` for other matrices."""
         shape = call.given["A"].shape
         match self._memory.read(call.given["A"]):
-            case [(_, Normal(0, _, low, high) as law)] if math.isinf(low) and math.isinf(high):
+            case [(_, Normal(0, _, low, high) as dist)] if math.isinf(low) and math.isinf(high):
                 if len(shape) == 2 and shape[0] >= shape[1] and call.given["mode"] == "reduced":
                     q, r = call.on_meta()
-                    self._memory.write(q, [(q.numel(), Factor(*q.shape, draw=law.draw))])
-                    self._memory.write(r, [(r.numel(), Triangle(*r.shape, draw=law.draw))])
+                    self._memory.write(q, [(q.numel(), Factor(*q.shape, draw=dist.draw))])
+                    self._memory.write(r, [(r.numel(), Triangle(*r.shape, draw=dist.draw))])
                     return q, r
         return None
 
-    def _put(self, call: Call, content: Law | list[Piece]) -> torch.Tensor:
+    def _put(self, call: Call, content: Distribution | list[Piece]) -> torch.Tensor:
         target: torch.Tensor = call.target if call.target is not None else call.on_meta()
         if target.dtype.is_complex and isinstance(content, Normal | Uniform):
             content = Circular(content.std) if isinstance(content, Normal) and not content.mean else Unknown(call.cause)
@@ -153,8 +163,8 @@ class _Operations(TorchDispatchMode):
             RecordError: the shape depends on random values.
         """
         read = [] if call.is_random else call.inputs
-        laws = [law for tensor in read for _, law in self._memory.read(tensor)]
-        blame = next((law for law in laws if isinstance(law, Unset | Unknown)), Unknown(call.cause))
+        dists = [dist for tensor in read for _, dist in self._memory.read(tensor)]
+        blame = next((dist for dist in dists if isinstance(dist, Unset | Unknown)), Unknown(call.cause))
         try:
             result = call.on_meta()
         except (NotImplementedError, RuntimeError):

@@ -1,4 +1,4 @@
-"""Whether a sample follows the law of a tensor."""
+"""Compare a sample with the distribution of a tensor."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.support import haar
 
 MIN_P, MAX_Z = 1e-6, 5.0
 MATRICES = 100
-"""Of a law of whole matrices a sample has so many, along an axis in front."""
+"""Matrices in a sample of a matrix distribution, along an additional first axis."""
 MIDPOINTS = (np.arange(10_000) + 0.5) / 10_000
 
 
-def law(draw: Draw) -> Any:
-    """SciPy's distribution, without the roundings; `None` of a draw without chance or of a whole matrix."""
+def distribution(draw: Draw) -> Any:
+    """Return SciPy's distribution, without roundings; `None` for a draw without randomness or for a full matrix."""
     match draw:
         case Uniform(center, half_width):
             return stats.uniform(center - half_width, 2 * half_width)
@@ -51,16 +51,16 @@ def differences(sample: NDArray[Any], tensor: Tensor) -> list[str]:
     if sample.dtype.kind == "c":
         (theirs, exact), (own, _) = _parts(sample, tensor.draw), _parts(ours, tensor.draw)
         return [*faults(theirs, exact), *(f"ours: {each}" for each in faults(own, exact))]
-    exact = law(tensor.draw)
+    exact = distribution(tensor.draw)
     if exact is None:
         return [] if np.allclose(sample, ours, rtol=1e-5, atol=1e-6) else ["other values"]
     return [*faults(sample, exact), *(f"ours: {each}" for each in faults(ours, exact))]
 
 
 def _parts(values: NDArray[Any], draw: Draw) -> tuple[NDArray[Any], Any]:
-    """Real numbers that complex ones are made of, with their law: both parts, or probability and angle."""
+    """Return the real components of complex numbers with their distribution: both parts, or probability and angle."""
     if isinstance(draw, Normal):
-        return np.stack([values.real, values.imag]), law(draw)
+        return np.stack([values.real, values.imag]), distribution(draw)
     assert isinstance(draw, Polar)
     square = (np.abs(values.astype(np.complex128)) / draw.scale) ** 2
     probability = -np.expm1(-square) / draw.mass if draw.mass else square
@@ -95,7 +95,7 @@ def _differences_of_matrices(sample: NDArray[Any], ours: NDArray[Any], matrix: O
 
 
 def _differences_of_sparse(sample: NDArray[Any], ours: NDArray[Any], sparse: Sparse) -> list[str]:
-    """As many zeros in each column, at places that are evenly used, among values of the same law."""
+    """Return differences in the zeros of columns, whose number and places are checked, and in the other values."""
     wrong = []
     for whose, values in (("", sample), ("ours: ", ours)):
         columns = values.reshape(-1, sparse.size, sparse.inner)
@@ -105,12 +105,12 @@ def _differences_of_sparse(sample: NDArray[Any], ours: NDArray[Any], sparse: Spa
         places = zero.sum(axis=(0, 2))
         if stats.chisquare(places).pvalue < MIN_P:
             wrong.append(f"{whose}zeros in some rows rather than in others")
-        wrong += [f"{whose}{each}" for each in faults(columns[~zero], law(sparse.draw))]
+        wrong += [f"{whose}{each}" for each in faults(columns[~zero], distribution(sparse.draw))]
     return wrong
 
 
 def faults(values: NDArray[Any], exact: Any) -> list[str]:
-    """In what a sample is not of this law: support, mean, standard deviation, kurtosis, quantiles (Kolmogorov)."""
+    """Return differences from a distribution: support, mean, standard deviation, kurtosis, quantiles (Kolmogorov)."""
     count = values.size
     mean, variance, _, excess = (float(each) for each in exact.stats("mvsk"))
     low, high = exact.support()

@@ -1,0 +1,173 @@
+"""The order of tensors in a file, and their places: all of a layout that does not depend on the seed."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+
+from fanin.draws import is_plain, matrix_of
+from fanin.dtypes import STORAGE
+from fanin.errors import Fault, RecipeError, pointer
+from fanin.recipe import MAX_HEADER_BYTES, quoted
+from fanin.recipe.tensors import Tensors
+from fanin.schemes.base import Tensor
+from fanin.schemes.blocks import MAX_PARTS, Blocks
+
+MAX_FILE_BYTES = 2**63 - 1
+"""Most bytes of a file: sizes and offsets fit a signed 64-bit integer."""
+
+_RANK = {dtype: rank for rank, dtype in enumerate(STORAGE)}
+
+
+class FileOrder:
+    """The tensors of a recipe in file order. They are sorted on first use.
+
+    Recipes that differ in their seeds share one order. Two threads may both sort, with the same result.
+    """
+
+    __slots__ = ("_places", "_sorted", "_special", "behind_seed", "header_bound", "tensors")
+
+    def __init__(self, tensors: Tensors) -> None:
+        """
+        Raises:
+            RecipeError: a tensor, or the data, is too large for the format.
+        """
+        self.tensors = tensors
+        self._sorted: tuple[tuple[str, ...], tuple[Tensor, ...], array[int]] | None = None
+        self._places: dict[str, int] | None = None
+        self._special: tuple[Sequence[int], Sequence[int]] | None = None
+        self.behind_seed: dict[str, memoryview] = {}
+        """The part of a header behind the seed in it, by the stream version of the recipe, in one of the headers."""
+        sizes = {key: _nbytes(tensor) for key, tensor in tensors.distinct.items()}
+        total = sum(sizes[id(tensor)] * names for _, tensor, names in tensors.lines())
+        if total > MAX_FILE_BYTES - MAX_HEADER_BYTES or any(map(_overflows, tensors.distinct.values())):
+            self._refuse(total)
+        self.header_bound = header_bound(tensors)
+        """At least the bytes of the header."""
+
+    @classmethod
+    def of(cls, tensors: Tensors) -> FileOrder:
+        """Return the order of these tensors, which is created once.
+
+        Raises:
+            RecipeError: a tensor, or the data, is too large for the format.
+        """
+        if tensors.order is None:
+            tensors.order = cls(tensors)
+        order: FileOrder = tensors.order
+        return order
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names in file order."""
+        return self._ordered[0]
+
+    @property
+    def sorted_tensors(self) -> tuple[Tensor, ...]:
+        """Tensors in file order."""
+        return self._ordered[1]
+
+    @property
+    def offsets(self) -> array[int]:
+        """Offsets of the tensors' first bytes in the data, and of the byte after the last one."""
+        return self._ordered[2]
+
+    @property
+    def places(self) -> dict[str, int]:
+        """Index of each tensor by name."""
+        if self._places is None:
+            self._places = dict(zip(self.names, range(len(self.names))))
+        return self._places
+
+    @property
+    def matrices(self) -> Sequence[int]:
+        """Indices of the tensors that have an orthogonal matrix, in increasing order."""
+        return self._found[0]
+
+    @property
+    def composed(self) -> Sequence[int]:
+        """Indices of the tensors whose draws are not plain, matrices included, in increasing order."""
+        return self._found[1]
+
+    def header_members(self) -> str:
+        """Return the tensors in the JSON of a file's header, each behind a comma."""
+        names, tensors, offsets = self._ordered
+        begun = {
+            key: f'{{"dtype":"{tensor.dtype}","shape":[{",".join(map(str, tensor.shape))}],"data_offsets":['
+            for key, tensor in self.tensors.distinct.items()
+        }
+        members = [
+            f",{quoted(name)}:{begun[id(tensor)]}{start},{stop}]}}"
+            for name, tensor, start, stop in zip(names, tensors, offsets, offsets[1:])
+        ]
+        return "".join(members)
+
+    @property
+    def _ordered(self) -> tuple[tuple[str, ...], tuple[Tensor, ...], array[int]]:
+        if self._sorted is None:
+            tensors = self.tensors
+            names = tensors.sorted_names
+            if len({tensor.dtype for tensor in tensors.distinct.values()}) > 1:
+                names = tuple(sorted(names, key=lambda name: _RANK[tensors[name].dtype]))
+            ordered = tuple(map(tensors.__getitem__, names))
+            sizes = {key: _nbytes(tensor) for key, tensor in tensors.distinct.items()}
+            offsets = array("Q", accumulate((sizes[id(tensor)] for tensor in ordered), initial=0))
+            self._sorted = names, ordered, offsets
+        return self._sorted
+
+    @property
+    def _found(self) -> tuple[Sequence[int], Sequence[int]]:
+        if self._special is None:
+            distinct = self.tensors.distinct.items()
+            composed = self._indices(
+                key for key, tensor in distinct if not is_plain(tensor.draw, STORAGE[tensor.dtype])
+            )
+            matrices = self._indices(key for key, tensor in distinct if matrix_of(tensor.draw))
+            self._special = matrices, composed
+        return self._special
+
+    def _indices(self, keys: Iterable[int]) -> Sequence[int]:
+        """Return the indices of the tensors with these ids."""
+        chosen = set(keys)
+        return [place for place, tensor in enumerate(self.sorted_tensors) if id(tensor) in chosen] if chosen else ()
+
+    def _refuse(self, total: int) -> None:
+        for dtype in STORAGE:
+            for name in sorted(name for name, tensor in self.tensors.items() if tensor.dtype == dtype):
+                if _overflows(self.tensors[name]):
+                    path = pointer(["tensors", name, "shape"])
+                    raise RecipeError([Fault(path, "the sizes multiply to 2^63 bytes or more")])
+        raise RecipeError([Fault("/tensors", f"the tensors take {total} bytes, more than 2^63 allows")])
+
+
+def header_bound(tensors: Tensors) -> int:
+    """Return more bytes than the header of a file with these tensors has, without encoding it.
+
+    A character of a name takes at most 8 bytes: 4 in the recipe and 4 in the header. A quotation mark has 4 in the
+    recipe, which is JSON within JSON, and 2 in the header. A tensor has at most 14 members. Its lists are not longer
+    than its shape.
+    """
+    bounds = {key: _bound_of_text(tensor) for key, tensor in tensors.distinct.items()}
+    bound = 1000 + sum(names * (8 * len(name) + bounds[id(tensor)]) for name, tensor, names in tensors.lines())
+    if bound <= MAX_HEADER_BYTES:
+        return bound
+    # Many tensors: look at what each of them says, twice as long with its quotation marks escaped.
+    exact = {
+        key: 100 + 20 * len(tensor.shape) + 2 * len(tensors.texts[key]) for key, tensor in tensors.distinct.items()
+    }
+    return 1000 + sum(names * (8 * len(name) + exact[id(tensor)]) for name, tensor, names in tensors.lines())
+
+
+def _bound_of_text(tensor: Tensor) -> int:
+    return (1500 + 60 * len(tensor.shape)) * (MAX_PARTS + 1 if isinstance(tensor, Blocks) else 1)
+
+
+def _nbytes(tensor: Tensor) -> int:
+    return math.prod(tensor.shape) * STORAGE[tensor.dtype].itemsize
+
+
+def _overflows(tensor: Tensor) -> bool:
+    # A reader multiplies the lengths of the axes one after another. Its product overflows even if a later one is 0.
+    return math.prod(size or 1 for size in tensor.shape) * STORAGE[tensor.dtype].itemsize > MAX_FILE_BYTES
