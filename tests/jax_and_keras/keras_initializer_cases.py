@@ -165,7 +165,7 @@ def test_what_is_refused() -> None:
         HE((3, 4))
     others = {"kernel_initializer": "zeros", "recurrent_initializer": "zeros", "name": "lstm"}
     lstm = keras.layers.LSTM(4, bias_initializer=INITIALIZERS.RandomNormal(), **others)
-    with pytest.raises(RuntimeError, match="lstm_cell/bias is made of parts"):
+    with pytest.raises(RuntimeError, match="lstm_cell/bias is created from parts"):
         lstm.build((None, 5, 3))
     keras.layers.LSTM(4, bias_initializer=INITIALIZERS.Zeros(), **others).build((None, 5, 3))
     for seed in (-1, 2**64, 1.5, True, "1", keras.random.SeedGenerator(1)):

@@ -62,7 +62,7 @@ def test_json_is_read_as_with_a_hook_for_each_object(text: str) -> None:
 
 
 def test_a_colon_in_a_text_hides_no_name_that_stands_twice() -> None:
-    with pytest.raises(RecipeError, match="/b/x: this name stands twice"):
+    with pytest.raises(RecipeError, match="/b/x: this name is twice"):
         parse_json('{"a": {"kernel:0": 1}, "b": {"x": 1, "x": 2}}')
     # One colon too few is as good as one too many.
     assert not strict_json._names_are_unique({"a": "b"}, '{"a":1,"a":"b"}')

@@ -223,9 +223,9 @@ def test_misuse_is_an_error() -> None:
     module = nn.Linear(4, 4)
     with pytest.raises(ValueError, match="no seed"):
         init.normal_(module.weight)
-    with pytest.raises(ValueError, match="together"):
+    with pytest.raises(ValueError, match="both seed and name"):
         init.normal_(module.weight, seed=1)
-    with pytest.raises(ValueError, match="together"):
+    with pytest.raises(ValueError, match="both seed and name"):
         init.normal_(module.weight, name="weight")
     with seeded(1, module):
         with pytest.raises(ValueError, match=r"\(float32 \[2, 4\]\) is not a full parameter"):

@@ -298,7 +298,7 @@ class TestApi:
     def test_access(self, client: httpx.Client) -> None:
         assert client.get(f"{API}/auth-check").json() == {}
         answer = client.get(f"{API}/auth-check/write")
-        assert (answer.status_code, "a model is put by PUT" in answer.json()["error"]) == (403, True)
+        assert (answer.status_code, "upload a model with PUT" in answer.json()["error"]) == (403, True)
         for path in ("auth-check", "auth-check/write"):
             answer = client.get(f"/hf/api/models/me/absent/{path}")
             assert (answer.status_code, answer.headers["X-Error-Code"]) == (404, "RepoNotFound")
@@ -308,7 +308,7 @@ class TestApi:
             assert client.get(f"/hf/api/{kind}").json() == []
         headers = {"Content-Type": archive.MEDIA_TYPE}
         answer = client.put("/v1/models/datasets/tiny", content=archive.pack({}), headers=headers)
-        assert (answer.status_code, "the first of two is not api" in answer.json()["detail"]) == (422, True)
+        assert (answer.status_code, "The first of two is not api" in answer.json()["detail"]) == (422, True)
 
     def test_whoami(self, client: httpx.Client) -> None:
         assert client.get("/hf/api/whoami-v2").json()["name"] == "anonymous"
