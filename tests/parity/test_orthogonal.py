@@ -214,7 +214,7 @@ def test_the_text_of_the_specification(name: str, m: int, n: int) -> None:
 
 def test_a_matrix_is_no_part_of_a_tensor() -> None:
     part = {"size": 3, "scheme": "orthogonal"}
-    with pytest.raises(RecipeError, match="not a part"):
+    with pytest.raises(RecipeError, match="must be the full tensor"):
         fanin.as_recipe({"shape": [6, 4], "scheme": "blocks", "parts": [part, part]})
     alone = {"shape": [3, 4], "scheme": "blocks", "parts": [part, {"size": 0, "scheme": "zeros"}]}
     whole = {"shape": [3, 4], "scheme": "orthogonal"}

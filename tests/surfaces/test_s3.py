@@ -173,11 +173,11 @@ def test_listing(guarded: Guarded) -> None:
         ("get_object", {"Key": "me/tiny/seed-x/model.safetensors"}, 404, "NoSuchKey", "has no revision 'seed-x'"),
         ("get_object", {"Key": "me/tiny/main/none"}, 404, "NoSuchKey", "has no file 'none'"),
         ("get_object", {"Key": "x"}, 404, "NoSuchKey", "a key is"),
-        ("get_object", {"Bucket": "other", "Key": "x"}, 404, "NoSuchBucket", "none named 'other'"),
+        ("get_object", {"Bucket": "other", "Key": "x"}, 404, "NoSuchBucket", "none is named 'other'"),
         ("get_object", {"Key": SEED_42, "Range": "bytes=999999-"}, 416, "InvalidRange", "the file has"),
         ("get_object", {"Key": SEED_42, "IfMatch": '"x"'}, 412, "PreconditionFailed", "the entity tag"),
         ("get_object", {"Key": SEED_42, "VersionId": "x"}, 404, "NoSuchKey", "one version"),
-        ("get_object_acl", {"Key": SEED_42}, 400, "InvalidArgument", "acl: of an object"),
+        ("get_object_acl", {"Key": SEED_42}, 400, "InvalidArgument", "acl: only the bytes of an object"),
         ("put_object", {"Key": SEED_42, "Body": b"x"}, 405, "MethodNotAllowed", "allows GET, HEAD"),
         ("delete_object", {"Key": SEED_42}, 405, "MethodNotAllowed", "allows GET, HEAD"),
         ("list_objects_v2", {"ContinuationToken": "\u00e4"}, 400, "InvalidArgument", "continuation-token"),
@@ -318,7 +318,7 @@ def test_presigned_urls_with_keys(guarded: Guarded) -> None:
         answer = guarded.server.client.get(url)
         assert answer.status_code == 403
         assert b"<Code>AccessDenied</Code>" in answer.content
-        assert b"presigned URLs are refused" in answer.content
+        assert b"refuses presigned URLs" in answer.content
     assert guarded.boto3(version="s3").head_object(Bucket="models", Key=SEED_42)["ContentLength"] > 0
 
 

@@ -771,7 +771,7 @@ def test_the_backend_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     check(module, recipe)
     with pytest.raises(fanin.BackendError, match="the tensor of 'weight' is on cpu"):
         init_(module, recipe, backend="cuda")
-    with fanin.Client("http://127.0.0.1:1") as client, pytest.raises(ValueError, match="beside a client"):
+    with fanin.Client("http://127.0.0.1:1") as client, pytest.raises(ValueError, match="combined with a client"):
         init_(module, recipe, service=client, backend="native")
 
 
