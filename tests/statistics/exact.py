@@ -33,9 +33,9 @@ class Sample:
     """Bounds of the values, or of their moduli if they are complex."""
 
 
-def _of(name: str, distribution: Any, **tensor: Any) -> Sample:
-    """Return a sample with the distribution `distribution` of SciPy."""
-    return Sample(name, tensor, lambda x: np.asarray(distribution.cdf(x)).reshape(-1), distribution.support())
+def _of(name: str, exact: Any, **tensor: Any) -> Sample:
+    """Return a sample with the distribution `exact` of SciPy."""
+    return Sample(name, tensor, lambda x: np.asarray(exact.cdf(x)).reshape(-1), exact.support())
 
 
 def _limits(limit: float) -> Any:
