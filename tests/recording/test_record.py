@@ -445,6 +445,30 @@ def test_magnitudes_in_other_places_are_refused(change: Callable[[torch.Tensor],
         record(_magnitudes(change))
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda w: w.mul_(2),
+        lambda w: w.t(),
+        lambda w: w.view(4, 16),
+        lambda w: torch.cat([w[4:], w[:4]]),
+        lambda w: torch.cat([w, w]),
+        lambda w: w[:4],
+        lambda w: torch.rand(8, 8),
+    ],
+    ids=["multiplied", "transposed", "shape", "exchanged", "twice", "part", "other"],
+)
+def test_magnitudes_of_a_tensor_that_was_changed_are_refused(change: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    def build() -> nn.Module:
+        module, w = nn.Module(), torch.rand(8, 8)
+        module.register_buffer("g", torch.norm_except_dim(w, 2, 0))
+        module.register_buffer("v", change(w).clone(memory_format=torch.contiguous_format))
+        return module
+
+    with pytest.raises(RecordError, match="/g: norms of a random tensor that is not in the model, or was changed afterwards"):
+        record(build)
+
+
 @pytest.mark.parametrize("change", [torch.Tensor.t, torch.Tensor.flatten, torch.Tensor.half])
 def test_magnitudes_keep_shape_and_type(change: Callable[[torch.Tensor], torch.Tensor]) -> None:
     build = _magnitudes(lambda g: change(g).clone())
