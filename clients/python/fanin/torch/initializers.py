@@ -170,22 +170,12 @@ def constant_(tensor: torch.Tensor, val: float) -> torch.Tensor:
 
 def ones_(tensor: torch.Tensor) -> torch.Tensor:
     """Fill the tensor with 1."""
-    if tensor.dtype not in DTYPES:
-        return nn.init.ones_(tensor)
-    if _is_usual(tensor):
-        tensor.detach().fill_(1.0)
-        return tensor
-    return _fill(tensor, scheme="ones_")
+    return constant_(tensor, 1.0) if tensor.dtype in DTYPES else nn.init.ones_(tensor)
 
 
 def zeros_(tensor: torch.Tensor) -> torch.Tensor:
     """Fill the tensor with 0."""
-    if tensor.dtype not in DTYPES:
-        return nn.init.zeros_(tensor)
-    if _is_usual(tensor):
-        tensor.detach().zero_()
-        return tensor
-    return _fill(tensor, scheme="zeros_")
+    return constant_(tensor, 0.0) if tensor.dtype in DTYPES else nn.init.zeros_(tensor)
 
 
 def eye_(tensor: torch.Tensor) -> torch.Tensor:

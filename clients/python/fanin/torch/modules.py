@@ -152,7 +152,7 @@ class _Plan:
     axes: tuple[int, ...] | None = None
     """Axis i of the target is axis axes[i] of the tensor; `None` if the order is equal."""
     is_dense: bool = False
-    """Whether the target `is_dense`."""
+    """True if the backend may write to the target's address: see `writable.is_dense`."""
 
     def materialize(self, device: torch.device | str | None, fallback: torch.device) -> None:
         """Allocate memory for a tensor of the meta device, on `device`, its mesh's device, or the fallback.
