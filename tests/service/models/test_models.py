@@ -25,7 +25,7 @@ from fanin_service.models import store as stores
 from fanin_service.models.content import MAX_SHARDS, Content
 from fanin_service.models.errors import ModelError, UnknownFileError, UnknownRevisionError
 from fanin_service.models.names import is_model
-from fanin_service.models.objects import DirectoryObjects, ObjectsError
+from fanin_service.models.objects import DirectoryObjects, ObjectsError, ObjectsFullError
 from fanin_service.models.revisions import ShardSize
 from fanin_service.models.snapshot import Snapshot
 from fanin_service.models.store import ModelStore
@@ -150,6 +150,7 @@ class TestContent:
         with pytest.raises((ModelError, RecipeError)) as caught:
             Content.put({**recipe, **files}, SETTINGS)
         assert words in str(caught.value)
+        assert "limit" not in words or str(caught.value).endswith(words)
 
     def test_names(self) -> None:
         good = ("gpt2", "me/tiny", "a.b_c-d/E.1", "_x/y_", "a" * 96 + "/" + "b" * 96)
@@ -562,6 +563,14 @@ class TestService:
                 assert "Retry-After" not in answer.headers
             assert server.client.get("/v1/models/tiny").status_code == 404
             assert put(server.client, "tiny", files).status_code == 201
+
+    def test_a_disk_that_is_full_before_the_lock(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "full")
+
+        monkeypatch.setattr("fanin_service.models.objects.os.open", fail)
+        with pytest.raises(ObjectsFullError, match="full"):
+            DirectoryObjects(tmp_path).swap("tiny/main", None, b"x")
 
     def test_a_store_that_cannot_be_made(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_bytes(b"")
