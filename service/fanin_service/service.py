@@ -38,6 +38,10 @@ PROMPT_TENSORS = 16
 _RETRY_SECONDS = 5
 
 
+def _bodies() -> Kept[tuple[str, int, int], memoryview]:
+    return Kept(max_bytes=SMALL_BODIES_BYTES)
+
+
 @dataclass(slots=True)
 class Service:
     """One running service."""
@@ -54,7 +58,7 @@ class Service:
     chunks: ChunkPool
     descriptions: Kept[str, bytes] = field(default_factory=lambda: Kept(max_bytes=DESCRIPTION_BYTES))
     """Descriptions of recipes as JSON, by digest."""
-    small_bodies: Kept[tuple[str, int, int], memoryview] = field(default_factory=lambda: _bodies())
+    small_bodies: Kept[tuple[str, int, int], memoryview] = field(default_factory=_bodies)
     """Small parts of files, by digest of the recipe, start and stop."""
     is_draining: bool = False
     """The process has received a signal to stop. It still serves requests, but load balancers should send it no more.
@@ -173,10 +177,6 @@ class Service:
     def generate(self, client: str, layout: FileLayout, start: int, stop: int) -> asyncio.Future[memoryview]:
         """Generate bytes [start, stop) of a file, at most one chunk, in a thread. Return a future of them."""
         return self.threads.makers(layout, start, stop).run(client, self.chunks.generate, layout, start, stop)
-
-
-def _bodies() -> Kept[tuple[str, int, int], memoryview]:
-    return Kept(max_bytes=SMALL_BODIES_BYTES)
 
 
 def service_of(request: Request) -> Service:
