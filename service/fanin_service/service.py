@@ -109,8 +109,6 @@ class Service:
 
     async def check_backend(self) -> None:
         """Test the backend, and record in the metrics whether the service is ready."""
-        if self.backend.fault:
-            self._forget()  # also if the backend passes now
         await self.threads.generators.run("", self.backend.test)
         if self.backend.fault:
             self._forget()
@@ -128,9 +126,13 @@ class Service:
         """Test the backend at every interval, and at once after it has failed."""
         loop, failed = asyncio.get_running_loop(), asyncio.Event()
 
+        def note_failure() -> None:
+            self._forget()  # here, since a test that runs now may pass before `check_backend` sees the fault
+            failed.set()
+
         def wake() -> None:
             with suppress(RuntimeError):  # the service has stopped
-                loop.call_soon_threadsafe(failed.set)
+                loop.call_soon_threadsafe(note_failure)
 
         self.backend.on_failure = wake
         while True:
