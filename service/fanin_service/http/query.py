@@ -144,7 +144,7 @@ def parse(query: bytes) -> dict[str, Any]:
     Values that are not JSON stay texts. The recipe's own models then report what is wrong with them.
 
     Raises:
-        RecipeError: a parameter is unknown or missing, or repeated although it is no list, or a list with commas. Or
+        RecipeError: a parameter is unknown or missing, or repeated without being a list, or a list with commas. Or
             the query is not UTF-8.
     """
     known = _parameters()

@@ -42,7 +42,7 @@ class DirectRoute(APIRoute):
 
     That is so for a coroutine that takes only the request, returns a `Response`, and has no dependencies. FastAPI would
     resolve parameters and dependencies in every request, and Starlette would look for exception handlers: together they
-    take a quarter of the time of a small request. There are no such handlers, because the pipeline renders every error.
+    take a quarter of the time of a small request. No such handler exists, because the pipeline renders every error.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
