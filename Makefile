@@ -87,7 +87,8 @@ performance: bench
 
 .PHONY: gpu
 # On a machine with an NVIDIA GPU, at most 8 minutes: bits and speed, stored in docs/bench and docs/gpu.md. It downloads
-# nothing. GPU_PYTHON names the Python that has CuPy and, to compare with, torch and JAX.
+# nothing. GPU_PYTHON names the Python that has CuPy and, to compare with, torch and JAX. make exits with 2 for every
+# failure, and prints the runner's own code, such as `Error 69` without a GPU.
 GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,python3)
 gpu:
 	$(GPU_PYTHON) -m tests.gpu

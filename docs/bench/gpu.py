@@ -86,7 +86,7 @@ def shown(document: Document) -> Iterator[str]:
         ]
         for name, found in steps.items()
     ]
-    yield _table(["step", "result", "tests", "skipped because", "time", "version"], rows)
+    yield _table(["step", "result", "tests", "not run because", "time", "version"], rows)
     for step, table in (("device", _device), ("host", _host)):
         cases: dict[tuple[str, str], dict[str, Document]] = {}
         for row in steps.get(step, {}).get("rows", ()):

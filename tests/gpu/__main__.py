@@ -6,7 +6,14 @@ It takes at most 8 minutes. Each step has a time limit, and its result is stored
 important steps come first, so that a machine that is lost early has given them. Steps of an earlier run that are not
 run again stay. Nothing is downloaded.
 
-Exit codes: 0 all steps passed, 1 a step failed or had no time, 69 no NVIDIA GPU, 78 a Python package is missing.
+Exit codes:
+
+- 0: all steps passed in full
+- 1: a step failed, had no time, or is incomplete
+- 69: no NVIDIA GPU
+- 78: a Python package is missing
+
+make prints a code other than 0, as in `Error 69`, and exits with 2 itself.
 """
 
 from __future__ import annotations
@@ -41,7 +48,7 @@ INSTALL = f"""\
     {sys.executable} -m pip install --editable '.[service,cuda12]' pytest hypothesis nvidia-curand-cu12
 or, with a driver of CUDA 13,
     {sys.executable} -m pip install --editable '.[service,cuda13]' pytest hypothesis nvidia-curand
-Compared as far as they are installed: torch with CUDA, jax[cuda12] or jax[cuda13]."""
+Without torch with CUDA and jax[cuda12] or jax[cuda13], steps that use them are incomplete."""
 
 
 class Step(NamedTuple):
@@ -112,7 +119,7 @@ def process(command: Sequence[str], seconds: float, log: Path) -> tuple[int | No
 
 
 def outcome(code: int | None, output: str) -> dict[str, Any]:
-    """Return the stored form of a result: its verdict, counts of tests, rows of measurements, reasons."""
+    """Return the stored form of a result: its verdict, counts of tests, rows of measurements, reasons of omissions."""
     found: dict[str, Any] = {"result": "no time" if code is None else "failed" if code else "passed"}
     rows = []
     for line in output.splitlines():
@@ -121,13 +128,16 @@ def outcome(code: int | None, output: str) -> dict[str, Any]:
                 rows.append(json.loads(line))
     if rows:
         found["rows"] = rows
+    reasons = {f"{row['not measured']}: {row['reason']}" for row in rows if "not measured" in row}
     for name in ("PASSED", "FAILED", "SKIPPED"):
         if count := len(re.findall(rf"^tests/\S+.* {name}\b", output, re.MULTILINE)):
             found[name.lower()] = count
-    if found["result"] == "passed" and found.get("skipped") and not found.get("passed"):
-        found["result"] = "skipped"  # a step of which nothing ran has shown nothing
-    if reasons := sorted(set(re.findall(r"^SKIPPED \[\d+\] \S+: (.*)$", output, re.MULTILINE))):
-        found["skips"] = reasons
+    reasons |= set(re.findall(r"^SKIPPED \[\d+\] \S+: (.*)$", output, re.MULTILINE))
+    if reasons:
+        found["skips"] = sorted(reasons)
+    if found["result"] == "passed" and (reasons or found.get("skipped")):
+        # A missing package or an unusable peer must not count as passed.
+        found["result"] = "incomplete" if found.get("passed") or rows else "not run"
     if found["result"] == "failed":
         found["output"] = output[-4000:]
     return found
@@ -165,7 +175,7 @@ def run(
     budget: float = BUDGET,
     say: Callable[[str], None] = lambda line: print(line, flush=True),
 ) -> bool:
-    """Run the steps in order, store the result of each, and return whether all passed."""
+    """Run the steps in order, store the result of each, and return whether all passed in full."""
     LOGS.mkdir(parents=True, exist_ok=True)
     document = stored(path)
     document["gpu"] = about
@@ -188,7 +198,10 @@ def run(
             store(path, document)
         counts = ", ".join(f"{found[key]} {key}" for key in ("passed", "failed", "skipped") if key in found)
         say(f"{name}: {found['result']} in {found['seconds']} s {counts}".rstrip())
-        for line in (*found.get("skips", ()), *found.get("output", "").splitlines()[-15:]):
+        for line in (
+            *(f"not run: {each}" for each in found.get("skips", ())),
+            *found.get("output", "").splitlines()[-15:],
+        ):
             say(f"    {line}")
     return passed
 

@@ -71,20 +71,36 @@ def test_every_step_is_stored_before_the_next_starts(tmp_path: Path) -> None:
     assert "    why" in lines
 
 
-def test_a_step_that_hangs_is_ended_with_its_children_and_keeps_what_it_measured(tmp_path: Path) -> None:
+def test_a_step_that_hangs_is_ended_with_its_children_and_keeps_what_it_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, limit = tmp_path / "logs" / "hangs.log", 29
+
+    class Hanging(subprocess.Popen[bytes]):
+        """A process whose time limit is over when it has printed all, at any speed of the machine."""
+
+        def wait(self, timeout: float | None = None) -> int:
+            if timeout != limit:
+                return super().wait(timeout)
+            while "child" not in log.read_text():
+                assert self.poll() is None
+                time.sleep(0.01)
+            raise subprocess.TimeoutExpired("a step", limit)
+
+    monkeypatch.setattr(runner.subprocess, "Popen", Hanging)
     child = (
         "import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']); "
     )
     row = {"distribution": "normal", "seconds": [1.0]}
     hang = step(
-        child + f"print({json.dumps(row)!r}, flush=True); print('child', p.pid, flush=True); time.sleep(600)", 5
+        child + f"print({json.dumps(row)!r}, flush=True); print('child', p.pid, flush=True); time.sleep(600)", limit
     )
-    passed, steps, _ = run({"hangs": hang, "next": step("pass")}, tmp_path / "gpu.json")
+    passed, steps, _ = run({"hangs": hang, "next": step("pass")}, tmp_path / "gpu.json", 600)
     assert not passed
     assert steps["hangs"]["result"] == "no time"
     assert steps["hangs"]["rows"] == [row]
     assert steps["next"]["result"] == "passed"
-    number = (tmp_path / "logs" / "hangs.log").read_text().split()[-1]
+    number = log.read_text().split()[-1]
     state = Path(f"/proc/{number}/stat")
     for _ in range(500):  # until the system has taken note of the signal
         if not state.exists() or state.read_text().split()[2] == "Z":
@@ -101,12 +117,25 @@ def test_without_time_earlier_results_stay(tmp_path: Path) -> None:
     assert {name: one["result"] for name, one in steps.items()} == {"one": "passed", "two": "no time"}
 
 
-def test_skips_are_told_and_a_step_of_skips_alone_has_not_passed() -> None:
+def test_a_step_with_skipped_tests_or_missing_peers_has_not_passed() -> None:
     line = "tests/cuda/test_gpu.py::test_arrays[F32] {} [ 50%]\n"
     skip = "SKIPPED [1] tests/cuda/test_gpu.py:9: this torch has no CUDA\n"
     mixed = runner.outcome(0, line.format("PASSED") + line.format("SKIPPED (no)") + skip)
-    assert mixed == {"result": "passed", "passed": 1, "skipped": 1, "skips": ["this torch has no CUDA"]}
-    assert runner.outcome(0, line.format("SKIPPED (no)") + skip)["result"] == "skipped"
+    assert mixed == {"result": "incomplete", "passed": 1, "skipped": 1, "skips": ["this torch has no CUDA"]}
+    assert runner.outcome(0, line.format("SKIPPED (no)") + skip)["result"] == "not run"
+    assert runner.outcome(0, line.format("PASSED")) == {"result": "passed", "passed": 1}
+    rows = [{"not measured": "cuRAND", "reason": "ImportError: no such library"}, {"maker": "fanin"}]
+    bench = runner.outcome(0, "".join(f"{json.dumps(row)}\n" for row in rows))
+    assert bench == {"result": "incomplete", "rows": rows, "skips": ["cuRAND: ImportError: no such library"]}
+    assert runner.outcome(1, line.format("SKIPPED (no)") + skip)["result"] == "failed"
+
+
+def test_an_incomplete_step_is_named_and_changes_the_exit_code(tmp_path: Path) -> None:
+    printed = 'print("tests/a.py::t SKIPPED (no) [100%]"); print("SKIPPED [1] tests/a.py:9: no jax")'
+    passed, steps, lines = run({"peer": step(printed)}, tmp_path / "gpu.json")
+    assert not passed
+    assert steps["peer"]["result"] == "not run"
+    assert "    not run: no jax" in lines
 
 
 def test_all_steps_fit_and_name_tests_that_exist() -> None:

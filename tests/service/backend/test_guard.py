@@ -7,6 +7,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, get_args
 
 import httpx
@@ -26,7 +27,7 @@ from fanin_service.fair_executor import FairExecutor
 from fanin_service.recipes.digests import Manifests
 from fanin_service.server import command
 from fanin_service.settings import Settings
-from tests.support.backends import BEST, MoodyBackend
+from tests.support.backends import BEST, MoodyBackend, WaitingBackend
 from tests.support.digests import manifest_of
 from tests.support.servers import HUGE, Running, running, wait_for
 
@@ -206,7 +207,7 @@ def test_digests_of_wrong_bits_are_discarded() -> None:
 
 @pytest.mark.parametrize("is_found", [True, False])
 def test_small_bodies_of_wrong_bits_are_discarded(is_found: bool) -> None:
-    """Also if the known-answer test passes again before it has found the fault."""
+    """Also if the known-answer test passes after a failure before anything has seen the fault."""
     backend = MoodyBackend()
     backend.prompt_bytes = 1 << 16
     layout = FileLayout.of({"shape": [1000], "scheme": "normal", "std": 1.0})
@@ -222,7 +223,6 @@ def test_small_bodies_of_wrong_bits_are_discarded(is_found: bool) -> None:
         else:
             backend.mood = "well"
             assert server.client.get(SMALL).content == wrong  # it is cached
-            server.app.state.service.backend._passed_at = None
         recheck(server, 200)
         assert server.client.get(SMALL).content == right
 
@@ -276,6 +276,46 @@ def test_what_a_backend_generated_while_it_failed_is_not_sent() -> None:
     layout = FileLayout.of({"shape": [5], "scheme": "normal", "std": 1.0})
     with pytest.raises(BackendError, match="failed its known-answer test"):
         read_into(layout, 0, memoryview(bytearray(layout.size)), guarded)
+
+
+def test_calls_after_a_failure_name_it_as_their_cause() -> None:
+    """A failure in one thread is the cause of the error in others: of a call in flight, and of a later call."""
+
+    class Two(WaitingBackend):
+        """The thread of the pool waits and then generates. Any other thread fails."""
+
+        def _generate(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+            if threading.current_thread().name == "first_0":
+                super()._generate(draw, stream, dtype, first, out)
+            else:
+                raise failure
+
+    def generate() -> None:
+        read_into(layout, 0, memoryview(bytearray(layout.size)), guarded)
+
+    failure = OSError("the GPU failed")
+    backend, layout = Two(), FileLayout.of({"shape": [5], "scheme": "normal", "std": 1.0})
+    guarded = GuardedBackend(backend, 60)
+    guarded._passed_at = time.monotonic()
+    backend.let.clear()
+    with ThreadPoolExecutor(1, "first") as pool:
+        in_flight = pool.submit(generate)
+        assert backend.asked.wait(60)
+        try:
+            with pytest.raises(OSError, match="the GPU failed"):
+                generate()
+            assert guarded.fault == "the counting backend failed: the GPU failed"
+        finally:
+            backend.let.set()
+        with pytest.raises(BackendError, match="the GPU failed") as late:
+            in_flight.result(60)
+        assert late.value.__cause__ is failure
+    with pytest.raises(BackendError, match="the GPU failed") as refused:
+        generate()
+    assert refused.value.__cause__ is failure
+    guarded._backend = BEST
+    guarded.test()
+    generate()
 
 
 def test_a_matrix_kept_after_a_failure_is_discarded() -> None:
