@@ -38,6 +38,10 @@ PROMPT_TENSORS = 16
 _RETRY_SECONDS = 5
 
 
+def _bodies() -> Kept[tuple[str, int, int], memoryview]:
+    return Kept(max_bytes=SMALL_BODIES_BYTES)
+
+
 @dataclass(slots=True)
 class Service:
     """One running service."""
@@ -54,7 +58,7 @@ class Service:
     chunks: ChunkPool
     descriptions: Kept[str, bytes] = field(default_factory=lambda: Kept(max_bytes=DESCRIPTION_BYTES))
     """Descriptions of recipes as JSON, by digest."""
-    small_bodies: Kept[tuple[str, int, int], memoryview] = field(default_factory=lambda: _bodies())
+    small_bodies: Kept[tuple[str, int, int], memoryview] = field(default_factory=_bodies)
     """Small parts of files, by digest of the recipe, start and stop."""
     is_draining: bool = False
     """The process has received a signal to stop. It still serves requests, but load balancers should send it no more.
@@ -105,8 +109,6 @@ class Service:
 
     async def check_backend(self) -> None:
         """Test the backend, and record in the metrics whether the service is ready."""
-        if self.backend.fault:
-            self._forget()  # also if the backend passes now
         await self.threads.generators.run("", self.backend.test)
         if self.backend.fault:
             self._forget()
@@ -124,9 +126,13 @@ class Service:
         """Test the backend at every interval, and at once after it has failed."""
         loop, failed = asyncio.get_running_loop(), asyncio.Event()
 
+        def note_failure() -> None:
+            self._forget()  # here, since a test that runs now may pass before `check_backend` sees the fault
+            failed.set()
+
         def wake() -> None:
             with suppress(RuntimeError):  # the service has stopped
-                loop.call_soon_threadsafe(failed.set)
+                loop.call_soon_threadsafe(note_failure)
 
         self.backend.on_failure = wake
         while True:
@@ -173,10 +179,6 @@ class Service:
     def generate(self, client: str, layout: FileLayout, start: int, stop: int) -> asyncio.Future[memoryview]:
         """Generate bytes [start, stop) of a file, at most one chunk, in a thread. Return a future of them."""
         return self.threads.makers(layout, start, stop).run(client, self.chunks.generate, layout, start, stop)
-
-
-def _bodies() -> Kept[tuple[str, int, int], memoryview]:
-    return Kept(max_bytes=SMALL_BODIES_BYTES)
 
 
 def service_of(request: Request) -> Service:

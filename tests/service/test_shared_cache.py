@@ -148,7 +148,7 @@ def test_a_client_puts_out_its_own_recipes_alone() -> None:
 def test_models_share_by_client(monkeypatch: pytest.MonkeyPatch) -> None:
     from fanin_service.models import models
 
-    monkeypatch.setattr(models, "MAX_BYTES", 1 << 20)
+    monkeypatch.setattr(models, "MAX_BYTES", 3 << 20)
     with running() as server:
 
         def put(address: str, name: str, count: int) -> None:
@@ -161,12 +161,25 @@ def test_models_share_by_client(monkeypatch: pytest.MonkeyPatch) -> None:
         for n in range(4):
             put("192.0.2.2", f"theirs{n}", 5000)
         kept = server.app.state.service.models._contents
-        assert kept.size <= 1 << 20
+        assert kept.size <= 3 << 20
         assert [name for name, _ in kept] == ["ours", "theirs3"]
         before = kept.size
         for dtype in ("f64", "bf16", "f16", "f8_e4m3"):
             assert server.client.get(f"/hf/api/models/theirs3/revision/seed-1-{dtype}").status_code == 200
         assert kept.size > before
+
+
+def test_the_files_of_a_model_count_when_they_were_requested() -> None:
+    with running() as server:
+        packed = archive.pack({"recipe.json": json.dumps(RECIPES["alike"]).encode()})
+        server.client.put("/v1/models/tiny", content=packed, headers={"Content-Type": archive.MEDIA_TYPE})
+        for revision in ("main", "seed-1", "seed-1-f16-1kb"):
+            tree = server.client.get(f"/hf/api/models/tiny/tree/{revision}").json()
+            path = next(entry["path"] for entry in tree if entry["path"].endswith(".safetensors"))
+            assert server.client.get(f"/s3/models/tiny/{revision}/{path}").status_code == 200
+        kept = server.app.state.service.models._contents
+        (content,) = map(kept.get, kept)
+        assert kept.size == content.size
 
 
 def test_descriptions_are_remembered_and_a_head_makes_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,11 @@
-"""Request bodies: read up to a limit, and only in an accepted media type."""
+"""Request bodies: read up to a limit, only in an accepted media type, and checked against digests in the headers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import re
+from base64 import b64encode
+from collections.abc import Callable, Iterator
 
 from fastapi import Request
 from starlette.exceptions import HTTPException
@@ -10,6 +13,12 @@ from starlette.exceptions import HTTPException
 from fanin_service.errors import RequestError
 
 JSON = "application/json"
+_DIGEST_HEADERS = ("Content-Digest", "Repr-Digest", "Digest")
+"""Headers with digests of a body by algorithm: RFC 9530, and its predecessor RFC 3230. A complete body without an
+encoding is the representation."""
+_DIGEST = re.compile(r"([A-Za-z0-9-]+)=:?([A-Za-z0-9+/]+=*)")
+_HASHES = {"md5": "md5", "sha-256": "sha256", "sha-512": "sha512"}
+"""Names of algorithms in these headers, and in hashlib. Digests by other algorithms are ignored."""
 
 
 class BodyTooLargeError(RequestError):
@@ -31,7 +40,8 @@ async def read_body(request: Request, media_types: tuple[str, ...], limit: int, 
 
     Raises:
         UnsupportedContentError: the body has another type, or is compressed.
-        HTTPException: the request has a Content-Range header, so its body is a part of something.
+        HTTPException: the request has a Content-Range header, so its body is a part of something. Or the body differs
+            from a digest in the headers.
         BodyTooLargeError: the body has more than `limit` bytes.
         TooMuchInFlightError: this client would hold too much memory.
         OverloadedError: all clients together would hold too much memory.
@@ -52,12 +62,31 @@ async def read_body(request: Request, media_types: tuple[str, ...], limit: int, 
     # Check the length before reading: a client that waits for 100 (Continue) then never sends such a body.
     if int(request.headers.get("content-length", "0")) <= limit:
         body = bytearray()
+        expected = [*_digests(request)]
+        # Hash each part when it arrives: the hash of a large body at the end would delay other requests.
+        hashes = {name: hashlib.new(_HASHES[name], usedforsecurity=False) for _, name, _ in expected}
         async for part in request.stream():
             hold(len(part))
             body += part
+            for each in hashes.values():
+                each.update(part)
             # A chunked body does not state its length in advance.
             if len(body) > limit:
                 break
         else:
+            for header, name, digest in expected:
+                if (actual := b64encode(hashes[name].digest()).decode()) != digest:
+                    raise HTTPException(400, f"{header} {digest[:100]!a}: the {name} of the body is {actual!r}")
             return bytes(body)
     raise BodyTooLargeError(f"a request body has at most {limit} bytes")
+
+
+def _digests(request: Request) -> Iterator[tuple[str, str, str]]:
+    """Yield each digest of the body in the headers: header, algorithm and base64."""
+    for value in request.headers.getlist("content-md5"):
+        yield "Content-MD5", "md5", value.strip()
+    for header in _DIGEST_HEADERS:
+        for line in request.headers.getlist(header):
+            for algorithm, digest in _DIGEST.findall(line):
+                if (name := algorithm.lower()) in _HASHES:
+                    yield header, name, digest

@@ -1,7 +1,7 @@
 """The query of GET /v1/weights: the fields of the one-tensor short form, in every dialect, as parameters.
 
-A list is comma separated, or its parameter is repeated; `[]` is an empty value. Other values are written as in JSON,
-but texts without quotes.
+A list is comma separated, or its parameter is repeated with one item each time. An empty value is `[]`. Other values
+are written as in JSON, but texts without quotes.
 """
 
 from __future__ import annotations
@@ -144,7 +144,8 @@ def parse(query: bytes) -> dict[str, Any]:
     Values that are not JSON stay texts. The recipe's own models then report what is wrong with them.
 
     Raises:
-        RecipeError: a parameter is unknown, repeated or missing, or the query is not UTF-8.
+        RecipeError: a parameter is unknown or missing, or repeated without being a list, or a list with commas. Or
+            the query is not UTF-8.
     """
     known = _parameters()
     pairs = [part.partition("=") for part in _decoded(query).split("&") if part]
@@ -156,6 +157,11 @@ def parse(query: bytes) -> dict[str, Any]:
         Fault(pointer([name]), "this parameter is given more than once")
         for name, values in given.items()
         if len(values) > 1 and name not in known.lists
+    ]
+    faults += [
+        Fault(pointer([name]), "this list is given more than once: separate all items with commas, or repeat each one")
+        for name, values in given.items()
+        if len(values) > 1 and name in known.lists and any("," in value for value in values)
     ]
     faults += [Fault(pointer([name]), "unknown parameter") for name in given if name not in known.schemas]
     faults += [Fault(pointer([name]), "this parameter is required") for name in _REQUIRED if name not in given]

@@ -89,9 +89,7 @@ class Content:
         if len(files[RECIPE]) > settings.max_recipe_bytes:
             raise ModelError(f"{RECIPE}: {len(files[RECIPE])} bytes; at most {settings.max_recipe_bytes:d} are taken")
         if len(others) > settings.max_model_files:
-            raise ModelError(
-                f"{len(others)} files beside the recipe; the limit is {settings.max_model_files} are taken"
-            )
+            raise ModelError(f"{len(others)} files beside the recipe; the limit is {settings.max_model_files}")
         for name in others:
             if fault := names.file_fault(name):
                 raise ModelError(f"{name!a}: {fault}")
@@ -136,10 +134,14 @@ class Content:
 
     @property
     def size(self) -> int:
-        """Bytes of memory that it takes now. They grow when more of its revisions are requested."""
+        """Bytes of memory that it takes now. They grow when more of its revisions are requested.
+
+        With the first revision, all its files of weights count, although `part` creates each only when it is needed.
+        """
         remembered: Any = self.shards
         kept: int = remembered.cache_info().currsize
         names = len(self.template.recipe.tensors) if kept else 0
+        parts = _PER_PART_NAME * names + _PER_PART_BYTE * len(self.template.text) if kept else 0
         literals = self.literals
         taken = 0 if literals is None else len(literals.content) + _PER_LITERAL * len(literals.tensors)
         return (
@@ -148,7 +150,8 @@ class Content:
             + taken
             + self.template.size
             + kept * (_PER_SHARD * (1 + self._most_shards) + _PER_SHARDED_NAME * names)
-            + self._bytes_of_parts
+            + parts
+            + _PER_PART * self._most_shards
         )
 
     @cached_property
@@ -176,16 +179,6 @@ class Content:
         if path not in kept:
             kept[path] = self.template.typed(dtype).part(self.shards(dtype, size)[path])
         return kept[path]
-
-    @property
-    def _bytes_of_parts(self) -> int:
-        """Bytes of the cached recipes of files, with what other seeds share of their layouts."""
-        parts = list(self._parts[1].values())
-        if not parts:
-            return 0
-        named = sum(len(part.tensors) for part in parts)
-        text = len(self.template.text) * named // len(self.template.recipe.tensors)
-        return _PER_PART * len(parts) + _PER_PART_NAME * named + _PER_PART_BYTE * text
 
     def config(self, dtype: DTypeName) -> bytes:
         """Return config.json for a storage type: unchanged, except where it names another type for the parameters."""

@@ -54,8 +54,8 @@ def _ship(directory: Path, store: ModelStore, settings: Settings) -> None:
     for recipe in recipes:
         name = recipe.parent.relative_to(directory).as_posix()
         try:
-            if not names.is_model(name):
-                raise ModelError(names.RULE)
+            if fault := names.new_fault(name):
+                raise ModelError(fault)
             store.put(name, Content.put(_read(recipe.parent), settings))
         except (ModelError, RecipeError, OSError) as error:
             raise SettingsError([f"{variable('models')}: {recipe.parent}: {error}"]) from None

@@ -103,8 +103,8 @@ class Models:
             ModelsUnavailableError: the store is unreachable.
             ModelStoreFullError: the store's disk is full.
         """
-        if not is_model(name):
-            raise ModelError(f"{name!a}: {names.RULE}")
+        if fault := names.new_fault(name):
+            raise ModelError(f"{name!a}: {fault}")
         found, snapshot = await self.in_thread(client, _made, content, self._settings, is_large=True)
         is_new = await self.in_thread(client, self._put, client, name, found, condition)
         return snapshot, is_new

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from fanin.shards import INDEX
+from fanin_service.models.revisions import is_revision
 
 RECIPE = "recipe.json"
 """Name of the file of a model that has its recipe. Other files are served unchanged."""
@@ -13,11 +14,17 @@ RULE = (
     " A part begins with a letter, a digit or _ and ends with one, without -- and .., and not in .git."
     " The first of two is not api, datasets, kernels or spaces"
 )
+NEW_RULE = (
+    "the second part of a new name must not be a revision, or one of auth-check, commits, paths-info, raw, refs,"
+    " resolve, revision and tree: in URLs it would mean something about the model that the first part names"
+)
 
 _PART = re.compile(r"\w(?:[\w.-]{0,94}\w)?", re.ASCII)
 _NO_NAMESPACES = ("api", "datasets", "kernels", "spaces")
 """Names that cannot be namespaces. In the Hugging Face Hub's paths they mark other repositories: datasets/x is the data
 set x."""
+_VERBS = frozenset(("auth-check", "commits", "paths-info", "raw", "refs", "resolve", "revision", "tree"))
+"""Words that follow a model's name in the Hub's paths: /api/models/x/refs lists the branches of x."""
 _FILE_PART = re.compile(r"[\w.-]{1,100}", re.ASCII)
 _MAX_FILE_NAME = 200
 _WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors", re.ASCII)
@@ -29,6 +36,17 @@ def is_model(name: str) -> bool:
     if len(parts) == 2 and parts[0] in _NO_NAMESPACES:
         return False
     return len(parts) <= 2 and all(_PART.fullmatch(part) and not _is_special(part) for part in parts)
+
+
+def new_fault(name: str) -> str | None:
+    """Return why a new model must not have this name; None if it may.
+
+    Names that older versions accepted stay readable. `is_model` accepts them.
+    """
+    if not is_model(name):
+        return RULE
+    second = name.partition("/")[2]
+    return NEW_RULE if second in _VERBS or is_revision(second) else None
 
 
 def _is_special(part: str) -> bool:

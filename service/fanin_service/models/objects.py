@@ -19,8 +19,6 @@ from fanin import atomic
 
 _PARTIAL_SECONDS = 3600
 """Seconds after which an incomplete file is deleted: its process has ended."""
-
-
 _LOCK, _LOCK_SECONDS, _POLL_SECONDS = ".lock", 10.0, 0.01
 """Name of the file that is locked for a swap, maximum seconds for the lock, and seconds between two tries."""
 
@@ -87,7 +85,7 @@ class DirectoryObjects:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise ObjectsError(str(error)) from error
+            raise _failure(error) from error
 
     def put(self, key: str, content: bytes) -> None:
         try:
@@ -100,11 +98,10 @@ class DirectoryObjects:
                     if partial.stat().st_mtime < time.time() - _PARTIAL_SECONDS:
                         partial.unlink()
         except OSError as error:
-            is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            raise (ObjectsFullError if is_full else ObjectsError)(str(error)) from error
+            raise _failure(error) from error
 
     def swap(self, key: str, old: bytes | None, new: bytes) -> bool:
-        with self._locked((self._made() / key).parent):
+        with self._locked(key):
             if self.get(key) != old:
                 return False
             self.put(key, new)
@@ -116,7 +113,7 @@ class DirectoryObjects:
         try:
             (self._directory / key).unlink(missing_ok=True)
         except OSError as error:
-            raise ObjectsError(str(error)) from error
+            raise _failure(error) from error
 
     def modified(self, key: str) -> float | None:
         if self._directory is None:
@@ -126,7 +123,7 @@ class DirectoryObjects:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise ObjectsError(str(error)) from error
+            raise _failure(error) from error
 
     def sizes(self, group: str | None = None) -> dict[str, int]:
         found: dict[str, int] = {}
@@ -143,16 +140,20 @@ class DirectoryObjects:
         try:
             return [group for group in self._folders() if Path(f"{self._directory}/{group}/{name}").exists()]
         except OSError as error:
-            raise ObjectsError(str(error)) from error
+            raise _failure(error) from error
 
     @contextmanager
-    def _locked(self, folder: Path) -> Iterator[None]:
-        """Lock a folder against the same block in any process. On a file system without locks, do not lock."""
+    def _locked(self, key: str) -> Iterator[None]:
+        """Lock the group of a key against the same block in any process. On a file system without locks, do not lock.
+
+        The lock ends with the process. Its file stays: another process may wait for the lock of that same file.
+        """
         try:
+            folder = (self._made() / key).parent
             folder.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
-            raise ObjectsError(str(error)) from error
+            raise _failure(error) from error
         try:
             _lock(descriptor)
             yield
@@ -172,7 +173,7 @@ class DirectoryObjects:
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            raise ObjectsError(str(error)) from error
+            raise _failure(error) from error
 
 
 def _lock(descriptor: int) -> None:
@@ -191,5 +192,10 @@ def _lock(descriptor: int) -> None:
             time.sleep(_POLL_SECONDS)
         except OSError as error:
             if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
-                raise ObjectsError(str(error)) from error
+                raise _failure(error) from error
             return None
+
+
+def _failure(error: OSError) -> ObjectsError:
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return (ObjectsFullError if is_full else ObjectsError)(str(error))

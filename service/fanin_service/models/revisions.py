@@ -97,6 +97,11 @@ _DTYPES = {code: name for name, code in _DTYPE_CODES.items()}
 _UNIT_NAMES = {code: name for name, code in _UNIT_CODES.items()}
 
 
+def is_revision(text: str) -> bool:
+    """Return whether this has the form of a revision's name or commit id."""
+    return text == MAIN or _REVISION.fullmatch(text) is not None or is_commit(text)
+
+
 def is_commit(text: str) -> bool:
     """Return whether this has the form of a commit id."""
     return _COMMIT.fullmatch(text) is not None

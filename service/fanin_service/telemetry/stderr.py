@@ -42,9 +42,9 @@ class StandardErrorHandler(logging.StreamHandler[TextIO]):
         if len(self._waiting) >= MAX_LINES:
             self._dropped += 1
             return
-        # Arguments may change, and a traceback keeps everything alive that its frames refer to. Other records are
-        # formatted together, which takes a third of the time.
-        refers = record.args or record.exc_info
+        # Arguments may change, and so may a message that is an object. A traceback keeps everything alive that its
+        # frames refer to. Other records are formatted together, which takes a third of the time.
+        refers = record.args or record.exc_info or not isinstance(record.msg, str)
         self._waiting.append(self._line(record) if refers else record)
         if self._thread is None:
             self._thread = threading.Thread(target=self._write_lines, name="fanin-log", daemon=True)

@@ -24,8 +24,8 @@ from fanin_service.models import snapshot as snapshots
 from fanin_service.models import store as stores
 from fanin_service.models.content import MAX_SHARDS, Content
 from fanin_service.models.errors import ModelError, UnknownFileError, UnknownRevisionError
-from fanin_service.models.names import is_model
-from fanin_service.models.objects import DirectoryObjects, ObjectsError
+from fanin_service.models.names import NEW_RULE, RULE, is_model, new_fault
+from fanin_service.models.objects import DirectoryObjects, ObjectsError, ObjectsFullError
 from fanin_service.models.revisions import ShardSize
 from fanin_service.models.snapshot import Snapshot
 from fanin_service.models.store import ModelStore
@@ -150,6 +150,7 @@ class TestContent:
         with pytest.raises((ModelError, RecipeError)) as caught:
             Content.put({**recipe, **files}, SETTINGS)
         assert words in str(caught.value)
+        assert "limit" not in words or str(caught.value).endswith(words)
 
     def test_names(self) -> None:
         good = ("gpt2", "me/tiny", "a.b_c-d/E.1", "_x/y_", "a" * 96 + "/" + "b" * 96)
@@ -173,6 +174,15 @@ class TestContent:
         )
         assert [name for name in good if not is_model(name)] == []
         assert [name for name in bad if is_model(name)] == []
+        assert [name for name in good if new_fault(name)] == []
+        assert {new_fault(name) for name in bad} == {RULE}
+
+    def test_names_that_mean_something_about_another_model(self) -> None:
+        verbs = ("auth-check", "commits", "paths-info", "raw", "refs", "resolve", "revision", "tree")
+        revisions = ("main", "seed-0", "seed-42-bf16", "seed-42-5gb", "0123456789" * 4)
+        assert {new_fault(f"me/{second}") for second in (*verbs, *revisions)} == {NEW_RULE}
+        others = (*verbs, *revisions, "main/x", "tree/refs2", "me/seed-x", "me/mains", "me/seed-042")
+        assert [name for name in others if new_fault(name)] == []
 
 
 class TestSnapshot:
@@ -484,10 +494,11 @@ class TestService:
         for name in ("a--b", "a/b/c", "..", "%2e%2e", "a%00", "%F0%9F%8D%8C", "x" * 97, ""):
             for method in ("GET", "DELETE"):
                 assert client.request(method, f"/v1/models/{name}").status_code in (404, 405), name
-        for name in ("a--b", "a/b/c", "a%00", "x" * 97):
+        told = dict.fromkeys(("a--b", "a/b/c", "a%00", "x" * 97), "a model's name is one or two parts")
+        for name, words in {**told, "a/main": "must not be a revision", "a/tree": "must not be a revision"}.items():
             answer = put(client, name, good)
             assert (answer.status_code, answer.json()["type"]) == (422, "urn:fanin:problem:invalid-model")
-            assert "a model's name is one or two parts" in answer.json()["detail"]
+            assert words in answer.json()["detail"]
         wrong = put(client, "tiny", {"recipe.json": b'{"tensors": {"a": {"shape": [2], "scheme": "none"}}}'})
         assert wrong.json()["errors"][0]["pointer"] == "/tensors/a/scheme"
         as_json = client.put("/v1/models/tiny", json=RECIPE)
@@ -563,6 +574,14 @@ class TestService:
             assert server.client.get("/v1/models/tiny").status_code == 404
             assert put(server.client, "tiny", files).status_code == 201
 
+    def test_a_disk_that_is_full_before_the_lock(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "full")
+
+        monkeypatch.setattr("fanin_service.models.objects.os.open", fail)
+        with pytest.raises(ObjectsFullError, match="full"):
+            DirectoryObjects(tmp_path).swap("tiny/main", None, b"x")
+
     def test_a_store_that_cannot_be_made(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_bytes(b"")
         with pytest.raises(SettingsError, match=r"FANIN_MODEL_STORE: .*file"):
@@ -632,6 +651,9 @@ class TestShipped:
         assert "me/tiny: /tensors: this field is required" in complaint()
         (tmp_path / "me").rename(tmp_path / "a--b")
         assert "a--b/tiny: a model's name is" in complaint()
+        (tmp_path / "a--b").rename(tmp_path / "me")
+        (tmp_path / "me" / "tiny").rename(tmp_path / "me" / "main")
+        assert "me/main: the second part of a new name must not be a revision" in complaint()
 
 
 def test_a_store_without_a_place_goes_with_the_service() -> None:

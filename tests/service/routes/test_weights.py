@@ -165,6 +165,8 @@ def test_a_parameter_that_would_be_ignored_is_refused(
         ("shape=2&scheme=zeros&a/b~c=1", "/a~1b~0c"),
         ("shape=2&scheme=zeros&seed=3&seed=3", "/seed"),
         ("shape=2&scheme=zeros&shape=", "/shape/1"),
+        ("shape=8,4&shape=4&scheme=zeros", "/shape"),  # (8, 4, 4), or a mistake
+        ("shape=4&shape=8,4&scheme=zeros", "/shape"),
         ("shape=2&scheme=zeros&tensors=1", "/tensors"),
         ("scheme=zeros", "/shape"),
         ("shape=2", "/scheme"),

@@ -300,16 +300,17 @@ def test_lines_that_refer_to_objects_are_formatted_at_once(monkeypatch: pytest.M
         raise ValueError("no")
     except ValueError:
         handler.handle(logging.LogRecord("x", logging.INFO, "", 0, "failed", (), sys.exc_info()))
+    handler.handle(logging.LogRecord("x", logging.INFO, "", 0, ValueError("no"), (), None))  # type: ignore[arg-type]
     handler.handle(logging.LogRecord("x", logging.INFO, "", 0, "plain", (), None))
-    listed, failed, plain = handler._waiting
-    assert listed == "names: ['a']\n"
+    listed, failed, error, plain = handler._waiting
+    assert (listed, error) == ("names: ['a']\n", "no\n")
     assert isinstance(failed, str)
     assert failed.endswith("ValueError: no\n")
     assert not isinstance(plain, str)
     handler._thread = None
     handler.handle(logging.LogRecord("x", logging.INFO, "", 0, "last", (), None))
     handler.flush()
-    assert stream.getvalue() == f"{listed}{failed}plain\nlast\n"
+    assert stream.getvalue() == f"{listed}{failed}{error}plain\nlast\n"
 
 
 def test_the_command_is_as_quiet_as_told() -> None:
