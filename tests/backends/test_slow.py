@@ -16,7 +16,7 @@ HIDDEN = """
 import sys
 from fanin import backends
 from fanin.errors import NotBuiltError
-def missing(matrix_bytes):
+def missing(matrix_bytes, fill_threads):
     raise NotBuiltError("hidden")
 backends._FACTORIES["native"] = missing
 """

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import PydanticUndefined
 
 from fanin import backends, strided
 from fanin.backends import Backend
@@ -139,7 +140,7 @@ def one(scheme: str, given: Mapping[str, Any]) -> Array:
     members = {
         field: given[field]
         for field, default in defaults.items()
-        if field in given and (default is _REQUIRED or given[field] != default)
+        if field in given and (default is PydanticUndefined or given[field] != default)
     }
     made, stream = single(given["seed"], given["name"], given["shape"], given["dtype"], scheme=scheme, **members)
     maker = backends.get(given["backend"])
@@ -151,12 +152,8 @@ def one(scheme: str, given: Mapping[str, Any]) -> Array:
     return array.reshape(made.tensor.shape)
 
 
-_REQUIRED = object()
-
-
 @lru_cache
 def _defaults(scheme: str) -> dict[str, Any]:
-    """Return the default of each parameter of a scheme, or `_REQUIRED`."""
+    """Return the default of each parameter of a scheme; `PydanticUndefined` for a required one."""
     fields = SCHEMES[scheme].model_fields.items()
-    own = ((name, field) for name, field in fields if name not in Tensor.model_fields)
-    return {name: _REQUIRED if field.is_required() else field.default for name, field in own}
+    return {name: field.default for name, field in fields if name not in Tensor.model_fields}

@@ -35,7 +35,7 @@ class DType:
 
     @property
     def is_complex(self) -> bool:
-        """Whether an element is two numbers of the compute type, the real part and the imaginary one."""
+        """True if an element is two numbers of the compute type, the real part and the imaginary one."""
         return self.numpy.kind == "c"
 
     @property

@@ -6,6 +6,7 @@ import math
 from array import array
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
+from typing import NoReturn
 
 from fanin.draws import is_plain, matrix_of
 from fanin.dtypes import STORAGE
@@ -133,7 +134,7 @@ class FileOrder:
         chosen = set(keys)
         return [place for place, tensor in enumerate(self.sorted_tensors) if id(tensor) in chosen] if chosen else ()
 
-    def _refuse(self, total: int) -> None:
+    def _refuse(self, total: int) -> NoReturn:
         for dtype in STORAGE:
             for name in sorted(name for name, tensor in self.tensors.items() if tensor.dtype == dtype):
                 if _overflows(self.tensors[name]):

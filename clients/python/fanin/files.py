@@ -191,12 +191,12 @@ def resuming(path: Path, layout: FileLayout) -> Iterator[tuple[BinaryIO, int]]:
 
 
 def partial_of(path: Path, layout: FileLayout) -> Path:
-    """Where a download that broke off has left what it got."""
+    """Return the path at which an interrupted download of a file to `path` leaves its bytes."""
     return beside(path, layout.recipe.digest[:16])
 
 
 def discard_partial(path: Path, layout: FileLayout) -> None:
-    """Remove what a broken download left, unless another process is at it."""
+    """Remove what an interrupted download left, unless another process is writing it."""
     partial = partial_of(path, layout)
     if partial.exists():
         with suppress(BlockingIOError), locked(partial):

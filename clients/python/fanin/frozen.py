@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
@@ -12,14 +13,14 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-if TYPE_CHECKING:
+if TYPE_CHECKING or sys.version_info >= (3, 12):
     computed_once = cached_property
 else:
 
-    class computed_once(cached_property):  # noqa: N801 (a decorator)
-        """`functools.cached_property` of Python 3.12. That of 3.11 has one lock for all objects.
+    class computed_once(cached_property):  # noqa: N801 (has the name that the other branch gives to cached_property)
+        """`functools.cached_property` without the lock of Python 3.11, which all objects of a class share.
 
-        A thread that needs the digest of a small recipe would wait there for one that computes that of a large one.
+        With it, a thread that needs the digest of a small recipe waits for a thread that computes a large one.
         """
 
         def __get__(self, instance: Any, owner: Any = None) -> Any:

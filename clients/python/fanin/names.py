@@ -37,9 +37,10 @@ _TWO_SETS = re.compile(r"\}[0-9]*\{")
 
 
 def all_valid(names: Collection[Any]) -> bool:
-    """Return whether all are names of tensors, from one look at all of their characters.
+    """Return whether all are valid names of tensors, by one search of all characters.
 
-    False does not say that one is invalid: the bytes of long names are not counted here. `misnamed` says which one is.
+    False does not mean that a name is invalid, because the bytes of long names are not counted. Then check each with
+    `misnamed`.
     """
     try:
         text = "".join(names)
@@ -50,7 +51,7 @@ def all_valid(names: Collection[Any]) -> bool:
     return (
         (0 not in lengths and max(lengths, default=1) <= MAX_NAME_BYTES // 4)
         and not _CONTROL.search(text)
-        and "__metadata__" not in names
+        and _RESERVED not in names
     )
 
 

@@ -74,7 +74,7 @@ class Region:
 
     @property
     def lengths(self) -> tuple[int, ...]:
-        """How many positions are selected on every axis of the tensor."""
+        """Number of positions that are selected on every axis of the tensor."""
         return tuple(map(len, self.axes))
 
     @property
@@ -84,7 +84,7 @@ class Region:
 
     @property
     def has_runs(self) -> bool:
-        """Whether no axis has gaps between its positions."""
+        """True if no axis has gaps between its positions."""
         return all(len(axis) < 2 or axis.step == 1 for axis in self.axes)
 
     @property

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from fanin.backends.base import Backend, Filler
 from fanin.draws import Draw
@@ -23,13 +24,14 @@ _SCALARS = frozenset({bool, float, int, str, type(None)})
 _INTEGERS = frozenset({int})
 
 
-class Single(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Single:
     """A tensor of a recipe without a name and a seed."""
 
     tensor: Tensor
     draw: Draw
     dtype: DType
-    count: int  # type: ignore[assignment]  # tuple.count counts items
+    count: int
     """Number of its elements."""
     fillers: dict[Backend, Filler]
     """Functions that write its elements, by backend."""

@@ -107,12 +107,12 @@ def choose(settings: Settings) -> Backend:
     named = settings.backend
     for name in _candidates(settings):
         try:
-            backend = backends.create(name, matrix_bytes=settings.matrix_bytes)
+            # One thread a call: a stream generates several chunks at a time.
+            backend = backends.create(name, matrix_bytes=settings.matrix_bytes, fill_threads=1)
             fault = _fault(backend)
         except (NotBuiltError, NoDeviceError) as error:
             fault = f"cannot be used: {error}"
         if fault is None:
-            backend.fill_in_one_thread()  # a stream generates several chunks at a time
             return backend
         if name == named and not settings.backend_fallback:
             raise BackendError(f"the {name} backend {fault}")

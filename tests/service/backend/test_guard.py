@@ -46,17 +46,21 @@ def receive(server: Running, path: str, backend: MoodyBackend, mood: str) -> Non
                 backend.mood = mood
 
 
-def broken_backend(error: Exception) -> Callable[[int], Backend]:
-    def create(matrix_bytes: int) -> Backend:
+def moody(matrix_bytes: int, _: int | None) -> Backend:
+    return MoodyBackend(matrix_bytes)
+
+
+def broken_backend(error: Exception) -> Callable[..., Backend]:
+    def create(matrix_bytes: int, fill_threads: int | None) -> Backend:
         raise error
 
     return create
 
 
 @pytest.fixture
-def factories(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Callable[[int], Backend]]]:
+def factories(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Callable[..., Backend]]]:
     """The available backends, the fastest first."""
-    known: dict[str, Callable[[int], Backend]] = {**backends._FACTORIES, "cuda": MoodyBackend}
+    known: dict[str, Callable[..., Backend]] = {**backends._FACTORIES, "cuda": moody}
     monkeypatch.setattr(backends, "_FACTORIES", known)
     for function in (backends.load, backends._usable):
         function.cache_clear()
@@ -65,7 +69,7 @@ def factories(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Callable[[i
         function.cache_clear()
 
 
-def wrong(matrix_bytes: int) -> Backend:
+def wrong(matrix_bytes: int, fill_threads: int | None) -> Backend:
     backend = MoodyBackend()
     backend.mood = "wrong"
     return backend
@@ -77,7 +81,7 @@ def test_a_usable_gpu_is_found(factories: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("broken", [wrong, broken_backend(NoDeviceError("no NVIDIA GPU is visible"))])
-def test_what_does_not_work_is_passed_over(factories: dict[str, Any], broken: Callable[[int], Backend]) -> None:
+def test_what_does_not_work_is_passed_over(factories: dict[str, Any], broken: Callable[..., Backend]) -> None:
     factories["cuda"] = broken
     assert choose(Settings()).name == "native"
     assert choose(Settings(backend="cuda", backend_fallback=True)).name == "native"

@@ -20,8 +20,6 @@ from fanin_lab.bench.machine import rounded
 from fanin_lab.bench.makers import DISTRIBUTIONS, SMALL, Case, Maker
 from fanin_lab.bench.pairs import FEWEST, summary, turn_order
 
-LEAST = FEWEST
-"""Minimum number of measurements of each maker in a case, even after the time limit."""
 SLOW = 16
 """Divisor of the number of elements for slow makers."""
 FRESH = 8
@@ -124,7 +122,7 @@ class Settings:
     elements: int
     repeats: int
     seconds: float
-    """Time limit in seconds. Every maker of a case is measured `LEAST` times even after it."""
+    """Time limit in seconds. Every maker of a case is measured `FEWEST` times even after it."""
 
     def __post_init__(self) -> None:
         for option, values, known in (
@@ -215,7 +213,7 @@ def _measure_case(case: Case, workers: Sequence[Worker], repeats: int, until: fl
             else:
                 times[worker] = []
     for turn in range(repeats):
-        if turn >= LEAST and time.monotonic() > until:
+        if turn >= FEWEST and time.monotonic() > until:
             break
         for worker in turn_order(list(times), turn):
             try:

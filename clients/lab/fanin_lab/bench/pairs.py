@@ -9,7 +9,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 Name = TypeVar("Name", bound=Hashable)
 
@@ -88,7 +88,7 @@ def in_turns(
     return found
 
 
-def turn_order(works: Sequence[Any], turn: int) -> list[Any]:
+def turn_order(works: Sequence[Name], turn: int) -> list[Name]:
     """Return the works in the order of this turn: reversed in every second one."""
     return list(works if turn % 2 == 0 else reversed(works))
 

@@ -18,11 +18,6 @@ __all__ = ["ENVIRONMENT", "SLOW", "Backend", "ForwardingBackend", "Tensor", "ava
 
 ENVIRONMENT = "FANIN_BACKEND"
 """Environment variable that names the backend to use where the caller names none."""
-# The dictionary behind os.environ. os.environ.get raises and catches an error for a variable that is not set, which
-# costs more than the elements of a small tensor.
-_variables = os.environ._data  # type: ignore[attr-defined]
-_VARIABLE = os.environ.encodekey(ENVIRONMENT)
-
 
 SLOW = (
     "the compiled backend is not installed, so NumPy generates the weights: the same bytes, many times slower. Install"
@@ -31,37 +26,47 @@ SLOW = (
 """Warning for a user who did not request the reference backend."""
 
 
-def _cuda(matrix_bytes: int) -> Backend:
+def _cuda(matrix_bytes: int, _fill_threads: int | None) -> Backend:
     from fanin.backends.cuda import CudaBackend
 
     return CudaBackend(matrix_bytes=matrix_bytes)
 
 
-def _native(matrix_bytes: int) -> Backend:
+def _native(matrix_bytes: int, fill_threads: int | None) -> Backend:
     from fanin.backends.native import NativeBackend
 
-    return NativeBackend(matrix_bytes=matrix_bytes)
+    return NativeBackend(matrix_bytes=matrix_bytes, fill_threads=fill_threads)
 
 
-def _reference(matrix_bytes: int) -> Backend:
+def _reference(matrix_bytes: int, _fill_threads: int | None) -> Backend:
     from fanin.backends.reference import ReferenceBackend
 
     return ReferenceBackend(matrix_bytes)
 
 
 # The fastest first.
-_FACTORIES: dict[str, Callable[[int], Backend]] = {"cuda": _cuda, "native": _native, "reference": _reference}
+_FACTORIES: dict[str, Callable[[int, int | None], Backend]] = {
+    "cuda": _cuda,
+    "native": _native,
+    "reference": _reference,
+}
 
 
-def create(name: str, *, matrix_bytes: int = CACHE_BYTES) -> Backend:
-    """Return a new backend, with its own cache of matrices of at most `matrix_bytes` bytes.
+def create(name: str, *, matrix_bytes: int = CACHE_BYTES, fill_threads: int | None = None) -> Backend:
+    """Return a new backend, with its own cache of matrices.
+
+    Args:
+        name: `cuda`, `native` or `reference`.
+        matrix_bytes: Size of the cache of matrices.
+        fill_threads: Most threads of one call that fills, for `native`. Matrices still use all threads. The default is
+            one thread per CPU. Programs that fill in several threads at a time pass 1.
 
     Raises:
         BackendError: the name is unknown, or the backend cannot be used here.
     """
     if name not in _FACTORIES:
         raise BackendError(f"unknown backend {name!r}; there are {', '.join(_FACTORIES)}")
-    return _FACTORIES[name](matrix_bytes)
+    return _FACTORIES[name](matrix_bytes, fill_threads)
 
 
 @lru_cache
@@ -87,8 +92,7 @@ def get(name: str | None = None) -> Backend:
     Raises:
         BackendError: the backend that is named is unknown, or cannot be used here.
     """
-    if not name and _VARIABLE in _variables:
-        name = os.environ[ENVIRONMENT]
+    name = name or os.environ.get(ENVIRONMENT)
     if name:
         return load(name)
     backend = load(_usable(("native", "reference"))[0])

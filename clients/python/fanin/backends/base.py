@@ -18,7 +18,7 @@ from fanin.dtypes import DType
 from fanin.streams import Stream
 
 Filler = Callable[[Stream, int, int], None]
-"""Writes the first elements of a tensor with this stream: as many as the second argument, to the address."""
+"""Writes elements [0, count) of a tensor, given its stream, the count and the address."""
 
 
 class Tensor(Protocol):
@@ -123,12 +123,6 @@ class Backend(ABC):
         """Write runs of `count` elements each. Run n has the elements from firsts[n] on, and goes to addresses[n]."""
         for first, address in zip(firsts.tolist(), addresses.tolist(), strict=True):
             self.fill(draw, stream, dtype, first, _memory_at(address, count * dtype.itemsize))
-
-    def fill_in_one_thread(self) -> None:  # noqa: B027  # most backends have nothing to change
-        """Use one thread in each later call that fills. Matrices still use all threads.
-
-        For programs that fill in several threads at a time: to wake and await more for each call would cost them time.
-        """
 
     def empty(self, count: int, dtype: DType) -> Any:
         """Return a one-dimensional array of `count` elements, for `fill_array`. Its values are undefined."""

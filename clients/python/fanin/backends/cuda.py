@@ -145,7 +145,7 @@ class CudaBackend(Backend):
             self._lanes.put(kept)
 
     def _is_pinned(self, target: NDArray[np.uint8]) -> bool:
-        """Whether the GPU may write here: both ends lie in memory that CUDA has pinned."""
+        """Return whether the GPU may write to the target: both of its ends are in memory that CUDA has pinned."""
         runtime, address = self._cupy.cuda.runtime, target.ctypes.data
         ends = (address, address + len(target) - 1)
         return all(runtime.pointerGetAttributes(end).type == runtime.memoryTypeHost for end in ends)

@@ -51,7 +51,12 @@ class NativeBackend(Backend):
     prompt_bytes = 64 << 10
 
     def __init__(
-        self, level: str | None = None, threads: int | None = None, *, matrix_bytes: int = CACHE_BYTES
+        self,
+        level: str | None = None,
+        threads: int | None = None,
+        *,
+        matrix_bytes: int = CACHE_BYTES,
+        fill_threads: int | None = None,
     ) -> None:
         """Load the compiled kernels.
 
@@ -59,6 +64,7 @@ class NativeBackend(Backend):
             level: One of `LEVELS`. By default it is the environment's, or else the highest of this processor.
             threads: Most threads to use. By default it is one per CPU.
             matrix_bytes: Size of the cache of matrices.
+            fill_threads: Most threads of one call that fills; by default `threads`. Matrices use `threads`.
 
         Raises:
             NotBuiltError: the package was installed without the kernels, or they belong to another version of it.
@@ -83,7 +89,7 @@ class NativeBackend(Backend):
             )
         self.threads = threads or min([os.cpu_count() or 1, *_quotas()])
         """Most threads in use, including the caller's. There is also at most one per CPU in its affinity mask."""
-        self._fill_threads = self.threads
+        self._fill_threads = fill_threads or self.threads
         self._level = LEVELS.index(self.level)
         self._packed: WeakKeyDictionary[Sequence[Tensor], PackedTensors] = WeakKeyDictionary()
         self._orthogonal = OrthogonalKernel(kernels, self._level, self.threads)
@@ -96,15 +102,8 @@ class NativeBackend(Backend):
         # Without argtypes, a call takes a third of the time: the arguments must then have their types already.
         self._fill_one = kernels["fanin_fill"]
         self._fill_one.restype = None
-        self._one = self._of_one_range()
-
-    def _of_one_range(self) -> tuple[ctypes.c_uint64, ctypes.c_int, ctypes.c_int]:
-        """Return the arguments of a fill of one range that do not depend on the range."""
-        return ctypes.c_uint64(1), ctypes.c_int(self._level), ctypes.c_int(self._fill_threads)
-
-    def fill_in_one_thread(self) -> None:
-        self._fill_threads = 1
-        self._one = self._of_one_range()
+        self._one = ctypes.c_uint64(1), ctypes.c_int(self._level), ctypes.c_int(self._fill_threads)
+        """The arguments of a fill of one range that do not depend on the range."""
 
     def _fill_constant(self, draw: Fill, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:  # noqa: ARG002
         self._fill_range(draw, _NO_KEYS, dtype, 0, out)

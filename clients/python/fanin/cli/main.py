@@ -88,14 +88,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _open_streams() -> None:
-    """Open the null device for standard streams that the parent closed, as `>&-` does.
+    """Open the null device for standard streams that the parent closed, as `>&-` does. Python sets these to None.
 
-    Python has no object for them. The next file that the command opens would get their number, and with it all that C
-    libraries write to the standard output or error.
+    Otherwise the next file that the command opens gets the number of the stream, and with it everything that a C
+    library writes to standard output or error. In this order each stream gets its own number, the lowest free one.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  it stays open to the end
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115 (open until the process ends)
 
 
 def parser_of(words: Sequence[str] | None) -> argparse.ArgumentParser:

@@ -32,8 +32,8 @@ from fanin.region import Index, Region
 from fanin.shards import LITERALS
 
 Where = Literal["auto", "remote", "local"]
-"""Where bytes are generated: `remote` by the service, `local` by this process, `auto` by the service and by this
-process if the service cannot be reached or is overloaded."""
+"""Place at which bytes are generated: `remote` by the service, `local` by this process, `auto` by the service, or by
+this process if the service cannot be reached or is overloaded."""
 
 T = TypeVar("T")
 SomeTransport = TypeVar("SomeTransport")

@@ -14,7 +14,7 @@ from fanin.adapters.slicers import Service, Slicer
 from fanin.file_layout import FileLayout, FileLayoutLike
 
 Placement: TypeAlias = Sharding | PartitionSpec | jax.Device | None
-"""Where to put an array: `None` is JAX's default device. A specification belongs to the mesh of `jax.set_mesh`."""
+"""Device or sharding of an array; `None` is JAX's default device. A specification is for the mesh of `jax.set_mesh`."""
 
 
 def array(

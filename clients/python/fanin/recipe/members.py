@@ -63,12 +63,12 @@ def _oversized(value: Any, path: Sequence[str]) -> Fault | None:
 
 
 def count_tensors(document: Any) -> int:
-    """How many tensors a recipe's JSON has; repeated ones are counted and not written out."""
+    """Return the number of tensors of a recipe's JSON. Repeated names are counted without writing them out."""
     return len(_tensors(document, "tensors")) + sum(map(count, _tensors(document, "repeated")))
 
 
 def members(document: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Field, name and tensor of all that a recipe's JSON has, whether or not it is one."""
+    """Yield the field, name and tensor of each tensor in a JSON document, also if it is not a valid recipe."""
     for field in MEMBERS:
         for name, tensor in _tensors(document, field).items():
             yield field, name, tensor

@@ -37,7 +37,7 @@ class Tensors(Mapping[str, Tensor]):
         self._sorted: tuple[str, ...] | None = None
         self._canonical: bytes | None = None
         self.order: Any = None
-        """The `FileOrder` of these tensors, once it exists."""
+        """The `FileOrder` of these tensors, once it exists. Its class is in a layer above, which imports this one."""
 
     def lines(self) -> Iterator[tuple[str, Tensor, int]]:
         """Yield a name, plain or repeated, its tensor, and for how many names it stands."""

@@ -84,7 +84,7 @@ class Tensor(FrozenModel, ABC):
     formula: ClassVar[str]
     """The distribution of an element, for readers."""
     source: ClassVar[str]
-    """Where the formula comes from."""
+    """Publication or code that the formula is from."""
     size_field: ClassVar[str] = "scheme"
     """The field that sets how large the values are."""
 

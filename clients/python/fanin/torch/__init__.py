@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from fanin.errors import ModuleError, RecordError
     from fanin.torch import initializers
     from fanin.torch.checkpoint import save_checkpoint
-    from fanin.torch.initializers import seeded
     from fanin.torch.modules import init_
     from fanin.torch.recorder.recording import Recording, record
+    from fanin.torch.seeding import seeded
 
 __all__ = [
     "ModuleError",
@@ -29,7 +29,7 @@ _HOMES = {
     "fanin.torch.checkpoint": ("save_checkpoint",),
     "fanin.torch.modules": ("init_",),
     "fanin.torch.recorder.recording": ("Recording", "record"),
-    "fanin.torch.initializers": ("seeded",),
+    "fanin.torch.seeding": ("seeded",),
 }
 """Module of each public name."""
 

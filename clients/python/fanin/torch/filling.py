@@ -88,7 +88,7 @@ def fill_ready(made: Single, stream: Stream, tensor: torch.Tensor) -> None:
         tensor.detach().fill_(made.draw.value)
         return
     made.filler(backends.get())(stream, made.count, tensor.data_ptr())
-    torch._C._increment_version((tensor,))
+    torch.autograd.graph.increment_version(tensor)
 
 
 def fill_dense(layout: FileLayout, targets: Sequence[tuple[str, torch.Tensor]], backend: str | None = None) -> None:
@@ -112,7 +112,7 @@ def fill_dense(layout: FileLayout, targets: Sequence[tuple[str, torch.Tensor]], 
         # The backend packs all tensors of the object that it is given, and keeps them while that exists.
         among, start = (entries, first) if is_most else (entries[first : first + len(addresses)], 0)
         maker.fill_tensors(among, np.array(addresses, np.uint64), start)
-    torch._C._increment_version([tensor for _, tensor in targets])
+    torch.autograd.graph.increment_version([tensor for _, tensor in targets])
 
 
 def _reordered(view: torch.Tensor, region: Region, axes: Sequence[int]) -> tuple[torch.Tensor, Region]:

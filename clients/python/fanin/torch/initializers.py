@@ -12,6 +12,8 @@ Each has the distribution that it has in torch. The elements are those of a reci
 They depend neither on the order of the calls nor on the rest of the model. Without `seeded`, pass `seed` and `name`
 together. A DTensor gets this rank's shard of the full tensor, whose shape determines the fans. As in torch, a tensor on
 the meta device stays unchanged. Torch fills constants of types that no recipe has (integers, booleans).
+
+The module is long because it writes out torch's signatures: editors and type checkers read them.
 """
 
 from __future__ import annotations
@@ -19,9 +21,7 @@ from __future__ import annotations
 import functools
 import math
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, ParamSpec
 
@@ -36,10 +36,10 @@ from fanin.draws import Fill
 from fanin.dtypes import DTypeName
 from fanin.single import layout_of, single
 from fanin.torch.filling import fill, fill_ready
-from fanin.torch.modules import named
 from fanin.torch.recorder.recording import DTYPES
 from fanin.torch.recorder.shadow_memory import current
-from fanin.torch.writable import check_eager, held, is_ordinary, is_ready, local, memory_of, obstacle, plainly
+from fanin.torch.seeding import seeded, stream_of
+from fanin.torch.writable import check_eager, is_ready, local, obstacle, plainly
 
 __all__ = [
     "calculate_gain",
@@ -61,58 +61,6 @@ __all__ = [
 ]
 
 
-# The functions below are not generated from the signatures of torch, because editors and type checkers read them.
-# Some handle further cases, such as infinite bounds and types that no recipe has.
-
-
-class _Names:
-    """Names of the tensors of a module, including tensors that it gets later, as by `to_empty` and `half`."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self._module = module
-        self._look()
-
-    def of(self, tensor: torch.Tensor) -> str | None:
-        """Return the first name of the tensor's memory in the module; `None` if the module does not have it."""
-        memory = memory_of(tensor)
-        if memory not in self._names:
-            self._look()
-        return self._names.get(memory)
-
-    def _look(self) -> None:
-        found = list(named(self._module))
-        self._names: dict[object, str] = {}
-        for each in found:
-            self._names.setdefault(each.memory, each.name)
-        # These reserve the addresses. Otherwise new memory could get the address, and so the name, of freed memory.
-        self._held = [held(each.tensor) for each in found]
-
-
-_seeded: ContextVar[tuple[int, _Names] | None] = ContextVar("fanin_seeded", default=None)
-
-
-@contextmanager
-def seeded(seed: int, module: nn.Module) -> Iterator[None]:
-    """Give the functions of `fanin.torch.initializers` a seed and names inside the context.
-
-    The name of a parameter or buffer of `module` is its first name in `state_dict()`.
-
-        >>> with fanin.torch.seeded(42, model):
-        ...     fanin.torch.initializers.kaiming_normal_(model.fc.weight)
-
-    Args:
-        seed: 0 to 2^64 - 1.
-        module: The module whose tensors are initialized.
-    """
-    with plainly():
-        names = _Names(module)
-    token = _seeded.set((seed, names))
-    try:
-        yield
-    finally:
-        _seeded.reset(token)
-
-
 def uniform_(
     tensor: torch.Tensor,
     a: float = 0.0,
@@ -123,7 +71,7 @@ def uniform_(
     name: str | None = None,
 ) -> torch.Tensor:
     """Fill the tensor with uniform numbers on [a, b]."""
-    return _fill(tensor, _stream(tensor, seed, name, generator), scheme="uniform_", a=a, b=b)
+    return _fill(tensor, stream_of(tensor, seed, name, generator), scheme="uniform_", a=a, b=b)
 
 
 def normal_(
@@ -136,7 +84,7 @@ def normal_(
     name: str | None = None,
 ) -> torch.Tensor:
     """Fill the tensor with normal numbers."""
-    return _fill(tensor, _stream(tensor, seed, name, generator), scheme="normal_", mean=mean, std=std)
+    return _fill(tensor, stream_of(tensor, seed, name, generator), scheme="normal_", mean=mean, std=std)
 
 
 def trunc_normal_(
@@ -151,7 +99,7 @@ def trunc_normal_(
     name: str | None = None,
 ) -> torch.Tensor:
     """Fill the tensor with normal numbers restricted to [a, b]. The bounds are values, not standard deviations."""
-    stream = _stream(tensor, seed, name, generator)
+    stream = stream_of(tensor, seed, name, generator)
     if math.isinf(a) or math.isinf(b):  # JSON, and so a recipe, has no infinity: the side is open
         open_ = {"low": None if a == -math.inf else a, "high": None if b == math.inf else b, "bounds": "absolute"}
         return _fill(tensor, stream, dialect="fanin", scheme="truncated_normal", mean=mean, std=std, **open_)
@@ -170,22 +118,12 @@ def constant_(tensor: torch.Tensor, val: float) -> torch.Tensor:
 
 def ones_(tensor: torch.Tensor) -> torch.Tensor:
     """Fill the tensor with 1."""
-    if tensor.dtype not in DTYPES:
-        return nn.init.ones_(tensor)
-    if _is_usual(tensor):
-        tensor.detach().fill_(1.0)
-        return tensor
-    return _fill(tensor, scheme="ones_")
+    return constant_(tensor, 1.0) if tensor.dtype in DTYPES else nn.init.ones_(tensor)
 
 
 def zeros_(tensor: torch.Tensor) -> torch.Tensor:
     """Fill the tensor with 0."""
-    if tensor.dtype not in DTYPES:
-        return nn.init.zeros_(tensor)
-    if _is_usual(tensor):
-        tensor.detach().zero_()
-        return tensor
-    return _fill(tensor, scheme="zeros_")
+    return constant_(tensor, 0.0) if tensor.dtype in DTYPES else nn.init.zeros_(tensor)
 
 
 def eye_(tensor: torch.Tensor) -> torch.Tensor:
@@ -207,7 +145,7 @@ def xavier_uniform_(
     name: str | None = None,
 ) -> torch.Tensor:
     """Fill the tensor with uniform numbers of variance 2 gain^2 / (fan_in + fan_out) (Glorot and Bengio 2010)."""
-    return _fill(tensor, _stream(tensor, seed, name, generator), scheme="xavier_uniform_", gain=gain)
+    return _fill(tensor, stream_of(tensor, seed, name, generator), scheme="xavier_uniform_", gain=gain)
 
 
 def xavier_normal_(
@@ -219,7 +157,7 @@ def xavier_normal_(
     name: str | None = None,
 ) -> torch.Tensor:
     """Fill the tensor with normal numbers of variance 2 gain^2 / (fan_in + fan_out) (Glorot and Bengio 2010)."""
-    return _fill(tensor, _stream(tensor, seed, name, generator), scheme="xavier_normal_", gain=gain)
+    return _fill(tensor, stream_of(tensor, seed, name, generator), scheme="xavier_normal_", gain=gain)
 
 
 def kaiming_uniform_(
@@ -233,7 +171,7 @@ def kaiming_uniform_(
     name: str | None = None,
 ) -> torch.Tensor:
     """Fill the tensor with uniform numbers of variance gain^2 / fan (He et al. 2015)."""
-    stream = _stream(tensor, seed, name, generator)
+    stream = stream_of(tensor, seed, name, generator)
     if _is_empty(tensor):
         return tensor
     return _fill(tensor, stream, scheme="kaiming_uniform_", a=a, mode=mode, nonlinearity=nonlinearity)
@@ -250,7 +188,7 @@ def kaiming_normal_(
     name: str | None = None,
 ) -> torch.Tensor:
     """Fill the tensor with normal numbers of variance gain^2 / fan (He et al. 2015)."""
-    stream = _stream(tensor, seed, name, generator)
+    stream = stream_of(tensor, seed, name, generator)
     if _is_empty(tensor):
         return tensor
     return _fill(tensor, stream, scheme="kaiming_normal_", a=a, mode=mode, nonlinearity=nonlinearity)
@@ -268,7 +206,7 @@ def orthogonal_(
 
     To fill its shard of a DTensor, a rank generates the full matrix.
     """
-    stream = _stream(tensor, seed, name, generator)
+    stream = stream_of(tensor, seed, name, generator)
     return _fill(tensor, stream, scheme="orthogonal_", gain=gain)
 
 
@@ -282,7 +220,7 @@ def sparse_(
     name: str | None = None,
 ) -> torch.Tensor:
     """Fill a matrix with normal numbers, and a share `sparsity` of each column, rounded up, with 0 (Martens 2010)."""
-    return _fill(tensor, _stream(tensor, seed, name, generator), scheme="sparse_", sparsity=sparsity, std=std)
+    return _fill(tensor, stream_of(tensor, seed, name, generator), scheme="sparse_", sparsity=sparsity, std=std)
 
 
 @lru_cache(maxsize=1024)
@@ -295,38 +233,6 @@ def _stored(value: float, dtype: DTypeName) -> float:
     made, _ = single(0, "constant", (), dtype, dialect="torch", scheme="constant_", val=value)
     assert isinstance(made.draw, Fill)
     return made.draw.value
-
-
-def _stream(
-    tensor: torch.Tensor, seed: int | None, name: str | None, generator: torch.Generator | None
-) -> tuple[int, str]:
-    """Return the seed and the name of the tensor's random numbers.
-
-    Raises:
-        ValueError: they are not known, a generator was given, or the tensor can be a part of a parameter.
-    """
-    if getattr(tensor, "_fsdp_flattened", False) and tensor.dim() == 1:
-        raise ValueError("a rank of FullyShardedDataParallel may have any part of it: fill the module before")
-    if generator is not None:
-        raise ValueError("generator is not supported: the numbers depend on a seed and the tensor's name")
-    if seed is not None and name is not None:
-        return seed, name
-    if seed is not None or name is not None:
-        raise ValueError("give both seed and name, or neither within fanin.torch.seeded(seed, module)")
-    within = _seeded.get()
-    if within is None:
-        raise ValueError("no seed: give seed= and name=, or call it within fanin.torch.seeded(seed, module)")
-    if not tensor.numel():
-        return within[0], "nothing"
-    if is_ordinary(tensor):
-        found = within[1].of(tensor)
-    else:
-        with plainly():
-            found = within[1].of(tensor)
-    if found is None:
-        kind = f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
-        raise ValueError(f"this tensor ({kind}) is not a full parameter or buffer of the module: give seed= and name=")
-    return within[0], found
 
 
 def _is_empty(tensor: torch.Tensor) -> bool:

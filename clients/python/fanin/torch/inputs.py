@@ -42,6 +42,7 @@ class Given:
             FileError: the file has no recipe.
             OSError: the file cannot be read.
         """
+        # The usual classes first, because isinstance of a protocol looks up each of its members.
         if not isinstance(recipe, FileLayout | Mapping) and isinstance(recipe, Recorded):
             recorded = recipe if seed is None else recipe.with_seed(seed)
             layout = FileLayout.of(recorded.recipe)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, Self, TypeVar
+from collections.abc import Sequence
+from typing import Self, TypeVar
 
 import torch
 from torch import nn
@@ -13,20 +12,19 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from fanin.adapters import slicers
 from fanin.adapters.matching import Names
-from fanin.adapters.slicers import Service, Slicer
+from fanin.adapters.slicers import Service
 from fanin.errors import Fault, ModuleError, pointer
 from fanin.file_layout import FileLayoutLike
-from fanin.recording.distributions import Values
-from fanin.torch.dtensors import boxes, misplaced
-from fanin.torch.filling import fill, fill_dense
+from fanin.torch.dtensors import misplaced
+from fanin.torch.filling import fill_dense
 from fanin.torch.inputs import Given
-from fanin.torch.recorder.recording import DTYPES, WRAPPERS
+from fanin.torch.named_tensors import Named, named
+from fanin.torch.plans import Plan
+from fanin.torch.recorder.recording import DTYPES
 from fanin.torch.recorder.shadow_memory import current
 from fanin.torch.writable import (
     check_eager,
     is_dense,
-    is_distributed,
-    memory_of,
     obstacle,
     overlapping,
     plainly,
@@ -102,117 +100,10 @@ def init_(
     return module
 
 
-class Named(NamedTuple):
-    """One tensor of a module under one of its names."""
-
-    name: str
-    owner: nn.Module
-    attribute: str
-    tensor: torch.Tensor
-    is_persistent: bool
-
-    @property
-    def memory(self) -> object:
-        """Identity of the memory, equal for all names of one memory."""
-        return memory_of(self.tensor)
-
-
-def named(module: nn.Module) -> Iterator[Named]:
-    """Yield parameters and buffers under all their names in `state_dict()`. Modules of FSDP are resharded first."""
-    for path, owner in module.named_modules(remove_duplicate=False):
-        if _is_fsdp(owner):  # after a forward the parameters are gathered copies, which reshard frees
-            owner.reshard()
-        members = [*owner._parameters.items(), *owner._buffers.items()]
-        if not members:
-            continue
-        prefix = "".join(f"{part}." for part in path.split(".") if part and part not in WRAPPERS)
-        passing = owner._non_persistent_buffers_set
-        for attribute, tensor in members:
-            if tensor is not None:
-                yield Named(prefix + attribute, owner, attribute, tensor, attribute not in passing)
-
-
-def _is_fsdp(module: nn.Module) -> bool:
-    """Return whether `fully_shard` was called on a module, without an import of torch.distributed."""
-    kind = type(module)
-    return hasattr(kind, "reshard") and any(each.__name__ == "FSDPModule" for each in kind.__mro__)
-
-
-@dataclass(slots=True)
-class _Plan:
-    """One memory of the module, and the source of its values."""
-
-    name: str
-    """Name in the recipe or among the literals."""
-    places: list[Named]
-    """Names of the memory in the module."""
-    target: torch.Tensor
-    literal: torch.Tensor | None
-    """Values, if they are not generated from the recipe."""
-    axes: tuple[int, ...] | None = None
-    """Axis i of the target is axis axes[i] of the tensor; `None` if the order is equal."""
-    is_dense: bool = False
-    """Whether the target `is_dense`."""
-
-    def materialize(self, device: torch.device | str | None, fallback: torch.device) -> None:
-        """Allocate memory for a tensor of the meta device, on `device`, its mesh's device, or the fallback.
-
-        Raises:
-            ValueError: the selected device is the meta device.
-        """
-        if not undetached(self.target).is_meta or current() is not None:
-            return
-        if is_distributed(self.target):
-            device = device or self.target.device_mesh.device_type  # type: ignore[attr-defined]
-        device = torch.device(device or fallback)
-        if device.type == "meta":
-            raise ValueError("the default device is meta, which has no memory: pass device=")
-        self.target = torch.empty_like(self.target.detach(), device=device)
-        self.is_dense = is_dense(self.target)
-
-    def fill(self, given: Given, take: Slicer | None, backend: str | None) -> None:
-        """Write the values into the target."""
-        if self.literal is None:
-            fill(given.layout, self.name, self.target, take, axes=self.axes, backend=backend)
-            return
-        literal = self.literal if self.axes is None else self.literal.permute(self.axes)
-        if (recording := current()) is not None:
-            recording.write(self.target, [(literal.numel(), Values(literal.reshape(-1)))])
-        else:
-            for view, region in boxes(self.target):
-                view.copy_(literal[region.index])
-
-    def put(self) -> None:
-        """Put the allocated memory into the module. Tensors that shared the old memory share the new one."""
-        if self.target is self.places[0].tensor:
-            return
-        olds = {id(place.tensor): place.tensor for place in self.places}
-        made = {key: _like(old, self.target) for key, old in olds.items()}
-        for place in self.places:
-            setattr(place.owner, place.attribute, made[id(place.tensor)])
-
-
-def _like(old: torch.Tensor, memory: torch.Tensor) -> torch.Tensor:
-    """Return a tensor that reads this memory as another tensor reads its own, with the class of the other tensor."""
-    made = memory.detach()
-    if made.dtype != old.dtype:
-        made = made.view(old.dtype)
-    if old.is_conj():
-        made = made.conj()
-    if old.is_neg():
-        made = torch._neg_view(made)
-    if isinstance(old, nn.Parameter):
-        made = nn.Parameter(made, requires_grad=old.requires_grad)
-    if type(made) is not type(old):  # a subclass that the user defines
-        made = torch.Tensor._make_subclass(type(old), made.detach(), old.requires_grad)
-    made.__dict__.update(old.__dict__)
-    return made
-
-
-def _divided(plans: Sequence[_Plan]) -> tuple[list[_Plan], list[_Plan]]:
+def _divided(plans: Sequence[Plan]) -> tuple[list[Plan], list[Plan]]:
     """Return the plans of dense tensors in memory of the CPU that are generated as they are, and the others."""
-    dense: list[_Plan] = []
-    others: list[_Plan] = []
+    dense: list[Plan] = []
+    others: list[Plan] = []
     for plan in plans:
         (dense if plan.literal is None and plan.axes is None and plan.is_dense else others).append(plan)
     return dense, others
@@ -226,7 +117,7 @@ class _Search:
         self._filled: dict[str, str] = {}
         """Name in the module, by the name in the recipe that fills it."""
         self.faults: list[Fault] = []
-        self.plans: list[_Plan] = []
+        self.plans: list[Plan] = []
         self.left: list[str] = []
         """Names of tensors that stay on the meta device."""
 
@@ -291,7 +182,7 @@ class _Search:
             self._fault(first.name, reason)
         else:
             literal = None if name in given.layout.places else given.literal(name)
-            self.plans.append(_Plan(name, places, first.tensor, literal, axes, dense))
+            self.plans.append(Plan(name, places, first.tensor, literal, axes, dense))
 
     def _chosen(self, name: str) -> tuple[str, tuple[int, ...] | None]:
         """Return the name in the recipe of a tensor of the module, and the order of its axes if that differs."""
@@ -306,7 +197,7 @@ class _Search:
             return  # the module's own code has set its values
         if isinstance(first.owner, _NormBase) and first.attribute == "num_batches_tracked":
             zero = torch.zeros((), dtype=torch.int64, device="cpu")
-            self.plans.append(_Plan(first.name, places, first.tensor, zero))
+            self.plans.append(Plan(first.name, places, first.tensor, zero))
         elif self._strict:
             self.faults.append(_missing(places))
         elif is_absent:
@@ -315,7 +206,7 @@ class _Search:
     def _find_shared(self) -> None:
         """Report tensors that share some elements: the tensor that is filled last would overwrite the other."""
         views = [(plan, view) for plan in self.plans if (view := undetached(plan.target)).numel()]
-        aside: list[_Plan] = []
+        aside: list[Plan] = []
         for one, other in overlapping([view for _, view in views]):
             pair = views[one][0], views[other][0]
             seen = [plan for plan in pair if not any(place.is_persistent for place in plan.places)]

@@ -25,11 +25,10 @@ _IS_LITTLE = sys.byteorder == "little"
 _ORDINARY = {torch.Tensor, torch.nn.Parameter}
 """Types of tensors whose operations are torch's own, and whose memory is their values."""
 _dispatch_keys = torch._C._dispatch_keys
+# Keys of a strided tensor in memory of the CPU that represents neither conjugates, negatives nor other tensors.
 _ORDINARY_KEYS = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)
 for _key in ("ADInplaceOrView", "AutogradCPU", "AutocastCPU"):
     _ORDINARY_KEYS = _ORDINARY_KEYS.add(getattr(torch._C.DispatchKey, _key))
-# Keys of a strided tensor in memory of the CPU. It represents neither the conjugates or negatives of its values, nor
-# other tensors.
 _is_compiling, _is_exporting = torch.compiler.is_dynamo_compiling, torch.compiler.is_exporting
 _tracer, _transform = torch._C._get_tracing_state, torch._C._functorch.peek_interpreter_stack
 _is_transformed = torch._C._functorch.is_functorch_wrapped_tensor
@@ -81,10 +80,13 @@ def is_ready(tensor: torch.Tensor) -> bool:
 
 
 def is_dense(tensor: torch.Tensor) -> bool:
-    """Return `is_ready`, where `check_eager` and `plainly` have dealt with modes, tracers and transforms."""
+    """Return whether a tensor has a CPU address from which its elements, at least one, lie without gaps.
+
+    The caller checks modes, tracers and transforms, with `check_eager` and `plainly`; `is_ready` includes them.
+    """
     if type(tensor) not in _ORDINARY or _dispatch_keys(tensor) != _ORDINARY_KEYS or not tensor.is_contiguous():
         return False
-    if hasattr(tensor, "device_mesh") or hasattr(tensor, "ds_shape") or not _IS_LITTLE:
+    if hasattr(tensor, "ds_shape") or not _IS_LITTLE:  # DeepSpeed partitions the parameter
         return False
     storage, count = tensor.untyped_storage(), tensor.numel()
     needs = (tensor.storage_offset() + count) * tensor.itemsize
@@ -111,7 +113,7 @@ def local(tensor: Any) -> torch.Tensor:
 
 
 def undetached(tensor: torch.Tensor) -> torch.Tensor:
-    """Return this rank's part of a tensor, to read where it is. `local`, which detaches it, costs ten times as much."""
+    """Return this rank's part of a tensor, as `local`, but without `detach`, which takes ten times as long."""
     return tensor if type(tensor) in _ORDINARY else local(tensor)
 
 

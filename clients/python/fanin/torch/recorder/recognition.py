@@ -22,7 +22,9 @@ Units of a narrower type would be too large: in bfloat16, 0.7 is two units above
 TURN = 16
 """Largest error of a sine's argument in these units: the model computes position times frequency in its type."""
 BASE_DIGITS = 6
+"""Significant digits of a base that is computed from values."""
 LARGEST_EXPONENT = math.log(sys.float_info.max) - 1
+"""Natural logarithm of the largest base that is computed. Beyond it `exp` raises an error."""
 
 
 def table(tensor: torch.Tensor) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -159,11 +160,8 @@ class Rules:
                     scale, shift = (1.0, alpha * value) if at else (alpha, value)
                 case _:  # sub, and rsub with exchanged operands
                     scale, shift = (1.0, -alpha * value) if at else (-alpha, value)
-            part = whole.part(start, stop)
-            result += [
-                (length, _computed(dist, lambda dist: affine(dist, scale, shift, call.cause), drawn.dtype))  # noqa: B023
-                for length, dist in part
-            ]
+            rule = partial(affine, scale=scale, shift=shift, operation=call.cause)
+            result += [(length, _computed(dist, rule, drawn.dtype)) for length, dist in whole.part(start, stop)]
         return joined(result)
 
     def _scaled(self, call: Call, tensor: torch.Tensor, scale: float, shift: float) -> list[Piece] | None:

@@ -70,7 +70,11 @@ def _observed(work: Function) -> Function:
 def _started(start: Function) -> Function:
     @functools.wraps(start)
     def either(thread: threading.Thread) -> None:
-        thread.run = _observed(thread.run)  # type: ignore[method-assign]
+        run = thread.run
+        # Set on the thread itself, because its class can override `run`. Never set to what it is already: a bound
+        # method refers to its thread, which would then stay until the garbage collector runs.
+        if (observed := _observed(run)) is not run:
+            thread.run = observed  # type: ignore[method-assign]
         start(thread)
 
     return either
