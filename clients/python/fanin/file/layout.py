@@ -15,7 +15,7 @@ from typing import NamedTuple, overload
 from fanin.draws import Draw
 from fanin.dtypes import STORAGE, DType
 from fanin.errors import Fault, RecipeError
-from fanin.file_order import FileOrder
+from fanin.file.order import FileOrder
 from fanin.recipe import MAX_HEADER_BYTES, METADATA_RECIPE, Recipe, RecipeLike, as_recipe, quoted
 from fanin.recipe.display import Summary
 from fanin.schemes.base import Tensor
