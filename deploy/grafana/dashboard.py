@@ -131,7 +131,12 @@ _ROWS: list[tuple[str, list[tuple[str, str, list[Query], str]]]] = [
                 [(_BUSY, "{{instance}}")],
                 "At 100 % clients wait for one another.",
             ),
-            ("Streams", "short", [(f"sum by (instance) (fanin_streams{{{_ME}}})", "{{instance}}")], ""),
+            (
+                "Streams",
+                "short",
+                [(f"sum by (instance) (fanin_streams{{{_ME}}})", "{{instance}}")],
+                "Files of more than 64 KiB.",
+            ),
             (
                 "Bytes still to send",
                 "bytes",

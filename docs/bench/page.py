@@ -159,7 +159,7 @@ Reached = Callable[[report.Document], Summary | None]
 
 
 def ratio(longer: Side, shorter: Side, threads: tuple[int, int] = (0, 0)) -> Reached:
-    """How many times longer one side takes; with the fewest threads (0) or the most (-1)."""
+    """Return how many times longer one side takes; with the fewest threads (0) or the most (-1)."""
 
     def value(document: report.Document) -> Summary | None:
         counts = report.threads(document)

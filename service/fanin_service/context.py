@@ -140,7 +140,7 @@ class RequestContext:
 
     @property
     def complete(self) -> bool:
-        """Whether the complete response was handed to the connection."""
+        """True if the complete response was handed to the connection."""
         if self.status is None:
             return False
         return self.method == "HEAD" or self.status in _WITHOUT_BODY or self.sent_bytes >= self.promised_bytes

@@ -98,7 +98,7 @@ class Service:
 
     @property
     def ready(self) -> bool:
-        """Whether the backend has passed its known-answer test recently and the process has no signal to stop."""
+        """True if the backend has passed its known-answer test recently and the process has no signal to stop."""
         return self.backend.fault is None and not self.is_draining
 
     def drain(self) -> None:

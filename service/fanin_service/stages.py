@@ -59,7 +59,7 @@ class Stage:
     """A stage of the pipeline. Subclasses override the hooks that they need; the pipeline calls no other hook."""
 
     enabled: bool = True
-    """Whether the settings need this stage."""
+    """True if the settings need this stage."""
 
     async def before(self, context: RequestContext) -> Response | None:
         """Handle the request before the next stage. A response ends the request here."""

@@ -60,14 +60,16 @@ def test_whole_vectors_are_stored_from_registers(architecture: str) -> None:
     kernels = {name: body for name, body in kernels.items() if "orthogonal" not in name}
     assert len(kernels) == 3 * len(DTYPES)
     for name, body in kernels.items():
+        stores = len(re.findall(r"\bst\.global\.v4\.\w32\b", body)) / (2 if name.endswith("_F64") else 1)
+        loads = len(re.findall(r"\bld\.global\b", body))
         # The frontend from compute_100 on makes copies of some loops.
-        stores = len(re.findall(r"\bst\.global\.v4\.\w32\b", body))
-        assert stores, name
-        assert stores % (2 if name.endswith("_F64") else 1) == 0, name
+        most = 1 if architecture in ("compute_80", "compute_90") else 8
+        assert 1 <= stores <= most, name
+        assert stores.is_integer(), name
         assert ".local" not in body, name
         # Tables are read from shared memory, and from global memory only to bring them there.
         assert ("ld.shared" in body) == ("normal" in name), name
-        assert bool(re.search(r"\bld\.global\b", body)) == ("normal" in name), name
+        assert 1 <= loads <= most if "normal" in name else loads == 0, name
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,8 @@ CROWDED_STREAM = 768 << 10
 """Bytes that a stream holds where there are many (docs/operations.md)."""
 MATRIX_WORK = 256 * MIB
 """Bytes for making the largest orthogonal tensor: 197 MB measured for 2^24 elements in F64, the matrix among them."""
+DESCRIBED = 512
+"""Bytes of a cached short description of a file."""
 INTERPRETER = 256 * MIB
 """Bytes of an idle process, its connections and what the allocator keeps; about 100 MB idle."""
 
@@ -42,6 +44,9 @@ def memory() -> int:
         + service.DESCRIPTION_BYTES
         + models.MAX_BYTES
         + models.MAX_LAYOUT_BYTES
+        + models.MAX_LISTED_BYTES
+        + models.MAX_DESCRIBED * DESCRIBED
+        + service.SMALL_BODIES_BYTES
         + digest_jobs.MAX_BYTES
         + digests.BLOCK
         + protocol.MAX_UNREAD_BYTES
@@ -143,3 +148,5 @@ def test_the_unit_keeps_recipes_and_models() -> None:
 def test_the_page_has_the_sum() -> None:
     page = (DEPLOY.parent / "docs" / "deploy.md").read_text()
     assert f"{memory() / GIB:.1f} GiB" in page
+    rows = re.findall(r"^\| .* \| (\d+) \| .*\|$", page.partition("## Memory and disk")[2], re.MULTILINE)
+    assert abs(sum(map(int, rows)) - memory() / MIB) < 1

@@ -19,7 +19,7 @@ from torch import nn
 
 import fanin
 from fanin.torch import RecordError, record
-from fanin.torch.recorder import recording
+from fanin.torch.recorder import recording, threads
 from fanin.torch.recorder.shadow_memory import Memory
 from tests.recording.comparing import recorded_as_it_runs
 
@@ -445,6 +445,30 @@ def test_magnitudes_in_other_places_are_refused(change: Callable[[torch.Tensor],
         record(_magnitudes(change))
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda w: w.mul_(2),
+        lambda w: w.t(),
+        lambda w: w.view(4, 16),
+        lambda w: torch.cat([w[4:], w[:4]]),
+        lambda w: torch.cat([w, w]),
+        lambda w: w[:4],
+        lambda w: torch.rand(8, 8),
+    ],
+    ids=["multiplied", "transposed", "shape", "exchanged", "twice", "part", "other"],
+)
+def test_magnitudes_of_a_tensor_that_was_changed_are_refused(change: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    def build() -> nn.Module:
+        module, w = nn.Module(), torch.rand(8, 8)
+        module.register_buffer("g", torch.norm_except_dim(w, 2, 0))
+        module.register_buffer("v", change(w).clone(memory_format=torch.contiguous_format))
+        return module
+
+    with pytest.raises(RecordError, match="/g: norms of a random tensor that is not in the model, or was changed"):
+        record(build)
+
+
 @pytest.mark.parametrize("change", [torch.Tensor.t, torch.Tensor.flatten, torch.Tensor.half])
 def test_magnitudes_keep_shape_and_type(change: Callable[[torch.Tensor], torch.Tensor]) -> None:
     build = _magnitudes(lambda g: change(g).clone())
@@ -662,8 +686,10 @@ def test_a_builder_that_initializes_in_threads_is_refused(beside: Callable[[Call
 def test_a_pool_works_as_before_after_a_recording() -> None:
     own = ThreadPoolExecutor.submit, ThreadPool.apply_async, ThreadPool.imap
     with ThreadPoolExecutor(1) as pool:
+        pool.submit(abs, 1).result()  # starts its thread, which is then not a thread of the builder
         record(lambda: (pool.submit(abs, 1).result(), nn.Linear(2, 2))[1])
         assert torch.equal(pool.submit(torch.full, (2,), 7.0).result(), torch.full((2,), 7.0))
+        assert pool.submit(threads._beside.get).result() is None
     assert (ThreadPoolExecutor.submit, ThreadPool.apply_async, ThreadPool.imap) == own
 
 

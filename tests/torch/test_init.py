@@ -796,8 +796,10 @@ def test_tensors_that_are_neighbours_in_the_file_are_filled_together(monkeypatch
     monkeypatch.setattr(fanin.backends, "get", lambda name=None: get(name) if name else calls)
     module = nn.Sequential(*[nn.Linear(3, 4) for _ in range(50)])
     recipe = recipe_of(module)
+    versions = [parameter._version for parameter in module.parameters()]
     init_(module, recipe)
     assert calls.counts == [100]
+    assert all(each._version > before for each, before in zip(module.parameters(), versions, strict=True))
     check(module, recipe)
     calls.counts.clear()
     few = nn.ModuleDict({"3": nn.Linear(3, 4), "4": nn.Linear(3, 4), "8": nn.Linear(3, 4)})

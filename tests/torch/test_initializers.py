@@ -126,6 +126,7 @@ def test_what_was_valid_before_excuses_no_other_call() -> None:
     init.normal_(tensor, mean=1.0, std=1, seed=1, name="w")
     init.dirac_(torch.empty(4, 4, 3), groups=1)
     fanin.he_normal((4, 1), in_axes=(0,), out_axes=(1,))
+    fanin.he_normal((4, 1))
     wrong: list[tuple[Callable[[], Any], str]] = [
         (lambda: init.normal_(tensor, mean=1.0, std=True, seed=1, name="w"), "/tensors/w/std"),  # type: ignore[arg-type]
         (lambda: init.normal_(tensor, mean=1.0, std=1, seed=1, name="a\nb"), "/tensors/a\nb"),
@@ -136,6 +137,7 @@ def test_what_was_valid_before_excuses_no_other_call() -> None:
         (lambda: init.normal_(tensor, mean=1.0, std=[1.0], seed=1, name="w"), "/tensors/w/std"),  # type: ignore[arg-type]
         (lambda: init.dirac_(torch.empty(4, 4, 3), groups=1.0), "/tensors/constant/groups"),  # type: ignore[arg-type]
         (lambda: fanin.he_normal((4, True), in_axes=(0,), out_axes=(1,)), "/tensors/weight/shape/1"),
+        (lambda: fanin.he_normal((4, True)), "/tensors/weight/shape/1"),
         (lambda: fanin.he_normal((4, 1.0)), "/tensors/weight/shape/1"),  # type: ignore[arg-type]
         (lambda: fanin.he_normal((4, 1), in_axes=(False,), out_axes=(1,)), "/tensors/weight/in_axes/0"),
     ]

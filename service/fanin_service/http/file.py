@@ -22,7 +22,7 @@ class File:
     modified: int | None = None
     """Date of the last change in seconds since 1970; None if there is none."""
     is_made: bool = False
-    """Whether the bytes exist only for one request. They then count as memory of that request."""
+    """True if the bytes exist only for one request. They then count as memory of that request."""
 
     @property
     def size(self) -> int:

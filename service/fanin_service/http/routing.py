@@ -92,7 +92,7 @@ class Matched:
     child_scope: dict[str, Any]
     """Entries of the ASGI scope that the route's handler reads."""
     has_method: bool
-    """Whether the route has the request's method in addition to its path."""
+    """True if the route has the request's method in addition to its path."""
     app: ASGIApp
     """The application that handles the request."""
 

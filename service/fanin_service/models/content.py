@@ -88,7 +88,7 @@ class Content:
         if RECIPE not in files:
             raise ModelError(f"{RECIPE}: this file is required")
         if len(files[RECIPE]) > settings.max_recipe_bytes:
-            raise ModelError(f"{RECIPE}: {len(files[RECIPE])} bytes; at most {settings.max_recipe_bytes:d} are taken")
+            raise ModelError(f"{RECIPE}: {len(files[RECIPE])} bytes; the limit is {settings.max_recipe_bytes:d}")
         if len(others) > settings.max_model_files:
             raise ModelError(f"{len(others)} files beside the recipe; the limit is {settings.max_model_files}")
         for name in others:
@@ -130,7 +130,7 @@ class Content:
 
     @property
     def is_large(self) -> bool:
-        """Whether creating one of its revisions takes a while."""
+        """True if creating one of its revisions takes so long that a separate thread must do it."""
         return len(self.template.text) > _LARGE
 
     @property
@@ -207,7 +207,7 @@ def _check_literals(literals: Literals, template: Template, settings: Settings) 
         ModelError: there are too many, one is in the recipe too, or they belong to another seed.
     """
     if len(literals.tensors) > settings.max_tensors:
-        raise ModelError(f"{LITERALS}: {len(literals.tensors)} tensors; at most {settings.max_tensors} are taken")
+        raise ModelError(f"{LITERALS}: {len(literals.tensors)} tensors; the limit is {settings.max_tensors}")
     if both := sorted(literals.tensors.keys() & template.recipe.tensors.keys()):
         raise ModelError(f"{LITERALS}: {both[0]!a:.80} is in the recipe too")
     if literals.seed not in (None, template.seed):
@@ -216,7 +216,7 @@ def _check_literals(literals: Literals, template: Template, settings: Settings) 
 
 def _check_config(text: bytes) -> None:
     if len(text) > MAX_CONFIG_BYTES:
-        raise ModelError(f"{CONFIG}: {len(text)} bytes; at most {MAX_CONFIG_BYTES} are taken")
+        raise ModelError(f"{CONFIG}: {len(text)} bytes; the limit is {MAX_CONFIG_BYTES}")
     try:
         # Less strict than for a recipe: some configurations contain Infinity.
         document = json.loads(text)

@@ -95,7 +95,7 @@ class Snapshot:
 
     @property
     def has_index(self) -> bool:
-        """Whether the weights are in more than one file."""
+        """True if the weights are in more than one file."""
         return len(self._shards) > 1 or self._literals is not None
 
     def is_weights(self, path: str) -> bool:

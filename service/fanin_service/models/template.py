@@ -86,7 +86,7 @@ class Template:
 
     @property
     def has_open_dtype(self) -> bool:
-        """Whether some tensor does not specify its storage type."""
+        """True if some tensor does not specify its storage type."""
         return bool(self._read[1])
 
     @property

@@ -44,7 +44,7 @@ class Checked:
 
     @property
     def is_large(self) -> bool:
-        """Whether reading it takes a while."""
+        """True if reading it takes more than about 50 ms, so that a separate thread must do it."""
         return self.tensors + _PER_DISTRIBUTION * self.distributions > LARGE
 
 
@@ -104,7 +104,7 @@ def _check_distributions(document: Any, limit: int) -> int:
     count = sum(map(distributions_of, distributions.values()))
     if count > limit:
         rule = f"where a block counts as one, as do {_PER_VALUE} values of a table"
-        raise _exceeded("/tensors", f"{count} different tensors, {rule}; this service takes at most {limit}")
+        raise _exceeded("/tensors", f"{count} different tensors, {rule}; this service accepts at most {limit}")
     return count
 
 

@@ -26,7 +26,7 @@ _GET_METRICS: dict[str, Any] = {
 @router.get("/metrics", operation_id="get_metrics", summary="Metrics of the service", **_GET_METRICS)
 @requires(Right.METRICS_READ)
 def get_metrics(request: Request) -> Response:
-    """In the text format of Prometheus, or as OpenMetrics where Accept names it."""
+    """Returns the metrics in the text format of Prometheus, or as OpenMetrics if Accept names it."""
     service = service_of(request)
     # Update the gauge now: a backend that hangs never ends the test that would update it.
     service.metrics.ready(service.ready)

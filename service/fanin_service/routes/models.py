@@ -112,14 +112,14 @@ async def put_model(name: str, request: Request) -> Response:
 @router.delete(
     "/v1/models/{name:path}",
     operation_id="delete_model",
-    summary="Forget a model",
+    summary="Delete a model",
     status_code=204,
     response_class=Response,
     responses=problems.responses(403, 404, 412, 503),
 )
 @requires(Right.MODELS_WRITE)
 async def delete_model(name: str, request: Request) -> Response:
-    """With all that its name ever stood for; other servers that share the store may tell of it for a minute yet."""
+    """Deletes the model and its earlier uploads. Other servers that share the store may serve it for a minute more."""
     service = service_of(request)
     _require_uploads(service)
     await service.models.delete(context_of(request.scope).client, name, _condition(request))

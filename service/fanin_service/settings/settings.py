@@ -206,7 +206,7 @@ class Settings(BaseSettings):
 
     @property
     def counts_clients(self) -> bool:
-        """Whether requests are counted per client or address: always where keys or tokens are required."""
+        """True if requests are counted per client or address: always where keys or tokens are required."""
         limits = (self.client_requests_per_minute, self.client_bytes_per_day)
         return self.uses_keys or self.uses_jwt or any(limit is not None for limit in limits)
 

@@ -40,7 +40,7 @@ _COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
         "Responses that ended early, by reason: client_left, stalled, drained (the service stopped), failed.",
         ("reason",),
     ),
-    "fanin_generated_bytes": ("Bytes of files generated.", ()),
+    "fanin_generated_bytes": ("Bytes of files generated. Cached files of up to 64 KiB count once.", ()),
     "fanin_generation_seconds": ("Seconds that threads spent generating, summed over threads.", ()),
     "fanin_known_answer_tests": (
         "Known-answer tests of the backend, by result: passed, failed.",
@@ -63,7 +63,7 @@ _HISTOGRAMS: dict[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
 """Meaning, labels and buckets by name."""
 _GAUGES: dict[str, tuple[str, tuple[str, ...], Literal["livesum", "livemin", "livemax"]]] = {
     "fanin_streams": ("Files of more than 64 KiB in flight.", (), "livesum"),
-    "fanin_in_flight_bytes": ("Unsent bytes of the files in flight.", (), "livesum"),
+    "fanin_in_flight_bytes": ("Unsent bytes of files of more than 64 KiB in flight.", (), "livesum"),
     "fanin_generator_threads": ("Threads that generate files.", (), "livesum"),
     "fanin_recipes": ("Recipes cached in memory.", (), "livesum"),
     "fanin_ready": ("1 if weights are served, else 0; the minimum over all workers.", (), "livemin"),

@@ -180,6 +180,16 @@ def test_another_replica_puts_a_model_while_it_is_deleted(tmp_path: Path) -> Non
     assert store.main("tiny") is None
 
 
+def test_a_name_never_refers_to_a_deleted_content(tmp_path: Path) -> None:
+    objects = Interrupted(tmp_path, "delete", ".tar")
+    store, other = ModelStore(objects, 1 << 30), ModelStore(DirectoryObjects(tmp_path), 1 << 30)
+    store.put("tiny", content())
+    seen: list[str | None] = []
+    objects.before = lambda: seen.append(other.main("tiny"))
+    assert store.delete("tiny")
+    assert seen == [None]
+
+
 def test_a_store_without_conditional_writes(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     """It then works as before there were conditional writes."""
     from fanin_service.models import bucket as buckets

@@ -239,7 +239,7 @@ class _Reading:
                 raise RefusedError("it contains norms of a random tensor, beside other elements or several times")
             self._norms[name] = norms[0], tensor
             return None
-        if isinstance(dists[0], Random) and len(dists) == 1:
+        if isinstance(dists[0], Random) and len(pieces) == 1:  # several pieces of one draw can have another order
             self._whole[dists[0].draw] = name, dists[0], tensor.shape
         said = scheme(dists[0], tensor.shape) if len(dists) == 1 else blocks(runs, tensor.shape)
         if said is not None and tensor.dtype in DTYPES:
