@@ -22,8 +22,8 @@ import torch
 
 from fanin.backends.native import LEVELS, NativeBackend
 from fanin.dtypes import DTYPES
-from fanin.file_layout import FileLayout
-from fanin.plan import read_into
+from fanin.file.layout import FileLayout
+from fanin.file.plan import read_into
 from fanin_lab.bench import pairs
 from tests.bench import command
 
