@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 
 import fanin
-from fanin import shards
+from fanin.file import shards
 from tests.support.servers import running
 
 RECIPE: dict[str, Any] = {

@@ -19,8 +19,8 @@ from fanin import RecipeError, backends, draws
 from fanin.backends import composed
 from fanin.draws import Blocks, Draw, Fill, Mapped, Normal, Orthogonal, Polar, Sparse, Table, Uniform, Waves
 from fanin.dtypes import STORAGE, DType
-from fanin.file_layout import FileLayout
-from fanin.plan import read_into
+from fanin.file.layout import FileLayout
+from fanin.file.plan import read_into
 from fanin.streams import Stream
 from tests.parity import scalar
 

@@ -22,7 +22,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from fanin import FileLayout, archive, as_recipe
+from fanin import FileLayout, as_recipe
+from fanin.file import archive
 from fanin_service.settings import Settings
 from tests.support.servers import Running, running
 

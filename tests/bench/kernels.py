@@ -24,8 +24,8 @@ import torch
 
 from fanin.backends.native import LEVELS, NativeBackend
 from fanin.dtypes import DTYPES
-from fanin.file_layout import FileLayout
-from fanin.plan import read_into
+from fanin.file.layout import FileLayout
+from fanin.file.plan import read_into
 
 Work = Callable[[], object]
 COUNT = 1 << 21

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, basic_indices
 
 import fanin
-from fanin import Client, FileError, FileLayout, MismatchError, RecipeError, ServiceError, UnavailableError, files
+from fanin import Client, FileError, FileLayout, MismatchError, RecipeError, ServiceError, UnavailableError
 from fanin.client.retries import PENDING
+from fanin.file import disk
 from tests.support.faulty import Faulty, Handler, cut, ignore_range, refuse, well
 from tests.support.samples import MIXED
 
@@ -142,7 +143,7 @@ def test_what_a_crash_left_wrong_is_not_built_upon(client: Client, service: Faul
     """After a loss of power the file may have its length and yet not its last bytes."""
     client.register(BIG)
     layout = FileLayout.of(BIG)
-    partial = files.partial_of(tmp_path / "got", layout)
+    partial = disk.partial_of(tmp_path / "got", layout)
     partial.write_bytes(layout.header + bytes(300_000))
     client.save(BIG, tmp_path / "got")
     assert (tmp_path / "got").read_bytes() == whole(tmp_path, BIG)

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fanin import Client, FaninError, FileLayout, files
+from fanin import Client, FaninError, FileLayout
+from fanin.file import disk
 from tests.support.hostile import ANSWERS, RECIPE, answering
 
 LAYOUT = FileLayout.of(RECIPE)
@@ -58,7 +59,7 @@ def test_damaged_headers(at: int, junk: bytes, size: int) -> None:
     at %= len(head)
     head[at : at + len(junk)] = junk
     try:
-        found = files.layout_of_file(io.BytesIO(bytes(head[: size % (len(head) + 8)])))
+        found = disk.layout_of_file(io.BytesIO(bytes(head[: size % (len(head) + 8)])))
     except FaninError:
         return
     assert found.header == LAYOUT.header or found.recipe != LAYOUT.recipe

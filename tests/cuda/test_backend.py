@@ -19,7 +19,7 @@ from fanin.backends.cuda import CudaBackend
 from fanin.draws import Fill, Orthogonal
 from fanin.dtypes import DTYPES, DType
 from fanin.errors import NoDeviceError, NotBuiltError
-from fanin.plan import read_into
+from fanin.file.plan import read_into
 from tests.cuda.fake_cupy import POISON, CUDARuntimeError, Make, OutOfMemoryError
 from tests.support.cases import DISTRIBUTIONS, STREAM, Case, cases, draw
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from pydantic import ByteSize, TypeAdapter
 
-from fanin import digests
+from fanin.file import digests
 from fanin_service import recipe_reader, service, threads
 from fanin_service.models import models
 from fanin_service.recipes import digests as digest_jobs

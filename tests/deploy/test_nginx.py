@@ -19,7 +19,8 @@ import httpx
 import pytest
 
 import fanin
-from fanin import FileLayout, archive
+from fanin import FileLayout
+from fanin.file import archive
 from tests.support.backends import CountingBackend
 from tests.support.processes import serving
 from tests.support.servers import Running, running, wait_for

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanin import FileError, FileLayout, backends, digests
-from fanin.digests import BLOCK, Digester, Manifest, blocks
-from fanin.plan import read_into
+from fanin import FileError, FileLayout, backends
+from fanin.file import digests
+from fanin.file.digests import BLOCK, Digester, Manifest, blocks
+from fanin.file.plan import read_into
 from tests.support.digests import manifest_of
 
 SMALL = FileLayout.of(

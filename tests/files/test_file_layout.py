@@ -16,7 +16,7 @@ import torch
 import fanin
 from fanin import FileLayout, RecipeError
 from fanin.description import describe
-from fanin.file_order import header_bound
+from fanin.file.order import header_bound
 from tests.support.samples import MIXED
 
 VECTORS = Path(__file__).parents[2] / "clients" / "vectors"

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 import fanin
-from fanin import FileError, FileLayout, MismatchError, atomic, files
+from fanin import FileError, FileLayout, MismatchError
 from fanin.cli.main import main
+from fanin.file import atomic, disk
 from tests.support.samples import MIXED
 
 
@@ -54,9 +55,9 @@ def test_no_flipped_bit_is_missed(path: Path, offset: int) -> None:
 
 
 def test_chunk_borders_do_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "CHUNK", 1001)
+    monkeypatch.setattr(disk, "CHUNK", 1001)
     fanin.save(MIXED, tmp_path / "a")
-    monkeypatch.setattr(files, "CHUNK", 64)
+    monkeypatch.setattr(disk, "CHUNK", 64)
     fanin.verify(tmp_path / "a")
 
 
@@ -97,7 +98,7 @@ def test_a_failed_save_leaves_nothing_and_harms_nothing(tmp_path: Path, monkeypa
     def fail(*_: object) -> None:
         raise OSError("the disk is full")
 
-    monkeypatch.setattr(files, "read_into", fail)
+    monkeypatch.setattr(disk, "read_into", fail)
     with pytest.raises(OSError, match="full"):
         fanin.save(MIXED, path)
     assert path.read_bytes() == b"before"
@@ -128,7 +129,7 @@ def test_many_may_save_to_one_place(tmp_path: Path) -> None:
 def test_long_names_are_names(tmp_path: Path) -> None:
     path = tmp_path / ("é" * 120)
     fanin.save(MIXED, path)
-    with files.resuming(path.with_name("x" * 250), FileLayout.of(MIXED)) as (file, _):
+    with disk.resuming(path.with_name("x" * 250), FileLayout.of(MIXED)) as (file, _):
         file.write(b"y")
     assert (tmp_path / ("x" * 250)).read_bytes() == b"y"
 
@@ -166,7 +167,7 @@ def test_a_download_that_finishes_meanwhile_is_not_taken_over(tmp_path: Path, mo
     """Between opening the partial file and locking it, its owner renames it: the next one begins anew."""
     layout = FileLayout.of(MIXED)
     path = tmp_path / "f"
-    partial = files.partial_of(path, layout)
+    partial = disk.partial_of(path, layout)
     partial.write_bytes(b"finished elsewhere")
     lock = fcntl.flock
 
@@ -176,7 +177,7 @@ def test_a_download_that_finishes_meanwhile_is_not_taken_over(tmp_path: Path, mo
         lock(file, operation)  # type: ignore[arg-type]
 
     monkeypatch.setattr(fcntl, "flock", rename_first)
-    with files.resuming(path, layout) as (_, have):
+    with disk.resuming(path, layout) as (_, have):
         assert have == 0
         assert path.read_bytes() == b"finished elsewhere"
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import fanin
-from fanin import FileError, MismatchError, loading
+from fanin import FileError, MismatchError
 from fanin.backends.memory import ALIGNMENT
+from fanin.file import loading
 from tests.support.samples import MIXED
 
 LARGE = {

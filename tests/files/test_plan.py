@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fanin import FileLayout, backends
-from fanin.plan import Elements, Header, plan, read_into
+from fanin.file.plan import Elements, Header, plan, read_into
 from tests.support.samples import MIXED
 
 LAYOUT = FileLayout.of(MIXED)

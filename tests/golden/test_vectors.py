@@ -17,8 +17,8 @@ from generator.distributions import plain, table
 from fanin import RecipeError, backends
 from fanin.backends import philox, reference
 from fanin.dtypes import DTYPES
-from fanin.file_layout import FileLayout
-from fanin.plan import read_into
+from fanin.file.layout import FileLayout
+from fanin.file.plan import read_into
 from fanin.recipe import as_recipe
 from fanin.schemes import ALIASES, SCHEMES
 from fanin.streams import Stream

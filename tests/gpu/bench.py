@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from fanin.backends.cuda import CudaBackend
-from fanin.file_layout import Entry, FileLayout
+from fanin.file.layout import Entry, FileLayout
 from fanin_lab.bench import pairs
 
 DISTRIBUTIONS = {

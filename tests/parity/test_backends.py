@@ -20,7 +20,7 @@ from fanin.backends.native import NativeBackend
 from fanin.backends.philox import words
 from fanin.draws import Draw
 from fanin.dtypes import DTYPES, DType
-from fanin.file_layout import FileLayout
+from fanin.file.layout import FileLayout
 from fanin.recipe import as_recipe
 from fanin.streams import Stream
 from tests.support.cases import FIRST_AND_LAST, LOW_BLOCK, LOW_COUNTERS, cases, low_stream

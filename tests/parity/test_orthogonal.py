@@ -18,8 +18,8 @@ from fanin.backends.philox import words
 from fanin.backends.reference import standard_normal
 from fanin.draws import WHOLE_SIDE, Orthogonal
 from fanin.dtypes import DTYPES, DType
-from fanin.file_layout import FileLayout
-from fanin.plan import read_into
+from fanin.file.layout import FileLayout
+from fanin.file.plan import read_into
 from fanin.streams import Stream
 
 POISON = b"\xa5"

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 from fanin.draws import Orthogonal
-from fanin.file_layout import FileLayout
+from fanin.file.layout import FileLayout
 
 D, L, M, H, R = 768, 12, 6, 8, 24
 """Width, layers, layers of a decoder, heads, and rank of the examples."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from fanin.description import describe
 from fanin.dialects import DIALECTS, parameters_of
-from fanin.file_layout import FileLayout
+from fanin.file.layout import FileLayout
 from tests.peers.formulas import FORMULAS
 from tests.peers.initializers import OTHERS
 from tests.peers.layers import LAYERS

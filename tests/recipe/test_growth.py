@@ -12,8 +12,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fanin import FileLayout, Recipe, RecipeError, as_recipe, file_layout, file_order, names, scalars
+from fanin import FileLayout, Recipe, RecipeError, as_recipe, names, scalars
 from fanin.dtypes import DTYPES
+from fanin.file import layout as file_layout
+from fanin.file import order as file_order
 from fanin.recipe import parse_json, strict_json
 from fanin.recipe.tensors import Tensors
 

@@ -29,7 +29,8 @@ def test_importing_imports_nothing_that_takes_time() -> None:
 def test_a_name_is_found_by_any_road() -> None:
     code = (
         "import fanin; assert fanin.backends.get('reference').name == 'reference';"
-        "from fanin import FileLayout, materialize, file_layout; assert FileLayout is file_layout.FileLayout;"
+        "from fanin import FileLayout, materialize; from fanin.file import layout;"
+        "assert FileLayout is layout.FileLayout;"
         "assert materialize({'shape': [2], 'scheme': 'ones'})['weight'].tolist() == [1, 1]"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

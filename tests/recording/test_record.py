@@ -686,6 +686,7 @@ def test_a_builder_that_initializes_in_threads_is_refused(beside: Callable[[Call
 def test_a_pool_works_as_before_after_a_recording() -> None:
     own = ThreadPoolExecutor.submit, ThreadPool.apply_async, ThreadPool.imap
     with ThreadPoolExecutor(1) as pool:
+        pool.submit(abs, 1).result()  # starts its thread, which is then not a thread of the builder
         record(lambda: (pool.submit(abs, 1).result(), nn.Linear(2, 2))[1])
         assert torch.equal(pool.submit(torch.full, (2,), 7.0).result(), torch.full((2,), 7.0))
         assert pool.submit(threads._beside.get).result() is None

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from fanin import FileLayout, backends
-from fanin.plan import read_into
+from fanin.file.plan import read_into
 from tests.support.clocks import Clocks
 from tests.support.processes import Workers, serving
 from tests.support.servers import MIXED, Running, running

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from fanin import FileLayout, archive, as_recipe
+from fanin import FileLayout, as_recipe
+from fanin.file import archive
 from fanin_service.models.content import Content
 from fanin_service.models.revisions import Revision
 from fanin_service.models.snapshot import Snapshot

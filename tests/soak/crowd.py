@@ -20,7 +20,7 @@ from contextlib import asynccontextmanager, suppress
 import uvloop
 
 from fanin import FileLayout, backends
-from fanin.plan import read_into
+from fanin.file.plan import read_into
 from fanin_service.server.command import raise_file_limit
 
 ELEMENTS = 2_000_000

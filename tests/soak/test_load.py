@@ -27,7 +27,7 @@ import pytest
 import urllib3
 
 from fanin import FileLayout, backends
-from fanin.plan import read_into
+from fanin.file.plan import read_into
 from tests.soak.serving import Served, service
 
 pytestmark = pytest.mark.soak("load")

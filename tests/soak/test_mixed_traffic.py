@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 from fanin import FileLayout, backends
-from fanin.plan import read_into
+from fanin.file.plan import read_into
 from fanin_service.access import keys
 from fanin_service.access.scopes import Right
 from tests.soak.serving import Served, service

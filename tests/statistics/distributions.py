@@ -20,7 +20,7 @@ from scipy import integrate, special, stats
 
 from fanin.backends import load
 from fanin.dtypes import DTYPES, DType, DTypeName
-from fanin.file_layout import Entry, FileLayout
+from fanin.file.layout import Entry, FileLayout
 
 Doubles = NDArray[np.float64]
 

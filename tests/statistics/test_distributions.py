@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from fanin.dtypes import DTYPES, DType, DTypeName
-from fanin.file_layout import Entry
+from fanin.file.layout import Entry
 from tests.statistics import distributions
 from tests.statistics.distributions import DISTRIBUTIONS, Distribution, measure, row
 

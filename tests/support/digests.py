@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fanin.backends import Backend
-from fanin.digests import Digester, Manifest
-from fanin.file_layout import FileLayout
+from fanin.file.digests import Digester, Manifest
+from fanin.file.layout import FileLayout
 
 
 def manifest_of(layout: FileLayout, backend: Backend) -> Manifest:

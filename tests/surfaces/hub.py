@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import fanin
-from fanin.plan import read_into
+from fanin.file.plan import read_into
 from fanin.recipe import formatting
 from fanin_service.access import keys
 from fanin_service.access.scopes import Right

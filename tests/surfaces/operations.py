@@ -209,7 +209,7 @@ def verified(facts: Facts) -> None:
 
     assert wrong() in ([], ["model.safetensors"])  # known if another client has requested it before
     with Path(folder, "model.safetensors").open("rb") as file, fanin.Client(facts.url) as client:
-        client.digests(fanin.files.layout_of(file))
+        client.digests(fanin.file.disk.layout_of(file))
     assert wrong() == []
 
 

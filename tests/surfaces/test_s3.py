@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import fanin
-from fanin.plan import read_into
+from fanin.file.plan import read_into
 from fanin_service.access import keys
 from fanin_service.access.scopes import Right
 from fanin_service.settings import Settings

@@ -142,7 +142,7 @@ def test_what_is_there_is_not_written_over(recording: Recording, tmp_path: Path,
 @FORMATS
 def test_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: Any) -> None:
     monkeypatch.setattr(checkpoint, "CHUNK_BYTES", 1 << 20)
-    monkeypatch.setattr(fanin.files, "CHUNK", 1 << 20)
+    monkeypatch.setattr(fanin.file.disk, "CHUNK", 1 << 20)
     layout = FileLayout.of({"shape": [16384, 2048], "scheme": "normal", "std": 1.0})
     save_checkpoint(layout, tmp_path / "warm", format=format)
     Path("/proc/self/clear_refs").write_text("5")

@@ -33,8 +33,9 @@ if TYPE_CHECKING:
         UnavailableError,
         UnreachableError,
     )
-    from fanin.file_layout import FileLayout
-    from fanin.files import Verified, save, verify
+    from fanin.file.disk import Verified, save, verify
+    from fanin.file.layout import FileLayout
+    from fanin.file.loading import Loaded, load
     from fanin.initializers import (
         alibi_slopes,
         batch_norm_beta,
@@ -87,7 +88,6 @@ if TYPE_CHECKING:
         xavier_uniform,
         zeros,
     )
-    from fanin.loading import Loaded, load
     from fanin.recipe import Recipe, as_recipe
     from fanin.schemes import catalogue
 
@@ -195,9 +195,9 @@ _HOMES = {
         "UnreachableError",
     ),
     "description": ("describe",),
-    "files": ("Verified", "save", "verify"),
-    "file_layout": ("FileLayout",),
-    "loading": ("Loaded", "load"),
+    "file.disk": ("Verified", "save", "verify"),
+    "file.layout": ("FileLayout",),
+    "file.loading": ("Loaded", "load"),
     "recipe": ("Recipe", "as_recipe"),
     "schemes": ("catalogue",),
 }

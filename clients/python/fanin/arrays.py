@@ -15,7 +15,7 @@ from fanin import backends, strided
 from fanin.backends import Backend
 from fanin.backends.memory import ALIGNMENT, aligned
 from fanin.dtypes import STORAGE
-from fanin.file_layout import Entries, Entry, FileLayout, FileLayoutLike
+from fanin.file.layout import Entries, Entry, FileLayout, FileLayoutLike
 from fanin.region import Index, Region, Run
 from fanin.schemes import SCHEMES
 from fanin.schemes.base import Tensor

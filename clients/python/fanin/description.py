@@ -25,7 +25,7 @@ from fanin.draws import (
 )
 from fanin.draws.moments import Moments, mixture, moments
 from fanin.dtypes import STORAGE
-from fanin.file_layout import FileLayout, FileLayoutLike
+from fanin.file.layout import FileLayout, FileLayoutLike
 from fanin.schemes.base import Scaled, Tensor
 from fanin.schemes.blocks import Blocks as BlocksScheme
 

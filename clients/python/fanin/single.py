@@ -11,7 +11,7 @@ from fanin.backends.base import Backend, Filler
 from fanin.draws import Draw
 from fanin.dtypes import STORAGE, DType
 from fanin.errors import RecipeError
-from fanin.file_layout import FileLayout
+from fanin.file.layout import FileLayout
 from fanin.frozen import FrozenDict
 from fanin.names import misnamed
 from fanin.recipe import MAX_SEED, ONLY_TENSOR, STREAM, Recipe

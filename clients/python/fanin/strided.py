@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanin.backends import Backend
-from fanin.file_layout import Entry
+from fanin.file.layout import Entry
 from fanin.region import Region
 
 BATCH = 1 << 14

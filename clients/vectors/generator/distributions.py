@@ -13,7 +13,7 @@ from fanin import backends, draws
 from fanin.backends.reference import store, values
 from fanin.dtypes import DTYPES
 from fanin.errors import RecipeError
-from fanin.file_layout import FileLayout
+from fanin.file.layout import FileLayout
 from fanin.recipe import as_recipe
 from fanin.streams import Stream
 from generator.encoding import data_of, elements, hexadecimal

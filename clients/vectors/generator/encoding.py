@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from fanin import backends
-from fanin.file_layout import FileLayout
-from fanin.plan import read_into
+from fanin.file.layout import FileLayout
+from fanin.file.plan import read_into
 
 
 def data_of(layout: FileLayout, start: int = 0, stop: int | None = None) -> bytearray:

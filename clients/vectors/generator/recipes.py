@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 from fanin.errors import RecipeError
-from fanin.file_layout import FileLayout
+from fanin.file.layout import FileLayout
 from fanin.recipe import as_recipe
 from generator.encoding import data_of
 

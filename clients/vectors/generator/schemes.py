@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 from fanin.dtypes import DTYPES
-from fanin.file_layout import FileLayout
+from fanin.file.layout import FileLayout
 from fanin.recipe import as_recipe
 from fanin.schemes.base import Scaled
 from generator.edge_tensors import EDGES

@@ -24,7 +24,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from fanin.atomic import replacing
+from fanin.file.atomic import replacing
 from fanin_service.access.errors import UnauthenticatedError
 from fanin_service.access.principal import Principal
 from fanin_service.access.scopes import check_scope

@@ -6,7 +6,7 @@ import hashlib
 
 from fanin import FileLayout
 from fanin.backends import Backend
-from fanin.plan import read_into
+from fanin.file.plan import read_into
 
 RECIPE = {
     "stream": "fanin/1",

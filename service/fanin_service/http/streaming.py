@@ -19,7 +19,7 @@ from fanin.backends import Backend
 from fanin.backends.composed import repeat
 from fanin.draws import Fill
 from fanin.dtypes import DType
-from fanin.plan import read_into
+from fanin.file.plan import read_into
 from fanin_service.http.ranges import ByteRange
 
 CHUNK = 1 << 20

@@ -10,9 +10,10 @@ from typing import Any
 
 import rfc8785
 
-from fanin import Recipe, shards
+from fanin import Recipe
 from fanin.dtypes import DTypeName
-from fanin.shards import LITERALS
+from fanin.file import shards
+from fanin.file.shards import LITERALS
 from fanin_service.models import names
 from fanin_service.models.errors import ModelError, UnknownRevisionError
 from fanin_service.models.literals import Literals

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fanin import RecipeError
+from fanin.file.shards import LITERALS, LITERALS_SEED
 from fanin.recipe import MAX_SEED, parse_json
-from fanin.shards import LITERALS, LITERALS_SEED
 from fanin_service.models.errors import ModelError
 
 _BYTES = {

@@ -14,7 +14,8 @@ from functools import partial
 from typing import TypeVar, TypeVarTuple
 from weakref import WeakKeyDictionary
 
-from fanin import FileLayout, archive
+from fanin import FileLayout
+from fanin.file import archive
 from fanin_service.errors import PreconditionFailedError
 from fanin_service.http.file import File
 from fanin_service.models import names

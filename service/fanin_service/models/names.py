@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from fanin.shards import INDEX
+from fanin.file.shards import INDEX
 from fanin_service.models.revisions import is_revision
 
 RECIPE = "recipe.json"

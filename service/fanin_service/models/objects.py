@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
-from fanin import atomic
+from fanin.file import atomic
 
 _PARTIAL_SECONDS = 3600
 """Seconds after which an incomplete file is deleted: its process has ended."""

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from fanin import FileLayout, Recipe, RecipeError, shards
+from fanin import FileLayout, Recipe, RecipeError
+from fanin.file import shards
 from fanin.schemes.base import Tensor
 from fanin_service.http.file import File
 from fanin_service.models.content import CONFIG, FORMAT, Content

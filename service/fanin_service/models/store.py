@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from fanin import archive
+from fanin.file import archive
 from fanin_service.models.content import Content, content_key
 from fanin_service.models.errors import ModelError
 from fanin_service.models.objects import Objects, ObjectsError

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from fanin import BackendError, FileLayout
 from fanin.backends import Backend
-from fanin.digests import Digester
+from fanin.file.digests import Digester
 from fanin_service.fair_executor import FairExecutor
 from fanin_service.recipes.errors import DigestsPendingError
 from fanin_service.shared_cache import Kept

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from fanin.archive import MEDIA_TYPE
+from fanin.file.archive import MEDIA_TYPE
 from fanin_service.access.rules import requires
 from fanin_service.access.scopes import Right
 from fanin_service.context import context_of

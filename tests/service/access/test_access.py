@@ -22,7 +22,7 @@ from fastapi import FastAPI
 from starlette.routing import Route
 
 import fanin
-from fanin import archive
+from fanin.file import archive
 from fanin_service.access import keys
 from fanin_service.access.rules import right_for
 from fanin_service.access.scopes import Right, sufficient

@@ -19,7 +19,7 @@ from fanin.backends.native import NativeBackend
 from fanin.draws import Blocks, Draw, Function, Mapped, Orthogonal, Polar, Sparse
 from fanin.dtypes import STORAGE, DType
 from fanin.errors import NoDeviceError
-from fanin.plan import read_into
+from fanin.file.plan import read_into
 from fanin.streams import Stream
 from fanin_service.backend import guard, known_answer
 from fanin_service.backend.guard import GuardedBackend, choose

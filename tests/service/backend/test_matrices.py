@@ -17,7 +17,7 @@ from fanin.backends.native import NativeBackend
 from fanin.backends.native_orthogonal import OrthogonalKernel
 from fanin.draws import Draw, Orthogonal
 from fanin.dtypes import DTYPES, DType
-from fanin.plan import read_into
+from fanin.file.plan import read_into
 from fanin.streams import Stream
 from fanin_service.app import create_app
 from fanin_service.backend.guard import GuardedBackend

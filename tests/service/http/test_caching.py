@@ -11,7 +11,7 @@ import httpx
 import pytest
 from starlette.routing import Route
 
-from fanin import archive
+from fanin.file import archive
 from fanin_service.app import create_app
 from fanin_service.settings import Settings
 from tests.support.servers import Running, running

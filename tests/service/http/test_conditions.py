@@ -10,7 +10,7 @@ from email.utils import format_datetime, parsedate_to_datetime
 
 import pytest
 
-from fanin import archive
+from fanin.file import archive
 from tests.support.servers import Running
 
 RECIPE = {"tensors": {"w": {"shape": [30, 4], "scheme": "he_normal"}}}

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import strategies as st
 
 from fanin import FileError, FileLayout, RecipeError, backends
-from fanin.digests import Manifest
+from fanin.file.digests import Manifest
 from fanin_service.access import keys
 from fanin_service.access.errors import UnauthenticatedError
 from fanin_service.access.jwt import ProviderKeys, TokenChecker

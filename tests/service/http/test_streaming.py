@@ -23,7 +23,7 @@ from starlette.types import Message
 from fanin import FileLayout, backends
 from fanin.draws import Draw
 from fanin.dtypes import DType
-from fanin.plan import read_into
+from fanin.file.plan import read_into
 from fanin.streams import Stream
 from fanin_service.http import streaming
 from fanin_service.http.ranges import ByteRange

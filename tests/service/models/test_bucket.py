@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from fanin import archive
+from fanin.file import archive
 from fanin_service.app import create_app
 from fanin_service.errors import PreconditionFailedError
 from fanin_service.models.objects import DirectoryObjects, Objects, ObjectsError

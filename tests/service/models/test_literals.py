@@ -11,7 +11,7 @@ import pytest
 import safetensors.numpy
 
 import fanin
-from fanin import shards
+from fanin.file import shards
 from fanin_service.models.content import Content
 from fanin_service.models.errors import ModelError, UnknownFileError, UnknownRevisionError
 from fanin_service.models.snapshot import Snapshot

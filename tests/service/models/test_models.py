@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 import fanin
-from fanin import RecipeError, archive, shards
+from fanin import RecipeError
 from fanin.cli.main import main
 from fanin.dtypes import STORAGE, storage_name
+from fanin.file import archive, shards
 from fanin_service.app import create_app
 from fanin_service.models import snapshot as snapshots
 from fanin_service.models import store as stores
@@ -565,7 +566,7 @@ class TestService:
                 raise OSError(number, "full")
 
             with monkeypatch.context() as patch:
-                patch.setattr("fanin.files.os.fsync", fail)
+                patch.setattr("fanin.file.disk.os.fsync", fail)
                 answer = put(server.client, "tiny", files)
                 assert answer.status_code == 507
                 assert answer.json()["type"] == "urn:fanin:problem:model-store-full"

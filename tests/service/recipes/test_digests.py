@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from fanin import FileLayout, backends
-from fanin.digests import BLOCK, Manifest
 from fanin.draws import Draw
 from fanin.dtypes import DType
+from fanin.file.digests import BLOCK, Manifest
 from fanin.streams import Stream
 from fanin_service.recipes import digests
 from fanin_service.settings import Settings

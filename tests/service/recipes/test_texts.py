@@ -10,7 +10,7 @@ from urllib.parse import quote
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fanin import archive
+from fanin.file import archive
 from tests.support.servers import Running
 
 TEXT = st.text(max_size=8)

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 import fanin
-from fanin import archive, backends
-from fanin.plan import read_into
+from fanin import backends
+from fanin.file import archive
+from fanin.file.plan import read_into
 from tests.support.servers import Running
 
 RECIPE = {"seed": 1, "layout": "torch", "tensors": {"fc.weight": {"shape": [4, 3], "scheme": "he_normal"}}}

@@ -21,8 +21,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from fanin import FileLayout, archive
+from fanin import FileLayout
 from fanin.dialects import DIALECTS, parameters_of
+from fanin.file import archive
 from fanin.schemes import SCHEMES
 from fanin_service.access import keys
 from fanin_service.access.scopes import Right

@@ -14,7 +14,7 @@ import pytest
 from fanin import FileLayout, backends
 from fanin.draws import Draw
 from fanin.dtypes import DType
-from fanin.plan import read_into
+from fanin.file.plan import read_into
 from fanin.streams import Stream
 from fanin_service.settings import Settings
 from tests.support.backends import CountingBackend

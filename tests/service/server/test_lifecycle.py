@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from fanin import FileLayout, backends
-from fanin.plan import read_into
+from fanin.file.plan import read_into
 from fanin_service.settings import Settings
 from tests.support.backends import WaitingBackend
 from tests.support.processes import Workers, serving

@@ -16,8 +16,9 @@ import httpx
 import pytest
 
 import fanin
-from fanin import archive, file_layout
-from fanin.file_order import FileOrder
+from fanin.file import archive
+from fanin.file import layout as file_layout
+from fanin.file.order import FileOrder
 from fanin_service.access import keys
 from fanin_service.access.scopes import Right
 from fanin_service.models.snapshot import Snapshot

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import pytest
 from starlette.types import Message
 
-from fanin import archive
+from fanin.file import archive
 from fanin_service.access import aws
 from fanin_service.admission.admission import Admission, Usage
 from fanin_service.http.file_response import PIECE, in_pieces

@@ -129,7 +129,7 @@ def _backend(backend: str, level: str) -> Maker:
         empty="memoryview(numpy.empty(layout.size - start, numpy.uint8))",
         # Makers on a GPU return arrays that stay on the GPU.
         fresh="{run}" if backend == "cuda" else "fanin.materialize(layout)",
-        setup="import fanin, numpy; from fanin.plan import read_into; backend = fanin.backends.get()",
+        setup="import fanin, numpy; from fanin.file.plan import read_into; backend = fanin.backends.get()",
         prepare="layout = fanin.FileLayout.of(recipe); start = len(layout.header)",
         environment={backends.ENVIRONMENT: backend, "FANIN_SIMD": level},
         whole=True,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from tqdm import tqdm
 
-from fanin.atomic import replacing
+from fanin.file.atomic import replacing
 from fanin.report_tables import dumps
 from fanin_lab.compare import report
 from fanin_lab.compare.networks import ACTIVATIONS, NETWORKS

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, Self, runtime_checkable
 
 from fanin.arrays import Array
-from fanin.file_layout import FileLayout, FileLayoutLike
+from fanin.file.layout import FileLayout, FileLayoutLike
 from fanin.recipe import Recipe
 
 

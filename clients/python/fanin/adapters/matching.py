@@ -13,7 +13,7 @@ from fanin.adapters.slicers import Slicer
 from fanin.arrays import Array
 from fanin.dtypes import DTYPE_NAMES
 from fanin.errors import Fault, ModuleError, pointer
-from fanin.file_layout import FileLayout
+from fanin.file.layout import FileLayout
 from fanin.recipe.assumed_layouts import is_assumed
 
 Names = Mapping[str, str | tuple[str, Sequence[int]]]

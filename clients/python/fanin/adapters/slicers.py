@@ -9,7 +9,7 @@ from functools import partial
 from fanin import arrays
 from fanin.arrays import Array
 from fanin.client.client import Client
-from fanin.file_layout import FileLayout
+from fanin.file.layout import FileLayout
 from fanin.region import Index
 
 Service = Client | str

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the file; return the exit code."""
-    from fanin import files
+    from fanin.file import disk
 
     progress = False if options.quiet else None
     is_url = options.recipe.startswith(("http://", "https://"))
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
         if layout is None:
             client.download(options.recipe, path, progress=progress)
             with path.open("rb") as file:
-                layout = files.layout_of_file(file)
+                layout = disk.layout_of_file(file)
         else:
             client.save(layout, path, progress=progress)
     shared.report(options, layout)

@@ -19,16 +19,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the file; return the exit code."""
-    from fanin import files
+    from fanin.file import disk
 
     check_output("--output", options.output, inputs(options))
     layout = shared.layout_of(options)
     if shared.is_standard(options.output):
         out = shared.standard_output()
-        for chunk in files.chunks(layout, backend=options.backend):
+        for chunk in disk.chunks(layout, backend=options.backend):
             out.write(chunk)
         out.flush()
     else:
-        files.save(layout, options.output, backend=options.backend, progress=False if options.quiet else None)
+        disk.save(layout, options.output, backend=options.backend, progress=False if options.quiet else None)
     shared.report(options, layout)
     return 0

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, get_args
 
 if TYPE_CHECKING:
     from fanin.client.client import Client
-    from fanin.file_layout import FileLayout
+    from fanin.file.layout import FileLayout
 
 SERVICE = "http://127.0.0.1:8000"
 _UNITS = {"": 1, "B": 1} | {
@@ -140,7 +140,7 @@ def layout_of(options: argparse.Namespace) -> FileLayout:
         OSError: the file cannot be read.
         ValueError: `--dtype` changes nothing, or the argument is neither a file nor a recipe.
     """
-    from fanin.file_layout import FileLayout
+    from fanin.file.layout import FileLayout
     from fanin.recipe import as_recipe
 
     document, layout = _read(options.recipe)
@@ -158,7 +158,7 @@ def layout_of(options: argparse.Namespace) -> FileLayout:
 
 def _read(source: str) -> tuple[Any, FileLayout | None]:
     """Return the JSON values of a recipe, and the layout if they are from a Fanin file."""
-    from fanin import files
+    from fanin.file import disk
     from fanin.recipe import parse_json
     from fanin.recipe.header import has_weights
 
@@ -166,7 +166,7 @@ def _read(source: str) -> tuple[Any, FileLayout | None]:
         return parse_json(source), None
     with opened(source) as file:
         if has_weights(file):
-            layout = files.layout_of_file(file)
+            layout = disk.layout_of_file(file)
             return parse_json(layout.recipe.canonical), layout
         return parse_json(file.read()), None
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fanin.atomic import replacing
 from fanin.cli import options as shared
 from fanin.cli.builders import builder_of, configuration_of, module_file_of, transformer_of
 from fanin.cli.overwriting import check_output
+from fanin.file.atomic import replacing
 from fanin.recipe import Recipe
 from fanin.recipe.formatting import text
 from fanin.recording.literals import file_of

@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     """Write the array; return the exit code."""
     import numpy as np
 
-    from fanin.atomic import replacing
+    from fanin.file.atomic import replacing
 
     check_output("--output", options.output, inputs(options))
     layout = shared.layout_of(options)

@@ -34,7 +34,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace, path: Path) -> int:
-    from fanin import backends, files
+    from fanin import backends
+    from fanin.file import disk
     from fanin.recipe.header import has_weights
 
     with path.open("rb") as file:
@@ -44,7 +45,7 @@ def _verify(options: argparse.Namespace, path: Path) -> int:
                 f" it, and fanin make {options.file} -o FILE generates its file"
             )
     started = time.perf_counter()
-    verified = files.verify(path, backend=options.backend, progress=False if options.quiet else None)
+    verified = disk.verify(path, backend=options.backend, progress=False if options.quiet else None)
     speed = verified.size / (time.perf_counter() - started) / 1e9
     backend = backends.get(options.backend).name
     if options.json:

@@ -12,9 +12,9 @@ from fanin.client.base import ClientBase, Recorded, Where
 from fanin.client.messages import AsyncTransport
 from fanin.client.runtime import Asynchronous, Runtime
 from fanin.client.verification import Verify
-from fanin.digests import Manifest
 from fanin.errors import MissingPackageError
-from fanin.file_layout import FileLayoutLike
+from fanin.file.digests import Manifest
+from fanin.file.layout import FileLayoutLike
 from fanin.region import Index
 
 

@@ -13,7 +13,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar, get_args
 
 import numpy as np
 
-from fanin import archive, arrays, files
+from fanin import arrays
 from fanin.arrays import Array
 from fanin.backends import memory
 from fanin.client.coalesce import spans
@@ -24,12 +24,13 @@ from fanin.client.runtime import Runtime
 from fanin.client.service import Place, Service
 from fanin.client.transport import CONNECTIONS, StrPath, ssl_context
 from fanin.client.verification import Verify
-from fanin.digests import Manifest
 from fanin.errors import UnavailableError
-from fanin.file_layout import Entry, FileLayout, FileLayoutLike
+from fanin.file import archive, disk
+from fanin.file.digests import Manifest
+from fanin.file.layout import Entry, FileLayout, FileLayoutLike
+from fanin.file.shards import LITERALS
 from fanin.recipe import Recipe, as_recipe, formatting
 from fanin.region import Index, Region
-from fanin.shards import LITERALS
 
 Where = Literal["auto", "remote", "local"]
 """Place at which bytes are generated: `remote` by the service, `local` by this process, `auto` by the service, or by
@@ -152,7 +153,7 @@ class ClientBase(ABC, Generic[SomeTransport]):
         async def remote(service: Service) -> dict[str, Array]:
             start = len(layout.header)
             data = np.empty(layout.size - start, np.uint8)
-            with files.byte_bar(len(data), "fanin", progress) as bar:
+            with disk.byte_bar(len(data), "fanin", progress) as bar:
                 await self._fetching(service, layout, verify).into_array(start, data, bar.update)
             return {name: _view(layout.entry(name), data, start) for name in layout.recipe.tensors}
 
@@ -200,13 +201,13 @@ class ClientBase(ABC, Generic[SomeTransport]):
             await self._fetching(service, layout, verify).into_file(target, progress)
 
         async def local() -> None:
-            steps = files.saving(layout, target, backend=self.backend, progress=progress)
+            steps = disk.saving(layout, target, backend=self.backend, progress=progress)
             try:
                 while await self._runtime.call(lambda: next(steps, False)):
                     pass
             finally:
                 steps.close()
-            await self._runtime.call(lambda: files.discard_partial(target, layout))
+            await self._runtime.call(lambda: disk.discard_partial(target, layout))
 
         await self._generated(where, remote, local)
 

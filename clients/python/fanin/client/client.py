@@ -13,8 +13,8 @@ from fanin.client.messages import Transport
 from fanin.client.runtime import Blocking, Runtime, run
 from fanin.client.transport import Urllib3Transport
 from fanin.client.verification import Verify
-from fanin.digests import Manifest
-from fanin.file_layout import FileLayoutLike
+from fanin.file.digests import Manifest
+from fanin.file.layout import FileLayoutLike
 from fanin.region import Index
 
 

@@ -11,13 +11,14 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from fanin import backends, files
+from fanin import backends
 from fanin.client import verification
 from fanin.client.runtime import InThread
 from fanin.client.service import Place, Service
 from fanin.client.verification import SAMPLE, Piece, Verify
 from fanin.errors import MismatchError
-from fanin.file_layout import FileLayout
+from fanin.file import disk
+from fanin.file.layout import FileLayout
 
 REFETCHES = 2
 """Number of times that bytes which fail their check are fetched again."""
@@ -76,8 +77,8 @@ class Fetching:
             OSError: the file cannot be written.
         """
         call, size = self.service.connection.runtime.call, self.layout.size
-        async with InThread(self.service.connection.runtime, files.resuming(path, self.layout)) as (file, received):
-            with files.byte_bar(size, path.name, progress) as bar:
+        async with InThread(self.service.connection.runtime, disk.resuming(path, self.layout)) as (file, received):
+            with disk.byte_bar(size, path.name, progress) as bar:
                 have = await call(lambda: self._trusted(file, received))
                 bar.update(have)
 

@@ -9,13 +9,13 @@ from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from fanin import archive, files
 from fanin.client.connection import Connection, Sink
 from fanin.client.parallel import in_parts
 from fanin.client.retries import Progress, Retries
-from fanin.digests import Manifest, blocks
 from fanin.errors import FileError, ServiceError
-from fanin.file_layout import FileLayout
+from fanin.file import archive, disk
+from fanin.file.digests import Manifest, blocks
+from fanin.file.layout import FileLayout
 from fanin.recipe import MAX_HEADER_BYTES
 
 T = TypeVar("T")
@@ -99,7 +99,7 @@ class Service:
         if not 0 < length <= MAX_HEADER_BYTES:
             raise FileError(f"{url} is not a safetensors file")
         await self._read(place, 8, 8 + length, keep)
-        return files.layout_of_file(io.BytesIO(head)), place
+        return disk.layout_of_file(io.BytesIO(head)), place
 
     async def fetch(self, layout: FileLayout, start: int, stop: int, sink: Sink, at: Place | None = None) -> None:
         """Pass bytes [start, stop) of the file, from a URL or the service, to `sink`, in order.

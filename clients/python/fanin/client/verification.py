@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from fanin import files
 from fanin.backends import Backend
-from fanin.digests import Manifest, blocks
 from fanin.errors import MismatchError
-from fanin.file_layout import FileLayout
-from fanin.plan import read_into
+from fanin.file import disk
+from fanin.file.digests import Manifest, blocks
+from fanin.file.layout import FileLayout
+from fanin.file.plan import read_into
 
 Verify = Literal["none", "sample", "digest", "full"]
 """Level of the checks of received bytes. `none` checks nothing. `sample` generates the beginning and the end of every
@@ -47,8 +47,8 @@ def pieces(
         yield Piece(start, start + SAMPLE)
         yield Piece(stop - SAMPLE, stop)
     elif verify != "none":
-        for first in range(start, stop, files.CHUNK):
-            yield Piece(first, min(first + files.CHUNK, stop))
+        for first in range(start, stop, disk.CHUNK):
+            yield Piece(first, min(first + disk.CHUNK, stop))
 
 
 def check(layout: FileLayout, piece: Piece, found: bytes | memoryview, backend: Backend) -> None:
@@ -61,7 +61,7 @@ def check(layout: FileLayout, piece: Piece, found: bytes | memoryview, backend: 
         wanted = memoryview(bytearray(len(found)))
         read_into(layout, piece.start, wanted, backend)
         if found != wanted:
-            raise files.mismatch(layout, piece.start, found, wanted)
+            raise disk.mismatch(layout, piece.start, found, wanted)
     elif hashlib.sha256(found).hexdigest() != piece.digest:
         is_header = piece.start < len(layout.header)
         tensor = None if is_header else layout.entries[layout.index_at(piece.start)].name

@@ -11,7 +11,7 @@ from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec, Shard
 
 from fanin.adapters import slicers
 from fanin.adapters.slicers import Service, Slicer
-from fanin.file_layout import FileLayout, FileLayoutLike
+from fanin.file.layout import FileLayout, FileLayoutLike
 
 Placement: TypeAlias = Sharding | PartitionSpec | jax.Device | None
 """Device or sharding of an array; `None` is JAX's default device. A specification is for the mesh of `jax.set_mesh`."""

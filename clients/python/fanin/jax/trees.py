@@ -13,7 +13,7 @@ from fanin.adapters import matching, slicers
 from fanin.adapters.inputs import Given
 from fanin.adapters.matching import Names, Wanted
 from fanin.adapters.slicers import Service
-from fanin.file_layout import FileLayoutLike
+from fanin.file.layout import FileLayoutLike
 from fanin.jax.arrays import Placement, assembled
 
 Tree = TypeVar("Tree")

@@ -11,7 +11,7 @@ from fanin.adapters import matching, slicers
 from fanin.adapters.inputs import Given
 from fanin.adapters.matching import Names, Wanted
 from fanin.adapters.slicers import Service
-from fanin.file_layout import FileLayoutLike
+from fanin.file.layout import FileLayoutLike
 from fanin.keras.tensors import tensor
 
 Model = TypeVar("Model", bound="keras.Model | keras.layers.Layer")

@@ -18,9 +18,10 @@ from torch.distributed.checkpoint.metadata import ChunkStorageMetadata, Metadata
 from torch.distributed.checkpoint.planner import SavePlan, TensorWriteData, WriteItem, WriteItemType
 from torch.distributed.checkpoint.state_dict_saver import save
 
-from fanin import atomic, backends, files, shards
+from fanin import backends
 from fanin.backends import Backend
-from fanin.file_layout import Entry, FileLayoutLike
+from fanin.file import atomic, disk, shards
+from fanin.file.layout import Entry, FileLayoutLike
 from fanin.region import Region
 from fanin.strided import dense, place
 from fanin.torch.formats import SHARD_BYTES, Format
@@ -82,7 +83,7 @@ def _save_safetensors(given: Given, folder: Path, shard_bytes: int, backend: str
     recipe = given.layout.recipe
     parts = shards.split(recipe, shard_bytes, has_literals=bool(given.literals))
     for name, tensors in parts.items():
-        files.save(recipe.part(tensors), folder / name, backend=backend, progress=False)
+        disk.save(recipe.part(tensors), folder / name, backend=backend, progress=False)
     if not given.literals and list(parts) == [shards.WHOLE]:
         return
     if given.literals:

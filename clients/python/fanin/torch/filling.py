@@ -17,7 +17,7 @@ from fanin.adapters.slicers import Slicer
 from fanin.arrays import Array
 from fanin.draws import Fill
 from fanin.errors import BackendError, NoDeviceError, NotBuiltError
-from fanin.file_layout import Entry, FileLayout
+from fanin.file.layout import Entry, FileLayout
 from fanin.recording.to_scheme import distribution
 from fanin.region import Region
 from fanin.single import Single

@@ -12,7 +12,7 @@ import torch
 
 from fanin.adapters.inputs import Recorded
 from fanin.dtypes import DTYPE_NAMES
-from fanin.file_layout import FileLayout, FileLayoutLike
+from fanin.file.layout import FileLayout, FileLayoutLike
 from fanin.recipe.assumed_layouts import refuse_assumed
 from fanin.recipe.inputs import read
 from fanin.torch.recorder.recording import Recording

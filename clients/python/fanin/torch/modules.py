@@ -14,7 +14,7 @@ from fanin.adapters import slicers
 from fanin.adapters.matching import Names
 from fanin.adapters.slicers import Service
 from fanin.errors import Fault, ModuleError, pointer
-from fanin.file_layout import FileLayoutLike
+from fanin.file.layout import FileLayoutLike
 from fanin.torch.dtensors import misplaced
 from fanin.torch.filling import fill_dense
 from fanin.torch.inputs import Given

@@ -17,12 +17,12 @@ import torch
 from fanin.arrays import materialize
 from fanin.dtypes import DTYPE_NAMES, DTypeName
 from fanin.errors import Fault, RecipeError, RecordError, pointer
+from fanin.file.shards import LITERALS_SEED
 from fanin.names import misnamed
 from fanin.recipe import Recipe, as_recipe
 from fanin.recipe.display import Summary
 from fanin.recording.distributions import Norms, Random
 from fanin.recording.to_scheme import RefusedError, scheme
-from fanin.shards import LITERALS_SEED
 from fanin.torch.recorder.operation import OTHERS
 from fanin.torch.recorder.pieces import MOST_VALUES, Piece, values
 from fanin.torch.recorder.recognition import table

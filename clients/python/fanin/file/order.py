@@ -31,7 +31,8 @@ class FileOrder:
     __slots__ = ("_places", "_sorted", "_special", "behind_seed", "header_bound", "tensors")
 
     def __init__(self, tensors: Tensors) -> None:
-        """
+        """Check the sizes of these tensors.
+
         Raises:
             RecipeError: a tensor, or the data, is too large for the format.
         """

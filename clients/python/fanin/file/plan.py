@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fanin.backends import Backend
-from fanin.file_layout import Entry, FileLayout
+from fanin.file.layout import Entry, FileLayout
 
 
 @dataclass(frozen=True, slots=True)

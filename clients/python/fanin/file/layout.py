@@ -15,7 +15,7 @@ from typing import NamedTuple, overload
 from fanin.draws import Draw
 from fanin.dtypes import STORAGE, DType
 from fanin.errors import Fault, RecipeError
-from fanin.file_order import FileOrder
+from fanin.file.order import FileOrder
 from fanin.recipe import MAX_HEADER_BYTES, METADATA_RECIPE, Recipe, RecipeLike, as_recipe, quoted
 from fanin.recipe.display import Summary
 from fanin.schemes.base import Tensor
@@ -124,7 +124,8 @@ class FileLayout:
     __slots__ = ("__weakref__", "_entries", "_header", "_order", "_recipe")
 
     def __init__(self, recipe: Recipe) -> None:
-        """
+        """Lay out the file of this recipe. The tensors are sorted, and the header encoded, on first use.
+
         Raises:
             RecipeError: the header or the tensors are too large for the format.
         """

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from fanin import backends
-from fanin.atomic import beside, locked, publish, replacing, sync
 from fanin.errors import FileError, MismatchError, RecipeError
-from fanin.file_layout import FileLayout, FileLayoutLike
-from fanin.plan import read_into
+from fanin.file.atomic import beside, locked, publish, replacing, sync
+from fanin.file.layout import FileLayout, FileLayoutLike
+from fanin.file.plan import read_into
 from fanin.recipe.header import has_weights, recipe_in
 
 if TYPE_CHECKING:

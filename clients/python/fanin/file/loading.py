@@ -12,9 +12,9 @@ from fanin import backends
 from fanin.arrays import Array
 from fanin.backends.memory import aligned
 from fanin.errors import FileError
-from fanin.file_layout import FileLayout
-from fanin.files import CHUNK, layout_of_file, mismatch
-from fanin.plan import read_into
+from fanin.file.disk import CHUNK, layout_of_file, mismatch
+from fanin.file.layout import FileLayout
+from fanin.file.plan import read_into
 from fanin.recipe import Recipe
 
 Check = Literal["none", "sample", "full"]

@@ -13,8 +13,8 @@ from typing import Any
 
 from fanin.backends import Backend
 from fanin.errors import FileError
-from fanin.file_layout import FileLayout
-from fanin.plan import read_into
+from fanin.file.layout import FileLayout
+from fanin.file.plan import read_into
 
 BLOCK = 16 << 20
 """Bytes of a block, and so the bytes to fetch again if one is damaged."""
