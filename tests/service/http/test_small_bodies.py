@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from fanin import FileLayout
-from fanin.plan import read_into
+from fanin.file.plan import read_into
 from fanin_service import service
 from fanin_service.settings import Settings
 from tests.support.backends import BEST
