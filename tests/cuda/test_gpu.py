@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
-import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -18,12 +13,13 @@ import numpy as np
 import pytest
 
 import fanin
-from fanin.backends import load
+from fanin.backends import get, load
 from fanin.backends.cuda import SLAB, CudaBackend
 from fanin.draws import Draw, Orthogonal
 from fanin.dtypes import DTYPES, DType
 from fanin_service.backend import known_answer
 from tests.cuda.fake_cupy import FakeCuPy
+from tests.soak.serving import service
 from tests.support.cases import DISTRIBUTIONS, STREAM, cases, draw
 
 ALL_DTYPES = pytest.mark.parametrize("dtype", DTYPES.values(), ids=list(DTYPES))
@@ -203,40 +199,32 @@ def test_composed_draws(backend: CudaBackend, name: str) -> None:
 
 
 @pytest.mark.gpu
-def test_the_service(backend: CudaBackend) -> None:
+def test_the_service(backend: CudaBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file and a range that the service generates on the GPU. It is ready after its own known-answer test."""
-    check_service("cuda")
+    check_service("cuda", monkeypatch)
 
 
-def check_service(name: str) -> None:
-    command = [sys.executable, "-m", "fanin", "serve", "--port", "0"]
-    environment = {**os.environ, "FANIN_BACKEND": name}
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment) as service:
-        assert service.stderr
-        try:
-            told = b""
-            while not (address := re.search(rb"http://[0-9.]+:[0-9]+", told)):
-                line = service.stderr.readline()
-                assert line, f"the service ended: {told.decode()}"
-                told += line
-            threading.Thread(target=service.stderr.read, daemon=True).start()
-            url = address[0].decode()
-            deadline = time.monotonic() + 45
-            while True:  # until it is ready
-                with suppress(OSError), urlopen(f"{url}/readyz", timeout=30):
-                    break
-                assert time.monotonic() < deadline, "the service is not ready"
-                time.sleep(0.1)
-            recipe = {"seed": 42, "shape": [3001, 1003], "scheme": "he_normal", "dtype": "BF16"}
-            expected = fanin.materialize(recipe, backend="native")["weight"].tobytes()
-            file = f"{url}/v1/weights?shape=3001,1003&scheme=he_normal&seed=42&dtype=BF16"
-            with urlopen(file, timeout=30) as response:
-                assert response.read()[-len(expected) :] == expected
-            with urlopen(Request(file, headers={"Range": "bytes=-4099"}), timeout=30) as response:
-                assert response.read() == expected[-4099:]
-        finally:
-            service.terminate()
-            service.wait(30)
+def test_the_check_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test above with a backend that needs no GPU."""
+    check_service(get().name, monkeypatch)
+
+
+def check_service(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FANIN_BACKEND", name)
+    with service() as served:
+        deadline = time.monotonic() + 45
+        while True:  # until it is ready
+            with suppress(OSError), urlopen(f"{served.url}/readyz", timeout=30):
+                break
+            assert time.monotonic() < deadline, "the service is not ready"
+            time.sleep(0.1)
+        recipe = {"seed": 42, "shape": [3001, 1003], "scheme": "he_normal", "dtype": "BF16"}
+        expected = fanin.materialize(recipe, backend="native")["weight"].tobytes()
+        file = f"{served.url}/v1/weights?shape=3001,1003&scheme=he_normal&seed=42&dtype=BF16"
+        with urlopen(file, timeout=30) as response:
+            assert response.read()[-len(expected) :] == expected
+        with urlopen(Request(file, headers={"Range": "bytes=-4099"}), timeout=30) as response:
+            assert response.read() == expected[-4099:]
 
 
 @pytest.mark.gpu

@@ -60,12 +60,14 @@ def service(*options: str) -> Iterator[Served]:
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr
-            line = next(line for line in process.stderr if "Fanin on" in line)
+            told = ""
+            while not (found := re.search(r"Fanin on (http://\S+)", told)):
+                line = process.stderr.readline()
+                assert line, f"the service ended: {told}"
+                told += line
             # Further output must not fill the pipe.
             threading.Thread(target=deque, args=(process.stderr, 0), daemon=True).start()
-            found = re.search(r"http://\S+", line)
-            assert found
-            yield Served(found[0], process.pid)
+            yield Served(found[1], process.pid)
         finally:
             process.terminate()
             process.wait(60)
