@@ -30,13 +30,13 @@ Document = dict[str, Any]
 
 
 def counts() -> Document:
-    """Instructions and registers of each kernel, for each compiler and architecture."""
+    """Return the instructions and registers of each kernel, for each compiler and architecture."""
     document: Document = json.loads((HERE / "machine-code.json").read_text("utf-8"))
     return document
 
 
 def measured() -> list[Document]:
-    """The documents of `make gpu`, one for each kind of GPU."""
+    """Return the documents of `make gpu`, one for each kind of GPU."""
     found = (json.loads(path.read_text("utf-8")) for path in sorted(HERE.glob("*.json")))
     return [document for document in found if "gpu" in document]
 
@@ -64,11 +64,11 @@ def results() -> str:
     documents = measured()
     if not documents:
         return "No GPU has run `make gpu` yet.\n"
-    return "\n".join(text for document in documents for text in shown(document))
+    return "\n".join(text for document in documents for text in section(document))
 
 
-def shown(document: Document) -> Iterator[str]:
-    """Return the section of one GPU: its steps, and its speed."""
+def section(document: Document) -> Iterator[str]:
+    """Yield the parts of the section of one GPU: its name, its steps, and its speed."""
     gpu, steps = document["gpu"], document["steps"]
     yield f"### {gpu['name']}\n"
     yield (
@@ -105,19 +105,19 @@ def _device(gpu: Document, cases: dict[tuple[str, str], dict[str, Document]]) ->
         ours, fill = makers["fanin"], makers["set to zero"]
         share = pairs.ratio(fill["seconds"], ours["seconds"])
         rate = ours["elements"] / pairs.summary(ours["seconds"]).median
-        limit = min(ours["elements"] / pairs.summary(fill["seconds"]).median, started_limit(gpu, dist, dtype))
+        limit = min(ours["elements"] / pairs.summary(fill["seconds"]).median, instruction_limit(gpu, dist, dtype))
         reached = rate / limit
-        cells = [_shown(share), f"**{reached:.2f}**" if reached >= TARGET else f"{reached:.2f}"]
+        cells = [_cell(share), f"**{reached:.2f}**" if reached >= TARGET else f"{reached:.2f}"]
         cells += [
-            _shown(pairs.ratio(makers[peer]["seconds"], ours["seconds"]), 1) if peer in makers else ""
+            _cell(pairs.ratio(makers[peer]["seconds"], ours["seconds"]), 1) if peer in makers else ""
             for peer in ("torch.cuda", "cuRAND")
         ]
         rows.append([f"{dist} {dtype}", f"{rate / 1e9:.1f}", *cells])
     return _table([*head, "cuRAND / Fanin"], rows)
 
 
-def started_limit(gpu: Document, dist: str, dtype: str) -> float:
-    """Return the elements a second that the instructions of the kernel allow this GPU, or infinity if not known."""
+def instruction_limit(gpu: Document, dist: str, dtype: str) -> float:
+    """Return the elements a second that the instructions of the kernel allow this GPU; infinity if it is unknown."""
     if dtype == NARROW or not gpu["clock_hz"]:
         return float("inf")
     kept = counts()["counts"].get(f"{gpu['cuda']} {gpu['architecture']}")
@@ -137,11 +137,11 @@ def _host(_: Document, cases: dict[tuple[str, str], dict[str, Document]]) -> str
                 size = row["elements"] * DTYPES[dtype].itemsize
                 rate = size / pairs.summary(row["seconds"]).median / 1e9
                 share = pairs.ratio(copy["seconds"], row["seconds"])
-                rows.append([f"{dist} {dtype}, {name.split(', ')[1]}", f"{rate:.1f}", _shown(share, HOST_TARGET)])
+                rows.append([f"{dist} {dtype}, {name.split(', ')[1]}", f"{rate:.1f}", _cell(share, HOST_TARGET)])
     return _table(["to host memory", "GB/s", "of a pinned copy"], rows)
 
 
-def _shown(found: pairs.Summary, least: float = float("inf")) -> str:
+def _cell(found: pairs.Summary, least: float = float("inf")) -> str:
     text = f"**{found.median:.2f}**" if found.median >= least else f"{found.median:.2f}"
     return text + (f" ({found.doubt})" if found.doubt else "")
 

@@ -50,13 +50,13 @@ def keep(folder: Path) -> Path:
 
 
 def machines() -> dict[str, Kept]:
-    """The documents of every machine, by the name of its file. The folder has other documents too."""
+    """Return the documents of every machine, by the name of its file. The folder has other documents too."""
     found = {path.stem: json.loads(path.read_text()) for path in sorted(HERE.glob("*.json"))}
     return {name: parts for name, parts in found.items() if "fill" in parts}
 
 
 def released() -> list[history.Release]:
-    """The history: an entry for each release and machine, the earliest first."""
+    """Return the history: an entry for each release and machine, the earliest first."""
     return list(json.loads(HISTORY.read_text())["releases"]) if HISTORY.exists() else []
 
 

@@ -1,8 +1,9 @@
 """The HTTP protocol of the server. It adds limits that uvicorn lacks: the size of a request's head, and slow clients.
 
-It also rejects requests that a proxy in front of the service might interpret differently (request smuggling).
+`heads` rejects requests that a proxy in front of the service might interpret differently (request smuggling).
 
-The module is long because it follows uvicorn's protocol hook by hook, and the hooks of one connection share its state.
+The module is slightly long because it follows uvicorn's protocol hook by hook, and the hooks of one connection share
+its state.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from fanin_service.context import KEY, context_of
+from fanin_service.server.heads import BadRequestError, check_head, framing_of
 
 MAX_HEAD_BYTES = 64 << 10
 """Maximum bytes of a request after its first piece that contain no body: request line, headers, trailers. Other servers
@@ -65,8 +67,7 @@ class _Awaited(Enum):
 class BoundedProtocol(HttpToolsProtocol):
     """uvicorn's protocol with limits, and with strict checks of request heads.
 
-    It closes a connection whose request head or trailer is too long (RFC 9110 section 5.4) or arrives too slowly. It
-    rejects heads that proxies in front of the service may interpret differently.
+    It closes a connection whose request head or trailer is too long (RFC 9110 section 5.4) or arrives too slowly.
     """
 
     def __init__(self, pace: Pace, *arguments: Any, **options: Any) -> None:
@@ -133,8 +134,9 @@ class BoundedProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= MAX_PIPELINED:
             # Each waiting request has its headers in memory, and pausing does not take back what the parser has read.
             raise BadRequestError("too many requests wait")
-        version, framing = self.parser.get_http_version(), _framing(self.headers, self.parser.should_keep_alive())
-        _check_head(version, self.headers)
+        version = self.parser.get_http_version()
+        check_head(version, self.headers)
+        framing = framing_of(self.headers, self.parser.should_keep_alive())
         self._framing = framing if self.parser.should_upgrade() else b""
         # RFC 9110 section 10.1.1: HTTP/1.0 has no 100 (Continue), and a request without a body does not wait for it.
         if version == "1.0" or not framing:
@@ -313,35 +315,3 @@ def _parser(protocol: BoundedProtocol) -> HttpRequestParser:
     parser = HttpRequestParser(protocol)
     parser.set_dangerous_leniencies(lenient_data_after_close=True)
     return parser
-
-
-def _framing(headers: list[tuple[bytes, bytes]], keep_alive: bool) -> bytes:
-    """Return a request head with only the headers that frame the body; empty if the request has no body."""
-    lines = [b"%b: %b\r\n" % each for each in headers if each[0] in (b"content-length", b"transfer-encoding")]
-    if lines and not keep_alive:
-        lines.append(b"connection: close\r\n")
-    return b"POST / HTTP/1.1\r\n%b\r\n" % b"".join(lines) if lines else b""
-
-
-class BadRequestError(Exception):
-    """A request that gets a 400 response. It is raised in a callback of httptools, which reports it to the protocol."""
-
-
-def _check_head(version: str, headers: list[tuple[bytes, bytes]]) -> None:
-    """Check that all HTTP implementations interpret this head in the same way.
-
-    A proxy that saw another host, or another end of the body, would let requests pass that it should block.
-
-    Raises:
-        BadRequestError: the version or a transfer coding is unsupported, or the number of Host headers is wrong.
-    """
-    if version not in ("1.0", "1.1"):
-        raise BadRequestError("another version of HTTP")
-    hosts = sum(name == b"host" for name, _ in headers)
-    # RFC 9112 section 3.2: a request without a Host, or with several, gets 400.
-    if hosts > 1 or (hosts == 0 and version == "1.1"):
-        raise BadRequestError("not one Host")
-    # RFC 9112 section 6.1: no other coding is supported here, and HTTP/1.0 has none.
-    codings = [value.strip().lower() for name, value in headers if name == b"transfer-encoding"]
-    if codings and (codings != [b"chunked"] or version == "1.0"):
-        raise BadRequestError("another transfer coding")

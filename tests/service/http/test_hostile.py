@@ -292,7 +292,7 @@ def test_blocks_and_tables_count_as_the_distributions_that_they_cost(
         raise AssertionError("work was done before it was counted")
 
     monkeypatch.setattr(limits, "from_json", made)
-    with pytest.raises(LimitExceededError, match="this service takes at most 39"):
+    with pytest.raises(LimitExceededError, match="this service accepts at most 39"):
         limits.layout_of({"tensors": {"a": tensor}}, Settings(max_distributions=39))
     assert limits.check({"tensors": {"a": tensor}}, Settings()).distributions > 39
 
