@@ -1,4 +1,4 @@
-"""Count the functions that one request enters: python -m tests.bench.calls
+"""Count the functions that one request enters: python -m tests.bench.calls [--list]
 
 Prints functions and files of the service and of the library for `POST /v1/weights` of a new recipe with an API key. A
 function counts once, in any thread, from the first byte of the request to the last one of the response.

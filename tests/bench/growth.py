@@ -1,6 +1,6 @@
-"""How recipes grow: those of 100,000 tensors and of the largest open models, in the library and in a service.
+"""Cost of large recipes: of 100,000 tensors and of the largest open models, in the library and in a service.
 
-    python -m tests.bench.growth [--repeats 3]
+    python -m tests.bench.growth [--only PART ...] [--repeats 3] [--json FILE]
 
 Times of the library are CPU seconds of its thread, medians of repeats in separate processes. Times of the service are
 seconds until the first byte of a response, and CPU seconds of the event loop meanwhile. Takes about a minute.
@@ -8,12 +8,9 @@ seconds until the first byte of a response, and CPU seconds of the event loop me
 
 from __future__ import annotations
 
-import argparse
 import gc
 import json
-import re
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -25,6 +22,8 @@ from typing import Any
 from fanin import FileLayout, as_recipe
 from fanin.file import archive
 from fanin_service.settings import Settings
+from tests.bench import command
+from tests.support.processes import memory
 from tests.support.servers import Running, running
 
 EXAMPLES = Path(__file__).parents[2] / "docs/examples"
@@ -60,13 +59,6 @@ def texts() -> dict[str, str]:
     return {"written out": written_out(), "one line": one_line(), **largest}
 
 
-def resident() -> int:
-    """Return the bytes of memory of this process."""
-    found = re.search(r"^VmRSS:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
-    assert found
-    return int(found[1]) << 10
-
-
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:
     """Return the CPU seconds of this thread, and the result."""
     gc.collect()
@@ -80,7 +72,7 @@ def measured(text: str) -> dict[str, float]:
     as_recipe({"tensors": {f"{n}": {"shape": [n, 3], "scheme": "he_normal"} for n in range(1, 100)}})  # imports
     found: dict[str, float] = {"bytes": len(text)}
     found["json"] = timed(lambda: json.loads(text))[0]
-    before = resident()
+    before = memory()
     found["as_recipe"], recipe = timed(lambda: as_recipe(text))
     found["layout"], layout = timed(lambda: FileLayout.of(recipe))
     found["header"] = timed(lambda: layout.header)[0]
@@ -88,7 +80,7 @@ def measured(text: str) -> dict[str, float]:
     found["name"] = timed(lambda: layout.entry(layout.entries.names[-1]))[0]
     gc.collect()
     found["tensors"] = len(recipe.tensors)
-    found["memory"] = (resident() - before) / len(recipe.tensors)
+    found["memory"] = (memory() - before) / len(recipe.tensors)
     return found
 
 
@@ -181,15 +173,15 @@ def row(server: Running, name: str, what: str, requests: list[Request]) -> list[
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--only", choices=TABLES)
-    chosen = parser.parse_args()
+    chosen, report = command.parser(__doc__, tuple(TABLES), 3).parse_args(), command.Report()
     for name, rows in (("recipes", recipes), ("service", service)):
-        if chosen.only in (None, name):
+        if name in chosen.only:
             head = TABLES[name]
-            lines = [head, ["---"] * len(head), *rows(chosen.repeats)]
-            sys.stdout.write("".join(f"| {' | '.join(line)} |\n" for line in lines) + "\n")
+            report.add(f"| {' | '.join(head)} |\n| {' | '.join(['---'] * len(head))} |")
+            for line in rows(chosen.repeats):
+                report.add(f"| {' | '.join(line)} |", table=name, **dict(zip(head, line, strict=True)))
+            report.add("")
+    report.write(chosen.json)
 
 
 if __name__ == "__main__":

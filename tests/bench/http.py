@@ -1,4 +1,4 @@
-"""How fast the service sends, beside a bare ASGI application, a raw socket loop and nginx, and how fast it starts.
+"""Speed of the service, beside a bare ASGI application, a raw socket loop and nginx, and its time to start.
 
     python -m tests.bench.http [--json FILE] [--repeats N] [--only PART ...]
 
@@ -10,7 +10,6 @@ and its load. Processor time is that of the server's process, so a load beside i
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import subprocess
@@ -21,7 +20,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from itertools import count, repeat
 from multiprocessing import get_context
 from pathlib import Path
@@ -29,8 +27,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 import fanin
-from fanin.report_tables import dumps
-from fanin_lab.bench import machine, pairs
+from fanin_lab.bench import pairs
+from tests.bench import command
 from tests.bench.http_clients import HUGE_BYTES, drain, drain_many, ranges, small_requests
 from tests.bench.http_servers import Address, Server, bare_server, fanin_server, nginx_server, raw_server
 
@@ -261,22 +259,15 @@ def run(repeats: int = 7, parts: tuple[str, ...] = PARTS) -> list[Row]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows, with what tells of the machine")
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="parts of the table")
-    options = parser.parse_args()
-    about = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine.describe()}
-    rows = run(options.repeats, tuple(options.only))
-    if options.json:
-        options.json.write_text(dumps({**about, "rows": [asdict(row) for row in rows]}))
-    print("| work | found | x | wanted | | when to doubt |\n|---|---|---|---|---|---|")
-    for row in rows:
+    chosen, report = command.parser(__doc__, PARTS, 7).parse_args(), command.Report()
+    report.add("| work | found | x | wanted | | when to doubt |\n|---|---|---|---|---|---|")
+    for row in run(chosen.repeats, tuple(chosen.only)):
         ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
         if row.low is not None:
             ratio += f" ({row.low:.2f} to {row.high:.2f})"
         mark = "" if row.ok is None else "yes" if row.ok else "no"
-        print(f"| {row.work} | {row.found} | {ratio} | {row.wanted} | {mark} | {row.doubt} |")
+        report.add(f"| {row.work} | {row.found} | {ratio} | {row.wanted} | {mark} | {row.doubt} |", **asdict(row))
+    report.write(chosen.json)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,15 @@
-"""The speed of the native kernels, beside torch, memset and an older build of the library.
+"""Speed of the native kernels, beside torch, memset and an older build of the library.
 
-    python -m tests.bench.kernels [--old LIBRARY] [--repeats 21]
+    python -m tests.bench.kernels [--only PART ...] [--repeats 21] [--json FILE] [--old LIBRARY]
 
-All functions of a row take turns, and a ratio is the median of the ratios of the turns, with the smallest and largest.
-One thread is measured in CPU time of the thread, two threads in elapsed time. `--old` is a `_native.so` of another
-commit, whose `fanin_fill` has the same arguments. It takes two minutes.
+All functions of a row run in turns. A ratio is the median of the ratios of the turns, with its interval
+(fanin_lab/bench/pairs.py). One thread is measured in CPU time of the thread, two threads in elapsed time. `--old` is a
+`_native.so` of another commit, whose `fanin_fill` has the same arguments. It takes two minutes.
 """
 
 from __future__ import annotations
 
-import argparse
 import ctypes
-import os
 import resource
 import statistics
 import time
@@ -26,8 +24,12 @@ from fanin.backends.native import LEVELS, NativeBackend
 from fanin.dtypes import DTYPES
 from fanin.file.layout import FileLayout
 from fanin.file.plan import read_into
+from fanin_lab.bench import pairs
+from tests.bench import command
 
 Work = Callable[[], object]
+Times = dict[str, list[float]]
+"""Seconds of each work in each turn."""
 COUNT = 1 << 21
 DISTRIBUTIONS: dict[str, dict[str, Any]] = {
     "uniform": {"scheme": "uniform", "low": -0.02, "high": 0.02},
@@ -42,24 +44,20 @@ TORCH: dict[str, Callable[[torch.Tensor], object]] = {
 KINDS = {"F32": torch.float32, "BF16": torch.bfloat16, "F8_E4M3": torch.float8_e4m3fn}
 
 
-def turns(works: Mapping[str, Work], repeats: int, clock: Callable[[], float]) -> dict[str, list[float]]:
-    """Seconds of each work in each turn. The first turn is not counted."""
-    times: dict[str, list[float]] = {name: [] for name in works}
-    for turn in range(repeats + 1):
-        for name, work in works.items():
-            started = clock()
-            work()
-            if turn:
-                times[name].append(clock() - started)
-    return times
+def turns(works: Mapping[str, Work], repeats: int, clock: Callable[[], float]) -> Times:
+    """Return the seconds of each work in each turn."""
+    return pairs.in_turns({name: pairs.timed(work, clock) for name, work in works.items()}, repeats)
 
 
-def ratio(times: Mapping[str, list[float]], above: str, below: str) -> str:
-    values = sorted(a / b for a, b in zip(times[above], times[below], strict=True))
-    return f"{above} / {below} {statistics.median(values):.3f} [{values[0]:.2f}, {values[-1]:.2f}]"
+def ratio(times: Times, above: str, below: str) -> str:
+    """Return the ratio of two works as a text."""
+    found = pairs.ratio(times[above], times[below])
+    doubt = f", {found.doubt}" if found.doubt else ""
+    return f"{above} / {below} {found.median:.3f} [{found.low:.2f}, {found.high:.2f}{doubt}]"
 
 
-def nanoseconds(times: Mapping[str, list[float]], count: int) -> str:
+def nanoseconds(times: Times, count: int) -> str:
+    """Return the median time of each work for one of `count` elements as a text."""
     return ", ".join(f"{name} {statistics.median(seconds) / count * 1e9:.3f}" for name, seconds in times.items())
 
 
@@ -81,8 +79,8 @@ def with_library(backend: NativeBackend, path: str) -> NativeBackend:
     return backend
 
 
-def draws(old: str | None, repeats: int, out: np.ndarray) -> None:
-    print(f"random draws, one thread, {COUNT} elements of F32: ns an element")
+def draws(report: command.Report, old: str | None, repeats: int, out: np.ndarray) -> None:
+    report.add(f"random draws, one thread, {COUNT} elements of F32: ns an element")
     tensor = torch.from_numpy(out[: COUNT * 4]).view(torch.float32)
     for distribution, fields in DISTRIBUTIONS.items():
         for level in reversed(NativeBackend().levels):
@@ -93,13 +91,14 @@ def draws(old: str | None, repeats: int, out: np.ndarray) -> None:
                 works["torch"] = partial(TORCH[distribution], tensor)
             times = turns(works, repeats, time.thread_time)
             ratios = [ratio(times, name, "new") for name in works if name != "new"]
-            print(f"  {distribution}, {level}: {nanoseconds(times, COUNT)}; {'; '.join(ratios)}", flush=True)
+            title = f"{distribution}, {level}"
+            report.add(f"  {title}: {nanoseconds(times, COUNT)}; {'; '.join(ratios)}", case=title, seconds=times)
 
 
-def constants(repeats: int, out: np.ndarray) -> None:
+def constants(report: command.Report, repeats: int, out: np.ndarray) -> None:
     memset = ctypes.CDLL(None).memset
     memset.restype, memset.argtypes = None, [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
-    print(f"constants, one thread, {COUNT} elements: ns an element")
+    report.add(f"constants, one thread, {COUNT} elements: ns an element")
     backend = NativeBackend(threads=1)
     for name, kind in KINDS.items():
         fields = {"shape": [COUNT], "dtype": name, "scheme": "constant", "value": 0.02}
@@ -113,7 +112,9 @@ def constants(repeats: int, out: np.ndarray) -> None:
         }
         times = turns(works, 4 * repeats, time.thread_time)
         ratios = [ratio(times, peer, own) for own in ("fill", "read_into") for peer in ("memset", "torch")]
-        print(f"  {name}: {nanoseconds(times, COUNT)}; {'; '.join(ratios)}", flush=True)
+        report.add(
+            f"  {name}: {nanoseconds(times, COUNT)}; {'; '.join(ratios)}", case=f"constant, {name}", seconds=times
+        )
 
 
 def counted(work: Work, interrupted: list[int]) -> None:
@@ -123,9 +124,9 @@ def counted(work: Work, interrupted: list[int]) -> None:
     interrupted.append(resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw - before)
 
 
-def two_threads(old: str | None, repeats: int, out: np.ndarray) -> None:
+def two_threads(report: command.Report, old: str | None, repeats: int, out: np.ndarray) -> None:
     """Elapsed time, and how often the calling thread was interrupted: 0 unless the machine is busy."""
-    print(f"two threads, {COUNT} elements of F32, elapsed")
+    report.add(f"two threads, {COUNT} elements of F32, elapsed")
     for distribution, fields in DISTRIBUTIONS.items():
         makers = {"new": NativeBackend(threads=2)}
         if old:
@@ -136,15 +137,16 @@ def two_threads(old: str | None, repeats: int, out: np.ndarray) -> None:
             one = filling(NativeBackend(threads=1), out, **fields)
             times = turns({"one": one, "two": two}, 10 * repeats, time.perf_counter)
             best = min(times["one"]) / min(times["two"])
-            print(
+            report.add(
                 f"  {distribution}, {name}: {ratio(times, 'one', 'two')}, of the best turns {best:.2f};"
                 f" {statistics.mean(interrupted):.3f} interruptions a call",
-                flush=True,
+                case=f"{distribution}, two threads, {name}",
+                seconds=times,
             )
 
 
-def sparse(repeats: int) -> None:
-    print("sparse, F32, one thread: ms")
+def sparse(report: command.Report, repeats: int) -> None:
+    report.add("sparse, F32, one thread: ms")
     for rows, columns, sparsity in ((2048, 2048, 0.1), (4096, 1024, 0.5)):
         layout = FileLayout.of({"shape": [rows, columns], "scheme": "sparse", "sparsity": sparsity, "std": 0.01})
         out, tensor = memoryview(bytearray(layout.size)), torch.empty(rows, columns)
@@ -154,25 +156,30 @@ def sparse(repeats: int) -> None:
                 "new": partial(read_into, layout, 0, out, backend),
                 "torch": partial(torch.nn.init.sparse_, tensor, sparsity),
             }
-            times = turns(works, max(3, repeats // 4), time.thread_time)
-            print(
-                f"  {rows} x {columns}, {level}: {nanoseconds(times, 10**6)}; {ratio(times, 'torch', 'new')}",
-                flush=True,
+            times = turns(works, max(pairs.FEWEST, repeats // 4), time.thread_time)
+            title = f"{rows} x {columns}, {level}"
+            report.add(
+                f"  {title}: {nanoseconds(times, 10**6)}; {ratio(times, 'torch', 'new')}",
+                case=f"sparse, {title}",
+                seconds=times,
             )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser = command.parser(__doc__, ("draws", "constants", "threads", "sparse"), 21)
     parser.add_argument("--old", metavar="LIBRARY", help="a _native.so to compare with")
-    parser.add_argument("--repeats", type=int, default=21)
-    chosen = parser.parse_args()
+    chosen, report = parser.parse_args(), command.Report()
     torch.set_num_threads(1)
     out = np.zeros(COUNT * 4, np.uint8)
-    print(f"load {os.getloadavg()[0]:.2f}, {len(os.sched_getaffinity(0))} CPUs")
-    draws(chosen.old, chosen.repeats, out)
-    constants(chosen.repeats, out)
-    two_threads(chosen.old, chosen.repeats, out)
-    sparse(chosen.repeats)
+    if "draws" in chosen.only:
+        draws(report, chosen.old, chosen.repeats, out)
+    if "constants" in chosen.only:
+        constants(report, chosen.repeats, out)
+    if "threads" in chosen.only:
+        two_threads(report, chosen.old, chosen.repeats, out)
+    if "sparse" in chosen.only:
+        sparse(report, chosen.repeats)
+    report.write(chosen.json)
 
 
 if __name__ == "__main__":

@@ -1,24 +1,19 @@
-"""How fast a model is filled, beside torch's own initialization of it.
+"""Time to fill a model, beside torch's own initialization of it.
 
-    python -m tests.bench.torch_init [--layers 16] [--dtypes float32,bfloat16] [--distributions normal] [--repeats 3]
-    python -m tests.bench.torch_init --small
-    python -m tests.bench.torch_init --ranks 2 --layers 32 --dtypes bfloat16 --repeats 1
+    python -m tests.bench.torch_init [--only PART ...] [--repeats N] [--json FILE]
 
-`--small` measures small tensors (`torch_small`), `--ranks` a sharded Llama (`torch_ranks`). Both can be given.
-
-A decoder of a billion parameters (width 2048, 16 layers) on all CPUs of the process, in memory that has been written
-before; medians of interleaved repeats, and the most memory beyond the model's that each takes.
+Parts: `model`, the default, is a decoder of a billion parameters (width 2048, 16 layers) on all CPUs of the process, in
+memory that has been written before. The two run in turns, and the peak of memory beyond the model's is reported.
+`small` is tensors and modules of few elements (`torch_small`). `ranks` is a Llama 8B that FSDP2 shards on two ranks
+(`torch_ranks`), which needs 40 GB of memory in BF16.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
-import re
 import statistics
-import sys
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +23,9 @@ from torch import nn
 from fanin import FileLayout
 from fanin.torch import init_
 from fanin.torch.recorder.recording import DTYPES
-from tests.bench import torch_ranks, torch_small
+from fanin_lab.bench import pairs
+from tests.bench import command, torch_ranks, torch_small
+from tests.support.processes import memory
 
 STD = 0.02
 
@@ -74,37 +71,16 @@ def torchs(model: nn.Module, initializer: Callable[[torch.Tensor], object]) -> N
             nn.init.ones_(parameter)
 
 
-def memory(field: str) -> int:
-    """Return the memory of this process in bytes: now (VmRSS), or its peak since the last reset (VmHWM)."""
-    found = re.search(rf"^{field}:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
-    assert found
-    return int(found[1]) << 10
-
-
-def measured(work: Callable[[], object]) -> tuple[float, int]:
-    """Seconds, and the most bytes beyond those before."""
+def measured(work: Callable[[], object], peaks: list[int]) -> float:
+    """Return the seconds of a work. Append its peak of memory in bytes, beyond the memory before."""
     Path("/proc/self/clear_refs").write_text("5")
-    before, started = memory("VmRSS"), time.perf_counter()
-    work()
-    return time.perf_counter() - started, memory("VmHWM") - before
+    before, seconds = memory(), pairs.timed(work)()
+    peaks.append(memory("VmHWM") - before)
+    return seconds
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--layers", type=int, default=16)
-    parser.add_argument("--dtypes", default="float32,bfloat16")
-    parser.add_argument("--distributions", default="normal,truncated_normal,uniform")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--small", action="store_true", help="measure small tensors instead")
-    parser.add_argument("--ranks", type=int, default=0, help="measure a Llama on so many ranks instead")
-    parser.add_argument("--ways", default="", help="of the Llama, measure the ways whose names contain this")
-    chosen = parser.parse_args()
-    if chosen.small:
-        torch_small.measure()
-    for name in chosen.dtypes.split(",") if chosen.ranks else ():
-        torch_ranks.measure(chosen.ranks, chosen.layers, name, chosen.repeats, chosen.ways)
-    if chosen.small or chosen.ranks:
-        return
+def model(report: command.Report, layers: int, dtypes: list[str], chosen: list[str], repeats: int) -> None:
+    """Report both times for each storage type and distribution."""
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     distributions: dict[str, tuple[dict[str, Any], Callable[[torch.Tensor], object]]] = {
         "normal": ({"scheme": "normal", "std": STD}, lambda tensor: nn.init.normal_(tensor, std=STD)),
@@ -117,32 +93,50 @@ def main() -> None:
             lambda tensor: nn.init.uniform_(tensor, -STD, STD),
         ),
     }
-    for name in chosen.dtypes.split(","):
+    for name in dtypes:
         with torch.device("meta"):
-            model = Decoder(chosen.layers).to(getattr(torch, name))
-        model.to_empty(device="cpu")
-        count = sum(parameter.numel() for parameter in model.parameters())
-        for distribution in chosen.distributions.split(","):
+            decoder = Decoder(layers).to(getattr(torch, name))
+        decoder.to_empty(device="cpu")
+        count = sum(parameter.numel() for parameter in decoder.parameters())
+        for distribution in chosen:
             scheme, initializer = distributions[distribution]
-            layout = recipe(model, scheme)
-            works: dict[str, Callable[[], object]] = {
-                "fanin": lambda model=model, layout=layout: init_(model, layout),
-                "torch": lambda model=model, initializer=initializer: torchs(model, initializer),
+            layout = recipe(decoder, scheme)
+            peaks: dict[str, list[int]] = {"fanin": [], "torch": []}
+            works = {
+                "fanin": partial(measured, partial(init_, decoder, layout), peaks["fanin"]),
+                "torch": partial(measured, partial(torchs, decoder, initializer), peaks["torch"]),
             }
-            found: dict[str, list[tuple[float, int]]] = {each: [] for each in works}
-            for turn in range(chosen.repeats + 1):
-                for each, work in works.items():
-                    one = measured(work)
-                    if turn:  # the first turn warms up
-                        found[each].append(one)
-            spent = {each: statistics.median(seconds for seconds, _ in values) for each, values in found.items()}
-            peaks = {each: max(peak for _, peak in values) for each, values in found.items()}
-            sys.stdout.write(
+            times = pairs.in_turns(works, repeats)
+            spent = {each: statistics.median(seconds) for each, seconds in times.items()}
+            most = {each: max(found[1:]) for each, found in peaks.items()}  # without the turn that warms up
+            ratio = pairs.ratio(times["torch"], times["fanin"])
+            report.add(
                 f"{name}, {distribution}, {count / 1e9:.2f} billion parameters: fanin {spent['fanin']:.2f} s, torch"
-                f" {spent['torch']:.2f} s ({spent['torch'] / spent['fanin']:.1f} times as fast);"
-                f" beyond the model's memory {peaks['fanin'] >> 20} and {peaks['torch'] >> 20} MiB\n"
+                f" {spent['torch']:.2f} s ({ratio.median:.1f} times as fast, {ratio.low:.1f} to {ratio.high:.1f});"
+                f" beyond the model's memory {most['fanin'] >> 20} and {most['torch'] >> 20} MiB",
+                dtype=name,
+                distribution=distribution,
+                parameters=count,
+                seconds=times,
+                bytes=most,
             )
-            sys.stdout.flush()
+
+
+def main() -> None:
+    parser = command.parser(__doc__, ("model", "small", "ranks"), None)
+    parser.set_defaults(only=["model"])
+    parser.add_argument("--layers", type=int, help="layers of the model (16), or of the Llama (32)")
+    parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
+    parser.add_argument("--distributions", nargs="+", default=["normal", "truncated_normal", "uniform"])
+    parser.add_argument("--ranks", type=int, default=2, help="number of ranks")
+    chosen, report = parser.parse_args(), command.Report()
+    if "model" in chosen.only:
+        model(report, chosen.layers or 16, chosen.dtypes, chosen.distributions, chosen.repeats or pairs.FEWEST)
+    if "small" in chosen.only:
+        torch_small.measure(report, chosen.repeats or 15)
+    for name in chosen.dtypes if "ranks" in chosen.only else ():
+        torch_ranks.measure(report, chosen.ranks, chosen.layers or 32, name, chosen.repeats or 1)
+    report.write(chosen.json)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ from __future__ import annotations
 import gc
 import os
 import re
-import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -30,6 +29,9 @@ from torch.distributed.fsdp import fully_shard
 from fanin import FileLayout
 from fanin.torch import init_
 from fanin.torch.recorder.recording import DTYPES
+from fanin.torch.writable import local
+from tests.bench.command import Report
+from tests.support.processes import memory
 from tests.torch import ranks
 
 LLAMA_8B = {"wide": 4096, "hidden": 14336, "key": 1024, "vocabulary": 128256}
@@ -101,7 +103,7 @@ def reset_(model: Llama) -> None:
 def layout(model: Llama, wide: int, is_titan: bool) -> FileLayout:
     """The recipe of torchtitan's distributions, or of those of `reset_parameters`."""
 
-    def law(name: str) -> dict[str, Any]:
+    def distribution(name: str) -> dict[str, Any]:
         if "norm" in name:
             return {"scheme": "ones_"}
         if name == "tok_embeddings.weight":
@@ -111,7 +113,7 @@ def layout(model: Llama, wide: int, is_titan: bool) -> FileLayout:
         return {"scheme": "kaiming_uniform_", "a": 5**0.5}
 
     tensors = {
-        name: {"shape": list(parameter.shape), "dtype": DTYPES[parameter.dtype], **law(name)}
+        name: {"shape": list(parameter.shape), "dtype": DTYPES[parameter.dtype], **distribution(name)}
         for name, parameter in model.named_parameters()
     }
     return FileLayout.of({"seed": 1, "dialect": "torch", "tensors": tensors})
@@ -125,16 +127,16 @@ WAYS: dict[str, Callable[[Llama, FileLayout, int], object]] = {
 }
 
 
-def work(layers: int, dtype: torch.dtype, repeats: int, ways: tuple[str, ...]) -> Found:
+def work(layers: int, dtype: torch.dtype, repeats: int) -> Found:
     """Measure each way in this rank."""
     warnings.filterwarnings("ignore", message="DTensor random operators")
     cpus = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cpus[dist.get_rank() % len(cpus)]})  # torch has one thread here, and so has Fanin
-    found: dict[str, list[tuple[float, int]]] = {way: [] for way in ways}
+    found: dict[str, list[tuple[float, int]]] = {way: [] for way in WAYS}
     count = shard = 0
     for turn in range(repeats + 1):  # the first, of a small model, loads code
         sizes, number = (LLAMA_8B, layers) if turn else (SMALL, 1)
-        for way in ways:
+        for way in WAYS:
             gc.collect()  # FSDP's modules and the previous model refer to one another
             model = sharded(number, dtype, sizes)
             given = layout(model, sizes["wide"], "titan" in way)
@@ -142,33 +144,37 @@ def work(layers: int, dtype: torch.dtype, repeats: int, ways: tuple[str, ...]) -
             torch.manual_seed(1 + dist.get_rank())
             dist.barrier()
             Path("/proc/self/clear_refs").write_text("5")
-            before, started = ranks.memory("VmRSS"), time.perf_counter()
+            before, started = memory(), time.perf_counter()
             WAYS[way](model, given, sizes["wide"])
             spent = time.perf_counter() - started
-            most = ranks.memory("VmHWM") - before
+            most = memory("VmHWM") - before
             dist.barrier()
-            shard = sum(parameter.to_local().nbytes for parameter in model.parameters())  # type: ignore[attr-defined]
+            shard = sum(local(parameter).nbytes for parameter in model.parameters())
             del model
             if turn:
                 found[way].append((spent, most - shard))
     return count, shard, found
 
 
-def measure(world: int, layers: int, dtype: str, repeats: int, ways: str = "") -> None:
-    """Write the time of the slowest rank and its memory, for each way whose name contains `ways`."""
+def measure(report: Report, world: int, layers: int, dtype: str, repeats: int) -> None:
+    """Report the time of the slowest rank and its memory, for each way."""
     ranks.TIMEOUT = 3600
-    chosen = tuple(way for way in WAYS if ways in way)
-    answers = ranks.run(world, work, layers, getattr(torch, dtype), repeats, chosen)
+    answers = ranks.run(world, work, layers, getattr(torch, dtype), repeats)
     count, shard, _ = answers[0]
-    sys.stdout.write(
+    report.add(
         f"Llama 8B with {layers} of 32 layers, {dtype}: {count / 1e9:.2f} billion parameters; {world} ranks,"
-        f" each of one thread; FSDP2, {shard / 2**30:.2f} GiB a rank\n"
+        f" each of one thread; FSDP2, {shard / 2**30:.2f} GiB a rank"
     )
-    for way in chosen:
-        times = [max(each[turn][0] for *_, found in answers for each in [found[way]]) for turn in range(repeats)]
+    for way in WAYS:
+        times = [max(found[way][turn][0] for *_, found in answers) for turn in range(repeats)]
         most = max(extra for *_, found in answers for _, extra in found[way])
         spread = "" if repeats == 1 else f" ({min(times):.2f} to {max(times):.2f})"
-        sys.stdout.write(
-            f"{way}: {sorted(times)[len(times) // 2]:.2f} s{spread}, {most / 2**20:.0f} MiB beyond the shard\n"
+        report.add(
+            f"{way}: {sorted(times)[len(times) // 2]:.2f} s{spread}, {most / 2**20:.0f} MiB beyond the shard",
+            way=way,
+            dtype=dtype,
+            ranks=world,
+            layers=layers,
+            seconds=times,
+            bytes_beyond=most,
         )
-    sys.stdout.flush()

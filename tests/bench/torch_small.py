@@ -1,15 +1,15 @@
 """Time of small tensors: the calls of `fanin.torch.initializers` and `init_` beside torch's own, in turns.
 
-CPU time of one thread. A ratio below 1 means that Fanin is faster. The median and the quartiles are those of the ratios
-of the pairs.
+CPU time of one thread. A ratio below 1 means that Fanin is faster: the median of the ratios of the turns, with its
+interval (fanin_lab/bench/pairs.py).
 """
 
 from __future__ import annotations
 
 import statistics
-import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,6 +19,12 @@ import fanin
 from fanin import FileLayout
 from fanin.torch import init_, seeded
 from fanin.torch import initializers as init
+from fanin_lab.bench import pairs
+from tests.bench.command import Report
+
+Work = Callable[[], object]
+Compare = Callable[[str, Work, Work], None]
+"""Reports a comparison with this title, of our work with torch's."""
 
 CALLS: dict[str, dict[str, Any]] = {
     "normal_": {"std": 0.02},
@@ -29,55 +35,63 @@ CALLS: dict[str, dict[str, Any]] = {
     "zeros_": {},
     "constant_": {"val": 0.5},
 }
-PAIRS = 15
 SHORT = 0.004
 """Least seconds of a measurement of calls, so that the clock's resolution does not matter."""
 
 
-def seconds(work: Callable[[], object], times: int) -> float:
-    """Seconds of a call, on average."""
-    started = time.thread_time()
-    for _ in range(times):
-        work()
-    return (time.thread_time() - started) / times
+def repeated(work: Work, times: int) -> Work:
+    """Return a function that calls the work this number of times."""
+
+    def run() -> None:
+        for _ in range(times):
+            work()
+
+    return run
 
 
-def compared(title: str, ours: Callable[[], object], theirs: Callable[[], object]) -> None:
-    """Write the time of each, and the ratio."""
-    ours(), theirs()
-    times = max(1, round(SHORT / max(seconds(theirs, 3), 1e-7)))
-    pairs = [(seconds(ours, times), seconds(theirs, times)) for _ in range(PAIRS)]
-    low, middle, high = statistics.quantiles([one / other for one, other in pairs], n=4)
-    spent = [statistics.median(pair[side] for pair in pairs) * 1e6 for side in (0, 1)]
-    sys.stdout.write(
-        f"{title}: fanin {spent[0]:.1f} us, torch {spent[1]:.1f} us, ratio {middle:.2f} ({low:.2f} to {high:.2f})\n"
+def compared(report: Report, repeats: int, title: str, ours: Work, theirs: Work) -> None:
+    """Report the time of each, and the ratio."""
+    theirs()  # loads code
+    times = max(1, round(3 * SHORT / max(pairs.timed(repeated(theirs, 3), time.thread_time)(), 1e-7)))
+    works = {name: pairs.timed(repeated(work, times), time.thread_time) for name, work in (("f", ours), ("t", theirs))}
+    found = pairs.in_turns(works, repeats)
+    ratio = pairs.ratio(found["f"], found["t"])
+    spent = [statistics.median(seconds) / times * 1e6 for seconds in found.values()]
+    report.add(
+        f"{title}: fanin {spent[0]:.1f} us, torch {spent[1]:.1f} us,"
+        f" ratio {ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f})" + (ratio.doubt and f", {ratio.doubt}"),
+        case=title,
+        fanin_us=spent[0],
+        torch_us=spent[1],
+        ratio=ratio.median,
+        low=ratio.low,
+        high=ratio.high,
     )
-    sys.stdout.flush()
 
 
-def calls() -> None:
+def calls(compare: Compare) -> None:
     """Compare single calls."""
     for sizes in ((16, 16), (64, 64), (256, 256)):
         tensor = nn.Parameter(torch.empty(sizes))
         for name, given in CALLS.items():
             stream = {} if name in ("zeros_", "constant_") else {"seed": 1, "name": "layers.3.mlp.weight"}
             ours, theirs = getattr(init, name), getattr(nn.init, name)
-            compared(
+            compare(
                 f"{name} of {tensor.numel()} elements",
                 lambda ours=ours, given=given, stream=stream, tensor=tensor: ours(tensor, **given, **stream),
                 lambda theirs=theirs, given=given, tensor=tensor: theirs(tensor, **given),
             )
-        compared(
+        compare(
             f"fanin.he_normal of {tensor.numel()} elements",
             lambda sizes=sizes: fanin.he_normal(sizes, seed=1, name="layers.3.mlp.weight"),
             lambda sizes=sizes: nn.init.kaiming_normal_(torch.empty(sizes)),
         )
 
 
-def modules() -> None:
+def modules(compare: Compare) -> None:
     """Compare initializations of a model of a thousand linear layers of 16 x 16."""
-    model = nn.Sequential(*[nn.Linear(16, 16) for _ in range(1000)])
-    layers: list[nn.Linear] = list(model)  # type: ignore[arg-type]
+    layers = [nn.Linear(16, 16) for _ in range(1000)]
+    model = nn.Sequential(*layers)
     he = {"scheme": "he_uniform", "negative_slope": 5**0.5}
     tensors = {
         name: {"shape": list(tensor.shape), **(he if tensor.ndim > 1 else {"scheme": "fan_uniform", "fan": 16})}
@@ -101,14 +115,14 @@ def modules() -> None:
         for layer in layers:
             init_(layer, one)
 
-    compared("init_ of a thousand layers, from a layout", lambda: init_(model, layout), torchs)
-    compared("init_ of a thousand layers, from a recipe", lambda: init_(model, recipe), torchs)
-    compared("a thousand layers within seeded()", one_by_one, torchs)
-    compared("init_ of each of a thousand layers, from a layout", apart, torchs)
+    compare("init_ of a thousand layers, from a layout", lambda: init_(model, layout), torchs)
+    compare("init_ of a thousand layers, from a recipe", lambda: init_(model, recipe), torchs)
+    compare("a thousand layers within seeded()", one_by_one, torchs)
+    compare("init_ of each of a thousand layers, from a layout", apart, torchs)
 
 
-def measure() -> None:
-    """Write all comparisons."""
+def measure(report: Report, repeats: int) -> None:
+    """Report all comparisons, of one thread."""
     torch.set_num_threads(1)
-    calls()
-    modules()
+    calls(partial(compared, report, repeats))
+    modules(partial(compared, report, repeats))

@@ -390,12 +390,16 @@ def test_a_command_does_not_write_over_its_recipe(
     assert Path("symbolic").is_symlink()
 
 
-def test_a_command_does_not_write_over_its_token(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    token = recipe.with_name("token")
-    token.write_text("a-token")
-    assert main(["get", str(recipe), "--token-file", str(token), "-o", str(token)]) == 2
-    assert "would overwrite --token-file" in capsys.readouterr().err
-    assert token.read_text() == "a-token"
+@pytest.mark.parametrize("option", ["--token-file", "--ca-certs", "--client-cert"])
+def test_a_command_does_not_write_over_its_secrets(
+    option: str, recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = recipe.with_name("secret")
+    secret.write_text("a secret")
+    key = [str(recipe.with_name("key"))] if option == "--client-cert" else []
+    assert main(["get", str(recipe), option, str(secret), *key, "-o", str(secret)]) == 2
+    assert f"would overwrite {option}" in capsys.readouterr().err
+    assert secret.read_text() == "a secret"
 
 
 def test_a_slice_is_written_completely_or_not_at_all(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -206,6 +206,11 @@ def run(
     return passed
 
 
+def section(document: dict[str, Any]) -> str:
+    """Return the section of docs/gpu.md with these results."""
+    return "\n".join(runpy.run_path(str(PAGE))["section"](document))
+
+
 def main(names: list[str]) -> int:
     if unknown := [name for name in names if name not in STEPS]:
         print(f"STEP: {unknown[0]!r} is unknown; allowed: {', '.join(STEPS)}", file=sys.stderr)
@@ -237,7 +242,7 @@ def main(names: list[str]) -> int:
         if path.exists():
             subprocess.run([sys.executable, str(PAGE)], cwd=ROOT, timeout=30, check=False)
             # Also where the machine is gone before anyone copies its files.
-            print("\n".join(runpy.run_path(str(PAGE))["shown"](stored(path))), flush=True)
+            print(section(stored(path)), flush=True)
     print(f"Keep these: git add {path.relative_to(ROOT)} docs/gpu.md; logs are in {LOGS.relative_to(ROOT)}")
     return 0 if passed else 1
 

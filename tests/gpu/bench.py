@@ -14,6 +14,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -113,10 +114,8 @@ def on_the_device(cupy: Any, backend: CudaBackend, count: int, repeats: int, unt
         for dist in DISTRIBUTIONS:
             entry = entry_of(dist, dtype, count)
             works: dict[str, Work] = {
-                "set to zero": lambda array=array: array.data.memset_async(0, array.nbytes),  # type: ignore[misc]
-                "fanin": lambda entry=entry, array=array: backend.fill_array(  # type: ignore[misc]
-                    entry.draw, entry.stream, entry.dtype, 0, array
-                ),
+                "set to zero": partial(array.data.memset_async, 0, array.nbytes),
+                "fanin": partial(backend.fill_array, entry.draw, entry.stream, entry.dtype, 0, array),
                 **{name: by_distribution[dist] for name, by_distribution in peers.items() if dist in by_distribution},
             }
             timed = {name: timed_by_events(cupy, work) for name, work in works.items()}

@@ -194,7 +194,7 @@ def test_the_page_shows_what_was_stored(tmp_path: Path) -> None:
     about |= {"architecture": "sm_90", "multiprocessors": 100, "clock_hz": 10**9}
     path = tmp_path / "test.json"
     runner.run(about, {"device": step(printed), "host": step("exit(1)")}, path, 60, lambda line: None)
-    text = "\n".join(script["shown"](json.loads(path.read_text())))
+    text = runner.section(json.loads(path.read_text()))
     instructions = script["counts"]()["counts"]["12 sm_90"]["normal_F32"][0]
     limit = 100 * 10**9 * 128 / instructions
     assert count / 2.5e-3 > limit  # impossible on a GPU, and so easy to tell from the other limit

@@ -164,3 +164,11 @@ def test_roots_are_those_of_a_power(value: Fraction, degree: int) -> None:
     assert abs(found - wanted) <= wanted * Fraction(1, 10**115)
     for dtype in DTYPES.values():
         assert scalars.rounded(found, dtype) == scalars.rounded(wanted if found**degree != value else found, dtype)
+
+
+@given(st.fractions(min_value=0, max_denominator=10**9), st.sampled_from([2, 3, 4, 6, 12]))
+@example(Fraction(1, 3), 2)
+@example(Fraction(10**60 + 1, 7), 4)
+def test_rational_roots_are_exact(found: Fraction, degree: int) -> None:
+    """A decimal root of 1/9 is below 1/3, and a bound would then exclude the number that it names."""
+    assert scalars.root(found**degree, degree) == found

@@ -11,6 +11,7 @@ import math
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -209,7 +210,7 @@ def main(directory: Path) -> None:
         "assigned": refusal(assigned),
         "one path": refusal(lambda: keras.Sequential([keras.Input((3,)), Twins()])),
         "quantized": {mode: refusal(quantized(mode)) for mode in ("int8", "int4")},
-        "quantized in the builder": {mode: refusal(lambda: quantized(mode)) for mode in ("int8", "int4")},  # noqa: B023
+        "quantized in the builder": {mode: refusal(partial(quantized, mode)) for mode in ("int8", "int4")},
         "built before": refusal(lambda: before),
         "from values": refusal(lambda: built(Valued(name="valued"))),
         "float8": sorted(

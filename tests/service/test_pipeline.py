@@ -162,6 +162,7 @@ def test_a_match_is_cached_for_its_method_only() -> None:
         assert found("/b", "GET") == ("/{name}", True, {"name": "b"})
         assert found("/{name}", "GET") == ("/{name}", True, {"name": "{name}"})
         assert found("/b/c", "GET") is None
+    assert {*table._found} == {("/a", "POST"), ("/{name}", "GET")}  # the cache does not grow with the paths of requests
 
 
 @pytest.mark.parametrize(

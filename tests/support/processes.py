@@ -1,4 +1,4 @@
-"""The command `fanin serve` in separate processes, with one worker or several."""
+"""The command `fanin serve` in separate processes, with one worker or several; the memory of this process."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from os import kill
+from pathlib import Path
 
 COMMAND = (
     "import argparse, sys; from fanin_service.server import command;"
@@ -22,6 +23,13 @@ COMMAND = (
 def run(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", COMMAND, *options]
     return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, timeout=60)
+
+
+def memory(field: str = "VmRSS") -> int:
+    """Return the memory of this process in bytes: now (VmRSS), or its peak since the last reset (VmHWM)."""
+    found = re.search(rf"^{field}:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    assert found
+    return int(found[1]) << 10
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import multiprocessing
-import re
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
@@ -32,6 +31,7 @@ from fanin.draws import Draw
 from fanin.dtypes import DType
 from fanin.streams import Stream
 from fanin.torch import init_
+from tests.support.processes import memory
 
 Work = Callable[..., Any]
 TIMEOUT = 240
@@ -274,13 +274,6 @@ def most_memory(shape: list[int], dim: int) -> tuple[int, int]:
         init_(module, given)
         most = memory("VmHWM") - before
     return module.weight.to_local().nbytes, most
-
-
-def memory(field: str) -> int:
-    """Return the memory of this process in bytes: now (VmRSS), or its peak since the last reset (VmHWM)."""
-    found = re.search(rf"^{field}:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
-    assert found
-    return int(found[1]) << 10
 
 
 class Counting(ForwardingBackend):

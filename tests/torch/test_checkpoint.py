@@ -18,6 +18,7 @@ import fanin
 from fanin import FileLayout, backends
 from fanin.cli.main import main
 from fanin.torch import Recording, checkpoint, init_, record, save_checkpoint
+from tests.support.processes import memory
 from tests.torch import ranks
 
 pytestmark = pytest.mark.filterwarnings("ignore:torch.distributed is disabled:UserWarning")
@@ -146,9 +147,9 @@ def test_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form
     layout = FileLayout.of({"shape": [16384, 2048], "scheme": "normal", "std": 1.0})
     save_checkpoint(layout, tmp_path / "warm", format=format)
     Path("/proc/self/clear_refs").write_text("5")
-    before = ranks.memory("VmRSS")
+    before = memory("VmRSS")
     save_checkpoint(layout, tmp_path / "step-0", format=format)
-    assert ranks.memory("VmHWM") - before < 32 << 20, "of 128 MiB"
+    assert memory("VmHWM") - before < 32 << 20, "of 128 MiB"
 
 
 # ---- fanin checkpoint -----------------------------------------------------------------------------------------------
