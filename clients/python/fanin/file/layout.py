@@ -124,7 +124,7 @@ class FileLayout:
     __slots__ = ("__weakref__", "_entries", "_header", "_order", "_recipe")
 
     def __init__(self, recipe: Recipe) -> None:
-        """Lay out the file of this recipe. The tensors are sorted, and the header encoded, on first use.
+        """Lay out the file of this recipe. Sort the tensors and encode the header on first use.
 
         Raises:
             RecipeError: the header or the tensors are too large for the format.
