@@ -110,7 +110,7 @@ def streams(address: Address, client: ProcessPoolExecutor, repeats: int) -> list
 
 
 def many_clients(server: Server, client: ProcessPoolExecutor, repeats: int) -> list[Row]:
-    """As many clients at once as one client's rate is shared by, and the memory they take."""
+    """Many clients at once beside one, the fairness among them, and the memory that they take."""
     path, one_path = url(CLIENT_BYTES // 4, **NORMAL), url(8 * CLIENT_BYTES // 4, **NORMAL)
     fairest, before, grown = [], server.resident(), []
 

@@ -5,7 +5,7 @@
 Parts: `model`, the default, is a decoder of a billion parameters (width 2048, 16 layers) on all CPUs of the process, in
 memory that has been written before. The two run in turns, and the peak of memory beyond the model's is reported.
 `small` is tensors and modules of few elements (`torch_small`). `ranks` is a Llama 8B that FSDP2 shards on two ranks
-(`torch_ranks`), which needs 40 GB of memory in BF16.
+(`torch_ranks`); its weights take 16 GB in BF16.
 """
 
 from __future__ import annotations

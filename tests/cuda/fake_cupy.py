@@ -130,7 +130,7 @@ class FakeCuPy:
         """Bytes of device and of pinned memory that cuda.Memory and cuda.alloc_pinned_memory ever allocated."""
         self.launches: list[str] = []
         self.failing: Callable[[str], bool] = lambda operation: False
-        """Whether an operation, "launch" or "copy", fails."""
+        """Returns whether an operation, "launch" or "copy", fails."""
         self.cuda = SimpleNamespace(
             runtime=SimpleNamespace(
                 is_hip=False,
@@ -167,7 +167,7 @@ class FakeCuPy:
 
     @property
     def busy(self) -> bool:
-        """Whether any stream has work to do."""
+        """Return whether any stream has work to do."""
         return any(stream.queue for stream in self._streams)
 
     def check_fences(self) -> None:

@@ -239,6 +239,6 @@ def sample(served: Served) -> dict[str, int]:
 
 
 def rise(values: list[int]) -> float:
-    """How much the straight line that fits best rises from the first to the last."""
+    """Return the rise of the straight line that fits best, from the first to the last value."""
     slope, _ = np.polyfit(np.arange(len(values)), values, 1)
     return float(slope * (len(values) - 1))
