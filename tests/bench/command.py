@@ -19,7 +19,9 @@ def parser(text: str | None, parts: Sequence[str], repeats: int | None) -> argpa
     """
     made = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--only", nargs="+", choices=parts, default=parts, metavar="PART", help=f"of {', '.join(parts)}")
-    made.add_argument("--repeats", type=int, default=repeats, help="turns of each work (default: %(default)s)")
+    made.add_argument(
+        "--repeats", type=int, default=repeats, help=f"turns of each work (default: {repeats or 'that of the part'})"
+    )
     made.add_argument("--json", type=Path, metavar="FILE", help="also write the rows as JSON, and describe the machine")
     return made
 
