@@ -217,7 +217,7 @@ def test_an_object_that_was_cut_or_removed_afterwards(tmp_path: Path) -> None:
 
 
 def test_damaged_claims(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"there is no artifact: \.fanin/plan\.json does not exist"):
+    with pytest.raises(ArtifactError, match=r"has no artifact: \.fanin/plan\.json does not exist"):
         artifact.status(tmp_path / "nothing")
     artifact.begin(RECIPE, tmp_path / "a", shard_bytes=SHARD)
     plan, recipe = tmp_path / "a" / ".fanin" / "plan.json", tmp_path / "a" / ".fanin" / "recipe.json"

@@ -1,4 +1,4 @@
-"""Artifacts: checkpoints of step 0 in a directory or a bucket, made by any number of processes, and resumable.
+"""Artifacts: checkpoints of step 0 in a directory or a bucket, from any number of processes, and resumable.
 
 >>> import fanin
 >>> manifest = fanin.artifact.make({"shape": [784, 10], "scheme": "glorot_uniform"}, "step-0")

@@ -47,7 +47,7 @@ class Destination(ABC):
         """Return bytes [start, stop) of an object, fewer if it ends before.
 
         Raises:
-            FileNotFoundError: there is no such object.
+            FileNotFoundError: the object does not exist.
         """
 
     @abstractmethod

@@ -56,14 +56,14 @@ def make(
         engine: What writes the items: `threads` of this process, or another engine.
         backend: Name of the backend; by default the fastest one for a CPU, or the one that FANIN_BACKEND names.
         progress: Is called with a `Progress` while the items are written. An exception that it raises ends the work,
-            and the same call goes on from there.
+            and the same call resumes it.
 
     Raises:
         ValueError: an argument is wrong.
         RecipeError, FileError: the recipe or the literals are wrong.
         ConflictError: the destination has other content.
         BackendError: the backend cannot be used here.
-        OSError: the destination cannot be read or written. What is written stays for the next call.
+        OSError: the destination cannot be read or written. Items that are written stay for the next call.
     """
     writer = _engine(engine)
     plan = begin(
@@ -123,7 +123,7 @@ def write_part(
 
     Raises:
         ValueError: an argument is wrong.
-        ArtifactError: there is no artifact.
+        ArtifactError: the destination has no artifact.
         ConflictError: the destination has other content.
         BackendError: the backend cannot be used here.
         OSError: the destination cannot be read or written.
@@ -137,7 +137,7 @@ def finish(url: Url) -> Manifest:
 
     Raises:
         ValueError: the URL is wrong.
-        ArtifactError: there is no artifact.
+        ArtifactError: the destination has no artifact.
         IncompleteError: items are missing.
         ConflictError: the destination has other content.
         OSError: the destination cannot be read or written.

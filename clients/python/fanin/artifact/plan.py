@@ -1,4 +1,4 @@
-"""The plan of an artifact: what is asked for, the items that it consists of, and its claim on a destination."""
+"""The plan of an artifact: the request, the items that it consists of, and its claim on a destination."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class Plan:
         """Return an item, 0 to `len(plan) - 1`.
 
         Raises:
-            IndexError: there is no such item.
+            IndexError: no item has this number.
         """
         if not 0 <= number < len(self):
             raise IndexError(f"item {number}: the artifact has items 0 to {len(self) - 1}")
@@ -197,12 +197,12 @@ def read_plan(destination: Destination) -> Plan:
     """Return the plan of the artifact in a destination. A process reads and arranges each plan once.
 
     Raises:
-        ArtifactError: there is no artifact, it is damaged, or a later version of Fanin made it.
+        ArtifactError: the destination has no artifact, or one that is damaged or of a later version of Fanin.
         OSError: the destination cannot be read.
     """
     document = destination.read(PLAN)
     if document is None:
-        raise ArtifactError(f"{destination.url}: there is no artifact: {PLAN} does not exist")
+        raise ArtifactError(f"{destination.url} has no artifact: {PLAN} does not exist")
     key = destination.url, document
     with _lock:
         plan = _plans.get(key)

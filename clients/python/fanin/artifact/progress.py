@@ -24,7 +24,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What is in a destination. Bytes are those of tensors, without headers."""
+    """State of an artifact. Bytes are those of tensors, without headers."""
 
     url: str
     recipe: str
@@ -87,7 +87,7 @@ def status(url: str | os.PathLike[str]) -> Status:
 
     Raises:
         ValueError: the URL is wrong.
-        ArtifactError: there is no artifact, or it is damaged.
+        ArtifactError: the destination has no artifact, or it is damaged.
         OSError: the destination cannot be read.
     """
     place = destination(url)

@@ -1,4 +1,4 @@
-"""What is there of an artifact, from one listing of its destination."""
+"""The objects of an artifact that exist, from one listing of its destination."""
 
 from __future__ import annotations
 

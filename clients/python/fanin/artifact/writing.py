@@ -32,7 +32,7 @@ Report = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is known of the object of an item that is complete."""
+    """The size and the digest of the object of a complete item."""
 
     name: str
     """Key of the object."""
@@ -133,7 +133,7 @@ class _Making:
         try:
             return destination.create(self._item.name, self._chunks(), content.size, metadata)
         except BaseException:
-            # An error of the generator: a client of a bucket would show it as one of its own.
+            # An error of the generator: a client of a bucket would wrap it in another error.
             if self._error is not None:
                 raise self._error from None
             raise

@@ -28,11 +28,11 @@ class Engine(Protocol):
             url: Where the artifact is.
             items: Numbers of the items. They are taken as they are needed, because there may be a million.
             backend: Name of the backend that generates the bytes; None for the default.
-            tally: Counts bytes and items. What it raises ends the work.
+            tally: Counts bytes and items. An exception that it raises ends the work.
 
         Raises:
             ConflictError: the destination has other content.
-            OSError: the destination cannot be read or written. What is written stays for the next call.
+            OSError: the destination cannot be read or written. Items that are written stay for the next call.
         """
 
 
@@ -40,7 +40,7 @@ def engine_of(name: str, **options: Any) -> Engine:
     """Return an engine by its name.
 
     Raises:
-        ValueError: there is no such engine.
+        ValueError: no engine has this name.
         TypeError: the engine has no such option.
         MissingPackageError: a package that it needs is not installed.
     """

@@ -1,4 +1,4 @@
-"""Threads of this process, each of which writes whole items."""
+"""Threads of this process, each of which writes entire items."""
 
 from __future__ import annotations
 

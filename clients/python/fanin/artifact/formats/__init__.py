@@ -19,7 +19,7 @@ def arrangement_of(format: str) -> type[Arrangement]:
     """Return the class that arranges the files of a format.
 
     Raises:
-        ValueError: there is no such format.
+        ValueError: no format has this name.
         MissingPackageError: a package that it needs is not installed.
     """
     if format not in FORMATS:

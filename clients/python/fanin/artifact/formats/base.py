@@ -1,4 +1,4 @@
-"""What a format defines: the items of an artifact, their content, and the object that makes it complete."""
+"""The interface of a format: the items of an artifact, their content, and the object that makes it complete."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fanin.recipe import Recipe
 
 @dataclass(frozen=True)
 class Given:
-    """What the caller gives to a format."""
+    """A caller's request to a format."""
 
     recipe: Recipe
     shard_bytes: int
