@@ -90,7 +90,7 @@ class S3Proxy(ThreadingHTTPServer):
             return next((rule.fault for rule in self._rules if rule.applies(request)), None)
 
     def count(self, operation: str, *, status: int | None = None) -> int:
-        """Return how many requests of this operation came; with `status`, those that the server answered so."""
+        """Return the number of requests of this operation; with `status`, of those with this response of the server."""
         return sum(
             each.operation == operation and (status is None or each.status == status) for each in list(self.requests)
         )
@@ -132,7 +132,7 @@ class Exchange(BaseHTTPRequestHandler):
         if fault is None or not fault(self):
             self.answer(*self.forward())
 
-    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _run
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _run  # noqa: N815 (names of the standard library)
 
     def receive(self, limit: int | None = None) -> int:
         """Read at most `limit` further bytes of the body, or all. Returns how many there were."""
@@ -148,7 +148,7 @@ class Exchange(BaseHTTPRequestHandler):
         return got
 
     def forward(self) -> tuple[int, dict[str, str], bytes]:
-        """Send the whole request to the server. Returns status, headers and body of its response."""
+        """Send the complete request to the server. Returns status, headers and body of its response."""
         self.receive()
         connection = http.client.HTTPConnection(self.server.upstream, timeout=120)
         try:
@@ -252,7 +252,7 @@ def cut_response(at: int) -> Fault:
 
 
 def slowly(step: int, seconds: float) -> Fault:
-    """Return a fault: read the request's body in steps of so many bytes, with a pause before each. Then forward it."""
+    """Return a fault: read the request's body in steps of `step` bytes, with a pause before each. Then forward it."""
 
     def fault(exchange: Exchange) -> bool:
         time.sleep(seconds)
