@@ -60,7 +60,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
 
 
 def received(client: httpx.Client, start: int) -> bytes:
-    """What a client has of the file from this byte on when its connection ends."""
+    """Return the bytes that a client has of the file, from this one on, when its connection ends."""
     body = bytearray()
     with client.stream("GET", ONE, headers={"Range": f"bytes={start}-"}) as answer:
         assert answer.status_code == 206
@@ -71,8 +71,8 @@ def received(client: httpx.Client, start: int) -> bytes:
 
 
 def test_a_cut_file_ends_in_no_page_of_nginx(client: httpx.Client) -> None:
-    """A client that resumes keeps every byte that it received. What nginx has not sent when it notices the failure is
-    less than a TLS record, so the second range begins where such a page would complete one."""
+    """A client that resumes keeps every byte that it received. Less than a TLS record is unsent when nginx notices the
+    failure, so the second range begins where an error page would complete this record."""
     start = 10_000
     unsent = SLICE - start - len(received(client, start))
     assert 0 <= unsent < RECORD
