@@ -12,6 +12,7 @@ Each class, with its meaning:
     ├── MissingPackageError  a package of an extra is not installed
     ├── FileError          a file is not a Fanin file, or its header is damaged
     ├── MismatchError      bytes differ from those of the recipe
+    ├── SignatureError     an artifact is not the signed one, or its signature is invalid
     └── ServiceError       a request to a Fanin service failed, or its response is invalid
         ├── RefusedError       the service refused the request: the same request will fail again
         └── UnavailableError   a later attempt may succeed
@@ -24,12 +25,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 _NAME = 2048
 """Maximum number of characters of a name in a pointer: twice `names.MAX_NAME_BYTES`."""
 _VALUE = 80
 """Maximum number of characters of a value that an error repeats."""
+
+SignatureReason = Literal[
+    "unsigned",  # the artifact has no signature
+    "format",  # the signature or the provenance is not of a kind that is supported
+    "key",  # the signature names another key
+    "signature",  # the signature does not fit the statement
+    "another",  # the signature is of another artifact
+    "extra",  # there are files that were not signed
+    "missing",  # signed files are absent
+    "changed",  # the content of a file differs
+    "recipe",  # the recipe is another than the one that was expected or signed
+    "provenance",  # the provenance is about other files
+]
+"""Why a signature was refused."""
 
 
 class FaninError(Exception):
@@ -131,6 +146,15 @@ class MismatchError(FaninError):
         """Name of the first tensor that differs; `None` if the header differs."""
         self.element = element
         """Row-major index of its first differing element."""
+        super().__init__(message)
+
+
+class SignatureError(FaninError):
+    """An artifact is not the one that was signed, or its signature is invalid, absent or by another key."""
+
+    def __init__(self, message: str, *, reason: SignatureReason = "signature") -> None:
+        self.reason: SignatureReason = reason
+        """The kind of the fault, for programs: see `SignatureReason`."""
         super().__init__(message)
 
 
