@@ -1,7 +1,7 @@
 """Write the golden signatures: `python -m tests.artifact.golden`, after `pip install --group model-signing`.
 
-`golden/step-0` is an artifact without its signature. `ours.sig` is a signature by Fanin that model-signing accepts,
-`theirs.sig` one by model-signing. The key is for tests alone.
+`golden/step-0` is an artifact without its signature and its weights, whose bits never change. `ours.sig` is a
+signature by Fanin that model-signing accepts, `theirs.sig` one by model-signing. The key is for tests alone.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import model_signing
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from fanin.artifact.signing import SIGNATURE, sign
-from tests.artifact.test_signing import GOLDEN, make, public, write_key
+from tests.artifact.test_signing import GOLDEN, SHARDS, make, public, write_key
 
 
 def verify(artifact: Path, signature: Path, public_key: Path) -> None:
@@ -44,6 +44,8 @@ def main() -> None:
     (artifact / SIGNATURE).rename(GOLDEN / "ours.sig")
     sign_by_model_signing(artifact, GOLDEN / "theirs.sig", key)
     verify(artifact, GOLDEN / "theirs.sig", GOLDEN / "public.pem")
+    for shard in SHARDS:
+        (artifact / shard).unlink()
 
 
 if __name__ == "__main__":

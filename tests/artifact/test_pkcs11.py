@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from fanin.artifact import keys
 from fanin.artifact.pkcs11 import Uri
+from fanin.artifact.private_keys import load_key
 from fanin.artifact.signing import sign, verify_signature
 from tests.artifact.test_signing import CURVES, make, write_key
 
@@ -55,11 +56,11 @@ def test_sign(token: dict[str, Path], tmp_path: Path, curve: str, monkeypatch: p
     artifact = make(tmp_path / "step-0")
     if curve == "P-256":
         (tmp_path / "pin").write_text(f"{PIN}\n")
-        key = keys.load_key(uri(f"token=builds;object={curve}", f"&pin-source=file://{tmp_path}/pin"))
+        key = load_key(uri(f"token=builds;object={curve}", f"&pin-source=file://{tmp_path}/pin"))
     else:
         monkeypatch.setenv(keys.PASSPHRASE, PIN)
-        key = keys.load_key(uri(f"token=builds;id=%0{list(CURVES).index(curve)};type=private"))
-    in_file = keys.load_key(token[curve])
+        key = load_key(uri(f"token=builds;id=%0{list(CURVES).index(curve)};type=private"))
+    in_file = load_key(token[curve])
     assert key.public_pem == in_file.public_pem
     sign(artifact, key)
     verify_signature(artifact, in_file.public_pem)
@@ -81,15 +82,15 @@ def test_sign(token: dict[str, Path], tmp_path: Path, curve: str, monkeypatch: p
 )
 def test_what_the_token_lacks(token: dict[str, Path], text: str, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
-        keys.load_key(text, PIN)
+        load_key(text, PIN)
 
 
 def test_wrong_pin(token: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="PinIncorrect"):
-        keys.load_key(uri("token=builds;object=P-256"), "9999")
+        load_key(uri("token=builds;object=P-256"), "9999")
     monkeypatch.delenv(keys.PASSPHRASE, raising=False)
     with pytest.raises(ValueError, match="the PIN of the token is missing: set FANIN_SIGNING_PASSPHRASE"):
-        keys.load_key(uri("token=builds;object=P-256"))
+        load_key(uri("token=builds;object=P-256"))
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,7 @@ def test_wrong_pin(token: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> N
 )
 def test_wrong_uris(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
-        keys.load_key(text, PIN)
+        load_key(text, PIN)
 
 
 def test_attributes_of_a_uri() -> None:

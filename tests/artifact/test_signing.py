@@ -19,6 +19,7 @@ from fanin.artifact import dsse, keys, making, model_signature, signing
 from fanin.artifact.directory import Directory
 from fanin.artifact.keys import SigningKey
 from fanin.artifact.model_signature import SignedFiles
+from fanin.artifact.private_keys import load_key
 from fanin.artifact.signing import PROVENANCE, SIGNATURE, sign, verify_signature
 from fanin.errors import IncompleteError, SignatureError
 
@@ -89,7 +90,7 @@ def write_key(path: Path, key: Any, passphrase: str | None = None) -> Path:
 
 
 def public(key: Path) -> bytes:
-    return keys.load_key(key).public_pem
+    return load_key(key).public_pem
 
 
 def statement_in(document: bytes) -> dict[str, Any]:
@@ -201,7 +202,7 @@ def test_what_is_read(artifact: Path, key: Path, monkeypatch: pytest.MonkeyPatch
     assert {*SHARDS, "config.json", "model.safetensors.index.json"} <= place.seen
 
 
-# What happens to a signed artifact: the reason, a part of the message, and what does it.
+# Changes of a signed artifact, each with the reason and a part of the message of its refusal.
 def _flip(artifact: Path, _: Path) -> None:
     content = bytearray((artifact / SHARDS[1]).read_bytes())
     content[-1] ^= 1
@@ -254,16 +255,16 @@ def _tampered_provenance(artifact: Path, _: Path) -> None:
 
 def _signed_tampered_provenance(artifact: Path, key: Path) -> None:
     _tampered_provenance(artifact, key)
-    resign(artifact, keys.load_key(key))
+    resign(artifact, load_key(key))
 
 
 def _provenance_of_other_files(artifact: Path, key: Path) -> None:
     _other_directory(artifact, key)
-    resign(artifact, keys.load_key(key))
+    resign(artifact, load_key(key))
 
 
 def _other_key(artifact: Path, key: Path) -> None:
-    resign(artifact, keys.load_key(write_key(key.parent / "other.pem", ec.generate_private_key(ec.SECP256R1()))))
+    resign(artifact, load_key(write_key(key.parent / "other.pem", ec.generate_private_key(ec.SECP256R1()))))
 
 
 def _other_key_under_this_name(artifact: Path, key: Path) -> None:
@@ -353,7 +354,7 @@ def _set(*path: Any, to: Any) -> Callable[[dict[str, Any]], None]:
 def test_statements_that_contradict_themselves(
     artifact: Path, key: Path, change: Callable[[dict[str, Any]], None], message: str
 ) -> None:
-    resign(artifact, keys.load_key(key), change)
+    resign(artifact, load_key(key), change)
     with pytest.raises(SignatureError) as refused:
         verify_signature(artifact, public(key))
     assert refused.value.reason == "format"
@@ -503,33 +504,35 @@ def test_keys_that_cannot_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.delenv(keys.PASSPHRASE, raising=False)
     good = write_key(tmp_path / "good.pem", ec.generate_private_key(ec.SECP256R1()), "secret")
     with pytest.raises(ValueError, match="is encrypted; its passphrase is expected in FANIN_SIGNING_PASSPHRASE"):
-        keys.load_key(good)
+        load_key(good)
     with pytest.raises(ValueError, match="the passphrase is wrong, or the file is damaged"):
-        keys.load_key(good, "other")
+        load_key(good, "other")
     with pytest.raises(ValueError, match="this is a private key; a verifier needs the public key"):
         keys.load_public_key(good)
     other = write_key(tmp_path / "other.pem", ed25519.Ed25519PrivateKey.generate())
     with pytest.raises(ValueError, match="not one of an elliptic curve; allowed are keys of the curves P-256"):
-        keys.load_key(other)
+        load_key(other)
     curve = ec.generate_private_key(ec.SECP256K1())
     with pytest.raises(ValueError, match="the curve is secp256k1; allowed are keys of the curves P-256"):
-        keys.load_key(write_key(tmp_path / "curve.pem", curve))
+        load_key(write_key(tmp_path / "curve.pem", curve))
     with pytest.raises(ValueError, match="the curve is secp256k1; allowed are keys of the curves P-256"):
         keys.load_public_key(keys.public_pem(curve.public_key()))
     (tmp_path / "text.pem").write_text("no key")
     with pytest.raises(ValueError, match=r"text.pem: not a private key in PEM"):
-        keys.load_key(tmp_path / "text.pem")
+        load_key(tmp_path / "text.pem")
     with pytest.raises(ValueError, match=r"text.pem: not a public key in PEM"):
         keys.load_public_key(tmp_path / "text.pem")
 
 
 @pytest.mark.parametrize("name", ["ours", "theirs"])
-def test_golden(tmp_path: Path, name: str) -> None:
-    """Signatures of one directory: `ours`, which model-signing 1.1.1 has verified, and `theirs`, which it made.
+def test_golden(made: dict[bool, Path], tmp_path: Path, name: str) -> None:
+    """Signatures of one directory: `ours`, which model-signing 1.1.1 has verified, and `theirs`, its own.
 
     The soak part `signatures` runs model-signing itself. `python -m tests.artifact.golden` wrote the files.
     """
     artifact = shutil.copytree(GOLDEN / "step-0", tmp_path / "step-0")
+    for shard in SHARDS:
+        shutil.copyfile(made[False] / shard, artifact / shard)
     shutil.copyfile(GOLDEN / f"{name}.sig", artifact / SIGNATURE)
     verified = verify_signature(artifact, GOLDEN / "public.pem", recipe=RECIPE)
     assert {*SHARDS, PROVENANCE, ".fanin/plan.json"} <= verified.digests.keys()
@@ -539,10 +542,10 @@ def test_golden(tmp_path: Path, name: str) -> None:
 
 
 def test_golden_statements() -> None:
-    """What is signed now is, byte for byte, the statement that model-signing 1.1.1 has verified."""
+    """The statement that is signed now is, byte for byte, the one that model-signing 1.1.1 has verified."""
     golden = json.loads((GOLDEN / "ours.sig").read_bytes())["dsseEnvelope"]["payload"]
     verified = model_signature.read("x", dsse.parse("x", dsse.Statement, base64.b64decode(golden)))
-    key = keys.load_key(GOLDEN / "private.pem")
+    key = load_key(GOLDEN / "private.pem")
     envelope = dsse.seal(model_signature.statement("step-0", verified), key)
     assert envelope.payload == base64.b64decode(golden)
     bundle, pinned = (

@@ -12,7 +12,11 @@ Each class, with its meaning:
     ├── MissingPackageError  a package of an extra is not installed
     ├── FileError          a file is not a Fanin file, or its header is damaged
     ├── MismatchError      bytes differ from those of the recipe
-    ├── SignatureError     an artifact is not the signed one, or its signature is invalid
+    ├── ArtifactError      an artifact cannot be created, read or completed
+    │   ├── ConflictError      the destination has other content than the artifact
+    │   ├── IncompleteError    parts of the artifact are missing
+    │   └── SignatureError     the artifact is not the signed one, or its signature is invalid
+    ├── DestinationError   a bucket cannot be read or written; also an `OSError`
     └── ServiceError       a request to a Fanin service failed, or its response is invalid
         ├── RefusedError       the service refused the request: the same request will fail again
         └── UnavailableError   a later attempt may succeed
@@ -149,13 +153,29 @@ class MismatchError(FaninError):
         super().__init__(message)
 
 
-class SignatureError(FaninError):
+class ArtifactError(FaninError):
+    """An artifact cannot be created, read or completed. The same call fails again until someone changes its cause."""
+
+
+class ConflictError(ArtifactError):
+    """The destination has other content than the artifact. Nothing was replaced."""
+
+
+class IncompleteError(ArtifactError):
+    """Parts of the artifact are missing in the destination."""
+
+
+class SignatureError(ArtifactError):
     """An artifact is not the one that was signed, or its signature is invalid, absent or by another key."""
 
     def __init__(self, message: str, *, reason: SignatureReason = "signature") -> None:
         self.reason: SignatureReason = reason
         """The kind of the fault, for programs: see `SignatureReason`."""
         super().__init__(message)
+
+
+class DestinationError(FaninError, OSError):
+    """A bucket cannot be read or written. A later attempt may succeed."""
 
 
 class ServiceError(FaninError):

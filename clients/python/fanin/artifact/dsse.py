@@ -57,13 +57,13 @@ class Envelope(BaseModel):
 
 
 class PublicKey(BaseModel):
-    """The name of the key that made the signature."""
+    """The name of the key of the signature."""
 
     hint: str | None = None
 
 
 class Material(BaseModel):
-    """What a verifier needs beside the signature; for a key in a file, its name."""
+    """Further material for a verifier: the name of the key, which the verifier has."""
 
     public_key: PublicKey = Field(alias="publicKey")
     entries: list[Any] = Field(alias="tlogEntries", default=[])
@@ -119,7 +119,7 @@ def open_envelope(name: str, envelope: Envelope, public_key: ec.EllipticCurvePub
     if not is_signed(public_key, envelope.signatures[0].sig, _signed_text(envelope.payload)):
         raise SignatureError(
             f"{name}: the signature does not fit the statement: the statement or the signature was changed,"
-            f" or another key than {fingerprint(public_key)} made it",
+            f" or it is not by the key {fingerprint(public_key)}",
             reason="signature",
         )
     return parse(name, Statement, envelope.payload)

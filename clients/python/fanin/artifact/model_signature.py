@@ -34,7 +34,7 @@ class _Predicate(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class SignedFiles:
-    """What the statement says."""
+    """The content of the statement."""
 
     digests: Mapping[str, str]
     """SHA-256 of every file, by path."""

@@ -1,4 +1,4 @@
-"""Provenance of an artifact: the SLSA v1 statement that says from which recipe its files were made."""
+"""Provenance of an artifact: the SLSA v1 statement that names the recipe of its files."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class _Predicate(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What a provenance statement says."""
+    """The content of a provenance statement."""
 
     recipe: str
     """Digest of the recipe: SHA-256, 64 hexadecimal digits."""
@@ -71,7 +71,7 @@ class Provenance:
     stream: str
     """Stream, such as `fanin/1`."""
     builder: str
-    """URI of who made and signed the files."""
+    """URI of the person or system that created the files."""
     version: str
     """Version of Fanin that wrote the statement."""
 

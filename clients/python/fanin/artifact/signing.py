@@ -19,10 +19,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from fanin.artifact import dsse, model_signature, provenance
 from fanin.artifact.destination import Destination
 from fanin.artifact.finishing import Manifest, read_manifest
-from fanin.artifact.keys import SigningKey, fingerprint, load_key, load_public_key
+from fanin.artifact.keys import SigningKey, fingerprint, load_public_key
 from fanin.artifact.model_signature import SignedFiles
 from fanin.artifact.opening import destination
 from fanin.artifact.plan import DONE, MANIFEST, OWN, PLAN, RECIPE, Plan, read_plan
+from fanin.artifact.private_keys import load_key
 from fanin.artifact.provenance import Provenance
 from fanin.errors import IncompleteError, SignatureError, SignatureReason
 from fanin.recipe import RecipeLike, as_recipe
@@ -44,14 +45,14 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """What `sign` signed, or `verify_signature` verified."""
+    """The result of `sign` and `verify_signature`."""
 
     key: str
     """SHA-256 of the public key in PEM, in hexadecimal digits."""
     digests: Mapping[str, str]
     """SHA-256 of each signed file, by path."""
     provenance: Provenance | None
-    """What the provenance says; None if another tool signed a directory without one."""
+    """Content of the provenance; None if another tool signed a directory without one."""
     is_new: bool = False
     """Whether this call wrote the signature."""
 
@@ -67,22 +68,23 @@ def sign(
 
         >>> fanin.artifact.sign("s3://bucket/step-0", "private.pem", builder="https://example.com/builds/weights")
 
-    The digests are those of the manifest: no weights are read. An artifact that this key has signed already stays as it
-    is, although a new ECDSA signature would differ.
+    The digests are those of the manifest, and the weights are not read. An artifact that this key has signed already
+    stays as it is, although a new ECDSA signature would differ.
 
     Args:
         url: A directory, or a URL s3://, gs:// or az://.
         key: A PEM file with the private key, a `pkcs11:` URI, or what `load_key` returned.
         passphrase: Decrypts the PEM file, or is the PIN of the token; by default FANIN_SIGNING_PASSPHRASE of the
             environment.
-        builder: URI of who makes the artifact; by default `urn:fanin:key:` and the SHA-256 of the key.
+        builder: URI of the person or system that creates the artifact; by default `urn:fanin:key:` and the SHA-256 of
+            the key.
 
     Raises:
         IncompleteError: the artifact is not complete.
         SignatureError: its files differ from its manifest. Or it has a signature or a provenance already, by another
             key, of other files or with another builder.
         ValueError: the key, the passphrase, the builder or the URL is wrong.
-        ArtifactError: there is no artifact, or it is damaged.
+        ArtifactError: the artifact does not exist, or is damaged.
         OSError: the destination or the key cannot be read, or the destination cannot be written.
     """
     place = _place(url)
@@ -93,10 +95,12 @@ def sign(
     named = f"urn:fanin:key:{own}" if builder is None else builder
     wanted = Provenance.of(plan.recipe.digest, digests[PLAN], plan.recipe.seed, plan.recipe.stream, named)
     while place.size(SIGNATURE) is None:
-        envelope = dsse.text(dsse.seal(wanted.statement(digests), key))
-        if not _create(place, PROVENANCE, envelope):
-            # Another call is running, or has ended before it wrote the signature.
-            envelope = _read(place, PROVENANCE)
+        envelope = place.read(PROVENANCE)
+        if envelope is None:
+            envelope = dsse.text(dsse.seal(wanted.statement(digests), key))
+            if not _create(place, PROVENANCE, envelope):
+                continue
+        # It may be of another call, which is running or has ended before it wrote the signature.
         files = SignedFiles({**digests, PROVENANCE: hashlib.sha256(envelope).hexdigest()}, UNSIGNED)
         found = _provenance(place, files, key.public_key)
         _expect_builder(found, builder)
@@ -132,7 +136,7 @@ def verify_signature(
         threads: Number of files that are read at the same time.
 
     Raises:
-        SignatureError: the artifact is not what this key signed; `reason` says why.
+        SignatureError: this key did not sign these files; `reason` says why.
         ValueError: the public key or the URL is wrong.
         OSError: the destination or the key cannot be read.
     """
@@ -140,7 +144,7 @@ def verify_signature(
     bundle = dsse.parse(SIGNATURE, dsse.Bundle, _read(place, SIGNATURE))
     files = model_signature.read(SIGNATURE, dsse.open_bundle(SIGNATURE, bundle, public_key))
     _expect_metadata(place, files)
-    sizes = {path: size for path, size in place.keys("") if not files.is_ignored(path)}
+    sizes = {path: size for path, size in place.objects() if not files.is_ignored(path)}
     _expect_names(sizes.keys(), files.digests.keys(), "signed")
     if MANIFEST in sizes and (manifest := read_manifest(place)) is not None:
         _expect_sizes(manifest, sizes)
@@ -160,7 +164,7 @@ def _signable(plan: Plan, place: Destination) -> dict[str, str]:
         SignatureError: its files differ from its manifest.
     """
     manifest = read_manifest(place)
-    sizes = {path: size for path, size in place.keys("") if not SignedFiles({}, UNSIGNED).is_ignored(path)}
+    sizes = {path: size for path, size in place.objects() if not SignedFiles({}, UNSIGNED).is_ignored(path)}
     if manifest is None or plan.commit_path not in sizes:
         raise IncompleteError(f"{place.url}: {plan.commit_path} is missing; only a complete artifact can be signed")
     files = {file.name: file for file in (*manifest.files, *filter(None, [manifest.commit]))}
