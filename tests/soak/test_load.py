@@ -3,9 +3,9 @@
     LOAD_MINUTES=10 python -m pytest --soak load -s tests/soak/test_load.py
 
 Two cores generate and check the bodies, for six hundred clients that read as fast as they can. The rate of a single
-client alone says little here. The test compares the bytes that the six hundred get by themselves with those that they get
-beside the four hundred bad ones, each for a second of the server's processor time: other programs change rates. It also
-prints the rate of a probe that fetches larger bodies: one more client, which gets what the others leave.
+client alone says little here. The test compares the bytes that the six hundred get by themselves with those that they
+get beside the four hundred bad ones, each for a second of the server's processor time: other programs change rates. It
+also prints the rate of a probe that fetches larger bodies: one more client, which gets what the others leave.
 """
 
 from __future__ import annotations
