@@ -373,7 +373,6 @@ def test_tensors_of_a_mapping_that_only_look_equal_are_not_shared() -> None:
     assert [fault.pointer for fault in refused.value.faults] == ["/tensors/b/shape/0"]
 
 
-
 def test_deep_python_values_are_refused() -> None:
     deep: list[Any] = []
     for _ in range(100_000):
