@@ -112,7 +112,7 @@ def _with_plain_shape(tensor: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**tensor, "shape": _sizes(tensor["shape"])}
 
 
-def _key(tensor: Mapping[str, Any]) -> bytes | int:
+def _key(tensor: Any) -> bytes | int:
     """Return what only equal tensors of the same types have in common, or the id of a tensor with other than JSON's
     types.
     """
