@@ -151,7 +151,20 @@ class IncompleteError(ArtifactError):
 
 
 class DestinationError(FaninError, OSError):
-    """A bucket cannot be read or written. A later attempt may succeed."""
+    """A bucket cannot be read or written."""
+
+    def __init__(self, message: str, *, may_pass: bool = True) -> None:
+        self.may_pass = may_pass
+        """Whether a later attempt may succeed, so that engines try again."""
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Keep `may_pass` in a pickle, because workers pass the error to their parent."""
+        return _destination_error, (str(self), self.may_pass)
+
+
+def _destination_error(message: str, may_pass: bool) -> DestinationError:
+    return DestinationError(message, may_pass=may_pass)
 
 
 class ServiceError(FaninError):
