@@ -108,7 +108,7 @@ class Plan:
                 raise ValueError(f"the literals have the tensor {twice[0]!r}, which the recipe has too")
             assert arrangement.literals_path is not None
             _check_path(arrangement.literals_path, given)
-            given[arrangement.literals_path] = literals
+            given[arrangement.literals_path] = arrangement.literals(literals)
         for path in given:
             if path != arrangement.literals_path:
                 _check_path(path, ())
