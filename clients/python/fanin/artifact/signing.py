@@ -164,7 +164,8 @@ def _signable(plan: Plan, place: Destination) -> dict[str, str]:
         SignatureError: its files differ from its manifest.
     """
     manifest = read_manifest(place)
-    sizes = {path: size for path, size in place.objects() if not SignedFiles({}, UNSIGNED).is_ignored(path)}
+    unsigned = SignedFiles({}, UNSIGNED)
+    sizes = {path: size for path, size in place.objects() if not unsigned.is_ignored(path)}
     if manifest is None or plan.commit_path not in sizes:
         raise IncompleteError(f"{place.url}: {plan.commit_path} is missing; only a complete artifact can be signed")
     files = {file.name: file for file in (*manifest.files, *filter(None, [manifest.commit]))}
