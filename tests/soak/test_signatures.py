@@ -17,8 +17,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from fanin.artifact.plan import PROVENANCE, SIGNATURE
 from fanin.artifact.private_keys import load_key
-from fanin.artifact.signing import PROVENANCE, SIGNATURE, sign, verify_signature
+from fanin.artifact.signing import sign, verify_signature
 from fanin.errors import SignatureError
 from tests.artifact import test_signing as ours
 
