@@ -178,7 +178,7 @@ def test_statement_of_the_provenance(signed: Path) -> None:
 
 @pytest.mark.parametrize("format", ["safetensors", "dcp"])
 def test_other_formats(tmp_path: Path, key: Path, format: str) -> None:
-    """Of each format, the file that completes the artifact is signed too."""
+    """The file that completes the artifact is signed in each format."""
     path = tmp_path / "step-0"
     making.make(RECIPE, path, format=format)
     sign(path, key)
