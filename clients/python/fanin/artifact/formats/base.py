@@ -100,6 +100,14 @@ class Arrangement(ABC):
     def content(self, number: int) -> Content:
         """Return the content of an item."""
 
+    def literals(self, content: bytes) -> bytes:
+        """Return the file at `literals_path`; `content` is a safetensors file of the literals.
+
+        Raises:
+            FileError, ValueError: the format cannot have them.
+        """
+        return content
+
     @property
     def commit_path(self) -> str | None:
         """Path of the object that completes the artifact; None if the manifest does."""
