@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import random
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 
-from fanin.errors import ConflictError
+from fanin.errors import ConflictError, DestinationError
 
+_RACES = 8
+"""Attempts to create an object that another writer creates at the same time."""
+_SECONDS = 0.2
+"""Longest first pause between these attempts. Each further one may be twice as long."""
 _SHOWN = 200
 """Bytes of a content that an error shows."""
 
@@ -68,15 +74,27 @@ class Destination(ABC):
         Raises:
             ConflictError: it exists with other content.
         """
-        while not self.create(key, [memoryview(content)] if content else [], len(content)):
-            found = self.read(key)
-            if found == content:
-                return
-            if found is not None:
-                raise ConflictError(
-                    f"{self.url}: {key} exists with {_shown(found)}; the artifact has {_shown(content)}."
-                    " Nothing was replaced"
-                )
+        found = self.settle(key, content)
+        if found is not None and found != content:
+            raise ConflictError(
+                f"{self.url}: {key} exists with {_shown(found)}; the artifact has {_shown(content)}."
+                " Nothing was replaced"
+            )
+
+    def settle(self, key: str, content: bytes) -> bytes | None:
+        """Create an object with this content and return None, or return the content of the one that exists."""
+        for pause in pauses():
+            if self.create(key, [memoryview(content)] if content else [], len(content)):
+                return None
+            if (found := self.read(key)) is not None:
+                return found
+            time.sleep(pause)
+        raise DestinationError(f"{self.url}: {key} cannot be created, and does not exist")
+
+
+def pauses() -> Iterator[float]:
+    """Yield the seconds to wait after each attempt to create an object that another writer creates as well."""
+    return (random.uniform(0, _SECONDS * 2**attempt) for attempt in range(_RACES))  # nosec B311 (no secret)
 
 
 def _shown(content: bytes) -> str:
