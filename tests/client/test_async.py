@@ -184,6 +184,38 @@ def test_a_context_that_was_entered_during_cancellation_is_left() -> None:
     asyncio.run(use())
 
 
+@pytest.mark.parametrize("how", ["again", "by asyncio.run"])
+def test_a_cancelled_call_ends_after_its_thread(how: str) -> None:
+    """AnyIO cancels a task again in each turn of the loop, and `asyncio.run` cancels all tasks at its end."""
+    events: list[str] = []
+    has_begun, may_end = threading.Event(), threading.Event()
+
+    def work() -> None:
+        has_begun.set()
+        may_end.wait(60)
+        events.append("thread")
+
+    async def call() -> None:
+        try:
+            await Asynchronous(AiohttpTransport(timeout=1)).call(work)
+        finally:
+            events.append("call")
+
+    async def use() -> None:
+        task = asyncio.create_task(call())
+        await asyncio.to_thread(has_begun.wait)
+        asyncio.get_running_loop().call_later(0.2, may_end.set)
+        if how == "again":
+            for _ in range(5):
+                task.cancel()
+                await asyncio.sleep(0)
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    asyncio.run(use())
+    assert events == ["thread", "call"]
+
+
 def test_cancelling_local_work_leaves_no_file(service: Faulty, tmp_path: Path) -> None:
     async def use() -> None:
         async with client(service, where="local") as one:

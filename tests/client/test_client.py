@@ -6,6 +6,10 @@ import hashlib
 import json
 import logging
 import re
+import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -393,6 +397,10 @@ def test_auto_does_not_hide_nonsense(service: Faulty) -> None:
             {"backoff": -1},
             {"patience": float("nan")},
             {"request_bytes": 0},
+            {"request_bytes": 8e6},
+            {"retries": 2.5},
+            {"retries": True},
+            {"connections": 2.0},
             {"timeout": 0},
             {"timeout": float("nan")},
             {"retries": -1},
@@ -517,6 +525,36 @@ def test_parts_over_several_connections(four: Client, service: Faulty, tmp_path:
     )
 
 
+def test_an_interrupt_does_not_wait_for_the_service(service: Faulty) -> None:
+    """The threads of a download wait for a service that sends nothing, up to `patience` and four times `timeout`."""
+    is_over, arrived = threading.Event(), threading.Semaphore(0)
+
+    def silent(handler: Handler) -> bool:
+        arrived.release()
+        handler.close_connection = True
+        return is_over.wait(120)
+
+    service.faults = [silent] * 4
+    program = (
+        "import sys, fanin\n"
+        "with fanin.Client(sys.argv[1], connections=4, request_bytes=1000, timeout=600) as client:\n"
+        "    client.materialize({'shape': 4000, 'scheme': 'zeros'})\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, service.url],
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        try:
+            for _ in range(4):
+                assert arrived.acquire(timeout=60)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(60) == -signal.SIGINT
+        finally:
+            process.kill()
+            is_over.set()
+
+
 def test_what_parts_had_brought_is_kept_in_order(four: Client, service: Faulty, tmp_path: Path) -> None:
     """All or nothing; what stays for the next call has no holes."""
     four.register(BIG)
@@ -551,6 +589,44 @@ def test_any_server_may_hold_the_file(client: Client, service: Faulty, tmp_path:
     service.layouts["published"] = LAYOUT
     client.download(f"{service.url}/some/path/published/model.safetensors", tmp_path / "got", verify="full")
     assert (tmp_path / "got").read_bytes() == whole(tmp_path)
+
+
+def with_metadata(content: bytes) -> bytes:
+    """Return a file with one more member in its metadata, as software does that adds its own."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    header["__metadata__"]["trained"] = "no"
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + content[8 + length :]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (with_metadata, "header"),
+        (lambda content: content + b"more", f"has {LAYOUT.size + 4} bytes, its recipe makes {LAYOUT.size}"),
+        (lambda content: content[:-4], f"has {LAYOUT.size - 4} bytes, its recipe makes {LAYOUT.size}"),
+    ],
+    ids=["rewritten", "longer", "shorter"],
+)
+@pytest.mark.parametrize("honours_range", [True, False])
+def test_a_file_that_other_software_has_written_is_refused(
+    client: Client, service: Faulty, tmp_path: Path, change: Any, says: str, honours_range: bool
+) -> None:
+    """The size of the recipe's file would cut it."""
+    content = change(whole(tmp_path))
+
+    def stored(handler: Handler) -> bool:
+        first, last = map(int, re.findall(r"\d+", handler.headers["Range"]))
+        part = content[first : last + 1]
+        headers = {"Content-Range": f"bytes {first}-{first + len(part) - 1}/{len(content)}"}
+        handler.answer(206, headers, part) if honours_range else handler.answer(200, {}, content)
+        return True
+
+    service.faults = [stored] * 3
+    with pytest.raises((FileError, ServiceError), match=says):
+        client.download(f"{service.url}/published/model.safetensors", tmp_path / "got")
+    assert not (tmp_path / "got").exists()
 
 
 @pytest.mark.parametrize("header", ["ETag", "Last-Modified"])

@@ -130,6 +130,15 @@ def test_waits_double_and_end(error: ServiceError) -> None:
     assert clock.time < 9.3 + 1e-9
 
 
+@pytest.mark.parametrize("backoff", [0.0, 0.2])
+def test_a_program_can_wait_for_a_service_for_a_day(backoff: float) -> None:
+    """After 1,024 attempts, the doubled wait is beyond float64."""
+    policy = Retries(attempts=3000, backoff=backoff, patience=1e9)
+    count, clock = attempts_until_failure(policy, UnreachableError("x"))
+    assert count == 3001
+    assert max(clock.waits) <= 45
+
+
 def test_no_attempt_begins_after_the_patience() -> None:
     # Each attempt waits for a response as long as the timeout allows.
     _, clock = attempts_until_failure(Retries(attempts=1000, patience=120), ConnectionLostError("x"), cost=60)

@@ -104,16 +104,21 @@ class ClientBase(ABC, Generic[SomeTransport]):
         )
         for name, value, is_allowed, allowed in (
             ("timeout", timeout, timeout > 0, "above 0"),
-            ("retries", retries, retries >= 0, "0 or more"),
+            ("retries", retries, _is_integer(retries) and retries >= 0, "an integer, 0 or more"),
             ("backoff", backoff, backoff >= 0, "0 or more"),
             ("patience", patience, patience >= 0, "0 or more"),
             (
                 "connections",
                 connections,
-                connections in range(1, CONNECTIONS + 1),
+                _is_integer(connections) and 1 <= connections <= CONNECTIONS,
                 f"an integer from 1 to {CONNECTIONS}",
             ),
-            ("request_bytes", request_bytes, request_bytes >= 1, "1 or more"),
+            (
+                "request_bytes",
+                request_bytes,
+                _is_integer(request_bytes) and request_bytes >= 1,
+                "an integer, 1 or more",
+            ),
         ):
             if not is_allowed:
                 raise ValueError(f"{name} must be {allowed}, not {value!r}")
@@ -278,6 +283,11 @@ def _packed(recipe: Mapping[str, Any] | str | bytes | Recorded, files: Mapping[s
 def _view(entry: Entry, data: np.ndarray[Any, np.dtype[np.uint8]], start: int) -> Array:
     """Return the tensor in `data`, the file's bytes from `start` on."""
     return data[entry.start - start : entry.stop - start].view(entry.dtype.numpy).reshape(entry.shape)
+
+
+def _is_integer(value: object) -> bool:
+    """Return whether a value is an integer of Python or NumPy, and not a boolean."""
+    return hasattr(value, "__index__") and not isinstance(value, bool)
 
 
 def _one_of(argument: str, value: T, literal: Any) -> T:

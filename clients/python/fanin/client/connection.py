@@ -94,6 +94,7 @@ class Connection:
         sink: Sink,
         progress: Progress,
         check_version: Callable[[str | None, str], None],
+        size: int | None,
     ) -> None:
         """Pass bytes [start, stop) of a resource to `sink`, in order.
 
@@ -102,13 +103,18 @@ class Connection:
 
         Raises:
             ConnectionLostError: the connection ended before byte `stop`.
-            ServiceError: the request failed, or the response is not this range.
+            ServiceError: the request failed, the response is not this range, or the resource does not have `size`
+                bytes. If `size` is None, it may have any number.
         """
         response = await self._send("GET", path, {"Range": f"bytes={start}-{stop - 1}"})
         where = f"GET {urljoin(self.url, path)}"
         try:
             skip = _offset(response, start, where)
             check_version(response.headers.get("etag") or response.headers.get("last-modified"), where)
+            found = _size(response)
+            if size is not None and found is not None and found != size:
+                message = f"{where}: the file has {found} bytes, its recipe makes {size}"
+                raise ServiceError(message, status=response.status)
             position = start
             while chunk := await response.read():
                 wanted = chunk[skip : skip + stop - position]
@@ -181,6 +187,13 @@ def _offset(response: AsyncResponse, position: int, where: str) -> int:
             status=response.status,
         )
     return 0
+
+
+def _size(response: AsyncResponse) -> int | None:
+    """Return the size of the complete resource in bytes; None if the response does not say it."""
+    content_range = response.headers.get("content-range")
+    text = content_range.rpartition("/")[2] if content_range else response.headers.get("content-length", "")
+    return int(text) if re.fullmatch(r"[0-9]{1,19}", text) else None
 
 
 async def _refusal(response: AsyncResponse) -> ServiceError:

@@ -42,7 +42,7 @@ async def in_parts(
         await fetch(first, last, keep)
         return content.data
 
-    workers = runtime.workers(connections)
+    workers = runtime.workers()
     parts: deque[Callable[[], Awaitable[memoryview]]] = deque()
     try:
         for first in range(start, stop, part_bytes):

@@ -130,7 +130,9 @@ class Progress:
         policy = self._retries
         wait = error.retry_after if isinstance(error, BusyError) else None
         if wait is None:
-            wait = min(policy.backoff * 2.0 ** (failures - 1), BACKOFF_LIMIT) * (1 + random.random() / 2)
+            # A float64 ends at 2^1024.
+            growth = 2.0 ** min(failures - 1, 1000)
+            wait = min(policy.backoff * growth, BACKOFF_LIMIT) * (1 + random.random() / 2)
         if self._now() + wait - self._since > policy.patience:
             raise error
         return wait

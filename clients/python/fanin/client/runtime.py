@@ -7,10 +7,13 @@ in the calling thread. Everything but waiting and sending is thus shared by `Cli
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, suppress
+from contextvars import copy_context
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from fanin.client.messages import AsyncResponse, AsyncTransport, Request, Transport
@@ -26,7 +29,7 @@ class Workers(Protocol):
         ...
 
     async def stop(self) -> None:
-        """Cancel the coroutines that are not complete."""
+        """Cancel the coroutines that are not complete, where that is possible."""
         ...
 
 
@@ -43,8 +46,8 @@ class Runtime(Protocol):
         """Return `function()`, which computes or waits for a disk; an event loop stays free meanwhile."""
         ...
 
-    def workers(self, count: int) -> Workers:
-        """Return workers of which `count` run at the same time."""
+    def workers(self) -> Workers:
+        """Return workers."""
         ...
 
     async def close(self) -> None:
@@ -103,19 +106,26 @@ class Blocking:
     async def call(self, function: Callable[[], T]) -> T:
         return function()
 
-    def workers(self, count: int) -> Workers:
-        return _Threads(count)
+    def workers(self) -> Workers:
+        return _Threads()
 
     async def close(self) -> None:
         self._transport.close()
 
 
 class _Threads:
-    def __init__(self, count: int) -> None:
-        self._threads = ThreadPoolExecutor(count, "fanin-fetch")
+    """Threads for which a process does not wait when it ends: they can wait for a silent service for minutes."""
 
     def start(self, work: Callable[[], Coroutine[Any, Any, T]]) -> Callable[[], Awaitable[T]]:
-        future: Future[T] = self._threads.submit(lambda: run(work()))
+        future: Future[T] = Future()
+
+        def complete() -> None:
+            try:
+                future.set_result(run(work()))
+            except BaseException as error:  # `result` raises it
+                future.set_exception(error)
+
+        threading.Thread(target=complete, name="fanin-fetch", daemon=True).start()
 
         async def result() -> T:
             return future.result()
@@ -123,7 +133,7 @@ class _Threads:
         return result
 
     async def stop(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        pass  # the next byte that one of them receives ends it
 
 
 class Asynchronous:
@@ -139,15 +149,20 @@ class Asynchronous:
         await asyncio.sleep(seconds)
 
     async def call(self, function: Callable[[], T]) -> T:
-        thread = asyncio.ensure_future(asyncio.to_thread(function))
+        # A task would be cancelled by `asyncio.run` at its end. This future is not, so it ends after the thread.
+        work = partial(copy_context().run, function)
+        thread = asyncio.get_running_loop().run_in_executor(None, work)
         try:
             return await asyncio.shield(thread)
         except asyncio.CancelledError:
-            # The thread uses files and memory that its caller would release. Nobody is left to receive its error.
-            await asyncio.gather(thread, return_exceptions=True)
+            # The thread uses files and memory that the caller releases next. AnyIO cancels a task again and again.
+            while not thread.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([thread])
+            thread.exception()  # nobody else receives it
             raise
 
-    def workers(self, count: int) -> Workers:  # noqa: ARG002  tasks need no threads
+    def workers(self) -> Workers:
         return _Tasks()
 
     async def close(self) -> None:

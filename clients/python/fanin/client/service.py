@@ -123,7 +123,11 @@ class Service:
         if not 0 < length <= MAX_HEADER_BYTES:
             raise FileError(f"{url} is not a safetensors file")
         await self._read(place, 8, 8 + length, keep)
-        return disk.layout_of_file(io.BytesIO(head)), place
+        layout = disk.layout_of_file(io.BytesIO(head))
+        if head != layout.header:
+            # Its tensors would be at other places, and the end of the file would be missing.
+            raise FileError(f"the header of {url} differs from that of its recipe: other software wrote the file")
+        return layout, place
 
     async def fetch(self, layout: FileLayout, start: int, stop: int, sink: Sink, at: Place | None = None) -> None:
         """Pass bytes [start, stop) of the file, from a URL or the service, to `sink`, in order.
@@ -151,10 +155,21 @@ class Service:
             return
         digest = layout.recipe.digest
         place = at or Place(f"v1/recipes/{digest}/model.safetensors", f'"{digest}"')
-        await self._read(place, start, stop, sink, None if at else layout)
+        await self._read(place, start, stop, sink, layout.size, None if at else layout)
 
-    async def _read(self, place: Place, start: int, stop: int, sink: Sink, layout: FileLayout | None = None) -> Place:
-        """Pass bytes [start, stop) of a file to `sink`; return the place with the version of the file."""
+    async def _read(
+        self,
+        place: Place,
+        start: int,
+        stop: int,
+        sink: Sink,
+        size: int | None = None,
+        layout: FileLayout | None = None,
+    ) -> Place:
+        """Pass bytes [start, stop) of a file to `sink`; return the place with the version of the file.
+
+        The file must have `size` bytes, if that is known.
+        """
         position, etag = start, place.etag
 
         async def counted(chunk: bytes | memoryview) -> None:
@@ -169,7 +184,7 @@ class Service:
             etag = found  # bytes that are fetched after a lost connection must be of this version
 
         async def attempt(progress: Progress) -> None:
-            await self.connection.read_range(place.url, position, stop, counted, progress, same_version)
+            await self.connection.read_range(place.url, position, stop, counted, progress, same_version, size)
 
         await self._run(attempt, layout)
         return Place(place.url, etag)
