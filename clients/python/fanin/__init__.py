@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fanin import artifact as artifact
     from fanin import backends
     from fanin import jax as jax
     from fanin import keras as keras
@@ -19,12 +20,16 @@ if TYPE_CHECKING:
     from fanin.client.client import Client
     from fanin.description import describe
     from fanin.errors import (
+        ArtifactError,
         BackendError,
         BusyError,
+        ConflictError,
         ConnectionLostError,
+        DestinationError,
         FaninError,
         Fault,
         FileError,
+        IncompleteError,
         MismatchError,
         MissingPackageError,
         RecipeError,
@@ -94,15 +99,19 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "ArtifactError",
     "AsyncClient",
     "BackendError",
     "BusyError",
     "Client",
+    "ConflictError",
     "ConnectionLostError",
+    "DestinationError",
     "FaninError",
     "Fault",
     "FileError",
     "FileLayout",
+    "IncompleteError",
     "Loaded",
     "MismatchError",
     "MissingPackageError",
@@ -180,12 +189,16 @@ _HOMES = {
     "client.async_client": ("AsyncClient",),
     "client.client": ("Client",),
     "errors": (
+        "ArtifactError",
         "BackendError",
         "BusyError",
+        "ConflictError",
         "ConnectionLostError",
+        "DestinationError",
         "FaninError",
         "Fault",
         "FileError",
+        "IncompleteError",
         "MismatchError",
         "MissingPackageError",
         "RecipeError",
@@ -202,7 +215,7 @@ _HOMES = {
     "schemes": ("catalogue",),
 }
 """Module of each public name that is not in `fanin.initializers`."""
-_PACKAGES = ("backends", "initializers", "jax", "keras", "torch")
+_PACKAGES = ("artifact", "backends", "initializers", "jax", "keras", "torch")
 """Packages that are imported when they are named: `import fanin` and then `fanin.torch`."""
 
 

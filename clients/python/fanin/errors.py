@@ -12,6 +12,10 @@ Each class, with its meaning:
     ├── MissingPackageError  a package of an extra is not installed
     ├── FileError          a file is not a Fanin file, or its header is damaged
     ├── MismatchError      bytes differ from those of the recipe
+    ├── ArtifactError      an artifact cannot be created, read or completed
+    │   ├── ConflictError      the destination has other content than the artifact
+    │   └── IncompleteError    parts of the artifact are missing
+    ├── DestinationError   a bucket cannot be read or written; also an `OSError`
     └── ServiceError       a request to a Fanin service failed, or its response is invalid
         ├── RefusedError       the service refused the request: the same request will fail again
         └── UnavailableError   a later attempt may succeed
@@ -132,6 +136,22 @@ class MismatchError(FaninError):
         self.element = element
         """Row-major index of its first differing element."""
         super().__init__(message)
+
+
+class ArtifactError(FaninError):
+    """An artifact cannot be created, read or completed. The same call fails again until someone changes its cause."""
+
+
+class ConflictError(ArtifactError):
+    """The destination has other content than the artifact. Nothing was replaced."""
+
+
+class IncompleteError(ArtifactError):
+    """Parts of the artifact are missing in the destination."""
+
+
+class DestinationError(FaninError, OSError):
+    """A bucket cannot be read or written. A later attempt may succeed."""
 
 
 class ServiceError(FaninError):

@@ -115,9 +115,14 @@ def sync(file: BinaryIO) -> None:
 def publish(partial: Path, path: Path) -> None:
     """Rename, and write the renaming to the disk itself."""
     partial.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Write the names in a directory to the disk itself."""
     # Some network file systems cannot; the file is in place all the same.
     with suppress(OSError):
-        folder = os.open(path.parent, os.O_RDONLY)
+        folder = os.open(path, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 
 from fanin.dtypes import STORAGE
 from fanin.recipe import Recipe
@@ -31,41 +33,53 @@ def split(recipe: Recipe, size: int, *, has_literals: bool = False) -> dict[str,
     if len(groups) <= 1 and not has_literals:
         return {WHOLE: tuple(recipe.tensors)}
     count = len(groups) + has_literals
-    return {_numbered(place, count): group for place, group in enumerate(groups, 1)}
+    return {numbered(place, count): group for place, group in enumerate(groups, 1)}
 
 
 def literals_name(parts: Mapping[str, Sequence[str]]) -> str:
     """Return the name of the file of literals beside these parts, which were split with literals."""
     count = len(parts) + 1
-    return _numbered(count, count)
+    return numbered(count, count)
 
 
-def _numbered(place: int, count: int) -> str:
+def numbered(place: int, count: int) -> str:
+    """Return the name of a file of a sharded model; `place` is 1 for the first of `count` files."""
     return f"model-{place:05}-of-{count:05}.safetensors"
 
 
-def _groups(tensors: Mapping[str, Tensor], size: int) -> Iterator[tuple[str, ...]]:
-    names: list[str] = []
-    total = 0
-    for name, tensor in tensors.items():
-        count = bytes_of(tensor)
-        if names and total + count > size:
-            yield tuple(names)
-            names, total = [], 0
-        names.append(name)
+def bounds(sizes: Iterable[int], size: int) -> array[int]:
+    """Return the index of the first tensor of each file, and the number of tensors; of no tensors, 0 alone.
+
+    `sizes` are the bytes of the tensors. They fill files in this order, as in `split`.
+    """
+    firsts = array("Q")
+    total = place = 0
+    for place, count in enumerate(sizes, 1):
+        if not firsts or total + count > size:
+            firsts.append(place - 1)
+            total = 0
         total += count
-    if names:
-        yield tuple(names)
+    firsts.append(place)
+    return firsts
+
+
+def _groups(tensors: Mapping[str, Tensor], size: int) -> Iterator[tuple[str, ...]]:
+    names = tuple(tensors)
+    firsts = bounds(map(bytes_of, tensors.values()), size)
+    return (names[first:last] for first, last in pairwise(firsts))
 
 
 def index(recipe: Recipe, shards: Mapping[str, Sequence[str]], literals: Mapping[str, int] | None = None) -> bytes:
     """The index of these shards of the recipe, as JSON; `literals` are the bytes of each literal, by name."""
     literals = literals or {}
     places = {name: file for file, names in shards.items() for name in names}
-    document = {
-        "metadata": {"total_size": sum(map(bytes_of, recipe.tensors.values())) + sum(literals.values())},
-        "weight_map": places | dict.fromkeys(literals, literals_name(shards)),
-    }
+    total = sum(map(bytes_of, recipe.tensors.values())) + sum(literals.values())
+    return index_of(total, places | dict.fromkeys(literals, literals_name(shards)))
+
+
+def index_of(total: int, places: Mapping[str, str]) -> bytes:
+    """Return the index of tensors of `total` bytes, as JSON; `places` are the names of their files, by tensor."""
+    document = {"metadata": {"total_size": total}, "weight_map": places}
     return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
 
 

@@ -1,0 +1,83 @@
+"""Files of safetensors, each with the recipe of its tensors in the header."""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from array import array
+
+from fanin.artifact.formats.base import Arrangement, Given, LayoutContent
+from fanin.errors import FileError
+from fanin.file import shards
+from fanin.file.layout import FileLayout
+
+_NUMBERED = re.compile(r"model-(\d{5,})-of-(\d{5,})\.safetensors")
+
+
+class SafetensorsFiles(Arrangement):
+    """Consecutive tensors, in the order of their names, fill files up to a size.
+
+    The order is not that of the caller's recipe, because equal recipes give equal artifacts.
+    """
+
+    def __init__(self, given: Given) -> None:
+        self._recipe = given.recipe
+        tensors = given.recipe.tensors
+        self._names = tensors.sorted_names
+        nbytes = {key: shards.bytes_of(tensor) for key, tensor in tensors.distinct.items()}
+        sizes = array("Q", (nbytes[id(tensors[name])] for name in self._names))
+        self._firsts = shards.bounds(sizes, given.shard_bytes)
+        self._nbytes = array("Q", (sum(sizes[first:last]) for first, last in zip(self._firsts, self._firsts[1:])))
+        self._total = sum(self._nbytes)
+        self._is_whole = len(self) <= 1 and not given.has_literals
+        self._files = len(self) + given.has_literals
+        if not given.has_literals and not len(self):
+            self._firsts, self._nbytes = array("Q", [0, 0]), array("Q", [0])
+        if given.has_literals:
+            self.literals_path = shards.numbered(self._files, self._files)
+
+    def __len__(self) -> int:
+        return len(self._nbytes)
+
+    def name(self, number: int) -> str:
+        return shards.WHOLE if self._is_whole else shards.numbered(number + 1, self._files)
+
+    def number(self, name: str) -> int | None:
+        if self._is_whole:
+            return 0 if name == shards.WHOLE else None
+        found = _NUMBERED.fullmatch(name)
+        number = int(found[1]) - 1 if found else -1
+        return number if 0 <= number < len(self) and self.name(number) == name else None
+
+    def nbytes(self, number: int) -> int:
+        return self._nbytes[number]
+
+    def total(self) -> int:
+        return self._total
+
+    def tensors(self, number: int) -> tuple[str, ...]:
+        """Return the names of the tensors of an item."""
+        return self._names[self._firsts[number] : self._firsts[number + 1]]
+
+    def content(self, number: int) -> LayoutContent:
+        return LayoutContent(FileLayout(self._recipe.part(self.tensors(number))))
+
+
+def sizes_in(content: bytes) -> dict[str, int]:
+    """Return the bytes of each tensor in a safetensors file, by name.
+
+    Raises:
+        FileError: it is not a safetensors file.
+    """
+    try:
+        (length,) = struct.unpack_from("<Q", content)
+        header = json.loads(content[8 : 8 + length])
+        header.pop("__metadata__", None)
+        offsets = {name: entry["data_offsets"] for name, entry in header.items()}
+        sizes = {name: int(stop) - int(start) for name, (start, stop) in offsets.items()}
+        if 8 + length + sum(sizes.values()) != len(content):
+            raise ValueError(f"it has {len(content)} bytes, its header says {8 + length + sum(sizes.values())}")
+    except (AttributeError, LookupError, TypeError, ValueError, struct.error) as error:
+        raise FileError(f"the literals are not a safetensors file: {error!r}") from None
+    return sizes

@@ -1,0 +1,34 @@
+"""The destination that a URL names."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from fanin.artifact.destination import Destination
+from fanin.artifact.directory import Directory
+
+BUCKETS = ("s3", "gs", "az")
+"""Schemes of URLs of buckets."""
+
+
+def destination(url: str | os.PathLike[str]) -> Destination:
+    """Return the destination at a URL s3://, gs:// or az://, or the directory of this path.
+
+    Raises:
+        ValueError: the URL has another scheme, or names no bucket.
+        MissingPackageError: the package for buckets is not installed.
+        DestinationError: the configuration of the bucket in the environment is wrong.
+    """
+    text = os.fspath(url)
+    scheme, separator, rest = text.partition("://")
+    if separator and scheme == "file":
+        text = rest
+    elif separator and scheme in BUCKETS:
+        raise NotImplementedError
+    elif separator:
+        allowed = ", ".join(f"{each}://" for each in (*BUCKETS, "file"))
+        raise ValueError(f"destination {text!r}: {scheme}:// is not a kind of destination; use {allowed} or a path")
+    if not text:
+        raise ValueError("the destination is empty: give a directory, or a URL such as s3://bucket/prefix")
+    return Directory(Path(text).absolute())

@@ -1,0 +1,287 @@
+"""The plan of an artifact: the request, the items that it consists of, and its claim on a destination."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from types import MappingProxyType
+from typing import Any, Self
+
+from fanin.artifact.destination import Destination
+from fanin.artifact.formats import Content, Given, arrangement_of
+from fanin.artifact.formats.safetensors_files import sizes_in
+from fanin.errors import ArtifactError, ConflictError
+from fanin.recipe import Recipe, RecipeLike, as_recipe
+
+VERSION = 1
+OWN = ".fanin/"
+"""Prefix of the keys of everything that is not a file of the checkpoint."""
+PLAN, RECIPE, MANIFEST, DONE = OWN + "plan.json", OWN + "recipe.json", OWN + "manifest.json", OWN + "done/"
+SHARD_BYTES = 5_000_000_000
+"""Bytes of tensors in an object by default: those of transformers."""
+_PLANS = 8
+"""Plans that a process keeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One object of an artifact. One writer creates it."""
+
+    number: int
+    name: str
+    """Key of the object."""
+    content: Content
+    nbytes: int
+    """Bytes of its tensors."""
+
+
+class Plan:
+    """The items of one artifact. Equal requests have equal plans, byte for byte."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        *,
+        format: str,
+        shard_bytes: int,
+        digests: Mapping[str, tuple[int, str]],
+        has_literals: bool,
+        options: Mapping[str, Any],
+        read: Callable[[str], bytes],
+    ) -> None:
+        """Use `Plan.of` or `read_plan`.
+
+        Args:
+            recipe: The recipe of all tensors.
+            format: Name of the format.
+            shard_bytes: Maximum bytes of tensors in an item, unless one tensor is larger.
+            digests: Size and SHA-256 of each given file, by its path.
+            has_literals: Whether one of the given files has literals.
+            options: Further parameters of the format, as JSON values.
+            read: Returns the content of a given file.
+        """
+        self.recipe, self.format, self.shard_bytes, self.options = recipe, format, shard_bytes, options
+        self.read = read
+        self.arrangement = arrangement_of(format)(Given(recipe, shard_bytes, has_literals, options))
+        self.digests: Mapping[str, tuple[int, str]] = MappingProxyType(dict(sorted(digests.items())))
+        self.has_literals = has_literals
+
+    @classmethod
+    def of(
+        cls,
+        recipe: RecipeLike,
+        *,
+        format: str = "hf",
+        shard_bytes: int = SHARD_BYTES,
+        files: Mapping[str, bytes] | None = None,
+        literals: bytes | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Return the plan of a request.
+
+        Args:
+            recipe: A recipe in any form that `fanin.as_recipe` takes.
+            format: `hf`, `safetensors` or `dcp`.
+            shard_bytes: Maximum bytes of tensors in an item, unless one tensor is larger.
+            files: Further files such as config.json, by their paths in the destination.
+            literals: A safetensors file with tensors that the recipe does not describe.
+            options: Further parameters of the format, as JSON values.
+
+        Raises:
+            ValueError: an argument is wrong.
+            FileError: `literals` is not a safetensors file.
+            RecipeError: the recipe is wrong.
+        """
+        if not 1 <= shard_bytes < 2**63:
+            raise ValueError(f"shard_bytes is from 1 to 2^63 - 1, not {shard_bytes}")
+        found, given = as_recipe(recipe), {path: bytes(content) for path, content in (files or {}).items()}
+        options = json.loads(json.dumps(dict(options or {}), sort_keys=True))
+        # Arranged first without contents: the path of the literals depends on the number of items.
+        arrangement = arrangement_of(format)(Given(found, shard_bytes, literals is not None, options))
+        if literals is not None:
+            if twice := sorted(sizes_in(literals).keys() & found.tensors.keys()):
+                raise ValueError(f"the literals have the tensor {twice[0]!r}, which the recipe has too")
+            assert arrangement.literals_path is not None
+            _check_path(arrangement.literals_path, given)
+            given[arrangement.literals_path] = literals
+        for path in given:
+            if path != arrangement.literals_path:
+                _check_path(path, ())
+            if arrangement.number(path) is not None or path == arrangement.commit_path:
+                raise ValueError(f"file {path!r}: the artifact itself has a file of this name")
+        digests = {path: (len(content), hashlib.sha256(content).hexdigest()) for path, content in given.items()}
+        return cls(
+            found,
+            format=format,
+            shard_bytes=shard_bytes,
+            digests=digests,
+            has_literals=literals is not None,
+            options=options,
+            read=given.__getitem__,
+        )
+
+    def __len__(self) -> int:
+        """Return the number of items."""
+        return len(self.arrangement)
+
+    def item(self, number: int) -> Item:
+        """Return an item, 0 to `len(plan) - 1`.
+
+        Raises:
+            IndexError: no item has this number.
+        """
+        if not 0 <= number < len(self):
+            raise IndexError(f"item {number}: the artifact has items 0 to {len(self) - 1}")
+        arrangement = self.arrangement
+        return Item(number, arrangement.name(number), arrangement.content(number), arrangement.nbytes(number))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the tensors of all items."""
+        return self.arrangement.total()
+
+    @property
+    def commit_path(self) -> str:
+        """Key of the object that completes the artifact. It is created last."""
+        return self.arrangement.commit_path or MANIFEST
+
+    def document(self) -> bytes:
+        """Return the claim: canonical JSON, which says everything that the bytes of the artifact depend on."""
+        return canonical(
+            {
+                "version": VERSION,
+                "stream": self.recipe.stream,
+                "recipe": self.recipe.digest,
+                "format": self.format,
+                "shard_bytes": self.shard_bytes,
+                "items": len(self),
+                "bytes": self.nbytes,
+                "files": {path: {"size": size, "sha256": digest} for path, (size, digest) in self.digests.items()},
+                "literals": self.arrangement.literals_path if self.has_literals else None,
+                "options": self.options,
+            }
+        )
+
+
+def begin(plan: Plan, destination: Destination) -> None:
+    """Claim a destination for a plan, and create its given files. Do nothing that was done before.
+
+    Raises:
+        ConflictError: the destination has another artifact, or other objects.
+        OSError: the destination cannot be read or written.
+    """
+    document = plan.document()
+    found = destination.read(PLAN)
+    if found is None:
+        foreign = next((key for key, _ in destination.objects() if not key.startswith(OWN)), None)
+        if foreign is not None and (found := destination.read(PLAN)) is None:
+            raise ConflictError(
+                f"{destination.url}: it has no artifact, but {foreign}; an artifact needs an empty destination"
+            )
+        if found is None and not destination.create(PLAN, [memoryview(document)], len(document)):
+            found = destination.read(PLAN)
+    if found is not None and found != document:
+        raise ConflictError(f"{destination.url} has another artifact: {_difference(found, document)}")
+    destination.sweep()
+    destination.put(RECIPE, plan.recipe.canonical)
+    for path in plan.digests:
+        destination.put(path, plan.read(path))
+
+
+def read_plan(destination: Destination) -> Plan:
+    """Return the plan of the artifact in a destination. A process reads and arranges each plan once.
+
+    Raises:
+        ArtifactError: the destination has no artifact, or one that is damaged or of a later version of Fanin.
+        OSError: the destination cannot be read.
+    """
+    document = destination.read(PLAN)
+    if document is None:
+        raise ArtifactError(f"{destination.url} has no artifact: {PLAN} does not exist")
+    key = destination.url, document
+    with _lock:
+        plan = _plans.get(key)
+    # Without the lock: a slow bucket stops nobody else.
+    plan = plan or _read(destination, document)
+    with _lock:
+        _plans[key] = plan
+        _plans.move_to_end(key)
+        while len(_plans) > _PLANS:
+            _plans.popitem(last=False)
+    return plan
+
+
+_lock = threading.Lock()
+_plans: OrderedDict[tuple[str, bytes], Plan] = OrderedDict()
+
+
+def _read(destination: Destination, document: bytes) -> Plan:
+    try:
+        said = json.loads(document)
+        version = said["version"]
+    except (ValueError, LookupError, TypeError):
+        raise ArtifactError(f"{destination.url}: {PLAN} is damaged") from None
+    if version != VERSION:
+        raise ArtifactError(f"{destination.url}: {PLAN} has version {version!r}; this Fanin reads version {VERSION}")
+    text = destination.read(RECIPE)
+    if text is None:
+        raise ArtifactError(f"{destination.url}: {RECIPE} does not exist: the artifact was not begun to the end")
+    recipe = as_recipe(text)
+
+    def read(path: str) -> bytes:
+        content = destination.read(path)
+        if content is None:
+            raise ArtifactError(f"{destination.url}: {path} does not exist: the artifact was not begun to the end")
+        if hashlib.sha256(content).hexdigest() != plan.digests[path][1]:
+            raise ConflictError(f"{destination.url}: {path} has other content than {PLAN} says")
+        return content
+
+    try:
+        plan = Plan(
+            recipe,
+            format=said["format"],
+            shard_bytes=said["shard_bytes"],
+            digests={path: (file["size"], file["sha256"]) for path, file in said["files"].items()},
+            has_literals=said["literals"] is not None,
+            options=said["options"],
+            read=read,
+        )
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ArtifactError(f"{destination.url}: {PLAN} is damaged: {error}") from None
+    if plan.document() != document:
+        raise ArtifactError(f"{destination.url}: {PLAN} and {RECIPE} differ: {_difference(document, plan.document())}")
+    return plan
+
+
+def canonical(document: Any) -> bytes:
+    """Return the one JSON text of a document: sorted, without spaces."""
+    # Not rfc8785, which has no integers above 2^53.
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _check_path(path: str, others: Mapping[str, bytes] | tuple[()]) -> None:
+    if path in others:
+        raise ValueError(f"file {path!r}: the artifact itself has a file of this name")
+    parts = PurePosixPath(path).parts
+    if not parts or str(PurePosixPath(*parts)) != path or parts[0] in ("/", OWN[:-1]) or ".." in parts or "\\" in path:
+        raise ValueError(f"file {path!r}: a path is relative, without .. and \\, and not in {OWN}")
+
+
+def _difference(found: bytes, expected: bytes) -> str:
+    """Return a text that names the members of two claims that differ."""
+    try:
+        ours, theirs = json.loads(expected), json.loads(found)
+        keys = [key for key in sorted(ours.keys() | theirs.keys()) if ours.get(key) != theirs.get(key)]
+    except (ValueError, AttributeError):
+        return f"its {PLAN} is not one of Fanin"
+    return "; ".join(f"{key} is {_short(theirs.get(key))} there, {_short(ours.get(key))} here" for key in keys)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return text if len(text) <= 200 else text[:197] + "..."

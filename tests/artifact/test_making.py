@@ -1,0 +1,297 @@
+"""Artifacts in a directory: their files, making them again, and what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.numpy
+
+import fanin
+from fanin import artifact
+from fanin.artifact.directory import Directory
+from fanin.artifact.plan import Plan, read_plan
+from fanin.artifact.plan import begin as begin_plan
+from fanin.artifact.writing import write
+from fanin.errors import ArtifactError, ConflictError, IncompleteError
+
+RECIPE: Mapping[str, Any] = {
+    "seed": 7,
+    "dtype": "BF16",
+    "tensors": {
+        "layers.1.weight": {"shape": [100, 50], "scheme": "glorot_uniform"},
+        "layers.0.weight": {"shape": [100, 50], "scheme": "he_normal"},
+        "layers.0.bias": {"shape": 100, "scheme": "zeros"},
+        "head": {"shape": [30, 50], "scheme": "normal", "std": 0.02, "dtype": "F32"},
+    },
+}
+SHARD = 10_300
+"""Bytes that divide the recipe into three files: head and layers.0.bias, layers.0.weight, layers.1.weight."""
+FILES = {"config.json": b"{}", "tokenizer/vocab.txt": b"a\nb\n"}
+
+
+def files_of(directory: Path) -> dict[str, bytes]:
+    """Return the content of every file, by its path."""
+    paths = sorted(path for path in directory.rglob("*") if path.is_file())
+    return {path.relative_to(directory).as_posix(): path.read_bytes() for path in paths}
+
+
+def made(directory: Path, **options: Any) -> artifact.Manifest:
+    """Make the artifact of these tests."""
+    return artifact.make(RECIPE, directory, **{"shard_bytes": SHARD, "files": FILES, **options})
+
+
+class Counting(Directory):
+    """A directory that counts what it creates."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.created: list[str] = []
+
+    def create(
+        self, key: str, chunks: Iterable[memoryview], size: int, metadata: Mapping[str, str] | None = None
+    ) -> bool:
+        created = super().create(key, chunks, size, metadata)
+        if created:
+            self.created.append(key)
+        return created
+
+
+def test_a_hugging_face_directory(tmp_path: Path) -> None:
+    manifest = made(tmp_path)
+    files = files_of(tmp_path)
+    names = [f"model-{number:05}-of-00003.safetensors" for number in (1, 2, 3)]
+    assert set(files) == {
+        ".fanin/plan.json",
+        ".fanin/recipe.json",
+        ".fanin/manifest.json",
+        *(f".fanin/done/{name}.json" for name in names),
+        *names,
+        *FILES,
+        "model.safetensors.index.json",
+    }
+    index = json.loads(files["model.safetensors.index.json"])
+    assert index == {
+        "metadata": {"total_size": 26_200},
+        "weight_map": {
+            "head": names[0],
+            "layers.0.bias": names[0],
+            "layers.0.weight": names[1],
+            "layers.1.weight": names[2],
+        },
+    }
+    expected = fanin.materialize(RECIPE)
+    for name in names:
+        assert fanin.verify(tmp_path / name).tensors == list(index["weight_map"].values()).count(name)
+        for tensor, array in safetensors.numpy.load_file(tmp_path / name).items():
+            assert array.tobytes() == expected[tensor].tobytes()
+    assert [file.name for file in manifest.files] == sorted([*names, *FILES, ".fanin/plan.json", ".fanin/recipe.json"])
+    assert manifest.commit is not None
+    for file in (*manifest.files, manifest.commit):
+        assert (file.size, file.sha256) == (len(files[file.name]), hashlib.sha256(files[file.name]).hexdigest())
+    assert manifest.document() == files[".fanin/manifest.json"]
+
+
+def test_one_safetensors_file(tmp_path: Path) -> None:
+    manifest = artifact.make(RECIPE, tmp_path / "made", format="safetensors", seed=9)
+    fanin.save(fanin.as_recipe(RECIPE).seeded(9), tmp_path / "saved")
+    assert (tmp_path / "made" / "model.safetensors").read_bytes() == (tmp_path / "saved").read_bytes()
+    assert manifest.commit is None
+    assert artifact.status(tmp_path / "made").is_complete
+
+
+def test_equal_requests_are_one_artifact(tmp_path: Path) -> None:
+    made(tmp_path / "one")
+    other = {**RECIPE, "tensors": dict(reversed(RECIPE["tensors"].items()))}
+    artifact.make(other, tmp_path / "two", shard_bytes=SHARD, files=dict(reversed(FILES.items())))
+    assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
+    # Again, and by another engine's way: the plan from the destination.
+    before = {path: path.stat().st_ino for path in (tmp_path / "one").rglob("*")}
+    artifact.make(other, tmp_path / "one", shard_bytes=SHARD, files=FILES)
+    artifact.finish(tmp_path / "one")
+    assert {path: path.stat().st_ino for path in (tmp_path / "one").rglob("*")} == before
+
+
+def test_literals(tmp_path: Path) -> None:
+    import numpy as np
+
+    values = {"rope": np.arange(4, dtype=np.float32), "count": np.array(3)}
+    content = safetensors.numpy.save(values)
+    made(tmp_path, literals=content)
+    index = json.loads((tmp_path / "model.safetensors.index.json").read_bytes())
+    assert index["weight_map"]["rope"] == index["weight_map"]["count"] == "model-00004-of-00004.safetensors"
+    assert index["metadata"]["total_size"] == 26_200 + 16 + 8
+    assert (tmp_path / "model-00004-of-00004.safetensors").read_bytes() == content
+    # From the destination alone.
+    (tmp_path / "model.safetensors.index.json").unlink()
+    artifact.finish(tmp_path)
+    assert json.loads((tmp_path / "model.safetensors.index.json").read_bytes()) == index
+    with pytest.raises(ValueError, match="the literals have the tensor 'head', which the recipe has too"):
+        made(tmp_path / "twice", literals=safetensors.numpy.save({"head": np.zeros(1)}))
+    with pytest.raises(fanin.FileError, match="the literals are not a safetensors file"):
+        made(tmp_path / "broken", literals=content[:-1])
+
+
+def test_only_what_is_missing_is_written(tmp_path: Path) -> None:
+    place = Counting(tmp_path)
+    plan = Plan.of(RECIPE, shard_bytes=SHARD)
+    begin_plan(plan, place)
+    backend = fanin.backends.get()
+    write(plan, 1, place, backend)
+    name = "model-00002-of-00003.safetensors"
+    assert place.created[-2:] == [name, f".fanin/done/{name}.json"]
+    del place.created[:]
+    write(plan, 1, place, backend)
+    assert place.created == []
+    # Its writer died between the object and the record.
+    record = tmp_path / ".fanin" / "done" / f"{name}.json"
+    before = record.read_bytes()
+    record.unlink()
+    write(plan, 1, place, backend)
+    assert place.created == [f".fanin/done/{name}.json"]
+    assert record.read_bytes() == before
+    with pytest.raises(
+        IncompleteError, match=r"2 of 3 items are missing: model-00001-of-00003\.safetensors, model-00003"
+    ):
+        artifact.finish(tmp_path)
+    artifact.write_part(tmp_path)
+    artifact.finish(tmp_path)
+    made(tmp_path / "whole", files=None)
+    assert {name: content for name, content in files_of(tmp_path).items() if not name.startswith("whole")} == files_of(
+        tmp_path / "whole"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": 8}, 'recipe is "[0-9a-f]{64}" there, "[0-9a-f]{64}" here'),
+        ({"shard_bytes": 2 * SHARD}, "items is 3 there, 2 here; shard_bytes is 10300 there, 20600 here"),
+        ({"format": "safetensors"}, 'format is "hf" there, "safetensors" here'),
+        ({"files": {"config.json": b"[]"}}, "files is "),
+    ],
+)
+def test_another_artifact_is_refused(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    made(tmp_path)
+    before = files_of(tmp_path)
+    with pytest.raises(ConflictError, match=message):
+        made(tmp_path, **changes)
+    assert files_of(tmp_path) == before
+
+
+def test_other_content_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "model.safetensors").write_bytes(b"mine")
+    with pytest.raises(ConflictError, match=r"it has no artifact, but model\.safetensors"):
+        made(tmp_path / "foreign")
+    assert files_of(tmp_path / "foreign") == {"model.safetensors": b"mine"}
+
+    begun = tmp_path / "begun"
+    plan = artifact.begin(RECIPE, begun, shard_bytes=SHARD)
+    name, size = plan.item(0).name, plan.item(0).content.size
+    (begun / name).write_bytes(b"mine")
+    with pytest.raises(ConflictError, match=f"{name} exists with 4 bytes; the artifact has {size}. Nothing was repl"):
+        artifact.make(RECIPE, begun, shard_bytes=SHARD)
+    (begun / name).write_bytes(bytes(size))
+    with pytest.raises(
+        ConflictError, match=f"{name} exists with other tensors or values: its header differs at byte 0"
+    ):
+        artifact.make(RECIPE, begun, shard_bytes=SHARD)
+    assert (begun / name).read_bytes() == bytes(size)
+
+
+def test_an_object_that_was_cut_or_removed_afterwards(tmp_path: Path) -> None:
+    made(tmp_path)
+    name = tmp_path / "model-00002-of-00003.safetensors"
+    content = name.read_bytes()
+    name.unlink()
+    artifact.write_part(tmp_path)
+    assert name.read_bytes() == content
+    name.write_bytes(content[:-1])
+    with pytest.raises(ConflictError, match=f"has {len(content) - 1} bytes; its record says {len(content)}"):
+        artifact.finish(tmp_path)
+
+
+def test_damaged_claims(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"has no artifact: \.fanin/plan\.json does not exist"):
+        artifact.status(tmp_path / "nothing")
+    artifact.begin(RECIPE, tmp_path / "a", shard_bytes=SHARD)
+    plan, recipe = tmp_path / "a" / ".fanin" / "plan.json", tmp_path / "a" / ".fanin" / "recipe.json"
+    document = plan.read_bytes()
+    plan.write_bytes(document[:-1])
+    with pytest.raises(ArtifactError, match=r"\.fanin/plan\.json is damaged"):
+        artifact.status(tmp_path / "a")
+    plan.write_bytes(document.replace(b'"version":1', b'"version":2'))
+    with pytest.raises(ArtifactError, match="has version 2; this Fanin reads version 1"):
+        artifact.status(tmp_path / "a")
+    plan.write_bytes(document)
+    recipe.write_bytes(fanin.as_recipe(RECIPE).seeded(1).canonical)
+    with pytest.raises(ArtifactError, match="differ: recipe is"):
+        artifact.status(tmp_path / "a")
+    recipe.unlink()
+    with pytest.raises(ArtifactError, match="the artifact was not begun to the end"):
+        artifact.status(tmp_path / "a")
+    artifact.begin(RECIPE, tmp_path / "a", shard_bytes=SHARD)
+    assert read_plan(Directory(tmp_path / "a")).document() == document
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"format": "pickle"}, "format is one of hf, safetensors.*, not 'pickle'"),
+        ({"shard_bytes": 0}, "shard_bytes is from 1 to"),
+        ({"engine": "hamster"}, "engine is one of threads.*, not 'hamster'"),
+        ({"files": {"../config.json": b""}}, r"file '\.\./config\.json': a path is relative"),
+        ({"files": {"/config.json": b""}}, "a path is relative"),
+        ({"files": {".fanin/x": b""}}, r"not in \.fanin/"),
+        ({"files": {"model.safetensors.index.json": b""}}, "the artifact itself has a file of this name"),
+        ({"files": {"model-00001-of-00003.safetensors": b""}}, "the artifact itself has a file of this name"),
+        ({"literals": b"", "format": "safetensors"}, "format 'safetensors' has one file"),
+    ],
+)
+def test_wrong_arguments(arguments: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        made(tmp_path, **arguments)
+    assert files_of(tmp_path) == {}
+
+
+def test_progress(tmp_path: Path) -> None:
+    seen: list[artifact.Progress] = []
+    made(tmp_path, progress=seen.append)
+    assert seen[-1] == artifact.Progress(items=3, items_done=3, bytes=26_200, bytes_done=26_200)
+    assert [each.bytes_done for each in seen] == sorted(each.bytes_done for each in seen)
+
+
+def test_an_exception_of_the_callback_ends_the_work(tmp_path: Path) -> None:
+    def stop(progress: artifact.Progress) -> None:
+        if progress.bytes_done:
+            raise KeyError("enough")
+
+    with pytest.raises(KeyError, match="enough"):
+        made(tmp_path, progress=stop)
+    assert not artifact.status(tmp_path).is_complete
+    made(tmp_path)
+    made(tmp_path / "whole")
+    assert {name: content for name, content in files_of(tmp_path).items() if not name.startswith("whole")} == files_of(
+        tmp_path / "whole"
+    )
+
+
+def test_status(tmp_path: Path) -> None:
+    plan = artifact.begin(RECIPE, tmp_path, shard_bytes=SHARD)
+    write(plan, 2, Directory(tmp_path), fanin.backends.get())
+    found = artifact.status(tmp_path)
+    assert found == artifact.Status(
+        url=str(tmp_path),
+        recipe=fanin.as_recipe(RECIPE).digest,
+        format="hf",
+        items=3,
+        items_done=1,
+        bytes=26_200,
+        bytes_done=10_000,
+        is_complete=False,
+    )
