@@ -11,6 +11,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, TypeVar, TypeVarTuple
 
 from fanin import BackendError, Fault
@@ -20,7 +21,7 @@ from fanin.artifact.engines import Engine, engine_of
 from fanin.artifact.opening import destination
 from fanin.artifact.plan import PLAN, RECIPE, SHARD_BYTES, read_plan
 from fanin.artifact.survey import survey
-from fanin.errors import ArtifactError, FaninError
+from fanin.errors import FaninError, MissingPackageError
 from fanin_service.admission.admission import Admission, Usage
 from fanin_service.admission.errors import (
     LimitsUnavailableError,
@@ -88,8 +89,8 @@ class Artifacts:
         self._jobs: dict[str, Job] = {}
         """Jobs by the id of their artifact."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._starting: list[str] = []
-        """Clients of the requests that are about to start a job."""
+        self._starting: list[tuple[str, str]] = []
+        """Client and artifact of each request that is about to start a job."""
         self._reading: dict[tuple[str, str], asyncio.Task[Found | None]] = {}
         self._is_draining = False
 
@@ -168,11 +169,12 @@ class Artifacts:
         if found is not None and found.state == "complete":
             return found
         self._check_room(client, id)
-        self._starting.append(client)
+        self._starting.append((client, id))
         try:
             plan = await self._threads.large.run(client, _planned, wanted)
-            done = 0 if found is None else found.bytes_done
-            await self._admission.afford(usage, plan.nbytes - done)
+            left = plan.nbytes - (0 if found is None else found.bytes_done)
+            others = sum(job.left for job in self._jobs.values() if job.id != id and job.client == client)
+            await self._admission.afford(usage, left, others)
             mark = mark_of(id, owner)
             facts = Facts(
                 recipe=wanted.recipe.digest,
@@ -193,10 +195,10 @@ class Artifacts:
             else:
                 place, loop = _below(self._roots[alias], id), asyncio.get_running_loop()
                 charge, report = self._admission.charge, self._metrics.artifact_file_begins
-                job = self._jobs[id] = Job(id, plan, place, journal, charge, report, loop, {mark: payer})
+                job = self._jobs[id] = Job(id, plan, place, journal, charge, report, loop, {mark: payer}, left)
                 self._tasks[id] = asyncio.create_task(self._run(alias, job))
         finally:
-            self._starting.remove(client)
+            self._starting.remove((client, id))
         return await self._after(client, alias, id)
 
     def _check_room(self, client: str, id: str) -> None:
@@ -208,12 +210,14 @@ class Artifacts:
         """
         if self._is_draining:
             raise NotReadyError("the service is stopping")
-        others = [job for job in self._jobs.values() if job.id != id]
-        own = sum(any(payer.client == client for payer in [*job.payers.values()]) for job in others)
+        starting = {(client, other) for client, other in self._starting if other != id}
+        jobs = {(payer.client, job.id) for job in self._jobs.values() for payer in [*job.payers.values()]}
+        own = {each for each in jobs | starting if each[0] == client and each[1] != id}
+        everyone = {other for other in self._jobs.keys() | {other for _, other in starting} if other != id}
         limit, total = self._settings.client_artifacts, self._settings.max_artifacts
-        if own + self._starting.count(client) >= limit:
+        if len(own) >= limit:
             raise TooMuchInFlightError(f"for this client, {limit} artifacts are being made", RETRY_SECONDS)
-        if len(others) + len(self._starting) >= total:
+        if len(everyone) >= total:
             raise OverloadedError(f"{total} artifacts are being made", RETRY_SECONDS)
 
     async def cancel(self, client: str, owner: str, alias: str, id: str) -> Found:
@@ -351,7 +355,9 @@ def _planned(wanted: Wanted) -> Plan:
             files=files,
             literals=literals,
         )
-    except (ValueError, ArtifactError) as error:
+    except MissingPackageError as error:
+        raise InvalidArtifactError([Fault("/format", str(error), wanted.format)]) from None
+    except (ValueError, FaninError) as error:
         raise InvalidArtifactError([Fault("", str(error))]) from None
 
 
@@ -380,7 +386,10 @@ def _roots(settings: Settings) -> Mapping[str, Destination]:
     for alias, place in settings.artifact_destinations.items():
         try:
             found[alias] = destination(place)
-        except (FaninError, ValueError, OSError) as error:
+            if "://" not in place:
+                # Create the directory at the start: an error is then one of the settings, and not of the first request.
+                Path(place).mkdir(parents=True, exist_ok=True)
+        except (FaninError, ValueError, OSError, NotImplementedError) as error:
             raise SettingsError([f"{variable('artifact_destinations')}: {alias}: {error}"]) from None
     return found
 

@@ -54,18 +54,20 @@ class FairThreads:
 
                 try:
                     write(plan, number, place, self.generator, report)
-                    return tally.done()
                 except TRANSIENT:
                     if attempt == ATTEMPTS:
                         raise
                     tally.add(-counted)
                     stop.wait(random.uniform(0, _SECONDS * 4**attempt))  # nosec B311 (no secret)
+                else:
+                    tally.done()
+                    break
 
         try:
             for number in items:
                 pending.add(self.writers.submit(self.client, write_one, number))
-                # One more than there are threads: no thread waits while the next file is looked up.
-                while len(pending) > self.count:
+                # The next file is looked up, and charged, when a thread is free for it.
+                while len(pending) >= self.count:
                     pending = _unfinished(pending)
             while pending:
                 pending = _unfinished(pending)

@@ -51,6 +51,8 @@ class Job:
     loop: asyncio.AbstractEventLoop
     payers: dict[str, Usage] = field(default_factory=dict)
     """Clients that want the artifact, by their marks in the journal. The first one is charged."""
+    left: int = 0
+    """Bytes of tensors that are to be generated and were not charged."""
     is_joined: bool = False
     """A client has asked for the artifact since the job was begun, or begun again."""
     is_draining: bool = False
@@ -61,6 +63,12 @@ class Job:
     """The backend has failed, so that files that were written may be wrong."""
     looked: float = 0.0
     """Time of the last look at the journal, by the monotonic clock."""
+
+    @property
+    def client(self) -> str | None:
+        """The client that is charged; None if no client wants the artifact any more."""
+        payers = list(self.payers.values())
+        return payers[0].client if payers else None
 
     def write(self, engine: Engine) -> None:
         """Write what is missing of the artifact.
@@ -131,14 +139,20 @@ class Job:
             QuotaExceededError: none can.
         """
         while True:
-            mark, usage = [*self.payers.items()][0]  # a copy: the event loop may add a client
+            mark, usage = self._payer()
             try:
                 asyncio.run_coroutine_threadsafe(self.charge(usage, size), self.loop).result()
+                self.left = max(0, self.left - size)
                 return self.report(size)
             except QuotaExceededError:
                 if len(self.payers) == 1:
                     raise
                 self.payers.pop(mark, None)
+
+    def _payer(self) -> tuple[str, Usage]:
+        # A copy: the event loop may add a client meanwhile.
+        payers = list(self.payers.items())
+        return payers[0]
 
     def _check(self, _: Progress) -> None:
         if self.is_halted:

@@ -1,7 +1,7 @@
 """The journal of an artifact: its states, each in an object of its own that is never replaced.
 
-The newest state counts. It stands in the destination, so every replica sees it, and it survives every process. It stands
-beside the artifact and not in it: an artifact has only files that are signed and verified.
+The newest state counts. It stands in the destination, so every replica sees it, and it survives every process. It
+stands beside the artifact and not in it: an artifact has only files that are signed and verified.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from fanin.artifact import Destination
+from fanin.artifact.destination import Destination
 from fanin_service.artifacts.errors import ArtifactStateError
 
 FOLDER = ".artifacts"
@@ -99,7 +99,7 @@ class Journal:
     def newest(self) -> State | None:
         """Return the newest state; None if the artifact has none."""
         if self._number == 0:
-            numbers = [_number(key) for key, _ in self._destination.keys(self._prefix)]
+            numbers = [_number(key) for key, _ in self._destination.objects(self._prefix)]
             self._read(max(numbers, default=0))
         while self._number and self._read(self._number + 1):
             pass

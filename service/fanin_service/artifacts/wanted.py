@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import rfc8785
 
@@ -30,7 +31,7 @@ class Wanted:
     @cached_property
     def id(self) -> str:
         """SHA-256 of all of it, in hexadecimal. Requests for equal artifacts have equal ids."""
-        document = {
+        document: dict[str, Any] = {
             "version": 1,
             "destination": self.destination,
             "recipe": self.recipe.digest,

@@ -169,7 +169,10 @@ def failure_of(error: Exception) -> Failure:
         return Failure(kind, "an error of the service, not of the request; its log has the details", {})
     if isinstance(error, RecipeError):
         more = len(error.faults) - 1
-        return Failure(kind, str(error.faults[0]) + (f" (and {more} more)" if more else ""), {}, error.faults)
+        first = error.faults[0]
+        # A fault without a field is one of the complete document, and that is not always a recipe.
+        text = str(first) if first.pointer or not isinstance(error, InvalidArtifactError) else first.detail
+        return Failure(kind, text + (f" (and {more} more)" if more else ""), {}, error.faults)
     headers = error.headers if isinstance(error, RequestError) else _LATER if kind.status == 503 else {}
     return Failure(kind, str(error) or kind.title, headers)
 

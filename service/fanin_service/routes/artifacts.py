@@ -7,6 +7,7 @@ import json
 import re
 import time
 from collections.abc import AsyncIterator
+from fractions import Fraction
 from functools import partial
 from typing import Any, Literal
 
@@ -54,7 +55,9 @@ class ArtifactRequest(BaseModel):
 
     destination: str = Field(description="Alias of a destination of this service.")
     recipe: dict[str, Any] | None = Field(None, description="A recipe, or the one-tensor short form.")
-    model: str | None = Field(None, description="Name of a stored model, whose other files become files of the artifact.")
+    model: str | None = Field(
+        None, description="Name of a stored model, whose other files become files of the artifact."
+    )
     revision: str | None = Field(None, description="Revision or commit id of the model; by default main.")
     format: Literal["hf", "safetensors", "dcp"] = Field(
         "hf",
@@ -152,7 +155,10 @@ async def get_artifact(destination: str, artifact: str, request: Request) -> Res
     summary="States of an artifact, as they change",
     response_class=Response,
     responses={
-        200: {"description": "Events named state, each with an artifact", "content": {EVENTS: {"schema": {"type": "string"}}}},
+        200: {
+            "description": "Events named state, each with an artifact",
+            "content": {EVENTS: {"schema": {"type": "string"}}},
+        },
         **problems.responses(404, 409, 429, 503),
     },
 )
@@ -165,7 +171,9 @@ async def get_artifact_events(destination: str, artifact: str, request: Request)
     service, context = service_of(request), context_of(request.scope)
     found = await service.artifacts.find(context.client, destination, artifact)
     await service.admission.admit(context.usage, 0)  # it counts as a response in flight
-    return StreamingResponse(_events(service, context.client, found), media_type=EVENTS, headers={"Cache-Control": "no-store"})
+    return StreamingResponse(
+        _events(service, context.client, found), media_type=EVENTS, headers={"Cache-Control": "no-store"}
+    )
 
 
 @router.delete(
@@ -218,9 +226,9 @@ async def _wanted(service: Service, context: RequestContext, request: Request) -
     snapshot = await service.models.snapshot(context.client, asked.model, asked.revision or MAIN)
     size = None if is_single else _size(asked.shard_size, snapshot.revision.size.bytes)
     files = await service.models.in_thread(context.client, snapshot.side_files)
-    literals = snapshot.content.literals
+    literals = None if snapshot.content.literals is None else snapshot.content.literals.content
     context.recipe = snapshot.recipe.digest
-    return Wanted(asked.destination, snapshot.recipe, asked.format, size, files, literals and literals.content)
+    return Wanted(asked.destination, snapshot.recipe, asked.format, size, files, literals)
 
 
 def _read(body: bytes) -> tuple[ArtifactRequest, bytes | None]:
@@ -231,6 +239,8 @@ def _read(body: bytes) -> tuple[ArtifactRequest, bytes | None]:
         RecipeError: the body is not JSON.
     """
     document = parse_json(body)
+    if not isinstance(document, dict):
+        raise _invalid("", "a request is a JSON object with destination, and either recipe or model")
     try:
         asked = ArtifactRequest.model_validate(document)
     except ValidationError as error:
@@ -279,7 +289,7 @@ def _bytes(text: str) -> int | None:
         return None
     whole, fraction, unit, binary = found.groups()
     scale = (1024 if binary else 1000) ** " kmgt".index(unit.lower() or " ")
-    return int(whole) * scale + int(fraction or 0) * scale // 10 ** len(fraction or "")
+    return int((int(whole) + Fraction(int(fraction or 0), 10 ** len(fraction or ""))) * scale)
 
 
 def _owner(context: RequestContext) -> str:

@@ -130,7 +130,9 @@ def _destination(place: str) -> str:
     if not separator:
         return str(_place(place))
     if scheme not in _BUCKETS:
-        raise ValueError(f"must be a directory, or a URL that begins with {', '.join(f'{each}://' for each in _BUCKETS)}")
+        raise ValueError(
+            f"must be a directory, or a URL that begins with {', '.join(f'{each}://' for each in _BUCKETS)}"
+        )
     parts = _parts(place)
     if not parts.hostname:
         raise ValueError("the URL names no bucket")

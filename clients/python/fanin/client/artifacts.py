@@ -57,7 +57,7 @@ class ArtifactStatus:
         Raises:
             ServiceError: the response is not a status.
         """
-        found = {}
+        found: dict[str, Any] = {}
         for field in fields(cls):
             value = document.get(field.name)
             allowed = _TYPES[str(field.type)]

@@ -160,9 +160,7 @@ class ClientBase(ABC, Generic[SomeTransport]):
         format: str,
         shard_size: int | str | None,
     ) -> Following:
-        request = await self._runtime.call(
-            lambda: request_of(recipe, destination, model, revision, format, shard_size)
-        )
+        request = await self._runtime.call(lambda: request_of(recipe, destination, model, revision, format, shard_size))
         return await Following.begin(self._service, request)
 
     async def _materialize(
