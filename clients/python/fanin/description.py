@@ -129,6 +129,8 @@ def formula(draw: Draw) -> str:
             return f"{_FUNCTIONS[function]}, u = {u}"
         case Polar(scale, 0.0):
             return f"uniform in |z| <= {_short(scale)}"
+        case Polar(scale, 1.0):  # the disk has all of the distribution, to float64's last place
+            return f"N(0, {_short(scale)}^2) of complex numbers"
         case Polar(scale, mass):
             return f"N(0, {_short(scale)}^2) in |z| <= {_short((-math.log1p(-mass)) ** 0.5 * scale)}"
         case Sparse(distribution, size, _, zeros):

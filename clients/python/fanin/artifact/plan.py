@@ -108,7 +108,7 @@ class Plan:
                 raise ValueError(f"the literals have the tensor {twice[0]!r}, which the recipe has too")
             assert arrangement.literals_path is not None
             _check_path(arrangement.literals_path, given)
-            given[arrangement.literals_path] = literals
+            given[arrangement.literals_path] = arrangement.literals(literals)
         for path in given:
             if path != arrangement.literals_path:
                 _check_path(path, ())
@@ -183,14 +183,21 @@ def begin(plan: Plan, destination: Destination) -> None:
             raise ConflictError(
                 f"{destination.url}: it has no artifact, but {foreign}; an artifact needs an empty destination"
             )
-        if found is None and not destination.create(PLAN, [memoryview(document)], len(document)):
-            found = destination.read(PLAN)
+        if found is None:
+            if not _claim(destination, document):
+                found = destination.read(PLAN)
+            elif _claim(destination, document):
+                # Two drivers would replace each other's objects.
+                raise ArtifactError(f"{destination.url}: this store ignores If-None-Match, which an artifact needs")
     if found is not None and found != document:
         raise ConflictError(f"{destination.url} has another artifact: {_difference(found, document)}")
-    destination.sweep()
     destination.put(RECIPE, plan.recipe.canonical)
     for path in plan.digests:
         destination.put(path, plan.read(path))
+
+
+def _claim(destination: Destination, document: bytes) -> bool:
+    return destination.create(PLAN, [memoryview(document)], len(document))
 
 
 def read_plan(destination: Destination) -> Plan:
