@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,8 +13,8 @@ from fanin_service.settings import Settings
 
 MODEL_READERS = 8
 """Number of threads that wait for the model store."""
-DESTINATION_READERS = 8
-"""Number of threads that wait for destinations of artifacts."""
+DESTINATION_READERS = 4
+"""Number of threads that wait for one destination of artifacts."""
 LARGE_READERS = 1
 """Number of threads for large recipes. They run Python, and only one thread at a time can: more would delay the event
 loop."""
@@ -36,8 +36,8 @@ class Threads:
     matrix_makers: FairExecutor
     models: FairExecutor
     """Executor for reading the model store."""
-    destinations: FairExecutor
-    """Executor for looks at the destinations of artifacts."""
+    destinations: Mapping[str, FairExecutor]
+    """Executors for looks at the destinations of artifacts, by alias. One that does not respond delays no other."""
     drivers: FairExecutor
     """Executor for jobs, each of which hands out the files of an artifact to `writers`. They mostly wait."""
     writers: FairExecutor
@@ -54,7 +54,10 @@ class Threads:
             generators=FairExecutor(count, "fanin-generate"),
             matrix_makers=FairExecutor(MATRIX_MAKERS, "fanin-matrix"),
             models=FairExecutor(MODEL_READERS, "fanin-models"),
-            destinations=FairExecutor(DESTINATION_READERS, "fanin-destination"),
+            destinations={
+                alias: FairExecutor(DESTINATION_READERS, "fanin-destination")
+                for alias in settings.artifact_destinations
+            },
             drivers=FairExecutor(settings.max_artifacts, "fanin-artifact"),
             writers=FairExecutor(settings.artifact_threads, "fanin-write"),
         )
@@ -72,7 +75,7 @@ class Threads:
         """Accept calls; at the end cancel those that wait. A later call accepts them again."""
         executors = (
             *(self.parsers, self.large, self.generators, self.matrix_makers, self.models),
-            *(self.destinations, self.drivers, self.writers),
+            *(self.drivers, self.writers, *self.destinations.values()),
         )
         for executor in executors:
             executor.reopen()

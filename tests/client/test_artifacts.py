@@ -138,4 +138,4 @@ def test_one_that_cannot_advance_is_not_waited_for(state: str) -> None:
 @pytest.mark.parametrize("wrong", [{"bytes": "4"}, {"state": None}, {"items": True}, {"id": 3}])
 def test_another_response_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ServiceError, match="the service sent"):
-        begun(Scripted(document("making", **wrong)))
+        begun(Scripted(document("making") | wrong))

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar, TypeVarTuple
+from typing import Literal
 
 from fanin import BackendError, Fault
 from fanin.artifact import Plan
@@ -29,6 +29,7 @@ from fanin_service.admission.errors import (
     QuotaExceededError,
     TooMuchInFlightError,
 )
+from fanin_service.artifacts.below import Below
 from fanin_service.artifacts.engine import FairThreads
 from fanin_service.artifacts.errors import (
     ArtifactStateError,
@@ -38,6 +39,7 @@ from fanin_service.artifacts.errors import (
 )
 from fanin_service.artifacts.job import Job, JobEndedError, JobStoppedError
 from fanin_service.artifacts.journal import Facts, Journal, State, StateName, mark_of
+from fanin_service.artifacts.reach import Reach, reason
 from fanin_service.artifacts.wanted import Wanted
 from fanin_service.backend.guard import GuardedBackend, NotReadyError
 from fanin_service.settings import Settings, SettingsError, variable
@@ -51,9 +53,6 @@ RETRY_SECONDS = 10
 """Seconds after which a client may try again to have an artifact made, while too many are."""
 _ID = re.compile("[0-9a-f]{64}")
 _log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +84,7 @@ class Artifacts:
         self._backend, self._metrics = backend, metrics
         self._roots = _roots(settings)
         """Destinations with all their artifacts, by alias."""
+        self._reach = {alias: Reach(alias, threads.destinations[alias]) for alias in self._roots}
         self._ray = _ray(settings)
         self._jobs: dict[str, Job] = {}
         """Jobs by the id of their artifact."""
@@ -115,7 +115,7 @@ class Artifacts:
     async def _find(self, client: str, alias: str, id: str) -> Found | None:
         key = alias, id
         if key not in self._reading:
-            task = self._reading[key] = asyncio.create_task(self._in_thread(client, alias, self._read, alias, id))
+            task = self._reading[key] = asyncio.create_task(self._reach[alias].call(client, self._read, alias, id))
 
             def end(task: asyncio.Task[Found | None]) -> None:
                 del self._reading[key]
@@ -128,7 +128,7 @@ class Artifacts:
         state = Journal(self._roots[alias], id).newest()
         if state is None:
             return None
-        place, facts = _below(self._roots[alias], id), state.facts
+        place, facts = Below(self._roots[alias], id), state.facts
         items = count = 0
         name: Name = state.state
         # Before a process has begun it, an artifact has no plan.
@@ -185,7 +185,7 @@ class Artifacts:
             )
             first = State(facts=facts, state="stopped")
             journal = Journal(self._roots[alias], id)
-            await self._in_thread(client, alias, journal.update, lambda state: state.ordered(mark), first)
+            await self._reach[alias].call(client, journal.update, lambda state: state.ordered(mark), first)
             if self._is_draining:
                 raise NotReadyError("the service is stopping")
             payer = Usage(client=client, bytes_per_day=usage.bytes_per_day)
@@ -193,7 +193,7 @@ class Artifacts:
                 job.payers.setdefault(mark, payer)
                 job.is_joined = True
             else:
-                place, loop = _below(self._roots[alias], id), asyncio.get_running_loop()
+                place, loop = Below(self._roots[alias], id), asyncio.get_running_loop()
                 charge, report = self._admission.charge, self._metrics.artifact_file_begins
                 job = self._jobs[id] = Job(id, plan, place, journal, charge, report, loop, {mark: payer}, left)
                 self._tasks[id] = asyncio.create_task(self._run(alias, job))
@@ -232,14 +232,14 @@ class Artifacts:
         if found.state == "complete":
             raise ArtifactStateError("this artifact is complete; the service deletes nothing")
         mark, journal = mark_of(id, owner), Journal(self._roots[alias], id)
-        await self._in_thread(client, alias, journal.update, lambda state: state.cancelled(mark))
+        await self._reach[alias].call(client, journal.update, lambda state: state.cancelled(mark))
         if (job := self._jobs.get(id)) is not None:
             job.looked = 0.0
         return await self._after(client, alias, id)
 
     async def _after(self, client: str, alias: str, id: str) -> Found:
         """Return an artifact after a change, which a look that other requests share may have missed."""
-        found = await self._in_thread(client, alias, self._read, alias, id)
+        found = await self._reach[alias].call(client, self._read, alias, id)
         assert found is not None
         return found
 
@@ -282,7 +282,7 @@ class Artifacts:
                 # A client may have asked for it again while files of the ended job were still being written.
                 is_wanted = job.is_joined and await self._threads.drivers.run(client, _is_wanted, job)
         except Exception as error:
-            _log.error("artifact %s: its state was not recorded: %s", job.id, _reason(error))
+            _log.error("artifact %s: its state was not recorded: %s", job.id, reason(error))
         finally:
             del self._jobs[job.id], self._tasks[job.id]
             self._metrics.artifact_ends(name or "cancelled")
@@ -293,7 +293,7 @@ class Artifacts:
         The state is None if the journal has another one than `making`, or other replicas make it for others.
         """
         writers, count = self._threads.writers, self._settings.artifact_threads
-        engine = self._ray or FairThreads(writers, count, self._backend, client)
+        engine = self._ray or FairThreads(writers, count, self._backend, client, job.place)
         try:
             await self._threads.drivers.run(client, job.write, engine)
             if self._ray is None:
@@ -317,7 +317,7 @@ class Artifacts:
             if not job.is_suspect:
                 return "stopped", "not-ready", str(error)
         except OSError as error:
-            _log.error("artifact %s: the destination %s cannot be used: %s", job.id, alias, _reason(error))
+            _log.error("artifact %s: the destination %s cannot be used: %s", job.id, alias, reason(error))
             return "stopped", "destination-unavailable", str(DestinationUnavailableError(alias))
         except FaninError as error:
             _log.error("artifact %s: %s", job.id, error)
@@ -326,18 +326,6 @@ class Artifacts:
             _log.exception("artifact %s", job.id)
             return "failed", "internal-error", "an error of the service; its log has the details"
         return "spoiled", "not-ready", "the backend failed while files were written, which may be wrong"
-
-    async def _in_thread(self, client: str, alias: str, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
-        """Run `function` in a thread for destinations.
-
-        Raises:
-            DestinationUnavailableError: the destination cannot be used.
-        """
-        try:
-            return await self._threads.destinations.run(client, function, *arguments)
-        except OSError as error:
-            _log.error("the destination %s cannot be used: %s", alias, _reason(error))
-            raise DestinationUnavailableError(alias) from None
 
 
 def _planned(wanted: Wanted) -> Plan:
@@ -394,11 +382,6 @@ def _roots(settings: Settings) -> Mapping[str, Destination]:
     return found
 
 
-def _below(root: Destination, id: str) -> Destination:
-    """Return the destination of one artifact."""
-    return destination(f"{root.url.rstrip('/')}/{id}")
-
-
 def _ray(settings: Settings) -> Engine | None:
     """Return the engine of the settings; None for threads of this process.
 
@@ -411,8 +394,3 @@ def _ray(settings: Settings) -> Engine | None:
         return engine_of("ray", address=settings.artifact_ray_address)
     except (FaninError, ValueError, TypeError) as error:
         raise SettingsError([f"{variable('artifact_engine')}: {error}"]) from None
-
-
-def _reason(error: Exception) -> str:
-    """Return an error of a destination in one line, without the internal details of its client."""
-    return redact(str(error).partition("\n")[0])

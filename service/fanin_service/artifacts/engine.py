@@ -9,9 +9,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 
 from fanin.artifact import Plan
-from fanin.artifact.opening import destination
+from fanin.artifact.destination import Destination
 from fanin.artifact.progress import Tally
-from fanin.artifact.writing import TRANSIENT, write
+from fanin.artifact.writing import may_pass, write
 from fanin.backends import Backend
 from fanin_service.fair_executor import FairExecutor
 
@@ -36,10 +36,12 @@ class FairThreads:
     generator: Backend
     """What generates, instead of the backend that `write` names."""
     client: str
+    place: Destination
+    """Destination of the artifact, in place of the URL that `write` gets."""
 
     def write(self, plan: Plan, url: str, items: Iterable[int], *, backend: str | None, tally: Tally) -> None:  # noqa: ARG002
         """See `fanin.artifact.engines.Engine`."""
-        place, stop, pending = destination(url), threading.Event(), set[Future[None]]()
+        place, stop, pending = self.place, threading.Event(), set[Future[None]]()
 
         def write_one(number: int) -> None:
             for attempt in range(1, ATTEMPTS + 1):
@@ -54,8 +56,8 @@ class FairThreads:
 
                 try:
                     write(plan, number, place, self.generator, report)
-                except TRANSIENT:
-                    if attempt == ATTEMPTS:
+                except OSError as error:
+                    if attempt == ATTEMPTS or not may_pass(error):
                         raise
                     tally.add(-counted)
                     stop.wait(random.uniform(0, _SECONDS * 4**attempt))  # nosec B311 (no secret)

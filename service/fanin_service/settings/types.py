@@ -139,8 +139,9 @@ def _destination(place: str) -> str:
     if parts.username is not None or parts.query or parts.fragment:
         # Clients see the URL, and so does the log.
         raise ValueError("the URL must have a bucket and a prefix only; credentials belong in the environment")
-    if find_spec("obstore") is None:
-        raise ValueError("this needs the package obstore: in a checkout of Fanin, pip install '.[service,bucket]'")
+    package = "boto3" if scheme == "s3" else "obstore"
+    if find_spec(package) is None:
+        raise ValueError(f"this needs the package {package}: in a checkout of Fanin, pip install '.[service,bucket]'")
     return place
 
 

@@ -301,7 +301,7 @@ def test_a_killed_server_loses_nothing(made: Made, tmp_path: Path) -> None:
     assert made.post().headers["Location"] == path
     wait_until(made.client, path, "complete")
     assert contents(found["url"]) == expected(tmp_path / "here")
-    assert not list(Path(found["url"]).glob(".fanin/partial/*"))
+    assert not list(made.folder.rglob("partial"))
     assert value(made.client, "fanin_artifact_bytes_total") == 3 * FILE_BYTES
     for file, stat in before.items():
         assert (file.stat().st_ino, file.stat().st_mtime_ns) == (stat.st_ino, stat.st_mtime_ns)
