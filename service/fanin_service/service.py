@@ -95,7 +95,7 @@ class Service:
         )
 
     async def stop(self) -> None:
-        """Stop making artifacts, finish pending refunds and send the remaining traces."""
+        """Stop writing artifacts, finish pending refunds and send the remaining traces."""
         await self.artifacts.close()
         await self.admission.close()
         self.tracing.close()
@@ -123,7 +123,7 @@ class Service:
             _log.error("%s: no weights are served", fault)
 
     def _forget(self) -> None:
-        """Discard what may have come from wrong bits: digests and bodies. Complete no artifact that is being made."""
+        """Discard what may have come from wrong bits: digests and bodies. Complete no artifact that is being written."""
         self.artifacts.suspect()
         self.manifests.forget()
         self.small_bodies = _bodies()

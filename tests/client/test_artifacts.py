@@ -107,7 +107,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_stopped_artifact_is_requested_again() -> None:
     transport = Scripted(
-        *(document("making"), document("making", 2), document("stopped", 2), document("making", 2)),
+        *(document("writing"), document("writing", 2), document("stopped", 2), document("writing", 2)),
         document("complete", 4),
     )
     assert begun(transport).wait(progress=False).bytes_done == 4
@@ -116,7 +116,7 @@ def test_a_stopped_artifact_is_requested_again() -> None:
 
 def test_an_artifact_without_progress_is_requested_again() -> None:
     """Its server was killed: no process has recorded that it stopped."""
-    transport = Scripted(document("making"), document("making"), document("complete", 4))
+    transport = Scripted(document("writing"), document("writing"), document("complete", 4))
     begun(transport, patience=0.0).wait(progress=False)
     assert transport.requests == ["POST", "POST", "POST"]
 
@@ -132,10 +132,10 @@ def test_one_that_never_advances_is_given_up() -> None:
 @pytest.mark.parametrize("state", ["cancelled", "failed", "spoiled"])
 def test_one_that_cannot_advance_is_not_waited_for(state: str) -> None:
     with pytest.raises(ArtifactError, match=f"is {state}: why"):
-        begun(Scripted(document("making"), document(state, detail="why"))).wait(progress=False)
+        begun(Scripted(document("writing"), document(state, detail="why"))).wait(progress=False)
 
 
 @pytest.mark.parametrize("wrong", [{"bytes": "4"}, {"state": None}, {"items": True}, {"id": 3}])
 def test_another_response_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ServiceError, match="the service sent"):
-        begun(Scripted(document("making") | wrong))
+        begun(Scripted(document("writing") | wrong))

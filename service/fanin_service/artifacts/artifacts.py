@@ -1,7 +1,7 @@
 """Artifacts: the operations of requests on them, and the jobs of this process.
 
-What is known of an artifact stands in its destination. So any replica can answer, and a restart loses nothing: the same
-request goes on where the process ended.
+The state of an artifact is in its destination. So any replica can return it, and a restart loses nothing: the same
+request resumes where the process ended.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ from fanin_service.artifacts.errors import (
 from fanin_service.artifacts.job import Job, JobEndedError, JobStoppedError
 from fanin_service.artifacts.journal import Facts, Journal, State, StateName, mark_of
 from fanin_service.artifacts.reach import Reach, reason
-from fanin_service.artifacts.wanted import Wanted
+from fanin_service.artifacts.specification import Specification
 from fanin_service.backend.guard import GuardedBackend, NotReadyError
 from fanin_service.settings import Settings, SettingsError, variable
 from fanin_service.telemetry.metrics import Metrics
 from fanin_service.telemetry.redaction import redact
 from fanin_service.threads import Threads
 
-Name = Literal["making", "complete", "cancelled", "stopped", "failed", "spoiled"]
+Name = Literal["writing", "complete", "cancelled", "stopped", "failed", "spoiled"]
 
 RETRY_SECONDS = 10
-"""Seconds after which a client may try again to have an artifact made, while too many are."""
+"""Seconds after which a client may request an artifact again, while too many are being written."""
 _ID = re.compile("[0-9a-f]{64}")
 _log = logging.getLogger(__name__)
 
@@ -100,12 +100,12 @@ class Artifacts:
         return sorted(self._roots)
 
     async def find(self, client: str, alias: str, id: str) -> Found:
-        """Return what a destination has of an artifact. Requests at the same time share one look.
+        """Return the state of an artifact, from its destination. Requests at the same time share one look.
 
         Raises:
             UnknownArtifactError: the service has no such destination, or that no such artifact.
             DestinationUnavailableError: the destination cannot be read.
-            ArtifactError: what it has of the artifact is damaged.
+            ArtifactError: its objects of the artifact are damaged.
         """
         found = await self._find(client, alias, id) if alias in self._roots and _ID.fullmatch(id) else None
         if found is None:
@@ -143,23 +143,23 @@ class Artifacts:
         problem, detail = (None, None) if is_over else (state.problem, state.detail)
         return Found(id, alias, place.url, facts, name, items, count, problem, detail)
 
-    async def make(self, usage: Usage, owner: str, wanted: Wanted) -> Found:
-        """Begin to make an artifact, or go on, unless it is complete. Return what its destination has of it.
+    async def make(self, usage: Usage, owner: str, specification: Specification) -> Found:
+        """Begin to write an artifact, or resume, unless it is complete. Return its state.
 
         `usage` is that of the request; its client is charged. `owner` is the client that may cancel.
 
         Raises:
             InvalidArtifactError: the artifact is not possible.
-            ArtifactStateError: the artifact cannot be made.
-            TooMuchInFlightError: this client has too many artifacts made.
-            OverloadedError: too many artifacts are made.
+            ArtifactStateError: the artifact cannot be completed.
+            TooMuchInFlightError: too many artifacts are being written for this client.
+            OverloadedError: too many artifacts are being written.
             LimitExceededError: the artifact has more bytes than the client gets in a day.
             QuotaExceededError: the artifact has more bytes than the client has left today.
             LimitsUnavailableError: the shared counters are unreachable.
             DestinationUnavailableError: the destination cannot be read or written.
             NotReadyError: the service is stopping.
         """
-        client, alias, id = usage.client, wanted.destination, wanted.id
+        client, alias, id = usage.client, specification.destination, specification.id
         if alias not in self._roots:
             known = ", ".join(self.aliases) or "none"
             raise InvalidArtifactError(
@@ -171,15 +171,15 @@ class Artifacts:
         self._check_room(client, id)
         self._starting.append((client, id))
         try:
-            plan = await self._threads.large.run(client, _planned, wanted)
+            plan = await self._threads.large.run(client, _planned, specification)
             left = plan.nbytes - (0 if found is None else found.bytes_done)
             others = sum(job.left for job in self._jobs.values() if job.id != id and job.client == client)
             await self._admission.afford(usage, left, others)
             mark = mark_of(id, owner)
             facts = Facts(
-                recipe=wanted.recipe.digest,
-                format=wanted.format,
-                shard_bytes=wanted.shard_bytes,
+                recipe=specification.recipe.digest,
+                format=specification.format,
+                shard_bytes=specification.shard_bytes,
                 items=len(plan),
                 bytes=plan.nbytes,
             )
@@ -205,8 +205,8 @@ class Artifacts:
         """Refuse a job that would be one too many.
 
         Raises:
-            TooMuchInFlightError: this client has too many artifacts made.
-            OverloadedError: too many artifacts are made.
+            TooMuchInFlightError: too many artifacts are being written for this client.
+            OverloadedError: too many artifacts are being written.
         """
         if self._is_draining:
             raise NotReadyError("the service is stopping")
@@ -216,12 +216,12 @@ class Artifacts:
         everyone = {other for other in self._jobs.keys() | {other for _, other in starting} if other != id}
         limit, total = self._settings.client_artifacts, self._settings.max_artifacts
         if len(own) >= limit:
-            raise TooMuchInFlightError(f"for this client, {limit} artifacts are being made", RETRY_SECONDS)
+            raise TooMuchInFlightError(f"for this client, {limit} artifacts are being written", RETRY_SECONDS)
         if len(everyone) >= total:
-            raise OverloadedError(f"{total} artifacts are being made", RETRY_SECONDS)
+            raise OverloadedError(f"{total} artifacts are being written", RETRY_SECONDS)
 
     async def cancel(self, client: str, owner: str, alias: str, id: str) -> Found:
-        """Cancel an artifact for a client. Others that asked for it get it. What is written stays.
+        """Cancel an artifact for a client. Others that requested it get it. Its files remain.
 
         Raises:
             UnknownArtifactError: the service has no such destination, or that no such artifact.
@@ -263,23 +263,23 @@ class Artifacts:
             self.halt()
 
     def suspect(self) -> None:
-        """Complete none of the artifacts that are being made: the backend has failed, so their bytes may be wrong."""
+        """Complete none of the artifacts that are being written: the backend has failed, so their bytes may be wrong."""
         for job in self._jobs.values():
             job.is_suspect = True
 
     async def _run(self, alias: str, job: Job) -> None:
-        """Make an artifact, and record in its journal how that ended."""
+        """Write an artifact, and record in its journal how that ended."""
         client = next(iter(job.payers.values())).client
         self._metrics.artifact_begins()
-        _log.info("artifact %s: making %d bytes in %d files in %s", job.id, job.plan.nbytes, len(job.plan), alias)
+        _log.info("artifact %s: writing %d bytes in %d files in %s", job.id, job.plan.nbytes, len(job.plan), alias)
         is_wanted, name = True, None
         try:
             while is_wanted:
                 job.is_joined = False
-                name, problem, detail = await self._made(alias, job, client)
+                name, problem, detail = await self._written(alias, job, client)
                 _log.info("artifact %s: %s%s", job.id, name or "cancelled", f", {problem}" if problem else "")
                 await self._threads.drivers.run(client, _record, job.journal, name, problem, detail)
-                # A client may have asked for it again while files of the ended job were still being written.
+                # A client may have requested it again while files of the ended job were still being written.
                 is_wanted = job.is_joined and await self._threads.drivers.run(client, _is_wanted, job)
         except Exception as error:
             _log.error("artifact %s: its state was not recorded: %s", job.id, reason(error))
@@ -287,10 +287,10 @@ class Artifacts:
             del self._jobs[job.id], self._tasks[job.id]
             self._metrics.artifact_ends(name or "cancelled")
 
-    async def _made(self, alias: str, job: Job, client: str) -> tuple[Name | None, str | None, str | None]:
-        """Make an artifact. Return its state, and the problem with its detail if there is one.
+    async def _written(self, alias: str, job: Job, client: str) -> tuple[Name | None, str | None, str | None]:
+        """Write an artifact. Return its state, and the problem with its detail if there is one.
 
-        The state is None if the journal has another one than `making`, or other replicas make it for others.
+        The state is None if the journal has another one than `writing`, or other replicas write it for others.
         """
         writers, count = self._threads.writers, self._settings.artifact_threads
         engine = self._ray or FairThreads(writers, count, self._backend, client, job.place)
@@ -306,7 +306,7 @@ class Artifacts:
         except JobEndedError:
             return None, None, None
         except JobStoppedError:
-            return "stopped", None, "the service that made it has stopped"
+            return "stopped", None, "the service that wrote it has stopped"
         except QuotaExceededError as error:
             return "stopped", "quota-exceeded", str(error)
         except LimitsUnavailableError as error:
@@ -328,23 +328,23 @@ class Artifacts:
         return "spoiled", "not-ready", "the backend failed while files were written, which may be wrong"
 
 
-def _planned(wanted: Wanted) -> Plan:
+def _planned(specification: Specification) -> Plan:
     """Return the plan of an artifact. Takes seconds for the largest recipes.
 
     Raises:
         InvalidArtifactError: the artifact is not possible.
     """
-    files, literals = dict(wanted.files), wanted.literals
+    files, literals = dict(specification.files), specification.literals
     try:
         return Plan.of(
-            wanted.recipe,
-            format=wanted.format,
-            shard_bytes=wanted.shard_bytes or SHARD_BYTES,
+            specification.recipe,
+            format=specification.format,
+            shard_bytes=specification.shard_bytes or SHARD_BYTES,
             files=files,
             literals=literals,
         )
     except MissingPackageError as error:
-        raise InvalidArtifactError([Fault("/format", str(error), wanted.format)]) from None
+        raise InvalidArtifactError([Fault("/format", str(error), specification.format)]) from None
     except (ValueError, FaninError) as error:
         raise InvalidArtifactError([Fault("", str(error))]) from None
 
@@ -357,9 +357,9 @@ def _record(journal: Journal, name: Name | None, problem: str | None, detail: st
 
 
 def _is_wanted(job: Job) -> bool:
-    """Return whether a client of a job that has ended wants the artifact made, and forget the other clients."""
+    """Return whether a client of a job that has ended still wants the artifact, and forget the other clients."""
     state = job.journal.newest()
-    clients = state.clients if state is not None and state.state == "making" else ()
+    clients = state.clients if state is not None and state.state == "writing" else ()
     job.payers = {mark: usage for mark, usage in job.payers.items() if mark in clients}
     return bool(job.payers)
 

@@ -34,7 +34,7 @@ class FairThreads:
     count: int
     """Number of threads of the executor."""
     generator: Backend
-    """What generates, instead of the backend that `write` names."""
+    """The backend in place of the one that `write` names."""
     client: str
     place: Destination
     """Destination of the artifact, in place of the URL that `write` gets."""

@@ -7,7 +7,7 @@ from fanin_service.errors import LaterError, RequestError
 
 
 class InvalidArtifactError(RecipeError):
-    """A field of the request is invalid, or no artifact can be made of what it names."""
+    """A field of the request is invalid, or no artifact is possible with them."""
 
 
 class UnknownArtifactError(RequestError):
@@ -15,7 +15,7 @@ class UnknownArtifactError(RequestError):
 
 
 class ArtifactStateError(RequestError):
-    """The artifact is in a state in which it cannot be made or cancelled."""
+    """The artifact is in a state in which it cannot be completed or cancelled."""
 
 
 class DestinationUnavailableError(LaterError):

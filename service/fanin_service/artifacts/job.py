@@ -1,4 +1,4 @@
-"""A job: this process makes one artifact, until it is complete or a reason to stop appears."""
+"""A job: this process writes one artifact, until it is complete or a reason to stop appears."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class JobStoppedError(Exception):
 
 
 class JobEndedError(Exception):
-    """The artifact has a state in which nobody makes it."""
+    """The artifact has a state in which no process writes it."""
 
 
 @dataclass(eq=False)
 class Job:
-    """The making of an artifact. `write` and `finish` run in a thread; everything else, in the event loop's."""
+    """The work on an artifact. `write` and `finish` run in a thread; everything else, in the event loop's."""
 
     id: str
     plan: Plan
@@ -54,7 +54,7 @@ class Job:
     left: int = 0
     """Bytes of tensors that are to be generated and were not charged."""
     is_joined: bool = False
-    """A client has asked for the artifact since the job was begun, or begun again."""
+    """A client has requested the artifact since the job was begun, or begun again."""
     is_draining: bool = False
     """Begin no file any more."""
     is_halted: bool = False
@@ -85,7 +85,7 @@ class Job:
         begin(self.plan, self.place)
         found = survey(self.plan, self.place)
         missing = [*found.missing()]
-        # Begin anywhere: replicas that make one artifact at the same time then rarely write the same file.
+        # Begin anywhere: replicas that write one artifact at the same time then rarely write the same file.
         first = random.randrange(max(len(missing), 1))  # nosec B311 (no secret)
         numbers = missing[first:] + missing[:first]
         tally = Tally(found, range(len(self.plan)), self._check)
@@ -118,18 +118,18 @@ class Job:
         """Read the journal, if the last look was a while ago.
 
         Raises:
-            JobEndedError: nobody is to make the artifact any more.
+            JobEndedError: no client of this job wants the artifact any more.
         """
         if time.monotonic() < self.looked + LOOK_SECONDS:
             return
         self.looked = time.monotonic()
         state = self.journal.newest()
-        if state is None or state.state != "making":
+        if state is None or state.state != "writing":
             raise JobEndedError
         for mark in [mark for mark in self.payers if mark not in state.clients]:
             self.payers.pop(mark, None)
         if not self.payers:
-            # Other replicas make it for the clients that asked them.
+            # Other replicas write it for their clients.
             raise JobEndedError
 
     def _charge(self, size: int) -> None:

@@ -1,7 +1,7 @@
-"""The journal of an artifact: its states, each in an object of its own that is never replaced.
+"""The journal of an artifact: its states, each in a separate object that is never replaced.
 
-The newest state counts. It stands in the destination, so every replica sees it, and it survives every process. It
-stands beside the artifact and not in it: an artifact has only files that are signed and verified.
+The newest state counts. It is in the destination, so every replica reads it, and it survives every process. It is
+beside the artifact and not in it: an artifact has only files that are signed and verified.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ MAX_STATES = 1000
 """Maximum number of states of an artifact. A list of an object store has this number of keys, so one request finds the
 newest."""
 
-StateName = Literal["making", "cancelled", "stopped", "failed", "spoiled"]
+StateName = Literal["writing", "cancelled", "stopped", "failed", "spoiled"]
 
 
 class Facts(BaseModel):
-    """What an artifact consists of. It never changes."""
+    """The contents of an artifact, which never change."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -48,35 +48,35 @@ class State(BaseModel):
     facts: Facts
     state: StateName
     clients: tuple[str, ...] = ()
-    """Marks of the clients that want it made. Whoever reads the destination cannot tell who they are."""
+    """Marks of the clients that want it. A reader of the destination cannot find out their names."""
     problem: str | None = None
     """Name of the problem because of which it failed."""
     detail: str | None = None
 
     def ordered(self, mark: str) -> State:
-        """Return the state after the client with this mark has asked for the artifact.
+        """Return the state after the client with this mark has requested the artifact.
 
         Raises:
             ArtifactStateError: the artifact is spoiled.
         """
         if self.state == "spoiled":
             raise ArtifactStateError(f"this artifact cannot be completed: {self.detail}")
-        if self.state != "making":
-            return State(facts=self.facts, state="making", clients=(mark,))
+        if self.state != "writing":
+            return State(facts=self.facts, state="writing", clients=(mark,))
         if mark in self.clients:
             return self
-        return State(facts=self.facts, state="making", clients=(*self.clients, mark))
+        return State(facts=self.facts, state="writing", clients=(*self.clients, mark))
 
     def cancelled(self, mark: str) -> State:
-        """Return the state after the client with this mark has cancelled. Others that asked for the artifact get it."""
+        """Return the state after the client with this mark has cancelled. Others that requested the artifact get it."""
         left = tuple(each for each in self.clients if each != mark)
-        if self.state != "making" or (left and mark not in self.clients):
+        if self.state != "writing" or (left and mark not in self.clients):
             return self
-        return State(facts=self.facts, state="making" if left else "cancelled", clients=left)
+        return State(facts=self.facts, state="writing" if left else "cancelled", clients=left)
 
     def ended(self, state: StateName, problem: str | None = None, detail: str | None = None) -> State:
-        """Return the state after a process has stopped making the artifact."""
-        if self.state != "making":
+        """Return the state after a process has stopped writing the artifact."""
+        if self.state != "writing":
             return self
         return State(facts=self.facts, state=state, problem=problem, detail=detail)
 
@@ -106,9 +106,9 @@ class Journal:
         return self._state
 
     def update(self, change: Callable[[State], State], first: State | None = None) -> State | None:
-        """Store the newest state after a change, and return it. `first` is what is changed if there is no state.
+        """Store the newest state after a change, and return it. `first` is changed if the journal is empty.
 
-        Another process may store a state at the same time. The change is then made to that one.
+        Another process may store a state at the same time. That one is then changed.
 
         Raises:
             ArtifactStateError: the artifact has had too many states.

@@ -24,7 +24,7 @@ from fanin_service.access.rules import requires
 from fanin_service.access.scopes import Right
 from fanin_service.artifacts.artifacts import Found
 from fanin_service.artifacts.errors import InvalidArtifactError
-from fanin_service.artifacts.wanted import Wanted
+from fanin_service.artifacts.specification import Specification
 from fanin_service.context import RequestContext, context_of
 from fanin_service.http import problems
 from fanin_service.http.bodies import JSON, read_body
@@ -45,11 +45,11 @@ _OTHER_BYTES = 64 << 10
 _SIZE = re.compile(r"([0-9]{1,18})(?:\.([0-9]{1,9}))?\s*([kmgt]?)(i?)b?", re.ASCII | re.IGNORECASE)
 _ENDED = ("complete", "cancelled", "stopped", "failed", "spoiled")
 
-_State = Literal["making", "complete", "cancelled", "stopped", "failed", "spoiled"]
+_State = Literal["writing", "complete", "cancelled", "stopped", "failed", "spoiled"]
 
 
 class ArtifactRequest(BaseModel):
-    """What is to be made, and where. It has either `recipe` or `model`."""
+    """The contents of an artifact, and its destination. It has either `recipe` or `model`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -78,7 +78,7 @@ class Artifact(BaseModel):
     destination: str = Field(description="Alias of the destination.")
     url: str = Field(description="Directory, or URL of the bucket and prefix, that has the files.")
     state: _State = Field(
-        description="After stopped, the same request goes on. After failed and spoiled, the operator must act."
+        description="After stopped, the same request resumes. After failed and spoiled, the operator must act."
     )
     recipe: str = Field(description="Digest of the recipe.")
     format: str
@@ -100,7 +100,7 @@ _ONE: dict[str, Any] = {
 @router.post(
     "/v1/artifacts",
     operation_id="post_artifact",
-    summary="Have an artifact made",
+    summary="Write an artifact",
     status_code=202,
     response_class=Response,
     openapi_extra={
@@ -118,7 +118,7 @@ _ONE: dict[str, Any] = {
         }
     },
     responses={
-        202: {"description": "The artifact is being made", "model": Artifact},
+        202: {"description": "The artifact is being written", "model": Artifact},
         200: {"description": "The artifact is complete", "model": Artifact},
         **problems.responses(400, 404, 409, 413, 415, 422, 429, 503),
     },
@@ -127,12 +127,12 @@ _ONE: dict[str, Any] = {
 async def post_artifact(request: Request) -> Response:
     """Writes a checkpoint to a destination of this service, in the background. `Location` is where its state is.
 
-    The same request again is the same artifact: it goes on where an earlier one was stopped or cancelled.
+    The same request again is the same artifact: it resumes where an earlier one was stopped or cancelled.
     """
     service, context = service_of(request), context_of(request.scope)
     service.require_ready()
-    wanted = await _wanted(service, context, request)
-    found = await service.artifacts.make(context.usage, _owner(context), wanted)
+    specification = await _specification(service, context, request)
+    found = await service.artifacts.make(context.usage, _owner(context), specification)
     return _response(found, 200 if found.state == "complete" else 202)
 
 
@@ -144,7 +144,7 @@ async def post_artifact(request: Request) -> Response:
 )
 @requires(Right.ARTIFACTS_READ)
 async def get_artifact(destination: str, artifact: str, request: Request) -> Response:
-    """Returns what the destination has of the artifact. Every replica responds the same."""
+    """Returns the state of the artifact, from its destination. Every replica responds the same."""
     service, context = service_of(request), context_of(request.scope)
     return _response(await service.artifacts.find(context.client, destination, artifact), 200)
 
@@ -164,7 +164,7 @@ async def get_artifact(destination: str, artifact: str, request: Request) -> Res
 )
 @requires(Right.ARTIFACTS_READ)
 async def get_artifact_events(destination: str, artifact: str, request: Request) -> Response:
-    """Sends the state now, and again when it changes (Server-Sent Events), until the artifact is not being made.
+    """Sends the state now, and again when it changes (Server-Sent Events), until the artifact is not being written.
 
     The response ends after ten minutes. `EventSource` of browsers then requests it again.
     """
@@ -188,27 +188,27 @@ async def get_artifact_events(destination: str, artifact: str, request: Request)
 async def delete_artifact(destination: str, artifact: str, request: Request) -> Response:
     """No further file is written, by any replica, unless another client has requested the same artifact.
 
-    What is written stays. The same POST again goes on from there.
+    Files that are written remain. The same POST again resumes from there.
     """
     service, context = service_of(request), context_of(request.scope)
     found = await service.artifacts.cancel(context.client, _owner(context), destination, artifact)
     return _response(found, 202)
 
 
-async def _wanted(service: Service, context: RequestContext, request: Request) -> Wanted:
-    """Return what a request wants made.
+async def _specification(service: Service, context: RequestContext, request: Request) -> Specification:
+    """Return the specification in a request.
 
     Raises:
         InvalidArtifactError: a field is invalid.
         RecipeError: the recipe is invalid.
         LimitExceededError: the recipe exceeds a limit.
-        UnknownModelError, UnknownRevisionError: there is no such model or revision.
+        UnknownModelError, UnknownRevisionError: the model or its revision does not exist.
         ForbiddenError: the client may not read models.
         RequestError: the body is not accepted, or too much is in flight.
     """
     hold = partial(service.admission.hold, context.usage)
     body = await read_body(request, (JSON,), service.settings.max_recipe_bytes + _OTHER_BYTES, hold)
-    hold(len(body))  # the recipe, as a text of its own
+    hold(len(body))  # the recipe, as a separate text
     asked, recipe = await service.threads.parsers.run(context.client, _read, body)
     is_single = asked.format == "safetensors"
     if recipe is not None:
@@ -218,7 +218,7 @@ async def _wanted(service: Service, context: RequestContext, request: Request) -
             faults = [Fault(f"/recipe{each.pointer}", each.detail, each.value) for each in error.faults]
             raise type(error)(faults) from None
         size = None if is_single else _size(asked.shard_size, SHARD_BYTES)
-        return Wanted(asked.destination, layout.recipe, asked.format, size)
+        return Specification(asked.destination, layout.recipe, asked.format, size)
     assert asked.model is not None
     if context.principal is not ANONYMOUS and Right.MODELS_READ not in context.principal.scopes:
         detail = f"the key of {context.principal.name} lacks a scope: a model needs the scope {Right.MODELS_READ}"
@@ -228,7 +228,7 @@ async def _wanted(service: Service, context: RequestContext, request: Request) -
     files = await service.models.in_thread(context.client, snapshot.side_files)
     literals = None if snapshot.content.literals is None else snapshot.content.literals.content
     context.recipe = snapshot.recipe.digest
-    return Wanted(asked.destination, snapshot.recipe, asked.format, size, files, literals)
+    return Specification(asked.destination, snapshot.recipe, asked.format, size, files, literals)
 
 
 def _read(body: bytes) -> tuple[ArtifactRequest, bytes | None]:
@@ -293,7 +293,7 @@ def _bytes(text: str) -> int | None:
 
 
 def _owner(context: RequestContext) -> str:
-    """Return the client that may cancel what this request has made. Without keys, that is everybody."""
+    """Return the client that may cancel the artifact of this request. Without keys, that is everybody."""
     return context.principal.id
 
 

@@ -158,15 +158,15 @@ class Settings(BaseSettings):
     place is a directory, or the URL of a bucket: s3://, gs:// or az://, which requires fanin[bucket]. Several servers
     can share it. Default: none."""
     artifact_engine: Engine = "threads"
-    """What writes the files of artifacts: threads of this process, or a Ray cluster, which requires fanin[ray]."""
+    """Writers of the files of artifacts: threads of this process, or a Ray cluster, which requires fanin[ray]."""
     artifact_ray_address: Text | None = None
     """Address of the Ray cluster, such as ray://head:10001 or auto. Default: a local Ray in this process."""
     artifact_threads: Count = 1
     """Threads of one process that write artifacts. Each takes a CPU and up to 300 MB of memory."""
     client_artifacts: Count = 4
-    """Maximum artifacts that one process makes at a time for one client."""
+    """Maximum artifacts that one process writes at a time for one client."""
     max_artifacts: Count = 32
-    """Maximum artifacts that one process makes at a time."""
+    """Maximum artifacts that one process writes at a time."""
 
     # Limits of clients.
     trusted_proxies: CommaSeparated[Network] = ("127.0.0.1", "::1")

@@ -45,7 +45,7 @@ _COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "fanin_generation_seconds": ("Seconds that threads spent generating, summed over threads.", ()),
     "fanin_artifact_bytes": ("Bytes of tensors in files of artifacts that were begun to be written.", ()),
     "fanin_artifacts_ended": (
-        "Artifacts that this service makes no more, by state: complete, stopped, failed, spoiled, cancelled.",
+        "Artifacts that this service has ended to write, by state: complete, stopped, failed, spoiled, cancelled.",
         ("state",),
     ),
     "fanin_known_answer_tests": (
@@ -71,7 +71,7 @@ _GAUGES: dict[str, tuple[str, tuple[str, ...], Literal["livesum", "livemin", "li
     "fanin_streams": ("Files of more than 64 KiB in flight.", (), "livesum"),
     "fanin_in_flight_bytes": ("Unsent bytes of files of more than 64 KiB in flight.", (), "livesum"),
     "fanin_generator_threads": ("Threads that generate files.", (), "livesum"),
-    "fanin_artifacts": ("Artifacts that are being made.", (), "livesum"),
+    "fanin_artifacts": ("Artifacts that are being written.", (), "livesum"),
     "fanin_recipes": ("Recipes cached in memory.", (), "livesum"),
     "fanin_ready": ("1 if weights are served, else 0; the minimum over all workers.", (), "livemin"),
     "fanin_known_answer_timestamp_seconds": (
@@ -182,7 +182,7 @@ class Metrics:
         self._generation.inc(seconds)
 
     def artifact_begins(self) -> None:
-        """Count an artifact as being made."""
+        """Count an artifact as being written."""
         self._artifacts.inc()
 
     def artifact_file_begins(self, count: int) -> None:
@@ -190,7 +190,7 @@ class Metrics:
         self._artifact_bytes.inc(count)
 
     def artifact_ends(self, state: str) -> None:
-        """Count an artifact as not being made any more."""
+        """Count an artifact as not being written any more."""
         self._artifacts.dec()
         self._artifacts_ended.labels(state).inc()
 

@@ -1,4 +1,4 @@
-"""Artifacts through the HTTP API: made, resumed, cancelled, refused."""
+"""Artifacts through the HTTP API: written, resumed, cancelled, refused."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_events_follow_an_artifact(made: Made) -> None:
         lines = answer.iter_lines()
         assert next(lines) == "event: state"
         first = json.loads(next(lines).removeprefix("data: "))
-        assert (first["state"], first["items_done"]) == ("making", 0)
+        assert (first["state"], first["items_done"]) == ("writing", 0)
         made.backend.let.set()
         last = [line for line in lines if line.startswith("data: ")][-1]
     assert json.loads(last.removeprefix("data: ")) == wait_until(made.client, path, "complete")
@@ -164,7 +164,7 @@ def test_cancel_and_go_on(made: Made, tmp_path: Path) -> None:
 
 
 def test_a_request_after_a_cancel_is_not_lost(made: Made) -> None:
-    """The job that was cancelled still waits for its file when the next request comes."""
+    """The job that was cancelled still waits for its file when the next request arrives."""
     path = made.begun()
     for _ in range(3):
         made.client.delete(path)
@@ -175,9 +175,9 @@ def test_a_request_after_a_cancel_is_not_lost(made: Made) -> None:
 def test_one_client_does_not_cancel_for_another(guarded: Guarded) -> None:
     one, other = guarded.bearer("artifacts:write"), guarded.bearer("artifacts:write")
     path = guarded.begun(headers=one)
-    assert guarded.client.delete(path, headers=other).json()["state"] == "making"
+    assert guarded.client.delete(path, headers=other).json()["state"] == "writing"
     assert guarded.post(headers=other).headers["Location"] == path
-    assert guarded.client.delete(path, headers=one).json()["state"] == "making"
+    assert guarded.client.delete(path, headers=one).json()["state"] == "writing"
     assert guarded.end(path, headers=other)["items_done"] == FILES
     journal = b"".join(file.read_bytes() for file in (guarded.folder / ".artifacts").rglob("*.json"))
     assert b"key:" not in journal
@@ -295,7 +295,7 @@ def test_a_killed_server_loses_nothing(made: Made, tmp_path: Path) -> None:
         os.kill(process.pid, signal.SIGKILL)
         process.wait(60)
     found = state(made.client, path)
-    assert (found["state"], found["items_done"], found["bytes_done"]) == ("making", 3, 3 * FILE_BYTES)
+    assert (found["state"], found["items_done"], found["bytes_done"]) == ("writing", 3, 3 * FILE_BYTES)
     before = {file: file.stat() for file in Path(found["url"]).glob("model-*")}
     assert len(before) == 3
     assert made.post().headers["Location"] == path

@@ -1,4 +1,4 @@
-"""Artifacts in a bucket: made, found by another replica, and what clients learn of a bucket that fails."""
+"""Artifacts in a bucket: written, found by another replica, and what clients learn of a bucket that fails."""
 
 from __future__ import annotations
 

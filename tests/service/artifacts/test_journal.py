@@ -22,11 +22,11 @@ def test_states_follow_one_another(tmp_path: Path) -> None:
     assert mine.newest() is None
     assert mine.update(lambda state: state.cancelled("x")) is None
     mine.update(lambda state: state.ordered("x"), FIRST)
-    assert other.update(lambda state: state.ordered("x"), FIRST) == State(facts=FACTS, state="making", clients=("x",))
+    assert other.update(lambda state: state.ordered("x"), FIRST) == State(facts=FACTS, state="writing", clients=("x",))
     other.update(lambda state: state.ordered("y"))
     found = mine.update(lambda state: state.cancelled("x"))
     assert found is not None
-    assert (found.state, found.clients) == ("making", ("y",))
+    assert (found.state, found.clients) == ("writing", ("y",))
     assert mine.update(lambda state: state.cancelled("stranger")) == found
     found = other.update(lambda state: state.cancelled("y"))
     assert found is not None
@@ -58,7 +58,7 @@ def test_a_journal_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_spoiled_artifact_stays_so() -> None:
-    spoiled = State(facts=FACTS, state="making", clients=("x",)).ended("spoiled", "not-ready", "why")
+    spoiled = State(facts=FACTS, state="writing", clients=("x",)).ended("spoiled", "not-ready", "why")
     with pytest.raises(ArtifactStateError, match="why"):
         spoiled.ordered("x")
 

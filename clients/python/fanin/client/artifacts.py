@@ -1,4 +1,4 @@
-"""Artifacts that a service makes: requested, waited for, cancelled."""
+"""Artifacts that a service writes: requested, waited for, cancelled."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FINAL = ("cancelled", "failed", "spoiled")
 
 @dataclass(frozen=True, slots=True)
 class ArtifactStatus:
-    """What a destination has of an artifact. Bytes are those of tensors, without headers."""
+    """The state of an artifact, from its destination. Bytes are those of tensors, without headers."""
 
     id: str
     """SHA-256 of the request: equal requests have one artifact."""
@@ -31,7 +31,7 @@ class ArtifactStatus:
     url: str
     """Directory, or URL of the bucket and prefix, that has the files."""
     state: str
-    """`making`, `complete`, `cancelled`, `stopped`, `failed` or `spoiled`."""
+    """`writing`, `complete`, `cancelled`, `stopped`, `failed` or `spoiled`."""
     recipe: str
     """Digest of the recipe."""
     format: str
@@ -150,7 +150,7 @@ class Following:
 
 
 class Artifact:
-    """An artifact that a service makes. It goes on without this object: nothing needs to be closed."""
+    """An artifact that a service writes. The service does not need this object: nothing needs to be closed."""
 
     def __init__(self, following: Following) -> None:
         """Use `Client.artifact`."""
@@ -167,7 +167,7 @@ class Artifact:
         return self._following.latest.url
 
     def status(self) -> ArtifactStatus:
-        """Return what the destination has of it now.
+        """Return its state now.
 
         Raises:
             ServiceError: the request failed.
@@ -175,7 +175,7 @@ class Artifact:
         return run(self._following.status())
 
     def wait(self, progress: bool | None = None) -> ArtifactStatus:
-        """Wait until it is complete. If the server that makes it ends, request it again.
+        """Wait until it is complete. If the server that writes it ends, request it again.
 
         Args:
             progress: Whether to show a progress bar in bytes; by default on a terminal only.
@@ -187,7 +187,7 @@ class Artifact:
         return run(self._following.wait(progress))
 
     def cancel(self) -> ArtifactStatus:
-        """Cancel it; return what the destination has of it. That stays, and the same request goes on from there.
+        """Cancel it; return its state. Its files remain, and the same request resumes from there.
 
         Raises:
             RefusedError: it is complete.

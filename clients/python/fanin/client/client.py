@@ -93,7 +93,7 @@ class Client(ClientBase[Transport]):
     ) -> Artifact:
         """Have the service write the checkpoint of a recipe, or of a named model, to a destination of its operator.
 
-        Return when the service has begun. It goes on if this process ends. The same call again is the same artifact.
+        Return when the service has begun. It continues if this process ends. The same call again is the same artifact.
 
             >>> client.artifact(recipe, destination="weights", shard_size="5GB").wait().url
 

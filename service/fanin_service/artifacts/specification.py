@@ -1,4 +1,4 @@
-"""What a client wants made, and the id that follows from it."""
+"""The specification of an artifact, and the id that follows from it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fanin import Recipe
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Specification:
     """An artifact, as a client describes it."""
 
     destination: str
