@@ -123,7 +123,7 @@ class Service:
             _log.error("%s: no weights are served", fault)
 
     def _forget(self) -> None:
-        """Discard what may have come from wrong bits: digests and bodies. Complete no artifact that is being written."""
+        """Discard what may have come from wrong bits: digests and bodies. Complete no artifact being written."""
         self.artifacts.suspect()
         self.manifests.forget()
         self.small_bodies = _bodies()

@@ -263,7 +263,7 @@ class Artifacts:
             self.halt()
 
     def suspect(self) -> None:
-        """Complete none of the artifacts that are being written: the backend has failed, so their bytes may be wrong."""
+        """Complete none of the artifacts being written: the backend has failed, so their bytes may be wrong."""
         for job in self._jobs.values():
             job.is_suspect = True
 
