@@ -351,6 +351,29 @@ def test_bad_recipes_name_the_field_and_what_is_allowed(recipe: Any, pointer: st
     json.dumps([fault.value for fault in caught.value.faults if fault.value not in (float("inf"),)])
 
 
+def test_equal_tensors_of_a_mapping_are_one_object() -> None:
+    tensors = {str(place): {"shape": (2, 3), "scheme": "normal", "std": 0.5} for place in range(1000)}
+
+    assert len(as_recipe({"tensors": tensors}).tensors.distinct) == 1
+
+
+def test_tensors_of_a_mapping_that_only_look_equal_are_not_shared() -> None:
+    # The bytes of these numbers are equal, and their types differ.
+    values = {"float": np.float64(1), "int": np.float64(1).view(np.int64), "python": 1.0}
+    tensors = {
+        f"{name}.{place}": {"shape": 2, "scheme": "constant", "dtype": "F64", "value": value}
+        for name, value in values.items()
+        for place in range(200)
+    }
+
+    found = {name: as_recipe({"tensors": tensors}).tensors[f"{name}.0"].canonical()["value"] for name in values}
+
+    assert found == {"float": 1, "int": 0x3FF0000000000000, "python": 1}
+    with pytest.raises(RecipeError) as refused:
+        as_recipe({"tensors": {"a": {"shape": [1], "scheme": "zeros"}, "b": {"shape": [True], "scheme": "zeros"}}})
+    assert [fault.pointer for fault in refused.value.faults] == ["/tensors/b/shape/0"]
+
+
 def test_deep_python_values_are_refused() -> None:
     deep: list[Any] = []
     for _ in range(100_000):

@@ -46,13 +46,15 @@ def make(
         url: A directory, or a URL s3://, gs:// or az://. It is empty, or has this artifact. The environment gives the
             credentials of a bucket.
         format: `hf` is a directory of Hugging Face: files with an index. `safetensors` is one file,
-            `model.safetensors`.
+            `model.safetensors`. `dcp` is a checkpoint of torch.distributed.checkpoint, which any sharding loads.
         seed: 0 to 2^64 - 1, in place of the recipe's own.
-        shard_bytes: Maximum bytes of tensors in an object, unless one tensor is larger.
+        shard_bytes: Maximum bytes of tensors in an object. A larger tensor is cut in `dcp`, and has an object to itself
+            in `hf`.
         files: Further files such as config.json or those of a tokenizer, by their paths in the destination.
         literals: A safetensors file with tensors that the recipe does not describe, as `literals_file` of a recording
             returns it.
-        options: Further parameters of the format, as JSON values.
+        options: Further parameters of the format, as JSON values. `dcp` has `tied`: the name of a tensor by each other
+            name of it, such as `Recording.tied`.
         engine: What writes the items: `threads` of this process, or another engine.
         backend: Name of the backend; by default the fastest one for a CPU, or the one that FANIN_BACKEND names.
         progress: Is called with a `Progress` while the items are written. An exception that it raises ends the work,
