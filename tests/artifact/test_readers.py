@@ -83,7 +83,7 @@ print(json.dumps([{name: digest(tensor) for name, tensor in state.items()}, stre
 """
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of moto and its dependencies
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # warnings of moto and its dependencies
 def test_readers_of_a_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
     """torch.distributed.checkpoint through fsspec and obstore, and the streamer of Run:ai."""
     moto = pytest.importorskip("moto.server", reason="moto is not installed")
