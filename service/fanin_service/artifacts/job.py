@@ -88,7 +88,7 @@ class Job:
         # Begin anywhere: replicas that write one artifact at the same time then rarely write the same file.
         first = random.randrange(max(len(missing), 1))  # nosec B311 (no secret)
         numbers = missing[first:] + missing[:first]
-        tally = Tally(found, range(len(self.plan)), self._check)
+        tally = Tally(self.plan, (), self._check)  # for the check alone: the state is that of the destination
         engine.write(self.plan, self.place.url, self._items(numbers), backend=None, tally=tally)
 
     def finish(self) -> Manifest:
