@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from fanin.errors import ConflictError, DestinationError
 
-_RACES = 8
+_ATTEMPTS = 8
 """Attempts to create an object that another writer creates at the same time."""
 _SECONDS = 0.2
 """Longest first pause between these attempts. Each further one may be twice as long."""
@@ -68,33 +68,39 @@ class Destination(ABC):
     def sweep(self, keys: Iterable[str]) -> None:
         """Remove what dead writers of these objects, which exist, left unfinished. It never removes an object."""
 
+    def claim(self, key: str, content: bytes) -> bytes:
+        """Create an object with this content unless it exists; return the content that it has."""
+        for _ in races(f"{self.url}: {key}"):
+            if self.create(key, [memoryview(content)] if content else [], len(content)):
+                return content
+            if (found := self.read(key)) is not None:
+                return found
+        raise AssertionError
+
     def put(self, key: str, content: bytes) -> None:
         """Create an object with this content; do nothing if it exists with the same content.
 
         Raises:
             ConflictError: it exists with other content.
         """
-        found = self.settle(key, content)
-        if found is not None and found != content:
+        if (found := self.claim(key, content)) != content:
             raise ConflictError(
                 f"{self.url}: {key} exists with {_shown(found)}; the artifact has {_shown(content)}."
                 " Nothing was replaced"
             )
 
-    def settle(self, key: str, content: bytes) -> bytes | None:
-        """Create an object with this content and return None, or return the content of the one that exists."""
-        for pause in pauses():
-            if self.create(key, [memoryview(content)] if content else [], len(content)):
-                return None
-            if (found := self.read(key)) is not None:
-                return found
-            time.sleep(pause)
-        raise DestinationError(f"{self.url}: {key} cannot be created, and does not exist")
 
+def races(what: str) -> Iterator[None]:
+    """Yield before each attempt to create an object that another writer seems to create. The pauses become longer.
 
-def pauses() -> Iterator[float]:
-    """Yield the seconds to wait after each attempt to create an object that another writer creates as well."""
-    return (random.uniform(0, _SECONDS * 2**attempt) for attempt in range(_RACES))  # nosec B311 (no secret)
+    Raises:
+        DestinationError: the last attempt has failed too.
+    """
+    for attempt in range(_ATTEMPTS):
+        if attempt:
+            time.sleep(random.uniform(0, _SECONDS * 2**attempt))  # nosec B311 (no secret)
+        yield
+    raise DestinationError(f"{what} cannot be created, and does not exist, in {_ATTEMPTS} attempts")
 
 
 def _shown(content: bytes) -> str:

@@ -186,12 +186,12 @@ def begin(plan: Plan, destination: Destination) -> None:
             raise ConflictError(
                 f"{destination.url}: it has no artifact, but {foreign}; an artifact needs an empty destination"
             )
-    if found is None:
-        found = destination.settle(PLAN, document)
-        if found is None and destination.create(PLAN, [memoryview(document)], len(document)):
-            # Two drivers would replace each other's objects.
-            raise ArtifactError(f"{destination.url}: this store ignores If-None-Match, which an artifact needs")
-    if found is not None and found != document:
+        if found is None:
+            found = destination.claim(PLAN, document)
+            if found == document and destination.create(PLAN, [memoryview(document)], len(document)):
+                # It exists. Two drivers would replace each other's objects.
+                raise ArtifactError(f"{destination.url}: this store ignores If-None-Match, which an artifact needs")
+    if found != document:
         raise ConflictError(f"{destination.url} has another artifact: {_difference(found, document)}")
     destination.put(RECIPE, plan.recipe.canonical)
     for path in plan.digests:

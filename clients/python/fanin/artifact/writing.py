@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from fanin.artifact.destination import Destination, pauses
+from fanin.artifact.destination import Destination, races
 from fanin.artifact.plan import DONE, Item, Plan, canonical
 from fanin.backends import Backend
 from fanin.errors import ArtifactError, ConflictError, DestinationError
 
 METADATA_RECIPE = "fanin-recipe"
 """Key of an object's metadata in a bucket: the digest of the recipe of its tensors."""
+
 Report = Callable[[int], None]
 """Is called with the bytes of tensors that were written, and with a negative number if they are to be written again."""
 
@@ -87,7 +87,7 @@ def write(
         report(item.nbytes)
         return record
     making = _Making(item, backend, report)
-    for pause in pauses():
+    for _ in races(f"{destination.url}: {item.name}"):
         if found is None:
             created = making.create(destination)
             found = item.content.size if created else destination.size(item.name)
@@ -96,9 +96,6 @@ def write(
         if found is not None:
             _check(item, destination, found)
             break
-        time.sleep(pause)
-    else:
-        raise DestinationError(f"{destination.url}: {item.name} cannot be created, and does not exist")
     record = Record(item.name, item.content.size, making.digest())
     destination.put(key, record.document())
     return record
