@@ -17,6 +17,7 @@ from fanin.draws.types import (
     Blocks,
     Draw,
     Fill,
+    Function,
     Mapped,
     Normal,
     Orthogonal,
@@ -55,14 +56,15 @@ def moments(draw: Draw, dtype: DType) -> Moments:
         case Fill(value):
             return Moments(value, 0.0, value, value)
         case Uniform(center, half_width, low, high):
-            return Moments(center, half_width / math.sqrt(3), _finite(low), _finite(high))
+            return Moments(center, half_width / math.sqrt(3), finite(low), finite(high))
         case Normal(mean, std):
             return Moments(mean, std * (math.sqrt(2) if dtype.is_complex else 1), None, None)
         case TruncatedNormal(mean, std, low, high):
-            centre, spread = _truncated(_standard(low, mean, std), _standard(high, mean, std))
-            return Moments(mean + std * centre, std * spread, _finite(low), _finite(high))
+            return Moments(*_truncated_normal(mean, std, low, high), finite(low), finite(high))
         case Polar(scale, 0.0):
             return Moments(0.0, scale / math.sqrt(2), -scale, scale)
+        case Polar(scale, 1.0):  # the disk has all numbers but 1 of 2^53
+            return Moments(0.0, scale, None, None)
         case Polar(scale, mass):
             radius = math.sqrt(-math.log1p(-mass))
             std = scale * float(scalars.complex_truncated_std(Fraction(radius)))
@@ -78,7 +80,7 @@ def moments(draw: Draw, dtype: DType) -> Moments:
             reals = (numbers.real if dtype.is_complex else numbers).astype(np.float64)
             return Moments(*_statistics(reals), float(reals.min()), float(reals.max()))
         case Mapped(low=low, high=high):
-            return Moments(*_mapped(draw), _finite(low), _finite(high))
+            return Moments(*_mapped(draw), finite(low), finite(high))
         case Waves():
             most = max(map(abs, draw.amplitudes))
             return Moments(*_waves(draw), -most, most)
@@ -100,8 +102,22 @@ def mixture(parts: Sequence[tuple[float, Moments]]) -> Moments:
     return Moments(mean, most * math.sqrt(variance), low, high)
 
 
-def _finite(bound: float) -> float | None:
+def finite(bound: float) -> float | None:
+    """Return a bound, and `None` for an infinite one."""
     return bound if math.isfinite(bound) else None
+
+
+def _truncated_normal(mean: float, std: float, low: float, high: float) -> tuple[float, float]:
+    """Return mean and standard deviation of a normal distribution restricted to [low, high]."""
+    start, stop = _standard(low, mean, std), _standard(high, mean, std)
+    if start is not None and start == stop:  # too narrow for a difference in density
+        return low + (high - low) / 2, (high - low) / math.sqrt(12)
+    if start is not None and start > scalars.FAR:  # all numbers are clamped to a bound that a storage type has rounded
+        return low, 0.0
+    if stop is not None and stop < -scalars.FAR:
+        return high, 0.0
+    centre, spread = _truncated(start, stop)
+    return mean + std * centre, std * spread
 
 
 def _truncated(low: Fraction | None, high: Fraction | None) -> tuple[float, float]:
@@ -131,18 +147,41 @@ def _statistics(values: Floats) -> tuple[float, float]:
 
 
 def _mapped(draw: Mapped) -> tuple[float, float]:
-    """Return mean and standard deviation of a function of a uniform number."""
+    """Return mean and standard deviation of a clamped function of a uniform number."""
     nodes, weights = _nodes()
-    u: Floats = draw.center + draw.half_width * nodes
-    match draw.function:
+    with np.errstate(divide="ignore", over="ignore"):
+        ends = _argument(draw.function, np.array([draw.low, draw.high]))
+    start, stop = np.clip((ends - draw.center) / draw.half_width, -1, 1)
+    falls = stop < start
+    between = draw.center + draw.half_width * ((start + stop) / 2 + abs(stop - start) / 2 * nodes)
+    # The smooth part is integrated. The clamped parts are two constants, each with its share of the interval (-1, 1).
+    values = np.concatenate([_image(draw.function, between), [draw.low, draw.high]])
+    shares = [1 - start, 1 + stop] if falls else [1 + start, 1 - stop]
+    weights = np.concatenate([weights * abs(stop - start) / 2, shares]) / 2
+    values, weights = values[weights > 0], weights[weights > 0]  # a bound may be infinite
+    mean = float(values @ weights)
+    return mean, math.sqrt(float((values - mean) ** 2 @ weights))
+
+
+def _image(function: Function, u: Floats) -> Floats:
+    match function:
         case "log":
-            values = np.log(u)
+            return np.log(u)
         case "inverse_softplus_exp":
-            values = np.exp(u) + np.log(-np.expm1(-np.exp(u)))
+            return np.exp(u) + np.log(-np.expm1(-np.exp(u)))
         case "inverse_softplus_log":
-            values = np.log(np.expm1(-np.log(u) / 2))
-    mean = float(values @ weights) / 2
-    return mean, math.sqrt(float((values - mean) ** 2 @ weights) / 2)
+            return np.log(np.expm1(-np.log(u) / 2))
+
+
+def _argument(function: Function, value: Floats) -> Floats:
+    """Return the number of which the function has this value."""
+    match function:
+        case "log":
+            return np.exp(value)
+        case "inverse_softplus_exp":
+            return np.log(np.logaddexp(0, value))
+        case "inverse_softplus_log":
+            return np.exp(-2 * np.logaddexp(0, value))
 
 
 @lru_cache(maxsize=1)
