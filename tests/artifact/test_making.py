@@ -242,7 +242,7 @@ def test_damaged_claims(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"format": "pickle"}, "format is one of hf, safetensors.*, not 'pickle'"),
+        ({"format": "pickle"}, "format is one of dcp, hf, safetensors, not 'pickle'"),
         ({"shard_bytes": 0}, "shard_bytes is from 1 to"),
         ({"engine": "hamster"}, "engine is one of threads.*, not 'hamster'"),
         ({"files": {"../config.json": b""}}, r"file '\.\./config\.json': a path is relative"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,11 @@ def made_or_refused(tensor: dict[str, Any]) -> None:
     if values.size and hasattr(draw, "low"):
         assert draw.low <= values.min()
         assert values.max() <= draw.high
+    described = fanin.describe(tensor)["tensors"]["weight"]
+    json.dumps(described, allow_nan=False)
+    parts = values.astype(np.complex128 if values.dtype.kind == "c" else np.float64).reshape(-1).view(np.float64)
+    assert not values.size or described["low"] is None or described["low"] <= parts.min()
+    assert not values.size or described["high"] is None or parts.max() <= described["high"]
 
 
 @settings(max_examples=1000, **QUIET)
@@ -39,6 +45,8 @@ def made_or_refused(tensor: dict[str, Any]) -> None:
 @example({**NARROW, "low": 0.0, "corrected": True})
 @example({**NARROW, "low": -1e-200, "dtype": "C64", "corrected": True})
 @example({**NARROW, "low": -1e5, "high": 1e5, "dtype": "C64", "corrected": True})
+@example({**NARROW, "low": -7.0, "high": 7.0, "dtype": "C64"})
+@example({**NARROW, "std": 1e-6, "mean": -1.0, "high": 2.0, "dtype": "BF16"})
 def test_a_tensor_is_made_or_refused(tensor: dict[str, Any]) -> None:
     made_or_refused(tensor)
 

@@ -9,6 +9,7 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 import rfc8785
@@ -350,6 +351,29 @@ def test_bad_recipes_name_the_field_and_what_is_allowed(recipe: Any, pointer: st
     json.dumps([fault.value for fault in caught.value.faults if fault.value not in (float("inf"),)])
 
 
+def test_equal_tensors_of_a_mapping_are_one_object() -> None:
+    tensors = {str(place): {"shape": (2, 3), "scheme": "normal", "std": 0.5} for place in range(1000)}
+
+    assert len(as_recipe({"tensors": tensors}).tensors.distinct) == 1
+
+
+def test_tensors_of_a_mapping_that_only_look_equal_are_not_shared() -> None:
+    # The bytes of these numbers are equal, and their types differ.
+    values = {"float": np.float64(1), "int": np.float64(1).view(np.int64), "python": 1.0}
+    tensors = {
+        f"{name}.{place}": {"shape": 2, "scheme": "constant", "dtype": "F64", "value": value}
+        for name, value in values.items()
+        for place in range(200)
+    }
+
+    found = {name: as_recipe({"tensors": tensors}).tensors[f"{name}.0"].canonical()["value"] for name in values}
+
+    assert found == {"float": 1, "int": 0x3FF0000000000000, "python": 1}
+    with pytest.raises(RecipeError) as refused:
+        as_recipe({"tensors": {"a": {"shape": [1], "scheme": "zeros"}, "b": {"shape": [True], "scheme": "zeros"}}})
+    assert [fault.pointer for fault in refused.value.faults] == ["/tensors/b/shape/0"]
+
+
 def test_deep_python_values_are_refused() -> None:
     deep: list[Any] = []
     for _ in range(100_000):
@@ -366,6 +390,46 @@ def test_integers_of_numpy_are_integers() -> None:
     for wrong in (np.bool_(True), np.float64(4)):
         with pytest.raises(RecipeError):
             as_recipe({**VALID, "shape": [wrong, 2]})
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"scheme": "normal", "std": np.float32(0.5)},
+        {"scheme": "normal", "std": np.array(0.5)},
+        {"scheme": "normal", "std": ml_dtypes.bfloat16(0.5)},
+        {"dialect": "torch", "scheme": "normal_", "std": np.float16(0.5)},
+    ],
+)
+def test_reals_of_numpy_are_reals(members: dict[str, Any]) -> None:
+    assert as_recipe({**VALID, **members}) == as_recipe({**VALID, "scheme": "normal", "std": 0.5})
+
+
+@pytest.mark.parametrize("wrong", [np.True_, np.array(True), np.complex64(1 + 2j), np.array([0.5]), "0.5"])
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"scheme": "normal", "std": ...},
+        {"scheme": "constant", "value": ...},
+        {"scheme": "sparse", "std": 1.0, "sparsity": ...},
+        {"scheme": "rg_lru", "min_radius": ...},
+        {"scheme": "dt_bias", "dt_max": ...},
+        {"dialect": "torch", "scheme": "constant_", "val": ...},
+        {"dialect": "keras", "scheme": "RandomNormal", "stddev": ...},
+    ],
+    ids=lambda members: members["scheme"],
+)
+def test_booleans_and_complex_numbers_are_no_reals(members: dict[str, Any], wrong: Any) -> None:
+    """Python converts those of NumPy to floats: True to 1, and 1 + 2j to 1."""
+    with pytest.raises(RecipeError, match="Input should be a valid number"):
+        as_recipe({**VALID, **{name: wrong if value is ... else value for name, value in members.items()}})
+
+
+@pytest.mark.parametrize("wrong", [np.array([3]), np.array([3, 4]), np.True_, 3.0])
+def test_arrays_are_no_seeds(wrong: Any) -> None:
+    for call in (lambda: as_recipe({**VALID, "seed": wrong}), lambda: as_recipe(VALID).seeded(wrong)):
+        with pytest.raises(RecipeError, match="/seed: must be an integer"):
+            call()
 
 
 @pytest.mark.parametrize("dtype", ["int8", "float8_e4m3fnuz", "floats", "", 32, None])

@@ -118,6 +118,48 @@ def test_known_values(tensor: dict[str, Any]) -> None:
     assert low <= values.min() <= values.max() <= high
 
 
+CLOSE: list[dict[str, Any]] = [
+    {"scheme": "ones", "dtype": "C64"},
+    {"scheme": "log_range", "start": 2, "dtype": "C64"},
+    {"scheme": "constant", "value": -2.0, "dtype": "C64"},
+    {"shape": [1, 1], "scheme": "orthogonal", "gain": 0.3, "dtype": "F16"},
+    {"shape": [1, 1], "scheme": "orthogonal", "gain": 1.2244841252260346, "dtype": "F8_E4M3"},
+    {"shape": [2, 2], "scheme": "orthogonal", "dtype": "F64"},
+    {"shape": [3, 3, 1, 1], "scheme": "delta_orthogonal", "gain": 0.3, "dtype": "F8_E5M2"},
+    {"shape": [3, 1, 4], "scheme": "stft", "window": "flattop", "scaling": "spectrum"},
+    {"shape": [33, 1, 5], "scheme": "stft", "side": "imag", "window": "nuttall", "scaling": None, "dtype": "F8_E4M3"},
+    {"scheme": "truncated_normal", "std": 0.3, "low": -0.01, "high": 0.01, "dtype": "C64"},
+    {"scheme": "truncated_normal", "std": 0.3, "low": -7.0, "high": 7.0, "dtype": "C64"},
+    {"scheme": "truncated_normal", "std": 0.3, "low": -1e6, "high": 1e6, "dtype": "C64"},
+    # One number of the type lies between the bounds, or is beyond all words.
+    {"scheme": "truncated_normal", "mean": -1.0, "std": 1e-6, "dtype": "BF16"},
+    {"scheme": "truncated_normal", "mean": -0.34, "std": 5e-5, "low": -0.5, "high": None, "dtype": "BF16"},
+    {"scheme": "truncated_normal", "mean": -0.77, "std": 1e-5, "low": None, "high": 3.0, "dtype": "F8_E5M2"},
+    {"dialect": "torch", "scheme": "trunc_normal_", "mean": 1e-6, "std": 1e-20, "a": 1e-6},
+]
+
+
+@pytest.mark.parametrize("tensor", CLOSE, ids=lambda each: f"{each['scheme']}-{each.get('dtype', 'F32')}")
+def test_every_stored_element_lies_between_the_bounds(tensor: dict[str, Any]) -> None:
+    """Elements near a bound are rounded to the storage type, also away from zero."""
+    tensor = {"shape": [64, 64], **tensor}
+    mean, std, low, high = told(tensor)
+    assert math.isfinite(mean)
+    assert 0 <= std < 10
+    for seed in range(200 if math.prod(tensor["shape"]) < 5 else 1):
+        values = fanin.materialize({"seed": seed, **tensor})["weight"]
+        parts = values.astype(np.complex128 if values.dtype.kind == "c" else np.float64).view(np.float64)
+        assert low is None or parts.min() >= low
+        assert high is None or parts.max() <= high
+
+
+def test_a_disk_with_all_of_the_distribution_has_its_deviation() -> None:
+    """Beyond six deviations, the probability of the disk is 1 in float64."""
+    for end in (5.0, 7.0, 100.0):
+        found = told({"scheme": "truncated_normal", "std": 0.5, "low": -end, "high": end, "dtype": "C64"})
+        assert found[:2] == pytest.approx((0, 0.5), rel=1e-9)
+
+
 def test_the_mean_of_a_large_table_is_not_summed() -> None:
     """2^40 elements: a sum in float64 over fewer rows, and the formula at all."""
     mean, std, *_ = told({"shape": [2**24, 2**12], "scheme": "sinusoidal"})

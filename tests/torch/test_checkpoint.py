@@ -17,7 +17,7 @@ from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
 import fanin
 from fanin import FileLayout, backends
 from fanin.cli.main import main
-from fanin.torch import Recording, checkpoint, init_, record, save_checkpoint
+from fanin.torch import Recording, init_, record, save_checkpoint
 from tests.support.processes import memory
 from tests.torch import ranks
 
@@ -53,11 +53,8 @@ def recording() -> Recording:
 
 @FORMATS
 @pytest.mark.parametrize("size", [100, 10**9])
-def test_readers_get_what_a_module_is_filled_with(
-    recording: Recording, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: Any, size: int
-) -> None:
-    """In chunks, or files, of any size."""
-    monkeypatch.setattr(checkpoint, "CHUNK_BYTES", size)
+def test_readers_get_what_a_module_is_filled_with(recording: Recording, tmp_path: Path, format: Any, size: int) -> None:
+    """In files of any size."""
     save_checkpoint(recording, tmp_path / "new" / "step-0", format=format, shard_bytes=size)
     wanted = init_(build(), recording).state_dict()
     for name, tensor in read(tmp_path / "new" / "step-0", format).items():
@@ -141,9 +138,7 @@ def test_what_is_there_is_not_written_over(recording: Recording, tmp_path: Path,
     not Path("/proc/self/clear_refs").exists(), reason="only Linux tells the most memory since a moment"
 )
 @FORMATS
-def test_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: Any) -> None:
-    monkeypatch.setattr(checkpoint, "CHUNK_BYTES", 1 << 20)
-    monkeypatch.setattr(fanin.file.disk, "CHUNK", 1 << 20)
+def test_memory_is_bounded(tmp_path: Path, format: Any) -> None:
     layout = FileLayout.of({"shape": [16384, 2048], "scheme": "normal", "std": 1.0})
     save_checkpoint(layout, tmp_path / "warm", format=format)
     Path("/proc/self/clear_refs").write_text("5")

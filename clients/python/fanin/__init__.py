@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         RecipeError,
         RefusedError,
         ServiceError,
+        SignatureError,
         UnavailableError,
         UnreachableError,
     )
@@ -119,6 +120,7 @@ __all__ = [
     "RecipeError",
     "RefusedError",
     "ServiceError",
+    "SignatureError",
     "UnavailableError",
     "UnreachableError",
     "Verified",
@@ -204,6 +206,7 @@ _HOMES = {
         "RecipeError",
         "RefusedError",
         "ServiceError",
+        "SignatureError",
         "UnavailableError",
         "UnreachableError",
     ),

@@ -23,7 +23,7 @@ from fanin.draws import (
     Uniform,
     Waves,
 )
-from fanin.draws.moments import Moments, finite, mixture, moments
+from fanin.draws.moments import Moments, mixture, moments
 from fanin.dtypes import STORAGE
 from fanin.file.layout import FileLayout, FileLayoutLike
 from fanin.schemes.base import Scaled, Tensor
@@ -90,14 +90,14 @@ def moments_of(tensor: Tensor) -> Moments:
     if isinstance(tensor, BlocksScheme) and (size := math.prod(tensor.shape)):
         return mixture([(math.prod(part.shape) / size, moments_of(part)) for _, part in tensor.tensors])
     dtype, draw = STORAGE[tensor.dtype], tensor.draw
+    found = moments(draw, dtype)
     if dtype.is_complex or not isinstance(draw, Normal | TruncatedNormal | Uniform):
-        return moments(draw, dtype)
+        return found
     try:
         finer = moments(tensor.lower(STORAGE["F64"]), STORAGE["F64"])
     except DrawError:  # a bound is too small for float64, and 0 in the storage type
-        finer = moments(draw, dtype)
-    low, high = (None, None) if isinstance(draw, Normal) else (finite(draw.low), finite(draw.high))
-    return finer._replace(low=low, high=high)
+        return found
+    return found._replace(mean=finer.mean, std=finer.std)
 
 
 def _fans(tensor: Tensor) -> dict[str, int]:
@@ -129,8 +129,8 @@ def formula(draw: Draw) -> str:
             return f"{_FUNCTIONS[function]}, u = {u}"
         case Polar(scale, 0.0):
             return f"uniform in |z| <= {_short(scale)}"
-        case Polar(scale, 1.0):
-            return f"N(0, {_short(scale)}^2)"
+        case Polar(scale, 1.0):  # the disk has all of the distribution, to float64's last place
+            return f"N(0, {_short(scale)}^2) of complex numbers"
         case Polar(scale, mass):
             return f"N(0, {_short(scale)}^2) in |z| <= {_short((-math.log1p(-mass)) ** 0.5 * scale)}"
         case Sparse(distribution, size, _, zeros):

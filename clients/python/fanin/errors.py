@@ -14,7 +14,8 @@ Each class, with its meaning:
     ├── MismatchError      bytes differ from those of the recipe
     ├── ArtifactError      an artifact cannot be created, read or completed
     │   ├── ConflictError      the destination has other content than the artifact
-    │   └── IncompleteError    parts of the artifact are missing
+    │   ├── IncompleteError    parts of the artifact are missing
+    │   └── SignatureError     the artifact is not the signed one, or its signature is invalid
     ├── DestinationError   a bucket cannot be read or written; also an `OSError`
     └── ServiceError       a request to a Fanin service failed, or its response is invalid
         ├── RefusedError       the service refused the request: the same request will fail again
@@ -28,12 +29,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 _NAME = 2048
 """Maximum number of characters of a name in a pointer: twice `names.MAX_NAME_BYTES`."""
 _VALUE = 80
 """Maximum number of characters of a value that an error repeats."""
+
+SignatureReason = Literal[
+    "unsigned",  # the artifact has no signature
+    "format",  # the signature or the provenance is not of a kind that is supported
+    "key",  # the signature names another key
+    "signature",  # the signature does not fit the statement
+    "another",  # the signature is of another artifact
+    "extra",  # there are files that were not signed
+    "missing",  # signed files are absent
+    "changed",  # the content of a file differs
+    "recipe",  # the recipe is another than the one that was expected or signed
+    "provenance",  # the provenance is about other files
+]
+"""Why a signature was refused."""
 
 
 class FaninError(Exception):
@@ -150,8 +165,30 @@ class IncompleteError(ArtifactError):
     """Parts of the artifact are missing in the destination."""
 
 
+class SignatureError(ArtifactError):
+    """An artifact is not the one that was signed, or its signature is invalid, absent or by another key."""
+
+    def __init__(self, message: str, *, reason: SignatureReason = "signature") -> None:
+        self.reason: SignatureReason = reason
+        """The kind of the fault, for programs: see `SignatureReason`."""
+        super().__init__(message)
+
+
 class DestinationError(FaninError, OSError):
-    """A bucket cannot be read or written. A later attempt may succeed."""
+    """A bucket cannot be read or written."""
+
+    def __init__(self, message: str, *, may_pass: bool = True) -> None:
+        self.may_pass = may_pass
+        """Whether a later attempt may succeed, so that engines try again."""
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Keep `may_pass` in a pickle, because workers pass the error to their parent."""
+        return _destination_error, (str(self), self.may_pass)
+
+
+def _destination_error(message: str, may_pass: bool) -> DestinationError:
+    return DestinationError(message, may_pass=may_pass)
 
 
 class ServiceError(FaninError):

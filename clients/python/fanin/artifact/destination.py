@@ -58,9 +58,9 @@ class Destination(ABC):
     def objects(self, prefix: str = "") -> Iterator[tuple[str, int]]:
         """Yield the key and the size of each object whose key begins with `prefix`, which is empty or ends with `/`."""
 
-    def sweep(self) -> None:
-        """Remove what writers that have died left unfinished, where the destination can know it."""
-        return
+    @abstractmethod
+    def sweep(self, keys: Iterable[str]) -> None:
+        """Remove what dead writers of these objects, which exist, left unfinished. It never removes an object."""
 
     def put(self, key: str, content: bytes) -> None:
         """Create an object with this content; do nothing if it exists with the same content.

@@ -96,7 +96,7 @@ class Directory(Destination):
                     with suppress(FileNotFoundError):
                         yield key, entry.stat().st_size
 
-    def sweep(self) -> None:
+    def sweep(self, keys: Iterable[str]) -> None:  # noqa: ARG002 (unfinished files have no key)
         """Remove the unfinished files that no process has open.
 
         On a file system whose locks do not reach other machines, this can remove the file of a writer elsewhere. That

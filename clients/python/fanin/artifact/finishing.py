@@ -77,7 +77,7 @@ def finish(plan: Plan, destination: Destination) -> Manifest:
     destination.put(MANIFEST, manifest.document())
     if commit_path:
         destination.put(commit_path, commit)
-    destination.sweep()
+    destination.sweep(plan.arrangement.name(number) for number in range(len(plan)))
     return manifest
 
 

@@ -46,13 +46,15 @@ def make(
         url: A directory, or a URL s3://, gs:// or az://. It is empty, or has this artifact. The environment gives the
             credentials of a bucket.
         format: `hf` is a directory of Hugging Face: files with an index. `safetensors` is one file,
-            `model.safetensors`.
+            `model.safetensors`. `dcp` is a checkpoint of torch.distributed.checkpoint, which any sharding loads.
         seed: 0 to 2^64 - 1, in place of the recipe's own.
-        shard_bytes: Maximum bytes of tensors in an object, unless one tensor is larger.
+        shard_bytes: Maximum bytes of tensors in an object. A larger tensor is cut in `dcp`, and has an object to itself
+            in `hf`.
         files: Further files such as config.json or those of a tokenizer, by their paths in the destination.
         literals: A safetensors file with tensors that the recipe does not describe, as `literals_file` of a recording
             returns it.
-        options: Further parameters of the format, as JSON values.
+        options: Further parameters of the format, as JSON values. `dcp` has `tied`: the name of a tensor by each other
+            name of it, such as `Recording.tied`.
         engine: What writes the items: `threads` of this process, or another engine.
         backend: Name of the backend; by default the fastest one for a CPU, or the one that FANIN_BACKEND names.
         progress: Is called with a `Progress` while the items are written. An exception that it raises ends the work,
@@ -150,15 +152,15 @@ def _write(
     plan: Plan, url: Url, part: Part | None, engine: Engine, backend: str | None, progress: Callback | None
 ) -> None:
     place = destination(url)
-    found = survey(plan, place)
-    numbers: Iterable[int] = range(len(plan)) if part is None else part.items(len(plan))
-    engine.write(
-        plan,
-        place.url,
-        (number for number in numbers if not found.is_done(number)),
-        backend=backend,
-        tally=Tally(found, numbers, progress),
-    )
+    numbers: Iterable[int]
+    if part is None or part.count == 1:
+        found = survey(plan, place)
+        numbers, tally = found.missing(), Tally(plan, range(len(plan)), progress, found.is_done)
+    else:
+        # `write` looks for each item anyway: fewer requests than a listing of all, by every part.
+        numbers = part.items(len(plan))
+        tally = Tally(plan, numbers, progress)
+    engine.write(plan, place.url, numbers, backend=backend, tally=tally)
 
 
 def _engine(engine: str | Engine) -> Engine:

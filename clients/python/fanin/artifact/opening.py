@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from pathlib import Path
 
 from fanin.artifact.destination import Destination
 from fanin.artifact.directory import Directory
+from fanin.errors import MissingPackageError
 
 BUCKETS = ("s3", "gs", "az")
 """Schemes of URLs of buckets."""
@@ -25,10 +27,24 @@ def destination(url: str | os.PathLike[str]) -> Destination:
     if separator and scheme == "file":
         text = rest
     elif separator and scheme in BUCKETS:
-        raise NotImplementedError
+        return _bucket(scheme, text)
     elif separator:
         allowed = ", ".join(f"{each}://" for each in (*BUCKETS, "file"))
         raise ValueError(f"destination {text!r}: {scheme}:// is not a kind of destination; use {allowed} or a path")
     if not text:
         raise ValueError("the destination is empty: give a directory, or a URL such as s3://bucket/prefix")
     return Directory(Path(text).absolute())
+
+
+def _bucket(scheme: str, url: str) -> Destination:
+    package, module, kind = ("boto3", "s3", "S3") if scheme == "s3" else ("obstore", "bucket", "Bucket")
+    try:
+        found = import_module(f"fanin.artifact.{module}")
+    except ModuleNotFoundError as error:
+        if error.name not in (package, "botocore"):
+            raise
+        how = "in a checkout of Fanin, run: pip install '.[bucket]'"
+        detail = f"destination {url!r} needs the package {package}, which is not installed; {how}"
+        raise MissingPackageError(detail, name=package) from None
+    opened: Destination = getattr(found, kind)(url)
+    return opened

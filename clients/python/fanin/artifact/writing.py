@@ -21,11 +21,6 @@ _RACES = 8
 _SECONDS = 0.2
 """Longest first pause between these attempts. Each further one may be twice as long."""
 
-TRANSIENT = (DestinationError, FileNotFoundError)
-"""Errors after which an engine writes an item again. A directory raises the second one if its unfinished file was swept
-by a process on another machine. A full disk is not one of them.
-"""
-
 Report = Callable[[int], None]
 """Is called with the bytes of tensors that were written, and with a negative number if they are to be written again."""
 
@@ -117,6 +112,12 @@ def write(
     return record
 
 
+def may_pass(error: Exception) -> bool:
+    """Return whether an engine writes an item again after this error of `write`."""
+    # A directory lacks its unfinished file if a process on another machine has swept it.
+    return error.may_pass if isinstance(error, DestinationError) else isinstance(error, FileNotFoundError)
+
+
 class _Making:
     """The bytes of one item, with their digest once they were all generated."""
 
@@ -156,6 +157,8 @@ class _Making:
                 hasher.update(chunk)
                 done += len(chunk)
                 yield chunk
+                # Else it stays in memory while the next one is generated.
+                del chunk
                 self._advance(done - header)
         except GeneratorExit:
             raise

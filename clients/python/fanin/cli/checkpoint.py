@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
 # `run` imports torch, so that `--help` works without it.
 
 
-def _recipe(options: argparse.Namespace) -> None:
+def _recipe(options: argparse.Namespace, files: Mapping[str, bytes] | None = None) -> None:
     from fanin.torch.checkpoint import save_checkpoint
 
     save_checkpoint(
@@ -67,6 +67,7 @@ def _recipe(options: argparse.Namespace) -> None:
         format=options.format,
         seed=None if options.seed is None else int(options.seed),
         shard_bytes=options.shard_size,
+        files=files,
     )
 
 
@@ -84,6 +85,4 @@ def _hub(options: argparse.Namespace) -> None:
 
     config = configuration_of(options.source)
     options.source = record(transformer_of(options.source))
-    _recipe(options)
-    if options.format == "safetensors":
-        shutil.copyfile(config, options.directory / "config.json")
+    _recipe(options, {"config.json": config.read_bytes()} if options.format == "safetensors" else None)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fanin import scalars
 from fanin.draws.composed import TURN
+from fanin.draws.plain import fill
 from fanin.draws.types import (
     Blocks,
     Draw,
@@ -48,27 +49,41 @@ class Moments(NamedTuple):
 
 
 def moments(draw: Draw, dtype: DType) -> Moments:
-    """Return the moments of a draw at a storage type, before the rounding to that type.
+    """Return the moments of a draw at a storage type: mean and deviation before the rounding to it, bounds after it.
 
     `Mapped` draws other than the logarithm are integrated numerically. All others are formulas in float64.
     """
+    found = _moments(draw, dtype)
+    if not dtype.is_complex or found.low is None or found.high is None:
+        return found
+    # The imaginary part of a real number is 0.
+    return found._replace(low=min(found.low, 0.0), high=max(found.high, 0.0))
+
+
+def _moments(draw: Draw, dtype: DType) -> Moments:
     match draw:
         case Fill(value):
             return Moments(value, 0.0, value, value)
         case Uniform(center, half_width, low, high):
-            return Moments(center, half_width / math.sqrt(3), finite(low), finite(high))
+            return Moments(center, half_width / math.sqrt(3), _finite(low), _finite(high))
         case Normal(mean, std):
             return Moments(mean, std * (math.sqrt(2) if dtype.is_complex else 1), None, None)
+        case TruncatedNormal(low=low, high=high) if low == high:  # the only number of the type between the bounds
+            return Moments(low, 0.0, low, high)
         case TruncatedNormal(mean, std, low, high):
-            return Moments(*_truncated_normal(mean, std, low, high), finite(low), finite(high))
+            start, stop = _standard(low, mean, std), _standard(high, mean, std)
+            if start is not None and start == stop:  # too narrow for a difference in density
+                return Moments(low + (high - low) / 2, (high - low) / math.sqrt(12), low, high)
+            centre, spread = _truncated(start, stop)
+            return Moments(mean + std * centre, std * spread, _finite(low), _finite(high))
         case Polar(scale, 0.0):
-            return Moments(0.0, scale / math.sqrt(2), -scale, scale)
-        case Polar(scale, 1.0):  # the disk has all numbers but 1 of 2^53
+            return Moments(0.0, scale / math.sqrt(2), *_within(scale, dtype))
+        case Polar(scale, 1.0):
             return Moments(0.0, scale, None, None)
         case Polar(scale, mass):
             radius = math.sqrt(-math.log1p(-mass))
             std = scale * float(scalars.complex_truncated_std(Fraction(radius)))
-            return Moments(0.0, std, -scale * radius, scale * radius)
+            return Moments(0.0, std, *_within(scale * radius, dtype))
         case Blocks(period, draws=parts):
             lengths = [draw.length(j) / period for j in range(len(parts))]
             return mixture([(length, moments(part, dtype)) for length, part in zip(lengths, parts, strict=True)])
@@ -80,12 +95,13 @@ def moments(draw: Draw, dtype: DType) -> Moments:
             reals = (numbers.real if dtype.is_complex else numbers).astype(np.float64)
             return Moments(*_statistics(reals), float(reals.min()), float(reals.max()))
         case Mapped(low=low, high=high):
-            return Moments(*_mapped(draw), finite(low), finite(high))
+            return Moments(*_mapped(draw), _finite(low), _finite(high))
         case Waves():
-            most = max(map(abs, draw.amplitudes))
-            return Moments(*_waves(draw), -most, most)
+            return Moments(*_waves(draw), *_within(max(map(abs, draw.amplitudes)), dtype))
         case Orthogonal(gain, rows, columns):
-            return Moments(0.0, gain / math.sqrt(max(rows, columns, 1)), -gain, gain)
+            # At float64, an element of Q may exceed 1 by its rounding errors. The other types round them away.
+            most = gain * (1 + 2.0**-45) if dtype.name == "F64" else gain
+            return Moments(0.0, gain / math.sqrt(max(rows, columns, 1)), *_within(most, dtype))
 
 
 def mixture(parts: Sequence[tuple[float, Moments]]) -> Moments:
@@ -102,22 +118,14 @@ def mixture(parts: Sequence[tuple[float, Moments]]) -> Moments:
     return Moments(mean, most * math.sqrt(variance), low, high)
 
 
-def finite(bound: float) -> float | None:
-    """Return a bound, and `None` for an infinite one."""
+def _within(most: float, dtype: DType) -> tuple[float, float]:
+    """Return the bounds of stored elements whose magnitude is at most `most` before they are rounded."""
+    stored = fill(Fraction(most), dtype).value
+    return -stored, stored
+
+
+def _finite(bound: float) -> float | None:
     return bound if math.isfinite(bound) else None
-
-
-def _truncated_normal(mean: float, std: float, low: float, high: float) -> tuple[float, float]:
-    """Return mean and standard deviation of a normal distribution restricted to [low, high]."""
-    start, stop = _standard(low, mean, std), _standard(high, mean, std)
-    if start is not None and start == stop:  # too narrow for a difference in density
-        return low + (high - low) / 2, (high - low) / math.sqrt(12)
-    if start is not None and start > scalars.FAR:  # all numbers are clamped to a bound that a storage type has rounded
-        return low, 0.0
-    if stop is not None and stop < -scalars.FAR:
-        return high, 0.0
-    centre, spread = _truncated(start, stop)
-    return mean + std * centre, std * spread
 
 
 def _truncated(low: Fraction | None, high: Fraction | None) -> tuple[float, float]:
@@ -126,6 +134,11 @@ def _truncated(low: Fraction | None, high: Fraction | None) -> tuple[float, floa
     Narrow intervals, and those in a tail, need the 120 digits of `scalars`, which take a millisecond.
     """
     a, b = -math.inf if low is None else float(low), math.inf if high is None else float(high)
+    # A bound that was rounded inwards can lie beyond every number of the draw. Then all are clamped to it.
+    if a > scalars.FAR:
+        return a, 0.0
+    if b < -scalars.FAR:
+        return b, 0.0
     if a > 2 or b < -2 or b - a < 0.5:
         return float(scalars.truncated_mean(low, high)), float(scalars.truncated_std(low, high))
     mass = (math.erf(b / math.sqrt(2)) - math.erf(a / math.sqrt(2))) / 2

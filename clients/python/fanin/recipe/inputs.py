@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from fanin.errors import Fault, RecipeError, shown
 from fanin.recipe.header import has_weights, recipe_in
-from fanin.recipe.members import plain_shapes
+from fanin.recipe.members import plain_document
 from fanin.recipe.model import Recipe, from_json
 from fanin.recipe.strict_json import parse_json
 
@@ -62,7 +62,7 @@ def as_recipe(recipe: RecipeLike) -> Recipe:
                 raise RecipeError([Fault("", detail, shown(recipe))]) from None
             raise
     if isinstance(recipe, Mapping):
-        return from_json(plain_shapes(recipe))
+        return from_json(plain_document(recipe))
     found = getattr(recipe, "recipe", None)
     return found if isinstance(found, Recipe) else from_json(recipe)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import marshal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -11,8 +12,12 @@ from fanin.names import MAX_NAMES, count
 
 MEMBERS = ("tensors", "repeated")
 """The members of a recipe that hold tensors, by names and by repeated names."""
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+"""The types of JSON's values that have no members."""
 _MAX_ITEMS = 1000
 """Most items of a list. The longest list of a recipe has 256."""
+_MAX_DEPTH = 500
+"""Most objects and lists within one another. A recipe has fewer than ten. A path of each level is written here."""
 MAX_FAULTS = 100
 """Most faults that an error reports: beyond them, finding near names for each would take minutes."""
 
@@ -43,6 +48,8 @@ def _oversized(value: Any, path: Sequence[str]) -> Fault | None:
     level: list[tuple[Sequence[str], Any]] = [(path, value)]
     while level:
         path, each = level.pop()
+        if len(path) > _MAX_DEPTH:
+            return Fault("", "the recipe is nested too deeply")
         if isinstance(each, Mapping):
             if len(each) > MAX_FAULTS:
                 return Fault(pointer(path), f"{len(each)} fields; no object in a recipe has that many")
@@ -80,25 +87,49 @@ def _tensors(document: Any, field: str) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def plain_shapes(document: Mapping[str, Any]) -> Mapping[str, Any]:
+def plain_document(document: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a recipe that a program wrote, with each shape as a list or tuple: an integer is one axis.
 
-    JSON has no such shapes. Tensors that are one object stay one.
+    JSON has no such shapes. Equal tensors are one object, and are then validated once.
     """
-    converted: dict[int, Any] = {}
+    known: dict[bytes | int, tuple[Any, Any]] = {}
 
     def plain(tensor: Any) -> Any:
-        if not isinstance(tensor, Mapping) or isinstance(tensor.get("shape", ()), list | tuple):
+        if not isinstance(tensor, Mapping):
             return tensor
-        if id(tensor) not in converted:
-            converted[id(tensor)] = {**tensor, "shape": _sizes(tensor["shape"])}
-        return converted[id(tensor)]
+        # With the original, so that no other object gets its id meanwhile.
+        return known.setdefault(_key(tensor), (_with_plain_shape(tensor), tensor))[0]
 
     if "tensors" not in document:
-        only: Mapping[str, Any] = plain(document)
-        return only
+        return _with_plain_shape(document)
     found = {field: document[field] for field in MEMBERS if isinstance(document.get(field), Mapping)}
     return {**document, **{field: {name: plain(each) for name, each in found[field].items()} for field in found}}
+
+
+def _with_plain_shape(tensor: Mapping[str, Any]) -> Mapping[str, Any]:
+    if isinstance(tensor.get("shape", ()), list | tuple):
+        return tensor
+    return {**tensor, "shape": _sizes(tensor["shape"])}
+
+
+def _key(tensor: Any) -> bytes | int:
+    """Return what only equal tensors of the same types have in common, or the id of a tensor with other than JSON's
+    types.
+    """
+    try:
+        # marshal would write a number of NumPy as bytes, without its type.
+        return marshal.dumps(tensor, 2) if _has_plain_types(tensor) else id(tensor)
+    except (ValueError, RecursionError):  # nested too deeply
+        return id(tensor)
+
+
+def _has_plain_types(value: Any) -> bool:
+    kind = type(value)
+    if kind is dict:
+        return all(type(key) is str and _has_plain_types(item) for key, item in value.items())
+    if kind is list or kind is tuple:
+        return all(map(_has_plain_types, value))
+    return kind in _SCALARS
 
 
 def _sizes(shape: Any) -> Any:

@@ -19,7 +19,7 @@ from fanin.names import Name, RepeatedName, all_valid, named_twice
 from fanin.recipe.defaults import DEFAULTS, hand_down
 from fanin.recipe.display import Summary
 from fanin.recipe.faults import faults
-from fanin.recipe.members import MEMBERS, check_sizes, members, plain_shapes
+from fanin.recipe.members import MEMBERS, check_sizes, members, plain_document
 from fanin.recipe.tensors import Tensors
 from fanin.schemes import AnyTensor
 from fanin.schemes.base import StorageName, Tensor, as_integer
@@ -123,7 +123,7 @@ class Recipe(FrozenModel):
             RecipeError: a tensor or a name is wrong.
         """
         return self._with(
-            {**self.tensors, **from_json(plain_shapes({"stream": self.stream, "tensors": tensors})).tensors}
+            {**self.tensors, **from_json(plain_document({"stream": self.stream, "tensors": tensors})).tensors}
         )
 
     def without(self, *names: str) -> Recipe:

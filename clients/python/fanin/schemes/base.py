@@ -35,8 +35,25 @@ MAX_DIMENSION = 2**53 - 1
 
 
 def as_integer(value: Any) -> Any:
-    """Return an integer of NumPy as one of Python, and any other value unchanged."""
-    return operator.index(value) if hasattr(value, "__index__") and not isinstance(value, bool) else value
+    """Return an integer of NumPy, torch or JAX as one of Python, and any other value unchanged."""
+    if type(value) is int or isinstance(value, bool) or not hasattr(value, "__index__") or "bool" in _dtype(value):
+        return value
+    try:
+        return operator.index(value)
+    except TypeError:  # an array that is not one integer
+        return value
+
+
+def _not_cast(value: Any) -> Any:
+    """Return the value, unless its conversion to a float would take a boolean for 1, or lose an imaginary part."""
+    if type(value) not in (float, int) and ("bool" in _dtype(value) or "complex" in _dtype(value)):
+        raise PydanticCustomError("float_type", "Input should be a valid number")
+    return value
+
+
+def _dtype(value: Any) -> str:
+    """Return the name of the type of an array or a scalar of NumPy, torch or JAX; nothing for other values."""
+    return str(getattr(value, "dtype", ""))
 
 
 def _few(value: Any) -> Any:
@@ -54,10 +71,11 @@ def _few(value: Any) -> Any:
 # Bounds precede validators: pydantic cannot express a bound after a function in a JSON schema.
 # Adding 0.0 turns -0.0 into 0.0. Otherwise equal recipes would have different canonical texts.
 _POSITIVE_ZERO = AfterValidator(lambda value: value + 0.0)
-Real = Annotated[float, Strict(), AllowInfNan(False), _POSITIVE_ZERO]
-Positive = Annotated[float, Strict(), AllowInfNan(False), Field(gt=0), _POSITIVE_ZERO]
-NonNegative = Annotated[float, Strict(), AllowInfNan(False), Field(ge=0), _POSITIVE_ZERO]
-Proportion = Annotated[float, Strict(), AllowInfNan(False), Field(ge=0, le=1), _POSITIVE_ZERO]
+NOT_CAST = BeforeValidator(_not_cast)
+Real = Annotated[float, Strict(), AllowInfNan(False), _POSITIVE_ZERO, NOT_CAST]
+Positive = Annotated[float, Strict(), AllowInfNan(False), Field(gt=0), _POSITIVE_ZERO, NOT_CAST]
+NonNegative = Annotated[float, Strict(), AllowInfNan(False), Field(ge=0), _POSITIVE_ZERO, NOT_CAST]
+Proportion = Annotated[float, Strict(), AllowInfNan(False), Field(ge=0, le=1), _POSITIVE_ZERO, NOT_CAST]
 Count = Annotated[int, Strict(), Field(ge=1, le=MAX_DIMENSION), BeforeValidator(as_integer)]
 Dimension = Annotated[int, Strict(), Field(ge=0, le=MAX_DIMENSION), BeforeValidator(as_integer)]
 Axis = Annotated[int, Strict(), Field(ge=-MAX_RANK, lt=MAX_RANK), BeforeValidator(as_integer)]

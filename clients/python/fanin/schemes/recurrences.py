@@ -11,9 +11,9 @@ from fanin import draws
 from fanin.draws import Draw, DrawError
 from fanin.dtypes import DType
 from fanin.scalars import inverse_softplus, log
-from fanin.schemes.base import NonNegative, Positive, Tensor
+from fanin.schemes.base import NOT_CAST, NonNegative, Positive, Tensor
 
-Radius = Annotated[float, Strict(), AllowInfNan(False), Field(gt=0, lt=1)]
+Radius = Annotated[float, Strict(), AllowInfNan(False), Field(gt=0, lt=1), NOT_CAST]
 LARGEST_STEP = 64
 """Largest step of `dt_bias`. From here the inverse softplus equals its argument to float32's last place."""
 
@@ -45,7 +45,7 @@ class DtBias(Tensor):
     scheme: Literal["dt_bias", "mamba_dt_bias"]
     size_field = "dt_max"
     dt_min: Annotated[Positive, Field(description="At least 1e-304.")] = 0.001
-    dt_max: Annotated[float, Strict(), AllowInfNan(False), Field(gt=0, le=LARGEST_STEP)] = 0.1
+    dt_max: Annotated[float, Strict(), AllowInfNan(False), Field(gt=0, le=LARGEST_STEP), NOT_CAST] = 0.1
     dt_floor: NonNegative = 0.0001
 
     def lower(self, dtype: DType) -> Draw:

@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-import math
 import os
-import warnings
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import safetensors.torch
 import torch
-from torch.distributed.checkpoint.api import CheckpointException
-from torch.distributed.checkpoint.default_planner import DefaultSavePlanner
-from torch.distributed.checkpoint.filesystem import FileSystemWriter
-from torch.distributed.checkpoint.metadata import ChunkStorageMetadata, MetadataIndex, TensorProperties
-from torch.distributed.checkpoint.planner import SavePlan, TensorWriteData, WriteItem, WriteItemType
-from torch.distributed.checkpoint.state_dict_saver import save
 
 from fanin import backends
-from fanin.backends import Backend
-from fanin.file import atomic, disk, shards
-from fanin.file.layout import Entry, FileLayoutLike
-from fanin.region import Region
-from fanin.strided import dense, place
+from fanin.artifact import formats
+from fanin.artifact.formats.dcp.archived import Kind
+from fanin.artifact.formats.dcp.files import TIED
+from fanin.artifact.formats.dcp.literals import literals_file
+from fanin.file import atomic
+from fanin.file.layout import FileLayoutLike
 from fanin.torch.formats import SHARD_BYTES, Format
 from fanin.torch.inputs import Given
-from fanin.torch.recorder.recording import DTYPES
-from fanin.torch.writable import address, check_eager, plainly
+from fanin.torch.writable import check_eager, plainly
 
-CHUNK_BYTES = 256 << 20
-"""Maximum size of a chunk of a DCP checkpoint, and so of its memory, in bytes."""
-_TYPES = {name: dtype for dtype, name in DTYPES.items()}
+_FORMATS = {"dcp": "dcp", "safetensors": "hf"}
+"""Formats of artifacts."""
 
 
 def save_checkpoint(
@@ -41,6 +32,7 @@ def save_checkpoint(
     format: Format = "dcp",
     seed: int | str | None = None,
     shard_bytes: int = SHARD_BYTES,
+    files: Mapping[str, bytes] | None = None,
     backend: str | None = None,
 ) -> None:
     """Write a checkpoint of a recipe's tensors to a new directory, in bounded memory and all or nothing.
@@ -57,7 +49,8 @@ def save_checkpoint(
             names too. `safetensors` is a Hugging Face directory: files with an index, each of which `fanin verify` can
             check. Tied names are left to the model, as transformers does.
         seed: 0 to 2^64 - 1, in place of the recipe's own.
-        shard_bytes: Maximum bytes of tensors in a file of `safetensors`, unless one tensor is larger.
+        shard_bytes: Maximum bytes of tensors in a file. `safetensors` has a larger one if one tensor is larger.
+        files: Further files such as config.json, by their names.
         backend: Name of the backend; by default the fastest one for a CPU, or the one that FANIN_BACKEND names.
 
     Raises:
@@ -72,88 +65,39 @@ def save_checkpoint(
         raise ValueError(f"shard_bytes is at least 1, not {shard_bytes}")
     check_eager()
     given = Given.of(recipe, seed)
+    options: dict[str, Any] = {TIED: dict(given.tied)} if format == "dcp" else {}
+    request = formats.Given(given.layout.recipe, shard_bytes, bool(given.literals), options)
+    arrangement = formats.arrangement_of(_FORMATS[format])(request)
+    maker = backends.get(backend)
     with plainly(), atomic.replacing_directory(Path(directory).resolve()) as folder:
-        if format == "dcp":
-            _save_dcp(given, folder, backend)
-        else:
-            _save_safetensors(given, folder, shard_bytes, backend)
+        given_files = dict(files or {})
+        if given.literals:
+            assert arrangement.literals_path is not None
+            given_files[arrangement.literals_path] = _literals(given.literals, format)
+        for path, content in given_files.items():
+            _write(folder / path, [content])
+        for number in range(len(arrangement)):
+            _write(folder / arrangement.name(number), arrangement.content(number).chunks(maker))
+        if arrangement.commit_path is not None:
+            _write(folder / arrangement.commit_path, [arrangement.commit(given_files.__getitem__)])
 
 
-def _save_safetensors(given: Given, folder: Path, shard_bytes: int, backend: str | None) -> None:
-    recipe = given.layout.recipe
-    parts = shards.split(recipe, shard_bytes, has_literals=bool(given.literals))
-    for name, tensors in parts.items():
-        disk.save(recipe.part(tensors), folder / name, backend=backend, progress=False)
-    if not given.literals and list(parts) == [shards.WHOLE]:
-        return
-    if given.literals:
-        content = safetensors.torch.save(dict(given.literals), {"format": "pt"})
-        with atomic.replacing(folder / shards.literals_name(parts)) as file:
-            file.write(content)
-    sizes = {name: literal.nbytes for name, literal in given.literals.items()}
-    with atomic.replacing(folder / shards.INDEX) as file:
-        file.write(shards.index(recipe, parts, sizes))
+def _write(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
+    with atomic.replacing(path) as file:
+        for chunk in chunks:
+            file.write(chunk)
 
 
-def _save_dcp(given: Given, folder: Path, backend: str | None) -> None:
-    # One file for each chunk: the writer holds the content of one file in memory.
-    writer = FileSystemWriter(folder, single_file_per_rank=False)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)
-        try:
-            save({}, storage_writer=writer, planner=_Planner(given, backends.get(backend)), no_dist=True)
-        except CheckpointException as error:  # not an Exception; it contains the exception of each rank
-            raise error.failures[0][0] from error
-
-
-class _Planner(DefaultSavePlanner):
-    """Returns tensors chunk by chunk, and generates each chunk when the writer requests it."""
-
-    def __init__(self, given: Given, backend: Backend) -> None:
-        super().__init__()
-        self._backend = backend
-        self._makers: dict[tuple[str, tuple[int, ...]], Callable[[], torch.Tensor]] = {}
-        self._items: list[WriteItem] = []
-        names = {name: name for name in (*given.layout.recipe.tensors, *given.literals)}
-        for name, other in (names | dict(given.tied)).items():
-            if other in given.literals:
-                literal = given.literals[other]
-                self._add(name, literal.dtype, literal.shape, (0,) * literal.ndim, literal.shape, literal.clone)
-            else:
-                self._add_drawn(name, given.layout.entry(other))
-
-    def _add_drawn(self, name: str, entry: Entry) -> None:
-        size, dtype = entry.dtype.itemsize, _TYPES[entry.dtype.name]
-        whole = Region.of(entry.shape, ...)
-        for part in whole.parts(lambda part: math.prod(part.lengths) * size <= CHUNK_BYTES):
-
-            def make(part: Region = part) -> torch.Tensor:
-                made = torch.empty(part.lengths, dtype=dtype, device="cpu")
-                place(entry, part, address(made), dense(part.lengths, size), self._backend)
-                return made
-
-            offsets = tuple(axis.start for axis in part.axes)
-            self._add(name, dtype, entry.shape, offsets, part.lengths, make)
-
-    def _add(
-        self,
-        name: str,
-        dtype: torch.dtype,
-        shape: tuple[int, ...],
-        offsets: tuple[int, ...],
-        lengths: tuple[int, ...],
-        make: Callable[[], torch.Tensor],
-    ) -> None:
-        self._makers[name, offsets] = make
-        chunk = ChunkStorageMetadata(torch.Size(offsets), torch.Size(lengths))
-        data = TensorWriteData(chunk, TensorProperties(dtype), torch.Size(shape))
-        self._items.append(WriteItem(MetadataIndex(name, offsets), WriteItemType.SHARD, tensor_data=data))
-
-    def create_local_plan(self) -> SavePlan:
-        self.plan = SavePlan(self._items, planner_data={item.index.fqn: (item.index.fqn,) for item in self._items})
-        return self.plan
-
-    def resolve_data(self, write_item: WriteItem) -> torch.Tensor:
-        index = write_item.index
-        assert index.offset is not None
-        return self._makers[index.fqn, tuple(index.offset)]()
+def _literals(literals: Mapping[str, torch.Tensor], format: Format) -> bytes:
+    given = {name: literal.contiguous() for name, literal in literals.items()}
+    if format == "safetensors":
+        return safetensors.torch.save(given, {"format": "pt"})
+    return literals_file(
+        {
+            name: (
+                Kind(f"{literal.dtype}".removeprefix("torch."), literal.itemsize, tuple(literal.shape)),
+                literal.reshape(-1).view(torch.uint8).numpy().tobytes(),
+            )
+            for name, literal in given.items()
+        }
+    )

@@ -14,7 +14,7 @@ from fanin.artifact.destination import Destination
 from fanin.artifact.opening import destination
 from fanin.artifact.plan import Plan
 from fanin.artifact.progress import Tally
-from fanin.artifact.writing import TRANSIENT, write
+from fanin.artifact.writing import may_pass, write
 from fanin.backends import Backend
 
 MOST_THREADS = 8
@@ -95,8 +95,8 @@ class _Work:
             try:
                 write(self._plan, number, self._place, self._backend, report)
                 return
-            except TRANSIENT:
-                if attempt == self._attempts:
+            except OSError as error:
+                if attempt == self._attempts or not may_pass(error):
                     raise
                 self._tally.add(-counted)
                 self.stop.wait(random.uniform(0, _SECONDS * 4**attempt))  # nosec B311 (no secret)

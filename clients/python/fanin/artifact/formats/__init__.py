@@ -9,6 +9,7 @@ from fanin.artifact.formats.base import Arrangement, Content, Given
 __all__ = ["FORMATS", "Arrangement", "Content", "Given", "arrangement_of"]
 
 FORMATS = {
+    "dcp": "fanin.artifact.formats.dcp.files",
     "hf": "fanin.artifact.formats.hf",
     "safetensors": "fanin.artifact.formats.single",
 }

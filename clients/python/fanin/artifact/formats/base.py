@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-import numpy as np
-
 from fanin.backends import Backend
 from fanin.file.disk import CHUNK
 from fanin.file.layout import FileLayout
@@ -55,10 +53,11 @@ class LayoutContent(Content):
 
     def chunks(self, backend: Backend) -> Iterator[memoryview]:
         for start in range(0, self.size, CHUNK):
-            # Not a buffer for all: an upload still reads the chunks before.
-            chunk = np.empty(min(CHUNK, self.size - start), np.uint8).data
+            # Not one buffer for all: an upload still reads the chunks before. A bytearray, which boto3 sends as it is.
+            chunk = memoryview(bytearray(min(CHUNK, self.size - start)))
             read_into(self.layout, start, chunk, backend)
             yield chunk
+            del chunk
 
 
 class Arrangement(ABC):
@@ -100,6 +99,14 @@ class Arrangement(ABC):
     @abstractmethod
     def content(self, number: int) -> Content:
         """Return the content of an item."""
+
+    def literals(self, content: bytes) -> bytes:
+        """Return the file at `literals_path`; `content` is a safetensors file of the literals.
+
+        Raises:
+            FileError, ValueError: the format cannot have them.
+        """
+        return content
 
     @property
     def commit_path(self) -> str | None:

