@@ -188,13 +188,14 @@ def _image(function: Function, u: Floats) -> Floats:
 
 def _argument(function: Function, value: Floats) -> Floats:
     """Return the number of which the function has this value."""
+    softplus: Floats = np.logaddexp(0, value)
     match function:
         case "log":
             return np.exp(value)
         case "inverse_softplus_exp":
-            return np.log(np.logaddexp(0, value))
+            return np.log(softplus)
         case "inverse_softplus_log":
-            return np.exp(-2 * np.logaddexp(0, value))
+            return np.exp(-2 * softplus)
 
 
 @lru_cache(maxsize=1)
