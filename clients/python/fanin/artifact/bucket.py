@@ -63,7 +63,9 @@ class Bucket(Destination):
     def create(
         self, key: str, chunks: Iterable[memoryview], size: int, metadata: Mapping[str, str] | None = None
     ) -> bool:
-        attributes = dict(metadata or {})
+        # Azure takes identifiers alone as names of metadata.
+        separator = "_" if self.url.startswith("az://") else "-"
+        attributes = {name.replace("-", separator): text for name, text in (metadata or {}).items()}
         if size <= CHUNK:
             content = b"".join(chunks)
             return self._only_once(
