@@ -110,14 +110,7 @@ def seaweedfs(directory: Path | None = None, *, volume_mb: int = 256, volumes: i
         (home / "keys.json").write_text(json.dumps({"identities": [identity]}))
         port, master, volume, filer = _ports()
         command = [program, "-logtostderr=true", "server", "-master.telemetry=false", "-ip=127.0.0.1"]
-        command += [
-            "-ip.bind=127.0.0.1",
-            f"-dir={home}",
-            "-s3",
-            f"-s3.port={port}",
-            "-s3.port.iceberg=0",
-            "-s3.port.lance=0",
-        ]
+        command += ["-ip.bind=127.0.0.1", f"-dir={home}", "-s3", f"-s3.port={port}", "-s3.port.iceberg=0"]
         command += ["-s3.iam=false", f"-s3.config={home}/keys.json", f"-volume.max={volumes}"]
         command += [f"-master.volumeSizeLimitMB={volume_mb}", f"-master.port={master}", f"-volume.port={volume}"]
         command += [f"-filer.port={filer}"]
