@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from typing import Any
 import pytest
 
 from fanin import artifact
+from fanin.errors import DestinationError
 from tests.support.servers import wait_for
 
 pytestmark = pytest.mark.soak("ray")
@@ -90,15 +92,15 @@ def processes() -> Iterator[tuple[int, int, str]]:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Nodes]:
-    pytest.importorskip("ray", reason="needs pip install --group ray")
+    # Ray reads them when it is imported.
     os.environ |= LOOPBACK
+    pytest.importorskip("ray", reason="needs pip install --group ray")
     nodes = Nodes()
     try:
+        assert nodes.address.startswith("127.0.0.1:")
         yield nodes
     finally:
         nodes.stop()
-        for name in LOOPBACK:
-            del os.environ[name]
 
 
 @pytest.fixture
@@ -141,7 +143,7 @@ def driver(folder: Path, nodes: Nodes, recipe: Any = RECIPE) -> Iterator[subproc
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Return the exit code and what was written to standard error."""
-    _, errors = process.communicate(timeout=240)
+    _, errors = process.communicate(timeout=120)
     return process.returncode, errors
 
 
@@ -226,10 +228,66 @@ def test_an_error_of_a_worker_is_that_of_the_driver(tmp_path: Path, nodes: Nodes
     wait_for(lambda: not nodes.writing())
 
 
-def test_a_cluster_that_cannot_be_reached(tmp_path: Path, nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nodes, "address", "127.0.0.1:1")
+FAILING = f"""
+import ray
+environment = {{"PYTHONPATH": "{Path(__file__).parents[2]}"}}
+hook = {{"worker_process_setup_hook": "{__name__}.failing", "env_vars": environment}}
+ray.init(sys.argv[3], log_to_driver=False, runtime_env=hook)
+"""
+
+
+def failing() -> None:
+    """Let each object of this worker fail once, or as the file `.fanin/fault` says. Runs in workers."""
+    from fanin.artifact.directory import Directory
+    from fanin.artifact.engines import ray as engine
+
+    create = Directory.create
+
+    def once(self: Directory, key: str, chunks: Any, size: int, metadata: Any = None) -> bool:
+        own = Path(self.url) / ".fanin"
+        fault = (own / "fault").read_text()
+        if fault == "death":
+            os.kill(os.getpid(), signal.SIGKILL)
+        try:
+            (own / f"{Path(key).name}.failed").touch(exist_ok=False)
+        except FileExistsError:
+            return create(self, key, chunks, size, metadata)
+        raise DestinationError(f"{key} failed", may_pass=fault == "passing")
+
+    Directory.create = once  # type: ignore[method-assign]
+    engine._PAUSE = 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("passing", None),
+        ("permanent", r"fanin\.errors\.DestinationError: model-\S+ failed"),
+        ("death", r"fanin\.errors\.EngineError: Ray: .*Complete items stay for the next call"),
+    ],
+)
+def test_a_fault_of_the_store(
+    fault: str,
+    message: str | None,
+    tmp_path: Path,
+    nodes: Nodes,
+    expected: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An error that may pass is tried again by Ray. Another one, and a death in all attempts, is raised in the driver."""
+    (tmp_path / ".fanin").mkdir()
+    (tmp_path / ".fanin" / "fault").write_text(fault)
+    text = DRIVER.replace("artifact.make", FAILING + "artifact.make").replace("address=", "retries=2, address=")
+    monkeypatch.setattr(sys.modules[__name__], "DRIVER", text)
     with driver(tmp_path, nodes) as process:
         code, errors = ended(process)
-    assert code == 1
-    assert "fanin.errors.EngineError: Ray at 127.0.0.1:1 cannot be used" in errors
-    assert artifact.status(tmp_path).items_done == 0
+    if message is not None:
+        assert code == 1
+        assert re.search(message, errors, re.DOTALL), errors
+        return
+    assert code == 0, errors
+    marks = list((tmp_path / ".fanin").glob("*.failed"))
+    assert len(marks) == 2 * ITEMS
+    for mark in (*marks, tmp_path / ".fanin" / "fault"):
+        mark.unlink()
+    check(tmp_path, expected, {}, nodes)

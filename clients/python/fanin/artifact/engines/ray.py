@@ -27,7 +27,7 @@ from fanin.artifact.destination import Destination
 from fanin.artifact.opening import destination
 from fanin.artifact.plan import Plan, read_plan
 from fanin.artifact.progress import Tally
-from fanin.artifact.writing import TRANSIENT, write
+from fanin.artifact.writing import may_pass, write
 from fanin.backends import Backend
 from fanin.errors import ConflictError, EngineError
 
@@ -74,7 +74,7 @@ class Engine:
                 num_cpus=1,
                 scheduling_strategy="SPREAD",
                 max_retries=self.retries,
-                retry_exceptions=list(TRANSIENT),
+                retry_exceptions=[_PassingError],
             )
             task = kind(_write)
             pending: dict[Any, int] = {}
@@ -89,7 +89,8 @@ class Engine:
                         tally.add(nbytes(pending.pop(reference)))
                         tally.done()
             except RayTaskError as error:
-                raise error.cause from error
+                cause = error.cause
+                raise (cause.args[0] if isinstance(cause, _PassingError) else cause) from error
             except RayError as error:
                 raise EngineError(f"Ray: {error}. Complete items stay for the next call") from error
 
@@ -99,9 +100,15 @@ def _write(url: str, claim: str, number: int, backend: str | None) -> None:
     try:
         plan, place, maker = _opened(url, claim, backend)
         write(plan, number, place, maker)
-    except TRANSIENT:
+    except OSError as error:
+        if not may_pass(error):
+            raise
         time.sleep(random.uniform(0, _PAUSE))  # nosec B311 (no secret)
-        raise
+        raise _PassingError(error) from error
+
+
+class _PassingError(Exception):
+    """Another attempt may succeed: Ray decides by the type alone. Its argument is the error."""
 
 
 @functools.lru_cache(maxsize=2)
