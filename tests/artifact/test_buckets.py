@@ -6,11 +6,13 @@ import threading
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 import fanin
 from fanin import artifact
@@ -20,6 +22,7 @@ from fanin.artifact.pieces import part_bytes, pieces
 from fanin.errors import ConflictError, DestinationError
 from fanin.file.disk import CHUNK
 from tests.artifact.test_making import FILES, RECIPE, SHARD, files_of, made
+from tests.artifact.test_signing import write_key
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # warnings of moto and its dependencies
 boto3 = pytest.importorskip("boto3", reason="boto3 is not installed")
@@ -227,3 +230,65 @@ def test_a_budget_lets_the_largest_alone() -> None:
         waiting.result(timeout=60)
         budget.used += 8  # the block frees it again
     assert order == ["held"]
+
+
+def test_a_signed_artifact(client: Any, tmp_path: Path) -> None:
+    """An artifact is signed and verified in its bucket, and a copy in a directory has the same signature."""
+    key = write_key(tmp_path / "key.pem", ec.generate_private_key(ec.SECP256R1()))
+    artifact.make(RECIPE, URL, shard_bytes=SHARD, files=FILES)
+    signed = artifact.sign(URL, key)
+    assert (signed.is_new, artifact.sign(URL, key).is_new) == (True, False)
+    public = artifact.load_key(key).public_pem
+    assert artifact.verify_signature(URL, public, recipe=RECIPE).digests == signed.digests
+    for name, content in objects(client).items():
+        path = tmp_path / "copy" / name.removeprefix("some/prefix/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    assert artifact.verify_signature(tmp_path / "copy", public).digests == signed.digests
+    client.put_object(Bucket="artifacts", Key="some/prefix/more.bin", Body=b"x")
+    with pytest.raises(fanin.SignatureError, match=r"not signed, but in the artifact: more\.bin"):
+        artifact.verify_signature(URL, public, contents="none")
+
+
+def test_stores_without_conditional_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The way to Google and Azure, with a store of obstore in memory."""
+    obstore = pytest.importorskip("obstore", reason="obstore is not installed")
+    from obstore.store import MemoryStore
+
+    store = MemoryStore()
+    monkeypatch.setattr("fanin.artifact.bucket.from_url", lambda url, **options: store)
+    artifact.make(RECIPE, "gs://bucket/step-0", shard_bytes=SHARD, files=FILES)
+    made(tmp_path)
+    place = destination("az://container")
+    assert {key: place.read(key) for key, _ in place.objects()} == files_of(tmp_path)
+    assert dict(place.objects()) == {key: len(content) for key, content in files_of(tmp_path).items()}
+    assert place.read("nothing") is place.size("nothing") is None
+    assert place.range("config.json", 1, 1) == b""
+    assert place.range("tokenizer/vocab.txt", 1, 3) == b"\nb"
+    with pytest.raises(FileNotFoundError):
+        place.range("nothing", 0, 1)
+
+    def chunks(first: int) -> Iterator[memoryview]:
+        for number in range(3):
+            yield memoryview(bytearray([first + number]) * CHUNK)
+
+    assert place.create("large", chunks(1), 3 * CHUNK, {"fanin-recipe": "abc"})
+    assert not place.create("large", chunks(4), 3 * CHUNK)
+    assert place.read("large") == b"".join(chunks(1))
+    assert obstore.get(store, "large").attributes["fanin-recipe"] == "abc"
+
+    def broken() -> Iterator[memoryview]:
+        yield from chunks(1)
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        place.create("other", broken(), 4 * CHUNK)
+    assert [found["path"] for page in obstore.list(store, prefix=".fanin/partial/") for found in page] == []
+    assert place.size("other") is None
+
+    obstore.put(store, ".fanin/partial/young", b"")
+    place.sweep([])
+    assert place.size(".fanin/partial/young") == 0
+    monkeypatch.setattr("fanin.artifact.bucket._STALE", timedelta(0))
+    place.sweep([])
+    assert place.size(".fanin/partial/young") is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import pickle
 import shutil
 import socket
 from collections.abc import Callable
@@ -19,8 +20,9 @@ from fanin.artifact import dsse, keys, making, model_signature, signing
 from fanin.artifact.directory import Directory
 from fanin.artifact.keys import SigningKey
 from fanin.artifact.model_signature import SignedFiles
+from fanin.artifact.plan import PROVENANCE, SIGNATURE
 from fanin.artifact.private_keys import load_key
-from fanin.artifact.signing import PROVENANCE, SIGNATURE, sign, verify_signature
+from fanin.artifact.signing import sign, verify_signature
 from fanin.errors import IncompleteError, SignatureError
 
 RECIPE = {
@@ -173,6 +175,22 @@ def test_statement_of_the_provenance(signed: Path) -> None:
             "runDetails": {"builder": {}},
         },
     }
+
+
+@pytest.mark.parametrize("format", ["safetensors", "dcp"])
+def test_other_formats(tmp_path: Path, key: Path, format: str) -> None:
+    """The file that completes the artifact is signed in each format."""
+    path = tmp_path / "step-0"
+    making.make(RECIPE, path, format=format)
+    sign(path, key)
+    signed = verify_signature(path, public(key)).digests
+    assert {"safetensors": "model.safetensors", "dcp": ".metadata"}[format] in signed
+    assert ".fanin/manifest.json" in signed
+
+
+def test_no_given_file_has_the_name_of_the_signature(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"file 'model.sig': the artifact itself has a file of this name"):
+        making.make(RECIPE, tmp_path / "step-0", files={"model.sig": b"x"})
 
 
 class Recording(Directory):
@@ -498,6 +516,26 @@ def test_files_of_a_hub_and_records_are_not_signed(signed: Path, key: Path) -> N
     (signed / ".git").mkdir()
     (signed / ".git/HEAD").write_text("ref: refs/heads/main\n")
     verify_signature(signed, public(key))
+
+
+def test_a_signature_that_leaves_out_a_file(artifact: Path, key: Path) -> None:
+    """Another tool may leave out files that the manifest lists."""
+
+    def change(statement: dict[str, Any]) -> None:
+        predicate = statement["predicate"]
+        predicate["serialization"]["ignore_paths"].append("config.json")
+        predicate["resources"] = [each for each in predicate["resources"] if each["name"] != "config.json"]
+        digests = b"".join(bytes.fromhex(each["digest"]) for each in predicate["resources"])
+        statement["subject"][0]["digest"]["sha256"] = hashlib.sha256(digests).hexdigest()
+
+    resign(artifact, load_key(key), change)
+    (artifact / "config.json").unlink()
+    assert "config.json" not in verify_signature(artifact, public(key)).digests
+
+
+def test_errors_keep_their_reason_in_other_processes() -> None:
+    error = pickle.loads(pickle.dumps(SignatureError("text", reason="extra")))
+    assert (str(error), error.reason) == ("text", "extra")
 
 
 def test_keys_that_cannot_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -274,7 +274,7 @@ def test_a_fault_of_the_store(
     expected: dict[str, bytes],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """An error that may pass is tried again by Ray. Another one, and a death in all attempts, is raised in the driver."""
+    """Ray tries again after an error that may pass. The driver raises another one, and a death in all attempts."""
     (tmp_path / ".fanin").mkdir()
     (tmp_path / ".fanin" / "fault").write_text(fault)
     text = DRIVER.replace("artifact.make", FAILING + "artifact.make").replace("address=", "retries=2, address=")

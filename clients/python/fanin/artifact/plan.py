@@ -22,6 +22,9 @@ VERSION = 1
 OWN = ".fanin/"
 """Prefix of the keys of everything that is not a file of the checkpoint."""
 PLAN, RECIPE, MANIFEST, DONE = OWN + "plan.json", OWN + "recipe.json", OWN + "manifest.json", OWN + "done/"
+PROVENANCE = OWN + "provenance.json"
+SIGNATURE = "model.sig"
+"""Key of the signature: the name that the tools of OpenSSF use."""
 SHARD_BYTES = 5_000_000_000
 """Bytes of tensors in an object by default: those of transformers."""
 _PLANS = 8
@@ -112,7 +115,7 @@ class Plan:
         for path in given:
             if path != arrangement.literals_path:
                 _check_path(path, ())
-            if arrangement.number(path) is not None or path == arrangement.commit_path:
+            if arrangement.number(path) is not None or path in (arrangement.commit_path, SIGNATURE):
                 raise ValueError(f"file {path!r}: the artifact itself has a file of this name")
         digests = {path: (len(content), hashlib.sha256(content).hexdigest()) for path, content in given.items()}
         return cls(
@@ -184,20 +187,15 @@ def begin(plan: Plan, destination: Destination) -> None:
                 f"{destination.url}: it has no artifact, but {foreign}; an artifact needs an empty destination"
             )
         if found is None:
-            if not _claim(destination, document):
-                found = destination.read(PLAN)
-            elif _claim(destination, document):
-                # Two drivers would replace each other's objects.
+            found = destination.claim(PLAN, document)
+            if found == document and destination.create(PLAN, [memoryview(document)], len(document)):
+                # It exists. Two drivers would replace each other's objects.
                 raise ArtifactError(f"{destination.url}: this store ignores If-None-Match, which an artifact needs")
-    if found is not None and found != document:
+    if found != document:
         raise ConflictError(f"{destination.url} has another artifact: {_difference(found, document)}")
     destination.put(RECIPE, plan.recipe.canonical)
     for path in plan.digests:
         destination.put(path, plan.read(path))
-
-
-def _claim(destination: Destination, document: bytes) -> bool:
-    return destination.create(PLAN, [memoryview(document)], len(document))
 
 
 def read_plan(destination: Destination) -> Plan:
