@@ -282,7 +282,7 @@ def test_a_fault_of_the_store(
     """Ray tries again after an error that may pass. The driver raises another one, and a death in all attempts."""
     (tmp_path / ".fanin").mkdir()
     (tmp_path / ".fanin" / "fault").write_text(fault)
-    # Of an error that passes: one attempt for the object, one for the record.
+    # An error that passes ends one attempt for the object and one for its record.
     retries = "1" if fault == "death" else "2"
     with driver(tmp_path, nodes, "-c", FAILING, json.dumps(RECIPE), str(tmp_path), nodes.address, retries) as process:
         code, errors = ended(process)
