@@ -32,9 +32,8 @@ from tests.bench import command
 from tests.support.stores import Store, seaweedfs
 
 PARTS = ("fanin", "copy", "torch")
-TENSOR = 200_000_000
-"""Bytes of each tensor: [10000, 10000] of BF16."""
-SHARD = 25 * TENSOR
+TENSORS = 25
+"""Tensors of a file: of 200 MB each, if the file has 5 GB."""
 MAKE = """
 import json, sys
 import fanin
@@ -44,10 +43,11 @@ fanin.artifact.make(recipe, place, shard_bytes=shard)
 SAVE = """
 import sys, time
 import torch
+rows = int(sys.argv[2])
 import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint import HuggingFaceStorageWriter
 started = time.perf_counter()
-state = {f"layers.{n}.weight": torch.empty(10_000, 10_000, dtype=torch.bfloat16).normal_(0, 0.02) for n in range(25)}
+state = {f"layers.{n}.weight": torch.empty(rows, 1000, dtype=torch.bfloat16).normal_(0, 0.02) for n in range(25)}
 made = time.perf_counter()
 names = dict.fromkeys(state, 1)
 writer = HuggingFaceStorageWriter(sys.argv[1], names, save_distributed=True, enable_consolidation=True)
@@ -94,15 +94,11 @@ def run(arguments: list[str], environment: dict[str, str]) -> Run:
     return Run(seconds, used.ru_utime + used.ru_stime, peak, output)
 
 
-def recipe(size: int) -> str:
-    """Return a recipe of `size` bytes, as JSON."""
-    tensor = {"shape": [10_000, 10_000], "scheme": "normal", "std": 0.02, "dtype": "BF16"}
-    return json.dumps({"seed": 1, "tensors": {f"layers.{n}.weight": tensor for n in range(size // TENSOR)}})
-
-
-def make(place: str, size: int, environment: dict[str, str]) -> Run:
-    """Make an artifact of `size` bytes in a bucket or a directory."""
-    return run([sys.executable, "-c", MAKE, recipe(size), place, str(SHARD)], environment)
+def make(place: str, files: int, rows: int, environment: dict[str, str]) -> Run:
+    """Make an artifact in a bucket or a directory."""
+    tensor = {"shape": [rows, 1000], "scheme": "normal", "std": 0.02, "dtype": "BF16"}
+    recipe = {"seed": 1, "tensors": {f"layers.{n}.weight": tensor for n in range(files * TENSORS)}}
+    return run([sys.executable, "-c", MAKE, json.dumps(recipe), place, str(TENSORS * rows * 2000)], environment)
 
 
 def cpu_of(pid: int) -> float:
@@ -114,35 +110,39 @@ def cpu_of(pid: int) -> float:
 class Bench:
     """The works, in turns. Each returns its rows."""
 
-    def __init__(self, size: int, aws: str, home: Path) -> None:
-        self._size, self._aws, self._home = size, aws, home
+    def __init__(self, size: int, files: int, aws: str, home: Path) -> None:
+        """Each of the files has tensors of [rows, 1000] BF16."""
+        self._rows = size // files // TENSORS // 2000
+        self._files, self._aws, self._home = files, aws, home
+        self._file = TENSORS * self._rows * 2000
         self._ready = home / "ready"
 
     def prepare(self) -> None:
         """Make the files that `copy` sends: one file under several names."""
-        make(str(self._home / "one"), SHARD, {})
+        make(str(self._home / "one"), 1, self._rows, {})
         (first,) = (self._home / "one").glob("*.safetensors")
         self._ready.mkdir()
-        for number in range(self._size // SHARD):
+        for number in range(self._files):
             os.link(first, self._ready / f"model-{number:05}.safetensors")
 
     def fanin(self, store: Store) -> list[tuple[str, int, Run]]:
-        return [("fanin.artifact.make", self._size, make("s3://bench/here", self._size, store.environment()))]
+        used = make("s3://bench/here", self._files, self._rows, store.environment())
+        return [("fanin.artifact.make", self._files * self._file, used)]
 
     def copy(self, store: Store) -> list[tuple[str, int, Run]]:
-        return [("aws s3 cp of ready files", self._size, self._send(self._ready, store))]
+        return [("aws s3 cp of ready files", self._files * self._file, self._send(self._ready, store))]
 
     def torch(self, store: Store) -> list[tuple[str, int, Run]]:
         there = self._home / "torch"
         shutil.rmtree(there, ignore_errors=True)
-        saved = run([sys.executable, "-c", SAVE, str(there)], {})
+        saved = run([sys.executable, "-c", SAVE, str(there), str(self._rows)], {})
         shutil.rmtree(there / "sharded", ignore_errors=True)
         sent = self._send(there, store)
         shutil.rmtree(there)
         made, written = map(float, saved.output.split()[-2:])
         total = Run(made + written + sent.seconds, saved.cpu + sent.cpu, max(saved.peak, sent.peak), "")
         parts = f"initialize {made:.0f} s, save {written:.0f} s, send {sent.seconds:.0f} s"
-        return [(f"HuggingFaceStorageWriter, then aws s3 cp: {parts}", SHARD, total)]
+        return [(f"HuggingFaceStorageWriter, then aws s3 cp: {parts}", self._file, total)]
 
     def _send(self, directory: Path, store: Store) -> Run:
         environment = store.environment() | {"AWS_REQUEST_CHECKSUM_CALCULATION": "when_required"}
@@ -152,12 +152,13 @@ class Bench:
 
 def main() -> None:
     parser = command.parser(__doc__, PARTS, 1)
-    parser.add_argument("--gb", type=int, default=20, help="gigabytes, a multiple of 5 (default: 20)")
+    parser.add_argument("--gb", type=int, default=20, help="gigabytes of all files (default: 20)")
+    parser.add_argument("--files", type=int, default=4, help="number of files (default: 4)")
     parser.add_argument("--aws", default="aws", help="program of the AWS CLI")
     parser.add_argument("--directory", type=Path, help="where the store and the files are (default: that of tempfile)")
     chosen, report = parser.parse_args(), command.Report()
     with TemporaryDirectory(dir=chosen.directory) as name:
-        bench = Bench(chosen.gb * 10**9, chosen.aws, Path(name))
+        bench = Bench(chosen.gb * 10**9, chosen.files, chosen.aws, Path(name))
         if "copy" in chosen.only:
             bench.prepare()
         report.add(f"| {' | '.join(HEAD)} |\n| {' | '.join(['---'] * len(HEAD))} |")
@@ -172,7 +173,7 @@ def main() -> None:
 
 def measured(work: Callable[[Store], list[tuple[str, int, Run]]], home: Path) -> list[tuple[object, ...]]:
     """Do a work with an empty store, and return its rows without the turn."""
-    with seaweedfs(home, volume_mb=1024, volumes=200) as store:
+    with seaweedfs(home, volume_mb=1024) as store:
         store.client().create_bucket(Bucket="bench")
         assert store.pid is not None
         before = cpu_of(store.pid)

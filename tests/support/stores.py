@@ -100,8 +100,8 @@ def weed() -> str | None:
 
 
 @contextmanager
-def seaweedfs(directory: Path | None = None, *, volume_mb: int = 256, volumes: int = 40) -> Iterator[Store]:
-    """Run SeaweedFS on this machine's loopback address, with its data in `directory` or a temporary one."""
+def seaweedfs(directory: Path | None = None, *, volume_mb: int = 256, volumes: int = 1000) -> Iterator[Store]:
+    """Run SeaweedFS on this machine's loopback address, with its data below `directory`, until the end of the block."""
     program = weed()
     assert program
     with tempfile.TemporaryDirectory(dir=directory) as name:
