@@ -173,7 +173,7 @@ def main() -> None:
 
 def measured(work: Callable[[Store], list[tuple[str, int, Run]]], home: Path) -> list[tuple[object, ...]]:
     """Do a work with an empty store, and return its rows without the turn."""
-    with seaweedfs(home, volume_mb=1024) as store:
+    with TemporaryDirectory(dir=home) as data, seaweedfs(Path(data), volume_mb=1024) as store:
         store.client().create_bucket(Bucket="bench")
         assert store.pid is not None
         before = cpu_of(store.pid)

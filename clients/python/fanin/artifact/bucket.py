@@ -28,7 +28,7 @@ from fanin.file.disk import CHUNK
 PARTIAL = ".fanin/partial/"
 """Prefix of objects that are copied to their keys when they are complete."""
 MOST_PARTS = 10_000
-BUDGET = 24 * CHUNK
+BUDGET = 16 * CHUNK
 """Bytes of parts that all uploads of a destination have in memory."""
 _AT_ONCE = 4
 """Parts of an object that are sent at the same time."""

@@ -31,7 +31,7 @@ from fanin.errors import ArtifactError, DestinationError
 from fanin.file.disk import CHUNK
 
 MOST_PARTS = 10_000
-BUDGET = 24 * CHUNK
+BUDGET = 16 * CHUNK
 """Bytes of parts that all uploads of a destination have in memory."""
 _SENDERS = 16
 """Parts that are sent at the same time."""
