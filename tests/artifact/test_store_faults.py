@@ -319,7 +319,7 @@ SKEWED = (
 
 @pytest.mark.parametrize("store", [pytest.param("seaweedfs", marks=SOAK)], indirect=True)
 def test_a_wrong_clock(place: Place) -> None:
-    """The store refuses signatures of two hours ago. The error says so, and a machine with a right clock completes the artifact."""
+    """The store refuses signatures of two hours ago, and the error says so. Another machine completes the artifact."""
     with place.writer(code=SKEWED) as writer:
         _, text = writer.communicate(timeout=60)
     assert writer.returncode == 1
