@@ -32,7 +32,8 @@ def add_request(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=tuple(FORMATS),
         default="hf",
-        help="hf: files with an index, as Hugging Face libraries read them; safetensors: one file (%(default)s)",
+        help="hf: files with an index, as Hugging Face libraries read them; safetensors: one file; dcp: a checkpoint"
+        " of torch.distributed.checkpoint (%(default)s)",
     )
     parser.add_argument(
         "--shard-size",
@@ -56,6 +57,14 @@ def add_request(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="literals.safetensors, as `fanin recipe --literals` writes it: more of the weights",
     )
+    parser.add_argument(
+        "--tied",
+        action="append",
+        default=[],
+        type=_tied,
+        metavar="NAME=TENSOR",
+        help="another name of a tensor, for dcp, such as lm_head.weight=model.embed_tokens.weight; may be repeated",
+    )
 
 
 def add_writing(parser: argparse.ArgumentParser) -> None:
@@ -72,24 +81,49 @@ def add_writing(parser: argparse.ArgumentParser) -> None:
         "--engine", choices=tuple(ENGINES), default="threads", help="what hands out the items (%(default)s)"
     )
     parser.add_argument("--threads", type=_count, metavar="N", help="threads of `threads` (one per CPU, at most 8)")
+    parser.add_argument(
+        "--address",
+        help="address of the cluster of `ray`, such as 10.0.0.1:6379 (that of RAY_ADDRESS, or of the cluster that runs"
+        " on this machine, else a new one)",
+    )
+    parser.add_argument(
+        "--finish",
+        action="store_true",
+        help="with --part, complete the artifact if no item of another part is missing. The last part does",
+    )
     shared.add_backend(parser)
 
 
 def engine(options: argparse.Namespace) -> Engine:
-    """Return the engine that the options name."""
+    """Return the engine that the options name.
+
+    Raises:
+        ValueError: an option belongs to another engine.
+        MissingPackageError: its package is not installed.
+    """
     from fanin.artifact.engines import engine_of
 
-    given: dict[str, Any] = {"threads": {"threads": options.threads}}.get(options.engine, {})
+    given: dict[str, Any] = {}
+    for name, owner in {"threads": "threads", "address": "ray"}.items():
+        value = getattr(options, name)
+        if value is not None:
+            if owner != options.engine:
+                raise ValueError(f"--{name} is an option of the engine {owner}, not of {options.engine}")
+            given[name] = value
     return engine_of(options.engine, **given)
 
 
 def begun(options: argparse.Namespace) -> Plan:
     """Claim the destination that the options name, and return the plan."""
     from fanin import artifact
+    from fanin.artifact.formats import TIED
 
     files = {path.name: path.read_bytes() for path in options.files}
     if len(files) < len(options.files):
         raise ValueError("two of the files have the same name")
+    tied = dict(options.tied)
+    if len(tied) < len(options.tied):
+        raise ValueError("two of the tied names are the same")
     return artifact.begin(
         shared.layout_of(options).recipe,
         options.url,
@@ -97,6 +131,7 @@ def begun(options: argparse.Namespace) -> Plan:
         shard_bytes=options.shard_size,
         files=files,
         literals=options.literals and options.literals.read_bytes(),
+        options={TIED: tied} if tied else None,
     )
 
 
@@ -124,6 +159,13 @@ def report(options: argparse.Namespace, manifest: Manifest) -> None:
         files = [*manifest.files, *filter(None, [manifest.commit])]
         size = sum(file.size for file in files)
         print(f"{options.url}: complete, {len(files)} files, {size} bytes, recipe {manifest.recipe}")
+
+
+def _tied(text: str) -> tuple[str, str]:
+    name, equals, tensor = text.partition("=")
+    if not (name and equals and tensor):
+        raise argparse.ArgumentTypeError(f"{text!r} is not another name, =, and the name of a tensor")
+    return name, tensor
 
 
 def _count(text: str) -> int:
