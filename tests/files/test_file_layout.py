@@ -162,7 +162,7 @@ def bytes_of(tensor: torch.Tensor) -> bytes:
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))])
 @pytest.mark.parametrize("is_used", [False, True])
 def test_a_layout_can_be_sent_to_a_process(copied: Callable[[Any], Any], is_used: bool) -> None:
-    """What a layout has computed is not part of it."""
+    """The parts that a layout has computed are not pickled."""
     layout = FileLayout.of({**MIXED, "seed": 3})
     if is_used:
         describe(layout)

@@ -62,7 +62,7 @@ class FileOrder:
         return order
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # What was computed can be computed again, and a memoryview cannot be pickled.
+        # A memoryview cannot be pickled. The copy computes everything again.
         return FileOrder.of, (self.tensors,)
 
     @property
