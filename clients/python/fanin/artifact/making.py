@@ -15,6 +15,7 @@ from fanin.artifact.plan import SHARD_BYTES, Plan, read_plan
 from fanin.artifact.plan import begin as begin_plan
 from fanin.artifact.progress import Callback, Tally
 from fanin.artifact.survey import survey
+from fanin.artifact.writing import write
 from fanin.recipe import RecipeLike, as_recipe
 
 Url = str | os.PathLike[str]
@@ -154,7 +155,8 @@ def _write(
     place = destination(url)
     found = survey(plan, place)
     numbers: Iterable[int] = range(len(plan)) if part is None else part.items(len(plan))
-    engine.write(
+    engine.run(
+        write,
         plan,
         place.url,
         (number for number in numbers if not found.is_done(number)),

@@ -22,6 +22,8 @@ VERSION = 1
 OWN = ".fanin/"
 """Prefix of the keys of everything that is not a file of the checkpoint."""
 PLAN, RECIPE, MANIFEST, DONE = OWN + "plan.json", OWN + "recipe.json", OWN + "manifest.json", OWN + "done/"
+SIGNATURE = "model.sig"
+"""Key of the signature: the name that the tools of OpenSSF use."""
 SHARD_BYTES = 5_000_000_000
 """Bytes of tensors in an object by default: those of transformers."""
 _PLANS = 8

@@ -22,7 +22,7 @@ from fanin.artifact.finishing import Manifest, read_manifest
 from fanin.artifact.keys import SigningKey, fingerprint, load_public_key
 from fanin.artifact.model_signature import SignedFiles
 from fanin.artifact.opening import destination
-from fanin.artifact.plan import DONE, MANIFEST, OWN, PLAN, RECIPE, Plan, read_plan
+from fanin.artifact.plan import DONE, MANIFEST, OWN, PLAN, RECIPE, SIGNATURE, Plan, read_plan
 from fanin.artifact.private_keys import load_key
 from fanin.artifact.provenance import Provenance
 from fanin.errors import IncompleteError, SignatureError, SignatureReason
@@ -31,8 +31,6 @@ from fanin.recipe import RecipeLike, as_recipe
 Url = str | os.PathLike[str]
 Contents = Literal["full", "none"]
 """Level of the check of contents. `full` reads every file. `none` reads those of `.fanin`, and compares sizes."""
-SIGNATURE = "model.sig"
-"""Path of the signature: the name that the tools of OpenSSF use."""
 PROVENANCE = ".fanin/provenance.json"
 """Path of the provenance."""
 UNSIGNED = (".fanin/done", ".fanin/partial", ".git", ".gitattributes", ".github", ".gitignore", SIGNATURE)
