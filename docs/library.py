@@ -18,7 +18,7 @@ GUIDES = {
     "[schemes.md](schemes.md#schemes) is a function too, such as `fanin.he_normal(shape, seed=1, name=...)`. It\n"
     "returns one tensor as an array. Its parameters are those of the scheme, and the docstring of\n"
     "`fanin.initializers` describes the others.",
-    "fanin.artifact": "Checkpoints of step 0 in a directory or a bucket, written by any number of processes.",
+    "fanin.artifact": "[artifacts.md](artifacts.md) shows how to use it.",
     "fanin.torch": "[torch.md](torch.md) shows how to use it, and [record.md](record.md) how to record.",
     "fanin.jax": "[jax.md](jax.md) shows how to use it, and [record.md](record.md#jax-and-flax) how to record.",
     "fanin.keras": "[keras.md](keras.md) shows how to use it, and [record.md](record.md#keras) how to record.",

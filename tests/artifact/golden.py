@@ -12,7 +12,8 @@ from pathlib import Path
 import model_signing
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from fanin.artifact.signing import SIGNATURE, sign
+from fanin.artifact.plan import SIGNATURE
+from fanin.artifact.signing import sign
 from tests.artifact.test_signing import GOLDEN, SHARDS, make, public, write_key
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 import fanin
 from fanin import artifact
@@ -20,6 +21,7 @@ from fanin.artifact.pieces import part_bytes, pieces
 from fanin.errors import ConflictError, DestinationError
 from fanin.file.disk import CHUNK
 from tests.artifact.test_making import FILES, RECIPE, SHARD, files_of, made
+from tests.artifact.test_signing import write_key
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # warnings of moto and its dependencies
 boto3 = pytest.importorskip("boto3", reason="boto3 is not installed")
@@ -227,3 +229,21 @@ def test_a_budget_lets_the_largest_alone() -> None:
         waiting.result(timeout=60)
         budget.used += 8  # the block frees it again
     assert order == ["held"]
+
+
+def test_a_signed_artifact(client: Any, tmp_path: Path) -> None:
+    """An artifact is signed and verified in its bucket, and a copy in a directory has the same signature."""
+    key = write_key(tmp_path / "key.pem", ec.generate_private_key(ec.SECP256R1()))
+    artifact.make(RECIPE, URL, shard_bytes=SHARD, files=FILES)
+    signed = artifact.sign(URL, key)
+    assert (signed.is_new, artifact.sign(URL, key).is_new) == (True, False)
+    public = artifact.load_key(key).public_pem
+    assert artifact.verify_signature(URL, public, recipe=RECIPE).digests == signed.digests
+    for name, content in objects(client).items():
+        path = tmp_path / "copy" / name.removeprefix("some/prefix/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    assert artifact.verify_signature(tmp_path / "copy", public).digests == signed.digests
+    client.put_object(Bucket="artifacts", Key="some/prefix/more.bin", Body=b"x")
+    with pytest.raises(fanin.SignatureError, match=r"not signed, but in the artifact: more\.bin"):
+        artifact.verify_signature(URL, public, contents="none")

@@ -19,8 +19,9 @@ from fanin.artifact import dsse, keys, making, model_signature, signing
 from fanin.artifact.directory import Directory
 from fanin.artifact.keys import SigningKey
 from fanin.artifact.model_signature import SignedFiles
+from fanin.artifact.plan import PROVENANCE, SIGNATURE
 from fanin.artifact.private_keys import load_key
-from fanin.artifact.signing import PROVENANCE, SIGNATURE, sign, verify_signature
+from fanin.artifact.signing import sign, verify_signature
 from fanin.errors import IncompleteError, SignatureError
 
 RECIPE = {
@@ -173,6 +174,22 @@ def test_statement_of_the_provenance(signed: Path) -> None:
             "runDetails": {"builder": {}},
         },
     }
+
+
+@pytest.mark.parametrize("format", ["safetensors", "dcp"])
+def test_other_formats(tmp_path: Path, key: Path, format: str) -> None:
+    """The file that completes the artifact is signed in each format."""
+    path = tmp_path / "step-0"
+    making.make(RECIPE, path, format=format)
+    sign(path, key)
+    signed = verify_signature(path, public(key)).digests
+    assert {"safetensors": "model.safetensors", "dcp": ".metadata"}[format] in signed
+    assert ".fanin/manifest.json" in signed
+
+
+def test_no_given_file_has_the_name_of_the_signature(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"file 'model.sig': the artifact itself has a file of this name"):
+        making.make(RECIPE, tmp_path / "step-0", files={"model.sig": b"x"})
 
 
 class Recording(Directory):

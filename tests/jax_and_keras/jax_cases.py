@@ -313,6 +313,26 @@ def test_trees_of_other_kinds() -> None:
         fanin.jax.init({"a": {"b": jnp.zeros(1)}, "a/b": jnp.zeros(1)}, {"tensors": {}}, strict=False)
 
 
+def test_leaves_that_are_no_arrays_stay() -> None:
+    """An Equinox module has its activation and its numbers among its leaves."""
+    tree = {"kernel": jnp.zeros(3), "act": jax.nn.relu, "rate": 0.5, "step": 7, "name": "mlp"}
+    kernel = {"kernel": {"shape": [3], **DISTRIBUTION}}
+    for strict in (True, False):
+        filled = fanin.jax.init(tree, {"tensors": kernel}, strict=strict)
+        np.testing.assert_array_equal(filled["kernel"], fanin.materialize({"tensors": kernel})["kernel"])
+        assert {**filled, "kernel": 0} == {**tree, "kernel": 0}
+    recording = fanin.jax.record(lambda: tree)
+    assert (*recording.recipe.tensors, *recording.literals) == ("kernel", "rate", "step")
+    filled = fanin.jax.init(tree, recording)
+    assert (filled["rate"], filled["step"]) == (0.5, 7)
+    assert filled["step"].dtype == jnp.int32
+    assert filled["act"] is jax.nn.relu
+    with pytest.raises(fanin.jax.ModuleError, match="/rate: the model has shape"):
+        fanin.jax.init(tree, {"tensors": {**kernel, "rate": {"shape": [2], "scheme": "ones"}}})
+    with pytest.raises(fanin.jax.ModuleError, match="/act: a tensor of the recipe that the model has no array for"):
+        fanin.jax.init(tree, {"tensors": {**kernel, "act": {"shape": [], "scheme": "ones"}}})
+
+
 def test_nnx_that_never_had_other_weights() -> None:
     graph, shapes, rest = nnx.split(nnx.eval_shape(lambda: NnxModel(nnx.Rngs(0))), nnx.Param, ...)
     recipe = recipe_of(shapes)

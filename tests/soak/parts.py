@@ -44,6 +44,7 @@ PARTS = {
         "Keras on every backend, JAX on several processes, meshes of ranks, slow libraries",
         ("tests/jax_and_keras", "tests/torch", "tests/peers"),
     ),
+    "signatures": Part("signatures of artifacts by model-signing 1.1.1 and by us", ("tests/soak/test_signatures.py",)),
     "images": Part("the images' build steps, their licences and advisories", ("tests/deploy",)),
     **{
         f"recorded-{name}-{number}": Part(

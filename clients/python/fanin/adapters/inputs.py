@@ -45,3 +45,7 @@ class Given:
             return cls(FileLayout.of(recorded.recipe), recorded.literals)
         layout = FileLayout.of(recipe)
         return cls(layout if seed is None else FileLayout.of(layout.recipe.seeded(seed)))
+
+    def has(self, name: str) -> bool:
+        """Return whether there is a tensor of this name."""
+        return name in self.layout.places or name in self.literals

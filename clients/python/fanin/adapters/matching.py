@@ -77,7 +77,7 @@ def fit(
     for path, array in wanted.items():
         said = names.get(path, path)
         name, axes = (said, None) if isinstance(said, str) else (said[0], tuple(said[1]))
-        if name not in layout.places and name not in given.literals:
+        if not given.has(name):
             if strict or path in names:
                 faults.append(_fault(path, f"the recipe has no tensor {name!r}"))
             continue

@@ -96,7 +96,8 @@ class Statement(BaseModel):
 def seal(statement: Mapping[str, Any], key: SigningKey) -> Envelope:
     """Return the envelope of a statement, whose `_type` is added, signed by `key`."""
     payload = rfc8785.dumps({"_type": STATEMENT_TYPE, **statement})
-    return Envelope(payload=payload, signatures=[Signature(sig=key.sign(_signed_text(payload)))])
+    signature = Signature(sig=key.sign(_signed_text(payload)), keyid=fingerprint(key.public_key))
+    return Envelope(payload=payload, signatures=[signature])
 
 
 def bundle(envelope: Envelope, key: SigningKey) -> Bundle:

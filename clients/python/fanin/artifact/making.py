@@ -153,16 +153,15 @@ def _write(
     plan: Plan, url: Url, part: Part | None, engine: Engine, backend: str | None, progress: Callback | None
 ) -> None:
     place = destination(url)
-    found = survey(plan, place)
-    numbers: Iterable[int] = range(len(plan)) if part is None else part.items(len(plan))
-    engine.run(
-        write,
-        plan,
-        place.url,
-        (number for number in numbers if not found.is_done(number)),
-        backend=backend,
-        tally=Tally(found, numbers, progress),
-    )
+    numbers: Iterable[int]
+    if part is None or part.count == 1:
+        found = survey(plan, place)
+        numbers, tally = found.missing(), Tally(plan, range(len(plan)), progress, found.is_done)
+    else:
+        # `write` looks for each item anyway: fewer requests than a listing of all, by every part.
+        numbers = part.items(len(plan))
+        tally = Tally(plan, numbers, progress)
+    engine.run(write, plan, place.url, numbers, backend=backend, tally=tally)
 
 
 def _engine(engine: str | Engine) -> Engine:

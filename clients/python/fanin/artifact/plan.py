@@ -22,6 +22,7 @@ VERSION = 1
 OWN = ".fanin/"
 """Prefix of the keys of everything that is not a file of the checkpoint."""
 PLAN, RECIPE, MANIFEST, DONE = OWN + "plan.json", OWN + "recipe.json", OWN + "manifest.json", OWN + "done/"
+PROVENANCE = OWN + "provenance.json"
 SIGNATURE = "model.sig"
 """Key of the signature: the name that the tools of OpenSSF use."""
 SHARD_BYTES = 5_000_000_000
@@ -114,7 +115,7 @@ class Plan:
         for path in given:
             if path != arrangement.literals_path:
                 _check_path(path, ())
-            if arrangement.number(path) is not None or path == arrangement.commit_path:
+            if arrangement.number(path) is not None or path in (arrangement.commit_path, SIGNATURE):
                 raise ValueError(f"file {path!r}: the artifact itself has a file of this name")
         digests = {path: (len(content), hashlib.sha256(content).hexdigest()) for path, content in given.items()}
         return cls(

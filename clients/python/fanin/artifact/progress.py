@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from fanin.artifact.opening import destination
-from fanin.artifact.plan import read_plan
-from fanin.artifact.survey import Survey, survey
+from fanin.artifact.plan import Plan, read_plan
+from fanin.artifact.survey import survey
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +47,22 @@ Callback = Callable[[Progress], None]
 class Tally:
     """Counts what the writers of one call have written. Any thread may use it."""
 
-    def __init__(self, found: Survey, numbers: Iterable[int], callback: Callback | None = None) -> None:
-        """Count from what is there of the items with these numbers."""
-        nbytes = found.plan.arrangement.nbytes
+    def __init__(
+        self,
+        plan: Plan,
+        numbers: Iterable[int],
+        callback: Callback | None = None,
+        is_done: Callable[[int], bool] = lambda _: False,
+    ) -> None:
+        """Count the items with these numbers; those that are done count from the beginning."""
         self._items = self._items_done = self._bytes = self._bytes_done = 0
         for number in numbers:
+            nbytes = plan.arrangement.nbytes(number)
             self._items += 1
-            self._bytes += nbytes(number)
-            if found.is_done(number):
+            self._bytes += nbytes
+            if is_done(number):
                 self._items_done += 1
-                self._bytes_done += nbytes(number)
+                self._bytes_done += nbytes
         self._callback = callback
         self._lock = threading.Lock()
 

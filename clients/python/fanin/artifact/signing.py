@@ -22,7 +22,8 @@ from fanin.artifact.finishing import Manifest, read_manifest
 from fanin.artifact.keys import SigningKey, fingerprint, load_public_key
 from fanin.artifact.model_signature import SignedFiles
 from fanin.artifact.opening import destination
-from fanin.artifact.plan import DONE, MANIFEST, OWN, PLAN, RECIPE, SIGNATURE, Plan, read_plan
+from fanin.artifact.plan import DONE, MANIFEST, OWN, PLAN, PROVENANCE, RECIPE, Plan, read_plan
+from fanin.artifact.plan import SIGNATURE as SIGNATURE
 from fanin.artifact.private_keys import load_key
 from fanin.artifact.provenance import Provenance
 from fanin.errors import IncompleteError, SignatureError, SignatureReason
@@ -31,8 +32,6 @@ from fanin.recipe import RecipeLike, as_recipe
 Url = str | os.PathLike[str]
 Contents = Literal["full", "none"]
 """Level of the check of contents. `full` reads every file. `none` reads those of `.fanin`, and compares sizes."""
-PROVENANCE = ".fanin/provenance.json"
-"""Path of the provenance."""
 UNSIGNED = (".fanin/done", ".fanin/partial", ".git", ".gitattributes", ".github", ".gitignore", SIGNATURE)
 """Paths that the signature leaves out: what the manifest repeats, unfinished files, and files of a Hub."""
 _CHUNK = 8 << 20
@@ -162,7 +161,8 @@ def _signable(plan: Plan, place: Destination) -> dict[str, str]:
         SignatureError: its files differ from its manifest.
     """
     manifest = read_manifest(place)
-    sizes = {path: size for path, size in place.objects() if not SignedFiles({}, UNSIGNED).is_ignored(path)}
+    unsigned = SignedFiles({}, UNSIGNED)
+    sizes = {path: size for path, size in place.objects() if not unsigned.is_ignored(path)}
     if manifest is None or plan.commit_path not in sizes:
         raise IncompleteError(f"{place.url}: {plan.commit_path} is missing; only a complete artifact can be signed")
     files = {file.name: file for file in (*manifest.files, *filter(None, [manifest.commit]))}

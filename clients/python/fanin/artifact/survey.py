@@ -32,11 +32,6 @@ class Survey:
         """Yield the numbers of the items that are to be written."""
         return (number for number in range(len(self.plan)) if not self.is_done(number))
 
-    @classmethod
-    def empty(cls, plan: Plan) -> Survey:
-        """Return that of a destination without any object."""
-        return cls(plan, array("Q", [_ABSENT]) * len(plan), bytearray(len(plan)), {})
-
     @property
     def items_done(self) -> int:
         """Number of the items that are complete."""
@@ -59,7 +54,7 @@ def survey(plan: Plan, destination: Destination) -> Survey:
     Raises:
         OSError: the destination cannot be read.
     """
-    found = Survey.empty(plan)
+    found = Survey(plan, array("Q", [_ABSENT]) * len(plan), bytearray(len(plan)), {})
     number_of = plan.arrangement.number
     for key, size in destination.objects():
         name = key[len(DONE) : -len(".json")] if key.startswith(DONE) and key.endswith(".json") else None

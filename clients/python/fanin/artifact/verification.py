@@ -80,7 +80,7 @@ def verify(
     _check_objects(found, place)
     numbers = part.items(len(plan))
     total = sum(map(plan.arrangement.nbytes, numbers))
-    tally = Tally(Survey.empty(plan), numbers, progress)
+    tally = Tally(plan, numbers, progress)
     task = functools.partial(_verify, read=read)
     engine.run(task, plan, place.url, numbers, backend=backend, tally=tally)
     return VerifiedArtifact(place.url, plan.recipe.digest, plan.format, len(numbers), total, read)

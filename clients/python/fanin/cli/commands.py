@@ -46,6 +46,8 @@ class Command:
     """Module of the library; None for a command of another package."""
     extra: str | None = None
     """Extra of pyproject.toml that it needs."""
+    default: str | None = None
+    """Subcommand that is used if the first argument does not name one."""
 
 
 COMMANDS: Mapping[str, Command] = {
@@ -56,6 +58,9 @@ COMMANDS: Mapping[str, Command] = {
     "schemes": Command("list the initializers, or explain one", "fanin.cli.schemes"),
     "recipe": Command("write the recipe of a model in PyTorch, Keras, JAX or transformers", "fanin.cli.recipe"),
     "checkpoint": Command("write a checkpoint of step 0 for PyTorch", "fanin.cli.checkpoint", "torch"),
+    "artifact": Command(
+        "write a checkpoint of any size to a directory or a bucket", "fanin.cli.artifact", default="make"
+    ),
     "get": Command("fetch a file from a service", "fanin.cli.get"),
     "push": Command("store a model in a service under a name", "fanin.cli.push"),
     "serve": Command("serve weights over HTTP", extra="service"),
@@ -73,6 +78,14 @@ def available() -> dict[str, Command]:
     known = {name: each for name, each in COMMANDS.items() if each.module or name in plugins}
     others = {name: Command(f"see fanin {name} --help") for name in sorted(plugins - COMMANDS.keys())}
     return known | others
+
+
+def written_out(words: list[str]) -> list[str]:
+    """Return the words of a command line with the subcommand that they leave out."""
+    command = COMMANDS.get(words[0]) if len(words) > 1 and not words[1].startswith("-") else None
+    if command is None or command.default is None or words[1] in import_module(command.module or "").SUBCOMMANDS:
+        return words
+    return [words[0], command.default, *words[1:]]
 
 
 def fill_in(name: str, command: Command, parser: argparse.ArgumentParser) -> None:

@@ -16,8 +16,10 @@ from typing import Any
 from fanin import signals
 from fanin.cli import commands
 from fanin.errors import (
+    ArtifactError,
     BackendError,
     FileError,
+    IncompleteError,
     MismatchError,
     MissingPackageError,
     RecipeError,
@@ -36,7 +38,9 @@ EXIT_CODES: dict[int, tuple[tuple[type[BaseException], ...], str]] = {
     7: ((ServiceError,), "the service refused the request, or its response is invalid"),
     8: ((MissingPackageError,), "a package is not installed"),
     9: ((BackendError,), "the backend cannot be used"),
-    4: ((OSError,), "a file cannot be read or written, or another process is writing it"),
+    11: ((IncompleteError,), "the artifact is not complete"),
+    10: ((ArtifactError,), "the destination has other content than the artifact"),
+    4: ((OSError,), "a file or a bucket cannot be read or written, or another process is writing it"),
 }
 """Exit codes of errors. The first entry that has the type of an error decides."""
 DONE, FAULT, INTERRUPTED = 0, 70, 130
@@ -60,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         KeyboardInterrupt: the user interrupted it.
     """
     _open_streams()
-    words = sys.argv[1:] if arguments is None else list(arguments)
+    words = commands.written_out(sys.argv[1:] if arguments is None else list(arguments))
     # Exit as after an error, so that no partial file stays. A closed terminal sends SIGHUP. (The service installs
     # separate handlers.)
     for number in (signal.SIGTERM, signal.SIGHUP):

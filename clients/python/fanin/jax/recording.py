@@ -20,7 +20,7 @@ from fanin.dtypes import DTYPE_NAMES, DTYPES, STORAGE
 from fanin.errors import Fault, RecipeError, RecordError, pointer
 from fanin.jax.initializers import tensor_of
 from fanin.jax.keys import Draws, Keys, followed, is_key, own_name
-from fanin.jax.trees import path_of
+from fanin.jax.trees import NUMBERS, is_array, path_of
 from fanin.names import misnamed
 from fanin.recipe import as_recipe
 from fanin.recording.distributions import (
@@ -108,13 +108,14 @@ def record(build: Callable[[], Any], *, seed: int | str = 0) -> Recording:
         >>> fanin.jax.record(lambda: model.init(jax.random.key(0), x))
 
     Args:
-        build: A function that returns the pytree. It may create its keys itself.
+        build: A function that returns the pytree. It may create its keys itself. Leaves that are neither arrays nor
+            numbers, such as functions, are ignored.
         seed: Seed of the recipe.
 
     Raises:
         RecordError: leaves whose distribution no recipe describes, each with the operation that caused it.
     """
-    program, shapes = jax.make_jaxpr(build, return_shape=True)()
+    program, shapes = jax.make_jaxpr(lambda: _traceable(build()), return_shape=True)()
     leaves = jax.tree_util.tree_flatten_with_path(shapes)[0]
     tensors: dict[str, Any] = {}
     literals: dict[str, np.ndarray] = {}
@@ -146,6 +147,13 @@ def record(build: Callable[[], Any], *, seed: int | str = 0) -> Recording:
         return Recording(as_recipe({"seed": seed, "tensors": tensors}), literals)
     except RecipeError as error:
         raise RecordError.from_recipe(error) from None
+
+
+def _traceable(tree: Any) -> Any:
+    """Return the pytree without the leaves that JAX cannot trace."""
+    leaves, structure = jax.tree_util.tree_flatten(tree)
+    kept = [leaf if is_array(leaf) or isinstance(leaf, NUMBERS) else None for leaf in leaves]
+    return jax.tree_util.tree_unflatten(structure, kept) if any(each is None for each in kept) else tree
 
 
 def _said(value: _Value, shape: Sequence[int]) -> dict[str, Any] | None:

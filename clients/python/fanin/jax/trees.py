@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import jax
+import numpy as np
 from jax.tree_util import GetAttrKey, keystr
 
 from fanin.adapters import matching, slicers
@@ -17,6 +18,8 @@ from fanin.file.layout import FileLayoutLike
 from fanin.jax.arrays import Placement, assembled
 
 Tree = TypeVar("Tree")
+NUMBERS = (bool, int, float, complex)
+"""Types of leaves that JAX takes for arrays without axes."""
 
 
 def init(
@@ -31,8 +34,9 @@ def init(
 ) -> Tree:
     """Return the tree with the recipe's tensors in place of its arrays.
 
-    Leaves are arrays, or `jax.ShapeDtypeStruct` as `jax.eval_shape` and `nnx.eval_shape` return them. Their values are
-    not read. If a leaf has a sharding, each device generates its own shard of it.
+    Arrays are also `jax.ShapeDtypeStruct` as `jax.eval_shape` and `nnx.eval_shape` return them. Their values are not
+    read. If one has a sharding, each device generates its own shard of it. Other leaves stay as they are, such as the
+    functions of an Equinox module, and numbers of Python for which the recipe has no tensor.
 
         >>> params = fanin.jax.init(jax.eval_shape(model.init, key, x)["params"], recipe, seed=42)
 
@@ -44,7 +48,8 @@ def init(
         seed: 0 to 2^64 - 1, in place of the recipe's own.
         names: By the path of a leaf, the name of its tensor, or `(name, axes)` if the leaf is
             `numpy.transpose(tensor, axes)`.
-        strict: Whether every leaf must have a tensor and every tensor a leaf. If not, other leaves stay as they are.
+        strict: Whether every array must have a tensor and every tensor an array. If not, other arrays stay as they
+            are.
         service: The URL of a service, or a `fanin.Client`, to fetch the shards from. By default they are generated
             here.
         backend: Name of the backend that generates them here.
@@ -57,20 +62,34 @@ def init(
         BackendError, ServiceError: the tensors cannot be generated, or fetched.
     """
     leaves, structure = jax.tree_util.tree_flatten_with_path(tree)
-    by_path = {path_of(keys): leaf for keys, leaf in leaves}
-    if traced := next((path for path, leaf in by_path.items() if isinstance(leaf, jax.core.Tracer)), None):
-        raise TypeError(f"{traced} is traced: call fanin.jax.init outside of jax.jit, jax.vmap and jax.eval_shape")
-    if len(by_path) < len(leaves):
-        raise ValueError("two leaves have the same path, as the keys 1 and '1' give")
+    given = Given.of(recipe, seed)
+    by_path: dict[str, Any] = {}
+    paths: list[str | None] = []
+    for keys, leaf in leaves:
+        path = path_of(keys)
+        is_filled = is_array(leaf) or (isinstance(leaf, NUMBERS) and (given.has(path) or path in (names or {})))
+        paths.append(path if is_filled else None)
+        if isinstance(leaf, jax.core.Tracer):
+            raise TypeError(f"{path} is traced: call fanin.jax.init outside of jax.jit, jax.vmap and jax.eval_shape")
+        if is_filled and path in by_path:
+            raise ValueError(f"two leaves have the same path, {path!r}, as the keys 1 and '1' give")
+        if is_filled:
+            by_path[path] = leaf if is_array(leaf) else np.asarray(leaf, jax.dtypes.result_type(leaf))
     wanted = {path: Wanted(tuple(leaf.shape), str(leaf.dtype)) for path, leaf in by_path.items()}
-    found = matching.fit(Given.of(recipe, seed), wanted, names, strict=strict)
+    found = matching.fit(given, wanted, names, strict=strict)
     with slicers.slicer(service, backend=backend) as take:
         filled = {
             path: assembled(wanted[path].shape, fit.dtype, _placement(by_path[path]), partial(fit.part, take))
             for path, fit in found.items()
         }
-    made: Tree = jax.tree_util.tree_unflatten(structure, [filled.get(path, leaf) for path, leaf in by_path.items()])
+    new = [leaf if path is None else filled.get(path, leaf) for path, (_, leaf) in zip(paths, leaves, strict=True)]
+    made: Tree = jax.tree_util.tree_unflatten(structure, new)
     return made
+
+
+def is_array(leaf: Any) -> bool:
+    """Return whether a leaf is an array of any library, or the shape and type of one."""
+    return hasattr(leaf, "shape") and hasattr(leaf, "dtype")
 
 
 def path_of(keys: Sequence[Any]) -> str:

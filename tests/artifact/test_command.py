@@ -1,0 +1,111 @@
+"""`fanin artifact`: its subcommands, output and exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fanin
+from fanin.cli.main import main
+from tests.artifact.test_making import FILES, RECIPE, files_of, made
+
+DIGEST = fanin.as_recipe(RECIPE).digest
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> str:
+    """Return the path of the recipe."""
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps(RECIPE))
+    return str(path)
+
+
+def test_one_command(recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "config.json").write_bytes(FILES["config.json"])
+    options = ["--shard-size", "10300", "--file", str(tmp_path / "config.json")]
+    url = str(tmp_path / "made")
+    for words in (["artifact", recipe, url], ["artifact", "make", recipe, url]):
+        assert main([*words, *options]) == 0
+        out = capsys.readouterr().out.splitlines()
+        size = sum(len(each) for name, each in files_of(tmp_path / "made").items() if "done/" not in name)
+        size -= len(files_of(tmp_path / "made")[".fanin/manifest.json"])
+        assert out[-1] == f"{url}: complete, 7 files, {size} bytes, recipe {DIGEST}"
+    made(tmp_path / "other", files={"config.json": FILES["config.json"]})
+    assert files_of(tmp_path / "made") == files_of(tmp_path / "other")
+    assert main(["artifact", recipe, url, "--quiet", *options]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_parts(recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    url = str(tmp_path / "made")
+    assert main(["artifact", "begin", recipe, url, "--shard-size", "10300"]) == 0
+    assert capsys.readouterr().out == f"{url}: begun, 3 items, 26.2 kB, recipe {DIGEST}\n"
+    assert main(["artifact", "write", url, "--part", "0/2", "--threads", "1"]) == 0
+    assert capsys.readouterr().out == f"{url}: part 0/2 is written, 2 items, 16.2 kB\n"
+    assert main(["artifact", "status", url]) == 11
+    shown = f"{url}: not complete, 2 of 3 items, 16.2 kB of 26.2 kB, format hf, recipe {DIGEST}\n"
+    assert capsys.readouterr().out == shown
+    assert main(["artifact", "finish", url]) == 11
+    assert "1 of 3 items are missing: model-00002-of-00003.safetensors" in capsys.readouterr().err
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(["artifact", recipe, url, "--shard-size", "10300", "--part", "auto", "-q"]) == 0
+    assert main(["artifact", "finish", url]) == 0
+    assert capsys.readouterr().out.startswith(f"{url}: complete, 6 files, ")
+    assert main(["artifact", "status", url, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "url": url,
+        "recipe": DIGEST,
+        "format": "hf",
+        "items": 3,
+        "items_done": 3,
+        "bytes": 26_200,
+        "bytes_done": 26_200,
+        "is_complete": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["{recipe}", "{made}", "--seed", "3"], 10, "has another artifact: files is "),
+        (["status", "{tmp}/nothing"], 10, "has no artifact"),
+        (["{recipe}", "ftp://x"], 2, "ftp:// is not a kind of destination"),
+        (["{recipe}", "{tmp}/new", "--part", "3/3"], 2, "part 3/3: a part is I/N"),
+        (["{recipe}", "{recipe}/below"], 4, "Not a directory"),
+        (["{recipe}", "{tmp}/new", "--file", "{tmp}/absent"], 4, "No such file"),
+        (["{recipe}", "s3://bucket/x"], 8, "needs the package boto3, which is not installed"),
+    ],
+)
+def test_errors(
+    words: list[str],
+    code: int,
+    message: str,
+    recipe: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made(tmp_path / "made")
+    if code == 8:
+        monkeypatch.setitem(__import__("sys").modules, "boto3", None)
+        monkeypatch.delitem(__import__("sys").modules, "fanin.artifact.s3", raising=False)
+    places = {"recipe": recipe, "made": str(tmp_path / "made"), "tmp": str(tmp_path)}
+    assert main(["artifact", *(word.format(**places) for word in words)]) == code
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_wrong_usage(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, message in (
+        (["artifact"], "COMMAND"),
+        (["artifact", recipe], "the following arguments are required: URL"),
+        (["artifact", recipe, "x", "--threads", "0"], "'0' is not an integer of at least 1"),
+        (["artifact", recipe, "x", "--format", "onnx"], "invalid choice: 'onnx'"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            main(words)
+        assert message in capsys.readouterr().err
