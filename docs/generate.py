@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -72,6 +73,8 @@ def _allowed(annotation: Any, metadata: list[Any]) -> str:
     if hasattr(annotation, "__metadata__"):
         fields = (each for each in annotation.__metadata__ if isinstance(each, FieldInfo))
         return _allowed(annotation.__origin__, [bound for field in fields for bound in field.metadata])
+    if get_origin(annotation) is Mapping:
+        return "JSON object"
     if get_origin(annotation) is tuple:
         return f"list of {_allowed(given[0], [])}"
     bounds = {type(each): each for each in metadata}

@@ -16,6 +16,7 @@ from fanin_service.http import problems
 from fanin_service.http.routing import RouteTable
 from fanin_service.pipeline import Pipeline, stages
 from fanin_service.routes import (
+    artifacts,
     digests,
     documents,
     health,
@@ -38,6 +39,7 @@ _ROUTERS = (
     recipes.router,
     digests.router,
     models.router,
+    artifacts.router,
     schemes.router,
     health.router,
     documents.router,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import partial
 
 from fastapi import Request
 
@@ -92,10 +93,21 @@ class RecipeReader:
             LimitExceededError: the recipe exceeds a limit.
             RequestError: the body is not accepted, or too much is in flight.
         """
+        hold = partial(self.admission.hold, context.usage)
+        text = await read_body(request, (JSON,), self.settings.max_recipe_bytes, hold)
+        return await self.of_text(context, text)
+
+    async def of_text(self, context: RequestContext, text: bytes) -> tuple[FileLayout, bool]:
+        """Register the recipe in this JSON. Return its layout, and whether it is new here.
+
+        The memory that is held for the request is released: the text must not be needed any more.
+
+        Raises:
+            RecipeError: the text is not a recipe.
+            LimitExceededError: the recipe exceeds a limit.
+            RequestError: too much is in flight.
+        """
         admission, usage, client = self.admission, context.usage, context.client
-        text = await read_body(
-            request, (JSON,), self.settings.max_recipe_bytes, lambda count: admission.hold(usage, count)
-        )
         key = hashlib.sha256(text).digest() if len(text) <= _MAX_SPELLING else None
         known = self.registry.get(self.spellings.get(key) or "") if key else None
         if known is not None:

@@ -12,6 +12,7 @@ from fastapi import Request
 from fanin import FileLayout
 from fanin.backends import Backend
 from fanin_service.admission.admission import Admission
+from fanin_service.artifacts.artifacts import Artifacts
 from fanin_service.backend.guard import GuardedBackend, NotReadyError, choose
 from fanin_service.http import query
 from fanin_service.http.ranges import ByteRange
@@ -56,6 +57,7 @@ class Service:
     models: Models
     manifests: Manifests
     chunks: ChunkPool
+    artifacts: Artifacts
     descriptions: Kept[str, bytes] = field(default_factory=lambda: Kept(max_bytes=DESCRIPTION_BYTES))
     """Descriptions of recipes as JSON, by digest."""
     small_bodies: Kept[tuple[str, int, int], memoryview] = field(default_factory=_bodies)
@@ -70,10 +72,10 @@ class Service:
 
         Raises:
             BackendError: the backend of the settings is unknown, unusable here or generates wrong bits.
-            SettingsError: the directory of models cannot be used.
+            SettingsError: the directory of models or a destination of artifacts cannot be used.
         """
         guarded = GuardedBackend(backend or choose(settings), settings.check_seconds)
-        threads, metrics = Threads.start(), Metrics(guarded.name)
+        threads, metrics = Threads.start(settings), Metrics(guarded.name)
         metrics.threads(threads.count)
         tracing = exporting() if settings.traces else NoTracing()
         admission = Admission(settings, metrics.limits_away)
@@ -89,10 +91,12 @@ class Service:
             models=Models(open_store(settings), settings, threads),
             manifests=Manifests(guarded),
             chunks=ChunkPool(guarded, metrics.generated),
+            artifacts=Artifacts(settings, threads, admission, guarded, metrics),
         )
 
     async def stop(self) -> None:
-        """Finish pending refunds and send the remaining traces."""
+        """Stop writing artifacts, finish pending refunds and send the remaining traces."""
+        await self.artifacts.close()
         await self.admission.close()
         self.tracing.close()
 
@@ -105,6 +109,7 @@ class Service:
         """Report the service as not ready from now on."""
         self.is_draining = True
         self.metrics.ready(False)
+        self.artifacts.drain()
         _log.info("stopping: no longer ready")
 
     async def check_backend(self) -> None:
@@ -118,7 +123,8 @@ class Service:
             _log.error("%s: no weights are served", fault)
 
     def _forget(self) -> None:
-        """Discard what may have come from wrong bits: digests and bodies."""
+        """Discard what may have come from wrong bits: digests and bodies. Complete no artifact being written."""
+        self.artifacts.suspect()
         self.manifests.forget()
         self.small_bodies = _bodies()
 

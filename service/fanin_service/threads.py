@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from fanin import FileLayout
 from fanin_service.fair_executor import FairExecutor
+from fanin_service.settings import Settings
 
 MODEL_READERS = 8
 """Number of threads that wait for the model store."""
+DESTINATION_READERS = 4
+"""Number of threads that wait for one destination of artifacts."""
 LARGE_READERS = 1
 """Number of threads for large recipes. They run Python, and only one thread at a time can: more would delay the event
 loop."""
@@ -33,9 +36,15 @@ class Threads:
     matrix_makers: FairExecutor
     models: FairExecutor
     """Executor for reading the model store."""
+    destinations: Mapping[str, FairExecutor]
+    """Executors for looks at the destinations of artifacts, by alias. One that does not respond delays no other."""
+    drivers: FairExecutor
+    """Executor for jobs, each of which hands out the files of an artifact to `writers`. They mostly wait."""
+    writers: FairExecutor
+    """Executor for writing files of artifacts. It is separate: a file takes seconds, and requests must not wait."""
 
     @classmethod
-    def start(cls) -> Threads:
+    def start(cls, settings: Settings) -> Threads:
         """Return the executors of a service. Each starts its threads when it needs them."""
         count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return cls(
@@ -45,6 +54,12 @@ class Threads:
             generators=FairExecutor(count, "fanin-generate"),
             matrix_makers=FairExecutor(MATRIX_MAKERS, "fanin-matrix"),
             models=FairExecutor(MODEL_READERS, "fanin-models"),
+            destinations={
+                alias: FairExecutor(DESTINATION_READERS, "fanin-destination")
+                for alias in settings.artifact_destinations
+            },
+            drivers=FairExecutor(settings.max_artifacts, "fanin-artifact"),
+            writers=FairExecutor(settings.artifact_threads, "fanin-write"),
         )
 
     def makers(self, layout: FileLayout, start: int, stop: int) -> FairExecutor:
@@ -58,7 +73,10 @@ class Threads:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Accept calls; at the end cancel those that wait. A later call accepts them again."""
-        executors = (self.parsers, self.large, self.generators, self.matrix_makers, self.models)
+        executors = (
+            *(self.parsers, self.large, self.generators, self.matrix_makers, self.models),
+            *(self.drivers, self.writers, *self.destinations.values()),
+        )
         for executor in executors:
             executor.reopen()
         try:

@@ -1,4 +1,4 @@
-"""Readers of checkpoints, with artifacts: transformers, torch from a file system of fsspec, the Run:ai streamer."""
+"""Readers of checkpoints, with artifacts: transformers, torch, and readers of buckets."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import torch
 from torch.distributed.checkpoint import load
-from torch.distributed.checkpoint._fsspec_filesystem import FsspecReader
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
 
 import fanin
@@ -37,16 +37,6 @@ def octets(tensor: torch.Tensor) -> bytes:
     return tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
-def empty() -> dict[str, torch.Tensor]:
-    layout = fanin.FileLayout.of(RECIPE)
-    types = {"BF16": torch.bfloat16, "F32": torch.float32}
-    return {entry.name: torch.zeros(entry.shape, dtype=types[entry.dtype.name]) for entry in layout.entries}
-
-
-def is_filled(state: Mapping[str, torch.Tensor]) -> bool:
-    return all(octets(state[name]) == array.tobytes() for name, array in fanin.materialize(RECIPE).items())
-
-
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a directory of Hugging Face with four files."""
@@ -61,36 +51,69 @@ def test_every_file_verifies(directory: Path) -> None:
     assert sum(fanin.verify(file).tensors for file in files) == len(RECIPE["tensors"])
 
 
-def test_readers_of_torch(directory: Path, tmp_path: Path) -> None:
-    state = empty()
+def test_the_reader_of_torch(directory: Path) -> None:
+    layout = fanin.FileLayout.of(RECIPE)
+    types = {"BF16": torch.bfloat16, "F32": torch.float32}
+    state = {entry.name: torch.zeros(entry.shape, dtype=types[entry.dtype.name]) for entry in layout.entries}
     load(state, storage_reader=HuggingFaceStorageReader(str(directory)), no_dist=True)
-    assert is_filled(state)
-    fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed")
-    artifact.make(RECIPE, tmp_path, format="dcp", shard_bytes=5_000)
-    files = fsspec.filesystem("memory")
-    files.put(str(tmp_path), "/step-0", recursive=True)
-    state = empty()
-    load(state, storage_reader=FsspecReader("memory://step-0"), no_dist=True)
-    files.rm("/step-0", recursive=True)
-    assert is_filled(state)
+    assert all(octets(state[name]) == array.tobytes() for name, array in fanin.materialize(RECIPE).items())
 
 
-def test_run_ai_model_streamer(directory: Path) -> None:
-    pytest.importorskip("runai_model_streamer", reason="runai-model-streamer is not installed")
-    program = """
+BUCKET_READERS = """
 import hashlib, json, sys, torch
+from obstore.fsspec import register
 from runai_model_streamer import SafetensorsStreamer
-found = {}
+from torch.distributed.checkpoint import load
+from torch.distributed.checkpoint._fsspec_filesystem import FsspecReader
+
+def digest(tensor):
+    return hashlib.sha256(tensor.contiguous().cpu().view(torch.uint8).numpy().tobytes()).hexdigest()
+
+register("s3")
+reader = FsspecReader("s3://artifacts/dcp")
+described = reader.read_metadata().state_dict_metadata.items()
+state = {name: torch.zeros(found.size, dtype=found.properties.dtype) for name, found in described}
+load(state, storage_reader=reader, no_dist=True)
+streamed = {}
 with SafetensorsStreamer() as streamer:
     streamer.stream_files(sys.argv[1:])
     for name, tensor in streamer.get_tensors():
-        found[name] = hashlib.sha256(tensor.contiguous().cpu().view(torch.uint8).numpy().tobytes()).hexdigest()
-print(json.dumps(found))
+        streamed[name] = digest(tensor)
+print(json.dumps([{name: digest(tensor) for name, tensor in state.items()}, streamed]))
 """
-    arguments = [sys.executable, "-c", program, *map(str, sorted(directory.glob("*.safetensors")))]
-    found = json.loads(subprocess.run(arguments, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # warnings of moto and its dependencies
+def test_readers_of_a_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch.distributed.checkpoint through fsspec and obstore, and the streamer of Run:ai."""
+    moto = pytest.importorskip("moto.server", reason="moto is not installed")
+    pytest.importorskip("boto3", reason="boto3 is not installed")
+    pytest.importorskip("obstore.fsspec", reason="obstore or fsspec is not installed")
+    pytest.importorskip("runai_model_streamer_s3", reason="runai-model-streamer-s3 is not installed")
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        url = "http://{}:{}".format(*server.get_host_and_port())
+        for name, value in {
+            "AWS_ENDPOINT_URL": url,
+            "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_ALLOW_HTTP": "true",
+            "RUNAI_STREAMER_S3_USE_VIRTUAL_ADDRESSING": "0",
+        }.items():
+            monkeypatch.setenv(name, value)
+        httpx.put(f"{url}/artifacts").raise_for_status()
+        artifact.make(RECIPE, "s3://artifacts/dcp", format="dcp", shard_bytes=7_000)
+        made = artifact.make(RECIPE, "s3://artifacts/hf", shard_bytes=13_000)
+        files = [f"s3://artifacts/hf/{file.name}" for file in made.files if file.name.endswith(".safetensors")]
+        arguments = [sys.executable, "-W", "ignore", "-c", BUCKET_READERS, *files]
+        found = json.loads(subprocess.run(arguments, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    finally:
+        server.stop()
     wanted = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in fanin.materialize(RECIPE).items()}
-    assert found == wanted
+    assert found == [wanted, wanted]
 
 
 @pytest.mark.filterwarnings("ignore")  # transformers' own

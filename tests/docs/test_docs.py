@@ -28,6 +28,7 @@ from fanin.cli.main import main
 from fanin.dtypes import DTypeName
 from fanin.schemes import ALIASES, SCHEMES
 from fanin.schemes.base import Scaled
+from fanin_service.settings import Settings
 from tests.support.servers import running
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +66,7 @@ def test_examples_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     sections = [BLOCK.findall(part) for part in parts]
     monkeypatch.chdir(tmp_path)
     (tmp_path / "docs").symlink_to(ROOT / "docs")
-    with running() as server:
+    with running(Settings(artifact_destinations={"weights": str(tmp_path / "weights")})) as server:
         sections = [
             [(kind, text.replace("http://127.0.0.1:8000", server.url)) for kind, text in blocks] for blocks in sections
         ]
@@ -137,7 +138,8 @@ def curl(words: list[str]) -> None:
     headers = dict([options.header.split(": ")])
     if options.range:
         headers["Range"] = f"bytes={options.range}"
-    body = Path(options.data.removeprefix("@")).read_bytes() if options.data else None
+    given = options.data or ""
+    body = Path(given[1:]).read_bytes() if given.startswith("@") else given.encode() or None
     method = "HEAD" if options.head else "POST" if body else "GET"
     response = httpx.request(method, options.url, headers=headers, content=body, follow_redirects=options.L)
     assert response.is_success, response.status_code

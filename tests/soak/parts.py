@@ -45,6 +45,7 @@ PARTS = {
         ("tests/jax_and_keras", "tests/torch", "tests/peers"),
     ),
     "signatures": Part("signatures of artifacts by model-signing 1.1.1 and by us", ("tests/soak/test_signatures.py",)),
+    "artifacts": Part("faults of a real store; memory of large objects", ("tests/artifact",)),
     "images": Part("the images' build steps, their licences and advisories", ("tests/deploy",)),
     **{
         f"recorded-{name}-{number}": Part(

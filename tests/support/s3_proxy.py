@@ -12,9 +12,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Self
+from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 _STEP = 1 << 18
@@ -32,6 +33,8 @@ _OPERATIONS = {
     ("POST", "delete"): "DeleteObjects",
 }
 """Names of operations by method and a parameter of the query."""
+CREATIONS = ("PutObject", "CompleteMultipartUpload")
+"""Operations that create an object."""
 
 
 @dataclass
@@ -56,13 +59,15 @@ class S3Proxy(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, upstream: str) -> None:
+    def __init__(self, upstream: str, *, one_by_one: bool = False) -> None:
+        """With `one_by_one`, one object is created at a time: moto lets two requests meet one condition at once."""
         super().__init__(("127.0.0.1", 0), Exchange)
         self.upstream = urlsplit(upstream).netloc
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self.requests: list[Request] = []
         self._rules: list[_Rule] = []
         self._lock = threading.Lock()
+        self.creating: AbstractContextManager[Any] = threading.Lock() if one_by_one else nullcontext()
 
     def __enter__(self) -> Self:
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
@@ -94,6 +99,15 @@ class S3Proxy(ThreadingHTTPServer):
         return sum(
             each.operation == operation and (status is None or each.status == status) for each in list(self.requests)
         )
+
+    def created(self) -> Counter[str]:
+        """Return how often the server created an object of each key.
+
+        Some servers respond twice to a repeated request to complete an upload. It counts once.
+        """
+        found = [each for each in list(self.requests) if each.operation in CREATIONS and each.status == 200]
+        uploads = {(each.key, each.query.get("uploadId", id(each))) for each in found}
+        return Counter(key for key, _ in uploads)
 
     def stored(self) -> Counter[str]:
         """Return the bytes that the server took for each key: of objects, and of parts of them."""
@@ -151,7 +165,8 @@ class Exchange(BaseHTTPRequestHandler):
         """Send the complete request to the server. Returns status, headers and body of its response."""
         self.receive()
         connection = http.client.HTTPConnection(self.server.upstream, timeout=120)
-        try:
+        is_creation = self.request_seen.operation in CREATIONS
+        with closing(connection), self.server.creating if is_creation else nullcontext():
             connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():
                 if name.lower() not in ("connection", "expect"):
@@ -159,8 +174,6 @@ class Exchange(BaseHTTPRequestHandler):
             connection.endheaders(bytes(self._body) or None)
             response = connection.getresponse()
             body = response.read()
-        finally:
-            connection.close()
         self.request_seen.status = response.status
         dropped = ("transfer-encoding", "connection", "keep-alive")
         headers = {name: value for name, value in response.getheaders() if name.lower() not in dropped}
@@ -276,13 +289,25 @@ def first(action: Callable[[], object]) -> Fault:
 
 @dataclass
 class Hold:
-    """A fault: a request stands still in the proxy until `release` is set."""
+    """A fault: a request waits in the proxy until a test releases or drops it."""
 
     reached: threading.Event = field(default_factory=threading.Event)
-    release: threading.Event = field(default_factory=threading.Event)
+    _go: threading.Event = field(default_factory=threading.Event)
+    _is_dropped: bool = False
+
+    def release(self) -> None:
+        """Forward the request."""
+        self._go.set()
+
+    def drop(self) -> None:
+        """Forget the request, as if it had not left its sender."""
+        self._is_dropped = True
+        self._go.set()
 
     def __call__(self, exchange: Exchange) -> bool:
         exchange.receive()
         self.reached.set()
-        self.release.wait(60)
-        return False
+        self._go.wait(120)
+        if self._is_dropped:
+            exchange.cut()
+        return self._is_dropped

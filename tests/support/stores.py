@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import socket
 import subprocess
@@ -110,7 +111,14 @@ def seaweedfs(directory: Path | None = None, *, volume_mb: int = 256, volumes: i
         (home / "keys.json").write_text(json.dumps({"identities": [identity]}))
         port, master, volume, filer = _ports()
         command = [program, "-logtostderr=true", "server", "-master.telemetry=false", "-ip=127.0.0.1"]
-        command += ["-ip.bind=127.0.0.1", f"-dir={home}", "-s3", f"-s3.port={port}", "-s3.port.iceberg=0"]
+        command += [
+            "-ip.bind=127.0.0.1",
+            f"-dir={home}",
+            "-s3",
+            f"-s3.port={port}",
+            "-s3.port.iceberg=0",
+            "-s3.port.lance=0",
+        ]
         command += ["-s3.iam=false", f"-s3.config={home}/keys.json", f"-volume.max={volumes}"]
         command += [f"-master.volumeSizeLimitMB={volume_mb}", f"-master.port={master}", f"-volume.port={volume}"]
         command += [f"-filer.port={filer}"]
@@ -120,17 +128,14 @@ def seaweedfs(directory: Path | None = None, *, volume_mb: int = 256, volumes: i
                 wait_for(lambda: _is_ready(url, process), 60)
                 yield Store(url, process.pid)
             finally:
-                process.terminate()
-                try:
-                    process.wait(30)
-                except subprocess.TimeoutExpired:
-                    process.kill()
+                process.kill()  # its data goes too
 
 
 def _ports() -> list[int]:
     """Return free ports of which each has a free one 10,000 above: SeaweedFS opens both."""
     found: list[int] = []
-    for port in range(21_000, 29_000, 7):
+    # From a random one on, for servers that start at the same time.
+    for port in range(random.randrange(20_000, 29_000), 32_000):
         if _is_free(port) and _is_free(port + 10_000):
             found.append(port)
         if len(found) == 4:

@@ -21,6 +21,10 @@ class Right(StrEnum):
     MODELS_WRITE = "models:write"
     """Put and delete named models. `models:write:me/*` allows only those of the namespace `me`, and
     `models:write:me/tiny` only one."""
+    ARTIFACTS_READ = "artifacts:read"
+    """Read the state of artifacts whose id is known; `artifacts:write` includes this right."""
+    ARTIFACTS_WRITE = "artifacts:write"
+    """Have artifacts written to the destinations of the service, and cancel them."""
     METRICS_READ = "metrics:read"
     """Read the metrics."""
 
@@ -37,6 +41,8 @@ def sufficient(right: Right, model: str | None = None) -> tuple[str, ...]:
     """
     if right is Right.RECIPES_WRITE:
         return right, Right.WEIGHTS_READ
+    if right is Right.ARTIFACTS_READ:
+        return right, Right.ARTIFACTS_WRITE
     if right is Right.MODELS_WRITE and model is not None and is_model(model):
         namespace, slash, _ = model.partition("/")
         return right, *((f"{_LIMITED}{namespace}/*",) if slash else ()), f"{_LIMITED}{model}"

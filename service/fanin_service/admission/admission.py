@@ -193,6 +193,26 @@ class Admission:
                 raise _over_quota(usage, quota, count.value - size, left)
             usage.standings.append(_day(quota, count.value, left))
 
+    async def afford(self, usage: Usage, size: int, begun: int = 0) -> None:
+        """Refuse work that generates `size` bytes, not in a response, if the client does not have them left today.
+
+        Nothing is charged. `begun` are bytes that count as used: those of other such work, which is not charged yet.
+
+        Raises:
+            LimitExceededError: the client never gets as many bytes in a day.
+            QuotaExceededError: the client has fewer bytes left today.
+            LimitsUnavailableError: the shared counters are unreachable.
+        """
+        if (quota := usage.bytes_per_day) is None:
+            return
+        if size > quota:
+            raise LimitExceededError(
+                [Fault("", f"{size} bytes are requested; this client gets at most {quota} in a day")]
+            )
+        _, count, left = await self._add_to_day(usage, 0)
+        if (used := count.value + begun) + size > quota:
+            raise _over_quota(usage, quota, used, left)
+
     async def charge(self, usage: Usage, size: int) -> None:
         """Charge bytes of weights that are generated for this request but not sent.
 

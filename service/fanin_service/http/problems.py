@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from fanin import BackendError, Fault, RecipeError
+from fanin.errors import ArtifactError
 from fanin_service.access.errors import ForbiddenError, TokenUncheckedError, UnauthenticatedError
 from fanin_service.admission.errors import (
     LimitsUnavailableError,
@@ -26,6 +27,12 @@ from fanin_service.admission.errors import (
     TooManyFailedLoginsError,
     TooManyRequestsError,
     TooMuchInFlightError,
+)
+from fanin_service.artifacts.errors import (
+    ArtifactStateError,
+    DestinationUnavailableError,
+    InvalidArtifactError,
+    UnknownArtifactError,
 )
 from fanin_service.backend.guard import NotReadyError
 from fanin_service.errors import PreconditionFailedError, RangeNotSatisfiableError, RequestError
@@ -83,6 +90,11 @@ KINDS: dict[type[Exception], Kind] = {
     ModelError: Kind(422, "invalid-model", "The model cannot be stored"),
     ModelStoreFullError: Kind(507, "model-store-full", "The model store has no space left"),
     ModelsUnavailableError: Kind(503, "models-unavailable", "The model store cannot be reached now"),
+    InvalidArtifactError: Kind(422, "invalid-artifact", "The artifact is not possible"),
+    UnknownArtifactError: Kind(404, "unknown-artifact", "No artifact with this id was requested"),
+    ArtifactStateError: Kind(409, "artifact-state", "The state of the artifact does not allow this"),
+    ArtifactError: Kind(409, "artifact-conflict", "The destination has other content than the artifact"),
+    DestinationUnavailableError: Kind(503, "destination-unavailable", "The destination cannot be used now"),
     PreconditionFailedError: Kind(412, "precondition-failed", "A condition of the request is not met"),
     RangeNotSatisfiableError: Kind(416, "range-not-satisfiable", "No byte of the range is in the file"),
     NotReadyError: Kind(503, "not-ready", "The service is not ready"),
@@ -157,7 +169,10 @@ def failure_of(error: Exception) -> Failure:
         return Failure(kind, "an error of the service, not of the request; its log has the details", {})
     if isinstance(error, RecipeError):
         more = len(error.faults) - 1
-        return Failure(kind, str(error.faults[0]) + (f" (and {more} more)" if more else ""), {}, error.faults)
+        first = error.faults[0]
+        # A fault without a field is one of the complete document, and that is not always a recipe.
+        text = str(first) if first.pointer or not isinstance(error, InvalidArtifactError) else first.detail
+        return Failure(kind, text + (f" (and {more} more)" if more else ""), {}, error.faults)
     headers = error.headers if isinstance(error, RequestError) else _LATER if kind.status == 503 else {}
     return Failure(kind, str(error) or kind.title, headers)
 

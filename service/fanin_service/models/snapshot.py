@@ -140,6 +140,10 @@ class Snapshot:
             tag = self.content.tags[path] = _tag(content)
         return File(content, tag)
 
+    def side_files(self) -> dict[str, bytes]:
+        """Return the files that neither have weights nor say where they are, by path."""
+        return {path: self.given(path) for path in self.content.files}
+
     def given(self, path: str) -> bytes:
         """Return the bytes of a file that is not generated.
 

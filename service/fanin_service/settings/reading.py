@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -51,6 +52,8 @@ def default_text(name: str) -> str:
     match default:
         case None | ():
             return ""
+        case dict():
+            return "" if not default else json.dumps(default)
         case bool():
             return str(default).lower()
         case ByteSize():

@@ -13,6 +13,8 @@ from fanin_service.settings.types import (
     Algorithm,
     CommaSeparated,
     Count,
+    Destinations,
+    Engine,
     Network,
     Origin,
     Place,
@@ -150,6 +152,22 @@ class Settings(BaseSettings):
     max_model_files: Annotated[int, Field(ge=0, le=1000)] = 100
     """Maximum number of files of a model, besides its recipe."""
 
+    # Artifacts.
+    artifact_destinations: Destinations = {}
+    """Places where clients may have artifacts written, as a JSON object by alias: {"weights": "s3://bucket/prefix"}. A
+    place is a directory, or the URL of a bucket: s3://, gs:// or az://, which requires fanin[bucket]. Several servers
+    can share it. Default: none."""
+    artifact_engine: Engine = "threads"
+    """Writers of the files of artifacts: threads of this process, or a Ray cluster, which requires fanin[ray]."""
+    artifact_ray_address: Text | None = None
+    """Address of the Ray cluster, such as ray://head:10001 or auto. Default: a local Ray in this process."""
+    artifact_threads: Count = 1
+    """Threads of one process that write artifacts. Each takes a CPU and up to 300 MB of memory."""
+    client_artifacts: Count = 4
+    """Maximum artifacts that one process writes at a time for one client."""
+    max_artifacts: Count = 32
+    """Maximum artifacts that one process writes at a time."""
+
     # Limits of clients.
     trusted_proxies: CommaSeparated[Network] = ("127.0.0.1", "::1")
     """Addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are trusted, separated by commas. *
@@ -242,6 +260,8 @@ class Settings(BaseSettings):
             yield f"{variable('tls_cert')}, {variable('tls_key')}: each needs the other"
         if self.tls_client_ca is not None and self.tls_cert is None:
             yield f"{variable('tls_client_ca')}: needs {variable('tls_cert')}"
+        if self.artifact_ray_address is not None and self.artifact_engine != "ray":
+            yield f"{variable('artifact_ray_address')}: needs {variable('artifact_engine')}=ray"
         if "admin_host" in self.model_fields_set and self.admin_port is None:
             yield f"{variable('admin_host')}: needs {variable('admin_port')}"
         if self.admin_port and self.admin_port == self.port:

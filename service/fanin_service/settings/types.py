@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
 from importlib.util import find_spec
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -14,6 +16,10 @@ from pydantic_settings import NoDecode
 
 _OF_TRACES = ("opentelemetry", "opentelemetry.sdk", "opentelemetry.exporter", "opentelemetry.exporter.otlp.proto.http")
 """Packages that traces need. Each contains the next, so they are looked up in this order."""
+
+_ALIAS = re.compile("[a-z0-9][a-z0-9._-]{0,62}", re.ASCII)
+_BUCKETS = ("s3", "gs", "az")
+"""Schemes of the URLs of buckets that artifacts can be written to."""
 
 
 def is_loopback(host: str) -> bool:
@@ -95,6 +101,56 @@ def _store_place(text: str) -> str:
     return text
 
 
+def _aliases(value: object) -> object:
+    """Return the value of a JSON object, as the environment and the command line express it."""
+    if not isinstance(value, str):
+        return value
+    try:
+        found = json.loads(value)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ValueError("must be a JSON object of directories or URLs by alias")
+    return found
+
+
+def _alias(text: str) -> str:
+    if not _ALIAS.fullmatch(text):
+        raise ValueError(f"the alias {text!r} must have 1 to 63 of a-z, 0-9, . _ - and begin with a letter or a digit")
+    return text
+
+
+def _destination(place: str) -> str:
+    """Return the place of artifacts unchanged.
+
+    Raises:
+        ValueError: it is neither a directory nor the URL of a bucket, or has more than a bucket and a prefix.
+    """
+    scheme, separator, _ = place.partition("://")
+    if not separator:
+        return str(_place(place))
+    if scheme not in _BUCKETS:
+        raise ValueError(
+            f"must be a directory, or a URL that begins with {', '.join(f'{each}://' for each in _BUCKETS)}"
+        )
+    parts = _parts(place)
+    if not parts.hostname:
+        raise ValueError("the URL names no bucket")
+    if parts.username is not None or parts.query or parts.fragment:
+        # Clients see the URL, and so does the log.
+        raise ValueError("the URL must have a bucket and a prefix only; credentials belong in the environment")
+    package = "boto3" if scheme == "s3" else "obstore"
+    if find_spec(package) is None:
+        raise ValueError(f"this needs the package {package}: in a checkout of Fanin, pip install '.[service,bucket]'")
+    return place
+
+
+def _engine(name: str) -> str:
+    if name == "ray" and find_spec("ray") is None:
+        raise ValueError("this needs the package ray: in a checkout of Fanin, pip install '.[service,ray]'")
+    return name
+
+
 def _can_be_sent(traces: bool) -> bool:
     if traces and (package := next((name for name in _OF_TRACES if find_spec(name) is None), None)):
         raise ValueError(f"traces need the package {package}: in a checkout of Fanin, pip install '.[service,otel]'")
@@ -121,5 +177,14 @@ Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256
 ProviderUrl = Annotated[str, AfterValidator(_provider_url)]
 StorePlace = Annotated[str, Field(min_length=1), AfterValidator(_store_place)]
 """A directory, or the URL of a bucket."""
+Alias = Annotated[str, AfterValidator(_alias)]
+"""The name of a destination of artifacts, as clients write it."""
+Destinations = Annotated[
+    Mapping[Alias, Annotated[str, Field(min_length=1), AfterValidator(_destination)]],
+    NoDecode,
+    BeforeValidator(_aliases),
+]
+"""Directories, and URLs of buckets, by alias."""
+Engine = Annotated[Literal["threads", "ray"], AfterValidator(_engine)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 Traces = Annotated[bool, AfterValidator(_can_be_sent)]

@@ -27,6 +27,7 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 _LONG = (*_SECONDS, 30, 60, 300, 1800)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _RESULTS = ("passed", "failed")
+_ENDS = ("complete", "stopped", "failed", "spoiled", "cancelled")
 _REASONS = ("client_left", "stalled", "drained", "failed")
 
 _COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -42,6 +43,11 @@ _COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "fanin_generated_bytes": ("Bytes of files generated. Cached files of up to 64 KiB count once.", ()),
     "fanin_generation_seconds": ("Seconds that threads spent generating, summed over threads.", ()),
+    "fanin_artifact_bytes": ("Bytes of tensors in files of artifacts that were begun to be written.", ()),
+    "fanin_artifacts_ended": (
+        "Artifacts that this service has ended to write, by state: complete, stopped, failed, spoiled, cancelled.",
+        ("state",),
+    ),
     "fanin_known_answer_tests": (
         "Known-answer tests of the backend, by result: passed, failed.",
         ("result",),
@@ -65,6 +71,7 @@ _GAUGES: dict[str, tuple[str, tuple[str, ...], Literal["livesum", "livemin", "li
     "fanin_streams": ("Files of more than 64 KiB in flight.", (), "livesum"),
     "fanin_in_flight_bytes": ("Unsent bytes of files of more than 64 KiB in flight.", (), "livesum"),
     "fanin_generator_threads": ("Threads that generate files.", (), "livesum"),
+    "fanin_artifacts": ("Artifacts that are being written.", (), "livesum"),
     "fanin_recipes": ("Recipes cached in memory.", (), "livesum"),
     "fanin_ready": ("1 if weights are served, else 0; the minimum over all workers.", (), "livemin"),
     "fanin_known_answer_timestamp_seconds": (
@@ -113,11 +120,15 @@ class Metrics:
         self._streams, self._in_flight = gauges["fanin_streams"], gauges["fanin_in_flight_bytes"]
         self._threads, self._recipes = gauges["fanin_generator_threads"], gauges["fanin_recipes"]
         self._ready, self._limits_away = gauges["fanin_ready"], gauges["fanin_limits_away"]
+        self._artifacts, self._artifacts_ended = gauges["fanin_artifacts"], counters["fanin_artifacts_ended"]
+        self._artifact_bytes = counters["fanin_artifact_bytes"]
         self._known_answer_time = gauges["fanin_known_answer_timestamp_seconds"]
         gauges["fanin_backend_info"].labels(backend).set(1)
         gauges["fanin_build_info"].labels(version("fanin"), STREAM).set(1)
         for result in _RESULTS:
             self._known_answers.labels(result)
+        for state in _ENDS:
+            self._artifacts_ended.labels(state)
         for reason in _REASONS:
             self._ended.labels(reason)
         # Processes that share a directory would export only the values of the one that received the request.
@@ -169,6 +180,19 @@ class Metrics:
         """Count `count` bytes that a thread has generated in `seconds`."""
         self._generated.inc(count)
         self._generation.inc(seconds)
+
+    def artifact_begins(self) -> None:
+        """Count an artifact as being written."""
+        self._artifacts.inc()
+
+    def artifact_file_begins(self, count: int) -> None:
+        """Count the bytes of the tensors in a file of an artifact."""
+        self._artifact_bytes.inc(count)
+
+    def artifact_ends(self, state: str) -> None:
+        """Count an artifact as not being written any more."""
+        self._artifacts.dec()
+        self._artifacts_ended.labels(state).inc()
 
     def threads(self, count: int) -> None:
         """Set the number of threads that generate."""

@@ -28,12 +28,14 @@ from fanin_service.access.rules import right_for
 from fanin_service.access.scopes import Right, sufficient
 from fanin_service.app import create_admin_app, create_app
 from fanin_service.settings import Settings
+from tests.support.artifacts import wait_until
 from tests.support.backends import CountingBackend
 from tests.support.identity import Provider
 from tests.support.servers import Running, running
 
 RECIPE = {"tensors": {"w": {"shape": [3, 4], "scheme": "he_normal"}}}
 MODEL = archive.pack({"recipe.json": json.dumps(RECIPE).encode()})
+ARTIFACT = {"destination": "here", "recipe": RECIPE}
 PUBLIC = {"/livez", "/readyz", "/", "/docs", "/docs/{asset}"}
 WEIGHTS = "/v1/weights?shape=4&scheme=zeros"
 LISTING = {"list-type": "2"}
@@ -48,6 +50,8 @@ class Guarded:
     provider: Provider
     keys_file: Path
     digest: str
+    artifact: str
+    """Id of a complete artifact."""
 
     def key(self, *scopes: str, **options: timedelta) -> str:
         now = datetime.now(UTC)
@@ -62,13 +66,19 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     with pytest.MonkeyPatch.context() as patch, Provider() as provider:
         patch.setattr(keys, "RELOAD_SECONDS", 0.0)
         settings = provider.settings(
-            access="keys+jwt", keys_file=path, failed_logins_per_minute=10**9, check_seconds=86_400
+            access="keys+jwt",
+            keys_file=path,
+            failed_logins_per_minute=10**9,
+            check_seconds=86_400,
+            artifact_destinations={"here": str(path.with_name("artifacts"))},
         )
         with running(settings, backend) as server:
             answer = server.client.post("/v1/recipes", json=RECIPE, headers=bearer(key))
             headers = bearer(key) | {"Content-Type": archive.MEDIA_TYPE}
             assert server.client.put("/v1/models/tester/tiny", content=MODEL, headers=headers).status_code == 201
-            yield Guarded(server, backend, provider, path, answer.json()["digest"])
+            made = server.client.post("/v1/artifacts", json=ARTIFACT, headers=bearer(key))
+            wait_until(server.client, made.headers["Location"], "complete", headers=bearer(key))
+            yield Guarded(server, backend, provider, path, answer.json()["digest"], made.json()["id"])
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -110,6 +120,8 @@ def ask(
         "bucket": "models",
         "key": "tester/tiny/main/model.safetensors",
         "asset": "page.css",
+        "destination": "here",
+        "artifact": "0" * 64 if method == "DELETE" else guarded.artifact,
     }
     path = re.sub(r"{(\w+)(:\w+)?}", lambda found: values[found[1]], path)
     if method == "PUT":
@@ -117,7 +129,7 @@ def ask(
         typed = [*given, ("Content-Type", archive.MEDIA_TYPE)]
         return guarded.server.client.put(path, content=MODEL, headers=typed)
     if method == "POST":
-        body = {"paths": []} if "/paths-info/" in path else RECIPE
+        body = {"paths": []} if "/paths-info/" in path else ARTIFACT if path == "/v1/artifacts" else RECIPE
         return guarded.server.client.request(method, path, json=body, headers=headers)
     queries = {"/v1/weights": {"shape": "4", "scheme": "zeros"}, "/s3/models": LISTING, "/s3/models/": LISTING}
     query = queries.get(path, {})

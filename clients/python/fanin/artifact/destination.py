@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import random
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 
-from fanin.errors import ConflictError
+from fanin.errors import ConflictError, DestinationError
 
+_ATTEMPTS = 8
+"""Attempts to create an object that another writer creates at the same time."""
+_SECONDS = 0.2
+"""Longest first pause between these attempts. Each further one may be twice as long."""
 _SHOWN = 200
 """Bytes of a content that an error shows."""
 
@@ -62,21 +68,39 @@ class Destination(ABC):
     def sweep(self, keys: Iterable[str]) -> None:
         """Remove what dead writers of these objects, which exist, left unfinished. It never removes an object."""
 
+    def claim(self, key: str, content: bytes) -> bytes:
+        """Create an object with this content unless it exists; return the content that it has."""
+        for _ in races(f"{self.url}: {key}"):
+            if self.create(key, [memoryview(content)] if content else [], len(content)):
+                return content
+            if (found := self.read(key)) is not None:
+                return found
+        raise AssertionError
+
     def put(self, key: str, content: bytes) -> None:
         """Create an object with this content; do nothing if it exists with the same content.
 
         Raises:
             ConflictError: it exists with other content.
         """
-        while not self.create(key, [memoryview(content)] if content else [], len(content)):
-            found = self.read(key)
-            if found == content:
-                return
-            if found is not None:
-                raise ConflictError(
-                    f"{self.url}: {key} exists with {_shown(found)}; the artifact has {_shown(content)}."
-                    " Nothing was replaced"
-                )
+        if (found := self.claim(key, content)) != content:
+            raise ConflictError(
+                f"{self.url}: {key} exists with {_shown(found)}; the artifact has {_shown(content)}."
+                " Nothing was replaced"
+            )
+
+
+def races(what: str) -> Iterator[None]:
+    """Yield before each attempt to create an object that another writer seems to create. The pauses become longer.
+
+    Raises:
+        DestinationError: the last attempt has failed too.
+    """
+    for attempt in range(_ATTEMPTS):
+        if attempt:
+            time.sleep(random.uniform(0, _SECONDS * 2**attempt))  # nosec B311 (no secret)
+        yield
+    raise DestinationError(f"{what} cannot be created, and does not exist, in {_ATTEMPTS} attempts")
 
 
 def _shown(content: bytes) -> str:

@@ -187,20 +187,15 @@ def begin(plan: Plan, destination: Destination) -> None:
                 f"{destination.url}: it has no artifact, but {foreign}; an artifact needs an empty destination"
             )
         if found is None:
-            if not _claim(destination, document):
-                found = destination.read(PLAN)
-            elif _claim(destination, document):
-                # Two drivers would replace each other's objects.
+            found = destination.claim(PLAN, document)
+            if found == document and destination.create(PLAN, [memoryview(document)], len(document)):
+                # It exists. Two drivers would replace each other's objects.
                 raise ArtifactError(f"{destination.url}: this store ignores If-None-Match, which an artifact needs")
-    if found is not None and found != document:
+    if found != document:
         raise ConflictError(f"{destination.url} has another artifact: {_difference(found, document)}")
     destination.put(RECIPE, plan.recipe.canonical)
     for path in plan.digests:
         destination.put(path, plan.read(path))
-
-
-def _claim(destination: Destination, document: bytes) -> bool:
-    return destination.create(PLAN, [memoryview(document)], len(document))
 
 
 def read_plan(destination: Destination) -> Plan:

@@ -195,7 +195,8 @@ class S3(Destination):
                 match _code(error.__cause__):
                     case "InvalidRange":
                         return b""
-                    case "NoSuchKey":
+                    # The second one if the body of the response was cut.
+                    case "NoSuchKey" | "404":
                         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), f"{self.url}/{key}") from None
                 # boto3 requests again, but does not read again a body that was cut.
                 if attempt == _ATTEMPTS or not isinstance(error.__cause__, HTTPClientError):

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from fanin.artifact.destination import Destination
+from fanin.artifact.destination import Destination, races
 from fanin.artifact.plan import DONE, Item, Plan, canonical
 from fanin.backends import Backend
 from fanin.errors import ArtifactError, ConflictError, DestinationError
 
 METADATA_RECIPE = "fanin-recipe"
 """Key of an object's metadata in a bucket: the digest of the recipe of its tensors."""
-_RACES = 8
-"""Attempts to create an object that another writer creates at the same time."""
-_SECONDS = 0.2
-"""Longest first pause between these attempts. Each further one may be twice as long."""
 
 Report = Callable[[int], None]
 """Is called with the bytes of tensors that were written, and with a negative number if they are to be written again."""
@@ -103,7 +97,7 @@ def write(
         report(item.nbytes)
         return record
     making = _Making(item, backend, report)
-    for attempt in range(_RACES):
+    for _ in races(f"{destination.url}: {item.name}"):
         if found is None:
             created = making.create(destination)
             found = item.content.size if created else destination.size(item.name)
@@ -112,11 +106,6 @@ def write(
         if found is not None:
             _check(item, destination, found)
             break
-        time.sleep(random.uniform(0, _SECONDS * 2**attempt))  # nosec B311 (no secret)
-    else:
-        raise DestinationError(
-            f"{destination.url}: {item.name} cannot be created, and does not exist, in {_RACES} attempts"
-        )
     record = Record(item.name, item.content.size, making.digest())
     destination.put(record_key(item.name), record.document())
     return record

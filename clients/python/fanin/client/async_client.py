@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from fanin.arrays import Array
+from fanin.client.artifacts import AsyncArtifact
 from fanin.client.base import ClientBase, Recorded, Where
 from fanin.client.messages import AsyncTransport
 from fanin.client.runtime import Asynchronous, Runtime
@@ -15,6 +16,7 @@ from fanin.client.verification import Verify
 from fanin.errors import MissingPackageError
 from fanin.file.digests import Manifest
 from fanin.file.layout import FileLayoutLike
+from fanin.recipe import RecipeLike
 from fanin.region import Index
 
 
@@ -58,6 +60,19 @@ class AsyncClient(ClientBase[AsyncTransport]):
     ) -> dict[str, Any]:
         """As `Client.push`."""
         return await self._push(name, recipe, files)
+
+    async def artifact(
+        self,
+        recipe: RecipeLike | None = None,
+        *,
+        destination: str,
+        model: str | None = None,
+        revision: str | None = None,
+        format: str = "hf",
+        shard_size: int | str | None = None,
+    ) -> AsyncArtifact:
+        """As `Client.artifact`."""
+        return AsyncArtifact(await self._artifact(recipe, destination, model, revision, format, shard_size))
 
     async def digests(self, recipe: FileLayoutLike) -> Manifest:
         """As `Client.digests`."""

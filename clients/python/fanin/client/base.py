@@ -16,6 +16,7 @@ import numpy as np
 from fanin import arrays
 from fanin.arrays import Array
 from fanin.backends import memory
+from fanin.client.artifacts import Following, request_of
 from fanin.client.coalesce import spans
 from fanin.client.connection import Connection
 from fanin.client.fetching import Fetching
@@ -29,7 +30,7 @@ from fanin.file import archive, disk
 from fanin.file.digests import Manifest
 from fanin.file.layout import Entry, FileLayout, FileLayoutLike
 from fanin.file.shards import LITERALS
-from fanin.recipe import Recipe, as_recipe, formatting
+from fanin.recipe import Recipe, RecipeLike, as_recipe, formatting
 from fanin.region import Index, Region
 
 Where = Literal["auto", "remote", "local"]
@@ -149,6 +150,18 @@ class ClientBase(ABC, Generic[SomeTransport]):
             raise ValueError(f"name: {name!r} is not name or namespace/name")
         packed = await self._runtime.call(lambda: _packed(recipe, files))
         return await self._service.put_model(name, packed)
+
+    async def _artifact(
+        self,
+        recipe: RecipeLike | None,
+        destination: str,
+        model: str | None,
+        revision: str | None,
+        format: str,
+        shard_size: int | str | None,
+    ) -> Following:
+        request = await self._runtime.call(lambda: request_of(recipe, destination, model, revision, format, shard_size))
+        return await Following.begin(self._service, request)
 
     async def _materialize(
         self, recipe: FileLayoutLike, where: Where | None, verify: Verify | None, progress: bool | None

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from fanin.arrays import Array
+from fanin.client.artifacts import Artifact
 from fanin.client.base import ClientBase, Recorded, Where
 from fanin.client.messages import Transport
 from fanin.client.runtime import Blocking, Runtime, run
@@ -15,6 +16,7 @@ from fanin.client.transport import Urllib3Transport
 from fanin.client.verification import Verify
 from fanin.file.digests import Manifest
 from fanin.file.layout import FileLayoutLike
+from fanin.recipe import RecipeLike
 from fanin.region import Index
 
 
@@ -78,6 +80,38 @@ class Client(ClientBase[Transport]):
             TypeError: `recipe` is a `Recipe`, which does not say whether literals belong to it.
         """
         return run(self._push(name, recipe, files))
+
+    def artifact(
+        self,
+        recipe: RecipeLike | None = None,
+        *,
+        destination: str,
+        model: str | None = None,
+        revision: str | None = None,
+        format: str = "hf",
+        shard_size: int | str | None = None,
+    ) -> Artifact:
+        """Have the service write the checkpoint of a recipe, or of a named model, to a destination of its operator.
+
+        Return when the service has begun. It continues if this process ends. The same call again is the same artifact.
+
+            >>> client.artifact(recipe, destination="weights", shard_size="5GB").wait().url
+
+        Args:
+            recipe: A recipe in any form that `fanin.as_recipe` takes.
+            destination: Alias of a destination that the service has.
+            model: Name of a stored model, in place of a recipe. Its other files become files of the artifact.
+            revision: Revision or commit id of the model; by default `main`.
+            format: `hf` is a directory of Hugging Face, `safetensors` one file, `dcp` a checkpoint of
+                `torch.distributed.checkpoint`.
+            shard_size: Maximum bytes of tensors in a file, such as 5_000_000_000 or "5GB".
+
+        Raises:
+            ValueError: not exactly one of `recipe` and `model` is given.
+            RecipeError: the recipe is wrong.
+            ServiceError: the request failed.
+        """
+        return Artifact(run(self._artifact(recipe, destination, model, revision, format, shard_size)))
 
     def digests(self, recipe: FileLayoutLike) -> Manifest:
         """Return the SHA-256 of the recipe's file and of its blocks, as the service computes them.

@@ -68,6 +68,30 @@ class Service:
         path = f"v1/models/{quote(name)}"
         return await self._run(lambda _: self.connection.json("PUT", path, packed, media_type=archive.MEDIA_TYPE))
 
+    async def post_artifact(self, request: bytes) -> dict[str, Any]:
+        """Request an artifact; return the service's description of it.
+
+        Raises:
+            ServiceError: the request failed.
+        """
+        return await self._run(lambda _: self.connection.json("POST", "v1/artifacts", request))
+
+    async def get_artifact(self, path: str) -> dict[str, Any]:
+        """Return the service's description of the artifact at this path.
+
+        Raises:
+            ServiceError: the request failed.
+        """
+        return await self._run(lambda _: self.connection.json("GET", path))
+
+    async def delete_artifact(self, path: str) -> dict[str, Any]:
+        """Cancel the artifact at this path; return the service's description of it.
+
+        Raises:
+            ServiceError: the request failed.
+        """
+        return await self._run(lambda _: self.connection.json("DELETE", path))
+
     async def digests(self, layout: FileLayout) -> Manifest:
         """Return the SHA-256 of the recipe's file and of its blocks, as the service computes them.
 

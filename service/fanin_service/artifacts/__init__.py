@@ -1,0 +1,1 @@
+"""Artifacts: checkpoints that the service writes to an operator's destination."""

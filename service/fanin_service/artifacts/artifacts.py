@@ -1,0 +1,396 @@
+"""Artifacts: the operations of requests on them, and the jobs of this process.
+
+The state of an artifact is in its destination. So any replica can return it, and a restart loses nothing: the same
+request resumes where the process ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from fanin import BackendError, Fault
+from fanin.artifact import Plan
+from fanin.artifact.destination import Destination
+from fanin.artifact.engines import Engine, engine_of
+from fanin.artifact.opening import destination
+from fanin.artifact.plan import PLAN, RECIPE, SHARD_BYTES, read_plan
+from fanin.artifact.survey import survey
+from fanin.errors import FaninError, MissingPackageError
+from fanin_service.admission.admission import Admission, Usage
+from fanin_service.admission.errors import (
+    LimitsUnavailableError,
+    OverloadedError,
+    QuotaExceededError,
+    TooMuchInFlightError,
+)
+from fanin_service.artifacts.below import Below
+from fanin_service.artifacts.engine import FairThreads
+from fanin_service.artifacts.errors import (
+    ArtifactStateError,
+    DestinationUnavailableError,
+    InvalidArtifactError,
+    UnknownArtifactError,
+)
+from fanin_service.artifacts.job import Job, JobEndedError, JobStoppedError
+from fanin_service.artifacts.journal import Facts, Journal, State, StateName, mark_of
+from fanin_service.artifacts.reach import Reach, reason
+from fanin_service.artifacts.specification import Specification
+from fanin_service.backend.guard import GuardedBackend, NotReadyError
+from fanin_service.settings import Settings, SettingsError, variable
+from fanin_service.telemetry.metrics import Metrics
+from fanin_service.telemetry.redaction import redact
+from fanin_service.threads import Threads
+
+Name = Literal["writing", "complete", "cancelled", "stopped", "failed", "spoiled"]
+
+RETRY_SECONDS = 10
+"""Seconds after which a client may request an artifact again, while too many are being written."""
+_ID = re.compile("[0-9a-f]{64}")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An artifact, as its destination shows it."""
+
+    id: str
+    alias: str
+    url: str
+    facts: Facts
+    state: Name
+    items_done: int
+    bytes_done: int
+    problem: str | None
+    detail: str | None
+
+
+class Artifacts:
+    """The artifacts of one service. Only the event loop's thread uses it."""
+
+    def __init__(
+        self, settings: Settings, threads: Threads, admission: Admission, backend: GuardedBackend, metrics: Metrics
+    ) -> None:
+        """
+        Raises:
+            SettingsError: a destination or the engine cannot be used.
+        """
+        self._settings, self._threads, self._admission = settings, threads, admission
+        self._backend, self._metrics = backend, metrics
+        self._roots = _roots(settings)
+        """Destinations with all their artifacts, by alias."""
+        self._reach = {alias: Reach(alias, threads.destinations[alias]) for alias in self._roots}
+        self._ray = _ray(settings)
+        self._jobs: dict[str, Job] = {}
+        """Jobs by the id of their artifact."""
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._starting: list[tuple[str, str]] = []
+        """Client and artifact of each request that is about to start a job."""
+        self._reading: dict[tuple[str, str], asyncio.Task[Found | None]] = {}
+        self._is_draining = False
+
+    @property
+    def aliases(self) -> list[str]:
+        """The aliases of the destinations, sorted."""
+        return sorted(self._roots)
+
+    async def find(self, client: str, alias: str, id: str) -> Found:
+        """Return the state of an artifact, from its destination. Requests at the same time share one look.
+
+        Raises:
+            UnknownArtifactError: the service has no such destination, or that no such artifact.
+            DestinationUnavailableError: the destination cannot be read.
+            ArtifactError: its objects of the artifact are damaged.
+        """
+        found = await self._find(client, alias, id) if alias in self._roots and _ID.fullmatch(id) else None
+        if found is None:
+            raise UnknownArtifactError("no artifact with this id was requested for this destination")
+        return found
+
+    async def _find(self, client: str, alias: str, id: str) -> Found | None:
+        key = alias, id
+        if key not in self._reading:
+            task = self._reading[key] = asyncio.create_task(self._reach[alias].call(client, self._read, alias, id))
+
+            def end(task: asyncio.Task[Found | None]) -> None:
+                del self._reading[key]
+                _ = task.cancelled() or task.exception()  # all requests that wait for it may have ended
+
+            task.add_done_callback(end)
+        return await asyncio.shield(self._reading[key])
+
+    def _read(self, alias: str, id: str) -> Found | None:
+        state = Journal(self._roots[alias], id).newest()
+        if state is None:
+            return None
+        place, facts = Below(self._roots[alias], id), state.facts
+        items = count = 0
+        name: Name = state.state
+        # Before a process has begun it, an artifact has no plan.
+        if place.size(PLAN) is not None and place.size(RECIPE) is not None:
+            plan = read_plan(place)
+            if place.size(plan.commit_path) is not None:
+                name, items, count = "complete", facts.items, facts.bytes
+            else:
+                found = survey(plan, place)
+                items, count = found.items_done, found.bytes_done
+        is_over = name == "complete"
+        problem, detail = (None, None) if is_over else (state.problem, state.detail)
+        return Found(id, alias, place.url, facts, name, items, count, problem, detail)
+
+    async def make(self, usage: Usage, owner: str, specification: Specification) -> Found:
+        """Begin to write an artifact, or resume, unless it is complete. Return its state.
+
+        `usage` is that of the request; its client is charged. `owner` is the client that may cancel.
+
+        Raises:
+            InvalidArtifactError: the artifact is not possible.
+            ArtifactStateError: the artifact cannot be completed.
+            TooMuchInFlightError: too many artifacts are being written for this client.
+            OverloadedError: too many artifacts are being written.
+            LimitExceededError: the artifact has more bytes than the client gets in a day.
+            QuotaExceededError: the artifact has more bytes than the client has left today.
+            LimitsUnavailableError: the shared counters are unreachable.
+            DestinationUnavailableError: the destination cannot be read or written.
+            NotReadyError: the service is stopping.
+        """
+        client, alias, id = usage.client, specification.destination, specification.id
+        if alias not in self._roots:
+            known = ", ".join(self.aliases) or "none"
+            raise InvalidArtifactError(
+                [Fault("/destination", f"no destination has this alias; this service has: {known}", alias[:80])]
+            )
+        found = await self._find(client, alias, id)
+        if found is not None and found.state == "complete":
+            return found
+        self._check_room(client, id)
+        self._starting.append((client, id))
+        try:
+            plan = await self._threads.large.run(client, _planned, specification)
+            left = plan.nbytes - (0 if found is None else found.bytes_done)
+            others = sum(job.left for job in self._jobs.values() if job.id != id and job.client == client)
+            await self._admission.afford(usage, left, others)
+            mark = mark_of(id, owner)
+            facts = Facts(
+                recipe=specification.recipe.digest,
+                format=specification.format,
+                shard_bytes=specification.shard_bytes,
+                items=len(plan),
+                bytes=plan.nbytes,
+            )
+            first = State(facts=facts, state="stopped")
+            journal = Journal(self._roots[alias], id)
+            await self._reach[alias].call(client, journal.update, lambda state: state.ordered(mark), first)
+            if self._is_draining:
+                raise NotReadyError("the service is stopping")
+            payer = Usage(client=client, bytes_per_day=usage.bytes_per_day)
+            if (job := self._jobs.get(id)) is not None:
+                job.payers.setdefault(mark, payer)
+                job.is_joined = True
+            else:
+                place, loop = Below(self._roots[alias], id), asyncio.get_running_loop()
+                charge, report = self._admission.charge, self._metrics.artifact_file_begins
+                job = self._jobs[id] = Job(id, plan, place, journal, charge, report, loop, {mark: payer}, left)
+                self._tasks[id] = asyncio.create_task(self._run(alias, job))
+        finally:
+            self._starting.remove((client, id))
+        return await self._after(client, alias, id)
+
+    def _check_room(self, client: str, id: str) -> None:
+        """Refuse a job that would be one too many.
+
+        Raises:
+            TooMuchInFlightError: too many artifacts are being written for this client.
+            OverloadedError: too many artifacts are being written.
+        """
+        if self._is_draining:
+            raise NotReadyError("the service is stopping")
+        starting = {(client, other) for client, other in self._starting if other != id}
+        jobs = {(payer.client, job.id) for job in self._jobs.values() for payer in [*job.payers.values()]}
+        own = {each for each in jobs | starting if each[0] == client and each[1] != id}
+        everyone = {other for other in self._jobs.keys() | {other for _, other in starting} if other != id}
+        limit, total = self._settings.client_artifacts, self._settings.max_artifacts
+        if len(own) >= limit:
+            raise TooMuchInFlightError(f"for this client, {limit} artifacts are being written", RETRY_SECONDS)
+        if len(everyone) >= total:
+            raise OverloadedError(f"{total} artifacts are being written", RETRY_SECONDS)
+
+    async def cancel(self, client: str, owner: str, alias: str, id: str) -> Found:
+        """Cancel an artifact for a client. Others that requested it get it. Its files remain.
+
+        Raises:
+            UnknownArtifactError: the service has no such destination, or that no such artifact.
+            ArtifactStateError: the artifact is complete.
+            DestinationUnavailableError: the destination cannot be read or written.
+        """
+        found = await self.find(client, alias, id)
+        if found.state == "complete":
+            raise ArtifactStateError("this artifact is complete; the service deletes nothing")
+        mark, journal = mark_of(id, owner), Journal(self._roots[alias], id)
+        await self._reach[alias].call(client, journal.update, lambda state: state.cancelled(mark))
+        if (job := self._jobs.get(id)) is not None:
+            job.looked = 0.0
+        return await self._after(client, alias, id)
+
+    async def _after(self, client: str, alias: str, id: str) -> Found:
+        """Return an artifact after a change, which a look that other requests share may have missed."""
+        found = await self._reach[alias].call(client, self._read, alias, id)
+        assert found is not None
+        return found
+
+    def drain(self) -> None:
+        """Begin no file any more: those that are being written end."""
+        self._is_draining = True
+        for job in self._jobs.values():
+            job.is_draining = True
+
+    def halt(self) -> None:
+        """Leave also the files that are being written. Safe in a signal handler."""
+        for job in [*self._jobs.values()]:
+            job.is_draining = job.is_halted = True
+
+    async def close(self) -> None:
+        """Stop all jobs. Files that are being written get the time that responses have to end."""
+        self.drain()
+        for seconds in (self._settings.shutdown_seconds, None):
+            if tasks := [*self._tasks.values()]:
+                await asyncio.wait(tasks, timeout=seconds)
+            self.halt()
+
+    def suspect(self) -> None:
+        """Complete none of the artifacts being written: the backend has failed, so their bytes may be wrong."""
+        for job in self._jobs.values():
+            job.is_suspect = True
+
+    async def _run(self, alias: str, job: Job) -> None:
+        """Write an artifact, and record in its journal how that ended."""
+        client = next(iter(job.payers.values())).client
+        self._metrics.artifact_begins()
+        _log.info("artifact %s: writing %d bytes in %d files in %s", job.id, job.plan.nbytes, len(job.plan), alias)
+        is_wanted, name = True, None
+        try:
+            while is_wanted:
+                job.is_joined = False
+                name, problem, detail = await self._written(alias, job, client)
+                _log.info("artifact %s: %s%s", job.id, name or "cancelled", f", {problem}" if problem else "")
+                await self._threads.drivers.run(client, _record, job.journal, name, problem, detail)
+                # A client may have requested it again while files of the ended job were still being written.
+                is_wanted = job.is_joined and await self._threads.drivers.run(client, _is_wanted, job)
+        except Exception as error:
+            _log.error("artifact %s: its state was not recorded: %s", job.id, reason(error))
+        finally:
+            del self._jobs[job.id], self._tasks[job.id]
+            self._metrics.artifact_ends(name or "cancelled")
+
+    async def _written(self, alias: str, job: Job, client: str) -> tuple[Name | None, str | None, str | None]:
+        """Write an artifact. Return its state, and the problem with its detail if there is one.
+
+        The state is None if the journal has another one than `writing`, or other replicas write it for others.
+        """
+        writers, count = self._threads.writers, self._settings.artifact_threads
+        engine = self._ray or FairThreads(writers, count, self._backend, client, job.place)
+        try:
+            await self._threads.drivers.run(client, job.write, engine)
+            if self._ray is None:
+                # A backend that fails now may have failed before, too.
+                await self._threads.generators.run("", self._backend.test)
+                job.is_suspect = job.is_suspect or self._backend.fault is not None
+            if not job.is_suspect:
+                await self._threads.drivers.run(client, job.finish)
+                return "complete", None, None
+        except JobEndedError:
+            return None, None, None
+        except JobStoppedError:
+            return "stopped", None, "the service that wrote it has stopped"
+        except QuotaExceededError as error:
+            return "stopped", "quota-exceeded", str(error)
+        except LimitsUnavailableError as error:
+            return "stopped", "limits-unavailable", str(error)
+        except BackendError as error:
+            _log.error("artifact %s: %s", job.id, error)
+            job.is_suspect = job.is_suspect or self._backend.fault is not None
+            if not job.is_suspect:
+                return "stopped", "not-ready", str(error)
+        except OSError as error:
+            _log.error("artifact %s: the destination %s cannot be used: %s", job.id, alias, reason(error))
+            return "stopped", "destination-unavailable", str(DestinationUnavailableError(alias))
+        except FaninError as error:
+            _log.error("artifact %s: %s", job.id, error)
+            return "failed", "artifact-conflict", redact(str(error))
+        except Exception:
+            _log.exception("artifact %s", job.id)
+            return "failed", "internal-error", "an error of the service; its log has the details"
+        return "spoiled", "not-ready", "the backend failed while files were written, which may be wrong"
+
+
+def _planned(specification: Specification) -> Plan:
+    """Return the plan of an artifact. Takes seconds for the largest recipes.
+
+    Raises:
+        InvalidArtifactError: the artifact is not possible.
+    """
+    files, literals = dict(specification.files), specification.literals
+    try:
+        return Plan.of(
+            specification.recipe,
+            format=specification.format,
+            shard_bytes=specification.shard_bytes or SHARD_BYTES,
+            files=files,
+            literals=literals,
+        )
+    except MissingPackageError as error:
+        raise InvalidArtifactError([Fault("/format", str(error), specification.format)]) from None
+    except (ValueError, FaninError) as error:
+        raise InvalidArtifactError([Fault("", str(error))]) from None
+
+
+def _record(journal: Journal, name: Name | None, problem: str | None, detail: str | None) -> None:
+    """Record how a job has ended, if that is a state which the journal does not have."""
+    if name is not None and name != "complete":
+        ended: StateName = name
+        journal.update(lambda state: state.ended(ended, problem, detail))
+
+
+def _is_wanted(job: Job) -> bool:
+    """Return whether a client of a job that has ended still wants the artifact, and forget the other clients."""
+    state = job.journal.newest()
+    clients = state.clients if state is not None and state.state == "writing" else ()
+    job.payers = {mark: usage for mark, usage in job.payers.items() if mark in clients}
+    return bool(job.payers)
+
+
+def _roots(settings: Settings) -> Mapping[str, Destination]:
+    """Return the destinations of the settings, by alias.
+
+    Raises:
+        SettingsError: one cannot be used.
+    """
+    found = {}
+    for alias, place in settings.artifact_destinations.items():
+        try:
+            found[alias] = destination(place)
+            if "://" not in place:
+                # Create the directory at the start: an error is then one of the settings, and not of the first request.
+                Path(place).mkdir(parents=True, exist_ok=True)
+        except (FaninError, ValueError, OSError, NotImplementedError) as error:
+            raise SettingsError([f"{variable('artifact_destinations')}: {alias}: {error}"]) from None
+    return found
+
+
+def _ray(settings: Settings) -> Engine | None:
+    """Return the engine of the settings; None for threads of this process.
+
+    Raises:
+        SettingsError: it cannot be used.
+    """
+    if settings.artifact_engine != "ray":
+        return None
+    try:
+        return engine_of("ray", address=settings.artifact_ray_address)
+    except (FaninError, ValueError, TypeError) as error:
+        raise SettingsError([f"{variable('artifact_engine')}: {error}"]) from None

@@ -1,0 +1,93 @@
+"""The engine of the service: threads that write files of artifacts, in turn for all clients."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+
+from fanin.artifact import Plan
+from fanin.artifact.destination import Destination
+from fanin.artifact.progress import Tally
+from fanin.artifact.writing import may_pass, write
+from fanin.backends import Backend
+from fanin_service.fair_executor import FairExecutor
+
+_POLL_SECONDS = 1.0
+"""Seconds between two looks whether the executor has ended."""
+ATTEMPTS = 4
+"""Attempts for a file that ends with an error which may pass."""
+_SECONDS = 1.0
+"""Longest first pause before a file is written again."""
+
+
+@dataclass(frozen=True, slots=True)
+class FairThreads:
+    """An engine (`fanin.artifact.engines`). One call to the executor writes one file, so that clients take turns.
+
+    Its threads are not those of requests, and are few: the system then gives CPUs to both.
+    """
+
+    writers: FairExecutor
+    count: int
+    """Number of threads of the executor."""
+    generator: Backend
+    """The backend in place of the one that `write` names."""
+    client: str
+    place: Destination
+    """Destination of the artifact, in place of the URL that `write` gets."""
+
+    def write(self, plan: Plan, url: str, items: Iterable[int], *, backend: str | None, tally: Tally) -> None:  # noqa: ARG002
+        """See `fanin.artifact.engines.Engine`."""
+        place, stop, pending = self.place, threading.Event(), set[Future[None]]()
+
+        def write_one(number: int) -> None:
+            for attempt in range(1, ATTEMPTS + 1):
+                counted = 0
+
+                def report(count: int) -> None:
+                    nonlocal counted
+                    if stop.is_set():
+                        raise _StoppedError
+                    counted += count
+                    tally.add(count)
+
+                try:
+                    write(plan, number, place, self.generator, report)
+                except OSError as error:
+                    if attempt == ATTEMPTS or not may_pass(error):
+                        raise
+                    tally.add(-counted)
+                    stop.wait(random.uniform(0, _SECONDS * 4**attempt))  # nosec B311 (no secret)
+                else:
+                    tally.done()
+                    break
+
+        try:
+            for number in items:
+                pending.add(self.writers.submit(self.client, write_one, number))
+                # The next file is looked up, and charged, when a thread is free for it.
+                while len(pending) >= self.count:
+                    pending = _unfinished(pending)
+            while pending:
+                pending = _unfinished(pending)
+        finally:
+            stop.set()
+            # A call that is cancelled before its turn never ends.
+            wait([future for future in pending if not future.cancel()])
+
+
+class _StoppedError(Exception):
+    """Another file has failed, or the executor has ended."""
+
+
+def _unfinished(pending: set[Future[None]]) -> set[Future[None]]:
+    """Wait for one of the calls, and return those that have not ended. Raise the first error of the others."""
+    done, left = wait(pending, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
+    for future in done:
+        future.result()
+    if any(future.cancelled() for future in left):
+        raise _StoppedError
+    return left

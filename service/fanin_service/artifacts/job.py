@@ -1,0 +1,159 @@
+"""A job: this process writes one artifact, until it is complete or a reason to stop appears."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from fanin.artifact import Manifest, Plan, Progress
+from fanin.artifact.destination import Destination
+from fanin.artifact.engines import Engine
+from fanin.artifact.finishing import finish
+from fanin.artifact.plan import begin
+from fanin.artifact.progress import Tally
+from fanin.artifact.survey import survey
+from fanin.artifact.writing import record_key
+from fanin_service.admission.admission import Usage
+from fanin_service.admission.errors import QuotaExceededError
+from fanin_service.artifacts.journal import Journal
+
+LOOK_SECONDS = 1.0
+"""Seconds between two looks at the journal, for example whether the artifact was cancelled."""
+
+Charge = Callable[[Usage, int], Coroutine[Any, Any, None]]
+"""Charges a client for bytes that are generated for it."""
+
+
+class JobStoppedError(Exception):
+    """The service stops, so the job does."""
+
+
+class JobEndedError(Exception):
+    """The artifact has a state in which no process writes it."""
+
+
+@dataclass(eq=False)
+class Job:
+    """The work on an artifact. `write` and `finish` run in a thread; everything else, in the event loop's."""
+
+    id: str
+    plan: Plan
+    place: Destination
+    """Destination of this artifact alone."""
+    journal: Journal
+    charge: Charge
+    report: Callable[[int], None]
+    """Is called with the bytes of the tensors in each file before it is written."""
+    loop: asyncio.AbstractEventLoop
+    payers: dict[str, Usage] = field(default_factory=dict)
+    """Clients that want the artifact, by their marks in the journal. The first one is charged."""
+    left: int = 0
+    """Bytes of tensors that are to be generated and were not charged."""
+    is_joined: bool = False
+    """A client has requested the artifact since the job was begun, or begun again."""
+    is_draining: bool = False
+    """Begin no file any more."""
+    is_halted: bool = False
+    """Leave also the files that are being written."""
+    is_suspect: bool = False
+    """The backend has failed, so that files that were written may be wrong."""
+    looked: float = 0.0
+    """Time of the last look at the journal, by the monotonic clock."""
+
+    @property
+    def client(self) -> str | None:
+        """The client that is charged; None if no client wants the artifact any more."""
+        payers = list(self.payers.values())
+        return payers[0].client if payers else None
+
+    def write(self, engine: Engine) -> None:
+        """Write what is missing of the artifact.
+
+        Raises:
+            JobStoppedError: the service stops.
+            JobEndedError: the journal has another state.
+            QuotaExceededError: no client has bytes left today.
+            LimitsUnavailableError: the shared counters are unreachable.
+            BackendError: the backend failed.
+            ArtifactError: the destination has other content.
+            OSError: the destination cannot be read or written.
+        """
+        begin(self.plan, self.place)
+        found = survey(self.plan, self.place)
+        missing = [*found.missing()]
+        # Begin anywhere: replicas that write one artifact at the same time then rarely write the same file.
+        first = random.randrange(max(len(missing), 1))  # nosec B311 (no secret)
+        numbers = missing[first:] + missing[:first]
+        tally = Tally(self.plan, (), self._check)  # for the check alone: the state is that of the destination
+        engine.write(self.plan, self.place.url, self._items(numbers), backend=None, tally=tally)
+
+    def finish(self) -> Manifest:
+        """Complete the artifact.
+
+        Raises:
+            JobEndedError: the journal has another state.
+            ArtifactError: the destination has other content.
+            OSError: the destination cannot be read or written.
+        """
+        self.looked = 0.0
+        self._look()
+        return finish(self.plan, self.place)
+
+    def _items(self, numbers: list[int]) -> Iterator[int]:
+        """Yield the items to write, each after it was charged."""
+        arrangement = self.plan.arrangement
+        for number in numbers:
+            if self.is_draining:
+                raise JobStoppedError
+            self._look()
+            if self.place.size(record_key(arrangement.name(number))) is None:
+                self._charge(arrangement.nbytes(number))
+                yield number
+
+    def _look(self) -> None:
+        """Read the journal, if the last look was a while ago.
+
+        Raises:
+            JobEndedError: no client of this job wants the artifact any more.
+        """
+        if time.monotonic() < self.looked + LOOK_SECONDS:
+            return
+        self.looked = time.monotonic()
+        state = self.journal.newest()
+        if state is None or state.state != "writing":
+            raise JobEndedError
+        for mark in [mark for mark in self.payers if mark not in state.clients]:
+            self.payers.pop(mark, None)
+        if not self.payers:
+            # Other replicas write it for their clients.
+            raise JobEndedError
+
+    def _charge(self, size: int) -> None:
+        """Charge the first client that can pay.
+
+        Raises:
+            QuotaExceededError: none can.
+        """
+        while True:
+            mark, usage = self._payer()
+            try:
+                asyncio.run_coroutine_threadsafe(self.charge(usage, size), self.loop).result()
+                self.left = max(0, self.left - size)
+                return self.report(size)
+            except QuotaExceededError:
+                if len(self.payers) == 1:
+                    raise
+                self.payers.pop(mark, None)
+
+    def _payer(self) -> tuple[str, Usage]:
+        # A copy: the event loop may add a client meanwhile.
+        payers = list(self.payers.items())
+        return payers[0]
+
+    def _check(self, _: Progress) -> None:
+        if self.is_halted:
+            raise JobStoppedError

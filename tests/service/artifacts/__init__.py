@@ -1,0 +1,1 @@
+"""Artifacts that the service makes."""
