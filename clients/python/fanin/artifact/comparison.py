@@ -1,4 +1,4 @@
-"""Comparison of any safetensors files with a recipe: are they step 0 of it, whoever wrote them?"""
+"""Comparison of any safetensors files with a recipe: are they step 0 of it?"""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ def compare(
     Raises:
         ValueError: the URL is wrong.
         RecipeError: the recipe is wrong.
-        FileError: there is no safetensors file, or one is damaged.
-        MismatchError: a tensor is missing, is not in the recipe, or differs; the error names the first of each file,
+        FileError: the checkpoint has no safetensors file, or one is damaged.
+        MismatchError: a tensor is missing, or not in the recipe, or differs; the error names the first of each file,
             and its element.
         BackendError: the backend cannot be used here.
         OSError: the files cannot be read.

@@ -1,4 +1,4 @@
-"""Verification: an artifact, compared with what its recipe gives. It needs no trust in whoever wrote it."""
+"""Verification: an artifact, compared with what its recipe gives. It needs no trust in the writer."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _check_objects(found: Survey, place: Destination) -> None:
 
     Raises:
         IncompleteError: something is missing.
-        MismatchError: something differs, or is no part of the artifact.
+        MismatchError: something differs, or does not belong to the artifact.
     """
     plan = found.plan
     require_items(found, place)

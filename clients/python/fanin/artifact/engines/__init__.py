@@ -15,7 +15,7 @@ from fanin.backends import Backend
 __all__ = ["ENGINES", "Engine", "Task", "engine_of"]
 
 Task = Callable[[Plan, int, Destination, Backend, Report], object]
-"""What an engine does with an item: `fanin.artifact.writing.write`, or another function that can be pickled."""
+"""An engine calls it with each item: `fanin.artifact.writing.write`, or another function that can be pickled."""
 
 ENGINES = {
     "threads": "fanin.artifact.engines.threads",
