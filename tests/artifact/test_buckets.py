@@ -6,6 +6,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -247,3 +248,47 @@ def test_a_signed_artifact(client: Any, tmp_path: Path) -> None:
     client.put_object(Bucket="artifacts", Key="some/prefix/more.bin", Body=b"x")
     with pytest.raises(fanin.SignatureError, match=r"not signed, but in the artifact: more\.bin"):
         artifact.verify_signature(URL, public, contents="none")
+
+
+def test_stores_without_conditional_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The way to Google and Azure, with a store of obstore in memory."""
+    obstore = pytest.importorskip("obstore", reason="obstore is not installed")
+    from obstore.store import MemoryStore
+
+    store = MemoryStore()
+    monkeypatch.setattr("fanin.artifact.bucket.from_url", lambda url, **options: store)
+    artifact.make(RECIPE, "gs://bucket/step-0", shard_bytes=SHARD, files=FILES)
+    made(tmp_path)
+    place = destination("az://container")
+    assert {key: place.read(key) for key, _ in place.objects()} == files_of(tmp_path)
+    assert dict(place.objects()) == {key: len(content) for key, content in files_of(tmp_path).items()}
+    assert place.read("nothing") is place.size("nothing") is None
+    assert place.range("config.json", 1, 1) == b""
+    assert place.range("tokenizer/vocab.txt", 1, 3) == b"\nb"
+    with pytest.raises(FileNotFoundError):
+        place.range("nothing", 0, 1)
+
+    def chunks(first: int) -> Iterator[memoryview]:
+        for number in range(3):
+            yield memoryview(bytearray([first + number]) * CHUNK)
+
+    assert place.create("large", chunks(1), 3 * CHUNK, {"fanin-recipe": "abc"})
+    assert not place.create("large", chunks(4), 3 * CHUNK)
+    assert place.read("large") == b"".join(chunks(1))
+    assert obstore.get(store, "large").attributes["fanin-recipe"] == "abc"
+
+    def broken() -> Iterator[memoryview]:
+        yield from chunks(1)
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        place.create("other", broken(), 4 * CHUNK)
+    assert [found["path"] for page in obstore.list(store, prefix=".fanin/partial/") for found in page] == []
+    assert place.size("other") is None
+
+    obstore.put(store, ".fanin/partial/young", b"")
+    place.sweep([])
+    assert place.size(".fanin/partial/young") == 0
+    monkeypatch.setattr("fanin.artifact.bucket._STALE", timedelta(0))
+    place.sweep([])
+    assert place.size(".fanin/partial/young") is None

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 import fanin
 from fanin.cli.main import main
 from tests.artifact.test_making import FILES, RECIPE, files_of, made
+from tests.artifact.test_signing import write_key
 
 DIGEST = fanin.as_recipe(RECIPE).digest
 
@@ -97,6 +102,51 @@ def test_errors(
     assert main(["artifact", *(word.format(**places) for word in words)]) == code
     assert message in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+def test_sign(recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    key = str(write_key(tmp_path / "key.pem", ec.generate_private_key(ec.SECP256R1()), "secret"))
+    url = str(tmp_path / "made")
+    assert main(["artifact", "begin", recipe, url]) == 0
+    monkeypatch.setenv("FANIN_SIGNING_PASSPHRASE", "secret")
+    assert main(["artifact", "sign", url, "--key", key]) == 11
+    assert main(["artifact", recipe, url, "-q"]) == 0
+    capsys.readouterr()
+    assert main(["artifact", "sign", url, "--key", key, "--builder", "https://example.com/x"]) == 0
+    name = hashlib.sha256(fanin.artifact.load_key(key).public_pem).hexdigest()
+    out = capsys.readouterr().out
+    assert out == f"{url}: signed, 5 files, recipe {DIGEST}, key {name}, builder https://example.com/x\n"
+    assert main(["artifact", "sign", url, "--key", key, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "key": name,
+        "files": 5,
+        "recipe": DIGEST,
+        "builder": "https://example.com/x",
+        "is_new": False,
+    }
+    other = str(write_key(tmp_path / "other.pem", ec.generate_private_key(ec.SECP256R1())))
+    assert main(["artifact", "sign", url, "--key", other]) == 1
+    assert "fanin: model.sig exists. Nothing was replaced. model.sig: signed by the key" in capsys.readouterr().err
+    monkeypatch.setenv("FANIN_SIGNING_PASSPHRASE", "wrong")
+    assert main(["artifact", "sign", url, "--key", key]) == 2
+    assert "the passphrase is wrong" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("package", "key", "message"),
+    [
+        ("cryptography", "key.pem", "needs the package cryptography, which is not installed; in a checkout of Fanin, "),
+        ("pkcs11", "pkcs11:object=a?module-path=/m", "a pkcs11 URI needs the package python-pkcs11; in a checkout"),
+    ],
+)
+def test_packages_of_signatures(tmp_path: Path, package: str, key: str, message: str) -> None:
+    program = (
+        "import sys; sys.modules[sys.argv[1]] = None; from fanin.cli.main import main;"
+        " sys.exit(main(['artifact', 'sign', 'x', '--key', sys.argv[2]]))"
+    )
+    command = [sys.executable, "-c", program, package, key]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (ended.returncode, message in ended.stderr) == (8, True), ended.stderr
 
 
 def test_wrong_usage(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -295,3 +299,95 @@ def test_status(tmp_path: Path) -> None:
         bytes_done=10_000,
         is_complete=False,
     )
+
+
+class Racing(Directory):
+    """A directory that refuses an object once although it does not exist, as S3 does with 409 in a race."""
+
+    def __init__(self, path: Path, *, times: int = 1) -> None:
+        super().__init__(path)
+        self.refused: dict[str, int] = {}
+        self._times = times
+
+    def create(
+        self, key: str, chunks: Iterable[memoryview], size: int, metadata: Mapping[str, str] | None = None
+    ) -> bool:
+        if self.refused.setdefault(key, 0) < self._times and not (self._path / key).exists():
+            self.refused[key] += 1
+            next(iter(chunks), None)
+            return False
+        return super().create(key, chunks, size, metadata)
+
+
+def test_a_race_is_begun_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fanin.artifact.destination._SECONDS", 0.0)
+    place = Racing(tmp_path / "raced")
+    for module in ("making", "engines.threads"):
+        monkeypatch.setattr(f"fanin.artifact.{module}.destination", lambda url: place)
+    seen: list[artifact.Progress] = []
+    made(tmp_path, progress=seen.append)
+    assert set(place.refused) == set(files_of(tmp_path / "raced"))
+    assert seen[-1].bytes_done == seen[-1].bytes
+    monkeypatch.undo()
+    made(tmp_path / "whole")
+    assert files_of(tmp_path / "raced") == files_of(tmp_path / "whole")
+
+
+def test_an_object_that_can_never_be_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fanin.artifact.destination._SECONDS", 0.0)
+    place = Racing(tmp_path, times=100)
+    with pytest.raises(fanin.DestinationError, match=r"\.fanin/plan\.json cannot be created, and does not exist"):
+        begin_plan(Plan.of(RECIPE), place)
+    assert place.refused == {".fanin/plan.json": 8}
+
+
+def test_two_processes_kill_and_rerun(tmp_path: Path) -> None:
+    """A driver that is killed between chunks leaves no file that a rerun does not remove or complete."""
+    program = (
+        "import os, sys, json, pathlib\n"
+        "from fanin import artifact\n"
+        "def stop(progress):\n"
+        "    if progress.bytes_done > 20_000_000: os.kill(os.getpid(), 9)\n"
+        "artifact.make(json.loads(sys.argv[1]), sys.argv[2], shard_bytes=16_000_000, progress=stop)\n"
+    )
+    recipe = {"tensors": {}, "repeated": {"t.{0..3}": {"shape": [4_000_000], "scheme": "ones"}}}
+    command = [sys.executable, "-c", program, json.dumps(recipe), str(tmp_path / "killed")]
+    assert subprocess.run(command, check=False).returncode == -9
+    assert any((tmp_path / "killed" / ".fanin" / "partial").iterdir())
+    assert not artifact.status(tmp_path / "killed").is_complete
+    for name in ("killed", "whole"):
+        artifact.make(recipe, tmp_path / name, shard_bytes=16_000_000)
+    assert not (tmp_path / "killed" / ".fanin" / "partial").exists()
+    assert files_of(tmp_path / "killed") == files_of(tmp_path / "whole")
+
+
+def test_many_threads_and_drivers_at_once(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: made(tmp_path / "at-once"), range(4)))
+    assert len(set(found)) == 1
+    made(tmp_path / "whole")
+    assert files_of(tmp_path / "at-once") == files_of(tmp_path / "whole")
+
+
+def test_without_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def link(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", link)
+    made(tmp_path / "renamed")
+    monkeypatch.undo()
+    made(tmp_path / "linked")
+    assert files_of(tmp_path / "renamed") == files_of(tmp_path / "linked")
+
+
+def test_a_writer_in_this_moment_is_not_swept(tmp_path: Path) -> None:
+    place = Directory(tmp_path)
+
+    def chunks() -> Iterator[memoryview]:
+        yield memoryview(b"one")
+        place.sweep([])
+        yield memoryview(b"two")
+
+    assert place.create("file", chunks(), 6)
+    assert (tmp_path / "file").read_bytes() == b"onetwo"
+    assert not any((tmp_path / ".fanin" / "partial").iterdir())

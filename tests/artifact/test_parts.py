@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from fanin.artifact.plan import Plan
 from fanin.artifact.progress import Tally
 from fanin.artifact.writing import Record
 from fanin.errors import ArtifactError, DestinationError
+from fanin.file.disk import CHUNK
 from tests.artifact.test_making import RECIPE, SHARD, files_of, made
 
 JOB = {"JOB_COMPLETION_INDEX": "3"}
@@ -164,3 +166,27 @@ def test_a_plan_has_no_object_for_an_item(tmp_path: Path) -> None:
         assert plan.item(items - 1).name == f"model-{items:05}-of-{items:05}.safetensors"
         assert plan.arrangement.number(f"model-{items:05}-of-{items:05}.safetensors") == items - 1
     assert counts[1] - counts[0] < 1000, counts
+
+
+def test_chunks_in_memory_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each thread has one chunk of 8 MiB, for files of any size."""
+    alive: list[weakref.ref[Any]] = []
+    lock = threading.Lock()
+    most = 0
+
+    class Buffer(bytearray):
+        """Memory that can be counted."""
+
+        def __new__(cls, size: int) -> Buffer:
+            nonlocal most
+            buffer = super().__new__(cls)
+            with lock:
+                alive.append(weakref.ref(buffer))
+                most = max(most, sum(each() is not None for each in alive))
+            return buffer
+
+    monkeypatch.setattr("fanin.artifact.formats.base.bytearray", Buffer, raising=False)
+    recipe = {"tensors": {}, "repeated": {"t.{0..5}": {"shape": [5 * CHUNK // 4], "scheme": "zeros"}}}
+    artifact.make(recipe, tmp_path, shard_bytes=1, engine=engine_of("threads", threads=3))
+    assert len(alive) == 6 * 6
+    assert 1 <= most <= 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import pickle
 import shutil
 import socket
 from collections.abc import Callable
@@ -515,6 +516,26 @@ def test_files_of_a_hub_and_records_are_not_signed(signed: Path, key: Path) -> N
     (signed / ".git").mkdir()
     (signed / ".git/HEAD").write_text("ref: refs/heads/main\n")
     verify_signature(signed, public(key))
+
+
+def test_a_signature_that_leaves_out_a_file(artifact: Path, key: Path) -> None:
+    """Another tool may leave out files that the manifest lists."""
+
+    def change(statement: dict[str, Any]) -> None:
+        predicate = statement["predicate"]
+        predicate["serialization"]["ignore_paths"].append("config.json")
+        predicate["resources"] = [each for each in predicate["resources"] if each["name"] != "config.json"]
+        digests = b"".join(bytes.fromhex(each["digest"]) for each in predicate["resources"])
+        statement["subject"][0]["digest"]["sha256"] = hashlib.sha256(digests).hexdigest()
+
+    resign(artifact, load_key(key), change)
+    (artifact / "config.json").unlink()
+    assert "config.json" not in verify_signature(artifact, public(key)).digests
+
+
+def test_errors_keep_their_reason_in_other_processes() -> None:
+    error = pickle.loads(pickle.dumps(SignatureError("text", reason="extra")))
+    assert (str(error), error.reason) == ("text", "extra")
 
 
 def test_keys_that_cannot_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

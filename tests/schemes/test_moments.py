@@ -31,6 +31,8 @@ EXACT: list[tuple[dict[str, Any], tuple[float, float, float | None, float | None
     ({"scheme": "normal", "mean": 0.5, "std": 0.02}, (0.5, 0.02, None, None)),
     ({"scheme": "normal", "std": 0.02, "dtype": "C64"}, (0, 0.02, None, None)),
     ({"scheme": "uniform", "low": -1.0, "high": 1.0, "dtype": "C64"}, (0, math.sqrt(0.5), -1, 1)),
+    # A disk of probability 1 in float64.
+    ({"scheme": "truncated_normal", "std": 1.0, "low": -7.0, "high": 7.0, "dtype": "C64"}, (0, 1, None, None)),
     ({"scheme": "he_normal"}, (0, math.sqrt(2 / 64), None, None)),
     ({"scheme": "he_uniform"}, (0, math.sqrt(2 / 64), -math.sqrt(6 / 64), math.sqrt(6 / 64))),
     ({"scheme": "lecun_normal", "truncated": True}, (0, 1 / 8, -0.25 / TRUNCATED, 0.25 / TRUNCATED)),
@@ -72,7 +74,9 @@ SAMPLED: list[dict[str, Any]] = [
     {"scheme": "uniform", "low": -2.0, "high": 2.0, "dtype": "C64"},
     {"scheme": "log_of_uniform"},
     {"scheme": "dt_bias"},
+    {"scheme": "dt_bias", "dt_min": 1e-6, "dt_floor": 1e-2},
     {"scheme": "rg_lru"},
+    {"scheme": "rg_lru", "min_radius": 1e-3, "dtype": "F8_E5M2"},
     {"scheme": "sparse", "std": 0.5, "sparsity": 0.3},
     {"scheme": "blocks", "parts": [*PARTS[:2], {"size": 32, "scheme": "blocks", "axis": 1, "parts": WIDE}]},
 ]
@@ -201,3 +205,24 @@ def test_a_bound_too_small_for_float64_is_zero_in_the_storage_type() -> None:
     distribution = stats.truncnorm(0, 2)
     assert (mean, std) == pytest.approx((distribution.mean(), distribution.std()), rel=1e-6)
     assert (low, high) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "wanted"),
+    [
+        # Both bounds are 8 in float32.
+        ({"std": 1.0, "low": 8.0, "high": 8.0000001}, (8.00000005, 1e-7 / math.sqrt(12), 8, 8)),
+        (
+            {"std": 1.0, "low": 1.0, "high": 1 + 2**-50, "dtype": "F64"},
+            (1 + 2**-51, 2**-50 / math.sqrt(12), 1, 1 + 2**-50),
+        ),
+        # Both bounds are 0, or far from the distribution, in float8.
+        ({"std": 1e-7, "dtype": "F8_E4M3"}, (0, 1e-7 * TRUNCATED, 0, 0)),
+        (
+            {"std": 1e-4, "low": 1.0, "high": 100.0, "dtype": "F8_E4M3"},
+            (1.5251352761609812e-4, 4.462036144747698e-5, 2**-9, 10 * 2**-10),
+        ),
+    ],
+)
+def test_bounds_that_meet(tensor: dict[str, Any], wanted: tuple[float, float, float | None, float | None]) -> None:
+    assert told({"scheme": "truncated_normal", **tensor}) == pytest.approx(wanted, rel=1e-6, abs=1e-20)

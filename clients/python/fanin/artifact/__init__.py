@@ -69,7 +69,7 @@ def __getattr__(name: str) -> Any:
     try:
         value = globals()[name] = getattr(import_module(f"{__name__}.{_SIGNING[name]}"), name)
     except ModuleNotFoundError as error:
-        if error.name != "cryptography":
+        if (error.name or "").partition(".")[0] != "cryptography":
             raise
         how = "in a checkout of Fanin, run: pip install '.[sign]'"
         text = f"fanin.artifact.{name} needs the package cryptography, which is not installed; {how}"

@@ -47,6 +47,7 @@ class Directory(Destination):
             for chunk in chunks:
                 file.write(chunk)
                 written += len(chunk)
+                del chunk  # else it stays in memory while the next one is generated
             assert written == size, f"{key} has {written} bytes, not {size}"
             atomic.sync(file)
             path.parent.mkdir(parents=True, exist_ok=True)

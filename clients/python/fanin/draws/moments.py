@@ -18,6 +18,7 @@ from fanin.draws.types import (
     Blocks,
     Draw,
     Fill,
+    Function,
     Mapped,
     Normal,
     Orthogonal,
@@ -70,7 +71,10 @@ def _moments(draw: Draw, dtype: DType) -> Moments:
         case TruncatedNormal(low=low, high=high) if low == high:  # the only number of the type between the bounds
             return Moments(low, 0.0, low, high)
         case TruncatedNormal(mean, std, low, high):
-            centre, spread = _truncated(_standard(low, mean, std), _standard(high, mean, std))
+            start, stop = _standard(low, mean, std), _standard(high, mean, std)
+            if start is not None and start == stop:  # too narrow for a difference in density
+                return Moments(low + (high - low) / 2, (high - low) / math.sqrt(12), low, high)
+            centre, spread = _truncated(start, stop)
             return Moments(mean + std * centre, std * spread, _finite(low), _finite(high))
         case Polar(scale, 0.0):
             return Moments(0.0, scale / math.sqrt(2), *_within(scale, dtype))
@@ -156,18 +160,42 @@ def _statistics(values: Floats) -> tuple[float, float]:
 
 
 def _mapped(draw: Mapped) -> tuple[float, float]:
-    """Return mean and standard deviation of a function of a uniform number."""
+    """Return mean and standard deviation of a clamped function of a uniform number."""
     nodes, weights = _nodes()
-    u: Floats = draw.center + draw.half_width * nodes
-    match draw.function:
+    with np.errstate(divide="ignore", over="ignore"):
+        ends = _argument(draw.function, np.array([draw.low, draw.high]))
+    start, stop = np.clip((ends - draw.center) / draw.half_width, -1, 1)
+    falls = stop < start
+    between = draw.center + draw.half_width * ((start + stop) / 2 + abs(stop - start) / 2 * nodes)
+    # The smooth part is integrated. The clamped parts are two constants, each with its share of the interval (-1, 1).
+    values = np.concatenate([_image(draw.function, between), [draw.low, draw.high]])
+    shares = [1 - start, 1 + stop] if falls else [1 + start, 1 - stop]
+    weights = np.concatenate([weights * abs(stop - start) / 2, shares]) / 2
+    values, weights = values[weights > 0], weights[weights > 0]  # a bound may be infinite
+    mean = float(values @ weights)
+    return mean, math.sqrt(float((values - mean) ** 2 @ weights))
+
+
+def _image(function: Function, u: Floats) -> Floats:
+    match function:
         case "log":
-            values = np.log(u)
+            return np.log(u)
         case "inverse_softplus_exp":
-            values = np.exp(u) + np.log(-np.expm1(-np.exp(u)))
+            return np.exp(u) + np.log(-np.expm1(-np.exp(u)))
         case "inverse_softplus_log":
-            values = np.log(np.expm1(-np.log(u) / 2))
-    mean = float(values @ weights) / 2
-    return mean, math.sqrt(float((values - mean) ** 2 @ weights) / 2)
+            return np.log(np.expm1(-np.log(u) / 2))
+
+
+def _argument(function: Function, value: Floats) -> Floats:
+    """Return the number of which the function has this value."""
+    softplus: Floats = np.logaddexp(0, value)
+    match function:
+        case "log":
+            return np.exp(value)
+        case "inverse_softplus_exp":
+            return np.log(softplus)
+        case "inverse_softplus_log":
+            return np.exp(-2 * softplus)
 
 
 @lru_cache(maxsize=1)

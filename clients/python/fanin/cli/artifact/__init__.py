@@ -15,6 +15,7 @@ SUBCOMMANDS = {
     "begin": "claim a destination, so that `write` needs its URL alone",
     "write": "write the items of an artifact that was begun, or a part of them",
     "finish": "complete an artifact whose items are written",
+    "sign": "sign a complete artifact, and state the recipe that it is of",
     "status": "show how much of an artifact is written",
 }
 """Summaries. Each has a module of this package, with HELP, `add_arguments` and `run`."""
