@@ -117,14 +117,14 @@ class Service:
         await self.threads.generators.run("", self.backend.test)
         if self.backend.fault:
             self._forget()
+            self.artifacts.suspect()
         self.metrics.known_answer(self.backend.fault is None)
         self.metrics.ready(self.ready)
         if fault := self.backend.fault:
             _log.error("%s: no weights are served", fault)
 
     def _forget(self) -> None:
-        """Discard what may have come from wrong bits: digests and bodies. Complete no artifact being written."""
-        self.artifacts.suspect()
+        """Discard what may have come from wrong bits: digests and bodies."""
         self.manifests.forget()
         self.small_bodies = _bodies()
 

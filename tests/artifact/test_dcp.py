@@ -33,6 +33,7 @@ from fanin.artifact.formats.dcp.archived import Archived, Kind
 from fanin.artifact.formats.dcp.boxes import Boxes
 from fanin.artifact.formats.dcp.pickles import Call, Global, Instance, Pairs, dumps
 from fanin.artifact.plan import Plan
+from fanin.cli.main import main
 from fanin.dtypes import STORAGE
 from fanin.errors import ConflictError
 
@@ -160,6 +161,22 @@ artifact.finish("there")
     assert all((tmp_path / "here" / name).read_bytes() == (tmp_path / "there" / name).read_bytes() for name in files)
 
 
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    made(tmp_path / "python", options={"tied": {"other": "BF16", "given.other": "given.rope"}})
+    Path("recipe.json").write_text(json.dumps(RECIPE))
+    Path("literals").write_bytes(save(LITERALS))
+    command = ["artifact", "make", "recipe.json", "made", "--format", "dcp", "--literals", "literals", "--quiet"]
+    tied = ["--tied", "other=BF16", "--tied", "given.other=given.rope"]
+    assert main([*command, *tied]) == 0
+    for name in "__0_0.distcp", "__1_0.distcp", ".metadata":
+        assert Path("made", name).read_bytes() == Path("python", name).read_bytes()
+    assert main([*command, *tied, "--tied", "other=F32"]) == 2
+    assert "two of the tied names are the same" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*command, "--tied", "other"])
+
+
 def test_an_object_of_another_seed_is_refused(tmp_path: Path) -> None:
     """It has the same size, and differs in the notes of its archives and in its elements only."""
     other = Plan.of({**RECIPE, "seed": 4}, format="dcp").item(0)
@@ -188,8 +205,12 @@ def test_wrong_options_and_literals(tmp_path: Path) -> None:
             made(tmp_path, options={"tied": tied})
         with pytest.raises(ValueError, match=message):
             made(tmp_path, options={"tied": tied}, literals=None)
-    with pytest.raises(ValueError, match="the option 'tied', not 'ranks'"):
+    with pytest.raises(ValueError, match="option 'ranks': format 'dcp' has other options: 'tied'"):
         made(tmp_path, options={"ranks": 3})
+    with pytest.raises(ValueError, match="option 'tied': format 'hf' has other options: none"):
+        made(tmp_path, format="hf")
+    with pytest.raises(fanin.RecipeError, match='add "layout": "torch"'):
+        artifact.make({"shape": [3, 4], "scheme": "he_normal"}, tmp_path, format="dcp")
     header = json.dumps({"x": {"dtype": "F4", "shape": [4], "data_offsets": [0, 2]}}).encode()
     with pytest.raises(fanin.FileError, match="literal 'x' has type 'F4'"):
         made(tmp_path, options={}, literals=len(header).to_bytes(8, "little") + header + b"ab")

@@ -301,6 +301,29 @@ def test_status(tmp_path: Path) -> None:
     )
 
 
+def test_a_recording_brings_its_literals(tmp_path: Path) -> None:
+    import numpy as np
+
+    from fanin.recording.literals import Recording
+
+    recording = Recording(fanin.as_recipe(RECIPE), {"count": np.array(3)})
+    assert artifact.make(recording, tmp_path / "one", seed=8).recipe == recording.recipe.seeded(8).digest
+    found = safetensors.numpy.load_file(tmp_path / "one" / "model-00002-of-00002.safetensors")
+    assert {name: value.tolist() for name, value in found.items()} == {"count": 3}
+    with pytest.raises(ValueError, match="a recording has its own"):
+        artifact.make(recording, tmp_path / "two", literals=recording.literals_file())
+
+
+def test_literals_of_another_seed_are_refused(tmp_path: Path) -> None:
+    """Norms of `weight_norm`, for one, are those of the tensors under one seed."""
+    import numpy as np
+
+    literals = safetensors.numpy.save({"norm": np.ones(3)}, {"fanin.seed": "7"})
+    made(tmp_path / "one", literals=literals)
+    with pytest.raises(ValueError, match="the values of the literals belong to seed 7, the recipe has 8"):
+        made(tmp_path / "two", literals=literals, seed=8)
+
+
 class Racing(Directory):
     """A directory that refuses an object once although it does not exist, as S3 does with 409 in a race."""
 

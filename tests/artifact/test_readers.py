@@ -127,13 +127,8 @@ def test_transformers(tmp_path: Path) -> None:
         return transformers.GPT2LMHeadModel(config).to(torch.bfloat16)
 
     recording = record(build, seed=3)
-    artifact.make(
-        recording.recipe,
-        tmp_path / "model",
-        shard_bytes=50_000,
-        files={"config.json": config.to_json_string().encode()},
-        literals=recording.literals_file(),
-    )
+    config_json = config.to_json_string().encode()
+    artifact.make(recording, tmp_path / "model", shard_bytes=50_000, files={"config.json": config_json})
     files = sorted((tmp_path / "model").glob("*.safetensors"))
     assert len(files) > 2
     model = init_(build(), recording)
@@ -143,14 +138,7 @@ def test_transformers(tmp_path: Path) -> None:
     tokens = torch.arange(7)[None]
     assert torch.equal(loaded(tokens).logits, model.eval()(tokens).logits)
     # The same tensors in the format of torch, with the tied name of the head.
-    artifact.make(
-        recording.recipe,
-        tmp_path / "dcp",
-        format="dcp",
-        shard_bytes=50_000,
-        literals=recording.literals_file(),
-        options={"tied": dict(recording.tied)},
-    )
+    artifact.make(recording, tmp_path / "dcp", format="dcp", shard_bytes=50_000)
     state = {name: torch.zeros_like(tensor) for name, tensor in model.state_dict().items()}
     load(state, checkpoint_id=tmp_path / "dcp", no_dist=True)
     assert all(octets(state[name]) == octets(tensor) for name, tensor in model.state_dict().items())

@@ -254,7 +254,25 @@ def test_every_storage_type_has_a_slice_that_numpy_reads(tmp_path: Path, dtype: 
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy", allow_pickle=False), values.astype(kept), strict=True)
 
 
-@pytest.mark.parametrize("text", ["", "a", "1.5", "0:1:2:3", "0:x", "None", ":,,:"])
+def test_a_slice_that_does_not_fit_into_memory_is_no_fault(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = json.dumps({"shape": [2**30, 2**30], "scheme": "zeros"})  # four exabytes
+    assert main(["slice", given, "weight", "-o", str(tmp_path / "a.npy")]) == 12
+    message = capsys.readouterr().err
+    assert message.startswith("fanin: Unable to allocate")
+    assert message.count("\n") == 1
+
+    def without_words(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("fanin.cli.slice.index_of", without_words)
+    assert main(["slice", given, "weight", "-o", str(tmp_path / "a.npy")]) == 12
+    assert capsys.readouterr().err == "fanin: there is not enough memory\n"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("text", ["", "a", "1.5", "1_0", "\u0663", "0:1:2:3", "0:x", "None", ":,,:"])
 def test_what_is_not_an_index(text: str) -> None:
     with pytest.raises(ValueError, match="is not an integer, a slice"):
         index_of(text)

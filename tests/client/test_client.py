@@ -403,6 +403,7 @@ def test_auto_does_not_hide_nonsense(service: Faulty) -> None:
             {"connections": 2.0},
             {"timeout": 0},
             {"timeout": float("nan")},
+            {"timeout": float("inf")},
             {"retries": -1},
             {"connections": 0},
             {"connections": 17},

@@ -130,7 +130,13 @@ def test_the_chart_shows_every_distribution_and_maker(folder: Path, document: di
         (["--distributions=normal,cauchy"], "--distributions: 'cauchy' is unknown; allowed: uniform, normal"),
         (["--dtype=F32,I8"], "--dtype: 'I8' is unknown; allowed: F64, F32"),
         (["--dtype="], "need at least one value each"),
+        (["--dtype=F32,F32"], "--dtype: F32 is given twice"),
+        (["--only=,"], "--only: no name is given; allowed: "),
+        (["--seconds=nan"], "--seconds: nan is not a finite number above 0"),
+        (["--seconds=-1"], "--seconds: -1.0 is not a finite number above 0"),
         (["--elements=3"], "--elements: 3 is too small"),
+        (["--elements=1000000000000"], "--elements: 1000000000000 is too large"),
+        (["--plot=a.svg", "--output=a.svg"], "--plot a.svg would overwrite --output a.svg, the same file"),
         (["--repeats=0"], "--repeats: 0 is too small"),
         (["--plot=chart.pdf"], "--plot: 'chart.pdf' must end in .png or .svg"),
     ],
@@ -145,6 +151,8 @@ def test_wrong_options_are_named(arguments: list[str], error: str, capsys: pytes
 def test_a_missing_folder_is_told_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "--output", str(tmp_path / "missing" / "bench.json")]) == 4
     assert "does not exist" in capsys.readouterr().err
+    assert main(["bench", "--output", str(tmp_path)]) == 4
+    assert "is a folder: give the name of a file" in capsys.readouterr().err
 
 
 def test_a_peer_that_is_not_installed_is_told_from_an_unknown_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,65 +9,38 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
 from fanin import BackendError, Fault
 from fanin.artifact import Plan
-from fanin.artifact.destination import Destination
-from fanin.artifact.engines import Engine, engine_of
-from fanin.artifact.opening import destination
-from fanin.artifact.plan import PLAN, RECIPE, SHARD_BYTES, read_plan
-from fanin.artifact.survey import survey
+from fanin.artifact.plan import SHARD_BYTES
 from fanin.errors import FaninError, MissingPackageError
 from fanin_service.admission.admission import Admission, Usage
 from fanin_service.admission.errors import (
-    LimitsUnavailableError,
     OverloadedError,
-    QuotaExceededError,
     TooMuchInFlightError,
 )
-from fanin_service.artifacts.below import Below
 from fanin_service.artifacts.engine import FairThreads
 from fanin_service.artifacts.errors import (
     ArtifactStateError,
-    DestinationUnavailableError,
     InvalidArtifactError,
     UnknownArtifactError,
 )
-from fanin_service.artifacts.job import Job, JobEndedError, JobStoppedError
-from fanin_service.artifacts.journal import Facts, Journal, State, StateName, mark_of
+from fanin_service.artifacts.found import Found, read
+from fanin_service.artifacts.job import Job
+from fanin_service.artifacts.journal import Facts, Journal, State, mark_of
+from fanin_service.artifacts.opening import open_destinations, open_engine, place_of
+from fanin_service.artifacts.outcome import COMPLETE, SPOILED, Outcome, outcome_of
 from fanin_service.artifacts.reach import Reach, reason
 from fanin_service.artifacts.specification import Specification
 from fanin_service.backend.guard import GuardedBackend, NotReadyError
-from fanin_service.settings import Settings, SettingsError, variable
+from fanin_service.settings import Settings
 from fanin_service.telemetry.metrics import Metrics
-from fanin_service.telemetry.redaction import redact
 from fanin_service.threads import Threads
-
-Name = Literal["writing", "complete", "cancelled", "stopped", "failed", "spoiled"]
 
 RETRY_SECONDS = 10
 """Seconds after which a client may request an artifact again, while too many are being written."""
 _ID = re.compile("[0-9a-f]{64}")
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """An artifact, as its destination shows it."""
-
-    id: str
-    alias: str
-    url: str
-    facts: Facts
-    state: Name
-    items_done: int
-    bytes_done: int
-    problem: str | None
-    detail: str | None
 
 
 class Artifacts:
@@ -82,10 +55,10 @@ class Artifacts:
         """
         self._settings, self._threads, self._admission = settings, threads, admission
         self._backend, self._metrics = backend, metrics
-        self._roots = _roots(settings)
+        self._roots = open_destinations(settings)
         """Destinations with all their artifacts, by alias."""
         self._reach = {alias: Reach(alias, threads.destinations[alias]) for alias in self._roots}
-        self._ray = _ray(settings)
+        self._ray = open_engine(settings)
         self._jobs: dict[str, Job] = {}
         """Jobs by the id of their artifact."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -115,7 +88,9 @@ class Artifacts:
     async def _find(self, client: str, alias: str, id: str) -> Found | None:
         key = alias, id
         if key not in self._reading:
-            task = self._reading[key] = asyncio.create_task(self._reach[alias].call(client, self._read, alias, id))
+            task = self._reading[key] = asyncio.create_task(
+                self._reach[alias].call(client, read, self._roots[alias], alias, id)
+            )
 
             def end(task: asyncio.Task[Found | None]) -> None:
                 del self._reading[key]
@@ -123,25 +98,6 @@ class Artifacts:
 
             task.add_done_callback(end)
         return await asyncio.shield(self._reading[key])
-
-    def _read(self, alias: str, id: str) -> Found | None:
-        state = Journal(self._roots[alias], id).newest()
-        if state is None:
-            return None
-        place, facts = Below(self._roots[alias], id), state.facts
-        items = count = 0
-        name: Name = state.state
-        # Before a process has begun it, an artifact has no plan.
-        if place.size(PLAN) is not None and place.size(RECIPE) is not None:
-            plan = read_plan(place)
-            if place.size(plan.commit_path) is not None:
-                name, items, count = "complete", facts.items, facts.bytes
-            else:
-                found = survey(plan, place)
-                items, count = found.items_done, found.bytes_done
-        is_over = name == "complete"
-        problem, detail = (None, None) if is_over else (state.problem, state.detail)
-        return Found(id, alias, place.url, facts, name, items, count, problem, detail)
 
     async def make(self, usage: Usage, owner: str, specification: Specification) -> Found:
         """Begin to write an artifact, or resume, unless it is complete. Return its state.
@@ -171,7 +127,8 @@ class Artifacts:
         self._check_room(client, id)
         self._starting.append((client, id))
         try:
-            plan = await self._threads.large.run(client, _planned, specification)
+            same = self._jobs.get(id)
+            plan = same.plan if same else await self._threads.large.run(client, _planned, specification)
             left = plan.nbytes - (0 if found is None else found.bytes_done)
             others = sum(job.left for job in self._jobs.values() if job.id != id and job.client == client)
             await self._admission.afford(usage, left, others)
@@ -193,7 +150,7 @@ class Artifacts:
                 job.payers.setdefault(mark, payer)
                 job.is_joined = True
             else:
-                place, loop = Below(self._roots[alias], id), asyncio.get_running_loop()
+                place, loop = place_of(self._roots[alias], id), asyncio.get_running_loop()
                 charge, report = self._admission.charge, self._metrics.artifact_file_begins
                 job = self._jobs[id] = Job(id, plan, place, journal, charge, report, loop, {mark: payer}, left)
                 self._tasks[id] = asyncio.create_task(self._run(alias, job))
@@ -239,7 +196,7 @@ class Artifacts:
 
     async def _after(self, client: str, alias: str, id: str) -> Found:
         """Return an artifact after a change, which a look that other requests share may have missed."""
-        found = await self._reach[alias].call(client, self._read, alias, id)
+        found = await self._reach[alias].call(client, read, self._roots[alias], alias, id)
         assert found is not None
         return found
 
@@ -272,60 +229,44 @@ class Artifacts:
         client = next(iter(job.payers.values())).client
         self._metrics.artifact_begins()
         _log.info("artifact %s: writing %d bytes in %d files in %s", job.id, job.plan.nbytes, len(job.plan), alias)
-        is_wanted, name = True, None
+        is_wanted, outcome = True, None
         try:
             while is_wanted:
                 job.is_joined = False
-                name, problem, detail = await self._written(alias, job, client)
-                _log.info("artifact %s: %s%s", job.id, name or "cancelled", f", {problem}" if problem else "")
-                await self._threads.drivers.run(client, _record, job.journal, name, problem, detail)
+                outcome = await self._outcome(alias, job, client)
+                _log.info("artifact %s: %s%s", job.id, outcome.state, f", {outcome.problem}" if outcome.problem else "")
+                await self._threads.drivers.run(client, outcome.record, job.journal)
                 # A client may have requested it again while files of the ended job were still being written.
                 is_wanted = job.is_joined and await self._threads.drivers.run(client, _is_wanted, job)
         except Exception as error:
             _log.error("artifact %s: its state was not recorded: %s", job.id, reason(error))
         finally:
             del self._jobs[job.id], self._tasks[job.id]
-            self._metrics.artifact_ends(name or "cancelled")
+            self._metrics.artifact_ends("failed" if outcome is None else outcome.state)
 
-    async def _written(self, alias: str, job: Job, client: str) -> tuple[Name | None, str | None, str | None]:
-        """Write an artifact. Return its state, and the problem with its detail if there is one.
-
-        The state is None if the journal has another one than `writing`, or other replicas write it for others.
-        """
+    async def _outcome(self, alias: str, job: Job, client: str) -> Outcome:
+        """Write an artifact, complete it if nothing prevents that, and return how it ended."""
         writers, count = self._threads.writers, self._settings.artifact_threads
-        engine = self._ray or FairThreads(writers, count, self._backend, client, job.place)
+        error: Exception | None = None
         try:
+            engine = self._ray or FairThreads(writers, count, self._backend, client, job.place)
             await self._threads.drivers.run(client, job.write, engine)
-            if self._ray is None:
-                # A backend that fails now may have failed before, too.
-                await self._threads.generators.run("", self._backend.test)
-                job.is_suspect = job.is_suspect or self._backend.fault is not None
-            if not job.is_suspect:
-                await self._threads.drivers.run(client, job.finish)
-                return "complete", None, None
-        except JobEndedError:
-            return None, None, None
-        except JobStoppedError:
-            return "stopped", None, "the service that wrote it has stopped"
-        except QuotaExceededError as error:
-            return "stopped", "quota-exceeded", str(error)
-        except LimitsUnavailableError as error:
-            return "stopped", "limits-unavailable", str(error)
-        except BackendError as error:
-            _log.error("artifact %s: %s", job.id, error)
+        except Exception as found:
+            error = found
+        if self._ray is None and (error is None or self._backend.fault is not None):
+            if error is not None:
+                error = BackendError(str(error))
+            # A backend that fails the test now may have generated wrong bits before.
+            await self._threads.generators.run("", self._backend.test)
             job.is_suspect = job.is_suspect or self._backend.fault is not None
-            if not job.is_suspect:
-                return "stopped", "not-ready", str(error)
-        except OSError as error:
-            _log.error("artifact %s: the destination %s cannot be used: %s", job.id, alias, reason(error))
-            return "stopped", "destination-unavailable", str(DestinationUnavailableError(alias))
-        except FaninError as error:
-            _log.error("artifact %s: %s", job.id, error)
-            return "failed", "artifact-conflict", redact(str(error))
-        except Exception:
-            _log.exception("artifact %s", job.id)
-            return "failed", "internal-error", "an error of the service; its log has the details"
-        return "spoiled", "not-ready", "the backend failed while files were written, which may be wrong"
+        if job.is_suspect:
+            return SPOILED
+        if error is None:
+            try:
+                await self._threads.drivers.run(client, job.finish)
+            except Exception as found:
+                error = found
+        return COMPLETE if error is None else outcome_of(error, job.id, alias)
 
 
 def _planned(specification: Specification) -> Plan:
@@ -349,48 +290,9 @@ def _planned(specification: Specification) -> Plan:
         raise InvalidArtifactError([Fault("", str(error))]) from None
 
 
-def _record(journal: Journal, name: Name | None, problem: str | None, detail: str | None) -> None:
-    """Record how a job has ended, if that is a state which the journal does not have."""
-    if name is not None and name != "complete":
-        ended: StateName = name
-        journal.update(lambda state: state.ended(ended, problem, detail))
-
-
 def _is_wanted(job: Job) -> bool:
     """Return whether a client of a job that has ended still wants the artifact, and forget the other clients."""
     state = job.journal.newest()
     clients = state.clients if state is not None and state.state == "writing" else ()
     job.payers = {mark: usage for mark, usage in job.payers.items() if mark in clients}
     return bool(job.payers)
-
-
-def _roots(settings: Settings) -> Mapping[str, Destination]:
-    """Return the destinations of the settings, by alias.
-
-    Raises:
-        SettingsError: one cannot be used.
-    """
-    found = {}
-    for alias, place in settings.artifact_destinations.items():
-        try:
-            found[alias] = destination(place)
-            if "://" not in place:
-                # Create the directory at the start: an error is then one of the settings, and not of the first request.
-                Path(place).mkdir(parents=True, exist_ok=True)
-        except (FaninError, ValueError, OSError, NotImplementedError) as error:
-            raise SettingsError([f"{variable('artifact_destinations')}: {alias}: {error}"]) from None
-    return found
-
-
-def _ray(settings: Settings) -> Engine | None:
-    """Return the engine of the settings; None for threads of this process.
-
-    Raises:
-        SettingsError: it cannot be used.
-    """
-    if settings.artifact_engine != "ray":
-        return None
-    try:
-        return engine_of("ray", address=settings.artifact_ray_address)
-    except (FaninError, ValueError, TypeError) as error:
-        raise SettingsError([f"{variable('artifact_engine')}: {error}"]) from None

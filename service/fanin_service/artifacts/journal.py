@@ -101,8 +101,9 @@ class Journal:
         if self._number == 0:
             numbers = [_number(key) for key, _ in self._destination.objects(self._prefix)]
             self._read(max(numbers, default=0))
-        while self._number and self._read(self._number + 1):
-            pass
+        else:
+            while self._read(self._number + 1):
+                pass
         return self._state
 
     def update(self, change: Callable[[State], State], first: State | None = None) -> State | None:

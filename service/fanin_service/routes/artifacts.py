@@ -22,8 +22,8 @@ from fanin_service.access.errors import ForbiddenError
 from fanin_service.access.principal import ANONYMOUS
 from fanin_service.access.rules import requires
 from fanin_service.access.scopes import Right
-from fanin_service.artifacts.artifacts import Found
 from fanin_service.artifacts.errors import InvalidArtifactError
+from fanin_service.artifacts.found import Found
 from fanin_service.artifacts.specification import Specification
 from fanin_service.context import RequestContext, context_of
 from fanin_service.http import problems
@@ -40,6 +40,8 @@ MIN_SHARD_BYTES, SHARD_BYTES, MAX_SHARD_BYTES = 1 << 20, 5_000_000_000, 1 << 45
 """Bounds of `shard_size`, and its default. Smaller files would cost more requests of the destination than bytes."""
 TICK_SECONDS, BEAT_SECONDS, MAX_SECONDS = 1.0, 15.0, 600.0
 """Seconds between two looks for an event, between two lines to keep the connection open, and of a response."""
+_PAUSE = 10
+"""Ratio of the time between two looks to that of a look: a look lists all files of the artifact."""
 _OTHER_BYTES = 64 << 10
 """Bytes of a request besides its recipe."""
 _SIZE = re.compile(r"([0-9]{1,18})(?:\.([0-9]{1,9}))?\s*([kmgt]?)(i?)b?", re.ASCII | re.IGNORECASE)
@@ -326,13 +328,15 @@ async def _events(service: Service, client: str, found: Found) -> AsyncIterator[
     began = time.monotonic()
     yield _event(found)
     told = began
+    pause = TICK_SECONDS
     while found.state not in _ENDED:
+        await asyncio.sleep(pause)
         before, looked = found, time.monotonic()
-        await asyncio.sleep(TICK_SECONDS)
         if service.is_draining or looked - began > MAX_SECONDS:
             return
         try:
             found = await service.artifacts.find(client, before.alias, before.id)
+            pause = max(TICK_SECONDS, _PAUSE * (time.monotonic() - looked))
         except Exception as error:
             # The response has begun, so its status cannot change any more. The next request for it gets the error.
             failure = problems.failure_of(error)

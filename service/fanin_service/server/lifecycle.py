@@ -66,6 +66,7 @@ def _signals(service: Service, drain_seconds: int, supervised: bool, handled: li
             # consistent then.
             loop.call_soon_threadsafe(drain)
         elif not supervised:
+            service.artifacts.halt()
             # The first call starts uvicorn's shutdown, and SIGINT then makes it stop waiting for responses.
             stop(signal.SIGTERM, frame)
             stop(signal.SIGINT, frame)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.openmetrics import exposition as openmetrics
@@ -221,12 +221,28 @@ class Metrics:
         if self._directory is not None:
             _forget_the_dead(Path(self._directory))
             registry = CollectorRegistry()
-            MultiProcessCollector(registry, self._directory)
+            registry.register(_Processes(Path(self._directory)))
             registry.register(GpuMemory())
         # prometheus_client would choose by the version that the header names.
         if "application/openmetrics-text" in accept:
             return openmetrics.generate_latest(registry), openmetrics.CONTENT_TYPE_LATEST
         return generate_latest(registry), CONTENT_TYPE_LATEST
+
+
+class _Processes(Collector):
+    """The metrics of all processes, dead ones included.
+
+    A process makes its files empty and enlarges them then. One that was killed in between has left an empty file, which
+    prometheus_client cannot read: without this class, no metric could be exported until the service is restarted.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def collect(self) -> Iterable[Metric]:
+        files = [str(path) for path in self._directory.glob("*.db") if _has_content(path)]
+        found: Iterable[Metric] = MultiProcessCollector.merge(files)
+        return found
 
 
 class GpuMemory(Collector):
@@ -255,6 +271,13 @@ class GpuMemory(Collector):
             except runtime.CUDARuntimeError:
                 pass
         return families
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:  # another worker has removed the gauges of a dead one
+        return False
 
 
 def _forget_the_dead(directory: Path) -> None:

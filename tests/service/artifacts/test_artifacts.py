@@ -21,6 +21,7 @@ from fanin.draws import Draw
 from fanin.dtypes import DType
 from fanin.file import archive
 from fanin.streams import Stream
+from fanin_service.app import create_app
 from fanin_service.settings import Settings, SettingsError
 from fanin_service.settings.reading import read
 from tests.service.artifacts.conftest import Guarded, Made
@@ -301,7 +302,7 @@ def test_a_killed_server_loses_nothing(made: Made, tmp_path: Path) -> None:
     assert made.post().headers["Location"] == path
     wait_until(made.client, path, "complete")
     assert contents(found["url"]) == expected(tmp_path / "here")
-    assert not list(made.folder.rglob("partial"))
+    assert not list(made.folder.rglob("partial/*"))
     assert value(made.client, "fanin_artifact_bytes_total") == 3 * FILE_BYTES
     for file, stat in before.items():
         assert (file.stat().st_ino, file.stat().st_mtime_ns) == (stat.st_ino, stat.st_mtime_ns)
@@ -366,6 +367,36 @@ def test_nothing_is_completed_after_wrong_bits(tmp_path: Path) -> None:
         assert "model.safetensors.index.json" not in contents(found["url"])
     with running(settings) as server:
         refused(server.client.post("/v1/artifacts", json=REQUEST), 409, "artifact-state")
+
+
+def test_an_error_of_the_backend_stops_an_artifact(tmp_path: Path) -> None:
+    """The backend passes its test afterwards, so what it has written is right."""
+
+    class Failing(WaitingBackend):
+        errors = 1
+
+        def _generate(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+            if self.generated > 3 * FILE_BYTES and self.errors:
+                self.errors -= 1
+                raise MemoryError("as it may happen")
+            super()._generate(draw, stream, dtype, first, out)
+
+    settings = Settings(artifact_destinations={"weights": str(tmp_path / "w")}, check_seconds=86_400)
+    with running(settings, Failing()) as server:
+        path = server.client.post("/v1/artifacts", json=REQUEST).headers["Location"]
+        found = wait_until(server.client, path, "stopped")
+        assert (found["items_done"], found["problem"]) == (3, "not-ready")
+        assert "as it may happen" in found["detail"]
+        wait_for(lambda: server.client.get("/readyz").status_code == 200)
+        server.client.post("/v1/artifacts", json=REQUEST).raise_for_status()
+        wait_until(server.client, path, "complete")
+    assert contents(found["url"]) == expected(tmp_path / "here")
+
+
+def test_an_unusable_directory_is_an_error_of_the_settings(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no directory")
+    with pytest.raises(SettingsError, match=r"FANIN_ARTIFACT_DESTINATIONS: weights: \[Errno 20\]"):
+        create_app(Settings(artifact_destinations={"weights": str(tmp_path / "file" / "below")}))
 
 
 def test_other_content_is_a_conflict(made: Made) -> None:

@@ -8,12 +8,14 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
+from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from starlette.endpoints import HTTPEndpoint
@@ -282,6 +284,18 @@ def test_gauges_of_workers_that_ended_go(tmp_path: Path, monkeypatch: pytest.Mon
     metrics._forget_the_dead(tmp_path)
     counters = {f"counter_{pid}.db" for pid in (free, other, own)}
     assert {path.name for path in tmp_path.iterdir()} == counters | {f"gauge_{mode}_{own}.db" for mode in modes}
+
+
+def test_a_worker_that_was_killed_while_it_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has created files and written nothing into them. Those of other workers are exported."""
+    monkeypatch.setenv(metrics.DIRECTORY, str(tmp_path))
+    for name in ("counter", "histogram", "gauge_livesum"):
+        (tmp_path / f"{name}_{os.getpid()}.db").touch()
+    key = mmap_key("fanin_problems", "fanin_problems_total", ["problem"], ["unknown-path"], "Problem responses.")
+    with closing(MmapedDict(str(tmp_path / "counter_1001.db"))) as file:
+        file.write_value(key, 3.0, 0.0)
+    text, _ = Metrics("native").exposition("")
+    assert b'fanin_problems_total{problem="unknown-path"} 3.0' in text.splitlines()
 
 
 def test_workers_count_together(workers: Workers) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from fanin.cli.overwriting import check_output
 from fanin.report_tables import dumps
 from fanin_lab.bench import machine, pairs, plot, report
 from fanin_lab.bench.makers import DISTRIBUTIONS, chosen
@@ -51,9 +52,14 @@ def run(options: argparse.Namespace) -> int:
     """Run the benchmark and return the exit code: 0, or 3 if a maker failed."""
     settings = Settings(options.distributions, options.dtypes, options.elements, options.repeats, options.seconds)
     makers = chosen(options.only)
+    # Fail before the measurement, which takes a minute.
     for path in filter(None, (options.output, options.plot)):
-        if not path.parent.is_dir():  # fail before the measurement, which takes a minute
+        if not path.parent.is_dir():
             raise FileNotFoundError(f"the folder {str(path.parent)!r} for {path.name} does not exist")
+        if path.is_dir():
+            raise IsADirectoryError(f"{str(path)!r} is a folder: give the name of a file")
+    if options.output and options.plot:
+        check_output("--plot", options.plot, [("--output", options.output)])
     if options.plot:
         plot.check(options.plot)
     about = machine.describe()  # before this program itself adds to the load

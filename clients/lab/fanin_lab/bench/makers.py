@@ -102,6 +102,8 @@ def chosen(names: Sequence[str] | None) -> list[Maker]:
     """
     there = makers()
     families = list(dict.fromkeys(name.split()[0] for name in there))
+    if names is not None and not names:
+        raise ValueError(f"--only: no name is given; allowed: {', '.join(families)}")
     for name in names or ():
         if name not in there and name not in families:
             peer = name in {maker.name for maker in PEERS}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -26,6 +27,8 @@ FRESH = 8
 """Factor of the number of elements for the work `fresh`, so that its tensor is large."""
 TENSORS = 2
 """Factor of the number of elements for the work `small`: 16,384 tensors by default."""
+MOST = 1 << 32
+"""Most elements of a tensor. The work `small` has a Python object for every 128 of them."""
 PAUSE = 0.003
 """Seconds between turns, so that the threads of the previous maker are asleep."""
 
@@ -132,8 +135,14 @@ class Settings:
             for value in values:
                 if value not in known:
                     raise ValueError(f"--{option}: {value!r} is unknown; allowed: {', '.join(known)}")
+                if values.count(value) > 1:
+                    raise ValueError(f"--{option}: {value} is given twice")
         if self.elements < SMALL:
             raise ValueError(f"--elements: {self.elements} is too small; the minimum is {SMALL}")
+        if self.elements > MOST:
+            raise ValueError(f"--elements: {self.elements} is too large; the maximum is {MOST}")
+        if not 0 < self.seconds < math.inf:
+            raise ValueError(f"--seconds: {self.seconds} is not a finite number above 0")
         if not self.distributions or not self.dtypes:
             raise ValueError("`--distributions` and `--dtype` need at least one value each")
         if self.repeats < 1:

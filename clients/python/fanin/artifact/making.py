@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol, Self, runtime_checkable
 
 from fanin.artifact import finishing
 from fanin.artifact.engines import Engine, engine_of
 from fanin.artifact.finishing import Manifest
+from fanin.artifact.formats import TIED, arrangement_of
 from fanin.artifact.opening import destination
 from fanin.artifact.parts import Part
 from fanin.artifact.plan import SHARD_BYTES, Plan, read_plan
@@ -16,9 +17,21 @@ from fanin.artifact.plan import begin as begin_plan
 from fanin.artifact.progress import Callback, Tally
 from fanin.artifact.survey import survey
 from fanin.artifact.writing import write
-from fanin.recipe import RecipeLike, as_recipe
+from fanin.recipe import Recipe, RecipeLike, as_recipe
 
 Url = str | os.PathLike[str]
+
+
+@runtime_checkable
+class _Recording(Protocol):
+    """A model that `fanin.torch.record`, or that of JAX or Keras, has recorded."""
+
+    @property
+    def recipe(self) -> Recipe: ...
+
+    def with_seed(self, seed: int | str) -> Self: ...
+
+    def literals_file(self) -> bytes | None: ...
 
 
 def make(
@@ -43,7 +56,8 @@ def make(
         >>> fanin.artifact.make(recipe, "s3://bucket/step-0", seed=42, shard_bytes=5_000_000_000)
 
     Args:
-        recipe: A recipe in any form that `fanin.as_recipe` takes.
+        recipe: A recipe in any form that `fanin.as_recipe` takes. A recording brings its literals along, and for `dcp`
+            its tied names.
         url: A directory, or a URL s3://, gs:// or az://. It is empty, or has this artifact. The environment gives the
             credentials of a bucket.
         format: `hf` is a directory of Hugging Face: files with an index. `safetensors` is one file,
@@ -55,7 +69,7 @@ def make(
         literals: A safetensors file with tensors that the recipe does not describe, as `literals_file` of a recording
             returns it.
         options: Further parameters of the format, as JSON values. `dcp` has `tied`: the name of a tensor by each other
-            name of it, such as `Recording.tied`.
+            name of it.
         engine: What writes the items: `threads` of this process, or another engine.
         backend: Name of the backend; by default the fastest one for a CPU, or the one that FANIN_BACKEND names.
         progress: Is called with a `Progress` while the items are written. An exception that it raises ends the work,
@@ -91,6 +105,14 @@ def begin(
 
     The arguments and errors are those of `make`.
     """
+    if not isinstance(recipe, Recipe | Mapping) and isinstance(recipe, _Recording):
+        if literals is not None:
+            raise ValueError("literals: a recording has its own, and takes no others")
+        recorded = recipe if seed is None else recipe.with_seed(seed)
+        recipe, seed, literals = recorded.recipe, None, recorded.literals_file()
+        tied = getattr(recorded, TIED, {})
+        if tied and TIED in arrangement_of(format).OPTIONS:
+            options = {TIED: dict(tied), **(options or {})}
     found = as_recipe(recipe)
     plan = Plan.of(
         found if seed is None else found.seeded(seed),

@@ -13,10 +13,11 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from fanin.artifact.destination import Destination
-from fanin.artifact.formats import Content, Given, arrangement_of
-from fanin.artifact.formats.safetensors_files import sizes_in
+from fanin.artifact.formats import Arrangement, Content, Given, arrangement_of
+from fanin.artifact.formats.safetensors_files import seed_in, sizes_in
 from fanin.errors import ArtifactError, ConflictError
 from fanin.recipe import Recipe, RecipeLike, as_recipe
+from fanin.recipe.assumed_layouts import refuse_assumed
 
 VERSION = 1
 OWN = ".fanin/"
@@ -70,7 +71,7 @@ class Plan:
         """
         self.recipe, self.format, self.shard_bytes, self.options = recipe, format, shard_bytes, options
         self.read = read
-        self.arrangement = arrangement_of(format)(Given(recipe, shard_bytes, has_literals, options))
+        self.arrangement = _arranged(format, Given(recipe, shard_bytes, has_literals, options))
         self.digests: Mapping[str, tuple[int, str]] = MappingProxyType(dict(sorted(digests.items())))
         self.has_literals = has_literals
 
@@ -103,12 +104,17 @@ class Plan:
         if not 1 <= shard_bytes < 2**63:
             raise ValueError(f"shard_bytes is from 1 to 2^63 - 1, not {shard_bytes}")
         found, given = as_recipe(recipe), {path: bytes(content) for path, content in (files or {}).items()}
+        if format == "dcp":
+            # torch reads it, and the layout that a recipe without one has is that of Keras.
+            refuse_assumed(found)
         options = json.loads(json.dumps(dict(options or {}), sort_keys=True))
         # Arranged first without contents: the path of the literals depends on the number of items.
-        arrangement = arrangement_of(format)(Given(found, shard_bytes, literals is not None, options))
+        arrangement = _arranged(format, Given(found, shard_bytes, literals is not None, options))
         if literals is not None:
             if twice := sorted(sizes_in(literals).keys() & found.tensors.keys()):
                 raise ValueError(f"the literals have the tensor {twice[0]!r}, which the recipe has too")
+            if (seed := seed_in(literals)) not in (None, str(found.seed)):
+                raise ValueError(f"the values of the literals belong to seed {seed}, the recipe has {found.seed}")
             assert arrangement.literals_path is not None
             _check_path(arrangement.literals_path, given)
             given[arrangement.literals_path] = arrangement.literals(literals)
@@ -267,6 +273,14 @@ def canonical(document: Any) -> bytes:
     """Return the one JSON text of a document: sorted, without spaces."""
     # Not rfc8785, which has no integers above 2^53.
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _arranged(format: str, given: Given) -> Arrangement:
+    kind = arrangement_of(format)
+    if unknown := sorted(given.options.keys() - set(kind.OPTIONS)):
+        allowed = ", ".join(map(repr, kind.OPTIONS)) or "none"
+        raise ValueError(f"option {unknown[0]!r}: format {format!r} has other options: {allowed}")
+    return kind(given)
 
 
 def _check_path(path: str, others: Mapping[str, bytes] | tuple[()]) -> None:

@@ -40,6 +40,7 @@ EXIT_CODES: dict[int, tuple[tuple[type[BaseException], ...], str]] = {
     9: ((BackendError,), "the backend cannot be used"),
     11: ((IncompleteError,), "the artifact is not complete"),
     10: ((ArtifactError,), "the destination has other content than the artifact"),
+    12: ((MemoryError,), "there is not enough memory"),
     4: ((OSError,), "a file or a bucket cannot be read or written, or another process is writing it"),
 }
 """Exit codes of errors. The first entry that has the type of an error decides."""
@@ -85,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         for code, (kinds, _) in EXIT_CODES.items():
             if isinstance(error, kinds):
-                _complain(str(error))
+                _complain(str(error) or EXIT_CODES[code][1])
                 return code
         traceback.print_exc()
         return FAULT

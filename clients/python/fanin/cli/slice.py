@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from types import EllipsisType
 
@@ -14,6 +15,10 @@ HELP = (
     " NumPy: 5, 0:10, ::2, ... and several of them with commas, such as '0:10,:,3'. A NumPy file has no BF16 and no F8:"
     " their values are written as float32, exactly. Put -- before an INDEX that begins with a minus sign."
 )
+
+
+_NUMBER = re.compile(r"(?:[+-]?[0-9]{1,30})?")
+"""An integer, without what else `int` takes: underscores, and the digits of other scripts."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,12 +75,10 @@ def index_of(text: str) -> tuple[int | slice | EllipsisType, ...]:
 def _part(text: str) -> int | slice | EllipsisType:
     if text == "...":
         return ...
-    numbers = text.split(":")
-    try:
-        if len(numbers) == 1:
+    numbers = [number.strip() for number in text.split(":")]
+    if all(_NUMBER.fullmatch(number) for number in numbers):
+        if len(numbers) == 1 and text:
             return int(text)
-        if len(numbers) <= 3:
+        if 1 < len(numbers) <= 3:
             return slice(*(int(number) if number else None for number in numbers))
-    except ValueError:
-        pass
     raise ValueError(f"index: {text!r} is not an integer, a slice such as 0:10 or ::2, or ...")

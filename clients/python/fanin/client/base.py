@@ -37,6 +37,9 @@ Where = Literal["auto", "remote", "local"]
 """Place at which bytes are generated: `remote` by the service, `local` by this process, `auto` by the service, or by
 this process if the service cannot be reached or is overloaded."""
 
+LONGEST = 10**9
+"""Longest timeout in seconds. Sockets do not accept one of 300 years or more."""
+
 T = TypeVar("T")
 SomeTransport = TypeVar("SomeTransport")
 _log = logging.getLogger("fanin")
@@ -103,7 +106,7 @@ class ClientBase(ABC, Generic[SomeTransport]):
             backend,
         )
         for name, value, is_allowed, allowed in (
-            ("timeout", timeout, timeout > 0, "above 0"),
+            ("timeout", timeout, 0 < timeout <= LONGEST, f"above 0, and at most {LONGEST:,} seconds"),
             ("retries", retries, _is_integer(retries) and retries >= 0, "an integer, 0 or more"),
             ("backoff", backoff, backoff >= 0, "0 or more"),
             ("patience", patience, patience >= 0, "0 or more"),

@@ -13,7 +13,6 @@ import torch
 from fanin import backends
 from fanin.artifact import formats
 from fanin.artifact.formats.dcp.archived import Kind
-from fanin.artifact.formats.dcp.files import TIED
 from fanin.artifact.formats.dcp.literals import literals_file
 from fanin.file import atomic
 from fanin.file.layout import FileLayoutLike
@@ -65,7 +64,7 @@ def save_checkpoint(
         raise ValueError(f"shard_bytes is at least 1, not {shard_bytes}")
     check_eager()
     given = Given.of(recipe, seed)
-    options: dict[str, Any] = {TIED: dict(given.tied)} if format == "dcp" else {}
+    options: dict[str, Any] = {formats.TIED: dict(given.tied)} if format == "dcp" else {}
     request = formats.Given(given.layout.recipe, shard_bytes, bool(given.literals), options)
     arrangement = formats.arrangement_of(_FORMATS[format])(request)
     maker = backends.get(backend)

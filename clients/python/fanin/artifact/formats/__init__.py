@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from fanin.artifact.formats.base import Arrangement, Content, Given
+from fanin.artifact.formats.base import TIED, Arrangement, Content, Given
 
-__all__ = ["FORMATS", "Arrangement", "Content", "Given", "arrangement_of"]
+__all__ = ["FORMATS", "TIED", "Arrangement", "Content", "Given", "arrangement_of"]
 
 FORMATS = {
     "dcp": "fanin.artifact.formats.dcp.files",

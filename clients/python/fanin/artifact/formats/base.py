@@ -14,6 +14,9 @@ from fanin.file.layout import FileLayout
 from fanin.file.plan import read_into
 from fanin.recipe import Recipe
 
+TIED = "tied"
+"""Option with other names of tensors: a JSON object with the name of the tensor by each other name."""
+
 
 @dataclass(frozen=True)
 class Given:
@@ -73,6 +76,8 @@ class Arrangement(ABC):
 
     NAME: ClassVar[str]
     """Name of the format."""
+    OPTIONS: ClassVar[tuple[str, ...]] = ()
+    """Names of the options that the format has."""
     literals_path: str | None = None
     """Path of the file of literals; None if the format has none."""
 

@@ -64,6 +64,16 @@ class SafetensorsFiles(Arrangement):
         return LayoutContent(FileLayout(self._recipe.part(self.tensors(number))))
 
 
+def seed_in(content: bytes) -> str | None:
+    """Return the seed that the values in a file of literals belong to; None if they do not depend on a seed.
+
+    `content` is a file that `sizes_in` accepts.
+    """
+    (length,) = struct.unpack_from("<Q", content)
+    seed: str | None = (json.loads(content[8 : 8 + length]).get("__metadata__") or {}).get(shards.LITERALS_SEED)
+    return seed
+
+
 def sizes_in(content: bytes) -> dict[str, int]:
     """Return the bytes of each tensor in a safetensors file, by name.
 

@@ -32,7 +32,8 @@ def add_request(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=tuple(FORMATS),
         default="hf",
-        help="hf: files with an index, as Hugging Face libraries read them; safetensors: one file (%(default)s)",
+        help="hf: files with an index, as Hugging Face libraries read them; safetensors: one file; dcp: a checkpoint"
+        " of torch.distributed.checkpoint (%(default)s)",
     )
     parser.add_argument(
         "--shard-size",
@@ -55,6 +56,14 @@ def add_request(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="literals.safetensors, as `fanin recipe --literals` writes it: more of the weights",
+    )
+    parser.add_argument(
+        "--tied",
+        action="append",
+        default=[],
+        type=_tied,
+        metavar="NAME=TENSOR",
+        help="another name of a tensor, for dcp, such as lm_head.weight=model.embed_tokens.weight; may be repeated",
     )
 
 
@@ -86,10 +95,14 @@ def engine(options: argparse.Namespace) -> Engine:
 def begun(options: argparse.Namespace) -> Plan:
     """Claim the destination that the options name, and return the plan."""
     from fanin import artifact
+    from fanin.artifact.formats import TIED
 
     files = {path.name: path.read_bytes() for path in options.files}
     if len(files) < len(options.files):
         raise ValueError("two of the files have the same name")
+    tied = dict(options.tied)
+    if len(tied) < len(options.tied):
+        raise ValueError("two of the tied names are the same")
     return artifact.begin(
         shared.layout_of(options).recipe,
         options.url,
@@ -97,6 +110,7 @@ def begun(options: argparse.Namespace) -> Plan:
         shard_bytes=options.shard_size,
         files=files,
         literals=options.literals and options.literals.read_bytes(),
+        options={TIED: tied} if tied else None,
     )
 
 
@@ -124,6 +138,13 @@ def report(options: argparse.Namespace, manifest: Manifest) -> None:
         files = [*manifest.files, *filter(None, [manifest.commit])]
         size = sum(file.size for file in files)
         print(f"{options.url}: complete, {len(files)} files, {size} bytes, recipe {manifest.recipe}")
+
+
+def _tied(text: str) -> tuple[str, str]:
+    name, equals, tensor = text.partition("=")
+    if not (name and equals and tensor):
+        raise argparse.ArgumentTypeError(f"{text!r} is not another name, =, and the name of a tensor")
+    return name, tensor
 
 
 def _count(text: str) -> int:

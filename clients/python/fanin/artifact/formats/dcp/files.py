@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fanin.artifact.formats.base import Arrangement, Content, Given
+from fanin.artifact.formats.base import TIED, Arrangement, Content, Given
 from fanin.artifact.formats.dcp.archive import Archive
 from fanin.artifact.formats.dcp.archived import Archived, Kind
 from fanin.artifact.formats.dcp.literals import literals_file, literals_of, read_safetensors
@@ -29,8 +29,6 @@ from fanin.file.layout import FileLayout
 
 METADATA = ".metadata"
 """Path of the file that completes the artifact."""
-TIED = "tied"
-"""Option with other names of tensors: a JSON object with the name of the tensor by each other name."""
 _NAME = re.compile(r"__(\d+)_0\.distcp")
 _NOTE = 85
 """Bytes of the note of an archive: the digest of the recipe of its file, and the number of its first element."""
@@ -54,6 +52,7 @@ class Files(Arrangement):
     """Archives of tensors, in the order of the tensors' names, fill files up to a size."""
 
     NAME = "dcp"
+    OPTIONS = (TIED,)
 
     def __init__(self, given: Given) -> None:
         self._recipe, self._most = given.recipe, given.shard_bytes
@@ -245,8 +244,6 @@ class _Chunk:
 
 
 def _tied(given: Given) -> Mapping[str, str]:
-    if unknown := given.options.keys() - {TIED}:
-        raise ValueError(f"options: format 'dcp' has the option {TIED!r}, not {sorted(unknown)[0]!r}")
     tied = given.options.get(TIED, {})
     if not isinstance(tied, dict) or not all(isinstance(other, str) for other in tied.values()):
         raise ValueError(f"options/tied is an object of names by other names, not {tied!r}")
