@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fanin import keras as keras
     from fanin import torch as torch
     from fanin.arrays import materialize, slice
+    from fanin.client.artifacts import ArtifactStatus, AsyncRemoteArtifact, RemoteArtifact
     from fanin.client.async_client import AsyncClient
     from fanin.client.client import Client
     from fanin.description import describe
@@ -101,7 +102,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArtifactError",
+    "ArtifactStatus",
     "AsyncClient",
+    "AsyncRemoteArtifact",
     "BackendError",
     "BusyError",
     "Client",
@@ -119,6 +122,7 @@ __all__ = [
     "Recipe",
     "RecipeError",
     "RefusedError",
+    "RemoteArtifact",
     "ServiceError",
     "SignatureError",
     "UnavailableError",
@@ -188,6 +192,7 @@ __all__ = [
 
 _HOMES = {
     "arrays": ("materialize", "slice"),
+    "client.artifacts": ("ArtifactStatus", "AsyncRemoteArtifact", "RemoteArtifact"),
     "client.async_client": ("AsyncClient",),
     "client.client": ("Client",),
     "errors": (
