@@ -44,6 +44,19 @@ def test_one_command(recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert capsys.readouterr() == ("", "")
 
 
+def test_the_last_part_completes_the_artifact(recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    url = str(tmp_path / "made")
+    for part, last in (
+        ("1/2", f"{url}: 2 of 3 items are missing: model-00001-of-00003.safetensors, model-00003-of-00003.safetensors"),
+        ("0/2", f"{url}: complete, 6 files"),
+        ("1/2", f"{url}: complete, 6 files"),
+    ):
+        assert main(["artifact", recipe, url, "--shard-size", "10300", "--part", part, "--finish"]) == 0
+        assert capsys.readouterr().out.splitlines()[-1].startswith(last)
+    made(tmp_path / "other", files={})
+    assert files_of(tmp_path / "made") == files_of(tmp_path / "other")
+
+
 def test_parts(recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
     url = str(tmp_path / "made")
     assert main(["artifact", "begin", recipe, url, "--shard-size", "10300"]) == 0
@@ -80,6 +93,7 @@ def test_parts(recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], 
         (["status", "{tmp}/nothing"], 10, "has no artifact"),
         (["{recipe}", "ftp://x"], 2, "ftp:// is not a kind of destination"),
         (["{recipe}", "{tmp}/new", "--part", "3/3"], 2, "part 3/3: a part is I/N"),
+        (["{recipe}", "{tmp}/new", "--address", "auto"], 2, "--address is an option of the engine ray, not of threads"),
         (["{recipe}", "{recipe}/below"], 4, "Not a directory"),
         (["{recipe}", "{tmp}/new", "--file", "{tmp}/absent"], 4, "No such file"),
         (["{recipe}", "s3://bucket/x"], 8, "needs the package boto3, which is not installed"),

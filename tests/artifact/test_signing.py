@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from fanin.artifact import dsse, keys, making, model_signature, signing
@@ -139,6 +139,13 @@ def test_sign_and_verify(
     for path, digest in verified.digests.items():
         assert hashlib.sha256((artifact / path).read_bytes()).hexdigest() == digest
     assert (result.is_new, verified.is_new) == (True, False)
+    envelope = json.loads((artifact / SIGNATURE).read_bytes())["dsseEnvelope"]
+    payload = base64.b64decode(envelope["payload"])
+    load_key(key).public_key.verify(
+        base64.b64decode(envelope["signatures"][0]["sig"]),
+        b"DSSEv1 28 application/vnd.in-toto+json %d %s" % (len(payload), payload),
+        ec.ECDSA({"P-256": hashes.SHA256(), "P-384": hashes.SHA384(), "P-521": hashes.SHA512()}[curve]),
+    )
     assert verified.key == result.key == hashlib.sha256(public(key)).hexdigest()
     assert verified.provenance == result.provenance
     assert verified.provenance is not None
@@ -441,21 +448,22 @@ def test_interrupted_signing(signed: Path, key: Path, tmp_path: Path) -> None:
 
 
 class Racing(Directory):
-    """A directory in which another call of the same key signs first, as late as possible."""
+    """A directory in which another call of the same key signs just before this one creates a file."""
 
-    def __init__(self, path: Path, first: Callable[[], object]) -> None:
+    def __init__(self, path: Path, name: str, first: Callable[[], object]) -> None:
         super().__init__(path)
-        self._path_of_artifact, self._first = path, first
+        self._name, self._first = name, first
 
     def create(self, key: str, *arguments: Any, **options: Any) -> bool:
-        if key == SIGNATURE and not (self._path_of_artifact / SIGNATURE).exists():
+        if key == self._name:
             self._first()
         return super().create(key, *arguments, **options)
 
 
-def test_two_signers_at_once(artifact: Path, key: Path) -> None:
-    first = []
-    second = sign(Racing(artifact, lambda: first.append(sign(artifact, key))), key)
+@pytest.mark.parametrize("name", [PROVENANCE, SIGNATURE])
+def test_two_signers_at_once(artifact: Path, key: Path, name: str) -> None:
+    first: list[signing.Signed] = []
+    second = sign(Racing(artifact, name, lambda: first.append(sign(artifact, key))), key)
     assert (first[0].is_new, second.is_new) == (True, False)
     assert first[0].digests == second.digests == verify_signature(artifact, public(key)).digests
 

@@ -9,6 +9,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from fanin.artifact import Part
+from fanin.cli.main import EXIT_CODES, parser_of
 from fanin_service.settings import Settings
 from tests.deploy import image
 
@@ -56,7 +58,22 @@ VALUES: dict[str, dict[str, Any]] = {
         "priorityClassName": "high",
         "podDisruptionBudget": {"maxUnavailable": "25%"},
         "serviceAccount": {"annotations": {"a": "b"}},
+        "artifact": {
+            "enabled": True,
+            "recipe": {"configMap": "llama", "key": "llama.json"},
+            "destination": "/srv/artifacts/llama",
+            "format": "dcp",
+            "parts": 100,
+            "deadlineSeconds": 3600,
+            "serviceAccountName": "writer",
+            "extraEnv": [{"name": "AWS_REGION", "value": "eu-north-1"}],
+            "extraVolumes": [{"name": "artifacts", "persistentVolumeClaim": {"claimName": "artifacts"}}],
+            "extraVolumeMounts": [{"name": "artifacts", "mountPath": "/srv/artifacts"}],
+            "nodeSelector": {"pool": "writers"},
+            "tolerations": [{"key": "spot", "operator": "Exists"}],
+        },
     },
+    "artifact": {"artifact": {"enabled": True, "recipe": {"configMap": "r"}, "destination": "s3://weights/llama"}},
 }
 CASES = [pytest.param(values, id=name) for name, values in VALUES.items()]
 
@@ -153,6 +170,10 @@ def test_the_schemas_find_faults() -> None:
         ("podDisruptionBudget.maxUnavailable", 0),
         ("serviceMonitor.interval", 15),
         ("networkPolicy.from", "everyone"),
+        ("artifact.destination", "http://example.org/x"),
+        ("artifact.format", "gguf"),
+        ("artifact.shardSize", "large"),
+        ("artifact.parts", 0),
     ],
 )
 def test_a_wrong_value_is_refused(path: str, wrong: Any) -> None:
@@ -224,8 +245,13 @@ def test_the_service_starts_with_the_settings_of_the_chart(
 @pytest.mark.parametrize("values", CASES)
 def test_pods_are_confined(values: dict[str, Any]) -> None:
     user = str(image.final("cpu").value("USER")).split(":")[0]
-    pods = [pod(values), *(manifest["spec"] for manifest in render(values) if manifest["kind"] == "Pod")]
-    assert len(pods) == 2
+    pods = [pod(values)]
+    for manifest in render(values):
+        if manifest["kind"] == "Pod":
+            pods.append(manifest["spec"])
+        elif manifest["kind"] == "Job":
+            pods.append(manifest["spec"]["template"]["spec"])
+    assert len(pods) == 2 + values.get("artifact", {}).get("enabled", False)
     for spec in pods:
         security = spec["securityContext"]
         assert security["runAsNonRoot"] is True
@@ -240,6 +266,43 @@ def test_pods_are_confined(values: dict[str, Any]) -> None:
                 "capabilities": {"drop": ["ALL"]},
             }
             assert container["resources"]["limits"]["memory"]
+
+
+def test_parts_of_an_artifact_are_tried_again_one_by_one() -> None:
+    job = one("Job", VALUES["everything"])["spec"]
+    assert (job["completionMode"], job["completions"], job["parallelism"]) == ("Indexed", 100, 8)
+    assert (job["backoffLimitPerIndex"], job["podReplacementPolicy"]) == (4, "Failed")
+    ignored, final = job["podFailurePolicy"]["rules"]
+    assert ignored == {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
+    # I/O errors and an unreachable store may pass, and parts may be missing for a while; other errors come again.
+    assert set(final["onExitCodes"]["values"]) == EXIT_CODES.keys() - {4, 6, 7, 11}
+    assert final["onExitCodes"]["containerName"] == job["template"]["spec"]["containers"][0]["name"]
+
+
+def test_the_command_of_a_part_of_an_artifact() -> None:
+    (container,) = one("Job", VALUES["everything"])["spec"]["template"]["spec"]["containers"]
+    fanin, *words = container["command"]
+    assert fanin == "fanin"
+    options = parser_of(words).parse_args(words)
+    assert Part.parse(options.part, {"JOB_COMPLETION_INDEX": "7"}) == Part(7, 100)
+    assert options.finish
+    assert {"name": "recipe", "mountPath": "/recipe", "readOnly": True} in container["volumeMounts"]
+    assert "/recipe/llama.json" in words
+
+
+def test_other_values_make_another_job_of_an_artifact() -> None:
+    """Kubernetes refuses to change the pods of a Job."""
+    names = {
+        one("Job", {**VALUES["artifact"], "image": {"tag": tag}})["metadata"]["name"] for tag in ("", "2", "2", "3")
+    }
+    assert len(names) == 3
+
+
+@pytest.mark.parametrize("missing", ["destination", "recipe"])
+def test_an_artifact_needs_a_recipe_and_a_destination(missing: str) -> None:
+    artifact = {name: value for name, value in VALUES["artifact"]["artifact"].items() if name != missing}
+    with pytest.raises(helm.HelmError, match=r"artifact\.enabled needs"):
+        render({"artifact": artifact})
 
 
 def test_stopping_leaves_time_for_running_answers() -> None:

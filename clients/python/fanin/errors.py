@@ -17,6 +17,7 @@ Each class, with its meaning:
     │   ├── IncompleteError    parts of the artifact are missing
     │   └── SignatureError     the artifact is not the signed one, or its signature is invalid
     ├── DestinationError   a bucket cannot be read or written; also an `OSError`
+    ├── EngineError        a cluster cannot be reached, or lost its workers; also an `OSError`
     └── ServiceError       a request to a Fanin service failed, or its response is invalid
         ├── RefusedError       the service refused the request: the same request will fail again
         └── UnavailableError   a later attempt may succeed
@@ -189,6 +190,10 @@ class DestinationError(FaninError, OSError):
 
 def _destination_error(message: str, may_pass: bool) -> DestinationError:
     return DestinationError(message, may_pass=may_pass)
+
+
+class EngineError(FaninError, OSError):
+    """An engine cannot reach its cluster, or the cluster lost the workers of an item. Written items stay."""
 
 
 class ServiceError(FaninError):

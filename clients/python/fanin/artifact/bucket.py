@@ -28,7 +28,7 @@ from fanin.file.disk import CHUNK
 PARTIAL = ".fanin/partial/"
 """Prefix of objects that are copied to their keys when they are complete."""
 MOST_PARTS = 10_000
-BUDGET = 24 * CHUNK
+BUDGET = 12 * CHUNK
 """Bytes of parts that all uploads of a destination have in memory."""
 _AT_ONCE = 4
 """Parts of an object that are sent at the same time."""
@@ -63,7 +63,9 @@ class Bucket(Destination):
     def create(
         self, key: str, chunks: Iterable[memoryview], size: int, metadata: Mapping[str, str] | None = None
     ) -> bool:
-        attributes = dict(metadata or {})
+        # Azure takes identifiers alone as names of metadata.
+        separator = "_" if self.url.startswith("az://") else "-"
+        attributes = {name.replace("-", separator): text for name, text in (metadata or {}).items()}
         if size <= CHUNK:
             content = b"".join(chunks)
             return self._only_once(

@@ -31,9 +31,9 @@ from fanin.errors import ArtifactError, DestinationError
 from fanin.file.disk import CHUNK
 
 MOST_PARTS = 10_000
-BUDGET = 24 * CHUNK
+BUDGET = 12 * CHUNK
 """Bytes of parts that all uploads of a destination have in memory."""
-_SENDERS = 16
+_SENDERS = 12
 """Parts that are sent at the same time."""
 _CONNECT, _READ, _ATTEMPTS = 10, 60, 6
 """Seconds to wait for a connection, and for a response; attempts for a request that fails with 5xx or a broken

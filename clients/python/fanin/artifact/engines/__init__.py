@@ -8,10 +8,12 @@ from typing import Any, Protocol
 
 from fanin.artifact.plan import Plan
 from fanin.artifact.progress import Tally
+from fanin.errors import MissingPackageError
 
 __all__ = ["ENGINES", "Engine", "engine_of"]
 
 ENGINES = {
+    "ray": "fanin.artifact.engines.ray",
     "threads": "fanin.artifact.engines.threads",
 }
 """Module of each engine, which has a class `Engine`. It is imported when it is used."""
@@ -46,5 +48,13 @@ def engine_of(name: str, **options: Any) -> Engine:
     """
     if name not in ENGINES:
         raise ValueError(f"engine is one of {', '.join(ENGINES)}, not {name!r}")
-    found: Engine = import_module(ENGINES[name]).Engine(**options)
+    try:
+        module = import_module(ENGINES[name])
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        how = f"in a checkout of Fanin, run: pip install '.[{name}]'"
+        message = f"engine {name} needs the package {name}, which is not installed; {how}"
+        raise MissingPackageError(message, name=name) from None
+    found: Engine = module.Engine(**options)
     return found

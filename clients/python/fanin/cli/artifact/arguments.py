@@ -81,14 +81,35 @@ def add_writing(parser: argparse.ArgumentParser) -> None:
         "--engine", choices=tuple(ENGINES), default="threads", help="what hands out the items (%(default)s)"
     )
     parser.add_argument("--threads", type=_count, metavar="N", help="threads of `threads` (one per CPU, at most 8)")
+    parser.add_argument(
+        "--address",
+        help="address of the cluster of `ray`, such as 10.0.0.1:6379 (that of RAY_ADDRESS, or of the cluster that runs"
+        " on this machine, else a new one)",
+    )
+    parser.add_argument(
+        "--finish",
+        action="store_true",
+        help="with --part, complete the artifact if no item of another part is missing. The last part does",
+    )
     shared.add_backend(parser)
 
 
 def engine(options: argparse.Namespace) -> Engine:
-    """Return the engine that the options name."""
+    """Return the engine that the options name.
+
+    Raises:
+        ValueError: an option belongs to another engine.
+        MissingPackageError: its package is not installed.
+    """
     from fanin.artifact.engines import engine_of
 
-    given: dict[str, Any] = {"threads": {"threads": options.threads}}.get(options.engine, {})
+    given: dict[str, Any] = {}
+    for name, owner in {"threads": "threads", "address": "ray"}.items():
+        value = getattr(options, name)
+        if value is not None:
+            if owner != options.engine:
+                raise ValueError(f"--{name} is an option of the engine {owner}, not of {options.engine}")
+            given[name] = value
     return engine_of(options.engine, **given)
 
 

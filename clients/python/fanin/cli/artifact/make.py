@@ -28,4 +28,6 @@ def run(options: argparse.Namespace) -> int:
     write.write(options)
     if options.part is None:
         arguments.report(options, artifact.finish(options.url))
+    elif options.finish:
+        write.finish(options)
     return 0

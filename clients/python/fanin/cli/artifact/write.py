@@ -22,6 +22,8 @@ def run(options: argparse.Namespace) -> int:
     check(options)
     options.part = options.part or "0/1"
     write(options)
+    if options.finish:
+        finish(options)
     return 0
 
 
@@ -30,9 +32,11 @@ def check(options: argparse.Namespace) -> None:
 
     Raises:
         ValueError: they are wrong, or the environment does not have the part.
+        MissingPackageError: the package of the engine is not installed.
     """
     from fanin.artifact import Part
 
+    arguments.engine(options)
     if options.part is not None:
         Part.parse(options.part)
 
@@ -54,3 +58,15 @@ def write(options: argparse.Namespace) -> None:
     if last is not None and options.part is not None and not options.quiet:
         items = "1 item" if last.items == 1 else f"{last.items} items"
         print(f"{options.url}: part {part.index}/{part.count} is written, {items}, {size_text(last.bytes)}")
+
+
+def finish(options: argparse.Namespace) -> None:
+    """Complete the artifact, unless items of other parts are missing: then the last of those parts does."""
+    from fanin import artifact
+    from fanin.errors import IncompleteError
+
+    try:
+        arguments.report(options, artifact.finish(options.url))
+    except IncompleteError as error:
+        if not options.quiet:
+            print(error)
