@@ -28,6 +28,7 @@ from torch.distributed.checkpoint.metadata import Metadata
 
 import fanin
 from fanin import artifact, backends
+from fanin.artifact.formats.dcp import files
 from fanin.artifact.formats.dcp.archive import archive
 from fanin.artifact.formats.dcp.archived import Archived, Kind
 from fanin.artifact.formats.dcp.boxes import Boxes
@@ -85,12 +86,12 @@ def digest(paths: Iterable[Path]) -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
 
 
-@pytest.mark.parametrize(("size", "files"), [(100, 61), (560, 11), (10**9, 1)])
-def test_torch_loads_every_type_cut_anywhere(tmp_path: Path, size: int, files: int) -> None:
+@pytest.mark.parametrize(("size", "count"), [(100, 61), (560, 11), (10**9, 1)])
+def test_torch_loads_every_type_cut_anywhere(tmp_path: Path, size: int, count: int) -> None:
     manifest = made(tmp_path / "made", shard_bytes=size)
     assert manifest.commit is not None
     assert manifest.commit.name == ".metadata"
-    assert sum(file.name.endswith(".distcp") for file in manifest.files) == files + 1, "and one of literals"
+    assert sum(file.name.endswith(".distcp") for file in manifest.files) == count + 1, "and one of literals"
     wanted = expected()
     state = {name: torch.zeros_like(tensor) for name, tensor in wanted.items()}
     load(state, checkpoint_id=tmp_path / "made", no_dist=True)
@@ -156,9 +157,9 @@ artifact.finish("there")
 """
     arguments = json.dumps(RECIPE), json.dumps(OPTIONS)
     subprocess.run([sys.executable, "-c", program, *arguments], cwd=tmp_path, check=True)
-    files = {path.name for path in (tmp_path / "here").iterdir() if path.is_file()}
-    assert files == {path.name for path in (tmp_path / "there").iterdir() if path.is_file()}
-    assert all((tmp_path / "here" / name).read_bytes() == (tmp_path / "there" / name).read_bytes() for name in files)
+    names = {path.name for path in (tmp_path / "here").iterdir() if path.is_file()}
+    assert names == {path.name for path in (tmp_path / "there").iterdir() if path.is_file()}
+    assert all((tmp_path / "here" / name).read_bytes() == (tmp_path / "there" / name).read_bytes() for name in names)
 
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -186,6 +187,31 @@ def test_an_object_of_another_seed_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConflictError, match="exists with other tensors or values: its header differs"):
         artifact.write_part(tmp_path)
     assert (tmp_path / other.name).read_bytes() == content
+
+
+def test_what_a_dead_writer_left_is_taken(tmp_path: Path) -> None:
+    """An object without a record, before the checkpoint is complete."""
+    made(tmp_path, shard_bytes=560)
+    objects = {path: path.stat().st_ino for path in tmp_path.glob("*.distcp")}
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for name in (".metadata", ".fanin/manifest.json", ".fanin/done/__3_0.distcp.json"):
+        (tmp_path / name).unlink()
+    made(tmp_path, shard_bytes=560)
+    assert {path: path.stat().st_ino for path in tmp_path.glob("*.distcp")} == objects
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_chunks_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They end between elements, whose sizes do not divide those of chunks and archives."""
+    content = Plan.of(RECIPE, format="dcp").item(0).content
+    wanted = b"".join(content.chunks(backends.get()))
+    assert len(wanted) == content.size
+    for size in (1001, 1024, 4099, content.size):
+        monkeypatch.setattr(files, "CHUNK", size)
+        chunks = list(content.chunks(backends.get()))
+        assert max(map(len, chunks)) <= size
+        assert min(map(len, chunks)) > 0
+        assert b"".join(chunks) == wanted, "each has memory of its own"
 
 
 def test_items_of_one_tensor_begin_differently() -> None:
