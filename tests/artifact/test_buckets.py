@@ -259,7 +259,7 @@ def test_stores_without_conditional_parts(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setattr("fanin.artifact.bucket.from_url", lambda url, **options: store)
     artifact.make(RECIPE, "gs://bucket/step-0", shard_bytes=SHARD, files=FILES)
     made(tmp_path)
-    place = destination("az://container")
+    place = destination("gs://bucket/step-0")
     assert {key: place.read(key) for key, _ in place.objects()} == files_of(tmp_path)
     assert dict(place.objects()) == {key: len(content) for key, content in files_of(tmp_path).items()}
     assert place.read("nothing") is place.size("nothing") is None
