@@ -20,11 +20,12 @@ from starlette.types import Message
 
 from fanin_service.access import aws
 from fanin_service.access.authenticator import Authenticator
-from fanin_service.access.errors import ForbiddenError, UnauthenticatedError
+from fanin_service.access.errors import UnauthenticatedError
 from fanin_service.access.principal import ANONYMOUS
-from fanin_service.access.scopes import sufficient
+from fanin_service.access.rules import require
+from fanin_service.access.scopes import may_be_sufficient, sufficient
 from fanin_service.context import OPERATION, Ending, RequestContext, Surface
-from fanin_service.http.routing import MODEL
+from fanin_service.http.routing import DESTINATION, MODEL
 from fanin_service.http.streaming import BUFFERED
 from fanin_service.telemetry import logs
 
@@ -239,11 +240,12 @@ class Authorize(Stage):
         # A path without a route, or a route without this method, needs no right: the response is 404 or 405.
         if match is None or not match.has_method or match.right is None:
             return
-        allowed = sufficient(match.right, match.child_scope["path_params"].get(MODEL))
-        if context.principal.scopes.isdisjoint(allowed):
-            scopes = " or ".join(allowed)
-            detail = f"the key of {context.principal.name} lacks a scope: this needs the scope {scopes}"
-            raise ForbiddenError(detail, match.right)
+        parameters = match.child_scope["path_params"]
+        destination = parameters.get(DESTINATION)
+        allowed = sufficient(match.right, parameters.get(MODEL), destination)
+        if destination is None and may_be_sufficient(match.right, context.principal.scopes):
+            return  # the route checks the destination
+        require(context.principal, match.right, allowed)
 
 
 def _is_preflight(context: RequestContext, headers: Headers) -> bool:

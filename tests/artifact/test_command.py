@@ -118,7 +118,9 @@ def test_errors(
     assert not (tmp_path / "new").exists()
 
 
-def test_sign(recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sign_and_verify(
+    recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     key = str(write_key(tmp_path / "key.pem", ec.generate_private_key(ec.SECP256R1()), "secret"))
     url = str(tmp_path / "made")
     assert main(["artifact", "begin", recipe, url]) == 0
@@ -138,6 +140,21 @@ def test_sign(recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], m
         "builder": "https://example.com/x",
         "is_new": False,
     }
+    public = tmp_path / "public.pem"
+    public.write_bytes(fanin.artifact.load_key(key).public_pem)
+    words = ["artifact", "verify", url, "--key", str(public)]
+    assert main([*words, "--recipe", recipe]) == 0
+    out = capsys.readouterr().out
+    assert out == f"{url}: as signed, 5 files, key {name}, recipe {DIGEST}, builder https://example.com/x\n"
+    assert main([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["key"], found["files"], found["provenance"]["recipe"]) == (name, 5, DIGEST)
+    assert main([*words, "--recipe", '{"shape": [2], "scheme": "ones"}']) == 1
+    assert f"the signed recipe is {DIGEST}; the expected one is " in capsys.readouterr().err
+    (tmp_path / "made" / "more").write_bytes(b"x")
+    assert main([*words, "--contents", "none"]) == 1
+    assert "not signed, but in the artifact: more" in capsys.readouterr().err
+    (tmp_path / "made" / "more").unlink()
     other = str(write_key(tmp_path / "other.pem", ec.generate_private_key(ec.SECP256R1())))
     assert main(["artifact", "sign", url, "--key", other]) == 1
     assert "fanin: model.sig exists. Nothing was replaced. model.sig: signed by the key" in capsys.readouterr().err

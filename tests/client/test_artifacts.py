@@ -95,7 +95,7 @@ class Scripted:
         pass
 
 
-def begun(transport: Scripted, **options: Any) -> artifacts.Artifact:
+def begun(transport: Scripted, **options: Any) -> fanin.RemoteArtifact:
     client = Client("http://127.0.0.1:1", transport=transport, **options)
     return client.artifact({"shape": [1], "scheme": "zeros"}, destination="weights")
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fanin import keras as keras
     from fanin import torch as torch
     from fanin.arrays import materialize, slice
+    from fanin.client.artifacts import ArtifactStatus, AsyncRemoteArtifact, RemoteArtifact
     from fanin.client.async_client import AsyncClient
     from fanin.client.client import Client
     from fanin.description import describe
@@ -102,7 +103,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArtifactError",
+    "ArtifactStatus",
     "AsyncClient",
+    "AsyncRemoteArtifact",
     "BackendError",
     "BusyError",
     "Client",
@@ -121,6 +124,7 @@ __all__ = [
     "Recipe",
     "RecipeError",
     "RefusedError",
+    "RemoteArtifact",
     "ServiceError",
     "SignatureError",
     "UnavailableError",
@@ -190,6 +194,7 @@ __all__ = [
 
 _HOMES = {
     "arrays": ("materialize", "slice"),
+    "client.artifacts": ("ArtifactStatus", "AsyncRemoteArtifact", "RemoteArtifact"),
     "client.async_client": ("AsyncClient",),
     "client.client": ("Client",),
     "errors": (

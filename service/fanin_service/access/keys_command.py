@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_scope,
         default=list(_CLIENT),
         metavar="SCOPE",
-        help=f"scopes, of {', '.join(Right)} and models:write:NAMESPACE/*"
+        help=f"scopes, of {', '.join(Right)}, models:write:NAMESPACE/* and artifacts:write:ALIAS"
         f" (by default {' '.join(_CLIENT)}: enough to fetch)",
     )
     create.add_argument(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from starlette.routing import BaseRoute, Route
 
+from fanin_service.access.errors import ForbiddenError
+from fanin_service.access.principal import Principal
 from fanin_service.access.scopes import Right
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., object])
@@ -29,6 +31,17 @@ def public(endpoint: Endpoint) -> Endpoint:
     """Mark an endpoint that anybody may call."""
     setattr(endpoint, _RIGHT, None)
     return endpoint
+
+
+def require(principal: Principal, right: Right, allowed: Sequence[str]) -> None:
+    """Refuse a request unless its principal has one of the scopes that suffice for a right.
+
+    Raises:
+        ForbiddenError: the principal has none.
+    """
+    if principal.scopes.isdisjoint(allowed):
+        detail = f"the key of {principal.name} lacks a scope: this needs the scope {' or '.join(allowed)}"
+        raise ForbiddenError(detail, right)
 
 
 def right_for(route: BaseRoute) -> Right | None:

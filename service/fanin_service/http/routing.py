@@ -19,6 +19,8 @@ from fanin_service.errors import RequestError
 
 MODEL = "name"
 """Name of the path parameter for the model, in every route that needs `models:write`."""
+DESTINATION = "destination"
+"""Name of the path parameter for the alias of a destination, in routes of artifacts."""
 
 
 class NotFoundError(RequestError):

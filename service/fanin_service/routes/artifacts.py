@@ -18,10 +18,9 @@ from starlette.responses import StreamingResponse
 from fanin import Fault, RecipeError
 from fanin.errors import pointer, shown
 from fanin.recipe import parse_json
-from fanin_service.access.errors import ForbiddenError
 from fanin_service.access.principal import ANONYMOUS
-from fanin_service.access.rules import requires
-from fanin_service.access.scopes import Right
+from fanin_service.access.rules import require, requires
+from fanin_service.access.scopes import Right, sufficient
 from fanin_service.artifacts.errors import InvalidArtifactError
 from fanin_service.artifacts.found import Found
 from fanin_service.artifacts.specification import Specification
@@ -205,13 +204,19 @@ async def _specification(service: Service, context: RequestContext, request: Req
         RecipeError: the recipe is invalid.
         LimitExceededError: the recipe exceeds a limit.
         UnknownModelError, UnknownRevisionError: the model or its revision does not exist.
-        ForbiddenError: the client may not read models.
+        ForbiddenError: the client may not write to the destination, or not read models.
         RequestError: the body is not accepted, or too much is in flight.
     """
     hold = partial(service.admission.hold, context.usage)
     body = await read_body(request, (JSON,), service.settings.max_recipe_bytes + _OTHER_BYTES, hold)
     hold(len(body))  # the recipe, as a separate text
     asked, recipe = await service.threads.parsers.run(context.client, _read, body)
+    principal = context.principal
+    if principal is not ANONYMOUS:
+        needed = sufficient(Right.ARTIFACTS_WRITE, destination=asked.destination)
+        require(principal, Right.ARTIFACTS_WRITE, needed)
+        if asked.model is not None:
+            require(principal, Right.MODELS_READ, sufficient(Right.MODELS_READ))
     is_single = asked.format == "safetensors"
     if recipe is not None:
         try:
@@ -222,9 +227,6 @@ async def _specification(service: Service, context: RequestContext, request: Req
         size = None if is_single else _size(asked.shard_size, SHARD_BYTES)
         return Specification(asked.destination, layout.recipe, asked.format, size)
     assert asked.model is not None
-    if context.principal is not ANONYMOUS and Right.MODELS_READ not in context.principal.scopes:
-        detail = f"the key of {context.principal.name} lacks a scope: a model needs the scope {Right.MODELS_READ}"
-        raise ForbiddenError(detail, Right.MODELS_READ)
     snapshot = await service.models.snapshot(context.client, asked.model, asked.revision or MAIN)
     size = None if is_single else _size(asked.shard_size, snapshot.revision.size.bytes)
     files = await service.models.in_thread(context.client, snapshot.side_files)

@@ -114,8 +114,13 @@ def _aliases(value: object) -> object:
     return found
 
 
+def is_alias(text: str) -> bool:
+    """Return whether a destination of artifacts can have this alias."""
+    return _ALIAS.fullmatch(text) is not None
+
+
 def _alias(text: str) -> str:
-    if not _ALIAS.fullmatch(text):
+    if not is_alias(text):
         raise ValueError(f"the alias {text!r} must have 1 to 63 of a-z, 0-9, . _ - and begin with a letter or a digit")
     return text
 

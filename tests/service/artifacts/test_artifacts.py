@@ -21,6 +21,7 @@ from fanin.draws import Draw
 from fanin.dtypes import DType
 from fanin.file import archive
 from fanin.streams import Stream
+from fanin_service.access.scopes import check_scope
 from fanin_service.app import create_app
 from fanin_service.settings import Settings, SettingsError
 from fanin_service.settings.reading import read
@@ -199,6 +200,19 @@ def test_scopes(guarded: Guarded) -> None:
     refused(guarded.client.post("/v1/artifacts", json=model, headers=writer), 403, "insufficient-scope")
     both = guarded.bearer("artifacts:write", "models:read")
     refused(guarded.client.post("/v1/artifacts", json=model, headers=both), 404, "unknown-model")
+
+
+def test_a_key_for_one_destination(guarded: Guarded) -> None:
+    mine, other = guarded.bearer("artifacts:write:weights"), guarded.bearer("artifacts:write:elsewhere")
+    refused(guarded.post(status=403, headers=other), 403, "insufficient-scope")
+    path = guarded.post(headers=mine).headers["Location"]
+    guarded.end(path, headers=mine)
+    for method in ("GET", "DELETE"):
+        refused(guarded.client.request(method, path, headers=other), 403, "insufficient-scope")
+    refused(guarded.post(status=403, headers=mine, destination="elsewhere"), 403, "insufficient-scope")
+    for scope in ("artifacts:write:", "artifacts:write:A", "artifacts:read:weights"):
+        with pytest.raises(ValueError, match="artifacts:write:alias"):
+            check_scope(scope)
 
 
 def test_quotas_count_what_is_generated(guarded: Guarded) -> None:

@@ -149,7 +149,7 @@ class Following:
                     status = await self.status()
 
 
-class Artifact:
+class RemoteArtifact:
     """An artifact that a service writes. The service does not need this object: nothing needs to be closed."""
 
     def __init__(self, following: Following) -> None:
@@ -196,8 +196,8 @@ class Artifact:
         return run(self._following.cancel())
 
 
-class AsyncArtifact:
-    """As `Artifact`, with coroutines."""
+class AsyncRemoteArtifact:
+    """As `RemoteArtifact`, with coroutines."""
 
     def __init__(self, following: Following) -> None:
         """Use `AsyncClient.artifact`."""
@@ -205,22 +205,22 @@ class AsyncArtifact:
 
     @property
     def id(self) -> str:
-        """As `Artifact.id`."""
+        """As `RemoteArtifact.id`."""
         return self._following.latest.id
 
     @property
     def url(self) -> str:
-        """As `Artifact.url`."""
+        """As `RemoteArtifact.url`."""
         return self._following.latest.url
 
     async def status(self) -> ArtifactStatus:
-        """As `Artifact.status`."""
+        """As `RemoteArtifact.status`."""
         return await self._following.status()
 
     async def wait(self, progress: bool | None = None) -> ArtifactStatus:
-        """As `Artifact.wait`."""
+        """As `RemoteArtifact.wait`."""
         return await self._following.wait(progress)
 
     async def cancel(self) -> ArtifactStatus:
-        """As `Artifact.cancel`."""
+        """As `RemoteArtifact.cancel`."""
         return await self._following.cancel()

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from fanin.arrays import Array
-from fanin.client.artifacts import AsyncArtifact
+from fanin.client.artifacts import AsyncRemoteArtifact
 from fanin.client.base import ClientBase, Recorded, Where
 from fanin.client.messages import AsyncTransport
 from fanin.client.runtime import Asynchronous, Runtime
@@ -70,9 +70,9 @@ class AsyncClient(ClientBase[AsyncTransport]):
         revision: str | None = None,
         format: str = "hf",
         shard_size: int | str | None = None,
-    ) -> AsyncArtifact:
+    ) -> AsyncRemoteArtifact:
         """As `Client.artifact`."""
-        return AsyncArtifact(await self._artifact(recipe, destination, model, revision, format, shard_size))
+        return AsyncRemoteArtifact(await self._artifact(recipe, destination, model, revision, format, shard_size))
 
     async def digests(self, recipe: FileLayoutLike) -> Manifest:
         """As `Client.digests`."""

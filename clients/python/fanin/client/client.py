@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from fanin.arrays import Array
-from fanin.client.artifacts import Artifact
+from fanin.client.artifacts import RemoteArtifact
 from fanin.client.base import ClientBase, Recorded, Where
 from fanin.client.messages import Transport
 from fanin.client.runtime import Blocking, Runtime, run
@@ -90,7 +90,7 @@ class Client(ClientBase[Transport]):
         revision: str | None = None,
         format: str = "hf",
         shard_size: int | str | None = None,
-    ) -> Artifact:
+    ) -> RemoteArtifact:
         """Have the service write the checkpoint of a recipe, or of a named model, to a destination of its operator.
 
         Return when the service has begun. It continues if this process ends. The same call again is the same artifact.
@@ -111,7 +111,7 @@ class Client(ClientBase[Transport]):
             RecipeError: the recipe is wrong.
             ServiceError: the request failed.
         """
-        return Artifact(run(self._artifact(recipe, destination, model, revision, format, shard_size)))
+        return RemoteArtifact(run(self._artifact(recipe, destination, model, revision, format, shard_size)))
 
     def digests(self, recipe: FileLayoutLike) -> Manifest:
         """Return the SHA-256 of the recipe's file and of its blocks, as the service computes them.

@@ -17,6 +17,7 @@ SUBCOMMANDS = {
     "finish": "complete an artifact whose items are written",
     "sign": "sign a complete artifact, and state the recipe that it is of",
     "status": "show how much of an artifact is written",
+    "verify": "verify the signature of an artifact",
 }
 """Summaries. Each has a module of this package, with HELP, `add_arguments` and `run`."""
 
