@@ -1,4 +1,4 @@
-"""Cost of the signature and the provenance of an artifact with many files: `python -m tests.bench.signatures [FILES]`."""
+"""Cost of signing an artifact of many files: `python -m tests.bench.signatures [FILES]`."""
 
 from __future__ import annotations
 
