@@ -13,6 +13,7 @@ import pytest
 
 import fanin
 from fanin import artifact
+from fanin.artifact import making
 from fanin.artifact.engines import engine_of, threads
 from fanin.artifact.plan import Plan
 from fanin.artifact.progress import Tally
@@ -80,7 +81,7 @@ def test_parts_that_know_the_url_alone(tmp_path: Path) -> None:
 
 def test_errors_that_may_pass_are_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
-    real = threads.write
+    real = making.write
 
     def write(plan: Plan, number: int, *rest: Any) -> Record:
         calls.append(number)
@@ -89,7 +90,7 @@ def test_errors_that_may_pass_are_tried_again(tmp_path: Path, monkeypatch: pytes
             raise DestinationError("503")
         return real(plan, number, *rest)
 
-    monkeypatch.setattr(threads, "write", write)
+    monkeypatch.setattr(making, "write", write)
     monkeypatch.setattr(threads, "_SECONDS", 0.0)
     seen: list[artifact.Progress] = []
     made(tmp_path, progress=seen.append)
@@ -110,14 +111,14 @@ def test_errors_that_stay_end_the_work(
         calls.append(number)
         raise error
 
-    monkeypatch.setattr(threads, "write", write)
+    monkeypatch.setattr(making, "write", write)
     monkeypatch.setattr(threads, "_SECONDS", 0.0)
     with pytest.raises(OSError, match=str(error.args[-1])):
         made(tmp_path, engine=engine_of("threads", threads=1))
     assert calls == [0] * attempts
 
 
-def test_an_error_ends_the_other_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_ends_the_other_threads(tmp_path: Path) -> None:
     plan = Plan.of({"tensors": {}, "repeated": {"t.{0..999}": {"shape": 10, "scheme": "ones"}}}, shard_bytes=1)
     started, failed = threading.Event(), threading.Event()
     written: list[int] = []
@@ -132,17 +133,15 @@ def test_an_error_ends_the_other_threads(tmp_path: Path, monkeypatch: pytest.Mon
         written.append(number)
         report(1)
 
-    monkeypatch.setattr(threads, "write", write)
     with pytest.raises(ArtifactError, match="mine"):
-        engine_of("threads", threads=2).write(
-            plan, str(tmp_path), range(1000), backend=None, tally=Tally(plan, range(1000))
+        engine_of("threads", threads=2).run(
+            write, plan, str(tmp_path), range(1000), backend=None, tally=Tally(plan, range(1000))
         )
     assert len(written) < 1000
 
 
-def test_a_plan_has_no_object_for_an_item(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_has_no_object_for_an_item(tmp_path: Path) -> None:
     """A plan of 30,000 items has as many objects as one of 300, and so has an engine while it writes them."""
-    monkeypatch.setattr(threads, "write", lambda plan, number, *_: Record(plan.arrangement.name(number), 1, ""))
     counts = []
     for items in (300, 30_000):
         names = f"layers.{{1..{items}}}.weight"
@@ -160,8 +159,8 @@ def test_a_plan_has_no_object_for_an_item(tmp_path: Path, monkeypatch: pytest.Mo
         assert len(plan) == items
         assert plan.nbytes == items * 100_000_000
         numbers: Iterable[int] = range(items)
-        engine_of("threads", threads=2).write(
-            plan, str(tmp_path), numbers, backend=None, tally=Tally(plan, numbers, look)
+        engine_of("threads", threads=2).run(
+            lambda *_: None, plan, str(tmp_path), numbers, backend=None, tally=Tally(plan, numbers, look)
         )
         counts.append(most - before)
         assert plan.item(items - 1).name == f"model-{items:05}-of-{items:05}.safetensors"

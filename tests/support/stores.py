@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,35 +100,49 @@ def weed() -> str | None:
 
 
 @contextmanager
-def seaweedfs(directory: Path | None = None, *, volume_mb: int = 256, volumes: int = 40) -> Iterator[Store]:
-    """Run SeaweedFS on this machine's loopback address, with its data in `directory` or a temporary one."""
+def seaweedfs(home: Path | None = None, *, file_bytes: int | None = None, volume_mb: int = 256) -> Iterator[Store]:
+    """Run SeaweedFS on this machine's loopback address until the end of the block.
+
+    Args:
+        home: Directory of its data, which stay; without it, a temporary one.
+        file_bytes: Most bytes of a file, after which it has no room.
+        volume_mb: Megabytes of each of its files.
+    """
     program = weed()
     assert program
-    with tempfile.TemporaryDirectory(dir=directory) as name:
+    with tempfile.TemporaryDirectory() if home is None else nullcontext(home) as name:
         home = Path(name)
         keys = [{"accessKey": KEY, "secretKey": SECRET}]
         identity = {"name": "test", "credentials": keys, "actions": ["Admin"]}
         (home / "keys.json").write_text(json.dumps({"identities": [identity]}))
         port, master, volume, filer = _ports()
-        command = [program, "-logtostderr=true", "server", "-master.telemetry=false", "-ip=127.0.0.1"]
-        command += [
-            "-ip.bind=127.0.0.1",
-            f"-dir={home}",
-            "-s3",
-            f"-s3.port={port}",
-            "-s3.port.iceberg=0",
-            "-s3.port.lance=0",
-        ]
-        command += ["-s3.iam=false", f"-s3.config={home}/keys.json", f"-volume.max={volumes}"]
-        command += [f"-master.volumeSizeLimitMB={volume_mb}", f"-master.port={master}", f"-volume.port={volume}"]
-        command += [f"-filer.port={filer}"]
+        options = {
+            "master.telemetry": "false",
+            "ip": "127.0.0.1",
+            "ip.bind": "127.0.0.1",
+            "dir": home,
+            "s3": "true",
+            "s3.port": port,
+            "s3.port.iceberg": 0,
+            "s3.port.lance": 0,
+            "s3.iam": "false",
+            "s3.config": home / "keys.json",
+            "volume.max": 1000,
+            "master.volumeSizeLimitMB": volume_mb,
+            "master.port": master,
+            "volume.port": volume,
+            "filer.port": filer,
+        }
+        command = [program, "-logtostderr=true", "server", *(f"-{name}={value}" for name, value in options.items())]
+        if file_bytes is not None:
+            command = ["prlimit", f"--fsize={file_bytes}", *command]
         url = f"http://127.0.0.1:{port}"
         with (home / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log, cwd=home) as process:
             try:
                 wait_for(lambda: _is_ready(url, process), 60)
                 yield Store(url, process.pid)
             finally:
-                process.kill()  # its data goes too
+                process.kill()
 
 
 def _ports() -> list[int]:

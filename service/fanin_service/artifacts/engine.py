@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from fanin.artifact import Plan
 from fanin.artifact.destination import Destination
+from fanin.artifact.engines import Task
 from fanin.artifact.progress import Tally
-from fanin.artifact.writing import may_pass, write
+from fanin.artifact.writing import may_pass
 from fanin.backends import Backend
 from fanin_service.fair_executor import FairExecutor
 
@@ -34,16 +35,25 @@ class FairThreads:
     count: int
     """Number of threads of the executor."""
     generator: Backend
-    """The backend in place of the one that `write` names."""
+    """The backend in place of the one that `run` names."""
     client: str
     place: Destination
-    """Destination of the artifact, in place of the URL that `write` gets."""
+    """Destination of the artifact, in place of the URL that `run` gets."""
 
-    def write(self, plan: Plan, url: str, items: Iterable[int], *, backend: str | None, tally: Tally) -> None:  # noqa: ARG002
+    def run(
+        self,
+        task: Task,
+        plan: Plan,
+        url: str,  # noqa: ARG002 (`place` stands for it)
+        items: Iterable[int],
+        *,
+        backend: str | None,  # noqa: ARG002 (`generator` stands for it)
+        tally: Tally,
+    ) -> None:
         """See `fanin.artifact.engines.Engine`."""
         place, stop, pending = self.place, threading.Event(), set[Future[None]]()
 
-        def write_one(number: int) -> None:
+        def run_one(number: int) -> None:
             for attempt in range(1, ATTEMPTS + 1):
                 counted = 0
 
@@ -55,7 +65,7 @@ class FairThreads:
                     tally.add(count)
 
                 try:
-                    write(plan, number, place, self.generator, report)
+                    task(plan, number, place, self.generator, report)
                 except OSError as error:
                     if attempt == ATTEMPTS or not may_pass(error):
                         raise
@@ -67,7 +77,7 @@ class FairThreads:
 
         try:
             for number in items:
-                pending.add(self.writers.submit(self.client, write_one, number))
+                pending.add(self.writers.submit(self.client, run_one, number))
                 # The next file is looked up, and charged, when a thread is free for it.
                 while len(pending) >= self.count:
                     pending = _unfinished(pending)

@@ -16,7 +16,7 @@ from fanin.artifact.finishing import finish
 from fanin.artifact.plan import begin
 from fanin.artifact.progress import Tally
 from fanin.artifact.survey import survey
-from fanin.artifact.writing import record_key
+from fanin.artifact.writing import record_key, write
 from fanin_service.admission.admission import Usage
 from fanin_service.admission.errors import QuotaExceededError
 from fanin_service.artifacts.journal import Journal
@@ -89,7 +89,7 @@ class Job:
         first = random.randrange(max(len(missing), 1))  # nosec B311 (no secret)
         numbers = missing[first:] + missing[:first]
         tally = Tally(self.plan, (), self._check)  # for the check alone: the state is that of the destination
-        engine.write(self.plan, self.place.url, self._items(numbers), backend=None, tally=tally)
+        engine.run(write, self.plan, self.place.url, self._items(numbers), backend=None, tally=tally)
 
     def finish(self) -> Manifest:
         """Complete the artifact.

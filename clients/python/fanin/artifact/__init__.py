@@ -7,11 +7,13 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from fanin.artifact.comparison import Compared, compare
 from fanin.artifact.finishing import Manifest
 from fanin.artifact.making import begin, finish, make, write_part
 from fanin.artifact.parts import Part
 from fanin.artifact.plan import Plan
 from fanin.artifact.progress import Progress, Status, status
+from fanin.artifact.verification import VerifiedArtifact, verify
 from fanin.artifact.writing import Record
 from fanin.errors import MissingPackageError
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from fanin.artifact.signing import Signed, sign, verify_signature
 
 __all__ = [
+    "Compared",
     "Manifest",
     "Part",
     "Plan",
@@ -31,12 +34,15 @@ __all__ = [
     "Signed",
     "SigningKey",
     "Status",
+    "VerifiedArtifact",
     "begin",
+    "compare",
     "finish",
     "load_key",
     "make",
     "sign",
     "status",
+    "verify",
     "verify_signature",
     "write_part",
 ]

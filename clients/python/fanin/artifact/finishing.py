@@ -12,7 +12,7 @@ from itertools import islice
 from fanin.artifact.destination import Destination
 from fanin.artifact.plan import MANIFEST, PLAN, RECIPE, VERSION, Plan, canonical
 from fanin.artifact.survey import Survey, survey
-from fanin.artifact.writing import Record, record_key
+from fanin.artifact.writing import Record, read_record, record_key
 from fanin.errors import ArtifactError, ConflictError, IncompleteError
 
 _READERS = 16
@@ -58,6 +58,23 @@ def finish(plan: Plan, destination: Destination) -> Manifest:
     """
     found = survey(plan, destination)
     _check(found, destination)
+    manifest = manifest_of(found, destination)
+    destination.put(MANIFEST, manifest.document())
+    if commit_path := plan.arrangement.commit_path:
+        destination.put(commit_path, plan.arrangement.commit(plan.read))
+    destination.sweep(plan.arrangement.name(number) for number in range(len(plan)))
+    return manifest
+
+
+def manifest_of(found: Survey, destination: Destination) -> Manifest:
+    """Return the manifest of an artifact whose items are written, from their records.
+
+    Raises:
+        IncompleteError: a record is missing.
+        ConflictError: an object has another size than its record says.
+        OSError: the destination cannot be read.
+    """
+    plan = found.plan
     commit_path = plan.arrangement.commit_path
     commit = plan.arrangement.commit(plan.read) if commit_path else b""
     own = {PLAN: plan.document(), RECIPE: plan.recipe.canonical}
@@ -67,18 +84,13 @@ def finish(plan: Plan, destination: Destination) -> Manifest:
         *(_record(key, content) for key, content in own.items()),
     ]
     files.sort(key=lambda file: file.name)
-    manifest = Manifest(
+    return Manifest(
         destination.url,
         plan.recipe.digest,
         plan.format,
         tuple(files),
         _record(commit_path, commit) if commit_path else None,
     )
-    destination.put(MANIFEST, manifest.document())
-    if commit_path:
-        destination.put(commit_path, commit)
-    destination.sweep(plan.arrangement.name(number) for number in range(len(plan)))
-    return manifest
 
 
 def read_manifest(destination: Destination) -> Manifest | None:
@@ -101,8 +113,12 @@ def read_manifest(destination: Destination) -> Manifest | None:
         raise ArtifactError(f"{destination.url}: {MANIFEST} is damaged") from None
 
 
-def _check(found: Survey, destination: Destination) -> None:
-    """Check that everything is there but the manifest and the last object."""
+def require_items(found: Survey, destination: Destination) -> None:
+    """Check that all items are written.
+
+    Raises:
+        IncompleteError: one is missing.
+    """
     plan = found.plan
     count = len(plan) - found.items_done
     if count:
@@ -111,6 +127,12 @@ def _check(found: Survey, destination: Destination) -> None:
         raise IncompleteError(
             f"{destination.url}: {count} of {len(plan)} items are missing: {', '.join(names)}{others}"
         )
+
+
+def _check(found: Survey, destination: Destination) -> None:
+    """Check that everything is there but the manifest and the last object."""
+    plan = found.plan
+    require_items(found, destination)
     if missing := [path for path in (RECIPE, *plan.digests) if path not in found.others]:
         raise IncompleteError(f"{destination.url}: {missing[0]} is missing")
     for path, (size, _) in plan.digests.items():
@@ -123,11 +145,9 @@ def _records(found: Survey, destination: Destination) -> Iterator[Record]:
     name_of = found.plan.arrangement.name
 
     def read(number: int) -> Record:
-        key = record_key(name_of(number))
-        document = destination.read(key)
-        if document is None:
-            raise IncompleteError(f"{destination.url}: {key} is missing")
-        record = Record.read(document, key)
+        record = read_record(destination, name_of(number))
+        if record is None:
+            raise IncompleteError(f"{destination.url}: {record_key(name_of(number))} is missing")
         if record.size != found.sizes[number]:
             raise ConflictError(
                 f"{destination.url}: {record.name} has {found.sizes[number]} bytes; its record says {record.size}"

@@ -16,6 +16,7 @@ from fanin.artifact.plan import SHARD_BYTES, Plan, read_plan
 from fanin.artifact.plan import begin as begin_plan
 from fanin.artifact.progress import Callback, Tally
 from fanin.artifact.survey import survey
+from fanin.artifact.writing import write
 from fanin.recipe import Recipe, RecipeLike, as_recipe
 
 Url = str | os.PathLike[str]
@@ -182,7 +183,7 @@ def _write(
         # `write` looks for each item anyway: fewer requests than a listing of all, by every part.
         numbers = part.items(len(plan))
         tally = Tally(plan, numbers, progress)
-    engine.write(plan, place.url, numbers, backend=backend, tally=tally)
+    engine.run(write, plan, place.url, numbers, backend=backend, tally=tally)
 
 
 def _engine(engine: str | Engine) -> Engine:

@@ -56,6 +56,18 @@ def record_key(name: str) -> str:
     return f"{DONE}{name}.json"
 
 
+def read_record(destination: Destination, name: str) -> Record | None:
+    """Return the record of an item; None if there is none.
+
+    Raises:
+        ArtifactError: it is damaged.
+        OSError: the destination cannot be read.
+    """
+    key = record_key(name)
+    document = destination.read(key)
+    return None if document is None else Record.read(document, key)
+
+
 def write(
     plan: Plan, number: int, destination: Destination, backend: Backend, report: Report = lambda _: None
 ) -> Record:
@@ -76,11 +88,9 @@ def write(
         OSError: the destination cannot be read or written.
     """
     item = plan.item(number)
-    key = record_key(item.name)
-    document = destination.read(key)
+    record = read_record(destination, item.name)
     found = destination.size(item.name)
-    if document is not None and found is not None:
-        record = Record.read(document, key)
+    if record is not None and found is not None:
         if not record.size == found == item.content.size:
             sizes = f"the object has {found} bytes, its record says {record.size}, the artifact {item.content.size}"
             raise ConflictError(f"{destination.url}: {item.name}: {sizes}. Nothing was replaced")
@@ -97,7 +107,7 @@ def write(
             _check(item, destination, found)
             break
     record = Record(item.name, item.content.size, making.digest())
-    destination.put(key, record.document())
+    destination.put(record_key(item.name), record.document())
     return record
 
 

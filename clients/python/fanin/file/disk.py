@@ -17,7 +17,7 @@ import numpy as np
 from fanin import backends
 from fanin.errors import FileError, MismatchError, RecipeError
 from fanin.file.atomic import beside, locked, publish, replacing, sync
-from fanin.file.layout import FileLayout, FileLayoutLike
+from fanin.file.layout import Entry, FileLayout, FileLayoutLike
 from fanin.file.plan import read_into
 from fanin.recipe.header import has_weights, recipe_in
 
@@ -120,8 +120,10 @@ def verify(path: str | os.PathLike[str], *, backend: str | None = None, progress
         expected = np.empty(min(CHUNK, size), np.uint8).data
         with byte_bar(size, Path(path).name, progress) as bar:
             for start in range(0, size, CHUNK):
-                found = file.read(CHUNK)
-                wanted = expected[: len(found)]
+                wanted = expected[: min(CHUNK, size - start)]
+                found = file.read(len(wanted))
+                if len(found) < len(wanted):
+                    raise FileError(f"the file was cut while it was read: it ends after {start + len(found)} bytes")
                 read_into(layout, start, wanted, maker)
                 if found != wanted:
                     raise mismatch(layout, start, found, wanted)
@@ -154,12 +156,22 @@ def layout_of_file(file: BinaryIO) -> FileLayout:
 
 def mismatch(layout: FileLayout, start: int, found: bytes | memoryview, wanted: bytes | memoryview) -> MismatchError:
     """The error that names the first difference between two versions of bytes [start, start + n) of a file."""
-    differs = np.frombuffer(found, np.uint8) != np.frombuffer(wanted, np.uint8)
-    offset = start + int(np.argmax(differs))
+    offset = start + first_difference(found, wanted)
     if offset < len(layout.header):
         return MismatchError(f"the header differs at byte {offset}")
     entry = layout.entries[layout.index_at(offset)]
-    element = (offset - entry.start) // entry.dtype.itemsize
+    return mismatch_of(entry, (offset - entry.start) // entry.dtype.itemsize, offset)
+
+
+def first_difference(found: bytes | memoryview, wanted: bytes | memoryview) -> int:
+    """Return the offset of the first byte that differs, or that only the longer one has."""
+    length = min(len(found), len(wanted))
+    differs = np.frombuffer(found, np.uint8, length) != np.frombuffer(wanted, np.uint8, length)
+    return int(np.argmax(differs)) if differs.any() else length
+
+
+def mismatch_of(entry: Entry, element: int, offset: int) -> MismatchError:
+    """The error that names an element of a tensor, whose byte at `offset` of a file differs."""
     position = ", ".join(map(str, np.unravel_index(element, entry.shape)))
     where = f"tensor {json.dumps(entry.name, ensure_ascii=False)}, element {element} [{position}]"
     return MismatchError(f"{where} differs at byte {offset} of the file", tensor=entry.name, element=element)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Any, Protocol
 
+from fanin.artifact.destination import Destination
 from fanin.artifact.plan import Plan
 from fanin.artifact.progress import Tally
+from fanin.artifact.writing import Report
+from fanin.backends import Backend
 from fanin.errors import MissingPackageError
 
-__all__ = ["ENGINES", "Engine", "engine_of"]
+__all__ = ["ENGINES", "Engine", "Task", "engine_of"]
+
+Task = Callable[[Plan, int, Destination, Backend, Report], object]
+"""An engine calls it with each item: `fanin.artifact.writing.write`, or another function that can be pickled."""
 
 ENGINES = {
     "ray": "fanin.artifact.engines.ray",
@@ -20,12 +26,13 @@ ENGINES = {
 
 
 class Engine(Protocol):
-    """Writes items. It needs no order, and may write an item twice."""
+    """Runs a task for items. It needs no order, and may run the task for an item twice."""
 
-    def write(self, plan: Plan, url: str, items: Iterable[int], *, backend: str | None, tally: Tally) -> None:
-        """Write items by `fanin.artifact.writing.write`, and return when all are written.
+    def run(self, task: Task, plan: Plan, url: str, items: Iterable[int], *, backend: str | None, tally: Tally) -> None:
+        """Run a task for each of the items, and return when all have ended.
 
         Args:
+            task: What to do with an item.
             plan: The plan of the artifact, which was begun. A worker in another process reads it by `read_plan`.
             url: Where the artifact is.
             items: Numbers of the items. They are taken as they are needed, because there may be a million.
@@ -33,7 +40,7 @@ class Engine(Protocol):
             tally: Counts bytes and items. An exception that it raises ends the work.
 
         Raises:
-            ConflictError: the destination has other content.
+            FaninError: the task raised it.
             OSError: the destination cannot be read or written. Items that are written stay for the next call.
         """
 

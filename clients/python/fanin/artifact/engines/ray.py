@@ -24,10 +24,11 @@ from ray.exceptions import RayError, RayTaskError
 
 from fanin import backends
 from fanin.artifact.destination import Destination
+from fanin.artifact.engines import Task
 from fanin.artifact.opening import destination
 from fanin.artifact.plan import Plan, read_plan
 from fanin.artifact.progress import Tally
-from fanin.artifact.writing import may_pass, write
+from fanin.artifact.writing import may_pass
 from fanin.backends import Backend
 from fanin.errors import ConflictError, EngineError
 
@@ -61,7 +62,7 @@ class Engine:
     retries: int = 8
     """Further attempts for an item whose worker or node died, or that ended with an error which may pass."""
 
-    def write(self, plan: Plan, url: str, items: Iterable[int], *, backend: str | None, tally: Tally) -> None:
+    def run(self, task: Task, plan: Plan, url: str, items: Iterable[int], *, backend: str | None, tally: Tally) -> None:
         """See `fanin.artifact.engines.Engine`.
 
         Raises:
@@ -69,20 +70,20 @@ class Engine:
         """
         claim = hashlib.sha256(plan.document()).hexdigest()
         nbytes = plan.arrangement.nbytes
-        with _connected(self.address):
+        with connected(self.address):
             kind = ray.remote(
                 num_cpus=1,
                 scheduling_strategy="SPREAD",
                 max_retries=self.retries,
                 retry_exceptions=[_PassingError],
             )
-            task = kind(_write)
+            remote = kind(_run)
             pending: dict[Any, int] = {}
             numbers, limit = iter(items), _Limit(self.in_flight)
             try:
                 while True:
                     for number in islice(numbers, max(0, limit.now() - len(pending))):
-                        pending[task.remote(url, claim, number, backend)] = number
+                        pending[remote.remote(task, url, claim, number, backend)] = number
                     if not pending:
                         return
                     for reference in _ended(list(pending)):
@@ -95,11 +96,11 @@ class Engine:
                 raise EngineError(f"Ray: {error}. Complete items stay for the next call") from error
 
 
-def _write(url: str, claim: str, number: int, backend: str | None) -> None:
-    """Write an item, in a worker."""
+def _run(task: Task, url: str, claim: str, number: int, backend: str | None) -> None:
+    """Run the task for an item, in a worker."""
     try:
         plan, place, maker = _opened(url, claim, backend)
-        write(plan, number, place, maker)
+        task(plan, number, place, maker, lambda _: None)
     except OSError as error:
         if not may_pass(error):
             raise
@@ -151,7 +152,7 @@ class _Limit:
 
 
 @contextmanager
-def _connected(address: str | None) -> Iterator[None]:
+def connected(address: str | None) -> Iterator[None]:
     """Connect to a cluster, unless this process is connected.
 
     Raises:

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from fanin import backends
 from fanin.artifact.destination import Destination
+from fanin.artifact.engines import Task
 from fanin.artifact.opening import destination
 from fanin.artifact.plan import Plan
 from fanin.artifact.progress import Tally
-from fanin.artifact.writing import may_pass, write
+from fanin.artifact.writing import may_pass
 from fanin.backends import Backend
 
 MOST_THREADS = 8
@@ -32,12 +33,12 @@ class Engine:
     attempts: int = 4
     """Attempts for an item that ends with an error which may pass."""
 
-    def write(self, plan: Plan, url: str, items: Iterable[int], *, backend: str | None, tally: Tally) -> None:
+    def run(self, task: Task, plan: Plan, url: str, items: Iterable[int], *, backend: str | None, tally: Tally) -> None:
         """See `fanin.artifact.engines.Engine`."""
         cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         count = max(1, min(self.threads or min(cpus, MOST_THREADS), len(plan)))
         maker = backends.create(backends.get(backend).name, fill_threads=max(1, cpus // count))
-        work = _Work(plan, destination(url), maker, iter(items), tally, self.attempts)
+        work = _Work(task, plan, destination(url), maker, iter(items), tally, self.attempts)
         with ThreadPoolExecutor(count, thread_name_prefix="fanin-artifact") as pool:
             try:
                 futures = [pool.submit(work.run) for _ in range(count)]
@@ -59,6 +60,7 @@ class _Work:
 
     def __init__(
         self,
+        task: Task,
         plan: Plan,
         place: Destination,
         backend: Backend,
@@ -66,22 +68,22 @@ class _Work:
         tally: Tally,
         attempts: int,
     ) -> None:
-        self._plan, self._place, self._backend, self._items = plan, place, backend, items
+        self._task, self._plan, self._place, self._backend, self._items = task, plan, place, backend, items
         self._tally, self._attempts = tally, attempts
         self._lock = threading.Lock()
         self.stop = threading.Event()
 
     def run(self) -> None:
-        """Write items until none is left, or another thread has failed."""
+        """Take items until none is left, or another thread has failed."""
         while not self.stop.is_set():
             with self._lock:
                 number = next(self._items, None)
             if number is None:
                 return
-            self._write(number)
+            self._run(number)
             self._tally.done()
 
-    def _write(self, number: int) -> None:
+    def _run(self, number: int) -> None:
         for attempt in range(1, self._attempts + 1):
             counted = 0
 
@@ -93,7 +95,7 @@ class _Work:
                 self._tally.add(count)
 
             try:
-                write(self._plan, number, self._place, self._backend, report)
+                self._task(self._plan, number, self._place, self._backend, report)
                 return
             except OSError as error:
                 if attempt == self._attempts or not may_pass(error):

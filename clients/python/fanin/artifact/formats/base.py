@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from fanin.backends import Backend
-from fanin.file.disk import CHUNK
+from fanin.errors import MismatchError
+from fanin.file.disk import CHUNK, mismatch
 from fanin.file.layout import FileLayout
 from fanin.file.plan import read_into
 from fanin.recipe import Recipe
@@ -44,6 +45,10 @@ class Content(ABC):
     def chunks(self, backend: Backend) -> Iterator[memoryview]:
         """Generate the bytes, in chunks of at most 8 MiB. Each chunk is separate memory."""
 
+    @abstractmethod
+    def mismatch(self, start: int, found: bytes, wanted: memoryview) -> MismatchError:
+        """Return the error that names the first difference between two versions of bytes from `start` on."""
+
 
 class LayoutContent(Content):
     """A safetensors file with its recipe in the header."""
@@ -61,6 +66,9 @@ class LayoutContent(Content):
             read_into(self.layout, start, chunk, backend)
             yield chunk
             del chunk
+
+    def mismatch(self, start: int, found: bytes, wanted: memoryview) -> MismatchError:
+        return mismatch(self.layout, start, found, wanted)
 
 
 class Arrangement(ABC):
@@ -92,6 +100,10 @@ class Arrangement(ABC):
     @abstractmethod
     def number(self, name: str) -> int | None:
         """Return the number of the item with this name; None if there is none."""
+
+    def is_own(self, path: str) -> bool:
+        """Return whether a given file cannot have this path: readers would take it for one of the format."""
+        return self.number(path) is not None or path == self.commit_path
 
     @abstractmethod
     def nbytes(self, number: int) -> int:

@@ -22,8 +22,9 @@ from fanin.artifact.formats.dcp.literals import literals_file, literals_of, read
 from fanin.artifact.formats.dcp.metadata import Place, metadata
 from fanin.backends import Backend
 from fanin.dtypes import STORAGE
+from fanin.errors import MismatchError
 from fanin.file import shards
-from fanin.file.disk import CHUNK
+from fanin.file.disk import CHUNK, first_difference, mismatch_of
 from fanin.file.layout import FileLayout
 
 METADATA = ".metadata"
@@ -191,6 +192,20 @@ class Archives(Content):
                 first += count
             yield from chunk.put(archive.closing(crc))
         yield chunk.take()
+
+    def mismatch(self, start: int, found: bytes, wanted: memoryview) -> MismatchError:
+        offset = start + first_difference(found, wanted)
+        sizes = (piece.archived.sizes[piece.number] for piece in self._pieces)
+        begins = list(accumulate(sizes, initial=0))
+        place = bisect_right(begins, offset) - 1
+        piece = self._pieces[place]
+        archive = piece.archive(self.digest)
+        at = offset - begins[place] - len(archive.opening)
+        if not 0 <= at < archive.nbytes:
+            return MismatchError(f"the archive of tensor {piece.tensor!r} differs at byte {offset} of the file")
+        entry = self._layout.entry(piece.tensor)
+        element = piece.archived.boxes[piece.number].first + at // entry.dtype.itemsize
+        return mismatch_of(entry, element, offset)
 
 
 class _Chunk:
