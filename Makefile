@@ -120,9 +120,9 @@ PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 LOCKS := deploy/requirements
 lock: $(VENV)/dev
 	$(PIN) --group build --output-file $(LOCKS)/build.txt
-	$(PIN) pyproject.toml --extra service --extra jwt --extra otel --extra redis --extra s3 --output-file $(LOCKS)/cpu.txt
-	$(PIN) pyproject.toml --extra service --extra jwt --extra otel --extra redis --extra s3 --extra cuda12 --output-file $(LOCKS)/cuda12.txt
-	$(PIN) pyproject.toml --extra service --extra jwt --extra otel --extra redis --extra s3 --extra cuda13 --output-file $(LOCKS)/cuda13.txt
+	$(PIN) pyproject.toml --extra service --extra jwt --extra otel --extra redis --extra s3 --extra bucket --output-file $(LOCKS)/cpu.txt
+	$(PIN) pyproject.toml --extra service --extra jwt --extra otel --extra redis --extra s3 --extra bucket --extra cuda12 --output-file $(LOCKS)/cuda12.txt
+	$(PIN) pyproject.toml --extra service --extra jwt --extra otel --extra redis --extra s3 --extra bucket --extra cuda13 --output-file $(LOCKS)/cuda13.txt
 
 # Requests and responses of this version's client and server, with which tests compare later versions.
 transcript: $(VENV)/dev

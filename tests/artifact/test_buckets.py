@@ -118,6 +118,12 @@ def test_uploads_of_dead_writers_are_removed_at_the_end(client: Any) -> None:
     assert [upload["Key"] for upload in left] == [other]
 
 
+def test_a_prefix_that_a_console_has_created(client: Any) -> None:
+    client.put_object(Bucket="artifacts", Key="some/prefix/", Body=b"")
+    assert list(destination(URL).objects()) == []
+    assert len(artifact.begin(RECIPE, URL, shard_bytes=SHARD)) == 3
+
+
 def test_two_drivers_at_once(client: Any, tmp_path: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         ready = threading.Barrier(2)

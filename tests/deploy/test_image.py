@@ -85,7 +85,7 @@ def test_the_lock_holds_what_the_project_asks_for(lock: Path) -> None:
     if lock.stem == "build":
         wanted = project["dependency-groups"]["build"] + project["build-system"]["requires"]
     else:
-        extras = ["service", "otel"] if lock.stem == "cpu" else ["service", "otel", lock.stem]
+        extras = ["service", "otel", "bucket"] if lock.stem == "cpu" else ["service", "otel", "bucket", lock.stem]
         wanted = project["project"]["dependencies"] + [
             line for extra in extras for line in project["project"]["optional-dependencies"][extra]
         ]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 import random
 import struct
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -153,6 +157,23 @@ def test_the_lazy_reader_takes_slices_of_every_storage_type(tmp_path: Path, opti
 
 def bytes_of(tensor: torch.Tensor) -> bytes:
     return bytes(tensor.clone(memory_format=torch.contiguous_format).reshape(-1).view(torch.uint8).numpy().tobytes())
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))])
+@pytest.mark.parametrize("is_used", [False, True])
+def test_a_layout_can_be_sent_to_a_process(copied: Callable[[Any], Any], is_used: bool) -> None:
+    """The parts that a layout has computed are not pickled."""
+    layout = FileLayout.of({**MIXED, "seed": 3})
+    if is_used:
+        describe(layout)
+    for value in (layout, layout.entries, layout.entry("head")):
+        found = copied(value)
+        if isinstance(value, FileLayout):
+            assert found.header == layout.header
+            assert list(found.entries.names) == list(layout.entries.names)
+            np.testing.assert_array_equal(fanin.slice(found, "head", ...), fanin.slice(layout, "head", ...))
+        else:
+            assert found.header.bytes == layout.header
 
 
 def test_the_header_is_encoded_on_first_use() -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,6 +60,22 @@ def test_chunk_borders_do_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyP
     fanin.save(MIXED, tmp_path / "a")
     monkeypatch.setattr(disk, "CHUNK", 64)
     fanin.verify(tmp_path / "a")
+
+
+def test_a_file_that_is_cut_while_it_is_verified_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a border of chunks, the missing ones would be equal to no bytes."""
+    path, chunk, generate = tmp_path / "file", 1 << 14, disk.read_into
+    fanin.save({"shape": [50_000], "scheme": "zeros"}, path)
+
+    def cutting(layout: FileLayout, start: int, *others: Any) -> None:
+        if start == chunk:
+            os.truncate(path, 2 * chunk)
+        generate(layout, start, *others)
+
+    monkeypatch.setattr(disk, "CHUNK", chunk)
+    monkeypatch.setattr(disk, "read_into", cutting)
+    with pytest.raises(FileError, match=f"the file was cut while it was read: it ends after {2 * chunk} bytes"):
+        fanin.verify(path)
 
 
 def test_a_file_that_is_cut_or_longer_is_refused(path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from typing import Any
 
 import mpmath
@@ -265,3 +267,20 @@ def test_the_variants_of_slopes_are_one_table() -> None:
         slopes = 2.0 ** (-8 * np.arange(1, above + 1) / above)
         theirs = slopes if above == heads else np.concatenate([slopes[1::2], slopes[::2]])[:heads]
         assert np.allclose(mpt, theirs)
+
+
+def test_a_programs_decimal_settings_change_no_number() -> None:
+    """`decimal.DefaultContext` is what new contexts begin with, here those of the scalars of draws."""
+    program = (
+        "import decimal\n"
+        "decimal.DefaultContext.traps[decimal.Inexact] = True\n"
+        "decimal.DefaultContext.Emin, decimal.DefaultContext.Emax = -50, 50\n"
+        "decimal.DefaultContext.rounding = decimal.ROUND_UP\n"
+        "import fanin\n"
+        "recipe = {'shape': [7, 5], 'scheme': 'lecun_normal', 'truncated': True, 'dtype': 'F64'}\n"
+        "print(fanin.materialize(recipe)['weight'].tobytes().hex())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert not done.stderr
+    recipe = {"shape": [7, 5], "scheme": "lecun_normal", "truncated": True, "dtype": "F64"}
+    assert done.stdout.strip() == fanin.materialize(recipe)["weight"].tobytes().hex()

@@ -26,7 +26,10 @@ PARTS = {
     "machine-code": Part(
         "the CUDA kernels as assembled for four architectures; runs on no GPU", ("tests/soak/test_machine_code.py",)
     ),
-    "ray": Part("artifacts by Ray: workers, nodes and drivers that die, two drivers", ("tests/soak/test_ray.py",)),
+    "ray": Part(
+        "artifacts by Ray, with workers, nodes and drivers that die, and by submitit",
+        ("tests/soak/test_ray.py", "tests/soak/test_slurm.py"),
+    ),
     "processors": Part("aarch64, s390x and old x86-64 under qemu", ("tests/soak/test_other_machines.py",)),
     "models": Part(
         "GPT-2 small; memory while 50 GB are sent; random programs recorded",

@@ -21,7 +21,8 @@ import pytest
 
 from fanin import artifact
 from fanin.errors import DestinationError
-from tests.support.servers import wait_for
+from fanin_service.settings import Settings
+from tests.support.servers import running, wait_for
 
 pytestmark = pytest.mark.soak("ray")
 
@@ -35,12 +36,6 @@ RECIPE = {
     "tensors": {},
     "repeated": {f"layers.{{0..{ITEMS - 1}}}.weight": {"shape": [1024, 4096], "scheme": "he_normal"}},
 }
-DRIVER = f"""
-import json, sys
-from fanin import artifact
-from fanin.artifact.engines import engine_of
-artifact.make(json.loads(sys.argv[1]), sys.argv[2], shard_bytes={SHARD}, engine=engine_of("ray", address=sys.argv[3]))
-"""
 
 
 class Nodes:
@@ -131,10 +126,16 @@ def identities(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 @contextmanager
-def driver(folder: Path, nodes: Nodes, recipe: Any = RECIPE) -> Iterator[subprocess.Popen[str]]:
-    """Yield a process that makes the artifact. It is killed at the end of the block if it has not ended."""
-    command = [sys.executable, "-c", DRIVER, json.dumps(recipe), str(folder), nodes.address]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+def driver(folder: Path, nodes: Nodes, *command: str) -> Iterator[subprocess.Popen[str]]:
+    """Yield a process that makes the artifact, by the command line or by another command.
+
+    It is killed at the end of the block if it has not ended.
+    """
+    options = ["--shard-size", str(SHARD), "--engine", "ray", "--address", nodes.address, "--quiet"]
+    words = command or ("-m", "fanin", "artifact", "make", json.dumps(RECIPE), str(folder), *options)
+    with subprocess.Popen(
+        [sys.executable, *words], stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
         try:
             yield process
         finally:
@@ -143,7 +144,7 @@ def driver(folder: Path, nodes: Nodes, recipe: Any = RECIPE) -> Iterator[subproc
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     """Return the exit code and what was written to standard error."""
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=240)
     return process.returncode, errors
 
 
@@ -188,7 +189,7 @@ def test_a_fault_of_the_cluster(
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, -signal.SIGINT), (signal.SIGTERM, -signal.SIGTERM)],
+    [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130), (signal.SIGTERM, 128 + signal.SIGTERM)],
 )
 def test_a_driver_that_ends_is_run_again(
     number: signal.Signals, code: int, tmp_path: Path, nodes: Nodes, expected: dict[str, bytes]
@@ -222,18 +223,23 @@ def test_an_error_of_a_worker_is_that_of_the_driver(tmp_path: Path, nodes: Nodes
     foreign.write_bytes(b"x")
     with driver(tmp_path, nodes) as process:
         code, errors = ended(process)
-    assert code == 1
-    assert f"fanin.errors.ConflictError: {tmp_path}: {foreign.name} exists with 1 bytes" in errors
+    assert code == 10
+    assert errors.startswith(f"fanin: {tmp_path}: {foreign.name} exists with 1 bytes")
     assert foreign.read_bytes() == b"x"
     wait_for(lambda: not nodes.writing())
 
 
 FAILING = f"""
-import ray
+import json, sys, ray
+from fanin import artifact
+from fanin.artifact.engines import engine_of
 environment = {{"PYTHONPATH": "{Path(__file__).parents[2]}"}}
 hook = {{"worker_process_setup_hook": "{__name__}.failing", "env_vars": environment}}
 ray.init(sys.argv[3], log_to_driver=False, runtime_env=hook)
+engine = engine_of("ray", retries=int(sys.argv[4]))
+artifact.make(json.loads(sys.argv[1]), sys.argv[2], shard_bytes={SHARD}, engine=engine)
 """
+"""A driver that is connected before, to workers whose store fails."""
 
 
 def failing() -> None:
@@ -265,6 +271,7 @@ def failing() -> None:
         ("permanent", r"fanin\.errors\.DestinationError: model-\S+ failed"),
         ("death", r"fanin\.errors\.EngineError: Ray: .*Complete items stay for the next call"),
     ],
+    ids=["passing", "permanent", "death"],
 )
 def test_a_fault_of_the_store(
     fault: str,
@@ -272,14 +279,13 @@ def test_a_fault_of_the_store(
     tmp_path: Path,
     nodes: Nodes,
     expected: dict[str, bytes],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Ray tries again after an error that may pass. The driver raises another one, and a death in all attempts."""
     (tmp_path / ".fanin").mkdir()
     (tmp_path / ".fanin" / "fault").write_text(fault)
-    text = DRIVER.replace("artifact.make", FAILING + "artifact.make").replace("address=", "retries=2, address=")
-    monkeypatch.setattr(sys.modules[__name__], "DRIVER", text)
-    with driver(tmp_path, nodes) as process:
+    # An error that passes ends one attempt for the object and one for its record.
+    retries = "1" if fault == "death" else "2"
+    with driver(tmp_path, nodes, "-c", FAILING, json.dumps(RECIPE), str(tmp_path), nodes.address, retries) as process:
         code, errors = ended(process)
     if message is not None:
         assert code == 1
@@ -291,3 +297,29 @@ def test_a_fault_of_the_store(
     for mark in (*marks, tmp_path / ".fanin" / "fault"):
         mark.unlink()
     check(tmp_path, expected, {}, nodes)
+
+
+def test_a_service_writes_by_ray(nodes: Nodes, tmp_path: Path) -> None:
+    """Two artifacts at once, over one connection; one is cancelled, and continues."""
+    settings = Settings(
+        artifact_destinations={"weights": str(tmp_path / "made")},
+        artifact_engine="ray",
+        artifact_ray_address=nodes.address,
+        check_seconds=86_400,
+    )
+    request = {"destination": "weights", "recipe": RECIPE, "shard_size": SHARD}
+    with running(settings) as server:
+        client = server.client
+        paths = [
+            client.post("/v1/artifacts", json={**request, "recipe": RECIPE | {"seed": seed}}).headers["Location"]
+            for seed in (1, 2)
+        ]
+        wait_for(lambda: client.get(paths[0]).json()["items_done"] > 0)
+        assert client.delete(paths[0]).json()["state"] == "cancelled"
+        wait_for(lambda: client.get(paths[1]).json()["state"] == "complete", 300)
+        assert client.post("/v1/artifacts", json=request).headers["Location"] == paths[0]
+        wait_for(lambda: client.get(paths[0]).json()["state"] == "complete", 300)
+        url = client.get(paths[0]).json()["url"]
+    artifact.make(RECIPE, tmp_path / "here", shard_bytes=SHARD, engine="threads")
+    for path in sorted((tmp_path / "here").glob("model*")):
+        assert Path(url, path.name).read_bytes() == path.read_bytes()

@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from decimal import Context, Decimal, localcontext
+from decimal import ROUND_HALF_EVEN, Context, Decimal, DivisionByZero, InvalidOperation, Overflow, localcontext
 from fractions import Fraction
 from functools import lru_cache, wraps
 from typing import Literal, ParamSpec, cast
 
 from fanin.dtypes import DType
 
+
+def context(digits: int) -> Context:
+    """Return a context of this precision. Its other settings would be those that a program gave `DefaultContext`."""
+    traps = [InvalidOperation, DivisionByZero, Overflow]
+    return Context(digits, ROUND_HALF_EVEN, Emin=-999_999, Emax=999_999, capitals=1, clamp=0, flags=[], traps=traps)
+
+
 # Guard digits: 1 - erf loses up to 40 digits at 13 standard deviations, and the standard deviation of a narrow interval
 # loses 80. The result still needs more digits than any storage type has.
-_CONTEXT = Context(prec=120)
+_CONTEXT = context(120)
 FAR = Fraction(13)
 """A bound beyond this many standard deviations is treated as infinite: P(|Z| > 13) < 2^-126."""
 

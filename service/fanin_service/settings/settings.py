@@ -162,7 +162,7 @@ class Settings(BaseSettings):
     artifact_ray_address: Text | None = None
     """Address of the Ray cluster, such as ray://head:10001 or auto. Default: a local Ray in this process."""
     artifact_threads: Count = 1
-    """Threads of one process that write artifacts. Each takes a CPU. For each bucket, parts in flight take up to 200
+    """Threads of one process that write artifacts. Each takes a CPU. For each bucket, parts in flight take up to 100
     MB of memory."""
     client_artifacts: Count = 4
     """Maximum artifacts that one process writes at a time for one client."""

@@ -6,7 +6,7 @@ Complex numbers have the distributions of SPEC.md section 6.13.
 from __future__ import annotations
 
 import math
-from decimal import Context, Decimal, localcontext
+from decimal import Decimal, localcontext
 from fractions import Fraction
 from functools import lru_cache
 
@@ -208,5 +208,5 @@ def _short(value: Bound) -> str:
     """Format a number for an error message. It can be too large for a float."""
     if value is None:
         return "infinity"
-    with localcontext(Context(prec=9)):
+    with localcontext(scalars.context(9)):
         return f"{(Decimal(value.numerator) / Decimal(value.denominator)).normalize():g}"

@@ -120,8 +120,10 @@ def verify(path: str | os.PathLike[str], *, backend: str | None = None, progress
         expected = np.empty(min(CHUNK, size), np.uint8).data
         with byte_bar(size, Path(path).name, progress) as bar:
             for start in range(0, size, CHUNK):
-                found = file.read(CHUNK)
-                wanted = expected[: len(found)]
+                wanted = expected[: min(CHUNK, size - start)]
+                found = file.read(len(wanted))
+                if len(found) < len(wanted):
+                    raise FileError(f"the file was cut while it was read: it ends after {start + len(found)} bytes")
                 read_into(layout, start, wanted, maker)
                 if found != wanted:
                     raise mismatch(layout, start, found, wanted)

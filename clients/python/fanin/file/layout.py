@@ -145,6 +145,9 @@ class FileLayout:
         """
         return recipe if isinstance(recipe, FileLayout) else cls(as_recipe(recipe))
 
+    def __reduce__(self) -> tuple[type[FileLayout], tuple[Recipe]]:
+        return FileLayout, (self._recipe,)
+
     @property
     def recipe(self) -> Recipe:
         """The recipe of the file."""

@@ -6,7 +6,7 @@ import math
 from array import array
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from fanin.draws import is_plain, matrix_of
 from fanin.dtypes import STORAGE
@@ -60,6 +60,10 @@ class FileOrder:
             tensors.order = cls(tensors)
         order: FileOrder = tensors.order
         return order
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A memoryview cannot be pickled. The copy computes everything again.
+        return FileOrder.of, (self.tensors,)
 
     @property
     def names(self) -> tuple[str, ...]:
