@@ -16,6 +16,7 @@ import fanin
 from fanin.cli.main import main
 from tests.artifact.test_making import FILES, RECIPE, files_of, made
 from tests.artifact.test_signing import write_key
+from tests.support.servers import wait_for
 
 DIGEST = fanin.as_recipe(RECIPE).digest
 
@@ -213,3 +214,19 @@ def test_wrong_usage(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit, match="2"):
             main(words)
         assert message in capsys.readouterr().err
+
+
+def test_a_command_that_is_ended_leaves_nothing_unfinished(tmp_path: Path) -> None:
+    """SIGTERM, as a cluster sends it before it takes a machine away."""
+    recipe = json.dumps({"tensors": {"large": {"shape": [1_000_000_000], "scheme": "normal", "std": 1}}})
+    partial = tmp_path / "made" / ".fanin" / "partial"
+    command = [sys.executable, "-m", "fanin", "artifact", recipe, str(tmp_path / "made")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            wait_for(lambda: partial.exists() and any(partial.iterdir()))
+            process.terminate()
+            assert process.wait(60) == 143
+        finally:
+            process.kill()
+    assert not any(partial.iterdir())
+    assert not fanin.artifact.status(tmp_path / "made").items_done
