@@ -145,7 +145,7 @@ class S3(Destination):
                 length = min(most, size - start)
                 # Before the part is generated: it counts from then on.
                 with self._budget.held(length) as hold:
-                    part = self._senders.submit(self._send, key, upload, len(sent) + 1, next(parts))
+                    part = self._senders.submit(self._send, key, upload, len(sent) + 1, [next(parts)])
                     hold.until(part)
                     sent.append(part)
                 for done in sent:
@@ -160,7 +160,9 @@ class S3(Destination):
                     each.exception()
             raise
 
-    def _send(self, key: str, upload: str, number: int, part: bytearray) -> str:
+    def _send(self, key: str, upload: str, number: int, content: list[bytearray]) -> str:
+        """Send the part in `content`, and return its ETag. Taken out, it does not outlive this call in the executor."""
+        part = content.pop()
         with self._errors("UploadPart", key):
             tag: str = self._client.upload_part(**self._at(key), UploadId=upload, PartNumber=number, Body=part)["ETag"]
             return tag
