@@ -16,10 +16,12 @@ T = TypeVar("T")
 class FairExecutor:
     """A thread pool that takes one waiting call of each client in turn (round robin)."""
 
-    def __init__(self, threads: int, prefix: str) -> None:
-        """The pool starts its threads when calls need them, and names them after `prefix`."""
-        self._threads, self._prefix = threads, prefix
-        self._pool = ThreadPoolExecutor(threads, prefix)
+    def __init__(self, threads: int, prefix: str, *, initializer: Callable[[], object] | None = None) -> None:
+        """The pool starts its threads when calls need them, and names them after `prefix`. Each calls `initializer`
+        first.
+        """
+        self._threads, self._prefix, self._initializer = threads, prefix, initializer
+        self._pool = self._started()
         self._waiting: OrderedDict[str, deque[tuple[Future[Any], Callable[[], Any]]]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -59,7 +61,10 @@ class FairExecutor:
 
     def reopen(self) -> None:
         """Accept calls again after `shutdown`."""
-        self._pool = ThreadPoolExecutor(self._threads, self._prefix)
+        self._pool = self._started()
+
+    def _started(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._threads, self._prefix, self._initializer)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Start no more calls; with `cancel_futures`, also cancel waiting ones. As `concurrent.futures.Executor`."""

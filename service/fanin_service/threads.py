@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,15 @@ loop."""
 MATRIX_MAKERS = 2
 """Number of threads for parts of matrices, and so of matrices generated at a time. Each matrix takes all CPUs, and
 memory."""
+
+_NICE = 10
+"""Niceness of the threads that write artifacts, relative to that of the process."""
+
+
+def _yield_to_requests() -> None:
+    """Give this thread a lower priority. Only Linux has priorities of threads; elsewhere the process would get it."""
+    if sys.platform == "linux":
+        os.nice(_NICE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +69,7 @@ class Threads:
                 for alias in settings.artifact_destinations
             },
             drivers=FairExecutor(settings.max_artifacts, "fanin-artifact"),
-            writers=FairExecutor(settings.artifact_threads, "fanin-write"),
+            writers=FairExecutor(settings.artifact_threads, "fanin-write", initializer=_yield_to_requests),
         )
 
     def makers(self, layout: FileLayout, start: int, stop: int) -> FairExecutor:

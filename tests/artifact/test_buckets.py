@@ -29,8 +29,8 @@ boto3 = pytest.importorskip("boto3", reason="boto3 is not installed")
 moto = pytest.importorskip("moto.server", reason="moto is not installed")
 
 URL = "s3://artifacts/some/prefix"
-LARGE = {"seed": 1, "tensors": {"a": {"shape": [5 * CHUNK // 4 + 100], "scheme": "zeros"}}}
-"""A file of five parts and a rest."""
+LARGE = {"seed": 1, "tensors": {"a": {"shape": [2 * CHUNK // 4 + 100], "scheme": "zeros"}}}
+"""A file of two parts and a rest."""
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_a_large_object_is_created_once_and_in_parts(client: Any, tmp_path: Path
     fanin.save(LARGE, tmp_path / "saved")
     found = client.get_object(Bucket="artifacts", Key="some/prefix/model.safetensors")
     assert found["Body"].read() == (tmp_path / "saved").read_bytes()
-    assert found["ETag"].endswith('-6"')
+    assert found["ETag"].endswith('-3"')
     place = destination(URL)
     assert not place.create("model.safetensors", [memoryview(bytes(CHUNK))] * 2, 2 * CHUNK)
     assert place.size("model.safetensors") == len((tmp_path / "saved").read_bytes())
@@ -116,6 +116,12 @@ def test_uploads_of_dead_writers_are_removed_at_the_end(client: Any) -> None:
     artifact.make(RECIPE, URL, shard_bytes=SHARD)
     left = client.list_multipart_uploads(Bucket="artifacts")["Uploads"]
     assert [upload["Key"] for upload in left] == [other]
+
+
+def test_a_prefix_that_a_console_has_created(client: Any) -> None:
+    client.put_object(Bucket="artifacts", Key="some/prefix/", Body=b"")
+    assert list(destination(URL).objects()) == []
+    assert len(artifact.begin(RECIPE, URL, shard_bytes=SHARD)) == 3
 
 
 def test_two_drivers_at_once(client: Any, tmp_path: Path) -> None:
@@ -175,7 +181,7 @@ def test_a_store_that_ignores_conditions_is_refused(client: Any, monkeypatch: py
 def test_memory_is_bounded(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from fanin.artifact import s3
 
-    monkeypatch.setattr(s3, "BUDGET", 4 * CHUNK)
+    monkeypatch.setattr(s3, "BUDGET", 2 * CHUNK)
     place = destination(URL)
     alive: list[weakref.ref[Any]] = []
     most = 0
@@ -185,7 +191,7 @@ def test_memory_is_bounded(client: Any, monkeypatch: pytest.MonkeyPatch) -> None
 
     def chunks() -> Iterator[memoryview]:
         nonlocal most
-        for _ in range(10):
+        for _ in range(6):
             buffer = Buffer(CHUNK)
             alive.append(weakref.ref(buffer))
             most = max(most, sum(each() is not None for each in alive))
@@ -194,9 +200,9 @@ def test_memory_is_bounded(client: Any, monkeypatch: pytest.MonkeyPatch) -> None
             yield chunk
             del chunk
 
-    assert place.create("key", chunks(), 10 * CHUNK)
+    assert place.create("key", chunks(), 6 * CHUNK)
     # One more: the sender drops a part just after its bytes count as free.
-    assert 2 <= most <= 5
+    assert 2 <= most <= 3
     assert place._budget.used == 0  # type: ignore[attr-defined]
 
 
@@ -276,6 +282,15 @@ def test_stores_without_conditional_parts(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert not place.create("large", chunks(4), 3 * CHUNK)
     assert place.read("large") == b"".join(chunks(1))
     assert obstore.get(store, "large").attributes["fanin-recipe"] == "abc"
+
+    # Azure may return before the copy is complete; until then the object is empty.
+    sizes = iter([0, 0, 2 * CHUNK])
+    monkeypatch.setattr("fanin.artifact.bucket._POLL", 0.0)
+    monkeypatch.setattr("fanin.artifact.bucket.obstore.head", lambda *_: {"size": next(sizes)})
+    assert place.create("slow", [memoryview(bytearray(CHUNK))] * 2, 2 * CHUNK)
+    assert next(sizes, None) is None
+    monkeypatch.undo()
+    monkeypatch.setattr("fanin.artifact.bucket.from_url", lambda url, **options: store)
 
     def broken() -> Iterator[memoryview]:
         yield from chunks(1)

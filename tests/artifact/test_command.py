@@ -16,6 +16,7 @@ import fanin
 from fanin.cli.main import main
 from tests.artifact.test_making import FILES, RECIPE, files_of, made
 from tests.artifact.test_signing import write_key
+from tests.support.servers import wait_for
 
 DIGEST = fanin.as_recipe(RECIPE).digest
 
@@ -118,6 +119,29 @@ def test_errors(
     assert not (tmp_path / "new").exists()
 
 
+def test_verify(recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    url = str(tmp_path / "made")
+    assert main(["artifact", recipe, url, "-q"]) == 0
+    words = ["artifact", "verify", url]
+    assert main(words) == 0
+    assert f"as recipe {DIGEST} says; compared: every byte\n" in capsys.readouterr().out
+    assert main([*words, "--read", "0", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["recipe"] == DIGEST
+    assert main([*words, "--recipe", recipe]) == 0
+    assert f"all as recipe {DIGEST} says\n" in capsys.readouterr().out
+    for wrong, message in [
+        (["--read", "2"], "read is a fraction from 0 to 1, not 2.0"),
+        (["--contents", "none"], "--contents is an option of --key"),
+        (["--read", "1", "--recipe", recipe], "--read is an option without --key and --recipe"),
+        (["--part", "0/2", "--key", "public.pem"], "--part is an option without --key and --recipe"),
+    ]:
+        assert main([*words, *wrong]) == 2
+        assert message in capsys.readouterr().err
+    (tmp_path / "made" / "more").write_bytes(b"x")
+    assert main(words) == 1
+    assert "more is not a file of the artifact" in capsys.readouterr().err
+
+
 def test_sign_and_verify(
     recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,3 +214,19 @@ def test_wrong_usage(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit, match="2"):
             main(words)
         assert message in capsys.readouterr().err
+
+
+def test_a_command_that_is_ended_leaves_nothing_unfinished(tmp_path: Path) -> None:
+    """SIGTERM, as a cluster sends it before it takes a machine away."""
+    recipe = json.dumps({"tensors": {"large": {"shape": [1_000_000_000], "scheme": "normal", "std": 1}}})
+    partial = tmp_path / "made" / ".fanin" / "partial"
+    command = [sys.executable, "-m", "fanin", "artifact", recipe, str(tmp_path / "made")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            wait_for(lambda: partial.exists() and any(partial.iterdir()))
+            process.terminate()
+            assert process.wait(60) == 143
+        finally:
+            process.kill()
+    assert not any(partial.iterdir())
+    assert not fanin.artifact.status(tmp_path / "made").items_done

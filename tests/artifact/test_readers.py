@@ -26,7 +26,7 @@ RECIPE: Mapping[str, Any] = {
     "layout": "torch",
     "dtype": "BF16",
     "tensors": {
-        **{f"layers.{n}.weight": {"shape": [64, 48], "scheme": "glorot_uniform"} for n in range(6)},
+        **{f"layers.{n}.weight": {"shape": [64, 48], "scheme": "glorot_uniform"} for n in range(3)},
         "norm": {"shape": [48], "scheme": "ones", "dtype": "F32"},
         "head": {"shape": [100, 48], "scheme": "normal", "std": 0.02},
     },
@@ -39,7 +39,7 @@ def octets(tensor: torch.Tensor) -> bytes:
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a directory of Hugging Face with four files."""
+    """Return a directory of Hugging Face with three files."""
     path = tmp_path_factory.mktemp("artifact") / "hf"
     artifact.make(RECIPE, path, shard_bytes=13_000)
     return path
@@ -47,7 +47,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_file_verifies(directory: Path) -> None:
     files = sorted(directory.glob("*.safetensors"))
-    assert len(files) == 4
+    assert len(files) == 3
     assert sum(fanin.verify(file).tensors for file in files) == len(RECIPE["tensors"])
 
 
@@ -105,7 +105,7 @@ def test_readers_of_a_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
         }.items():
             monkeypatch.setenv(name, value)
         httpx.put(f"{url}/artifacts").raise_for_status()
-        artifact.make(RECIPE, "s3://artifacts/dcp", format="dcp", shard_bytes=7_000)
+        artifact.make(RECIPE, "s3://artifacts/dcp", format="dcp", shard_bytes=5_000)
         made = artifact.make(RECIPE, "s3://artifacts/hf", shard_bytes=13_000)
         files = [f"s3://artifacts/hf/{file.name}" for file in made.files if file.name.endswith(".safetensors")]
         arguments = [sys.executable, "-W", "ignore", "-c", BUCKET_READERS, *files]

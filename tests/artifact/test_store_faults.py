@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,11 +20,12 @@ from pathlib import Path
 import pytest
 
 from fanin import artifact
+from fanin.artifact.opening import destination
 from fanin.errors import ConflictError, DestinationError
 from tests.support import s3_proxy
 from tests.support.s3_proxy import Fault, Hold, S3Proxy
 from tests.support.servers import wait_for
-from tests.support.stores import Bucket, Store, moto_store, seaweedfs, weed
+from tests.support.stores import Bucket, Store, azurite, moto_store, seaweedfs, weed
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # warnings of moto and its dependencies
 pytest.importorskip("boto3", reason="boto3 is not installed")
@@ -342,3 +344,28 @@ def test_memory_of_a_writer(store: Store, place: Place) -> None:
         peaks.append(int(found.stderr.partition("VmHWM:")[2].split()[0]) << 10)
     assert peaks[1] < 300_000_000, peaks
     assert peaks[1] < peaks[0] + 60_000_000, peaks
+
+
+@SOAK
+@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
+def test_azure(tmp_path: Path, expected: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two writers at once, another one, and one of another recipe."""
+    pytest.importorskip("obstore", reason="obstore is not installed")
+    url = "az://box/some/prefix"
+    with azurite(tmp_path) as environment:
+        for key, value in environment.items():
+            monkeypatch.setenv(key, value)
+
+        def make(seed: int) -> artifact.Manifest:
+            return artifact.make(RECIPE, url, seed=seed, shard_bytes=SHARD, files=FILES)
+
+        with ThreadPoolExecutor(2) as pool:
+            one, other = pool.map(make, [7, 7])
+        assert one == other == make(7)
+        box = destination("az://box")
+        there = {key.removeprefix("some/prefix/"): box.read(key) for key, _ in box.objects()}
+        assert there == expected
+        with pytest.raises(ConflictError, match="az://box/some/prefix has another artifact"):
+            make(8)
+        assert not destination(url).create(FIRST, [memoryview(bytearray(8 << 20))] * 2, 16 << 20)
+        assert destination(url).read(FIRST) == expected[FIRST]

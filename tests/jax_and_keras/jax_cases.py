@@ -392,6 +392,9 @@ def test_all_that_does_not_agree_is_told() -> None:
     assert (filled["d"] != 0).all()
     with pytest.raises(fanin.jax.ModuleError, match="no tensor 'e'"):
         fit(Given.of({"tensors": {}}), {"a": Wanted((2,), "float32")}, {"a": "e"}, strict=False)
+    for wrong in (3, None, ("d",), ("d", 0), ("d", (0.0, 1.0)), (0, "d"), b"d"):
+        with pytest.raises(ValueError, match=r"names: 'a' is given .*, which is neither a name nor"):
+            fanin.jax.init({"a": jnp.zeros((4, 2))}, {"tensors": {"d": tensors["d"]}}, names={"a": wrong})
 
 
 @pytest.mark.parametrize("name", ["float32", "bfloat16", "float16", "float8_e4m3fn", "complex64"])

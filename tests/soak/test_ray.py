@@ -21,7 +21,8 @@ import pytest
 
 from fanin import artifact
 from fanin.errors import DestinationError
-from tests.support.servers import wait_for
+from fanin_service.settings import Settings
+from tests.support.servers import running, wait_for
 
 pytestmark = pytest.mark.soak("ray")
 
@@ -296,3 +297,29 @@ def test_a_fault_of_the_store(
     for mark in (*marks, tmp_path / ".fanin" / "fault"):
         mark.unlink()
     check(tmp_path, expected, {}, nodes)
+
+
+def test_a_service_writes_by_ray(nodes: Nodes, tmp_path: Path) -> None:
+    """Two artifacts at once, over one connection; one is cancelled, and continues."""
+    settings = Settings(
+        artifact_destinations={"weights": str(tmp_path / "made")},
+        artifact_engine="ray",
+        artifact_ray_address=nodes.address,
+        check_seconds=86_400,
+    )
+    request = {"destination": "weights", "recipe": RECIPE, "shard_size": SHARD}
+    with running(settings) as server:
+        client = server.client
+        paths = [
+            client.post("/v1/artifacts", json={**request, "recipe": RECIPE | {"seed": seed}}).headers["Location"]
+            for seed in (1, 2)
+        ]
+        wait_for(lambda: client.get(paths[0]).json()["items_done"] > 0)
+        assert client.delete(paths[0]).json()["state"] == "cancelled"
+        wait_for(lambda: client.get(paths[1]).json()["state"] == "complete", 300)
+        assert client.post("/v1/artifacts", json=request).headers["Location"] == paths[0]
+        wait_for(lambda: client.get(paths[0]).json()["state"] == "complete", 300)
+        url = client.get(paths[0]).json()["url"]
+    artifact.make(RECIPE, tmp_path / "here", shard_bytes=SHARD, engine="threads")
+    for path in sorted((tmp_path / "here").glob("model*")):
+        assert Path(url, path.name).read_bytes() == path.read_bytes()

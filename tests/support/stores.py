@@ -1,7 +1,9 @@
-"""Servers of S3 for tests: moto in this process, and SeaweedFS in its own."""
+"""Object stores for tests: moto in this process, and SeaweedFS and azurite in separate ones."""
 
 from __future__ import annotations
 
+import base64
+import hmac
 import json
 import random
 import shutil
@@ -12,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,10 @@ import httpx
 from tests.support.servers import wait_for
 
 KEY, SECRET = "key", "secret"
+AZURITE = "azurite@3.37.0"
+ACCOUNT = "devstoreaccount1"
+ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+"""The public account of azurite, which its documentation names."""
 
 
 @dataclass(frozen=True)
@@ -172,3 +179,42 @@ def _is_ready(url: str, process: subprocess.Popen[bytes]) -> bool:
         return httpx.get(f"{url}/status", timeout=5).status_code == 200
     except httpx.TransportError:
         return False
+
+
+@contextmanager
+def azurite(home: Path) -> Iterator[dict[str, str]]:
+    """Run azurite, which is installed into `home` by npm. Yields the environment of its clients.
+
+    It has an empty container `box`.
+    """
+    install = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(home), AZURITE]
+    subprocess.run(install, check=True, timeout=300)
+    (port, *_) = _ports()
+    program = home / "node_modules" / ".bin" / "azurite-blob"
+    options = ["--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", str(home / "data"), "--silent"]
+    url = f"http://127.0.0.1:{port}/{ACCOUNT}"
+    with subprocess.Popen([program, *options, "--skipApiVersionCheck", "--disableTelemetry"]) as process:
+        try:
+            wait_for(lambda: _creates_container(url), 60)
+            yield {
+                "AZURE_STORAGE_ACCOUNT_NAME": ACCOUNT,
+                "AZURE_STORAGE_ACCOUNT_KEY": ACCOUNT_KEY,
+                "AZURE_STORAGE_ENDPOINT": url,
+            }
+        finally:
+            process.kill()
+
+
+def _creates_container(url: str) -> bool:
+    """Return whether a container could be created, by a request with Azure's shared key."""
+    date, version = formatdate(usegmt=True), "2021-08-06"
+    text = f"PUT{12 * chr(10)}x-ms-date:{date}\nx-ms-version:{version}\n/{ACCOUNT}/{ACCOUNT}/box\nrestype:container"
+    digest = hmac.digest(base64.b64decode(ACCOUNT_KEY), text.encode(), "sha256")
+    signature = f"SharedKey {ACCOUNT}:{base64.b64encode(digest).decode()}"
+    headers = {"x-ms-date": date, "x-ms-version": version, "Authorization": signature}
+    try:
+        answer = httpx.put(f"{url}/box?restype=container", headers=headers, timeout=5)
+    except httpx.TransportError:
+        return False
+    assert answer.status_code == 201, answer.text
+    return True

@@ -63,6 +63,15 @@ def test_readers_get_what_a_module_is_filled_with(recording: Recording, tmp_path
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["step-0"]
 
 
+def test_literals_that_safetensors_lacks(tmp_path: Path) -> None:
+    given = torch.complex(torch.arange(6, dtype=torch.float64).reshape(2, 3), torch.ones(2, 3, dtype=torch.float64)).T
+    recording = Recording(fanin.as_recipe({"shape": 3, "scheme": "ones"}), {}, {"z": given}, {}, {}, {})
+    save_checkpoint(recording, tmp_path / "dcp")
+    state = {"z": torch.zeros_like(given)}
+    load(state, checkpoint_id=tmp_path / "dcp", no_dist=True)
+    assert torch.equal(state["z"], given)
+
+
 def test_conversion_to_a_file_of_torch(recording: Recording, tmp_path: Path) -> None:
     save_checkpoint(recording, tmp_path / "dcp", seed=6)
     dcp_to_torch_save(tmp_path / "dcp", tmp_path / "model.pt")

@@ -28,7 +28,7 @@ from fanin_service.artifacts.errors import (
 from fanin_service.artifacts.found import Found, read
 from fanin_service.artifacts.job import Job
 from fanin_service.artifacts.journal import Facts, Journal, State, mark_of
-from fanin_service.artifacts.opening import open_destinations, open_engine, place_of
+from fanin_service.artifacts.opening import open_cluster, open_destinations, place_of
 from fanin_service.artifacts.outcome import COMPLETE, SPOILED, Outcome, outcome_of
 from fanin_service.artifacts.reach import Reach, reason
 from fanin_service.artifacts.specification import Specification
@@ -51,14 +51,14 @@ class Artifacts:
     ) -> None:
         """
         Raises:
-            SettingsError: a destination or the engine cannot be used.
+            SettingsError: a destination or the cluster cannot be used.
         """
         self._settings, self._threads, self._admission = settings, threads, admission
         self._backend, self._metrics = backend, metrics
         self._roots = open_destinations(settings)
         """Destinations with all their artifacts, by alias."""
         self._reach = {alias: Reach(alias, threads.destinations[alias]) for alias in self._roots}
-        self._ray = open_engine(settings)
+        self._cluster = open_cluster(settings)
         self._jobs: dict[str, Job] = {}
         """Jobs by the id of their artifact."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -88,9 +88,7 @@ class Artifacts:
     async def _find(self, client: str, alias: str, id: str) -> Found | None:
         key = alias, id
         if key not in self._reading:
-            task = self._reading[key] = asyncio.create_task(
-                self._reach[alias].call(client, read, self._roots[alias], alias, id)
-            )
+            task = self._reading[key] = asyncio.create_task(self._read(client, alias, id))
 
             def end(task: asyncio.Task[Found | None]) -> None:
                 del self._reading[key]
@@ -98,6 +96,10 @@ class Artifacts:
 
             task.add_done_callback(end)
         return await asyncio.shield(self._reading[key])
+
+    async def _read(self, client: str, alias: str, id: str) -> Found | None:
+        reach = self._reach[alias]
+        return await reach.call(client, read, self._roots[alias], alias, id, reach.lock)
 
     async def make(self, usage: Usage, owner: str, specification: Specification) -> Found:
         """Begin to write an artifact, or resume, unless it is complete. Return its state.
@@ -196,7 +198,7 @@ class Artifacts:
 
     async def _after(self, client: str, alias: str, id: str) -> Found:
         """Return an artifact after a change, which a look that other requests share may have missed."""
-        found = await self._reach[alias].call(client, read, self._roots[alias], alias, id)
+        found = await self._read(client, alias, id)
         assert found is not None
         return found
 
@@ -218,6 +220,8 @@ class Artifacts:
             if tasks := [*self._tasks.values()]:
                 await asyncio.wait(tasks, timeout=seconds)
             self.halt()
+        if self._cluster is not None:
+            await self._threads.drivers.run("", self._cluster.close)
 
     def suspect(self) -> None:
         """Complete none of the artifacts being written: the backend has failed, so their bytes may be wrong."""
@@ -249,11 +253,11 @@ class Artifacts:
         writers, count = self._threads.writers, self._settings.artifact_threads
         error: Exception | None = None
         try:
-            engine = self._ray or FairThreads(writers, count, self._backend, client, job.place)
+            engine = self._cluster or FairThreads(writers, count, self._backend, client, job.place)
             await self._threads.drivers.run(client, job.write, engine)
         except Exception as found:
             error = found
-        if self._ray is None and (error is None or self._backend.fault is not None):
+        if self._cluster is None and (error is None or self._backend.fault is not None):
             if error is not None:
                 error = BackendError(str(error))
             # A backend that fails the test now may have generated wrong bits before.

@@ -1,16 +1,18 @@
-"""Opens the destinations and the engine that the settings name."""
+"""Opens the destinations and the cluster that the settings name."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from fanin.artifact.destination import Destination
 from fanin.artifact.directory import Directory
-from fanin.artifact.engines import Engine, engine_of
+from fanin.artifact.engines import engine_of
 from fanin.artifact.opening import destination
 from fanin.errors import FaninError
 from fanin_service.artifacts.below import Below
+from fanin_service.artifacts.cluster import Cluster
 from fanin_service.settings import Settings, SettingsError, variable
 
 
@@ -34,18 +36,22 @@ def open_destinations(settings: Settings) -> Mapping[str, Destination]:
     return found
 
 
-def open_engine(settings: Settings) -> Engine | None:
-    """Return the engine of the settings; None for threads of this process. A cluster is not contacted.
+def open_cluster(settings: Settings) -> Cluster | None:
+    """Return the cluster of the settings, which is not contacted; None for threads of this process.
 
     Raises:
-        SettingsError: it cannot be used.
+        SettingsError: its package cannot be imported.
     """
     if settings.artifact_engine != "ray":
         return None
+    address = settings.artifact_ray_address
     try:
-        return engine_of("ray", address=settings.artifact_ray_address)
-    except (FaninError, ValueError, TypeError) as error:
+        engine = engine_of("ray", address=address)
+    except FaninError as error:
         raise SettingsError([f"{variable('artifact_engine')}: {error}"]) from None
+    from fanin.artifact.engines.ray import connected  # needs an optional package
+
+    return Cluster(engine, partial(connected, address))
 
 
 def place_of(root: Destination, id: str) -> Destination:

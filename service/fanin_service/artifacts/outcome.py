@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 
 from fanin import BackendError
-from fanin.errors import FaninError
+from fanin.errors import EngineError, FaninError
 from fanin_service.admission.errors import LimitsUnavailableError, QuotaExceededError
 from fanin_service.artifacts.errors import DestinationUnavailableError
 from fanin_service.artifacts.found import Name
@@ -54,6 +54,9 @@ def outcome_of(error: Exception, id: str, alias: str) -> Outcome:
         case BackendError():
             _log.error("artifact %s: %s", id, error)
             return Outcome("stopped", "not-ready", redact(str(error)))
+        case EngineError():
+            _log.error("artifact %s: %s", id, error)
+            return Outcome("stopped", "engine-unavailable", "the cluster failed; the log of the service has the reason")
         case OSError():
             _log.error("artifact %s: the destination %s cannot be used: %s", id, alias, reason(error))
             return Outcome("stopped", "destination-unavailable", str(DestinationUnavailableError(alias)))

@@ -23,6 +23,8 @@ class File:
     """Date of the last change in seconds since 1970; None if there is none."""
     is_made: bool = False
     """True if the bytes exist only for one request. They then count as memory of that request."""
+    has_weights: bool = False
+    """True if these bytes are weights, which count as those that are generated."""
 
     @property
     def size(self) -> int:

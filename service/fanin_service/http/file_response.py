@@ -30,8 +30,7 @@ _OF_NOT_MODIFIED = ("ETag", "Cache-Control", "Expires")
 
 
 async def respond(context: RequestContext, service: Service, file: File) -> Response:
-    """Return the response with a file. All bytes of files leave through this function, so that limits apply to all of
-    them.
+    """Return the response with a file. All weights leave through this function, so that limits apply to all of them.
 
     GET and HEAD get the part that their conditions select; POST gets the complete file.
 
@@ -50,16 +49,16 @@ async def respond(context: RequestContext, service: Service, file: File) -> Resp
     size = file.size
     headers = {**file.headers, "ETag": file.etag}
     if context.method == "POST":
-        return await _content(context, service, file.body, ByteRange(0, size), 200, headers)
+        return await _content(context, service, file, ByteRange(0, size), 200, headers)
     headers["Accept-Ranges"] = "bytes"
     match select(context.method, _conditions(context), file.etag, size, file.modified):
         case ByteRange() as part:
             headers["Content-Range"] = part.content_range(size)
-            return await _content(context, service, file.body, part, 206, headers)
+            return await _content(context, service, file, part, 206, headers)
         case Verdict.WHOLE if context.method == "HEAD":
             return Response(None, 200, {**headers, "Content-Length": str(size)})
         case Verdict.WHOLE:
-            return await _content(context, service, file.body, ByteRange(0, size), 200, headers)
+            return await _content(context, service, file, ByteRange(0, size), 200, headers)
         case Verdict.NOT_MODIFIED:
             names = (*_OF_NOT_MODIFIED, *file.kept)
             return Response(None, 304, {name: headers[name] for name in names if name in headers})
@@ -82,15 +81,18 @@ def _conditions(context: RequestContext) -> Conditions:
 async def _content(
     context: RequestContext,
     service: Service,
-    body: bytes | FileLayout,
+    file: File,
     part: ByteRange,
     status: int,
     headers: Mapping[str, str],
 ) -> Response:
     """Return a response with this part of the file: in one piece if it fits a chunk, else as a stream."""
-    if isinstance(body, bytes):
-        return in_pieces(memoryview(body)[part.start : part.stop], status, headers)
-    layout, length = body, part.stop - part.start
+    length = part.stop - part.start
+    if isinstance(file.body, bytes):
+        if file.has_weights:
+            await service.admission.admit(context.usage, length)
+        return in_pieces(memoryview(file.body)[part.start : part.stop], status, headers)
+    layout = file.body
     service.require_ready()
     await service.admission.charge(context.usage, _made_besides(service, layout, part))
     await service.admission.admit(context.usage, length)

@@ -63,7 +63,9 @@ class Content:
         self.literals = literals
         """Tensors that the recipe does not describe; None if there are none."""
         self.tags: dict[str, str] = {}
-        """Entity tags of files that are served unchanged, once they were requested."""
+        """Entity tags of files that are served unchanged, once they were requested, by their names in the upload."""
+        self.blobs: dict[str, str] = {}
+        """Git's ids of these files, once they were described."""
         self._most_shards = 0
         self.shards: Callable[[DTypeName, ShardSize], Mapping[str, Sequence[str]]] = lru_cache(_KEPT)(self._shards)
         """Return the tensors of each file of weights, by the file's name, for a storage type and a size.

@@ -43,13 +43,6 @@ class Described:
     """Digest of the recipe that weights are generated from."""
 
     @classmethod
-    def given(cls, content: bytes) -> Described:
-        """Return the description of a file with these bytes."""
-        # `hf cache verify` compares files by Git's id. Nothing relies on it for security here, so SHA-1 is sufficient.
-        blob = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-        return cls(len(content), _tag(content), blob)
-
-    @classmethod
     def generated(cls, recipe: Recipe) -> Described:
         """Return the description of the file of this recipe."""
         tag = _tag_of_weights(recipe.digest)
@@ -118,7 +111,7 @@ class Snapshot:
             UnknownFileError: the revision has no file with one of the paths.
         """
         return [
-            Described.generated(self._part(path)) if path in self._shards else Described.given(self.given(path))
+            Described.generated(self._part(path)) if path in self._shards else self._described_as_given(path)
             for path in paths
         ]
 
@@ -133,12 +126,31 @@ class Snapshot:
             UnknownFileError: the revision has no file with this path.
         """
         content = self.given(path)
-        if content is not self.content.files.get(path):
-            return File(content, _tag(content), is_made=True)
-        tag = self.content.tags.get(path)
+        kept = self._upload_name(path, content)
+        tag = _tag(content) if kept is None else self._tag_of(kept, content)
+        return File(content, tag, is_made=kept is None, has_weights=path == self._literals)
+
+    def _described_as_given(self, path: str) -> Described:
+        content = self.given(path)
+        kept = self._upload_name(path, content)
+        if kept is None:
+            return Described(len(content), _tag(content), _blob(content))
+        blob = self.content.blobs.get(kept)
+        if blob is None:
+            blob = self.content.blobs[kept] = _blob(content)
+        return Described(len(content), self._tag_of(kept, content), blob)
+
+    def _upload_name(self, path: str, content: bytes) -> str | None:
+        """Return the name in the upload of a file that is served unchanged; None if `content` is of this revision."""
+        if path == self._literals:
+            return shards.LITERALS
+        return path if content is self.content.files.get(path) else None
+
+    def _tag_of(self, kept: str, content: bytes) -> str:
+        tag = self.content.tags.get(kept)
         if tag is None:
-            tag = self.content.tags[path] = _tag(content)
-        return File(content, tag)
+            tag = self.content.tags[kept] = _tag(content)
+        return tag
 
     def side_files(self) -> dict[str, bytes]:
         """Return the files that neither have weights nor say where they are, by path."""
@@ -198,3 +210,8 @@ def _tag_of_weights(digest: str) -> str:
 
 def _tag(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:_TAG_DIGITS]
+
+
+def _blob(content: bytes) -> str:
+    # `hf cache verify` compares files by Git's id. Nothing relies on it for security here, so SHA-1 is sufficient.
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()

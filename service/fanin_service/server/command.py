@@ -31,7 +31,7 @@ from fanin.backends import Backend
 from fanin.signals import handle
 from fanin_service.access.authenticator import authenticator
 from fanin_service.app import create_admin_app, create_app
-from fanin_service.artifacts.opening import open_destinations, open_engine
+from fanin_service.artifacts.opening import open_cluster, open_destinations
 from fanin_service.backend.guard import choose
 from fanin_service.models.loading import open_store
 from fanin_service.server import lifecycle, second_port, tls
@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
         authenticator(settings)
         open_store(settings)
         open_destinations(settings)
-        open_engine(settings)
+        open_cluster(settings)
     except SettingsError as error:
         return _refuse(str(error))
     except BackendError as error:

@@ -13,7 +13,7 @@ from pydantic import ByteSize, SecretStr, ValidationError
 
 from fanin_service.settings import PREFIX, Settings, SettingsError, variable
 
-OF_THE_LIBRARY = frozenset({"FANIN_SERVER", "FANIN_SIMD", "FANIN_TOKEN"})
+OF_THE_LIBRARY = frozenset({"FANIN_BUILDER", "FANIN_SERVER", "FANIN_SIGNING_PASSPHRASE", "FANIN_SIMD", "FANIN_TOKEN"})
 """Variables with the prefix of settings that the library reads."""
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -381,6 +382,25 @@ def test_nothing_is_completed_after_wrong_bits(tmp_path: Path) -> None:
         assert "model.safetensors.index.json" not in contents(found["url"])
     with running(settings) as server:
         refused(server.client.post("/v1/artifacts", json=REQUEST), 409, "artifact-state")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priority of their own")
+def test_threads_that_write_yield_to_requests(tmp_path: Path) -> None:
+    found = set[tuple[str, int]]()
+
+    class Watched(WaitingBackend):
+        def _generate(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+            kind = threading.current_thread().name.rpartition("_")[0]
+            found.add((kind, os.getpriority(os.PRIO_PROCESS, threading.get_native_id())))
+            super()._generate(draw, stream, dtype, first, out)
+
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    with running(Settings(artifact_destinations={"weights": str(tmp_path)}), Watched()) as server:
+        path = server.client.post("/v1/artifacts", json=REQUEST).headers["Location"]
+        wait_until(server.client, path, "complete")
+        server.client.get("/v1/weights?shape=1000000&scheme=normal&std=1").raise_for_status()
+    assert found >= {("fanin-write", min(usual + 10, 19)), ("fanin-generate", usual)}
+    assert {niceness for kind, niceness in found if kind != "fanin-write"} == {usual}
 
 
 def test_an_error_of_the_backend_stops_an_artifact(tmp_path: Path) -> None:

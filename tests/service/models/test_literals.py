@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
 import safetensors.numpy
+from pydantic import ByteSize
 
 import fanin
-from fanin.file import shards
+from fanin.file import archive, shards
+from fanin_service.admission.admission import Admission
+from fanin_service.models import snapshot as snapshots
 from fanin_service.models.content import Content
 from fanin_service.models.errors import ModelError, UnknownFileError, UnknownRevisionError
 from fanin_service.models.snapshot import Snapshot
@@ -116,3 +121,41 @@ def test_push_sends_those_of_a_recording() -> None:
         assert client.push("tiny", Recorded(recipe, None))["files"] == [shards.WHOLE]
         with pytest.raises(TypeError, match="push needs a recording"):
             client.push("tiny", recipe)  # type: ignore[arg-type]
+
+
+def counted(function: Callable[..., Any], into: list[int], count: Callable[..., int]) -> Callable[..., Any]:
+    """Return the function, which now adds the count of its arguments to a list."""
+
+    def wrapper(*arguments: Any) -> Any:
+        into.append(count(*arguments))
+        return function(*arguments)
+
+    return wrapper
+
+
+def test_their_file_counts_as_weights_and_not_as_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is bytes of the model, which no request holds for itself, and they are hashed once for all seeds."""
+    hashed: list[int] = []
+    held: list[int] = []
+    for name in ("_tag", "_blob"):
+        monkeypatch.setattr(snapshots, name, counted(getattr(snapshots, name), hashed, lambda content: len(content)))
+    monkeypatch.setattr(Admission, "hold", counted(Admission.hold, held, lambda _admission, _usage, count: count))
+    files = with_literals(table=np.ones(30_000, np.float32))
+    literals = Content.put(files, Settings()).literals
+    assert literals is not None
+    wanted, size = literals.content, len(literals.content)
+    with running(Settings(client_bytes_per_day=ByteSize(200_000))) as server:
+        headers = {"Content-Type": archive.MEDIA_TYPE}
+        server.client.put("/v1/models/a/b", content=archive.pack(files), headers=headers).raise_for_status()
+        urls = [f"/s3/models/a/b/seed-{seed}/model-00002-of-00002.safetensors" for seed in range(3)]
+        for url in urls:
+            assert server.client.head(url).headers["Content-Length"] == str(size)
+            assert server.client.get(url, headers={"Range": "bytes=1-4"}).content == wanted[1:5]
+        whole = server.client.get(urls[0])
+        assert whole.content == wanted
+        assert f"r={200_000 - 3 * 4 - size}" in whole.headers["RateLimit"]
+        assert server.client.get(urls[1]).status_code == 503, "the bytes of the day are used"
+        for seed in range(3):
+            assert server.client.get(f"/hf/api/models/a/b/revision/seed-{seed}?blobs=true").status_code == 200
+    assert hashed.count(size) == 2, "the entity tag and Git's id"
+    assert size not in held

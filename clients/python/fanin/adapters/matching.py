@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -69,14 +70,14 @@ def fit(
 
     Raises:
         ModuleError: an array and its tensor differ in shape or storage type, or one of them is alone.
+        ValueError: a value of `names` is not one.
     """
     names = names or {}
     layout = given.layout
     fits: dict[str, Fit] = {}
     faults = [_fault(path, "given in names, but the model has no such array") for path in names if path not in wanted]
     for path, array in wanted.items():
-        said = names.get(path, path)
-        name, axes = (said, None) if isinstance(said, str) else (said[0], tuple(said[1]))
+        name, axes = name_and_axes(path, names.get(path, path))
         if not given.has(name):
             if strict or path in names:
                 faults.append(_fault(path, f"the recipe has no tensor {name!r}"))
@@ -92,6 +93,23 @@ def fit(
     if faults:
         raise ModuleError(faults)
     return fits
+
+
+def name_and_axes(path: str, said: Any) -> tuple[str, tuple[int, ...] | None]:
+    """Return what `names` says about an array.
+
+    Raises:
+        ValueError: it is neither a name nor a name and axes.
+    """
+    if isinstance(said, str):
+        return said, None
+    try:
+        name, axes = said
+        if isinstance(name, str):
+            return name, tuple(map(operator.index, axes))
+    except (TypeError, ValueError):
+        pass
+    raise ValueError(f"names: {path!r} is given {said!r}, which is neither a name nor (name, axes)")
 
 
 def _fault(path: str, detail: str) -> Fault:

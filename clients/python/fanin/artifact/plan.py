@@ -119,9 +119,10 @@ class Plan:
             _check_path(arrangement.literals_path, given)
             given[arrangement.literals_path] = arrangement.literals(literals)
         for path in given:
-            if path != arrangement.literals_path:
-                _check_path(path, ())
-            if arrangement.number(path) is not None or path in (arrangement.commit_path, SIGNATURE):
+            if path == arrangement.literals_path:
+                continue
+            _check_path(path, ())
+            if arrangement.is_own(path) or path == SIGNATURE:
                 raise ValueError(f"file {path!r}: the artifact itself has a file of this name")
         digests = {path: (len(content), hashlib.sha256(content).hexdigest()) for path, content in given.items()}
         return cls(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -40,6 +41,8 @@ _CONNECT, _READ, _ATTEMPTS = 10, 60, 6
 connection.
 """
 _MAY_PASS = (ConnectionError, CredentialRetrievalError, HTTPClientError, MetadataRetrievalError)
+_one_at_a_time = threading.Lock()
+"""boto3's default session cannot make two clients at once."""
 _EXISTS, _RACE = "PreconditionFailed", "ConditionalRequestConflict"
 
 
@@ -61,7 +64,7 @@ class S3(Destination):
             raise ValueError(f"destination {url!r} names no bucket: use s3://bucket/prefix")
         self.url = f"s3://{self._bucket}/{prefix}".rstrip("/")
         self._prefix = f"{prefix}/" if prefix else ""
-        with self._errors("configuration"):
+        with self._errors("configuration"), _one_at_a_time:
             self._client = boto3.client("s3", region_name=os.environ.get("AWS_REGION"), config=_config())
         self._budget = Budget(BUDGET)
         self._senders = ThreadPoolExecutor(_SENDERS, thread_name_prefix="fanin-upload")
@@ -118,7 +121,9 @@ class S3(Destination):
         with self._errors("ListObjectsV2"):
             for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix + prefix):
                 for found in page.get("Contents", ()):
-                    yield found["Key"][len(self._prefix) :], found["Size"]
+                    # Consoles create an empty object that stands for the prefix itself.
+                    if found["Key"] != self._prefix:
+                        yield found["Key"][len(self._prefix) :], found["Size"]
 
     def sweep(self, keys: Iterable[str]) -> None:
         # An upload of a key that exists can never be completed.
@@ -140,7 +145,7 @@ class S3(Destination):
                 length = min(most, size - start)
                 # Before the part is generated: it counts from then on.
                 with self._budget.held(length) as hold:
-                    part = self._senders.submit(self._send, key, upload, len(sent) + 1, next(parts))
+                    part = self._senders.submit(self._send, key, upload, len(sent) + 1, [next(parts)])
                     hold.until(part)
                     sent.append(part)
                 for done in sent:
@@ -155,7 +160,9 @@ class S3(Destination):
                     each.exception()
             raise
 
-    def _send(self, key: str, upload: str, number: int, part: bytearray) -> str:
+    def _send(self, key: str, upload: str, number: int, content: list[bytearray]) -> str:
+        """Send the part in `content`, and return its ETag. Taken out, it does not outlive this call in the executor."""
+        part = content.pop()
         with self._errors("UploadPart", key):
             tag: str = self._client.upload_part(**self._at(key), UploadId=upload, PartNumber=number, Body=part)["ETag"]
             return tag

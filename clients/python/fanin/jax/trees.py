@@ -57,7 +57,8 @@ def init(
     Raises:
         TypeError: a leaf is traced, as in `jax.jit` and `jax.vmap`: the arrays would be constants of the program.
         ModuleError: shape, type or name of a leaf and its tensor differ; one fault for each.
-        ValueError: two leaves have the same path, a sharding does not divide an array, or 64-bit types are off.
+        ValueError: two leaves have the same path, a value of `names` is wrong, a sharding does not divide an array, or
+            64-bit types are off.
         RecipeError, FileError, OSError: the recipe is wrong or cannot be read.
         BackendError, ServiceError: the tensors cannot be generated, or fetched.
     """

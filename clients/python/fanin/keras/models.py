@@ -47,7 +47,7 @@ def init_(
         backend: Name of the backend that generates them here.
 
     Raises:
-        ValueError: the model is not built, or two weights have the same path.
+        ValueError: the model is not built, two weights have the same path, or a value of `names` is wrong.
         ModuleError: shape, type or name of a weight and its tensor differ; one fault for each. Nothing was filled.
         RecipeError, FileError, OSError: the recipe is wrong or cannot be read.
         BackendError, ServiceError: the weights cannot be generated, or fetched.

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from fanin.adapters import slicers
-from fanin.adapters.matching import Names
+from fanin.adapters.matching import Names, name_and_axes
 from fanin.adapters.slicers import Service
 from fanin.errors import Fault, ModuleError, pointer
 from fanin.file.layout import FileLayoutLike
@@ -186,8 +186,7 @@ class _Search:
 
     def _chosen(self, name: str) -> tuple[str, tuple[int, ...] | None]:
         """Return the name in the recipe of a tensor of the module, and the order of its axes if that differs."""
-        found = self._names.get(name, name)
-        return (found, None) if isinstance(found, str) else (found[0], tuple(found[1]))
+        return name_and_axes(name, self._names.get(name, name))
 
     def _without(self, places: list[Named], is_persistent: bool) -> None:
         """Decide what happens to a memory that the recipe does not name."""

@@ -70,7 +70,7 @@ class Engine:
         """
         claim = hashlib.sha256(plan.document()).hexdigest()
         nbytes = plan.arrangement.nbytes
-        with _connected(self.address):
+        with connected(self.address):
             kind = ray.remote(
                 name="fanin",
                 num_cpus=1,
@@ -158,7 +158,7 @@ class _Limit:
 
 
 @contextmanager
-def _connected(address: str | None) -> Iterator[None]:
+def connected(address: str | None) -> Iterator[None]:
     """Connect to a cluster, unless this process is connected.
 
     Raises:

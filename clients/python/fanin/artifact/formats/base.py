@@ -101,6 +101,10 @@ class Arrangement(ABC):
     def number(self, name: str) -> int | None:
         """Return the number of the item with this name; None if there is none."""
 
+    def is_own(self, path: str) -> bool:
+        """Return whether a given file cannot have this path: readers would take it for one of the format."""
+        return self.number(path) is not None or path == self.commit_path
+
     @abstractmethod
     def nbytes(self, number: int) -> int:
         """Return the bytes of the tensors of an item."""

@@ -50,6 +50,10 @@ class SafetensorsFiles(Arrangement):
         number = int(found[1]) - 1 if found else -1
         return number if 0 <= number < len(self) and self.name(number) == name else None
 
+    def is_own(self, path: str) -> bool:
+        # A reader that finds a single file ignores the index.
+        return path in (shards.WHOLE, shards.INDEX) or _NUMBERED.fullmatch(path) is not None
+
     def nbytes(self, number: int) -> int:
         return self._nbytes[number]
 
