@@ -139,7 +139,7 @@ class S3(Destination):
     def _send_all(self, key: str, upload: str, parts: Iterator[bytearray], size: int) -> list[str]:
         """Send the parts of an object, several at a time, and return their ETags."""
         sent: list[Future[str]] = []
-        tags: list[str] = []  # of the first parts, which are complete
+        tags: list[str] = []  # ETags of the first parts, which are complete
         most = part_bytes(size, MOST_PARTS)
         try:
             for start in range(0, size, most):
