@@ -119,6 +119,29 @@ def test_errors(
     assert not (tmp_path / "new").exists()
 
 
+def test_verify(recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    url = str(tmp_path / "made")
+    assert main(["artifact", recipe, url, "-q"]) == 0
+    words = ["artifact", "verify", url]
+    assert main(words) == 0
+    assert f"as recipe {DIGEST} says; compared: every byte\n" in capsys.readouterr().out
+    assert main([*words, "--read", "0", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["recipe"] == DIGEST
+    assert main([*words, "--recipe", recipe]) == 0
+    assert f"all as recipe {DIGEST} says\n" in capsys.readouterr().out
+    for wrong, message in [
+        (["--read", "2"], "read is a fraction from 0 to 1, not 2.0"),
+        (["--contents", "none"], "--contents is an option of --key"),
+        (["--read", "1", "--recipe", recipe], "--read is an option without --key and --recipe"),
+        (["--part", "0/2", "--key", "public.pem"], "--part is an option without --key and --recipe"),
+    ]:
+        assert main([*words, *wrong]) == 2
+        assert message in capsys.readouterr().err
+    (tmp_path / "made" / "more").write_bytes(b"x")
+    assert main(words) == 1
+    assert "more is not a file of the artifact" in capsys.readouterr().err
+
+
 def test_sign_and_verify(
     recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ from fanin.errors import FileError, IncompleteError, MismatchError
 RECIPE = fanin.as_recipe(
     {
         "seed": 7,
+        "layout": "torch",
         "dtype": "F32",
         "tensors": {
             "a": {"shape": [100, 50], "scheme": "glorot_uniform"},

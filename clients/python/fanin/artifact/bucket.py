@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -35,6 +36,8 @@ _AT_ONCE = 4
 _STALE = timedelta(days=1)
 """Age of an object below `PARTIAL` whose writer has died."""
 _CONNECT, _READ, _RETRY = timedelta(seconds=10), timedelta(seconds=60), timedelta(minutes=3)
+_COPY, _POLL = 600.0, 0.2
+"""Longest time for a copy within the store, and between two looks at it, in seconds."""
 _PERMANENT = (InvalidPathError, NotSupportedError, PermissionDeniedError, UnauthenticatedError)
 
 
@@ -86,7 +89,10 @@ class Bucket(Destination):
                     chunk_size=length,
                     max_concurrency=_AT_ONCE,
                 )
-            return self._only_once(lambda: obstore.copy(self._store, partial, key, overwrite=False))
+            created = self._only_once(lambda: obstore.copy(self._store, partial, key, overwrite=False))
+            if created:
+                self._wait(key, size)
+            return created
         finally:
             self._delete(partial)
 
@@ -120,6 +126,18 @@ class Bucket(Destination):
                 for found in page:
                     if found["last_modified"] < latest:
                         self._delete(found["path"])
+
+    def _wait(self, key: str, size: int) -> None:
+        """Wait until a copy is complete: Azure may return before, and the object then has no bytes.
+
+        Raises:
+            DestinationError: it takes too long.
+        """
+        deadline = time.monotonic() + _COPY
+        while self.size(key) != size:
+            if time.monotonic() > deadline:
+                raise DestinationError(f"{self.url}: the store has not copied {key} within {_COPY:g} seconds")
+            time.sleep(_POLL)
 
     def _delete(self, partial: str) -> None:
         with suppress(DestinationError, FileNotFoundError), self._errors():

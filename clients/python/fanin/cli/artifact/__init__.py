@@ -17,7 +17,7 @@ SUBCOMMANDS = {
     "finish": "complete an artifact whose items are written",
     "sign": "sign a complete artifact, and state the recipe that it is of",
     "status": "show how much of an artifact is written",
-    "verify": "verify the signature of an artifact",
+    "verify": "generate an artifact again and compare it, or verify its signature",
 }
 """Summaries. Each has a module of this package, with HELP, `add_arguments` and `run`."""
 

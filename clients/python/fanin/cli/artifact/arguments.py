@@ -69,12 +69,23 @@ def add_request(parser: argparse.ArgumentParser) -> None:
 
 def add_writing(parser: argparse.ArgumentParser) -> None:
     """Add the options for how items are written. `engine` reads those of the engine."""
+    add_engine(parser)
+    parser.add_argument(
+        "--finish",
+        action="store_true",
+        help="with --part, complete the artifact if no item of another part is missing. The last part does",
+    )
+    shared.add_backend(parser)
+
+
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """Add the options for which items are worked on, and by what. `engine` reads those of the engine."""
     from fanin.artifact.engines import ENGINES
 
     parser.add_argument(
         "--part",
         metavar="I/N",
-        help="write every N-th item from item I on. auto and auto/N take I, and N, from the environment of a"
+        help="take every N-th item from item I on. auto and auto/N take I, and N, from the environment of a"
         " Kubernetes Indexed Job, a Slurm array or torchrun",
     )
     parser.add_argument(
@@ -86,12 +97,6 @@ def add_writing(parser: argparse.ArgumentParser) -> None:
         help="address of the cluster of `ray`, such as 10.0.0.1:6379 (that of RAY_ADDRESS, or of the cluster that runs"
         " on this machine, else a new one)",
     )
-    parser.add_argument(
-        "--finish",
-        action="store_true",
-        help="with --part, complete the artifact if no item of another part is missing. The last part does",
-    )
-    shared.add_backend(parser)
 
 
 def engine(options: argparse.Namespace) -> Engine:
