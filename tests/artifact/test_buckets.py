@@ -54,8 +54,8 @@ def server() -> Iterator[str]:
 @pytest.fixture
 def client(server: str) -> Any:
     """Return a client of an empty server."""
-    httpx.post(f"{server}/moto-api/reset").raise_for_status()
-    httpx.put(f"{server}/artifacts").raise_for_status()
+    httpx.post(f"{server}/moto-api/reset", timeout=60).raise_for_status()
+    httpx.put(f"{server}/artifacts", timeout=60).raise_for_status()
     return boto3.client("s3", region_name="us-east-1")
 
 
@@ -307,3 +307,24 @@ def test_stores_without_conditional_parts(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setattr("fanin.artifact.bucket._STALE", timedelta(0))
     place.sweep([])
     assert place.size(".fanin/partial/young") is None
+
+
+def test_many_parts_are_looked_at_once(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object has up to 10,000 parts: the calls that look at them grow as their number does."""
+    from concurrent.futures import Future
+
+    calls = 0
+    done = Future.done
+
+    def counted(self: Future[Any]) -> bool:
+        nonlocal calls
+        calls += 1
+        return done(self)
+
+    place = destination(URL)
+    monkeypatch.setattr(place, "_send", lambda key, upload, number, content: str(number))
+    monkeypatch.setattr("fanin.artifact.s3.part_bytes", lambda size, most: 1)
+    monkeypatch.setattr(Future, "done", counted)
+    tags = place._send_all("key", "upload", iter([bytearray(1)] * 500), 500)  # type: ignore[attr-defined]
+    assert tags == [str(number) for number in range(1, 501)]
+    assert calls <= 2 * 500
