@@ -52,6 +52,7 @@ class Engine:
 
     The nodes need the same versions of Ray, Python and Fanin, and credentials of the bucket in their environment.
     When the driver ends, Ray kills its workers. The same call then continues with the items that are not complete.
+    Over a connection that the process had before, tasks in flight still run to their end.
     """
 
     address: str | None = None
