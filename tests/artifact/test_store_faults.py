@@ -251,7 +251,7 @@ def test_two_drivers_at_the_end_of_one_upload(place: Place) -> None:
     place.check()
 
 
-@pytest.mark.parametrize("store", [pytest.param("seaweedfs", marks=SOAK)], indirect=True)  # moto answers with 500
+@pytest.mark.parametrize("store", [pytest.param("seaweedfs", marks=SOAK)], indirect=True)  # moto fails with 500
 def test_a_driver_that_finishes_while_another_one_uploads(place: Place) -> None:
     """The end of the first one aborts the upload of the second one, which accepts the object that is there."""
     hold = Hold()
