@@ -17,10 +17,10 @@ import yaml
 
 import fanin
 from fanin import artifact
-from fanin.cli.main import parser_of
+from fanin.cli.main import main, parser_of
 from tests.artifact.test_making import RECIPE, files_of
 from tests.deploy import image
-from tests.deploy.test_helm import KUBERNETES
+from tests.deploy.test_helm import KUBERNETES, one
 
 DEPLOY = image.ROOT / "deploy"
 SCRIPT = DEPLOY / "slurm" / "artifact.sbatch"
@@ -63,6 +63,24 @@ def test_the_script_of_a_slurm_array(tmp_path: Path) -> None:
         subprocess.run(
             ["bash", SCRIPT], env={**os.environ, **environment, **more, "SLURM_ARRAY_TASK_ID": task}, check=True
         )
+    artifact.make(RECIPE, tmp_path / "expected", shard_bytes=10_300)
+    assert files_of(url) == files_of(tmp_path / "expected")
+
+
+def test_the_pods_of_the_indexed_job_write_an_artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the command of the chart's Job with the environment of each of its pods, the last one first."""
+    (tmp_path / "recipe.json").write_bytes(fanin.as_recipe(RECIPE).canonical)
+    url, parts = tmp_path / "made", 2
+    request = {"recipe": {"configMap": "r"}, "destination": str(url), "shardSize": "10300", "parts": parts}
+    job = one("Job", {"artifact": {"enabled": True, **request}})["spec"]
+    (container,) = job["template"]["spec"]["containers"]
+    _, *words = [word.replace("/recipe/", f"{tmp_path}/") for word in container["command"]]
+    for variable in container["env"]:
+        monkeypatch.setenv(variable["name"], variable["value"])
+    for index in reversed(range(job["completions"])):
+        assert not (url / "model.safetensors.index.json").exists()
+        monkeypatch.setenv("JOB_COMPLETION_INDEX", str(index))
+        assert main(words) == 0
     artifact.make(RECIPE, tmp_path / "expected", shard_bytes=10_300)
     assert files_of(url) == files_of(tmp_path / "expected")
 

@@ -63,7 +63,7 @@ class Nodes:
     def writing(self) -> list[int]:
         """Return the ids of the processes that write an item now, as their titles say."""
         raylets = {_raylet(node) for node in self._writers}
-        return [pid for pid, parent, title in processes() if parent in raylets and title.startswith("ray::_run")]
+        return [pid for pid, parent, title in processes() if parent in raylets and title.startswith("ray::fanin")]
 
     def stop(self) -> None:
         self._cluster.shutdown()

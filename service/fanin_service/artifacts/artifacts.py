@@ -88,9 +88,7 @@ class Artifacts:
     async def _find(self, client: str, alias: str, id: str) -> Found | None:
         key = alias, id
         if key not in self._reading:
-            task = self._reading[key] = asyncio.create_task(
-                self._reach[alias].call(client, read, self._roots[alias], alias, id)
-            )
+            task = self._reading[key] = asyncio.create_task(self._read(client, alias, id))
 
             def end(task: asyncio.Task[Found | None]) -> None:
                 del self._reading[key]
@@ -98,6 +96,10 @@ class Artifacts:
 
             task.add_done_callback(end)
         return await asyncio.shield(self._reading[key])
+
+    async def _read(self, client: str, alias: str, id: str) -> Found | None:
+        reach = self._reach[alias]
+        return await reach.call(client, read, self._roots[alias], alias, id, reach.lock)
 
     async def make(self, usage: Usage, owner: str, specification: Specification) -> Found:
         """Begin to write an artifact, or resume, unless it is complete. Return its state.
@@ -196,7 +198,7 @@ class Artifacts:
 
     async def _after(self, client: str, alias: str, id: str) -> Found:
         """Return an artifact after a change, which a look that other requests share may have missed."""
-        found = await self._reach[alias].call(client, read, self._roots[alias], alias, id)
+        found = await self._read(client, alias, id)
         assert found is not None
         return found
 

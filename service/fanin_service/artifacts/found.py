@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,8 +32,11 @@ class Found:
     detail: str | None
 
 
-def read(root: Destination, alias: str, id: str) -> Found | None:
+def read(root: Destination, alias: str, id: str, lock: threading.Lock) -> Found | None:
     """Return the state of an artifact; None if it was never requested.
+
+    `lock` is held while a plan is read. That runs Python for seconds if the recipe is large and not cached, and in
+    several threads it would delay the event loop.
 
     Raises:
         ArtifactError: its objects are damaged.
@@ -43,7 +47,9 @@ def read(root: Destination, alias: str, id: str) -> Found | None:
         return None
     place, facts = place_of(root, id), state.facts
     items = count = 0
-    if (plan := _plan_in(place)) is not None:
+    with lock:
+        plan = _plan_in(place)
+    if plan is not None:
         if place.size(plan.commit_path) is not None:
             return Found(id, alias, place.url, facts, "complete", facts.items, facts.bytes, None, None)
         found = survey(plan, place)

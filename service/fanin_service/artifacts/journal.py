@@ -48,7 +48,7 @@ class State(BaseModel):
     facts: Facts
     state: StateName
     clients: tuple[str, ...] = ()
-    """Marks of the clients that want it. A reader of the destination cannot find out their names."""
+    """Marks of the clients that want it. A reader of the destination sees no names."""
     problem: str | None = None
     """Name of the problem because of which it failed."""
     detail: str | None = None

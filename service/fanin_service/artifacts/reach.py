@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar, TypeVarTuple
@@ -24,13 +25,15 @@ Ts = TypeVarTuple("Ts")
 
 
 class Reach:
-    """Calls of one destination, in its own threads. Only the event loop's thread uses it."""
+    """Calls of one destination, in its own threads. Only the event loop's thread uses it, except for the lock."""
 
     def __init__(self, alias: str, threads: FairExecutor) -> None:
         self._alias, self._threads = alias, threads
         self._is_away = False
         """The last call did not end in time. Only one call at a time tests whether the destination responds again."""
         self._next_try = 0.0
+        self.lock = threading.Lock()
+        """Lock of calls that take long in Python."""
 
     async def call(self, client: str, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
         """Run `function` in a thread, in the turn of this client.

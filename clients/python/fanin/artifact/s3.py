@@ -139,6 +139,7 @@ class S3(Destination):
     def _send_all(self, key: str, upload: str, parts: Iterator[bytearray], size: int) -> list[str]:
         """Send the parts of an object, several at a time, and return their ETags."""
         sent: list[Future[str]] = []
+        tags: list[str] = []  # ETags of the first parts, which are complete
         most = part_bytes(size, MOST_PARTS)
         try:
             for start in range(0, size, most):
@@ -148,10 +149,9 @@ class S3(Destination):
                     part = self._senders.submit(self._send, key, upload, len(sent) + 1, [next(parts)])
                     hold.until(part)
                     sent.append(part)
-                for done in sent:
-                    if done.done() and done.exception():
-                        done.result()
-            return [each.result() for each in sent]
+                while len(tags) < len(sent) and sent[len(tags)].done():
+                    tags.append(sent[len(tags)].result())
+            return [*tags, *(part.result() for part in sent[len(tags) :])]
         except BaseException:
             for each in sent:
                 each.cancel()

@@ -136,13 +136,15 @@ class Following:
                     raise ArtifactError(f"artifact {status.id} is {status.state}: {status.detail or status.problem}")
                 await runtime.sleep(seconds)
                 seconds = min(seconds * 1.5, MOST_SECONDS)
-                if status.state == "stopped" or now() - since > policy.patience:
-                    requests += 1
+                is_stopped = status.state == "stopped"
+                if is_stopped or now() - since > policy.patience:
+                    requests += is_stopped
                     if requests > policy.attempts:
                         raise ArtifactError(
                             f"artifact {status.id} does not advance, after {policy.attempts} further requests:"
                             f" {status.detail or status.state}"
                         )
+                    # A server that responds with `writing` does write: a file may take longer than the patience.
                     since = now()
                     status = self.latest = ArtifactStatus.read(await self._service.post_artifact(self._request))
                 else:

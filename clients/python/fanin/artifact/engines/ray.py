@@ -34,9 +34,9 @@ from fanin.errors import ConflictError, EngineError
 
 AHEAD = 2
 """Tasks in flight for each CPU of the cluster: one that runs and one that waits for its CPU."""
-LEAST = 8
+LEAST = 16
 """Least tasks in flight. An autoscaler adds nodes for tasks that wait, also to a cluster without any."""
-_FRACTION = 16
+_FRACTION = 4
 """The driver waits until this part of the tasks has ended, because each wait costs time for each task in flight."""
 _SECONDS = 1.0
 """Longest time until the driver sees that a task has ended."""
@@ -52,6 +52,7 @@ class Engine:
 
     The nodes need the same versions of Ray, Python and Fanin, and credentials of the bucket in their environment.
     When the driver ends, Ray kills its workers. The same call then continues with the items that are not complete.
+    Over a connection that the process had before, tasks in flight still run to their end.
     """
 
     address: str | None = None
@@ -72,18 +73,24 @@ class Engine:
         nbytes = plan.arrangement.nbytes
         with connected(self.address):
             kind = ray.remote(
+                name="fanin",
                 num_cpus=1,
                 scheduling_strategy="SPREAD",
                 max_retries=self.retries,
                 retry_exceptions=[_PassingError],
             )
-            remote = kind(_run)
+
+            # Sent to each worker once. Ray serializes every argument of every call.
+            def run(number: int) -> None:
+                _run(task, url, claim, number, backend)
+
+            remote = kind(run)
             pending: dict[Any, int] = {}
             numbers, limit = iter(items), _Limit(self.in_flight)
             try:
                 while True:
                     for number in islice(numbers, max(0, limit.now() - len(pending))):
-                        pending[remote.remote(task, url, claim, number, backend)] = number
+                        pending[remote.remote(number)] = number
                     if not pending:
                         return
                     for reference in _ended(list(pending)):
