@@ -127,13 +127,13 @@ def test_verify(recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert f"as recipe {DIGEST} says; compared: every byte\n" in capsys.readouterr().out
     assert main([*words, "--read", "0", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["recipe"] == DIGEST
-    assert main([*words, "--recipe", recipe]) == 0
+    assert main([*words, "--against", recipe]) == 0
     assert f"all as recipe {DIGEST} says\n" in capsys.readouterr().out
     for wrong, message in [
         (["--read", "2"], "read is a fraction from 0 to 1, not 2.0"),
         (["--contents", "none"], "--contents is an option of --key"),
-        (["--read", "1", "--recipe", recipe], "--read is an option without --key and --recipe"),
-        (["--part", "0/2", "--key", "public.pem"], "--part is an option without --key and --recipe"),
+        (["--read", "1", "--against", recipe], "--read is an option without --key and --against"),
+        (["--part", "0/2", "--key", "public.pem"], "--part is an option without --key and --against"),
     ]:
         assert main([*words, *wrong]) == 2
         assert message in capsys.readouterr().err
@@ -167,13 +167,13 @@ def test_sign_and_verify(
     public = tmp_path / "public.pem"
     public.write_bytes(fanin.artifact.load_key(key).public_pem)
     words = ["artifact", "verify", url, "--key", str(public)]
-    assert main([*words, "--recipe", recipe]) == 0
+    assert main([*words, "--against", recipe]) == 0
     out = capsys.readouterr().out
     assert out == f"{url}: as signed, 5 files, key {name}, recipe {DIGEST}, builder https://example.com/x\n"
     assert main([*words, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["key"], found["files"], found["provenance"]["recipe"]) == (name, 5, DIGEST)
-    assert main([*words, "--recipe", '{"shape": [2], "scheme": "ones"}']) == 1
+    assert main([*words, "--against", '{"shape": [2], "scheme": "ones"}']) == 1
     assert f"the signed recipe is {DIGEST}; the expected one is " in capsys.readouterr().err
     (tmp_path / "made" / "more").write_bytes(b"x")
     assert main([*words, "--contents", "none"]) == 1
@@ -219,11 +219,13 @@ def test_wrong_usage(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_command_that_is_ended_leaves_nothing_unfinished(tmp_path: Path) -> None:
     """SIGTERM, as a cluster sends it before it takes a machine away."""
     recipe = json.dumps({"tensors": {"large": {"shape": [1_000_000_000], "scheme": "normal", "std": 1}}})
+    fanin.artifact.begin(recipe, tmp_path / "made")
     partial = tmp_path / "made" / ".fanin" / "partial"
-    command = [sys.executable, "-m", "fanin", "artifact", recipe, str(tmp_path / "made")]
+    assert not any(partial.iterdir())
+    command = [sys.executable, "-m", "fanin", "artifact", "write", str(tmp_path / "made")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
-            wait_for(lambda: partial.exists() and any(partial.iterdir()))
+            wait_for(lambda: any(partial.iterdir()))
             process.terminate()
             assert process.wait(60) == 143
         finally:

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--key",
         required=True,
-        metavar="KEY",
+        metavar="FILE",
         help="PEM file with a private key of P-256, P-384 or P-521, or a pkcs11: URI (RFC 7512)",
     )
     parser.add_argument(

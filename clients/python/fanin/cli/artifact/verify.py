@@ -14,7 +14,7 @@ from fanin.terminal import printable, size_text
 
 HELP = (
     "Generate an artifact again, and compare every byte. With --key, verify its signature instead: the provenance and"
-    " the SHA-256 of every file. With --recipe and no --key, compare the safetensors files of any writer with a recipe."
+    " the SHA-256 of every file. With --against and no --key, compare safetensors files of any writer with a recipe."
 )
 
 
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_url(parser)
     parser.add_argument("--key", metavar="FILE", help="PEM file with the public key of the signer")
     parser.add_argument(
-        "--recipe",
+        "--against",
         metavar="RECIPE",
         help="recipe, in any form, whose tensors the files have to have; with --key the one that has to be signed",
     )
@@ -47,8 +47,8 @@ def run(options: argparse.Namespace) -> int:
     """Verify the artifact; return the exit code."""
     _check(options)
     recipe = None
-    if options.recipe is not None:
-        recipe = shared.layout_of(argparse.Namespace(recipe=options.recipe, dtype=None, seed=None)).recipe
+    if options.against is not None:
+        recipe = shared.layout_of(argparse.Namespace(recipe=options.against, dtype=None, seed=None)).recipe
     if options.key is not None:
         document, text = _by_signature(options, recipe)
     elif recipe is not None:
@@ -71,8 +71,8 @@ def _check(options: argparse.Namespace) -> None:
     if options.key is None and options.contents is not None:
         raise ValueError("--contents is an option of --key")
     for name in ("read", "part"):
-        if getattr(options, name) is not None and (options.key is not None or options.recipe is not None):
-            raise ValueError(f"--{name} is an option without --key and --recipe: it is for the artifact's own recipe")
+        if getattr(options, name) is not None and (options.key is not None or options.against is not None):
+            raise ValueError(f"--{name} is an option without --key and --against: it is for the artifact's own recipe")
 
 
 def _by_signature(options: argparse.Namespace, recipe: Recipe | None) -> tuple[dict[str, Any], str]:
