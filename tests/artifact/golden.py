@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from fanin.artifact.plan import SIGNATURE
 from fanin.artifact.signing import sign
-from tests.artifact.test_signing import GOLDEN, SHARDS, make, public, write_key
+from tests.support.signatures import GOLDEN, SHARDS, make, public, write_key
 
 
 def verify(artifact: Path, signature: Path, public_key: Path) -> None:

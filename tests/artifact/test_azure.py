@@ -19,7 +19,7 @@ import fanin
 from fanin import artifact
 from fanin.artifact.opening import destination
 from fanin.file.disk import CHUNK
-from tests.artifact.test_making import FILES, RECIPE, SHARD, files_of, made
+from tests.support.checkpoints import FILES, RECIPE, SHARD, files_of, made
 from tests.support.servers import wait_for
 
 AZURITE = shutil.which("azurite-blob")

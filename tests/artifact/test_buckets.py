@@ -21,8 +21,8 @@ from fanin.artifact.opening import destination
 from fanin.artifact.pieces import part_bytes, pieces
 from fanin.errors import ConflictError, DestinationError
 from fanin.file.disk import CHUNK
-from tests.artifact.test_making import FILES, RECIPE, SHARD, files_of, made
-from tests.artifact.test_signing import write_key
+from tests.support.checkpoints import FILES, RECIPE, SHARD, files_of, made
+from tests.support.signatures import write_key
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # warnings of moto and its dependencies
 boto3 = pytest.importorskip("boto3", reason="boto3 is not installed")

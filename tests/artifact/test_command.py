@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 import fanin
 from fanin.cli.main import main
-from tests.artifact.test_making import FILES, RECIPE, files_of, made
-from tests.artifact.test_signing import write_key
+from tests.support.checkpoints import FILES, RECIPE, files_of, made
 from tests.support.servers import wait_for
+from tests.support.signatures import write_key
 
 DIGEST = fanin.as_recipe(RECIPE).digest
 

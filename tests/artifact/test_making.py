@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
+import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 import safetensors.numpy
@@ -22,31 +25,7 @@ from fanin.artifact.plan import Plan, read_plan
 from fanin.artifact.plan import begin as begin_plan
 from fanin.artifact.writing import write
 from fanin.errors import ArtifactError, ConflictError, IncompleteError
-
-RECIPE: Mapping[str, Any] = {
-    "seed": 7,
-    "dtype": "BF16",
-    "tensors": {
-        "layers.1.weight": {"shape": [100, 50], "scheme": "glorot_uniform"},
-        "layers.0.weight": {"shape": [100, 50], "scheme": "he_normal"},
-        "layers.0.bias": {"shape": 100, "scheme": "zeros"},
-        "head": {"shape": [30, 50], "scheme": "normal", "std": 0.02, "dtype": "F32"},
-    },
-}
-SHARD = 10_300
-"""Bytes that divide the recipe into three files: head and layers.0.bias, layers.0.weight, layers.1.weight."""
-FILES = {"config.json": b"{}", "tokenizer/vocab.txt": b"a\nb\n"}
-
-
-def files_of(directory: Path) -> dict[str, bytes]:
-    """Return the content of every file, by its path."""
-    paths = sorted(path for path in directory.rglob("*") if path.is_file())
-    return {path.relative_to(directory).as_posix(): path.read_bytes() for path in paths}
-
-
-def made(directory: Path, **options: Any) -> artifact.Manifest:
-    """Make the artifact of these tests."""
-    return artifact.make(RECIPE, directory, **{"shard_bytes": SHARD, "files": FILES, **options})
+from tests.support.checkpoints import FILES, RECIPE, SHARD, files_of, made
 
 
 class Counting(Directory):
@@ -416,3 +395,56 @@ def test_a_writer_in_this_moment_is_not_swept(tmp_path: Path) -> None:
     assert place.create("file", chunks(), 6)
     assert (tmp_path / "file").read_bytes() == b"onetwo"
     assert not any((tmp_path / ".fanin" / "partial").iterdir())
+
+
+def test_symbolic_links_in_a_directory(tmp_path: Path) -> None:
+    """A link to a folder above has no end, and a broken one keeps a name from being created."""
+    made(tmp_path / "looped")
+    before = sorted(Directory(tmp_path / "looped").objects())
+    (tmp_path / "looped" / "again").symlink_to(tmp_path / "looped", target_is_directory=True)
+    found = sorted(Directory(tmp_path / "looped").objects())
+    assert [each for each in found if each[0] != "again"] == before
+    assert len(found) == len(before) + 1
+    with pytest.raises(fanin.MismatchError, match="again is not a file of the artifact"):
+        artifact.verify(tmp_path / "looped")
+
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "config.json").symlink_to(tmp_path / "absent")
+    with pytest.raises(ConflictError, match=r"it has no artifact, but config\.json"):
+        made(tmp_path / "broken")
+
+
+@pytest.mark.parametrize("path", ["../secret", "/secret", ".fanin/secret"])
+def test_a_claim_names_no_file_elsewhere(path: str, tmp_path: Path) -> None:
+    artifact.begin(RECIPE, tmp_path / "a", shard_bytes=SHARD, files={"config.json": b"{}"})
+    claim = tmp_path / "a" / ".fanin" / "plan.json"
+    claim.write_bytes(claim.read_bytes().replace(b"config.json", path.encode()))
+    with pytest.raises(ArtifactError, match=f"plan.json is damaged: file '{path}': a path is relative"):
+        artifact.status(tmp_path / "a")
+
+
+def test_a_file_that_is_swept_before_its_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock, begun, sweeps = fcntl.flock, threading.Event(), list[threading.Thread]()
+
+    def flock(file: BinaryIO, operation: int) -> None:
+        if not sweeps:
+            held = os.open(file.name, os.O_RDONLY)
+            lock(held, fcntl.LOCK_EX)
+
+            def sweep() -> None:
+                begun.wait(0.2)
+                Path(file.name).unlink()
+                os.close(held)
+
+            sweeps.append(threading.Thread(target=sweep))
+            sweeps[0].start()
+        lock(file, operation)
+
+    def chunks() -> Iterator[memoryview]:
+        begun.set()
+        sweeps[0].join()
+        yield memoryview(b"one")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    assert Directory(tmp_path).create("file", chunks(), 3)
+    assert (tmp_path / "file").read_bytes() == b"one"

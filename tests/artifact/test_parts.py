@@ -20,7 +20,7 @@ from fanin.artifact.progress import Tally
 from fanin.artifact.writing import Record
 from fanin.errors import ArtifactError, DestinationError
 from fanin.file.disk import CHUNK
-from tests.artifact.test_making import RECIPE, SHARD, files_of, made
+from tests.support.checkpoints import RECIPE, SHARD, files_of, made
 
 JOB = {"JOB_COMPLETION_INDEX": "3"}
 ARRAY = {"SLURM_ARRAY_TASK_ID": "5", "SLURM_ARRAY_TASK_MIN": "1", "SLURM_ARRAY_TASK_MAX": "8"}

@@ -15,7 +15,7 @@ from fanin.artifact import keys
 from fanin.artifact.pkcs11 import Uri
 from fanin.artifact.private_keys import load_key
 from fanin.artifact.signing import sign, verify_signature
-from tests.artifact.test_signing import CURVES, make, write_key
+from tests.support.signatures import CURVES, make, write_key
 
 MODULE = Path("/usr/lib/softhsm/libsofthsm2.so")
 PIN = "1234"

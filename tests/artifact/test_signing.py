@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from fanin.artifact import dsse, keys, making, model_signature, signing
@@ -23,18 +23,8 @@ from fanin.artifact.model_signature import SignedFiles
 from fanin.artifact.plan import PROVENANCE, SIGNATURE
 from fanin.artifact.private_keys import load_key
 from fanin.artifact.signing import sign, verify_signature
-from fanin.errors import IncompleteError, SignatureError
-
-RECIPE = {
-    "seed": 2**64 - 1,
-    "tensors": {
-        "a": {"shape": [40, 10], "scheme": "glorot_uniform"},
-        "b": {"shape": [300], "scheme": "normal", "std": 0.02},
-    },
-}
-SHARDS = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
-GOLDEN = Path(__file__).parent / "golden"
-CURVES = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1(), "P-521": ec.SECP521R1()}
+from fanin.errors import DestinationError, IncompleteError, SignatureError
+from tests.support.signatures import CURVES, GOLDEN, RECIPE, SHARDS, make, public, write_key
 
 
 @pytest.fixture(autouse=True)
@@ -73,26 +63,6 @@ def artifact(made: dict[bool, Path], tmp_path: Path) -> Path:
 def signed(made: dict[bool, Path], tmp_path: Path) -> Path:
     """Return the artifact, signed by `key`."""
     return shutil.copytree(made[True], tmp_path / "step-0")
-
-
-def make(path: Path, recipe: dict[str, Any] = RECIPE) -> Path:
-    making.make(recipe, path, shard_bytes=1300, files={"config.json": b"{}"})
-    return path
-
-
-def write_key(path: Path, key: Any, passphrase: str | None = None) -> Path:
-    """Write a private key to a PEM file, and return its path."""
-    encryption = (
-        serialization.NoEncryption()
-        if passphrase is None
-        else serialization.BestAvailableEncryption(passphrase.encode())
-    )
-    path.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption))
-    return path
-
-
-def public(key: Path) -> bytes:
-    return load_key(key).public_pem
 
 
 def statement_in(document: bytes) -> dict[str, Any]:
@@ -600,3 +570,33 @@ def test_golden_statements() -> None:
     for each in (bundle, pinned):
         del each["dsseEnvelope"]["signatures"][0]["sig"]
     assert bundle == pinned
+
+
+@pytest.mark.parametrize("name", [SIGNATURE, PROVENANCE])
+def test_a_signature_that_can_never_be_created(
+    name: str, artifact: Path, key: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a store that refuses an object which does not exist."""
+    monkeypatch.setattr("fanin.artifact.destination._SECONDS", 0.0)
+    create, refused = Directory.create, list[str]()
+
+    def refuse(place: Directory, path: str, *given: Any) -> bool:
+        if path != name:
+            return create(place, path, *given)
+        refused.append(path)
+        assert len(refused) < 100, "there is no end"
+        return False
+
+    monkeypatch.setattr(Directory, "create", refuse)
+    with pytest.raises(DestinationError, match=r"model\.sig cannot be created, and does not exist, in 8 attempts"):
+        sign(artifact, key)
+    assert len(refused) == 8
+
+
+def test_a_signature_is_not_read_without_a_bound(signed: Path, key: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = (signed / SIGNATURE).stat().st_size
+    monkeypatch.setattr(signing, "_MOST", size - 1)
+    with pytest.raises(SignatureError, match=f"{SIGNATURE} has {size} bytes; at most {size - 1} are allowed"):
+        verify_signature(signed, public(key))
+    monkeypatch.setattr(signing, "_MOST", size)
+    verify_signature(signed, public(key))

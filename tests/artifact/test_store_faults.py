@@ -153,11 +153,12 @@ PASSING: dict[str, tuple[Fault, tuple[str, ...]]] = {
     "race": (s3_proxy.refuse(409, "ConditionalRequestConflict"), ("PutObject", "CompleteMultipartUpload")),
     "race lost to nobody": (s3_proxy.refuse(412, "PreconditionFailed"), ("PutObject", "CompleteMultipartUpload")),
     "slow": (s3_proxy.slowly(1 << 20, 0.02), WRITES),
+    "upload swept": (s3_proxy.refuse(404, "NoSuchUpload"), ("UploadPart", "CompleteMultipartUpload")),
 }
 """Faults of one request each, and the operations that meet them."""
 
 
-@both("name", PASSING, ["response lost", "race"])
+@both("name", PASSING, ["response lost", "race", "upload swept"])
 def test_faults_that_pass(place: Place, name: str) -> None:
     """The first request of each operation fails, and those of an object and a record. The caller sees nothing of it."""
     fault, operations = PASSING[name]
@@ -241,6 +242,20 @@ def test_two_drivers_at_the_end_of_one_upload(place: Place) -> None:
     """Both have sent all parts when the first one completes its upload. The store refuses the second one's."""
     hold = Hold()
     place.proxy.on("CompleteMultipartUpload", hold)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(place.make)
+        assert hold.reached.wait(60)
+        place.make()
+        hold.release()
+        waiting.result(60)
+    place.check()
+
+
+@pytest.mark.parametrize("store", [pytest.param("seaweedfs", marks=SOAK)], indirect=True)  # moto fails with 500
+def test_a_driver_that_finishes_while_another_one_uploads(place: Place) -> None:
+    """The end of the first one aborts the upload of the second one, which accepts the object that is there."""
+    hold = Hold()
+    place.proxy.on("UploadPart", hold)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(place.make)
         assert hold.reached.wait(60)

@@ -237,6 +237,7 @@ def _with_header(folder: Path, header: str) -> None:
         lambda folder: _with_header(folder, "[]"),
         lambda folder: _with_header(folder, '{"c":{"dtype":"F32","shape":[100],"data_offsets":[0,401,1]}}'),
         lambda folder: _with_header(folder, '{"c":{"dtype":"F32","shape":[100],"data_offsets":[-8,392]}}'),
+        lambda folder: _with_header(folder, '{"c":{"dtype":"F32","shape":[100],"data_offsets":[0,1e999]}}'),
         lambda folder: _with_header(
             folder,
             '{"c":{"dtype":"F32","shape":[100],"data_offsets":[0,400]},"a":{"dtype":"F32","shape":[1],"data_offsets":[396,400]}}',

@@ -18,9 +18,9 @@ import yaml
 import fanin
 from fanin import artifact
 from fanin.cli.main import main, parser_of
-from tests.artifact.test_making import RECIPE, files_of
 from tests.deploy import image
 from tests.deploy.test_helm import KUBERNETES, one
+from tests.support.checkpoints import RECIPE, files_of
 
 DEPLOY = image.ROOT / "deploy"
 SCRIPT = DEPLOY / "slurm" / "artifact.sbatch"

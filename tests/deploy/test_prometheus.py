@@ -160,8 +160,8 @@ def test_a_server_scrapes_and_evaluates(tmp_path: Path) -> None:
                 query(client, expression.replace('=~"$instance"', '=~".+"'))
             wait_for(lambda: {rule["health"] for rule in loaded(client)} == {"ok"})
             assert len(loaded(client)) == len(rules())
-            wait_for(lambda: "FaninDown" in alarmed(client))
-            assert alarmed(client) == {"FaninDown"}
+            # On a busy machine a worker that is still starting raises alarms, which end when it is ready.
+            wait_for(lambda: alarmed(client) == {"FaninDown"})
 
 
 def loaded(client: httpx.Client) -> list[dict[str, Any]]:

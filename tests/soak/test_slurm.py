@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fanin import artifact
-from tests.artifact.test_making import RECIPE, files_of
+from tests.support.checkpoints import RECIPE, files_of
 
 pytestmark = pytest.mark.soak("ray")
 PARTS = 3

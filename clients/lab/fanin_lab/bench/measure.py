@@ -141,8 +141,8 @@ class Settings:
             raise ValueError(f"--elements: {self.elements} is too small; the minimum is {SMALL}")
         if self.elements > MOST:
             raise ValueError(f"--elements: {self.elements} is too large; the maximum is {MOST}")
-        if not 0 < self.seconds < math.inf:
-            raise ValueError(f"--seconds: {self.seconds} is not a finite number above 0")
+        if not 0 <= self.seconds < math.inf:
+            raise ValueError(f"--seconds: {self.seconds} is not a finite number of at least 0")
         if not self.distributions or not self.dtypes:
             raise ValueError("`--distributions` and `--dtype` need at least one value each")
         if self.repeats < 1:

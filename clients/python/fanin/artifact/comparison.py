@@ -142,7 +142,7 @@ def _tensors(place: Destination, key: str, size: int) -> list[_Stored]:
             raise ValueError("two tensors overlap")
         if stops[-1] > size:
             raise ValueError(f"it has {size} bytes, its header says {stops[-1]}")
-    except (LookupError, TypeError, ValueError, AttributeError, struct.error) as error:
+    except (LookupError, TypeError, ValueError, OverflowError, AttributeError, struct.error) as error:
         raise FileError(f"{place.url}: {key} is not a safetensors file: {error}") from None
     return tensors
 

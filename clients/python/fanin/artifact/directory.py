@@ -89,13 +89,14 @@ class Directory(Destination):
         with entries:
             for entry in entries:
                 key = prefix + entry.name
-                if entry.is_dir():
+                # A link to a folder is listed as a file: it may lead back to a folder above, without an end.
+                if entry.is_dir(follow_symlinks=False):
                     if key != PARTIAL:
                         yield from self.objects(key + "/")
                 else:
                     # Another process may remove it at any time.
                     with suppress(FileNotFoundError):
-                        yield key, entry.stat().st_size
+                        yield key, _bytes_of(entry)
 
     def sweep(self, keys: Iterable[str]) -> None:  # noqa: ARG002 (unfinished files have no key)
         """Remove the unfinished files that no process has open.
@@ -130,13 +131,21 @@ def _locked(partial: Path) -> BinaryIO:
         partial.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
             file = partial.open("xb")
-            # A file system without locks refuses: then nobody sweeps.
+            # A file system without locks refuses: then nobody sweeps. Else only a sweep has the lock, for a moment.
             with suppress(OSError):
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_EX)
             if os.fstat(file.fileno()).st_nlink:
                 return file
             # Swept between its creation and its lock.
             file.close()
+
+
+def _bytes_of(entry: os.DirEntry[str]) -> int:
+    """Return the size of a file, or that of a broken symbolic link, which keeps a name from being created, too."""
+    try:
+        return entry.stat().st_size
+    except FileNotFoundError:
+        return entry.stat(follow_symlinks=False).st_size
 
 
 def _exists(path: Path) -> bool:

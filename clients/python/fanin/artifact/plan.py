@@ -254,6 +254,8 @@ def _read(destination: Destination, document: bytes) -> Plan:
         return content
 
     try:
+        for path in said["files"]:
+            _check_path(path, ())
         plan = Plan(
             recipe,
             format=said["format"],

@@ -90,8 +90,11 @@ class S3(Destination):
                     **self._at(key), UploadId=upload, MultipartUpload={"Parts": numbered}, IfNoneMatch="*"
                 ),
             )
-        except BaseException:
+        except BaseException as error:
             self._abort(key, upload)
+            # Another driver has created the object, and swept this upload.
+            if _code(error.__cause__) == "NoSuchUpload":
+                return False
             raise
         if not created:
             self._abort(key, upload)

@@ -17,7 +17,7 @@ from typing import Literal
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from fanin.artifact import dsse, model_signature, provenance
-from fanin.artifact.destination import Destination
+from fanin.artifact.destination import Destination, races
 from fanin.artifact.finishing import Manifest, read_manifest
 from fanin.artifact.keys import SigningKey, fingerprint, load_public_key
 from fanin.artifact.model_signature import SignedFiles
@@ -36,6 +36,8 @@ UNSIGNED = (".fanin/done", ".fanin/partial", ".git", ".gitattributes", ".github"
 """Paths that the signature leaves out: what the manifest repeats, unfinished files, and files of a Hub."""
 _CHUNK = 8 << 20
 """Bytes of a file that are read at once."""
+_MOST = 256 << 20
+"""Maximum bytes of a file that is read at once. A signature of a million files has fewer."""
 _SHOWN = 3
 """Maximum number of files that an error names."""
 
@@ -91,7 +93,9 @@ def sign(
     digests = _signable(plan, place)
     named = f"urn:fanin:key:{own}" if builder is None else builder
     wanted = Provenance.of(plan.recipe.digest, digests[PLAN], plan.recipe.seed, plan.recipe.stream, named)
-    while place.size(SIGNATURE) is None:
+    for _ in races(f"{place.url}: {SIGNATURE}"):
+        if place.size(SIGNATURE) is not None:
+            break
         envelope = place.read(PROVENANCE)
         if envelope is None:
             envelope = dsse.text(dsse.seal(wanted.statement(digests), key))
@@ -275,6 +279,8 @@ def _create(place: Destination, path: str, content: bytes) -> bool:
 
 
 def _read(place: Destination, path: str) -> bytes:
+    if (size := place.size(path) or 0) > _MOST:
+        raise SignatureError(f"{path} has {size} bytes; at most {_MOST} are allowed", reason="format")
     if (content := place.read(path)) is None:
         if path == SIGNATURE:
             raise SignatureError(f"{place.url} has no {SIGNATURE}: it is not signed", reason="unsigned")

@@ -5,7 +5,7 @@ The standard pickler needs the classes themselves, and its bytes depend on which
 
 from __future__ import annotations
 
-import pickle
+import pickle  # nosec B403 (its opcodes alone: nothing is loaded)
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
