@@ -220,6 +220,14 @@ def test_items_of_one_tensor_begin_differently() -> None:
     assert len(heads) == len(plan) == 16
 
 
+@pytest.mark.parametrize("count", [1, 1000])
+def test_a_size_that_gives_too_many_archives_is_refused(count: int) -> None:
+    elements = 2_000_000_000 // count
+    tensors = {f"w.{place}": {"shape": [elements], "scheme": "ones"} for place in range(count)}
+    with pytest.raises(ValueError, match=r"shard_bytes is 64, which gives \d+ archives; .* at most 1000000"):
+        artifact.Plan.of({"layout": "torch", "tensors": tensors}, format="dcp", shard_bytes=64)
+
+
 def test_wrong_options_and_literals(tmp_path: Path) -> None:
     for tied, message in (
         ({"new": "absent"}, "'new' is another name of 'absent', which is not a tensor"),

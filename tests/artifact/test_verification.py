@@ -91,6 +91,14 @@ def test_parts_verify_the_items_of_the_artifact(tmp_path: Path) -> None:
     assert refused == 1
 
 
+def test_part_0_verifies_what_is_not_an_item(tmp_path: Path) -> None:
+    (made(tmp_path) / "more").write_bytes(b"x")
+
+    artifact.verify(tmp_path, part="1/3")
+    with pytest.raises(MismatchError, match="more is not a file"):
+        artifact.verify(tmp_path, part="0/3")
+
+
 @pytest.mark.parametrize("format", ["hf", "safetensors", "dcp"])
 def test_the_start_of_each_file_is_read_in_any_sample(tmp_path: Path, format: str) -> None:
     path, _ = of_tensor(made(tmp_path, format), "a", 0)

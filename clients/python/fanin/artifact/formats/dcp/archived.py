@@ -12,6 +12,10 @@ ARCHIVE_BYTES = 256 << 20
 """Maximum bytes of the elements of an archive. A reader of any part of it reads all of it."""
 
 
+MAX_ARCHIVES = 1_000_000
+"""Maximum number of archives of a checkpoint. Each takes memory here, and 200 bytes of `.metadata`."""
+
+
 class Kind(NamedTuple):
     """Type and shape of a tensor."""
 
@@ -31,9 +35,13 @@ class Archived:
             kind: Type and shape.
             most: Maximum bytes of the elements of an archive, if that is at least one element.
             note: Number of bytes of the note of each archive.
+
+        Raises:
+            ValueError: there would be too many archives.
         """
         self.kind = kind
         self.boxes = Boxes.of(kind.shape, max(1, min(most, ARCHIVE_BYTES) // kind.itemsize))
+        check_count(len(self.boxes), most)
         boxes = [self.boxes[number] for number in range(len(self.boxes))]
         self.nbytes = array("Q", (box.count * kind.itemsize for box in boxes))
         """Bytes of the elements of each archive."""
@@ -47,3 +55,15 @@ class Archived:
     def archive(self, number: int, note: bytes) -> Archive:
         """Return an archive."""
         return archive(self.kind.dtype, self.boxes[number].lengths, self.nbytes[number], note)
+
+
+def check_count(count: int, most: int) -> None:
+    """Refuse too many archives of at most `most` bytes.
+
+    Raises:
+        ValueError: there are.
+    """
+    if count > MAX_ARCHIVES:
+        raise ValueError(
+            f"shard_bytes is {most}, which gives {count} archives; a checkpoint of torch has at most {MAX_ARCHIVES}"
+        )

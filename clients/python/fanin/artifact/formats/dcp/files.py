@@ -17,7 +17,7 @@ import numpy as np
 
 from fanin.artifact.formats.base import TIED, Arrangement, Content, Given
 from fanin.artifact.formats.dcp.archive import Archive
-from fanin.artifact.formats.dcp.archived import Archived, Kind
+from fanin.artifact.formats.dcp.archived import Archived, Kind, check_count
 from fanin.artifact.formats.dcp.literals import literals_file, literals_of, read_safetensors
 from fanin.artifact.formats.dcp.metadata import Place, metadata
 from fanin.backends import Backend
@@ -60,7 +60,7 @@ class Files(Arrangement):
         self._tied = _tied(given)
         self._kinds: dict[tuple[str, tuple[int, ...]], Archived] = {}
         # All archives have consecutive numbers: of each tensor, and of each item, the first one.
-        self._tensors = array("Q", accumulate((len(self._archived(name)) for name in self._names), initial=0))
+        self._tensors = array("Q", self._counted())
         sizes = chain.from_iterable(self._archived(name).nbytes for name in self._names)
         self._items = shards.bounds(sizes, given.shard_bytes)
         self._nbytes = array("Q", map(self._nbytes_of, range(len(self._items) - 1)))
@@ -137,6 +137,19 @@ class Files(Arrangement):
                 yield Place(self.name(bisect_right(self._items, number) - 1), offsets[number])
 
         return metadata((*self._names, *literals, *self._tied), archived, where)
+
+    def _counted(self) -> Iterator[int]:
+        """Yield the number of the first archive of each tensor, then that of all archives.
+
+        Raises:
+            ValueError: there are too many archives.
+        """
+        count = 0
+        yield count
+        for name in self._names:
+            count += len(self._archived(name))
+            check_count(count, self._most)
+            yield count
 
     def _archived(self, name: str) -> Archived:
         tensor = self._recipe.tensors[name]
