@@ -29,7 +29,7 @@ class Maker:
 
     def make(self, _draw: Orthogonal, stream: Stream, _dtype: DType, out: memoryview) -> None:
         self.begun.set()
-        assert self.may_go_on.wait(30)
+        assert self.may_go_on.wait(300)
         self.made.append(stream.seed)
         if self.is_broken:
             raise BackendError("broken")
@@ -89,7 +89,7 @@ def test_many_threads_make_it_once() -> None:
     maker.may_go_on.clear()
     with ThreadPoolExecutor(8) as pool:
         parts = [pool.submit(part, matrices, maker) for _ in range(8)]
-        maker.begun.wait(30)
+        maker.begun.wait(300)
         maker.may_go_on.set()
         assert {found.result() for found in parts} == {bytes(range(12, 40))}
     assert maker.made == [0]
@@ -101,7 +101,7 @@ def test_a_failure_is_told_to_all_and_not_kept() -> None:
     maker.may_go_on.clear()
     with ThreadPoolExecutor(4) as pool:
         parts = [pool.submit(part, matrices, maker) for _ in range(4)]
-        maker.begun.wait(30)
+        maker.begun.wait(300)
         maker.may_go_on.set()
         for found in parts:
             with pytest.raises(BackendError, match="broken"):
@@ -116,7 +116,7 @@ def test_one_that_went_while_it_was_made_is_still_given() -> None:
     maker.may_go_on.clear()
     with ThreadPoolExecutor(1) as pool:
         found = pool.submit(part, matrices, maker)
-        maker.begun.wait(30)
+        maker.begun.wait(300)
         part(matrices, Maker(), 1)
         assert matrices.held == 200
         maker.may_go_on.set()
@@ -138,13 +138,13 @@ def test_a_thread_makes_it_itself_when_the_other_was_interrupted() -> None:
             return
         interrupted.append(_Interrupt())
         maker.begun.set()
-        assert waiting.wait(30)
+        assert waiting.wait(300)
         raise interrupted[0]
 
     maker.make = interrupt  # type: ignore[method-assign]
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(part, matrices, maker)
-        assert maker.begun.wait(30)
+        assert maker.begun.wait(300)
         second = pool.submit(part, matrices, maker)
         waiting.set()
         assert first.exception() is interrupted[0]
@@ -158,7 +158,7 @@ def test_a_forked_child_waits_for_no_thread_of_its_parent() -> None:
     maker.may_go_on.clear()
     with ThreadPoolExecutor(1) as pool:
         pool.submit(part, matrices, maker)
-        assert maker.begun.wait(30)
+        assert maker.begun.wait(300)
         child = os.fork()
         if child == 0:
             signal.alarm(20)  # ends it, were it to wait

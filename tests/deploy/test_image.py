@@ -159,7 +159,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     inner = [child for pid in children for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     os.kill(int((inner or children)[0]), signal.SIGTERM)
     # uvicorn raises the signal once more when all is closed.
-    assert process.wait(30) in (0, 128 + signal.SIGTERM)
+    assert process.wait(300) in (0, 128 + signal.SIGTERM)
 
 
 def _project() -> dict[str, dict[str, dict[str, list[str]]]]:

@@ -106,7 +106,7 @@ def nginx_before(folder: Path, ports: list[int], certificate: Path, plain: int) 
         yield f"https://localhost:{tls}"
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(300)
 
 
 def free_port() -> int:
