@@ -49,7 +49,7 @@ def _oversized(value: Any, path: Sequence[str]) -> Fault | None:
     while level:
         path, each = level.pop()
         if len(path) > _MAX_DEPTH:
-            return Fault("", "the recipe is nested too deeply")
+            return Fault(pointer(path[:1]), "the recipe is nested too deeply")
         if isinstance(each, Mapping):
             if len(each) > MAX_FAULTS:
                 return Fault(pointer(path), f"{len(each)} fields; no object in a recipe has that many")
