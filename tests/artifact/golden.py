@@ -13,7 +13,7 @@ import model_signing
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from fanin.artifact.plan import SIGNATURE
-from fanin.artifact.signing import sign
+from fanin.artifact.signatures.signing import sign
 from tests.support.signatures import GOLDEN, SHARDS, make, public, write_key
 
 

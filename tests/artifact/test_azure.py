@@ -17,7 +17,7 @@ import pytest
 
 import fanin
 from fanin import artifact
-from fanin.artifact.opening import destination
+from fanin.artifact.destinations.opening import destination
 from fanin.file.disk import CHUNK
 from tests.support.checkpoints import FILES, RECIPE, SHARD, files_of, made
 from tests.support.servers import wait_for

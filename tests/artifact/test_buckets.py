@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 import fanin
 from fanin import artifact
-from fanin.artifact.budget import Budget
-from fanin.artifact.opening import destination
-from fanin.artifact.pieces import part_bytes, pieces
+from fanin.artifact.destinations.budget import Budget
+from fanin.artifact.destinations.opening import destination
+from fanin.artifact.destinations.pieces import part_bytes, pieces
 from fanin.errors import ConflictError, DestinationError
 from fanin.file.disk import CHUNK
 from tests.support.checkpoints import FILES, RECIPE, SHARD, files_of, made
@@ -185,7 +185,7 @@ def test_errors_are_one_line(client: Any, monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(ValueError, match="ftp:// is not a kind of destination; use s3://, gs://, az://, file://"):
         artifact.status("ftp://x/y")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr("fanin.artifact.s3._ATTEMPTS", 1)
+    monkeypatch.setattr("fanin.artifact.destinations.s3._ATTEMPTS", 1)
     with pytest.raises(DestinationError, match=r"GetObject: Could not connect .*$") as found:
         artifact.status(URL)
     assert found.value.may_pass
@@ -202,7 +202,7 @@ def test_a_store_that_ignores_conditions_is_refused(client: Any, monkeypatch: py
 
 
 def test_memory_is_bounded(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fanin.artifact import s3
+    from fanin.artifact.destinations import s3
 
     monkeypatch.setattr(s3, "BUDGET", 2 * CHUNK)
     place = destination(URL)
@@ -285,7 +285,7 @@ def test_stores_without_conditional_parts(monkeypatch: pytest.MonkeyPatch, tmp_p
     from obstore.store import MemoryStore
 
     store = MemoryStore()
-    monkeypatch.setattr("fanin.artifact.bucket.from_url", lambda url, **options: store)
+    monkeypatch.setattr("fanin.artifact.destinations.bucket.from_url", lambda url, **options: store)
     artifact.make(RECIPE, "gs://bucket/step-0", shard_bytes=SHARD, files=FILES)
     made(tmp_path)
     place = destination("gs://bucket/step-0")
@@ -308,12 +308,12 @@ def test_stores_without_conditional_parts(monkeypatch: pytest.MonkeyPatch, tmp_p
 
     # Azure may return before the copy is complete; until then the object is empty.
     sizes = iter([0, 0, 2 * CHUNK])
-    monkeypatch.setattr("fanin.artifact.bucket._POLL", 0.0)
-    monkeypatch.setattr("fanin.artifact.bucket.obstore.head", lambda *_: {"size": next(sizes)})
+    monkeypatch.setattr("fanin.artifact.destinations.bucket._POLL", 0.0)
+    monkeypatch.setattr("fanin.artifact.destinations.bucket.obstore.head", lambda *_: {"size": next(sizes)})
     assert place.create("slow", [memoryview(bytearray(CHUNK))] * 2, 2 * CHUNK)
     assert next(sizes, None) is None
     monkeypatch.undo()
-    monkeypatch.setattr("fanin.artifact.bucket.from_url", lambda url, **options: store)
+    monkeypatch.setattr("fanin.artifact.destinations.bucket.from_url", lambda url, **options: store)
 
     def broken() -> Iterator[memoryview]:
         yield from chunks(1)
@@ -327,7 +327,7 @@ def test_stores_without_conditional_parts(monkeypatch: pytest.MonkeyPatch, tmp_p
     obstore.put(store, ".fanin/partial/young", b"")
     place.sweep([])
     assert place.size(".fanin/partial/young") == 0
-    monkeypatch.setattr("fanin.artifact.bucket._STALE", timedelta(0))
+    monkeypatch.setattr("fanin.artifact.destinations.bucket._STALE", timedelta(0))
     place.sweep([])
     assert place.size(".fanin/partial/young") is None
 
@@ -346,7 +346,7 @@ def test_many_parts_are_looked_at_once(client: Any, monkeypatch: pytest.MonkeyPa
 
     place = destination(URL)
     monkeypatch.setattr(place, "_send", lambda key, upload, number, content: str(number))
-    monkeypatch.setattr("fanin.artifact.s3.part_bytes", lambda size, most: 1)
+    monkeypatch.setattr("fanin.artifact.destinations.s3.part_bytes", lambda size, most: 1)
     monkeypatch.setattr(Future, "done", counted)
     tags = place._send_all("key", "upload", iter([bytearray(1)] * 500), 500)  # type: ignore[attr-defined]
     assert tags == [str(number) for number in range(1, 501)]

@@ -112,7 +112,7 @@ def test_errors(
     made(tmp_path / "made")
     if code == 8:
         monkeypatch.setitem(__import__("sys").modules, "boto3", None)
-        monkeypatch.delitem(__import__("sys").modules, "fanin.artifact.s3", raising=False)
+        monkeypatch.delitem(__import__("sys").modules, "fanin.artifact.destinations.s3", raising=False)
     places = {"recipe": recipe, "made": str(tmp_path / "made"), "tmp": str(tmp_path)}
     assert main(["artifact", *(word.format(**places) for word in words)]) == code
     assert message in capsys.readouterr().err

@@ -20,7 +20,7 @@ import safetensors.numpy
 
 import fanin
 from fanin import artifact
-from fanin.artifact.directory import Directory
+from fanin.artifact.destinations.directory import Directory
 from fanin.artifact.plan import Plan, read_plan
 from fanin.artifact.plan import begin as begin_plan
 from fanin.artifact.writing import write
@@ -324,7 +324,7 @@ class Racing(Directory):
 
 
 def test_a_race_is_begun_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fanin.artifact.destination._SECONDS", 0.0)
+    monkeypatch.setattr("fanin.artifact.destinations.base._SECONDS", 0.0)
     place = Racing(tmp_path / "raced")
     for module in ("making", "engines.threads"):
         monkeypatch.setattr(f"fanin.artifact.{module}.destination", lambda url: place)
@@ -338,7 +338,7 @@ def test_a_race_is_begun_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_an_object_that_can_never_be_created(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fanin.artifact.destination._SECONDS", 0.0)
+    monkeypatch.setattr("fanin.artifact.destinations.base._SECONDS", 0.0)
     place = Racing(tmp_path, times=100)
     with pytest.raises(fanin.DestinationError, match=r"\.fanin/plan\.json cannot be created, and does not exist"):
         begin_plan(Plan.of(RECIPE), place)

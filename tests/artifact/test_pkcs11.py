@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from fanin.artifact import keys
-from fanin.artifact.pkcs11 import Uri
-from fanin.artifact.private_keys import load_key
-from fanin.artifact.signing import sign, verify_signature
+from fanin.artifact.signatures import keys
+from fanin.artifact.signatures.pkcs11 import Uri
+from fanin.artifact.signatures.private_keys import load_key
+from fanin.artifact.signatures.signing import sign, verify_signature
 from tests.support.signatures import CURVES, make, write_key
 
 MODULE = Path("/usr/lib/softhsm/libsofthsm2.so")

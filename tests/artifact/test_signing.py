@@ -16,13 +16,14 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from fanin.artifact import dsse, keys, making, model_signature, signing
-from fanin.artifact.directory import Directory
-from fanin.artifact.keys import SigningKey
-from fanin.artifact.model_signature import SignedFiles
+from fanin.artifact import making
+from fanin.artifact.destinations.directory import Directory
 from fanin.artifact.plan import PROVENANCE, SIGNATURE
-from fanin.artifact.private_keys import load_key
-from fanin.artifact.signing import sign, verify_signature
+from fanin.artifact.signatures import dsse, keys, model_signature, signing
+from fanin.artifact.signatures.keys import SigningKey
+from fanin.artifact.signatures.model_signature import SignedFiles
+from fanin.artifact.signatures.private_keys import load_key
+from fanin.artifact.signatures.signing import sign, verify_signature
 from fanin.errors import DestinationError, IncompleteError, SignatureError
 from tests.support.signatures import CURVES, GOLDEN, RECIPE, SHARDS, make, public, write_key
 
@@ -577,7 +578,7 @@ def test_a_signature_that_can_never_be_created(
     name: str, artifact: Path, key: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As with a store that refuses an object which does not exist."""
-    monkeypatch.setattr("fanin.artifact.destination._SECONDS", 0.0)
+    monkeypatch.setattr("fanin.artifact.destinations.base._SECONDS", 0.0)
     create, refused = Directory.create, list[str]()
 
     def refuse(place: Directory, path: str, *given: Any) -> bool:

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from fanin import artifact
-from fanin.artifact.opening import destination
+from fanin.artifact.destinations.opening import destination
 from fanin.errors import ConflictError, DestinationError
 from tests.support import s3_proxy
 from tests.support.s3_proxy import Fault, Hold, S3Proxy

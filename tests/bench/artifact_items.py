@@ -21,7 +21,7 @@ from typing import Any
 
 from fanin import artifact
 from fanin.artifact import writing
-from fanin.artifact.directory import Directory
+from fanin.artifact.destinations.directory import Directory
 from fanin.artifact.engines import Engine
 from fanin.artifact.plan import PLAN, RECIPE
 from tests.bench import command

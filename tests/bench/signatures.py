@@ -11,10 +11,10 @@ from typing import TypeVar
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from fanin.artifact import dsse, model_signature, provenance
-from fanin.artifact.keys import SigningKey, hash_of
-from fanin.artifact.model_signature import SignedFiles
-from fanin.artifact.provenance import Provenance
+from fanin.artifact.signatures import dsse, model_signature, provenance
+from fanin.artifact.signatures.keys import SigningKey, hash_of
+from fanin.artifact.signatures.model_signature import SignedFiles
+from fanin.artifact.signatures.provenance import Provenance
 
 T = TypeVar("T")
 

@@ -244,7 +244,7 @@ artifact.make(json.loads(sys.argv[1]), sys.argv[2], shard_bytes={SHARD}, engine=
 
 def failing() -> None:
     """Let each object of this worker fail once, or as the file `.fanin/fault` says. Runs in workers."""
-    from fanin.artifact.directory import Directory
+    from fanin.artifact.destinations.directory import Directory
     from fanin.artifact.engines import ray as engine
 
     create = Directory.create

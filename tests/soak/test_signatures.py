@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from fanin.artifact.plan import PROVENANCE, SIGNATURE
-from fanin.artifact.private_keys import load_key
-from fanin.artifact.signing import sign, verify_signature
+from fanin.artifact.signatures.private_keys import load_key
+from fanin.artifact.signatures.signing import sign, verify_signature
 from fanin.errors import SignatureError
 from tests.artifact import test_signing as ours
 

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from fanin.artifact import making
-from fanin.artifact.private_keys import load_key
+from fanin.artifact.signatures.private_keys import load_key
 
 RECIPE = {
     "seed": 2**64 - 1,

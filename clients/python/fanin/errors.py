@@ -180,7 +180,7 @@ class DestinationError(FaninError, OSError):
 
     def __init__(self, message: str, *, may_pass: bool = True) -> None:
         self.may_pass = may_pass
-        """Whether a later attempt may succeed, so that engines try again."""
+        """True if a later attempt may succeed, so that engines try again."""
         super().__init__(message)
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from fanin.artifact.destination import Destination
+from fanin.artifact.destinations.base import Destination
 
 
 class Below(Destination):

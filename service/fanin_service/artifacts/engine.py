@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 
 from fanin.artifact import Plan
-from fanin.artifact.destination import Destination
+from fanin.artifact.destinations.base import Destination
 from fanin.artifact.engines import Task
 from fanin.artifact.progress import Tally
 from fanin.artifact.writing import may_pass

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fanin.artifact import Plan
-from fanin.artifact.destination import Destination
+from fanin.artifact.destinations.base import Destination
 from fanin.artifact.plan import PLAN, RECIPE, read_plan
 from fanin.artifact.survey import survey
 from fanin.errors import ArtifactError

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fanin.artifact import Manifest, Plan, Progress
-from fanin.artifact.destination import Destination
+from fanin.artifact.destinations.base import Destination
 from fanin.artifact.engines import Engine
 from fanin.artifact.finishing import finish
 from fanin.artifact.plan import begin

@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from fanin.artifact.destination import Destination
+from fanin.artifact.destinations.base import Destination
 from fanin_service.artifacts.errors import ArtifactStateError
 
 FOLDER = ".artifacts"

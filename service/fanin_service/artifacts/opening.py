@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from fanin.artifact.destination import Destination
-from fanin.artifact.directory import Directory
+from fanin.artifact.destinations.base import Destination
+from fanin.artifact.destinations.directory import Directory
+from fanin.artifact.destinations.opening import destination
 from fanin.artifact.engines import engine_of
-from fanin.artifact.opening import destination
 from fanin.errors import FaninError
 from fanin_service.artifacts.below import Below
 from fanin_service.artifacts.cluster import Cluster

@@ -1,4 +1,4 @@
-"""Whether a destination responds: requests must not wait for one that does not, nor for another one."""
+"""Destinations that respond: requests must not wait for one that does not, nor for another one."""
 
 from __future__ import annotations
 

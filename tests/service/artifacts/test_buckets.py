@@ -60,7 +60,7 @@ def test_an_unreachable_bucket_tells_no_secret(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    monkeypatch.setattr("fanin.artifact.s3._ATTEMPTS", 1)
+    monkeypatch.setattr("fanin.artifact.destinations.s3._ATTEMPTS", 1)
     with running(SETTINGS) as server:
         answers = [
             server.client.post("/v1/artifacts", json=REQUEST),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fanin.artifact.opening import destination
+from fanin.artifact.destinations.opening import destination
 from fanin_service.artifacts import journal
 from fanin_service.artifacts.errors import ArtifactStateError
 from fanin_service.artifacts.journal import Facts, Journal, State

@@ -18,10 +18,10 @@ from fanin.artifact.writing import Record
 from fanin.errors import MissingPackageError
 
 if TYPE_CHECKING:
-    from fanin.artifact.keys import SigningKey
-    from fanin.artifact.private_keys import load_key
-    from fanin.artifact.provenance import Provenance
-    from fanin.artifact.signing import Signed, sign, verify_signature
+    from fanin.artifact.signatures.keys import SigningKey
+    from fanin.artifact.signatures.private_keys import load_key
+    from fanin.artifact.signatures.provenance import Provenance
+    from fanin.artifact.signatures.signing import Signed, sign, verify_signature
 
 __all__ = [
     "Compared",
@@ -67,7 +67,7 @@ def __getattr__(name: str) -> Any:
     if name not in _SIGNING:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        value = globals()[name] = getattr(import_module(f"{__name__}.{_SIGNING[name]}"), name)
+        value = globals()[name] = getattr(import_module(f"{__name__}.signatures.{_SIGNING[name]}"), name)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "cryptography":
             raise

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from fanin import backends
-from fanin.artifact.destination import Destination
+from fanin.artifact.destinations.base import Destination
+from fanin.artifact.destinations.opening import destination
 from fanin.artifact.engines.threads import MOST_THREADS
 from fanin.artifact.making import Url
-from fanin.artifact.opening import destination
 from fanin.artifact.progress import Callback, Progress
 from fanin.backends import Backend
 from fanin.dtypes import STORAGE

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
-from fanin.artifact.destination import Destination
+from fanin.artifact.destinations.base import Destination
 from fanin.artifact.plan import MANIFEST, PLAN, RECIPE, VERSION, Plan, canonical
 from fanin.artifact.survey import Survey, survey
 from fanin.artifact.writing import Record, read_record, record_key
@@ -58,16 +58,22 @@ def finish(plan: Plan, destination: Destination) -> Manifest:
     """
     found = survey(plan, destination)
     _check(found, destination)
-    manifest = manifest_of(found, destination)
+    commit = plan.arrangement.commit(plan.read)
+    manifest = manifest_of(found, destination, commit)
     destination.put(MANIFEST, manifest.document())
-    if commit_path := plan.arrangement.commit_path:
-        destination.put(commit_path, plan.arrangement.commit(plan.read))
+    if plan.arrangement.commit_path:
+        destination.put(plan.arrangement.commit_path, commit)
     destination.sweep(plan.arrangement.name(number) for number in range(len(plan)))
     return manifest
 
 
-def manifest_of(found: Survey, destination: Destination) -> Manifest:
+def manifest_of(found: Survey, destination: Destination, commit: bytes) -> Manifest:
     """Return the manifest of an artifact whose items are written, from their records.
+
+    Args:
+        found: The objects in the destination.
+        destination: Where the artifact is.
+        commit: Content of the object that completes the artifact.
 
     Raises:
         IncompleteError: a record is missing.
@@ -76,7 +82,6 @@ def manifest_of(found: Survey, destination: Destination) -> Manifest:
     """
     plan = found.plan
     commit_path = plan.arrangement.commit_path
-    commit = plan.arrangement.commit(plan.read) if commit_path else b""
     own = {PLAN: plan.document(), RECIPE: plan.recipe.canonical}
     files = [
         *_records(found, destination),

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, Self, runtime_checkable
 
 from fanin.artifact import finishing
+from fanin.artifact.destinations.opening import destination
 from fanin.artifact.engines import Engine, engine_of
 from fanin.artifact.finishing import Manifest
 from fanin.artifact.formats import TIED, arrangement_of
-from fanin.artifact.opening import destination
 from fanin.artifact.parts import Part
 from fanin.artifact.plan import SHARD_BYTES, Plan, read_plan
 from fanin.artifact.plan import begin as begin_plan

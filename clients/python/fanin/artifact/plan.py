@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Any, Self
 
-from fanin.artifact.destination import Destination
+from fanin.artifact.destinations.base import Destination
 from fanin.artifact.formats import Arrangement, Content, Given, arrangement_of
 from fanin.artifact.formats.safetensors_files import seed_in, sizes_in
 from fanin.errors import ArtifactError, ConflictError

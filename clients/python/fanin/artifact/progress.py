@@ -7,14 +7,14 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from fanin.artifact.opening import destination
+from fanin.artifact.destinations.opening import destination
 from fanin.artifact.plan import Plan, read_plan
 from fanin.artifact.survey import survey
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How much of an artifact is written. Bytes are those of tensors, without headers."""
+    """Items and bytes of an artifact, in all and written. Bytes are those of tensors, without headers."""
 
     items: int
     items_done: int
@@ -37,7 +37,7 @@ class Status:
     bytes_done: int
     """Bytes of these items."""
     is_complete: bool
-    """Whether the object exists that completes the artifact."""
+    """True if the object exists that completes the artifact."""
 
 
 Callback = Callable[[Progress], None]

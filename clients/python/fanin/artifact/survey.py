@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fanin.artifact.destination import Destination
+from fanin.artifact.destinations.base import Destination
 from fanin.artifact.plan import DONE, Plan
 
 _ABSENT = 2**64 - 1
@@ -44,7 +44,7 @@ class Survey:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the object exists that completes the artifact."""
+        """True if the object exists that completes the artifact."""
         return self.plan.commit_path in self.others
 
 

@@ -7,11 +7,11 @@ import hashlib
 import random
 from dataclasses import dataclass
 
-from fanin.artifact.destination import Destination
+from fanin.artifact.destinations.base import Destination
+from fanin.artifact.destinations.opening import destination
 from fanin.artifact.engines import Engine, engine_of
 from fanin.artifact.finishing import manifest_of, require_items
 from fanin.artifact.making import Url
-from fanin.artifact.opening import destination
 from fanin.artifact.parts import Part
 from fanin.artifact.plan import MANIFEST, OWN, RECIPE, SIGNATURE, Plan, read_plan
 from fanin.artifact.progress import Callback, Tally
@@ -104,14 +104,13 @@ def _check_objects(found: Survey, place: Destination) -> None:
     for path, (_, digest) in plan.digests.items():
         _check_file(place, path, digest)
     try:
-        manifest = manifest_of(found, place)
+        manifest = manifest_of(found, place, plan.arrangement.commit(plan.read))
     except ConflictError as error:  # a record and its object have different sizes
         raise MismatchError(str(error)) from None
-    files = {MANIFEST: manifest.document(), RECIPE: plan.recipe.canonical}
-    if plan.arrangement.commit_path:
-        files[plan.arrangement.commit_path] = plan.arrangement.commit(plan.read)
-    for path, content in files.items():
+    for path, content in {MANIFEST: manifest.document(), RECIPE: plan.recipe.canonical}.items():
         _check_file(place, path, hashlib.sha256(content).hexdigest())
+    if manifest.commit is not None:
+        _check_file(place, manifest.commit.name, manifest.commit.sha256)
 
 
 def _check_file(place: Destination, path: str, digest: str) -> None:

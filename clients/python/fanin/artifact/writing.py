@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from fanin.artifact.destination import Destination, races
+from fanin.artifact.destinations.base import Destination, races
 from fanin.artifact.plan import DONE, Item, Plan, canonical
 from fanin.backends import Backend
 from fanin.errors import ArtifactError, ConflictError, DestinationError

@@ -47,7 +47,7 @@ class ArtifactStatus:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all files are there."""
+        """True if all files are there."""
         return self.state == "complete"
 
     @classmethod

@@ -23,9 +23,9 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 
 from fanin import backends
-from fanin.artifact.destination import Destination
+from fanin.artifact.destinations.base import Destination
+from fanin.artifact.destinations.opening import destination
 from fanin.artifact.engines import Task
-from fanin.artifact.opening import destination
 from fanin.artifact.plan import Plan, read_plan
 from fanin.artifact.progress import Tally
 from fanin.artifact.writing import may_pass

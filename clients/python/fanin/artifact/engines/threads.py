@@ -10,9 +10,9 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from fanin import backends
-from fanin.artifact.destination import Destination
+from fanin.artifact.destinations.base import Destination
+from fanin.artifact.destinations.opening import destination
 from fanin.artifact.engines import Task
-from fanin.artifact.opening import destination
 from fanin.artifact.plan import Plan
 from fanin.artifact.progress import Tally
 from fanin.artifact.writing import may_pass

@@ -26,7 +26,7 @@ class Given:
     shard_bytes: int
     """Maximum bytes of tensors in an object, unless one tensor is larger."""
     has_literals: bool = False
-    """Whether there is a file of literals, which are tensors with given values."""
+    """True if there is a file of literals, which are tensors with given values."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Further parameters of the format, as JSON values."""
 
@@ -130,6 +130,10 @@ class Arrangement(ABC):
         """Path of the object that completes the artifact; None if the manifest does."""
         return None
 
-    def commit(self, read: Callable[[str], bytes]) -> bytes:
-        """Return the content of the object at `commit_path`; `read` returns the bytes of a given file by its path."""
-        raise NotImplementedError
+    def commit(self, read: Callable[[str], bytes]) -> bytes:  # noqa: ARG002 (for formats with an index)
+        """Return the content of the object at `commit_path`, nothing if the manifest completes the artifact.
+
+        Args:
+            read: Returns the bytes of a given file by its path.
+        """
+        return b""

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 from pkcs11.util.ec import encode_ec_public_key
 
-from fanin.artifact.keys import PASSPHRASE, SigningKey, hash_of
+from fanin.artifact.signatures.keys import PASSPHRASE, SigningKey, hash_of
 
 _lock = threading.Lock()
 _PATH = frozenset({"token", "serial", "object", "id", "type", "slot-id"})

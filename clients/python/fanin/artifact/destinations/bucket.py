@@ -20,9 +20,9 @@ from obstore.exceptions import (
 )
 from obstore.store import from_url
 
-from fanin.artifact.budget import Budget
-from fanin.artifact.destination import Destination
-from fanin.artifact.pieces import part_bytes, pieces
+from fanin.artifact.destinations.base import Destination
+from fanin.artifact.destinations.budget import Budget
+from fanin.artifact.destinations.pieces import part_bytes, pieces
 from fanin.errors import DestinationError
 from fanin.file.disk import CHUNK
 

@@ -6,8 +6,8 @@ import os
 from importlib import import_module
 from pathlib import Path
 
-from fanin.artifact.destination import Destination
-from fanin.artifact.directory import Directory
+from fanin.artifact.destinations.base import Destination
+from fanin.artifact.destinations.directory import Directory
 from fanin.errors import MissingPackageError
 
 BUCKETS = ("s3", "gs", "az")
@@ -39,7 +39,7 @@ def destination(url: str | os.PathLike[str]) -> Destination:
 def _bucket(scheme: str, url: str) -> Destination:
     package, module, kind = ("boto3", "s3", "S3") if scheme == "s3" else ("obstore", "bucket", "Bucket")
     try:
-        found = import_module(f"fanin.artifact.{module}")
+        found = import_module(f"fanin.artifact.destinations.{module}")
     except ModuleNotFoundError as error:
         if error.name not in (package, "botocore"):
             raise

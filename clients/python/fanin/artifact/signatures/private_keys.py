@@ -9,7 +9,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from fanin.artifact.keys import ALLOWED, PASSPHRASE, SigningKey, hash_of
+from fanin.artifact.signatures.keys import ALLOWED, PASSPHRASE, SigningKey, hash_of
 from fanin.errors import MissingPackageError
 
 
@@ -27,7 +27,7 @@ def load_key(source: str | os.PathLike[str], passphrase: str | None = None) -> S
     passphrase = os.environ.get(PASSPHRASE) if passphrase is None else passphrase
     if isinstance(source, str) and source.startswith("pkcs11:"):
         try:
-            from fanin.artifact import pkcs11
+            from fanin.artifact.signatures import pkcs11
         except ModuleNotFoundError as error:
             how = "in a checkout of Fanin, run: pip install '.[pkcs11]'"
             raise MissingPackageError(f"a pkcs11 URI needs the package python-pkcs11; {how}", name=error.name) from None

@@ -14,7 +14,7 @@ import rfc8785
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer, ValidationError
 
-from fanin.artifact.keys import SigningKey, fingerprint, is_signed
+from fanin.artifact.signatures.keys import SigningKey, fingerprint, is_signed
 from fanin.errors import SignatureError
 
 PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"

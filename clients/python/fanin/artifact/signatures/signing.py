@@ -16,16 +16,16 @@ from typing import Literal
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from fanin.artifact import dsse, model_signature, provenance
-from fanin.artifact.destination import Destination, races
+from fanin.artifact.destinations.base import Destination, races
+from fanin.artifact.destinations.opening import destination
 from fanin.artifact.finishing import Manifest, read_manifest
-from fanin.artifact.keys import SigningKey, fingerprint, load_public_key
-from fanin.artifact.model_signature import SignedFiles
-from fanin.artifact.opening import destination
 from fanin.artifact.plan import DONE, MANIFEST, OWN, PLAN, PROVENANCE, RECIPE, Plan, read_plan
 from fanin.artifact.plan import SIGNATURE as SIGNATURE
-from fanin.artifact.private_keys import load_key
-from fanin.artifact.provenance import Provenance
+from fanin.artifact.signatures import dsse, model_signature, provenance
+from fanin.artifact.signatures.keys import SigningKey, fingerprint, load_public_key
+from fanin.artifact.signatures.model_signature import SignedFiles
+from fanin.artifact.signatures.private_keys import load_key
+from fanin.artifact.signatures.provenance import Provenance
 from fanin.errors import IncompleteError, SignatureError, SignatureReason
 from fanin.recipe import RecipeLike, as_recipe
 
@@ -53,7 +53,7 @@ class Signed:
     provenance: Provenance | None
     """Content of the provenance; None if another tool signed a directory without one."""
     is_new: bool = False
-    """Whether this call wrote the signature."""
+    """True if this call wrote the signature."""
 
 
 def sign(

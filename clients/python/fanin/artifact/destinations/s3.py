@@ -25,9 +25,9 @@ from botocore.exceptions import (
     MetadataRetrievalError,
 )
 
-from fanin.artifact.budget import Budget
-from fanin.artifact.destination import Destination
-from fanin.artifact.pieces import part_bytes, pieces
+from fanin.artifact.destinations.base import Destination
+from fanin.artifact.destinations.budget import Budget
+from fanin.artifact.destinations.pieces import part_bytes, pieces
 from fanin.errors import ArtifactError, DestinationError
 from fanin.file.disk import CHUNK
 

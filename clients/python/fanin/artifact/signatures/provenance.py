@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from fanin.artifact.dsse import Statement, parse
+from fanin.artifact.signatures.dsse import Statement, parse
 from fanin.errors import SignatureError
 
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
