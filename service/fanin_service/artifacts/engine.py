@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -11,17 +10,13 @@ from dataclasses import dataclass
 from fanin.artifact import Plan
 from fanin.artifact.destinations.base import Destination
 from fanin.artifact.engines import Task
+from fanin.artifact.engines.attempts import StoppedError, run_item
 from fanin.artifact.progress import Tally
-from fanin.artifact.writing import may_pass
 from fanin.backends import Backend
 from fanin_service.fair_executor import FairExecutor
 
 _POLL_SECONDS = 1.0
 """Seconds between two looks whether the executor has ended."""
-ATTEMPTS = 4
-"""Attempts for a file that ends with an error which may pass."""
-_SECONDS = 1.0
-"""Longest first pause before a file is written again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,29 +46,10 @@ class FairThreads:
         tally: Tally,
     ) -> None:
         """See `fanin.artifact.engines.Engine`."""
-        place, stop, pending = self.place, threading.Event(), set[Future[None]]()
+        stop, pending = threading.Event(), set[Future[None]]()
 
         def run_one(number: int) -> None:
-            for attempt in range(1, ATTEMPTS + 1):
-                counted = 0
-
-                def report(count: int) -> None:
-                    nonlocal counted
-                    if stop.is_set():
-                        raise _StoppedError
-                    counted += count
-                    tally.add(count)
-
-                try:
-                    task(plan, number, place, self.generator, report)
-                except OSError as error:
-                    if attempt == ATTEMPTS or not may_pass(error):
-                        raise
-                    tally.add(-counted)
-                    stop.wait(random.uniform(0, _SECONDS * 4**attempt))  # nosec B311 (no secret)
-                else:
-                    tally.done()
-                    break
+            run_item(task, plan, number, self.place, self.generator, tally=tally, stop=stop)
 
         try:
             for number in items:
@@ -89,15 +65,11 @@ class FairThreads:
             wait([future for future in pending if not future.cancel()])
 
 
-class _StoppedError(Exception):
-    """Another file has failed, or the executor has ended."""
-
-
 def _unfinished(pending: set[Future[None]]) -> set[Future[None]]:
     """Wait for one of the calls, and return those that have not ended. Raise the first error of the others."""
     done, left = wait(pending, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
     for future in done:
         future.result()
     if any(future.cancelled() for future in left):
-        raise _StoppedError
+        raise StoppedError
     return left
