@@ -12,7 +12,7 @@ from pathlib import Path
 import model_signing
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from fanin.artifact.plan import SIGNATURE
+from fanin.artifact.documents import SIGNATURE
 from fanin.artifact.signatures.signing import sign
 from tests.support.signatures import GOLDEN, SHARDS, make, public, write_key
 

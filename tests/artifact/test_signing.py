@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from fanin.artifact import making
 from fanin.artifact.destinations.directory import Directory
-from fanin.artifact.plan import PROVENANCE, SIGNATURE
+from fanin.artifact.documents import PROVENANCE, SIGNATURE
 from fanin.artifact.signatures import dsse, keys, model_signature, signing
 from fanin.artifact.signatures.keys import SigningKey
 from fanin.artifact.signatures.model_signature import SignedFiles
@@ -178,9 +178,9 @@ class Recording(Directory):
         super().__init__(path)
         self.seen: set[str] = set()
 
-    def read(self, key: str) -> bytes | None:
+    def read(self, key: str, most: int | None = None) -> bytes | None:
         self.seen.add(key)
-        return super().read(key)
+        return super().read(key, most)
 
     def range(self, key: str, start: int, stop: int) -> bytes:
         self.seen.add(key)

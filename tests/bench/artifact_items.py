@@ -22,8 +22,8 @@ from typing import Any
 from fanin import artifact
 from fanin.artifact import writing
 from fanin.artifact.destinations.directory import Directory
+from fanin.artifact.documents import PLAN, RECIPE
 from fanin.artifact.engines import Engine
-from fanin.artifact.plan import PLAN, RECIPE
 from tests.bench import command
 from tests.support.processes import memory
 

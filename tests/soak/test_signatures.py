@@ -17,7 +17,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from fanin.artifact.plan import PROVENANCE, SIGNATURE
+from fanin.artifact.documents import PROVENANCE, SIGNATURE
 from fanin.artifact.signatures.private_keys import load_key
 from fanin.artifact.signatures.signing import sign, verify_signature
 from fanin.errors import SignatureError

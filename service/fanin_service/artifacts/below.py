@@ -22,8 +22,8 @@ class Below(Destination):
     ) -> bool:
         return self._root.create(self._prefix + key, chunks, size, metadata)
 
-    def read(self, key: str) -> bytes | None:
-        return self._root.read(self._prefix + key)
+    def read(self, key: str, most: int | None = None) -> bytes | None:
+        return self._root.read(self._prefix + key, most)
 
     def range(self, key: str, start: int, stop: int) -> bytes:
         return self._root.range(self._prefix + key, start, stop)

@@ -8,7 +8,8 @@ from typing import Literal
 
 from fanin.artifact import Plan
 from fanin.artifact.destinations.base import Destination
-from fanin.artifact.plan import PLAN, RECIPE, read_plan
+from fanin.artifact.documents import PLAN, RECIPE
+from fanin.artifact.plan import read_plan
 from fanin.artifact.survey import survey
 from fanin.errors import ArtifactError
 from fanin_service.artifacts.journal import Facts, Journal

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 from fanin.artifact.destinations.base import Destination
-from fanin.artifact.plan import MANIFEST, PLAN, RECIPE, VERSION, Plan, canonical
+from fanin.artifact.documents import MANIFEST, MOST_BYTES, PLAN, RECIPE, VERSION, canonical, is_integer, parsed
+from fanin.artifact.plan import Plan
 from fanin.artifact.survey import Survey, survey
 from fanin.artifact.writing import Record, read_record, record_key
 from fanin.errors import ArtifactError, ConflictError, IncompleteError
@@ -102,17 +103,18 @@ def read_manifest(destination: Destination) -> Manifest | None:
     """Return the manifest in a destination; None if there is none, because the artifact is not complete.
 
     Raises:
-        ArtifactError: it is damaged.
+        ArtifactError: it is damaged, or has more than 256 MiB.
         OSError: the destination cannot be read.
     """
-    document = destination.read(MANIFEST)
+    document = destination.read(MANIFEST, MOST_BYTES)
     if document is None:
         return None
     try:
-        said = json.loads(document)
-        files = tuple(Record(file["path"], file["size"], file["sha256"]) for file in said["files"])
-        last = said["commit"]
-        commit = Record(last["path"], last["size"], last["sha256"]) if last else None
+        said = parsed(document)
+        files = tuple(map(_file, said["files"]))
+        commit = _file(said["commit"]) if said["commit"] else None
+        if not isinstance(said["recipe"], str) or not isinstance(said["format"], str):
+            raise TypeError("recipe and format are texts")
         return Manifest(destination.url, said["recipe"], said["format"], files, commit)
     except (ValueError, LookupError, TypeError):
         raise ArtifactError(f"{destination.url}: {MANIFEST} is damaged") from None
@@ -172,3 +174,15 @@ def _record(path: str, content: bytes) -> Record:
 
 def _member(file: Record) -> dict[str, str | int]:
     return {"path": file.name, "size": file.size, "sha256": file.sha256}
+
+
+def _file(member: Any) -> Record:
+    """Return a member of a manifest, the inverse of `_member`.
+
+    Raises:
+        LookupError, TypeError: it is not one.
+    """
+    path, size, sha256 = member["path"], member["size"], member["sha256"]
+    if not isinstance(path, str) or not is_integer(size) or not isinstance(sha256, str):
+        raise TypeError("path and sha256 are texts, and size is an integer from 0 on")
+    return Record(path, size, sha256)

@@ -13,19 +13,25 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from fanin.artifact.destinations.base import Destination
+from fanin.artifact.documents import (
+    MANIFEST,
+    MOST_BYTES,
+    OWN,
+    PLAN,
+    RECIPE,
+    SIGNATURE,
+    VERSION,
+    canonical,
+    difference,
+    is_integer,
+    parsed,
+)
 from fanin.artifact.formats import Arrangement, Content, Given, arrangement_of
 from fanin.artifact.formats.safetensors_files import seed_in, sizes_in
 from fanin.errors import ArtifactError, ConflictError
 from fanin.recipe import Recipe, RecipeLike, as_recipe
 from fanin.recipe.assumed_layouts import refuse_assumed
 
-VERSION = 1
-OWN = ".fanin/"
-"""Prefix of the keys of everything that is not a file of the checkpoint."""
-PLAN, RECIPE, MANIFEST, DONE = OWN + "plan.json", OWN + "recipe.json", OWN + "manifest.json", OWN + "done/"
-PROVENANCE = OWN + "provenance.json"
-SIGNATURE = "model.sig"
-"""Key of the signature: the name that the tools of OpenSSF use."""
 SHARD_BYTES = 5_000_000_000
 """Bytes of tensors in an object by default: those of transformers."""
 _PLANS = 8
@@ -186,10 +192,10 @@ def begin(plan: Plan, destination: Destination) -> None:
         OSError: the destination cannot be read or written.
     """
     document = plan.document()
-    found = destination.read(PLAN)
+    found = destination.read(PLAN, MOST_BYTES)
     if found is None:
         foreign = next((key for key, _ in destination.objects() if not key.startswith(OWN)), None)
-        if foreign is not None and (found := destination.read(PLAN)) is None:
+        if foreign is not None and (found := destination.read(PLAN, MOST_BYTES)) is None:
             raise ConflictError(
                 f"{destination.url}: it has no artifact, but {foreign}; an artifact needs an empty destination"
             )
@@ -199,7 +205,7 @@ def begin(plan: Plan, destination: Destination) -> None:
                 # It exists. Two drivers would replace each other's objects.
                 raise ArtifactError(f"{destination.url}: this store ignores If-None-Match, which an artifact needs")
     if found != document:
-        raise ConflictError(f"{destination.url} has another artifact: {_difference(found, document)}")
+        raise ConflictError(f"{destination.url} has another artifact: {difference(found, document)}")
     destination.put(RECIPE, plan.recipe.canonical)
     for path in plan.digests:
         destination.put(path, plan.read(path))
@@ -212,7 +218,7 @@ def read_plan(destination: Destination) -> Plan:
         ArtifactError: the destination has no artifact, or one that is damaged or of a later version of Fanin.
         OSError: the destination cannot be read.
     """
-    document = destination.read(PLAN)
+    document = destination.read(PLAN, MOST_BYTES)
     if document is None:
         raise ArtifactError(f"{destination.url} has no artifact: {PLAN} does not exist")
     key = destination.url, document
@@ -234,13 +240,13 @@ _plans: OrderedDict[tuple[str, bytes], Plan] = OrderedDict()
 
 def _read(destination: Destination, document: bytes) -> Plan:
     try:
-        said = json.loads(document)
+        said = parsed(document)
         version = said["version"]
     except (ValueError, LookupError, TypeError):
         raise ArtifactError(f"{destination.url}: {PLAN} is damaged") from None
     if version != VERSION:
         raise ArtifactError(f"{destination.url}: {PLAN} has version {version!r}; this Fanin reads version {VERSION}")
-    text = destination.read(RECIPE)
+    text = destination.read(RECIPE, MOST_BYTES)
     if text is None:
         raise ArtifactError(f"{destination.url}: {RECIPE} does not exist: the artifact was not begun to the end")
     recipe = as_recipe(text)
@@ -254,8 +260,7 @@ def _read(destination: Destination, document: bytes) -> Plan:
         return content
 
     try:
-        for path in said["files"]:
-            _check_path(path, ())
+        _check_members(said)
         plan = Plan(
             recipe,
             format=said["format"],
@@ -268,14 +273,24 @@ def _read(destination: Destination, document: bytes) -> Plan:
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{destination.url}: {PLAN} is damaged: {error}") from None
     if plan.document() != document:
-        raise ArtifactError(f"{destination.url}: {PLAN} and {RECIPE} differ: {_difference(document, plan.document())}")
+        raise ArtifactError(f"{destination.url}: {PLAN} and {RECIPE} differ: {difference(document, plan.document())}")
     return plan
 
 
-def canonical(document: Any) -> bytes:
-    """Return the one JSON text of a document: sorted, without spaces."""
-    # Not rfc8785, which has no integers above 2^53.
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+def _check_members(said: Mapping[str, Any]) -> None:
+    """Check the types of the members of a claim, and its paths.
+
+    Raises:
+        ValueError, LookupError, TypeError, AttributeError: it is not one of Fanin.
+    """
+    if not isinstance(said["format"], str) or not isinstance(said["options"], dict):
+        raise ValueError("format is a text, and options is an object")
+    if not is_integer(said["shard_bytes"]) or not 1 <= said["shard_bytes"] < 2**63:
+        raise ValueError(f"shard_bytes is from 1 to 2^63 - 1, not {said['shard_bytes']!r}")
+    for path, file in said["files"].items():
+        _check_path(path, ())
+        if not is_integer(file["size"]) or not isinstance(file["sha256"], str):
+            raise ValueError(f"file {path!r}: size is an integer, and sha256 is a text")
 
 
 def _arranged(format: str, given: Given) -> Arrangement:
@@ -292,18 +307,3 @@ def _check_path(path: str, others: Mapping[str, bytes] | tuple[()]) -> None:
     parts = PurePosixPath(path).parts
     if not parts or str(PurePosixPath(*parts)) != path or parts[0] in ("/", OWN[:-1]) or ".." in parts or "\\" in path:
         raise ValueError(f"file {path!r}: a path is relative, without .. and \\, and not in {OWN}")
-
-
-def _difference(found: bytes, expected: bytes) -> str:
-    """Return a text that names the members of two claims that differ."""
-    try:
-        ours, theirs = json.loads(expected), json.loads(found)
-        keys = [key for key in sorted(ours.keys() | theirs.keys()) if ours.get(key) != theirs.get(key)]
-    except (ValueError, AttributeError):
-        return f"its {PLAN} is not one of Fanin"
-    return "; ".join(f"{key} is {_short(theirs.get(key))} there, {_short(ours.get(key))} here" for key in keys)
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, sort_keys=True)
-    return text if len(text) <= 200 else text[:197] + "..."

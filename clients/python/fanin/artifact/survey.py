@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fanin.artifact.destinations.base import Destination
-from fanin.artifact.plan import DONE, Plan
+from fanin.artifact.documents import DONE
+from fanin.artifact.plan import Plan
 
 _ABSENT = 2**64 - 1
 

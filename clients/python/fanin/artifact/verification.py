@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 from fanin.artifact.destinations.base import Destination
 from fanin.artifact.destinations.opening import destination
+from fanin.artifact.documents import MANIFEST, OWN, RECIPE, SIGNATURE
 from fanin.artifact.engines import Engine, engine_of
 from fanin.artifact.finishing import manifest_of, require_items
 from fanin.artifact.making import Url
 from fanin.artifact.parts import Part
-from fanin.artifact.plan import MANIFEST, OWN, RECIPE, SIGNATURE, Plan, read_plan
+from fanin.artifact.plan import Plan, read_plan
 from fanin.artifact.progress import Callback, Tally
 from fanin.artifact.survey import Survey, survey
 from fanin.artifact.writing import Report, read_record

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from fanin.artifact.destinations.base import Destination, races
-from fanin.artifact.plan import DONE, Item, Plan, canonical
+from fanin.artifact.documents import DONE, RECORD_BYTES, canonical, parsed
+from fanin.artifact.plan import Item, Plan
 from fanin.backends import Backend
 from fanin.errors import ArtifactError, ConflictError, DestinationError
 
@@ -42,13 +42,13 @@ class Record:
             ArtifactError: it is damaged.
         """
         try:
-            said = json.loads(document)
+            said = parsed(document)
             record = cls(str(said["name"]), int(said["size"]), str(said["sha256"]))
-        except (ValueError, LookupError, TypeError):
-            record = cls("", 0, "")
-        if record.document() != document or record_key(record.name) != key:
-            raise ArtifactError(f"{key} is damaged: it is not the record of its item")
-        return record
+            if record.document() == document and record_key(record.name) == key:
+                return record
+        except (ValueError, LookupError, TypeError, OverflowError):
+            pass
+        raise ArtifactError(f"{key} is damaged: it is not the record of its item")
 
 
 def record_key(name: str) -> str:
@@ -64,7 +64,7 @@ def read_record(destination: Destination, name: str) -> Record | None:
         OSError: the destination cannot be read.
     """
     key = record_key(name)
-    document = destination.read(key)
+    document = destination.read(key, RECORD_BYTES)
     return None if document is None else Record.read(document, key)
 
 

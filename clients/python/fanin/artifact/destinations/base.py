@@ -7,7 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 
-from fanin.errors import ConflictError, DestinationError
+from fanin.errors import ArtifactError, ConflictError, DestinationError
 
 _ATTEMPTS = 8
 """Attempts to create an object that another writer creates at the same time."""
@@ -45,8 +45,12 @@ class Destination(ABC):
         """
 
     @abstractmethod
-    def read(self, key: str) -> bytes | None:
-        """Return the bytes of an object; None if there is none."""
+    def read(self, key: str, most: int | None = None) -> bytes | None:
+        """Return the bytes of an object; None if there is none.
+
+        Raises:
+            ArtifactError: it has more than `most` bytes, and none was read.
+        """
 
     @abstractmethod
     def range(self, key: str, start: int, stop: int) -> bytes:
@@ -67,6 +71,15 @@ class Destination(ABC):
     @abstractmethod
     def sweep(self, keys: Iterable[str]) -> None:
         """Remove what dead writers of these objects, which exist, left unfinished. It never removes an object."""
+
+    def check_size(self, key: str, size: int, most: int | None) -> None:
+        """Check the size of an object before `read` reads it.
+
+        Raises:
+            ArtifactError: `size` is above `most`.
+        """
+        if most is not None and size > most:
+            raise ArtifactError(f"{self.url}: {key} has {size} bytes; at most {most} are allowed")
 
     def claim(self, key: str, content: bytes) -> bytes:
         """Create an object with this content unless it exists; return the content that it has."""

@@ -96,9 +96,11 @@ class Bucket(Destination):
         finally:
             self._delete(partial)
 
-    def read(self, key: str) -> bytes | None:
+    def read(self, key: str, most: int | None = None) -> bytes | None:
         with self._errors(), suppress(FileNotFoundError):
-            return obstore.get(self._store, key).bytes().to_bytes()
+            found = obstore.get(self._store, key)
+            self.check_size(key, found.meta["size"], most)
+            return found.bytes().to_bytes()
         return None
 
     def range(self, key: str, start: int, stop: int) -> bytes:

@@ -64,9 +64,11 @@ class Directory(Destination):
         atomic.sync_folder(path.parent)
         return True
 
-    def read(self, key: str) -> bytes | None:
+    def read(self, key: str, most: int | None = None) -> bytes | None:
         try:
-            return (self._path / key).read_bytes()
+            with (self._path / key).open("rb") as file:
+                self.check_size(key, os.fstat(file.fileno()).st_size, most)
+                return file.read()
         except (FileNotFoundError, NotADirectoryError):
             return None
 

@@ -11,7 +11,7 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import boto3
@@ -100,14 +100,14 @@ class S3(Destination):
             self._abort(key, upload)
         return created
 
-    def read(self, key: str) -> bytes | None:
+    def read(self, key: str, most: int | None = None) -> bytes | None:
         try:
-            return self._get(key)
+            return self._get(key, most)
         except FileNotFoundError:
             return None
 
     def range(self, key: str, start: int, stop: int) -> bytes:
-        return self._get(key, Range=f"bytes={start}-{stop - 1}") if start < stop else b""
+        return self._get(key, None, Range=f"bytes={start}-{stop - 1}") if start < stop else b""
 
     def size(self, key: str) -> int | None:
         try:
@@ -190,17 +190,21 @@ class S3(Destination):
         with suppress(DestinationError), self._errors("AbortMultipartUpload", key):
             self._client.abort_multipart_upload(**self._at(key), UploadId=upload)
 
-    def _get(self, key: str, **options: str) -> bytes:
+    def _get(self, key: str, most: int | None, **options: str) -> bytes:
         """Return the bytes of an object, or of a range of it.
 
         Raises:
             FileNotFoundError: it does not exist.
+            ArtifactError: it has more than `most` bytes.
         """
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 with self._errors("GetObject", key):
-                    content: bytes = self._client.get_object(**self._at(key), **options)["Body"].read()
-                    return content
+                    found = self._client.get_object(**self._at(key), **options)
+                    with closing(found["Body"]) as body:
+                        self.check_size(key, found["ContentLength"], most)
+                        content: bytes = body.read()
+                        return content
             except DestinationError as error:
                 match _code(error.__cause__):
                     case "InvalidRange":

@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from fanin.artifact.destinations.base import Destination, races
 from fanin.artifact.destinations.opening import destination
+from fanin.artifact.documents import DONE, MANIFEST, MOST_BYTES, OWN, PLAN, PROVENANCE, RECIPE, SIGNATURE
 from fanin.artifact.finishing import Manifest, read_manifest
-from fanin.artifact.plan import DONE, MANIFEST, OWN, PLAN, PROVENANCE, RECIPE, Plan, read_plan
-from fanin.artifact.plan import SIGNATURE as SIGNATURE
+from fanin.artifact.plan import Plan, read_plan
 from fanin.artifact.signatures import dsse, model_signature, provenance
 from fanin.artifact.signatures.keys import SigningKey, fingerprint, load_public_key
 from fanin.artifact.signatures.model_signature import SignedFiles
@@ -36,8 +36,6 @@ UNSIGNED = (".fanin/done", ".fanin/partial", ".git", ".gitattributes", ".github"
 """Paths that the signature leaves out: what the manifest repeats, unfinished files, and files of a Hub."""
 _CHUNK = 8 << 20
 """Bytes of a file that are read at once."""
-_MOST = 256 << 20
-"""Maximum bytes of a file that is read at once. A signature of a million files has fewer."""
 _SHOWN = 3
 """Maximum number of files that an error names."""
 
@@ -96,7 +94,7 @@ def sign(
     for _ in races(f"{place.url}: {SIGNATURE}"):
         if place.size(SIGNATURE) is not None:
             break
-        envelope = place.read(PROVENANCE)
+        envelope = place.read(PROVENANCE, MOST_BYTES)
         if envelope is None:
             envelope = dsse.text(dsse.seal(wanted.statement(digests), key))
             if not _create(place, PROVENANCE, envelope):
@@ -190,7 +188,7 @@ def _expect_metadata(place: Destination, files: SignedFiles) -> None:
         (RECIPE, "the signature is of another recipe", "recipe"),
     )
     for path, what, reason in checks:
-        if path in files.digests and (content := place.read(path)) is not None:
+        if path in files.digests and (content := place.read(path, MOST_BYTES)) is not None:
             found, signed = hashlib.sha256(content).hexdigest(), files.digests[path]
             if found != signed:
                 raise SignatureError(f"{what}: {path} has SHA-256 {found}; signed is {signed}", reason=reason)
@@ -279,8 +277,8 @@ def _create(place: Destination, path: str, content: bytes) -> bool:
 
 
 def _read(place: Destination, path: str) -> bytes:
-    if (size := place.size(path) or 0) > _MOST:
-        raise SignatureError(f"{path} has {size} bytes; at most {_MOST} are allowed", reason="format")
+    if (size := place.size(path) or 0) > MOST_BYTES:
+        raise SignatureError(f"{path} has {size} bytes; at most {MOST_BYTES} are allowed", reason="format")
     if (content := place.read(path)) is None:
         if path == SIGNATURE:
             raise SignatureError(f"{place.url} has no {SIGNATURE}: it is not signed", reason="unsigned")
