@@ -47,7 +47,7 @@ def test_the_ends_of_what_a_line_may_have() -> None:
 
 @pytest.mark.parametrize(("size", "chosen"), [(2, 1), (3, 1), (4, 2), (5, 2), (6, 3), (7, 3), (9, 4), (10, 1)])
 def test_all_subsets_are_alike(size: int, chosen: int) -> None:
-    """Which rows have the first places: each choice as often as any other."""
+    """Every choice of the rows at the first places is equally frequent."""
     lines = 300 * len(list(combinations(range(size), chosen)))
     chosen_rows = places(size, lines) < chosen
     codes = chosen_rows @ (1 << np.arange(size))

@@ -55,7 +55,7 @@ class Row:
     high: float | None = None
     """Interval of the ratio: see `pairs.Summary`."""
     doubt: str = ""
-    """Why the ratio is not to be trusted; empty if it is."""
+    """Reason to distrust the ratio; empty if there is none."""
 
 
 def compared(work: str, found: str, ratio: pairs.Summary, wanted: float, peer: str) -> Row:

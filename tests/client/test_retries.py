@@ -77,7 +77,10 @@ class Clock:
 
 
 def attempts_until_failure(policy: Retries, error: ServiceError, cost: float = 0.0) -> tuple[int, Clock]:
-    """How often a call that always fails so is tried, and the clock afterwards."""
+    """Return the number of attempts of a call that always fails with `error`, and the clock afterwards.
+
+    Each attempt takes `cost` seconds.
+    """
     clock, count = Clock(), 0
 
     async def attempt(_: object) -> None:

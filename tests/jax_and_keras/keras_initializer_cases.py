@@ -355,7 +355,7 @@ def test_two_variables_of_one_path_are_refused() -> None:
 
 
 def test_a_model_is_not_loaded_with_initializers_of_keras(tmp_path: Path) -> None:
-    """Where this package was not imported Keras does not know its classes."""
+    """Keras does not know the classes of this package until it is imported."""
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, kernel_initializer=HE, name="head")])
     model.save(tmp_path / "model.keras")
     registered = keras.saving.get_custom_objects()

@@ -61,7 +61,7 @@ def sine(s: int) -> float:
 
 
 def place(stream: Stream, size: int, line: int, row: int) -> int:
-    """Where a row is in the permutation of its line."""
+    """Return the place, from 0, of a row in the permutation of its line of `size` rows."""
     a = math.ceil(mpmath.sqrt(size))
     b = math.ceil(Fraction(size, a))
     rounds = 6 if a > 1 else 0

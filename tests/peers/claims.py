@@ -31,7 +31,7 @@ class Claim(NamedTuple):
     """A row of README's table."""
 
     words: str
-    """How the row begins."""
+    """First words of the row."""
     libraries: tuple[str, ...]
     """Libraries, each with the version that the row names and the checks ran on."""
     checks: tuple[str, ...]

@@ -36,7 +36,7 @@ class Section:
     others: frozenset[str] = frozenset()
     """Public names of these modules that are not initializers."""
     soak: bool = False
-    """Whether it is left to `make soak`."""
+    """True if only `make soak` tests these rows."""
 
     @property
     def names(self) -> set[str]:

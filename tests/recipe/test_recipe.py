@@ -378,9 +378,14 @@ def test_deep_python_values_are_refused() -> None:
     deep: list[Any] = []
     for _ in range(100_000):
         deep = [deep]
-    for recipe in ({**VALID, "shape": deep}, {**VALID, "odd": deep}):
-        with pytest.raises(RecipeError):
+    for field, recipe in (
+        ("/shape", {**VALID, "shape": deep}),
+        ("/odd", {**VALID, "odd": deep}),
+        ("/tensors/a~1b/odd", {"tensors": {"a/b": {**VALID, "odd": deep}}}),
+    ):
+        with pytest.raises(RecipeError) as refused:
             as_recipe(recipe)
+        assert [fault.pointer for fault in refused.value.faults] == [field]
 
 
 def test_integers_of_numpy_are_integers() -> None:

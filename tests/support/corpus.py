@@ -24,9 +24,9 @@ class Case:
     answers: int = 1
     """Maximum number of responses. One more shows a smuggled request."""
     silent: bool = False
-    """Whether the server may close the connection without a response."""
+    """True if the server may close the connection without a response."""
     cut: bool = False
-    """Whether the client closes its side after the request."""
+    """True if the client closes its side after the request."""
 
 
 def get(target: str, *headers: str, method: str = "GET") -> bytes:

@@ -49,7 +49,7 @@ SignatureReason = Literal[
     "recipe",  # the recipe is another than the one that was expected or signed
     "provenance",  # the provenance is about other files
 ]
-"""Why a signature was refused."""
+"""Reasons to refuse a signature."""
 
 
 class FaninError(Exception):

@@ -196,4 +196,4 @@ MORE: tuple[dict[str, Any], ...] = (
 LONG_LINES: tuple[dict[str, Any], ...] = tuple(
     {"scheme": "sparse", "sparsity": 0.99, "std": 1, "shape": [size, 1], "dtype": "F8_E4M3"} for size in (4096, 4097)
 )
-"""Where the permutation takes 12 rounds: of 64 digits the last size, of 65 the first."""
+"""Permutations of 12 rounds: the largest size with a base of 64, and the smallest with one of 65."""

@@ -29,7 +29,7 @@ class GuardedObjects:
         self._objects = objects
         self._lock = threading.Lock()
         self._error: ObjectsError | None = None
-        """Why the store is unreachable; None while it responds."""
+        """Error of the last call, if the store is unreachable; None while it responds."""
         self._next_try = 0.0
         """Earliest time of the next call, by the monotonic clock."""
 

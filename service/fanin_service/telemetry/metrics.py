@@ -75,7 +75,7 @@ _GAUGES: dict[str, tuple[str, tuple[str, ...], Literal["livesum", "livemin", "li
     "fanin_recipes": ("Recipes cached in memory.", (), "livesum"),
     "fanin_ready": ("1 if weights are served, else 0; the minimum over all workers.", (), "livemin"),
     "fanin_known_answer_timestamp_seconds": (
-        "Unix time at which the last known-answer test ended; the earliest of all workers.",
+        "Unix time at which the last known-answer test ended, or the process started; the earliest of all workers.",
         (),
         "livemin",
     ),
@@ -123,6 +123,8 @@ class Metrics:
         self._artifacts, self._artifacts_ended = gauges["fanin_artifacts"], counters["fanin_artifacts_ended"]
         self._artifact_bytes = counters["fanin_artifact_bytes"]
         self._known_answer_time = gauges["fanin_known_answer_timestamp_seconds"]
+        # A gauge begins at 0: the alert on an old test would fire whenever a worker starts.
+        self._known_answer_time.set(time.time())
         gauges["fanin_backend_info"].labels(backend).set(1)
         gauges["fanin_build_info"].labels(version("fanin"), STREAM).set(1)
         for result in _RESULTS:

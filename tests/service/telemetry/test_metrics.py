@@ -298,6 +298,14 @@ def test_a_worker_that_was_killed_while_it_started(tmp_path: Path, monkeypatch: 
     assert b'fanin_problems_total{problem="unknown-path"} 3.0' in text.splitlines()
 
 
+def test_a_worker_that_starts_has_no_old_known_answer() -> None:
+    """Others export its gauges before its first test has ended, and an alert compares them with the clock."""
+    text, _ = Metrics("native").exposition("")
+    samples = {sample.name: sample.value for family in parse_text(text.decode()) for sample in family.samples}
+    assert samples["fanin_ready"] == 0
+    assert samples["fanin_known_answer_timestamp_seconds"] > 1.7e9
+
+
 def test_workers_count_together(workers: Workers) -> None:
     """Every worker returns the metrics of all. The counters of a killed worker stay, and its gauges are removed."""
 

@@ -17,7 +17,7 @@ _SCALARS = frozenset({str, int, float, bool, type(None)})
 _MAX_ITEMS = 1000
 """Most items of a list. The longest list of a recipe has 256."""
 _MAX_DEPTH = 500
-"""Most objects and lists within one another. A recipe has fewer than ten. A path of each level is written here."""
+"""Most objects and lists within one another. A recipe has fewer than ten. Each level copies its path."""
 MAX_FAULTS = 100
 """Most faults that an error reports: beyond them, finding near names for each would take minutes."""
 
@@ -45,11 +45,12 @@ def _oversized(value: Any, path: Sequence[str]) -> Fault | None:
 
     The objects of tensors in a document are not part of it: they are checked one by one.
     """
+    field = len(path) + 1
     level: list[tuple[Sequence[str], Any]] = [(path, value)]
     while level:
         path, each = level.pop()
         if len(path) > _MAX_DEPTH:
-            return Fault(pointer(path[:1]), "the recipe is nested too deeply")
+            return Fault(pointer(path[:field]), "the recipe is nested too deeply")
         if isinstance(each, Mapping):
             if len(each) > MAX_FAULTS:
                 return Fault(pointer(path), f"{len(each)} fields; no object in a recipe has that many")
