@@ -280,13 +280,16 @@ def test_what_is_not_an_index(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "count"),
-    [("1", 1), ("1000000", 10**6), ("5GB", 5 * 10**9), ("1.5 kB", 1500), ("2MiB", 2 << 20), ("1tib", 1 << 40)],
+    [
+        *(("1", 1), ("1000000", 10**6), ("5GB", 5 * 10**9), ("1.5 kB", 1500), ("2MiB", 2 << 20), ("1tib", 1 << 40)),
+        ("1.001kB", 1001),  # in float64 it would be 1000
+    ],
 )
 def test_sizes(text: str, count: int) -> None:
     assert options.size(text) == count
 
 
-@pytest.mark.parametrize("text", ["", "GB", "0", "-1", "5XB", "5 GB s", "1e9"])
+@pytest.mark.parametrize("text", ["", "GB", "0", "-1", "5XB", "5G", "5 GB s", "1e9", "\u0663GB", "9" * 400])
 def test_what_is_not_a_size(text: str) -> None:
     with pytest.raises(Exception, match="is not a size such as 5GB"):
         options.size(text)

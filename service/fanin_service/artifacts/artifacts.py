@@ -13,18 +13,11 @@ import re
 from fanin import BackendError, Fault
 from fanin.artifact import Plan
 from fanin.artifact.plan import SHARD_BYTES
-from fanin.errors import FaninError, MissingPackageError
+from fanin.errors import FaninError, MissingPackageError, shown
 from fanin_service.admission.admission import Admission, Usage
-from fanin_service.admission.errors import (
-    OverloadedError,
-    TooMuchInFlightError,
-)
+from fanin_service.admission.errors import OverloadedError, TooMuchInFlightError
 from fanin_service.artifacts.engine import FairThreads
-from fanin_service.artifacts.errors import (
-    ArtifactStateError,
-    InvalidArtifactError,
-    UnknownArtifactError,
-)
+from fanin_service.artifacts.errors import ArtifactStateError, InvalidArtifactError, UnknownArtifactError
 from fanin_service.artifacts.found import Found, read
 from fanin_service.artifacts.job import Job
 from fanin_service.artifacts.journal import Facts, Journal, State, mark_of
@@ -67,10 +60,16 @@ class Artifacts:
         self._reading: dict[tuple[str, str], asyncio.Task[Found | None]] = {}
         self._is_draining = False
 
-    @property
-    def aliases(self) -> list[str]:
-        """The aliases of the destinations, sorted."""
-        return sorted(self._roots)
+    def check_alias(self, alias: str) -> None:
+        """Check that a destination has this alias.
+
+        Raises:
+            InvalidArtifactError: none has.
+        """
+        if alias not in self._roots:
+            known = ", ".join(sorted(self._roots)) or "none"
+            detail = f"no destination has this alias; this service has: {known}"
+            raise InvalidArtifactError([Fault("/destination", detail, shown(alias))])
 
     async def find(self, client: str, alias: str, id: str) -> Found:
         """Return the state of an artifact, from its destination. Requests at the same time share one look.
@@ -104,7 +103,8 @@ class Artifacts:
     async def make(self, usage: Usage, owner: str, specification: Specification) -> Found:
         """Begin to write an artifact, or resume, unless it is complete. Return its state.
 
-        `usage` is that of the request; its client is charged. `owner` is the client that may cancel.
+        `usage` is that of the request; its client is charged. `owner` is the client that may cancel. A destination must
+        have the alias of the specification.
 
         Raises:
             InvalidArtifactError: the artifact is not possible.
@@ -118,11 +118,6 @@ class Artifacts:
             NotReadyError: the service is stopping.
         """
         client, alias, id = usage.client, specification.destination, specification.id
-        if alias not in self._roots:
-            known = ", ".join(self.aliases) or "none"
-            raise InvalidArtifactError(
-                [Fault("/destination", f"no destination has this alias; this service has: {known}", alias[:80])]
-            )
         found = await self._find(client, alias, id)
         if found is not None and found.state == "complete":
             return found
@@ -279,14 +274,13 @@ def _planned(specification: Specification) -> Plan:
     Raises:
         InvalidArtifactError: the artifact is not possible.
     """
-    files, literals = dict(specification.files), specification.literals
     try:
         return Plan.of(
             specification.recipe,
             format=specification.format,
             shard_bytes=specification.shard_bytes or SHARD_BYTES,
-            files=files,
-            literals=literals,
+            files=specification.files,
+            literals=specification.literals,
         )
     except MissingPackageError as error:
         raise InvalidArtifactError([Fault("/format", str(error), specification.format)]) from None

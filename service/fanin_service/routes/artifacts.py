@@ -3,73 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import re
 import time
 from collections.abc import AsyncIterator
-from fractions import Fraction
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field
 from starlette.responses import StreamingResponse
 
 from fanin import Fault, RecipeError
-from fanin.errors import pointer, shown
-from fanin.recipe import parse_json
+from fanin.artifact.plan import SHARD_BYTES
 from fanin_service.access.principal import ANONYMOUS
 from fanin_service.access.rules import require, requires
 from fanin_service.access.scopes import Right, sufficient
-from fanin_service.artifacts.errors import InvalidArtifactError
-from fanin_service.artifacts.found import Found
+from fanin_service.artifacts.found import Found, Name
+from fanin_service.artifacts.requests import ArtifactRequest, read_request
 from fanin_service.artifacts.specification import Specification
 from fanin_service.context import RequestContext, context_of
 from fanin_service.http import problems
 from fanin_service.http.bodies import JSON, read_body
 from fanin_service.http.query import NO_PARAMETERS
 from fanin_service.models.revisions import MAIN
+from fanin_service.models.snapshot import Snapshot
 from fanin_service.service import Service, service_of
 
 router = APIRouter(tags=["artifacts"], dependencies=[NO_PARAMETERS])
 
 EVENTS = "text/event-stream"
 """Media type of events (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
-MIN_SHARD_BYTES, SHARD_BYTES, MAX_SHARD_BYTES = 1 << 20, 5_000_000_000, 1 << 45
-"""Bounds of `shard_size`, and its default. Smaller files would cost more requests of the destination than bytes."""
 TICK_SECONDS, BEAT_SECONDS, MAX_SECONDS = 1.0, 15.0, 600.0
 """Seconds between two looks for an event, between two lines to keep the connection open, and of a response."""
 _PAUSE = 10
 """Ratio of the time between two looks to that of a look: a look lists all files of the artifact."""
 _OTHER_BYTES = 64 << 10
 """Bytes of a request besides its recipe."""
-_SIZE = re.compile(r"([0-9]{1,18})(?:\.([0-9]{1,9}))?\s*([kmgt]?)(i?)b?", re.ASCII | re.IGNORECASE)
-_ENDED = ("complete", "cancelled", "stopped", "failed", "spoiled")
-
-_State = Literal["writing", "complete", "cancelled", "stopped", "failed", "spoiled"]
-
-
-class ArtifactRequest(BaseModel):
-    """The contents of an artifact, and its destination. It has either `recipe` or `model`."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    destination: str = Field(description="Alias of a destination of this service.")
-    recipe: dict[str, Any] | None = Field(None, description="A recipe, or the one-tensor short form.")
-    model: str | None = Field(
-        None, description="Name of a stored model, whose other files become files of the artifact."
-    )
-    revision: str | None = Field(None, description="Revision or commit id of the model; by default main.")
-    format: Literal["hf", "safetensors", "dcp"] = Field(
-        "hf",
-        description="hf is a directory of Hugging Face, safetensors one file, dcp a checkpoint of"
-        " torch.distributed.checkpoint.",
-    )
-    shard_size: int | str | None = Field(
-        None,
-        description="Maximum bytes of tensors in a file, such as 5000000000 or 5GB, at least 1 MiB. By default that of"
-        " the revision, else 5GB. Not with safetensors.",
-    )
 
 
 class Artifact(BaseModel):
@@ -78,7 +46,7 @@ class Artifact(BaseModel):
     id: str = Field(description="SHA-256 of the request: equal requests have one artifact.")
     destination: str = Field(description="Alias of the destination.")
     url: str = Field(description="Directory, or URL of the bucket and prefix, that has the files.")
-    state: _State = Field(
+    state: Name = Field(
         description="After stopped, the same request resumes. After failed and spoiled, the operator must act."
     )
     recipe: str = Field(description="Digest of the recipe.")
@@ -200,7 +168,7 @@ async def _specification(service: Service, context: RequestContext, request: Req
     """Return the specification in a request.
 
     Raises:
-        InvalidArtifactError: a field is invalid.
+        InvalidArtifactError: a field is invalid, or no destination has the alias.
         RecipeError: the recipe is invalid.
         LimitExceededError: the recipe exceeds a limit.
         UnknownModelError, UnknownRevisionError: the model or its revision does not exist.
@@ -210,90 +178,42 @@ async def _specification(service: Service, context: RequestContext, request: Req
     hold = partial(service.admission.hold, context.usage)
     body = await read_body(request, (JSON,), service.settings.max_recipe_bytes + _OTHER_BYTES, hold)
     hold(len(body))  # the recipe, as a separate text
-    asked, recipe = await service.threads.parsers.run(context.client, _read, body)
+    asked, recipe = await service.threads.parsers.run(context.client, read_request, body)
     principal = context.principal
     if principal is not ANONYMOUS:
         needed = sufficient(Right.ARTIFACTS_WRITE, destination=asked.destination)
         require(principal, Right.ARTIFACTS_WRITE, needed)
         if asked.model is not None:
             require(principal, Right.MODELS_READ, sufficient(Right.MODELS_READ))
-    is_single = asked.format == "safetensors"
+    service.artifacts.check_alias(asked.destination)
     if recipe is not None:
         try:
             layout, _ = await service.recipes.of_text(context, recipe)
         except RecipeError as error:
             faults = [Fault(f"/recipe{each.pointer}", each.detail, each.value) for each in error.faults]
             raise type(error)(faults) from None
-        size = None if is_single else _size(asked.shard_size, SHARD_BYTES)
-        return Specification(asked.destination, layout.recipe, asked.format, size)
+        return Specification(asked.destination, layout.recipe, asked.format, asked.shard_bytes(SHARD_BYTES))
     assert asked.model is not None
-    snapshot = await service.models.snapshot(context.client, asked.model, asked.revision or MAIN)
-    size = None if is_single else _size(asked.shard_size, snapshot.revision.size.bytes)
-    files = await service.models.in_thread(context.client, snapshot.side_files)
-    literals = None if snapshot.content.literals is None else snapshot.content.literals.content
-    context.recipe = snapshot.recipe.digest
-    return Specification(asked.destination, snapshot.recipe, asked.format, size, files, literals)
+    revision = MAIN if asked.revision is None else asked.revision
+    snapshot = await service.models.snapshot(context.client, asked.model, revision)
+    found = await service.models.in_thread(context.client, _of_snapshot, asked, snapshot)
+    context.recipe = found.recipe.digest
+    return found
 
 
-def _read(body: bytes) -> tuple[ArtifactRequest, bytes | None]:
-    """Return the fields of a request, and its recipe as JSON.
-
-    Raises:
-        InvalidArtifactError: a field is invalid.
-        RecipeError: the body is not JSON.
-    """
-    document = parse_json(body)
-    if not isinstance(document, dict):
-        raise _invalid("", "a request is a JSON object with destination, and either recipe or model")
-    try:
-        asked = ArtifactRequest.model_validate(document)
-    except ValidationError as error:
-        raise InvalidArtifactError([_fault(each) for each in error.errors()[:_MAX_FAULTS]]) from None
-    if (asked.recipe is None) == (asked.model is None):
-        raise _invalid("", "either recipe or model is required")
-    if asked.revision is not None and asked.model is None:
-        raise _invalid("/revision", "only a model has revisions")
-    if asked.format == "safetensors" and asked.shard_size is not None:
-        raise _invalid("/shard_size", "the format safetensors has one file", asked.shard_size)
-    _size(asked.shard_size, SHARD_BYTES)
-    return asked, None if asked.recipe is None else json.dumps(asked.recipe, separators=(",", ":")).encode()
-
-
-_MAX_FAULTS = 20
-
-
-def _fault(details: Any) -> Fault:
-    message = details["msg"]
-    return Fault(pointer(details["loc"]), message[:1].lower() + message[1:], shown(details["input"]))
-
-
-def _invalid(field: str, detail: str, value: Any = None) -> InvalidArtifactError:
-    return InvalidArtifactError([Fault(field, detail, shown(value))])
-
-
-def _size(given: int | str | None, default: int) -> int:
-    """Return a number of bytes, or the default if none is given.
-
-    Raises:
-        InvalidArtifactError: it is not allowed.
-    """
-    if given is None:
-        return max(default, MIN_SHARD_BYTES)
-    count = given if isinstance(given, int) else _bytes(given)
-    if count is None or not MIN_SHARD_BYTES <= count <= MAX_SHARD_BYTES:
-        allowed = f"{MIN_SHARD_BYTES} to {MAX_SHARD_BYTES} bytes are allowed, as an integer or as a text such as 5GB"
-        raise _invalid("/shard_size", allowed, given)
-    return count
-
-
-def _bytes(text: str) -> int | None:
-    """Return the bytes of a text such as 5GB, 512MiB or 1.5e; None if it is not one."""
-    found = _SIZE.fullmatch(text)
-    if found is None:
-        return None
-    whole, fraction, unit, binary = found.groups()
-    scale = (1024 if binary else 1000) ** " kmgt".index(unit.lower() or " ")
-    return int((int(whole) + Fraction(int(fraction or 0), 10 ** len(fraction or ""))) * scale)
+def _of_snapshot(asked: ArtifactRequest, snapshot: Snapshot) -> Specification:
+    """Return the specification of a model's artifact. In a thread: its id is the hash of files of up to 64 MiB."""
+    size, literals = asked.shard_bytes(snapshot.revision.size.bytes), snapshot.content.literals
+    found = Specification(
+        asked.destination,
+        snapshot.recipe,
+        asked.format,
+        size,
+        snapshot.side_files(),
+        None if literals is None else literals.content,
+    )
+    _ = found.id
+    return found
 
 
 def _owner(context: RequestContext) -> str:
@@ -327,29 +247,30 @@ def _text(found: Found) -> str:
 
 async def _events(service: Service, client: str, found: Found) -> AsyncIterator[str]:
     """Yield an event for each change of an artifact."""
-    began = time.monotonic()
+    began = sent = time.monotonic()
     yield _event(found)
-    told = began
     pause = TICK_SECONDS
-    while found.state not in _ENDED:
+    while found.state == "writing":
         await asyncio.sleep(pause)
         before, looked = found, time.monotonic()
         if service.is_draining or looked - began > MAX_SECONDS:
             return
         try:
             found = await service.artifacts.find(client, before.alias, before.id)
-            pause = max(TICK_SECONDS, _PAUSE * (time.monotonic() - looked))
         except Exception as error:
-            # The response has begun, so its status cannot change any more. The next request for it gets the error.
             failure = problems.failure_of(error)
+            if failure.kind.status == 500:
+                raise
+            # The response has begun, so its status cannot change any more. The next request for it gets the error.
             yield f": {failure.kind.name}\n\n"
             return
+        pause = max(TICK_SECONDS, _PAUSE * (time.monotonic() - looked))
         if found != before:
             yield _event(found)
-            told = time.monotonic()
-        elif time.monotonic() - told > BEAT_SECONDS:
+            sent = time.monotonic()
+        elif time.monotonic() - sent > BEAT_SECONDS:
             yield ":\n\n"
-            told = time.monotonic()
+            sent = time.monotonic()
 
 
 def _event(found: Found) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -19,11 +18,6 @@ if TYPE_CHECKING:
     from fanin.file.layout import FileLayout
 
 SERVICE = "http://127.0.0.1:8000"
-_UNITS = {"": 1, "B": 1} | {
-    f"{letter}{infix}B": (1024 if infix else 1000) ** power
-    for power, letter in enumerate("KMGT", 1)
-    for infix in ("", "I")
-}
 
 
 def add_recipe(parser: argparse.ArgumentParser) -> None:
@@ -254,12 +248,10 @@ def size(text: str) -> int:
     Raises:
         argparse.ArgumentTypeError: it is not one.
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*)", text.strip())
-    if (
-        found is None
-        or found[2].upper() not in _UNITS
-        or not (count := int(float(found[1]) * _UNITS[found[2].upper()]))
-    ):
+    from fanin.sizes import byte_count
+
+    count = byte_count(text.strip())
+    if not count:
         raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 5GB, 512MiB or 1000000")
     return count
 
