@@ -162,6 +162,10 @@ class ConflictError(ArtifactError):
     """The destination has other content than the artifact. Nothing was replaced."""
 
 
+class NotBegunError(ArtifactError):
+    """The destination has no artifact, or its plan was not yet written to the end."""
+
+
 class IncompleteError(ArtifactError):
     """Parts of the artifact are missing in the destination."""
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
 from fanin.artifact import Plan
 from fanin.artifact.destinations.base import Destination
-from fanin.artifact.documents import PLAN, RECIPE
 from fanin.artifact.plan import read_plan
 from fanin.artifact.survey import survey
-from fanin.errors import ArtifactError
+from fanin.errors import NotBegunError
 from fanin_service.artifacts.journal import Facts, Journal
 from fanin_service.artifacts.opening import place_of
 
@@ -48,25 +48,12 @@ def read(root: Destination, alias: str, id: str, lock: threading.Lock) -> Found 
         return None
     place, facts = place_of(root, id), state.facts
     items = count = 0
-    with lock:
-        plan = _plan_in(place)
+    plan: Plan | None = None
+    with lock, suppress(NotBegunError):
+        plan = read_plan(place)
     if plan is not None:
         if place.size(plan.commit_path) is not None:
             return Found(id, alias, place.url, facts, "complete", facts.items, facts.bytes, None, None)
         found = survey(plan, place)
         items, count = found.items_done, found.bytes_done
     return Found(id, alias, place.url, facts, state.state, items, count, state.problem, state.detail)
-
-
-def _plan_in(place: Destination) -> Plan | None:
-    """Return the plan of the artifact in a destination; None if no process has begun it.
-
-    Raises:
-        ArtifactError: it is damaged.
-    """
-    try:
-        return read_plan(place)
-    except ArtifactError:
-        if place.size(PLAN) is None or place.size(RECIPE) is None:
-            return None
-        raise

@@ -28,7 +28,7 @@ from fanin.artifact.documents import (
 )
 from fanin.artifact.formats import Arrangement, Content, Given, arrangement_of
 from fanin.artifact.formats.safetensors_files import seed_in, sizes_in
-from fanin.errors import ArtifactError, ConflictError
+from fanin.errors import ArtifactError, ConflictError, NotBegunError
 from fanin.recipe import Recipe, RecipeLike, as_recipe
 from fanin.recipe.assumed_layouts import refuse_assumed
 
@@ -189,9 +189,12 @@ def begin(plan: Plan, destination: Destination) -> None:
 
     Raises:
         ConflictError: the destination has another artifact, or other objects.
+        ArtifactError: the plan or the recipe has more bytes than other processes would read.
         OSError: the destination cannot be read or written.
     """
     document = plan.document()
+    for key, count in ((PLAN, len(document)), (RECIPE, len(plan.recipe.canonical))):
+        destination.check_size(key, count, MOST_BYTES)
     found = destination.read(PLAN, MOST_BYTES)
     if found is None:
         foreign = next((key for key, _ in destination.objects() if not key.startswith(OWN)), None)
@@ -215,12 +218,13 @@ def read_plan(destination: Destination) -> Plan:
     """Return the plan of the artifact in a destination. A process reads and arranges each plan once.
 
     Raises:
-        ArtifactError: the destination has no artifact, or one that is damaged or of a later version of Fanin.
+        NotBegunError: the destination has no artifact, or another process is about to begin it.
+        ArtifactError: the artifact is damaged, or of a later version of Fanin.
         OSError: the destination cannot be read.
     """
     document = destination.read(PLAN, MOST_BYTES)
     if document is None:
-        raise ArtifactError(f"{destination.url} has no artifact: {PLAN} does not exist")
+        raise NotBegunError(f"{destination.url} has no artifact: {PLAN} does not exist")
     key = destination.url, document
     with _lock:
         plan = _plans.get(key)
@@ -248,13 +252,13 @@ def _read(destination: Destination, document: bytes) -> Plan:
         raise ArtifactError(f"{destination.url}: {PLAN} has version {version!r}; this Fanin reads version {VERSION}")
     text = destination.read(RECIPE, MOST_BYTES)
     if text is None:
-        raise ArtifactError(f"{destination.url}: {RECIPE} does not exist: the artifact was not begun to the end")
+        raise NotBegunError(f"{destination.url}: {RECIPE} does not exist: the artifact was not begun to the end")
     recipe = as_recipe(text)
 
     def read(path: str) -> bytes:
         content = destination.read(path)
         if content is None:
-            raise ArtifactError(f"{destination.url}: {path} does not exist: the artifact was not begun to the end")
+            raise NotBegunError(f"{destination.url}: {path} does not exist: the artifact was not begun to the end")
         if hashlib.sha256(content).hexdigest() != plan.digests[path][1]:
             raise ConflictError(f"{destination.url}: {path} has other content than {PLAN} says")
         return content
