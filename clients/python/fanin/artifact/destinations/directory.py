@@ -107,7 +107,8 @@ class Directory(Destination):
         writer fails, and begins again.
         """
         folder = self._path / PARTIAL
-        with suppress(FileNotFoundError):
+        # Another user's folder cannot be read. That leaves a file behind, and the artifact is complete all the same.
+        with suppress(FileNotFoundError, PermissionError):
             for path in folder.iterdir():
                 with suppress(OSError), path.open("rb") as file:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
