@@ -59,5 +59,5 @@ def test_a_damaged_plan_is_an_error(tmp_path: Path) -> None:
     root = Directory(tmp_path)
     Journal(root, ID).update(lambda _: ORDERED, ORDERED)
     place_of(root, ID).create(PLAN, [memoryview(b"{")], 1)
-    with pytest.raises(ArtifactError, match="plan.json is damaged"):
+    with pytest.raises(ArtifactError, match=r"plan\.json is damaged"):
         found.read(root, "weights", ID, threading.Lock())

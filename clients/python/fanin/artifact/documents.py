@@ -37,7 +37,7 @@ def parsed(document: bytes) -> Any:
 
 
 def is_integer(value: object) -> bool:
-    """Return whether a value of JSON is an integer from 0 on. Python's booleans are integers too, and JSON's are not."""
+    """Return whether a value of JSON is an integer from 0 on. Booleans are integers in Python, and not in JSON."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
