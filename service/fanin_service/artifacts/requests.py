@@ -89,7 +89,7 @@ def read_request(body: bytes) -> tuple[ArtifactRequest, bytes | None]:
 
 
 def _faults(error: ValidationError) -> list[Fault]:
-    """Return one fault for each wrong field. What pydantic names below a field is a choice of its type."""
+    """Return one fault for each wrong field. Below a field, pydantic names the alternatives of its type."""
     found: dict[str, Fault] = {}
     for details in error.errors():
         field, message = pointer(details["loc"][:1]), details["msg"]

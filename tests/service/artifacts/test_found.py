@@ -37,7 +37,7 @@ class Overtaken(Directory):
 def test_an_artifact_that_begins_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, existing: tuple[str, ...]
 ) -> None:
-    """It is being written, and not in conflict, whatever exists when the plan is read."""
+    """It is being written, and not in conflict, at each step of the other process."""
     root = Directory(tmp_path)
     Journal(root, ID).update(lambda _: ORDERED, ORDERED)
     begin(PLANNED, Directory(tmp_path / "begun"))
