@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from fanin.file.loading import Loaded, load
     from fanin.initializers import (
         alibi_slopes,
+        arange,
         batch_norm_beta,
         batch_norm_gamma,
         batch_norm_moving_mean,
@@ -133,6 +134,7 @@ __all__ = [
     "UnreachableError",
     "Verified",
     "alibi_slopes",
+    "arange",
     "as_recipe",
     "backends",
     "batch_norm_beta",
