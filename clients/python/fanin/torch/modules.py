@@ -226,7 +226,8 @@ def _missing(places: list[Named]) -> Fault:
     if not any(place.is_persistent for place in places):
         detail = "a non-persistent buffer on the meta device: its values are in a recording, not in a recipe"
     elif first.tensor.dtype not in FLOATING:
-        detail = f"missing: {_dtype(first.tensor)} values come from the module's own code: pass its recording"
+        of_torch = str(first.tensor.dtype).removeprefix("torch.")
+        detail = f"missing: {of_torch} values come from the module's own code: pass its recording"
     else:
         detail = f"missing: the recipe has no such tensor{also}"
     return Fault(pointer([first.name]), detail)
