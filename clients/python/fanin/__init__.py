@@ -213,6 +213,7 @@ _HOMES = {
         "IncompleteError",
         "MismatchError",
         "MissingPackageError",
+        "NotBegunError",
         "RecipeError",
         "RefusedError",
         "ServiceError",
