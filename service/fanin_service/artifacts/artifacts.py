@@ -213,7 +213,7 @@ class Artifacts:
         is_wanted, outcome, marks = True, None, set[str]()
         try:
             while is_wanted:
-                # Without the clients that join during this round: they get one of their own.
+                # Without the clients that join during this round: they get another round.
                 marks |= job.payers.keys()
                 outcome = await self._outcome(alias, job, client)
                 _log.info("artifact %s: %s%s", job.id, outcome.state, f", {outcome.problem}" if outcome.problem else "")

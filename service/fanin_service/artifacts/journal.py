@@ -79,8 +79,8 @@ class State(BaseModel):
     ) -> State:
         """Return the state after a process has stopped writing the artifact for the clients with these marks.
 
-        What stops one process, such as the quota of its clients, does not stop others that write the artifact for
-        theirs.
+        Other processes may write the artifact for other clients, and a process that stops does not stop them. Its
+        clients may have used their quota.
         """
         if self.state != "writing":
             return self

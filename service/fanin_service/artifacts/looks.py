@@ -12,7 +12,7 @@ T = TypeVar("T")
 class Looks(Generic[T]):
     """Requests that arrive during a look share the next one.
 
-    A look that runs may have begun before a change. A client that made the change and asks again would not see it. Only
+    A look that runs may have begun before a change. The client that caused the change would then not see it. Only
     the event loop's thread uses this.
     """
 

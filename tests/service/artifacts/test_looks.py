@@ -66,7 +66,7 @@ def test_a_look_that_fails_is_not_the_last() -> None:
 def paused_look(monkeypatch: pytest.MonkeyPatch, number: int) -> Iterator[Callable[[], None]]:
     """Let the job that writes an artifact wait at the end of a look at its journal, its `number`-th from now.
 
-    Yield a function that waits for this moment. At the end the job goes on.
+    Yield a function that waits for this moment. At the end the job continues.
     """
     newest, looks = Journal.newest, iter(range(1, 1_000_000))
     has_looked, may_go_on = threading.Event(), threading.Event()
