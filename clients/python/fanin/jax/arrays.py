@@ -44,7 +44,8 @@ def array(
     Raises:
         RecipeError: the recipe is wrong.
         KeyError: it has no tensor of this name.
-        ValueError: the sharding does not divide the tensor, or the type is F64 and JAX's 64-bit types are off.
+        ValueError: the sharding does not divide the tensor or has more axes, or the type is F64 and JAX's 64-bit types
+            are off.
         BackendError: the backend cannot be used here.
         ServiceError: the service cannot be reached or refuses.
     """
@@ -105,7 +106,10 @@ def assembled(
     if placement is None:
         array: jax.Array = jax.device_put(shard([slice(None)] * len(shape)))
         return array
-    return jax.make_array_from_callback(tuple(shape), _sharding(placement), shard, dtype)
+    sharding = _sharding(placement)
+    # `make_array_from_callback` raises an IndexError without a name for a specification with more axes than the array.
+    sharding.check_compatible_aval(tuple(shape))
+    return jax.make_array_from_callback(tuple(shape), sharding, shard, dtype)
 
 
 def _sharding(placement: Sharding | PartitionSpec | jax.Device) -> Sharding:
