@@ -252,9 +252,8 @@ class Artifacts:
             await self._threads.drivers.run(client, job.write, engine)
         except Exception as found:
             error = found
-        if self._cluster is None and (error is None or self._backend.fault is not None):
-            if error is not None:
-                error = BackendError(str(error))
+        is_suspicious = error is None or isinstance(error, BackendError) or self._backend.fault is not None
+        if self._cluster is None and is_suspicious:
             # A backend that fails the test now may have generated wrong bits before.
             await self._threads.generators.run("", self._backend.test)
             job.is_suspect = job.is_suspect or self._backend.fault is not None
