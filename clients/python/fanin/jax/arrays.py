@@ -107,8 +107,9 @@ def assembled(
         array: jax.Array = jax.device_put(shard([slice(None)] * len(shape)))
         return array
     sharding = _sharding(placement)
-    # `make_array_from_callback` raises an IndexError without a name for a specification with more axes than the array.
-    sharding.check_compatible_aval(tuple(shape))
+    if isinstance(sharding, NamedSharding) and len(sharding.spec) > len(shape):
+        # JAX would raise an IndexError that names nothing.
+        raise ValueError(f"{sharding.spec} is for {len(sharding.spec)} axes or more; the tensor has {len(shape)}")
     return jax.make_array_from_callback(tuple(shape), sharding, shard, dtype)
 
 
