@@ -214,6 +214,7 @@ _HOMES = {
         "IncompleteError",
         "MismatchError",
         "MissingPackageError",
+        "NotBegunError",
         "RecipeError",
         "RefusedError",
         "ServiceError",

@@ -89,7 +89,8 @@ class GuardedBackend(ForwardingBackend):
         except Exception as error:
             self._fault, self._error, self._passed_at = f"failed: {error}", error, None
             self.on_failure()
-            raise
+            # The caller could not ask for the fault: a test in another thread may pass first, and clear it.
+            raise BackendError(f"the {self.name} backend failed: {error}") from error
         if self._passed_at is None:
             # The backend has failed in another thread, so these bits may be wrong, too.
             raise BackendError(self.fault) from self._error

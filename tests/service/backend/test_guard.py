@@ -302,8 +302,9 @@ def test_calls_after_a_failure_name_it_as_their_cause() -> None:
         in_flight = pool.submit(generate)
         assert backend.asked.wait(60)
         try:
-            with pytest.raises(OSError, match="the GPU failed"):
+            with pytest.raises(BackendError, match="the counting backend failed: the GPU failed") as first:
                 generate()
+            assert first.value.__cause__ is failure
             assert guarded.fault == "the counting backend failed: the GPU failed"
         finally:
             backend.let.set()
