@@ -68,7 +68,7 @@ class GuardedBackend(ForwardingBackend):
     def test(self) -> str | None:
         """Run the known-answer test, in the calling thread. Return why the backend failed it; `None` if it passed.
 
-        `fault` is no substitute for the result: another thread may have tested the backend meanwhile.
+        Do not read `fault` in place of the result: another thread may have tested the backend meanwhile.
         """
         era = self._era
         fault = _fault(self._backend)
