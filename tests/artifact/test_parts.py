@@ -14,7 +14,7 @@ import pytest
 import fanin
 from fanin import artifact
 from fanin.artifact import making
-from fanin.artifact.engines import attempts, engine_of
+from fanin.artifact.engines import engine_of
 from fanin.artifact.plan import Plan
 from fanin.artifact.progress import Tally
 from fanin.artifact.writing import Record
@@ -91,7 +91,7 @@ def test_errors_that_may_pass_are_tried_again(tmp_path: Path, monkeypatch: pytes
         return real(plan, number, *rest)
 
     monkeypatch.setattr(making, "write", write)
-    monkeypatch.setattr(attempts, "_SECONDS", 0.0)
+    monkeypatch.setattr("fanin.artifact.engines.attempts._SECONDS", 0.0)
     seen: list[artifact.Progress] = []
     made(tmp_path, progress=seen.append)
     assert sorted(calls) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
@@ -112,7 +112,7 @@ def test_errors_that_stay_end_the_work(
         raise error
 
     monkeypatch.setattr(making, "write", write)
-    monkeypatch.setattr(attempts, "_SECONDS", 0.0)
+    monkeypatch.setattr("fanin.artifact.engines.attempts._SECONDS", 0.0)
     with pytest.raises(OSError, match=str(error.args[-1])):
         made(tmp_path, engine=engine_of("threads", threads=1))
     assert calls == [0] * attempts

@@ -596,8 +596,8 @@ def test_a_signature_that_can_never_be_created(
 
 def test_a_signature_is_not_read_without_a_bound(signed: Path, key: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     size = (signed / SIGNATURE).stat().st_size
-    monkeypatch.setattr(signing, "_MOST", size - 1)
+    monkeypatch.setattr(signing, "MOST_BYTES", size - 1)
     with pytest.raises(SignatureError, match=f"{SIGNATURE} has {size} bytes; at most {size - 1} are allowed"):
         verify_signature(signed, public(key))
-    monkeypatch.setattr(signing, "_MOST", size)
+    monkeypatch.setattr(signing, "MOST_BYTES", size)
     verify_signature(signed, public(key))

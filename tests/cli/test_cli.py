@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -427,16 +428,19 @@ def test_a_command_does_not_write_over_its_secrets(
     assert secret.read_text() == "a secret"
 
 
-def test_a_slice_is_written_completely_or_not_at_all(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slice_is_written_completely_or_not_at_all(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = recipe.with_name("rows.npy")
     out.write_bytes(b"of an earlier run")
 
     def fail(file: Any, array: Any) -> None:
         file.write(b"the beginning")
-        raise OSError("No space left on device")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(np, "save", fail)
+    monkeypatch.setattr(np.lib.format, "write_array_header_1_0", fail)
     assert main(["slice", str(recipe), "emb", "-o", str(out)]) == 4
+    assert f"No space left on device: {str(out)!r}" in capsys.readouterr().err
     assert out.read_bytes() == b"of an earlier run"
     assert sorted(path.name for path in recipe.parent.iterdir()) == ["recipe.json", "rows.npy"]
 

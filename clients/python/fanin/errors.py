@@ -15,6 +15,7 @@ Each class, with its meaning:
     ├── ArtifactError      an artifact cannot be created, read or completed
     │   ├── ConflictError      the destination has other content than the artifact
     │   ├── IncompleteError    parts of the artifact are missing
+    │   ├── NotBegunError      the destination has no artifact yet
     │   └── SignatureError     the artifact is not the signed one, or its signature is invalid
     ├── DestinationError   a bucket cannot be read or written; also an `OSError`
     ├── EngineError        a cluster cannot be reached, or lost its workers; also an `OSError`

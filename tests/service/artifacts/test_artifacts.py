@@ -403,8 +403,9 @@ def test_threads_that_write_yield_to_requests(tmp_path: Path) -> None:
     assert {niceness for kind, niceness in found if kind != "fanin-write"} == {usual}
 
 
-def test_an_error_of_the_backend_stops_an_artifact(tmp_path: Path) -> None:
-    """The backend passes its test afterwards, so what it has written is right."""
+@pytest.mark.parametrize("is_tested_first", [False, True])
+def test_an_error_of_the_backend_stops_an_artifact(tmp_path: Path, is_tested_first: bool) -> None:
+    """The backend passes its test afterwards, so what it has written is right. Also if that test comes first."""
 
     class Failing(WaitingBackend):
         errors = 1
@@ -417,9 +418,13 @@ def test_an_error_of_the_backend_stops_an_artifact(tmp_path: Path) -> None:
 
     settings = Settings(artifact_destinations={"weights": str(tmp_path / "w")}, check_seconds=86_400)
     with running(settings, Failing()) as server:
+        guarded = server.app.state.service.backend
+        if is_tested_first:
+            guarded.on_failure = guarded.test
         path = server.client.post("/v1/artifacts", json=REQUEST).headers["Location"]
-        found = wait_until(server.client, path, "stopped")
-        assert (found["items_done"], found["problem"]) == (3, "not-ready")
+        wait_for(lambda: state(server.client, path)["state"] != "writing")
+        found = state(server.client, path)
+        assert (found["state"], found["items_done"], found["problem"]) == ("stopped", 3, "not-ready")
         assert "as it may happen" in found["detail"]
         wait_for(lambda: server.client.get("/readyz").status_code == 200)
         server.client.post("/v1/artifacts", json=REQUEST).raise_for_status()

@@ -138,6 +138,8 @@ def _seeded(recipe: Recipe, words: np.ndarray) -> Recipe:
 
 def _storage(dtype: Any) -> str:
     wanted = jax.dtypes.canonicalize_dtype(float if dtype is None else dtype)
+    if dtype is not None and jnp.dtype(dtype) != wanted:
+        jax.eval_shape(lambda: jnp.zeros((), dtype))  # JAX warns that its 64-bit types are off
     if wanted.name not in FLOATING_NAMES:
         raise TypeError(f"dtype {wanted.name}: the storage type must be one of {', '.join(FLOATING_NAMES)}")
     return FLOATING_NAMES[wanted.name]
