@@ -83,7 +83,7 @@ def test_every_range_has_the_exact_integers(backend: backends.Backend, data: st.
 @settings(max_examples=6, deadline=None)
 @given(data=st.data())
 def test_many_tensors_and_boxes(data: st.DataObject) -> None:
-    """What writes several tensors at once, parts of tensors, and memory with strides."""
+    """Several tensors are written at once, and parts of tensors go to memory with strides."""
     made = {name: data.draw(tensors(dtype)) for name, dtype in INTEGERS.items()}
     recipe = {"tensors": {name: tensor for name, (tensor, _) in made.items()}}
     for backend in BACKENDS:
