@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from fanin import BackendError, Fault
 from fanin.artifact import Plan
@@ -59,6 +61,8 @@ class Artifacts:
         self._starting: list[tuple[str, str]] = []
         """Client and artifact of each request that is about to start a job."""
         self._looks = Looks[Found | None]()
+        self.check_backend: Callable[[], Coroutine[Any, Any, None]]
+        """Tests the backend, and calls `suspect` if it fails. The service sets it."""
         self._is_draining = False
 
     def check_alias(self, alias: str) -> None:
@@ -242,7 +246,7 @@ class Artifacts:
         is_suspicious = error is None or isinstance(error, BackendError) or self._backend.fault is not None
         if self._cluster is None and is_suspicious:
             # A backend that fails the test now may have generated wrong bits before.
-            await self._threads.generators.run("", self._backend.test)
+            await self.check_backend()
             job.is_suspect = job.is_suspect or self._backend.fault is not None
         if job.is_suspect:
             return SPOILED
