@@ -13,7 +13,7 @@ import ml_dtypes
 import numpy as np
 
 DTypeName = Literal[
-    "F64", "C64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2",
+    "F64", "C64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "F8_E8M0",
     "U64", "I64", "U32", "I32", "U16", "I16", "I8", "U8", "BOOL",
 ]  # fmt: skip
 DTypeLike = DTypeName | Any
@@ -47,6 +47,16 @@ class DType:
         return self.precision == 0
 
     @property
+    def is_scale(self) -> bool:
+        """True if elements are powers of two, without zero and sign. Nothing is rounded to them."""
+        return self.precision == 1
+
+    @property
+    def is_random(self) -> bool:
+        """True if random numbers can be stored."""
+        return self.precision > 1
+
+    @property
     def least(self) -> float:
         """Least finite number; an `int` for integers."""
         return -self.largest - 1 if self.numpy.kind == "i" else 0 if self.is_integer else -self.largest
@@ -68,11 +78,22 @@ DTYPES: dict[str, DType] = {
         DType("F8_E5M2", 1, 3, -14, 57344.0, np.dtype(ml_dtypes.float8_e5m2)),
     )
 }
-"""The real types: those that kernels know."""
+"""The real types that kernels know."""
+CONVERTED: dict[str, DType] = {
+    dtype.name: dtype
+    for dtype in (
+        DType("F8_E5M2FNUZ", 1, 3, -15, 57344.0, np.dtype(ml_dtypes.float8_e5m2fnuz)),
+        DType("F8_E4M3FNUZ", 1, 4, -7, 240.0, np.dtype(ml_dtypes.float8_e4m3fnuz)),
+    )
+}
+"""Real types that kernels do not know: elements are generated in F32 and then converted. Their zero has one sign."""
+SCALE = DType("F8_E8M0", 1, 1, -127, 2.0**127, np.dtype(ml_dtypes.float8_e8m0fnu))
+"""The type of the scales of blocks in microscaling formats (OCP MX): powers of two."""
 FLOATING: dict[str, DType] = {
     "F64": DTYPES["F64"],
     "C64": DType("C64", 8, 24, -126, DTYPES["F32"].largest, np.dtype("<c8")),
     **DTYPES,
+    **CONVERTED,
 }
 """The real and the complex types: those that random numbers can have."""
 INTEGERS: dict[str, DType] = {
@@ -90,8 +111,8 @@ INTEGERS: dict[str, DType] = {
     )
 }
 """The integer types."""
-_ORDER = "U64 I64 F64 C64 F32 U32 I32 BF16 F16 U16 I16 F8_E4M3 F8_E5M2 I8 U8 BOOL"
-STORAGE: dict[str, DType] = {name: {**FLOATING, **INTEGERS}[name] for name in _ORDER.split()}
+_ORDER = "U64 I64 F64 C64 F32 U32 I32 BF16 F16 U16 I16 F8_E5M2FNUZ F8_E4M3FNUZ F8_E8M0 F8_E4M3 F8_E5M2 I8 U8 BOOL"
+STORAGE: dict[str, DType] = {name: {**FLOATING, **INTEGERS, "F8_E8M0": SCALE}[name] for name in _ORDER.split()}
 """All types, in the order of upstream safetensors, which lays tensors out by descending type."""
 DTYPE_NAMES: dict[str, DTypeName] = {dtype.numpy.name: dtype.name for dtype in STORAGE.values()}
 """Storage types by the names that NumPy, torch, JAX and Keras have for them, such as `float32` and `float8_e4m3fn`."""
@@ -99,6 +120,7 @@ FLOATING_NAMES: dict[str, DTypeName] = {dtype.numpy.name: dtype.name for dtype i
 """The real and the complex ones among them."""
 ALIASES: dict[str, DTypeName] = {
     **FLOATING_NAMES,
+    SCALE.numpy.name: SCALE.name,
     **{dtype.name.lower(): dtype.name for dtype in STORAGE.values()},
 }
 """Other spellings of the storage types in a recipe (SPEC.md section 2.2).
