@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fanin import backends
     from fanin import jax as jax
     from fanin import keras as keras
+    from fanin import models as models
     from fanin import torch as torch
     from fanin.arrays import materialize, slice
     from fanin.client.artifacts import ArtifactStatus, AsyncRemoteArtifact, RemoteArtifact
@@ -229,7 +230,7 @@ _HOMES = {
     "schemes": ("catalogue",),
 }
 """Module of each public name that is not in `fanin.initializers`."""
-_PACKAGES = ("artifact", "backends", "initializers", "jax", "keras", "torch")
+_PACKAGES = ("artifact", "backends", "initializers", "jax", "keras", "models", "torch")
 """Packages that are imported when they are named: `import fanin` and then `fanin.torch`."""
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from fanin import BackendError, Fault
 from fanin.artifact import Plan
@@ -21,6 +23,7 @@ from fanin_service.artifacts.errors import ArtifactStateError, InvalidArtifactEr
 from fanin_service.artifacts.found import Found, read
 from fanin_service.artifacts.job import Job
 from fanin_service.artifacts.journal import Facts, Journal, State, mark_of
+from fanin_service.artifacts.looks import Looks
 from fanin_service.artifacts.opening import open_cluster, open_destinations, place_of
 from fanin_service.artifacts.outcome import COMPLETE, SPOILED, Outcome, outcome_of
 from fanin_service.artifacts.reach import Reach, reason
@@ -57,7 +60,9 @@ class Artifacts:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._starting: list[tuple[str, str]] = []
         """Client and artifact of each request that is about to start a job."""
-        self._reading: dict[tuple[str, str], asyncio.Task[Found | None]] = {}
+        self._looks = Looks[Found | None]()
+        self.check_backend: Callable[[], Coroutine[Any, Any, None]]
+        """Tests the backend, and calls `suspect` if it fails. The service sets it."""
         self._is_draining = False
 
     def check_alias(self, alias: str) -> None:
@@ -72,7 +77,7 @@ class Artifacts:
             raise InvalidArtifactError([Fault("/destination", detail, shown(alias))])
 
     async def find(self, client: str, alias: str, id: str) -> Found:
-        """Return the state of an artifact, from its destination. Requests at the same time share one look.
+        """Return the state of an artifact, from its destination.
 
         Raises:
             UnknownArtifactError: the service has no such destination, or that no such artifact.
@@ -85,20 +90,8 @@ class Artifacts:
         return found
 
     async def _find(self, client: str, alias: str, id: str) -> Found | None:
-        key = alias, id
-        if key not in self._reading:
-            task = self._reading[key] = asyncio.create_task(self._read(client, alias, id))
-
-            def end(task: asyncio.Task[Found | None]) -> None:
-                del self._reading[key]
-                _ = task.cancelled() or task.exception()  # all requests that wait for it may have ended
-
-            task.add_done_callback(end)
-        return await asyncio.shield(self._reading[key])
-
-    async def _read(self, client: str, alias: str, id: str) -> Found | None:
-        reach = self._reach[alias]
-        return await reach.call(client, read, self._roots[alias], alias, id, reach.lock)
+        reach, root = self._reach[alias], self._roots[alias]
+        return await self._looks.at((alias, id), lambda: reach.call(client, read, root, alias, id, reach.lock))
 
     async def make(self, usage: Usage, owner: str, specification: Specification) -> Found:
         """Begin to write an artifact, or resume, unless it is complete. Return its state.
@@ -144,8 +137,7 @@ class Artifacts:
                 raise NotReadyError("the service is stopping")
             payer = Usage(client=client, bytes_per_day=usage.bytes_per_day)
             if (job := self._jobs.get(id)) is not None:
-                job.payers.setdefault(mark, payer)
-                job.is_joined = True
+                job.join(mark, payer)
             else:
                 place, loop = place_of(self._roots[alias], id), asyncio.get_running_loop()
                 charge, report = self._admission.charge, self._metrics.artifact_file_begins
@@ -153,7 +145,7 @@ class Artifacts:
                 self._tasks[id] = asyncio.create_task(self._run(alias, job))
         finally:
             self._starting.remove((client, id))
-        return await self._after(client, alias, id)
+        return await self.find(client, alias, id)
 
     def _check_room(self, client: str, id: str) -> None:
         """Refuse a job that would be one too many.
@@ -189,13 +181,7 @@ class Artifacts:
         await self._reach[alias].call(client, journal.update, lambda state: state.cancelled(mark))
         if (job := self._jobs.get(id)) is not None:
             job.looked = 0.0
-        return await self._after(client, alias, id)
-
-    async def _after(self, client: str, alias: str, id: str) -> Found:
-        """Return an artifact after a change, which a look that other requests share may have missed."""
-        found = await self._read(client, alias, id)
-        assert found is not None
-        return found
+        return await self.find(client, alias, id)
 
     def drain(self) -> None:
         """Begin no file any more: those that are being written end."""
@@ -228,15 +214,20 @@ class Artifacts:
         client = next(iter(job.payers.values())).client
         self._metrics.artifact_begins()
         _log.info("artifact %s: writing %d bytes in %d files in %s", job.id, job.plan.nbytes, len(job.plan), alias)
-        is_wanted, outcome = True, None
+        is_wanted, outcome, marks = True, None, set[str]()
         try:
             while is_wanted:
-                job.is_joined = False
+                # Without the clients that join during this round: they get another round.
+                marks |= job.payers.keys()
                 outcome = await self._outcome(alias, job, client)
                 _log.info("artifact %s: %s%s", job.id, outcome.state, f", {outcome.problem}" if outcome.problem else "")
-                await self._threads.drivers.run(client, outcome.record, job.journal)
-                # A client may have requested it again while files of the ended job were still being written.
-                is_wanted = job.is_joined and await self._threads.drivers.run(client, _is_wanted, job)
+                await self._threads.drivers.run(client, outcome.record, job.journal, marks)
+                # A client may have requested it again while files of the ended job were still being written, or may do
+                # so during this look.
+                is_wanted = False
+                while job.is_joined and not is_wanted:
+                    job.is_joined = False
+                    is_wanted = await self._threads.drivers.run(client, job.is_wanted)
         except Exception as error:
             _log.error("artifact %s: its state was not recorded: %s", job.id, reason(error))
         finally:
@@ -255,7 +246,7 @@ class Artifacts:
         is_suspicious = error is None or isinstance(error, BackendError) or self._backend.fault is not None
         if self._cluster is None and is_suspicious:
             # A backend that fails the test now may have generated wrong bits before.
-            await self._threads.generators.run("", self._backend.test)
+            await self.check_backend()
             job.is_suspect = job.is_suspect or self._backend.fault is not None
         if job.is_suspect:
             return SPOILED
@@ -285,11 +276,3 @@ def _planned(specification: Specification) -> Plan:
         raise InvalidArtifactError([Fault("/format", str(error), specification.format)]) from None
     except (ValueError, FaninError) as error:
         raise InvalidArtifactError([Fault("", str(error))]) from None
-
-
-def _is_wanted(job: Job) -> bool:
-    """Return whether a client of a job that has ended still wants the artifact, and forget the other clients."""
-    state = job.journal.newest()
-    clients = state.clients if state is not None and state.state == "writing" else ()
-    job.payers = {mark: usage for mark, usage in job.payers.items() if mark in clients}
-    return bool(job.payers)
