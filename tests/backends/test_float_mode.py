@@ -92,7 +92,7 @@ def test_another_rounding_is_refused(mode: int) -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_errors_of_numpy_do_not_matter(backend: str) -> None:
-    """Of 2^20 normal numbers, the square of the smallest is subnormal in Horner's rule."""
+    """The square of the smallest of a million normal numbers is subnormal in Horner's rule."""
     recipe = {"seed": 1, "tensors": {"a": {"shape": [3000, 400], "scheme": "normal", "std": 0.1}}}
     expected = made(recipe, backend)
     with np.errstate(all="raise"):
