@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from fanin.file.loading import Loaded, load
     from fanin.initializers import (
         alibi_slopes,
+        arange,
         batch_norm_beta,
         batch_norm_gamma,
         batch_norm_moving_mean,
@@ -134,6 +135,7 @@ __all__ = [
     "UnreachableError",
     "Verified",
     "alibi_slopes",
+    "arange",
     "as_recipe",
     "backends",
     "batch_norm_beta",
