@@ -45,6 +45,12 @@ docs: $(VENV)/dev
 	$(BIN)/python docs/compare/page.py
 	$(BIN)/python deploy/grafana/dashboard.py
 	$(BIN)/python -m tests.peers.page
+	$(BIN)/python -m docs.catalogue.page
+
+.PHONY: catalogue
+# Recipes, configurations and sizes of the catalogue's models, recorded from transformers: a minute or two.
+catalogue: $(VENV)/dev
+	$(BIN)/python -m docs.catalogue.generate
 
 .PHONY: site
 # The pages as a website in build/site, which needs no server. A broken link or anchor is an error.

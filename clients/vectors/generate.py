@@ -15,6 +15,7 @@ from generator.dialects import dialects
 from generator.distributions import draws_at_words, elements_far_out, long_streams, storage, table
 from generator.dtypes import dtypes
 from generator.encoding import lines
+from generator.integers import integers
 from generator.recipes import files, recipes
 from generator.refusals import errors
 from generator.repeated import repeated
@@ -29,6 +30,7 @@ FILES = {
     "repeated": repeated,
     "dialects": dialects,
     "dtypes": dtypes,
+    "integers": integers,
     "fans": fans,
     "draws": draws_at_words,
     "far": elements_far_out,

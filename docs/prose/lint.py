@@ -44,6 +44,8 @@ Text = tuple[int, str]
 
 def texts(path: Path) -> Iterator[Text]:
     """Yield the pieces of a file that people read."""
+    if path.suffix == ".safetensors":
+        return
     content = path.read_text("utf-8")
     if path.suffix == ".md":
         yield 1, content

@@ -80,7 +80,7 @@ class Service:
         tracing = exporting() if settings.traces else NoTracing()
         admission = Admission(settings, metrics.limits_away)
         query.prepare()
-        return cls(
+        service = cls(
             settings,
             guarded,
             threads,
@@ -93,6 +93,8 @@ class Service:
             chunks=ChunkPool(guarded, metrics.generated),
             artifacts=Artifacts(settings, threads, admission, guarded, metrics),
         )
+        service.artifacts.check_backend = service.check_backend
+        return service
 
     async def stop(self) -> None:
         """Stop writing artifacts, finish pending refunds and send the remaining traces."""
@@ -113,14 +115,17 @@ class Service:
         _log.info("stopping: no longer ready")
 
     async def check_backend(self) -> None:
-        """Test the backend, and record in the metrics whether the service is ready."""
-        await self.threads.generators.run("", self.backend.test)
-        if self.backend.fault:
+        """Test the backend, and record in the metrics whether the service is ready.
+
+        If it fails, discard what it has generated, and complete no artifact that is being written.
+        """
+        fault = await self.threads.generators.run("", self.backend.test)
+        if fault:
             self._forget()
             self.artifacts.suspect()
-        self.metrics.known_answer(self.backend.fault is None)
+        self.metrics.known_answer(fault is None)
         self.metrics.ready(self.ready)
-        if fault := self.backend.fault:
+        if fault := self.backend.fault or fault:
             _log.error("%s: no weights are served", fault)
 
     def _forget(self) -> None:

@@ -35,7 +35,7 @@ from fanin.artifact.formats.dcp.boxes import Boxes
 from fanin.artifact.formats.dcp.pickles import Call, Global, Instance, Pairs, dumps
 from fanin.artifact.plan import Plan
 from fanin.cli.main import main
-from fanin.dtypes import STORAGE
+from fanin.dtypes import FLOATING
 from fanin.errors import ConflictError
 
 pytestmark = pytest.mark.filterwarnings("ignore:torch.distributed is disabled:UserWarning")
@@ -44,7 +44,7 @@ RECIPE: dict[str, Any] = {
     "seed": 3,
     "layout": "torch",
     "tensors": {
-        **{f"{dtype}": {"shape": [14, 10], "dtype": dtype, **NORMAL} for dtype in STORAGE},
+        **{f"{dtype}": {"shape": [14, 10], "dtype": dtype, **NORMAL} for dtype in FLOATING},
         "scalar": {"shape": [], "scheme": "ones"},
         "empty": {"shape": [2, 0, 3], "scheme": "ones"},
         "block": {"shape": [3, 4, 5], "dtype": "F64", **NORMAL},

@@ -18,7 +18,7 @@ import fanin
 from fanin import RecipeError, backends, draws
 from fanin.backends import composed
 from fanin.draws import Blocks, Draw, Fill, Mapped, Normal, Orthogonal, Polar, Sparse, Table, Uniform, Waves
-from fanin.dtypes import STORAGE, DType
+from fanin.dtypes import FLOATING, DType
 from fanin.file.layout import FileLayout
 from fanin.file.plan import read_into
 from fanin.streams import Stream
@@ -87,7 +87,10 @@ def any_draws(draw: st.DrawFn, dtype: DType, depth: int = 3) -> Draw:
 @pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
 @settings(max_examples=150, deadline=None)
 @given(
-    data=st.data(), dtype=st.sampled_from(list(STORAGE.values())), first=st.integers(0, 2**40), count=st.integers(1, 90)
+    data=st.data(),
+    dtype=st.sampled_from(list(FLOATING.values())),
+    first=st.integers(0, 2**40),
+    count=st.integers(1, 90),
 )
 def test_every_element_is_that_of_the_specification(
     backend: backends.Backend, data: st.DataObject, dtype: DType, first: int, count: int
@@ -102,7 +105,7 @@ def test_every_element_is_that_of_the_specification(
     assert out == expected + b"\xa5" * 8
 
 
-@pytest.mark.parametrize("dtype", list(STORAGE))
+@pytest.mark.parametrize("dtype", list(FLOATING))
 def test_any_partition_is_the_whole(dtype: str) -> None:
     parts = [{"size": 3, "scheme": "normal", "std": 1}, {"size": 90, "scheme": "zeros"}, {"size": 7, "scheme": "eye"}]
     tensors = {

@@ -22,7 +22,7 @@ from torch import nn
 
 from fanin import FileLayout
 from fanin.torch import init_
-from fanin.torch.recorder.recording import DTYPES
+from fanin.torch.recorder.recording import FLOATING as DTYPES
 from fanin_lab.bench import pairs
 from tests.bench import command, torch_ranks, torch_small
 from tests.support.processes import memory

@@ -28,7 +28,7 @@ from torch.distributed.fsdp import fully_shard
 
 from fanin import FileLayout
 from fanin.torch import init_
-from fanin.torch.recorder.recording import DTYPES
+from fanin.torch.recorder.recording import FLOATING as DTYPES
 from fanin.torch.writable import local
 from tests.bench.command import Report
 from tests.support.processes import memory

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -23,7 +24,7 @@ from fanin import MissingPackageError
 from fanin.cli import commands, options, schemes
 from fanin.cli.main import EXIT_CODES, FAULT, main, parser_of
 from fanin.cli.slice import index_of
-from fanin.dtypes import STORAGE
+from fanin.dtypes import FLOATING
 from fanin.schemes import SCHEMES
 from tests.support.faulty import Faulty, refuse
 from tests.support.samples import MIXED
@@ -244,13 +245,13 @@ def test_a_slice_is_a_numpy_file(
     assert bool(service.requests) == (where == "remote")
 
 
-@pytest.mark.parametrize("dtype", STORAGE)
+@pytest.mark.parametrize("dtype", FLOATING)
 def test_every_storage_type_has_a_slice_that_numpy_reads(tmp_path: Path, dtype: str) -> None:
     """Types of NumPy stay. The others become float32: a file with the type of F8_E5M2 cannot be read."""
     given = {"shape": [6], "scheme": "normal", "std": 1.0, "dtype": dtype}
     assert main(["slice", json.dumps(given), "weight", "-o", str(tmp_path / "a.npy")]) == 0
     values = fanin.materialize(given)["weight"]
-    kept = STORAGE[dtype].numpy if dtype in ("F64", "C64", "F32", "F16") else np.float32
+    kept = FLOATING[dtype].numpy if dtype in ("F64", "C64", "F32", "F16") else np.float32
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy", allow_pickle=False), values.astype(kept), strict=True)
 
 
@@ -427,16 +428,19 @@ def test_a_command_does_not_write_over_its_secrets(
     assert secret.read_text() == "a secret"
 
 
-def test_a_slice_is_written_completely_or_not_at_all(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slice_is_written_completely_or_not_at_all(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = recipe.with_name("rows.npy")
     out.write_bytes(b"of an earlier run")
 
     def fail(file: Any, array: Any) -> None:
         file.write(b"the beginning")
-        raise OSError("No space left on device")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(np, "save", fail)
+    monkeypatch.setattr(np.lib.format, "write_array_header_1_0", fail)
     assert main(["slice", str(recipe), "emb", "-o", str(out)]) == 4
+    assert f"No space left on device: {str(out)!r}" in capsys.readouterr().err
     assert out.read_bytes() == b"of an earlier run"
     assert sorted(path.name for path in recipe.parent.iterdir()) == ["recipe.json", "rows.npy"]
 

@@ -121,6 +121,17 @@ def test_connections_are_used_again(service: Faulty) -> None:
     assert len(service.peers) == 2
 
 
+def test_a_client_of_another_event_loop_says_so(service: Faulty) -> None:
+    one = client(service)
+    with asyncio.Runner() as first:
+        first.run(one.tensor(MIXED, "emb"))
+        with asyncio.Runner() as second:
+            for call in (lambda: one.tensor(MIXED, "emb"), one.close):
+                with pytest.raises(RuntimeError, match="belongs to the event loop of its first request"):
+                    second.run(call())
+        first.run(one.close())
+
+
 def test_a_cancelled_download_is_resumed(service: Faulty, tmp_path: Path) -> None:
     """The partial file stays, and its lock is released."""
 

@@ -13,11 +13,11 @@ import pytest
 import torch
 
 import fanin
-from fanin import BackendError, FileLayout, backends
+from fanin import BackendError, FileLayout, as_recipe, backends
 from fanin.backends import load
 from fanin.backends.cuda import CudaBackend
 from fanin.draws import Fill, Orthogonal
-from fanin.dtypes import DTYPES, DType
+from fanin.dtypes import DTYPES, INTEGERS, DType
 from fanin.errors import NoDeviceError, NotBuiltError
 from fanin.file.plan import read_into
 from tests.cuda.fake_cupy import POISON, CUDARuntimeError, Make, OutOfMemoryError
@@ -61,6 +61,24 @@ def test_every_case(make: Make, dtype: DType) -> None:
     fake, backend = make()
     for n, case in enumerate(cases(dtype)):
         assert filled(backend, case, n % 5) == filled(load("native"), case), case.label
+    fake.check_fences()
+
+
+@pytest.mark.parametrize("name", list(INTEGERS))
+def test_integers(make: Make, name: str) -> None:
+    """They are written in host memory, also for arrays on the GPU, which have NumPy's types."""
+    fake, backend = make()
+    dtype = INTEGERS[name]
+    parts = [{"size": 2, "scheme": "arange"}, {"size": 1, "scheme": "constant", "value": int(dtype.largest)}]
+    for members in ({"scheme": "ones"}, {"scheme": "blocks", "axis": 1, "parts": parts}):
+        drawn = as_recipe({"shape": [3, 3], "dtype": name, **members}).tensors["weight"].draw
+        case = Case("", drawn, dtype, STREAM, 2, 6)
+        expected = filled(load("reference"), case)
+        assert filled(backend, case, 3) == expected
+        array = backend.empty(6, dtype)
+        assert array.dtype == dtype.numpy
+        backend.fill_array(drawn, STREAM, dtype, 2, array)
+        assert array.get().tobytes() == expected
     fake.check_fences()
 
 

@@ -11,7 +11,7 @@ import fanin
 from fanin import BackendError, FileLayout
 from fanin.region import Region
 from fanin.torch import filling
-from fanin.torch.recorder.recording import DTYPES
+from fanin.torch.recorder.recording import FLOATING as DTYPES
 from tests.cuda.fake_cupy import Make
 
 SCHEMES = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -132,8 +133,33 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (fanin.FileLayout.of(recipe).size - 10
 fanin.save(recipe, {str(tmp_path / "f")!r})
 """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "File too large" in found.stderr
+    assert f"File too large: {str(tmp_path / 'f')!r}" in found.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_an_error_of_the_disk_names_the_file(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("fanin.file.disk.layout_of_file", fail)
+    monkeypatch.setattr("fanin.file.loading.layout_of_file", fail)
+    for read in (fanin.verify, fanin.load):
+        with pytest.raises(OSError, match=f"Input/output error: '{path}'"):
+            read(path)
+    with pytest.raises(OSError, match=r"^unknown$"), atomic.naming(path):
+        raise OSError("unknown")
+    with pytest.raises(FileNotFoundError, match=r"other$"), atomic.naming(path):
+        raise FileNotFoundError(errno.ENOENT, "other")
+
+
+def test_a_loop_of_links_is_an_error_of_the_file(tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    with pytest.raises(OSError, match="Too many levels of symbolic links"):
+        fanin.save(MIXED, loop)
+    with pytest.raises(FileExistsError), atomic.replacing_directory(atomic.real(loop)):
+        pytest.fail("the directory cannot take the place of the link")
+    assert list(tmp_path.iterdir()) == [loop]
 
 
 def test_many_may_save_to_one_place(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def test_words() -> None:
         assert [f"{word:08x}" for word in row] == vector["words"]
 
 
-@pytest.mark.parametrize("name", ["recipes", "repeated", "dialects", "dtypes"])
+@pytest.mark.parametrize("name", ["recipes", "repeated", "dialects", "dtypes", "integers"])
 def test_recipes(name: str) -> None:
     for vector in vectors(name):
         if "canonical" not in vector:
@@ -74,7 +74,7 @@ def test_every_alias_has_a_vector() -> None:
     assert all(any(f'"scheme": "{alias}"' in text for text in texts) for alias in ALIASES)
 
 
-@pytest.mark.parametrize("name", ["errors", "repeated", "dialects", "dtypes"])
+@pytest.mark.parametrize("name", ["errors", "repeated", "dialects", "dtypes", "integers"])
 def test_errors(name: str) -> None:
     for vector in vectors(name):
         if "canonical" in vector:
@@ -133,6 +133,20 @@ def test_files(backend: backends.Backend) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
+def test_integers(backend: backends.Backend) -> None:
+    for vector in vectors("integers"):
+        if vector.get("refused"):
+            continue  # test_errors has it
+        layout = FileLayout.of(vector["recipe"])
+        first = int(vector["first"]) if "first" in vector else None
+        size = layout.entries[0].dtype.itemsize
+        start, length = (0, layout.size) if first is None else (len(layout.header) + first * size, 8 * size)
+        content = bytearray(b"\xaa" * length)
+        read_into(layout, start, memoryview(content), backend)
+        assert content.hex() == vector["file" if first is None else "data"], vector["recipe"]
+
+
+@pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
 def test_long_streams(backend: backends.Backend) -> None:
     every = vectors("streams")
     # The reference backend takes a minute for all; the test below makes it write them in the soak.
@@ -157,7 +171,8 @@ def test_later_schemes(backend: backends.Backend) -> None:
 def test_every_scheme_has_a_vector() -> None:
     tensors = [vector["tensor"] for vector in vectors("draws")]
     tensors += [json.loads(vector["recipe"])["tensors"]["weight"] for vector in vectors("schemes")]
-    with_vector = {ALIASES.get(tensor["scheme"], tensor["scheme"]) for tensor in tensors}
+    with_vector = {"arange"} & {scheme for scheme in SCHEMES if f'"{scheme}"' in f"{vectors('integers')}"}
+    with_vector |= {ALIASES.get(tensor["scheme"], tensor["scheme"]) for tensor in tensors}
     assert with_vector | {"zeros", "orthogonal"} == set(SCHEMES)
 
 
@@ -223,6 +238,6 @@ def test_the_worked_example_is_what_its_steps_give_and_what_the_library_makes() 
 def test_the_reference_backend_writes_exactly_these_files(tmp_path: Path) -> None:
     generate(tmp_path)
     written = sorted(path.name for path in tmp_path.iterdir())
-    assert len(written) == 17
+    assert len(written) == 18
     for name in written:
         assert (tmp_path / name).read_bytes() == (VECTORS / name).read_bytes(), name

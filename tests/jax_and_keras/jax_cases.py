@@ -153,6 +153,13 @@ def test_a_specification_is_of_the_mesh_that_is_set() -> None:
         fanin.jax.array(TENSOR, "weight", P("a"))
 
 
+@pytest.mark.parametrize(("shape", "spec"), [([], P("a")), ([8], P(None, "b"))])
+def test_shardings_with_more_axes_than_the_tensor(shape: list[int], spec: P) -> None:
+    recipe = {"shape": shape, "scheme": "normal", "std": 1}
+    with pytest.raises(ValueError, match=f"is for {len(spec)} axes or more; the tensor has {len(shape)}"):
+        fanin.jax.array(recipe, "weight", NamedSharding(mesh(4, 2), spec))
+
+
 def test_shardings_that_do_not_divide() -> None:
     with pytest.raises(ValueError, match="divi"):
         fanin.jax.array({**TENSOR, "shape": [7, 3]}, "weight", NamedSharding(mesh(8), P("a")))

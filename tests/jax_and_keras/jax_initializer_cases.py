@@ -112,6 +112,12 @@ def test_types_that_are_no_weights() -> None:
         INITIALIZERS.normal()(jax.random.key(0), (3,), jnp.int32)
 
 
+def test_a_type_that_is_off_gets_a_warning_as_in_jax() -> None:
+    init = fanin.jax.initializers.he_normal()
+    with pytest.warns(UserWarning, match="float64 .* is not available"):
+        assert init(jax.random.key(1), (2, 2), np.float64).dtype == np.float32
+
+
 def test_complex_numbers() -> None:
     array = INITIALIZERS.he_normal()(jax.random.key(3), (6, 4), jnp.complex64)
     recipe = {"dialect": "jax", "scheme": "he_normal", "shape": [6, 4], "dtype": "C64", "seed": 3}

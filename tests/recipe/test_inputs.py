@@ -15,7 +15,7 @@ import torch
 
 import fanin
 from fanin import FileError, FileLayout, RecipeError, as_recipe
-from fanin.dtypes import ALIASES, MODULES, STORAGE
+from fanin.dtypes import ALIASES, INTEGERS, MODULES, STORAGE
 from fanin.recipe import from_json
 
 RECIPE = {"seed": 3, "layout": "torch", "tensors": {"w": {"shape": [8, 4], "scheme": "he_normal"}}}
@@ -101,6 +101,14 @@ def test_storage_types_of_libraries(name: str, types: list[Any]) -> None:
     assert dtype_of(str(types[0])) == name  # torch.float64
 
 
+def test_integer_types_of_libraries() -> None:
+    for name, dtype in INTEGERS.items():
+        of_torch = getattr(torch, dtype.numpy.name)
+        assert {dtype_of(each) for each in (of_torch, dtype.numpy, dtype.numpy.type, name.lower())} == {name}
+        with pytest.raises(RecipeError, match=f"did you mean {name}"):
+            dtype_of(f"{of_torch}" if name != "BOOL" else "boolean")
+
+
 def test_storage_types_in_json() -> None:
     assert set(ALIASES.values()) == set(STORAGE)
     for alias, name in ALIASES.items():
@@ -112,8 +120,8 @@ def test_storage_types_in_json() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [float, int, np.int8, torch.int8, np.dtype(">f4"), ml_dtypes.float8_e4m3, np.float32(1), np.zeros(1, "f4"), "float",
-     "torch.F32", "x.float32", ".float32", "float32 ", ["F32"], {}, None],
+    [float, int, np.complex128, torch.complex128, np.dtype(">f4"), ml_dtypes.float8_e4m3, np.float32(1),
+     np.zeros(1, "f4"), "float", "torch.F32", "x.float32", ".float32", "float32 ", ["F32"], {}, None],
 )  # fmt: skip
 def test_what_is_no_storage_type(wrong: Any) -> None:
     for recipe in ({**ZEROS, "dtype": wrong}, {"dtype": wrong, "tensors": {"a": ZEROS}}):

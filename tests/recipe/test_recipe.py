@@ -254,7 +254,11 @@ DEEP = "[" * 100_000
         ({**VALID, "seed": "٣"}, "/seed", "0 to 2^64"),
         ({**VALID, "seed": 1.0}, "/seed", "0 to 2^64"),
         ({**VALID, "stream": "fanin/2"}, "/stream", "fanin/1"),
-        ({**VALID, "dtype": "FP32"}, "/dtype", "'F8_E5M2'; did you mean F32?"),
+        (
+            {**VALID, "dtype": "FP32"},
+            "/dtype",
+            "'F8_E5M2', 'U64', 'I64', 'U32', 'I32', 'U16', 'I16', 'I8', 'U8' or 'BOOL'; did you mean F32?",
+        ),
         ({**VALID, "dtype": "torch.BF16"}, "/dtype", "did you mean BF16?"),
         ({**VALID, "dtype": "fp16"}, "/dtype", "did you mean F16?"),
         ({**VALID, "dtype": "Complex64"}, "/dtype", "did you mean C64?"),
@@ -437,7 +441,7 @@ def test_arrays_are_no_seeds(wrong: Any) -> None:
             call()
 
 
-@pytest.mark.parametrize("dtype", ["int8", "float8_e4m3fnuz", "floats", "", 32, None])
+@pytest.mark.parametrize("dtype", ["int4", "float8_e4m3fnuz", "floats", "", 32, None])
 def test_no_storage_type_is_suggested_where_none_fits(dtype: Any) -> None:
     with pytest.raises(RecipeError) as caught:
         as_recipe({**VALID, "dtype": dtype})

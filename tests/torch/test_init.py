@@ -28,7 +28,7 @@ from fanin.recording.literals import Recording
 from fanin.region import Region
 from fanin.strided import place
 from fanin.torch import ModuleError, filling, init_, initializers, record, save_checkpoint, seeded
-from fanin.torch.recorder.recording import DTYPES as TORCH_DTYPES
+from fanin.torch.recorder.recording import FLOATING as TORCH_DTYPES
 from fanin.torch.writable import is_dense
 from tests.support.servers import running
 

@@ -21,7 +21,7 @@ import fanin.torch
 from fanin import single
 from fanin.torch import initializers as init
 from fanin.torch import seeded
-from fanin.torch.recorder.recording import DTYPES
+from fanin.torch.recorder.recording import FLOATING as DTYPES
 from fanin.torch.writable import is_ready
 from tests.torch import ranks
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fanin import backends
     from fanin import jax as jax
     from fanin import keras as keras
+    from fanin import models as models
     from fanin import torch as torch
     from fanin.arrays import materialize, slice
     from fanin.client.artifacts import ArtifactStatus, AsyncRemoteArtifact, RemoteArtifact
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from fanin.file.loading import Loaded, load
     from fanin.initializers import (
         alibi_slopes,
+        arange,
         batch_norm_beta,
         batch_norm_gamma,
         batch_norm_moving_mean,
@@ -133,6 +135,7 @@ __all__ = [
     "UnreachableError",
     "Verified",
     "alibi_slopes",
+    "arange",
     "as_recipe",
     "backends",
     "batch_norm_beta",
@@ -229,7 +232,7 @@ _HOMES = {
     "schemes": ("catalogue",),
 }
 """Module of each public name that is not in `fanin.initializers`."""
-_PACKAGES = ("artifact", "backends", "initializers", "jax", "keras", "torch")
+_PACKAGES = ("artifact", "backends", "initializers", "jax", "keras", "models", "torch")
 """Packages that are imported when they are named: `import fanin` and then `fanin.torch`."""
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fanin.draws import (
+    Arange,
     Blocks,
     Draw,
     DrawError,
@@ -122,6 +123,8 @@ def formula(draw: Draw) -> str:
             return " | ".join(distributions[:SHOWN]) + more
         case Table():
             return "table"
+        case Arange(start, step, size):
+            return f"{start} + {step} i, i = 0 .. {size - 1}"
         case Waves(frequencies=frequencies):
             return f"sin(2 pi (f t + s / 4)) of {len(frequencies)} frequencies f"
         case Mapped(function, center, half_width):
@@ -156,6 +159,8 @@ def _distributions(draw: Draw) -> Iterator[str]:
 
 
 def _short(value: float) -> str:
+    if isinstance(value, int):
+        return str(value)
     with np.errstate(over="ignore"):
         single = np.float32(value)
     return (str(single) if float(single) == value else repr(value)).removesuffix(".0")

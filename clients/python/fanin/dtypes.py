@@ -1,7 +1,7 @@
 """Storage types: what a tensor's elements are stored as.
 
 Every draw is computed in its compute type (float64 for F64, float32 for all others) and rounded once, to nearest
-even, to the storage type (SPEC.md section 7).
+even, to the storage type (SPEC.md section 7). Integer types take exact integers only, and nothing is rounded to them.
 """
 
 from __future__ import annotations
@@ -12,24 +12,27 @@ from typing import Any, Literal
 import ml_dtypes
 import numpy as np
 
-DTypeName = Literal["F64", "C64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"]
+DTypeName = Literal[
+    "F64", "C64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2",
+    "U64", "I64", "U32", "I32", "U16", "I16", "I8", "U8", "BOOL",
+]  # fmt: skip
 DTypeLike = DTypeName | Any
 """A name or alias of a storage type, or a type of NumPy, ml_dtypes, torch or JAX, as `storage_name` takes it."""
 
 
 @dataclass(frozen=True, slots=True)
 class DType:
-    """A binary floating-point storage format, or pairs of numbers of one."""
+    """A binary floating-point storage format, pairs of numbers of one, or integers."""
 
     name: DTypeName
     itemsize: int
     """Bytes of one element."""
     precision: int
-    """Significand bits, the hidden one included."""
+    """Significand bits, the hidden one included. 0 for integers."""
     min_exponent: int
-    """Exponent of the smallest normal number 2**min_exponent."""
+    """Exponent of the smallest normal number 2**min_exponent. 0 for integers."""
     largest: float
-    """Largest finite number."""
+    """Largest finite number; an `int` for integers."""
     numpy: np.dtype
     """Little-endian NumPy type, of `ml_dtypes` where NumPy has none."""
 
@@ -37,6 +40,16 @@ class DType:
     def is_complex(self) -> bool:
         """True if an element is two numbers of the compute type, the real part and the imaginary one."""
         return self.numpy.kind == "c"
+
+    @property
+    def is_integer(self) -> bool:
+        """True if elements are integers, or booleans, which are 0 and 1."""
+        return self.precision == 0
+
+    @property
+    def least(self) -> float:
+        """Least finite number; an `int` for integers."""
+        return -self.largest - 1 if self.numpy.kind == "i" else 0 if self.is_integer else -self.largest
 
     @property
     def compute(self) -> DType:
@@ -56,16 +69,42 @@ DTYPES: dict[str, DType] = {
     )
 }
 """The real types: those that kernels know."""
-STORAGE: dict[str, DType] = {
+FLOATING: dict[str, DType] = {
     "F64": DTYPES["F64"],
     "C64": DType("C64", 8, 24, -126, DTYPES["F32"].largest, np.dtype("<c8")),
     **DTYPES,
 }
+"""The real and the complex types: those that random numbers can have."""
+INTEGERS: dict[str, DType] = {
+    dtype.name: dtype
+    for dtype in (
+        DType("U64", 8, 0, 0, 2**64 - 1, np.dtype("<u8")),
+        DType("I64", 8, 0, 0, 2**63 - 1, np.dtype("<i8")),
+        DType("U32", 4, 0, 0, 2**32 - 1, np.dtype("<u4")),
+        DType("I32", 4, 0, 0, 2**31 - 1, np.dtype("<i4")),
+        DType("U16", 2, 0, 0, 2**16 - 1, np.dtype("<u2")),
+        DType("I16", 2, 0, 0, 2**15 - 1, np.dtype("<i2")),
+        DType("I8", 1, 0, 0, 2**7 - 1, np.dtype("i1")),
+        DType("U8", 1, 0, 0, 2**8 - 1, np.dtype("u1")),
+        DType("BOOL", 1, 0, 0, 1, np.dtype(np.bool_)),
+    )
+}
+"""The integer types."""
+_ORDER = "U64 I64 F64 C64 F32 U32 I32 BF16 F16 U16 I16 F8_E4M3 F8_E5M2 I8 U8 BOOL"
+STORAGE: dict[str, DType] = {name: {**FLOATING, **INTEGERS}[name] for name in _ORDER.split()}
 """All types, in the order of upstream safetensors, which lays tensors out by descending type."""
 DTYPE_NAMES: dict[str, DTypeName] = {dtype.numpy.name: dtype.name for dtype in STORAGE.values()}
 """Storage types by the names that NumPy, torch, JAX and Keras have for them, such as `float32` and `float8_e4m3fn`."""
-ALIASES: dict[str, DTypeName] = DTYPE_NAMES | {dtype.name.lower(): dtype.name for dtype in STORAGE.values()}
-"""Other spellings of the storage types in a recipe (SPEC.md section 2.2)."""
+FLOATING_NAMES: dict[str, DTypeName] = {dtype.numpy.name: dtype.name for dtype in FLOATING.values()}
+"""The real and the complex ones among them."""
+ALIASES: dict[str, DTypeName] = {
+    **FLOATING_NAMES,
+    **{dtype.name.lower(): dtype.name for dtype in STORAGE.values()},
+}
+"""Other spellings of the storage types in a recipe (SPEC.md section 2.2).
+
+NumPy's names of the integers are missing: the public vectors of fanin/1 refuse `int8`.
+"""
 MODULES = ("torch", "np", "numpy", "jnp", "jax.numpy", "ml_dtypes")
 """Modules that may stand in front of an alias, with a dot, as in `torch.bfloat16`."""
 ALIAS_PATTERN = f"^(?:(?:{'|'.join(MODULES)})[.])?(?:{'|'.join(ALIASES)})$".replace("jax.", "jax[.]")
@@ -83,7 +122,7 @@ def storage_name(value: Any) -> Any:
         module, dot, name = value.rpartition(".")
         return ALIASES.get(name, value) if not dot or module in MODULES else value
     if type(value).__module__ == "torch" and type(value).__name__ == "dtype":
-        return storage_name(str(value))
+        return DTYPE_NAMES.get(str(value).removeprefix("torch."), value)
     if isinstance(value, type):  # JAX's types are classes with a NumPy type
         value = np.dtype(value) if issubclass(value, np.generic) else getattr(value, "dtype", value)
     if isinstance(value, np.dtype) and value.newbyteorder("<") == value:

@@ -72,7 +72,7 @@ def constant(
     dtype: DTypeLike = "F32",
     backend: str | None = None,
 ) -> Array:
-    """One value everywhere.
+    """One value everywhere. At an integer type it is an exact integer, at BOOL also true or false.
 
     Distribution of an element: value.
 
@@ -901,6 +901,27 @@ def stft(
     return one("stft", locals())
 
 
+def arange(
+    shape: Shape,
+    *,
+    start: int = 0,
+    step: int = 1,
+    seed: Seed = 0,
+    name: str = "weight",
+    dtype: DTypeLike = "F32",
+    backend: str | None = None,
+) -> Array:
+    """Evenly spaced integers along the last axis, such as position ids.
+
+    They are exact at integer types. Other types round each once, and take integers up to 2^53 - 1 in magnitude.
+
+    Distribution of an element: start + step i, i the index of the last axis.
+
+    Source: definition; numpy.arange.
+    """
+    return one("arange", locals())
+
+
 batch_norm_beta = zeros
 batch_norm_moving_mean = zeros
 batch_norm_gamma = ones
@@ -917,6 +938,7 @@ rwkv_decay = power_range
 
 __all__ = [
     "alibi_slopes",
+    "arange",
     "batch_norm_beta",
     "batch_norm_gamma",
     "batch_norm_moving_mean",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
@@ -49,8 +50,11 @@ class Job:
     report: Callable[[int], None]
     """Is called with the bytes of the tensors in each file before it is written."""
     loop: asyncio.AbstractEventLoop
+    size: int = 0
+    """Bytes of memory of the plan and the files in it."""
     payers: dict[str, Usage] = field(default_factory=dict)
-    """Clients that want the artifact, by their marks in the journal. The first one is charged."""
+    """Clients that want the artifact, by their marks in the journal. The first one is charged. Change it with the lock:
+    the event loop adds clients, and the thread of the job removes them."""
     left: int = 0
     """Bytes of tensors that are to be generated and were not charged."""
     is_joined: bool = False
@@ -63,12 +67,36 @@ class Job:
     """The backend has failed, so that files that were written may be wrong."""
     looked: float = 0.0
     """Time of the last look at the journal, by the monotonic clock."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def client(self) -> str | None:
         """The client that is charged; None if no client wants the artifact any more."""
         payers = list(self.payers.values())
         return payers[0].client if payers else None
+
+    def join(self, mark: str, usage: Usage) -> None:
+        """Add a client that wants the artifact. The journal must have its mark already."""
+        with self._lock:
+            self.payers[mark] = usage
+            self.is_joined = True
+
+    def is_wanted(self) -> bool:
+        """Return whether a client still wants the artifact, by its journal. Forget the others, unless none does.
+
+        Waits for the destination.
+        """
+        before = self.payers.copy()
+        state = self.journal.newest()
+        wanting = state.clients if state is not None and state.state == "writing" else ()
+        with self._lock:
+            # A client that has joined meanwhile is in a newer state than the one that was read.
+            left = {
+                mark: usage for mark, usage in self.payers.items() if mark in wanting or usage is not before.get(mark)
+            }
+            if left:
+                self.payers = left
+            return bool(left)
 
     def write(self, engine: Engine) -> None:
         """Write what is missing of the artifact.
@@ -123,13 +151,8 @@ class Job:
         if time.monotonic() < self.looked + LOOK_SECONDS:
             return
         self.looked = time.monotonic()
-        state = self.journal.newest()
-        if state is None or state.state != "writing":
-            raise JobEndedError
-        for mark in [mark for mark in self.payers if mark not in state.clients]:
-            self.payers.pop(mark, None)
-        if not self.payers:
-            # Other replicas write it for their clients.
+        if not self.is_wanted():
+            # It has ended or was cancelled, or other replicas write it for their clients.
             raise JobEndedError
 
     def _charge(self, size: int) -> None:
@@ -139,20 +162,17 @@ class Job:
             QuotaExceededError: none can.
         """
         while True:
-            mark, usage = self._payer()
+            usage = next(iter(self.payers.copy().values()))
             try:
                 asyncio.run_coroutine_threadsafe(self.charge(usage, size), self.loop).result()
                 self.left = max(0, self.left - size)
                 return self.report(size)
             except QuotaExceededError:
-                if len(self.payers) == 1:
-                    raise
-                self.payers.pop(mark, None)
-
-    def _payer(self) -> tuple[str, Usage]:
-        # A copy: the event loop may add a client meanwhile.
-        payers = list(self.payers.items())
-        return payers[0]
+                with self._lock:
+                    left = {other: each for other, each in self.payers.items() if each is not usage}
+                    if not left:
+                        raise
+                    self.payers = left
 
     def _check(self, _: Progress) -> None:
         if self.is_halted:

@@ -7,7 +7,7 @@ beside the artifact and not in it: an artifact has only files that are signed an
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -74,10 +74,18 @@ class State(BaseModel):
             return self
         return State(facts=self.facts, state="writing" if left else "cancelled", clients=left)
 
-    def ended(self, state: StateName, problem: str | None = None, detail: str | None = None) -> State:
-        """Return the state after a process has stopped writing the artifact."""
+    def ended(
+        self, state: StateName, marks: Collection[str], problem: str | None = None, detail: str | None = None
+    ) -> State:
+        """Return the state after a process has stopped writing the artifact for the clients with these marks.
+
+        Other processes may write the artifact for other clients, and a process that stops does not stop them. Its
+        clients may have used their quota.
+        """
         if self.state != "writing":
             return self
+        if state == "stopped" and (left := tuple(each for each in self.clients if each not in marks)):
+            return State(facts=self.facts, state="writing", clients=left)
         return State(facts=self.facts, state=state, problem=problem, detail=detail)
 
 

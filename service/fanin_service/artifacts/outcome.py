@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from fanin import BackendError
@@ -29,11 +30,11 @@ class Outcome:
     is_recorded: bool = False
     """True if the destination shows the state already."""
 
-    def record(self, journal: Journal) -> None:
-        """Store the state, unless the destination shows it."""
+    def record(self, journal: Journal, marks: Collection[str]) -> None:
+        """Store the state, unless the destination shows it. `marks` are those of the job's clients."""
         if not self.is_recorded and self.state != "complete":
             ended: StateName = self.state
-            journal.update(lambda state: state.ended(ended, self.problem, self.detail))
+            journal.update(lambda state: state.ended(ended, marks, self.problem, self.detail))
 
 
 COMPLETE = Outcome("complete", is_recorded=True)

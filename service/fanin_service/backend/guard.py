@@ -52,6 +52,9 @@ class GuardedBackend(ForwardingBackend):
         self._passed_at: float | None = None
         self._fault = "has not passed its known-answer test yet"
         self._error: Exception | None = None
+        self._era = object()
+        """Another one after each failure. A call that began in an earlier era may return wrong bits, and a test that
+        began in one says nothing about the failure."""
 
     @property
     def fault(self) -> str | None:
@@ -62,17 +65,26 @@ class GuardedBackend(ForwardingBackend):
             return f"the {self.name} backend has not passed its known-answer test recently"
         return None
 
-    def test(self) -> None:
-        """Run the known-answer test, in the calling thread."""
+    def test(self) -> str | None:
+        """Run the known-answer test, in the calling thread. Return why the backend failed it; `None` if it passed.
+
+        Do not read `fault` in place of the result: another thread may have tested the backend meanwhile.
+        """
+        era = self._era
         fault = _fault(self._backend)
         if fault:
-            self._fault, self._passed_at = fault, None
+            self._fail(fault, self._error)
         if self._passed_at is None:
             # Cached matrices may be wrong. They are discarded once more when the test passes again: a thread that
             # started before the failure may have cached one after it.
             self.matrices.clear()
-        if not fault:
+        if not fault and self._era is era:
             self._fault, self._error, self._passed_at = "", None, time.monotonic()
+        return fault
+
+    def _fail(self, fault: str, error: Exception | None) -> None:
+        self._era = object()
+        self._fault, self._error, self._passed_at = fault, error, None
 
     def _generate(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
         self._guarded(super()._generate, draw, stream, dtype, first, out)
@@ -82,18 +94,21 @@ class GuardedBackend(ForwardingBackend):
 
     def _guarded(self, generate: Callable[P, None], *arguments: P.args, **options: P.kwargs) -> None:
         # The log names the first failure as the cause, since the request that met it may have ended.
+        era = self._era
         if self._passed_at is None:
             raise BackendError(self.fault) from self._error
         try:
             generate(*arguments, **options)
         except Exception as error:
-            self._fault, self._error, self._passed_at = f"failed: {error}", error, None
+            self._fail(f"failed: {error}", error)
             self.on_failure()
             # The caller could not ask for the fault: a test in another thread may pass first, and clear it.
             raise BackendError(f"the {self.name} backend failed: {error}") from error
-        if self._passed_at is None:
-            # The backend has failed in another thread, so these bits may be wrong, too.
-            raise BackendError(self.fault) from self._error
+        if self._era is not era:
+            # The backend has failed in another thread, so these bits may be wrong, too. So may a matrix that this call
+            # has cached since a test passed.
+            self.matrices.clear()
+            raise BackendError(self.fault or f"the {self.name} backend failed in another thread") from self._error
 
 
 def choose(settings: Settings) -> Backend:

@@ -43,11 +43,20 @@ RECIPE = {
         "diagonal": {"shape": [7, 5], "scheme": "eye"},
         "waves": {"shape": [11, 6], "scheme": "sinusoidal"},
         "delta": {"shape": [3, 3, 4, 6], "scheme": "delta_orthogonal"},
+        "counter": {"shape": [], "scheme": "zeros", "dtype": "I64"},
+        "positions": {"shape": [3, 9], "scheme": "arange", "start": "18446744073709551600", "dtype": "U64"},
+        "ids": {"shape": [3, 9], "scheme": "arange", "start": -5, "step": 3, "dtype": "I32"},
+        "u32": {"shape": [7], "scheme": "constant", "value": 4294967295, "dtype": "U32"},
+        "i16": {"shape": [7], "scheme": "constant", "value": -32768, "dtype": "I16"},
+        "u16": {"shape": [7], "scheme": "arange", "dtype": "U16"},
+        "i8": {"shape": [5, 5], "scheme": "eye", "gain": -128.0, "dtype": "I8"},
+        "u8": {"shape": [7], "scheme": "ones", "dtype": "U8"},
+        "mask": {"shape": [3, 5], "scheme": "eye", "dtype": "BOOL"},
     },
 }
 """A recipe with every kind of draw and every storage type. The sizes are odd, so that every kernel has a partial
 vector."""
-SHA256 = "1dfeba19f5eb2591ffd36e59568c36fe552aa866f2751fa627876221cd804808"
+SHA256 = "69f961fe73e0049efcbfc71128306ac000de9de789681333e653a65aa2c9562c"
 """SHA-256 of the file of `RECIPE`, in hexadecimal."""
 
 

@@ -14,14 +14,14 @@ import re
 from dataclasses import dataclass, replace
 from typing import Self, cast
 
-from fanin.dtypes import STORAGE, DTypeName
+from fanin.dtypes import FLOATING, DTypeName
 from fanin.recipe import MAX_SEED
 
 MAIN = "main"
 """The default revision: the recipe as it was uploaded, in files of the usual size."""
 RULE = (
     "a revision is main, or seed-N, with a storage type and a size of files if need be, as in seed-42-bf16-5gb:"
-    f" N from 0 to 2^64 - 1; {', '.join(name.lower() for name in STORAGE)}; 1kb to 999mb or 1gb to 49gb"
+    f" N from 0 to 2^64 - 1; {', '.join(name.lower() for name in FLOATING)}; 1kb to 999mb or 1gb to 49gb"
 )
 CONTENT_BYTES = 10
 
@@ -30,7 +30,7 @@ _MAX_NUMBER = {"kb": 999, "mb": 999, "gb": 49}
 """Maximum number of each unit. Clients of the Hugging Face Hub refuse files above 50 GB over HTTP, and a file also has
 a header."""
 _REVISION = re.compile(
-    rf"seed-(0|[1-9][0-9]{{0,19}})(?:-({'|'.join(name.lower() for name in STORAGE)}))?"
+    rf"seed-(0|[1-9][0-9]{{0,19}})(?:-({'|'.join(name.lower() for name in FLOATING)}))?"
     rf"(?:-([1-9][0-9]{{0,2}})({'|'.join(_UNITS)}))?",
     re.ASCII,
 )

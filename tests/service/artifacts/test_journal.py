@@ -31,7 +31,7 @@ def test_states_follow_one_another(tmp_path: Path) -> None:
     found = other.update(lambda state: state.cancelled("y"))
     assert found is not None
     assert (found.state, found.clients) == ("cancelled", ())
-    assert other.update(lambda state: state.ended("failed")) == found
+    assert other.update(lambda state: state.ended("failed", ())) == found
     names = sorted(path.name for path in (tmp_path / ".artifacts" / ID).iterdir())
     assert names == [f"{number:06}.json" for number in range(1, 5)]
 
@@ -58,9 +58,17 @@ def test_a_journal_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_spoiled_artifact_stays_so() -> None:
-    spoiled = State(facts=FACTS, state="writing", clients=("x",)).ended("spoiled", "not-ready", "why")
+    spoiled = State(facts=FACTS, state="writing", clients=("x",)).ended("spoiled", (), "not-ready", "why")
     with pytest.raises(ArtifactStateError, match="why"):
         spoiled.ordered("x")
+
+
+def test_what_stops_one_process_does_not_stop_another() -> None:
+    both = State(facts=FACTS, state="writing", clients=("x", "y"))
+    left = both.ended("stopped", {"x"}, "quota-exceeded", "why")
+    assert left == State(facts=FACTS, state="writing", clients=("y",))
+    assert left.ended("stopped", {"x", "y"}, "quota-exceeded").problem == "quota-exceeded"
+    assert both.ended("failed", {"x"}).state == "failed"
 
 
 def test_a_damaged_journal_is_reported(tmp_path: Path) -> None:

@@ -24,10 +24,12 @@ from fanin.streams import Stream
 from fanin_service.backend import guard, known_answer
 from fanin_service.backend.guard import GuardedBackend, choose
 from fanin_service.fair_executor import FairExecutor
+from fanin_service.http.ranges import ByteRange
 from fanin_service.recipes.digests import Manifests
 from fanin_service.server import command
+from fanin_service.service import Service
 from fanin_service.settings import Settings
-from tests.support.backends import BEST, MoodyBackend, WaitingBackend
+from tests.support.backends import BEST, CountingBackend, MoodyBackend, WaitingBackend
 from tests.support.digests import manifest_of
 from tests.support.servers import HUGE, Running, running, wait_for
 
@@ -276,6 +278,89 @@ def test_what_a_backend_generated_while_it_failed_is_not_sent() -> None:
     layout = FileLayout.of({"shape": [5], "scheme": "normal", "std": 1.0})
     with pytest.raises(BackendError, match="failed its known-answer test"):
         read_into(layout, 0, memoryview(bytearray(layout.size)), guarded)
+
+
+def test_what_began_before_a_failure_is_not_sent_after_the_next_test() -> None:
+    """The backend fails and passes its test again, both while a call in another thread generates."""
+
+    class Between(CountingBackend):
+        """It fails during the first part of a tensor."""
+
+        is_first = True
+
+        def _generate(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+            super()._generate(draw, stream, dtype, first, out)
+            if first == 3 and self.is_first:
+                self.is_first = False
+                with pytest.raises(BackendError, match="as it may happen"):
+                    guarded._guarded(fail)
+                assert guarded.test() is None
+
+    def fail() -> None:
+        raise MemoryError("as it may happen")
+
+    guarded = GuardedBackend(Between(), 60)
+    guarded.test()
+    layout = FileLayout.of({"shape": [5], "scheme": "normal", "std": 1.0})
+    part = memoryview(bytearray(8))
+    with pytest.raises(BackendError, match="failed in another thread"):
+        read_into(layout, layout.size - 8, part, guarded)
+    assert guarded.fault is None
+    read_into(layout, layout.size - 8, part, guarded)
+
+
+def test_a_test_that_began_before_a_failure_does_not_excuse_it() -> None:
+    class During(CountingBackend):
+        """It fails for another thread during its known-answer test."""
+
+        is_failing = False
+
+        def _generate(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+            super()._generate(draw, stream, dtype, first, out)
+            if self.is_failing:
+                self.is_failing = False
+                with pytest.raises(BackendError, match="as it may happen"):
+                    guarded._guarded(fail)
+
+    def fail() -> None:
+        raise MemoryError("as it may happen")
+
+    backend = During()
+    guarded = GuardedBackend(backend, 60)
+    guarded.test()
+    backend.is_failing = True
+    assert guarded.test() is None
+    assert guarded.fault == "the counting backend failed: as it may happen"
+    assert guarded.test() is None
+    assert guarded.fault is None
+
+
+def test_a_failed_test_counts_if_another_passes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bodies are discarded, although the backend has passed a test in another thread since."""
+    backend = MoodyBackend()
+    service = Service.start(Settings(), backend)
+    layout = FileLayout.of({"shape": [5], "scheme": "normal", "std": 1.0})
+    test = service.backend.test
+
+    def both() -> str | None:
+        fault = test()
+        backend.mood = "well"
+        assert test() is None
+        return fault
+
+    async def run() -> None:
+        with service.threads.running():
+            await service.check_backend()
+            service.small_body("client", layout, ByteRange(0, layout.size))
+            await service.check_backend()
+            assert len(service.small_bodies) == 1
+            backend.mood = "wrong"
+            monkeypatch.setattr(service.backend, "test", both)
+            await service.check_backend()
+
+    asyncio.run(run())
+    assert service.ready
+    assert len(service.small_bodies) == 0
 
 
 def test_calls_after_a_failure_name_it_as_their_cause() -> None:

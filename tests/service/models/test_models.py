@@ -18,7 +18,7 @@ import pytest
 import fanin
 from fanin import RecipeError
 from fanin.cli.main import main
-from fanin.dtypes import STORAGE, storage_name
+from fanin.dtypes import FLOATING, storage_name
 from fanin.file import archive, shards
 from fanin_service.app import create_app
 from fanin_service.models import snapshot as snapshots
@@ -93,6 +93,14 @@ class TestContent:
         assert content({**RECIPE, "dtype": "BF16"}).digest != content().digest
         assert content(files={}).digest != content().digest
         assert content(files={**FILES, "x": b""}).digest != content(files={**FILES, "y": b""}).digest
+
+    def test_the_default_type_is_one_of_floats(self) -> None:
+        """A revision chooses it, and a commit id has no place for further types."""
+        counter = {"shape": [], "scheme": "zeros", "dtype": "I64"}
+        with pytest.raises(RecipeError, match="/dtype: the default type of a model must be one of F64, C64"):
+            content({"dtype": "I64", "tensors": {"counter": counter}}, {})
+        found = content({**RECIPE, "tensors": {**RECIPE["tensors"], "counter": counter}}, {})
+        assert {found.template.typed(dtype).tensors["counter"].dtype for dtype in ("BF16", "F64")} == {"I64"}
 
     def test_one_tensor(self) -> None:
         short = {"shape": [3, 4], "scheme": "he_normal", "dtype": "BF16", "seed": 3}
@@ -528,7 +536,7 @@ class TestService:
         assert len(tags) == 1
         assert [name.rpartition("_")[0] for name in threads] == ["fanin-models"]
 
-    @pytest.mark.parametrize("dtype", [*STORAGE, "complex64", "bf16"])
+    @pytest.mark.parametrize("dtype", [*FLOATING, "complex64", "bf16"])
     def test_every_storage_type(self, server: Running, tmp_path: Path, dtype: str) -> None:
         recipe = {"seed": 3, "dtype": dtype, "tensors": {"w": {"shape": [5, 7], "scheme": "he_normal"}}}
         answer = put(server.client, "me/typed", {"recipe.json": json.dumps(recipe).encode()})

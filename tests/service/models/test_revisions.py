@@ -9,7 +9,7 @@ import rfc8785
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from fanin.dtypes import STORAGE, DTypeName
+from fanin.dtypes import FLOATING, DTypeName
 from fanin.recipe import MAX_SEED
 from fanin_service.models.content import Content, content_key
 from fanin_service.models.revisions import USUAL, Revision, ShardSize, read_commit
@@ -23,7 +23,7 @@ sizes = st.builds(ShardSize, st.integers(1, 999), st.sampled_from(["kb", "mb", "
     lambda size: size.is_valid
 )
 seeds = st.integers(0, MAX_SEED) | st.integers(0, 5)
-dtypes = st.sampled_from([cast(DTypeName, name) for name in STORAGE])
+dtypes = st.sampled_from([cast(DTypeName, name) for name in FLOATING])
 revisions = st.builds(Revision, seeds, dtypes, sizes)
 keys = st.binary(min_size=10, max_size=10)
 

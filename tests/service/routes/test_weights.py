@@ -132,6 +132,18 @@ def test_get_by_query(client: httpx.Client) -> None:
                 "out_axes": [0, 2],
             },
         ),
+        (
+            "shape=3&scheme=constant&value=18446744073709551615&dtype=U64",
+            {"shape": [3], "scheme": "constant", "value": 2**64 - 1, "dtype": "U64"},
+        ),
+        (
+            "shape=3&scheme=constant&value=true&dtype=bool",
+            {"shape": [3], "scheme": "constant", "value": 1, "dtype": "BOOL"},
+        ),
+        (
+            "shape=2,5&scheme=arange&start=-9&dtype=i16",
+            {"shape": [2, 5], "scheme": "arange", "start": "-9", "dtype": "I16"},
+        ),
     ],
 )
 def test_query_spells_the_short_form(client: httpx.Client, query: str, recipe: object) -> None:
@@ -202,6 +214,8 @@ def test_a_parameter_that_would_be_ignored_is_refused(
         ("shape=4&dialect=torch&scheme=uniform_&low=2", "/low"),
         ("shape=4&dialect=jax&scheme=he_normal&in_axis=x", "/in_axis"),
         ("shape=4&dialect=flax&scheme=he_normal", "/dialect"),
+        ("shape=4,4&scheme=he_normal&dtype=I64", "/dtype"),
+        ("shape=4&scheme=constant&value=0.5&dtype=I64", "/value"),
         ("shape=9007199254740991,9007199254740991&scheme=zeros", "/tensors/weight/shape"),
         ("shape=9007199254740991&scheme=zeros", "/shape"),
     ],

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fanin.backends import functions
 from fanin.draws import (
+    Arange,
     Blocks,
     Draw,
     Mapped,
@@ -120,6 +121,8 @@ def _elements(
             every = _bits(values, dtype)
             taken: Bits = every[positions // np.uint64(run) % np.uint64(len(every))]
             return taken
+        case Arange():
+            return _arange(part, positions, dtype)
         case Orthogonal():
             return _picked(backend, part, stream, dtype, positions)
         case Waves():
@@ -152,6 +155,17 @@ def _picked(backend: Backend, draw: Draw, stream: Stream, dtype: DType, indices:
 def _units(backend: Backend, stream: Stream, compute: DType, indices: Positions) -> Doubles:
     """Return v of SPEC.md section 6.2 at these indices, in the precision of the compute type."""
     return _picked(backend, _UNIT, stream, compute, indices).view(compute.numpy).astype(np.float64)
+
+
+def _arange(draw: Arange, positions: Positions, dtype: DType) -> Bits:
+    # Modulo 2^64: the final values fit 64 bits, with or without a sign, and products before them need not.
+    start, step = (np.uint64(number % 2**64) for number in (draw.start, draw.step))
+    values = start + step * (positions % np.uint64(draw.size))
+    return (
+        values.astype(f"<u{dtype.itemsize}")
+        if dtype.is_integer
+        else _stored(values.view(np.int64).astype(float), dtype)
+    )
 
 
 _FUNCTIONS: dict[str, Callable[[Doubles], Doubles]] = {

@@ -197,8 +197,8 @@ class CudaBackend(Backend):
             return
         count = out.nbytes // dtype.itemsize
         with self._on(out.device.id):
-            # In host memory, because no kernel knows complex numbers, and the cache of matrices is there.
-            needs_host = dtype.is_complex or isinstance(draw, Orthogonal)
+            # In host memory, because no kernel knows complex numbers or integers, and the cache of matrices is there.
+            needs_host = dtype.name not in DTYPES or isinstance(draw, Orthogonal)
             at = 0
             for run in [Run(None, 0, count)] if needs_host else runs(draw, first, count):
                 if isinstance(run.draw, Plain):
@@ -298,7 +298,8 @@ def _settle(lane: _Lane) -> None:
 
 def _array_type(version: str, dtype: DType) -> np.dtype[Any]:
     has_bfloat16 = int(version.partition(".")[0]) >= _BFLOAT16_SINCE
-    known = dtype.name in ("F64", "F32", "F16") or (dtype.name == "BF16" and has_bfloat16)
+    of_numpy = dtype.is_integer or dtype.name in ("F64", "F32", "F16")
+    known = of_numpy or (dtype.name == "BF16" and has_bfloat16)
     return np.dtype(dtype.numpy if known else f"<u{dtype.itemsize}")
 
 

@@ -29,8 +29,10 @@ class Distribution(IntEnum):
     CONSTANT = 3
 
 
-# The kernels know no complex numbers. A constant one is eight bytes, as a float64 number is.
-DTYPE_NUMBERS = {"F64": 0, "F32": 1, "BF16": 2, "F16": 3, "F8_E4M3": 4, "F8_E5M2": 5, "C64": 0}
+_NUMBERS = {"F64": 0, "F32": 1, "BF16": 2, "F16": 3, "F8_E4M3": 4, "F8_E5M2": 5}
+# The kernels know no other types. Those have constants only, which are bytes: as many as a real type of their size has.
+_OF_SIZE = {8: 0, 4: 1, 2: 3, 1: 4}
+DTYPE_NUMBERS = {name: _NUMBERS.get(name, _OF_SIZE[dtype.itemsize]) for name, dtype in STORAGE.items()}
 """`fanin_dtype` of native.h, by the name of the storage type."""
 RANGE = np.dtype(
     [

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from fanin.cli import options as shared
+from fanin.models import CONFIG
 from fanin.terminal import size_text
 from fanin.torch.formats import SHARD_BYTES, Format
 
@@ -18,12 +19,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     sources = parser.add_subparsers(metavar="SOURCE", required=True)
     recipe = sources.add_parser("recipe", help="a recipe")
-    recipe.add_argument("source", type=Path, metavar="FILE", help="a recipe, or a Fanin file with one in its header")
+    recipe.add_argument(
+        "source",
+        metavar="FILE",
+        help="a recipe, a Fanin file with one in its header, or a name of `fanin catalogue`",
+    )
     built = sources.add_parser("torch", help="a model that a function creates")
     built.add_argument("source", metavar="PACKAGE.MODULE:BUILD", help="a function, or class, called without arguments")
     hub = sources.add_parser("hf", help="a model of transformers")
     hub.add_argument("source", metavar="CONFIG.JSON", help="its configuration; `safetensors` has a copy of it")
-    for source, run in ((recipe, _recipe), (built, _built), (hub, _hub)):
+    for source, run in ((recipe, _given), (built, _built), (hub, _hub)):
         source.add_argument(
             "-o",
             "--output",
@@ -58,6 +63,25 @@ def run(options: argparse.Namespace) -> int:
 # `run` imports torch, so that `--help` works without it.
 
 
+def _given(options: argparse.Namespace) -> None:
+    from fanin.cli.names import check_known, model_of
+
+    model = model_of(options.source)
+    if model is None:
+        if not Path(options.source).exists():
+            check_known(options.source)
+        options.source = Path(options.source)
+        _recipe(options)
+        return
+    from safetensors.torch import load
+
+    from fanin.torch.recorder.recording import Recording
+
+    literals = model.literals()
+    options.source = Recording(model.recipe(), {}, load(literals) if literals else {}, {}, {}, {})
+    _recipe(options, {CONFIG: model.files()[CONFIG]} if options.format == "safetensors" else None)
+
+
 def _recipe(options: argparse.Namespace, files: Mapping[str, bytes] | None = None) -> None:
     from fanin.torch.checkpoint import save_checkpoint
 
@@ -85,4 +109,4 @@ def _hub(options: argparse.Namespace) -> None:
 
     config = configuration_of(options.source)
     options.source = record(transformer_of(options.source))
-    _recipe(options, {"config.json": config.read_bytes()} if options.format == "safetensors" else None)
+    _recipe(options, {CONFIG: config.read_bytes()} if options.format == "safetensors" else None)

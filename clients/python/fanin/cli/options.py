@@ -25,7 +25,8 @@ def add_recipe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "recipe",
         metavar="RECIPE",
-        help="file with a recipe in JSON, a Fanin file, the JSON itself, or - (standard input)",
+        help="file with a recipe in JSON, a Fanin file, a name of `fanin catalogue`, the JSON itself, or - (standard"
+        " input)",
     )
     add_seed(parser)
     parser.add_argument("--dtype", metavar="TYPE", help="storage type of tensors that do not give their own")
@@ -44,7 +45,7 @@ def add_quiet(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar and no line about the result")
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
+def add_json(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--json", action="store_true", help="machine-readable output")
 
 
@@ -167,23 +168,27 @@ def _read(source: str) -> tuple[Any, FileLayout | None]:
 
 @contextmanager
 def opened(source: str) -> Iterator[Any]:
-    """Yield the buffered reader of a file, or of standard input for `-`.
+    """Yield the buffered reader of a file, of a catalogue model's recipe, or of standard input for `-`.
 
     Raises:
-        ValueError: the argument looks like a part of a recipe or a URL, and is not a file.
+        ValueError: the argument is not a file, but looks like a part of a recipe, a URL or the name of a model. Or it
+            is both a file and the name of a model.
         OSError: the file cannot be read.
     """
     if source == "-":
         yield sys.stdin.buffer
         return
+    from fanin.cli.names import check_known, path_of
+
     try:
-        file = open(source, "rb")  # noqa: SIM115  closed below
+        file = open(path_of(source), "rb")  # noqa: SIM115  closed below
     except FileNotFoundError:
         if source.startswith(("http://", "https://")):
             raise ValueError(f"{source} is a URL: fetch the file first, with fanin get {source} -o FILE") from None
         if "=" in source:
             example = '\'{"shape": [784, 10], "scheme": "glorot_uniform"}\''
             raise ValueError(f"{source} is not a file; a recipe is JSON, such as {example}") from None
+        check_known(source)
         raise
     with file:
         yield file

@@ -8,13 +8,14 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from fanin.cli.names import path_of
 from fanin.cli.options import is_standard
 
 
 def inputs(options: argparse.Namespace) -> Iterator[tuple[str, str | Path]]:
     """Yield the files that a command reads, each after the name of its argument."""
     if not options.recipe.lstrip().startswith(("{", "http://", "https://")):
-        yield "RECIPE", options.recipe
+        yield "RECIPE", path_of(options.recipe)
     for name in ("token_file", "ca_certs"):
         if path := getattr(options, name, None):
             yield f"--{name.replace('_', '-')}", path

@@ -13,7 +13,12 @@ HELP = "Store a model in a service under a name, in place of an earlier one."
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="NAME or NAMESPACE/NAME")
-    parser.add_argument("recipe", metavar="RECIPE", help="its recipe in JSON; the seed is that of the revision main")
+    parser.add_argument(
+        "recipe",
+        metavar="RECIPE",
+        help="its recipe in JSON, or a name of `fanin catalogue`, whose config.json is stored too; the seed is that of"
+        " the revision main",
+    )
     parser.add_argument(
         "files",
         nargs="*",
@@ -29,6 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Store the model; return the exit code."""
+    from fanin.cli.names import model_of
+    from fanin.models import RECIPE
     from fanin.terminal import size_text
 
     given = {path.name: path.read_bytes() for path in options.files}
@@ -36,6 +43,9 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("two of the files have the same name")
     if options.recipe.lstrip().startswith("{"):
         recipe = options.recipe.encode()
+    elif known := model_of(options.recipe):
+        given = known.files() | given
+        recipe = given.pop(RECIPE)
     else:
         with shared.opened(options.recipe) as file:
             recipe = file.read()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 
 import aiohttp
@@ -22,18 +23,29 @@ class AiohttpTransport:
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=timeout, sock_read=timeout)
         self._ssl = ssl_context or True
         self._session: aiohttp.ClientSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections.
+
+        Raises:
+            RuntimeError: they belong to another event loop.
+        """
         if self._session is not None:
+            self._check_loop()
             await self._session.close()
             self._session = None
 
     async def send(self, request: Request) -> AsyncResponse:
-        """As `messages.AsyncTransport.send`."""
+        """As `messages.AsyncTransport.send`.
+
+        Raises:
+            RuntimeError: the connections belong to another event loop.
+        """
         where = f"{request.method} {request.url}"
         if self._session is None:
             # Not in the constructor: a session needs the event loop that will use it.
+            self._loop = asyncio.get_running_loop()
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=self._ssl),
                 timeout=self._timeout,
@@ -41,6 +53,7 @@ class AiohttpTransport:
                 auto_decompress=False,
                 read_bufsize=CHUNK,
             )
+        self._check_loop()
         try:
             response = await self._session.request(
                 request.method,
@@ -65,3 +78,9 @@ class AiohttpTransport:
 
         headers = {name.lower(): value for name, value in response.headers.items()}
         return AsyncResponse(response.status, headers, read, response.close, response.reason or "")
+
+    def _check_loop(self) -> None:
+        # aiohttp would say "Event loop is closed", or wait for a loop that does not run.
+        if self._loop is not asyncio.get_running_loop():
+            message = "an AsyncClient belongs to the event loop of its first request: create another one in this loop"
+            raise RuntimeError(message)

@@ -8,7 +8,6 @@ import os
 import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeVar, get_args
 
 import numpy as np
@@ -27,6 +26,7 @@ from fanin.client.transport import CONNECTIONS, StrPath, ssl_context
 from fanin.client.verification import Verify
 from fanin.errors import UnavailableError
 from fanin.file import archive, disk
+from fanin.file.atomic import real
 from fanin.file.digests import Manifest
 from fanin.file.layout import Entry, FileLayout, FileLayoutLike
 from fanin.file.shards import LITERALS
@@ -106,10 +106,15 @@ class ClientBase(ABC, Generic[SomeTransport]):
             backend,
         )
         for name, value, is_allowed, allowed in (
-            ("timeout", timeout, 0 < timeout <= LONGEST, f"above 0, and at most {LONGEST:,} seconds"),
+            (
+                "timeout",
+                timeout,
+                _is_number(timeout) and 0 < timeout <= LONGEST,
+                f"above 0, and at most {LONGEST:,} seconds",
+            ),
             ("retries", retries, _is_integer(retries) and retries >= 0, "an integer, 0 or more"),
-            ("backoff", backoff, backoff >= 0, "0 or more"),
-            ("patience", patience, patience >= 0, "0 or more"),
+            ("backoff", backoff, _is_number(backoff) and backoff >= 0, "0 or more"),
+            ("patience", patience, _is_number(patience) and patience >= 0, "0 or more"),
             (
                 "connections",
                 connections,
@@ -216,7 +221,7 @@ class ClientBase(ABC, Generic[SomeTransport]):
         verify: Verify | None,
         progress: bool | None,
     ) -> None:
-        layout, target = await self._layout(recipe), Path(path).resolve()
+        layout, target = await self._layout(recipe), real(path)
 
         async def remote(service: Service) -> None:
             await self._fetching(service, layout, verify).into_file(target, progress)
@@ -238,7 +243,7 @@ class ClientBase(ABC, Generic[SomeTransport]):
         if self._level(verify) == "digest":
             raise ValueError('verify="digest" needs a recipe: for a URL it is "none", "sample" or "full"')
         layout, at = await self._service.layout_at(url)
-        await self._fetching(self._service, layout, verify, at).into_file(Path(path).resolve(), progress)
+        await self._fetching(self._service, layout, verify, at).into_file(real(path), progress)
 
     async def _generated(
         self,
@@ -284,6 +289,11 @@ def _packed(recipe: Mapping[str, Any] | str | bytes | Recorded, files: Mapping[s
 def _view(entry: Entry, data: np.ndarray[Any, np.dtype[np.uint8]], start: int) -> Array:
     """Return the tensor in `data`, the file's bytes from `start` on."""
     return data[entry.start - start : entry.stop - start].view(entry.dtype.numpy).reshape(entry.shape)
+
+
+def _is_number(value: object) -> bool:
+    """Return whether a value is a real number of Python or NumPy, and not a boolean."""
+    return hasattr(value, "__float__") and not isinstance(value, bool)
 
 
 def _is_integer(value: object) -> bool:

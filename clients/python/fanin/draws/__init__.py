@@ -6,6 +6,7 @@ storage type itself, inwards, so that rounding a value to storage never leaves t
 
 from fanin.draws.composed import (
     MAX_TABLE,
+    arange,
     blocks,
     is_plain,
     is_whole,
@@ -16,9 +17,10 @@ from fanin.draws.composed import (
     table,
     waves,
 )
-from fanin.draws.plain import WORDS, check_interval, fill, normal, truncated_normal, uniform
+from fanin.draws.plain import EXACT, WORDS, check_interval, fill, normal, truncated_normal, uniform, whole
 from fanin.draws.types import (
     WHOLE_SIDE,
+    Arange,
     Blocks,
     Composed,
     Draw,
@@ -39,9 +41,11 @@ from fanin.draws.types import (
 )
 
 __all__ = [
+    "EXACT",
     "MAX_TABLE",
     "WHOLE_SIDE",
     "WORDS",
+    "Arange",
     "Blocks",
     "Composed",
     "Draw",
@@ -59,6 +63,7 @@ __all__ = [
     "TruncatedNormal",
     "Uniform",
     "Waves",
+    "arange",
     "blocks",
     "check_interval",
     "fill",
@@ -73,4 +78,5 @@ __all__ = [
     "truncated_normal",
     "uniform",
     "waves",
+    "whole",
 ]

@@ -9,8 +9,9 @@ from typing import TypeGuard, get_args
 import numpy as np
 
 from fanin import scalars
-from fanin.draws.plain import fill, inside, scalar, too_large
+from fanin.draws.plain import EXACT, check_real, fill, inside, scalar, too_large, whole
 from fanin.draws.types import (
+    Arange,
     Blocks,
     Draw,
     DrawError,
@@ -42,6 +43,24 @@ def table(values: Sequence[Fraction], run: int, dtype: DType) -> Table:
     return Table(numbers.astype(dtype.numpy).tobytes(), run)
 
 
+def arange(start: int, step: int, size: int, dtype: DType) -> Arange:
+    """Return the integers start, start + step, ..., `size` of them. Types other than integers round each as a constant.
+
+    Raises:
+        DrawError: one of them is not a number of the storage type, or has more than 53 bits and would be rounded.
+    """
+    for field, value in (("start", start), ("step", start + step * (size - 1))):
+        if dtype.is_integer:
+            whole(field, Fraction(value), dtype)
+        elif abs(value) > EXACT:
+            raise DrawError(
+                field, f"{value} is out of range: at {dtype.name} an integer is at most {EXACT} in magnitude"
+            )
+        else:
+            fill(Fraction(value), dtype, field)
+    return Arange(start, step, size)
+
+
 def blocks(period: int, parts: Sequence[tuple[int, Draw]]) -> Draw:
     """Return blocks of these lengths and draws. Lengths add up to the period. Those of length 0 are omitted."""
     kept = [(length, draw) for length, draw in parts if length]
@@ -57,6 +76,7 @@ def blocks(period: int, parts: Sequence[tuple[int, Draw]]) -> Draw:
 
 def mapped(function: Function, low: Fraction, high: Fraction, ends: tuple[Fraction, Fraction], dtype: DType) -> Mapped:
     """Return the function of a uniform number on [low, high]. Its values are clamped to `ends`."""
+    check_real(dtype)
     double = DTYPES["F64"]
     if low >= high:
         raise DrawError("low", "low must be less than high")
@@ -73,6 +93,7 @@ def waves(
     columns: Sequence[tuple[Fraction, int]], rows: int, amplitudes: Sequence[Fraction], dtype: DType, first: int = 0
 ) -> Waves:
     """Return rows of waves. A column has a frequency in turns per row, and a phase in quarters of a turn."""
+    check_real(dtype)
     if first + rows > MAX_ROWS:
         raise DrawError("shape", f"there are more than {MAX_ROWS} rows")
     if 2 * max(map(abs, amplitudes)) > Fraction(dtype.largest):
@@ -93,6 +114,7 @@ def sparse(draw: Plain, size: int, inner: int, lines: int, zeros: int) -> Sparse
 
 def orthogonal(gain: Fraction, rows: int, columns: int, dtype: DType) -> Orthogonal:
     """Return the uniform (Haar) distribution on matrices of orthonormal columns or rows, times `gain`."""
+    check_real(dtype)
     if dtype.is_complex:
         raise DrawError("dtype", "unitary matrices are not supported: use a real storage type")
     # An element of Q may exceed 1 by its rounding errors.

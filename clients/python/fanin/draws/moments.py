@@ -15,6 +15,7 @@ from fanin import scalars
 from fanin.draws.composed import TURN
 from fanin.draws.plain import fill
 from fanin.draws.types import (
+    Arange,
     Blocks,
     Draw,
     Fill,
@@ -94,6 +95,11 @@ def _moments(draw: Draw, dtype: DType) -> Moments:
             numbers = np.frombuffer(values, dtype.numpy)
             reals = (numbers.real if dtype.is_complex else numbers).astype(np.float64)
             return Moments(*_statistics(reals), float(reals.min()), float(reals.max()))
+        case Arange(start, step, size):
+            last = start + step * (size - 1)
+            low, high = (fill(Fraction(end), dtype).value if not dtype.is_integer else end for end in (start, last))
+            spread = abs(step) * math.sqrt((size * size - 1) / 12)
+            return Moments((start + last) / 2, spread, min(low, high), max(low, high))
         case Mapped(low=low, high=high):
             return Moments(*_mapped(draw), _finite(low), _finite(high))
         case Waves():

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from fanin import scalars
 from fanin.draws.types import DrawError, Fill, Normal, Polar, Side, TruncatedNormal, Uniform
-from fanin.dtypes import DTYPES, DType
+from fanin.dtypes import DTYPES, FLOATING, DType
 from fanin.scalars import Bound
 
 SMALLEST, LARGEST = 2.0**-90, 2.0**90
@@ -31,22 +31,52 @@ NEAREST = Fraction(9)
 """Largest distance of a truncation interval from the mean, in standard deviations. The tables end there."""
 CENTRAL = Fraction(1, 2) - Fraction(1, 2**12)
 """Two-sided tail probability below which the tail polynomials apply. Above it the central one applies."""
+EXACT = 2**53 - 1
+"""Largest integer that a real parameter, which is a float64 number, is certain to have as it was written."""
 WORDS = 2**32
 """Number of 32-bit words."""
 
 
-def fill(value: Fraction, dtype: DType) -> Fill:
-    """Return a constant, rounded to the compute type, then to the storage type."""
+def fill(value: Fraction, dtype: DType, field: str = "value") -> Fill:
+    """Return a constant, rounded to the compute type, then to the storage type. Integer types round nothing."""
+    if dtype.is_integer:
+        if abs(value) > EXACT:
+            raise DrawError(field, f"{_short(value)} is out of range: as a real, an integer has at most 53 bits")
+        return whole(field, value, dtype)
     computed = scalars.rounded(value, dtype.compute)
     stored = scalars.rounded(Fraction(computed), dtype) if math.isfinite(computed) else computed
     if not math.isfinite(stored):
-        raise too_large("value", value, dtype)
+        raise too_large(field, value, dtype)
     return Fill(stored)
+
+
+def whole(field: str, value: Fraction, dtype: DType) -> Fill:
+    """Return an integer as a constant of an integer type.
+
+    Raises:
+        DrawError: the number is not an integer of the type.
+    """
+    if value.denominator != 1 or not dtype.least <= value <= dtype.largest:
+        number = f"{value}" if value.denominator == 1 and abs(value) < 2**80 else _short(value)
+        raise DrawError(field, f"{number} is not one of the integers of {dtype.name}, {dtype.least} to {dtype.largest}")
+    return Fill(int(value))
+
+
+def check_real(dtype: DType) -> None:
+    """Check that the storage type has real numbers, and not integers alone.
+
+    Raises:
+        DrawError: it has integers alone.
+    """
+    if dtype.is_integer:
+        allowed = ", ".join(FLOATING)
+        raise DrawError("dtype", f"{dtype.name} has integers only, and this scheme real numbers: use one of {allowed}")
 
 
 @lru_cache(maxsize=4096)
 def uniform(low: Fraction, high: Fraction, dtype: DType) -> Uniform | Polar:
     """Return the uniform distribution on [low, high]. Complex: on the disk |z| <= high, and low must be -high."""
+    check_real(dtype)
     _check_order(low, high)
     if dtype.is_complex:
         _check_centred("low", low + high, "low must be -high, because the distribution is that of a disk")
@@ -65,6 +95,7 @@ def normal(mean: Fraction, std: Fraction, dtype: DType) -> Normal:
 
     For complex numbers it is the distribution of the real and of the imaginary part, each with half of the variance.
     """
+    check_real(dtype)
     if dtype.is_complex:
         _check_centred("mean", mean, "it must be 0")
         std = scalars.root(std**2 / 2, 2)
@@ -78,6 +109,7 @@ def truncated_normal(mean: Fraction, std: Fraction, low: Bound, high: Bound, dty
 
     `mean` and `std` are those of the unrestricted distribution.
     """
+    check_real(dtype)
     check_interval(low, high, dtype)
     if dtype.is_complex and high is not None:
         _check_centred("mean", mean, "it must be 0")

@@ -16,7 +16,7 @@ class DrawError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """Every element is `value`, a number of the storage type."""
+    """Every element is `value`, a number of the storage type. It is an `int` if the type is one of integers."""
 
     value: float
 
@@ -107,6 +107,15 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Arange:
+    """Evenly spaced integers in a cycle. Position p has the value start + step * (p mod size)."""
+
+    start: int
+    step: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Orthogonal:
     """gain * Q, where Q is uniform among the matrices of orthonormal columns, or rows if there are fewer rows.
 
@@ -179,6 +188,6 @@ class Sparse:
 
 Plain = Fill | Uniform | Normal | TruncatedNormal
 """A draw that a backend generates directly. An element depends on its random word only."""
-Composed = Blocks | Table | Mapped | Waves | Polar | Sparse
+Composed = Blocks | Table | Arange | Mapped | Waves | Polar | Sparse
 """A draw that all backends compute in the same way, from plain draws or without them."""
 Draw = Plain | Composed | Orthogonal

@@ -16,6 +16,27 @@ from typing import BinaryIO
 
 LONG_NAME = 150
 """Bytes of a file name that leave room for what is added to it while the file is not complete."""
+_OF_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+"""Errors of reading and writing an open file. Python knows no path then, so that they name none."""
+
+
+def real(path: str | os.PathLike[str]) -> Path:
+    """Return the absolute path of a file, or of the one that a symbolic link leads to.
+
+    To open a loop of links is an `OSError`; `Path.resolve` raises a RuntimeError before Python 3.13.
+    """
+    return Path(os.path.realpath(path))
+
+
+@contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Add `path` to an error of the disk that names no file, such as that of a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno in _OF_DISK:
+            error.filename = os.fspath(path)
+        raise
 
 
 @contextmanager
@@ -27,7 +48,7 @@ def replacing(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
     partial = beside(path, uuid.uuid4().hex)
     try:
         # Within: a signal may come as soon as the file is there.
-        with open(partial, "xb", opener=_private if private else None) as file:
+        with naming(path), open(partial, "xb", opener=_private if private else None) as file:
             if not private and (mode := _mode(path)) is not None:
                 os.fchmod(file.fileno(), stat.S_IMODE(mode))
             yield file
@@ -45,7 +66,7 @@ def replacing_directory(path: Path) -> Iterator[Path]:
     Raises:
         FileExistsError: there is something at `path`.
     """
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+    if os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir())):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name[:20]}.{uuid.uuid4().hex}.partial")

@@ -16,7 +16,7 @@ import numpy as np
 
 from fanin import backends
 from fanin.errors import FileError, MismatchError, RecipeError
-from fanin.file.atomic import beside, locked, publish, replacing, sync
+from fanin.file.atomic import beside, locked, naming, publish, real, replacing, sync
 from fanin.file.layout import Entry, FileLayout, FileLayoutLike
 from fanin.file.plan import read_into
 from fanin.recipe.header import has_weights, recipe_in
@@ -60,7 +60,7 @@ def save(
         BackendError: the backend cannot be used here.
         OSError: a file cannot be read or written. Then `path` is as it was.
     """
-    for _ in saving(FileLayout.of(recipe), Path(path).resolve(), backend=backend, progress=progress):
+    for _ in saving(FileLayout.of(recipe), real(path), backend=backend, progress=progress):
         pass
 
 
@@ -111,7 +111,7 @@ def verify(path: str | os.PathLike[str], *, backend: str | None = None, progress
         OSError: the file cannot be read.
     """
     maker = backends.get(backend)
-    with open(path, "rb") as file:
+    with naming(path), open(path, "rb") as file:
         layout = layout_of_file(file)
         size = os.fstat(file.fileno()).st_size
         if size != layout.size:
@@ -186,7 +186,7 @@ def resuming(path: Path, layout: FileLayout) -> Iterator[tuple[BinaryIO, int]]:
     Raises:
         BlockingIOError: another process is completing it.
     """
-    with locked(partial_of(path, layout)) as (file, partial):
+    with naming(path), locked(partial_of(path, layout)) as (file, partial):
         have = os.fstat(file.fileno()).st_size
         if have > layout.size:
             have = 0

@@ -12,6 +12,7 @@ from fanin import backends
 from fanin.arrays import Array
 from fanin.backends.memory import aligned
 from fanin.errors import FileError
+from fanin.file.atomic import naming
 from fanin.file.disk import CHUNK, layout_of_file, mismatch
 from fanin.file.layout import FileLayout
 from fanin.file.plan import read_into
@@ -55,7 +56,7 @@ def load(path: str | os.PathLike[str], *, verify: Check = "none", backend: str |
     """
     if verify not in get_args(Check):
         raise ValueError(f"verify: {verify!r} is not one of {', '.join(get_args(Check))}")
-    with open(path, "rb") as file:
+    with naming(path), open(path, "rb") as file:
         layout = layout_of_file(file)
         start, size = len(layout.header), os.fstat(file.fileno()).st_size
         if size != layout.size:

@@ -44,7 +44,8 @@ def array(
     Raises:
         RecipeError: the recipe is wrong.
         KeyError: it has no tensor of this name.
-        ValueError: the sharding does not divide the tensor, or the type is F64 and JAX's 64-bit types are off.
+        ValueError: the sharding does not divide the tensor or has more axes, or the type is F64 and JAX's 64-bit types
+            are off.
         BackendError: the backend cannot be used here.
         ServiceError: the service cannot be reached or refuses.
     """
@@ -105,7 +106,11 @@ def assembled(
     if placement is None:
         array: jax.Array = jax.device_put(shard([slice(None)] * len(shape)))
         return array
-    return jax.make_array_from_callback(tuple(shape), _sharding(placement), shard, dtype)
+    sharding = _sharding(placement)
+    if isinstance(sharding, NamedSharding) and len(sharding.spec) > len(shape):
+        # JAX would raise an IndexError that names nothing.
+        raise ValueError(f"{sharding.spec} is for {len(sharding.spec)} axes or more; the tensor has {len(shape)}")
+    return jax.make_array_from_callback(tuple(shape), sharding, shard, dtype)
 
 
 def _sharding(placement: Sharding | PartitionSpec | jax.Device) -> Sharding:

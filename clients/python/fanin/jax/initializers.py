@@ -22,7 +22,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from fanin import arrays
 from fanin.dialects import DIALECTS
-from fanin.dtypes import DTYPE_NAMES, STORAGE
+from fanin.dtypes import FLOATING_NAMES, STORAGE
 from fanin.jax.arrays import Placement, array
 from fanin.recipe import ONLY_TENSOR, Recipe, as_recipe
 from fanin.schemes.base import Tensor
@@ -93,7 +93,7 @@ def _initializer(scheme: str, parameters: dict[str, Any], default: Any) -> Initi
 def _is_said(value: Any, dtype: Any) -> bool:
     """Return whether a recipe can express this constant of this type; JAX itself fills all others."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return is_number and jax.dtypes.canonicalize_dtype(float if dtype is None else dtype).name in DTYPE_NAMES
+    return is_number and jax.dtypes.canonicalize_dtype(float if dtype is None else dtype).name in FLOATING_NAMES
 
 
 def _of_the_mesh() -> Placement:
@@ -138,9 +138,11 @@ def _seeded(recipe: Recipe, words: np.ndarray) -> Recipe:
 
 def _storage(dtype: Any) -> str:
     wanted = jax.dtypes.canonicalize_dtype(float if dtype is None else dtype)
-    if wanted.name not in DTYPE_NAMES:
-        raise TypeError(f"dtype {wanted.name}: the storage type must be one of {', '.join(DTYPE_NAMES)}")
-    return DTYPE_NAMES[wanted.name]
+    if dtype is not None and jnp.dtype(dtype) != wanted:
+        jax.eval_shape(lambda: jnp.zeros((), dtype))  # JAX warns that its 64-bit types are off
+    if wanted.name not in FLOATING_NAMES:
+        raise TypeError(f"dtype {wanted.name}: the storage type must be one of {', '.join(FLOATING_NAMES)}")
+    return FLOATING_NAMES[wanted.name]
 
 
 def _plain(name: str, value: Any) -> Any:

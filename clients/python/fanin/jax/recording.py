@@ -16,7 +16,7 @@ import numpy as np
 from jax.extend import core
 
 from fanin import draws
-from fanin.dtypes import DTYPE_NAMES, DTYPES, STORAGE
+from fanin.dtypes import DTYPES, FLOATING_NAMES, STORAGE
 from fanin.errors import Fault, RecipeError, RecordError, pointer
 from fanin.jax.initializers import tensor_of
 from fanin.jax.keys import Draws, Keys, followed, is_key, own_name
@@ -127,14 +127,14 @@ def record(build: Callable[[], Any], *, seed: int | str = 0) -> Recording:
                 raise RefusedError("two leaves have this path: rename one of them")
             if is_key(leaf):
                 raise RefusedError("a key of random numbers is not a weight: leave it out of the pytree")
-            said = _said(value, leaf.shape) if leaf.dtype.name in DTYPE_NAMES else None
+            said = _said(value, leaf.shape) if leaf.dtype.name in FLOATING_NAMES else None
             if said is not None:
-                tensors[path] = {"shape": list(leaf.shape), "dtype": DTYPE_NAMES[leaf.dtype.name], **said}
+                tensors[path] = {"shape": list(leaf.shape), "dtype": FLOATING_NAMES[leaf.dtype.name], **said}
             elif isinstance(value, np.ndarray):
                 literals[path] = value
             elif isinstance(value, Constant) and leaf.size <= MOST_VALUES:
                 literals[path] = np.full(leaf.shape, value.value, leaf.dtype)
-            elif leaf.dtype.name in DTYPE_NAMES:
+            elif leaf.dtype.name in FLOATING_NAMES:
                 raise RefusedError(f"it has {leaf.size} fixed values; at most {MOST_VALUES} are computed")
             else:
                 raise RefusedError(f"{leaf.dtype} is not a storage type of a recipe")

@@ -22,7 +22,7 @@ import numpy as np
 from fanin import arrays
 from fanin.dialects import DIALECTS
 from fanin.draws import Blocks, Draw, Fill, Table, Waves
-from fanin.dtypes import DTYPE_NAMES
+from fanin.dtypes import FLOATING_NAMES
 from fanin.keras import callers
 from fanin.keras.tensors import tensor
 from fanin.recipe import MAX_SEED, ONLY_TENSOR, Recipe, as_recipe
@@ -51,8 +51,8 @@ class Initializer(keras.initializers.Initializer):  # type: ignore[misc]
         dtype = keras.backend.standardize_dtype(dtype)
         if not self._is_said(dtype):
             return _placed(super().__call__(shape, dtype=dtype), layout)
-        if dtype not in DTYPE_NAMES:
-            raise TypeError(f"dtype {dtype}: the storage type must be one of {', '.join(DTYPE_NAMES)}")
+        if dtype not in FLOATING_NAMES:
+            raise TypeError(f"dtype {dtype}: the storage type must be one of {', '.join(FLOATING_NAMES)}")
         recipe = self._recipe(tuple(shape), dtype)
         of, name = recipe.tensors[ONLY_TENSOR], ONLY_TENSOR
         if not _is_known(of.draw):
@@ -71,8 +71,8 @@ class Initializer(keras.initializers.Initializer):  # type: ignore[misc]
         """Return whether a recipe can express these values. Keras fills arrays, infinities and other types itself."""
         if self.scheme == "Constant":
             is_number = isinstance(self.value, int | float) and not isinstance(self.value, bool)
-            return is_number and math.isfinite(self.value) and dtype in DTYPE_NAMES
-        return self.scheme not in ("Zeros", "Ones", "Identity") or dtype in DTYPE_NAMES
+            return is_number and math.isfinite(self.value) and dtype in FLOATING_NAMES
+        return self.scheme not in ("Zeros", "Ones", "Identity") or dtype in FLOATING_NAMES
 
     def _recipe(self, shape: Sequence[int], dtype: str) -> Recipe:
         """Return the recipe of one tensor in its short form.
@@ -80,7 +80,7 @@ class Initializer(keras.initializers.Initializer):  # type: ignore[misc]
         Raises:
             RecipeError: the parameters, the shape or the type do not allow it.
         """
-        members = {"scheme": self.scheme, "shape": shape, "dtype": DTYPE_NAMES[dtype], **distribution(self)}
+        members = {"scheme": self.scheme, "shape": shape, "dtype": FLOATING_NAMES[dtype], **distribution(self)}
         return as_recipe({"dialect": "keras", "seed": getattr(self, "seed", 0), **members})
 
     def get_config(self) -> dict[str, Any]:

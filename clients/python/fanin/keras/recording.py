@@ -15,7 +15,7 @@ from keras.src.backend.common import global_state
 from keras.src.trainers.trainer import Trainer
 
 from fanin.dialects import DIALECTS
-from fanin.dtypes import DTYPE_NAMES
+from fanin.dtypes import FLOATING_NAMES
 from fanin.errors import Fault, RecipeError, RecordError, pointer
 from fanin.keras import callers, initializers
 from fanin.names import misnamed
@@ -70,9 +70,9 @@ def record(model: keras.Model | keras.layers.Layer | Callable[[], Any], *, seed:
             if variable._initializer is None and not mode:
                 raise _RefusedError("it has a value already: it was built before, or in a thread of the builder")
             dtype = keras.backend.standardize_dtype(variable.dtype)
-            if dtype in DTYPE_NAMES:
+            if dtype in FLOATING_NAMES:
                 said = _said(variable._initializer, variable.shape, dtype)
-                tensors[path] = {"shape": list(variable.shape), "dtype": DTYPE_NAMES[dtype], **said}
+                tensors[path] = {"shape": list(variable.shape), "dtype": FLOATING_NAMES[dtype], **said}
             elif mode:
                 raise _RefusedError(_QUANTIZED.format(mode))
             else:

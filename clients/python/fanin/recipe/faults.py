@@ -72,7 +72,8 @@ def unknown_scheme(name: str) -> str:
 def _storage_type(value: Any) -> str | None:
     """The storage type that other software calls `value`, such as `float32`, `torch.bfloat16` or `fp16`."""
     name = str(value).lower().rpartition(".")[2].removesuffix("fn")
-    name = re.sub("^(bf|f|c)(loat|p|omplex)", r"\1", name).upper()
+    name = re.sub("^(bf|f|c|u?i)(loat|p|omplex|nt)", r"\1", name).removesuffix("ean").upper()
+    name = name.replace("UI", "U")
     return name if name in STORAGE else None
 
 

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from typing import Any
 
+from fanin.dtypes import FLOATING
 from fanin.names import folded
 from fanin.recipe import STREAM, Recipe
 from fanin.schemes.base import Tensor
@@ -16,7 +17,8 @@ def text(recipe: Recipe) -> str:
     """JSON that spells the recipe, in few lines and in the order of its tensors."""
     counts = Counter[str]()
     for _, tensor, names in recipe.tensors.lines():
-        counts[tensor.dtype] += names
+        if tensor.dtype in FLOATING:  # the default is a type that a model can also be served in
+            counts[tensor.dtype] += names
     dtype = counts.most_common(1)[0][0] if counts else "F32"
     plain, repeated = folded({name: _json(_said(tensor, dtype)) for name, tensor in recipe.tensors.items()})
     members = [f'  "seed": "{recipe.seed}"', f'  "dtype": "{dtype}"', _member("tensors", plain)]

@@ -15,6 +15,7 @@ from fanin.schemes.blocks import Blocks
 from fanin.schemes.constants import Constant, Ones, Zeros
 from fanin.schemes.depth import DeepNorm, Fixup, ScaledNormal, SmallInit, SubLN, WangInit
 from fanin.schemes.distributions import Normal, Sparse, TruncatedNormal, Uniform
+from fanin.schemes.integers import Arange
 from fanin.schemes.matrices import DeltaOrthogonal, Dirac, Eye, Orthogonal
 from fanin.schemes.recurrences import DtBias, LogUniform, RgLru
 from fanin.schemes.scaling import (
@@ -68,7 +69,8 @@ AnyTensor = Annotated[
     | RgLru
     | PowerRange
     | Sinusoidal
-    | Stft,
+    | Stft
+    | Arange,
     Discriminator("scheme"),
 ]
 

@@ -8,7 +8,8 @@ from typing import Literal
 from fanin import draws
 from fanin.draws import Draw
 from fanin.dtypes import DType
-from fanin.schemes.base import Real, Tensor
+from fanin.schemes.base import Tensor
+from fanin.schemes.integers import Number
 
 
 class Zeros(Tensor):
@@ -36,13 +37,14 @@ class Ones(Tensor):
 
 
 class Constant(Tensor):
-    """One value everywhere."""
+    """One value everywhere. At an integer type it is an exact integer, at BOOL also true or false."""
 
     formula = "value"
     source = "definition"
 
     scheme: Literal["constant"]
-    value: Real
+    value: Number
 
     def lower(self, dtype: DType) -> Draw:
-        return draws.fill(Fraction(self.value), dtype)
+        value = Fraction(self.value)
+        return draws.whole("value", value, dtype) if dtype.is_integer else draws.fill(value, dtype)

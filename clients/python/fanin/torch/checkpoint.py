@@ -68,7 +68,7 @@ def save_checkpoint(
     request = formats.Given(given.layout.recipe, shard_bytes, bool(given.literals), options)
     arrangement = formats.arrangement_of(_FORMATS[format])(request)
     maker = backends.get(backend)
-    with plainly(), atomic.replacing_directory(Path(directory).resolve()) as folder:
+    with plainly(), atomic.replacing_directory(atomic.real(directory)) as folder:
         given_files = dict(files or {})
         if given.literals:
             assert arrangement.literals_path is not None

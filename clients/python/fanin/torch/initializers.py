@@ -36,7 +36,7 @@ from fanin.draws import Fill
 from fanin.dtypes import DTypeName
 from fanin.single import layout_of, single
 from fanin.torch.filling import fill, fill_ready
-from fanin.torch.recorder.recording import DTYPES
+from fanin.torch.recorder.recording import FLOATING
 from fanin.torch.recorder.shadow_memory import current
 from fanin.torch.seeding import seeded, stream_of
 from fanin.torch.writable import check_eager, is_ready, local, obstacle, plainly
@@ -108,17 +108,17 @@ def trunc_normal_(
 
 def constant_(tensor: torch.Tensor, val: float) -> torch.Tensor:
     """Fill the tensor with `val`."""
-    if tensor.dtype not in DTYPES or isinstance(val, complex) or not math.isfinite(val):
+    if tensor.dtype not in FLOATING or isinstance(val, complex) or not math.isfinite(val):
         return nn.init.constant_(tensor, val)
     if type(val) is float and _is_usual(tensor):
-        tensor.detach().fill_(_stored(val, DTYPES[tensor.dtype]))
+        tensor.detach().fill_(_stored(val, FLOATING[tensor.dtype]))
         return tensor
     return _fill(tensor, scheme="constant_", val=val)
 
 
 def ones_(tensor: torch.Tensor) -> torch.Tensor:
     """Fill the tensor with 1."""
-    if tensor.dtype not in DTYPES:
+    if tensor.dtype not in FLOATING:
         return nn.init.ones_(tensor)
     if _is_usual(tensor):  # a third faster than constant_(tensor, 1.0), which has to look at the value
         tensor.detach().fill_(1.0)
@@ -128,7 +128,7 @@ def ones_(tensor: torch.Tensor) -> torch.Tensor:
 
 def zeros_(tensor: torch.Tensor) -> torch.Tensor:
     """Fill the tensor with 0."""
-    if tensor.dtype not in DTYPES:
+    if tensor.dtype not in FLOATING:
         return nn.init.zeros_(tensor)
     if _is_usual(tensor):  # as in ones_
         tensor.detach().zero_()
@@ -138,12 +138,12 @@ def zeros_(tensor: torch.Tensor) -> torch.Tensor:
 
 def eye_(tensor: torch.Tensor) -> torch.Tensor:
     """Fill a tensor of 2 axes with the identity matrix."""
-    return _fill(tensor, scheme="eye_") if tensor.dtype in DTYPES else nn.init.eye_(tensor)
+    return _fill(tensor, scheme="eye_") if tensor.dtype in FLOATING else nn.init.eye_(tensor)
 
 
 def dirac_(tensor: torch.Tensor, groups: int = 1) -> torch.Tensor:
     """Fill a tensor of 3 to 5 axes with the kernel of a convolution that returns its input."""
-    return _fill(tensor, scheme="dirac_", groups=groups) if tensor.dtype in DTYPES else nn.init.dirac_(tensor, groups)
+    return _fill(tensor, scheme="dirac_", groups=groups) if tensor.dtype in FLOATING else nn.init.dirac_(tensor, groups)
 
 
 def xavier_uniform_(
@@ -293,9 +293,9 @@ def _fill(
     if not is_usual:
         check_eager()
         _check(tensor)
-    dtype = DTYPES.get(tensor.dtype)
+    dtype = FLOATING.get(tensor.dtype)
     if dtype is None:
-        known = ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPES)
+        known = ", ".join(str(dtype).removeprefix("torch.") for dtype in FLOATING)
         raise ValueError(f"a tensor of {tensor.dtype} cannot be filled; those of {known} can")
     made, of = single(*stream, tensor.shape, dtype, dialect=dialect, **members)
     if is_usual:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from fanin.adapters.inputs import Recorded
-from fanin.dtypes import DTYPE_NAMES
+from fanin.dtypes import FLOATING_NAMES
 from fanin.file.layout import FileLayout, FileLayoutLike
 from fanin.recipe.assumed_layouts import refuse_assumed
 from fanin.recipe.inputs import read
@@ -68,7 +68,7 @@ class Given:
 def _tensor(literal: Any) -> torch.Tensor:
     """Return an array of NumPy as a tensor. Types that NumPy lacks are passed as bits."""
     array = np.array(literal)
-    if array.dtype.name not in DTYPE_NAMES:
+    if array.dtype.name not in FLOATING_NAMES:
         return torch.from_numpy(array)
     bits = torch.from_numpy(array.reshape(-1).view(np.uint8))
     tensor: torch.Tensor = bits.view(getattr(torch, array.dtype.name)).reshape(array.shape)

@@ -20,7 +20,7 @@ from fanin.torch.filling import fill_dense
 from fanin.torch.inputs import Given
 from fanin.torch.named_tensors import Named, named
 from fanin.torch.plans import Plan
-from fanin.torch.recorder.recording import DTYPES
+from fanin.torch.recorder.recording import DTYPES, FLOATING
 from fanin.torch.recorder.shadow_memory import current
 from fanin.torch.writable import (
     check_eager,
@@ -225,8 +225,9 @@ def _missing(places: list[Named]) -> Fault:
     also = "".join(f", also called {place.name}" for place in places[1:])
     if not any(place.is_persistent for place in places):
         detail = "a non-persistent buffer on the meta device: its values are in a recording, not in a recipe"
-    elif first.tensor.dtype not in DTYPES:
-        detail = f"missing: {_dtype(first.tensor)} values come from the module's own code: pass its recording"
+    elif first.tensor.dtype not in FLOATING:
+        of_torch = str(first.tensor.dtype).removeprefix("torch.")
+        detail = f"missing: {of_torch} values come from the module's own code: pass its recording"
     else:
         detail = f"missing: the recipe has no such tensor{also}"
     return Fault(pointer([first.name]), detail)

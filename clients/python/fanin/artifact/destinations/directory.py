@@ -42,7 +42,7 @@ class Directory(Destination):
         path = self._path / key
         if _exists(path):
             return False
-        with self._partial() as (file, partial):
+        with atomic.naming(path), self._partial() as (file, partial):
             written = 0
             for chunk in chunks:
                 file.write(chunk)

@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 
 from fanin.arrays import materialize
-from fanin.dtypes import DTYPE_NAMES, DTypeName
+from fanin.dtypes import DTYPE_NAMES, FLOATING_NAMES, DTypeName
 from fanin.errors import Fault, RecipeError, RecordError, pointer
 from fanin.file.shards import LITERALS_SEED
 from fanin.names import misnamed
@@ -33,6 +33,8 @@ from fanin.torch.writable import plainly
 
 DTYPES: dict[torch.dtype, DTypeName] = {getattr(torch, name): dtype for name, dtype in DTYPE_NAMES.items()}
 """Storage type of each type of torch."""
+FLOATING: dict[torch.dtype, DTypeName] = {getattr(torch, name): dtype for name, dtype in FLOATING_NAMES.items()}
+"""Storage type of each real or complex type of torch."""
 MOST_LITERALS = 1 << 26
 """Maximum bytes of all literals, in total. If the recipe's tensors have more bytes, their size is the maximum."""
 WRAPPERS = ("_orig_mod", "_checkpoint_wrapped_module")
@@ -242,15 +244,15 @@ class _Reading:
         if isinstance(dists[0], Random) and len(pieces) == 1:  # several pieces of one draw can have another order
             self._whole[dists[0].draw] = name, dists[0], tensor.shape
         said = scheme(dists[0], tensor.shape) if len(dists) == 1 else blocks(runs, tensor.shape)
-        if said is not None and tensor.dtype in DTYPES:
-            return {"shape": list(tensor.shape), "dtype": DTYPES[tensor.dtype], **said}
+        if said is not None and tensor.dtype in FLOATING:
+            return {"shape": list(tensor.shape), "dtype": FLOATING[tensor.dtype], **said}
         if any(isinstance(dist, Random) for dist in dists) and len(dists) > 1:
             raise RefusedError("its parts have different distributions and are not blocks along one axis")
         if isinstance(dists[0], Random):
             raise RefusedError(f"{tensor.dtype} is not a storage type of a recipe")
         flat = values(pieces, tensor.dtype)
-        if flat is not None and tensor.dtype in DTYPES and (said := table(flat.reshape(tensor.shape))):
-            return {"dtype": DTYPES[tensor.dtype], **said}
+        if flat is not None and tensor.dtype in FLOATING and (said := table(flat.reshape(tensor.shape))):
+            return {"dtype": FLOATING[tensor.dtype], **said}
         if flat is None:
             raise RefusedError(f"it has {tensor.numel()} fixed values; at most {MOST_VALUES} are computed")
         self._literals[name] = flat.reshape(tensor.shape)
