@@ -34,7 +34,12 @@ def measured(name: str) -> float | None:
     return statistics.median(times)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Measure all models and write their times."""
     found = {name: seconds for name in models.names() if (seconds := measured(name)) is not None}
     lines = ",\n".join(f" {json.dumps(name)}: {seconds:.4g}" for name, seconds in found.items())
     PATH.write_text(f"{{\n{lines}\n}}\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -17,6 +17,7 @@ from fanin_service.http.routing import RouteTable
 from fanin_service.pipeline import Pipeline, stages
 from fanin_service.routes import (
     artifacts,
+    catalogue,
     digests,
     documents,
     health,
@@ -39,6 +40,7 @@ _ROUTERS = (
     recipes.router,
     digests.router,
     models.router,
+    catalogue.router,
     artifacts.router,
     schemes.router,
     health.router,

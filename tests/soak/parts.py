@@ -44,7 +44,8 @@ PARTS = {
         "random histories of requests against a model of the service", ("tests/service/http/test_machine.py",)
     ),
     "catalogue": Part(
-        "every model of the catalogue recorded again, every tiny one loaded and run", ("tests/catalogue",)
+        "every model of the catalogue recorded again, every tiny one loaded and run",
+        ("tests/catalogue", "tests/surfaces"),
     ),
     "hub": Part("older clients of the Hub, huggingface.js", ("tests/surfaces",)),
     "frameworks": Part(

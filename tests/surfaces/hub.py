@@ -247,22 +247,28 @@ def sha256(recipe: Any) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def run(
-    served: Served, home: Path, packages: Path | None = None, names: Sequence[str] = ()
-) -> tuple[str, dict[str, str | None]]:
-    """Run the operations with these packages first on the path. Return the clients' name, and faults by operation."""
-    environment = {
+def environment(url: str, home: Path, packages: Path | None = None) -> dict[str, str]:
+    """Return the environment of clients of the service at `url`, with these packages first on the path."""
+    variables = {
         **os.environ,
-        "HF_ENDPOINT": f"{served.server.url}/hf",
+        "HF_ENDPOINT": f"{url}/hf",
         "HF_HOME": str(home),
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "HF_HUB_DISABLE_TELEMETRY": "0",
         "PYTHONPATH": os.pathsep.join(map(str, [*([packages] if packages else []), ROOT])),
     }
     for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "HF_HUB_DISABLE_XET"):
-        environment.pop(name, None)
+        variables.pop(name, None)
+    return variables
+
+
+def run(
+    served: Served, home: Path, packages: Path | None = None, names: Sequence[str] = ()
+) -> tuple[str, dict[str, str | None]]:
+    """Run the operations with these packages first on the path. Return the clients' name, and faults by operation."""
     command = [sys.executable, "-m", "tests.surfaces.operations", str(served.facts), *names]
-    done = subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True, timeout=500)
+    variables = environment(served.server.url, home, packages)
+    done = subprocess.run(command, env=variables, cwd=home, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
     first, *lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     return first["clients"], {line["operation"]: line["fault"] for line in lines}

@@ -26,7 +26,7 @@ class ModelError(RequestError):
 
 
 class UploadsRefusedError(RequestError):
-    """The settings allow no change of the models."""
+    """The settings allow no change of the models, or of this one."""
 
 
 class ModelsUnavailableError(LaterError):

@@ -7,8 +7,9 @@ from pathlib import Path
 from fanin import RecipeError
 from fanin_service.models import names
 from fanin_service.models.away import GuardedObjects
+from fanin_service.models.catalogue import StoreWithCatalogue
 from fanin_service.models.content import Content
-from fanin_service.models.errors import ModelError
+from fanin_service.models.errors import ModelError, UploadsRefusedError
 from fanin_service.models.names import RECIPE
 from fanin_service.models.objects import DirectoryObjects, Objects, ObjectsError
 from fanin_service.models.store import ModelStore
@@ -22,7 +23,8 @@ def open_store(settings: Settings) -> ModelStore:
         SettingsError: the store cannot be used, or a shipped model cannot be stored.
     """
     try:
-        store = ModelStore(_objects(settings.model_store), settings.model_store_bytes)
+        kind = StoreWithCatalogue if settings.catalogue else ModelStore
+        store = kind(_objects(settings.model_store), settings.model_store_bytes)
         _ = store.names()  # report an unreadable store at the start
         if settings.models is not None:
             _ship(settings.models, store, settings)
@@ -57,7 +59,7 @@ def _ship(directory: Path, store: ModelStore, settings: Settings) -> None:
             if fault := names.new_fault(name):
                 raise ModelError(fault)
             store.put(name, Content.put(_read(recipe.parent), settings))
-        except (ModelError, RecipeError, OSError) as error:
+        except (ModelError, UploadsRefusedError, RecipeError, OSError) as error:
             raise SettingsError([f"{variable('models')}: {recipe.parent}: {error}"]) from None
 
 

@@ -101,6 +101,7 @@ class Models:
             ModelError: the name or a file in the archive is invalid, or the store has reached its limit.
             RecipeError: the recipe is invalid.
             PreconditionFailedError: `condition` is not met.
+            UploadsRefusedError: the name belongs to the catalogue.
             ModelsUnavailableError: the store is unreachable.
             ModelStoreFullError: the store's disk is full.
         """
@@ -116,6 +117,7 @@ class Models:
         Raises:
             UnknownModelError: no model has this name.
             PreconditionFailedError: `condition` is not met.
+            UploadsRefusedError: the name belongs to the catalogue.
             ModelsUnavailableError: the store is unreachable.
         """
         await self.in_thread(client, self._delete, name, condition)

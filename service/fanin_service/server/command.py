@@ -58,7 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default = default_text(name)
         known = f"default {default}, " if default else "only by its variable, " if name in SECRETS else ""
         text = f"{meaning(name)} ({known}{variable(name)})"
-        parser.add_argument(option(name), dest=name, metavar=name.rpartition("_")[2].upper(), help=text)
+        # `--catalogue` alone means true.
+        flag: dict[str, Any] = {"nargs": "?", "const": "true"} if Settings.model_fields[name].annotation is bool else {}
+        parser.add_argument(option(name), dest=name, metavar=name.rpartition("_")[2].upper(), help=text, **flag)
 
 
 def run(options: argparse.Namespace) -> int:

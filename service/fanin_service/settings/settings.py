@@ -147,6 +147,9 @@ class Settings(BaseSettings):
     model_uploads: bool = True
     """Allow clients to upload and delete models. With false, the only models are those of FANIN_MODELS, and replicas
     need no shared store."""
+    catalogue: bool = False
+    """Serve the models of the library's catalogue as catalogue/NAME. They are read-only, take no space in the model
+    store, and hide stored models with such names. The limits of recipes do not apply to them."""
     max_model_bytes: Size = ByteSize(64 * _MIB)
     """Maximum size of a model with all its files."""
     max_model_files: Annotated[int, Field(ge=0, le=1000)] = 100

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import socket
 from pathlib import Path
@@ -14,7 +15,7 @@ import fanin
 from fanin import backends
 from fanin_service.server import command
 from fanin_service.settings import Settings, variable
-from fanin_service.settings.reading import OF_THE_LIBRARY, option
+from fanin_service.settings.reading import OF_THE_LIBRARY, option, read
 from tests.support.processes import run, serving
 
 
@@ -23,6 +24,19 @@ def test_help_lists_every_setting() -> None:
     for name in Settings.model_fields:
         assert option(name) in text
         assert variable(name) in text
+
+
+def test_an_option_that_is_true_or_false_needs_no_value() -> None:
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    for words, value in (
+        (["--catalogue"], True),
+        (["--catalogue", "--port", "1"], True),
+        (["--catalogue", "false"], False),
+        (["--model-uploads", "0"], False),
+    ):
+        options = {name: each for name, each in vars(parser.parse_args(words)).items() if each is not None}
+        assert getattr(read(options), words[0][2:].replace("-", "_")) is value
 
 
 def test_every_setting_is_described() -> None:

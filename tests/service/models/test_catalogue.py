@@ -1,0 +1,141 @@
+"""The catalogue as models of the service: read-only, beside stored models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+
+import fanin
+from fanin import models
+from fanin.file import archive
+from fanin_service.app import create_app
+from fanin_service.models.catalogue import StoreWithCatalogue
+from fanin_service.models.objects import DirectoryObjects
+from fanin_service.settings import Settings, SettingsError
+from tests.support.models import FILES
+from tests.support.servers import Running, running
+
+ARCHIVED = {**FILES, "recipe.json": b'{"shape": [3], "scheme": "zeros"}'}
+NAMES = sorted(f"catalogue/{name}" for name in models.names())
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> object:
+    # The limits are for recipes of clients. The store has no room.
+    settings = Settings(catalogue=True, max_tensors=10, max_file_bytes=1000, model_store_bytes=1)
+    with running(settings) as server:
+        yield server
+
+
+def put(client: httpx.Client, name: str) -> httpx.Response:
+    headers = {"Content-Type": archive.MEDIA_TYPE}
+    return client.put(f"/v1/models/{name}", content=archive.pack(ARCHIVED), headers=headers)
+
+
+def test_the_list(server: Running) -> None:
+    document = server.client.get("/v1/catalogue").json()
+    assert document["served"] is True
+    assert [entry["name"] for entry in document["models"]] == models.names()
+    assert document["models"][0]["parameters"] == 8_030_261_248
+    assert server.client.get("/v1/models").json() == {"models": NAMES}
+    found = server.client.get("/hf/api/models?author=catalogue&search=tiny-qwen3").json()
+    assert [entry["id"] for entry in found] == ["catalogue/tiny-qwen3", "catalogue/tiny-qwen3-moe"]
+
+
+def test_a_service_without_the_setting_lists_the_catalogue_alone() -> None:
+    with running(Settings()) as server:
+        assert server.client.get("/v1/catalogue").json()["served"] is False
+        assert server.client.get("/v1/models").json() == {"models": []}
+        assert server.client.get("/v1/models/catalogue/gpt2").status_code == 404
+
+
+def test_every_model_is_described(server: Running) -> None:
+    for name in models.names():
+        model = models.get(name)
+        described = server.client.get(f"/v1/models/catalogue/{name}").json()
+        assert described["main"] == f"seed-0-{model.dtype.lower()}-5gb", name
+        assert described["parameters"] >= model.parameters
+        assert "config.json" in described["files"]
+
+
+def test_a_file_is_the_one_that_the_library_generates(server: Running, tmp_path: Path) -> None:
+    path = "/hf/catalogue/tiny-qwen3/resolve/seed-7/model.safetensors"
+    got = server.client.get(path, follow_redirects=True).content
+    fanin.save(models.get("tiny-qwen3").recipe(seed=7), tmp_path / "model.safetensors")
+    assert got == (tmp_path / "model.safetensors").read_bytes()
+    config = server.client.get(path.replace("model.safetensors", "config.json"), follow_redirects=True).json()
+    assert config == json.loads(models.get("tiny-qwen3").files()["config.json"])
+    in_bf16 = server.client.get("/hf/catalogue/tiny-qwen3/resolve/seed-7-bf16/config.json", follow_redirects=True)
+    assert in_bf16.json() == config | {"dtype": "bfloat16"}
+
+
+def test_a_model_with_literals(server: Running) -> None:
+    files = server.client.get("/hf/api/models/catalogue/tiny-resnet/tree/seed-3").json()
+    names = [entry["path"] for entry in files]
+    assert names == [
+        "config.json",
+        "model-00001-of-00002.safetensors",
+        "model-00002-of-00002.safetensors",
+        "model.safetensors.index.json",
+    ]
+
+
+def test_a_commit_is_the_same_in_every_process(server: Running) -> None:
+    commit = server.client.get("/v1/models/catalogue/tiny-gpt2").json()["commit"]
+    with running(Settings(catalogue=True)) as other:
+        # This server has read no content yet.
+        answer = other.client.head(f"/hf/catalogue/tiny-gpt2/resolve/{commit}/model.safetensors")
+        assert answer.status_code == 200
+        assert other.client.get("/v1/models/catalogue/tiny-gpt2").json()["commit"] == commit
+        unknown = ("1" if commit[0] == "0" else "0") + commit[1:]
+        assert other.client.head(f"/hf/catalogue/tiny-gpt2/resolve/{unknown}/config.json").status_code == 404
+
+
+def test_an_unknown_name_is_not_found(server: Running) -> None:
+    for path in ("/v1/models/catalogue/nope", "/hf/api/models/catalogue/nope"):
+        assert server.client.get(path).status_code == 404
+    answer = server.client.get("/hf/catalogue/gpt2/resolve/seed-x/config.json")
+    assert answer.headers["X-Error-Code"] == "RevisionNotFound"
+
+
+def test_the_models_are_read_only(server: Running) -> None:
+    answers = [put(server.client, name) for name in ("catalogue/gpt2", "catalogue/mine")]
+    answers.append(server.client.delete("/v1/models/catalogue/gpt2"))
+    for answer in answers:
+        assert answer.status_code == 403
+        assert answer.json()["type"] == "urn:fanin:problem:uploads-refused"
+        assert "names that begin with catalogue/ belong to the catalogue" in answer.json()["detail"]
+    assert server.client.get("/v1/models").json() == {"models": NAMES}
+
+
+def test_other_models_are_stored_as_before(tmp_path: Path) -> None:
+    with running(Settings(model_store=str(tmp_path))) as server:
+        assert put(server.client, "catalogue/mine").status_code == 201
+        assert put(server.client, "me/tiny").status_code == 201
+    with running(Settings(model_store=str(tmp_path), catalogue=True)) as server:
+        assert server.client.get("/v1/models").json() == {"models": sorted([*NAMES, "me/tiny"])}
+        assert server.client.get("/v1/models/catalogue/mine").status_code == 404
+        assert server.client.get("/v1/models/me/tiny").status_code == 200
+        assert server.client.delete("/v1/models/me/tiny").status_code == 204
+
+
+def test_shipped_models_cannot_have_names_of_the_catalogue(tmp_path: Path) -> None:
+    (tmp_path / "catalogue" / "gpt2").mkdir(parents=True)
+    (tmp_path / "catalogue" / "gpt2" / "recipe.json").write_bytes(ARCHIVED["recipe.json"])
+    with pytest.raises(SettingsError, match="names that begin with catalogue/ belong to the catalogue"):
+        create_app(Settings(models=tmp_path, catalogue=True))
+
+
+def test_a_content_in_use_is_read_once() -> None:
+    store = StoreWithCatalogue(DirectoryObjects(), 1 << 20)
+    digest = store.main("catalogue/tiny-gpt2")
+    assert digest is not None
+    content = store.get("catalogue/tiny-gpt2", digest)
+    assert content is not None
+    assert store.main("catalogue/tiny-t5")
+    assert store.get("catalogue/tiny-gpt2", digest) is content
+    assert store.digest_of("catalogue/tiny-gpt2", content.key) == digest
+    assert store.digest_of("catalogue/tiny-t5", content.key) is None
