@@ -17,7 +17,7 @@ from fanin.artifact import Plan
 from fanin.artifact.plan import SHARD_BYTES
 from fanin.errors import FaninError, MissingPackageError, shown
 from fanin_service.admission.admission import Admission, Usage
-from fanin_service.admission.errors import OverloadedError, TooMuchInFlightError
+from fanin_service.artifacts.capacity import Capacity
 from fanin_service.artifacts.engine import FairThreads
 from fanin_service.artifacts.errors import ArtifactStateError, InvalidArtifactError, UnknownArtifactError
 from fanin_service.artifacts.found import Found, read
@@ -26,15 +26,17 @@ from fanin_service.artifacts.journal import Facts, Journal, State, mark_of
 from fanin_service.artifacts.looks import Looks
 from fanin_service.artifacts.opening import open_cluster, open_destinations, place_of
 from fanin_service.artifacts.outcome import COMPLETE, SPOILED, Outcome, outcome_of
+from fanin_service.artifacts.outlines import Outlines
 from fanin_service.artifacts.reach import Reach, reason
 from fanin_service.artifacts.specification import Specification
 from fanin_service.backend.guard import GuardedBackend, NotReadyError
+from fanin_service.recipes.memory import recipe_bytes
 from fanin_service.settings import Settings
 from fanin_service.telemetry.metrics import Metrics
 from fanin_service.threads import Threads
 
-RETRY_SECONDS = 10
-"""Seconds after which a client may request an artifact again, while too many are being written."""
+_PER_TENSOR = 32
+"""Bytes of a tensor in a plan, besides those in its recipe."""
 _ID = re.compile("[0-9a-f]{64}")
 _log = logging.getLogger(__name__)
 
@@ -58,8 +60,8 @@ class Artifacts:
         self._jobs: dict[str, Job] = {}
         """Jobs by the id of their artifact."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._starting: list[tuple[str, str]] = []
-        """Client and artifact of each request that is about to start a job."""
+        self._capacity = Capacity(settings, self._jobs)
+        self._outlines = Outlines()
         self._looks = Looks[Found | None]()
         self.check_backend: Callable[[], Coroutine[Any, Any, None]]
         """Tests the backend, and calls `suspect` if it fails. The service sets it."""
@@ -91,7 +93,8 @@ class Artifacts:
 
     async def _find(self, client: str, alias: str, id: str) -> Found | None:
         reach, root = self._reach[alias], self._roots[alias]
-        return await self._looks.at((alias, id), lambda: reach.call(client, read, root, alias, id, reach.lock))
+        arguments = client, root, alias, id, self._outlines, reach.reading
+        return await self._looks.at((alias, id), lambda: reach.call(client, read, *arguments))
 
     async def make(self, usage: Usage, owner: str, specification: Specification) -> Found:
         """Begin to write an artifact, or resume, unless it is complete. Return its state.
@@ -114,11 +117,14 @@ class Artifacts:
         found = await self._find(client, alias, id)
         if found is not None and found.state == "complete":
             return found
-        self._check_room(client, id)
-        self._starting.append((client, id))
-        try:
-            same = self._jobs.get(id)
-            plan = same.plan if same else await self._threads.large.run(client, _planned, specification)
+        if self._is_draining:
+            raise NotReadyError("the service is stopping")
+        with self._capacity.starting(client, id) as start:
+            if (same := self._jobs.get(id)) is not None:
+                plan, size = same.plan, same.size
+            else:
+                plan, size = await self._threads.large.run(client, _planned, specification)
+            self._capacity.reserve(start, size)
             left = plan.nbytes - (0 if found is None else found.bytes_done)
             others = sum(job.left for job in self._jobs.values() if job.id != id and job.client == client)
             await self._admission.afford(usage, left, others)
@@ -141,30 +147,9 @@ class Artifacts:
             else:
                 place, loop = place_of(self._roots[alias], id), asyncio.get_running_loop()
                 charge, report = self._admission.charge, self._metrics.artifact_file_begins
-                job = self._jobs[id] = Job(id, plan, place, journal, charge, report, loop, {mark: payer}, left)
+                job = self._jobs[id] = Job(id, plan, place, journal, charge, report, loop, size, {mark: payer}, left)
                 self._tasks[id] = asyncio.create_task(self._run(alias, job))
-        finally:
-            self._starting.remove((client, id))
         return await self.find(client, alias, id)
-
-    def _check_room(self, client: str, id: str) -> None:
-        """Refuse a job that would be one too many.
-
-        Raises:
-            TooMuchInFlightError: too many artifacts are being written for this client.
-            OverloadedError: too many artifacts are being written.
-        """
-        if self._is_draining:
-            raise NotReadyError("the service is stopping")
-        starting = {(client, other) for client, other in self._starting if other != id}
-        jobs = {(payer.client, job.id) for job in self._jobs.values() for payer in [*job.payers.values()]}
-        own = {each for each in jobs | starting if each[0] == client and each[1] != id}
-        everyone = {other for other in self._jobs.keys() | {other for _, other in starting} if other != id}
-        limit, total = self._settings.client_artifacts, self._settings.max_artifacts
-        if len(own) >= limit:
-            raise TooMuchInFlightError(f"for this client, {limit} artifacts are being written", RETRY_SECONDS)
-        if len(everyone) >= total:
-            raise OverloadedError(f"{total} artifacts are being written", RETRY_SECONDS)
 
     async def cancel(self, client: str, owner: str, alias: str, id: str) -> Found:
         """Cancel an artifact for a client. Others that requested it get it. Its files remain.
@@ -258,14 +243,14 @@ class Artifacts:
         return COMPLETE if error is None else outcome_of(error, job.id, alias)
 
 
-def _planned(specification: Specification) -> Plan:
-    """Return the plan of an artifact. Takes seconds for the largest recipes.
+def _planned(specification: Specification) -> tuple[Plan, int]:
+    """Return the plan of an artifact, and the bytes of memory that it takes. Takes seconds for the largest recipes.
 
     Raises:
         InvalidArtifactError: the artifact is not possible.
     """
     try:
-        return Plan.of(
+        plan = Plan.of(
             specification.recipe,
             format=specification.format,
             shard_bytes=specification.shard_bytes or SHARD_BYTES,
@@ -276,3 +261,6 @@ def _planned(specification: Specification) -> Plan:
         raise InvalidArtifactError([Fault("/format", str(error), specification.format)]) from None
     except (ValueError, FaninError) as error:
         raise InvalidArtifactError([Fault("", str(error))]) from None
+    recipe = plan.recipe
+    texts = len(recipe.canonical) + sum(size for size, _ in plan.digests.values())
+    return plan, texts + recipe_bytes(recipe) + _PER_TENSOR * len(recipe.tensors)

@@ -50,6 +50,8 @@ class Job:
     report: Callable[[int], None]
     """Is called with the bytes of the tensors in each file before it is written."""
     loop: asyncio.AbstractEventLoop
+    size: int = 0
+    """Bytes of memory of the plan and the files in it."""
     payers: dict[str, Usage] = field(default_factory=dict)
     """Clients that want the artifact, by their marks in the journal. The first one is charged. Change it with the lock:
     the event loop adds clients, and the thread of the job removes them."""

@@ -32,8 +32,8 @@ class Reach:
         self._is_away = False
         """The last call did not end in time. Only one call at a time tests whether the destination responds again."""
         self._next_try = 0.0
-        self.lock = threading.Lock()
-        """Lock of calls that take long in Python."""
+        self.reading = threading.Lock()
+        """Is held while a plan is read, which takes long in Python."""
 
     async def call(self, client: str, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
         """Run `function` in a thread, in the turn of this client.

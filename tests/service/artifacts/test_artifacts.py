@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,6 +26,9 @@ from fanin.file import archive
 from fanin.streams import Stream
 from fanin_service.access.scopes import check_scope
 from fanin_service.app import create_app
+from fanin_service.artifacts import capacity
+from fanin_service.artifacts.artifacts import _planned
+from fanin_service.artifacts.specification import Specification
 from fanin_service.settings import Settings, SettingsError
 from fanin_service.settings.reading import read
 from tests.service.artifacts.conftest import Guarded, Made
@@ -247,7 +252,39 @@ def test_few_artifacts_at_a_time(tmp_path: Path) -> None:
         assert made.post().headers["Location"] == paths[0]
         for path in paths:
             made.end(path)
+        # A job ends shortly after its artifact is complete.
+        wait_for(lambda: value(made.client, "fanin_artifacts_ended_total", state="complete") == 2)
         made.end(made.post(recipe=RECIPE | {"seed": 9}).headers["Location"])
+
+
+def test_artifacts_that_are_written_take_bounded_memory(guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client may have one artifact of any size, and no second one beside it that would take too much."""
+    _, size = _planned(Specification("weights", fanin.as_recipe(RECIPE), "hf", 2_000_000))
+    monkeypatch.setattr(capacity, "MAX_BYTES", size * 5 // 2)
+    one, other, third = (guarded.bearer("artifacts:write") for _ in range(3))
+    path = guarded.begun(headers=one)
+    problem = refused(guarded.post(status=429, headers=one, recipe=RECIPE | {"seed": 8}), 429, "too-much-in-flight")
+    assert "more bytes" in problem["detail"]
+    assert guarded.post(headers=one).headers["Location"] == path
+    guarded.post(headers=other, recipe=RECIPE | {"seed": 8})
+    refused(guarded.post(status=503, headers=third, recipe=RECIPE | {"seed": 9}), 503, "overloaded")
+    guarded.end(path, headers=one)
+    wait_for(lambda: not guarded.server.app.state.service.artifacts._jobs)
+    guarded.post(headers=one, recipe=RECIPE | {"seed": 9})
+
+
+def test_the_memory_of_a_plan_is_estimated_from_above() -> None:
+    names = {f"block.{{0..4999}}.{name}.weight": {"shape": [2], "scheme": "zeros"} for name in "abcd"}
+    tensors = {f"t{place}": {"shape": [2, 3 + place], "scheme": "normal", "std": 1.0} for place in range(500)}
+    for document in ({"tensors": {}, "repeated": names}, {"tensors": tensors}):
+        text = fanin.as_recipe(document).canonical
+        gc.collect()
+        tracemalloc.start()
+        plan, size = _planned(Specification("weights", fanin.as_recipe(text), "hf", 1 << 20, {"a.bin": bytes(100_000)}))
+        gc.collect()
+        held = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        assert held <= size < 2 * held, len(plan)
 
 
 def test_equal_requests_at_once_are_one_artifact(made: Made) -> None:

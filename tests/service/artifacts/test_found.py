@@ -16,6 +16,7 @@ from fanin.errors import ArtifactError
 from fanin_service.artifacts import found
 from fanin_service.artifacts.journal import Facts, Journal, State
 from fanin_service.artifacts.opening import place_of
+from fanin_service.artifacts.outlines import Outlines
 from tests.support.artifacts import RECIPE as DOCUMENT
 
 ID = "0" * 64
@@ -50,7 +51,7 @@ def test_an_artifact_that_begins_meanwhile(
 
     monkeypatch.setattr(found, "place_of", overtaken)
     for _ in range(2):
-        seen = found.read(root, "weights", ID, threading.Lock())
+        seen = found.read("client", root, "weights", ID, Outlines(), threading.Lock())
         assert seen is not None
         assert (seen.state, seen.items_done, seen.problem) == ("writing", 0, None)
 
@@ -60,4 +61,4 @@ def test_a_damaged_plan_is_an_error(tmp_path: Path) -> None:
     Journal(root, ID).update(lambda _: ORDERED, ORDERED)
     place_of(root, ID).create(PLAN, [memoryview(b"{")], 1)
     with pytest.raises(ArtifactError, match=r"plan\.json is damaged"):
-        found.read(root, "weights", ID, threading.Lock())
+        found.read("client", root, "weights", ID, Outlines(), threading.Lock())

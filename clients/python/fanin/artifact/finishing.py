@@ -68,7 +68,7 @@ def finish(plan: Plan, destination: Destination) -> Manifest:
     return manifest
 
 
-def manifest_of(found: Survey, destination: Destination, commit: bytes) -> Manifest:
+def manifest_of(found: Survey[Plan], destination: Destination, commit: bytes) -> Manifest:
     """Return the manifest of an artifact whose items are written, from their records.
 
     Args:
@@ -120,7 +120,7 @@ def read_manifest(destination: Destination) -> Manifest | None:
         raise ArtifactError(f"{destination.url}: {MANIFEST} is damaged") from None
 
 
-def require_items(found: Survey, destination: Destination) -> None:
+def require_items(found: Survey[Plan], destination: Destination) -> None:
     """Check that all items are written.
 
     Raises:
@@ -136,7 +136,7 @@ def require_items(found: Survey, destination: Destination) -> None:
         )
 
 
-def _check(found: Survey, destination: Destination) -> None:
+def _check(found: Survey[Plan], destination: Destination) -> None:
     """Check that everything is there but the manifest and the last object."""
     plan = found.plan
     require_items(found, destination)
@@ -147,7 +147,7 @@ def _check(found: Survey, destination: Destination) -> None:
             raise ConflictError(f"{destination.url}: {path} has {found.others[path]} bytes; the artifact has {size}")
 
 
-def _records(found: Survey, destination: Destination) -> Iterator[Record]:
+def _records(found: Survey[Plan], destination: Destination) -> Iterator[Record]:
     """Yield the records of all items, which are read by several threads."""
     name_of = found.plan.arrangement.name
 

@@ -34,8 +34,8 @@ from fanin.recipe.assumed_layouts import refuse_assumed
 
 SHARD_BYTES = 5_000_000_000
 """Bytes of tensors in an object by default: those of transformers."""
-_PLANS = 8
-"""Plans that a process keeps."""
+_PLANS, _PLAN_TENSORS = 8, 100_000
+"""Plans that a process keeps, and their tensors. It keeps the newest one in any case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,19 @@ class Item:
     content: Content
     nbytes: int
     """Bytes of its tensors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """The names and sizes of the items of an artifact. It takes a few bytes for each item, and none for a tensor."""
+
+    arrangement: Arrangement
+    commit_path: str
+    """Key of the object that completes the artifact."""
+
+    def __len__(self) -> int:
+        """Return the number of items."""
+        return len(self.arrangement)
 
 
 class Plan:
@@ -166,6 +179,10 @@ class Plan:
         """Key of the object that completes the artifact. It is created last."""
         return self.arrangement.commit_path or MANIFEST
 
+    def outline(self) -> Outline:
+        """Return what a survey needs, without the recipe."""
+        return Outline(self.arrangement.outline(), self.commit_path)
+
     def document(self) -> bytes:
         """Return the claim: canonical JSON, which says everything that the bytes of the artifact depend on."""
         return canonical(
@@ -233,8 +250,9 @@ def read_plan(destination: Destination) -> Plan:
     with _lock:
         _plans[key] = plan
         _plans.move_to_end(key)
-        while len(_plans) > _PLANS:
-            _plans.popitem(last=False)
+        tensors = sum(len(kept.recipe.tensors) for kept in _plans.values())
+        while len(_plans) > _PLANS or (len(_plans) > 1 and tensors > _PLAN_TENSORS):
+            tensors -= len(_plans.popitem(last=False)[1].recipe.tensors)
     return plan
 
 

@@ -5,19 +5,22 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from fanin.artifact.destinations.base import Destination
 from fanin.artifact.documents import DONE
-from fanin.artifact.plan import Plan
+from fanin.artifact.plan import Outline, Plan
 
 _ABSENT = 2**64 - 1
 
+P = TypeVar("P", Plan, Outline)
+
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class Survey(Generic[P]):
     """Which objects a destination has."""
 
-    plan: Plan
+    plan: P
     sizes: array[int]
     """Size of the object of each item; 2^64 - 1 if there is none."""
     records: bytearray
@@ -49,7 +52,7 @@ class Survey:
         return self.plan.commit_path in self.others
 
 
-def survey(plan: Plan, destination: Destination) -> Survey:
+def survey(plan: P, destination: Destination) -> Survey[P]:
     """List a destination.
 
     Raises:

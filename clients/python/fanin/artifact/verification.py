@@ -87,7 +87,7 @@ def verify(
     return VerifiedArtifact(place.url, plan.recipe.digest, plan.format, len(numbers), total, read)
 
 
-def _check_objects(found: Survey, place: Destination) -> None:
+def _check_objects(found: Survey[Plan], place: Destination) -> None:
     """Check everything but the content of the items.
 
     Raises:

@@ -55,8 +55,11 @@ def _as_json(value: float) -> float | str:
 
 
 _EXACT_JSON = PlainSerializer(_as_json, return_type=Any, when_used="json")
-Number = Annotated[Real, WrapValidator(_of_type, json_schema_input_type=float | _DecimalText | bool), _EXACT_JSON]
-"""A real; at an integer type an exact integer, which may be a decimal string, and at BOOL a boolean too."""
+Number = Annotated[Real, WrapValidator(_of_type), _EXACT_JSON]
+"""A real; at an integer type an exact integer, which may be a decimal string, and at BOOL a boolean too.
+
+Its JSON schema is that of a number: old clients of `/v1/schemes` know no other.
+"""
 Integer = Annotated[
     int, Strict(), BeforeValidator(lambda value: _whole(value), json_schema_input_type=int | _DecimalText), _EXACT_JSON
 ]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from fanin.backends import Backend
 from fanin.errors import MismatchError
@@ -78,6 +79,8 @@ class Arrangement(ABC):
     """Name of the format."""
     OPTIONS: ClassVar[tuple[str, ...]] = ()
     """Names of the options that the format has."""
+    _OF_TENSORS: ClassVar[tuple[str, ...]]
+    """Attributes whose memory grows with the number of tensors, and which names and sizes of items do not need."""
     literals_path: str | None = None
     """Path of the file of literals; None if the format has none."""
 
@@ -124,6 +127,13 @@ class Arrangement(ABC):
             FileError, ValueError: the format cannot have them.
         """
         return content
+
+    def outline(self) -> Self:
+        """Return the names and sizes of the items alone, in a few bytes for each. It has no contents."""
+        found = copy(self)
+        for attribute in self._OF_TENSORS:
+            delattr(found, attribute)
+        return found
 
     @property
     def commit_path(self) -> str | None:

@@ -21,6 +21,8 @@ class SafetensorsFiles(Arrangement):
     The order is not that of the caller's recipe, because equal recipes give equal artifacts.
     """
 
+    _OF_TENSORS = ("_recipe", "_names", "_firsts")
+
     def __init__(self, given: Given) -> None:
         self._recipe = given.recipe
         tensors = given.recipe.tensors

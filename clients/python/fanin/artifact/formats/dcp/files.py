@@ -53,6 +53,7 @@ class Files(Arrangement):
 
     NAME = "dcp"
     OPTIONS = (TIED,)
+    _OF_TENSORS = ("_recipe", "_names", "_tied", "_kinds", "_tensors", "_items")
 
     def __init__(self, given: Given) -> None:
         self._recipe, self._most = given.recipe, given.shard_bytes
