@@ -214,7 +214,7 @@ def _check_kinds(tensor: Tensor, data: Tensor) -> None:
     """Refuse to give a followed tensor real memory, or the reverse: torch would only say that the types differ.
 
     Raises:
-        RecordError: one of them was made by `torch.tensor` or `from_numpy`, and the other was not.
+        RecordError: one of them was created by `torch.tensor` or `from_numpy`, and the other was not.
     """
     if tensor.is_meta != data.is_meta:
         what = ".data = is given a tensor of torch.tensor or from_numpy, or replaces one: use .data.copy_(tensor)"
