@@ -252,6 +252,8 @@ def test_few_artifacts_at_a_time(tmp_path: Path) -> None:
         assert made.post().headers["Location"] == paths[0]
         for path in paths:
             made.end(path)
+        # A job ends shortly after its artifact is complete.
+        wait_for(lambda: value(made.client, "fanin_artifacts_ended_total", state="complete") == 2)
         made.end(made.post(recipe=RECIPE | {"seed": 9}).headers["Location"])
 
 
@@ -267,7 +269,8 @@ def test_artifacts_that_are_written_take_bounded_memory(guarded: Guarded, monkey
     guarded.post(headers=other, recipe=RECIPE | {"seed": 8})
     refused(guarded.post(status=503, headers=third, recipe=RECIPE | {"seed": 9}), 503, "overloaded")
     guarded.end(path, headers=one)
-    guarded.end(guarded.post(headers=one, recipe=RECIPE | {"seed": 8}).headers["Location"], headers=one)
+    wait_for(lambda: not guarded.server.app.state.service.artifacts._jobs)
+    guarded.post(headers=one, recipe=RECIPE | {"seed": 9})
 
 
 def test_the_memory_of_a_plan_is_estimated_from_above() -> None:
