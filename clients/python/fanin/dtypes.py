@@ -55,6 +55,8 @@ class DType:
         numerator, denominator = abs(value).as_integer_ratio()
         fraction = denominator.bit_length() - 1
         exponent = max(numerator.bit_length() - 1 - fraction, self.min_exponent)
+        if self.is_scale:
+            return bytes([exponent - self.min_exponent])
         shift = self.precision - 1 - exponent - fraction
         significand = numerator << shift if shift >= 0 else numerator >> -shift
         # The hidden bit adds one to the exponent field, which is 0 for subnormal numbers.
