@@ -89,7 +89,7 @@ _FULL = {
     ),
     "gpt-oss-20b": Model("GptOssForCausalLM", "20.9B", "text", _GPT_OSS),
     "gpt-oss-120b": Model(
-        "GptOssForCausalLM", "117B", "text", {**_GPT_OSS, "num_hidden_layers": 36, "num_local_experts": 128}
+        "GptOssForCausalLM", "116.8B", "text", {**_GPT_OSS, "num_hidden_layers": 36, "num_local_experts": 128}
     ),
     "deepseek-v3": Model(
         "DeepseekV3ForCausalLM",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
-from docs.catalogue import experts, others, text
+from docs.catalogue import experts, further, others, text
 from docs.catalogue.model import Model
 from docs.catalogue.times import PATH
 from fanin import models
@@ -19,7 +19,7 @@ from fanin.models import CatalogueModel
 from fanin.terminal import size_text
 
 PAGE = Path(__file__).parents[1] / "catalogue.md"
-ALL: dict[str, Model] = text.MODELS | experts.MODELS | others.MODELS
+ALL: dict[str, Model] = text.MODELS | experts.MODELS | further.MODELS | others.MODELS
 """All models by name, in the order of `fanin catalogue`."""
 _TABLE = re.compile(r"(<!-- (published|tiny) -->\n).*?(<!-- end -->)", re.DOTALL)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +26,14 @@ def test_every_name_is_there() -> None:
 def test_importing_imports_nothing_that_takes_time() -> None:
     code = "import sys, fanin; print({'numpy', 'pydantic', 'urllib3', 'ml_dtypes'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+@pytest.mark.parametrize("module", ["", "artifact", "torch"])
+def test_type_checkers_reject_a_name_that_is_absent(module: str) -> None:
+    """A module with a function `__getattr__` that they see has every name."""
+    file = Path(fanin.__file__).parent / module / "__init__.py"
+    functions = [node.name for node in ast.parse(file.read_text()).body if isinstance(node, ast.FunctionDef)]
+    assert "__getattr__" not in functions
 
 
 def test_a_name_is_found_by_any_road() -> None:

@@ -236,24 +236,27 @@ _PACKAGES = ("artifact", "backends", "initializers", "jax", "keras", "models", "
 """Packages that are imported when they are named: `import fanin` and then `fanin.torch`."""
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is used first: NumPy and pydantic take time, and not every program needs all."""
-    if name == "__version__":
-        from importlib.metadata import version
+# Not for type checkers: they would accept every misspelt name.
+if not TYPE_CHECKING:
 
-        return version("fanin")
-    if name in _PACKAGES:
-        try:
-            return import_module(f"fanin.{name}")
-        except ModuleNotFoundError as error:
-            if error.name != name:
-                raise
-            raise AttributeError(f"{error}") from error
-    if name in __all__:
-        home = next((home for home, names in _HOMES.items() if name in names), "initializers")
-        value = globals()[name] = getattr(import_module(f"fanin.{home}"), name)
-        return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        """Import a public name when it is used first: NumPy and pydantic take time, and not every program needs all."""
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return version("fanin")
+        if name in _PACKAGES:
+            try:
+                return import_module(f"fanin.{name}")
+            except ModuleNotFoundError as error:
+                if error.name != name:
+                    raise
+                raise AttributeError(f"{error}") from error
+        if name in __all__:
+            home = next((home for home, names in _HOMES.items() if name in names), "initializers")
+            value = globals()[name] = getattr(import_module(f"fanin.{home}"), name)
+            return value
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

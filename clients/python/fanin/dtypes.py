@@ -6,6 +6,7 @@ even, to the storage type (SPEC.md section 7). Integer types take exact integers
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -40,6 +41,26 @@ class DType:
     def is_complex(self) -> bool:
         """True if an element is two numbers of the compute type, the real part and the imaginary one."""
         return self.numpy.kind == "c"
+
+    def encoded(self, value: float) -> bytes:
+        """Return the bytes of a real number that the type holds exactly, and that is not -0.0.
+
+        No float operation can return a subnormal number in a thread that flushes them to zero, as `-ffast-math` and
+        `torch.set_flush_denormal` make it do.
+        """
+        if self.is_integer:
+            return int(value).to_bytes(self.itemsize, "little", signed=value < 0)
+        if self.name == "F64":
+            return struct.pack("<d", value)
+        numerator, denominator = abs(value).as_integer_ratio()
+        fraction = denominator.bit_length() - 1
+        exponent = max(numerator.bit_length() - 1 - fraction, self.min_exponent)
+        shift = self.precision - 1 - exponent - fraction
+        significand = numerator << shift if shift >= 0 else numerator >> -shift
+        # The hidden bit adds one to the exponent field, which is 0 for subnormal numbers.
+        bits = significand + ((exponent - self.min_exponent) << (self.precision - 1)) if numerator else 0
+        size = self.compute.itemsize if self.is_complex else self.itemsize
+        return (bits | (value < 0) << (8 * size - 1)).to_bytes(size, "little").ljust(self.itemsize, b"\0")
 
     @property
     def is_integer(self) -> bool:

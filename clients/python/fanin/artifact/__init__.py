@@ -58,20 +58,23 @@ _SIGNING = {
 """Modules of the names that need the extra `sign`."""
 
 
-def __getattr__(name: str) -> Any:
-    """Import a name that is for signatures when it is used first.
+# Not for type checkers: they would accept every misspelt name.
+if not TYPE_CHECKING:
 
-    Raises:
-        MissingPackageError: cryptography is not installed.
-    """
-    if name not in _SIGNING:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        value = globals()[name] = getattr(import_module(f"{__name__}.signatures.{_SIGNING[name]}"), name)
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "cryptography":
-            raise
-        how = "in a checkout of Fanin, run: pip install '.[sign]'"
-        text = f"fanin.artifact.{name} needs the package cryptography, which is not installed; {how}"
-        raise MissingPackageError(text, name=error.name) from None
-    return value
+    def __getattr__(name: str) -> Any:
+        """Import a name that is for signatures when it is used first.
+
+        Raises:
+            MissingPackageError: cryptography is not installed.
+        """
+        if name not in _SIGNING:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        try:
+            value = globals()[name] = getattr(import_module(f"{__name__}.signatures.{_SIGNING[name]}"), name)
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] != "cryptography":
+                raise
+            how = "in a checkout of Fanin, run: pip install '.[sign]'"
+            text = f"fanin.artifact.{name} needs the package cryptography, which is not installed; {how}"
+            raise MissingPackageError(text, name=error.name) from None
+        return value

@@ -13,6 +13,7 @@ from functools import lru_cache
 from fanin.backends.base import Backend, ForwardingBackend, Tensor
 from fanin.backends.matrices import CACHE_BYTES
 from fanin.errors import BackendError, NoDeviceError, NotBuiltError
+from fanin.float_mode import ROUNDING, rounds_to_nearest
 
 __all__ = ["ENVIRONMENT", "SLOW", "Backend", "ForwardingBackend", "Tensor", "available", "create", "get", "load"]
 
@@ -90,8 +91,11 @@ def get(name: str | None = None) -> Backend:
         'reference'
 
     Raises:
-        BackendError: the backend that is named is unknown, or cannot be used here.
+        BackendError: the backend that is named is unknown, or cannot be used here, or this thread does not round to
+            nearest.
     """
+    if not rounds_to_nearest():
+        raise BackendError(ROUNDING)
     name = name or os.environ.get(ENVIRONMENT)
     if name:
         return load(name)

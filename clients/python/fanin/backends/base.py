@@ -58,14 +58,16 @@ class Backend(ABC):
         """
         if not out:
             return
-        if isinstance(draw, Fill):
-            self._fill_constant(draw, stream, dtype, first, out)
-        elif isinstance(draw, Orthogonal):
-            self.matrices.fill(self._make_matrix, draw, stream, dtype, first, out)
-        elif is_plain(draw, dtype):
-            self._fill_plain(draw, stream, dtype, first, out)
-        else:
-            self._fill_composed(draw, stream, dtype, first, out)
+        # Underflow belongs to the results: it is not an error where the program has called `np.seterr(all="raise")`.
+        with np.errstate(all="ignore"):
+            if isinstance(draw, Fill):
+                self._fill_constant(draw, stream, dtype, first, out)
+            elif isinstance(draw, Orthogonal):
+                self.matrices.fill(self._make_matrix, draw, stream, dtype, first, out)
+            elif is_plain(draw, dtype):
+                self._fill_plain(draw, stream, dtype, first, out)
+            else:
+                self._fill_composed(draw, stream, dtype, first, out)
 
     @abstractmethod
     def _fill_plain(self, draw: Plain, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:

@@ -49,7 +49,7 @@ _UNIT = Uniform(0.0, 1.0, -1.0, 1.0)
 def repeat(value: float, dtype: DType, out: memoryview) -> None:
     """Write one number of the storage type to all elements of `out`."""
     target = _bits(out, dtype)
-    target[:] = _bits(np.array(value).astype(dtype.numpy).tobytes(), dtype)
+    target[:] = _bits(dtype.encoded(value), dtype)
 
 
 def compose(backend: Backend, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:

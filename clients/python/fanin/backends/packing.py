@@ -125,7 +125,7 @@ def source(draw: Plain, name: DTypeName) -> bytes:
     """Return the `fanin_source` of native.c for a draw in the storage type of this name."""
     dtype = STORAGE[name]
     number, numbers = parameters(draw, dtype.compute.name)
-    bits = np.array(draw.value).astype(dtype.numpy).tobytes() if isinstance(draw, Fill) else b""
+    bits = dtype.encoded(draw.value) if isinstance(draw, Fill) else b""
     return bytes(numbers) + struct.pack("=8s2i", bits.ljust(8, b"\0"), number, DTYPE_NUMBERS[name])
 
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from fanin.errors import Fault, RecipeError, pointer, shown
+from fanin.float_mode import FLUSHED, flushes
 
 _MANY = 100_000
 _LEAST_BYTES = {"[": ("lists", 8), "{": ("objects", 16)}
@@ -35,7 +36,7 @@ def parse_json(text: str | bytes) -> Any:
             raise RecipeError([Fault("", f"{found} {what} in {len(text)} bytes; no recipe has that many")])
     try:
         text = text if isinstance(text, str) else text.decode("utf-8")
-        document = json.loads(text, parse_constant=_refuse_constant)
+        document = json.loads(text, parse_constant=_refuse_constant, parse_float=_float if flushes() else None)
         _share(document)
         repetition = None if _names_are_unique(document, text) else _repetition(text)
     except RecipeError:
@@ -128,6 +129,14 @@ def _first(document: Any) -> Fault | None:
         if fault := _first(member):
             return Fault(pointer([name]) + fault.pointer, fault.detail, fault.value)
     return None
+
+
+def _float(text: str) -> float:
+    """Return a number in a thread that takes subnormal numbers for zero."""
+    value = float(text)
+    if not value and text.lower().partition("e")[0].strip("-0."):
+        raise RecipeError([Fault("", f"{shown(text)}: {FLUSHED}")])
+    return value
 
 
 def _refuse_constant(name: str) -> Any:

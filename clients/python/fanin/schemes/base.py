@@ -24,6 +24,7 @@ from pydantic_core import PydanticCustomError
 from fanin import draws
 from fanin.draws import Draw, DrawError
 from fanin.dtypes import ALIAS_PATTERN, STORAGE, DType, DTypeName, storage_name
+from fanin.float_mode import FLUSHED, is_flushed
 from fanin.frozen import FrozenModel, computed_once
 from fanin.scalars import complex_truncated_std, root, truncated_std
 from fanin.schemes.fans import Fans, FansError, KernelLayout, Mode, fans
@@ -68,9 +69,21 @@ def _few(value: Any) -> Any:
     return value
 
 
+def _positive_zero(value: float) -> float:
+    """Return 0.0 for -0.0, since equal recipes have one canonical text; return any other number unchanged.
+
+    Raises:
+        PydanticCustomError: this thread takes a number that is not zero for zero.
+    """
+    if value != 0:
+        return value
+    if is_flushed(value):
+        raise PydanticCustomError("flushed", FLUSHED)
+    return 0.0
+
+
 # Bounds precede validators: pydantic cannot express a bound after a function in a JSON schema.
-# Adding 0.0 turns -0.0 into 0.0. Otherwise equal recipes would have different canonical texts.
-_POSITIVE_ZERO = AfterValidator(lambda value: value + 0.0)
+_POSITIVE_ZERO = AfterValidator(_positive_zero)
 NOT_CAST = BeforeValidator(_not_cast)
 Real = Annotated[float, Strict(), AllowInfNan(False), _POSITIVE_ZERO, NOT_CAST]
 Positive = Annotated[float, Strict(), AllowInfNan(False), Field(gt=0), _POSITIVE_ZERO, NOT_CAST]

@@ -34,18 +34,21 @@ _HOMES = {
 """Module of each public name."""
 
 
-def __getattr__(name: str) -> Any:
-    """Import the requested name on first use: the import of torch takes seconds, its distributed parts more."""
-    try:
-        if name == "initializers":
-            return import_module("fanin.torch.initializers")
-        for home, names in _HOMES.items():
-            if name in names:
-                value = globals()[name] = getattr(import_module(home), name)
-                return value
-    except ModuleNotFoundError as error:
-        raise needed("torch", error) from None
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# Not for type checkers: they would accept every misspelt name.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """Import the requested name on first use: the import of torch takes seconds, its distributed parts more."""
+        try:
+            if name == "initializers":
+                return import_module("fanin.torch.initializers")
+            for home, names in _HOMES.items():
+                if name in names:
+                    value = globals()[name] = getattr(import_module(home), name)
+                    return value
+        except ModuleNotFoundError as error:
+            raise needed("torch", error) from None
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -29,6 +29,8 @@ from fanin.torch.writable import address, obstacle
 
 PIECE = 64 << 20
 """Maximum number of bytes that are generated elsewhere and then copied at a time."""
+SMALLEST_NORMAL = 2.0**-126
+"""Smallest normal number of float32, in which torch converts numbers for all types but float64."""
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 """Integer type for the bits of an element, by its size in bytes. NumPy and DLPack have these types too."""
 _log = logging.getLogger("fanin")
@@ -84,7 +86,8 @@ def fill(
 
 def fill_ready(made: Single, stream: Stream, tensor: torch.Tensor) -> None:
     """Write all elements to a tensor of their shape and type that `is_ready`, while no model is recorded."""
-    if type(made.draw) is Fill:
+    # torch converts the number with float operations, which flush a subnormal one to zero in some threads.
+    if type(made.draw) is Fill and not 0 < abs(made.draw.value) < SMALLEST_NORMAL:
         tensor.detach().fill_(made.draw.value)
         return
     made.filler(backends.get())(stream, made.count, tensor.data_ptr())
