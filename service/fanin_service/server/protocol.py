@@ -33,8 +33,8 @@ MAX_PIPELINED = 32
 MAX_UNREAD_BYTES = 64 << 20
 """Maximum bytes of a body that arrive after the response was sent. A client that sends more does not read responses."""
 FRESH_SECONDS, IDLE_SECONDS = 1.0, 0.05
-"""Seconds for which a connection stays open after its process begins to end: one without a request yet, and one whose
-requests were answered. A request that is on its way is then answered. Uvicorn would reset the connection."""
+"""Seconds for which a connection without a request stays open after its process begins to end: a new connection, and
+one that has had responses. A request that is on its way then gets a response. Uvicorn would reset the connection."""
 BODY_SECONDS = 10.0
 """Seconds over which the rate of a body is measured."""
 _REFUSAL = (
