@@ -182,6 +182,8 @@ def test_errors_are_one_line(client: Any, monkeypatch: pytest.MonkeyPatch) -> No
     assert not found.value.may_pass
     with pytest.raises(ValueError, match=r"^destination 's3://' names no bucket"):
         artifact.status("s3://")
+    with pytest.raises(ValueError, match=r"^destination 's3:///bucket/x' names no bucket"):
+        artifact.status("s3:///bucket/x")
     with pytest.raises(ValueError, match="ftp:// is not a kind of destination; use s3://, gs://, az://, file://"):
         artifact.status("ftp://x/y")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")

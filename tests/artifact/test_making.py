@@ -244,6 +244,14 @@ def test_wrong_arguments(arguments: dict[str, Any], message: str, tmp_path: Path
     assert files_of(tmp_path) == {}
 
 
+def test_urls_of_files(tmp_path: Path) -> None:
+    recipe = {"shape": [2], "scheme": "ones"}
+    assert artifact.make(recipe, f"file://{tmp_path}/a%20b").url == str(tmp_path / "a b")
+    for url in ("file://tmp/x", "file://", "file://localhost/tmp/x"):
+        with pytest.raises(ValueError, match="a file URL has an absolute path, such as file:///tmp/step-0"):
+            artifact.make(recipe, url)
+
+
 def test_progress(tmp_path: Path) -> None:
     seen: list[artifact.Progress] = []
     made(tmp_path, progress=seen.append)

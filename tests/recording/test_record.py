@@ -562,6 +562,23 @@ def test_a_builder_is_a_function_that_builds_a_module() -> None:
         record(dict)  # type: ignore[arg-type]
 
 
+def test_data_of_a_tensor_of_other_memory_is_refused() -> None:
+    def given() -> nn.Module:
+        module = nn.Linear(2, 3)
+        module.bias.data = torch.tensor([1.0, 0.0, 2.0])
+        return module
+
+    def replaced() -> nn.Module:
+        module = nn.Linear(2, 3)
+        module.bias = nn.Parameter(torch.tensor([1.0, 0.0, 2.0]))
+        module.bias.data = torch.randn(3)
+        return module
+
+    for build in (given, replaced):
+        with pytest.raises(RecordError, match=r"test_record.py:\d+: .data = .* use .data.copy_"):
+            record(build)
+
+
 def test_lazy_and_foreign_types_are_refused() -> None:
     with pytest.raises(RecordError, match="lazy"):
         record(lambda: nn.LazyLinear(3))

@@ -305,6 +305,14 @@ def test_read_only_memory_is_refused(tmp_path: Path) -> None:
             assert not init_(module, recipe).weight.any()
 
 
+def test_arguments_of_other_types_are_refused() -> None:
+    module = nn.Linear(2, 2)
+    with pytest.raises(TypeError, match=r"^module must be a torch.nn.Module, not OrderedDict$"):
+        init_(module.state_dict(), recipe_of(module))  # type: ignore[type-var]
+    with pytest.raises(TypeError, match=r"^names must be a mapping of names, not function$"):
+        init_(module, recipe_of(module), names=lambda name: name)  # type: ignore[arg-type]
+
+
 def test_names_within_wrappers() -> None:
     """Those of activation checkpointing, and those that torch.compile gives."""
     plain = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))

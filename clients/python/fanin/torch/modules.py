@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Self, TypeVar
 
 import torch
@@ -72,12 +72,17 @@ def init_(
 
     Raises:
         RuntimeError: a tracer or a transform of torch.func runs, which cannot follow this call.
+        TypeError: `module` is not a module, or `names` not a mapping.
         ModuleError: tensors that are missing, unexpected, or of another shape or type; one fault for each.
         RecipeError, FileError, OSError: the recipe is wrong or cannot be read.
         BackendError: the backend is unusable here, or on the device of a tensor.
         ServiceError, MismatchError: as for `fanin.Client`. Tensors that were filled before stay filled.
     """
     check_eager()
+    if not isinstance(module, torch.nn.Module):
+        raise TypeError(f"module must be a torch.nn.Module, not {type(module).__name__}")
+    if not isinstance(names, Mapping | None):
+        raise TypeError(f"names must be a mapping of names, not {type(names).__name__}")
     given = Given.of(recipe, seed)
     fallback = torch.get_default_device()
     with plainly(), torch.no_grad():

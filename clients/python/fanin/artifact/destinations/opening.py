@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from importlib import import_module
 from pathlib import Path
+from urllib.parse import unquote
 
 from fanin.artifact.destinations.base import Destination
 from fanin.artifact.destinations.directory import Directory
@@ -18,14 +19,17 @@ def destination(url: str | os.PathLike[str]) -> Destination:
     """Return the destination at a URL s3://, gs:// or az://, or the directory of this path.
 
     Raises:
-        ValueError: the URL has another scheme, or names no bucket.
+        ValueError: the URL has another scheme, names no bucket, or is of a file without an absolute path.
         MissingPackageError: the package for buckets is not installed.
         DestinationError: the configuration of the bucket in the environment is wrong.
     """
     text = os.fspath(url)
     scheme, separator, rest = text.partition("://")
     if separator and scheme == "file":
-        text = rest
+        # file://tmp/x would be a folder of the working directory, since "tmp" is the place of a host.
+        if not rest.startswith("/"):
+            raise ValueError(f"destination {text!r}: a file URL has an absolute path, such as file:///tmp/step-0")
+        text = unquote(rest)
     elif separator and scheme in BUCKETS:
         return _bucket(scheme, text)
     elif separator:

@@ -59,7 +59,7 @@ class S3(Destination):
             ValueError: the URL has no bucket.
             DestinationError: the configuration of boto3 is wrong.
         """
-        self._bucket, _, prefix = url.removeprefix("s3://").strip("/").partition("/")
+        self._bucket, _, prefix = url.removeprefix("s3://").rstrip("/").partition("/")
         if not self._bucket:
             raise ValueError(f"destination {url!r} names no bucket: use s3://bucket/prefix")
         self.url = f"s3://{self._bucket}/{prefix}".rstrip("/")

@@ -38,6 +38,7 @@ LENDING = {
     Tensor.storage,
 }
 """Methods that give the memory of a tensor to code outside of torch."""
+SETTING = Tensor.data.__set__  # type: ignore[attr-defined]
 INDEXING = {Tensor.__getitem__, Tensor.__setitem__}
 
 
@@ -132,6 +133,9 @@ class _Surface(TorchFunctionMode):
                 return func(self._lent(args[0], func.__name__), *args[1:], **kwargs)
         if func is Tensor.share_memory_ or (func in (Tensor.cpu, Tensor.to) and _stays(func, args, kwargs)):
             return args[0]
+        if func == SETTING:
+            with plainly():
+                _check_kinds(*args)
         if func in INDEXING:
             return func(args[0], _index(args[1]), *args[2:])
         result = func(*args, **kwargs)
@@ -204,6 +208,17 @@ def _stays(func: Any, args: Any, kwargs: Any) -> bool:
     if any(each != args[0].dtype for each in dtypes) or rest.pop("copy", False) or rest.get("memory_format"):
         return False
     return len(places) == 1 and torch.device(places[0]).type == "cpu"
+
+
+def _check_kinds(tensor: Tensor, data: Tensor) -> None:
+    """Refuse to give a followed tensor real memory, or the reverse: torch would only say that the types differ.
+
+    Raises:
+        RecordError: one of them was created by `torch.tensor` or `from_numpy`, and the other was not.
+    """
+    if tensor.is_meta != data.is_meta:
+        what = ".data = is given a tensor of torch.tensor or from_numpy, or replaces one: use .data.copy_(tensor)"
+        raise RecordError.of(f"{line() or 'the construction'}: {what}")
 
 
 def _index(index: Any) -> Any:
