@@ -255,6 +255,17 @@ def test_check_finds_a_bit_that_stays_flipped(client: Client, service: Faulty, t
     assert client.tensor(MIXED, "head").shape == (7, 101)  # no check was requested
 
 
+def test_a_file_with_another_header_is_refused_at_any_level(client: Client, service: Faulty, tmp_path: Path) -> None:
+    service.damage = flip(20)
+    for save in (
+        lambda: client.save(MIXED, tmp_path / "got"),
+        lambda: client.save(MIXED, tmp_path / "got", verify="full"),
+    ):
+        with pytest.raises(MismatchError, match="the header differs at byte 20"):
+            save()
+    assert not list(tmp_path.iterdir())
+
+
 def flip_once(at: int) -> Any:
     """Damage that the next fetch has no more."""
     done: list[int] = []

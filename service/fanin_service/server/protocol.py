@@ -32,6 +32,9 @@ MAX_PIPELINED = 32
 """Maximum number of pipelined requests that wait on a connection for earlier responses."""
 MAX_UNREAD_BYTES = 64 << 20
 """Maximum bytes of a body that arrive after the response was sent. A client that sends more does not read responses."""
+FRESH_SECONDS, IDLE_SECONDS = 1.0, 0.05
+"""Seconds for which a connection without a request stays open after its process begins to end: a new connection, and
+one that has had responses. A request that is on its way then gets a response. Uvicorn would reset the connection."""
 BODY_SECONDS = 10.0
 """Seconds over which the rate of a body is measured."""
 _REFUSAL = (
@@ -91,6 +94,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._framing = b""
         """A head that frames the body of such a request in the same way; empty if it has no body."""
         self._in_framing = False
+        self._is_ending = False
+        """The process ends. The connection closes after the next response."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -143,6 +148,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self.expect_100_continue = False
         super().on_headers_complete()
         self._in_head = False
+        if self._is_ending:
+            self.cycle.keep_alive = False
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answering = cycle
@@ -194,6 +201,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._idle_bytes += len(data)
         if self._idle_bytes > MAX_HEAD_BYTES:
             self.send_400_response("The request head is too long.")
+
+    def shutdown(self) -> None:
+        self._is_ending = True
+        if self.cycle is None or self.cycle.response_complete:
+            self.loop.call_later(FRESH_SECONDS if self.cycle is None else IDLE_SECONDS, super().shutdown)
+        else:
+            super().shutdown()
 
     def _set_timer(self, awaited: _Awaited | None) -> None:
         if self._timer is not None:

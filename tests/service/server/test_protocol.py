@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 from fanin_service.server import protocol
-from tests.support.servers import JSON, Running, wait_for
+from tests.support.servers import JSON, Running, running, wait_for
 
 LIVE = b"GET /livez HTTP/1.1\r\nHost: test\r\n\r\n"
 
@@ -212,3 +212,20 @@ def test_a_connection_that_is_reset_is_forgotten(server: Running, monkeypatch: p
         return not any(each() for each in kept)
 
     wait_for(is_forgotten)
+
+
+@pytest.mark.parametrize("requests", [0, 1])
+def test_a_request_on_its_way_is_answered_when_the_process_ends(requests: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "FRESH_SECONDS", 60.0)
+    monkeypatch.setattr(protocol, "IDLE_SECONDS", 60.0)
+    with running() as server, socket.create_connection(server.address, timeout=60) as connection:
+        for _ in range(requests):
+            connection.sendall(LIVE)
+            assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200")
+        wait_for(lambda: len(server.server.server_state.connections) == 1)
+        server.server.should_exit = True
+        wait_for(lambda: not any(listener.is_serving() for listener in server.server.servers))
+        connection.sendall(LIVE)
+        answer = everything(connection)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"connection: close" in answer

@@ -120,10 +120,18 @@ class Fetching:
     ) -> None:
         """Check bytes [start, stop) of the file, which `read` returns, and replace wrong ones through `write`.
 
+        The header of a file is compared at any level.
+
         Raises:
             MismatchError: they stay wrong.
         """
         call = self.service.connection.runtime.call
+        header = self.layout.header
+        if start == 0 and self.verify == "none":
+            # Costs nothing, and a page of a proxy or the file of another seed has another one.
+            found = await call(lambda: bytes(read(0, len(header))))
+            if found != header:
+                raise disk.mismatch(self.layout, 0, found, header)
         manifest = await self.service.digests(self.layout) if self.verify == "digest" else None
 
         def check(piece: Piece) -> None:

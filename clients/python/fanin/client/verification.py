@@ -15,8 +15,8 @@ from fanin.file.layout import FileLayout
 from fanin.file.plan import read_into
 
 Verify = Literal["none", "sample", "digest", "full"]
-"""Level of the checks of received bytes. `none` checks nothing. `sample` generates the beginning and the end of every
-range here. `digest` compares SHA-256 with the service's. `full` generates all bytes here."""
+"""Level of the checks of received bytes. `none` checks the header of a file alone. `sample` generates the beginning and
+the end of every range here. `digest` compares SHA-256 with the service's. `full` generates all bytes here."""
 SAMPLE = 64 << 10
 """Number of bytes that `sample` generates at each end of a range."""
 
