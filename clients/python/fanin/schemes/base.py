@@ -152,7 +152,7 @@ class Tensor(FrozenModel, ABC):
         """The draw that this tensor lowers to."""
         dtype = STORAGE[self.dtype]
         draw = self.lower(dtype)
-        if dtype.is_scale and math.prod(self.shape):
+        if dtype.is_scale and 0 not in self.shape:
             draws.check_positive(draw)
         return draw
 
