@@ -95,6 +95,7 @@ def test_a_destination_that_does_not_respond_delays_nothing(monkeypatch: pytest.
         slow = "/v1/artifacts/slow/" + "0" * 64
         for _ in range(10):
             refused(server.client.get(slow), 503, "destination-unavailable")
+        wait_for(lambda: bool(asked))  # the thread of the first request may start later
         assert len(asked) == 1
         monkeypatch.setattr(reach, "PATIENCE_SECONDS", 60.0)
         path = server.client.post("/v1/artifacts", json=REQUEST).headers["Location"]
