@@ -15,6 +15,7 @@ from generator.dialects import dialects
 from generator.distributions import draws_at_words, elements_far_out, long_streams, storage, table
 from generator.dtypes import dtypes
 from generator.encoding import lines
+from generator.f8 import f8
 from generator.integers import integers
 from generator.recipes import files, recipes
 from generator.refusals import errors
@@ -31,6 +32,7 @@ FILES = {
     "dialects": dialects,
     "dtypes": dtypes,
     "integers": integers,
+    "f8": f8,
     "fans": fans,
     "draws": draws_at_words,
     "far": elements_far_out,

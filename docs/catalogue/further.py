@@ -69,15 +69,16 @@ _FULL = {
         "3.03B",
         "text",
         {
-            **BF16,
             **sizes(49152, 3072, 12288, 30, 24, 2, 16384),
+            "initializer_range": 0.018042,
             "sliding_window": 4096,
             "use_bias": True,
             "norm_epsilon": 1e-5,
-            "rope_theta": 999999.4,
+            "rope_theta": 999999.4420358813,
             "tie_word_embeddings": True,
             "bos_token_id": 0,
             "eos_token_id": 0,
+            "dtype": "float32",
         },
     ),
     "falcon-7b": Model(

@@ -91,7 +91,13 @@ _GEMMA3 = {
     "bos_token_id": 2,
     "eos_token_id": 1,
 }
-_OLMO2 = {"rope_theta": 500000.0, "rms_norm_eps": 1e-6, "pad_token_id": 100277, "eos_token_id": 100257}
+_OLMO2 = {
+    "dtype": "float32",
+    "rope_theta": 500000.0,
+    "rms_norm_eps": 1e-6,
+    "pad_token_id": 100277,
+    "eos_token_id": 100257,
+}
 _GPT2 = {"vocab_size": 50257, "n_positions": 1024, "bos_token_id": 50256, "eos_token_id": 50256, "dtype": "float32"}
 
 _FULL = {
@@ -114,7 +120,14 @@ _FULL = {
         head_dim=128,
         tie_word_embeddings=True,
     ),
-    "smollm2-135m": _model(_LLAMA, "135M", sizes(49152, 576, 1536, 30, 9, 3, 8192), _SMOL, rope_theta=100000.0),
+    "smollm2-135m": _model(
+        _LLAMA,
+        "135M",
+        sizes(49152, 576, 1536, 30, 9, 3, 8192),
+        _SMOL,
+        rope_theta=100000.0,
+        initializer_range=1 / 24,
+    ),
     "smollm2-360m": _model(_LLAMA, "362M", sizes(49152, 960, 2560, 32, 15, 5, 8192), _SMOL, rope_theta=100000.0),
     "smollm2-1.7b": _model(_LLAMA, "1.71B", sizes(49152, 2048, 8192, 24, 32, 32, 8192), _SMOL, rope_theta=130000.0),
     "tinyllama-1.1b": _model(_LLAMA, "1.10B", sizes(32000, 2048, 5632, 22, 32, 4, 2048), rms_norm_eps=1e-5),

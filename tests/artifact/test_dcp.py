@@ -35,16 +35,17 @@ from fanin.artifact.formats.dcp.boxes import Boxes
 from fanin.artifact.formats.dcp.pickles import Call, Global, Instance, Pairs, dumps
 from fanin.artifact.plan import Plan
 from fanin.cli.main import main
-from fanin.dtypes import FLOATING
+from fanin.dtypes import STORAGE
 from fanin.errors import ConflictError
 
 pytestmark = pytest.mark.filterwarnings("ignore:torch.distributed is disabled:UserWarning")
 NORMAL = {"scheme": "normal", "std": 1.0}
+KINDS = ("F64", "C64", "F32", "BF16", "F16", "F8_E4M3", "F8_E5M2")
 RECIPE: dict[str, Any] = {
     "seed": 3,
     "layout": "torch",
     "tensors": {
-        **{f"{dtype}": {"shape": [14, 10], "dtype": dtype, **NORMAL} for dtype in FLOATING},
+        **{f"{dtype}": {"shape": [14, 10], "dtype": dtype, **NORMAL} for dtype in KINDS},
         "scalar": {"shape": [], "scheme": "ones"},
         "empty": {"shape": [2, 0, 3], "scheme": "ones"},
         "block": {"shape": [3, 4, 5], "dtype": "F64", **NORMAL},
@@ -105,6 +106,15 @@ def test_torch_loads_every_type_cut_anywhere(tmp_path: Path, size: int, count: i
     assert {name: tensor.shape for name, tensor in converted.items()} == {
         name: tensor.shape for name, tensor in wanted.items()
     }
+
+
+def test_torch_loads_the_later_types(tmp_path: Path) -> None:
+    tensors = {name: {"shape": [7, 2], "dtype": name, "scheme": "ones"} for name in STORAGE.keys() - set(KINDS)}
+    artifact.make({"tensors": tensors}, tmp_path / "made", format="dcp", shard_bytes=9)
+    state = {name: torch.zeros(7, 2, dtype=getattr(torch, STORAGE[name].numpy.name)) for name in tensors}
+    load(state, checkpoint_id=tmp_path / "made", no_dist=True)
+    for name, tensor in state.items():
+        assert octets(tensor) == np.ones(14, STORAGE[name].numpy).tobytes(), name
 
 
 def test_metadata_is_as_torch_writes_it(tmp_path: Path) -> None:

@@ -69,8 +69,13 @@ def test_a_number_that_is_taken_for_zero_is_refused() -> None:
     for text in ("0.0", "-0.00e5", "0e0"):
         fanin.as_recipe(f'{{"shape": [3], "scheme": "constant", "value": {text}}}')
     smallest = np.frombuffer(bytes([1, 0, 0, 0, 0, 0, 0, 0]), np.float64)[0]
+    fanin.constant((3,), value=0.0, dtype="F64")
+    fanin.torch.initializers.constant_(torch.empty(3, dtype=torch.float64), 0.0)
+    for value in (smallest, smallest.item()):
+        with pytest.raises(RecipeError, match="takes for zero"):
+            fanin.constant((3,), value=value, dtype="F64")
     with pytest.raises(RecipeError, match="takes for zero"):
-        fanin.constant((3,), value=smallest, dtype="F64")
+        fanin.torch.initializers.constant_(torch.empty(3, dtype=torch.float64), smallest.item())
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the numbers of the modes are those of x86")

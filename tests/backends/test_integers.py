@@ -114,12 +114,14 @@ def test_readers_of_safetensors(tmp_path: Path) -> None:
     values = {name: [int(dtype.least), int(dtype.largest)] for name, dtype in INTEGERS.items()}
     values |= {name: [0, 1] for name in FLOATING}
     step = {name: ends[1] - ends[0] for name, ends in values.items()}
-    recipe = {
+    recipe: dict[str, Any] = {
         "tensors": {
             name: {"shape": [2, 2], "scheme": "arange", "start": ends[0], "step": step[name], "dtype": name}
             for name, ends in values.items()
         }
     }
+    values["F8_E8M0"] = [4, 4]
+    recipe["tensors"]["F8_E8M0"] = {"shape": [2, 2], "scheme": "constant", "value": 4, "dtype": "F8_E8M0"}
     path = tmp_path / "a.safetensors"
     fanin.save(recipe, path)
     loaded = safetensors.torch.load_file(path)

@@ -17,7 +17,7 @@ from fanin import BackendError, FileLayout, as_recipe, backends
 from fanin.backends import load
 from fanin.backends.cuda import CudaBackend
 from fanin.draws import Fill, Orthogonal
-from fanin.dtypes import DTYPES, INTEGERS, DType
+from fanin.dtypes import CONVERTED, DTYPES, INTEGERS, STORAGE, DType
 from fanin.errors import NoDeviceError, NotBuiltError
 from fanin.file.plan import read_into
 from tests.cuda.fake_cupy import POISON, CUDARuntimeError, Make, OutOfMemoryError
@@ -78,6 +78,23 @@ def test_integers(make: Make, name: str) -> None:
         array = backend.empty(6, dtype)
         assert array.dtype == dtype.numpy
         backend.fill_array(drawn, STREAM, dtype, 2, array)
+        assert array.get().tobytes() == expected
+    fake.check_fences()
+
+
+@pytest.mark.parametrize("name", [*CONVERTED, "F8_E8M0"])
+def test_types_that_kernels_do_not_know(make: Make, name: str) -> None:
+    fake, backend = make()
+    dtype = STORAGE[name]
+    schemes = [{"scheme": "constant", "value": 0.25}, {"scheme": "he_normal"}, {"scheme": "orthogonal"}]
+    for members in schemes if dtype.is_random else schemes[:1]:
+        drawn = as_recipe({"shape": [30, 20], "dtype": name, **members}).tensors["weight"].draw
+        case = Case("", drawn, dtype, STREAM, 3, 501)
+        expected = filled(load("reference"), case)
+        assert filled(backend, case, 3) == expected
+        array = backend.empty(501, dtype)
+        assert array.dtype == np.uint8
+        backend.fill_array(drawn, STREAM, dtype, 3, array)
         assert array.get().tobytes() == expected
     fake.check_fences()
 

@@ -58,7 +58,7 @@ def test_words() -> None:
         assert [f"{word:08x}" for word in row] == vector["words"]
 
 
-@pytest.mark.parametrize("name", ["recipes", "repeated", "dialects", "dtypes", "integers"])
+@pytest.mark.parametrize("name", ["recipes", "repeated", "dialects", "dtypes", "integers", "f8"])
 def test_recipes(name: str) -> None:
     for vector in vectors(name):
         if "canonical" not in vector:
@@ -74,7 +74,7 @@ def test_every_alias_has_a_vector() -> None:
     assert all(any(f'"scheme": "{alias}"' in text for text in texts) for alias in ALIASES)
 
 
-@pytest.mark.parametrize("name", ["errors", "repeated", "dialects", "dtypes", "integers"])
+@pytest.mark.parametrize("name", ["errors", "repeated", "dialects", "dtypes", "integers", "f8"])
 def test_errors(name: str) -> None:
     for vector in vectors(name):
         if "canonical" in vector:
@@ -133,8 +133,9 @@ def test_files(backend: backends.Backend) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
-def test_integers(backend: backends.Backend) -> None:
-    for vector in vectors("integers"):
+@pytest.mark.parametrize("name", ["integers", "f8"])
+def test_later_types(name: str, backend: backends.Backend) -> None:
+    for vector in vectors(name):
         if vector.get("refused"):
             continue  # test_errors has it
         layout = FileLayout.of(vector["recipe"])
@@ -238,6 +239,6 @@ def test_the_worked_example_is_what_its_steps_give_and_what_the_library_makes() 
 def test_the_reference_backend_writes_exactly_these_files(tmp_path: Path) -> None:
     generate(tmp_path)
     written = sorted(path.name for path in tmp_path.iterdir())
-    assert len(written) == 18
+    assert len(written) == 19
     for name in written:
         assert (tmp_path / name).read_bytes() == (VECTORS / name).read_bytes(), name

@@ -19,7 +19,7 @@ from fanin.dtypes import ALIASES, INTEGERS, MODULES, STORAGE
 from fanin.recipe import from_json
 
 RECIPE = {"seed": 3, "layout": "torch", "tensors": {"w": {"shape": [8, 4], "scheme": "he_normal"}}}
-ZEROS: dict[str, Any] = {"shape": [4], "scheme": "zeros"}
+ONES: dict[str, Any] = {"shape": [4], "scheme": "ones"}
 
 
 @pytest.fixture(params=["json", "file"])
@@ -78,9 +78,9 @@ def test_other_objects_are_no_recipe(wrong: Any) -> None:
 
 def dtype_of(dtype: Any) -> str:
     """The storage type of a tensor that gives it, and of one that has it from the recipe."""
-    own = as_recipe({"tensors": {"a": {**ZEROS, "dtype": dtype}}}).tensors["a"].dtype
-    (short,) = as_recipe({**ZEROS, "dtype": dtype}).tensors.values()
-    assert own == short.dtype == as_recipe({"dialect": "keras", **ZEROS, "dtype": dtype}).tensors["weight"].dtype
+    own = as_recipe({"tensors": {"a": {**ONES, "dtype": dtype}}}).tensors["a"].dtype
+    (short,) = as_recipe({**ONES, "dtype": dtype}).tensors.values()
+    assert own == short.dtype == as_recipe({"dialect": "keras", **ONES, "dtype": dtype}).tensors["weight"].dtype
     return own
 
 
@@ -113,8 +113,8 @@ def test_storage_types_in_json() -> None:
     assert set(ALIASES.values()) == set(STORAGE)
     for alias, name in ALIASES.items():
         assert dtype_of(alias) == name
-        text = json.dumps({**ZEROS, "dtype": alias})
-        assert as_recipe(text).canonical == as_recipe({**ZEROS, "dtype": name}).canonical
+        text = json.dumps({**ONES, "dtype": alias})
+        assert as_recipe(text).canonical == as_recipe({**ONES, "dtype": name}).canonical
     assert {dtype_of(f"{module}.bfloat16") for module in MODULES} == {"BF16"}
 
 
@@ -124,7 +124,7 @@ def test_storage_types_in_json() -> None:
      np.zeros(1, "f4"), "float", "torch.F32", "x.float32", ".float32", "float32 ", ["F32"], {}, None],
 )  # fmt: skip
 def test_what_is_no_storage_type(wrong: Any) -> None:
-    for recipe in ({**ZEROS, "dtype": wrong}, {"dtype": wrong, "tensors": {"a": ZEROS}}):
+    for recipe in ({**ONES, "dtype": wrong}, {"dtype": wrong, "tensors": {"a": ONES}}):
         with pytest.raises(RecipeError) as caught:
             as_recipe(recipe)
         assert [fault.pointer for fault in caught.value.faults] == ["/dtype"]

@@ -14,7 +14,7 @@ import ml_dtypes
 import numpy as np
 
 DTypeName = Literal[
-    "F64", "C64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2",
+    "F64", "C64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "F8_E8M0",
     "U64", "I64", "U32", "I32", "U16", "I16", "I8", "U8", "BOOL",
 ]  # fmt: skip
 DTypeLike = DTypeName | Any
@@ -55,6 +55,8 @@ class DType:
         numerator, denominator = abs(value).as_integer_ratio()
         fraction = denominator.bit_length() - 1
         exponent = max(numerator.bit_length() - 1 - fraction, self.min_exponent)
+        if self.is_scale:
+            return bytes([exponent - self.min_exponent])
         shift = self.precision - 1 - exponent - fraction
         significand = numerator << shift if shift >= 0 else numerator >> -shift
         # The hidden bit adds one to the exponent field, which is 0 for subnormal numbers.
@@ -66,6 +68,16 @@ class DType:
     def is_integer(self) -> bool:
         """True if elements are integers, or booleans, which are 0 and 1."""
         return self.precision == 0
+
+    @property
+    def is_scale(self) -> bool:
+        """True if elements are powers of two, without zero and sign. Nothing is rounded to them."""
+        return self.precision == 1
+
+    @property
+    def is_random(self) -> bool:
+        """True if random numbers can be stored."""
+        return self.precision > 1
 
     @property
     def least(self) -> float:
@@ -89,11 +101,22 @@ DTYPES: dict[str, DType] = {
         DType("F8_E5M2", 1, 3, -14, 57344.0, np.dtype(ml_dtypes.float8_e5m2)),
     )
 }
-"""The real types: those that kernels know."""
+"""The real types that kernels know."""
+CONVERTED: dict[str, DType] = {
+    dtype.name: dtype
+    for dtype in (
+        DType("F8_E5M2FNUZ", 1, 3, -15, 57344.0, np.dtype(ml_dtypes.float8_e5m2fnuz)),
+        DType("F8_E4M3FNUZ", 1, 4, -7, 240.0, np.dtype(ml_dtypes.float8_e4m3fnuz)),
+    )
+}
+"""Real types that kernels do not know: elements are generated in F32 and then converted. Their zero has one sign."""
+SCALE = DType("F8_E8M0", 1, 1, -127, 2.0**127, np.dtype(ml_dtypes.float8_e8m0fnu))
+"""The type of the scales of blocks in microscaling formats (OCP MX): powers of two."""
 FLOATING: dict[str, DType] = {
     "F64": DTYPES["F64"],
     "C64": DType("C64", 8, 24, -126, DTYPES["F32"].largest, np.dtype("<c8")),
     **DTYPES,
+    **CONVERTED,
 }
 """The real and the complex types: those that random numbers can have."""
 INTEGERS: dict[str, DType] = {
@@ -111,8 +134,8 @@ INTEGERS: dict[str, DType] = {
     )
 }
 """The integer types."""
-_ORDER = "U64 I64 F64 C64 F32 U32 I32 BF16 F16 U16 I16 F8_E4M3 F8_E5M2 I8 U8 BOOL"
-STORAGE: dict[str, DType] = {name: {**FLOATING, **INTEGERS}[name] for name in _ORDER.split()}
+_ORDER = "U64 I64 F64 C64 F32 U32 I32 BF16 F16 U16 I16 F8_E5M2FNUZ F8_E4M3FNUZ F8_E8M0 F8_E4M3 F8_E5M2 I8 U8 BOOL"
+STORAGE: dict[str, DType] = {name: {**FLOATING, **INTEGERS, "F8_E8M0": SCALE}[name] for name in _ORDER.split()}
 """All types, in the order of upstream safetensors, which lays tensors out by descending type."""
 DTYPE_NAMES: dict[str, DTypeName] = {dtype.numpy.name: dtype.name for dtype in STORAGE.values()}
 """Storage types by the names that NumPy, torch, JAX and Keras have for them, such as `float32` and `float8_e4m3fn`."""
@@ -120,6 +143,7 @@ FLOATING_NAMES: dict[str, DTypeName] = {dtype.numpy.name: dtype.name for dtype i
 """The real and the complex ones among them."""
 ALIASES: dict[str, DTypeName] = {
     **FLOATING_NAMES,
+    SCALE.numpy.name: SCALE.name,
     **{dtype.name.lower(): dtype.name for dtype in STORAGE.values()},
 }
 """Other spellings of the storage types in a recipe (SPEC.md section 2.2).

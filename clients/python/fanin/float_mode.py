@@ -31,5 +31,5 @@ def flushes() -> bool:
 
 
 def is_flushed(value: float) -> bool:
-    """Return whether a number that is equal to zero in this thread has other bits than zero."""
+    """Return whether a number has other bits than zero, for one that may be equal to zero in this thread."""
     return struct.pack("d", value) not in _ZEROS

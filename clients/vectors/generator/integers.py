@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from fanin.dtypes import FLOATING, INTEGERS
+from fanin.dtypes import INTEGERS
 from fanin.file.layout import FileLayout
 from generator.encoding import data_of
 from generator.recipes import canonical, refused
 
-_EVERY = [*INTEGERS, *FLOATING]
+_EVERY = [*INTEGERS, "F64", "C64", "F32", "BF16", "F16", "F8_E4M3", "F8_E5M2"]
 _CONSTANT = '{{"shape": [2], "scheme": "constant", "value": {}, "dtype": "{}"}}'
 _ARANGE = '{{"shape": [2, 3], "scheme": "arange", {}, "dtype": "{}"}}'
 

@@ -52,11 +52,14 @@ RECIPE = {
         "i8": {"shape": [5, 5], "scheme": "eye", "gain": -128.0, "dtype": "I8"},
         "u8": {"shape": [7], "scheme": "ones", "dtype": "U8"},
         "mask": {"shape": [3, 5], "scheme": "eye", "dtype": "BOOL"},
+        "e4m3fnuz": {"shape": [63], "scheme": "normal", "std": 1.0, "dtype": "F8_E4M3FNUZ"},
+        "e5m2fnuz": {"shape": [61], "scheme": "truncated_normal", "std": 1.0, "dtype": "F8_E5M2FNUZ"},
+        "scales": {"shape": [7], "scheme": "constant", "value": 0.125, "dtype": "F8_E8M0"},
     },
 }
 """A recipe with every kind of draw and every storage type. The sizes are odd, so that every kernel has a partial
 vector."""
-SHA256 = "69f961fe73e0049efcbfc71128306ac000de9de789681333e653a65aa2c9562c"
+SHA256 = "9eb50ec0b81cacf3ade3b8674f399323739af33244f62e7644b1e57c7908047b"
 """SHA-256 of the file of `RECIPE`, in hexadecimal."""
 
 

@@ -77,7 +77,7 @@ KINDS: dict[type[Exception], Kind] = {
     LimitsUnavailableError: Kind(503, "limits-unavailable", "The limits cannot be checked now"),
     UnauthenticatedError: Kind(401, "unauthenticated", "A valid key or token is required"),
     ForbiddenError: Kind(403, "insufficient-scope", "The key does not allow this"),
-    UploadsRefusedError: Kind(403, "uploads-refused", "This service accepts no models from clients"),
+    UploadsRefusedError: Kind(403, "uploads-refused", "This service does not accept this change of models"),
     TokenUncheckedError: Kind(503, "token-unchecked", "The token cannot be checked now"),
     BodyTooLargeError: Kind(413, "body-too-large", "The request body is too large"),
     UnsupportedContentError: Kind(415, "unsupported-content", "The type of the request body is not supported"),

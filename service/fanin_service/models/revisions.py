@@ -14,14 +14,16 @@ import re
 from dataclasses import dataclass, replace
 from typing import Self, cast
 
-from fanin.dtypes import FLOATING, DTypeName
+from fanin.dtypes import DTypeName
 from fanin.recipe import MAX_SEED
 
+DTYPE_CODES: dict[str, int] = {"F64": 1, "F32": 2, "F16": 3, "BF16": 4, "F8_E4M3": 5, "F8_E5M2": 6, "C64": 7}
+"""Storage types that a revision can choose, with their numbers in commit ids, which have three bits for it."""
 MAIN = "main"
 """The default revision: the recipe as it was uploaded, in files of the usual size."""
 RULE = (
     "a revision is main, or seed-N, with a storage type and a size of files if need be, as in seed-42-bf16-5gb:"
-    f" N from 0 to 2^64 - 1; {', '.join(name.lower() for name in FLOATING)}; 1kb to 999mb or 1gb to 49gb"
+    f" N from 0 to 2^64 - 1; {', '.join(name.lower() for name in DTYPE_CODES)}; 1kb to 999mb or 1gb to 49gb"
 )
 CONTENT_BYTES = 10
 
@@ -30,7 +32,7 @@ _MAX_NUMBER = {"kb": 999, "mb": 999, "gb": 49}
 """Maximum number of each unit. Clients of the Hugging Face Hub refuse files above 50 GB over HTTP, and a file also has
 a header."""
 _REVISION = re.compile(
-    rf"seed-(0|[1-9][0-9]{{0,19}})(?:-({'|'.join(name.lower() for name in FLOATING)}))?"
+    rf"seed-(0|[1-9][0-9]{{0,19}})(?:-({'|'.join(name.lower() for name in DTYPE_CODES)}))?"
     rf"(?:-([1-9][0-9]{{0,2}})({'|'.join(_UNITS)}))?",
     re.ASCII,
 )
@@ -87,13 +89,12 @@ class Revision:
 
     def commit(self, content: bytes) -> str:
         """Return the commit id of this revision. `content` has the `CONTENT_BYTES` bytes that represent the content."""
-        options = _DTYPE_CODES[self.dtype] << 13 | _UNIT_CODES[self.size.unit] << 10 | self.size.number
+        options = DTYPE_CODES[self.dtype] << 13 | _UNIT_CODES[self.size.unit] << 10 | self.size.number
         return (content + self.seed.to_bytes(8, "big") + options.to_bytes(2, "big")).hex()
 
 
-_DTYPE_CODES: dict[str, int] = {"F64": 1, "F32": 2, "F16": 3, "BF16": 4, "F8_E4M3": 5, "F8_E5M2": 6, "C64": 7}
 _UNIT_CODES = {"kb": 1, "mb": 2, "gb": 3}
-_DTYPES = {code: name for name, code in _DTYPE_CODES.items()}
+_DTYPES = {code: name for name, code in DTYPE_CODES.items()}
 _UNIT_NAMES = {code: name for name, code in _UNIT_CODES.items()}
 
 

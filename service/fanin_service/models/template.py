@@ -11,10 +11,11 @@ import rfc8785
 from pydantic import ValidationError
 
 from fanin import Recipe, RecipeError
-from fanin.dtypes import FLOATING, DTypeName, storage_name
+from fanin.dtypes import DTypeName, storage_name
 from fanin.errors import Fault, shown
 from fanin.names import written_out
 from fanin.recipe import from_json, members, parse_json, quoted
+from fanin_service.models.revisions import DTYPE_CODES
 from fanin_service.recipes import limits
 from fanin_service.recipes.memory import recipe_bytes, recipe_bytes_beside_names
 from fanin_service.settings import Settings
@@ -71,8 +72,9 @@ class Template:
         recipe = recipe.part(sorted(recipe.tensors, key=lambda name: name.encode("utf-16-be")))
         tensors = ",".join([f"{quoted(name)}:{texts[id(tensor)]}" for name, tensor in recipe.tensors.items()])
         dtype = storage_name(given.get("dtype", Recipe.model_fields["dtype"].default))
-        if dtype not in FLOATING:
-            wanted = f"the default type of a model must be one of {', '.join(FLOATING)}; integer tensors give their own"
+        if dtype not in DTYPE_CODES:
+            allowed = ", ".join(DTYPE_CODES)
+            wanted = f"the default type of a model must be one of {allowed}; tensors of other types give their own"
             raise RecipeError([Fault("/dtype", wanted, shown(dtype))])
         head = f'{{"dtype":"{dtype}","seed":"{recipe.seed}","stream":"{recipe.stream}"'
         made = cls(f"{head}{_TENSORS.decode()}{{{tensors}}}}}".encode())

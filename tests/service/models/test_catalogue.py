@@ -66,6 +66,7 @@ def test_a_file_is_the_one_that_the_library_generates(server: Running, tmp_path:
     got = server.client.get(path, follow_redirects=True).content
     fanin.save(models.get("tiny-qwen3").recipe(seed=7), tmp_path / "model.safetensors")
     assert got == (tmp_path / "model.safetensors").read_bytes()
+    assert server.client.get("/s3/models/catalogue/tiny-qwen3/seed-7/model.safetensors").content == got
     config = server.client.get(path.replace("model.safetensors", "config.json"), follow_redirects=True).json()
     assert config == json.loads(models.get("tiny-qwen3").files()["config.json"])
     in_bf16 = server.client.get("/hf/catalogue/tiny-qwen3/resolve/seed-7-bf16/config.json", follow_redirects=True)

@@ -18,7 +18,7 @@ import pytest
 import fanin
 from fanin import RecipeError
 from fanin.cli.main import main
-from fanin.dtypes import FLOATING, storage_name
+from fanin.dtypes import storage_name
 from fanin.file import archive, shards
 from fanin_service.app import create_app
 from fanin_service.models import snapshot as snapshots
@@ -27,7 +27,7 @@ from fanin_service.models.content import MAX_SHARDS, Content
 from fanin_service.models.errors import ModelError, UnknownFileError, UnknownRevisionError
 from fanin_service.models.names import NEW_RULE, RULE, is_model, new_fault
 from fanin_service.models.objects import DirectoryObjects, ObjectsError, ObjectsFullError
-from fanin_service.models.revisions import ShardSize
+from fanin_service.models.revisions import DTYPE_CODES, ShardSize
 from fanin_service.models.snapshot import Snapshot
 from fanin_service.models.store import ModelStore
 from fanin_service.settings import Settings, SettingsError
@@ -97,7 +97,7 @@ class TestContent:
     def test_the_default_type_is_one_of_floats(self) -> None:
         """A revision chooses it, and a commit id has no place for further types."""
         counter = {"shape": [], "scheme": "zeros", "dtype": "I64"}
-        with pytest.raises(RecipeError, match="/dtype: the default type of a model must be one of F64, C64"):
+        with pytest.raises(RecipeError, match="/dtype: the default type of a model must be one of F64, F32"):
             content({"dtype": "I64", "tensors": {"counter": counter}}, {})
         found = content({**RECIPE, "tensors": {**RECIPE["tensors"], "counter": counter}}, {})
         assert {found.template.typed(dtype).tensors["counter"].dtype for dtype in ("BF16", "F64")} == {"I64"}
@@ -536,7 +536,7 @@ class TestService:
         assert len(tags) == 1
         assert [name.rpartition("_")[0] for name in threads] == ["fanin-models"]
 
-    @pytest.mark.parametrize("dtype", [*FLOATING, "complex64", "bf16"])
+    @pytest.mark.parametrize("dtype", [*DTYPE_CODES, "complex64", "bf16"])
     def test_every_storage_type(self, server: Running, tmp_path: Path, dtype: str) -> None:
         recipe = {"seed": 3, "dtype": dtype, "tensors": {"w": {"shape": [5, 7], "scheme": "he_normal"}}}
         answer = put(server.client, "me/typed", {"recipe.json": json.dumps(recipe).encode()})

@@ -9,10 +9,10 @@ import rfc8785
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from fanin.dtypes import FLOATING, DTypeName
+from fanin.dtypes import DTypeName
 from fanin.recipe import MAX_SEED
 from fanin_service.models.content import Content, content_key
-from fanin_service.models.revisions import USUAL, Revision, ShardSize, read_commit
+from fanin_service.models.revisions import DTYPE_CODES, USUAL, Revision, ShardSize, read_commit
 from fanin_service.models.snapshot import Snapshot, generated
 from fanin_service.models.template import Template
 
@@ -23,7 +23,7 @@ sizes = st.builds(ShardSize, st.integers(1, 999), st.sampled_from(["kb", "mb", "
     lambda size: size.is_valid
 )
 seeds = st.integers(0, MAX_SEED) | st.integers(0, 5)
-dtypes = st.sampled_from([cast(DTypeName, name) for name in FLOATING])
+dtypes = st.sampled_from([cast(DTypeName, name) for name in DTYPE_CODES])
 revisions = st.builds(Revision, seeds, dtypes, sizes)
 keys = st.binary(min_size=10, max_size=10)
 

@@ -14,7 +14,7 @@ from fanin.backends import memory, permutations
 from fanin.backends.composed import CHUNK, compose, repeat
 from fanin.backends.matrices import CACHE_BYTES, Matrices
 from fanin.draws import Draw, Fill, Orthogonal, Plain, Sparse, is_plain
-from fanin.dtypes import DType
+from fanin.dtypes import CONVERTED, DTYPES, DType
 from fanin.streams import Stream
 
 Filler = Callable[[Stream, int, int], None]
@@ -62,6 +62,8 @@ class Backend(ABC):
         with np.errstate(all="ignore"):
             if isinstance(draw, Fill):
                 self._fill_constant(draw, stream, dtype, first, out)
+            elif dtype.name in CONVERTED and isinstance(draw, Plain | Orthogonal):
+                self._fill_converted(draw, stream, dtype, first, out)
             elif isinstance(draw, Orthogonal):
                 self.matrices.fill(self._make_matrix, draw, stream, dtype, first, out)
             elif is_plain(draw, dtype):
@@ -80,6 +82,15 @@ class Backend(ABC):
     def _fill_constant(self, draw: Fill, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:  # noqa: ARG002
         """Write the constant to all of `out`."""
         repeat(draw.value, dtype, out)
+
+    def _fill_converted(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        """Write at least one element at a type that kernels do not know, from elements that `fill` generates in F32."""
+        target = np.frombuffer(out, dtype.numpy)
+        values = np.empty(min(CHUNK, len(target)), DTYPES["F32"].numpy)
+        for at in range(0, len(target), CHUNK):
+            part = values[: len(target) - at]
+            self.fill(draw, stream, DTYPES["F32"], first + at, part.view(np.uint8).data)
+            target[at : at + len(part)] = part.astype(dtype.numpy)
 
     def _fill_composed(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
         """Write at least one element of a composed draw, from plain draws and matrices that `fill` generates."""
@@ -151,6 +162,9 @@ class ForwardingBackend(Backend):
         self._generate(draw, stream, dtype, first, out)
 
     def _fill_plain(self, draw: Plain, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        self._generate(draw, stream, dtype, first, out)
+
+    def _fill_converted(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
         self._generate(draw, stream, dtype, first, out)
 
     def _fill_composed(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:

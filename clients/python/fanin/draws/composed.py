@@ -24,7 +24,7 @@ from fanin.draws.types import (
     Table,
     Waves,
 )
-from fanin.dtypes import DTYPES, DType
+from fanin.dtypes import DTYPES, SCALE, DType
 
 MAX_TABLE = 2**12
 """Most values of a table. Each takes a tenth of a millisecond, because it is computed to 120 digits."""
@@ -49,6 +49,8 @@ def arange(start: int, step: int, size: int, dtype: DType) -> Arange:
     Raises:
         DrawError: one of them is not a number of the storage type, or has more than 53 bits and would be rounded.
     """
+    if dtype.is_scale:
+        check_real(dtype)
     for field, value in (("start", start), ("step", start + step * (size - 1))):
         if dtype.is_integer:
             whole(field, Fraction(value), dtype)
@@ -124,9 +126,9 @@ def orthogonal(gain: Fraction, rows: int, columns: int, dtype: DType) -> Orthogo
 
 
 def is_plain(draw: Draw, dtype: DType) -> TypeGuard[Plain]:
-    """Return whether an element depends on one word only. A normal complex number has two, one for each part."""
+    """Return whether kernels generate the draw at this type: a constant, or real numbers of a type that they know."""
     kind = type(draw)  # a tenth of the time of isinstance(draw, Plain), which small tensors notice
-    return kind is Fill or (kind in _PLAIN and not dtype.is_complex)
+    return kind is Fill or (kind in _PLAIN and dtype.name in DTYPES)
 
 
 def matrix_of(draw: Draw) -> Orthogonal | None:
@@ -134,6 +136,19 @@ def matrix_of(draw: Draw) -> Orthogonal | None:
     if isinstance(draw, Blocks):
         return next((found for part in draw.draws if (found := matrix_of(part))), None)
     return draw if isinstance(draw, Orthogonal) else None
+
+
+def check_positive(draw: Draw) -> None:
+    """Check that no element is the constant 0, for a type without 0.
+
+    Raises:
+        DrawError: an element is 0.
+    """
+    if isinstance(draw, Blocks):
+        for part in draw.draws:
+            check_positive(part)
+    elif isinstance(draw, Fill) and draw.value == 0:
+        raise DrawError("dtype", f"{SCALE.name} has powers of 2 only, and elements of this scheme are 0")
 
 
 def is_whole(draw: Draw) -> bool:

@@ -39,6 +39,8 @@ WORDS = 2**32
 
 def fill(value: Fraction, dtype: DType, field: str = "value") -> Fill:
     """Return a constant, rounded to the compute type, then to the storage type. Integer types round nothing."""
+    if dtype.is_scale and (value <= 0 or scalars.rounded(value, dtype) != value):
+        raise DrawError(field, f"{_short(value)} is not a power of 2 from 2^-127 to 2^127, the numbers of {dtype.name}")
     if dtype.is_integer:
         if abs(value) > EXACT:
             raise DrawError(field, f"{_short(value)} is out of range: as a real, an integer has at most 53 bits")
@@ -63,14 +65,14 @@ def whole(field: str, value: Fraction, dtype: DType) -> Fill:
 
 
 def check_real(dtype: DType) -> None:
-    """Check that the storage type has real numbers, and not integers alone.
+    """Check that the storage type has real numbers, and not only integers or powers of 2.
 
     Raises:
-        DrawError: it has integers alone.
+        DrawError: it has only these.
     """
-    if dtype.is_integer:
-        allowed = ", ".join(FLOATING)
-        raise DrawError("dtype", f"{dtype.name} has integers only, and this scheme real numbers: use one of {allowed}")
+    if not dtype.is_random:
+        only, allowed = "powers of 2" if dtype.is_scale else "integers", ", ".join(FLOATING)
+        raise DrawError("dtype", f"{dtype.name} has {only} only, and this scheme real numbers: use one of {allowed}")
 
 
 @lru_cache(maxsize=4096)

@@ -150,7 +150,11 @@ class Tensor(FrozenModel, ABC):
     @computed_once
     def draw(self) -> Draw:
         """The draw that this tensor lowers to."""
-        return self.lower(STORAGE[self.dtype])
+        dtype = STORAGE[self.dtype]
+        draw = self.lower(dtype)
+        if dtype.is_scale and 0 not in self.shape:
+            draws.check_positive(draw)
+        return draw
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:  # noqa: ARG002 (pydantic's)
         """Return a validated copy. The copy of pydantic would keep the draw of the original."""

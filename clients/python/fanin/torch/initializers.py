@@ -34,6 +34,7 @@ from torch.nn.init import calculate_gain
 from fanin.dialects.torch import Nonlinearity, TorchMode
 from fanin.draws import Fill
 from fanin.dtypes import DTypeName
+from fanin.float_mode import is_flushed
 from fanin.single import layout_of, single
 from fanin.torch.filling import SMALLEST_NORMAL, fill, fill_ready
 from fanin.torch.recorder.recording import FLOATING
@@ -110,7 +111,7 @@ def constant_(tensor: torch.Tensor, val: float) -> torch.Tensor:
     """Fill the tensor with `val`."""
     if tensor.dtype not in FLOATING or isinstance(val, complex) or not math.isfinite(val):
         return nn.init.constant_(tensor, val)
-    if type(val) is float and not 0 < abs(val) < SMALLEST_NORMAL and _is_usual(tensor):
+    if type(val) is float and (abs(val) >= SMALLEST_NORMAL or not is_flushed(val)) and _is_usual(tensor):
         tensor.detach().fill_(_stored(val, FLOATING[tensor.dtype]))
         return tensor
     return _fill(tensor, scheme="constant_", val=val)
