@@ -89,8 +89,11 @@ def running(
             assert not thread.is_alive(), "the server did not stop"
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
-    """Return when the condition holds. Fail if it does not hold within `seconds`."""
+def wait_for(condition: Callable[[], bool], seconds: float = 300) -> None:
+    """Return when the condition holds. Fail if it does not hold within `seconds`.
+
+    Threads that write artifacts have a low priority. On a busy machine they get little time.
+    """
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it never came to pass"

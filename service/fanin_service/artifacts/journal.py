@@ -17,9 +17,9 @@ from fanin_service.artifacts.errors import ArtifactStateError
 
 FOLDER = ".artifacts"
 """Prefix of all journals in a destination."""
-MAX_STATES = 1000
-"""Maximum number of states of an artifact. A list of an object store has this number of keys, so one request finds the
-newest."""
+MAX_STATES = 999_999
+"""Maximum number of states of an artifact. Any client that may write it adds states, so few would let one client end it
+for all."""
 
 StateName = Literal["writing", "cancelled", "stopped", "failed", "spoiled"]
 
@@ -107,8 +107,7 @@ class Journal:
     def newest(self) -> State | None:
         """Return the newest state; None if the artifact has none."""
         if self._number == 0:
-            numbers = [_number(key) for key, _ in self._destination.objects(self._prefix)]
-            self._read(max(numbers, default=0))
+            self._read(self._last())
         else:
             while self._read(self._number + 1):
                 pass
@@ -136,6 +135,25 @@ class Journal:
             if self._destination.create(self._key(self._number + 1), [memoryview(content)], len(content)):
                 self._number, self._state = self._number + 1, changed
                 return changed
+
+    def _last(self) -> int:
+        """Return the number of the newest state; 0 if there is none.
+
+        The numbers have no gaps, so the requests grow with the logarithm of the number of states.
+        """
+        if not self._exists(1):
+            # Only a list shows that the destination can be read, and states whose first ones were deleted.
+            return max((_number(key) for key, _ in self._destination.objects(self._prefix)), default=0)
+        last, absent = 1, 2
+        while absent <= MAX_STATES and self._exists(absent):
+            last, absent = absent, 2 * absent
+        while absent - last > 1:
+            middle = (last + absent) // 2
+            last, absent = (middle, absent) if self._exists(middle) else (last, middle)
+        return last
+
+    def _exists(self, number: int) -> bool:
+        return self._destination.size(self._key(number)) is not None
 
     def _read(self, number: int) -> bool:
         """Read a state. Return false if the artifact has no state with this number."""

@@ -53,7 +53,7 @@ def test_an_http_client_gets_an_artifact(made: Made, tmp_path: Path) -> None:
     assert contents(made.folder / told["id"]) == expected(tmp_path / "here")
     again = made.post(status=200, recipe=dict(reversed(RECIPE.items())), shard_size=2_000_000)
     assert again.json() == done
-    assert value(made.client, "fanin_artifacts_ended_total", state="complete") == 1
+    wait_for(lambda: value(made.client, "fanin_artifacts_ended_total", state="complete") == 1)
     assert value(made.client, "fanin_artifact_bytes_total") == FILES * FILE_BYTES
     assert made.client.head(path).status_code == 200
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fanin.artifact.destinations.directory import Directory
 from fanin.artifact.destinations.opening import destination
 from fanin_service.artifacts import journal
 from fanin_service.artifacts.errors import ArtifactStateError
@@ -46,6 +47,31 @@ def test_no_simultaneous_change_is_lost(tmp_path: Path) -> None:
     found = Journal(destination(tmp_path), ID).newest()
     assert found is not None
     assert sorted(found.clients) == marks
+
+
+def test_many_states_do_not_end_an_artifact(tmp_path: Path) -> None:
+    """Nor does finding the newest take a request for each: another client may have begun and cancelled it often."""
+    looks = list[str]()
+
+    class Counted(Directory):
+        def size(self, key: str) -> int | None:
+            looks.append(key)
+            return super().size(key)
+
+    folder = tmp_path / ".artifacts" / ID
+    folder.mkdir(parents=True)
+    for count in range(1, 1100):
+        newest = FIRST.ordered(str(count))
+        (folder / f"{count:06}.json").write_text(newest.model_dump_json())
+        if count < 20 or count > 1090:
+            looks.clear()
+            assert Journal(Counted(tmp_path), ID).newest() == newest
+            assert len(looks) <= 2 * count.bit_length()
+    assert Journal(Directory(tmp_path), ID).update(lambda state: state.ordered("x")) is not None
+    (folder / "000001.json").unlink()
+    found = Journal(Directory(tmp_path), ID).newest()
+    assert found is not None
+    assert found.clients == ("1099", "x")
 
 
 def test_a_journal_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

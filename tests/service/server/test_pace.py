@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -111,14 +112,23 @@ def test_a_refused_body_that_does_not_end(connection: socket.socket) -> None:
     assert answer.count(b"HTTP/1.1") == 1
 
 
-def test_a_body_that_is_fast_enough(connection: socket.socket) -> None:
+def test_a_body_that_is_fast_enough(hasty: Running) -> None:
     """A body takes three seconds or more at an allowed pace."""
-    content = b" " * 150 + BODY
-    connection.sendall(POST % len(content))
-    for at in range(0, len(content), 10):
-        connection.sendall(content[at : at + 10])
-        time.sleep(0.2)
-    assert one_answer(connection).startswith(b"HTTP/1.1 20")
+    content, answer = b" " * 600 + BODY, b""
+    while not answer.startswith(b"HTTP/1.1 20"):
+        longest = 0.0
+        with socket.create_connection(hasty.address, 60) as connection:
+            connection.sendall(POST % len(content))
+            for at in range(0, len(content), 10):
+                began = time.monotonic()
+                with suppress(OSError):  # it is closed already
+                    connection.sendall(content[at : at + 10])
+                time.sleep(0.05)
+                longest = max(longest, time.monotonic() - began)
+            with suppress(ConnectionResetError):
+                answer = connection.recv(1 << 16)
+        # On a busy machine this process may have sent nothing for a second. Then the client is cut, and tries again.
+        assert longest > 0.7 or answer.startswith(b"HTTP/1.1 20")
 
 
 def test_an_answer_is_not_cut_for_the_next_request(connection: socket.socket) -> None:
