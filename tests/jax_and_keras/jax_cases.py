@@ -412,6 +412,23 @@ def test_types_and_shapes_of_jax_spell_a_recipe(name: str) -> None:
             assert made == fanin.as_recipe({"shape": [2, 3], "scheme": "ones", "dtype": name})
 
 
+def test_integers_of_a_recipe() -> None:
+    tensors = {
+        "ids": {"shape": [16, 8], "scheme": "arange", "start": 2**31 - 8, "dtype": "I32"},
+        "mask": {"shape": [8, 8], "scheme": "eye", "dtype": "BOOL"},
+        "scales": {"shape": [8], "scheme": "constant", "value": 4, "dtype": "F8_E8M0"},
+        "long": {"shape": [8], "scheme": "constant", "value": 2**40, "dtype": "I64"},
+    }
+    wanted = fanin.materialize({"tensors": tensors})
+    sharding = NamedSharding(mesh(8), P("a"))
+    for name in ("ids", "mask", "scales"):
+        made = fanin.jax.array({"tensors": tensors}, name, sharding)
+        assert made.dtype == wanted[name].dtype
+        assert np.asarray(made).tobytes() == wanted[name].tobytes()
+    with pytest.raises(ValueError, match="int64 needs jax"):  # JAX would cut the upper half off
+        fanin.jax.array({"tensors": tensors}, "long")
+
+
 def test_a_recording_and_a_seed() -> None:
     def build() -> Any:
         key = jax.random.key(0)

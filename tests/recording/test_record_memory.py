@@ -275,6 +275,23 @@ def test_logarithms_of_a_uniform_distribution_from_zero() -> None:
     assert said.high == 16  # type: ignore[union-attr]
 
 
+def test_equal_integers_are_recorded_at_any_size() -> None:
+    """Without their memory. Fewer of them are literals."""
+
+    def build() -> nn.Module:
+        model = nn.Linear(3, 3)
+        model.register_buffer("mask", torch.ones(2**13, 2**12, dtype=torch.bool))
+        model.register_buffer("codes", torch.full((2**25,), -7, dtype=torch.int16))
+        model.register_buffer("few", torch.full((5,), -7, dtype=torch.int16))
+        return model
+
+    recording = record(build)
+    assert [*recording.literals] == ["few"]
+    said = {name: recording.recipe.tensors[name].canonical() for name in ("mask", "codes")}
+    assert said["mask"] == {"shape": [2**13, 2**12], "dtype": "BOOL", "scheme": "ones"}
+    assert said["codes"] == {"shape": [2**25], "dtype": "I16", "scheme": "constant", "value": -7}
+
+
 def test_literals_have_at_most_the_bytes_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     def build(rows: int) -> nn.Module:
         module = nn.Linear(64, rows)

@@ -380,6 +380,27 @@ def test_a_recipe_says_which_buffers_it_cannot_make() -> None:
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_integers_of_a_recipe_fill_buffers(device: str) -> None:
+    """In memory with any strides, exactly, also beyond the 53 bits of a float64 number."""
+    tensors: dict[str, Any] = {
+        "positions": {"shape": [3, 5], "scheme": "arange", "start": 2**62 + 1, "dtype": "I64"},
+        "codes": {"shape": [4], "scheme": "constant", "value": 2**64 - 1, "dtype": "U64"},
+        "mask": {"shape": [3, 3], "scheme": "eye", "dtype": "BOOL"},
+        "bytes": {"shape": [7], "scheme": "arange", "start": -3, "dtype": "I8"},
+        "scales": {"shape": [2], "scheme": "constant", "value": 0.5, "dtype": "F8_E8M0"},
+        "fnuz": {"shape": [9, 4], "scheme": "he_normal", "layout": "torch", "dtype": "F8_E4M3FNUZ"},
+    }
+    arrays = fanin.materialize({"tensors": tensors})
+    module = nn.Module()
+    for name, array in arrays.items():
+        empty = torch.empty(array.shape[::-1], dtype=getattr(torch, array.dtype.name), device=device)
+        module.register_buffer(name, empty.permute(*range(array.ndim)[::-1]))
+    init_(module, {"tensors": tensors}, device="cpu")
+    for name, tensor in module.state_dict().items():
+        assert tensor.contiguous().view(torch.uint8).numpy().tobytes() == arrays[name].tobytes(), name
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
 def test_counters_of_batch_norm_start_at_zero(device: str) -> None:
     module = nn.Sequential(nn.Linear(4, 3, device=device), nn.BatchNorm1d(3, device=device))
     module[1].num_batches_tracked.fill_(7)  # as to_empty leaves it: any value

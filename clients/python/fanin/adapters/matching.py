@@ -12,7 +12,7 @@ import numpy as np
 from fanin.adapters.inputs import Given
 from fanin.adapters.slicers import Slicer
 from fanin.arrays import Array
-from fanin.dtypes import DTYPE_NAMES
+from fanin.dtypes import FLOATING_NAMES
 from fanin.errors import Fault, ModuleError, pointer
 from fanin.file.layout import FileLayout
 from fanin.recipe.assumed_layouts import is_assumed
@@ -131,5 +131,5 @@ def _difference(fit: Fit, array: Wanted) -> str | None:
         reason = f"axes of the tensor {name!r} are reordered, so its distribution needs a layout"
         return f'{reason}: add "layout": "torch"'
     if fit.dtype.name != array.dtype:
-        return f"the model has {array.dtype}, the tensor {name!r} {DTYPE_NAMES.get(fit.dtype.name, fit.dtype.name)}"
+        return f"the model has {array.dtype}, the tensor {name!r} {FLOATING_NAMES.get(fit.dtype.name, fit.dtype.name)}"
     return None

@@ -21,10 +21,10 @@ from fanin.file.shards import LITERALS_SEED
 from fanin.names import misnamed
 from fanin.recipe import Recipe, as_recipe
 from fanin.recipe.display import Summary
-from fanin.recording.distributions import Norms, Random
+from fanin.recording.distributions import Constant, Norms, Random
 from fanin.recording.to_scheme import RefusedError, scheme
 from fanin.torch.recorder.operation import OTHERS
-from fanin.torch.recorder.pieces import MOST_VALUES, Piece, values
+from fanin.torch.recorder.pieces import MOST_VALUES, Piece, rounded, values
 from fanin.torch.recorder.recognition import table
 from fanin.torch.recorder.runs import blocks, merged
 from fanin.torch.recorder.shadow_memory import Memory, peculiar
@@ -253,6 +253,10 @@ class _Reading:
         flat = values(pieces, tensor.dtype)
         if flat is not None and tensor.dtype in FLOATING and (said := table(flat.reshape(tensor.shape))):
             return {"dtype": FLOATING[tensor.dtype], **said}
+        if flat is None and tensor.dtype in DTYPES and isinstance(dists[0], Constant) and len(dists) == 1:
+            # Smaller integer tensors are literals, which models that were recorded before have too.
+            held = Constant(rounded(dists[0].value, tensor.dtype))
+            return {"shape": list(tensor.shape), "dtype": DTYPES[tensor.dtype], **(scheme(held, tensor.shape) or {})}
         if flat is None:
             raise RefusedError(f"it has {tensor.numel()} fixed values; at most {MOST_VALUES} are computed")
         self._literals[name] = flat.reshape(tensor.shape)
