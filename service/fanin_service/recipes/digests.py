@@ -90,8 +90,8 @@ class Manifests:
         if known := self.known(layout):
             return known
         digest = layout.recipe.digest
-        # The charge may wait for the shared counters. Other requests must see what this one begins. Otherwise they would
-        # be charged for the same file too, or exceed the bounds.
+        # The charge may wait for the shared counters. Other requests must see what this one begins. Otherwise they are
+        # charged for the same file too, or exceed the bounds.
         async with self._beginning:
             if known := self.known(layout):
                 return known
