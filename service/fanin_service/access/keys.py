@@ -161,6 +161,8 @@ class KeyRing:
         self._version = _version(path)
         self._records = _by_id(read(path))
         self._looked = time.monotonic()
+        self._complaint = ""
+        """The last error that was logged; empty if the file was read since."""
 
     def principal(self, token: str) -> Principal:
         """Return the principal of a key.
@@ -190,13 +192,17 @@ class KeyRing:
         version = _version(self._path)
         if version == self._version:
             return
-        # Record the version before the file is read: a damaged file is then logged once, not at every look.
-        self._version = version
         try:
             self._records = _by_id(read(self._path))
         except KeyFileError as error:
-            _log.error("the keys were not reloaded: %s", error)
+            # Read the file again at the next look, although it may not have changed. The cause may be in this process,
+            # such as too many open files, and a revoked key must not stay valid. Each error is logged once.
+            if str(error) != self._complaint:
+                self._complaint = str(error)
+                _log.error("the keys were not reloaded: %s", error)
         else:
+            # The version of before the read: the file may have changed since.
+            self._version, self._complaint = version, ""
             _log.info("%d keys read", len(self._records))
 
 

@@ -57,7 +57,7 @@ class Manifests:
         self._backend = backend
         self._known: Kept[str, Known] = Kept(max_bytes=MAX_BYTES)
         self._pending: dict[str, _Pending] = {}
-        self._turn = asyncio.Lock()
+        self._turn, self._beginning = asyncio.Lock(), asyncio.Lock()
         self._forgotten = 0
         """Number of times that all digests were discarded."""
 
@@ -90,15 +90,19 @@ class Manifests:
         if known := self.known(layout):
             return known
         digest = layout.recipe.digest
-        if digest not in self._pending:
-            own = sum(pending.client == client for pending in self._pending.values())
-            if len(self._pending) >= MAX_PENDING or own >= MAX_PENDING_EACH:
-                raise DigestsPendingError("the digests of other files are being computed", _RETRY)
-            await charge(layout.size)
-        if digest not in self._pending:
-            digester = Digester(layout, self._backend)
-            task = asyncio.create_task(self._compute(layout, digester, executor, client))
-            self._pending[digest] = _Pending(digester, task, client)
+        # The charge may wait for the shared counters. Other requests must see what this one begins. Otherwise they are
+        # charged for the same file too, or exceed the bounds.
+        async with self._beginning:
+            if known := self.known(layout):
+                return known
+            if digest not in self._pending:
+                own = sum(pending.client == client for pending in self._pending.values())
+                if len(self._pending) >= MAX_PENDING or own >= MAX_PENDING_EACH:
+                    raise DigestsPendingError("the digests of other files are being computed", _RETRY)
+                await charge(layout.size)
+                digester = Digester(layout, self._backend)
+                task = asyncio.create_task(self._compute(layout, digester, executor, client))
+                self._pending[digest] = _Pending(digester, task, client)
         digester, task = self._pending[digest].digester, self._pending[digest].task
         done, _ = await asyncio.wait([task], timeout=PATIENCE_SECONDS)
         if not done:

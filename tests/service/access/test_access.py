@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
 import hashlib
 import hmac
 import json
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import NoReturn
 
 import httpx
 import jwt
@@ -24,6 +26,7 @@ from starlette.routing import Route
 import fanin
 from fanin.file import archive
 from fanin_service.access import keys
+from fanin_service.access.errors import UnauthenticatedError
 from fanin_service.access.rules import right_for
 from fanin_service.access.scopes import Right, sufficient
 from fanin_service.app import create_admin_app, create_app
@@ -371,6 +374,28 @@ def test_open_access_asks_for_nothing() -> None:
     with running(Settings(stall_seconds=30, access="open")) as server:
         for headers in ({}, bearer("whatever"), {"Authorization": "nonsense"}):
             assert server.client.get(WEIGHTS, headers=headers).status_code == 200
+
+
+def test_a_key_file_that_cannot_be_read_once_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A process without a free file descriptor must not accept a revoked key until the next change of the file."""
+    monkeypatch.setattr(keys, "RELOAD_SECONDS", 0.0)
+    path = tmp_path / "keys.json"
+    key = keys.create(path, "first", (Right.WEIGHTS_READ,))[0]
+    ring = keys.KeyRing(path)
+    keys.revoke(path, "first")
+
+    def fail(*_: object) -> NoReturn:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keys, "open", fail, raising=False)
+        for _ in range(3):
+            assert ring.principal(key).name == "first"
+    assert caplog.text.count("Too many open files") == 1
+    with pytest.raises(UnauthenticatedError, match="revoked"):
+        ring.principal(key)
 
 
 def test_a_change_of_the_key_file_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

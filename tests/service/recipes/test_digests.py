@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import threading
@@ -16,7 +17,10 @@ from fanin.draws import Draw
 from fanin.dtypes import DType
 from fanin.file.digests import BLOCK, Manifest
 from fanin.streams import Stream
+from fanin_service.fair_executor import FairExecutor
 from fanin_service.recipes import digests
+from fanin_service.recipes.digests import Manifests
+from fanin_service.recipes.errors import DigestsPendingError
 from fanin_service.settings import Settings
 from tests.support.backends import CountingBackend
 from tests.support.digests import manifest_of
@@ -145,6 +149,34 @@ def test_a_small_file_does_not_wait_for_a_large_one() -> None:
         assert [answer.result().status_code for answer in asked] == [200, 200]
         assert sorted(backend.lengths) == [4000] + [BLOCK] * 4
         assert backend.lengths.index(4000) <= 2
+
+
+def test_requests_at_once_are_charged_once_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The charge waits for shared counters, and other requests arrive meanwhile."""
+    monkeypatch.setattr(digests, "MAX_PENDING_EACH", 2)
+    charged = list[int]()
+
+    async def charge(count: int) -> None:
+        charged.append(count)
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    async def run() -> None:
+        backend, threads = GatedBackend(), FairExecutor(1, "test")
+        manifests = Manifests(backend)
+        layouts = [FileLayout.of({"shape": [count], "scheme": "zeros"}) for count in (50_000, 50_000, 60_000, 70_000)]
+        *calls, third = [asyncio.create_task(manifests.get(each, threads, "client", charge)) for each in layouts]
+        try:
+            with pytest.raises(DigestsPendingError):
+                await third
+        finally:
+            backend.gate.set()
+        one, same, other = await asyncio.gather(*calls)
+        assert one is same
+        assert other is not one
+
+    asyncio.run(run())
+    assert len(charged) == 2
 
 
 def test_digests_are_charged_to_who_asks_first() -> None:
