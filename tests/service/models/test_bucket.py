@@ -21,6 +21,7 @@ from fanin_service.models.objects import DirectoryObjects, Objects, ObjectsError
 from fanin_service.models.store import ModelStore
 from fanin_service.settings import Settings, SettingsError
 from tests.support.models import RECIPE, content
+from tests.support.s3_proxy import S3Proxy
 from tests.support.servers import running
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # warnings of moto and its dependencies
@@ -38,8 +39,9 @@ class Bucket:
         self._server.start()
         host, port = self._server.get_host_and_port()
         self.url = f"http://{host}:{port}"
+        self._proxy = S3Proxy(self.url, one_by_one=True).__enter__()
         for name, value in {
-            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ENDPOINT_URL": self._proxy.url,
             "AWS_REGION": "us-east-1",
             "AWS_ACCESS_KEY_ID": "key",
             "AWS_SECRET_ACCESS_KEY": "secret",
@@ -48,6 +50,7 @@ class Bucket:
         httpx.put(f"{self.url}/models").raise_for_status()
 
     def stop(self) -> None:
+        self._proxy.__exit__()
         self._server.stop()
 
     def empty(self) -> None:
