@@ -1,4 +1,7 @@
-"""Encoders of text, encoder-decoders, vision and speech: their published hyperparameters."""
+"""Encoders of text, encoder-decoders, vision and speech: their published hyperparameters.
+
+The module is long because it is one table. Rows of equal shape have other numbers.
+"""
 
 from __future__ import annotations
 

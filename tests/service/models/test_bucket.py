@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,13 +36,14 @@ class Bucket:
     """An S3 server that a test can stop."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self._server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-        self._server.start()
-        host, port = self._server.get_host_and_port()
+        server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        server.start()
+        self._running = ExitStack()
+        self._running.callback(server.stop)
+        host, port = server.get_host_and_port()
         self.url = f"http://{host}:{port}"
-        self._proxy = S3Proxy(self.url, one_by_one=True).__enter__()
         for name, value in {
-            "AWS_ENDPOINT_URL": self._proxy.url,
+            "AWS_ENDPOINT_URL": self._running.enter_context(S3Proxy(self.url, one_by_one=True)).url,
             "AWS_REGION": "us-east-1",
             "AWS_ACCESS_KEY_ID": "key",
             "AWS_SECRET_ACCESS_KEY": "secret",
@@ -50,8 +52,7 @@ class Bucket:
         httpx.put(f"{self.url}/models").raise_for_status()
 
     def stop(self) -> None:
-        self._proxy.__exit__()
-        self._server.stop()
+        self._running.close()
 
     def empty(self) -> None:
         httpx.post(f"{self.url}/moto-api/reset").raise_for_status()

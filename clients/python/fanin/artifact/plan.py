@@ -1,4 +1,7 @@
-"""The plan of an artifact: the request, the items that it consists of, and its claim on a destination."""
+"""The plan of an artifact: the request, the items that it consists of, and its claim on a destination.
+
+The module is slightly long because it writes the claim and reads it: both must have the same members.
+"""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@
 Each has the distribution that it has in torch. The elements are those of a recipe with this seed and the tensor's name.
 They depend neither on the order of the calls nor on the rest of the model. Without `seeded`, pass `seed` and `name`
 together. A DTensor gets this rank's shard of the full tensor, whose shape determines the fans. As in torch, a tensor on
-the meta device stays unchanged. Torch fills constants of types that no recipe has (integers, booleans).
+the meta device stays unchanged. Torch itself fills constants of tensors of integers and booleans.
 
 The module is long because it writes out torch's signatures: editors and type checkers read them.
 """
