@@ -60,7 +60,8 @@ def materialize(recipe: FileLayoutLike, *, backend: str | None = None) -> dict[s
 def slice(recipe: FileLayoutLike, name: str, index: Index, *, backend: str | None = None) -> Array:
     """Return `materialize(recipe)[name][index]`, and generate only the elements that the index selects.
 
-    An orthogonal matrix is generated completely for any part of it.
+    Of an orthogonal matrix, columns are generated alone if it is square or tall, and rows if it is wide. Any other part
+    needs the complete matrix.
 
         >>> rows = fanin.slice(recipe, "emb.weight", (slice(8000, 16000), ...))
 
