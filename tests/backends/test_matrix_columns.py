@@ -177,7 +177,7 @@ def test_the_memory_of_panels_counts_until_all_columns_are_made() -> None:
 
 @pytest.mark.parametrize("shape", [(4096, 4096), (3000, 600), (600, 3000), (100, 64)])
 def test_the_share_of_a_part(shape: tuple[int, int]) -> None:
-    """Groups of columns cost more the later they are, together as much as the whole, and each the panels before it."""
+    """Later groups of columns cost more. Each also costs the panels before its end."""
     matrices, draw, every = Matrices(group_bytes=256), Orthogonal(1.0, *shape), min(shape)
     step = 1 if shape[0] >= shape[1] else shape[1]
 

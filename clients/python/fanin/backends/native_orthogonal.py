@@ -83,7 +83,7 @@ class NativeColumns:
         self._kernel, self._group = kernel, kernel.group_bytes // compute.itemsize
         self._threads = kernel.threads if rows * columns >= _WORTH_THREADS else 1
         self._panels = 0
-        """Number of panels that are made."""
+        """Number of panels that are complete."""
         self._memory = v, t, x, normal, out
         self.nbytes = v.nbytes + t.nbytes + x.nbytes
         """Bytes of memory beside `out`."""

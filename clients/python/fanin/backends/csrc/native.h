@@ -40,7 +40,7 @@ typedef struct {
     int32_t dtype; /* fanin_dtype */
     int32_t is_wide;
     uint64_t first_panel, stop_panel;
-    uint64_t first_group, stop_group; /* of FANIN_GROUP_BYTES in a row */
+    uint64_t first_group, stop_group; /* groups of columns with FANIN_GROUP_BYTES in a row */
 } fanin_matrix;
 
 static inline uint64_t fanin_panel_at(const fanin_matrix *matrix, uint64_t panel)
