@@ -57,7 +57,7 @@ class Derived:
                 part = out[at : at + length * self.dtype.itemsize]
                 if isinstance(dist, Uniform):
                     entry = layout.entry(self.names[dist.draw])
-                    made.fill(entry.draw, entry.stream, entry.dtype, dist.place, memoryview(part))
+                    made.fill(entry.draw, entry.stream, entry.dtype, dist.place, part.data)
                 else:
                     known = values([(length, dist)], self.dtype)
                     assert known is not None
