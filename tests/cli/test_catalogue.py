@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 import fanin
 from fanin import models
@@ -98,3 +100,22 @@ def test_a_checkpoint_has_the_configuration_and_the_counters(tmp_path: Path) -> 
     state = {name: tensor for path in folder.glob("*.safetensors") for name, tensor in load_file(path).items()}
     assert state.keys() == model.recipe().tensors.keys()
     assert state["resnet.embedder.embedder.normalization.num_batches_tracked"].dtype == torch.int64
+
+
+def test_an_artifact_has_the_literals_and_a_file_is_said_to_lack_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No model of the catalogue has literals today."""
+    folder = tmp_path / "data" / "tiny-resnet"
+    folder.mkdir(parents=True)
+    for name, content in models.get("tiny-resnet").files().items():
+        (folder / name).write_bytes(content)
+    save_file({"order": np.array([2, 0, 1])}, folder / "literals.safetensors")
+    monkeypatch.setattr(models, "MODELS", tmp_path / "data")
+    assert main(["artifact", "make", "tiny-resnet", str(tmp_path / "hf"), "-q"]) == 0
+    assert "order" in json.loads((tmp_path / "hf/model.safetensors.index.json").read_text())["weight_map"]
+    assert main(["make", "tiny-resnet", "-o", str(tmp_path / "file"), "-q"]) == 0
+    assert "the file lacks the literals of tiny-resnet" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert main(["make", "tiny-qwen3", "-o", str(tmp_path / "file"), "-q"]) == 0
+    assert capsys.readouterr().err == ""
