@@ -91,6 +91,12 @@ bench: $(VENV)/peers
 performance: bench
 	$(BIN)/python docs/bench/page.py build/bench
 
+.PHONY: rows
+# All goals for speed in one run of ten minutes, stored in docs/bench and shown in docs/performance.md.
+rows: $(VENV)/dev
+	$(BIN)/python -m tests.bench.rows --json docs/bench/goals.json
+	$(BIN)/python docs/bench/page.py
+
 .PHONY: gpu
 # On a machine with an NVIDIA GPU, at most 8 minutes: bits and speed, stored in docs/bench and docs/gpu.md. It downloads
 # nothing. GPU_PYTHON names the Python that has CuPy and, to compare with, torch and JAX. make exits with 2 for every
