@@ -49,7 +49,7 @@ class Row:
     now: str
     met: bool
     limit: str = ""
-    """What stops a goal that is missed; a section of docs/performance.md has the profile."""
+    """Cause that a goal is missed. A section of docs/performance.md has the profile."""
 
 
 def growth(found: Found) -> Iterator[Row]:
@@ -168,7 +168,9 @@ def small(found: Found) -> Iterator[Row]:
     for row in found:
         if row["case"].startswith("init_ of a thousand layers"):
             limit = (
-                "the recipe is validated and laid out" if "recipe" in row["case"] else "each call has a cost of its own"
+                "the recipe is validated and laid out"
+                if "recipe" in row["case"]
+                else "names and shapes are compared with the layout"
             )
             yield Row(row["case"], "2 x the time of torch", f"{row['ratio']:.2f} x", row["ratio"] <= 2, limit)
 
