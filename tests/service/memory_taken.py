@@ -1,6 +1,6 @@
 """Prints, as JSON, the bytes that layouts and contents take, and the bytes that the shared cache counts for them.
 
-A process of its own: threads of other tests would allocate meanwhile, and each collection would walk all their objects.
+A separate process: threads of other tests would allocate meanwhile, and each collection would walk all their objects.
 """
 
 from __future__ import annotations
