@@ -44,7 +44,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """Exclude the objects of the collection from later garbage collections, whose time grows with the number of objects."""
+    """Exclude what exists after collection from garbage collections, whose time grows with the number of objects."""
     gc.collect()
     gc.freeze()
 
