@@ -9,8 +9,9 @@ KERNELS := $(wildcard clients/python/fanin/backends/csrc/*)
 demo: $(VENV)/service
 	$(BIN)/python docs/examples/demo.py
 
+# A file's tests share servers and models, so one process runs them all. Each process takes some 2 GB.
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 # Lint, types, which package may import which, and the words of the prose (docs/prose).
 check: $(VENV)/dev
