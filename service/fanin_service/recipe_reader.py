@@ -75,11 +75,12 @@ class RecipeReader:
         layout = self.queries.get(context.query)
         if layout is None:
             with self.tracing.span("parse"):
-                document = query.parse(context.query)
-                if limits.distributions_of(document) == 1:
-                    layout = limits.layout_of(document, self.settings)
+                checked = limits.check(query.parse(context.query), self.settings)
+                if checked.distributions == 1:
+                    layout = limits.layout_of(checked, self.settings)
                 else:
-                    layout = await self.threads.parsers.run(context.client, limits.layout_of, document, self.settings)
+                    executor = self.threads.large if checked.is_large else self.threads.parsers
+                    layout = await executor.run(context.client, limits.layout_of, checked, self.settings)
             size = len(context.query) + layout_bytes(layout)
             self.queries.add(context.query, layout, size, context.client)
         context.recipe = layout.recipe.digest
