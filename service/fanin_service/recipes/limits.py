@@ -39,7 +39,7 @@ _STFT = (name for name in (*KERAS.initializers, *KERAS.aliases) if name.lower().
 _COSTS = {name: most for scheme, most in _TABLES.items() for name in SCHEMES[scheme].names()} | dict.fromkeys(
     _STFT, _TABLES["stft"]
 )
-"""Maximum cost of each table, by all its names. Of the initializers of dialects, only `STFT` of Keras is a table."""
+"""Maximum cost of each table, by all its names. `STFT` of Keras is the only initializer of a dialect with a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ def distributions_of(tensor: Any) -> int:
     The values of a table are computed also for a tensor without elements. A block's table follows the tensor's axes.
     """
     shape = tensor.get("shape") if isinstance(tensor, Mapping) else None
-    sizes = shape if isinstance(shape, list | tuple) and len(shape) <= MAX_RANK else [None]
+    sizes: Sequence[Any] = shape if isinstance(shape, list | tuple) and len(shape) <= MAX_RANK else [None]
     found, level = 0, [(tensor, sizes, _product(sizes))]
     while level:
         each, sizes, product = level.pop()

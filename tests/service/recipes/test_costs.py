@@ -20,7 +20,7 @@ _NAMES = [
     *((dialect, name) for dialect, library in DIALECTS.items() for name in (*library, *library.aliases)),
 ]
 _PER_DISTRIBUTION = 40
-"""Numbers that are made decimals or rounded, for each distribution: four values of a table take up to ten each."""
+"""Numbers that become decimals or are rounded, for each distribution: four values of a table take up to ten each."""
 
 
 def _spellings() -> Iterator[dict[str, Any]]:
@@ -38,11 +38,11 @@ def _spellings() -> Iterator[dict[str, Any]]:
 
 
 def test_no_spelling_of_a_table_costs_more_than_it_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = [0]
+    calls = [0]
 
     def counting(function: Callable[..., Any]) -> Callable[..., Any]:
         def counted(*arguments: Any) -> Any:
-            made[0] += 1
+            calls[0] += 1
             return function(*arguments)
 
         return counted
@@ -54,14 +54,14 @@ def test_no_spelling_of_a_table_costs_more_than_it_counts(monkeypatch: pytest.Mo
     for tensor in _spellings():
         for each in kept:
             each.cache_clear()
-        made[0] = 0
+        calls[0] = 0
         checked = limits.check({"tensors": {"a": tensor}}, settings)
         try:
             limits.layout_of(checked, settings)
             valid.add(tensor["scheme"])
         except RecipeError:
             pass
-        assert made[0] <= _PER_DISTRIBUTION * (checked.distributions + 4), tensor
+        assert calls[0] <= _PER_DISTRIBUTION * (checked.distributions + 4), tensor
     assert {
         "rwkv_decay",
         "mamba_a_log",

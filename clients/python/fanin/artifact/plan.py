@@ -260,7 +260,7 @@ def read_plan(destination: Destination) -> Plan:
 
 
 def read_outline(destination: Destination) -> Outline:
-    """Return the outline of the artifact in a destination. The plan is read for it, and not kept.
+    """Return the outline of the artifact in a destination. The plan is read for it, and not cached.
 
     Raises: as `read_plan`.
     """
