@@ -33,7 +33,7 @@ CASES = [
 ]
 WITHOUT_CHANCE = {
     *("zeros", "ones", "constant", "eye", "dirac", "log_range", "power_range", "rope_frequencies", "alibi_slopes"),
-    *("arange", "bilinear", "sinusoidal", "stft"),
+    *("arange", "bilinear", "sinusoidal", "stft", "quantized"),
 }
 MATRICES = {"orthogonal", "delta_orthogonal"}
 """Schemes that test_haar.py tests."""

@@ -1,4 +1,4 @@
-"""A cache of orthogonal matrices. A backend generates a complete matrix even if it needs a part of it."""
+"""A cache of orthogonal matrices, and of rows of scales. A backend generates each completely even for a part of it."""
 
 from __future__ import annotations
 
@@ -8,19 +8,34 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from fanin.draws import Orthogonal
+from fanin.draws import Orthogonal, Quantized
 from fanin.dtypes import DType
 from fanin.streams import Stream
 
 CACHE_BYTES = 256 << 20
 """Default limit of a cache, in bytes. The newest matrix is cached even if it is larger."""
 
-Make = Callable[[Orthogonal, Stream, DType, memoryview], None]
+
+class ScaleRow(NamedTuple):
+    """The scales of one row of groups of a quantized tensor."""
+
+    draw: Quantized
+    """The draw of the scales."""
+    matrix: int
+    row: int
+    rows: int
+    columns: int
+    """Rows and columns of the scales themselves: one row."""
+
+
+_D = TypeVar("_D", Orthogonal, ScaleRow)
+Make = Callable[[_D, Stream, DType, memoryview], None]
 """Function that writes a complete matrix."""
-_Key = tuple[Orthogonal, Stream, DType]
+_Key = tuple[Orthogonal | ScaleRow, Stream, DType]
 
 
 class Matrices:
@@ -44,7 +59,9 @@ class Matrices:
 
         os.register_at_fork(after_in_child=start_empty)
 
-    def fill(self, make: Make, draw: Orthogonal, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+    def fill(
+        self, make: Make[Orthogonal], draw: Orthogonal, stream: Stream, dtype: DType, first: int, out: memoryview
+    ) -> None:
         """Write elements from `first` on to `out`, from the cache or from a matrix that `make` generates."""
         size = dtype.itemsize
         if not out:
@@ -52,7 +69,7 @@ class Matrices:
         if len(out) == draw.rows * draw.columns * size:
             make(draw, stream, dtype, out)
         else:
-            out[:] = self._whole(make, (draw, stream, dtype))[first * size : first * size + len(out)]
+            out[:] = self.whole(make, draw, stream, dtype)[first * size : first * size + len(out)]
 
     def has(self, draw: Orthogonal, stream: Stream, dtype: DType) -> bool:
         """Return whether this matrix is cached, or a thread is generating it."""
@@ -65,14 +82,16 @@ class Matrices:
             self._made.clear()
             self.held = 0
 
-    def _whole(self, make: Make, key: _Key) -> memoryview:
+    def whole(self, make: Make[_D], draw: _D, stream: Stream, dtype: DType) -> memoryview:
+        """Return a complete matrix, from the cache or from `make`. Nothing may write to it."""
+        key = draw, stream, dtype
         while True:
             ours: Future[memoryview] = Future()
             try:
                 future = self._begun(key, ours)
                 if future is ours:
                     whole = np.empty(_size(key), np.uint8).data
-                    make(*key, whole)
+                    make(draw, stream, dtype, whole)
                     ours.set_result(whole)
                     return whole
             except BaseException as error:

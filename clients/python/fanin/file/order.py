@@ -15,6 +15,7 @@ from fanin.recipe import MAX_HEADER_BYTES, quoted
 from fanin.recipe.tensors import Tensors
 from fanin.schemes.base import Tensor
 from fanin.schemes.blocks import MAX_PARTS, Blocks
+from fanin.schemes.quantized import Quantized
 
 MAX_FILE_BYTES = 2**63 - 1
 """Most bytes of a file: sizes and offsets fit a signed 64-bit integer."""
@@ -167,6 +168,9 @@ def header_bound(tensors: Tensors) -> int:
 
 
 def _bound_of_text(tensor: Tensor) -> int:
+    if isinstance(tensor, Quantized):
+        # A twin has 1024 bytes at most, which are written as 8 at most.
+        return 1500 + 60 * len(tensor.shape) + 8 * len(tensor.twin or "") + _bound_of_text(tensor.of)
     return (1500 + 60 * len(tensor.shape)) * (MAX_PARTS + 1 if isinstance(tensor, Blocks) else 1)
 
 

@@ -17,6 +17,7 @@ from fanin.schemes.depth import DeepNorm, Fixup, ScaledNormal, SmallInit, SubLN,
 from fanin.schemes.distributions import Normal, Sparse, TruncatedNormal, Uniform
 from fanin.schemes.integers import Arange
 from fanin.schemes.matrices import DeltaOrthogonal, Dirac, Eye, Orthogonal
+from fanin.schemes.quantized import Quantized
 from fanin.schemes.recurrences import DtBias, LogUniform, RgLru
 from fanin.schemes.scaling import (
     FanUniform,
@@ -70,7 +71,8 @@ AnyTensor = Annotated[
     | PowerRange
     | Sinusoidal
     | Stft
-    | Arange,
+    | Arange
+    | Quantized,
     Discriminator("scheme"),
 ]
 
