@@ -6,10 +6,11 @@ import os
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
-from fanin.backends.matrices import Matrices
+from fanin.backends.matrices import Complete, Matrices
 from fanin.draws import Orthogonal
 from fanin.dtypes import DTYPES, DType
 from fanin.errors import BackendError
@@ -27,6 +28,9 @@ class Maker:
         self.may_go_on.set()
         self.is_broken = False
 
+    def begin(self, draw: Orthogonal, stream: Stream, dtype: DType, out: memoryview) -> Complete:
+        return Complete(partial(self.make, draw, stream, dtype, out))
+
     def make(self, _draw: Orthogonal, stream: Stream, _dtype: DType, out: memoryview) -> None:
         self.begun.set()
         assert self.may_go_on.wait(300)
@@ -38,7 +42,7 @@ class Maker:
 
 def part(matrices: Matrices, maker: Maker, seed: int = 0, first: int = 3, count: int = 7) -> bytes:
     out = bytearray(4 * count)
-    matrices.fill(maker.make, DRAW, Stream("fanin/1", seed, "q"), SINGLE, first, memoryview(out))
+    matrices.fill(maker.begin, DRAW, Stream("fanin/1", seed, "q"), SINGLE, first, memoryview(out))
     return bytes(out)
 
 
@@ -61,7 +65,7 @@ def test_a_whole_is_not_kept() -> None:
 def test_nothing_is_made_for_nothing() -> None:
     matrices, maker = Matrices(), Maker()
     part(matrices, maker, count=0)
-    matrices.fill(maker.make, Orthogonal(1.0, 0, 5), Stream("fanin/1", 0, "q"), SINGLE, 0, memoryview(b""))
+    matrices.fill(maker.begin, Orthogonal(1.0, 0, 5), Stream("fanin/1", 0, "q"), SINGLE, 0, memoryview(b""))
     assert not maker.made
 
 

@@ -27,6 +27,9 @@ int main(int count, char **arguments)
     matrix.padded = (matrix.rows + 3) / 4 * 4;
     for (int n = 0; n < 8; n++) matrix.keys[n] = (uint32_t)strtoul(arguments[4 + n], NULL, 10);
     const size_t panels = (matrix.columns + FANIN_PANEL - 1) / FANIN_PANEL, size = rows * columns * fanin_sizes[dtype];
+    const size_t width = FANIN_GROUP_BYTES / (dtype == FANIN_F64 ? sizeof(double) : sizeof(float));
+    matrix.stop_panel = panels;
+    matrix.stop_group = (matrix.columns + width - 1) / width;
     matrix.v = room(panels * FANIN_PANEL * matrix.padded * sizeof(double));
     matrix.t = room(panels * FANIN_PANEL * FANIN_PANEL * sizeof(double));
     matrix.x = room(panels * FANIN_PANEL * FANIN_PANEL * sizeof(double));

@@ -53,6 +53,9 @@ PARTS = {
         ("tests/jax_and_keras", "tests/torch", "tests/peers"),
     ),
     "signatures": Part("signatures of artifacts by model-signing 1.1.1 and by us", ("tests/soak/test_signatures.py",)),
+    "training": Part(
+        "torchtitan's models recorded and filled; trainers from a Fanin step 0", ("tests/soak/test_training.py",)
+    ),
     "artifacts": Part("faults of a real store; memory of large objects", ("tests/artifact",)),
     "images": Part("the images' build steps, their licences and advisories", ("tests/deploy",)),
     **{

@@ -60,7 +60,8 @@ def materialize(recipe: FileLayoutLike, *, backend: str | None = None) -> dict[s
 def slice(recipe: FileLayoutLike, name: str, index: Index, *, backend: str | None = None) -> Array:
     """Return `materialize(recipe)[name][index]`, and generate only the elements that the index selects.
 
-    An orthogonal matrix is generated completely for any part of it.
+    Columns of a square or tall orthogonal matrix, and rows of a wide one, are generated without the others. Any other
+    part of such a matrix needs the complete matrix.
 
         >>> rows = fanin.slice(recipe, "emb.weight", (slice(8000, 16000), ...))
 

@@ -9,7 +9,7 @@ from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
 from fanin import FileLayout
-from fanin.draws import matrix_of
+from fanin.draws import Orthogonal, matrix_of
 from fanin_service.context import RequestContext
 from fanin_service.errors import PreconditionFailedError, RangeNotSatisfiableError
 from fanin_service.http.file import File
@@ -131,14 +131,22 @@ def in_pieces(
 
 
 def _made_besides(service: Service, layout: FileLayout, part: ByteRange) -> int:
-    """Return the bytes that must be generated for a part and are not in it: the rest of matrices that it cuts."""
+    """Return what a part costs beyond its own bytes: other elements of columns, and panels, of matrices that it cuts.
+
+    A complete matrix costs its size.
+    """
     if not layout.has_matrix(part.start, part.stop):
         return 0
     found = 0
     for edge in {layout.index_at(part.start), layout.index_at(part.stop - 1)}:
         entry = layout.entries[edge]
-        matrix = matrix_of(entry.draw)
-        rest = entry.stop - entry.start - (min(entry.stop, part.stop) - max(entry.start, part.start))
-        if matrix and rest > 0 and not service.backend.matrices.has(matrix, entry.stream, entry.dtype):
-            found += rest
+        matrix, size = matrix_of(entry.draw), entry.stop - entry.start
+        start, stop = (min(max(at - entry.start, 0), size) for at in (part.start, part.stop))
+        if matrix and 0 < stop - start < size:
+            # The draw of a kernel has zeros around its matrix. Their places are not those of the matrix.
+            first, end = start // entry.dtype.itemsize, -(-stop // entry.dtype.itemsize)
+            if not isinstance(entry.draw, Orthogonal):
+                first, end = 0, matrix.rows * matrix.columns
+            share = service.backend.matrix_share(matrix, entry.stream, entry.dtype, first, end - first)
+            found += max(round(share * size) - (stop - start), 0)
     return found

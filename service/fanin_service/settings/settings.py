@@ -119,8 +119,8 @@ class Settings(BaseSettings):
     max_file_bytes: Size = ByteSize(1 << 50)
     """Maximum size of a file. A large file costs no memory, because it is generated while it is sent."""
     max_matrix_elements: Count = 1 << 24
-    """Maximum number of elements of an orthogonal tensor, which is generated completely for any part of it. A shorter
-    side below 64 counts as 64."""
+    """Maximum number of elements of an orthogonal tensor. A part of one needs memory for all of it. A shorter side
+    below 64 counts as 64."""
     matrix_bytes: Annotated[ByteSize, Field(ge=0)] = ByteSize(256 * _MIB)
     """Maximum memory for generated orthogonal tensors. The newest one always stays."""
     max_digest_bytes: Size = ByteSize(64 << 30)

@@ -15,6 +15,7 @@ import pytest
 
 from fanin import BackendError, FileLayout, backends
 from fanin.backends import Backend
+from fanin.backends.matrices import Complete
 from fanin.backends.native import NativeBackend
 from fanin.draws import Blocks, Draw, Function, Mapped, Orthogonal, Polar, Sparse
 from fanin.dtypes import STORAGE, DType
@@ -129,7 +130,7 @@ def test_the_chosen_backend_fills_in_one_thread(monkeypatch: pytest.MonkeyPatch)
         read_into(layout, 0, memoryview(file), each)
     assert files[0] == files[1]
     assert {getattr(count, "value", count) for count in counts[: len(counts) // 2]} == {1}
-    assert backend._orthogonal._threads == other._orthogonal._threads
+    assert backend._orthogonal.threads == other._orthogonal.threads
 
 
 def test_a_failure_cuts_the_stream_and_is_looked_into_at_once() -> None:
@@ -415,7 +416,7 @@ def test_a_matrix_kept_after_a_failure_is_discarded() -> None:
                 orthogonal, at = matrix.entries[0].draw, matrix.entries[0].stream
                 assert isinstance(orthogonal, Orthogonal)
                 part = memoryview(bytearray(4))
-                self.matrices.fill(lambda *_: None, orthogonal, at, matrix.entries[0].dtype, 0, part)
+                self.matrices.fill(lambda *_: Complete(lambda: None), orthogonal, at, matrix.entries[0].dtype, 0, part)
 
     matrix = FileLayout.of({"shape": [8, 8], "scheme": "orthogonal", "seed": 7})
     entry = matrix.entries[0]
@@ -427,7 +428,7 @@ def test_a_matrix_kept_after_a_failure_is_discarded() -> None:
     backend.mood = "late"
     guarded.test()
     assert guarded.fault is None
-    assert not guarded.matrices.has(entry.draw, entry.stream, entry.dtype)
+    assert guarded.matrices.share(entry.draw, entry.stream, entry.dtype, 0, 1) == 1  # all of the work
 
 
 def test_a_backend_that_hangs_is_trusted_no_more(monkeypatch: pytest.MonkeyPatch) -> None:

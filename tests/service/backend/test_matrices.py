@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fanin import BackendError, FileLayout, backends
 from fanin.backends import matrices, native_orthogonal
 from fanin.backends.native import NativeBackend
-from fanin.backends.native_orthogonal import OrthogonalKernel
+from fanin.backends.native_orthogonal import NativeColumns, OrthogonalKernel
 from fanin.draws import Draw, Orthogonal
 from fanin.dtypes import DTYPES, DType
 from fanin.file.plan import read_into
@@ -40,13 +40,15 @@ RECIPE = {
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """Return a list that receives the rows and columns of each generated matrix."""
     made: list[tuple[int, int]] = []
-    make = OrthogonalKernel.make
+    begin = OrthogonalKernel.begin
 
-    def counted(self: OrthogonalKernel, draw: Orthogonal, stream: Stream, dtype: DType, out: memoryview) -> None:
+    def counted(
+        self: OrthogonalKernel, draw: Orthogonal, stream: Stream, dtype: DType, out: memoryview
+    ) -> NativeColumns:
         made.append((draw.rows, draw.columns))
-        make(self, draw, stream, dtype, out)
+        return begin(self, draw, stream, dtype, out)
 
-    monkeypatch.setattr(OrthogonalKernel, "make", counted)
+    monkeypatch.setattr(OrthogonalKernel, "begin", counted)
     backends.load("native").matrices.clear()
     return made
 
@@ -88,7 +90,8 @@ def test_the_memory_for_a_matrix_follows_its_columns(monkeypatch: pytest.MonkeyP
     threads = 64
     kernel = NativeBackend(threads=threads)._orthogonal
     draw = Orthogonal(1.0, 4096, 64)
-    kernel.make(draw, Stream("fanin/1", 1, "w"), DTYPES["F32"], memoryview(bytearray(4096 * 64 * 4)))
+    out = memoryview(bytearray(4096 * 64 * 4))
+    kernel.begin(draw, Stream("fanin/1", 1, "w"), DTYPES["F32"], out).make(0, 64)
     whole = 4096 * 64 * 4
     # With any number of threads: the panels, and one group of columns. Each is as large as the matrix.
     assert whole < sum(taken) < 2 * whole + 64 * 1024
@@ -182,20 +185,34 @@ def test_each_service_has_its_own_cache_of_the_size_that_its_settings_allow() ->
     services[0].backend.test()
     read_into(layout, entry.start, memoryview(bytearray(4)), services[0].backend)
     caches = [*(service.backend.matrices for service in services), shared]
-    assert [cache.has(entry.draw, entry.stream, entry.dtype) for cache in caches] == [True, False, False]
+    assert [cache.share(entry.draw, entry.stream, entry.dtype, 0, 1) for cache in caches] == [0, 1, 1]
 
 
 def test_a_matrix_that_is_made_for_a_part_is_charged() -> None:
+    """A part that needs all columns costs as much as the matrix, unless they are cached."""
     size = 300 * 200 * 4
     with running(Settings(client_bytes_per_day=2 * size)) as server:
 
         def part(seed: int, address: str = "192.0.2.1") -> httpx.Response:
-            headers = {"Range": "bytes=100000-100003", "X-Forwarded-For": address}
+            headers = {"Range": "bytes=100000-100799", "X-Forwarded-For": address}
             return server.client.get(f"/v1/weights?shape=300,200&scheme=orthogonal&seed={seed}", headers=headers)
 
         assert part(101).status_code == 206
-        for _ in range(3):  # from the cache: 4 bytes each
+        for _ in range(3):  # from the cache: 800 bytes each
             assert part(101).status_code == 206
         refused = part(102)
         assert (refused.status_code, refused.json()["type"]) == (429, "urn:fanin:problem:quota-exceeded")
         assert part(102, "192.0.2.2").status_code == 206
+
+
+def test_rows_of_a_wide_matrix_cost_their_share() -> None:
+    """The first row needs one of ten groups of columns of q, and the shortest: 0.036 of the work."""
+    size = 640 * 700 * 4
+    with running(Settings(client_bytes_per_day=size)) as server:
+
+        def first_row(seed: int) -> int:
+            path = f"/v1/weights?shape=640,700&scheme=orthogonal&seed={seed}"
+            return server.client.get(path, headers={"Range": "bytes=1000-2999"}).status_code
+
+        assert [first_row(seed) for seed in range(201, 221)] == [206] * 20
+        assert 429 in [first_row(seed) for seed in range(221, 231)]

@@ -45,9 +45,12 @@ class Backend(ABC):
     matrices: Matrices
     """Orthogonal matrices that this backend has generated for parts of them."""
 
-    def __init__(self, matrix_bytes: int = CACHE_BYTES) -> None:
-        """Start with an empty cache of matrices, of at most `matrix_bytes` bytes."""
-        self.matrices = Matrices(matrix_bytes)
+    def __init__(self, matrix_bytes: int = CACHE_BYTES, group_bytes: int | None = None) -> None:
+        """Start with an empty cache of matrices, of at most `matrix_bytes` bytes.
+
+        The backend generates their columns in groups of `group_bytes` a row. If it is None, it generates them at once.
+        """
+        self.matrices = Matrices(matrix_bytes, group_bytes)
 
     @final
     def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
@@ -65,7 +68,7 @@ class Backend(ABC):
             elif dtype.name in CONVERTED and isinstance(draw, Plain | Orthogonal):
                 self._fill_converted(draw, stream, dtype, first, out)
             elif isinstance(draw, Orthogonal):
-                self.matrices.fill(self._make_matrix, draw, stream, dtype, first, out)
+                self._fill_matrix(draw, stream, dtype, first, out)
             elif is_plain(draw, dtype):
                 self._fill_plain(draw, stream, dtype, first, out)
             else:
@@ -76,8 +79,14 @@ class Backend(ABC):
         """Write at least one element of a draw, not a constant, whose elements depend on their random words only."""
 
     @abstractmethod
-    def _make_matrix(self, draw: Orthogonal, stream: Stream, dtype: DType, out: memoryview) -> None:
-        """Write a complete matrix, row by row."""
+    def _fill_matrix(self, draw: Orthogonal, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        """Write at least one element of a matrix, by way of `matrices` if it is not all of them."""
+
+    @final
+    def matrix_share(self, draw: Orthogonal, stream: Stream, dtype: DType, first: int, count: int) -> float:
+        """Return the work that elements [first, first + count) of a matrix need now, in proportion to all of it."""
+        made = DTYPES["F32"] if dtype.name in CONVERTED else dtype
+        return self.matrices.share(draw, stream, made, first, count)
 
     def _fill_constant(self, draw: Fill, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:  # noqa: ARG002
         """Write the constant to all of `out`."""
@@ -170,8 +179,8 @@ class ForwardingBackend(Backend):
     def _fill_composed(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
         self._generate(draw, stream, dtype, first, out)
 
-    def _make_matrix(self, draw: Orthogonal, stream: Stream, dtype: DType, out: memoryview) -> None:
-        self._generate(draw, stream, dtype, 0, out)
+    def _fill_matrix(self, draw: Orthogonal, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        self._generate(draw, stream, dtype, first, out)
 
 
 def _memory_at(address: int, size: int) -> memoryview:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from fanin.backends import cuda_orthogonal
 from fanin.backends.base import Backend
 from fanin.backends.composed import Run, runs
-from fanin.backends.matrices import CACHE_BYTES
+from fanin.backends.matrices import CACHE_BYTES, Complete
 from fanin.backends.packing import Distribution, keys, parameters
 from fanin.backends.source import cuda_source
 from fanin.draws import Draw, Normal, Orthogonal, Plain, Quantized
@@ -149,6 +149,12 @@ class CudaBackend(Backend):
         runtime, address = self._cupy.cuda.runtime, target.ctypes.data
         ends = (address, address + len(target) - 1)
         return all(runtime.pointerGetAttributes(end).type == runtime.memoryTypeHost for end in ends)
+
+    def _fill_matrix(self, draw: Orthogonal, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        self.matrices.fill(self._begin_matrix, draw, stream, dtype, first, out)
+
+    def _begin_matrix(self, draw: Orthogonal, stream: Stream, dtype: DType, out: memoryview) -> Complete:
+        return Complete(lambda: self._make_matrix(draw, stream, dtype, out))
 
     def _make_matrix(self, draw: Orthogonal, stream: Stream, dtype: DType, out: memoryview) -> None:
         """Write a complete matrix, by way of GPU memory that is freed afterwards."""

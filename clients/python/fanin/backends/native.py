@@ -22,11 +22,11 @@ from fanin.backends.matrices import CACHE_BYTES
 from fanin.backends.native_orthogonal import OrthogonalKernel
 from fanin.backends.packing import RANGE, PackedTensors, keys, source
 from fanin.draws import Draw, Fill, Orthogonal, Plain, Sparse, is_plain
-from fanin.dtypes import DType
+from fanin.dtypes import CONVERTED, DType
 from fanin.errors import BackendError, NotBuiltError
 from fanin.streams import Stream
 
-ABI = 7
+ABI = 8
 """Version of the functions of the library that this module calls."""
 LEVELS = ("baseline", "avx2", "avx512")
 """Levels of instructions, the simplest first. All generate the same bits."""
@@ -70,7 +70,6 @@ class NativeBackend(Backend):
             NotBuiltError: the package was installed without the kernels, or they belong to another version of it.
             BackendError: the level is unknown, or this processor does not have it.
         """
-        super().__init__(matrix_bytes)
         # Through resources, because an editable installation has built files in another directory than the source.
         library = str(resources.files("fanin.backends").joinpath("_native.so"))
         try:
@@ -93,6 +92,7 @@ class NativeBackend(Backend):
         self._level = LEVELS.index(self.level)
         self._packed: WeakKeyDictionary[Sequence[Tensor], PackedTensors] = WeakKeyDictionary()
         self._orthogonal = OrthogonalKernel(kernels, self._level, self.threads)
+        super().__init__(matrix_bytes, self._orthogonal.group_bytes)
         self._clear_zeros = kernels.fanin_clear_zeros
         self._clear_zeros.restype = None
         self._clear_zeros.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_int]
@@ -129,8 +129,8 @@ class NativeBackend(Backend):
 
         return fill
 
-    def _make_matrix(self, draw: Orthogonal, stream: Stream, dtype: DType, out: memoryview) -> None:
-        self._orthogonal.make(draw, stream, dtype, out)
+    def _fill_matrix(self, draw: Orthogonal, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        self.matrices.fill(self._orthogonal.begin, draw, stream, dtype, first, out)
 
     def clear_zeros(self, draw: Sparse, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
         task = _SPARSE.pack(
@@ -150,6 +150,9 @@ class NativeBackend(Backend):
         count: int,
         addresses: NDArray[np.uint64],
     ) -> None:
+        if isinstance(draw, Orthogonal) and dtype.name not in CONVERTED and len(firsts) > 1:
+            self.matrices.fill_runs(self._orthogonal.begin, draw, stream, dtype, firsts, count, addresses)
+            return
         if not is_plain(draw, dtype):
             super().fill_runs(draw, stream, dtype, firsts, count, addresses)
             return

@@ -15,7 +15,7 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from fanin.backends.matrices import ScaleRow
+from fanin.backends.matrices import Complete, ScaleRow
 from fanin.draws import Quantized
 from fanin.draws.quantization import LARGEST, LEAST_RANGE
 from fanin.dtypes import DTYPES, STORAGE, DType
@@ -102,8 +102,8 @@ def _write_rows(backend: Backend, draw: Quantized, stream: Stream, matrix: int, 
     row = start // draw.columns // draw.group[0]
     scales = dataclasses.replace(draw, part="scale")
     dtype = STORAGE[draw.scale_type]
-    stored = backend.matrices.whole(
-        lambda key, stream, dtype, out: _write_scales(backend, key, stream, dtype, out),
+    stored = backend.matrices.scales(
+        lambda key, stream, dtype, out: Complete(lambda: _write_scales(backend, key, stream, dtype, out)),
         ScaleRow(scales, matrix, row, 1, _sizes(scales)[1]),
         stream,
         dtype,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fanin.backends import orthogonal
 from fanin.backends.base import Backend
+from fanin.backends.matrices import Complete
 from fanin.backends.philox import U32, words
 from fanin.draws import WHOLE_SIDE, Draw, Normal, Orthogonal, Plain, Side, TruncatedNormal, Uniform
 from fanin.dtypes import CONVERTED, DType
@@ -39,6 +40,12 @@ class ReferenceBackend(Backend):
             high = words(stream.key("main"), first + at, size)
             low = words(stream.key("low"), first + at, size) if dtype.name == "F64" else None
             target[at : at + size] = store(values(draw, high, low), dtype)
+
+    def _fill_matrix(self, draw: Orthogonal, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        self.matrices.fill(self._begin_matrix, draw, stream, dtype, first, out)
+
+    def _begin_matrix(self, draw: Orthogonal, stream: Stream, dtype: DType, out: memoryview) -> Complete:
+        return Complete(lambda: self._make_matrix(draw, stream, dtype, out))
 
     def _make_matrix(self, draw: Orthogonal, stream: Stream, dtype: DType, out: memoryview) -> None:
         def normals(first: int, count: int) -> Floats:

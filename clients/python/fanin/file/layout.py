@@ -217,7 +217,7 @@ class FileLayout:
         return self.index_at(stop - 1) - self.index_at(start) + 1
 
     def has_matrix(self, start: int, stop: int) -> bool:
-        """Return whether bytes [start, stop) contain a part of a matrix. Any part needs the complete matrix."""
+        """Return whether bytes [start, stop) contain a part of a matrix. It needs other parts of the matrix, too."""
         return self._has(self.matrices, start, stop)
 
     def has_composed(self, start: int, stop: int) -> bool:

@@ -62,8 +62,7 @@ def fill(
     if (recording := current()) is not None:
         recording.write(tensor, [(tensor.numel(), distribution(layout.recipe.tensors[name]))])
         return
-    if sys.byteorder != "little":
-        raise BackendError("torch stores big-endian numbers on this machine; fanin writes only little-endian ones")
+    _check_byte_order()
     entry = layout.entry(name)
     for view, region in boxes(tensor):
         if axes is not None:
@@ -71,7 +70,7 @@ def fill(
         if not view.numel():
             continue
         if take:
-            _copy(entry, region, view, lambda part: take(layout, name, part.index))
+            copy_parts(region, view, lambda part: take(layout, name, part.index))
         elif view.device.type == "cuda" and backend in (None, "cuda") and (gpu := _gpu(view.device.index, backend)):
             _fill_gpu(entry, region, view, gpu)
         elif backend == "cuda":
@@ -80,7 +79,7 @@ def fill(
             strides = [stride * view.itemsize for stride in view.stride()]
             place(entry, region, address(view), strides, backends.get(backend))
         else:
-            _copy(entry, region, view, lambda part: arrays.slice(layout, name, part.index, backend=backend))
+            copy_parts(region, view, lambda part: arrays.slice(layout, name, part.index, backend=backend))
     torch.autograd.graph.increment_version(tensor)
 
 
@@ -126,6 +125,11 @@ def _reordered(view: torch.Tensor, region: Region, axes: Sequence[int]) -> tuple
     return view, Region(tuple(view.shape), axes_of_tensor, tuple(region.sizes[axis] for axis in order))
 
 
+def _check_byte_order() -> None:
+    if sys.byteorder != "little":
+        raise BackendError("torch stores big-endian numbers on this machine; fanin writes only little-endian ones")
+
+
 def _bits(view: torch.Tensor) -> torch.Tensor:
     return view.view(_BITS[view.itemsize])
 
@@ -137,12 +141,20 @@ def _within(view: torch.Tensor, region: Region, part: Region) -> torch.Tensor:
     return view
 
 
-def _copy(entry: Entry, region: Region, view: torch.Tensor, make: Callable[[Region], Array]) -> None:
-    size = entry.dtype.itemsize
+def copy_parts(region: Region, view: torch.Tensor, make: Callable[[Region], Array]) -> None:
+    """Copy the elements of a region to its view, in parts of at most 64 MiB, which `make` returns one at a time.
+
+    Raises:
+        BackendError: this machine is big-endian.
+    """
+    _check_byte_order()
+    size = view.itemsize
+    if not view.numel():
+        return
     for part in region.parts(lambda part: math.prod(part.lengths) * size <= PIECE):
         target = _within(view, region, part)
-        made = make(part).reshape(part.lengths)
-        _bits(target).copy_(torch.from_numpy(made.view(f"i{size}" if size > 1 else "u1")))
+        made = make(part).reshape(-1).view(f"i{size}" if size > 1 else "u1")
+        _bits(target).copy_(torch.from_numpy(made.reshape(part.lengths)))
 
 
 @lru_cache

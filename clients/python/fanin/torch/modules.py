@@ -18,6 +18,7 @@ from fanin.file.layout import FileLayoutLike
 from fanin.torch.dtensors import misplaced
 from fanin.torch.filling import fill_dense
 from fanin.torch.inputs import Given
+from fanin.torch.load_hooks import Derived, derived
 from fanin.torch.named_tensors import Named, named
 from fanin.torch.plans import Plan
 from fanin.torch.recorder.recording import DTYPES, FLOATING
@@ -50,6 +51,7 @@ def init_(
     Each tensor is filled where it lives. Tensors on the meta device get memory first. A DTensor gets the shard of this
     rank alone, and all ranks together have the tensor that one device would have. Names of one memory are filled once.
     Counters of batch norm that the recipe does not name become 0. All tensors are checked before any is written.
+    Parameters that load hooks of the module derive from a state dict get the values that `load_state_dict` would give.
 
         >>> with torch.device("meta"):
         ...     model = Transformer(config)
@@ -72,6 +74,7 @@ def init_(
 
     Raises:
         RuntimeError: a tracer or a transform of torch.func runs, which cannot follow this call.
+        RecordError: a load hook of the module reads values.
         TypeError: `module` is not a module, or `names` not a mapping.
         ModuleError: tensors that are missing, unexpected, or of another shape or type; one fault for each.
         RecipeError, FileError, OSError: the recipe is wrong or cannot be read.
@@ -86,7 +89,7 @@ def init_(
     given = Given.of(recipe, seed)
     fallback = torch.get_default_device()
     with plainly(), torch.no_grad():
-        found = _Search(given, strict, names or {}).of(list(named(module)))
+        found = _Search(given, strict, names or {}, derived(module, given)).of(list(named(module)))
         if found.faults:
             raise ModuleError(found.faults)
         for plan in found.plans:
@@ -110,15 +113,16 @@ def _divided(plans: Sequence[Plan]) -> tuple[list[Plan], list[Plan]]:
     dense: list[Plan] = []
     others: list[Plan] = []
     for plan in plans:
-        (dense if plan.literal is None and plan.axes is None and plan.is_dense else others).append(plan)
+        is_made = plan.literal is None and plan.derived is None
+        (dense if is_made and plan.axes is None and plan.is_dense else others).append(plan)
     return dense, others
 
 
 class _Search:
     """Finds the source of values for each memory of a module, and reports all faults."""
 
-    def __init__(self, given: Given, strict: bool, names: Names) -> None:
-        self._given, self._strict, self._names = given, strict, names
+    def __init__(self, given: Given, strict: bool, names: Names, derived: Mapping[str, Derived | str]) -> None:
+        self._given, self._strict, self._names, self._derived = given, strict, names, derived
         self._filled: dict[str, str] = {}
         """Name in the module, by the name in the recipe that fills it."""
         self.faults: list[Fault] = []
@@ -147,12 +151,18 @@ class _Search:
     def _one(self, places: list[Named]) -> None:
         """Find the source of one memory with these names in the module."""
         given, first = self._given, places[0]
-        if len(places) == 1 and not self._names and not given.tied:  # what follows, for most tensors of most modules
+        if (
+            len(places) == 1 and not self._names and not given.tied and not self._derived
+        ):  # what follows, for most tensors of most modules
             name = first.name
             if name in given.layout.places and name not in self._filled:
                 self._filled[name] = name
                 self._plan(name, places, None)
                 return
+        own = (self._derived.get(place.name) for place in places if place.name not in self._names)
+        if made := next((each for each in own if isinstance(each, Derived)), None):
+            self._plan_derived(made, places)
+            return
         chosen = [self._chosen(place.name) for place in places]
         names = list(dict.fromkeys(given.tied.get(name, name) for name, _ in chosen))
         known = [name for name in names if name in given.layout.places or name in given.literals]
@@ -189,9 +199,23 @@ class _Search:
             literal = None if name in given.layout.places else given.literal(name)
             self.plans.append(Plan(name, places, first.tensor, literal, axes, dense))
 
+    def _plan_derived(self, made: Derived, places: list[Named]) -> None:
+        """Fill a memory with the tensor that load hooks derive, if it fits."""
+        first = places[0]
+        self._filled |= dict.fromkeys(made.sources, first.name)
+        dense = is_dense(first.tensor)
+        reason = made.reason or _unfit(first, dense) or _difference(first.tensor, (_dtype(made.dtype), made.shape))
+        if current() is not None:
+            reason = reason or "a recording cannot follow load hooks: record the model without init_"
+        if reason:
+            self._fault(first.name, reason)
+        else:
+            self.plans.append(Plan(first.name, places, first.tensor, None, is_dense=dense, derived=made))
+
     def _chosen(self, name: str) -> tuple[str, tuple[int, ...] | None]:
         """Return the name in the recipe of a tensor of the module, and the order of its axes if that differs."""
-        return name_and_axes(name, self._names.get(name, name))
+        renamed = self._derived.get(name)
+        return name_and_axes(name, self._names.get(name, renamed if isinstance(renamed, str) else name))
 
     def _without(self, places: list[Named], is_persistent: bool) -> None:
         """Decide what happens to a memory that the recipe does not name."""
@@ -240,29 +264,41 @@ def _missing(places: list[Named]) -> Fault:
 
 def _misfit(place: Named, name: str, given: Given, axes: tuple[int, ...] | None, dense: bool) -> str:
     """Return why the tensor cannot be filled from this name; an empty string if it can."""
-    tensor = place.tensor
-    if not dense and (reason := obstacle(tensor) or misplaced(tensor)):
+    if reason := _unfit(place, dense):
         return reason
-    if tensor.is_meta and current() is None and getattr(place.owner, "_hf_hook", None) is not None:
-        return "a parameter that accelerate has offloaded: fill the module before it offloads"
     literal = None if name in given.layout.places else given.literal(name)
     if literal is None:
         described = given.layout.recipe.tensors[name]
         wanted: tuple[str, tuple[int, ...]] = (described.dtype, described.shape)
     else:
-        wanted = _dtype(literal), tuple(literal.shape)
+        wanted = _dtype(literal.dtype), tuple(literal.shape)
     if axes is not None:
         if sorted(axes) != list(range(len(wanted[1]))):
             return f"axes {axes} are not a permutation of the {len(wanted[1])} axes of the tensor {name!r}"
         if current() is not None:
             return "a recording cannot follow reordered axes: record the model without init_"
         wanted = wanted[0], tuple(wanted[1][axis] for axis in axes)
-    found = _dtype(tensor), tuple(tensor.shape)
+    return _difference(place.tensor, wanted)
+
+
+def _unfit(place: Named, dense: bool) -> str:
+    """Return why values cannot be written to the tensor; an empty string if they can."""
+    tensor = place.tensor
+    if not dense and (reason := obstacle(tensor) or misplaced(tensor)):
+        return reason
+    if tensor.is_meta and current() is None and getattr(place.owner, "_hf_hook", None) is not None:
+        return "a parameter that accelerate has offloaded: fill the module before it offloads"
+    return ""
+
+
+def _difference(tensor: torch.Tensor, wanted: tuple[str, tuple[int, ...]]) -> str:
+    """Return how the tensor's type and shape differ from those of the recipe; empty if they do not."""
+    found = _dtype(tensor.dtype), tuple(tensor.shape)
     return "" if found == wanted else f"{_kind(*found)} in the module, {_kind(*wanted)} in the recipe"
 
 
-def _dtype(tensor: torch.Tensor) -> str:
-    return DTYPES.get(tensor.dtype, str(tensor.dtype).removeprefix("torch."))
+def _dtype(dtype: torch.dtype) -> str:
+    return DTYPES.get(dtype, str(dtype).removeprefix("torch."))
 
 
 def _kind(dtype: str, shape: tuple[int, ...]) -> str:

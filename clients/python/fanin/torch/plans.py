@@ -10,8 +10,9 @@ from torch import nn
 from fanin.adapters.slicers import Slicer
 from fanin.recording.distributions import Values
 from fanin.torch.dtensors import boxes
-from fanin.torch.filling import fill
+from fanin.torch.filling import copy_parts, fill
 from fanin.torch.inputs import Given
+from fanin.torch.load_hooks import Derived
 from fanin.torch.named_tensors import Named
 from fanin.torch.recorder.shadow_memory import current
 from fanin.torch.writable import is_dense, is_distributed, undetached
@@ -32,6 +33,8 @@ class Plan:
     """Axis i of the target is axis axes[i] of the tensor; `None` if the order is equal."""
     is_dense: bool = False
     """True if the backend may write to the target's address: see `writable.is_dense`."""
+    derived: Derived | None = None
+    """The tensor that load hooks derive, if they do."""
 
     def materialize(self, device: torch.device | str | None, fallback: torch.device) -> None:
         """Allocate memory for a tensor of the meta device, on `device`, its mesh's device, or the fallback.
@@ -51,10 +54,17 @@ class Plan:
 
     def fill(self, given: Given, take: Slicer | None, backend: str | None) -> None:
         """Write the values into the target."""
-        if self.literal is None:
+        if (made := self.derived) is not None:
+            for view, region in boxes(self.target):
+                copy_parts(region, view, lambda part: made.read(given.layout, part, backend))
+        elif self.literal is None:
             fill(given.layout, self.name, self.target, take, axes=self.axes, backend=backend)
-            return
-        literal = self.literal if self.axes is None else self.literal.permute(self.axes)
+        else:
+            self._copy(self.literal)
+
+    def _copy(self, literal: torch.Tensor) -> None:
+        if self.axes is not None:
+            literal = literal.permute(self.axes)
         if (recording := current()) is not None:
             recording.write(self.target, [(literal.numel(), Values(literal.reshape(-1)))])
         else:

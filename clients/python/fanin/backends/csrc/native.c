@@ -6,7 +6,7 @@
 #include <pthread.h>
 
 /* Changes with the meaning of any argument, so that Python refuses a library of another version. */
-FANIN_EXPORT int fanin_abi(void) { return 7; }
+FANIN_EXPORT int fanin_abi(void) { return 8; }
 
 /* Sizes that the caller allocates memory by. */
 FANIN_EXPORT int fanin_panel(void) { return FANIN_PANEL; }
@@ -179,7 +179,7 @@ FANIN_EXPORT void fanin_fill(const fanin_source *sources, const fanin_range *ran
     pthread_mutex_destroy(&all.lock);
 }
 
-/* Writes a complete orthogonal matrix in up to `threads` threads. matrix->work has memory for that many. */
+/* Writes columns of an orthogonal matrix in up to `threads` threads. matrix->work has memory for that many. */
 FANIN_EXPORT void fanin_orthogonal(const fanin_matrix *matrix, int level, int threads)
 {
     fanin_make_orthogonal(levels[level], matrix, threads);

@@ -24,7 +24,8 @@ enum {
     FANIN_PADDING = 4,       /* the number of rows is rounded up to a multiple of this */
 };
 
-/* A matrix and the memory to compute it in. `rows` >= `columns`. If `is_wide`, the result is the transpose. */
+/* A matrix and the memory to compute it in. `rows` >= `columns`. If `is_wide`, the result is the transpose. One call makes
+   some panels, and some groups of columns from these and earlier panels. */
 typedef struct {
     uint64_t rows, columns;
     uint64_t padded;     /* rows, rounded up to a multiple of FANIN_PADDING */
@@ -38,6 +39,8 @@ typedef struct {
     uint32_t keys[8];
     int32_t dtype; /* fanin_dtype */
     int32_t is_wide;
+    uint64_t first_panel, stop_panel;
+    uint64_t first_group, stop_group; /* groups of columns with FANIN_GROUP_BYTES in a row */
 } fanin_matrix;
 
 static inline uint64_t fanin_panel_at(const fanin_matrix *matrix, uint64_t panel)
@@ -76,7 +79,7 @@ typedef struct {
        must not overflow in them. */
     void (*first_words)(const uint32_t key[4], uint64_t block, uint64_t count, uint32_t *out);
     /* Steps of an orthogonal matrix, for float and for double. `reflect` replaces Gaussian columns of a panel by
-       Householder vectors, and writes T and X. `columns` then computes one group of columns, once all panels are done. */
+       Householder vectors, and writes T and X. `columns` then computes one group of columns, once the panels up to its last column are done. */
     void (*reflect[2])(uint64_t rows, uint64_t padded, int count, void *panel, void *t, double *x);
     void (*columns[2])(const fanin_matrix *matrix, uint64_t group, void *work);
 } fanin_level;

@@ -6,7 +6,6 @@
 typedef struct {
     const fanin_level *level;
     const fanin_matrix *matrix;
-    uint64_t panels, groups;
     uint64_t next_panel, next_group, next_work; /* numbers that no thread has taken yet */
 } sharing;
 
@@ -30,7 +29,7 @@ static void make_panels(void *context)
     const fanin_matrix *matrix = all->matrix;
     const int is_double = matrix->dtype == FANIN_F64;
     const size_t size = is_double ? sizeof(double) : sizeof(float);
-    for (uint64_t panel; (panel = take(&all->next_panel)) < all->panels;) {
+    for (uint64_t panel; (panel = take(&all->next_panel)) < matrix->stop_panel;) {
         const uint64_t top = panel * FANIN_PANEL, rows = matrix->rows - top, left = matrix->columns - top;
         const uint64_t square = panel * FANIN_PANEL * FANIN_PANEL, word = top * (matrix->rows + FANIN_PANEL);
         unsigned char *const v = (unsigned char *)matrix->v + fanin_panel_at(matrix, panel) * size;
@@ -45,23 +44,18 @@ static void make_panels(void *context)
 static void make_columns(void *context)
 {
     sharing *all = context;
+    const fanin_matrix *matrix = all->matrix;
     unsigned char *work = NULL;
     /* The last columns need the most work. Starting with them lets all threads end at about the same time. */
-    for (uint64_t taken; (taken = take(&all->next_group)) < all->groups;) {
-        if (!work) work = all->matrix->work + take(&all->next_work) * all->matrix->padded * FANIN_GROUP_BYTES;
-        all->level->columns[all->matrix->dtype == FANIN_F64](all->matrix, all->groups - 1 - taken, work);
+    for (uint64_t taken; (taken = take(&all->next_group)) < matrix->stop_group - matrix->first_group;) {
+        if (!work) work = matrix->work + take(&all->next_work) * matrix->padded * FANIN_GROUP_BYTES;
+        all->level->columns[matrix->dtype == FANIN_F64](matrix, matrix->stop_group - 1 - taken, work);
     }
 }
 
 void fanin_make_orthogonal(const fanin_level *level, const fanin_matrix *matrix, int threads)
 {
-    const uint64_t width = FANIN_GROUP_BYTES / (matrix->dtype == FANIN_F64 ? sizeof(double) : sizeof(float));
-    sharing all = {
-        .level = level,
-        .matrix = matrix,
-        .panels = (matrix->columns + FANIN_PANEL - 1) / FANIN_PANEL,
-        .groups = (matrix->columns + width - 1) / width,
-    };
+    sharing all = {.level = level, .matrix = matrix, .next_panel = matrix->first_panel};
     fanin_together(make_panels, &all, threads);
     fanin_together(make_columns, &all, threads);
 }

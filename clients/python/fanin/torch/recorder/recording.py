@@ -23,6 +23,7 @@ from fanin.recipe import Recipe, as_recipe
 from fanin.recipe.display import Summary
 from fanin.recording.distributions import Constant, Norms, Random
 from fanin.recording.to_scheme import RefusedError, scheme
+from fanin.torch.recorder.claims import Claims
 from fanin.torch.recorder.operation import OTHERS
 from fanin.torch.recorder.pieces import MOST_VALUES, Piece, rounded, values
 from fanin.torch.recorder.recognition import table
@@ -135,6 +136,7 @@ def record(build: Callable[[], torch.nn.Module], *, seed: int | str = 0) -> Reco
     try:
         with following(memory):
             model = build()
+            state = _state(model) if isinstance(model, torch.nn.Module) else {}
     except RecordError:
         raise
     except Exception as error:
@@ -146,7 +148,7 @@ def record(build: Callable[[], torch.nn.Module], *, seed: int | str = 0) -> Reco
     if not isinstance(model, torch.nn.Module):
         raise RecordError.of(f"the builder must return a torch.nn.Module, not {type(model).__name__}")
     with plainly():
-        return _Reading(memory, seed).of(model)
+        return _Reading(memory, seed).of(model, state)
 
 
 def _check_threads(memory: Memory) -> None:
@@ -172,16 +174,15 @@ class _Reading:
     def __init__(self, memory: Memory, seed: int | str) -> None:
         self._memory, self._seed = memory, seed
         self._names: dict[tuple[Any, ...], str] = {}
-        self._drawn: dict[int, list[tuple[int, int, str]]] = {}
+        self._drawn: dict[int, Claims] = {}
         self._tied: dict[str, str] = {}
         self._copies: dict[str, str] = {}
         self._literals: dict[str, torch.Tensor] = {}
         self._norms: dict[str, tuple[Norms, torch.Tensor]] = {}
         self._whole: dict[int, tuple[str, Random, torch.Size]] = {}
 
-    def of(self, model: torch.nn.Module) -> Recording:
+    def of(self, model: torch.nn.Module, state: Mapping[str, Any]) -> Recording:
         tensors, faults = {}, []
-        state = _state(model)
         for name, tensor in state.items():
             try:
                 if said := self._tensor(name, tensor):
@@ -266,7 +267,7 @@ class _Reading:
         """Return the known values of the buffers that `state_dict` leaves out."""
         found = {}
         for name, tensor in model.named_buffers(remove_duplicate=False):
-            name = _plain(name)
+            name = plain_name(name)
             if name not in state and not peculiar(tensor):
                 flat = values(self._memory.read(tensor), tensor.dtype)
                 if flat is not None:
@@ -287,30 +288,31 @@ class _Reading:
         return name
 
     def _note_draws(self, name: str, pieces: list[Piece]) -> None:
+        own: dict[int, Claims] = {}
         for length, dist in pieces:
-            if not isinstance(dist, Random):
-                continue
-            used = self._drawn.setdefault(dist.draw, [])
-            for start, stop, other in used:
-                if start < dist.place + length and dist.place < stop:
-                    if other == name:
-                        raise RefusedError("it contains some of its random numbers twice")
+            if isinstance(dist, Random):
+                stop = dist.place + length
+                if own.setdefault(dist.draw, Claims()).claim(dist.place, stop, name):
+                    raise RefusedError("it contains some of its random numbers twice")
+                if other := self._drawn.setdefault(dist.draw, Claims()).claim(dist.place, stop, name):
                     self._copies.setdefault(name, other)
-            used.append((dist.place, dist.place + length, name))
 
 
 def _state(model: torch.nn.Module) -> dict[str, Any]:
     """Return the tensors of `state_dict`, with the parts of wrappers removed from the names.
 
-    `get_extra_state` is not called: it can read values, and no other part of Fanin uses its result.
+    The caller follows operations, because hooks of the model can derive tensors from parameters. `get_extra_state` is
+    not called: it can read values, and no other part of Fanin uses its result.
     """
     own = [module for module in model.modules() if type(module).get_extra_state is not torch.nn.Module.get_extra_state]
     with ExitStack() as stack:
         for module in own:
             stack.enter_context(patch.object(module, "get_extra_state", lambda: None))
+        stack.enter_context(torch.no_grad())
         state = model.state_dict(keep_vars=True)
-    return {_plain(name): tensor for name, tensor in state.items() if not name.endswith(EXTRA_STATE)}
+    return {plain_name(name): tensor for name, tensor in state.items() if not name.endswith(EXTRA_STATE)}
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """Return a name without the parts of wrappers."""
     return ".".join(part for part in name.split(".") if part not in WRAPPERS)

@@ -1,0 +1,182 @@
+"""Tensors that the load hooks of a module derive from a state dict, such as one projection from three.
+
+`load_state_dict` calls the hooks of every module before it copies. Here they run on tensors without memory whose
+elements are followed, so the place of each element in the recipe is known. Any part of the result can be generated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+
+from fanin import backends
+from fanin.file.layout import FileLayout
+from fanin.recording.distributions import Constant, Uniform, Unknown, Values
+from fanin.region import Region
+from fanin.torch.inputs import Given
+from fanin.torch.recorder.pieces import Piece, Stretches, values
+from fanin.torch.recorder.recording import DTYPES, plain_name
+from fanin.torch.recorder.shadow_memory import Memory
+from fanin.torch.recorder.tracer import following
+
+_TORCH = {name: dtype for dtype, name in DTYPES.items()}
+_FOLLOWED = Uniform(0.0, 1.0)
+"""Stands for the elements of a tensor of the recipe. Arithmetic changes it, moves do not."""
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A tensor that load hooks derive from tensors of the recipe and literals."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    pieces: list[Piece]
+    """The elements in row-major order. A piece is a part of the draw that stands for a tensor, or has known values."""
+    names: Mapping[int, str]
+    """Names in the recipe, by the draw that stands for the tensor."""
+    sources: tuple[str, ...]
+    """Names in the recipe and among the literals that the hooks removed from the state dict."""
+    reason: str
+    """Why its values are not known; empty if they are."""
+
+    def read(self, layout: FileLayout, region: Region, backend: str | None) -> NDArray[Any]:
+        """Return the elements of a region without gaps, as bytes in row-major order."""
+        made = backends.get(None if backend == "cuda" else backend)
+        out = np.empty(region.count * self.dtype.itemsize, np.uint8)
+        whole, at = Stretches(self.pieces), 0
+        for run in region.runs():
+            for length, dist in whole.part(run.first, run.first + run.count):
+                part = out[at : at + length * self.dtype.itemsize]
+                if isinstance(dist, Uniform):
+                    entry = layout.entry(self.names[dist.draw])
+                    made.fill(entry.draw, entry.stream, entry.dtype, dist.place, part.data)
+                else:
+                    known = values([(length, dist)], self.dtype)
+                    assert known is not None
+                    part[:] = known.contiguous().view(torch.uint8).numpy()
+                at += len(part)
+        return out
+
+
+def derived(module: nn.Module, given: Given) -> dict[str, Derived | str]:
+    """Return what the load hooks of a module add to a state dict of these tensors, by name in the module.
+
+    A tensor that a hook only renames is represented by its name in the recipe. Hooks of torch's own modules are not
+    called, because `init_` handles those modules.
+
+    Raises:
+        RecordError: a hook reads values.
+    """
+    if not any(_hooks(owner) for owner in module.modules()):
+        return {}
+    memory = Memory()
+    with following(memory), torch.no_grad():
+        loading = _Loading(memory)
+        loading.visit(module, "", loading.state(given))
+    return loading.found
+
+
+class _Loading:
+    """A walk over the modules in the order of `load_state_dict`, which gives each the names below its own."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self._names: dict[int, str] = {}
+        self._origins: dict[int, str] = {}
+        """Names in the recipe or among the literals, by `id` of the followed tensor."""
+        self._sources: dict[int, tuple[str, ...]] = {}
+        """Names that a tensor is derived from, by its `id`."""
+        self._kept: list[Any] = []
+        """All tensors with an `id` here, so that no later tensor gets the same one."""
+        self.found: dict[str, Derived | str] = {}
+
+    def state(self, given: Given) -> dict[str, torch.Tensor]:
+        """Return a state dict of the given tensors, without memory."""
+        state = {}
+        for name, tensor in given.layout.recipe.tensors.items():
+            state[name] = torch.empty(tensor.shape, dtype=_TORCH[tensor.dtype], device="meta")
+            stand = Uniform(_FOLLOWED.low, _FOLLOWED.high)
+            self._names[stand.draw] = name
+            self._memory.write(state[name], [(state[name].numel(), stand)])
+        for name, literal in given.literals.items():
+            state[name] = torch.empty(literal.shape, dtype=literal.dtype, device="meta")
+            self._memory.write(state[name], [(literal.numel(), Values(literal.reshape(-1)))])
+        self._origins = {id(tensor): name for name, tensor in state.items()}
+        self._sources = {id(tensor): (name,) for name, tensor in state.items()}
+        self._kept += state.values()
+        return state | {alias: state[name] for alias, name in given.tied.items()}
+
+    def visit(self, module: nn.Module, prefix: str, state: dict[str, Any]) -> None:
+        """Call the hooks of a module and of the modules in it. `state` has the names that begin with the prefix."""
+        if hooks := _hooks(module):
+            before, errors = dict(state), list[str]()
+            with _Casts(errors):
+                for hook in hooks:
+                    hook(state, prefix, {}, True, [], [], errors)
+            removed = [tensor for name, tensor in before.items() if name not in state]
+            sources = tuple(dict.fromkeys(name for each in removed for name in self._sources.get(id(each), ())))
+            for name, tensor in state.items():
+                if before.get(name) is not tensor and isinstance(tensor, torch.Tensor):
+                    self._note(plain_name(name), tensor, sources, errors)
+        for name, child in module.named_children():
+            if any(_hooks(owner) for owner in child.modules()):
+                inner = plain_name(f"{prefix}{name}.")
+                self.visit(child, inner, {key: each for key, each in state.items() if key.startswith(inner)})
+
+    def _note(self, name: str, tensor: torch.Tensor, sources: tuple[str, ...], errors: list[str]) -> None:
+        """Record a tensor that a hook has added."""
+        self._kept.append(tensor)
+        if id(tensor) in self._origins:
+            self.found[name] = self._origins[id(tensor)]
+            return
+        self._sources[id(tensor)] = sources
+        pieces = self._memory.read(tensor)
+        reasons = [*errors, *(reason for _, dist in pieces if (reason := self._reason(dist)))]
+        reason = reasons[0] if reasons else ""
+        self.found[name] = Derived(tuple(tensor.shape), tensor.dtype, pieces, self._names, sources, reason)
+
+    def _reason(self, dist: Any) -> str:
+        match dist:
+            case Constant() | Values():
+                return ""
+            case Uniform(draw=draw, order=0, falling=False) if dist == _FOLLOWED and draw in self._names:
+                return ""
+            case Unknown(operation):
+                return f"its load hooks use {operation}"
+        return "its load hooks compute or transpose it"
+
+
+class _Casts(TorchDispatchMode):
+    """Notes casts between floating-point types: the followed distributions do not tell whether a cast rounds."""
+
+    def __init__(self, errors: list[str]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._errors = errors
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        tensors = [leaf for leaf in tree_iter((args, kwargs, result)) if isinstance(leaf, torch.Tensor)]
+        dtypes = {tensor.dtype for tensor in tensors if tensor.is_floating_point()}
+        if len(dtypes) > 1:
+            self._errors.append(f"its load hooks cast {' and '.join(sorted(map(str, dtypes)))}")
+        return result
+
+
+def _hooks(module: nn.Module) -> list[Any]:
+    """Return the load hooks of a module that are not torch's own."""
+    return [hook for hook in module._load_state_dict_pre_hooks.values() if not _is_torchs(hook)]
+
+
+def _is_torchs(hook: Any) -> bool:
+    """Return whether a hook is a function of torch, such as those of FSDP and of activation checkpointing."""
+    called = getattr(hook, "hook", hook)
+    called = getattr(called, "func", called)
+    return f"{getattr(called, '__module__', '')}.".startswith("torch.")
