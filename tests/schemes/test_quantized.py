@@ -393,3 +393,20 @@ def test_a_quantized_part_cannot_be_one_of_several_blocks() -> None:
     parts = [{"size": ROWS, **inner}, {"size": 1, "scheme": "ones"}]
     with pytest.raises(RecipeError, match="must be the full tensor"):
         fanin.as_recipe({"shape": [ROWS + 1, COLUMNS], "dtype": "F8_E4M3", "scheme": "blocks", "parts": parts})
+
+
+def test_a_range_costs_the_numbers_that_it_is_made_from() -> None:
+    law = {"shape": [1024, 2048], "scheme": "normal", "std": 1}
+    data = {"shape": [1024, 2048], "dtype": "F8_E4M3", "scheme": "quantized", "format": "fp8_block", "law": law}
+    scale = {**data, "shape": [8, 16], "dtype": "F32", "part": "scale"}
+    layout = FileLayout.of({"tensors": {"a": scale, "b": scale, "c": scale, "d": data, "e": law}})
+    entries = {entry.name: entry for entry in layout.entries}
+    group, matrix = 4 * 128 * 128, 4 * 1024 * 2048
+    assert layout.source_bytes(entries["a"].start, entries["a"].start + 1) == 2 * group
+    assert layout.source_bytes(entries["b"].start, entries["b"].stop) == matrix + group
+    assert layout.source_bytes(entries["d"].start, entries["d"].stop) == 2 * matrix + group
+    assert layout.source_bytes(entries["e"].start, entries["e"].stop) == 0
+    assert layout.source_bytes(entries["a"].start + 4, entries["c"].start + 4) == 2 * matrix + 3 * group
+    assert layout.source_bytes(0, layout.size) == 5 * matrix + 4 * group
+    plain = FileLayout.of(law)
+    assert plain.source_bytes(0, plain.size) == 0

@@ -158,6 +158,15 @@ def gptq_zeros() -> Fill:
     return fill(Fraction(0x77777777), INTEGERS["I32"])
 
 
+def source_bytes(draw: Draw, count: int) -> int:
+    """Return the bytes of float32 numbers that are generated for `count` elements of a quantized part; 0 for others."""
+    if not isinstance(draw, Quantized) or not count:
+        return 0
+    # Codes of a few rows of a taller group need the other rows too, for the scale. It is then cached.
+    twice = 1 + (draw.part == "data" and draw.group[0] > 1)
+    return 4 * (math.prod(draw.unit) * count * twice + math.prod(draw.group))
+
+
 def bound(draw: Draw) -> float:
     """Return a magnitude that no number of a draw at F32 exceeds, a number of float32.
 
