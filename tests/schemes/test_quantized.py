@@ -1,4 +1,4 @@
-"""Quantized tensors: their parts describe the draw of the twin, and any range of a part is the same as in the whole."""
+"""Quantized tensors: their parts describe the draw of the twin, and any range of a part is that of the full part."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ TOOLS = {
 }
 """Begin of the SHA-256 of what compressed-tensors 0.20.1, or for MX formats torchao 0.18.0, makes of the float32 twin.
 
-NVFP4 had our global scale, which is that of the law's bound. tests/soak/test_quantized.py compares all bytes.
+NVFP4 had our global scale, which is from the bound of the twin.
 """
 
 
@@ -213,7 +213,7 @@ def test_any_range_is_that_of_the_whole(form: str, name: str) -> None:
     if name not in backends.available():
         pytest.skip(f"there is no {name} backend")
     backend, layout = backends.load(name), FileLayout.of(recipe_of(form, LAWS[2]))
-    # The whole is that of the native backend in large tiles.
+    # The complete file is that of the fastest backend in large tiles.
     quantizing.TILE, small = 1 << 18, quantizing.TILE
     whole = bytearray(b"\xaa" * layout.size)
     read_into(layout, 0, memoryview(whole), backends.get())
