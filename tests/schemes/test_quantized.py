@@ -67,7 +67,7 @@ PARTS: dict[str, dict[str, tuple[list[int], str]]] = {
 def tensor(form: str, part: str, law: dict[str, Any], **more: Any) -> dict[str, Any]:
     shape, dtype = PARTS[form][part]
     full = {"shape": [ROWS, COLUMNS], **law}
-    return {"shape": shape, "dtype": dtype, "scheme": "quantized", "format": form, "part": part, "law": full, **more}
+    return {"shape": shape, "dtype": dtype, "scheme": "quantized", "format": form, "part": part, "tensor": full, **more}
 
 
 def recipe_of(form: str, law: dict[str, Any]) -> dict[str, Any]:
@@ -246,7 +246,7 @@ def test_an_element_needs_its_groups_only(form: str, monkeypatch: pytest.MonkeyP
     shape = packed or [rows, columns // per]
     law = {"shape": [rows, columns], "scheme": "normal", "std": 1}
     layout = FileLayout.of(
-        {"shape": shape, "dtype": FORMATS[form].data_type, "scheme": "quantized", "format": form, "law": law}
+        {"shape": shape, "dtype": FORMATS[form].data_type, "scheme": "quantized", "format": form, "tensor": law}
     )
     entry = layout.entries[0]
     for first, count in ((12345, 1), (shape[1] * 777 - 1, 2)):
@@ -260,7 +260,7 @@ def test_an_element_needs_its_groups_only(form: str, monkeypatch: pytest.MonkeyP
 
 def test_parts_of_repeated_names_share_the_stream_of_their_own_twin() -> None:
     law = {"shape": [4, 32], "scheme": "normal", "std": 1}
-    part = {"shape": [4, 16], "dtype": "U8", "scheme": "quantized", "format": "mxfp4", "law": law, "twin": "weight"}
+    part = {"shape": [4, 16], "dtype": "U8", "scheme": "quantized", "format": "mxfp4", "tensor": law, "twin": "weight"}
     made = fanin.materialize({"tensors": {}, "repeated": {"layers.{0..2}.fc.weight_packed": part}})
     for n in range(3):
         alone = fanin.materialize({"tensors": {f"layers.{n}.fc.weight": {**part, "twin": None}}})
@@ -273,7 +273,7 @@ def test_parts_of_repeated_names_share_the_stream_of_their_own_twin() -> None:
 def test_a_transposed_law_is_quantized_along_its_other_axis() -> None:
     """gpt-oss: the BF16 model has experts as (in, out), the MXFP4 file as (out, in / 32, 16)."""
     law = {"shape": [2, 64, 24], "scheme": "normal", "std": 1}
-    blocks = {"shape": [2, 24, 2, 16], "dtype": "U8", "scheme": "quantized", "format": "mxfp4", "law": law}
+    blocks = {"shape": [2, 24, 2, 16], "dtype": "U8", "scheme": "quantized", "format": "mxfp4", "tensor": law}
     scales = {**blocks, "shape": [2, 24, 2], "part": "scale"}
     more = {"transposed": True, "twin": "down_proj"}
     made = fanin.materialize(
@@ -340,7 +340,7 @@ def test_spellings_have_one_canonical_text() -> None:
     part = tensor("awq", "data", LAWS[0])
     first = fanin.as_recipe(part)
     assert fanin.as_recipe({**part, "scale_dtype": "F16", "group_size": 128, "transposed": False}) == first
-    assert fanin.as_recipe({**part, "law": {**part["law"], "mean": -0.0}}).digest == first.digest
+    assert fanin.as_recipe({**part, "tensor": {**part["tensor"], "mean": -0.0}}).digest == first.digest
     assert fanin.as_recipe(json.loads(first.canonical)).digest == first.digest
     assert pickle.loads(pickle.dumps(first)) == first
     assert fanin.as_recipe(first.with_tensors(first.tensors)).digest == first.digest
@@ -370,14 +370,18 @@ def test_a_description_has_no_moments_of_codes() -> None:
         ({"dtype": "BF16"}, "/dtype", "BF16 is not the dtype of this part: F8_E4M3"),
         ({"group_size": 64}, "/group_size", "groups of fp8_block have a fixed size"),
         ({"format": "mxfp8", "scale_dtype": "F32"}, "/scale_dtype", "the scales of mxfp8 are U8 or F8_E8M0"),
-        ({"law": {"shape": [4], "scheme": "ones"}}, "/law", "has 1 axes; a quantized tensor has at least 2"),
-        ({"law": {"shape": [4, 4], "scheme": "onse"}}, "/law/scheme", "unknown scheme"),
-        ({"law": {"shape": [4, 4], "scheme": "normal", "std": -1}}, "/law/std", "greater than 0"),
-        ({"law": {"shape": [256, 384], "scheme": "orthogonal"}}, "/law", "cannot be quantized"),
-        ({"law": {"shape": [256, 384], "scheme": "ones", "dtype": "BF16"}}, "/law/dtype", "the law has no dtype"),
+        ({"tensor": {"shape": [4], "scheme": "ones"}}, "/tensor", "has 1 axes; a quantized tensor has at least 2"),
+        ({"tensor": {"shape": [4, 4], "scheme": "onse"}}, "/tensor/scheme", "unknown scheme"),
+        ({"tensor": {"shape": [4, 4], "scheme": "normal", "std": -1}}, "/tensor/std", "greater than 0"),
+        ({"tensor": {"shape": [256, 384], "scheme": "orthogonal"}}, "/tensor", "cannot be quantized"),
         (
-            {"format": "mxfp4", "law": {"shape": [2, 40], "scheme": "ones"}},
-            "/law",
+            {"tensor": {"shape": [256, 384], "scheme": "ones", "dtype": "BF16"}},
+            "/tensor/dtype",
+            "the twin has no dtype",
+        ),
+        (
+            {"format": "mxfp4", "tensor": {"shape": [2, 40], "scheme": "ones"}},
+            "/tensor",
             "40 columns are not a multiple of 32",
         ),
     ],
@@ -397,7 +401,7 @@ def test_a_quantized_part_cannot_be_one_of_several_blocks() -> None:
 
 def test_a_range_costs_the_numbers_that_it_is_made_from() -> None:
     law = {"shape": [1024, 2048], "scheme": "normal", "std": 1}
-    data = {"shape": [1024, 2048], "dtype": "F8_E4M3", "scheme": "quantized", "format": "fp8_block", "law": law}
+    data = {"shape": [1024, 2048], "dtype": "F8_E4M3", "scheme": "quantized", "format": "fp8_block", "tensor": law}
     scale = {**data, "shape": [8, 16], "dtype": "F32", "part": "scale"}
     layout = FileLayout.of({"tensors": {"a": scale, "b": scale, "c": scale, "d": data, "e": law}})
     entries = {entry.name: entry for entry in layout.entries}

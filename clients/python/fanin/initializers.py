@@ -928,7 +928,7 @@ def quantized(
     format: Literal[
         "fp8", "fp8_channel", "fp8_block", "int8", "mxfp8", "mxfp4", "nvfp4", "int4", "int4_asymmetric", "awq", "gptq"
     ],
-    law: Mapping[str, Any],
+    tensor: Mapping[str, Any],
     part: Literal["data", "scale", "zero_point", "global_scale", "shape", "group_index"] = "data",
     twin: str | None = None,
     group_size: int = 128,
@@ -941,8 +941,8 @@ def quantized(
 ) -> Array:
     """One part of a quantized matrix: its codes, its scales, or another tensor of its format.
 
-    `law` is the tensor before quantization, without `dtype`. Its float32 numbers are quantized. `twin` is the last
-    component of its name. A recipe has one tensor for each part, with the same `law`, `format` and `twin`.
+    `tensor` is the tensor before quantization, without `dtype`. Its float32 numbers are quantized. `twin` is the last
+    component of its name. A recipe has one tensor for each part, with the same `tensor`, `format` and `twin`.
 
     Distribution of an element: the codes, scales or zero points of the twin's float32 numbers.
 

@@ -18,7 +18,7 @@ _GATES = {"shape": [8, 64], "scheme": "blocks", "parts": [{"size": 3, "scheme": 
 
 def _part(form: str, part: str, dtype: str, shape: list[int], law: Any, **more: Any) -> dict[str, Any]:
     given = {"part": part} if part != "data" else {}
-    return {"shape": shape, "dtype": dtype, "scheme": "quantized", "format": form, **given, "law": law, **more}
+    return {"shape": shape, "dtype": dtype, "scheme": "quantized", "format": form, **given, "tensor": law, **more}
 
 
 def _fp8(law: Any, more: dict[str, Any]) -> dict[str, Any]:

@@ -117,8 +117,8 @@ def distributions_of(tensor: Any) -> int:
             continue
         if isinstance(parts := each.get("parts"), list | tuple):
             level.extend(parts)
-        if isinstance(law := each.get("law"), Mapping):
-            level.append(law)
+        if isinstance(source := each.get("tensor"), Mapping):
+            level.append(source)
         found += 1
         if most := _TABLES.get(str(each.get("scheme")).lower()):
             found += min(_product(each.get("shape", each.get("size"))) // _PER_VALUE, most)

@@ -47,7 +47,7 @@ def write(backend: Backend, draw: Quantized, stream: Stream, dtype: DType, first
 
 
 def _spans(draw: Quantized, first: int, last: int) -> Iterator[tuple[int, int, int]]:
-    """Yield the matrices of elements [first, last) of a part, each with a range of its own elements.
+    """Yield the matrices of elements [first, last) of a part, each with a range of elements of its part.
 
     A range of less than a row lies in one row, so that it needs few columns. If groups have several rows, a range of
     codes lies in a part of one row of groups, or has complete rows of groups.

@@ -103,9 +103,11 @@ def quantized(
     rows, columns = matrix
     group = min(group[0], rows), min(group[1], columns)
     if (count := math.prod(group)) > MAX_GROUP:
-        raise DrawError("law", f"a group has {count} elements, and at most {MAX_GROUP} can share a scale")
+        raise DrawError("tensor", f"a group has {count} elements, and at most {MAX_GROUP} can share a scale")
     if group[0] > 1 and columns > MAX_COLUMNS:
-        raise DrawError("law", f"there are {columns} columns, and at most {MAX_COLUMNS} where groups have several rows")
+        raise DrawError(
+            "tensor", f"there are {columns} columns, and at most {MAX_COLUMNS} where groups have several rows"
+        )
     most = bound(draw)
     scale = 0.0
     if form.rule == "given":
@@ -149,7 +151,7 @@ def shape_table(shape: tuple[int, ...]) -> Table:
 def group_index(groups: int, size: int) -> Table:
     """Return a table of the number of each column's group, as I32."""
     if groups > MAX_TABLE:
-        raise DrawError("law", f"there are {groups} groups in a row, and group_index has at most {MAX_TABLE}")
+        raise DrawError("tensor", f"there are {groups} groups in a row, and group_index has at most {MAX_TABLE}")
     return Table(np.arange(groups).astype("<i4").tobytes(), size)
 
 
@@ -194,7 +196,7 @@ def bound(draw: Draw) -> float:
             return bound(plain)
         case Blocks(draws=parts):
             return max(map(bound, parts))
-    raise DrawError("law", "the law must be a draw whose elements can be generated alone")
+    raise DrawError("tensor", "the twin must have a draw whose elements can be generated alone")
 
 
 def _up(value: Fraction) -> float:

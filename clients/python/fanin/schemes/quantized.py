@@ -37,22 +37,24 @@ _PARTS: dict[str, tuple[str, ...]] = {
 class Quantized(Tensor):
     """One part of a quantized matrix: its codes, its scales, or another tensor of its format.
 
-    `law` is the tensor before quantization, without `dtype`. Its float32 numbers are quantized. `twin` is the last
-    component of its name. A recipe has one tensor for each part, with the same `law`, `format` and `twin`.
+    `tensor` is the tensor before quantization, without `dtype`. Its float32 numbers are quantized. `twin` is the last
+    component of its name. A recipe has one tensor for each part, with the same `tensor`, `format` and `twin`.
     """
 
     formula = "the codes, scales or zero points of the twin's float32 numbers"
     source = (
         "Micikevicius et al. 2022 (FP8); OCP MX v1.0; DeepSeek-V3; NVIDIA NVFP4; compressed-tensors; AutoAWQ; AutoGPTQ"
     )
-    size_field = "law"
+    size_field = "tensor"
 
     scheme: Literal["quantized"]
     format: Annotated[FormatName, Field(description="The format.")]
     part: Annotated[Part, Field(description="The part that this tensor is.")] = "data"
-    law: Annotated[dict[str, Any], Field(description="The tensor that is quantized, without dtype; its shape is full.")]
+    tensor: Annotated[
+        dict[str, Any], Field(description="The tensor that is quantized, without dtype; its shape is full.")
+    ]
     twin: Annotated[
-        Name | None, Field(description="Last component of the law's name; null is that of this tensor.")
+        Name | None, Field(description="Last component of the twin's name; null is that of this tensor.")
     ] = None
     group_size: Annotated[Count, Field(description="Columns of a group, for int4, int4_asymmetric, awq and gptq.")] = (
         GROUP_SIZE
@@ -62,28 +64,28 @@ class Quantized(Tensor):
         Field(description="Storage type of the scales; null is F32, and F16 for awq and gptq."),
     ] = None
     transposed: Annotated[
-        Flag, Field(description="The quantized matrix is the transpose of the law's last two axes.")
+        Flag, Field(description="The quantized matrix is the transpose of the twin's last two axes.")
     ] = False
 
     @model_validator(mode="after")
     def _one_spelling(self) -> Self:
         document = self.of.canonical()
-        self.__dict__["law"] = frozen({field: value for field, value in document.items() if field != "dtype"})
+        self.__dict__["tensor"] = frozen({field: value for field, value in document.items() if field != "dtype"})
         if self.scale_dtype == FORMATS[self.format].scale_types[0]:
             self.__dict__["scale_dtype"] = None
         return self
 
     @computed_once
     def of(self) -> Tensor:
-        """The law as a tensor at F32.
+        """The twin as a tensor at F32.
 
         Raises:
             PydanticCustomError: it is wrong. The error has the path of the fault.
         """
-        if "dtype" in self.law:
-            raise _fault("the law has no dtype: its float32 numbers are quantized", ["dtype"])
+        if "dtype" in self.tensor:
+            raise _fault("the twin has no dtype: its float32 numbers are quantized", ["dtype"])
         try:
-            return _tensors().validate_python({**self.law, "dtype": "F32"})
+            return _tensors().validate_python({**self.tensor, "dtype": "F32"})
         except ValidationError as error:
             details = error.errors()[0]
             path = [*details["loc"][1:], *blamed(details)]
@@ -94,15 +96,15 @@ class Quantized(Tensor):
         return self.of.block_count
 
     def given(self) -> dict[str, Any]:
-        law = {field: value for field, value in self.of.given().items() if field != "dtype"}
-        return {**super().given(), "law": law}
+        tensor = {field: value for field, value in self.of.given().items() if field != "dtype"}
+        return {**super().given(), "tensor": tensor}
 
     def lower(self, dtype: DType) -> Draw:
         form, shape = FORMATS[self.format], self.of.shape
         if self.part not in _PARTS[self.format]:
             raise DrawError("part", f"{self.format} has no {self.part}; its parts are {', '.join(_PARTS[self.format])}")
         if len(shape) < 2:
-            raise DrawError("law", f"the shape of the law has {len(shape)} axes; a quantized tensor has at least 2")
+            raise DrawError("tensor", f"the shape of the twin has {len(shape)} axes; a quantized tensor has at least 2")
         if self.transposed:
             shape = (*shape[:-2], shape[-1], shape[-2])
         rows, columns = shape[-2:]
@@ -117,7 +119,7 @@ class Quantized(Tensor):
             raise DrawError("dtype", f"{dtype.name} is not the dtype of this part: {_either(types)}")
         if draws.is_whole(self.of.draw):
             raise DrawError(
-                "law",
+                "tensor",
                 "an orthogonal, sparse or quantized tensor cannot be quantized: its elements depend on each other",
             )
         if not math.prod(shape):
@@ -144,11 +146,11 @@ class Quantized(Tensor):
             raise DrawError("group_size", f"the groups of {self.format} have a fixed size; leave group_size out")
         width = self.group_size if form.has_group_size else form.group[1]
         if form.group[0] == 1 and width and columns % width:
-            raise DrawError("law", f"{columns} columns are not a multiple of {width}, the columns of a group")
+            raise DrawError("tensor", f"{columns} columns are not a multiple of {width}, the columns of a group")
         if form.packing in ("awq", "gptq") and rows % 8:
-            raise DrawError("law", f"{rows} rows are not a multiple of 8, the numbers in a word")
+            raise DrawError("tensor", f"{rows} rows are not a multiple of 8, the numbers in a word")
         if form.packing == "gptq" and columns % 8:
-            raise DrawError("law", f"{columns} columns are not a multiple of 8, the numbers in a word")
+            raise DrawError("tensor", f"{columns} columns are not a multiple of 8, the numbers in a word")
         return form.group[0], width or max(columns, 1)
 
     def _scale_type(self, form: draws.Format) -> str:
@@ -211,4 +213,4 @@ def _tensors() -> TypeAdapter[Tensor]:
 
 
 def _fault(detail: str, path: list[str | int]) -> PydanticCustomError:
-    return PydanticCustomError("formula", "{reason}", {"reason": detail, "path": ["law", *path]})
+    return PydanticCustomError("formula", "{reason}", {"reason": detail, "path": ["tensor", *path]})
