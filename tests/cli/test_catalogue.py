@@ -98,3 +98,15 @@ def test_a_checkpoint_has_the_configuration_and_the_literals(tmp_path: Path) -> 
     counter = "resnet.embedder.embedder.normalization.num_batches_tracked"
     assert load_file(folder / weight_map[counter])[counter] == 0
     assert weight_map.keys() > model.recipe().tensors.keys()
+
+
+def test_an_artifact_has_the_literals_and_a_file_is_said_to_lack_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    counter = "resnet.embedder.embedder.normalization.num_batches_tracked"
+    assert main(["artifact", "make", "tiny-resnet", str(tmp_path / "hf"), "-q"]) == 0
+    assert counter in json.loads((tmp_path / "hf/model.safetensors.index.json").read_text())["weight_map"]
+    assert main(["make", "tiny-resnet", "-o", str(tmp_path / "file"), "-q"]) == 0
+    assert "the file lacks the literals of tiny-resnet" in capsys.readouterr().err
+    assert main(["make", "tiny-qwen3", "-o", str(tmp_path / "file"), "-q"]) == 0
+    assert capsys.readouterr().err == ""

@@ -507,6 +507,39 @@ def test_an_interrupt_is_130_however_early() -> None:
     assert (found.returncode, found.stdout, found.stderr) == (130, b"", b"fanin: interrupted\n")
 
 
+def test_an_interrupt_is_130_while_an_extension_is_imported(tmp_path: Path) -> None:
+    """The C API of NumPy prints an interrupt and raises an ImportError in its place, as this module does."""
+    (tmp_path / "ml_dtypes.py").write_text(
+        "import os, signal, sys\n"
+        "try:\n    os.kill(os.getpid(), signal.SIGINT)\n    sum(0 for _ in range(1000))\n"
+        "except KeyboardInterrupt:\n    sys.excepthook(*sys.exc_info())\n"
+        "raise ImportError('numpy._core.umath failed to import')\n"
+    )
+    command = [sys.executable, "-m", "fanin", "make", '{"shape": 1, "scheme": "zeros"}', "-o", tmp_path / "made"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    found = subprocess.run(command, capture_output=True, check=False, env=environment)
+    assert (found.returncode, found.stdout, found.stderr) == (130, b"", b"fanin: interrupted\n")
+
+
+def test_verify_reads_a_pipe_once(recipe: Path, tmp_path: Path) -> None:
+    """To open a named pipe again would wait for another writer."""
+    made = tmp_path / "made"
+    assert main(["make", str(recipe), "-o", str(made), "-q"]) == 0
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen([sys.executable, "-m", "fanin", "verify", tmp_path / "pipe", "-q"]) as process:
+        (tmp_path / "pipe").write_bytes(made.read_bytes())
+        try:
+            assert process.wait(120) == 0
+        finally:
+            process.kill()
+
+
+def test_an_output_that_is_a_pipe_is_named(recipe: Path) -> None:
+    command = f"'{sys.executable}' -m fanin make '{recipe}' -o /dev/stdout | cat"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, check=False)
+    assert (done.stdout, done.stderr) == (b"", b"fanin: [Errno 22] not a regular file: '/dev/stdout'\n")
+
+
 def test_a_closed_pipe_is_not_an_error(recipe: Path) -> None:
     command = f"set -o pipefail; '{sys.executable}' -m fanin schemes --json | head -1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, check=False)

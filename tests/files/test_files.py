@@ -9,6 +9,7 @@ import os
 import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import fanin
 from fanin import FileError, FileLayout, MismatchError
 from fanin.cli.main import main
 from fanin.file import atomic, disk
+from fanin.file.disk import chunks
 from tests.support.samples import MIXED
 
 
@@ -193,6 +195,18 @@ def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="not a regular file"):
         fanin.save(MIXED, tmp_path / "pipe")
     assert (tmp_path / "pipe").is_fifo()
+
+
+@pytest.mark.parametrize("read", [fanin.verify, fanin.load])
+def test_a_pipe_is_no_file(read: Callable[[Path], object]) -> None:
+    outlet, inlet = os.pipe()
+    os.write(inlet, b"".join(chunks(FileLayout.of(MIXED), backend=None))[:1000])
+    os.close(inlet)
+    try:
+        with pytest.raises(FileError, match="not a regular file"):
+            read(Path(f"/dev/fd/{outlet}"))
+    finally:
+        os.close(outlet)
 
 
 def test_a_folder_is_no_place_and_a_link_is_followed(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ def main() -> int:
     has ended, its exit code stands.
     """
     signals.block_interrupts()
+    signals.keep_interrupts()
     from fanin.cli import main as command_line
 
     try:

@@ -157,6 +157,9 @@ _FUNCTIONS = {
     "log": "ln u",
     "inverse_softplus_exp": "ln(exp(exp u) - 1)",
     "inverse_softplus_log": "ln(exp(-ln(u) / 2) - 1)",
+    "inverse_softplus_log_8": "ln(exp(-ln(u) / 8) - 1)",
+    "log_log": "ln(-ln(u) / 2)",
+    "logit": "ln(u / (1 - u))",
 }
 
 

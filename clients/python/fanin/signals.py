@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
+from types import FrameType, TracebackType
 
 Handler = Callable[[int, FrameType | None], object]
 
@@ -31,6 +32,35 @@ def block_interrupts() -> None:
 def allow_interrupts() -> None:
     """Let SIGINT raise KeyboardInterrupt again; one that is pending does so here."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _INTERRUPT)
+
+
+class _Printed:
+    """`sys.excepthook` that prints nothing after an interrupt."""
+
+    def __init__(self) -> None:
+        self.is_interrupted = False
+        self._print = sys.excepthook
+
+    def __call__(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        self.is_interrupted |= issubclass(kind, KeyboardInterrupt)
+        if not self.is_interrupted:
+            self._print(kind, error, trace)
+
+
+def keep_interrupts() -> None:
+    """Let `is_interrupt` know the interrupts that extension modules catch.
+
+    While such a module is imported, the C API of NumPy prints an interrupt and raises an ImportError in its place.
+    """
+    sys.excepthook = _Printed()
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Return whether an error followed from an interrupt, after `keep_interrupts`."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, KeyboardInterrupt):
+        found = found.__cause__ or found.__context__
+    return found is not None or (isinstance(sys.excepthook, _Printed) and sys.excepthook.is_interrupted)
 
 
 @contextmanager

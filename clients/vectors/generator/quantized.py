@@ -1,4 +1,4 @@
-"""The scheme `quantized`: sections 6.16 and 9.11."""
+"""The scheme `quantized`: sections 6.16 and 9.12."""
 
 from __future__ import annotations
 

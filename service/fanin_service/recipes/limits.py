@@ -28,7 +28,11 @@ _NARROWEST = 64
 """Minimum length that is counted for the shorter side of a matrix. For a narrower one the kernel takes the memory and
 time of this number of columns (256 bytes a row, `fanin.backends.native_orthogonal`)."""
 _TABLES = dict.fromkeys(
-    ("log_range", "rope_frequencies", "alibi_slopes", "power_range", "sinusoidal", "stft"), MAX_TABLE // _PER_VALUE
+    (
+        *("log_range", "rope_frequencies", "alibi_slopes", "power_range", "sinusoidal", "stft"),
+        *("retention_decay", "hippo_legs", "s4d_inv"),
+    ),
+    MAX_TABLE // _PER_VALUE,
 ) | {"bilinear": 100}
 """Schemes whose values are computed one by one, most of them to 120 digits. The number is their maximum cost, in
 distributions."""

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from fanin.schemes import SCHEMES, tables, waves
+from fanin.schemes import SCHEMES, positions, state_spaces, tables, waves
 from fanin_service.app import create_app
 from fanin_service.recipes import limits
 from fanin_service.recipes.errors import LimitExceededError
@@ -298,7 +298,7 @@ def test_blocks_and_tables_count_as_the_distributions_that_they_cost(
 
 
 def test_every_scheme_of_a_table_is_counted() -> None:
-    modules = {tables.__name__, waves.__name__}
+    modules = {tables.__name__, positions.__name__, state_spaces.__name__, waves.__name__}
     assert {name for name, scheme in SCHEMES.items() if scheme.__module__ in modules} == set(limits._TABLES)
     assert limits.distributions_of({"shape": [512, 512, 4, 4], "scheme": "bilinear"}) == 101
 

@@ -176,6 +176,9 @@ _FUNCTIONS: dict[str, Callable[[Doubles], Doubles]] = {
     "log": functions.log,
     "inverse_softplus_exp": lambda u: functions.inverse_softplus(functions.exp(u)),
     "inverse_softplus_log": lambda u: functions.inverse_softplus(-0.5 * functions.log(u)),
+    "inverse_softplus_log_8": lambda u: functions.inverse_softplus(-0.125 * functions.log(u)),
+    "log_log": lambda u: functions.log(-0.5 * functions.log(u)),
+    "logit": lambda u: functions.log(u / (1 - u)),
 }
 
 

@@ -84,6 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout = None
         return DONE
     except Exception as error:
+        if signals.is_interrupt(error):
+            raise KeyboardInterrupt from None
         for code, (kinds, _) in EXIT_CODES.items():
             if isinstance(error, kinds):
                 _complain(str(error) or EXIT_CODES[code][1])

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 from fanin.cli import options as shared
 
@@ -24,12 +25,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Verify the file; return the exit code."""
-    if not shared.is_standard(options.file):
-        return _verify(options, options.file)
+    if shared.is_standard(options.file):
+        return _verify_copy(options, sys.stdin.buffer)
+    with options.file.open("rb") as file:
+        # A pipe has its bytes once. To open it again would wait for another writer.
+        if not file.seekable():
+            return _verify_copy(options, file)
+    return _verify(options, options.file)
+
+
+def _verify_copy(options: argparse.Namespace, source: BinaryIO) -> int:
     with tempfile.TemporaryDirectory(prefix="fanin-") as folder:
         path = Path(folder, "input")
         with path.open("wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file, 1 << 20)
+            shutil.copyfileobj(source, file, 1 << 20)
         return _verify(options, path)
 
 

@@ -193,6 +193,12 @@ def _image(function: Function, u: Floats) -> Floats:
             return np.exp(u) + np.log(-np.expm1(-np.exp(u)))
         case "inverse_softplus_log":
             return np.log(np.expm1(-np.log(u) / 2))
+        case "inverse_softplus_log_8":
+            return np.log(np.expm1(-np.log(u) / 8))
+        case "log_log":
+            return np.log(-np.log(u) / 2)
+        case "logit":
+            return np.log(u / (1 - u))
 
 
 def _argument(function: Function, value: Floats) -> Floats:
@@ -205,6 +211,12 @@ def _argument(function: Function, value: Floats) -> Floats:
             return np.log(softplus)
         case "inverse_softplus_log":
             return np.exp(-2 * softplus)
+        case "inverse_softplus_log_8":
+            return np.exp(-8 * softplus)
+        case "log_log":
+            return np.exp(-2 * np.exp(value))
+        case "logit":
+            return np.exp(value - softplus)
 
 
 @lru_cache(maxsize=1)

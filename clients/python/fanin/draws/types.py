@@ -128,8 +128,9 @@ class Orthogonal:
     """Elements are those of a rows x columns matrix, row by row."""
 
 
-Function = Literal["log", "inverse_softplus_exp", "inverse_softplus_log"]
-"""Functions of a number u, in this order: ln u, ln(exp(exp u) - 1), ln(exp(-ln(u) / 2) - 1)."""
+Function = Literal["log", "inverse_softplus_exp", "inverse_softplus_log", "inverse_softplus_log_8", "log_log", "logit"]
+"""Functions of a number u, in this order: ln u, ln(exp(exp u) - 1), ln(exp(-ln(u) / 2) - 1), ln(exp(-ln(u) / 8) - 1),
+ln(-ln(u) / 2), ln(u / (1 - u))."""
 
 
 @dataclass(frozen=True, slots=True)

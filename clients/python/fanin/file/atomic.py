@@ -24,8 +24,14 @@ def real(path: str | os.PathLike[str]) -> Path:
     """Return the absolute path of a file, or of the one that a symbolic link leads to.
 
     To open a loop of links is an `OSError`; `Path.resolve` raises a RuntimeError before Python 3.13.
+
+    Raises:
+        OSError: the link is that of an open pipe, as `/dev/stdout` can be. It leads to no path.
     """
-    return Path(os.path.realpath(path))
+    found = Path(os.path.realpath(path))
+    if Path(path).exists() and not found.exists():
+        raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+    return found
 
 
 @contextmanager

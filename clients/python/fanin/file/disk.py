@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import stat
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
@@ -112,8 +113,8 @@ def verify(path: str | os.PathLike[str], *, backend: str | None = None, progress
     """
     maker = backends.get(backend)
     with naming(path), open(path, "rb") as file:
+        size = size_of(file)
         layout = layout_of_file(file)
-        size = os.fstat(file.fileno()).st_size
         if size != layout.size:
             raise FileError(f"the file has {size} bytes, its recipe has {layout.size}")
         file.seek(0)
@@ -139,6 +140,18 @@ def layout_of(file: io.BufferedReader) -> FileLayout:
         RecipeError: the recipe is wrong.
     """
     return layout_of_file(file) if has_weights(file) else FileLayout.of(file.read())
+
+
+def size_of(file: BinaryIO) -> int:
+    """Return the bytes of an open file that is read more than once.
+
+    Raises:
+        FileError: it is a pipe or a device.
+    """
+    status = os.fstat(file.fileno())
+    if not stat.S_ISREG(status.st_mode):
+        raise FileError("not a regular file: write the bytes of a pipe to one")
+    return status.st_size
 
 
 def layout_of_file(file: BinaryIO) -> FileLayout:

@@ -13,7 +13,7 @@ from fanin.arrays import Array
 from fanin.backends.memory import aligned
 from fanin.errors import FileError
 from fanin.file.atomic import naming
-from fanin.file.disk import CHUNK, layout_of_file, mismatch
+from fanin.file.disk import CHUNK, layout_of_file, mismatch, size_of
 from fanin.file.layout import FileLayout
 from fanin.file.plan import read_into
 from fanin.recipe import Recipe
@@ -57,8 +57,8 @@ def load(path: str | os.PathLike[str], *, verify: Check = "none", backend: str |
     if verify not in get_args(Check):
         raise ValueError(f"verify: {verify!r} is not one of {', '.join(get_args(Check))}")
     with naming(path), open(path, "rb") as file:
-        layout = layout_of_file(file)
-        start, size = len(layout.header), os.fstat(file.fileno()).st_size
+        size, layout = size_of(file), layout_of_file(file)
+        start = len(layout.header)
         if size != layout.size:
             raise FileError(f"the file has {size} bytes, its recipe makes {layout.size}")
         file.seek(0)

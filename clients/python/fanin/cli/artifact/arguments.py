@@ -55,7 +55,8 @@ def add_request(parser: argparse.ArgumentParser) -> None:
         "--literals",
         type=Path,
         metavar="FILE",
-        help="literals.safetensors, as `fanin recipe --literals` writes it: more of the weights",
+        help="literals.safetensors, as `fanin recipe --literals` writes it: more of the weights (for a name of `fanin"
+        " catalogue, those of the model)",
     )
     parser.add_argument(
         "--tied",
@@ -135,9 +136,17 @@ def begun(options: argparse.Namespace) -> Plan:
         format=options.format,
         shard_bytes=options.shard_size,
         files=files,
-        literals=options.literals and options.literals.read_bytes(),
+        literals=options.literals.read_bytes() if options.literals else _literals_of(options.recipe),
         options={TIED: tied} if tied else None,
     )
+
+
+def _literals_of(recipe: str) -> bytes | None:
+    """Return the literals of the catalogue's model that the argument names; `None` if there are none."""
+    from fanin.cli.names import model_of
+
+    model = model_of(recipe)
+    return model.literals() if model else None
 
 
 @contextmanager
