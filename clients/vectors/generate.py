@@ -17,6 +17,8 @@ from generator.dtypes import dtypes
 from generator.encoding import lines
 from generator.f8 import f8
 from generator.integers import integers
+from generator.newer import newer
+from generator.quantized import quantized
 from generator.recipes import files, recipes
 from generator.refusals import errors
 from generator.repeated import repeated
@@ -33,6 +35,8 @@ FILES = {
     "dtypes": dtypes,
     "integers": integers,
     "f8": f8,
+    "newer": newer,
+    "quantized": quantized,
     "fans": fans,
     "draws": draws_at_words,
     "far": elements_far_out,

@@ -108,6 +108,12 @@ def element(draw: Draw, stream: Stream, dtype: DType, index: int, position: int)
                     value = inverse_softplus(exp(u))
                 case "inverse_softplus_log":
                     value = inverse_softplus(-0.5 * log(u))
+                case "inverse_softplus_log_8":
+                    value = inverse_softplus(-0.125 * log(u))
+                case "log_log":
+                    value = log(-0.5 * log(u))
+                case "logit":
+                    value = log(u / (1 - u))
             return stored(min(max(value, low), high), dtype)
         case Polar(scale, mass):
             v, turns = (unit(stream, DTYPES["F32"], 2 * index + n) for n in (0, 1))

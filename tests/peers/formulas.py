@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import pi
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,6 +50,7 @@ NAMES: dict[str, Any] = {
     "pi": np.pi,
     "eye": np.eye,
     "newaxis": np.newaxis,
+    "min": min,
     "d": D,
     "L": L,
     "M": M,
@@ -89,6 +91,7 @@ _OLMO = "OLMo-core nn/transformer/init.py"
 _DEEP = "Wang et al. 2022 (arXiv:2203.00555), figure 2"
 _SUBLN = "Wang et al. 2022 (arXiv:2210.06423), figure 2"
 _FIXUP = "Zhang et al. 2019 (arXiv:1901.09321)"
+_TFIXUP = "Huang et al. 2020 (ICML), section 3.2; layer6ai-labs/T-Fixup"
 _SIREN = "Sitzmann et al. 2020 (arXiv:2006.09661)"
 _TORCH = {"layout": "torch"}
 
@@ -419,6 +422,150 @@ FORMULAS: tuple[Formula, ...] = (
             "truncate": False,
         },
         "transformers modeling_rope_utils.py",
+    ),
+    Formula(
+        "Griffin",
+        "`recurrent_param`, the paper's distribution",
+        "log(expm1(-log(0.999 - p * 0.099) / 8))",
+        {"shape": [5000], "scheme": "rg_lru", "variant": "griffin"},
+        "De et al. 2024 (arXiv:2402.19427), section 2.4",
+    ),
+    Formula(
+        "LRU",
+        "`nu_log`",
+        "log(-log(0.999**2 - p * (0.999**2 - 0.9**2)) / 2)",
+        {"shape": [5000], "scheme": "lru_nu"},
+        "Orvieto et al. 2023 (arXiv:2303.06349), appendix A",
+    ),
+    Formula(
+        "LRU",
+        "`theta_log`, nearly: from an angle of 2^-24 pi on",
+        "log(pi * 2.0**-24 + p * pi * (1 - 2.0**-24))",
+        {"shape": [5000], "scheme": "log_of_uniform", "low": pi * 2**-24, "high": pi},
+        "Orvieto et al. 2023 (arXiv:2303.06349), appendix A",
+    ),
+    Formula(
+        "UR-LSTM",
+        "bias of a gate, of 256 units",
+        "log((1 / 256 + p * 254 / 256) / (255 / 256 - p * 254 / 256))",
+        {"shape": [5000], "scheme": "logit_of_uniform", "low": 1 / 256, "high": 255 / 256},
+        "Gu et al. 2020 (arXiv:1910.09890), section 3.1",
+    ),
+    Formula(
+        "chrono LSTM",
+        "bias of the forget gate, for 784 steps",
+        "log(1 + p * 782)",
+        {"shape": [5000], "scheme": "log_of_uniform", "low": 1, "high": 783},
+        "Tallec & Ollivier 2018 (arXiv:1804.11188), section 2",
+    ),
+    Formula(
+        "RetNet",
+        "`decay`",
+        "log(1 - 2.0 ** (-5 - i))",
+        {"shape": [8], "scheme": "retention_decay"},
+        "torchscale architecture/retnet.py",
+    ),
+    Formula(
+        "RetNet",
+        "`decay` of language models",
+        "log(1 - exp(log(1 / 32) + (log(1 / 512) - log(1 / 32)) * i / 7))",
+        {"shape": [8], "scheme": "retention_decay", "stop": 9},
+        "Sun et al. 2023 (arXiv:2307.08621), section 2.2",
+    ),
+    Formula(
+        "MiniMax",
+        "`slope_rate` of layer 3 of 12",
+        "2.0 ** -(1 + i) * (1 - 3 / (11 + 1e-5) + 1e-5)",
+        {"shape": [8], "scheme": "alibi_slopes", "gain": 1 - 3 / (11 + 1e-5) + 1e-5},
+        "transformers modeling_minimax.py",
+    ),
+    Formula(
+        "S4",
+        "A of HiPPO-LegS",
+        "-where(t > i, sqrt((2 * t + 1) * (2 * i + 1)), where(t == i, t + 1, 0))",
+        {"shape": [64, 64], "scheme": "hippo_legs"},
+        "Gu et al. 2020 (arXiv:2008.07669), theorem 2",
+    ),
+    Formula(
+        "S4",
+        "B of HiPPO-LegS",
+        "sqrt(2 * i + 1)",
+        {"shape": [64], "scheme": "hippo_legs", "part": "b"},
+        "Gu et al. 2020 (arXiv:2008.07669), theorem 2",
+    ),
+    Formula(
+        "S4D-Inv",
+        "imaginary part of A, 64 states",
+        "64 / pi * (64 / (2 * i + 1) - 1)",
+        {"shape": [32], "scheme": "s4d_inv"},
+        "Gu et al. 2022 (arXiv:2206.11893), equation 8",
+    ),
+    Formula(
+        "S4D-Lin",
+        "imaginary part of A, 64 states",
+        "pi * i",
+        {"shape": [32], "scheme": "power_range", "low": 0, "high": 31 * pi},
+        "Gu et al. 2022 (arXiv:2206.11893), equation 9",
+    ),
+    Formula(
+        "S4D",
+        "real part of A",
+        "-1 / 2",
+        {"shape": [32], "scheme": "constant", "value": -0.5},
+        "Gu et al. 2022 (arXiv:2206.11893), section 4",
+    ),
+    Formula(
+        "Phi-3",
+        "RoPE `inv_freq` of rope_type `longrope`",
+        "1 / ((1 + i / 8) * 1e4 ** (i / 48))",
+        {
+            "shape": [48],
+            "scheme": "rope_frequencies",
+            "scaling": "longrope",
+            "factors": [1 + n / 8 for n in range(48)],
+        },
+        "transformers modeling_rope_utils.py, with its `short_factor` or `long_factor`",
+    ),
+    Formula(
+        "Gemma 4",
+        "RoPE `inv_freq` of rope_type `proportional`",
+        "where(i < 64, 1e6 ** (-i / 256), 0)",
+        {
+            "shape": [256],
+            "scheme": "rope_frequencies",
+            "base": 1e6,
+            "scaling": "proportional",
+            "partial_rotary_factor": 0.25,
+        },
+        "transformers modeling_rope_utils.py",
+    ),
+    Formula(
+        "nanotron",
+        "spectral muP, kernels",
+        "N(min(1, sqrt(fan_out / fan_in)) / sqrt(fan_in))",
+        {"scheme": "spectral_mup", **_TORCH},
+        "Yang et al. 2023 (arXiv:2310.17813), section 4",
+    ),
+    Formula(
+        "T-Fixup",
+        "v, o and feed-forward of an encoder of L layers",
+        "U(0.67 * L ** (-1 / 4) * sqrt(6 / (fan_in + fan_out)))",
+        {"scheme": "t_fixup", "layers": L, "side": "encoder", **_TORCH},
+        _TFIXUP,
+    ),
+    Formula(
+        "T-Fixup",
+        "v, o and feed-forward of a decoder of M layers",
+        "U((9 * M) ** (-1 / 4) * sqrt(6 / (fan_in + fan_out)))",
+        {"scheme": "t_fixup", "layers": M, "side": "decoder", **_TORCH},
+        _TFIXUP,
+    ),
+    Formula(
+        "T-Fixup",
+        "embeddings",
+        "N((9 * M) ** (-1 / 4) / sqrt(d))",
+        _residual(1, width=D, depth=3 * M**0.5),
+        _TFIXUP,
     ),
     Formula(
         "TensorFlow 1",

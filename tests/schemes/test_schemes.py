@@ -135,6 +135,19 @@ def test_normal_schemes_and_their_truncated_forms(tensor: dict[str, Any], std: A
             ("std", mpmath.sqrt(mpmath.log(27)) * GLOROT),
         ),
         ({"scheme": "fixup", "layers": 54}, ("std", mpmath.sqrt(mpmath.mpf(2) / 12 / 54))),
+        ({"scheme": "spectral_mup"}, ("std", 1 / mpmath.sqrt(12))),
+        (
+            {"scheme": "spectral_mup", "gain": 0.3, "layout": "torch"},
+            ("std", mpmath.mpf(0.3) / mpmath.sqrt(20) * mpmath.sqrt(mpmath.mpf(12) / 20)),
+        ),
+        (
+            {"scheme": "t_fixup", "layers": 6, "side": "encoder"},
+            ("limit", mpmath.mpf("0.67") * mpmath.mpf(6) ** (-1 / mpmath.mpf(4)) * mpmath.sqrt(3) * GLOROT),
+        ),
+        (
+            {"scheme": "t_fixup", "layers": 6, "side": "decoder", "distribution": "normal"},
+            ("std", mpmath.mpf(54) ** (-1 / mpmath.mpf(4)) * GLOROT),
+        ),
         (
             {"scheme": "fixup", "layers": 16, "branch_layers": 3, "mode": "fan_out"},
             ("std", mpmath.sqrt(mpmath.mpf(2) / 20) / 2),
@@ -231,7 +244,12 @@ def test_the_catalogue_tells_all() -> None:
     assert [entry["scheme"] for entry in catalogue()] == list(SCHEMES)
 
 
-REQUIRED = {"deepnorm": {"encoder_layers": 6}, "subln": {"decoder_layers": 6}, "fixup": {"layers": 6}}
+REQUIRED = {
+    "deepnorm": {"encoder_layers": 6},
+    "subln": {"decoder_layers": 6},
+    "fixup": {"layers": 6},
+    "t_fixup": {"layers": 6, "side": "encoder"},
+}
 
 
 @pytest.mark.parametrize("name", [name for name, cls in SCHEMES.items() if issubclass(cls, Scaled)])

@@ -156,6 +156,32 @@ SAMPLES = (
         lambda x: (np.exp(-2 * _softplus(x)).reshape(-1) - RADII[0] ** 2) / (RADII[1] ** 2 - RADII[0] ** 2),
         (_inverse_softplus(-np.log(RADII[1])), _inverse_softplus(-np.log(RADII[0]))),
     ),
+    Sample(
+        "RG-LRU of Griffin",
+        {"scheme": "rg_lru", "variant": "griffin"},
+        lambda x: (np.exp(-8 * _softplus(x)).reshape(-1) - RADII[0]) / (RADII[1] - RADII[0]),
+        (_inverse_softplus(-np.log(RADII[1]) / 8), _inverse_softplus(-np.log(RADII[0]) / 8)),
+    ),
+    Sample(
+        "LRU",
+        {"scheme": "lru_nu"},
+        lambda x: (np.exp(-2 * np.exp(x)).reshape(-1) - RADII[0] ** 2) / (RADII[1] ** 2 - RADII[0] ** 2),
+        (np.log(-np.log(RADII[1])), np.log(-np.log(RADII[0]))),
+    ),
+    Sample(
+        "uniform gates",
+        {"scheme": "logit_of_uniform", "low": 1 / 512, "high": 511 / 512},
+        lambda x: (1 / (1 + np.exp(-x)).reshape(-1) - 1 / 512) / (510 / 512),
+        (-np.log(511), np.log(511)),
+    ),
+    _of("spectral", stats.norm(0, 0.7 * FAN_IN**-0.5), scheme="spectral_mup", gain=0.7),
+    _of(
+        "T-Fixup",
+        _limits((3 / AVERAGE) ** 0.5 * 0.67 * 6**-0.25),
+        scheme="t_fixup",
+        layers=6,
+        side="encoder",
+    ),
     Sample("complex normal", {"scheme": "normal", "std": 2, "dtype": "C64"}, _parts(2), (0, np.inf)),
     Sample(
         "complex uniform",

@@ -605,12 +605,14 @@ def rope_frequencies(
     shape: Shape,
     *,
     base: float = 10000.0,
-    scaling: Literal["linear", "llama3", "yarn"] | None = None,
+    scaling: Literal["linear", "llama3", "yarn", "longrope", "proportional"] | None = None,
     factor: float = 1.0,
     context: int = 8192,
     slow: float = 1.0,
     fast: float | None = None,
     truncate: bool = True,
+    factors: Sequence[float] | None = None,
+    partial_rotary_factor: float = 1.0,
     seed: Seed = 0,
     name: str = "weight",
     dtype: DTypeLike = "F32",
@@ -622,14 +624,18 @@ def rope_frequencies(
     turn more than `fast` times. Between them it interpolates linearly: in turns (`llama3`, where `fast` is 4) or in
     dimensions (`yarn`, where it is 32). `linear` divides all.
 
+    `longrope` divides the frequency of each dimension by its number in `factors`, which is a model's `short_factor` or
+    `long_factor`. `proportional` divides all by `factor` and sets to 0 those beyond the part
+    `partial_rotary_factor`.
+
     `yarn` follows YaRN's code. The formula of the paper, section 3.2, is `llama3` with `fast` 32. `truncate` rounds the
     ends of the ramp of `yarn` to integer dimensions; gpt-oss does not.
 
     Distribution of an element: base^(-i / n) ((1 - s) / factor + s), i the index of the last axis and n its size, s = 1
     if not scaled.
 
-    Source: Su et al. 2021 (arXiv:2104.09864), section 3.3; transformers' modeling_rope_utils.py, whose ramp of yarn is
-    not that of Peng et al. 2023 (arXiv:2309.00071).
+    Source: Su et al. 2021 (arXiv:2104.09864), section 3.3; Ding et al. 2024 (arXiv:2402.13753) for longrope;
+    transformers' modeling_rope_utils.py, whose ramp of yarn is not that of Peng et al. 2023 (arXiv:2309.00071).
     """
     return one("rope_frequencies", locals())
 
@@ -639,6 +645,7 @@ def alibi_slopes(
     *,
     max_bias: float = 8.0,
     variant: Literal["press", "mpt"] = "press",
+    gain: float = 1.0,
     seed: Seed = 0,
     name: str = "weight",
     dtype: DTypeLike = "F32",
@@ -649,9 +656,12 @@ def alibi_slopes(
     If the number of heads is not a power of 2: the slopes of the power below, then every second one of the power above.
     `variant` changes nothing: MPT's code computes the same slopes in another way. It stays for public vectors.
 
-    Distribution of an element: 2^(-max_bias (h + 1) / heads) of head h, where heads is a power of 2.
+    `gain` multiplies all. In layer l of L, the decays of MiniMax's lightning attention have 1 - l / (L - 1 + 1e-5) +
+    1e-5. Those of Bailing are negative.
 
-    Source: Press et al. 2022 (arXiv:2108.12409) and its code; transformers' modeling_mpt.py.
+    Distribution of an element: gain 2^(-max_bias (h + 1) / heads) of head h, where heads is a power of 2.
+
+    Source: Press et al. 2022 (arXiv:2108.12409) and its code; transformers' modeling_mpt.py, modeling_minimax.py.
     """
     return one("alibi_slopes", locals())
 
@@ -808,20 +818,23 @@ def rg_lru(
     *,
     min_radius: float = 0.9,
     max_radius: float = 0.999,
+    variant: Literal["recurrentgemma", "griffin"] = "recurrentgemma",
     seed: Seed = 0,
     name: str = "weight",
     dtype: DTypeLike = "F32",
     backend: str | None = None,
 ) -> Array:
-    """Recurrence parameter of RG-LRU, distributed as in RecurrentGemma's code.
+    """Recurrence parameter p of RG-LRU, where exp(-softplus(p)) is the radius a; the layer takes its power c = 8.
 
-    exp(-softplus(a)) is a radius in [min_radius, max_radius] whose square is uniform; the layer takes its power c = 8.
-    The paper, section 2.4, has another distribution: there the power, a^c, is uniform in [0.9, 0.999].
+    In RecurrentGemma's code the square of a is uniform, and a lies in [min_radius, max_radius]. `griffin` is the
+    paper's distribution: a^c is uniform in [min_radius, max_radius]. The paper's parameter, whose sigmoid is a, is
+    -p.
 
-    Distribution of an element: ln(exp(-ln(u) / 2) - 1), u = U[min_radius^2, max_radius^2] .
+    Distribution of an element: ln(exp(-ln(u) / 2) - 1), u = U[min_radius^2, max_radius^2]; griffin: ln(exp(-ln(u) / 8)
+    - 1), u = U[min_radius, max_radius].
 
-    Source: google-deepmind/recurrentgemma, rnn_param_init, not De et al. 2024 (arXiv:2402.19427); Orvieto et al. 2023
-    (arXiv:2303.06349), section 3.2.1.
+    Source: google-deepmind/recurrentgemma, rnn_param_init; De et al. 2024 (arXiv:2402.19427), section 2.4, for griffin;
+    Orvieto et al. 2023 (arXiv:2303.06349), section 3.2.1.
     """
     return one("rg_lru", locals())
 
@@ -922,6 +935,197 @@ def arange(
     return one("arange", locals())
 
 
+def spectral_mup(
+    shape: Shape,
+    *,
+    gain: float = 1.0,
+    distribution: Literal["uniform", "normal", "untruncated_normal", "truncated_normal"] = "normal",
+    layout: Literal["keras", "torch"] = "keras",
+    in_axes: Axes | None = None,
+    out_axes: Axes | None = None,
+    batch_axes: Axes = (),
+    groups: int = 1,
+    depthwise: bool = False,
+    transposed: bool = False,
+    seed: Seed = 0,
+    name: str = "weight",
+    dtype: DTypeLike = "F32",
+    backend: str | None = None,
+) -> Array:
+    """Spectral parametrization, muP for every width: the spectral norm is about gain sqrt(fan_out / fan_in).
+
+    For Muon and muP. Semi-orthogonal kernels of just this norm are `orthogonal` with `spectral` `ratio`.
+
+    Distribution of an element: N(0, s^2), s = gain min(1, sqrt(fan_out / fan_in)) / sqrt(fan_in).
+
+    Source: Yang, Simon & Bernstein 2023 (arXiv:2310.17813), section 4; nanotron's SpectralMupParametrizator.
+    """
+    return one("spectral_mup", locals())
+
+
+def t_fixup(
+    shape: Shape,
+    *,
+    layers: int,
+    side: Literal["encoder", "decoder"],
+    distribution: Literal["uniform", "normal"] = "uniform",
+    layout: Literal["keras", "torch"] = "keras",
+    in_axes: Axes | None = None,
+    out_axes: Axes | None = None,
+    batch_axes: Axes = (),
+    groups: int = 1,
+    depthwise: bool = False,
+    transposed: bool = False,
+    seed: Seed = 0,
+    name: str = "weight",
+    dtype: DTypeLike = "F32",
+    backend: str | None = None,
+) -> Array:
+    """T-Fixup's feed-forward, value and output projections of a transformer without layer norms: Glorot times a gain.
+
+    `layers` counts those of this side. Query and key projections are `glorot_uniform`. Embeddings are `scaled_normal`
+    with `std` 1, `width` the model's, and `depth` 3 sqrt(layers) of the decoder.
+
+    Distribution of an element: glorot times g; encoder: g = 0.67 layers^(-1/4), decoder: g = (9 layers)^(-1/4).
+
+    Source: Huang et al. 2020 (ICML), Improving Transformer Optimization Through Better Initialization, section 3.2.
+    """
+    return one("t_fixup", locals())
+
+
+def retention_decay(
+    shape: Shape,
+    *,
+    start: float = 5.0,
+    stop: float | None = None,
+    seed: Seed = 0,
+    name: str = "weight",
+    dtype: DTypeLike = "F32",
+    backend: str | None = None,
+) -> Array:
+    """Logarithms of the decays of RetNet, one for each head along the last axis.
+
+    The exponents x are `start`, `start` + 1, ..., or with `stop` evenly spaced from `start` to it. The paper's language
+    models have the exponents 5 to 9.
+
+    Distribution of an element: ln(1 - 2^(-x)), x = start + h of head h, or start + (stop - start) h / (heads - 1).
+
+    Source: Sun et al. 2023 (arXiv:2307.08621), section 2.2, and torchscale's retnet.py.
+    """
+    return one("retention_decay", locals())
+
+
+def hippo_legs(
+    shape: Shape,
+    *,
+    part: Literal["a", "b"] = "a",
+    seed: Seed = 0,
+    name: str = "weight",
+    dtype: DTypeLike = "F32",
+    backend: str | None = None,
+) -> Array:
+    """The matrices of HiPPO-LegS in the last two axes, of at most 64 states, or with `part` `b` its input vector.
+
+    Distribution of an element: row n, column k: -sqrt((2 n + 1) (2 k + 1)) if n > k, -(n + 1) if n = k, else 0; b:
+    sqrt(2 n + 1), n the index of the last axis.
+
+    Source: Gu et al. 2020 (arXiv:2008.07669), theorem 2; state-spaces/s4, transition.
+    """
+    return one("hippo_legs", locals())
+
+
+def s4d_inv(
+    shape: Shape,
+    *,
+    states: int | None = None,
+    seed: Seed = 0,
+    name: str = "weight",
+    dtype: DTypeLike = "F32",
+    backend: str | None = None,
+) -> Array:
+    """Imaginary parts of the eigenvalues of S4D-Inv, along the last axis; the real parts are -1/2.
+
+    `states` is N, of which half are stored, the others being conjugates. By default it is twice the size of the axis.
+
+    Distribution of an element: (N / pi) (N / (2 n + 1) - 1), n the index of the last axis and N states.
+
+    Source: Gu et al. 2022 (arXiv:2206.11893), equation 8; state-spaces/s4, dplr.
+    """
+    return one("s4d_inv", locals())
+
+
+def lru_nu(
+    shape: Shape,
+    *,
+    min_radius: float = 0.9,
+    max_radius: float = 0.999,
+    seed: Seed = 0,
+    name: str = "weight",
+    dtype: DTypeLike = "F32",
+    backend: str | None = None,
+) -> Array:
+    """LRU's nu_log: exp(-exp(nu_log)) is the radius of an eigenvalue, uniform on the ring between the two radii.
+
+    `theta_log`, the logarithm of the angle, is `log_of_uniform`. `gamma_log` depends on both and has no scheme.
+
+    Distribution of an element: ln(-ln(u) / 2), u = U[min_radius^2, max_radius^2].
+
+    Source: Orvieto et al. 2023 (arXiv:2303.06349), lemma 3.2 and appendix A.
+    """
+    return one("lru_nu", locals())
+
+
+def logit_of_uniform(
+    shape: Shape,
+    *,
+    low: float,
+    high: float,
+    seed: Seed = 0,
+    name: str = "weight",
+    dtype: DTypeLike = "F32",
+    backend: str | None = None,
+) -> Array:
+    """Inverse sigmoid of a uniform number: a gate whose bias it is opens evenly between `low` and `high`.
+
+    Uniform gate initialization takes 1 / d to 1 - 1 / d for a hidden size d.
+
+    Distribution of an element: ln(u / (1 - u)), u = U[low, high].
+
+    Source: Gu et al. 2020 (arXiv:1910.09890), section 3.1.
+    """
+    return one("logit_of_uniform", locals())
+
+
+def quantized(
+    shape: Shape,
+    *,
+    format: Literal[
+        "fp8", "fp8_channel", "fp8_block", "int8", "mxfp8", "mxfp4", "nvfp4", "int4", "int4_asymmetric", "awq", "gptq"
+    ],
+    tensor: Mapping[str, Any],
+    part: Literal["data", "scale", "zero_point", "global_scale", "shape", "group_index"] = "data",
+    twin: str | None = None,
+    group_size: int = 128,
+    scale_dtype: Literal["F32", "BF16", "F16"] | None = None,
+    transposed: bool = False,
+    seed: Seed = 0,
+    name: str = "weight",
+    dtype: DTypeLike = "F32",
+    backend: str | None = None,
+) -> Array:
+    """One part of a quantized matrix: its codes, its scales, or another tensor of its format.
+
+    `tensor` is the tensor before quantization, without `dtype`. Its float32 numbers are quantized. `twin` is the last
+    component of its name. A recipe has one tensor for each part, with the same `tensor`, `format` and `twin`.
+
+    Distribution of an element: the codes, scales or zero points of the twin's float32 numbers.
+
+    Source: Micikevicius et al. 2022 (FP8); OCP MX v1.0; DeepSeek-V3; NVIDIA NVFP4; compressed-tensors; AutoAWQ;
+    AutoGPTQ.
+    """
+    return one("quantized", locals())
+
+
 batch_norm_beta = zeros
 batch_norm_moving_mean = zeros
 batch_norm_gamma = ones
@@ -957,6 +1161,7 @@ __all__ = [
     "glorot_uniform",
     "he_normal",
     "he_uniform",
+    "hippo_legs",
     "identity",
     "kaiming_normal",
     "kaiming_uniform",
@@ -964,6 +1169,8 @@ __all__ = [
     "lecun_uniform",
     "log_of_uniform",
     "log_range",
+    "logit_of_uniform",
+    "lru_nu",
     "mamba2_a_log",
     "mamba_a_log",
     "mamba_dt_bias",
@@ -971,16 +1178,21 @@ __all__ = [
     "ones",
     "orthogonal",
     "power_range",
+    "quantized",
+    "retention_decay",
     "rg_lru",
     "rope_frequencies",
     "rwkv_decay",
+    "s4d_inv",
     "scaled_normal",
     "sinusoidal",
     "siren",
     "small_init",
     "sparse",
+    "spectral_mup",
     "stft",
     "subln",
+    "t_fixup",
     "truncated_normal",
     "uniform",
     "variance_scaling",

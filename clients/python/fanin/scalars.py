@@ -75,6 +75,19 @@ def log(value: Fraction) -> Decimal:
     return _decimal(value).ln()
 
 
+@_in_decimal
+def log1p(value: Fraction) -> Decimal:
+    """Return ln(1 + x) for |x| <= 1/2, by its series, with 120 digits also near 0."""
+    x = _decimal(value)
+    term = total = x
+    n = 1
+    while abs(term) > abs(total).scaleb(-_CONTEXT.prec):
+        n += 1
+        term *= -x
+        total += term / n
+    return total
+
+
 def power(base: Fraction, exponent: Fraction) -> Fraction:
     """Return a number > 0 to a real power, exact for small integer exponents, where it can lie between two floats."""
     if exponent.denominator == 1 and abs(exponent) <= _EXACT_POWER:

@@ -38,6 +38,9 @@ RECIPE = {
         },
         "steps": {"shape": [29], "scheme": "dt_bias"},
         "radius": {"shape": [27], "scheme": "rg_lru", "dtype": "F64"},
+        "griffin": {"shape": [27], "scheme": "rg_lru", "variant": "griffin"},
+        "ring": {"shape": [27], "scheme": "lru_nu", "dtype": "F64"},
+        "gate": {"shape": [27], "scheme": "logit_of_uniform", "low": 0.01, "high": 0.99, "dtype": "BF16"},
         "sparse": {"shape": [17, 9], "scheme": "sparse", "sparsity": 0.3, "std": 1.0, "dtype": "BF16"},
         "table": {"shape": [3, 9], "scheme": "log_range"},
         "diagonal": {"shape": [7, 5], "scheme": "eye"},
@@ -59,7 +62,7 @@ RECIPE = {
 }
 """A recipe with every kind of draw and every storage type. The sizes are odd, so that every kernel has a partial
 vector."""
-SHA256 = "9eb50ec0b81cacf3ade3b8674f399323739af33244f62e7644b1e57c7908047b"
+SHA256 = "f31a487066b1c9968986fd18771d555193c0a819357751dc4cf12208555ed0ab"
 """SHA-256 of the file of `RECIPE`, in hexadecimal."""
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from fanin.schemes import SCHEMES, tables, waves
+from fanin.schemes import SCHEMES, positions, state_spaces, tables, waves
 from fanin_service.app import create_app
 from fanin_service.recipes import limits
 from fanin_service.recipes.errors import LimitExceededError
@@ -298,7 +298,7 @@ def test_blocks_and_tables_count_as_the_distributions_that_they_cost(
 
 
 def test_every_scheme_of_a_table_is_counted() -> None:
-    modules = {tables.__name__, waves.__name__}
+    modules = {tables.__name__, positions.__name__, state_spaces.__name__, waves.__name__}
     assert {name for name, scheme in SCHEMES.items() if scheme.__module__ in modules} == set(limits._TABLES)
     assert limits.distributions_of({"shape": [512, 512, 4, 4], "scheme": "bilinear"}) == 101
 
@@ -308,15 +308,18 @@ def test_a_table_is_not_computed_on_the_event_loop(monkeypatch: pytest.MonkeyPat
     layout_of = limits.layout_of
 
     def noted(document: Any, settings: Settings) -> Any:
-        threads[document["scheme"]] = threading.current_thread().name
+        given = document.document
+        threads[f"{given['scheme']}{given['shape']}"] = threading.current_thread().name
         return layout_of(document, settings)
 
     monkeypatch.setattr(limits, "layout_of", noted)
     with running() as server:
-        for scheme in ("ones", "alibi_slopes"):
-            assert server.client.head(f"/v1/weights?shape=64&scheme={scheme}").status_code == 200
-    assert threads["alibi_slopes"].startswith("fanin-parse")
-    assert not threads["ones"].startswith("fanin")
+        for query in ("64&scheme=ones", "64&scheme=alibi_slopes", "0,64&scheme=mamba_a_log", "400&scheme=rwkv_decay"):
+            assert server.client.head(f"/v1/weights?shape={query}").status_code == 200
+    assert threads["alibi_slopes[64]"].startswith("fanin-parse")
+    assert threads["mamba_a_log[0, 64]"].startswith("fanin-parse")
+    assert threads["rwkv_decay[400]"].startswith("fanin-large")
+    assert not threads["ones[64]"].startswith("fanin")
 
 
 def test_a_short_body_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,12 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "power_range": {"shape": [768], "low": -6.0, "high": -1.0, "power": 0.7},
     "sinusoidal": {"shape": [512, 768]},
     "stft": {"shape": [400, 1, 201]},
+    "t_fixup": {"shape": [512, 512], "layers": 6, "side": "encoder"},
+    "retention_decay": {"shape": [8]},
+    "hippo_legs": {"shape": [64, 64]},
+    "s4d_inv": {"shape": [32]},
+    "lru_nu": {"shape": [256]},
+    "logit_of_uniform": {"shape": [256], "low": 0.00390625, "high": 0.99609375},
 }
 """A tensor of each scheme that needs a special shape or parameters."""
 

@@ -24,6 +24,7 @@ from fanin.draws.types import (
     Normal,
     Orthogonal,
     Polar,
+    Quantized,
     Sparse,
     Table,
     TruncatedNormal,
@@ -104,6 +105,8 @@ def _moments(draw: Draw, dtype: DType) -> Moments:
             return Moments(*_mapped(draw), _finite(low), _finite(high))
         case Waves():
             return Moments(*_waves(draw), *_within(max(map(abs, draw.amplitudes)), dtype))
+        case Quantized():
+            raise TypeError("the moments of codes and scales have no formula")
         case Orthogonal(gain, rows, columns):
             # At float64, an element of Q may exceed 1 by its rounding errors. The other types round them away.
             most = gain * (1 + 2.0**-45) if dtype.name == "F64" else gain
@@ -190,6 +193,12 @@ def _image(function: Function, u: Floats) -> Floats:
             return np.exp(u) + np.log(-np.expm1(-np.exp(u)))
         case "inverse_softplus_log":
             return np.log(np.expm1(-np.log(u) / 2))
+        case "inverse_softplus_log_8":
+            return np.log(np.expm1(-np.log(u) / 8))
+        case "log_log":
+            return np.log(-np.log(u) / 2)
+        case "logit":
+            return np.log(u / (1 - u))
 
 
 def _argument(function: Function, value: Floats) -> Floats:
@@ -202,6 +211,12 @@ def _argument(function: Function, value: Floats) -> Floats:
             return np.log(softplus)
         case "inverse_softplus_log":
             return np.exp(-2 * softplus)
+        case "inverse_softplus_log_8":
+            return np.exp(-8 * softplus)
+        case "log_log":
+            return np.exp(-2 * np.exp(value))
+        case "logit":
+            return np.exp(value - softplus)
 
 
 @lru_cache(maxsize=1)

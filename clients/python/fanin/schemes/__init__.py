@@ -13,11 +13,13 @@ from pydantic import Discriminator
 from fanin.schemes.base import Tensor
 from fanin.schemes.blocks import Blocks
 from fanin.schemes.constants import Constant, Ones, Zeros
-from fanin.schemes.depth import DeepNorm, Fixup, ScaledNormal, SmallInit, SubLN, WangInit
+from fanin.schemes.depth import DeepNorm, Fixup, ScaledNormal, SmallInit, SubLN, TFixup, WangInit
 from fanin.schemes.distributions import Normal, Sparse, TruncatedNormal, Uniform
 from fanin.schemes.integers import Arange
 from fanin.schemes.matrices import DeltaOrthogonal, Dirac, Eye, Orthogonal
-from fanin.schemes.recurrences import DtBias, LogUniform, RgLru
+from fanin.schemes.positions import AlibiSlopes, RetentionDecay, RopeFrequencies
+from fanin.schemes.quantized import Quantized
+from fanin.schemes.recurrences import DtBias, LogitOfUniform, LogUniform, LruNu, RgLru
 from fanin.schemes.scaling import (
     FanUniform,
     GlorotNormal,
@@ -27,9 +29,11 @@ from fanin.schemes.scaling import (
     LecunNormal,
     LecunUniform,
     Siren,
+    SpectralMup,
     VarianceScaling,
 )
-from fanin.schemes.tables import AlibiSlopes, Bilinear, LogRange, PowerRange, RopeFrequencies
+from fanin.schemes.state_spaces import HippoLegs, S4dInv
+from fanin.schemes.tables import Bilinear, LogRange, PowerRange
 from fanin.schemes.waves import Sinusoidal, Stft
 
 AnyTensor = Annotated[
@@ -70,7 +74,15 @@ AnyTensor = Annotated[
     | PowerRange
     | Sinusoidal
     | Stft
-    | Arange,
+    | Arange
+    | SpectralMup
+    | TFixup
+    | RetentionDecay
+    | HippoLegs
+    | S4dInv
+    | LruNu
+    | LogitOfUniform
+    | Quantized,
     Discriminator("scheme"),
 ]
 

@@ -167,6 +167,27 @@ class SubLN(_Stack):
         return self._gained(square, 2, dtype)
 
 
+class TFixup(Scaled):
+    """T-Fixup's feed-forward, value and output projections of a transformer without layer norms: Glorot times a gain.
+
+    `layers` counts those of this side. Query and key projections are `glorot_uniform`. Embeddings are `scaled_normal`
+    with `std` 1, `width` the model's, and `depth` 3 sqrt(layers) of the decoder.
+    """
+
+    formula = "glorot times g; encoder: g = 0.67 layers^(-1/4), decoder: g = (9 layers)^(-1/4)"
+    source = "Huang et al. 2020 (ICML), Improving Transformer Optimization Through Better Initialization, section 3.2"
+
+    scheme: Literal["t_fixup"]
+    size_field = "layers"
+    layers: Count
+    side: Literal["encoder", "decoder"]
+    distribution: Literal["uniform", "normal"] = "uniform"
+
+    def lower(self, dtype: DType) -> Draw:
+        gain = Fraction(67, 100) ** 4 / self.layers if self.side == "encoder" else Fraction(1, 9 * self.layers)
+        return self.scaled(Fraction(1), "fan_avg", self.distribution, dtype, gain, 4)
+
+
 class Fixup(Scaled):
     """Layers of a residual branch except the last, which is zero: He, scaled down with the number of branches.
 

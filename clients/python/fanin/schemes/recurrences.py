@@ -61,27 +61,77 @@ class DtBias(Tensor):
         return draws.mapped("inverse_softplus_exp", log(low), log(high), ends, dtype)
 
 
-class RgLru(Tensor):
-    """Recurrence parameter of RG-LRU, distributed as in RecurrentGemma's code.
+class _Radius(Tensor):
+    """A parameter of a diagonal recurrence, from the radius of its eigenvalue."""
 
-    exp(-softplus(a)) is a radius in [min_radius, max_radius] whose square is uniform; the layer takes its power c = 8.
-    The paper, section 2.4, has another distribution: there the power, a^c, is uniform in [0.9, 0.999].
-    """
-
-    formula = "ln(exp(-ln(u) / 2) - 1), u = U[min_radius^2, max_radius^2] "
-    source = (
-        "google-deepmind/recurrentgemma, rnn_param_init, not De et al. 2024 (arXiv:2402.19427);"
-        " Orvieto et al. 2023 (arXiv:2303.06349), section 3.2.1"
-    )
-
-    scheme: Literal["rg_lru"]
     size_field = "max_radius"
     min_radius: Radius = 0.9
     max_radius: Radius = 0.999
 
-    def lower(self, dtype: DType) -> Draw:
+    def _radii(self) -> tuple[Fraction, Fraction]:
         low, high = Fraction(self.min_radius), Fraction(self.max_radius)
         if low >= high:
             raise DrawError("min_radius", "min_radius must be less than max_radius")
+        return low, high
+
+
+class RgLru(_Radius):
+    """Recurrence parameter p of RG-LRU, where exp(-softplus(p)) is the radius a; the layer takes its power c = 8.
+
+    In RecurrentGemma's code the square of a is uniform, and a lies in [min_radius, max_radius]. `griffin` is the
+    paper's distribution: a^c is uniform in [min_radius, max_radius]. The paper's parameter, whose sigmoid is a, is -p.
+    """
+
+    formula = (
+        "ln(exp(-ln(u) / 2) - 1), u = U[min_radius^2, max_radius^2];"
+        " griffin: ln(exp(-ln(u) / 8) - 1), u = U[min_radius, max_radius]"
+    )
+    source = (
+        "google-deepmind/recurrentgemma, rnn_param_init; De et al. 2024 (arXiv:2402.19427), section 2.4, for griffin;"
+        " Orvieto et al. 2023 (arXiv:2303.06349), section 3.2.1"
+    )
+
+    scheme: Literal["rg_lru"]
+    variant: Literal["recurrentgemma", "griffin"] = "recurrentgemma"
+
+    def lower(self, dtype: DType) -> Draw:
+        low, high = self._radii()
+        if self.variant == "griffin":
+            ends = inverse_softplus(-log(high) / 8), inverse_softplus(-log(low) / 8)
+            return draws.mapped("inverse_softplus_log_8", low, high, ends, dtype)
         ends = inverse_softplus(-log(high)), inverse_softplus(-log(low))
         return draws.mapped("inverse_softplus_log", low**2, high**2, ends, dtype)
+
+
+class LruNu(_Radius):
+    """LRU's nu_log: exp(-exp(nu_log)) is the radius of an eigenvalue, uniform on the ring between the two radii.
+
+    `theta_log`, the logarithm of the angle, is `log_of_uniform`. `gamma_log` depends on both and has no scheme.
+    """
+
+    formula = "ln(-ln(u) / 2), u = U[min_radius^2, max_radius^2]"
+    source = "Orvieto et al. 2023 (arXiv:2303.06349), lemma 3.2 and appendix A"
+
+    scheme: Literal["lru_nu"]
+
+    def lower(self, dtype: DType) -> Draw:
+        low, high = self._radii()
+        return draws.mapped("log_log", low**2, high**2, (log(-log(high)), log(-log(low))), dtype)
+
+
+class LogitOfUniform(Tensor):
+    """Inverse sigmoid of a uniform number: a gate whose bias it is opens evenly between `low` and `high`.
+
+    Uniform gate initialization takes 1 / d to 1 - 1 / d for a hidden size d.
+    """
+
+    formula = "ln(u / (1 - u)), u = U[low, high]"
+    source = "Gu et al. 2020 (arXiv:1910.09890), section 3.1"
+
+    scheme: Literal["logit_of_uniform"]
+    low: Radius
+    high: Radius
+
+    def lower(self, dtype: DType) -> Draw:
+        low, high = Fraction(self.low), Fraction(self.high)
+        return draws.mapped("logit", low, high, (log(low / (1 - low)), log(high / (1 - high))), dtype)

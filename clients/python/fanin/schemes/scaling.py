@@ -129,6 +129,30 @@ class LecunNormal(Scaled):
         return self.scaled(Fraction(1), "fan_in", _normal(self.truncated), dtype)
 
 
+class SpectralMup(Scaled):
+    """Spectral parametrization, muP for every width: the spectral norm is about gain sqrt(fan_out / fan_in).
+
+    For Muon and muP. Semi-orthogonal kernels of just this norm are `orthogonal` with `spectral` `ratio`.
+    """
+
+    formula = "N(0, s^2), s = gain min(1, sqrt(fan_out / fan_in)) / sqrt(fan_in)"
+    source = "Yang, Simon & Bernstein 2023 (arXiv:2310.17813), section 4; nanotron's SpectralMupParametrizator"
+
+    scheme: Literal["spectral_mup"]
+    size_field = "gain"
+    gain: Positive = 1.0
+    distribution: Distribution = "normal"
+
+    @field_validator("distribution", mode="after")
+    @classmethod
+    def _one_spelling(cls, name: Distribution) -> Distribution:
+        return "normal" if name == "untruncated_normal" else name
+
+    def lower(self, dtype: DType) -> Draw:
+        ratio = Fraction(self.fans.fan_out or 1, self.fans.fan_in or 1)
+        return self.scaled(Fraction(self.gain) ** 2, "fan_in", self.distribution, dtype, min(ratio, Fraction(1)), 2)
+
+
 class FanUniform(Tensor):
     """Uniform within the inverse root of a given fan, such as for a bias, whose shape has no fan.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Annotated, Literal
 
@@ -12,11 +12,13 @@ from pydantic import Field
 from fanin import draws
 from fanin.draws import Draw, DrawError
 from fanin.dtypes import DType
-from fanin.scalars import log, pi, power, power_less_one
-from fanin.schemes.base import Count, Flag, Positive, Real, Tensor
+from fanin.scalars import log, power, power_less_one
+from fanin.schemes.base import Count, Positive, Real, Tensor
 from fanin.schemes.fans import KernelLayout
 
 _ZERO = draws.Fill(0.0)
+_ABOUT_HALF = 0.49, 0.51
+"""A power in double precision below or above these is certainly below or above 1/2: its base is at most 4094/4095."""
 
 
 class LogRange(Tensor):
@@ -29,7 +31,7 @@ class LogRange(Tensor):
     start: Count = 1
 
     def lower(self, dtype: DType) -> Draw:
-        return _along([log(Fraction(self.start + i)) for i in range(_size(self.shape))], dtype)
+        return along([log(Fraction(self.start + i)) for i in range(last_size(self.shape))], dtype)
 
 
 class PowerRange(Tensor):
@@ -50,109 +52,21 @@ class PowerRange(Tensor):
 
     def lower(self, dtype: DType) -> Draw:
         low, high = Fraction(self.low), Fraction(self.high)
-        last = max(_size(self.shape) - 1, 1)
+        last = max(last_size(self.shape) - 1, 1)
         exponent = Fraction(self.power)
 
         def value(i: int) -> Fraction:
-            part = power(Fraction(i, last), exponent)
-            if exponent.denominator == 1 or part < Fraction(1, 2):
-                return low + (high - low) * part
-            # Near the end of the axis, with `high` near 0, the sum would cancel. The difference from 1 does not.
+            # Near the end of the axis, with `high` near 0, the sum would cancel. The difference from 1 does not. A
+            # double decides, unless it is near 1/2: each power to 120 digits takes a quarter of a millisecond.
+            estimate = (i / last) ** self.power
+            if exponent.denominator == 1 or estimate < _ABOUT_HALF[1]:
+                part = power(Fraction(i, last), exponent)
+                if exponent.denominator == 1 or estimate < _ABOUT_HALF[0] or part < Fraction(1, 2):
+                    return low + (high - low) * part
             return high + (high - low) * power_less_one(Fraction(i, last), exponent)
 
         values = [low, *(value(i) for i in range(1, last)), high]
-        return _along(values[: self.shape[-1]], dtype)
-
-
-class RopeFrequencies(Tensor):
-    """Inverse frequencies of rotary position embeddings; a head has twice as many dimensions as the last axis.
-
-    `scaling` divides frequencies by `factor` if they turn fewer than `slow` times in a `context`, and leaves those that
-    turn more than `fast` times. Between them it interpolates linearly: in turns (`llama3`, where `fast` is 4) or in
-    dimensions (`yarn`, where it is 32). `linear` divides all.
-
-    `yarn` follows YaRN's code. The formula of the paper, section 3.2, is `llama3` with `fast` 32. `truncate` rounds the
-    ends of the ramp of `yarn` to integer dimensions; gpt-oss does not.
-    """
-
-    formula = "base^(-i / n) ((1 - s) / factor + s), i the index of the last axis and n its size, s = 1 if not scaled"
-    source = (
-        "Su et al. 2021 (arXiv:2104.09864), section 3.3; transformers' modeling_rope_utils.py, whose ramp of yarn"
-        " is not that of Peng et al. 2023 (arXiv:2309.00071)"
-    )
-
-    scheme: Literal["rope_frequencies"]
-    size_field = "base"
-    base: Positive = 10000.0
-    scaling: Literal["linear", "llama3", "yarn"] | None = None
-    factor: Positive = 1.0
-    context: Annotated[Count, Field(description="Positions of the first training.")] = 8192
-    slow: Positive = 1.0
-    fast: Positive | None = None
-    truncate: Annotated[Flag, Field(description="For yarn: the ramp begins and ends at integer dimensions.")] = True
-
-    def lower(self, dtype: DType) -> Draw:
-        count = _size(self.shape)
-        frequencies = [power(Fraction(self.base), Fraction(-i, count)) for i in range(count)]
-        kept = self._kept(frequencies)
-        factor = Fraction(self.factor)
-        return _along([f * ((1 - part) / factor + part) for f, part in zip(frequencies, kept, strict=True)], dtype)
-
-    def _kept(self, frequencies: Sequence[Fraction]) -> Iterable[Fraction]:
-        """Return the share of each frequency that is not scaled, in [0, 1]."""
-        if not self.truncate and self.scaling != "yarn":
-            raise DrawError("truncate", "truncate false is only allowed with scaling yarn")
-        if self.scaling in (None, "linear"):
-            return [Fraction(self.scaling is None)] * len(frequencies)
-        slow, fast = Fraction(self.slow), Fraction(self.fast or (4 if self.scaling == "llama3" else 32))
-        if slow >= fast:
-            raise DrawError("slow", "slow must be less than fast")
-        if self.scaling == "llama3":
-            parts = [(self.context * f / (2 * pi()) - slow) / (fast - slow) for f in frequencies]
-        else:
-            if self.base <= 1:
-                raise DrawError(
-                    "base",
-                    f"{self.base} is out of range: with scaling yarn, base must exceed 1",
-                )
-            first, last = (self._dimension(turns, len(frequencies)) for turns in (fast, slow))
-            if self.truncate:
-                first, last = Fraction(math.floor(first)), Fraction(math.ceil(last))
-            first, last = max(first, Fraction(0)), min(last, Fraction(2 * len(frequencies) - 1))
-            width = last - first or Fraction(1, 1000)
-            parts = [1 - (i - first) / width for i in range(len(frequencies))]
-        return (min(max(part, Fraction(0)), Fraction(1)) for part in parts)
-
-    def _dimension(self, turns: Fraction, count: int) -> Fraction:
-        """Return the dimension whose frequency has this number of turns in the context."""
-        return count * log(self.context / (turns * 2 * pi())) / log(Fraction(self.base))
-
-
-class AlibiSlopes(Tensor):
-    """Slopes of attention with linear biases, one for each head in the only axis that is longer than 1.
-
-    If the number of heads is not a power of 2: the slopes of the power below, then every second one of the power above.
-    `variant` changes nothing: MPT's code computes the same slopes in another way. It stays for public vectors.
-    """
-
-    formula = "2^(-max_bias (h + 1) / heads) of head h, where heads is a power of 2"
-    source = "Press et al. 2022 (arXiv:2108.12409) and its code; transformers' modeling_mpt.py"
-
-    scheme: Literal["alibi_slopes"]
-    size_field = "max_bias"
-    max_bias: Positive = 8.0
-    variant: Literal["press", "mpt"] = "press"
-
-    def lower(self, dtype: DType) -> Draw:
-        heads = _size([size for size in self.shape if size != 1] or [1])
-        if math.prod(self.shape) != heads:
-            raise DrawError("shape", "more than one axis is longer than 1")
-        below = 1 << max(heads.bit_length() - 1, 0)
-        slopes = [*self._slopes(below), *self._slopes(2 * below)[::2]]
-        return _along(slopes[:heads], dtype)
-
-    def _slopes(self, heads: int) -> list[Fraction]:
-        return [power(Fraction(2), -Fraction(self.max_bias) * (h + 1) / heads) for h in range(heads)]
+        return along(values[: self.shape[-1]], dtype)
 
 
 class Bilinear(Tensor):
@@ -183,7 +97,7 @@ class Bilinear(Tensor):
             raise DrawError("shape", f"a kernel of rank {len(self.shape)} is not one of a two-dimensional convolution")
         torch = self.layout == "torch"
         spatial = self._spatial()
-        _check_table(math.prod(spatial))
+        check_table(math.prod(spatial))
         down, across = (_triangle(size) for size in spatial)
         values = [y * x for y in down for x in across]
         if not math.prod(self.shape):
@@ -210,11 +124,12 @@ def _triangle(size: int) -> list[Fraction]:
     return [1 - abs(i - Fraction(size - 1, 2)) / ((size + 1) // 2) for i in range(size)]
 
 
-def _along(values: Sequence[Fraction], dtype: DType) -> Draw:
+def along(values: Sequence[Fraction], dtype: DType) -> Draw:
+    """Return the table of these values along the last axis."""
     return draws.table(values, 1, dtype) if values else _ZERO
 
 
-def _size(shape: Sequence[int]) -> int:
+def last_size(shape: Sequence[int]) -> int:
     """Return the size of the last axis, which a table follows.
 
     Raises:
@@ -222,10 +137,15 @@ def _size(shape: Sequence[int]) -> int:
     """
     if not shape:
         raise DrawError("shape", "a scalar has no axis for a table")
-    _check_table(shape[-1])
+    check_table(shape[-1])
     return shape[-1]
 
 
-def _check_table(count: int) -> None:
+def check_table(count: int) -> None:
+    """Check that a table may have this number of values.
+
+    Raises:
+        DrawError: they are too many.
+    """
     if count > draws.MAX_TABLE:
         raise DrawError("shape", f"a table of {count} values is too long: the maximum is {draws.MAX_TABLE}")
