@@ -136,19 +136,26 @@ def distributions_of(tensor: Any) -> int:
 
     The values of a table are computed also for a tensor without elements. A block's table follows the tensor's axes.
     """
-    shape = tensor.get("shape") if isinstance(tensor, Mapping) else None
-    sizes: Sequence[Any] = shape if isinstance(shape, list | tuple) and len(shape) <= MAX_RANK else [None]
-    found, level = 0, [(tensor, sizes, _product(sizes))]
+    found, level = 0, [(tensor, *_measured(tensor))]
     while level:
         each, sizes, product = level.pop()
         if not isinstance(each, Mapping):
             continue
         if isinstance(parts := each.get("parts"), list | tuple):
             level.extend(_shaped(parts, sizes, each.get("axis", 0)))
+        if isinstance(source := each.get("tensor"), Mapping):
+            level.append((source, *_measured(source)))
         found += 1
         if most := _COSTS.get(str(each.get("scheme"))):
             found += min(product // _PER_VALUE, most)
     return max(found, 1)
+
+
+def _measured(tensor: Any) -> tuple[Sequence[Any], int]:
+    """Return the shape of a tensor's JSON, and the product of its sizes."""
+    shape = tensor.get("shape") if isinstance(tensor, Mapping) else None
+    sizes: Sequence[Any] = shape if isinstance(shape, list | tuple) and len(shape) <= MAX_RANK else [None]
+    return sizes, _product(sizes)
 
 
 def _shaped(parts: Sequence[Any], sizes: Sequence[Any], axis: Any) -> Iterator[tuple[Any, Sequence[Any], int]]:
