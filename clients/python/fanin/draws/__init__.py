@@ -19,6 +19,7 @@ from fanin.draws.composed import (
     waves,
 )
 from fanin.draws.plain import EXACT, WORDS, check_interval, fill, normal, truncated_normal, uniform, whole
+from fanin.draws.quantization import FORMATS, Format, quantized
 from fanin.draws.types import (
     WHOLE_SIDE,
     Arange,
@@ -33,6 +34,7 @@ from fanin.draws.types import (
     Orthogonal,
     Plain,
     Polar,
+    Quantized,
     Side,
     Sparse,
     Table,
@@ -43,6 +45,7 @@ from fanin.draws.types import (
 
 __all__ = [
     "EXACT",
+    "FORMATS",
     "MAX_TABLE",
     "WHOLE_SIDE",
     "WORDS",
@@ -52,12 +55,14 @@ __all__ = [
     "Draw",
     "DrawError",
     "Fill",
+    "Format",
     "Function",
     "Mapped",
     "Normal",
     "Orthogonal",
     "Plain",
     "Polar",
+    "Quantized",
     "Side",
     "Sparse",
     "Table",
@@ -75,6 +80,7 @@ __all__ = [
     "matrix_of",
     "normal",
     "orthogonal",
+    "quantized",
     "sparse",
     "table",
     "truncated_normal",
