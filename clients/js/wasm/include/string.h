@@ -1,0 +1,8 @@
+/* What the kernels use of the C library: WebAssembly has none. */
+#ifndef FANIN_STRING_H
+#define FANIN_STRING_H
+#include <stddef.h>
+void *memcpy(void *restrict to, const void *restrict from, size_t size);
+void *memset(void *to, int byte, size_t size);
+int memcmp(const void *a, const void *b, size_t size);
+#endif
