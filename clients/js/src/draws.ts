@@ -3,6 +3,7 @@
  * are computed in, and bounds inwards to the storage type.
  */
 
+import { pow2 } from "./bits.js";
 import { type DType, computeType, dtypeOf, encoded, isRandom } from "./dtypes.js";
 import { DrawError } from "./errors.js";
 import { HALF, Rational, TWO, ZERO, max } from "./rational.js";
@@ -50,8 +51,8 @@ export type Plain = Fill | Uniform | Normal | TruncatedNormal;
 export type Draw = Plain | Blocks | Table | Arange | Orthogonal | Mapped | Waves | Polar | Sparse | Quantized;
 
 const power2 = (exponent: number) => TWO.pow(exponent);
-const SMALLEST = 2 ** -90, LARGEST = 2 ** 90;
-const SMALLEST_BOUND = 2 ** -126;
+const SMALLEST = pow2(-90), LARGEST = pow2(90);
+const SMALLEST_BOUND = pow2(-126);
 const SMALLEST_STEP = power2(-120);
 const SMALLEST_MASS = power2(-90);
 const SMALLEST_DISK = power2(-24);

@@ -1,5 +1,6 @@
 /** Storage types (SPEC.md section 7). */
 
+import { pow2, roundEven } from "./bits.js";
 import { Rational, TWO } from "./rational.js";
 
 export type DTypeName =
@@ -109,8 +110,8 @@ export function narrow(value: number, dtype: DType): number {
   VIEW.setFloat32(0, value);
   const bits = VIEW.getUint32(0);
   const exponent = Math.max(((bits >>> 23) & 255) - 127, minExponent);
-  const found = roundEven(Math.abs(value) * 2 ** (precision - 1 - exponent)) + (exponent - minExponent) * 2 ** (precision - 1);
-  return bits >>> 31 && (found || !dtype.isConverted) ? found + 2 ** (8 * size - 1) : found;
+  const found = roundEven(Math.abs(value) * pow2(precision - 1 - exponent)) + (exponent - minExponent) * (1 << (precision - 1));
+  return bits >>> 31 && (found || !dtype.isConverted) ? found + (1 << (8 * size - 1)) : found;
 }
 
 /** Return the number that bits of a real storage type other than F64 stand for. They are finite. */
@@ -119,15 +120,9 @@ export function widened(bits: number, dtype: DType): number {
     VIEW.setUint32(0, bits);
     return VIEW.getFloat32(0);
   }
-  const top = 2 ** (8 * dtype.size - 1), hidden = 2 ** (dtype.precision - 1);
+  const top = 1 << (8 * dtype.size - 1), hidden = 1 << (dtype.precision - 1);
   const magnitude = bits % top, field = Math.floor(magnitude / hidden), fraction = magnitude % hidden;
   const significand = field ? fraction + hidden : fraction;
-  const value = significand * 2 ** (Math.max(field, 1) - 1 + dtype.minExponent - dtype.precision + 1);
+  const value = significand * pow2(Math.max(field, 1) + dtype.minExponent - dtype.precision);
   return bits >= top ? -value : value;
-}
-
-/** Round to an integer, ties to even. */
-export function roundEven(x: number): number {
-  const low = Math.floor(x), rest = x - low;
-  return rest > 0.5 || (rest === 0.5 && low % 2 !== 0) ? low + 1 : low;
 }

@@ -1,5 +1,6 @@
 /** The formats of quantized tensors, and the draws of their parts (SPEC.md sections 6.16 and 9.12). */
 
+import { pow2 } from "./bits.js";
 import type { Draw, Element, Packing, Quantized, ScaleRule, Table } from "./draws.js";
 import { MAX_TABLE } from "./draws.js";
 import { dtypeOf } from "./dtypes.js";
@@ -41,7 +42,7 @@ export const FORMATS: Readonly<Record<string, Format>> = {
 /** The number to which a scale maps the largest magnitude of a group, or for `U4` its range. */
 export const LARGEST: Readonly<Record<Element, number>> = { E4M3: 448, E2M1: 6, I8: 127.5, I4: 7.5, U4: 15 };
 /** A group of a smaller magnitude has the scale 1. */
-export const LEAST_RANGE = 2 ** -100;
+export const LEAST_RANGE = pow2(-100);
 /** The z of the word 0 in float32, 0x1.95a11ap+2 (SPEC.md section 6.3). */
 const MOST_STANDARD = Rational.dyadic(0x195a11an, -22);
 const MAX_GROUP = 2 ** 20;

@@ -11,6 +11,8 @@ export class Rational {
     let top = BigInt(n), bottom = BigInt(d);
     if (bottom < 0n) [top, bottom] = [-top, -bottom];
     if (bottom === 1n) return new Rational(top, bottom);
+    // Approximations have powers of 2 there, for which Euclid's algorithm is slow.
+    if (!(bottom & (bottom - 1n))) return Rational.dyadic(top, 1 - bitLength(bottom));
     const shared = gcd(top < 0n ? -top : top, bottom);
     return new Rational(top / shared, bottom / shared);
   }

@@ -3,6 +3,7 @@
  * once. Rational arithmetic is exact; roots and functions have more than 120 decimal digits.
  */
 
+import { pow2 } from "./bits.js";
 import type { DType } from "./dtypes.js";
 import { HALF, ONE, Rational, TWO, ZERO, bitLength, integerRoot } from "./rational.js";
 
@@ -267,5 +268,5 @@ export function rounded(value: Rational, dtype: DType, rounding: Rounding = "nea
   if (whole === 0n) return 0;
   if (Rational.of(whole).mul(TWO.pow(quantum)).abs().compare(dtype.largest) > 0) return whole > 0n ? Infinity : -Infinity;
   // 2^quantum may be subnormal, but the product of the two is exact.
-  return Number(whole) * 2 ** quantum;
+  return Number(whole) * pow2(quantum);
 }

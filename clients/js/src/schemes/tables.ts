@@ -127,7 +127,7 @@ function alibi(tensor: Tensor): Draw {
   const longer = tensor.shape.filter((size) => size !== 1);
   const heads = lastSize(longer.length ? longer : [1]);
   if (product(tensor.shape) !== BigInt(heads)) throw new DrawError("shape", "more than one axis is longer than 1");
-  const below = heads ? 2 ** Math.floor(Math.log2(heads)) : 1, bias = tensor.exact("max_bias"), gain = tensor.exact("gain");
+  const below = heads ? 2 ** (31 - Math.clz32(heads)) : 1, bias = tensor.exact("max_bias"), gain = tensor.exact("gain");
   const slope = (n: number, count: number) => gain.mul(power(TWO, bias.neg().mul(Rational.of(n + 1, count))));
   const slopes = range(heads).map((n) => (n < below ? slope(n, below) : slope(2 * (n - below), 2 * below)));
   return along(slopes, tensor.dtype);
