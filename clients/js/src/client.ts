@@ -1,0 +1,239 @@
+/** Files of a Fanin service: ranges, retries, and the registration of recipes (docs/service.md). */
+
+import { ServiceError } from "./errors.js";
+import { type LayoutLike, type Part, ends, readable } from "./file.js";
+import { FileLayout } from "./layout.js";
+
+/** A status that may pass: too many requests, or a server that is overloaded or unavailable. */
+const BUSY = [429, 502, 503, 504];
+const UNKNOWN = 404;
+const MAX_BACKOFF = 10;
+
+export interface ServiceOptions {
+  /** The API key. It is sent as `Authorization: Bearer`. */
+  readonly token?: string;
+  /** Further attempts after one without progress; 5 by default. */
+  readonly attempts?: number;
+  /** Seconds before the first further attempt, doubled for each next one; 0.2 by default. */
+  readonly backoff?: number;
+  /** Seconds without progress after which no attempt begins; 120 by default. */
+  readonly patience?: number;
+  /** Function to use in place of `fetch`. */
+  readonly fetch?: typeof globalThis.fetch;
+  /** Aborts all requests. */
+  readonly signal?: AbortSignal;
+}
+
+/** Return the service at a URL. */
+export function fromService(url: string | URL, options: ServiceOptions = {}): Service {
+  return new Service(url, options);
+}
+
+/** A failure after which another attempt may succeed. */
+class Unavailable extends ServiceError {
+  override name = "ServiceError";
+  retryAfter: number | null = null;
+}
+
+export class Service {
+  private readonly root: string;
+  private readonly attempts: number;
+  private readonly backoff: number;
+  private readonly patience: number;
+
+  constructor(url: string | URL, private readonly options: ServiceOptions = {}) {
+    const parsed = new URL(url);
+    if (!/^https?:$/.test(parsed.protocol) || parsed.search || parsed.hash || parsed.username || parsed.password) {
+      throw new TypeError(`${parsed.origin}${parsed.pathname} is not the URL of a service: it must be http or https, without query, fragment and user`);
+    }
+    this.root = parsed.href.replace(/\/*$/, "/");
+    [this.attempts, this.backoff, this.patience] = [options.attempts ?? 5, options.backoff ?? 0.2, options.patience ?? 120];
+  }
+
+  /** Register a recipe, and return its digest. Throws `ServiceError`, also where the service computes another digest. */
+  async register(recipe: LayoutLike): Promise<string> {
+    const layout = FileLayout.of(recipe);
+    await this.retried(() => this.registerOnce(layout));
+    return layout.recipe.digest;
+  }
+
+  /** Return bytes [start, stop) of the file. */
+  async range(recipe: LayoutLike, start: number | bigint, stop: number | bigint): Promise<Uint8Array> {
+    const layout = FileLayout.of(recipe), [first, last] = ends(layout, { start, stop });
+    const found = new Uint8Array(Number(last - first));
+    let at = 0;
+    for await (const chunk of this.chunks(layout, first, last)) {
+      found.set(chunk, at);
+      at += chunk.length;
+    }
+    return found;
+  }
+
+  /** Return the file, or a part of it, as a stream. A lost connection goes on where it was. */
+  stream(recipe: LayoutLike, part: Part = {}): ReadableStream<Uint8Array> {
+    const layout = FileLayout.of(recipe), chunks = this.chunks(layout, ...ends(layout, part));
+    return new ReadableStream({
+      async pull(controller) {
+        const { done, value } = await chunks.next();
+        if (done) controller.close();
+        else controller.enqueue(value);
+      },
+      async cancel() {
+        await chunks.return(undefined);
+      },
+    }, { highWaterMark: 0 });
+  }
+
+  /** Yield bytes [start, stop) of the file in chunks. */
+  private async *chunks(layout: FileLayout, start: bigint, stop: bigint): AsyncGenerator<Uint8Array, void, undefined> {
+    const path = `v1/recipes/${layout.recipe.digest}/model.safetensors`, retries = new Retries(this.attempts, this.backoff, this.patience, this.options.signal);
+    let at = start;
+    while (at < stop) {
+      try {
+        for await (const chunk of this.once(layout, path, at, stop)) {
+          at += BigInt(chunk.length);
+          retries.moved();
+          yield chunk;
+        }
+        if (at < stop) throw new Unavailable(`the body ended at byte ${at} of ${stop}`);
+      } catch (error) {
+        await retries.wait(error, () => this.registerOnce(layout));
+      }
+    }
+  }
+
+  /** Yield the bytes from `start` on that one request returns. */
+  private async *once(layout: FileLayout, path: string, start: bigint, stop: bigint): AsyncGenerator<Uint8Array, void, undefined> {
+    const response = await this.send("GET", path, { Range: `bytes=${start}-${stop - 1n}` });
+    const where = `GET ${this.root}${path}`, contentRange = response.headers.get("content-range") ?? "", tag = response.headers.get("etag");
+    const isWhole = response.status === 200 && (!contentRange || contentRange.startsWith("bytes 0-"));
+    let problem = "";
+    if (!isWhole && (response.status !== 206 || !contentRange.startsWith(`bytes ${start}-`))) {
+      problem = `requested bytes from ${start}, got status ${response.status} and Content-Range ${JSON.stringify(contentRange.slice(0, 80))}`;
+    } else if (tag !== null && tag !== `"${layout.recipe.digest}"`) {
+      problem = `the service sent the version ${tag.slice(0, 80)}, not that of the recipe`;
+    } else if (contentRange && !contentRange.endsWith(`/${layout.size}`)) {
+      problem = `the file has not the ${layout.size} bytes of its recipe`;
+    }
+    if (problem || !response.body) {
+      await response.body?.cancel();
+      throw new ServiceError(`${where}: ${problem || "the response has no body"}`, response.status);
+    }
+    let skip = isWhole ? start : 0n, left = stop - start;
+    try {
+      for await (const chunk of readable(response.body)) {
+        const from = skip < BigInt(chunk.length) ? Number(skip) : chunk.length;
+        skip -= BigInt(from);
+        const wanted = chunk.subarray(from, left < BigInt(chunk.length - from) ? from + Number(left) : chunk.length);
+        left -= BigInt(wanted.length);
+        if (wanted.length) yield wanted;
+        if (!left) return;
+      }
+    } catch (error) {
+      this.options.signal?.throwIfAborted();
+      throw new Unavailable(`${where}: the connection ended: ${error}`);
+    }
+  }
+
+  private async registerOnce(layout: FileLayout): Promise<void> {
+    const response = await this.send("POST", "v1/recipes", { "Content-Type": "application/json" }, layout.recipe.canonical);
+    let found: { digest?: unknown };
+    try {
+      found = (await response.json()) as { digest?: unknown };
+    } catch (error) {
+      this.options.signal?.throwIfAborted();
+      throw new ServiceError(`POST ${this.root}v1/recipes: the response is not JSON: ${error}`, response.status);
+    }
+    if (found?.digest !== layout.recipe.digest) {
+      throw new ServiceError(`the service calls the recipe ${String(found?.digest)}, not ${layout.recipe.digest}`, response.status);
+    }
+  }
+
+  private async retried(attempt: () => Promise<void>): Promise<void> {
+    const retries = new Retries(this.attempts, this.backoff, this.patience, this.options.signal);
+    for (;;) {
+      try {
+        return await attempt();
+      } catch (error) {
+        await retries.wait(error, null);
+      }
+    }
+  }
+
+  /** Send a request, and return the response if it is a success. */
+  private async send(method: string, path: string, headers: Record<string, string>, body?: string): Promise<Response> {
+    const { token, signal } = this.options, call = this.options.fetch ?? globalThis.fetch, where = `${method} ${this.root}${path}`;
+    let response: Response;
+    try {
+      response = await call(this.root + path, {
+        method, headers: { ...headers, ...(token && { Authorization: `Bearer ${token}` }) }, ...(body !== undefined && { body }), ...(signal && { signal }),
+      });
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw new Unavailable(`${where}: no response: ${error}`);
+    }
+    if (response.ok) return response;
+    throw await refusal(response, where);
+  }
+}
+
+/** Return the error of a refusal, from problem+json (RFC 9457) if the service sent it. */
+async function refusal(response: Response, where: string): Promise<ServiceError> {
+  let problem: Record<string, unknown> = {};
+  if (response.headers.get("content-type")?.startsWith("application/problem+json")) {
+    const document: unknown = await response.json().catch(() => null);
+    if (document !== null && typeof document === "object") problem = document as Record<string, unknown>;
+  } else {
+    await response.body?.cancel();
+  }
+  const words = [problem.title ?? response.statusText, ...(problem.detail ? [problem.detail] : [])].map(String);
+  const message = `${where}: ${response.status} ${words.join("; ")}`;
+  if (!BUSY.includes(response.status)) return new ServiceError(message, response.status, problem);
+  const busy = new Unavailable(message, response.status, problem);
+  busy.retryAfter = retryAfter(response.headers.get("retry-after"));
+  return busy;
+}
+
+/** Return the seconds that a Retry-After header asks for (RFC 9110 section 10.2.3). */
+function retryAfter(text: string | null): number | null {
+  if (text === null) return null;
+  if (/^[0-9]+$/.test(text)) return Number(text);
+  const time = Date.parse(text);
+  return Number.isNaN(time) ? null : Math.max(0, (time - Date.now()) / 1000);
+}
+
+/** The failures of one call, and when to try again. */
+class Retries {
+  private failures = 0;
+  private registrations = 0;
+  private since = performance.now();
+
+  constructor(
+    private readonly attempts: number, private readonly backoff: number, private readonly patience: number, private readonly signal?: AbortSignal,
+  ) {}
+
+  /** Note that bytes arrived. */
+  moved(): void {
+    this.failures = this.registrations = 0;
+    this.since = performance.now();
+  }
+
+  /** Return when another attempt may begin, after the recipe was registered if it is missing; throw `error` if none helps. */
+  async wait(error: unknown, register: (() => Promise<void>) | null): Promise<void> {
+    if (!(error instanceof ServiceError)) throw error;
+    if (error.status === UNKNOWN && register && this.registrations <= this.attempts) {
+      this.registrations++;
+      try {
+        return await register();
+      } catch (failure) {
+        return this.wait(failure, null);
+      }
+    }
+    if (!(error instanceof Unavailable) || ++this.failures > this.attempts) throw error;
+    const growth = Math.min(this.backoff * 2 ** (this.failures - 1), MAX_BACKOFF) * (1 + Math.random() / 2);
+    const seconds = error.retryAfter ?? growth;
+    if ((performance.now() - this.since) / 1000 + seconds > this.patience) throw error;
+    await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+    this.signal?.throwIfAborted();
+  }
+}

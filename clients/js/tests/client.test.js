@@ -1,0 +1,103 @@
+// The client, against a server that loses connections, forgets recipes and is busy.
+import assert from "node:assert/strict";
+import { createServer } from "node:http";
+import { after, test } from "node:test";
+
+import { FileLayout, Recipe, ServiceError, fromService, range, verify } from "../dist/index.js";
+
+const recipe = Recipe.from({ seed: 5, tensors: { w: { shape: [300, 100], scheme: "normal", std: 1 } } });
+const layout = FileLayout.of(recipe), file = await range(recipe, 0, layout.size);
+/** What the server does with the next requests for the file: the first of the list is taken each time. */
+let plan = [], requests = [], known = new Set();
+
+const server = createServer((request, response) => {
+  const chunks = [];
+  request.on("data", (chunk) => chunks.push(chunk));
+  request.on("end", () => {
+    requests.push(`${request.method} ${request.url} ${request.headers.range ?? ""} ${request.headers.authorization ?? ""}`.trim());
+    if (request.method === "POST") {
+      const digest = Recipe.from(Buffer.concat(chunks).toString()).digest;
+      known.add(digest);
+      response.writeHead(201, { "Content-Type": "application/json" }).end(JSON.stringify({ digest }));
+      return;
+    }
+    const step = plan.shift() ?? "serve";
+    if (step === "busy") {
+      response.writeHead(503, { "Retry-After": "0" }).end();
+      return;
+    }
+    if (step === "refuse") {
+      response.writeHead(403, { "Content-Type": "application/problem+json" }).end(JSON.stringify({ title: "Forbidden", detail: "no key" }));
+      return;
+    }
+    if (step === "reset") {
+      request.socket.destroy();
+      return;
+    }
+    if (!known.has(recipe.digest)) {
+      response.writeHead(404).end();
+      return;
+    }
+    const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range).map(Number), body = file.subarray(first, last + 1);
+    const headers = { ETag: step === "other" ? '"x"' : `"${recipe.digest}"` };
+    if (step === "whole") {
+      response.writeHead(200, headers).end(file);
+      return;
+    }
+    response.writeHead(206, { ...headers, "Content-Length": body.length, "Content-Range": `bytes ${first}-${last}/${file.length}` });
+    if (step === "lose") {
+      response.write(body.subarray(0, 1000), () => setTimeout(() => request.socket.destroy(), 20));
+      return;
+    }
+    response.end(body);
+  });
+});
+await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+after(() => server.close());
+const service = fromService(`http://127.0.0.1:${server.address().port}`, { token: "secret", backoff: 0.001 });
+
+function begin(...steps) {
+  [plan, requests] = [steps, []];
+}
+
+test("a recipe that the service does not have is registered", async () => {
+  known = new Set();
+  begin();
+  assert.deepEqual(await service.range(recipe, 10, 5000), file.slice(10, 5000));
+  assert.deepEqual(requests.map((each) => each.split(" ")[0]), ["GET", "POST", "GET"]);
+  assert.ok(requests.every((each) => each.endsWith("Bearer secret")));
+});
+
+test("a download goes on behind lost connections, resets and a busy service", async () => {
+  begin("lose", "busy", "reset", "lose");
+  await verify(service.stream(recipe), recipe);
+  assert.equal(requests.length, 5);
+  assert.match(requests[1], /bytes=1000-/);
+  assert.match(requests.at(-1), /bytes=2000-/);
+});
+
+test("a response of the whole file has the range in it", async () => {
+  begin("whole");
+  assert.deepEqual(await service.range(recipe, 700, 1800), file.slice(700, 1800));
+});
+
+test("another version, a refusal and a service that stays busy are errors", async () => {
+  begin("other");
+  await assert.rejects(service.range(recipe, 0, 10), (error) => error instanceof ServiceError && /version/.test(error.message));
+  begin("refuse");
+  await assert.rejects(service.range(recipe, 0, 10), (error) => error instanceof ServiceError && error.status === 403 && /no key/.test(error.message));
+  assert.equal(requests.length, 1);
+  begin(...Array(20).fill("busy"));
+  await assert.rejects(service.range(recipe, 0, 10), (error) => error instanceof ServiceError && error.status === 503);
+  assert.equal(requests.length, 6);
+});
+
+test("registering returns the digest, and an aborted request is not tried again", async () => {
+  begin();
+  assert.equal(await service.register(recipe), recipe.digest);
+  const own = fromService(`http://127.0.0.1:${server.address().port}/`, { signal: AbortSignal.abort() });
+  begin();
+  await assert.rejects(own.range(recipe, 0, 10), { name: "AbortError" });
+  assert.equal(requests.length, 0);
+  assert.throws(() => fromService("http://a:b@127.0.0.1/"), TypeError);
+});

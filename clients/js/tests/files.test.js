@@ -1,0 +1,114 @@
+// Ranges, slices, streams and verification, against the whole file.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { FileLayout, MismatchError, Recipe, RecipeError, fileStream, materialize, numbers, range, slice, tensor, verify } from "../dist/index.js";
+
+const recipe = {
+  seed: 7,
+  tensors: {
+    a: { shape: [5, 7, 3], scheme: "normal", std: 0.02, dtype: "F64" },
+    b: { shape: [9, 4], scheme: "truncated_normal", std: 1, dtype: "BF16" },
+    c: { shape: [3, 3], scheme: "eye" },
+    d: { shape: [4, 4], scheme: "orthogonal" },
+    e: { shape: [6, 4], scheme: "sparse", sparsity: 0.5, std: 1 },
+    f: { shape: [5], scheme: "uniform", low: -1, high: 1, dtype: "C64" },
+    g: { shape: [6], scheme: "arange", dtype: "I64", start: -2 },
+    h: { shape: [0, 3], scheme: "zeros" },
+    i: { shape: [11, 6], scheme: "sinusoidal", padding: 2 },
+    j: { shape: [], scheme: "ones", dtype: "F16" },
+  },
+};
+const layout = FileLayout.of(recipe), size = Number(layout.size);
+const file = await range(recipe, 0, size);
+
+test("any range is a part of the file", async () => {
+  for (let start = 0; start <= size; start += 13) {
+    for (const length of [0, 1, 2, 3, 7, 50, 301]) {
+      const stop = Math.min(start + length, size);
+      assert.deepEqual(await range(layout, start, stop), file.subarray(start, stop), `${start} to ${stop}`);
+    }
+  }
+  await assert.rejects(range(layout, 0, size + 1), RangeError);
+  await assert.rejects(range(layout, 5, 4), RangeError);
+});
+
+test("tensors have the bytes of the file", async () => {
+  const found = await materialize(layout);
+  assert.deepEqual([...found.keys()], layout.entries.map((entry) => entry.name));
+  for (const { name, start, stop } of layout.entries) {
+    const { data } = found.get(name);
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    assert.deepEqual(bytes, file.slice(Number(start), Number(stop)), name);
+    assert.deepEqual((await tensor(layout, name)).data, data);
+  }
+  assert.deepEqual([...found.get("g").data], [-2n, -1n, 0n, 1n, 2n, 3n]);
+  assert.deepEqual([...numbers(found.get("j"))], [1]);
+  assert.equal(numbers(found.get("b")).every((value) => Math.abs(value) <= 2 && value !== 0), true);
+  await assert.rejects(tensor(layout, "z"), RangeError);
+});
+
+test("a slice has the elements of the tensor", async () => {
+  const { data, shape } = await tensor(layout, "a");
+  const at = (i, j, k) => data[(i * shape[1] + j) * shape[2] + k];
+  for (const [index, i, j, k, kept] of [
+    [[], [0, 1, 2, 3, 4], [0, 1, 2, 3, 4, 5, 6], [0, 1, 2], [5, 7, 3]],
+    [[2], [2], [0, 1, 2, 3, 4, 5, 6], [0, 1, 2], [7, 3]],
+    [[-1, [1, 6, 2]], [4], [1, 3, 5], [0, 1, 2], [3, 3]],
+    [[[1, 4], null, [0, null, 2]], [1, 2, 3], [0, 1, 2, 3, 4, 5, 6], [0, 2], [3, 7, 2]],
+    [[[0, 2], -2, [1, 2]], [0, 1], [5], [1], [2, 1]],
+    [[[3, 3]], [], [0], [0], [0, 7, 3]],
+    [[1, 2, 0], [1], [2], [0], []],
+    [[[-2, 100], [0, -5]], [3, 4], [0, 1], [0, 1, 2], [2, 2, 3]],
+  ]) {
+    const found = await slice(layout, "a", index);
+    assert.deepEqual(found.shape, kept, JSON.stringify(index));
+    const wanted = i.flatMap((x) => j.flatMap((y) => k.map((z) => at(x, y, z))));
+    assert.deepEqual([...found.data], wanted, JSON.stringify(index));
+  }
+  await assert.rejects(slice(layout, "a", [5]), RangeError);
+  await assert.rejects(slice(layout, "a", [0, 0, 0, 0]), RangeError);
+});
+
+test("a part of a tensor larger than any memory", async () => {
+  const large = { shape: [2 ** 40, 8], scheme: "normal", std: 1, seed: 3 };
+  const row = await slice(large, "weight", [2 ** 39 + 5]);
+  const { entries: [entry] } = FileLayout.of(large);
+  const at = entry.start + (2n ** 39n + 5n) * 8n * 4n;
+  assert.deepEqual(new Uint8Array(row.data.buffer), await range(large, at, at + 32n));
+  assert.notDeepEqual((await slice(large, "weight", [5])).data, row.data); // the upper half of the index counts
+});
+
+test("a stream has the file", async () => {
+  const parts = [];
+  for await (const chunk of fileStream(layout)) parts.push(chunk);
+  assert.deepEqual(new Uint8Array(Buffer.concat(parts)), file);
+  const some = [];
+  for await (const chunk of fileStream(layout, { start: 100, stop: 333n })) some.push(chunk);
+  assert.deepEqual(new Uint8Array(Buffer.concat(some)), file.slice(100, 333));
+});
+
+test("verify accepts the file and finds every change", async () => {
+  assert.equal((await verify(file)).recipe.digest, Recipe.from(recipe).digest);
+  await verify(new Blob([file]), recipe);
+  await verify(fileStream(layout));
+  await verify((async function* () { for (const byte of file) yield Uint8Array.of(byte); })());
+  for (const { name, start, dtype, count } of layout.entries) {
+    if (!count) continue;
+    const damaged = file.slice(), element = count - 1n;
+    damaged[Number(start + element * BigInt(dtype.size))] ^= 1;
+    await assert.rejects(verify(damaged), (error) => error instanceof MismatchError && error.tensor === name && error.element === element);
+  }
+  await assert.rejects(verify(file.slice(0, -1)), MismatchError);
+  await assert.rejects(verify(Buffer.concat([file, Buffer.of(0)])), MismatchError);
+  const header = file.slice();
+  header[layout.header.length - 1] ^= 1; // padding
+  await assert.rejects(verify(header, recipe), (error) => error instanceof MismatchError && error.tensor === null);
+});
+
+test("a recipe from an object", () => {
+  assert.equal(Recipe.from({ seed: 2n ** 64n - 1n, shape: [2], scheme: "zeros" }).seed, 2n ** 64n - 1n);
+  assert.throws(() => Recipe.from({ seed: 2 ** 60, shape: [2], scheme: "zeros" }), RecipeError); // it may have been rounded
+  assert.throws(() => Recipe.from({ shape: [2], scheme: "zeros" }).seeded(-1), RecipeError);
+  assert.equal(Recipe.from({ shape: [2], scheme: "zeros" }).seeded("5").seed, 5n);
+});
