@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 KERNELS := $(wildcard clients/python/fanin/backends/csrc/*)
 
-.PHONY: demo test check format docs soak bench serve lock transcript sbom licenses audit clean
+.PHONY: demo test check format docs soak bench serve lock transcript sbom licenses audit clean js
 
 demo: $(VENV)/service
 	$(BIN)/python docs/examples/demo.py
@@ -47,6 +47,12 @@ docs: $(VENV)/dev
 	$(BIN)/python deploy/grafana/dashboard.py
 	$(BIN)/python -m tests.peers.page
 	$(BIN)/python -m docs.catalogue.page
+
+# The JavaScript client: its kernels, from the C source by clang and lld (Debian 12 has those of the modules in the
+# repository), its TypeScript, and its tests with all public vectors. It needs Node 20 and npm.
+js:
+	clients/js/wasm/build.sh
+	cd clients/js && npm ci --no-audit --no-fund && npm run build && npm test
 
 .PHONY: catalogue
 # Recipes, configurations and sizes of the catalogue's models, recorded from transformers: a minute or two.

@@ -1,0 +1,100 @@
+"""The JavaScript client in Node: its own tests with the public vectors, and random recipes beside this library."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fanin import FileLayout, RecipeError, as_recipe, backends
+from fanin.file.plan import read_into
+from tests.js.recipes import recipes
+
+CLIENT = Path(__file__).parents[2] / "clients" / "js"
+NODE = shutil.which("node")
+_LEAST_NODE = 20
+_CASES = 180
+_RANGE = 400
+"""Most bytes of a range that is compared."""
+
+
+@pytest.fixture(scope="module")
+def built() -> Path:
+    """The folder of the client, compiled from its source as it is."""
+    if NODE is None:
+        pytest.skip("node is not installed")
+    version = subprocess.run([NODE, "--version"], capture_output=True, text=True, check=True).stdout
+    if int(re.match(r"v(\d+)", version)[1]) < _LEAST_NODE:  # type: ignore[index]
+        pytest.skip(f"the client needs Node {_LEAST_NODE}, and this is {version.strip()}")
+    compiler = CLIENT / "node_modules" / ".bin" / "tsc"
+    if not compiler.exists():
+        pytest.skip("the TypeScript compiler is not installed: run make js")
+    made = subprocess.run([compiler], cwd=CLIENT, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stdout
+    for module in (CLIENT / "src").glob("*.wasm"):
+        shutil.copy(module, CLIENT / "dist")
+    return CLIENT
+
+
+def _node(folder: Path, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
+    assert NODE
+    # `make js` takes all vectors of streams.json, whose tensors have four million elements each.
+    environment = {**os.environ, "FANIN_STREAMS": "10"}
+    return subprocess.run(
+        [NODE, *arguments], cwd=folder, capture_output=True, text=True, input=text, check=False, env=environment
+    )
+
+
+@pytest.mark.parametrize("name", ["vectors", "files", "client"])
+def test_its_own_tests_pass(built: Path, name: str) -> None:
+    run = _node(built, "--test", "--test-reporter=tap", f"tests/{name}.test.js")
+    assert run.returncode == 0, run.stdout[-8000:]
+    assert int(re.findall(r"^# pass (\d+)$", run.stdout, re.MULTILINE)[-1]) > 4
+
+
+def _expected(recipe: str, source: random.Random) -> dict[str, Any]:
+    """Return what the Python library makes of a recipe."""
+    try:
+        layout = FileLayout.of(as_recipe(recipe))
+    except RecipeError:
+        return {"recipe": recipe, "refused": True}
+    backend = backends.get()
+    ranges = []
+    starts = {0, len(layout.header), *(source.randrange(layout.size) for _ in range(2)), max(layout.size - _RANGE, 0)}
+    for start in starts:
+        out = bytearray(min(_RANGE, layout.size - start))
+        read_into(layout, start, memoryview(out), backend)
+        ranges.append({"start": str(start), "stop": str(start + len(out)), "data": out.hex()})
+    made = layout.recipe
+    common = {"canonical": made.canonical.decode(), "digest": made.digest, "size": str(layout.size)}
+    return {"recipe": recipe, **common, "ranges": ranges}
+
+
+def test_random_recipes_have_the_same_files(built: Path) -> None:
+    source = random.Random(1)
+    cases = [_expected(recipe, source) for recipe in recipes(1, _CASES)]
+    assert sum("refused" in case for case in cases) < _CASES / 2
+    run = _node(built, "tests/compare.js", text=json.dumps(cases))
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout)
+    assert found == {"count": _CASES, "differences": []}
+
+
+def test_the_kernels_are_those_of_the_source(tmp_path: Path) -> None:
+    """The modules in the repository are what the compiler of Debian 12 makes of csrc."""
+    clang = shutil.which("clang")
+    if clang is None or shutil.which("wasm-ld") is None:
+        pytest.skip("clang and lld are not installed")
+    version = subprocess.run([clang, "--version"], capture_output=True, text=True, check=True).stdout
+    if "version 14.0.6" not in version:
+        pytest.skip("another clang makes other modules of the same functions")
+    subprocess.run([CLIENT / "wasm" / "build.sh", tmp_path], check=True)
+    for name in ("kernels.simd.wasm", "kernels.plain.wasm"):
+        assert (tmp_path / name).read_bytes() == (CLIENT / "src" / name).read_bytes(), f"{name} is stale: run make js"
