@@ -44,14 +44,14 @@ Text = tuple[int, str]
 
 def texts(path: Path) -> Iterator[Text]:
     """Yield the pieces of a file that people read."""
-    if path.suffix == ".safetensors":
+    if path.suffix in {".safetensors", ".wasm"}:
         return
     content = path.read_text("utf-8")
     if path.suffix == ".md":
         yield 1, content
     elif path.suffix == ".py":
         yield from python(content, is_package=any(path.is_relative_to(ROOT / package) for package in PACKAGES))
-    elif path.suffix in {".c", ".h", ".js", ".inc"}:
+    elif path.suffix in {".c", ".h", ".js", ".ts", ".inc"}:
         yield from comments(C_COMMENT, content)
     elif path.suffix in {".toml", ".yaml", ".yml"} or path.name in {"Makefile", "Dockerfile"}:
         yield from comments(HASH_COMMENT, content)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import random
 import re
 import shutil
 import subprocess
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from queue import Queue
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -19,6 +23,7 @@ from tests.js.recipes import recipes
 
 CLIENT = Path(__file__).parents[2] / "clients" / "js"
 NODE = shutil.which("node")
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 _LEAST_NODE = 20
 _CASES = 180
 _RANGE = 400
@@ -85,6 +90,62 @@ def test_random_recipes_have_the_same_files(built: Path) -> None:
     assert run.returncode == 0, run.stderr
     found = json.loads(run.stdout)
     assert found == {"count": _CASES, "differences": []}
+
+
+class _Pages(SimpleHTTPRequestHandler):
+    """Serves the client and /cases.json under the strictest policy in which WebAssembly compiles."""
+
+    cases = b""
+    told: Queue[Any]
+    """The results that the page sends to /result."""
+
+    def end_headers(self) -> None:
+        policy = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; worker-src 'self'"
+        self.send_header("Content-Security-Policy", policy)
+        super().end_headers()
+
+    def do_GET(self) -> None:
+        if self.path != "/cases.json":
+            super().do_GET()
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(self.cases)
+
+    def do_POST(self) -> None:
+        self.told.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.skipif(BROWSER is None, reason="needs chromium")
+def test_a_page_and_a_worker_make_the_same_files(built: Path, tmp_path: Path) -> None:
+    source = random.Random(2)
+    cases = [_expected(recipe, source) for recipe in recipes(2, _CASES // 3)]
+    told: Queue[Any] = Queue()
+    handler = type("Pages", (_Pages,), {"cases": json.dumps(cases).encode(), "told": told})
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(built))) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/tests/page.html"
+        command = [
+            BROWSER,
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            f"--user-data-dir={tmp_path / 'profile'}",
+        ]
+        command += ["--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1", url]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as browser:
+            try:
+                found = told.get(timeout=120)
+            finally:
+                browser.terminate()
+                server.shutdown()
+    assert found == {"count": len(cases), "page": [], "worker": [], "violations": []}
 
 
 def test_the_kernels_are_those_of_the_source(tmp_path: Path) -> None:

@@ -46,8 +46,10 @@ export class Service {
     if (!/^https?:$/.test(parsed.protocol) || parsed.search || parsed.hash || parsed.username || parsed.password) {
       throw new TypeError(`${parsed.origin}${parsed.pathname} is not the URL of a service: it must be http or https, without query, fragment and user`);
     }
-    this.root = parsed.href.replace(/\/*$/, "/");
-    [this.attempts, this.backoff, this.patience] = [options.attempts ?? 5, options.backoff ?? 0.2, options.patience ?? 120];
+    this.root = parsed.href.replace(/\/+$/, "") + "/";
+    this.attempts = options.attempts ?? 5;
+    this.backoff = options.backoff ?? 0.2;
+    this.patience = options.patience ?? 120;
   }
 
   /** Register a recipe, and return its digest. Throws `ServiceError`, also where the service computes another digest. */
@@ -69,7 +71,7 @@ export class Service {
     return found;
   }
 
-  /** Return the file, or a part of it, as a stream. A lost connection goes on where it was. */
+  /** Return the file, or a part of it, as a stream. After a lost connection the download resumes. */
   stream(recipe: LayoutLike, part: Part = {}): ReadableStream<Uint8Array> {
     const layout = FileLayout.of(recipe), chunks = this.chunks(layout, ...ends(layout, part));
     return new ReadableStream({

@@ -16,10 +16,10 @@ const UNITS = 1 << 14;
 const UNIT: Uniform = { kind: "uniform", center: 0, halfWidth: 1, low: -1, high: 1 };
 const F32 = dtypeOf("F32");
 
-/** The most bytes of matrices that are kept. The newest is kept even if it is larger. */
+/** Maximum number of bytes of cached matrices. The newest is cached even if it is larger. */
 const MATRIX_BYTES = 256 << 20;
 
-/** Generates elements of any draw. It keeps matrices, since an element of one needs all of it. */
+/** Generates elements of any draw. It caches orthogonal matrices, because an element needs the complete matrix. */
 export class Generator {
   private readonly matrices = new Map<string, Uint8Array>();
   private readonly windows = new WeakMap<Plain, { key: string; first: bigint; data: Uint8Array }>();

@@ -8,7 +8,7 @@ export class FaninError extends Error {
 export interface Fault {
   /** JSON pointer (RFC 6901) of the wrong field; empty for the document itself. */
   pointer: string;
-  /** What is wrong, and what is allowed. */
+  /** Description of the fault, and of the allowed values. */
   detail: string;
 }
 

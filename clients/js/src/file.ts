@@ -14,7 +14,7 @@ export interface Part {
   readonly stop?: number | bigint;
 }
 
-/** The bytes of a file, whole or in chunks. */
+/** The bytes of a file, complete or in chunks. */
 export type Source = Uint8Array | ArrayBuffer | Blob | Response | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array>;
 
 /** Bytes of a chunk of a stream. */
@@ -73,7 +73,7 @@ export function fileStream(recipe: LayoutLike, part: Part = {}): ReadableStream<
 /**
  * Check every byte of a file. Without a recipe it is that of the file's header. Returns the layout.
  *
- * Throws `MismatchError` at the first byte that differs, and `FileError` where there is no recipe.
+ * Throws `MismatchError` at the first byte that differs, and `FileError` where the header has no recipe.
  */
 export async function verify(file: Source, recipe?: LayoutLike): Promise<FileLayout> {
   const generator = await sharedGenerator(), chunks = chunksOf(file);

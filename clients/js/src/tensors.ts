@@ -13,7 +13,7 @@ export interface TensorData {
   readonly name: string;
   readonly shape: readonly number[];
   readonly dtype: DTypeName;
-  /** Numbers; of C64 the real and the imaginary part in turns. Of BF16, F16 and the types F8 the bits: see `numbers`. */
+  /** The elements. C64 has the real and the imaginary part of each. BF16, F16 and the types F8 have bits: see `numbers`. */
   readonly data: TypedArray;
 }
 

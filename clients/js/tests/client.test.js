@@ -7,7 +7,7 @@ import { FileLayout, Recipe, ServiceError, fromService, range, verify } from "..
 
 const recipe = Recipe.from({ seed: 5, tensors: { w: { shape: [300, 100], scheme: "normal", std: 1 } } });
 const layout = FileLayout.of(recipe), file = await range(recipe, 0, layout.size);
-/** What the server does with the next requests for the file: the first of the list is taken each time. */
+/** The responses to the next requests for the file. The server takes the first of the list each time. */
 let plan = [], requests = [], known = new Set();
 
 const server = createServer((request, response) => {

@@ -1,4 +1,4 @@
-// Ranges, slices, streams and verification, against the whole file.
+// Ranges, slices, streams and verification, against the complete file.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 

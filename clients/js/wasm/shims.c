@@ -1,4 +1,5 @@
-/* What the kernels need of a C library and of threads.c, for WebAssembly: one thread, and memory that JavaScript lays out.
+/* The functions of a C library and of threads.c that the kernels need, for WebAssembly: one thread, and memory that
+   JavaScript lays out.
 
    JavaScript takes the memory from __heap_base on. It tells here which part of it malloc may return: sparse.c takes one
    block at a time, and frees it before it takes the next. */

@@ -1,4 +1,4 @@
-/* What the kernels use of the C library: WebAssembly has none. */
+/* The functions of the C library that the kernels use: WebAssembly has none. */
 #ifndef FANIN_STRING_H
 #define FANIN_STRING_H
 #include <stddef.h>

@@ -1,0 +1,3 @@
+import { differences } from "./cases.js";
+
+onmessage = async ({ data }) => postMessage(await differences(data));
