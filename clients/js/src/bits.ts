@@ -18,6 +18,7 @@ export function frexp(x: number): [number, number] {
 
 /** Round to an integer, ties to even. */
 export function roundEven(x: number): number {
-  const low = Math.floor(x), rest = x - low;
+  const low = Math.floor(x),
+    rest = x - low;
   return rest > 0.5 || (rest === 0.5 && low % 2 !== 0) ? low + 1 : low;
 }

@@ -25,7 +25,8 @@ export function byCodePoints(a: string, b: string): number {
   let at = 0;
   while (at < end && a.charCodeAt(at) === b.charCodeAt(at)) at++;
   if (at === end) return a.length - b.length;
-  const x = a.charCodeAt(at), y = b.charCodeAt(at);
+  const x = a.charCodeAt(at),
+    y = b.charCodeAt(at);
   // Surrogates stand for code points above all others, but their code units are below U+E000.
   const isHigh = (unit: number) => unit >= 0xd800 && unit <= 0xdfff;
   return isHigh(x) !== isHigh(y) ? (isHigh(x) ? 1 : -1) : x - y;

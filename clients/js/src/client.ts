@@ -41,10 +41,15 @@ export class Service {
   private readonly backoff: number;
   private readonly patience: number;
 
-  constructor(url: string | URL, private readonly options: ServiceOptions = {}) {
+  constructor(
+    url: string | URL,
+    private readonly options: ServiceOptions = {},
+  ) {
     const parsed = new URL(url);
     if (!/^https?:$/.test(parsed.protocol) || parsed.search || parsed.hash || parsed.username || parsed.password) {
-      throw new TypeError(`${parsed.origin}${parsed.pathname} is not the URL of a service: it must be http or https, without query, fragment and user`);
+      throw new TypeError(
+        `${parsed.origin}${parsed.pathname} is not the URL of a service: it must be http or https, without query, fragment and user`,
+      );
     }
     this.root = parsed.href.replace(/\/+$/, "") + "/";
     this.attempts = options.attempts ?? 5;
@@ -61,7 +66,8 @@ export class Service {
 
   /** Return bytes [start, stop) of the file. */
   async range(recipe: LayoutLike, start: number | bigint, stop: number | bigint): Promise<Uint8Array> {
-    const layout = FileLayout.of(recipe), [first, last] = ends(layout, { start, stop });
+    const layout = FileLayout.of(recipe),
+      [first, last] = ends(layout, { start, stop });
     const found = new Uint8Array(Number(last - first));
     let at = 0;
     for await (const chunk of this.chunks(layout, first, last)) {
@@ -73,22 +79,27 @@ export class Service {
 
   /** Return the file, or a part of it, as a stream. After a lost connection the download resumes. */
   stream(recipe: LayoutLike, part: Part = {}): ReadableStream<Uint8Array> {
-    const layout = FileLayout.of(recipe), chunks = this.chunks(layout, ...ends(layout, part));
-    return new ReadableStream({
-      async pull(controller) {
-        const { done, value } = await chunks.next();
-        if (done) controller.close();
-        else controller.enqueue(value);
+    const layout = FileLayout.of(recipe),
+      chunks = this.chunks(layout, ...ends(layout, part));
+    return new ReadableStream(
+      {
+        async pull(controller) {
+          const { done, value } = await chunks.next();
+          if (done) controller.close();
+          else controller.enqueue(value);
+        },
+        async cancel() {
+          await chunks.return(undefined);
+        },
       },
-      async cancel() {
-        await chunks.return(undefined);
-      },
-    }, { highWaterMark: 0 });
+      { highWaterMark: 0 },
+    );
   }
 
   /** Yield bytes [start, stop) of the file in chunks. */
   private async *chunks(layout: FileLayout, start: bigint, stop: bigint): AsyncGenerator<Uint8Array, void, undefined> {
-    const path = `v1/recipes/${layout.recipe.digest}/model.safetensors`, retries = new Retries(this.attempts, this.backoff, this.patience, this.options.signal);
+    const path = `v1/recipes/${layout.recipe.digest}/model.safetensors`,
+      retries = new Retries(this.attempts, this.backoff, this.patience, this.options.signal);
     let at = start;
     while (at < stop) {
       try {
@@ -105,9 +116,16 @@ export class Service {
   }
 
   /** Yield the bytes from `start` on that one request returns. */
-  private async *once(layout: FileLayout, path: string, start: bigint, stop: bigint): AsyncGenerator<Uint8Array, void, undefined> {
+  private async *once(
+    layout: FileLayout,
+    path: string,
+    start: bigint,
+    stop: bigint,
+  ): AsyncGenerator<Uint8Array, void, undefined> {
     const response = await this.send("GET", path, { Range: `bytes=${start}-${stop - 1n}` });
-    const where = `GET ${this.root}${path}`, contentRange = response.headers.get("content-range") ?? "", tag = response.headers.get("etag");
+    const where = `GET ${this.root}${path}`,
+      contentRange = response.headers.get("content-range") ?? "",
+      tag = response.headers.get("etag");
     const isWhole = response.status === 200 && (!contentRange || contentRange.startsWith("bytes 0-"));
     let problem = "";
     if (!isWhole && (response.status !== 206 || !contentRange.startsWith(`bytes ${start}-`))) {
@@ -121,7 +139,8 @@ export class Service {
       await response.body?.cancel();
       throw new ServiceError(`${where}: ${problem || "the response has no body"}`, response.status);
     }
-    let skip = isWhole ? start : 0n, left = stop - start;
+    let skip = isWhole ? start : 0n,
+      left = stop - start;
     try {
       for await (const chunk of readable(response.body)) {
         const from = skip < BigInt(chunk.length) ? Number(skip) : chunk.length;
@@ -138,7 +157,12 @@ export class Service {
   }
 
   private async registerOnce(layout: FileLayout): Promise<void> {
-    const response = await this.send("POST", "v1/recipes", { "Content-Type": "application/json" }, layout.recipe.canonical);
+    const response = await this.send(
+      "POST",
+      "v1/recipes",
+      { "Content-Type": "application/json" },
+      layout.recipe.canonical,
+    );
     let found: { digest?: unknown };
     try {
       found = (await response.json()) as { digest?: unknown };
@@ -147,7 +171,10 @@ export class Service {
       throw new ServiceError(`POST ${this.root}v1/recipes: the response is not JSON: ${error}`, response.status);
     }
     if (found?.digest !== layout.recipe.digest) {
-      throw new ServiceError(`the service calls the recipe ${String(found?.digest)}, not ${layout.recipe.digest}`, response.status);
+      throw new ServiceError(
+        `the service calls the recipe ${String(found?.digest)}, not ${layout.recipe.digest}`,
+        response.status,
+      );
     }
   }
 
@@ -164,11 +191,16 @@ export class Service {
 
   /** Send a request, and return the response if it is a success. */
   private async send(method: string, path: string, headers: Record<string, string>, body?: string): Promise<Response> {
-    const { token, signal } = this.options, call = this.options.fetch ?? globalThis.fetch, where = `${method} ${this.root}${path}`;
+    const { token, signal } = this.options,
+      call = this.options.fetch ?? globalThis.fetch,
+      where = `${method} ${this.root}${path}`;
     let response: Response;
     try {
       response = await call(this.root + path, {
-        method, headers: { ...headers, ...(token && { Authorization: `Bearer ${token}` }) }, ...(body !== undefined && { body }), ...(signal && { signal }),
+        method,
+        headers: { ...headers, ...(token && { Authorization: `Bearer ${token}` }) },
+        ...(body !== undefined && { body }),
+        ...(signal && { signal }),
       });
     } catch (error) {
       signal?.throwIfAborted();
@@ -211,7 +243,10 @@ class Retries {
   private since = performance.now();
 
   constructor(
-    private readonly attempts: number, private readonly backoff: number, private readonly patience: number, private readonly signal?: AbortSignal,
+    private readonly attempts: number,
+    private readonly backoff: number,
+    private readonly patience: number,
+    private readonly signal?: AbortSignal,
   ) {}
 
   /** Note that bytes arrived. */

@@ -1,7 +1,18 @@
 /** Composed draws, from the plain draws that the kernels generate (SPEC.md sections 6.7 to 6.11). */
 
-import { pow2 } from "./bits.js";
-import { type Blocks, type Draw, type Fill, type Mapped, type MappedFunction, type Orthogonal, type Plain, type Polar, type Uniform, type Waves, blockLength } from "./draws.js";
+import {
+  type Blocks,
+  type Draw,
+  type Fill,
+  type Mapped,
+  type MappedFunction,
+  type Orthogonal,
+  type Plain,
+  type Polar,
+  type Uniform,
+  type Waves,
+  blockLength,
+} from "./draws.js";
 import { type DType, computeType, dtypeOf, narrow } from "./dtypes.js";
 import * as functions from "./functions.js";
 import { type Kernels, repeat, repeatBits } from "./kernels.js";
@@ -33,19 +44,37 @@ export class Generator {
       return;
     }
     const count = out.length / dtype.size;
-    for (let at = 0; at < count; ) {
+    for (let at = 0; at < count;) {
       const { leaf, position, length } = leafAt(draw, first + BigInt(at));
       const taken = length < BigInt(count - at) ? Number(length) : count - at;
-      this.leaf(leaf, stream, dtype, first + BigInt(at), position, out.subarray(at * dtype.size, (at + taken) * dtype.size));
+      this.leaf(
+        leaf,
+        stream,
+        dtype,
+        first + BigInt(at),
+        position,
+        out.subarray(at * dtype.size, (at + taken) * dtype.size),
+      );
       at += taken;
     }
   }
 
   /** Write consecutive elements of one draw, of which the first has this index and this position. */
-  private leaf(draw: Exclude<Draw, Blocks>, stream: Stream, dtype: DType, index: bigint, position: bigint, out: Uint8Array): void {
+  private leaf(
+    draw: Exclude<Draw, Blocks>,
+    stream: Stream,
+    dtype: DType,
+    index: bigint,
+    position: bigint,
+    out: Uint8Array,
+  ): void {
     switch (draw.kind) {
-      case "fill": return repeat(draw.value, dtype, out);
-      case "uniform": case "normal": case "truncated": return this.plain(draw, stream, dtype, index, out);
+      case "fill":
+        return repeat(draw.value, dtype, out);
+      case "uniform":
+      case "normal":
+      case "truncated":
+        return this.plain(draw, stream, dtype, index, out);
       case "sparse":
         this.leaf(draw.draw, stream, dtype, index, position, out);
         return this.kernels.clearZeros(draw, stream, dtype, position, out);
@@ -54,24 +83,32 @@ export class Generator {
         out.set(this.matrix(draw, stream, dtype).subarray(from, from + out.length));
         return;
       }
-      case "table": return table(draw.values, draw.run, position, dtype, out);
-      case "arange": return arange(draw.start, draw.step, draw.size, position, dtype, out);
-      case "waves": return waves(draw, position, dtype, out);
-      case "mapped": return this.mapped(draw, stream, dtype, index, out);
-      case "polar": return this.polar(draw, stream, dtype, index, out);
-      case "quantized": throw new TypeError("a quantized part is a full tensor");
+      case "table":
+        return table(draw.values, draw.run, position, dtype, out);
+      case "arange":
+        return arange(draw.start, draw.step, draw.size, position, dtype, out);
+      case "waves":
+        return waves(draw, position, dtype, out);
+      case "mapped":
+        return this.mapped(draw, stream, dtype, index, out);
+      case "polar":
+        return this.polar(draw, stream, dtype, index, out);
+      case "quantized":
+        throw new TypeError("a quantized part is a full tensor");
     }
   }
 
   private plain(draw: Exclude<Plain, Fill>, stream: Stream, dtype: DType, index: bigint, out: Uint8Array): void {
-    if (dtype.kind === "complex") { // real and imaginary parts alternate
+    if (dtype.kind === "complex") {
+      // real and imaginary parts alternate
       this.kernels.fill(draw, stream, F32, 2n * index, out);
       return;
     }
     const count = out.length / dtype.size;
     if (dtype.isConverted) {
       for (let at = 0; at < count; at += UNITS) {
-        const made = new Uint8Array(4 * Math.min(UNITS, count - at)), view = new DataView(made.buffer);
+        const made = new Uint8Array(4 * Math.min(UNITS, count - at)),
+          view = new DataView(made.buffer);
         this.kernels.fill(draw, stream, F32, index + BigInt(at), made);
         for (let n = 0; n < made.length / 4; n++) out[at + n] = narrow(view.getFloat32(4 * n, true), dtype);
       }
@@ -82,7 +119,8 @@ export class Generator {
       return;
     }
     // Short runs of blocks: elements between them are generated too, and not used.
-    const key = `${dtype.name} ${stream.seed} ${stream.name}`, end = index + BigInt(count);
+    const key = `${dtype.name} ${stream.seed} ${stream.name}`,
+      end = index + BigInt(count);
     let window = this.windows.get(draw);
     if (!window || window.key !== key || index < window.first || end > window.first + BigInt(WINDOW)) {
       window = { key, first: index, data: new Uint8Array(WINDOW * dtype.size) };
@@ -99,7 +137,8 @@ export class Generator {
     let found = this.matrices.get(key);
     if (found) return found;
     if (dtype.isConverted) {
-      const made = this.kernels.orthogonal(draw, stream, F32), view = new DataView(made.buffer);
+      const made = this.kernels.orthogonal(draw, stream, F32),
+        view = new DataView(made.buffer);
       found = Uint8Array.from({ length: made.length / 4 }, (_, n) => narrow(view.getFloat32(4 * n, true), dtype));
     } else {
       found = this.kernels.orthogonal(draw, stream, dtype);
@@ -115,7 +154,13 @@ export class Generator {
   }
 
   /** Call `use` with v of SPEC.md section 6.2 for elements [first, first + count), a part of them at a time. */
-  private units(stream: Stream, compute: DType, first: bigint, count: number, use: (at: number, v: Float32Array | Float64Array) => void): void {
+  private units(
+    stream: Stream,
+    compute: DType,
+    first: bigint,
+    count: number,
+    use: (at: number, v: Float32Array | Float64Array) => void,
+  ): void {
     for (let at = 0; at < count; at += UNITS) {
       const made = new Uint8Array(compute.size * Math.min(UNITS, count - at));
       this.kernels.fill(UNIT, stream, compute, first + BigInt(at), made);
@@ -124,7 +169,9 @@ export class Generator {
   }
 
   private mapped(draw: Mapped, stream: Stream, dtype: DType, index: bigint, out: Uint8Array): void {
-    const { center, halfWidth, low, high } = draw, map = FUNCTIONS[draw.function], view = viewOf(out);
+    const { center, halfWidth, low, high } = draw,
+      map = FUNCTIONS[draw.function],
+      view = viewOf(out);
     this.units(stream, computeType(dtype), index, out.length / dtype.size, (at, v) => {
       for (let n = 0; n < v.length; n++) {
         const value = map(center + halfWidth * v[n]!);
@@ -134,13 +181,15 @@ export class Generator {
   }
 
   private polar(draw: Polar, stream: Stream, dtype: DType, index: bigint, out: Uint8Array): void {
-    const { scale, mass } = draw, view = viewOf(out);
+    const { scale, mass } = draw,
+      view = viewOf(out);
     this.units(stream, F32, 2n * index, (2 * out.length) / dtype.size, (at, v) => {
       for (let n = 0; n < v.length; n += 2) {
-        const u = (v[n]! + 1) * 0.5, radius = scale * Math.sqrt(mass ? -functions.log(1 - mass * u) : u);
-        const phase = BigInt.asUintN(64, BigInt(v[n + 1]! * pow2(24)) << 39n);
-        view.setFloat32(4 * (at + n), radius * functions.cosine(phase), true);
-        view.setFloat32(4 * (at + n) + 4, radius * functions.sine(phase), true);
+        const u = (v[n]! + 1) * 0.5,
+          radius = scale * Math.sqrt(mass ? -functions.log(1 - mass * u) : u);
+        const phase = ((v[n + 1]! * 0x1000000) << 7) >>> 0; // the upper half; the lower one is 0
+        view.setFloat32(4 * (at + n), radius * functions.cosine(phase, 0), true);
+        view.setFloat32(4 * (at + n) + 4, radius * functions.sine(phase, 0), true);
       }
     });
   }
@@ -150,14 +199,18 @@ export class Generator {
 function leafAt(draw: Draw, position: bigint): { leaf: Exclude<Draw, Blocks>; position: bigint; length: bigint } {
   let length = 1n << 70n;
   while (draw.kind === "blocks") {
-    const period = position / draw.period, at = position % draw.period, { starts } = draw;
-    let low = 0, high = starts.length;
+    const period = position / draw.period,
+      at = position % draw.period,
+      { starts } = draw;
+    let low = 0,
+      high = starts.length;
     while (high - low > 1) {
       const middle = (low + high) >> 1;
       if (starts[middle]! <= at) low = middle;
       else high = middle;
     }
-    const inside = at - starts[low]!, size = blockLength(draw, low);
+    const inside = at - starts[low]!,
+      size = blockLength(draw, low);
     if (size - inside < length) length = size - inside;
     position = period * size + inside;
     draw = draw.draws[low]!;
@@ -175,15 +228,20 @@ const FUNCTIONS: Readonly<Record<MappedFunction, (u: number) => number>> = {
 };
 
 function table(values: readonly bigint[], run: bigint, position: bigint, dtype: DType, out: Uint8Array): void {
-  const { size } = dtype, count = out.length / size;
-  let place = Number((position / run) % BigInt(values.length)), left = run - (position % run);
-  for (let at = 0; at < count; ) {
-    const taken = left < BigInt(count - at) ? Number(left) : count - at;
-    repeatBits(values[place]!, size, out.subarray(at * size, (at + taken) * size));
+  const { size } = dtype,
+    period = run * BigInt(values.length * size);
+  // One period is written, and then copied.
+  const end = period < BigInt(out.length) ? Number(period) : out.length;
+  let place = Number((position / run) % BigInt(values.length)),
+    left = run - (position % run);
+  for (let at = 0; at < end;) {
+    const taken = left * BigInt(size) < BigInt(end - at) ? Number(left) * size : end - at;
+    repeatBits(values[place]!, size, out.subarray(at, at + taken));
     at += taken;
     place = (place + 1) % values.length;
     left = run;
   }
+  for (let done = end; done < out.length; done *= 2) out.copyWithin(done, 0, Math.min(done, out.length - done));
 }
 
 function arange(start: bigint, step: bigint, size: bigint, position: bigint, dtype: DType, out: Uint8Array): void {
@@ -198,17 +256,36 @@ function arange(start: bigint, step: bigint, size: bigint, position: bigint, dty
 }
 
 function waves(draw: Waves, position: bigint, dtype: DType, out: Uint8Array): void {
-  const { frequencies, rows, amplitudes } = draw, columns = BigInt(frequencies.length), view = viewOf(out);
-  let column = Number(position % columns), row = (position / columns) % rows;
+  const { amplitudes } = draw,
+    columns = draw.frequencies.length,
+    view = viewOf(out);
+  // Three words of 32 bits for each frequency, the upper ones first.
+  const words = Uint32Array.from({ length: 3 * columns }, (_, n) =>
+    Number((draw.frequencies[Math.floor(n / 3)]! >> BigInt(32 * (2 - (n % 3)))) & 0xffffffffn),
+  );
+  const first = Number(draw.first),
+    rows = Number(draw.rows);
+  let column = Number(position % BigInt(columns)),
+    row = Number((position / BigInt(columns)) % draw.rows);
   for (let at = 0; at < out.length; at += dtype.size) {
-    const time = draw.first + row, turns = frequencies[column]!;
-    const part = time * (turns >> 32n) + ((time * (turns & 0xffffffffn) + (1n << 31n)) >> 32n);
-    const phase = BigInt.asUintN(64, part + (BigInt(draw.quarters[column]!) << 62n));
-    const amplitude = amplitudes[amplitudes.length === 1 ? 0 : Number(time % BigInt(amplitudes.length))]!;
-    store(view, at, amplitude * functions.sine(phase) + 0, dtype);
-    if (++column === frequencies.length) {
+    const time = first + row,
+      w2 = words[3 * column]!,
+      w1 = words[3 * column + 1]!,
+      w0 = words[3 * column + 2]!;
+    // The phase is (time frequency + 2^31) / 2^32, rounded down, modulo 2^64, and the column's quarters of a turn.
+    const rest = highProduct(time, w0) + (Math.imul(time, w0) >>> 31);
+    const low = (Math.imul(time, w1) >>> 0) + rest;
+    const high =
+      (highProduct(time, w1) +
+        (Math.imul(time, w2) >>> 0) +
+        Math.floor(low / 0x100000000) +
+        draw.quarters[column]! * 0x40000000) >>>
+      0;
+    const amplitude = amplitudes[amplitudes.length === 1 ? 0 : time % amplitudes.length]!;
+    store(view, at, amplitude * functions.sine(high, low >>> 0) + 0, dtype);
+    if (++column === columns) {
       column = 0;
-      if (++row === rows) row = 0n;
+      if (++row === rows) row = 0;
     }
   }
 }
@@ -231,6 +308,7 @@ function storeInteger(view: DataView, at: number, value: bigint, dtype: DType): 
   else view.setUint8(at, Number(bits));
 }
 
+const { highProduct } = functions;
 const viewOf = (data: Uint8Array) => new DataView(data.buffer, data.byteOffset, data.byteLength);
 const floats32 = (data: Uint8Array) => {
   const view = viewOf(data);

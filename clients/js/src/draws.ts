@@ -5,53 +5,34 @@
 
 import { pow2 } from "./bits.js";
 import { type DType, computeType, dtypeOf, encoded, isRandom } from "./dtypes.js";
+import type {
+  Arange,
+  Blocks,
+  Draw,
+  Fill,
+  Mapped,
+  MappedFunction,
+  Normal,
+  Orthogonal,
+  Plain,
+  Polar,
+  Side,
+  Sparse,
+  Table,
+  TruncatedNormal,
+  Uniform,
+  Waves,
+} from "./draw_types.js";
 import { DrawError } from "./errors.js";
 import { HALF, Rational, TWO, ZERO, max } from "./rational.js";
 import * as scalars from "./scalars.js";
 import type { Bound } from "./scalars.js";
 
-/** Every element is `value`: a number of the storage type, a `bigint` if that has integers. */
-export interface Fill { readonly kind: "fill"; readonly value: number | bigint }
-/** center + halfWidth * v, clamped to [low, high], where v is uniform in (-1, 1). */
-export interface Uniform { readonly kind: "uniform"; readonly center: number; readonly halfWidth: number; readonly low: number; readonly high: number }
-/** mean + std * z, where z is standard normal. */
-export interface Normal { readonly kind: "normal"; readonly mean: number; readonly std: number }
-/** One side of a truncated normal distribution (SPEC.md section 6.4). `count` is at most 2^32. */
-export interface Side { readonly count: number; readonly tailCount: number; readonly tailOffset: number; readonly centralOffset: number; readonly step: number }
-export interface TruncatedNormal { readonly kind: "truncated"; readonly mean: number; readonly std: number; readonly low: number; readonly high: number; readonly negative: Side; readonly positive: Side }
-/** Several draws, each at its offsets in a repeating period. `starts` begin with 0. */
-export interface Blocks { readonly kind: "blocks"; readonly period: bigint; readonly starts: readonly bigint[]; readonly draws: readonly Draw[] }
-/** Stored values in a cycle, each repeated `run` times. */
-export interface Table { readonly kind: "table"; readonly values: readonly bigint[]; readonly run: bigint; readonly numbers: readonly number[] }
-/** start + step (p mod size) at position p. */
-export interface Arange { readonly kind: "arange"; readonly start: bigint; readonly step: bigint; readonly size: bigint }
-/** gain * Q, where Q has orthonormal columns, or rows if there are fewer rows. */
-export interface Orthogonal { readonly kind: "orthogonal"; readonly gain: number; readonly rows: number; readonly columns: number }
-export type MappedFunction = "log" | "inverseSoftplusExp" | "inverseSoftplusLog" | "inverseSoftplusLog8" | "logLog" | "logit";
-/** A function of center + halfWidth * v, in float64, clamped to [low, high]. */
-export interface Mapped { readonly kind: "mapped"; readonly function: MappedFunction; readonly center: number; readonly halfWidth: number; readonly low: number; readonly high: number }
-/** Rows of waves. Position p has time t = first + (p div columns) mod rows. Frequencies are in 2^-96 turns a row. */
-export interface Waves { readonly kind: "waves"; readonly first: bigint; readonly rows: bigint; readonly frequencies: readonly bigint[]; readonly quarters: readonly number[]; readonly amplitudes: readonly number[] }
-/** Complex numbers (SPEC.md section 6.9). */
-export interface Polar { readonly kind: "polar"; readonly scale: number; readonly mass: number }
-/** `draw` with `zeros` zeros in each line of `size` elements, which are `inner` positions apart. */
-export interface Sparse { readonly kind: "sparse"; readonly draw: Plain; readonly size: number; readonly inner: bigint; readonly zeros: number }
-/** One part of a quantized tensor (SPEC.md section 6.16). */
-export interface Quantized {
-  readonly kind: "quantized"; readonly draw: Draw; readonly twin: string | null; readonly rows: number; readonly columns: number;
-  readonly transposed: boolean; readonly group: readonly [number, number]; readonly element: Element; readonly rule: ScaleRule;
-  readonly scale: number; readonly scaleType: "F32" | "BF16" | "F16"; readonly part: "data" | "scale" | "zero_point"; readonly packing: Packing;
-}
-export type Element = "E4M3" | "E2M1" | "I8" | "I4" | "U4";
-export type ScaleRule = "given" | "largest" | "power" | "two_level" | "range";
-export type Packing = "none" | "bytes" | "words" | "gptq" | "awq";
-
-/** A draw that the kernels generate. An element depends on its random words alone. */
-export type Plain = Fill | Uniform | Normal | TruncatedNormal;
-export type Draw = Plain | Blocks | Table | Arange | Orthogonal | Mapped | Waves | Polar | Sparse | Quantized;
+export type * from "./draw_types.js";
 
 const power2 = (exponent: number) => TWO.pow(exponent);
-const SMALLEST = pow2(-90), LARGEST = pow2(90);
+const SMALLEST = pow2(-90),
+  LARGEST = pow2(90);
 const SMALLEST_BOUND = pow2(-126);
 const SMALLEST_STEP = power2(-120);
 const SMALLEST_MASS = power2(-90);
@@ -72,7 +53,10 @@ export const NOTHING: Fill = { kind: "fill", value: 0 };
 /** Return a constant, rounded to the compute type, then to the storage type. Integer types round nothing. */
 export function fill(value: Rational, dtype: DType, field = "value"): Fill {
   if (dtype.kind === "scale" && (value.n <= 0n || !isNumberOf(value, dtype))) {
-    throw new DrawError(field, `${short(value)} is not a power of 2 from 2^-127 to 2^127, the numbers of ${dtype.name}`);
+    throw new DrawError(
+      field,
+      `${short(value)} is not a power of 2 from 2^-127 to 2^127, the numbers of ${dtype.name}`,
+    );
   }
   if (dtype.kind === "integer") {
     if (value.abs().compare(Rational.of(EXACT)) > 0) {
@@ -94,7 +78,10 @@ function isNumberOf(value: Rational, dtype: DType): boolean {
 /** Return an integer as a constant of an integer type. */
 export function whole(field: string, value: Rational, dtype: DType): Fill {
   if (!value.isInteger || value.less(dtype.least) || dtype.largest.less(value)) {
-    throw new DrawError(field, `${short(value)} is not one of the integers of ${dtype.name}, ${dtype.least} to ${dtype.largest}`);
+    throw new DrawError(
+      field,
+      `${short(value)} is not one of the integers of ${dtype.name}, ${dtype.least} to ${dtype.largest}`,
+    );
   }
   return { kind: "fill", value: value.n };
 }
@@ -113,7 +100,10 @@ export function uniform(low: Rational, high: Rational, dtype: DType): Uniform | 
     checkCentred("low", low.add(high), "low must be -high, because the distribution is that of a disk");
     return { kind: "polar", scale: scalar("high", high, dtypeOf("F64")), mass: 0 };
   }
-  for (const [field, end] of [["low", low], ["high", high]] as const) {
+  for (const [field, end] of [
+    ["low", low],
+    ["high", high],
+  ] as const) {
     if (end.abs().compare(dtype.largest) > 0) throw tooLarge(field, end, dtype);
   }
   const center = scalar("low", low.add(high).mul(HALF), dtype);
@@ -133,13 +123,23 @@ export function normal(mean: Rational, std: Rational, dtype: DType): Normal {
 }
 
 /** Return the normal distribution restricted to mean + std * [low, high]. Complex: to |z| <= std * high. */
-export function truncatedNormal(mean: Rational, std: Rational, low: Bound, high: Bound, dtype: DType): TruncatedNormal | Polar {
+export function truncatedNormal(
+  mean: Rational,
+  std: Rational,
+  low: Bound,
+  high: Bound,
+  dtype: DType,
+): TruncatedNormal | Polar {
   checkRandom(dtype);
   checkInterval(low, high, dtype);
   if (dtype.kind === "complex" && high !== null) {
     checkCentred("mean", mean, "it must be 0");
     const double = dtypeOf("F64");
-    return { kind: "polar", scale: scalar("std", std, double), mass: scalar("high", scalars.complexMass(high), double) };
+    return {
+      kind: "polar",
+      scale: scalar("std", std, double),
+      mass: scalar("high", scalars.complexMass(high), double),
+    };
   }
   const at = (end: Bound) => (end === null ? null : mean.add(std.mul(end)));
   const bounds = inside(at(low), at(high), dtype);
@@ -166,7 +166,10 @@ export function truncatedNormal(mean: Rational, std: Rational, low: Bound, high:
 /** Check that the normal distribution can be restricted to [low, high], in standard deviations. */
 export function checkInterval(low: Bound, high: Bound, dtype: DType): void {
   if (low !== null && high !== null) checkOrder(low, high);
-  for (const [field, isTooFar] of [["low", low !== null && NEAREST.less(low)], ["high", high !== null && high.less(NEAREST.neg())]] as const) {
+  for (const [field, isTooFar] of [
+    ["low", low !== null && NEAREST.less(low)],
+    ["high", high !== null && high.less(NEAREST.neg())],
+  ] as const) {
     if (isTooFar) throw new DrawError(field, "the interval is more than 9 standard deviations from the mean");
   }
   if (dtype.kind === "complex") {
@@ -213,12 +216,16 @@ function scalar(field: string, value: Rational, dtype: DType): number {
 function inside(low: Bound, high: Bound, dtype: DType): { low: number; high: number } {
   const lowest = low === null ? -Infinity : scalars.rounded(low, dtype, "up");
   const highest = high === null ? Infinity : scalars.rounded(high, dtype, "down");
-  for (const [field, end] of [["low", lowest], ["high", highest]] as const) {
+  for (const [field, end] of [
+    ["low", lowest],
+    ["high", highest],
+  ] as const) {
     if (end !== 0 && Math.abs(end) < SMALLEST_BOUND) {
       throw new DrawError(field, `${end} is out of range: a nonzero bound is at least 2^-126 in magnitude`);
     }
   }
-  if (lowest > highest) throw new DrawError("low", `no ${dtype.name} number lies between ${short(low)} and ${short(high)}`);
+  if (lowest > highest)
+    throw new DrawError("low", `no ${dtype.name} number lies between ${short(low)} and ${short(high)}`);
   return { low: lowest, high: highest };
 }
 
@@ -247,7 +254,9 @@ export function short(value: Bound): string {
   if (value === null) return "infinity";
   if (value.isZero) return "0";
   const exponent = value.abs().floorLog2();
-  return Math.abs(exponent) < 1000 ? String(Number(scalars.rounded(value, dtypeOf("F64")).toPrecision(9))) : `about 2^${exponent}`;
+  return Math.abs(exponent) < 1000
+    ? String(Number(scalars.rounded(value, dtypeOf("F64")).toPrecision(9)))
+    : `about 2^${exponent}`;
 }
 
 /** Return a table of these values, each rounded as a constant is. */
@@ -259,10 +268,16 @@ export function table(values: readonly Rational[], run: bigint, dtype: DType): T
 /** Return the integers start, start + step, ..., `size` of them. */
 export function arange(start: bigint, step: bigint, size: bigint, dtype: DType): Arange {
   if (dtype.kind === "scale") checkRandom(dtype);
-  for (const [field, value] of [["start", start], ["step", start + step * (size - 1n)]] as const) {
+  for (const [field, value] of [
+    ["start", start],
+    ["step", start + step * (size - 1n)],
+  ] as const) {
     if (dtype.kind === "integer") whole(field, Rational.of(value), dtype);
     else if (value > EXACT || value < -EXACT) {
-      throw new DrawError(field, `${value} is out of range: at ${dtype.name} an integer is at most ${EXACT} in magnitude`);
+      throw new DrawError(
+        field,
+        `${value} is out of range: at ${dtype.name} an integer is at most ${EXACT} in magnitude`,
+      );
     } else fill(Rational.of(value), dtype, field);
   }
   return { kind: "arange", start, step, size };
@@ -288,25 +303,43 @@ export function blockLength(draw: Blocks, j: number): bigint {
 }
 
 /** Return the function of a uniform number on [low, high]. Its values are clamped to `ends`. */
-export function mapped(name: MappedFunction, low: Rational, high: Rational, ends: readonly [Rational, Rational], dtype: DType): Mapped {
+export function mapped(
+  name: MappedFunction,
+  low: Rational,
+  high: Rational,
+  ends: readonly [Rational, Rational],
+  dtype: DType,
+): Mapped {
   checkRandom(dtype);
   if (low.compare(high) >= 0) throw new DrawError("low", "low must be less than high");
   if (dtype.kind === "complex") throw new DrawError("dtype", "this scheme has no complex storage type");
   for (const end of ends) if (end.abs().compare(dtype.largest) > 0) throw tooLarge("high", end, dtype);
   const double = dtypeOf("F64");
-  const center = scalar("low", low.add(high).mul(HALF), double), halfWidth = scalar("high", high.sub(low).mul(HALF), double);
+  const center = scalar("low", low.add(high).mul(HALF), double),
+    halfWidth = scalar("high", high.sub(low).mul(HALF), double);
   return { kind: "mapped", function: name, center, halfWidth, ...inside(...ends, dtype) };
 }
 
 /** Return rows of waves. A column has a frequency in turns a row, and a phase in quarters of a turn. */
-export function waves(columns: readonly (readonly [Rational, number])[], rows: bigint, amplitudes: readonly Rational[], dtype: DType, first = 0n): Waves {
+export function waves(
+  columns: readonly (readonly [Rational, number])[],
+  rows: bigint,
+  amplitudes: readonly Rational[],
+  dtype: DType,
+  first = 0n,
+): Waves {
   checkRandom(dtype);
   if (first + rows > MAX_ROWS) throw new DrawError("shape", `there are more than ${MAX_ROWS} rows`);
-  const most = amplitudes.map((each) => each.abs()).reduce(max).mul(TWO);
+  const most = amplitudes
+    .map((each) => each.abs())
+    .reduce(max)
+    .mul(TWO);
   if (most.compare(dtype.largest) > 0) throw tooLarge("shape", most, dtype);
   const modulus = 1n << 96n;
   return {
-    kind: "waves", first, rows,
+    kind: "waves",
+    first,
+    rows,
     frequencies: columns.map(([turns]) => ((turns.mul(TURN).round() % modulus) + modulus) % modulus),
     quarters: columns.map(([, quarter]) => quarter),
     amplitudes: amplitudes.map((each) => scalars.rounded(each, dtypeOf("F64"))),
@@ -315,7 +348,8 @@ export function waves(columns: readonly (readonly [Rational, number])[], rows: b
 
 /** Return `draw` with zeros in each of `lines` lines. */
 export function sparse(draw: Plain, size: number, inner: bigint, lines: bigint, zeros: number): Sparse {
-  if (BigInt(size) >= MAX_ROWS) throw new DrawError("shape", `a line has at most ${MAX_ROWS - 1n} elements, not ${size}`);
+  if (BigInt(size) >= MAX_ROWS)
+    throw new DrawError("shape", `a line has at most ${MAX_ROWS - 1n} elements, not ${size}`);
   if (lines > MAX_LINES) throw new DrawError("shape", `there are ${lines} lines: at most ${MAX_LINES}`);
   return { kind: "sparse", draw, size, inner, zeros };
 }
@@ -323,7 +357,8 @@ export function sparse(draw: Plain, size: number, inner: bigint, lines: bigint, 
 /** Return the uniform (Haar) distribution on matrices of orthonormal columns or rows, times `gain`. */
 export function orthogonal(gain: Rational, rows: bigint, columns: bigint, dtype: DType): Orthogonal {
   checkRandom(dtype);
-  if (dtype.kind === "complex") throw new DrawError("dtype", "unitary matrices are not supported: use a real storage type");
+  if (dtype.kind === "complex")
+    throw new DrawError("dtype", "unitary matrices are not supported: use a real storage type");
   if (gain.mul(TWO).compare(dtype.largest) > 0) throw tooLarge("gain", gain.mul(TWO), dtype);
   return { kind: "orthogonal", gain: scalar("gain", gain, dtype), rows: Number(rows), columns: Number(columns) };
 }
@@ -347,4 +382,3 @@ export function checkPositive(draw: Draw): void {
 export function isWhole(draw: Draw): boolean {
   return draw.kind === "blocks" ? draw.draws.some(isWhole) : ["orthogonal", "sparse", "quantized"].includes(draw.kind);
 }
-

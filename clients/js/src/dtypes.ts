@@ -4,8 +4,25 @@ import { pow2, roundEven } from "./bits.js";
 import { Rational, TWO } from "./rational.js";
 
 export type DTypeName =
-  | "F64" | "C64" | "F32" | "F16" | "BF16" | "F8_E4M3" | "F8_E5M2" | "F8_E4M3FNUZ" | "F8_E5M2FNUZ" | "F8_E8M0"
-  | "U64" | "I64" | "U32" | "I32" | "U16" | "I16" | "I8" | "U8" | "BOOL";
+  | "F64"
+  | "C64"
+  | "F32"
+  | "F16"
+  | "BF16"
+  | "F8_E4M3"
+  | "F8_E5M2"
+  | "F8_E4M3FNUZ"
+  | "F8_E5M2FNUZ"
+  | "F8_E8M0"
+  | "U64"
+  | "I64"
+  | "U32"
+  | "I32"
+  | "U16"
+  | "I16"
+  | "I8"
+  | "U8"
+  | "BOOL";
 
 export interface DType {
   readonly name: DTypeName;
@@ -25,7 +42,14 @@ export interface DType {
 
 const power = (exponent: number) => TWO.pow(exponent);
 
-function real(name: DTypeName, size: number, precision: number, minExponent: number, largest: Rational, isConverted = false): DType {
+function real(
+  name: DTypeName,
+  size: number,
+  precision: number,
+  minExponent: number,
+  largest: Rational,
+  isConverted = false,
+): DType {
   return { name, size, precision, minExponent, largest, least: largest.neg(), kind: "real", isConverted };
 }
 
@@ -72,9 +96,16 @@ export const computeType = (dtype: DType): DType => dtypeOf(dtype.name === "F64"
 export const isRandom = (dtype: DType): boolean => dtype.kind === "real" || dtype.kind === "complex";
 
 const ALIASES = new Map<string, DTypeName>([
-  ["float64", "F64"], ["complex64", "C64"], ["float32", "F32"], ["float16", "F16"], ["bfloat16", "BF16"],
-  ["float8_e4m3fn", "F8_E4M3"], ["float8_e5m2", "F8_E5M2"], ["float8_e4m3fnuz", "F8_E4M3FNUZ"],
-  ["float8_e5m2fnuz", "F8_E5M2FNUZ"], ["float8_e8m0fnu", "F8_E8M0"],
+  ["float64", "F64"],
+  ["complex64", "C64"],
+  ["float32", "F32"],
+  ["float16", "F16"],
+  ["bfloat16", "BF16"],
+  ["float8_e4m3fn", "F8_E4M3"],
+  ["float8_e5m2", "F8_E5M2"],
+  ["float8_e4m3fnuz", "F8_E4M3FNUZ"],
+  ["float8_e5m2fnuz", "F8_E5M2FNUZ"],
+  ["float8_e8m0fnu", "F8_E8M0"],
   ...ALL.map((dtype) => [dtype.name.toLowerCase(), dtype.name] as [string, DTypeName]),
 ]);
 const MODULES = ["torch.", "np.", "numpy.", "jnp.", "jax.numpy.", "ml_dtypes."];
@@ -110,7 +141,8 @@ export function narrow(value: number, dtype: DType): number {
   VIEW.setFloat32(0, value);
   const bits = VIEW.getUint32(0);
   const exponent = Math.max(((bits >>> 23) & 255) - 127, minExponent);
-  const found = roundEven(Math.abs(value) * pow2(precision - 1 - exponent)) + (exponent - minExponent) * (1 << (precision - 1));
+  const found =
+    roundEven(Math.abs(value) * pow2(precision - 1 - exponent)) + (exponent - minExponent) * (1 << (precision - 1));
   return bits >>> 31 && (found || !dtype.isConverted) ? found + (1 << (8 * size - 1)) : found;
 }
 
@@ -120,8 +152,11 @@ export function widened(bits: number, dtype: DType): number {
     VIEW.setUint32(0, bits);
     return VIEW.getFloat32(0);
   }
-  const top = 1 << (8 * dtype.size - 1), hidden = 1 << (dtype.precision - 1);
-  const magnitude = bits % top, field = Math.floor(magnitude / hidden), fraction = magnitude % hidden;
+  const top = 1 << (8 * dtype.size - 1),
+    hidden = 1 << (dtype.precision - 1);
+  const magnitude = bits % top,
+    field = Math.floor(magnitude / hidden),
+    fraction = magnitude % hidden;
   const significand = field ? fraction + hidden : fraction;
   const value = significand * pow2(Math.max(field, 1) + dtype.minExponent - dtype.precision);
   return bits >= top ? -value : value;

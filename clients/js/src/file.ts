@@ -15,14 +15,16 @@ export interface Part {
 }
 
 /** The bytes of a file, complete or in chunks. */
-export type Source = Uint8Array | ArrayBuffer | Blob | Response | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array>;
+export type Source =
+  Uint8Array | ArrayBuffer | Blob | Response | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array>;
 
 /** Bytes of a chunk of a stream. */
 const CHUNK_BYTES = 1 << 20;
 
 /** Return all tensors, by name, in the order of the file. */
 export async function materialize(recipe: LayoutLike): Promise<Map<string, TensorData>> {
-  const layout = FileLayout.of(recipe), generator = await sharedGenerator();
+  const layout = FileLayout.of(recipe),
+    generator = await sharedGenerator();
   return new Map(layout.entries.map((entry) => [entry.name, wholeTensor(generator, entry)]));
 }
 
@@ -40,13 +42,15 @@ export async function slice(recipe: LayoutLike, name: string, index: Index): Pro
 
 /** Return bytes [start, stop) of the file. */
 export async function range(recipe: LayoutLike, start: number | bigint, stop: number | bigint): Promise<Uint8Array> {
-  const layout = FileLayout.of(recipe), [first, last] = ends(layout, { start, stop });
+  const layout = FileLayout.of(recipe),
+    [first, last] = ends(layout, { start, stop });
   return rangeOf(layout, await sharedGenerator(), first, last);
 }
 
 /** Return the ends of a part. Throws `RangeError` where the file does not have it. */
 export function ends(layout: FileLayout, part: Part): [bigint, bigint] {
-  const start = BigInt(part.start ?? 0), stop = BigInt(part.stop ?? layout.size);
+  const start = BigInt(part.start ?? 0),
+    stop = BigInt(part.stop ?? layout.size);
   if (start < 0n || start > stop || stop > layout.size) {
     throw new RangeError(`bytes ${start} to ${stop} are not a part of a file of ${layout.size} bytes`);
   }
@@ -55,19 +59,23 @@ export function ends(layout: FileLayout, part: Part): [bigint, bigint] {
 
 /** Return the file, or a part of it, as a stream of chunks. It is generated as it is read, so it may exceed the memory. */
 export function fileStream(recipe: LayoutLike, part: Part = {}): ReadableStream<Uint8Array> {
-  const layout = FileLayout.of(recipe), [start, stop] = ends(layout, part);
+  const layout = FileLayout.of(recipe),
+    [start, stop] = ends(layout, part);
   let at = start;
-  return new ReadableStream({
-    async pull(controller) {
-      if (at === stop) {
-        controller.close();
-        return;
-      }
-      const end = at + BigInt(CHUNK_BYTES) < stop ? at + BigInt(CHUNK_BYTES) : stop;
-      controller.enqueue(rangeOf(layout, await sharedGenerator(), at, end));
-      at = end;
+  return new ReadableStream(
+    {
+      async pull(controller) {
+        if (at === stop) {
+          controller.close();
+          return;
+        }
+        const end = at + BigInt(CHUNK_BYTES) < stop ? at + BigInt(CHUNK_BYTES) : stop;
+        controller.enqueue(rangeOf(layout, await sharedGenerator(), at, end));
+        at = end;
+      },
     },
-  }, { highWaterMark: 1 });
+    { highWaterMark: 1 },
+  );
 }
 
 /**
@@ -76,11 +84,16 @@ export function fileStream(recipe: LayoutLike, part: Part = {}): ReadableStream<
  * Throws `MismatchError` at the first byte that differs, and `FileError` where the header has no recipe.
  */
 export async function verify(file: Source, recipe?: LayoutLike): Promise<FileLayout> {
-  const generator = await sharedGenerator(), chunks = chunksOf(file);
-  let layout = recipe === undefined ? null : FileLayout.of(recipe), held = new Uint8Array(0), at = 0n;
+  const generator = await sharedGenerator(),
+    chunks = chunksOf(file);
+  let layout = recipe === undefined ? null : FileLayout.of(recipe),
+    held = new Uint8Array(0),
+    at = 0n;
   const check = (chunk: Uint8Array): void => {
-    const known = layout!, end = at + BigInt(chunk.length);
-    if (end > known.size) throw new MismatchError(`the file has more than the ${known.size} bytes of its recipe`, null, null);
+    const known = layout!,
+      end = at + BigInt(chunk.length);
+    if (end > known.size)
+      throw new MismatchError(`the file has more than the ${known.size} bytes of its recipe`, null, null);
     const wanted = rangeOf(known, generator, at, end);
     for (let n = 0; n < chunk.length; n++) if (chunk[n] !== wanted[n]) throw mismatch(known, at + BigInt(n));
     at = end;
@@ -96,7 +109,8 @@ export async function verify(file: Source, recipe?: LayoutLike): Promise<FileLay
     check(held);
   }
   layout ??= FileLayout.of(recipeInHeader(held)); // throws: the header is not complete
-  if (at !== layout.size) throw new MismatchError(`the file has ${at} bytes, and its recipe ${layout.size}`, null, null);
+  if (at !== layout.size)
+    throw new MismatchError(`the file has ${at} bytes, and its recipe ${layout.size}`, null, null);
   return layout;
 }
 
@@ -116,7 +130,11 @@ function joined(a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> {
 function mismatch(layout: FileLayout, offset: bigint): MismatchError {
   const [piece] = pieces(layout, offset, offset + 1n);
   if (!piece?.entry) return new MismatchError(`the header differs at byte ${offset}`, null, null);
-  return new MismatchError(`${piece.entry.name} differs at element ${piece.first}, byte ${offset} of the file`, piece.entry.name, piece.first);
+  return new MismatchError(
+    `${piece.entry.name} differs at element ${piece.first}, byte ${offset} of the file`,
+    piece.entry.name,
+    piece.first,
+  );
 }
 
 /** Yield the bytes of a file in chunks of at most CHUNK_BYTES. */

@@ -15,7 +15,8 @@ function factorial(n: number): bigint {
 }
 
 /** Return the coefficients of terms 0 to count - 1, rounded once. */
-const series = (count: number, term: (k: number) => Rational) => Array.from({ length: count }, (_, k) => double(term(k)));
+const series = (count: number, term: (k: number) => Rational) =>
+  Array.from({ length: count }, (_, k) => double(term(k)));
 
 const turn = scalars.pi().mul(TWO);
 /** Return (-1)^k (2 pi)^n / n!. */
@@ -28,10 +29,13 @@ const EXP = series(15, (k) => Rational.of(1n, factorial(k)));
 const EXPM1 = series(19, (k) => Rational.of(1n, factorial(k + 1)));
 const SINE = series(10, (k) => wave(k, 2 * k + 1));
 const COSINE = series(10, (k) => wave(k, 2 * k));
-const exactLn2 = scalars.log(TWO), LN2 = double(exactLn2);
+const exactLn2 = scalars.log(TWO),
+  LN2 = double(exactLn2);
 /** The upper 32 bits of ln 2: products with small integers are exact. */
 const LN2_HIGH = Math.floor(LN2 * pow2(32)) * pow2(-32);
 const LN2_LOW = double(exactLn2.sub(Rational.fromNumber(LN2_HIGH)));
+/** Turns of one unit of a phase. */
+const TURN = pow2(-64);
 const ROOT_HALF = double(scalars.root(ONE.div(TWO), 2));
 
 function horner(coefficients: readonly number[], v: number): number {
@@ -63,16 +67,28 @@ export function inverseSoftplus(x: number): number {
   return log(x < 1 ? x * horner(EXPM1, x) : exp(x) - 1);
 }
 
-/** Return sin(2 pi t) of t = phase 2^-64 turns. The phase is a whole number below 2^64. */
-export function sine(phase: bigint): number {
-  const quarter = Number(((phase + (1n << 61n)) >> 62n) & 3n);
-  const turns = Number(BigInt.asIntN(64, phase - (BigInt(quarter) << 62n))) * pow2(-64);
+/** Return sin(2 pi t) of t = phase 2^-64 turns. `high` and `low` are the halves of the phase, of 32 bits each. */
+export function sine(high: number, low: number): number {
+  const quarter = ((high + 0x20000000) >>> 0) >>> 30; // the nearest
+  const turns = (((high - (quarter << 30)) | 0) * 0x100000000 + low) * TURN;
   const square = turns * turns;
   const value = quarter % 2 ? horner(COSINE, square) : turns * horner(SINE, square);
   return quarter >= 2 ? -value : value;
 }
 
 /** Return cos(2 pi t) of t = phase 2^-64 turns. */
-export function cosine(phase: bigint): number {
-  return sine((phase + (1n << 62n)) & 0xffffffffffffffffn);
+export function cosine(high: number, low: number): number {
+  return sine((high + 0x40000000) >>> 0, low);
+}
+
+/** Return the upper half of the product of two numbers below 2^32. `Math.imul` returns the lower one. */
+export function highProduct(a: number, b: number): number {
+  const al = a & 0xffff,
+    ah = a >>> 16,
+    bl = b & 0xffff,
+    bh = b >>> 16;
+  const lower = al * bh,
+    upper = ah * bl;
+  const middle = Math.floor((al * bl) / 0x10000) + (lower % 0x10000) + (upper % 0x10000);
+  return ah * bh + Math.floor(lower / 0x10000) + Math.floor(upper / 0x10000) + Math.floor(middle / 0x10000);
 }

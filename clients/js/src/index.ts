@@ -1,8 +1,26 @@
 export { type ServiceOptions, Service, fromService } from "./client.js";
 export { Generator } from "./composed.js";
 export type { DTypeName } from "./dtypes.js";
-export { type Fault, FaninError, FileError, MismatchError, NotSupportedError, RecipeError, ServiceError } from "./errors.js";
-export { type LayoutLike, type Part, type Source, fileStream, materialize, range, slice, tensor, verify } from "./file.js";
+export {
+  type Fault,
+  FaninError,
+  FileError,
+  MismatchError,
+  NotSupportedError,
+  RecipeError,
+  ServiceError,
+} from "./errors.js";
+export {
+  type LayoutLike,
+  type Part,
+  type Source,
+  fileStream,
+  materialize,
+  range,
+  slice,
+  tensor,
+  verify,
+} from "./file.js";
 export { Kernels, hasSimd, loadKernels } from "./kernels.js";
 export { type Entry, FileLayout } from "./layout.js";
 export { type Piece, pieces, rangeOf } from "./plan.js";

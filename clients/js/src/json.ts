@@ -22,10 +22,16 @@ export type JsonObject = Map<string, Json>;
 const MAX_DEPTH = 200;
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
 const SPACE = /[ \t\n\r]*/y;
-// eslint-disable-next-line no-control-regex
 const PLAIN = /[^"\\\u0000-\u001f]*/y;
 const ESCAPES: Record<string, string> = {
-  '"': '"', "\\": "\\", "/": "/", b: "\b", f: "\f", n: "\n", r: "\r", t: "\t",
+  '"': '"',
+  "\\": "\\",
+  "/": "/",
+  b: "\b",
+  f: "\f",
+  n: "\n",
+  r: "\r",
+  t: "\t",
 };
 
 class Parser {
@@ -158,13 +164,19 @@ export function toJson(value: unknown): Json {
   if (typeof value === "bigint") return new JsonNumber(String(value));
   if (typeof value === "number") {
     const text = String(value);
-    return new JsonNumber(Number.isInteger(value) && !Number.isSafeInteger(value) && !/e/.test(text) ? text + "e0" : text);
+    return new JsonNumber(
+      Number.isInteger(value) && !Number.isSafeInteger(value) && !/e/.test(text) ? text + "e0" : text,
+    );
   }
   if (Array.isArray(value)) return value.map(toJson);
   if (value instanceof JsonNumber) return value;
   if (value instanceof Map) return new Map([...value].map(([name, each]) => [String(name), toJson(each)]));
   if (typeof value === "object") {
-    return new Map(Object.entries(value).filter(([, each]) => each !== undefined).map(([name, each]) => [name, toJson(each)]));
+    return new Map(
+      Object.entries(value)
+        .filter(([, each]) => each !== undefined)
+        .map(([name, each]) => [name, toJson(each)]),
+    );
   }
   throw new RecipeError([{ pointer: "", detail: `a recipe has no values of type ${typeof value}` }]);
 }

@@ -12,7 +12,11 @@ const DTYPES: Partial<Record<DTypeName, number>> = { F64: 0, F32: 1, BF16: 2, F1
 /** `fanin_distribution` of native.h. */
 const DISTRIBUTIONS = { uniform: 0, normal: 1, truncated: 2 } as const;
 /** Bytes of the structs, and their places behind the beginning of the heap. */
-const DRAW_BYTES = 112, SOURCE = 0, RANGE = 128, TASK = 256, CHUNK = 512;
+const DRAW_BYTES = 112,
+  SOURCE = 0,
+  RANGE = 128,
+  TASK = 256,
+  CHUNK = 512;
 /** Bytes of elements that are generated at a time. */
 const CHUNK_BYTES = 1 << 20;
 const PAGE = 1 << 16;
@@ -57,7 +61,9 @@ let loading: Promise<Kernels> | null = null;
 /** Return the kernels, which are compiled once. Without `simd` they are those that fit this engine. */
 export function loadKernels(simd?: boolean): Promise<Kernels> {
   const load = async (withSimd: boolean) => {
-    const url = withSimd ? new URL("./kernels.simd.wasm", import.meta.url) : new URL("./kernels.plain.wasm", import.meta.url);
+    const url = withSimd
+      ? new URL("./kernels.simd.wasm", import.meta.url)
+      : new URL("./kernels.plain.wasm", import.meta.url);
     return new Kernels(await compiled(url));
   };
   if (simd !== undefined) return load(simd);
@@ -86,7 +92,8 @@ export class Kernels {
   }
 
   private reserve(end: number): void {
-    const { memory } = this.exports, missing = end - memory.buffer.byteLength;
+    const { memory } = this.exports,
+      missing = end - memory.buffer.byteLength;
     if (end > MAX_MEMORY) throw new NotSupportedError(`${end} bytes of memory are needed, and WebAssembly has 4 GiB`);
     if (missing > 0) memory.grow(Math.ceil(missing / PAGE));
   }
@@ -104,9 +111,13 @@ export class Kernels {
     const { base } = this;
     this.bytes(base + SOURCE, 128).set(this.source(draw, dtype));
     writeKeys(this.view, base + RANGE + 20, stream, dtype);
-    const most = CHUNK_BYTES / dtype.size, count = out.length / dtype.size, chunk = base + CHUNK;
+    const most = CHUNK_BYTES / dtype.size,
+      count = out.length / dtype.size,
+      chunk = base + CHUNK;
     for (let at = 0; at < count; at += most) {
-      const taken = Math.min(most, count - at), position = first + BigInt(at), view = this.view;
+      const taken = Math.min(most, count - at),
+        position = first + BigInt(at),
+        view = this.view;
       view.setBigUint64(base + RANGE, position / 4n, true);
       view.setBigUint64(base + RANGE + 8, BigInt(taken), true);
       view.setUint32(base + RANGE + 16, chunk, true);
@@ -137,15 +148,33 @@ export class Kernels {
 
   /** Write the zeros among elements of a sparse draw over `out`, whose first element is at this position. */
   clearZeros(draw: Sparse, stream: Stream, dtype: DType, position: bigint, out: Uint8Array): void {
-    const { base } = this, [first, second] = sides(draw.size), rounds = roundsOf(first), chunk = base + CHUNK;
-    const scratch = chunk + CHUNK_BYTES, scratchBytes = 2 * rounds * first + 1;
+    const { base } = this,
+      [first, second] = sides(draw.size),
+      rounds = roundsOf(first),
+      chunk = base + CHUNK;
+    const scratch = chunk + CHUNK_BYTES,
+      scratchBytes = 2 * rounds * first + 1;
     this.reserve(scratch + scratchBytes);
     this.exports.fanin_scratch(scratch, scratchBytes);
-    const key = streamKey(stream, "sparse"), most = CHUNK_BYTES / dtype.size, count = out.length / dtype.size;
+    const key = streamKey(stream, "sparse"),
+      most = CHUNK_BYTES / dtype.size,
+      count = out.length / dtype.size;
     for (let at = 0; at < count; at += most) {
-      const taken = Math.min(most, count - at), part = out.subarray(at * dtype.size, (at + taken) * dtype.size), view = this.view;
+      const taken = Math.min(most, count - at),
+        part = out.subarray(at * dtype.size, (at + taken) * dtype.size),
+        view = this.view;
       this.bytes(chunk, part.length).set(part);
-      const numbers = [draw.size, first, second, rounds, draw.inner, draw.zeros, position + BigInt(at), taken, dtype.size];
+      const numbers = [
+        draw.size,
+        first,
+        second,
+        rounds,
+        draw.inner,
+        draw.zeros,
+        position + BigInt(at),
+        taken,
+        dtype.size,
+      ];
       numbers.forEach((each, n) => view.setBigUint64(base + TASK + 8 * n, BigInt(each), true));
       view.setUint32(base + TASK + 72, chunk, true);
       key.forEach((word, n) => view.setUint32(base + TASK + 76 + 4 * n, word, true));
@@ -161,20 +190,35 @@ export class Kernels {
   }
 
   private matrix(draw: Orthogonal, stream: Stream, dtype: DType): Uint8Array {
-    const { exports, base } = this, rows = Math.max(draw.rows, draw.columns), columns = Math.min(draw.rows, draw.columns);
-    const panel = exports.fanin_panel(), padding = exports.fanin_padding(), groupBytes = exports.fanin_group_bytes();
-    const size = computeType(dtype).size, padded = Math.ceil(rows / padding) * padding, panels = Math.ceil(columns / panel);
-    const square = panel * panel, group = groupBytes / size;
+    const { exports, base } = this,
+      rows = Math.max(draw.rows, draw.columns),
+      columns = Math.min(draw.rows, draw.columns);
+    const panel = exports.fanin_panel(),
+      padding = exports.fanin_padding(),
+      groupBytes = exports.fanin_group_bytes();
+    const size = computeType(dtype).size,
+      padded = Math.ceil(rows / padding) * padding,
+      panels = Math.ceil(columns / panel);
+    const square = panel * panel,
+      group = groupBytes / size;
     const depth = panels * panel * padded - ((panels * (panels - 1)) / 2) * square;
-    const normal = base + SOURCE, task = base + RANGE;
+    const normal = base + SOURCE,
+      task = base + RANGE;
     let end = base + CHUNK;
-    const [v, t, x, work, out] = [depth * size, panels * square * size, panels * square * 8, padded * groupBytes, rows * columns * dtype.size].map((length) => {
+    const [v, t, x, work, out] = [
+      depth * size,
+      panels * square * size,
+      panels * square * 8,
+      padded * groupBytes,
+      rows * columns * dtype.size,
+    ].map((length) => {
       const place = end;
       end = align(end + length);
       return place;
     }) as [number, number, number, number, number];
     this.reserve(end);
-    const { view } = this, standard: Normal = { kind: "normal", mean: 0, std: 1 };
+    const { view } = this,
+      standard: Normal = { kind: "normal", mean: 0, std: 1 };
     writeDraw(view, normal, standard, dtype);
     [rows, columns, padded].forEach((each, n) => view.setBigUint64(task + 8 * n, BigInt(each), true));
     [v, t, x, work, normal].forEach((each, n) => view.setUint32(task + 24 + 4 * n, each, true));
@@ -183,7 +227,9 @@ export class Kernels {
     writeKeys(view, task + 60, stream, dtype);
     view.setInt32(task + 92, DTYPES[dtype.name]!, true);
     view.setInt32(task + 96, draw.rows < draw.columns ? 1 : 0, true);
-    [0, panels, 0, Math.ceil(columns / group)].forEach((each, n) => view.setBigUint64(task + 104 + 8 * n, BigInt(each), true));
+    [0, panels, 0, Math.ceil(columns / group)].forEach((each, n) =>
+      view.setBigUint64(task + 104 + 8 * n, BigInt(each), true),
+    );
     exports.fanin_orthogonal(task, 0, 1);
     return this.bytes(out, rows * columns * dtype.size).slice();
   }
@@ -226,7 +272,11 @@ function writeDraw(view: DataView, at: number, draw: Exclude<Plain, Fill>, dtype
   const [low, high] = draw.kind === "normal" ? [-Infinity, Infinity] : [draw.low, draw.high];
   [draw.mean, draw.std, low, high].forEach((each, n) => double(n, each));
   const full: Side = {
-    count: 2 ** 31, tailCount: 2 ** 30 - 2 ** 19, tailOffset: 0, centralOffset: 0, step: pow2(computeType(dtype).name === "F64" ? -63 : -31),
+    count: 2 ** 31,
+    tailCount: 2 ** 30 - 2 ** 19,
+    tailOffset: 0,
+    centralOffset: 0,
+    step: pow2(computeType(dtype).name === "F64" ? -63 : -31),
   };
   side(4, draw.kind === "normal" ? full : draw.negative);
   side(9, draw.kind === "normal" ? full : draw.positive);

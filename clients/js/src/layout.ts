@@ -38,14 +38,25 @@ export class FileLayout {
   private readonly places: ReadonlyMap<string, number>;
 
   private constructor(readonly recipe: Recipe) {
-    const { tensors } = recipe, names = [...tensors.keys()].sort(byCodePoints);
+    const { tensors } = recipe,
+      names = [...tensors.keys()].sort(byCodePoints);
     names.sort((a, b) => RANK.get(tensors.get(a)!.dtype.name)! - RANK.get(tensors.get(b)!.dtype.name)!);
     const offsets = offsetsOf(recipe, names);
     this.header = encodedHeader(recipe, names, offsets);
     const data = BigInt(this.header.length);
     this.entries = names.map((name, n) => {
-      const { shape, dtype, draw } = tensors.get(name)!, stream = { version: STREAM, seed: recipe.seed, name };
-      return { name, shape, dtype, draw, stream, count: product(shape), start: data + offsets[n]!, stop: data + offsets[n + 1]! };
+      const { shape, dtype, draw } = tensors.get(name)!,
+        stream = { version: STREAM, seed: recipe.seed, name };
+      return {
+        name,
+        shape,
+        dtype,
+        draw,
+        stream,
+        count: product(shape),
+        start: data + offsets[n]!,
+        stop: data + offsets[n + 1]!,
+      };
     });
     this.size = data + offsets[names.length]!;
     this.places = new Map(names.map((name, n) => [name, n]));
@@ -65,7 +76,8 @@ export class FileLayout {
 
   /** Return the index of the first entry that ends after `offset`, a position in the file. */
   indexAt(offset: bigint): number {
-    let low = 0, high = this.entries.length;
+    let low = 0,
+      high = this.entries.length;
     while (low < high) {
       const middle = (low + high) >> 1;
       if (this.entries[middle]!.stop > offset) high = middle;
@@ -77,7 +89,8 @@ export class FileLayout {
 
 /** Return the offsets of the tensors' first bytes in the data, and of the byte after the last one. */
 function offsetsOf(recipe: Recipe, names: readonly string[]): bigint[] {
-  const sizes = new Map<Tensor, bigint>(), found = [0n];
+  const sizes = new Map<Tensor, bigint>(),
+    found = [0n];
   let total = 0n;
   for (const name of names) {
     const tensor = recipe.tensors.get(name)!;
@@ -85,7 +98,9 @@ function offsetsOf(recipe: Recipe, names: readonly string[]): bigint[] {
     if (size === undefined) {
       const itemsize = BigInt(tensor.dtype.size);
       if (product(tensor.shape.map((each) => each || 1)) * itemsize > MAX_FILE_BYTES) {
-        throw new RecipeError([{ pointer: pointer(["tensors", name, "shape"]), detail: "the sizes multiply to 2^63 bytes or more" }]);
+        throw new RecipeError([
+          { pointer: pointer(["tensors", name, "shape"]), detail: "the sizes multiply to 2^63 bytes or more" },
+        ]);
       }
       sizes.set(tensor, (size = product(tensor.shape) * itemsize));
     }
@@ -103,13 +118,23 @@ function encodedHeader(recipe: Recipe, names: readonly string[], offsets: readon
   const members = names.map((name, n) => {
     const tensor = recipe.tensors.get(name)!;
     let start = begun.get(tensor);
-    if (start === undefined) begun.set(tensor, (start = `{"dtype":"${tensor.dtype.name}","shape":[${tensor.shape.join(",")}],"data_offsets":[`));
+    if (start === undefined)
+      begun.set(
+        tensor,
+        (start = `{"dtype":"${tensor.dtype.name}","shape":[${tensor.shape.join(",")}],"data_offsets":[`),
+      );
     return `,${JSON.stringify(name)}:${start}${offsets[n]},${offsets[n + 1]}]}`;
   });
   const text = `{"__metadata__":{"format":"pt","fanin.recipe":${JSON.stringify(recipe.canonical)}}${members.join("")}}`;
-  const json = new TextEncoder().encode(text), length = Math.ceil(json.length / 8) * 8;
+  const json = new TextEncoder().encode(text),
+    length = Math.ceil(json.length / 8) * 8;
   if (length > MAX_HEADER_BYTES) {
-    throw new RecipeError([{ pointer: "/tensors", detail: `the file header takes ${length} bytes; safetensors readers allow ${MAX_HEADER_BYTES}` }]);
+    throw new RecipeError([
+      {
+        pointer: "/tensors",
+        detail: `the file header takes ${length} bytes; safetensors readers allow ${MAX_HEADER_BYTES}`,
+      },
+    ]);
   }
   const found = new Uint8Array(8 + length).fill(32);
   new DataView(found.buffer).setBigUint64(0, BigInt(length), true);

@@ -5,7 +5,6 @@ import { Invalid } from "./errors.js";
 const MAX_NAME_BYTES = 1024;
 /** Most tensors of a recipe with repeated names. */
 export const MAX_NAMES = 2 ** 20;
-// eslint-disable-next-line no-control-regex
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]/;
 const LONE = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/;
 const INTEGER = "(?:0|[1-9][0-9]{0,8})";
@@ -13,7 +12,11 @@ const ITEM = `${INTEGER}(?:\\.\\.${INTEGER}(?:\\.\\.[1-9][0-9]{0,8})?)?`;
 const SET = new RegExp(`\\{(${ITEM}(?:,${ITEM})*)\\}`, "g");
 const encoder = new TextEncoder();
 
-interface Range { readonly first: number; readonly last: number; readonly step: number }
+interface Range {
+  readonly first: number;
+  readonly last: number;
+  readonly step: number;
+}
 
 /** Throw `Invalid` where a text is not the name of a tensor. */
 export function checkName(name: string): void {
@@ -57,14 +60,18 @@ export function countNames(repeated: string): number {
   if (repeated.length > MAX_NAME_BYTES) return 1;
   let found = 1;
   for (const match of repeated.matchAll(SET)) {
-    found *= ranges(match[1]!).reduce((total, { first, last, step }) => total + Math.max(Math.floor((last - first) / step) + 1, 0), 0);
+    found *= ranges(match[1]!).reduce(
+      (total, { first, last, step }) => total + Math.max(Math.floor((last - first) / step) + 1, 0),
+      0,
+    );
   }
   return found;
 }
 
 /** Yield the names that a repeated name stands for. The numbers of the last set change fastest. */
 export function* writtenOut(repeated: string): Generator<string> {
-  const texts: string[] = [], sets: Range[][] = [];
+  const texts: string[] = [],
+    sets: Range[][] = [];
   let at = 0;
   for (const match of repeated.matchAll(SET)) {
     texts.push(repeated.slice(at, match.index));

@@ -28,9 +28,12 @@ export function* pieces(layout: FileLayout, start: bigint, stop: bigint): global
     start = end;
   }
   for (let n = layout.indexAt(start); start < stop && n < layout.entries.length; n++) {
-    const entry = layout.entries[n]!, end = stop < entry.stop ? stop : entry.stop, size = BigInt(entry.dtype.size);
+    const entry = layout.entries[n]!,
+      end = stop < entry.stop ? stop : entry.stop,
+      size = BigInt(entry.dtype.size);
     if (start === end) continue; // a tensor without elements
-    const first = (start - entry.start) / size, last = (end - entry.start + size - 1n) / size;
+    const first = (start - entry.start) / size,
+      last = (end - entry.start + size - 1n) / size;
     yield { entry, first, count: last - first, skip: Number((start - entry.start) % size), start, stop: end };
     start = end;
   }
@@ -49,7 +52,8 @@ export function writePiece(layout: FileLayout, generator: Generator, piece: Piec
     return;
   }
   // Elements of which the piece has some bytes are generated beside it.
-  const head = Math.min(skip ? size - skip : 0, out.length), whole = Math.floor((out.length - head) / size) * size;
+  const head = Math.min(skip ? size - skip : 0, out.length),
+    whole = Math.floor((out.length - head) / size) * size;
   const element = new Uint8Array(size);
   if (skip) {
     generator.fill(entry.draw, entry.stream, entry.dtype, first, element);

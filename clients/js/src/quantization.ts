@@ -20,9 +20,17 @@ export interface Format {
   readonly scaleTypes: readonly string[];
 }
 
-const FLOATS = ["F32", "BF16", "F16"], SHORT = ["F16", "BF16", "F32"], POWERS = ["U8", "F8_E8M0"];
+const FLOATS = ["F32", "BF16", "F16"],
+  SHORT = ["F16", "BF16", "F32"],
+  POWERS = ["U8", "F8_E8M0"];
 const format = (
-  element: Element, rule: ScaleRule, packing: Packing, dataType: string, group: [number, number] = [1, 0], scaleTypes = FLOATS, hasGroupSize = false,
+  element: Element,
+  rule: ScaleRule,
+  packing: Packing,
+  dataType: string,
+  group: [number, number] = [1, 0],
+  scaleTypes = FLOATS,
+  hasGroupSize = false,
 ): Format => ({ element, rule, packing, dataType, group, hasGroupSize, scaleTypes });
 
 export const FORMATS: Readonly<Record<string, Format>> = {
@@ -50,17 +58,30 @@ const MAX_COLUMNS = 2 ** 18;
 
 /** Return a part of the numbers of `draw`, a draw at F32, in matrices of this size. */
 export function quantized(
-  form: Format, part: Quantized["part"], draw: Draw, [rows, columns]: readonly [number, number], size: readonly [number, number],
-  scaleType: string, twin: string | null, transposed: boolean,
+  form: Format,
+  part: Quantized["part"],
+  draw: Draw,
+  [rows, columns]: readonly [number, number],
+  size: readonly [number, number],
+  scaleType: string,
+  twin: string | null,
+  transposed: boolean,
 ): Draw {
   const group = [Math.min(size[0], rows), Math.min(size[1], columns)] as const;
   if (group[0] * group[1] > MAX_GROUP) {
-    throw new DrawError("tensor", `a group has ${group[0] * group[1]} elements, and at most ${MAX_GROUP} can share a scale`);
+    throw new DrawError(
+      "tensor",
+      `a group has ${group[0] * group[1]} elements, and at most ${MAX_GROUP} can share a scale`,
+    );
   }
   if (group[0] > 1 && columns > MAX_COLUMNS) {
-    throw new DrawError("tensor", `there are ${columns} columns, and at most ${MAX_COLUMNS} where groups have several rows`);
+    throw new DrawError(
+      "tensor",
+      `there are ${columns} columns, and at most ${MAX_COLUMNS} where groups have several rows`,
+    );
   }
-  const most = bound(draw), largest = LARGEST[form.element];
+  const most = bound(draw),
+    largest = LARGEST[form.element];
   let scale = 0;
   if (form.rule === "given") scale = scaleOf(most, largest, scaleType);
   else if (form.rule === "two_level") scale = globalScale(most, largest);
@@ -68,8 +89,19 @@ export function quantized(
   if (form.rule === "given" && part === "scale") return { kind: "fill", value: scale };
   const stored = scaleType === "BF16" || scaleType === "F16" ? scaleType : "F32";
   return {
-    kind: "quantized", draw, twin, rows, columns, transposed, group, element: form.element, rule: form.rule, scale,
-    scaleType: stored, part, packing: form.packing,
+    kind: "quantized",
+    draw,
+    twin,
+    rows,
+    columns,
+    transposed,
+    group,
+    element: form.element,
+    rule: form.rule,
+    scale,
+    scaleType: stored,
+    part,
+    packing: form.packing,
   };
 }
 
@@ -87,19 +119,29 @@ function scaleOf(most: number, largest: number, scaleType: string): number {
   if (most < LEAST_RANGE) return 1;
   const exact = rounded(Rational.fromNumber(most).div(Rational.fromNumber(largest)), dtypeOf("F32"));
   const found = rounded(Rational.fromNumber(exact), dtypeOf(scaleType as "F32"), "up");
-  if (!Number.isFinite(found)) throw new DrawError("scale_dtype", `a scale of ${exact} is beyond the largest finite ${scaleType}`);
+  if (!Number.isFinite(found))
+    throw new DrawError("scale_dtype", `a scale of ${exact} is beyond the largest finite ${scaleType}`);
   return found;
 }
 
-const tableOf = (values: readonly number[], run: bigint): Table => ({ kind: "table", values: values.map(BigInt), run, numbers: values });
+const tableOf = (values: readonly number[], run: bigint): Table => ({
+  kind: "table",
+  values: values.map(BigInt),
+  run,
+  numbers: values,
+});
 
 /** Return a table of the sizes of a shape. */
 export const shapeTable = (shape: readonly number[]): Table => tableOf(shape, 1n);
 
 /** Return a table of the number of each column's group. */
 export function groupIndex(groups: number, size: number): Table {
-  if (groups > MAX_TABLE) throw new DrawError("tensor", `there are ${groups} groups in a row, and group_index has at most ${MAX_TABLE}`);
-  return tableOf(Array.from({ length: groups }, (_, n) => n), BigInt(size));
+  if (groups > MAX_TABLE)
+    throw new DrawError("tensor", `there are ${groups} groups in a row, and group_index has at most ${MAX_TABLE}`);
+  return tableOf(
+    Array.from({ length: groups }, (_, n) => n),
+    BigInt(size),
+  );
 }
 
 /** Return a magnitude that no number of a draw at F32 exceeds, a number of float32. */
@@ -107,21 +149,35 @@ function bound(draw: Draw): number {
   const up = (value: Rational) => rounded(value, dtypeOf("F32"), "up");
   const exact = (value: number) => Rational.fromNumber(Math.abs(value));
   switch (draw.kind) {
-    case "fill": return Math.abs(Number(draw.value));
-    case "normal": return up(exact(draw.mean).add(MOST_STANDARD.mul(exact(draw.std))));
+    case "fill":
+      return Math.abs(Number(draw.value));
+    case "normal":
+      return up(exact(draw.mean).add(MOST_STANDARD.mul(exact(draw.std))));
     case "truncated":
-      if (Number.isFinite(draw.low) && Number.isFinite(draw.high)) return Math.max(Math.abs(draw.low), Math.abs(draw.high));
+      if (Number.isFinite(draw.low) && Number.isFinite(draw.high))
+        return Math.max(Math.abs(draw.low), Math.abs(draw.high));
       return up(exact(draw.mean).add(FAR.mul(exact(draw.std))));
-    case "uniform": return Math.min(up(exact(draw.center).add(exact(draw.halfWidth))), Math.max(Math.abs(draw.low), Math.abs(draw.high)));
-    case "mapped": return Math.max(Math.abs(draw.low), Math.abs(draw.high));
-    case "table": return Math.max(...draw.numbers.map(Math.abs));
+    case "uniform":
+      return Math.min(
+        up(exact(draw.center).add(exact(draw.halfWidth))),
+        Math.max(Math.abs(draw.low), Math.abs(draw.high)),
+      );
+    case "mapped":
+      return Math.max(Math.abs(draw.low), Math.abs(draw.high));
+    case "table":
+      return Math.max(...draw.numbers.map(Math.abs));
     case "arange": {
-      const last = draw.start + draw.step * (draw.size - 1n), magnitude = (n: bigint) => (n < 0n ? -n : n);
+      const last = draw.start + draw.step * (draw.size - 1n),
+        magnitude = (n: bigint) => (n < 0n ? -n : n);
       return up(Rational.of([magnitude(draw.start), magnitude(last)].reduce((a, b) => (a > b ? a : b))));
     }
-    case "waves": return up(exact(Math.max(...draw.amplitudes.map(Math.abs))));
-    case "sparse": return bound(draw.draw);
-    case "blocks": return Math.max(...draw.draws.map(bound));
-    default: throw new DrawError("tensor", "the twin must have a draw whose elements can be generated alone");
+    case "waves":
+      return up(exact(Math.max(...draw.amplitudes.map(Math.abs))));
+    case "sparse":
+      return bound(draw.draw);
+    case "blocks":
+      return Math.max(...draw.draws.map(bound));
+    default:
+      throw new DrawError("tensor", "the twin must have a draw whose elements can be generated alone");
   }
 }

@@ -8,7 +8,8 @@ export class Rational {
   ) {}
 
   static of(n: bigint | number, d: bigint | number = 1n): Rational {
-    let top = BigInt(n), bottom = BigInt(d);
+    let top = BigInt(n),
+      bottom = BigInt(d);
     if (bottom < 0n) [top, bottom] = [-top, -bottom];
     if (bottom === 1n) return new Rational(top, bottom);
     // Approximations have powers of 2 there, for which Euclid's algorithm is slow.

@@ -66,10 +66,17 @@ export class Recipe {
 }
 
 function asSeed(json: Json): bigint {
-  const text = typeof json === "string" && SEED.test(json) ? json : json instanceof JsonNumber && json.isInteger && json.text.length < 30 ? json.text : null;
+  const text =
+    typeof json === "string" && SEED.test(json)
+      ? json
+      : json instanceof JsonNumber && json.isInteger && json.text.length < 30
+        ? json.text
+        : null;
   const value = text === null ? -1n : BigInt(text);
   if (value < 0n || value >= 2n ** 64n) {
-    throw new Invalid("must be an integer from 0 to 2^64 - 1, as a number (a bigint beyond 2^53 - 1) or a decimal string");
+    throw new Invalid(
+      "must be an integer from 0 to 2^64 - 1, as a number (a bigint beyond 2^53 - 1) or a decimal string",
+    );
   }
   return value;
 }
@@ -92,7 +99,8 @@ function asFault({ detail, path }: Invalid, isShort: boolean): Fault {
 
 /** Return the recipe that the short form of section 2.4 stands for. */
 function long(document: JsonObject): JsonObject {
-  const shared: JsonObject = new Map(), tensor: JsonObject = new Map();
+  const shared: JsonObject = new Map(),
+    tensor: JsonObject = new Map();
   for (const [name, value] of document) {
     (["stream", "seed", "dtype", "layout", "dialect"].includes(name) ? shared : tensor).set(name, value);
   }
@@ -110,11 +118,14 @@ function read(document: JsonObject, faults: Invalid[]): Recipe | null {
       return fallback;
     }
   };
-  const oneOf = (...words: string[]) => (json: Json): string => {
-    if (typeof json !== "string" || !words.includes(json)) throw new Invalid(`must be one of ${words.join(", ")}`);
-    return json;
-  };
-  for (const name of document.keys()) if (!MEMBERS.includes(name)) faults.push(new Invalid("a recipe has no such member", [name]));
+  const oneOf =
+    (...words: string[]) =>
+    (json: Json): string => {
+      if (typeof json !== "string" || !words.includes(json)) throw new Invalid(`must be one of ${words.join(", ")}`);
+      return json;
+    };
+  for (const name of document.keys())
+    if (!MEMBERS.includes(name)) faults.push(new Invalid("a recipe has no such member", [name]));
   member("stream", STREAM, oneOf(STREAM));
   const seed = member("seed", 0n, asSeed);
   const dtype = member<DType | undefined>("dtype", undefined, asDType);
@@ -123,7 +134,8 @@ function read(document: JsonObject, faults: Invalid[]): Recipe | null {
   const dialect = member("dialect", "fanin", dialectOf);
   if (faults.length > before) return null; // nobody knows what the tensors mean
   const defaults: Defaults = { ...(dtype && { dtype }), ...(layout !== undefined && { layout }) };
-  const tensors = objects(document, "tensors", true, faults), repeated = objects(document, "repeated", false, faults);
+  const tensors = objects(document, "tensors", true, faults),
+    repeated = objects(document, "repeated", false, faults);
   const total = [...repeated.keys()].reduce((sum, name) => sum + countNames(name), tensors.size);
   if (document.has("repeated") && total > MAX_NAMES) {
     faults.push(new Invalid(`${total} tensors; no file has more than ${MAX_NAMES}`, ["repeated"]));
@@ -140,9 +152,19 @@ function objects(document: JsonObject, name: string, isRequired: boolean, faults
   return new Map();
 }
 
-function gathered(seed: bigint, tensors: JsonObject, repeated: JsonObject, dialect: string, defaults: Defaults, faults: Invalid[]): Recipe {
+function gathered(
+  seed: bigint,
+  tensors: JsonObject,
+  repeated: JsonObject,
+  dialect: string,
+  defaults: Defaults,
+  faults: Invalid[],
+): Recipe {
   const found = new Map<string, Tensor>();
-  for (const [member, given, check] of [["tensors", tensors, checkName], ["repeated", repeated, checkRepeated]] as const) {
+  for (const [member, given, check] of [
+    ["tensors", tensors, checkName],
+    ["repeated", repeated, checkRepeated],
+  ] as const) {
     for (const [name, json] of given) {
       if (faults.length >= MAX_FAULTS) break;
       const own: Invalid[] = [];

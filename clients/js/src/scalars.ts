@@ -60,7 +60,8 @@ export function trimmed(value: Rational): Rational {
 
 /** Return the root of a number >= 0, exact if it is rational: a bound of 1 must not become the number below 1. */
 export function root(value: Rational, degree: number): Rational {
-  const top = exactRoot(value.n, degree), bottom = exactRoot(value.d, degree);
+  const top = exactRoot(value.n, degree),
+    bottom = exactRoot(value.d, degree);
   if (top !== null && bottom !== null) return Rational.of(top, bottom);
   const length = bitLength(value.n) - bitLength(value.d);
   const shift = Math.max(Math.ceil((BITS * degree - length) / degree), 0);
@@ -76,7 +77,8 @@ function exactRoot(n: bigint, degree: number): bigint | null {
 function logOfRatio(f: Rational): Rational {
   const { m, e } = rough(f);
   const square = fixed(Rational.dyadic(m * m, 2 * e));
-  let term = UNIT, total = UNIT;
+  let term = UNIT,
+    total = UNIT;
   for (let n = 3n; term; n += 2n) {
     term = (term * square) >> W;
     total += term / n;
@@ -113,7 +115,8 @@ export function exp(value: Rational): Rational {
   // The eighth halving makes the series short. Squaring eight times undoes it.
   const halvings = 8;
   const x = fixed(value.sub(LN2.mul(Rational.of(n)))) >> BigInt(halvings);
-  let term = UNIT, total = UNIT;
+  let term = UNIT,
+    total = UNIT;
   for (let k = 1n; term && term !== -1n; k++) {
     term = ((term * x) >> W) / k;
     total += term;
@@ -127,7 +130,8 @@ export function expm1(value: Rational): Rational {
   if (value.abs().compare(HALF) > 0) return exp(value).sub(ONE);
   const { m, e } = rough(value);
   const x = fixed(Rational.dyadic(m, e));
-  let term = UNIT, total = UNIT;
+  let term = UNIT,
+    total = UNIT;
   for (let k = 2n; term && term !== -1n; k++) {
     term = ((term * x) >> W) / k;
     total += term;
@@ -140,7 +144,8 @@ export function power(base: Rational, exponent: Rational): Rational {
   if (exponent.isInteger && exponent.abs().compare(Rational.of(EXACT_POWER)) <= 0) return base.pow(Number(exponent.n));
   const degree = Number(exponent.d);
   if (degree <= EXACT_POWER && exponent.abs().compare(Rational.of(EXACT_POWER)) <= 0) {
-    const top = exactRoot(base.n, degree), bottom = exactRoot(base.d, degree);
+    const top = exactRoot(base.n, degree),
+      bottom = exactRoot(base.d, degree);
     if (top !== null && bottom !== null) return Rational.of(top, bottom).pow(Number(exponent.n));
   }
   return exp(log(base).mul(exponent));
@@ -159,7 +164,8 @@ export function inverseSoftplus(value: Rational): Rational {
 /** Return pi, by Machin 1706: pi = 16 atan(1/5) - 4 atan(1/239). */
 export const pi = cached((): Rational => {
   const arctan = (n: bigint): bigint => {
-    let term = (UNIT << 64n) / n, total = term;
+    let term = (UNIT << 64n) / n,
+      total = term;
     for (let k = 3n; term && term !== -1n; k += 2n) {
       term = -term / (n * n);
       total += term / k;
@@ -179,7 +185,8 @@ export const cosine = cached((turns: Rational): Rational => {
   if (near.equals(quarter)) return ZERO;
   const angle = pi().mul(TWO).mul(near);
   const square = fixed(angle.mul(angle));
-  let term = UNIT, total = UNIT;
+  let term = UNIT,
+    total = UNIT;
   for (let n = 1n; term && term !== -1n; n += 2n) {
     term = -((term * square) >> W) / (n * (n + 1n));
     total += term;
@@ -202,7 +209,8 @@ const erf = cached((value: Rational): Rational => {
   if (value.isZero) return ZERO;
   const z = trimmed(value);
   const square = fixed(z.mul(z));
-  let term = UNIT, total = UNIT;
+  let term = UNIT,
+    total = UNIT;
   for (let n = 1n; term; n++) {
     term = ((term * square) >> W) / (2n * n + 1n);
     total += term;
@@ -227,7 +235,8 @@ function moments(end: Bound): [Rational, Rational] {
  */
 export const truncatedStd = cached((low: Bound, high: Bound): Rational => {
   const within = mass(low, high);
-  const [atLow, lowMoment] = moments(low), [atHigh, highMoment] = moments(high);
+  const [atLow, lowMoment] = moments(low),
+    [atHigh, highMoment] = moments(high);
   const mean = atLow.sub(atHigh).div(within);
   return root(trimmed(ONE.add(lowMoment.sub(highMoment).div(within)).sub(mean.mul(mean))), 2);
 });
@@ -266,7 +275,8 @@ export function rounded(value: Rational, dtype: DType, rounding: Rounding = "nea
   const steps = value.mul(TWO.pow(-quantum));
   const whole = rounding === "nearest" ? steps.round() : rounding === "down" ? steps.floor() : steps.ceil();
   if (whole === 0n) return 0;
-  if (Rational.of(whole).mul(TWO.pow(quantum)).abs().compare(dtype.largest) > 0) return whole > 0n ? Infinity : -Infinity;
+  if (Rational.of(whole).mul(TWO.pow(quantum)).abs().compare(dtype.largest) > 0)
+    return whole > 0n ? Infinity : -Infinity;
   // 2^quantum may be subnormal, but the product of the two is exact.
   return Number(whole) * pow2(quantum);
 }

@@ -11,15 +11,32 @@ export interface Stream {
   readonly name: string;
 }
 
-const encoder = new TextEncoder();
+/** Philox key and upper counter words (k0, k1, h0, h1). */
+export type Key = readonly [number, number, number, number];
 
-/** Return the Philox key and the upper counter words (k0, k1, h0, h1) of one purpose of a stream. */
-export function streamKey(stream: Stream, purpose: Purpose): [number, number, number, number] {
+const encoder = new TextEncoder();
+/** Keys that were computed: short runs of a tensor need the same ones again and again. */
+const known = new WeakMap<Stream, Map<Purpose, Key>>();
+
+/** Return the key of one purpose of a stream. */
+export function streamKey(stream: Stream, purpose: Purpose): Key {
+  let keys = known.get(stream);
+  if (!keys) known.set(stream, (keys = new Map()));
+  let found = keys.get(purpose);
+  if (!found) keys.set(purpose, (found = hashed(stream, purpose)));
+  return found;
+}
+
+function hashed(stream: Stream, purpose: Purpose): Key {
   const seed = new Uint8Array(8);
   new DataView(seed.buffer).setBigUint64(0, stream.seed, true);
-  const hash = new Sha256().update(sized(stream.version)).update(seed).update(sized(stream.name)).update(sized(purpose));
+  const hash = new Sha256()
+    .update(sized(stream.version))
+    .update(seed)
+    .update(sized(stream.name))
+    .update(sized(purpose));
   const view = new DataView(hash.digest().buffer);
-  return [0, 4, 8, 12].map((at) => view.getUint32(at, true)) as [number, number, number, number];
+  return [0, 4, 8, 12].map((at) => view.getUint32(at, true)) as unknown as Key;
 }
 
 function sized(text: string): Uint8Array {

@@ -6,7 +6,16 @@ import type { Entry } from "./layout.js";
 import { pow2 } from "./bits.js";
 
 export type TypedArray =
-  | Float64Array | Float32Array | BigUint64Array | BigInt64Array | Uint32Array | Int32Array | Uint16Array | Int16Array | Uint8Array | Int8Array;
+  | Float64Array
+  | Float32Array
+  | BigUint64Array
+  | BigInt64Array
+  | Uint32Array
+  | Int32Array
+  | Uint16Array
+  | Int16Array
+  | Uint8Array
+  | Int8Array;
 
 /** Elements of one tensor, in row-major order. */
 export interface TensorData {
@@ -20,13 +29,26 @@ export interface TensorData {
 /** One index for each axis: a number, `[start, stop]`, `[start, stop, step]`, or null for all. Negative ones count from the end. */
 export type Index = readonly (number | null | readonly [number | null, (number | null)?, number?])[];
 
-interface Axis { readonly start: number; readonly length: number; readonly step: number; readonly size: number; readonly isKept: boolean }
+interface Axis {
+  readonly start: number;
+  readonly length: number;
+  readonly step: number;
+  readonly size: number;
+  readonly isKept: boolean;
+}
 
 /** Elements of which a few are taken that are generated together. */
 const SPAN = 1 << 16;
 const ARRAYS: Readonly<Record<string, { new (buffer: ArrayBuffer): TypedArray }>> = {
-  F64: Float64Array, F32: Float32Array, C64: Float32Array, U64: BigUint64Array, I64: BigInt64Array, U32: Uint32Array, I32: Int32Array,
-  I16: Int16Array, I8: Int8Array,
+  F64: Float64Array,
+  F32: Float32Array,
+  C64: Float32Array,
+  U64: BigUint64Array,
+  I64: BigInt64Array,
+  U32: Uint32Array,
+  I32: Int32Array,
+  I16: Int16Array,
+  I8: Int8Array,
 };
 
 function typed(bytes: Uint8Array<ArrayBuffer>, dtype: DType): TypedArray {
@@ -36,7 +58,8 @@ function typed(bytes: Uint8Array<ArrayBuffer>, dtype: DType): TypedArray {
 
 /** Return all elements of a tensor. */
 export function wholeTensor(generator: Generator, entry: Entry): TensorData {
-  const { name, shape, dtype } = entry, bytes = new Uint8Array(Number(entry.stop - entry.start));
+  const { name, shape, dtype } = entry,
+    bytes = new Uint8Array(Number(entry.stop - entry.start));
   if (bytes.length) generator.fill(entry.draw, entry.stream, dtype, 0n, bytes);
   return { name, shape, dtype: dtype.name, data: typed(bytes, dtype) };
 }
@@ -55,23 +78,28 @@ export function sliceOf(generator: Generator, entry: Entry, index: Index): Tenso
 
 function axisOf(size: number, part: Index[number], axis: number): Axis {
   if (typeof part === "number") {
-    if (!Number.isInteger(part) || part < -size || part >= size) throw new RangeError(`index ${part} is out of bounds for axis ${axis} with size ${size}`);
+    if (!Number.isInteger(part) || part < -size || part >= size)
+      throw new RangeError(`index ${part} is out of bounds for axis ${axis} with size ${size}`);
     return { start: part < 0 ? part + size : part, length: 1, step: 1, size, isKept: false };
   }
   const [from, to, step = 1] = part ?? [null];
-  if (!Number.isInteger(step) || step < 1) throw new RangeError(`the step ${step} of axis ${axis} must be an integer from 1 on`);
+  if (!Number.isInteger(step) || step < 1)
+    throw new RangeError(`the step ${step} of axis ${axis} must be an integer from 1 on`);
   const end = (value: number | null | undefined, missing: number) => {
     if (value === null || value === undefined) return missing;
     if (!Number.isInteger(value)) throw new RangeError(`the index ${value} of axis ${axis} is not an integer`);
     return Math.min(Math.max(value < 0 ? value + size : value, 0), size);
   };
-  const start = end(from, 0), stop = end(to, size);
+  const start = end(from, 0),
+    stop = end(to, size);
   return { start, length: Math.max(Math.ceil((stop - start) / step), 0), step, size, isKept: true };
 }
 
 function writeSlice(generator: Generator, entry: Entry, axes: readonly Axis[], out: Uint8Array): void {
   // Axes from `inner` on are selected fully, `block` elements together.
-  let inner = axes.length, block = 1n, at = 0;
+  let inner = axes.length,
+    block = 1n,
+    at = 0;
   while (inner && axes[inner - 1]!.length === axes[inner - 1]!.size) block *= BigInt(axes[--inner]!.size);
   const last = inner ? axes[inner - 1]! : { start: 0, length: 1, step: 1, size: 1, isKept: false };
   const take = (first: bigint, count: number, step: number) => {
@@ -92,15 +120,25 @@ function writeSlice(generator: Generator, entry: Entry, axes: readonly Axis[], o
 }
 
 /** Write elements first, first + step, ... to `out` from byte `at` on; return the number of bytes. */
-function run(generator: Generator, entry: Entry, first: bigint, count: number, step: number, out: Uint8Array, at: number): number {
-  const { draw, stream, dtype } = entry, { size } = dtype;
+function run(
+  generator: Generator,
+  entry: Entry,
+  first: bigint,
+  count: number,
+  step: number,
+  out: Uint8Array,
+  at: number,
+): number {
+  const { draw, stream, dtype } = entry,
+    { size } = dtype;
   if (step === 1) {
     generator.fill(draw, stream, dtype, first, out.subarray(at, at + count * size));
     return count * size;
   }
   const together = Math.max(Math.floor(SPAN / step), 1);
   for (let n = 0; n < count; n += together) {
-    const taken = Math.min(together, count - n), made = new Uint8Array(((taken - 1) * step + 1) * size);
+    const taken = Math.min(together, count - n),
+      made = new Uint8Array(((taken - 1) * step + 1) * size);
     generator.fill(draw, stream, dtype, first + BigInt(n) * BigInt(step), made);
     for (let k = 0; k < taken; k++) out.set(made.subarray(k * step * size, (k * step + 1) * size), at + (n + k) * size);
   }
@@ -111,6 +149,7 @@ function run(generator: Generator, entry: Entry, first: bigint, count: number, s
 export function numbers({ data, dtype }: TensorData): Float64Array {
   const type = dtypeOf(dtype);
   if (type.kind === "scale") return Float64Array.from(data as Uint8Array, (bits) => pow2(bits - 127));
-  if (type.kind === "real" && type.size < 4) return Float64Array.from(data as Uint8Array, (bits) => widened(bits, type));
+  if (type.kind === "real" && type.size < 4)
+    return Float64Array.from(data as Uint8Array, (bits) => widened(bits, type));
   return Float64Array.from({ length: data.length }, (_, n) => Number(data[n]));
 }

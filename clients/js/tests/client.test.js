@@ -6,15 +6,20 @@ import { after, test } from "node:test";
 import { FileLayout, Recipe, ServiceError, fromService, range, verify } from "../dist/index.js";
 
 const recipe = Recipe.from({ seed: 5, tensors: { w: { shape: [300, 100], scheme: "normal", std: 1 } } });
-const layout = FileLayout.of(recipe), file = await range(recipe, 0, layout.size);
+const layout = FileLayout.of(recipe),
+  file = await range(recipe, 0, layout.size);
 /** The responses to the next requests for the file. The server takes the first of the list each time. */
-let plan = [], requests = [], known = new Set();
+let plan = [],
+  requests = [],
+  known = new Set();
 
 const server = createServer((request, response) => {
   const chunks = [];
   request.on("data", (chunk) => chunks.push(chunk));
   request.on("end", () => {
-    requests.push(`${request.method} ${request.url} ${request.headers.range ?? ""} ${request.headers.authorization ?? ""}`.trim());
+    requests.push(
+      `${request.method} ${request.url} ${request.headers.range ?? ""} ${request.headers.authorization ?? ""}`.trim(),
+    );
     if (request.method === "POST") {
       const digest = Recipe.from(Buffer.concat(chunks).toString()).digest;
       known.add(digest);
@@ -27,7 +32,9 @@ const server = createServer((request, response) => {
       return;
     }
     if (step === "refuse") {
-      response.writeHead(403, { "Content-Type": "application/problem+json" }).end(JSON.stringify({ title: "Forbidden", detail: "no key" }));
+      response
+        .writeHead(403, { "Content-Type": "application/problem+json" })
+        .end(JSON.stringify({ title: "Forbidden", detail: "no key" }));
       return;
     }
     if (step === "reset") {
@@ -38,13 +45,18 @@ const server = createServer((request, response) => {
       response.writeHead(404).end();
       return;
     }
-    const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range).map(Number), body = file.subarray(first, last + 1);
+    const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range).map(Number),
+      body = file.subarray(first, last + 1);
     const headers = { ETag: step === "other" ? '"x"' : `"${recipe.digest}"` };
     if (step === "whole") {
       response.writeHead(200, headers).end(file);
       return;
     }
-    response.writeHead(206, { ...headers, "Content-Length": body.length, "Content-Range": `bytes ${first}-${last}/${file.length}` });
+    response.writeHead(206, {
+      ...headers,
+      "Content-Length": body.length,
+      "Content-Range": `bytes ${first}-${last}/${file.length}`,
+    });
     if (step === "lose") {
       response.write(body.subarray(0, 1000), () => setTimeout(() => request.socket.destroy(), 20));
       return;
@@ -64,7 +76,10 @@ test("a recipe that the service does not have is registered", async () => {
   known = new Set();
   begin();
   assert.deepEqual(await service.range(recipe, 10, 5000), file.slice(10, 5000));
-  assert.deepEqual(requests.map((each) => each.split(" ")[0]), ["GET", "POST", "GET"]);
+  assert.deepEqual(
+    requests.map((each) => each.split(" ")[0]),
+    ["GET", "POST", "GET"],
+  );
   assert.ok(requests.every((each) => each.endsWith("Bearer secret")));
 });
 
@@ -83,9 +98,15 @@ test("a response of the whole file has the range in it", async () => {
 
 test("another version, a refusal and a service that stays busy are errors", async () => {
   begin("other");
-  await assert.rejects(service.range(recipe, 0, 10), (error) => error instanceof ServiceError && /version/.test(error.message));
+  await assert.rejects(
+    service.range(recipe, 0, 10),
+    (error) => error instanceof ServiceError && /version/.test(error.message),
+  );
   begin("refuse");
-  await assert.rejects(service.range(recipe, 0, 10), (error) => error instanceof ServiceError && error.status === 403 && /no key/.test(error.message));
+  await assert.rejects(
+    service.range(recipe, 0, 10),
+    (error) => error instanceof ServiceError && error.status === 403 && /no key/.test(error.message),
+  );
   assert.equal(requests.length, 1);
   begin(...Array(20).fill("busy"));
   await assert.rejects(service.range(recipe, 0, 10), (error) => error instanceof ServiceError && error.status === 503);

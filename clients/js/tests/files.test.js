@@ -2,7 +2,19 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { FileLayout, MismatchError, Recipe, RecipeError, fileStream, materialize, numbers, range, slice, tensor, verify } from "../dist/index.js";
+import {
+  FileLayout,
+  MismatchError,
+  Recipe,
+  RecipeError,
+  fileStream,
+  materialize,
+  numbers,
+  range,
+  slice,
+  tensor,
+  verify,
+} from "../dist/index.js";
 
 const recipe = {
   seed: 7,
@@ -19,7 +31,8 @@ const recipe = {
     j: { shape: [], scheme: "ones", dtype: "F16" },
   },
 };
-const layout = FileLayout.of(recipe), size = Number(layout.size);
+const layout = FileLayout.of(recipe),
+  size = Number(layout.size);
 const file = await range(recipe, 0, size);
 
 test("any range is a part of the file", async () => {
@@ -35,7 +48,10 @@ test("any range is a part of the file", async () => {
 
 test("tensors have the bytes of the file", async () => {
   const found = await materialize(layout);
-  assert.deepEqual([...found.keys()], layout.entries.map((entry) => entry.name));
+  assert.deepEqual(
+    [...found.keys()],
+    layout.entries.map((entry) => entry.name),
+  );
   for (const { name, start, stop } of layout.entries) {
     const { data } = found.get(name);
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
@@ -44,7 +60,10 @@ test("tensors have the bytes of the file", async () => {
   }
   assert.deepEqual([...found.get("g").data], [-2n, -1n, 0n, 1n, 2n, 3n]);
   assert.deepEqual([...numbers(found.get("j"))], [1]);
-  assert.equal(numbers(found.get("b")).every((value) => Math.abs(value) <= 2 && value !== 0), true);
+  assert.equal(
+    numbers(found.get("b")).every((value) => Math.abs(value) <= 2 && value !== 0),
+    true,
+  );
   await assert.rejects(tensor(layout, "z"), RangeError);
 });
 
@@ -55,11 +74,26 @@ test("a slice has the elements of the tensor", async () => {
     [[], [0, 1, 2, 3, 4], [0, 1, 2, 3, 4, 5, 6], [0, 1, 2], [5, 7, 3]],
     [[2], [2], [0, 1, 2, 3, 4, 5, 6], [0, 1, 2], [7, 3]],
     [[-1, [1, 6, 2]], [4], [1, 3, 5], [0, 1, 2], [3, 3]],
-    [[[1, 4], null, [0, null, 2]], [1, 2, 3], [0, 1, 2, 3, 4, 5, 6], [0, 2], [3, 7, 2]],
+    [
+      [[1, 4], null, [0, null, 2]],
+      [1, 2, 3],
+      [0, 1, 2, 3, 4, 5, 6],
+      [0, 2],
+      [3, 7, 2],
+    ],
     [[[0, 2], -2, [1, 2]], [0, 1], [5], [1], [2, 1]],
     [[[3, 3]], [], [0], [0], [0, 7, 3]],
     [[1, 2, 0], [1], [2], [0], []],
-    [[[-2, 100], [0, -5]], [3, 4], [0, 1], [0, 1, 2], [2, 2, 3]],
+    [
+      [
+        [-2, 100],
+        [0, -5],
+      ],
+      [3, 4],
+      [0, 1],
+      [0, 1, 2],
+      [2, 2, 3],
+    ],
   ]) {
     const found = await slice(layout, "a", index);
     assert.deepEqual(found.shape, kept, JSON.stringify(index));
@@ -73,7 +107,9 @@ test("a slice has the elements of the tensor", async () => {
 test("a part of a tensor larger than any memory", async () => {
   const large = { shape: [2 ** 40, 8], scheme: "normal", std: 1, seed: 3 };
   const row = await slice(large, "weight", [2 ** 39 + 5]);
-  const { entries: [entry] } = FileLayout.of(large);
+  const {
+    entries: [entry],
+  } = FileLayout.of(large);
   const at = entry.start + (2n ** 39n + 5n) * 8n * 4n;
   assert.deepEqual(new Uint8Array(row.data.buffer), await range(large, at, at + 32n));
   assert.notDeepEqual((await slice(large, "weight", [5])).data, row.data); // the upper half of the index counts
@@ -92,12 +128,20 @@ test("verify accepts the file and finds every change", async () => {
   assert.equal((await verify(file)).recipe.digest, Recipe.from(recipe).digest);
   await verify(new Blob([file]), recipe);
   await verify(fileStream(layout));
-  await verify((async function* () { for (const byte of file) yield Uint8Array.of(byte); })());
+  await verify(
+    (async function* () {
+      for (const byte of file) yield Uint8Array.of(byte);
+    })(),
+  );
   for (const { name, start, dtype, count } of layout.entries) {
     if (!count) continue;
-    const damaged = file.slice(), element = count - 1n;
+    const damaged = file.slice(),
+      element = count - 1n;
     damaged[Number(start + element * BigInt(dtype.size))] ^= 1;
-    await assert.rejects(verify(damaged), (error) => error instanceof MismatchError && error.tensor === name && error.element === element);
+    await assert.rejects(
+      verify(damaged),
+      (error) => error instanceof MismatchError && error.tensor === name && error.element === element,
+    );
   }
   await assert.rejects(verify(file.slice(0, -1)), MismatchError);
   await assert.rejects(verify(Buffer.concat([file, Buffer.of(0)])), MismatchError);

@@ -2,7 +2,9 @@
 import { differences } from "./cases.js";
 
 const violations = [];
-addEventListener("securitypolicyviolation", (event) => violations.push(`${event.violatedDirective} ${event.blockedURI}`));
+addEventListener("securitypolicyviolation", (event) =>
+  violations.push(`${event.violatedDirective} ${event.blockedURI}`),
+);
 
 function inWorker(cases) {
   return new Promise((resolve, reject) => {
@@ -16,7 +18,8 @@ function inWorker(cases) {
 let result;
 try {
   const cases = await (await fetch("/cases.json")).json();
-  const page = await differences(cases), worker = await inWorker(cases);
+  const page = await differences(cases),
+    worker = await inWorker(cases);
   result = { count: cases.length, page, worker, violations };
 } catch (error) {
   result = { error: String(error), violations };

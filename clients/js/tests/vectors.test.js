@@ -16,7 +16,8 @@ const generators = [new Generator(await loadKernels(true)), new Generator(await 
 const layoutOf = (recipe) => FileLayout.of(Recipe.from(recipe));
 
 function elements(generator, layout, name, first, count) {
-  const entry = layout.entry(name), out = new Uint8Array(count * entry.dtype.size);
+  const entry = layout.entry(name),
+    out = new Uint8Array(count * entry.dtype.size);
   generator.fill(entry.draw, entry.stream, entry.dtype, BigInt(first), out);
   return out;
 }
@@ -27,13 +28,15 @@ function check(vector) {
     assert.throws(() => layoutOf(vector.recipe), RecipeError);
     return;
   }
-  const layout = layoutOf(vector.recipe), { recipe } = layout;
+  const layout = layoutOf(vector.recipe),
+    { recipe } = layout;
   if (vector.canonical !== undefined) assert.equal(recipe.canonical, vector.canonical);
   if (vector.digest !== undefined) assert.equal(recipe.digest, vector.digest);
   for (const generator of generators) {
     if (vector.file !== undefined) assert.equal(hex(rangeOf(layout, generator, 0n, layout.size)), vector.file);
     if (vector.data === undefined) continue;
-    const [entry] = layout.entries, size = entry.dtype.size;
+    const [entry] = layout.entries,
+      size = entry.dtype.size;
     const count = vector.first === undefined ? Number(entry.count) : vector.data.length / 2 / size;
     assert.equal(hex(elements(generator, layout, entry.name, vector.first ?? 0, count)), vector.data);
   }
@@ -42,7 +45,8 @@ function check(vector) {
 /** Check all vectors, and tell of all that fail. */
 function all(name, checkOne) {
   test(`${name}.json`, () => {
-    const found = vectors(name), failures = [];
+    const found = vectors(name),
+      failures = [];
     for (const vector of found) {
       try {
         checkOne(vector);
@@ -54,17 +58,40 @@ function all(name, checkOne) {
   });
 }
 
-const FILES = ["recipes", "errors", "dtypes", "integers", "f8", "newer", "quantized", "repeated", "dialects", "files", "schemes", "far_schemes"];
+const FILES = [
+  "recipes",
+  "errors",
+  "dtypes",
+  "integers",
+  "f8",
+  "newer",
+  "quantized",
+  "repeated",
+  "dialects",
+  "files",
+  "schemes",
+  "far_schemes",
+];
 for (const name of FILES) all(name, check);
 
 all("keys", ({ version, seed, name, purpose, key }) => {
-  const words = streamKey({ version, seed: BigInt(seed), name }, purpose).map((word) => word.toString(16).padStart(8, "0"));
+  const words = streamKey({ version, seed: BigInt(seed), name }, purpose).map((word) =>
+    word.toString(16).padStart(8, "0"),
+  );
   assert.deepEqual(words, key);
 });
 
 all("fans", ({ kernel, fan_in, fan_out }) => {
   const { shape, ...parameters } = kernel;
-  const defaults = { layout: "keras", in_axes: null, out_axes: null, batch_axes: [], groups: 1, depthwise: false, transposed: false };
+  const defaults = {
+    layout: "keras",
+    in_axes: null,
+    out_axes: null,
+    batch_axes: [],
+    groups: 1,
+    depthwise: false,
+    transposed: false,
+  };
   const { fanIn, fanOut } = fansOf(shape, { ...defaults, ...parameters });
   assert.deepEqual([Number(fanIn), Number(fanOut)], [fan_in, fan_out]);
 });
@@ -92,12 +119,22 @@ all("draws", ({ tensor, draw }) => {
   const found = Recipe.from(tensor).tensors.get("weight").draw;
   const kinds = { Fill: "fill", Uniform: "uniform", Normal: "normal", TruncatedNormal: "truncated" };
   assert.equal(found.kind, kinds[draw.kind]);
-  const side = (each) => [each.count, each.tail_count, number(each.tail_offset), number(each.central_offset), number(each.step)].map(Number);
+  const side = (each) =>
+    [each.count, each.tail_count, number(each.tail_offset), number(each.central_offset), number(each.step)].map(Number);
   const own = (each) => [each.count, each.tailCount, each.tailOffset, each.centralOffset, each.step];
-  for (const [theirs, ours] of [["value", "value"], ["center", "center"], ["half_width", "halfWidth"], ["mean", "mean"], ["std", "std"], ["low", "low"], ["high", "high"]]) {
+  for (const [theirs, ours] of [
+    ["value", "value"],
+    ["center", "center"],
+    ["half_width", "halfWidth"],
+    ["mean", "mean"],
+    ["std", "std"],
+    ["low", "low"],
+    ["high", "high"],
+  ]) {
     if (draw[theirs] !== undefined) assert.equal(found[ours], number(draw[theirs]), theirs);
   }
-  if (draw.negative) assert.deepEqual([own(found.negative), own(found.positive)], [side(draw.negative), side(draw.positive)]);
+  if (draw.negative)
+    assert.deepEqual([own(found.negative), own(found.positive)], [side(draw.negative), side(draw.positive)]);
 });
 
 /** The bits of elements, the most significant digit first. */
@@ -108,12 +145,16 @@ function bitsOf(data, size) {
 all("far", ({ seed, tensor, first, bits }) => {
   const layout = layoutOf({ seed, tensors: { weight: { shape: [64, 48], ...tensor } } });
   for (const generator of generators) {
-    assert.deepEqual(bitsOf(elements(generator, layout, "weight", first, bits.length), layout.entries[0].dtype.size), bits);
+    assert.deepEqual(
+      bitsOf(elements(generator, layout, "weight", first, bits.length), layout.entries[0].dtype.size),
+      bits,
+    );
   }
 });
 
 all("orthogonal", ({ recipe, bits, sha256 }) => {
-  const layout = layoutOf(recipe), { count, dtype, name } = layout.entries[0];
+  const layout = layoutOf(recipe),
+    { count, dtype, name } = layout.entries[0];
   for (const generator of bits ? generators : generators.slice(0, 1)) {
     const data = elements(generator, layout, name, 0, Number(count));
     if (bits) assert.deepEqual(bitsOf(data, dtype.size), bits);

@@ -88,9 +88,20 @@ export class Tensor {
     for (const [name, parameter] of Object.entries(this.scheme.parameters)) {
       const value = this.values[name]!;
       if (parameter.default !== undefined && isEqual(value, parameter.default)) continue;
-      found[name] = typeof value === "bigint" ? (value > draws.EXACT || value < -draws.EXACT ? String(value) : Number(value)) : value;
+      found[name] =
+        typeof value === "bigint"
+          ? value > draws.EXACT || value < -draws.EXACT
+            ? String(value)
+            : Number(value)
+          : value;
     }
-    return { ...found, ...this.scheme.nested?.(this), shape: this.shape, dtype: this.dtype.name, scheme: this.scheme.name };
+    return {
+      ...found,
+      ...this.scheme.nested?.(this),
+      shape: this.shape,
+      dtype: this.dtype.name,
+      scheme: this.scheme.name,
+    };
   }
 }
 
@@ -103,7 +114,12 @@ export const NESTED: Readonly<Record<string, string>> = { blocks: "parts", quant
 
 /** Return the validated tensor with these members. Adds a fault to `faults` for each that is wrong, and then returns null. */
 export function tensorOf(
-  members: JsonObject, schemes: ReadonlyMap<string, Scheme>, defaults: Defaults, faults: Invalid[], fixed: { shape?: readonly number[]; dtype?: DType } = {}, depth = 0,
+  members: JsonObject,
+  schemes: ReadonlyMap<string, Scheme>,
+  defaults: Defaults,
+  faults: Invalid[],
+  fixed: { shape?: readonly number[]; dtype?: DType } = {},
+  depth = 0,
 ): Tensor | null {
   const name = members.get("scheme");
   const scheme = typeof name === "string" ? schemes.get(name) : undefined;
@@ -124,8 +140,11 @@ export function tensorOf(
   const required = (): never => {
     throw new Invalid("this field is required");
   };
-  const shape = fixed.shape ?? read("shape", () => (members.has("shape") ? asShape(members.get("shape")!) : required()));
-  const dtype = fixed.dtype ?? read("dtype", () => (members.has("dtype") ? asDType(members.get("dtype")!) : (defaults.dtype ?? dtypeOf("F32"))));
+  const shape =
+    fixed.shape ?? read("shape", () => (members.has("shape") ? asShape(members.get("shape")!) : required()));
+  const dtype =
+    fixed.dtype ??
+    read("dtype", () => (members.has("dtype") ? asDType(members.get("dtype")!) : (defaults.dtype ?? dtypeOf("F32"))));
   const found = new Tensor(scheme, shape ?? [], dtype ?? dtypeOf("F32"), defaults, depth);
   const nested = NESTED[scheme.name];
   const known = new Set(["scheme", "shape", "dtype", ...Object.keys(scheme.parameters), ...(nested ? [nested] : [])]);
@@ -160,7 +179,8 @@ export function tensorOf(
     return found;
   } catch (error) {
     if (error instanceof Invalid) faults.push(error);
-    else if (error instanceof DrawError) faults.push(new Invalid(error.message, [known.has(error.field) ? error.field : scheme.sizeField]));
+    else if (error instanceof DrawError)
+      faults.push(new Invalid(error.message, [known.has(error.field) ? error.field : scheme.sizeField]));
     else throw error;
     return null;
   }
@@ -177,8 +197,13 @@ export const MODES = ["fan_in", "fan_out", "fan_avg", "fan_geo_avg"];
 
 /** The parameters of schemes with fans. */
 export const FANS: Readonly<Record<string, Field>> = {
-  layout: LAYOUT(), in_axes: axesOrNull(), out_axes: axesOrNull(), batch_axes: axes([]),
-  groups: count(1), depthwise: flag(false), transposed: flag(false),
+  layout: LAYOUT(),
+  in_axes: axesOrNull(),
+  out_axes: axesOrNull(),
+  batch_axes: axes([]),
+  groups: count(1),
+  depthwise: flag(false),
+  transposed: flag(false),
 };
 
 /** Return the fans of a tensor. */
@@ -193,11 +218,21 @@ export function tensorFans(tensor: Tensor): Fans {
  * Return a draw of mean 0 and variance scale / n, where n is the fan that `mode` selects. Values are multiplied by the
  * root of `gain` of this degree.
  */
-export function scaled(tensor: Tensor, scale: Rational, mode: string, distribution: string, gain = ONE, degree = 1): Draw {
+export function scaled(
+  tensor: Tensor,
+  scale: Rational,
+  mode: string,
+  distribution: string,
+  gain = ONE,
+  degree = 1,
+): Draw {
   // A single root of the product keeps rational values exact.
   const power = degree % 4 === 0 ? degree : degree % 2 === 0 ? 2 * degree : 4 * degree;
   const fan = squared(tensorFans(tensor), mode as Mode);
-  const variance = scale.mul(scale).div(fan.isZero ? ONE : fan).pow(power / 4);
+  const variance = scale
+    .mul(scale)
+    .div(fan.isZero ? ONE : fan)
+    .pow(power / 4);
   const product = variance.mul(gain.pow(power / degree));
   const { dtype } = tensor;
   if (distribution === "uniform") {

@@ -15,7 +15,10 @@ const MAX_DEPTH = 32;
 /** Return the scheme `blocks`, whose parts are tensors of `schemes`. */
 export function blocksScheme(schemes: ReadonlyMap<string, Scheme>): Scheme {
   return {
-    name: "blocks", aliases: [], sizeField: "scheme", parameters: { axis: fields.axis(0) },
+    name: "blocks",
+    aliases: [],
+    sizeField: "scheme",
+    parameters: { axis: fields.axis(0) },
     lower: (tensor) => lower(tensor, schemes),
     nested: (tensor) => ({ parts: tensor.parts.map(canonicalPart) }),
     blockCount: (tensor) => tensor.parts.reduce((total, part) => total + part.tensor.blockCount, 0),
@@ -28,11 +31,14 @@ function canonicalPart(part: { readonly size: number; readonly tensor: Tensor })
 }
 
 function lower(tensor: Tensor, schemes: ReadonlyMap<string, Scheme>): Draw {
-  const { shape, rank } = tensor, given = tensor.nested.parts!, chosen = tensor.number("axis");
+  const { shape, rank } = tensor,
+    given = tensor.nested.parts!,
+    chosen = tensor.number("axis");
   if (!Array.isArray(given)) throw new Invalid("must be an array of tensors", ["parts"]);
   if (given.length > MAX_PARTS) throw new Invalid(`${given.length} parts; at most ${MAX_PARTS}`, ["parts"]);
   if (tensor.depth >= MAX_DEPTH) throw new Invalid("blocks are nested too deeply", ["parts"]);
-  if (chosen < -rank || chosen >= rank) throw new DrawError("axis", `axis ${chosen} is not an axis of a shape of rank ${rank}`);
+  if (chosen < -rank || chosen >= rank)
+    throw new DrawError("axis", `axis ${chosen} is not an axis of a shape of rank ${rank}`);
   const axis = chosen < 0 ? chosen + rank : chosen;
   tensor.parts = given.map((part, n) => {
     try {
@@ -42,21 +48,35 @@ function lower(tensor: Tensor, schemes: ReadonlyMap<string, Scheme>): Draw {
     }
   });
   const total = tensor.parts.reduce((sum, part) => sum + BigInt(part.size), 0n);
-  if (total !== BigInt(shape[axis]!)) throw new DrawError("parts", `the sizes add up to ${total}, and axis ${chosen} has ${shape[axis]}`);
+  if (total !== BigInt(shape[axis]!))
+    throw new DrawError("parts", `the sizes add up to ${total}, and axis ${chosen} has ${shape[axis]}`);
   const counted = tensor.blockCount;
-  if (counted > MAX_PARTS) throw new DrawError("parts", `the parts and the parts within them count as ${counted}; the maximum is ${MAX_PARTS}`);
+  if (counted > MAX_PARTS)
+    throw new DrawError(
+      "parts",
+      `the parts and the parts within them count as ${counted}; the maximum is ${MAX_PARTS}`,
+    );
   const made = tensor.parts.filter((part) => !part.tensor.isEmpty).map((part) => part.tensor.draw);
   if (made.length > 1 && made.some(draws.isWhole)) {
     throw new DrawError("parts", "an orthogonal or sparse matrix must be the full tensor, not one of several parts");
   }
   const inner = product(shape.slice(axis + 1));
-  return draws.blocks(total * inner, tensor.parts.map((part) => [BigInt(part.size) * inner, part.tensor.draw] as const));
+  return draws.blocks(
+    total * inner,
+    tensor.parts.map((part) => [BigInt(part.size) * inner, part.tensor.draw] as const),
+  );
 }
 
-function partOf(part: Json, tensor: Tensor, axis: number, schemes: ReadonlyMap<string, Scheme>): { size: number; tensor: Tensor } {
+function partOf(
+  part: Json,
+  tensor: Tensor,
+  axis: number,
+  schemes: ReadonlyMap<string, Scheme>,
+): { size: number; tensor: Tensor } {
   if (!(part instanceof Map)) throw new Invalid("must be an object");
   for (const field of ["shape", "dtype"]) {
-    if (part.has(field)) throw new Invalid("a part has a size; the rest of its shape and its dtype are the tensor's", [field]);
+    if (part.has(field))
+      throw new Invalid("a part has a size; the rest of its shape and its dtype are the tensor's", [field]);
   }
   if (!part.has("size")) throw new Invalid("this field is required", ["size"]);
   let size: number;
@@ -67,9 +87,17 @@ function partOf(part: Json, tensor: Tensor, axis: number, schemes: ReadonlyMap<s
   }
   const own = new Map(part);
   own.delete("size");
-  const shape = tensor.shape.map((each, n) => (n === axis ? size : each)), faults: Invalid[] = [];
+  const shape = tensor.shape.map((each, n) => (n === axis ? size : each)),
+    faults: Invalid[] = [];
   const { layout } = tensor.defaults;
-  const found = tensorOf(own, schemes, layout === undefined ? {} : { layout }, faults, { shape, dtype: tensor.dtype }, tensor.depth + 1);
+  const found = tensorOf(
+    own,
+    schemes,
+    layout === undefined ? {} : { layout },
+    faults,
+    { shape, dtype: tensor.dtype },
+    tensor.depth + 1,
+  );
   if (!found) throw faults[0]!;
   return { size, tensor: found };
 }

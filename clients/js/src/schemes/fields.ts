@@ -58,17 +58,36 @@ function list<T>(parse: (json: Json) => T, most: number, items: string): (json: 
   };
 }
 
-const orNull = (parse: Parse): Parse => (json, dtype) => (json === null ? null : parse(json, dtype));
+const orNull =
+  (parse: Parse): Parse =>
+  (json, dtype) =>
+    json === null ? null : parse(json, dtype);
 const asPositive = realWhere((value) => value > 0, "a number above 0");
 
 export const real = (fallback?: number) => field(number, fallback);
 export const realOrNull = (fallback: number | null) => field(orNull(number), fallback);
 export const positive = (fallback?: number) => field(asPositive, fallback);
 export const positiveOrNull = () => field(orNull(asPositive), null);
-export const nonNegative = (fallback?: number) => field(realWhere((value) => value >= 0, "a number from 0 on"), fallback);
-export const proportion = (fallback?: number) => field(realWhere((value) => value >= 0 && value <= 1, "a number from 0 to 1"), fallback);
-export const radius = (fallback?: number) => field(realWhere((value) => value > 0 && value < 1, "a number between 0 and 1"), fallback);
-export const positiveTo = (most: number, fallback: number) => field(realWhere((value) => value > 0 && value <= most, `a number above 0, at most ${most}`), fallback);
+export const nonNegative = (fallback?: number) =>
+  field(
+    realWhere((value) => value >= 0, "a number from 0 on"),
+    fallback,
+  );
+export const proportion = (fallback?: number) =>
+  field(
+    realWhere((value) => value >= 0 && value <= 1, "a number from 0 to 1"),
+    fallback,
+  );
+export const radius = (fallback?: number) =>
+  field(
+    realWhere((value) => value > 0 && value < 1, "a number between 0 and 1"),
+    fallback,
+  );
+export const positiveTo = (most: number, fallback: number) =>
+  field(
+    realWhere((value) => value > 0 && value <= most, `a number above 0, at most ${most}`),
+    fallback,
+  );
 
 export const asDimension = integerFrom(0, MAX_INTEGER);
 export const asShape = list(asDimension, MAX_RANK, "integers");
@@ -81,7 +100,8 @@ export const dimensionOrNull = () => field(orNull(asDimension), null);
 export const axis = (fallback: number) => field(asAxis, fallback);
 export const axes = (fallback: readonly number[]) => field(asAxes, fallback);
 export const axesOrNull = () => field(orNull(asAxes), null);
-export const factorsOrNull = () => field(orNull(list((json) => asPositive(json, undefined as never) as number, MAX_FACTORS, "numbers")), null);
+export const factorsOrNull = () =>
+  field(orNull(list((json) => asPositive(json, undefined as never) as number, MAX_FACTORS, "numbers")), null);
 
 export const flag = (fallback: boolean) =>
   field((json) => {
@@ -89,10 +109,12 @@ export const flag = (fallback: boolean) =>
     return json;
   }, fallback);
 
-const oneOf = (words: readonly string[]): Parse => (json) => {
-  if (typeof json !== "string" || !words.includes(json)) throw new Invalid(`must be one of ${words.join(", ")}`);
-  return json;
-};
+const oneOf =
+  (words: readonly string[]): Parse =>
+  (json) => {
+    if (typeof json !== "string" || !words.includes(json)) throw new Invalid(`must be one of ${words.join(", ")}`);
+    return json;
+  };
 export const word = (words: readonly string[], fallback?: string) => field(oneOf(words), fallback);
 export const wordOrNull = (words: readonly string[], fallback: string | null) => field(orNull(oneOf(words)), fallback);
 
@@ -114,7 +136,8 @@ export function asWhole(json: Json, allowed = ""): bigint {
 }
 
 function checkedWhole(value: bigint, allowed: string): bigint {
-  if (value >= 2n ** 64n || value <= -(2n ** 64n)) throw new Invalid(`must be an integer${allowed} below 2^64 in magnitude`);
+  if (value >= 2n ** 64n || value <= -(2n ** 64n))
+    throw new Invalid(`must be an integer${allowed} below 2^64 in magnitude`);
   return value;
 }
 

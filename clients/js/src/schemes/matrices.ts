@@ -13,8 +13,17 @@ function points(size: bigint, period: bigint, count: bigint, one: Draw, offset =
   if (!count || !size) return NOTHING;
   // The last period may be incomplete.
   const last = (count - 1n) * period;
-  const every = draws.blocks(period, [[offset, NOTHING], [1n, one], [period - offset - 1n, NOTHING]]);
-  return draws.blocks(size, [[last, every], [offset, NOTHING], [1n, one], [size - last - offset - 1n, NOTHING]]);
+  const every = draws.blocks(period, [
+    [offset, NOTHING],
+    [1n, one],
+    [period - offset - 1n, NOTHING],
+  ]);
+  return draws.blocks(size, [
+    [last, every],
+    [offset, NOTHING],
+    [1n, one],
+    [size - last - offset - 1n, NOTHING],
+  ]);
 }
 
 const least = (a: bigint, b: bigint) => (a < b ? a : b);
@@ -26,10 +35,16 @@ function eye(tensor: Tensor): Draw {
   return points(rows * columns, columns + 1n, least(rows, columns), one);
 }
 
-interface Kernel { readonly spatial: readonly number[]; readonly inputs: bigint; readonly outputs: bigint; readonly isTorch: boolean }
+interface Kernel {
+  readonly spatial: readonly number[];
+  readonly inputs: bigint;
+  readonly outputs: bigint;
+  readonly isTorch: boolean;
+}
 
 function kernel(tensor: Tensor): Kernel {
-  const { shape, rank } = tensor, isTorch = tensor.text("layout") === "torch";
+  const { shape, rank } = tensor,
+    isTorch = tensor.text("layout") === "torch";
   if (rank < 3 || rank > MAX_KERNEL_RANK) {
     throw new DrawError("shape", `a kernel of rank ${rank} is not one of a convolution, of rank 3 to 5`);
   }
@@ -44,27 +59,42 @@ function place(sizes: readonly number[], pick: (size: number) => number): bigint
 }
 
 function dirac(tensor: Tensor): Draw {
-  const { spatial, inputs, outputs, isTorch } = kernel(tensor), groups = BigInt(tensor.number("groups"));
+  const { spatial, inputs, outputs, isTorch } = kernel(tensor),
+    groups = BigInt(tensor.number("groups"));
   if (outputs % groups) throw new DrawError("groups", `${groups} groups do not divide ${outputs} output channels`);
-  const perGroup = outputs / groups, field = product(spatial);
-  const one = draws.fill(tensor.exact("gain"), tensor.dtype), channels = least(perGroup, inputs);
+  const perGroup = outputs / groups,
+    field = product(spatial);
+  const one = draws.fill(tensor.exact("gain"), tensor.dtype),
+    channels = least(perGroup, inputs);
   const centre = place(spatial, (size) => Math.floor(size / 2));
   if (isTorch) return points(perGroup * inputs * field, (inputs + 1n) * field, channels, one, centre);
   const matrix = inputs * outputs;
   if (!matrix || !field) return NOTHING;
   // Row d of the matrix at the centre has a one in column d of each group.
-  const row = draws.blocks(outputs + 1n, [[outputs, points(perGroup, perGroup, 1n, one)], [1n, NOTHING]]);
-  const last = (channels - 1n) * (outputs + 1n), end = (groups - 1n) * perGroup;
-  const centred = draws.blocks(matrix, [
-    [last, row], [end, points(perGroup, perGroup, 1n, one)], [1n, one], [matrix - last - end - 1n, NOTHING],
+  const row = draws.blocks(outputs + 1n, [
+    [outputs, points(perGroup, perGroup, 1n, one)],
+    [1n, NOTHING],
   ]);
-  return draws.blocks(matrix * field, [[centre * matrix, NOTHING], [matrix, centred], [(field - centre - 1n) * matrix, NOTHING]]);
+  const last = (channels - 1n) * (outputs + 1n),
+    end = (groups - 1n) * perGroup;
+  const centred = draws.blocks(matrix, [
+    [last, row],
+    [end, points(perGroup, perGroup, 1n, one)],
+    [1n, one],
+    [matrix - last - end - 1n, NOTHING],
+  ]);
+  return draws.blocks(matrix * field, [
+    [centre * matrix, NOTHING],
+    [matrix, centred],
+    [(field - centre - 1n) * matrix, NOTHING],
+  ]);
 }
 
 function orthogonal(tensor: Tensor): Draw {
   if (tensor.rank < 2) throw new DrawError("shape", `orthogonal needs at least 2 axes, not ${tensor.rank}`);
   const axis = tensor.text("layout") === "torch" ? 1 : -1;
-  const rows = product(tensor.shape.slice(0, axis)), columns = product(tensor.shape.slice(axis));
+  const rows = product(tensor.shape.slice(0, axis)),
+    columns = product(tensor.shape.slice(axis));
   return draws.orthogonal(tensor.exact("gain"), rows, columns, tensor.dtype);
 }
 
@@ -73,12 +103,17 @@ function deltaOrthogonal(tensor: Tensor): Draw {
   if (inputs > outputs) {
     throw new DrawError("shape", `${outputs} output channels cannot keep the norm of ${inputs} input channels`);
   }
-  const centre = place(spatial, (size) => Math.floor((size - 1) / 2)), field = product(spatial);
+  const centre = place(spatial, (size) => Math.floor((size - 1) / 2)),
+    field = product(spatial);
   const [rows, columns] = isTorch ? [outputs, inputs] : [inputs, outputs];
   const matrix = draws.orthogonal(tensor.exact("gain"), rows, columns, tensor.dtype);
   if (tensor.isEmpty) return NOTHING;
   const size = isTorch ? 1n : inputs * outputs;
-  return draws.blocks(field * size, [[centre * size, NOTHING], [size, matrix], [(field - centre - 1n) * size, NOTHING]]);
+  return draws.blocks(field * size, [
+    [centre * size, NOTHING],
+    [size, matrix],
+    [(field - centre - 1n) * size, NOTHING],
+  ]);
 }
 
 export const MATRICES: readonly Scheme[] = [
