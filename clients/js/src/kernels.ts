@@ -1,7 +1,7 @@
 /** The kernels of the project, in C, compiled to WebAssembly. They generate elements of plain draws and matrices. */
 
 import { pow2 } from "./bits.js";
-import type { Fill, Normal, Orthogonal, Plain, Side, Sparse } from "./draws.js";
+import type { Fill, Normal, Orthogonal, Plain, Side, Sparse } from "./draws/index.js";
 import { type DType, type DTypeName, computeType, encoded } from "./dtypes.js";
 import { FaninError, NotSupportedError } from "./errors.js";
 import { type Stream, streamKey } from "./streams.js";

@@ -1,7 +1,7 @@
 /** The layout of a recipe's safetensors file: its header and the place of each tensor (SPEC.md section 8). */
 
 import { byCodePoints } from "./canonical.js";
-import type { Draw } from "./draws.js";
+import type { Draw } from "./draws/index.js";
 import { type DType, RANK } from "./dtypes.js";
 import { RecipeError, pointer } from "./errors.js";
 import { product } from "./fans.js";

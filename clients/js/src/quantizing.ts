@@ -5,9 +5,9 @@
 
 import { frexp, pow2, roundEven } from "./bits.js";
 import type { Generator } from "./composed.js";
-import type { Quantized } from "./draws.js";
+import type { Quantized } from "./draws/index.js";
 import { type DType, dtypeOf, narrow, widened } from "./dtypes.js";
-import { LARGEST, LEAST_RANGE } from "./quantization.js";
+import { LARGEST, LEAST_RANGE } from "./draws/quantization.js";
 import type { Stream } from "./streams.js";
 
 /** Elements of the matrix in a tile, unless one group has more. */

@@ -1,7 +1,7 @@
 /** The recipe: what a user asks for, its one canonical text, and its digest (SPEC.md sections 2 and 3). */
 
 import { byCodeUnits, canonicalJson } from "./canonical.js";
-import { dialectOf, translated } from "./dialects.js";
+import { dialectOf, translated } from "./dialects/index.js";
 import type { DType } from "./dtypes.js";
 import { FileError, type Fault, Invalid, RecipeError, pointer } from "./errors.js";
 import { type Json, JsonNumber, type JsonObject, parseJson, toJson } from "./json.js";

@@ -1,8 +1,8 @@
 /** Tensors of a recipe, and what all schemes share. */
 
 import type { Plain } from "../canonical.js";
-import * as draws from "../draws.js";
-import type { Draw } from "../draws.js";
+import * as draws from "../draws/index.js";
+import type { Draw } from "../draws/index.js";
 import { type DType, dtypeOf, storageName } from "../dtypes.js";
 import { DrawError, Invalid } from "../errors.js";
 import { type FanParameters, type Fans, type Mode, fansOf, squared } from "../fans.js";

@@ -1,8 +1,8 @@
 /** Blocks along an axis, each with a separate scheme (SPEC.md section 9.6). */
 
 import type { Plain } from "../canonical.js";
-import * as draws from "../draws.js";
-import type { Draw } from "../draws.js";
+import * as draws from "../draws/index.js";
+import type { Draw } from "../draws/index.js";
 import { DrawError, Invalid } from "../errors.js";
 import { product } from "../fans.js";
 import type { Json } from "../json.js";

@@ -1,7 +1,7 @@
 /** Identities, convolutions that keep their input, orthogonal matrices (SPEC.md sections 9.5 and 9.7). */
 
-import * as draws from "../draws.js";
-import { type Draw, NOTHING } from "../draws.js";
+import * as draws from "../draws/index.js";
+import { type Draw, NOTHING } from "../draws/index.js";
 import { DrawError } from "../errors.js";
 import { MAX_KERNEL_RANK, product } from "../fans.js";
 import { LAYOUT, type Scheme, type Tensor } from "./base.js";

@@ -1,7 +1,7 @@
 /** Schemes whose elements depend on their words alone (SPEC.md sections 9, 9.1, 9.4 and 9.11), and constants. */
 
-import * as draws from "../draws.js";
-import type { Draw } from "../draws.js";
+import * as draws from "../draws/index.js";
+import type { Draw } from "../draws/index.js";
 import { DrawError } from "../errors.js";
 import { product } from "../fans.js";
 import { ONE, Rational, TWO, ZERO, min } from "../rational.js";

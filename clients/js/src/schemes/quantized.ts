@@ -1,10 +1,10 @@
 /** Quantized tensors: each is one part of a matrix in a quantized format (SPEC.md section 9.12). */
 
-import type { Draw } from "../draws.js";
-import { NOTHING, isWhole } from "../draws.js";
+import type { Draw } from "../draws/index.js";
+import { NOTHING, isWhole } from "../draws/index.js";
 import { DrawError, Invalid } from "../errors.js";
 import { checkName } from "../names.js";
-import { FORMATS, type Format, globalScaleOf, groupIndex, quantized, shapeTable } from "../quantization.js";
+import { FORMATS, type Format, globalScaleOf, groupIndex, quantized, shapeTable } from "../draws/quantization.js";
 import { dtypeOf } from "../dtypes.js";
 import { type Scheme, type Tensor, tensorOf } from "./base.js";
 import * as fields from "./fields.js";

@@ -1,7 +1,7 @@
 /** Tables of exactly rounded values of formulas, and ranges of integers (SPEC.md sections 9.5 and 9.11). */
 
-import * as draws from "../draws.js";
-import { type Draw, MAX_TABLE, NOTHING } from "../draws.js";
+import * as draws from "../draws/index.js";
+import { type Draw, MAX_TABLE, NOTHING } from "../draws/index.js";
 import type { DType } from "../dtypes.js";
 import { DrawError } from "../errors.js";
 import { product } from "../fans.js";

@@ -1,7 +1,7 @@
 /** Sines, cosines and functions of uniform numbers (SPEC.md sections 9.8, 9.9 and 9.11). */
 
-import * as draws from "../draws.js";
-import { type Draw, MAX_TABLE } from "../draws.js";
+import * as draws from "../draws/index.js";
+import { type Draw, MAX_TABLE } from "../draws/index.js";
 import { DrawError } from "../errors.js";
 import { ONE, Rational, TWO, ZERO, max } from "../rational.js";
 import { cosine, inverseSoftplus, log, pi, power, root } from "../scalars.js";

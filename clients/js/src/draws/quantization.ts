@@ -1,12 +1,12 @@
 /** The formats of quantized tensors, and the draws of their parts (SPEC.md sections 6.16 and 9.12). */
 
-import { pow2 } from "./bits.js";
-import type { Draw, Element, Packing, Quantized, ScaleRule, Table } from "./draws.js";
-import { MAX_TABLE } from "./draws.js";
-import { dtypeOf } from "./dtypes.js";
-import { DrawError } from "./errors.js";
-import { Rational } from "./rational.js";
-import { FAR, rounded } from "./scalars.js";
+import { pow2 } from "../bits.js";
+import type { Draw, Element, Packing, Quantized, ScaleRule, Table } from "./types.js";
+import { MAX_TABLE } from "./composed.js";
+import { dtypeOf } from "../dtypes.js";
+import { DrawError } from "../errors.js";
+import { Rational } from "../rational.js";
+import { FAR, rounded } from "../scalars.js";
 
 export interface Format {
   readonly element: Element;

@@ -1,34 +1,12 @@
-/**
- * Draws: the few primitives that every scheme lowers to (SPEC.md section 6). Their numbers are rounded to the type they
- * are computed in, and bounds inwards to the storage type.
- */
+/** Draws whose elements depend on their words alone, and the ranges of their numbers (SPEC.md sections 5, 6 and 6.13). */
 
-import { pow2 } from "./bits.js";
-import { type DType, computeType, dtypeOf, encoded, isRandom } from "./dtypes.js";
-import type {
-  Arange,
-  Blocks,
-  Draw,
-  Fill,
-  Mapped,
-  MappedFunction,
-  Normal,
-  Orthogonal,
-  Plain,
-  Polar,
-  Side,
-  Sparse,
-  Table,
-  TruncatedNormal,
-  Uniform,
-  Waves,
-} from "./draw_types.js";
-import { DrawError } from "./errors.js";
-import { HALF, Rational, TWO, ZERO, max } from "./rational.js";
-import * as scalars from "./scalars.js";
-import type { Bound } from "./scalars.js";
-
-export type * from "./draw_types.js";
+import { pow2 } from "../bits.js";
+import { type DType, computeType, dtypeOf, isRandom } from "../dtypes.js";
+import { DrawError } from "../errors.js";
+import { HALF, Rational, TWO, ZERO, max } from "../rational.js";
+import * as scalars from "../scalars.js";
+import type { Bound } from "../scalars.js";
+import type { Fill, Normal, Polar, Side, TruncatedNormal, Uniform } from "./types.js";
 
 const power2 = (exponent: number) => TWO.pow(exponent);
 const SMALLEST = pow2(-90),
@@ -42,10 +20,6 @@ const NEAREST = Rational.of(9);
 const CENTRAL = HALF.sub(power2(-12));
 export const EXACT = 2n ** 53n - 1n;
 const WORDS = Rational.of(2n ** 32n);
-export const MAX_TABLE = 4096;
-const MAX_ROWS = 2n ** 32n;
-const MAX_LINES = 2n ** 42n;
-const TURN = power2(96);
 
 /** The zero of blocks and of tensors without elements. */
 export const NOTHING: Fill = { kind: "fill", value: 0 };
@@ -86,7 +60,7 @@ export function whole(field: string, value: Rational, dtype: DType): Fill {
   return { kind: "fill", value: value.n };
 }
 
-function checkRandom(dtype: DType): void {
+export function checkRandom(dtype: DType): void {
   if (isRandom(dtype)) return;
   const only = dtype.kind === "scale" ? "powers of 2" : "integers";
   throw new DrawError("dtype", `${dtype.name} has ${only} only, and this scheme has real numbers`);
@@ -204,7 +178,7 @@ function side(count: number, near: Rational, far: Bound, std: Rational, dtype: D
 }
 
 /** Return a scalar of a draw, rounded once to the compute type. */
-function scalar(field: string, value: Rational, dtype: DType): number {
+export function scalar(field: string, value: Rational, dtype: DType): number {
   const found = scalars.rounded(value, computeType(dtype));
   if (!value.isZero && !(Math.abs(found) >= SMALLEST && Math.abs(found) <= LARGEST)) {
     throw new DrawError(field, `${short(value)} is out of range: a nonzero scalar lies in +-[2^-90, 2^90]`);
@@ -213,7 +187,7 @@ function scalar(field: string, value: Rational, dtype: DType): number {
 }
 
 /** Return [low, high] rounded inwards to numbers of the storage type. An end beyond all of them is infinite. */
-function inside(low: Bound, high: Bound, dtype: DType): { low: number; high: number } {
+export function inside(low: Bound, high: Bound, dtype: DType): { low: number; high: number } {
   const lowest = low === null ? -Infinity : scalars.rounded(low, dtype, "up");
   const highest = high === null ? Infinity : scalars.rounded(high, dtype, "down");
   for (const [field, end] of [
@@ -245,7 +219,7 @@ function checkReach(mean: Rational, std: Rational, low: Bound, high: Bound, dtyp
   }
 }
 
-function tooLarge(field: string, value: Rational, dtype: DType): DrawError {
+export function tooLarge(field: string, value: Rational, dtype: DType): DrawError {
   return new DrawError(field, `a value of ${short(value)} is beyond the largest finite ${dtype.name}`);
 }
 
@@ -257,128 +231,4 @@ export function short(value: Bound): string {
   return Math.abs(exponent) < 1000
     ? String(Number(scalars.rounded(value, dtypeOf("F64")).toPrecision(9)))
     : `about 2^${exponent}`;
-}
-
-/** Return a table of these values, each rounded as a constant is. */
-export function table(values: readonly Rational[], run: bigint, dtype: DType): Table {
-  const numbers = values.map((value) => fill(value, dtype).value);
-  return { kind: "table", values: numbers.map((each) => encoded(each, dtype)), run, numbers: numbers.map(Number) };
-}
-
-/** Return the integers start, start + step, ..., `size` of them. */
-export function arange(start: bigint, step: bigint, size: bigint, dtype: DType): Arange {
-  if (dtype.kind === "scale") checkRandom(dtype);
-  for (const [field, value] of [
-    ["start", start],
-    ["step", start + step * (size - 1n)],
-  ] as const) {
-    if (dtype.kind === "integer") whole(field, Rational.of(value), dtype);
-    else if (value > EXACT || value < -EXACT) {
-      throw new DrawError(
-        field,
-        `${value} is out of range: at ${dtype.name} an integer is at most ${EXACT} in magnitude`,
-      );
-    } else fill(Rational.of(value), dtype, field);
-  }
-  return { kind: "arange", start, step, size };
-}
-
-/** Return blocks of these lengths and draws, which fill the period. Those of length 0 are left out. */
-export function blocks(period: bigint, parts: readonly (readonly [bigint, Draw])[]): Draw {
-  const kept = parts.filter(([length]) => length);
-  if (!kept.length) return NOTHING;
-  const starts: bigint[] = [];
-  let total = 0n;
-  for (const [length] of kept) {
-    starts.push(total);
-    total += length;
-  }
-  if (total !== period) throw new Error(`blocks of ${total} elements do not fill a period of ${period}`);
-  return kept.length === 1 ? kept[0]![1] : { kind: "blocks", period, starts, draws: kept.map(([, draw]) => draw) };
-}
-
-/** Return the number of elements of draw number j in a period. */
-export function blockLength(draw: Blocks, j: number): bigint {
-  return (draw.starts[j + 1] ?? draw.period) - draw.starts[j]!;
-}
-
-/** Return the function of a uniform number on [low, high]. Its values are clamped to `ends`. */
-export function mapped(
-  name: MappedFunction,
-  low: Rational,
-  high: Rational,
-  ends: readonly [Rational, Rational],
-  dtype: DType,
-): Mapped {
-  checkRandom(dtype);
-  if (low.compare(high) >= 0) throw new DrawError("low", "low must be less than high");
-  if (dtype.kind === "complex") throw new DrawError("dtype", "this scheme has no complex storage type");
-  for (const end of ends) if (end.abs().compare(dtype.largest) > 0) throw tooLarge("high", end, dtype);
-  const double = dtypeOf("F64");
-  const center = scalar("low", low.add(high).mul(HALF), double),
-    halfWidth = scalar("high", high.sub(low).mul(HALF), double);
-  return { kind: "mapped", function: name, center, halfWidth, ...inside(...ends, dtype) };
-}
-
-/** Return rows of waves. A column has a frequency in turns a row, and a phase in quarters of a turn. */
-export function waves(
-  columns: readonly (readonly [Rational, number])[],
-  rows: bigint,
-  amplitudes: readonly Rational[],
-  dtype: DType,
-  first = 0n,
-): Waves {
-  checkRandom(dtype);
-  if (first + rows > MAX_ROWS) throw new DrawError("shape", `there are more than ${MAX_ROWS} rows`);
-  const most = amplitudes
-    .map((each) => each.abs())
-    .reduce(max)
-    .mul(TWO);
-  if (most.compare(dtype.largest) > 0) throw tooLarge("shape", most, dtype);
-  const modulus = 1n << 96n;
-  return {
-    kind: "waves",
-    first,
-    rows,
-    frequencies: columns.map(([turns]) => ((turns.mul(TURN).round() % modulus) + modulus) % modulus),
-    quarters: columns.map(([, quarter]) => quarter),
-    amplitudes: amplitudes.map((each) => scalars.rounded(each, dtypeOf("F64"))),
-  };
-}
-
-/** Return `draw` with zeros in each of `lines` lines. */
-export function sparse(draw: Plain, size: number, inner: bigint, lines: bigint, zeros: number): Sparse {
-  if (BigInt(size) >= MAX_ROWS)
-    throw new DrawError("shape", `a line has at most ${MAX_ROWS - 1n} elements, not ${size}`);
-  if (lines > MAX_LINES) throw new DrawError("shape", `there are ${lines} lines: at most ${MAX_LINES}`);
-  return { kind: "sparse", draw, size, inner, zeros };
-}
-
-/** Return the uniform (Haar) distribution on matrices of orthonormal columns or rows, times `gain`. */
-export function orthogonal(gain: Rational, rows: bigint, columns: bigint, dtype: DType): Orthogonal {
-  checkRandom(dtype);
-  if (dtype.kind === "complex")
-    throw new DrawError("dtype", "unitary matrices are not supported: use a real storage type");
-  if (gain.mul(TWO).compare(dtype.largest) > 0) throw tooLarge("gain", gain.mul(TWO), dtype);
-  return { kind: "orthogonal", gain: scalar("gain", gain, dtype), rows: Number(rows), columns: Number(columns) };
-}
-
-/** Return whether the kernels generate the draw at this type. */
-export function isPlain(draw: Draw, dtype: DType): draw is Plain {
-  if (draw.kind === "fill") return true;
-  const isKernel = dtype.kind === "real" && !dtype.isConverted;
-  return isKernel && (draw.kind === "uniform" || draw.kind === "normal" || draw.kind === "truncated");
-}
-
-/** Check that no element is the constant 0, for a type without 0. */
-export function checkPositive(draw: Draw): void {
-  if (draw.kind === "blocks") draw.draws.forEach(checkPositive);
-  else if (draw.kind === "fill" && draw.value === 0) {
-    throw new DrawError("dtype", "F8_E8M0 has powers of 2 only, and elements of this scheme are 0");
-  }
-}
-
-/** Return whether a tensor can have only one such draw. Two would be equal, because they use the same words. */
-export function isWhole(draw: Draw): boolean {
-  return draw.kind === "blocks" ? draw.draws.some(isWhole) : ["orthogonal", "sparse", "quantized"].includes(draw.kind);
 }
