@@ -85,14 +85,17 @@ export class DrawError extends Error {
 }
 
 const NAME = 2048;
+const LONE = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 
-/** Return a JSON pointer. Long names are cut, so that an error does not repeat a document of megabytes. */
+/** Return a JSON pointer that can be printed. Long names are cut, so that an error does not repeat a document of megabytes. */
 export function pointer(path: readonly (string | number)[]): string {
   return path
     .map((part) => {
       const text = String(part);
       const cut = text.length <= NAME ? text : text.slice(0, NAME - 3) + "...";
-      return "/" + cut.replaceAll("~", "~0").replaceAll("/", "~1");
+      const escaped = cut.replaceAll("~", "~0").replaceAll("/", "~1");
+      // UTF-8 has no lone surrogates.
+      return "/" + escaped.replace(LONE, (unit) => "\\u" + unit.charCodeAt(0).toString(16));
     })
     .join("");
 }

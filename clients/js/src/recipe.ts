@@ -1,7 +1,7 @@
 /** The recipe: what a user asks for, its one canonical text, and its digest (SPEC.md sections 2 and 3). */
 
 import { byCodeUnits, canonicalJson } from "./canonical.js";
-import { dialectOf, translated } from "./dialects/index.js";
+import { dialectOf, inItsWords, translated } from "./dialects/index.js";
 import type { DType } from "./dtypes.js";
 import { FileError, type Fault, Invalid, RecipeError, pointer } from "./errors.js";
 import { type Json, JsonNumber, type JsonObject, parseJson, toJson } from "./json.js";
@@ -203,8 +203,7 @@ function one(json: Json, dialect: string, defaults: Defaults, faults: Invalid[])
     }
     const inner: Invalid[] = [];
     const found = tensorOf(translated(json, own), SCHEMES, defaults, inner);
-    // The fields of a translated tensor have other names in the dialect.
-    faults.push(...inner.map((each) => (json.has(String(each.path[0])) ? each : new Invalid(each.detail, ["scheme"]))));
+    faults.push(...inner.map((each) => inItsWords(json, own, each)));
     return found;
   } catch (error) {
     if (!(error instanceof Invalid)) throw error;

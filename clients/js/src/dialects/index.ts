@@ -22,6 +22,35 @@ export function dialectOf(json: Json): string {
   return json;
 }
 
+/** The names in a library of the parameters of schemes. */
+const NAMES: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
+  torch: { low: ["a"], high: ["b"], value: ["val"], negative_slope: ["a"] },
+  keras: { low: ["minval"], high: ["maxval"], std: ["stddev"], in_axes: ["input_axes"], out_axes: ["output_axes"] },
+  jax: {
+    low: ["lower"],
+    high: ["upper", "scale"],
+    std: ["stddev"],
+    gain: ["scale"],
+    in_axes: ["in_axis"],
+    out_axes: ["out_axis"],
+    batch_axes: ["batch_axis"],
+  },
+};
+
+/** Return the fault of a translated tensor in the names of its dialect. */
+export function inItsWords(tensor: JsonObject, dialect: string, { detail, path }: Invalid): Invalid {
+  const initializer = DIALECTS.get(dialect)!.get(tensor.get("scheme") as string)!;
+  const isKnown = (name: string) => Object.hasOwn(initializer.parameters, name);
+  const names = new Map(Object.entries(NAMES[dialect]!));
+  const theirs = (name: string) => names.get(name)?.find(isKnown) ?? name;
+  const [first, ...rest] = path;
+  const field = String(first);
+  const found = theirs(field);
+  const words = detail.replace(/\w+/g, theirs);
+  if (!isKnown(found) && !SHARED.includes(found)) return new Invalid(words, ["scheme"]);
+  return new Invalid(words, [found, ...(found === field ? rest : [])]);
+}
+
 /** Return the members of the tensor without a dialect. Throws `Invalid`. */
 export function translated(tensor: JsonObject, dialect: string): JsonObject {
   const name = tensor.get("scheme"),
