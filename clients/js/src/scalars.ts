@@ -38,12 +38,11 @@ function cached<A extends unknown[], R>(make: (...args: A) => R): (...args: A) =
   };
 }
 
-/** Return a number of BITS significant bits, m 2^e, that is near a rational number. */
-function rough(value: Rational): { m: bigint; e: number } {
-  if (value.isZero) return { m: 0n, e: 0 };
-  const shift = BITS + 64 - (bitLength(value.n < 0n ? -value.n : value.n) - bitLength(value.d));
-  const m = shift >= 0 ? (value.n << BigInt(shift)) / value.d : value.n / (value.d << BigInt(-shift));
-  return { m, e: -shift };
+/** Return a number of more than BITS significant bits, m 2^e, that is near the quotient of two integers. */
+function rough(n: bigint, d: bigint): { m: bigint; e: number } {
+  if (n === 0n) return { m: 0n, e: 0 };
+  const shift = FRACTION - (bitLength(n < 0n ? -n : n) - bitLength(d));
+  return { m: shift >= 0 ? (n << BigInt(shift)) / d : n / (d << BigInt(-shift)), e: -shift };
 }
 
 /** Return the value as a fixed-point number of FRACTION fractional bits, rounded down. */
@@ -54,7 +53,15 @@ function fixed(value: Rational, bits = W): bigint {
 /** Return a rational number of about BITS significant bits near the value, so that later operations stay fast. */
 export function trimmed(value: Rational): Rational {
   if (bitLength(value.d) + bitLength(value.n < 0n ? -value.n : value.n) < 2 * BITS) return value;
-  const { m, e } = rough(value);
+  const { m, e } = rough(value.n, value.d);
+  return Rational.dyadic(m, e);
+}
+
+/** Return a quotient: exact, or near it where its integers have many digits, which take long to reduce. */
+export function quotient(a: Rational, b: Rational): Rational {
+  const [n, d] = b.n < 0n ? [-a.n * b.d, -a.d * b.n] : [a.n * b.d, a.d * b.n];
+  if (bitLength(n < 0n ? -n : n) + bitLength(d) < 2 * BITS) return Rational.of(n, d);
+  const { m, e } = rough(n, d);
   return Rational.dyadic(m, e);
 }
 
@@ -73,20 +80,20 @@ function exactRoot(n: bigint, degree: number): bigint | null {
   return found ** BigInt(degree) === n ? found : null;
 }
 
-/** Return 2 atanh(f) = ln((1 + f) / (1 - f)) for |f| <= 1/3, with all bits also near 0. */
-function logOfRatio(f: Rational): Rational {
-  const { m, e } = rough(f);
+/** Return 2 atanh(n / d) = ln((d + n) / (d - n)) for |n / d| <= 1/3, with all bits also near 0. */
+function logOfRatio(n: bigint, d: bigint): Rational {
+  const { m, e } = rough(n, d);
   const square = fixed(Rational.dyadic(m * m, 2 * e));
   let term = UNIT,
     total = UNIT;
-  for (let n = 3n; term; n += 2n) {
+  for (let k = 3n; term; k += 2n) {
     term = (term * square) >> W;
-    total += term / n;
+    total += term / k;
   }
   return Rational.dyadic(2n * m * total, e - FRACTION);
 }
 
-const LN2 = logOfRatio(Rational.of(1, 3));
+const LN2 = logOfRatio(1n, 3n);
 
 /** Return the natural logarithm of a number > 0. */
 export const log = cached((value: Rational): Rational => {
@@ -96,7 +103,7 @@ export const log = cached((value: Rational): Rational => {
     part = part.mul(HALF);
     exponent++;
   }
-  const rest = logOfRatio(part.sub(ONE).div(part.add(ONE)));
+  const rest = logOfRatio(part.n - part.d, part.n + part.d);
   return exponent ? rest.add(LN2.mul(Rational.of(exponent))) : rest;
 });
 
@@ -128,7 +135,7 @@ export function exp(value: Rational): Rational {
 /** Return e^x - 1, by its series near 0, where the difference would lose digits. */
 export function expm1(value: Rational): Rational {
   if (value.abs().compare(HALF) > 0) return exp(value).sub(ONE);
-  const { m, e } = rough(value);
+  const { m, e } = rough(value.n, value.d);
   const x = fixed(Rational.dyadic(m, e));
   let term = UNIT,
     total = UNIT;

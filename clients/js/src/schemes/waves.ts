@@ -4,7 +4,7 @@ import * as draws from "../draws/index.js";
 import { type Draw, MAX_TABLE } from "../draws/index.js";
 import { DrawError } from "../errors.js";
 import { ONE, Rational, TWO, ZERO, max } from "../rational.js";
-import { cosine, inverseSoftplus, log, pi, power, root } from "../scalars.js";
+import { cosine, inverseSoftplus, log, pi, power, quotient, root } from "../scalars.js";
 import type { Scheme, Tensor } from "./base.js";
 import * as fields from "./fields.js";
 import { scheme } from "./plain.js";
@@ -44,10 +44,11 @@ function sinusoids(tensor: Tensor, size: number): Column[] {
   const half = Math.floor(size / 2),
     variant = tensor.text("variant"),
     isFairseq = variant === "fairseq";
-  const count = isFairseq ? half : size - half;
+  const count = isFairseq ? half : size - half,
+    turn = pi().mul(TWO);
   const turns = Array.from({ length: count }, (_, n) => {
     const exponent = isFairseq ? Rational.of(-n, Math.max(half - 1, 1)) : Rational.of(-2 * n, size);
-    return power(tensor.exact("base"), exponent).div(pi().mul(TWO));
+    return quotient(power(tensor.exact("base"), exponent), turn);
   });
   if (turns.reduce(max, ZERO).compare(MOST_TURNS) > 0)
     throw new DrawError("base", "base is too small: a position has more than 2^256 turns");
@@ -90,7 +91,7 @@ function stft(tensor: Tensor): Draw {
   return draws.waves(
     columns,
     BigInt(length),
-    amplitudes.map((each) => each.div(scale)),
+    amplitudes.map((each) => quotient(each, scale)),
     tensor.dtype,
   );
 }
