@@ -38,7 +38,7 @@ PAGES = [
     ROOT / "CONTRIBUTING.md",
     ROOT / "SECURITY.md",
     *sorted((ROOT / "docs").glob("*.md")),
-    *sorted((ROOT / "clients").rglob("*.md")),
+    *(page for page in sorted((ROOT / "clients").rglob("*.md")) if "node_modules" not in page.parts),
     ROOT / "deploy" / "README.md",
 ]
 BLOCK = re.compile(r"^```(python|console|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
