@@ -1,6 +1,6 @@
 /** Storage types (SPEC.md section 7). */
 
-import { pow2, roundEven } from "./bits.js";
+import { bitsFloat, floatBits, pow2, roundEven } from "./bits.js";
 import { Rational, TWO } from "./rational.js";
 
 export type DTypeName =
@@ -133,13 +133,9 @@ export function encoded(value: number | bigint, dtype: DType): bigint {
 
 /** Round a float32 number to a real storage type other than F64, to nearest even, and return its bits. */
 export function narrow(value: number, dtype: DType): number {
-  if (dtype.size >= 4) {
-    VIEW.setFloat32(0, value);
-    return VIEW.getUint32(0);
-  }
+  const bits = floatBits(value);
+  if (dtype.size >= 4) return bits;
   const { precision, minExponent, size } = dtype;
-  VIEW.setFloat32(0, value);
-  const bits = VIEW.getUint32(0);
   const exponent = Math.max(((bits >>> 23) & 255) - 127, minExponent);
   const found =
     roundEven(Math.abs(value) * pow2(precision - 1 - exponent)) + (exponent - minExponent) * (1 << (precision - 1));
@@ -148,10 +144,7 @@ export function narrow(value: number, dtype: DType): number {
 
 /** Return the number that bits of a real storage type other than F64 stand for. They are finite. */
 export function widened(bits: number, dtype: DType): number {
-  if (dtype.size >= 4) {
-    VIEW.setUint32(0, bits);
-    return VIEW.getFloat32(0);
-  }
+  if (dtype.size >= 4) return bitsFloat(bits);
   const top = 1 << (8 * dtype.size - 1),
     hidden = 1 << (dtype.precision - 1);
   const magnitude = bits % top,

@@ -95,7 +95,12 @@ export class Kernels {
     const { memory } = this.exports,
       missing = end - memory.buffer.byteLength;
     if (end > MAX_MEMORY) throw new NotSupportedError(`${end} bytes of memory are needed, and WebAssembly has 4 GiB`);
-    if (missing > 0) memory.grow(Math.ceil(missing / PAGE));
+    if (missing <= 0) return;
+    try {
+      memory.grow(Math.ceil(missing / PAGE));
+    } catch {
+      throw new FaninError(`${end} bytes of memory for the kernels are not available`);
+    }
   }
 
   private get view(): DataView {
