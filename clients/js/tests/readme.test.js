@@ -6,7 +6,7 @@ import { test } from "node:test";
 
 import { FileLayout, Generator, Recipe, loadKernels, rangeOf } from "../dist/index.js";
 
-const folder = new URL("../dist/readme/", import.meta.url);
+const folder = new URL("../.readme/", import.meta.url);
 
 test("the code of the README runs", async (context) => {
   const generator = new Generator(await loadKernels()),
