@@ -180,3 +180,12 @@ export function toJson(value: unknown): Json {
   }
   throw new RecipeError([{ pointer: "", detail: `a recipe has no values of type ${typeof value}` }]);
 }
+
+/** Return a text of a value. Values of the same types with the same spelling have the same text. */
+export function textOf(value: Json): string {
+  if (value instanceof JsonNumber) return value.text;
+  if (Array.isArray(value)) return `[${value.map(textOf).join()}]`;
+  if (value instanceof Map)
+    return `{${[...value].map(([name, each]) => `${JSON.stringify(name)}:${textOf(each)}`).join()}}`;
+  return JSON.stringify(value);
+}

@@ -4,7 +4,7 @@ import { byCodeUnits, canonicalJson } from "./canonical.js";
 import { dialectOf, inItsWords, translated } from "./dialects/index.js";
 import type { DType } from "./dtypes.js";
 import { FileError, type Fault, Invalid, RecipeError, pointer } from "./errors.js";
-import { type Json, JsonNumber, type JsonObject, parseJson, toJson } from "./json.js";
+import { type Json, JsonNumber, type JsonObject, parseJson, textOf, toJson } from "./json.js";
 import { MAX_NAMES, checkName, checkRepeated, countNames, writtenOut } from "./names.js";
 import { type Defaults, type Tensor, asDType, tensorOf } from "./schemes/base.js";
 import { SCHEMES } from "./schemes/index.js";
@@ -160,7 +160,8 @@ function gathered(
   defaults: Defaults,
   faults: Invalid[],
 ): Recipe {
-  const found = new Map<string, Tensor>();
+  const found = new Map<string, Tensor>(),
+    known = new Map<string, Tensor>();
   for (const [member, given, check] of [
     ["tensors", tensors, checkName],
     ["repeated", repeated, checkRepeated],
@@ -174,7 +175,10 @@ function gathered(
         if (!(error instanceof Invalid)) throw error;
         own.push(error);
       }
-      const tensor = one(json, dialect, defaults, own);
+      // Most tensors of a recipe are equal to others. They are validated once, and share one object.
+      const key = textOf(json);
+      const tensor = known.get(key) ?? one(json, dialect, defaults, own);
+      if (tensor) known.set(key, tensor);
       faults.push(...own.map((each) => each.within(member, name)));
       if (own.length || !tensor) continue;
       for (const written of member === "repeated" ? writtenOut(name) : [name]) {

@@ -125,7 +125,7 @@ export function truncatedNormal(
   else if (to !== null && to.n <= 0n) split = 2 ** 32;
   else {
     const [below, above] = [from, to].map((end) => scalars.centre(end && end.abs()));
-    split = Number(WORDS.mul(below!).div(below!.add(above!)).round());
+    split = Number(scalars.quotient(WORDS.mul(below!), below!.add(above!)).round());
   }
   return {
     kind: "truncated",
@@ -162,11 +162,11 @@ export function checkInterval(low: Bound, high: Bound, dtype: DType): void {
 function side(count: number, near: Rational, far: Bound, std: Rational, dtype: DType): Side {
   if (count === 0) return { count: 0, tailCount: 0, tailOffset: 0, centralOffset: 0, step: 0 };
   const farTail = scalars.tail(far);
-  const step = scalars.tail(near).sub(farTail).div(Rational.of(count));
+  const step = scalars.quotient(scalars.tail(near).sub(farTail), Rational.of(count));
   if (step.less(SMALLEST_STEP) || std.mul(step).less(SMALLEST_SCALED_STEP)) {
     throw new DrawError("low", "low and high are too close to each other");
   }
-  const tailCount = Number(CENTRAL.sub(farTail).div(step).sub(HALF).ceil());
+  const tailCount = Number(scalars.quotient(CENTRAL.sub(farTail), step).sub(HALF).ceil());
   const compute = computeType(dtype);
   return {
     count,

@@ -8,7 +8,7 @@ import { DrawError, Invalid } from "../errors.js";
 import { type FanParameters, type Fans, type Mode, fansOf, squared } from "../fans.js";
 import type { Json, JsonObject } from "../json.js";
 import { ONE, Rational, TWO, ZERO } from "../rational.js";
-import { complexTruncatedStd, root, truncatedStd } from "../scalars.js";
+import { complexTruncatedStd, quotient, root, truncatedStd } from "../scalars.js";
 import { type Field, type Value, asShape, axes, axesOrNull, count, flag, word } from "./fields.js";
 
 export interface Scheme {
@@ -243,5 +243,5 @@ export function scaled(
   const std = root(product, power);
   if (distribution !== "truncated_normal") return draws.normal(ZERO, std, dtype);
   const cut = dtype.kind === "complex" ? complexTruncatedStd(TWO) : truncatedStd(TWO.neg(), TWO);
-  return draws.truncatedNormal(ZERO, std.div(cut), TWO.neg(), TWO, dtype);
+  return draws.truncatedNormal(ZERO, quotient(std, cut), TWO.neg(), TWO, dtype);
 }

@@ -5,7 +5,7 @@ import type { Draw } from "../draws/index.js";
 import { DrawError } from "../errors.js";
 import { product } from "../fans.js";
 import { ONE, Rational, TWO, ZERO, min } from "../rational.js";
-import { complexTruncatedStd, log, root, truncatedStd } from "../scalars.js";
+import { complexTruncatedStd, log, quotient, root, truncatedStd } from "../scalars.js";
 import { FANS, MODES, type Scheme, type Tensor, scaled, tensorFans } from "./base.js";
 import * as fields from "./fields.js";
 import type { Field } from "./fields.js";
@@ -39,9 +39,8 @@ function truncated(tensor: Tensor): Draw {
   if (tensor.flag("corrected")) {
     if (isAbsolute) throw new DrawError("corrected", "corrected needs bounds in standard deviations: give bounds std");
     draws.checkInterval(low, high, dtype);
-    std = std.div(
-      dtype.kind === "complex" && high && !high.isZero ? complexTruncatedStd(high) : truncatedStd(low, high),
-    );
+    const isDisk = dtype.kind === "complex" && high && !high.isZero;
+    std = quotient(std, isDisk ? complexTruncatedStd(high) : truncatedStd(low, high));
   }
   return draws.truncatedNormal(mean, std, low, high, dtype);
 }
