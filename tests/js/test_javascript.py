@@ -22,8 +22,10 @@ from fanin.file.plan import read_into
 from tests.js.recipes import recipes
 
 CLIENT = Path(__file__).parents[2] / "clients" / "js"
+VECTORS = CLIENT.parent / "vectors"
+_SMALL = ["schemes", "newer", "integers", "f8", "quantized", "dialects", "files"]
+"""Vectors that a browser makes too: each third of them."""
 NODE = shutil.which("node")
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 _LEAST_NODE = 20
 _CASES = 180
 _RANGE = 400
@@ -124,28 +126,46 @@ class _Pages(SimpleHTTPRequestHandler):
         pass
 
 
-@pytest.mark.skipif(BROWSER is None, reason="needs chromium")
-def test_a_page_and_a_worker_make_the_same_files(built: Path, tmp_path: Path) -> None:
+_CHROMIUM = ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu"]
+_BROWSERS = {
+    "chromium": [*_CHROMIUM, "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1", "--user-data-dir={profile}"],
+    "firefox-esr": ["firefox-esr", "--headless", "--no-remote", "--profile", "{profile}"],
+}
+_OFFLINE = """
+user_pref("network.proxy.type", 1);
+user_pref("network.proxy.http", "127.0.0.1");
+user_pref("network.proxy.http_port", 9);
+user_pref("network.proxy.ssl", "127.0.0.1");
+user_pref("network.proxy.ssl_port", 9);
+user_pref("network.proxy.no_proxies_on", "127.0.0.1");
+user_pref("browser.aboutwelcome.enabled", false);
+user_pref("datareporting.policy.dataSubmissionEnabled", false);
+"""
+"""Settings with which Firefox reaches 127.0.0.1 only."""
+
+
+@pytest.mark.parametrize("browser", _BROWSERS)
+def test_a_page_and_a_worker_make_the_same_files(built: Path, tmp_path: Path, browser: str) -> None:
+    if shutil.which(browser) is None:
+        pytest.skip(f"{browser} is not installed")
     source = random.Random(2)
-    cases = [_expected(recipe, source) for recipe in recipes(2, _CASES // 3)]
+    vectors = [json.loads((VECTORS / f"{name}.json").read_text("utf-8")) for name in _SMALL]
+    texts = [*recipes(2, _CASES // 3), *(vector["recipe"] for every in vectors for vector in every[::3])]
+    cases = [_expected(text, source) for text in texts]
+    profile = tmp_path / "profile"
+    profile.mkdir()
+    (profile / "user.js").write_text(_OFFLINE)
     told: Queue[Any] = Queue()
     handler = type("Pages", (_Pages,), {"cases": json.dumps(cases).encode(), "told": told})
     with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(built))) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_address[1]}/tests/page.html"
-        command = [
-            BROWSER,
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-gpu",
-            f"--user-data-dir={tmp_path / 'profile'}",
-        ]
-        command += ["--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1", url]
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as browser:
+        command = [*(part.format(profile=profile) for part in _BROWSERS[browser]), url]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             try:
                 found = told.get(timeout=120)
             finally:
-                browser.terminate()
+                process.terminate()
                 server.shutdown()
     assert found == {"count": len(cases), "page": [], "worker": [], "violations": []}
 
