@@ -19,6 +19,7 @@ from fanin.draws import (
     Orthogonal,
     Polar,
     Sparse,
+    Stack,
     Table,
     TruncatedNormal,
     Uniform,
@@ -138,6 +139,8 @@ def formula(draw: Draw) -> str:
             return f"N(0, {_short(scale)}^2) in |z| <= {_short((-math.log1p(-mass)) ** 0.5 * scale)}"
         case Sparse(distribution, size, _, zeros):
             return f"{formula(distribution)}, {zeros} of {size} zero"
+        case Stack(matrix, _, count):
+            return f"{formula(matrix)}, {count} matrices"
         case Orthogonal(gain, rows, columns):
             return f"{_short(gain)} Q, Q orthogonal, {rows} x {columns}"
 

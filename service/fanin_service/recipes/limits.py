@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fanin import Fault, FileLayout, Recipe
-from fanin.draws import matrix_of
+from fanin.draws import matrices_of
 from fanin.draws.composed import MAX_TABLE
 from fanin.errors import pointer
 from fanin.names import count
@@ -153,14 +153,13 @@ def _check_ranks(recipe: Recipe, limit: int, short: bool) -> None:
 def _check_matrices(layout: FileLayout, limit: int, short: bool) -> None:
     """Refuse large matrices. Each is generated at once, in memory, by work that grows faster than its size."""
     for entry in (layout.entries[place] for place in layout.matrices):
-        matrix = matrix_of(entry.draw)
-        if matrix is None:
-            continue
-        shorter, longer = sorted((matrix.rows, matrix.columns))
-        if (count := longer * max(shorter, _NARROWEST)) > limit:
-            field = pointer(["shape"] if short else ["tensors", entry.name, "shape"])
-            counted = f", where the shorter side counts as {_NARROWEST}" if shorter < _NARROWEST else ""
-            raise _exceeded(field, f"{count} elements of one matrix{counted}; this service generates at most {limit}")
+        for matrix in matrices_of(entry.draw):
+            shorter, longer = sorted((matrix.rows, matrix.columns))
+            if (count := longer * max(shorter, _NARROWEST)) > limit:
+                field = pointer(["shape"] if short else ["tensors", entry.name, "shape"])
+                counted = f", where the shorter side counts as {_NARROWEST}" if shorter < _NARROWEST else ""
+                detail = f"{count} elements of one matrix{counted}; this service generates at most {limit}"
+                raise _exceeded(field, detail)
 
 
 def _exceeded(field: str, detail: str) -> LimitExceededError:

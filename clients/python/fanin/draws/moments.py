@@ -25,6 +25,7 @@ from fanin.draws.types import (
     Orthogonal,
     Polar,
     Sparse,
+    Stack,
     Table,
     TruncatedNormal,
     Uniform,
@@ -104,6 +105,8 @@ def _moments(draw: Draw, dtype: DType) -> Moments:
             return Moments(*_mapped(draw), _finite(low), _finite(high))
         case Waves():
             return Moments(*_waves(draw), *_within(max(map(abs, draw.amplitudes)), dtype))
+        case Stack(matrix):
+            return _moments(matrix, dtype)
         case Orthogonal(gain, rows, columns):
             # At float64, an element of Q may exceed 1 by its rounding errors. The other types round them away.
             most = gain * (1 + 2.0**-45) if dtype.name == "F64" else gain
