@@ -9,8 +9,9 @@ KERNELS := $(wildcard clients/python/fanin/backends/csrc/*)
 demo: $(VENV)/service
 	$(BIN)/python docs/examples/demo.py
 
+# A file's tests share servers and models, so one process runs them all. Each process takes some 2 GB.
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 # Lint, types, which package may import which, and the words of the prose (docs/prose).
 check: $(VENV)/dev
@@ -90,6 +91,12 @@ bench: $(VENV)/peers
 # The same, stored in docs/bench and shown in docs/performance.md.
 performance: bench
 	$(BIN)/python docs/bench/page.py build/bench
+
+.PHONY: rows
+# All goals for speed in one run of ten minutes, stored in docs/bench and shown in docs/performance.md.
+rows: $(VENV)/dev
+	$(BIN)/python -m tests.bench.rows --json docs/bench/goals.json
+	$(BIN)/python docs/bench/page.py
 
 .PHONY: gpu
 # On a machine with an NVIDIA GPU, at most 8 minutes: bits and speed, stored in docs/bench and docs/gpu.md. It downloads

@@ -23,6 +23,7 @@ from fanin_lab.bench.pairs import Summary
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "performance.md"
 HISTORY = HERE / "history.json"
+GOALS = HERE / "goals.json"
 PARTS = ("fill", "http")
 """Parts that `make bench` measures; each is a JSON document."""
 MARKED = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
@@ -136,11 +137,31 @@ def calls(kept: dict[str, Kept]) -> str:
     return _table(("maker", "distribution", "call"), told.values())
 
 
+def all_goals(_: dict[str, Kept]) -> str:
+    """Return the goals of the last run of `make rows`, and its machine and date."""
+    if not GOALS.exists():
+        return "No run is stored yet.\n"
+    document = json.loads(GOALS.read_text())
+    machine = document["machine"]
+    described = f"{machine['cpu']}, {machine['family']}, {machine['cpus']} CPUs, load {machine['load']:.2f}"
+    return f"{described}, {document['date']}\n\n{goals(document['rows'])}"
+
+
+def goals(rows: Iterable[dict[str, Any]]) -> str:
+    """Return rows of `tests.bench.rows` as a table. A figure that meets its goal is bold, and needs no limit."""
+    head = ["work", "goal", "now", "limit"]
+    return _table(
+        head,
+        [[row["work"], row["goal"], _bold(row["now"], row["met"]), "" if row["met"] else row["limit"]] for row in rows],
+    )
+
+
 SECTIONS: dict[str, Callable[[dict[str, Kept]], str]] = {
     "bar": bar,
     "fills": fills,
     "releases": releases,
     "calls": calls,
+    "goals": all_goals,
 }
 
 

@@ -39,7 +39,7 @@ def test_every_matrix_is_orthogonal_and_another(layout: str) -> None:
 
 
 def test_a_matrix_has_the_words_of_its_own_name() -> None:
-    """Section 6.16, from the draw of one matrix."""
+    """Section 6.17, from the draw of one matrix."""
     stack = made(shape=[3, 4, 6], scheme="orthogonal", batch_axes=[0])
     layout = FileLayout.of({"seed": 3, "shape": [4, 6], "scheme": "orthogonal"})
     for number in (1, 2):
@@ -108,3 +108,10 @@ def test_the_spectral_norm_follows_the_fans(spectral: str, shape: list[int], nor
         sizes = shape if layout == "keras" else shape[::-1]
         found = made(shape=sizes, scheme="orthogonal", spectral=spectral, layout=layout, gain=3, dtype="F64")
         assert np.linalg.norm(found, 2) == pytest.approx(3 * norm, rel=1e-13)
+
+
+def test_a_numbered_matrix_cannot_be_quantized() -> None:
+    twin = {"shape": [32, 64], "scheme": "orthogonal", "number": 1}
+    recipe = {"shape": [32, 64], "dtype": "F8_E4M3", "scheme": "quantized", "format": "fp8_channel", "tensor": twin}
+    with pytest.raises(RecipeError, match="cannot be quantized"):
+        fanin.as_recipe(recipe)

@@ -96,6 +96,9 @@ def timed(row: dict[str, Any], name: str) -> Iterator[None]:
 def cluster(nodes: int = 2) -> Iterator[Engine]:
     """Yield an engine on a cluster of this machine, on loopback, that this process is connected to."""
     os.environ |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+    # `python -m` finds this package in the working directory, which is not that of Ray's workers.
+    found = (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH"))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, found))
     import ray
     from ray.cluster_utils import Cluster
 

@@ -4,85 +4,44 @@ from __future__ import annotations
 
 import gc
 import json
+import subprocess
+import sys
 import tracemalloc
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from fanin import FileLayout, as_recipe
 from fanin.file import archive
-from fanin_service.models.content import Content
-from fanin_service.models.revisions import Revision
-from fanin_service.models.snapshot import Snapshot
 from fanin_service.recipes import limits
-from fanin_service.recipes.memory import layout_bytes
 from fanin_service.settings import Settings
 from fanin_service.shared_cache import Kept
+from tests.service import memory_taken
+from tests.service.memory_taken import CONTENTS, DISTRIBUTION, RECIPES
 from tests.support.servers import running
 
-DISTRIBUTION = {"scheme": "truncated_normal", "std": 0.02}
-PARTS = [{"size": 1, "scheme": "normal", "std": 0.01 * n} for n in range(1, 40)]
-RECIPES: dict[str, Any] = {
-    "one": {"tensors": {"a": {"shape": [2], **DISTRIBUTION}}},
-    "alike": {"tensors": {}, "repeated": {"layers.{0..2999}.bias": {"shape": [2], **DISTRIBUTION}}},
-    "different": {"tensors": {f"a{n}": {"shape": [n, 3], **DISTRIBUTION} for n in range(400)}},
-    "fans": {"tensors": {f"a{n}": {"shape": [n, 3, 4, 5], "scheme": "he_normal"} for n in range(1, 400)}},
-    "blocks": {"tensors": {f"a{n}": {"shape": [39, n], "scheme": "blocks", "parts": PARTS} for n in range(1, 5)}},
-    "tables": {"tensors": {f"a{n}": {"shape": [50, 64], "scheme": "sinusoidal", "base": 9.0 + n} for n in range(9)}},
-    "names": {"tensors": {f"\U0001f600{'a' * 100}{n}": {"shape": [2], **DISTRIBUTION} for n in range(400)}},
-}
 
-
-def taken(make: Callable[[], Any]) -> tuple[int, Any]:
-    """Return the bytes that the deletion of a value frees, and the size that `make` returns for it.
-
-    Threads of earlier tests allocate and free too. The median of three measurements excludes them.
-    """
-    measured = sorted((measure(make) for _ in range(3)), key=lambda pair: pair[0])
-    return measured[1]
-
-
-def measure(make: Callable[[], Any]) -> tuple[int, Any]:
-    """Return the same from one measurement."""
-    gc.collect()
-    tracemalloc.start()
-    try:
-        made, told = make()
-        gc.collect()
-        before = tracemalloc.get_traced_memory()[0]
-        del made
-        gc.collect()
-        return before - tracemalloc.get_traced_memory()[0], told
-    finally:
-        tracemalloc.stop()
+@pytest.fixture(scope="module")
+def taken() -> dict[str, dict[str, tuple[int, int]]]:
+    """The bytes that values take, and the bytes that are counted for them."""
+    command = [sys.executable, "-m", memory_taken.__name__]
+    found: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    return found
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_layouts_are_counted_as_the_memory_that_they_take(name: str) -> None:
-    text = json.dumps(RECIPES[name]).encode()
-
-    def make() -> tuple[FileLayout, int]:
-        layout = limits.layout_of(text, Settings())
-        return layout, layout_bytes(layout)
-
-    make()  # allocates the scalars that all later values share
-    memory, counted = taken(make)
+def test_layouts_are_counted_as_the_memory_that_they_take(
+    name: str, taken: dict[str, dict[str, tuple[int, int]]]
+) -> None:
+    memory, counted = taken["layouts"][name]
     assert memory <= counted <= 2.5 * memory
 
 
-@pytest.mark.parametrize("name", ["one", "alike", "blocks"])
-def test_contents_are_counted_as_the_memory_that_they_take(name: str) -> None:
-    def make() -> tuple[Content, int]:
-        # The files count too: bytes outside of the value would be counted and never freed.
-        files = {"recipe.json": json.dumps(RECIPES[name]).encode(), "x.txt": bytes(bytearray(10_000))}
-        content = Content.put(files, Settings())
-        for dtype in ("F32", "F16", "BF16", "F64"):
-            _ = Snapshot(content, Revision(1, dtype)).layout("model.safetensors").header
-        return content, content.size
-
-    make()
-    memory, counted = taken(make)
+@pytest.mark.parametrize("name", CONTENTS)
+def test_contents_are_counted_as_the_memory_that_they_take(
+    name: str, taken: dict[str, dict[str, tuple[int, int]]]
+) -> None:
+    memory, counted = taken["contents"][name]
     assert memory <= counted <= 3 * memory
 
 

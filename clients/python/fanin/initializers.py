@@ -1113,6 +1113,36 @@ def logit_of_uniform(
     return one("logit_of_uniform", locals())
 
 
+def quantized(
+    shape: Shape,
+    *,
+    format: Literal[
+        "fp8", "fp8_channel", "fp8_block", "int8", "mxfp8", "mxfp4", "nvfp4", "int4", "int4_asymmetric", "awq", "gptq"
+    ],
+    tensor: Mapping[str, Any],
+    part: Literal["data", "scale", "zero_point", "global_scale", "shape", "group_index"] = "data",
+    twin: str | None = None,
+    group_size: int = 128,
+    scale_dtype: Literal["F32", "BF16", "F16"] | None = None,
+    transposed: bool = False,
+    seed: Seed = 0,
+    name: str = "weight",
+    dtype: DTypeLike = "F32",
+    backend: str | None = None,
+) -> Array:
+    """One part of a quantized matrix: its codes, its scales, or another tensor of its format.
+
+    `tensor` is the tensor before quantization, without `dtype`. Its float32 numbers are quantized. `twin` is the last
+    component of its name. A recipe has one tensor for each part, with the same `tensor`, `format` and `twin`.
+
+    Distribution of an element: the codes, scales or zero points of the twin's float32 numbers.
+
+    Source: Micikevicius et al. 2022 (FP8); OCP MX v1.0; DeepSeek-V3; NVIDIA NVFP4; compressed-tensors; AutoAWQ;
+    AutoGPTQ.
+    """
+    return one("quantized", locals())
+
+
 batch_norm_beta = zeros
 batch_norm_moving_mean = zeros
 batch_norm_gamma = ones
@@ -1165,6 +1195,7 @@ __all__ = [
     "ones",
     "orthogonal",
     "power_range",
+    "quantized",
     "retention_decay",
     "rg_lru",
     "rope_frequencies",

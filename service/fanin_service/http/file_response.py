@@ -14,7 +14,7 @@ from fanin_service.context import RequestContext
 from fanin_service.errors import PreconditionFailedError, RangeNotSatisfiableError
 from fanin_service.http.file import File
 from fanin_service.http.ranges import ByteRange, Conditions, Verdict, select
-from fanin_service.http.streaming import BUFFERED, CHUNK, FileStream
+from fanin_service.http.streaming import BUFFERED, CHUNK, MAX_SOURCE, FileStream
 from fanin_service.service import Service
 
 OCTETS = "application/octet-stream"
@@ -94,10 +94,11 @@ async def _content(
         return in_pieces(memoryview(file.body)[part.start : part.stop], status, headers)
     layout = file.body
     service.require_ready()
-    await service.admission.charge(context.usage, _made_besides(service, layout, part))
+    source = layout.source_bytes(part.start, part.stop)
+    await service.admission.charge(context.usage, _made_besides(service, layout, part) + source)
     await service.admission.admit(context.usage, length)
     context.part = part
-    if length > CHUNK:
+    if length > CHUNK or source > MAX_SOURCE:
         generate = partial(service.generate, context.client, layout)
         headers = {**headers, "Content-Length": str(length)}
         return FileStream(layout, part, service.chunks, generate, status_code=status, headers=headers)

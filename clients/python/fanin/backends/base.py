@@ -21,6 +21,15 @@ Filler = Callable[[Stream, int, int], None]
 """Writes elements [0, count) of a tensor, given its stream, the count and the address."""
 
 
+def numpy_without_errors() -> np.errstate:
+    """Return a context, or a decorator, for computations of elements by NumPy.
+
+    Underflow belongs to the results: it is not an error where the program has called `np.seterr(all="raise")`. The
+    context takes a microsecond or two, so calls of kernels do without.
+    """
+    return np.errstate(all="ignore")
+
+
 class Tensor(Protocol):
     """One tensor that a backend can generate."""
 
@@ -61,22 +70,25 @@ class Backend(ABC):
         """
         if not out:
             return
-        # Underflow belongs to the results: it is not an error where the program has called `np.seterr(all="raise")`.
-        with np.errstate(all="ignore"):
-            if isinstance(draw, Fill):
-                self._fill_constant(draw, stream, dtype, first, out)
-            elif dtype.name in CONVERTED and isinstance(draw, Plain | Orthogonal):
-                self._fill_converted(draw, stream, dtype, first, out)
-            elif isinstance(draw, Orthogonal):
-                self._fill_matrix(draw, stream, dtype, first, out)
-            elif is_plain(draw, dtype):
-                self._fill_plain(draw, stream, dtype, first, out)
-            else:
-                self._fill_composed(draw, stream, dtype, first, out)
+        if isinstance(draw, Fill):
+            self._fill_constant(draw, stream, dtype, first, out)
+        elif is_plain(draw, dtype) and dtype.name not in CONVERTED:
+            self._fill_plain(draw, stream, dtype, first, out)
+        else:
+            with numpy_without_errors():
+                if isinstance(draw, Plain | Orthogonal) and dtype.name in CONVERTED:
+                    self._fill_converted(draw, stream, dtype, first, out)
+                elif isinstance(draw, Orthogonal):
+                    self._fill_matrix(draw, stream, dtype, first, out)
+                else:
+                    self._fill_composed(draw, stream, dtype, first, out)
 
     @abstractmethod
     def _fill_plain(self, draw: Plain, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
-        """Write at least one element of a draw, not a constant, whose elements depend on their random words only."""
+        """Write at least one element of a draw, not a constant, whose elements depend on their random words only.
+
+        A backend that computes in NumPy does so in `numpy_without_errors`.
+        """
 
     @abstractmethod
     def _fill_matrix(self, draw: Orthogonal, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:

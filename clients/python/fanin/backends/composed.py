@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fanin.backends import functions
+from fanin.backends import functions, quantizing
 from fanin.draws import (
     Arange,
     Blocks,
@@ -20,6 +20,7 @@ from fanin.draws import (
     Orthogonal,
     Plain,
     Polar,
+    Quantized,
     Sparse,
     Stack,
     Table,
@@ -56,6 +57,9 @@ def repeat(value: float, dtype: DType, out: memoryview) -> None:
 
 def compose(backend: Backend, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
     """Write elements [first, first + n) of a composed draw to `out`. `backend` generates plain draws and matrices."""
+    if isinstance(draw, Quantized):
+        quantizing.write(backend, draw, stream, dtype, first, out)
+        return
     if isinstance(draw, Normal):  # complex: real and imaginary parts alternate
         backend.fill(draw, stream, dtype.compute, 2 * first, out)
         return

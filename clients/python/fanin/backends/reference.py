@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanin.backends import orthogonal
-from fanin.backends.base import Backend
+from fanin.backends.base import Backend, numpy_without_errors
 from fanin.backends.matrices import Complete
 from fanin.backends.philox import U32, words
 from fanin.draws import WHOLE_SIDE, Draw, Normal, Orthogonal, Plain, Side, TruncatedNormal, Uniform
@@ -32,6 +32,7 @@ class ReferenceBackend(Backend):
 
     name = "reference"
 
+    @numpy_without_errors()
     def _fill_plain(self, draw: Plain, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
         count = len(out) // dtype.itemsize
         target = np.frombuffer(out, dtype=dtype.numpy)

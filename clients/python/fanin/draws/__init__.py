@@ -22,6 +22,7 @@ from fanin.draws.composed import (
     waves,
 )
 from fanin.draws.plain import EXACT, WORDS, check_interval, fill, normal, truncated_normal, uniform, whole
+from fanin.draws.quantization import FORMATS, Format, quantized
 from fanin.draws.types import (
     WHOLE_SIDE,
     Arange,
@@ -36,6 +37,7 @@ from fanin.draws.types import (
     Orthogonal,
     Plain,
     Polar,
+    Quantized,
     Side,
     Sparse,
     Stack,
@@ -47,6 +49,7 @@ from fanin.draws.types import (
 
 __all__ = [
     "EXACT",
+    "FORMATS",
     "MAX_TABLE",
     "WHOLE_SIDE",
     "WORDS",
@@ -56,12 +59,14 @@ __all__ = [
     "Draw",
     "DrawError",
     "Fill",
+    "Format",
     "Function",
     "Mapped",
     "Normal",
     "Orthogonal",
     "Plain",
     "Polar",
+    "Quantized",
     "Side",
     "Sparse",
     "Stack",
@@ -82,6 +87,7 @@ __all__ = [
     "normal",
     "numbers_of",
     "orthogonal",
+    "quantized",
     "sparse",
     "stack",
     "table",

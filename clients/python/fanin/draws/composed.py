@@ -20,6 +20,7 @@ from fanin.draws.types import (
     Mapped,
     Orthogonal,
     Plain,
+    Quantized,
     Sparse,
     Stack,
     Table,
@@ -195,4 +196,4 @@ def is_whole(draw: Draw) -> bool:
     """Return whether a tensor can have only one such draw. Two would be equal, because they use the same words."""
     if isinstance(draw, Blocks):
         return any(map(is_whole, draw.draws))
-    return isinstance(draw, Orthogonal | Sparse) or (isinstance(draw, Stack) and draw.first == 0)
+    return isinstance(draw, Orthogonal | Sparse | Quantized) or (isinstance(draw, Stack) and draw.first == 0)

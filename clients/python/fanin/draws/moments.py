@@ -24,6 +24,7 @@ from fanin.draws.types import (
     Normal,
     Orthogonal,
     Polar,
+    Quantized,
     Sparse,
     Stack,
     Table,
@@ -107,6 +108,8 @@ def _moments(draw: Draw, dtype: DType) -> Moments:
             return Moments(*_waves(draw), *_within(max(map(abs, draw.amplitudes)), dtype))
         case Stack(matrix):
             return _moments(matrix, dtype)
+        case Quantized():
+            raise TypeError("the moments of codes and scales have no formula")
         case Orthogonal(gain, rows, columns):
             # At float64, an element of Q may exceed 1 by its rounding errors. The other types round them away.
             most = gain * (1 + 2.0**-45) if dtype.name == "F64" else gain

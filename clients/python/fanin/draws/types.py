@@ -201,8 +201,57 @@ class Sparse:
     zeros: int
 
 
+Element = Literal["E4M3", "E2M1", "I8", "I4", "U4"]
+"""Numbers that an element is rounded to: F8_E4M3, those of MXFP4, integers of 8 or 4 bits, or of 4 without a sign."""
+ScaleRule = Literal["given", "largest", "power", "two_level", "range"]
+"""How the scale of a group follows: from nothing, from its largest magnitude, or from its least and largest number."""
+Packing = Literal["none", "bytes", "words", "gptq", "awq"]
+"""How codes are stored: each alone, or as 4 bits in bytes or in 32-bit words."""
+QuantizedPart = Literal["data", "scale", "zero_point"]
+
+
+@dataclass(frozen=True, slots=True)
+class Quantized:
+    """One part of a quantized tensor: the codes, the scales or the zero points of the numbers of `draw`.
+
+    The numbers are those of `draw` in float32, in matrices of `rows` x `columns`. Groups of them share a scale.
+    """
+
+    draw: Draw
+    twin: str | None
+    """Last component of the name whose stream `draw` uses. By default it is that of the tensor itself."""
+    rows: int
+    columns: int
+    transposed: bool
+    """True if `draw` has the matrices transposed."""
+    group: tuple[int, int]
+    """Rows and columns of a group. Groups at the end of an axis can be smaller."""
+    element: Element
+    rule: ScaleRule
+    scale: float
+    """The scale of all groups for the rule `given`, the global scale for `two_level`, otherwise 0."""
+    scale_type: Literal["F32", "BF16", "F16"]
+    """Storage type of the scales of the rules `given`, `largest` and `range`."""
+    part: QuantizedPart
+    packing: Packing
+
+    @property
+    def unit(self) -> tuple[int, int]:
+        """Rows and columns of the matrix that one stored element of the part stands for."""
+        rows, columns = (1, 1) if self.part == "data" else self.group
+        packed = {"none": 1, "bytes": 2, "words": 8, "gptq": 8, "awq": 8}[self.packing]
+        if self.part == "data":
+            return (packed, 1) if self.packing == "awq" else (1, packed)
+        return (rows * packed if self.part == "zero_point" else rows, columns)
+
+    @property
+    def is_flipped(self) -> bool:
+        """True if rows of the part are columns of the matrix."""
+        return self.packing in ("gptq", "awq")
+
+
 Plain = Fill | Uniform | Normal | TruncatedNormal
 """A draw that a backend generates directly. An element depends on its random word only."""
 Composed = Blocks | Table | Arange | Mapped | Waves | Polar | Sparse | Stack
 """A draw that all backends compute in the same way, from plain draws or without them."""
-Draw = Plain | Composed | Orthogonal
+Draw = Plain | Composed | Orthogonal | Quantized

@@ -35,8 +35,8 @@ class Sinusoidal(Tensor):
 
     The other variants are tables of images. Row y width + x has the position (y, x) in a `grid` of a height and a
     width. The quarters of the columns are sin x, cos x, sin y, cos y in `mae`, of DiT too. They are sin y, cos y,
-    sin x, cos x in `aimv2`, and sin y, sin x, cos y, cos x in `timm`, all of base^(-4 i / d). A row of zeros for a class
-    token is a part of `blocks`.
+    sin x, cos x in `aimv2`, and sin y, sin x, cos y, cos x in `timm`, all of base^(-4 i / d). A row of zeros for a
+    class token is a part of `blocks`.
     """
 
     formula = "sin(p f_i), cos(p f_i) of row p; f_i = base^(-2 i / d), in fairseq base^(-i / (d // 2 - 1))"
