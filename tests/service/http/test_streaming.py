@@ -266,7 +266,7 @@ def test_a_crowd_gets_the_same_in_smaller_chunks(monkeypatch: pytest.MonkeyPatch
 
 
 def test_scales_are_generated_in_chunks_by_their_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    """1 KiB of scales is made from 16 MiB of numbers: other clients get their turns between its chunks."""
+    """1 KiB of scales is generated from 16 MiB of numbers: other clients get their turns between its chunks."""
     lengths: list[int] = []
 
     class Watched(CountingBackend):
