@@ -19,6 +19,7 @@ GUIDES = {
     "returns one tensor as an array. Its parameters are those of the scheme, and the docstring of\n"
     "`fanin.initializers` describes the others.",
     "fanin.models": "[catalogue.md](catalogue.md) lists the models.",
+    "fanin.quantization": "[quantized.md](quantized.md) shows how to use it.",
     "fanin.artifact": "[artifacts.md](artifacts.md) shows how to use it.",
     "fanin.torch": "[torch.md](torch.md) shows how to use it, and [record.md](record.md) how to record.",
     "fanin.jax": "[jax.md](jax.md) shows how to use it, and [record.md](record.md#jax-and-flax) how to record.",

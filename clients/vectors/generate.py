@@ -18,6 +18,7 @@ from generator.encoding import lines
 from generator.f8 import f8
 from generator.integers import integers
 from generator.newer import newer
+from generator.quantized import quantized
 from generator.recipes import files, recipes
 from generator.refusals import errors
 from generator.repeated import repeated
@@ -35,6 +36,7 @@ FILES = {
     "integers": integers,
     "f8": f8,
     "newer": newer,
+    "quantized": quantized,
     "fans": fans,
     "draws": draws_at_words,
     "far": elements_far_out,

@@ -71,15 +71,18 @@ class RecipeReader:
         Raises:
             RecipeError: the query describes no tensor.
             LimitExceededError: the tensor exceeds a limit.
+            TooManyRequestsError: the client has read too many large recipes in this minute.
         """
         layout = self.queries.get(context.query)
         if layout is None:
             with self.tracing.span("parse"):
-                document = query.parse(context.query)
-                if limits.distributions_of(document) == 1:
-                    layout = limits.layout_of(document, self.settings)
+                checked = limits.check(query.parse(context.query), self.settings)
+                if checked.distributions == 1:
+                    layout = limits.layout_of(checked, self.settings)
                 else:
-                    layout = await self.threads.parsers.run(context.client, limits.layout_of, document, self.settings)
+                    await self.admission.count_work(context.usage, checked.work)
+                    executor = self.threads.large if checked.is_large else self.threads.parsers
+                    layout = await executor.run(context.client, limits.layout_of, checked, self.settings)
             size = len(context.query) + layout_bytes(layout)
             self.queries.add(context.query, layout, size, context.client)
         context.recipe = layout.recipe.digest
@@ -123,6 +126,7 @@ class RecipeReader:
             if isinstance(found, Checked):
                 # Reserve the memory before the recipe is read: a refusal afterwards would not protect the process.
                 admission.hold(usage, limits.MAKING_BYTES * found.tensors)
+                await admission.count_work(usage, found.work)
                 found = await self.threads.large.run(client, self._read_and_store, found)
         admission.release(usage)
         layout, is_new, size = found
@@ -151,6 +155,7 @@ class RecipeReader:
         stored = await self.threads.parsers.run(context.client, self._stored, store, digest)
         if isinstance(stored, Checked):
             self.admission.hold(context.usage, limits.MAKING_BYTES * stored.tensors)
+            await self.admission.count_work(context.usage, stored.work)
             stored = await self.threads.large.run(context.client, self._made, stored)
             self.admission.release(context.usage)
         if stored is None:

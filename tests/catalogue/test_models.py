@@ -19,7 +19,7 @@ from tests.support import catalogue
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # warnings of transformers and its dependencies
 FEW = ("tiny-qwen3", "tiny-qwen3-moe", "tiny-resnet", "tiny-whisper")
-"""Models of the usual run of the tests: a decoder, experts, literals, two inputs. The soak has all."""
+"""Models of the usual run of the tests: a decoder, experts, integers, two inputs. The soak has all."""
 
 
 def each(names: Iterable[str]) -> list[object]:

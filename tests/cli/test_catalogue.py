@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 import fanin
 from fanin import models
@@ -80,13 +82,14 @@ def test_the_catalogue_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_files_of_a_model_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "resnet"
     assert main(["catalogue", "tiny-resnet", "-o", str(folder)]) == 0
-    assert capsys.readouterr().out == f"{folder}: config.json, literals.safetensors, recipe.json\n"
+    assert capsys.readouterr().out == f"{folder}: config.json, recipe.json\n"
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == models.get("tiny-resnet").files()
     assert main(["catalogue", "-o", str(tmp_path / "all")]) == 2
     assert main(["catalogue", "tiny-resnet", "-o", str(folder)]) == 4
 
 
-def test_a_checkpoint_has_the_configuration_and_the_literals(tmp_path: Path) -> None:
+def test_a_checkpoint_has_the_configuration_and_the_counters(tmp_path: Path) -> None:
+    import torch
     from safetensors.torch import load_file
 
     folder = tmp_path / "step-0"
@@ -94,19 +97,25 @@ def test_a_checkpoint_has_the_configuration_and_the_literals(tmp_path: Path) -> 
     assert main([*command, "--format", "safetensors"]) == 0
     model = models.get("tiny-resnet")
     assert (folder / "config.json").read_bytes() == model.files()["config.json"]
-    weight_map = json.loads((folder / "model.safetensors.index.json").read_text())["weight_map"]
-    counter = "resnet.embedder.embedder.normalization.num_batches_tracked"
-    assert load_file(folder / weight_map[counter])[counter] == 0
-    assert weight_map.keys() > model.recipe().tensors.keys()
+    state = {name: tensor for path in folder.glob("*.safetensors") for name, tensor in load_file(path).items()}
+    assert state.keys() == model.recipe().tensors.keys()
+    assert state["resnet.embedder.embedder.normalization.num_batches_tracked"].dtype == torch.int64
 
 
 def test_an_artifact_has_the_literals_and_a_file_is_said_to_lack_them(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counter = "resnet.embedder.embedder.normalization.num_batches_tracked"
+    """No model of the catalogue has literals today."""
+    folder = tmp_path / "data" / "tiny-resnet"
+    folder.mkdir(parents=True)
+    for name, content in models.get("tiny-resnet").files().items():
+        (folder / name).write_bytes(content)
+    save_file({"order": np.array([2, 0, 1])}, folder / "literals.safetensors")
+    monkeypatch.setattr(models, "MODELS", tmp_path / "data")
     assert main(["artifact", "make", "tiny-resnet", str(tmp_path / "hf"), "-q"]) == 0
-    assert counter in json.loads((tmp_path / "hf/model.safetensors.index.json").read_text())["weight_map"]
+    assert "order" in json.loads((tmp_path / "hf/model.safetensors.index.json").read_text())["weight_map"]
     assert main(["make", "tiny-resnet", "-o", str(tmp_path / "file"), "-q"]) == 0
     assert "the file lacks the literals of tiny-resnet" in capsys.readouterr().err
+    monkeypatch.undo()
     assert main(["make", "tiny-qwen3", "-o", str(tmp_path / "file"), "-q"]) == 0
     assert capsys.readouterr().err == ""

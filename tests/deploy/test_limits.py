@@ -10,7 +10,6 @@ import pytest
 import yaml
 from pydantic import ByteSize, TypeAdapter
 
-from fanin.artifact import plan
 from fanin.file import digests
 from fanin_service import recipe_reader, service, threads
 from fanin_service.artifacts import capacity, outlines
@@ -25,8 +24,6 @@ CROWDED_STREAM = 768 << 10
 """Bytes that a stream holds where there are many (docs/operations.md)."""
 MATRIX_WORK = 256 * MIB
 """Bytes for making the largest orthogonal tensor: 197 MB measured for 2^24 elements in F64, the matrix among them."""
-PLANNED = 252
-"""Bytes of a tensor in a plan of an artifact: 180 measured for 100,000 tensors with short names."""
 DESCRIBED = 512
 """Bytes of a cached short description of a file."""
 INTERPRETER = 256 * MIB
@@ -56,7 +53,6 @@ def memory() -> int:
         + protocol.MAX_UNREAD_BYTES
         + capacity.MAX_BYTES
         + outlines.MAX_BYTES
-        + plan._PLAN_TENSORS * PLANNED
         + settings.matrix_bytes
         + threads.MATRIX_MAKERS * MATRIX_WORK
         + INTERPRETER

@@ -58,7 +58,7 @@ def test_words() -> None:
         assert [f"{word:08x}" for word in row] == vector["words"]
 
 
-@pytest.mark.parametrize("name", ["recipes", "repeated", "dialects", "dtypes", "integers", "f8", "newer"])
+@pytest.mark.parametrize("name", ["recipes", "repeated", "dialects", "dtypes", "integers", "f8", "newer", "quantized"])
 def test_recipes(name: str) -> None:
     for vector in vectors(name):
         if "canonical" not in vector:
@@ -74,7 +74,7 @@ def test_every_alias_has_a_vector() -> None:
     assert all(any(f'"scheme": "{alias}"' in text for text in texts) for alias in ALIASES)
 
 
-@pytest.mark.parametrize("name", ["errors", "repeated", "dialects", "dtypes", "integers", "f8", "newer"])
+@pytest.mark.parametrize("name", ["errors", "repeated", "dialects", "dtypes", "integers", "f8", "newer", "quantized"])
 def test_errors(name: str) -> None:
     for vector in vectors(name):
         if "canonical" in vector:
@@ -133,7 +133,7 @@ def test_files(backend: backends.Backend) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
-@pytest.mark.parametrize("name", ["integers", "f8", "newer"])
+@pytest.mark.parametrize("name", ["integers", "f8", "newer", "quantized"])
 def test_later_types(name: str, backend: backends.Backend) -> None:
     for vector in vectors(name):
         if vector.get("refused"):
@@ -172,7 +172,8 @@ def test_later_schemes(backend: backends.Backend) -> None:
 def test_every_scheme_has_a_vector() -> None:
     tensors = [vector["tensor"] for vector in vectors("draws")]
     tensors += [json.loads(vector["recipe"])["tensors"]["weight"] for vector in vectors("schemes")]
-    with_vector = {scheme for scheme in SCHEMES if f'"scheme":"{scheme}"' in f"{vectors('integers')}{vectors('newer')}"}
+    texts = "".join(str(vectors(name)) for name in ("integers", "newer", "quantized"))
+    with_vector = {scheme for scheme in SCHEMES if f'"scheme":"{scheme}"' in texts}
     with_vector |= {ALIASES.get(tensor["scheme"], tensor["scheme"]) for tensor in tensors}
     assert with_vector | {"zeros", "orthogonal"} == set(SCHEMES)
 

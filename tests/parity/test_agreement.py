@@ -60,7 +60,8 @@ def test_the_specification_has_its_parameters_and_defaults(name: str) -> None:
             assert said is None, field
         else:
             assert said is not None, field
-            assert json.loads(said.rpartition(";")[2].strip(" `")) == info.default, field
+            default = [*info.default] if isinstance(info.default, tuple) else info.default
+            assert json.loads(said.rpartition(";")[2].strip(" `")) == default, field
     named = set(re.findall(r"`(\w+)`", text))
     assert named - set(own) <= {str(value) for info in own.values() for value in [info.default]}, "others"
 
@@ -73,9 +74,8 @@ def _vectors() -> list[dict[str, Any]]:
     found = [vector["tensor"] for vector in draws]
     found += [json.loads(vector["recipe"])["tensors"]["weight"] for vector in schemes]
     found += [vector["recipe"] for vector in matrices]
-    later = [*json.loads((folder / "integers.json").read_text("utf-8"))]
-    later += json.loads((folder / "newer.json").read_text("utf-8"))
-    texts = [vector["canonical"] for vector in later if "canonical" in vector]
+    later = [json.loads((folder / f"{name}.json").read_text("utf-8")) for name in ("integers", "newer", "quantized")]
+    texts = [vector["canonical"] for vectors in later for vector in vectors if "canonical" in vector]
     found += [tensor for text in texts for tensor in json.loads(text)["tensors"].values()]
     for tensor in [*found]:
         found += tensor.get("parts", [])

@@ -120,7 +120,7 @@ def test_layouts_and_recordings() -> None:
         return model
 
     recorded = fanin.torch.record(build, seed=7)
-    assert repr(recorded).splitlines()[0] == "Recording: seed 7, 7 tensors, 1 literals, 1 tied names"
+    assert repr(recorded).splitlines()[0] == "Recording: seed 7, 8 tensors, 0 literals, 1 tied names"
     assert "<table>" in recorded._repr_html_()
 
 

@@ -194,6 +194,7 @@ def main(directory: Path) -> None:
         name: tensor.model_dump(exclude_defaults=True).get("value", tensor.scheme)
         for name, tensor in record(cast).recipe.tensors.items()
     }
+    told["integers"] = {name: tensor.canonical() for name, tensor in tables.recipe.tensors.items()}
     told["literals"] = {name: value.tolist() for name, value in tables.literals.items()}
     (directory / "told.json").write_text(json.dumps(told))
 

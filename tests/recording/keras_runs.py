@@ -224,7 +224,11 @@ def main(directory: Path) -> None:
             "table/table"
         ].tolist(),
         "wide": sorted(record(wide).recipe.tensors),
-        "literals": {name: str(value) for name, value in record(counter).literals.items()},
+        "counter": next(
+            [tensor.dtype, tensor.scheme]
+            for name, tensor in record(counter).recipe.tensors.items()
+            if name == "normalization/count"
+        ),
         "threads": beside_threads(),
         "waiting": [weight.path for weight in keras.layers.Dense(2).weights],
     }

@@ -72,8 +72,8 @@ def test_nothing_is_allocated(told: Any) -> None:
     assert told["waiting"] == []
 
 
-def test_counters_are_literals(told: Any) -> None:
-    assert told["literals"] == {"normalization/count": "0"}
+def test_counters_are_in_the_recipe(told: Any) -> None:
+    assert told["counter"] == ["I32", "zeros"]
 
 
 def test_recordings_in_threads_leave_keras_as_it_is(told: Any) -> None:

@@ -507,7 +507,7 @@ def test_tables_are_computed_and_kept() -> None:
             self.kernel = nn.Parameter(nn.init.dirac_(torch.empty(4, 2, 3), groups=2))
 
     recording = recorded_as_it_runs(Tables)
-    assert set(recording.recipe.tensors) == {"depth", "identity", "kernel"}
+    assert set(recording.recipe.tensors) == {"positions", "depth", "identity", "kernel"}
     assert recording.recipe.tensors["depth"].value == 0.25  # type: ignore[union-attr]
 
 

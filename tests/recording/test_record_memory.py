@@ -276,7 +276,7 @@ def test_logarithms_of_a_uniform_distribution_from_zero() -> None:
 
 
 def test_equal_integers_are_recorded_at_any_size() -> None:
-    """Without their memory. Fewer of them are literals."""
+    """Without their memory."""
 
     def build() -> nn.Module:
         model = nn.Linear(3, 3)
@@ -286,10 +286,51 @@ def test_equal_integers_are_recorded_at_any_size() -> None:
         return model
 
     recording = record(build)
-    assert [*recording.literals] == ["few"]
-    said = {name: recording.recipe.tensors[name].canonical() for name in ("mask", "codes")}
+    assert not recording.literals
+    said = {name: recording.recipe.tensors[name].canonical() for name in ("mask", "codes", "few")}
     assert said["mask"] == {"shape": [2**13, 2**12], "dtype": "BOOL", "scheme": "ones"}
     assert said["codes"] == {"shape": [2**25], "dtype": "I16", "scheme": "constant", "value": -7}
+    assert said["few"] == {"shape": [5], "dtype": "I16", "scheme": "constant", "value": -7}
+
+
+@pytest.mark.parametrize(
+    ("make", "scheme"),
+    [
+        (lambda: torch.arange(10).expand(1, -1), {"scheme": "arange"}),
+        (lambda: torch.arange(6, dtype=torch.int32).expand(2, 3, 6), {"scheme": "arange"}),
+        (lambda: torch.arange(5, -9, -3, dtype=torch.int16), {"scheme": "arange", "start": 5, "step": -3}),
+        (lambda: torch.tensor([0, 1]), {"scheme": "arange"}),
+        (lambda: torch.tensor([3, 7]), None),
+        (lambda: torch.tensor([254, 255, 0], dtype=torch.uint8), None),
+        (lambda: torch.arange(6).view(2, 3), None),
+        (lambda: torch.tensor([-(2**63), 0, 2**63 - 1]), None),
+        (
+            lambda: torch.tensor([-(2**63), -1, 2**63 - 2]),
+            {"scheme": "arange", "start": f"{-(2**63)}", "step": f"{2**63 - 1}"},
+        ),
+        (lambda: torch.tensor([[0, 1, 2], [0, 1, 3]]), None),
+        (lambda: torch.tensor(7), {"scheme": "constant", "value": 7}),
+        (lambda: torch.full((2,), 2**62 + 1), {"scheme": "constant", "value": f"{2**62 + 1}"}),
+        (lambda: torch.full((2,), 2**64 - 1, dtype=torch.uint64), {"scheme": "constant", "value": f"{2**64 - 1}"}),
+        (lambda: torch.zeros(0, 3, dtype=torch.int64), {"scheme": "zeros"}),
+        (lambda: torch.ones(3, 3, dtype=torch.bool), {"scheme": "ones"}),
+        (lambda: torch.tensor([False, True]), None),
+        (lambda: torch.ones(3, 3, dtype=torch.bool).tril(), None),
+    ],
+)
+def test_integers_are_in_the_recipe(make: Callable[[], torch.Tensor], scheme: dict[str, Any] | None) -> None:
+    """Equal ones, and evenly spaced ones along the last axis; others are literals."""
+
+    def build() -> nn.Module:
+        model = nn.Module()
+        model.register_buffer("codes", make())
+        return model
+
+    recording = recorded_as_it_runs(build)
+    assert (scheme is None) == ("codes" in recording.literals)
+    if scheme is not None:
+        said = recording.recipe.tensors["codes"].canonical()
+        assert {name: value for name, value in said.items() if name not in ("shape", "dtype")} == scheme
 
 
 def test_literals_have_at_most_the_bytes_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:

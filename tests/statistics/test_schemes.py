@@ -33,7 +33,7 @@ CASES = [
 ]
 WITHOUT_CHANCE = {
     *("zeros", "ones", "constant", "eye", "dirac", "log_range", "power_range", "rope_frequencies", "alibi_slopes"),
-    *("arange", "bilinear", "sinusoidal", "stft", "retention_decay", "hippo_legs", "s4d_inv"),
+    *("arange", "bilinear", "sinusoidal", "stft", "retention_decay", "hippo_legs", "s4d_inv", "quantized"),
 }
 MATRICES = {"orthogonal", "delta_orthogonal"}
 """Schemes that test_haar.py tests."""

@@ -32,6 +32,7 @@ def build() -> nn.Module:
     module[3].weight = module[0].weight
     module.register_buffer("scalar", torch.tensor(2.5))
     module.register_buffer("empty", torch.zeros(0, 3))
+    module.register_buffer("order", torch.tensor([2, 0, 1]))
     return module
 
 

@@ -14,7 +14,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 
 import fanin
-from fanin.torch import ModuleError, Recording, init_, record
+from fanin.torch import ModuleError, RecordError, Recording, init_, record
 from fanin.torch.recorder.claims import Claims
 from tests.torch import ranks
 
@@ -144,10 +144,14 @@ class Hooked(nn.Module):
 @pytest.mark.parametrize(
     ("hook", "reason"),
     [
-        (lambda tensor: tensor * 2, "its load hooks compute or transpose it"),
-        (lambda tensor: 1 - tensor, "its load hooks compute or transpose it"),
+        (lambda tensor: tensor * 2, "its load hooks use aten.mul"),
+        (lambda tensor: 1 - tensor, "its load hooks use aten.rsub"),
+        (lambda tensor: tensor.clamp(0, 1), "its load hooks use aten.clamp"),
+        (lambda tensor: tensor.clamp(-9, 9), "its load hooks use aten.clamp"),
+        (lambda tensor: tensor.relu(), "its load hooks use aten.relu"),
+        (lambda tensor: torch.maximum(tensor, torch.zeros(())), "its load hooks use aten.maximum"),
         (lambda tensor: tensor.reshape(6, 4).t(), "its load hooks compute or transpose it"),
-        (lambda tensor: tensor.exp(), "its load hooks compute or transpose it"),
+        (lambda tensor: tensor.exp(), "its load hooks use aten.exp"),
         (lambda tensor: tensor @ torch.ones(6, 6), "its load hooks use aten.mm"),
         (lambda tensor: tensor[:3], r"F32 \[4, 6\] in the module, F32 \[3, 6\] in the recipe"),
         (lambda tensor: tensor.bfloat16(), "its load hooks cast torch.bfloat16 and torch.float32"),
@@ -158,7 +162,7 @@ class Hooked(nn.Module):
     ],
 )
 def test_only_moves_are_followed(hook: Callable[[torch.Tensor], torch.Tensor], reason: str) -> None:
-    recipe = {"seed": 7, "tensors": {"w": {"shape": [4, 6], "scheme": "uniform", "low": 0, "high": 1}}}
+    recipe = {"seed": 7, "tensors": {"w": {"shape": [4, 6], "scheme": "normal", "std": 1}}}
     module = Hooked(hook)
     if reason:
         with pytest.raises(ModuleError, match=reason):
@@ -166,6 +170,13 @@ def test_only_moves_are_followed(hook: Callable[[torch.Tensor], torch.Tensor], r
         return
     init_(module, recipe)
     assert torch.equal(module.weight, hook(torch.from_numpy(fanin.materialize(recipe)["w"])))
+
+
+def test_a_hook_that_fails_is_named() -> None:
+    recipe = {"seed": 7, "tensors": {"0.w": {"shape": [4, 6], "scheme": "normal", "std": 1}}}
+    module = nn.Sequential(Hooked(lambda tensor: torch.from_numpy(tensor.numpy())))
+    with pytest.raises(RecordError, match="a load hook of '0' fails on tensors without memory: TypeError"):
+        init_(module, recipe)
 
 
 def test_claims_find_the_first_tensor_with_a_random_number() -> None:

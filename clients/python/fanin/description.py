@@ -18,7 +18,9 @@ from fanin.draws import (
     Normal,
     Orthogonal,
     Polar,
+    Quantized,
     Sparse,
+    Stack,
     Table,
     TruncatedNormal,
     Uniform,
@@ -48,7 +50,8 @@ def describe(recipe: FileLayoutLike) -> dict[str, Any]:
         and `tensors` by name, in file order. A tensor has `shape`, `dtype`, `scheme`, `start` and `stop` (bytes of the
         file), and `fan_in` and `fan_out` if its scheme has fans. `draw` is its distribution as text. `mean` and `std`
         describe the distribution before it is rounded to the storage type. Every stored element lies between `low` and
-        `high`, which are `None` if there is not such a bound.
+        `high`, which are `None` if there is not such a bound. All four are `None` for codes and scales of a quantized
+        tensor, which depend on the random numbers.
 
     Raises:
         RecipeError: the recipe is wrong.
@@ -66,7 +69,7 @@ def describe(recipe: FileLayoutLike) -> dict[str, Any]:
                 "dtype": entry.dtype.name,
                 "scheme": tensor.scheme,
                 "draw": formula(entry.draw),
-                **moments_of(tensor)._asdict(),
+                **_moments(tensor),
                 **_fans(tensor),
             }
         each = found[id(tensor)]
@@ -99,6 +102,12 @@ def moments_of(tensor: Tensor) -> Moments:
     except DrawError:  # a bound is too small for float64, and 0 in the storage type
         return found
     return found._replace(mean=finer.mean, std=finer.std)
+
+
+def _moments(tensor: Tensor) -> dict[str, float | None]:
+    if isinstance(tensor.draw, Quantized):
+        return dict.fromkeys(Moments._fields)
+    return moments_of(tensor)._asdict()
 
 
 def _fans(tensor: Tensor) -> dict[str, int]:
@@ -138,6 +147,11 @@ def formula(draw: Draw) -> str:
             return f"N(0, {_short(scale)}^2) in |z| <= {_short((-math.log1p(-mass)) ** 0.5 * scale)}"
         case Sparse(distribution, size, _, zeros):
             return f"{formula(distribution)}, {zeros} of {size} zero"
+        case Stack(matrix, _, count):
+            return f"{formula(matrix)}, {count} matrices"
+        case Quantized(part=part, group=(rows, columns)):
+            shared = "" if draw.rule == "given" else f" in groups of {rows} x {columns}"
+            return f"{_PARTS[part]} {draw.element} of {formula(draw.draw)}{shared}"
         case Orthogonal(gain, rows, columns):
             return f"{_short(gain)} Q, Q orthogonal, {rows} x {columns}"
 
@@ -150,6 +164,9 @@ _FUNCTIONS = {
     "log_log": "ln(-ln(u) / 2)",
     "logit": "ln(u / (1 - u))",
 }
+
+
+_PARTS = {"data": "codes", "scale": "scales for", "zero_point": "zero points for"}
 
 
 def _distributions(draw: Draw) -> Iterator[str]:

@@ -19,7 +19,7 @@ from fanin_service.admission.errors import QuotaExceededError, TooManyFailedLogi
 from fanin_service.admission.in_flight import Bounds, Grant, Ledger
 from fanin_service.admission.windows import Count, Counters, LocalCounters, SharedCounters
 from fanin_service.recipes.errors import LimitExceededError
-from fanin_service.recipes.limits import MAKING_BYTES
+from fanin_service.recipes.limits import LARGE, MAKING_BYTES
 from fanin_service.settings import Settings
 
 MINUTE, DAY = 60, 86_400
@@ -121,6 +121,25 @@ class Admission:
         usage.standings.append(Standing("requests", limit, MINUTE, count.value, count.seconds))
         if count.value > limit:
             raise TooManyRequestsError(f"{limit} requests in a minute are allowed", count.seconds)
+
+    async def count_work(self, usage: Usage, work: int) -> None:
+        """Count the reading of a large recipe as further requests of this minute: one for each `LARGE` of its work.
+
+        It may exceed the limit: otherwise a recipe that counts as more requests than the limit could never be read.
+
+        Raises:
+            TooManyRequestsError: the limit was exceeded before, by such a recipe.
+            LimitsUnavailableError: the shared counters are unreachable.
+        """
+        if (limit := self._settings.client_requests_per_minute) is None or work <= LARGE:
+            return
+        more = work // LARGE
+        count = await self._counters.add(f"requests:{usage.client}", more, MINUTE)
+        usage.standings[0] = Standing("requests", limit, MINUTE, count.value, count.seconds)
+        if count.value - more > limit:
+            raise TooManyRequestsError(
+                f"{limit} requests in a minute are allowed, and large recipes count as several", count.seconds
+            )
 
     async def count_failed_login(self, address: str | None) -> None:
         """Count a request with an invalid key or token against its network address.

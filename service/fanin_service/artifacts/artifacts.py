@@ -146,6 +146,7 @@ class Artifacts:
                 job.join(mark, payer)
             else:
                 place, loop = place_of(self._roots[alias], id), asyncio.get_running_loop()
+                self._outlines.learn(client, place, plan)
                 charge, report = self._admission.charge, self._metrics.artifact_file_begins
                 job = self._jobs[id] = Job(id, plan, place, journal, charge, report, loop, size, {mark: payer}, left)
                 self._tasks[id] = asyncio.create_task(self._run(alias, job))

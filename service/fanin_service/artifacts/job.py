@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,12 +19,16 @@ from fanin.artifact.plan import begin
 from fanin.artifact.progress import Tally
 from fanin.artifact.survey import survey
 from fanin.artifact.writing import record_key, write
+from fanin.errors import ArtifactError
 from fanin_service.admission.admission import Usage
 from fanin_service.admission.errors import QuotaExceededError
 from fanin_service.artifacts.journal import Journal
 
 LOOK_SECONDS = 1.0
 """Seconds between two looks at the journal, for example whether the artifact was cancelled."""
+
+LEAVE_SECONDS = 60.0
+"""Seconds after which a file that no client wants any more is left unfinished. A file can take days."""
 
 Charge = Callable[[Usage, int], Coroutine[Any, Any, None]]
 """Charges a client for bytes that are generated for it."""
@@ -67,6 +72,8 @@ class Job:
     """The backend has failed, so that files that were written may be wrong."""
     looked: float = 0.0
     """Time of the last look at the journal, by the monotonic clock."""
+    unwanted_since: float | None = None
+    """Time of the look that first found no client that wants the artifact; None while one does."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -79,7 +86,7 @@ class Job:
         """Add a client that wants the artifact. The journal must have its mark already."""
         with self._lock:
             self.payers[mark] = usage
-            self.is_joined = True
+            self.is_joined, self.unwanted_since = True, None
 
     def is_wanted(self) -> bool:
         """Return whether a client still wants the artifact, by its journal. Forget the others, unless none does.
@@ -142,16 +149,20 @@ class Job:
                 self._charge(arrangement.nbytes(number))
                 yield number
 
-    def _look(self) -> None:
+    def _look(self, seconds: float = 0.0) -> None:
         """Read the journal, if the last look was a while ago.
 
         Raises:
-            JobEndedError: no client of this job wants the artifact any more.
+            JobEndedError: no client of this job has wanted the artifact for this time.
         """
-        if time.monotonic() < self.looked + LOOK_SECONDS:
-            return
-        self.looked = time.monotonic()
-        if not self.is_wanted():
+        now = time.monotonic()
+        if now >= self.looked + LOOK_SECONDS:
+            self.looked = now
+            if self.is_wanted():
+                self.unwanted_since = None
+            elif self.unwanted_since is None:
+                self.unwanted_since = now
+        if self.unwanted_since is not None and now >= self.unwanted_since + seconds:
             # It has ended or was cancelled, or other replicas write it for their clients.
             raise JobEndedError
 
@@ -177,3 +188,6 @@ class Job:
     def _check(self, _: Progress) -> None:
         if self.is_halted:
             raise JobStoppedError
+        # An error of the destination, which may pass, must not end a file that is half written.
+        with suppress(OSError, ArtifactError):
+            self._look(LEAVE_SECONDS)

@@ -7,7 +7,7 @@ import threading
 
 from fanin.artifact.destinations.base import Destination
 from fanin.artifact.documents import MOST_BYTES, PLAN
-from fanin.artifact.plan import Outline, read_plan
+from fanin.artifact.plan import Outline, Plan, read_outline
 from fanin.errors import NotBegunError
 from fanin_service.shared_cache import Kept
 
@@ -39,16 +39,28 @@ class Outlines:
         document = place.read(PLAN, MOST_BYTES)
         if document is None:
             return None
-        key = hashlib.sha256(f"{place.url}\n".encode() + document).digest()
+        key = _key(place, document)
         with self._lock:
             known = self._kept.get(key)
         if known is not None:
             return known
         try:
             with reading:
-                found = read_plan(place).outline()
+                # Without keeping the plan, which has the recipe: its memory would not be counted.
+                found = read_outline(place)
         except NotBegunError:
             return None
-        with self._lock:
-            self._kept.add(key, found, _PER_OUTLINE + _PER_ITEM * len(found), client)
+        self._keep(client, key, found)
         return found
+
+    def learn(self, client: str, place: Destination, plan: Plan) -> None:
+        """Cache the outline of a plan that this process writes at a place: the first request needs no reading."""
+        self._keep(client, _key(place, plan.document()), plan.outline())
+
+    def _keep(self, client: str, key: bytes, outline: Outline) -> None:
+        with self._lock:
+            self._kept.add(key, outline, _PER_OUTLINE + _PER_ITEM * len(outline), client)
+
+
+def _key(place: Destination, document: bytes) -> bytes:
+    return hashlib.sha256(f"{place.url}\n".encode() + document).digest()

@@ -9,12 +9,12 @@ from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
 from fanin import FileLayout
-from fanin.draws import Orthogonal, matrix_of
+from fanin.draws import Orthogonal, Stack, matrix_of
 from fanin_service.context import RequestContext
 from fanin_service.errors import PreconditionFailedError, RangeNotSatisfiableError
 from fanin_service.http.file import File
 from fanin_service.http.ranges import ByteRange, Conditions, Verdict, select
-from fanin_service.http.streaming import BUFFERED, CHUNK, FileStream
+from fanin_service.http.streaming import BUFFERED, CHUNK, MAX_SOURCE, FileStream
 from fanin_service.service import Service
 
 OCTETS = "application/octet-stream"
@@ -94,10 +94,11 @@ async def _content(
         return in_pieces(memoryview(file.body)[part.start : part.stop], status, headers)
     layout = file.body
     service.require_ready()
-    await service.admission.charge(context.usage, _made_besides(service, layout, part))
+    source = layout.source_bytes(part.start, part.stop)
+    await service.admission.charge(context.usage, _made_besides(service, layout, part) + source)
     await service.admission.admit(context.usage, length)
     context.part = part
-    if length > CHUNK:
+    if length > CHUNK or source > MAX_SOURCE:
         generate = partial(service.generate, context.client, layout)
         headers = {**headers, "Content-Length": str(length)}
         return FileStream(layout, part, service.chunks, generate, status_code=status, headers=headers)
@@ -141,6 +142,10 @@ def _made_besides(service: Service, layout: FileLayout, part: ByteRange) -> int:
     for edge in {layout.index_at(part.start), layout.index_at(part.stop - 1)}:
         entry = layout.entries[edge]
         matrix, size = matrix_of(entry.draw), entry.stop - entry.start
+        if matrix and isinstance(entry.draw, Stack):
+            # A part cuts at most one matrix at each end.
+            found += max(matrix.rows * matrix.columns * entry.dtype.itemsize - (part.stop - part.start), 0)
+            continue
         start, stop = (min(max(at - entry.start, 0), size) for at in (part.start, part.stop))
         if matrix and 0 < stop - start < size:
             # The draw of a kernel has zeros around its matrix. Their places are not those of the matrix.

@@ -30,6 +30,10 @@ BUFFERED = 64 << 10
 """Bytes that the server buffers for a connection before a sender has to wait."""
 FIRST_CHUNK = 64 << 10
 """Bytes of the first chunk: a small one lets the client read while the next is generated."""
+MAX_SOURCE = 128 << 20
+"""Bytes of numbers from which a chunk of quantized tensors is generated at most, in about 0.3 s."""
+MIN_CHUNK = 64
+"""Bytes that a chunk has at least."""
 AHEAD = 3
 """Number of chunks that threads generate at a time for one stream: a single thread is slower than the network."""
 CROWD = 64
@@ -126,7 +130,7 @@ async def _chunks(
     for the next chunk does, or else the explicit sleep.
     """
     loop = asyncio.get_running_loop()
-    edges = _edges(part, pool)
+    edges = _edges(layout, part, pool)
     pending: deque[asyncio.Future[memoryview]] = deque()
 
     def fill() -> None:
@@ -154,10 +158,12 @@ async def _chunks(
             future.cancel()
 
 
-def _edges(part: ByteRange, pool: ChunkPool) -> Iterator[tuple[int, int]]:
+def _edges(layout: FileLayout, part: ByteRange, pool: ChunkPool) -> Iterator[tuple[int, int]]:
     """Yield the start and stop of each chunk of a part."""
     start, stop = part.start, min(part.start + FIRST_CHUNK, part.stop)
     while start < part.stop:
+        while stop - start > MIN_CHUNK and layout.source_bytes(start, stop) > MAX_SOURCE:
+            stop = (start + stop) // 16 * 8  # between two elements: both chunks would generate one that is cut
         yield start, stop
         start, stop = stop, min(stop + (CROWD_CHUNK if pool.streams > CROWD else CHUNK), part.stop)
 

@@ -20,6 +20,7 @@ from fanin_service.models.literals import Literals
 from fanin_service.models.names import RECIPE
 from fanin_service.models.revisions import CONTENT_BYTES, Revision, ShardSize
 from fanin_service.models.template import Template
+from fanin_service.recipes import limits
 from fanin_service.settings import Settings
 
 FORMAT = "fanin.model/2"
@@ -133,7 +134,7 @@ class Content:
     @property
     def is_large(self) -> bool:
         """True if creating one of its revisions takes so long that a separate thread must do it."""
-        return len(self.template.text) > _LARGE
+        return len(self.template.text) > _LARGE or self.template.work > limits.LARGE
 
     @property
     def size(self) -> int:

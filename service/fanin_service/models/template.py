@@ -42,6 +42,8 @@ class Template:
         self.seed = int(head["seed"])
         self.dtype: DTypeName = head["dtype"]
         self._stream = head["stream"]
+        self._refused: dict[DTypeName, RecipeError] = {}
+        """Errors of storage types with which the recipe is not possible: each takes as long to find as a recipe."""
         self.typed: Callable[[DTypeName], Recipe] = lru_cache(_KEPT)(self._typed)
         """Return the recipe with a storage type as the default.
 
@@ -58,7 +60,8 @@ class Template:
             LimitExceededError: the recipe exceeds a limit.
         """
         given = parse_json(text)
-        recipe = limits.layout_of(given, settings).recipe
+        checked = limits.check(given, settings)
+        recipe = limits.layout_of(checked, settings).recipe
         own = {
             id(recipe.tensors[next(written_out(name)) if field == "repeated" else name])
             for field, name, tensor in members(given)
@@ -78,8 +81,14 @@ class Template:
             raise RecipeError([Fault("/dtype", wanted, shown(dtype))])
         head = f'{{"dtype":"{dtype}","seed":"{recipe.seed}","stream":"{recipe.stream}"'
         made = cls(f"{head}{_TENSORS.decode()}{{{tensors}}}}}".encode())
+        made.__dict__["work"] = checked.work
         made.__dict__["_read"] = recipe, frozenset(documents.keys() - own)
         return made
+
+    @cached_property
+    def work(self) -> int:
+        """The cost of creating its recipe with one storage type, in tensors."""
+        return limits.work_of(json.loads(self.text))
 
     @property
     def recipe(self) -> Recipe:
@@ -122,10 +131,16 @@ class Template:
         recipe, open_ = self._read
         if dtype == self.dtype:
             return recipe
+        if (refused := self._refused.get(dtype)) is not None:
+            raise RecipeError(refused.faults)
         try:
             return recipe.mapped(
                 lambda tensor: tensor.model_copy(update={"dtype": dtype}) if id(tensor) in open_ else tensor
             )
         except ValidationError:
             # Read the complete recipe: the error then names the tensor and the reason.
-            return from_json({**json.loads(self.text), "dtype": dtype})
+            try:
+                return from_json({**json.loads(self.text), "dtype": dtype})
+            except RecipeError as error:
+                self._refused[dtype] = RecipeError(error.faults)
+                raise

@@ -99,7 +99,7 @@ class Manifests:
                 own = sum(pending.client == client for pending in self._pending.values())
                 if len(self._pending) >= MAX_PENDING or own >= MAX_PENDING_EACH:
                     raise DigestsPendingError("the digests of other files are being computed", _RETRY)
-                await charge(layout.size)
+                await charge(layout.size + layout.source_bytes(0, layout.size))
                 digester = Digester(layout, self._backend)
                 task = asyncio.create_task(self._compute(layout, digester, executor, client))
                 self._pending[digest] = _Pending(digester, task, client)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fanin import Fault, FileLayout, Recipe
-from fanin.draws import matrix_of
+from fanin.dialects.keras import KERAS
+from fanin.draws import matrices_of
 from fanin.draws.composed import MAX_TABLE
 from fanin.errors import pointer
 from fanin.names import count
 from fanin.recipe import check_sizes, count_tensors, from_json, members, parse_json
+from fanin.schemes import SCHEMES
+from fanin.schemes.base import MAX_RANK
 from fanin_service.recipes.errors import LimitExceededError
 from fanin_service.settings import Settings
 
@@ -36,6 +39,11 @@ _TABLES = dict.fromkeys(
 ) | {"bilinear": 100}
 """Schemes whose values are computed one by one, most of them to 120 digits. The number is their maximum cost, in
 distributions."""
+_STFT = (name for name in (*KERAS.initializers, *KERAS.aliases) if name.lower().startswith("stft"))
+_COSTS = {name: most for scheme, most in _TABLES.items() for name in SCHEMES[scheme].names()} | dict.fromkeys(
+    _STFT, _TABLES["stft"]
+)
+"""Maximum cost of each table, by all its names. `STFT` of Keras is the only initializer of a dialect with a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +55,14 @@ class Checked:
     distributions: int
 
     @property
+    def work(self) -> int:
+        """The cost of reading it, in tensors: 10 us each."""
+        return self.tensors + _PER_DISTRIBUTION * self.distributions
+
+    @property
     def is_large(self) -> bool:
         """True if reading it takes more than about 50 ms, so that a separate thread must do it."""
-        return self.tensors + _PER_DISTRIBUTION * self.distributions > LARGE
+        return self.work > LARGE
 
 
 def layout_of(document: bytes | Mapping[str, Any] | Checked, settings: Settings) -> FileLayout:
@@ -92,6 +105,12 @@ def check(document: bytes | Mapping[str, Any], settings: Settings) -> Checked:
     return Checked(parsed, tensors, _check_distributions(parsed, settings.max_distributions))
 
 
+def work_of(document: Mapping[str, Any]) -> int:
+    """Return the cost of reading a recipe that was accepted before, in tensors."""
+    distinct = {str(tensor): tensor for _, _, tensor in members(document)}
+    return count_tensors(document) + _PER_DISTRIBUTION * sum(map(distributions_of, distinct.values()))
+
+
 def _check_text(document: Any, limit: int) -> None:
     """Refuse a recipe whose repeated names expand to more than `limit` bytes: it is stored and sent expanded."""
     repeated = [(count(name), name, tensor) for field, name, tensor in members(document) if field == "repeated"]
@@ -113,31 +132,63 @@ def _check_distributions(document: Any, limit: int) -> int:
 
 
 def distributions_of(tensor: Any) -> int:
-    """Return the cost of a tensor's JSON in distributions, at least 1: that of its blocks, or that of its table."""
-    found, level = 0, [tensor]
+    """Return the cost of a tensor's JSON in distributions, at least 1: that of its blocks, or that of its table.
+
+    The values of a table are computed also for a tensor without elements. A block's table follows the tensor's axes.
+    """
+    found, level = 0, [(tensor, *_measured(tensor))]
     while level:
-        each = level.pop()
+        each, sizes, product = level.pop()
         if not isinstance(each, Mapping):
             continue
         if isinstance(parts := each.get("parts"), list | tuple):
-            level.extend(parts)
+            level.extend(_shaped(parts, sizes, each.get("axis", 0)))
+        if isinstance(twin := each.get("tensor"), Mapping):
+            level.append(_sized(twin))
+        if isinstance(source := each.get("tensor"), Mapping):
+            level.append((source, *_measured(source)))
         found += 1
-        if most := _TABLES.get(str(each.get("scheme")).lower()):
-            found += min(_product(each.get("shape", each.get("size"))) // _PER_VALUE, most)
+        if most := _COSTS.get(str(each.get("scheme"))):
+            found += min(product // _PER_VALUE, most)
     return max(found, 1)
 
 
-def _product(shape: Any) -> int:
-    """Return the number of elements of a shape, at most `MAX_TABLE`; `MAX_TABLE` for other JSON.
+def _measured(tensor: Any) -> tuple[Sequence[Any], int]:
+    """Return the shape of a tensor's JSON, and the product of its sizes."""
+    shape = tensor.get("shape") if isinstance(tensor, Mapping) else None
+    sizes: Sequence[Any] = shape if isinstance(shape, list | tuple) and len(shape) <= MAX_RANK else [None]
+    return sizes, _product(sizes)
 
-    The product stays small while it is computed. A shape of thousands of large sizes would otherwise take minutes, in
-    one call that lets no other thread run.
+
+def _sized(tensor: Any) -> tuple[Any, Sequence[Any], int]:
+    """Return a tensor's JSON with its shape and the product of its sizes."""
+    shape = tensor.get("shape") if isinstance(tensor, Mapping) else None
+    sizes: Sequence[Any] = shape if isinstance(shape, list | tuple) and len(shape) <= MAX_RANK else [None]
+    return tensor, sizes, _product(sizes)
+
+
+def _shaped(parts: Sequence[Any], sizes: Sequence[Any], axis: Any) -> Iterator[tuple[Any, Sequence[Any], int]]:
+    """Yield each part of a tensor with its shape and the product of its sizes."""
+    if not (isinstance(axis, int) and -len(sizes) <= axis < len(sizes)):
+        return  # the tensor has no such axis, and is refused before its parts are read
+    before, behind = sizes[: axis % len(sizes)], sizes[axis % len(sizes) + 1 :]
+    others = _product([*before, *behind])
+    for part in parts:
+        size = part.get("size") if isinstance(part, Mapping) else None
+        yield part, [*before, size, *behind], _product([others, size])
+
+
+def _product(sizes: Sequence[Any]) -> int:
+    """Return the product of the sizes that are not 0, at most `MAX_TABLE`; `MAX_TABLE` for other JSON.
+
+    The product stays small while it is computed. A shape of large sizes would otherwise take minutes, in one call that
+    lets no other thread run.
     """
     product = 1
-    for size in shape if isinstance(shape, list | tuple) else [shape]:
+    for size in sizes:
         if not (isinstance(size, int) and size >= 0):
             return MAX_TABLE
-        product = min(product * size, MAX_TABLE)
+        product = min(product * max(size, 1), MAX_TABLE)
     return product
 
 
@@ -153,14 +204,13 @@ def _check_ranks(recipe: Recipe, limit: int, short: bool) -> None:
 def _check_matrices(layout: FileLayout, limit: int, short: bool) -> None:
     """Refuse large matrices. Each is generated at once, in memory, by work that grows faster than its size."""
     for entry in (layout.entries[place] for place in layout.matrices):
-        matrix = matrix_of(entry.draw)
-        if matrix is None:
-            continue
-        shorter, longer = sorted((matrix.rows, matrix.columns))
-        if (count := longer * max(shorter, _NARROWEST)) > limit:
-            field = pointer(["shape"] if short else ["tensors", entry.name, "shape"])
-            counted = f", where the shorter side counts as {_NARROWEST}" if shorter < _NARROWEST else ""
-            raise _exceeded(field, f"{count} elements of one matrix{counted}; this service generates at most {limit}")
+        for matrix in matrices_of(entry.draw):
+            shorter, longer = sorted((matrix.rows, matrix.columns))
+            if (count := longer * max(shorter, _NARROWEST)) > limit:
+                field = pointer(["shape"] if short else ["tensors", entry.name, "shape"])
+                counted = f", where the shorter side counts as {_NARROWEST}" if shorter < _NARROWEST else ""
+                detail = f"{count} elements of one matrix{counted}; this service generates at most {limit}"
+                raise _exceeded(field, detail)
 
 
 def _exceeded(field: str, detail: str) -> LimitExceededError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,7 @@ from fanin.file.archive import MEDIA_TYPE
 from fanin_service.access.rules import requires
 from fanin_service.access.scopes import Right
 from fanin_service.context import context_of
+from fanin_service.errors import LaterError
 from fanin_service.http import problems
 from fanin_service.http.bodies import JSON, read_body
 from fanin_service.http.file_response import OCTETS
@@ -104,6 +106,8 @@ async def put_model(name: str, request: Request) -> Response:
     hold = partial(service.admission.hold, context.usage)
     content = await read_body(request, _ARCHIVES, service.settings.max_model_bytes, hold)
     snapshot, is_new = await service.models.put(context.client, name, content, _condition(request))
+    with suppress(LaterError):  # the model is stored: only later requests may be refused
+        await service.admission.count_work(context.usage, snapshot.content.template.work)
     location = {"Location": f"/v1/models/{name}"}
     told = await service.models.in_thread(context.client, _describe, name, snapshot)
     return Response(told.model_dump_json(), 201 if is_new else 200, location, JSON)

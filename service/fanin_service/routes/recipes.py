@@ -53,8 +53,10 @@ class TensorDescription(BaseModel):
     dtype: str
     scheme: str
     draw: str = Field(description="The distribution of an element, with numbers.")
-    mean: float = Field(description="Mean of an element, before rounding to the storage type.")
-    std: float = Field(description="Standard deviation of an element, before rounding to the storage type.")
+    mean: float | None = Field(
+        description="Mean of an element, before rounding to the storage type; null for parts of a quantized tensor."
+    )
+    std: float | None = Field(description="Standard deviation of an element, before rounding; null as the mean is.")
     low: float | None = Field(description="Lower bound of an element; null if unbounded.")
     high: float | None = Field(description="Upper bound of an element; null if unbounded.")
     fan_in: int | None = Field(None, description="Absent if the scheme has no fans.")

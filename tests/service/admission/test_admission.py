@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 import httpx
 
 from fanin import BackendError, Client
+from fanin.file.archive import MEDIA_TYPE, pack
 from fanin_service.access import keys
 from fanin_service.access.scopes import Right
 from fanin_service.settings import Settings
@@ -57,6 +59,32 @@ def test_requests_in_a_minute() -> None:
         assert backend.generated == 0
         assert client.get("/readyz").status_code == client.get("/livez").status_code == 200
         assert value(client, "fanin_problems_total", problem="too-many-requests") == 4
+
+
+def test_large_recipes_count_as_several_requests() -> None:
+    def left(answer: httpx.Response) -> int:
+        found = HUB_LIMIT.search(answer.headers["RateLimit"])
+        assert found
+        return int(found["r"])
+
+    tensor = {"shape": [2], "scheme": "ones"}
+    # A recipe of 20,000 tensors costs 20,100 units, four times 5,000.
+    body = {"tensors": {}, "repeated": {"a{1..20000}": tensor}}
+    with limited(client_requests_per_minute=12) as (server, _):
+        client = server.client
+        assert left(client.post("/v1/recipes", json={"tensors": {"a": tensor}})) == 11
+        answer = client.post("/v1/recipes", json=body)
+        assert (answer.status_code, left(answer)) == (201, 6)
+        assert left(client.post("/v1/recipes", json=body)) == 5
+        # A query with a table of 400 values costs 10,100 units, and an archive the same.
+        table = "/v1/weights?shape=400&scheme=log_range"
+        assert left(client.head(table)) == 2
+        assert left(client.head(table)) == 1
+        recipe = json.dumps({"tensors": {"a": {"shape": [400], "scheme": "log_range", "start": 2}}}).encode()
+        archive = pack({"recipe.json": recipe})
+        answer = client.put("/v1/models/me/x", content=archive, headers={"Content-Type": MEDIA_TYPE})
+        assert answer.status_code == 201
+        refused(client.get(table), 429, "too-many-requests")
 
 
 def test_who_a_client_is() -> None:

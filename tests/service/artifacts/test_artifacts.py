@@ -26,7 +26,7 @@ from fanin.file import archive
 from fanin.streams import Stream
 from fanin_service.access.scopes import check_scope
 from fanin_service.app import create_app
-from fanin_service.artifacts import capacity
+from fanin_service.artifacts import capacity, job
 from fanin_service.artifacts.artifacts import _planned
 from fanin_service.artifacts.specification import Specification
 from fanin_service.settings import Settings, SettingsError
@@ -169,6 +169,18 @@ def test_cancel_and_go_on(made: Made, tmp_path: Path) -> None:
     assert contents(found["url"]) == expected(tmp_path / "here")
     assert value(made.client, "fanin_artifact_bytes_total") == FILES * FILE_BYTES
     refused(made.client.delete(path), 409, "artifact-state")
+
+
+def test_a_long_file_that_nobody_wants_is_left(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job, "LEAVE_SECONDS", 0.0)
+    large = {"shape": [10_000_000], "scheme": "constant", "value": 2.0}
+    path = made.begun(recipe=large)
+    assert made.client.delete(path).status_code == 202
+    made.end(path, "cancelled")
+    wait_for(lambda: value(made.client, "fanin_artifacts_ended_total", state="cancelled") == 1)
+    assert state(made.client, path)["items_done"] == 0
+    assert made.post(recipe=large).headers["Location"] == path
+    assert made.end(path)["items_done"] == 1
 
 
 def test_a_request_after_a_cancel_is_not_lost(made: Made) -> None:

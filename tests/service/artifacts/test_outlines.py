@@ -45,6 +45,25 @@ def test_a_plan_is_read_once_for_many_requests(tmp_path: Path, monkeypatch: pyte
         assert found is not None
         assert (found.state, found.items_done) == ("writing", 0)
     assert len(reads) == len(ids)
+    # The plans have recipes, whose memory nobody counts.
+    assert not any(str(tmp_path) in url for url, _ in plan._plans)
+
+
+def test_a_plan_that_this_process_writes_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, outlines, id = Directory(tmp_path), Outlines(), "7" * 64
+    Journal(root, id).update(lambda _: ORDERED, ORDERED)
+    made = planned(1, 3000, shard_bytes=1 << 20)
+    outlines.learn("client", place_of(root, id), made)
+    begin(made, place_of(root, id))
+    monkeypatch.setattr(plan, "_read", lambda *_: pytest.fail("the plan was read"))
+    found = read("client", root, "weights", id, outlines, threading.Lock())
+    assert found is not None
+    assert (found.state, found.items_done) == ("writing", 0)
+    # Another plan at this place, as another process would write it, is read.
+    other = Directory(tmp_path / "other")
+    begin(planned(2), other)
+    with pytest.raises(pytest.fail.Exception, match="the plan was read"):
+        outlines.of("client", other, threading.Lock())
 
 
 @pytest.mark.parametrize("format", ["hf", "safetensors", "dcp"])

@@ -308,15 +308,18 @@ def test_a_table_is_not_computed_on_the_event_loop(monkeypatch: pytest.MonkeyPat
     layout_of = limits.layout_of
 
     def noted(document: Any, settings: Settings) -> Any:
-        threads[document["scheme"]] = threading.current_thread().name
+        given = document.document
+        threads[f"{given['scheme']}{given['shape']}"] = threading.current_thread().name
         return layout_of(document, settings)
 
     monkeypatch.setattr(limits, "layout_of", noted)
     with running() as server:
-        for scheme in ("ones", "alibi_slopes"):
-            assert server.client.head(f"/v1/weights?shape=64&scheme={scheme}").status_code == 200
-    assert threads["alibi_slopes"].startswith("fanin-parse")
-    assert not threads["ones"].startswith("fanin")
+        for query in ("64&scheme=ones", "64&scheme=alibi_slopes", "0,64&scheme=mamba_a_log", "400&scheme=rwkv_decay"):
+            assert server.client.head(f"/v1/weights?shape={query}").status_code == 200
+    assert threads["alibi_slopes[64]"].startswith("fanin-parse")
+    assert threads["mamba_a_log[0, 64]"].startswith("fanin-parse")
+    assert threads["rwkv_decay[400]"].startswith("fanin-large")
+    assert not threads["ones[64]"].startswith("fanin")
 
 
 def test_a_short_body_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,15 +73,14 @@ def test_a_file_is_the_one_that_the_library_generates(server: Running, tmp_path:
     assert in_bf16.json() == config | {"dtype": "bfloat16"}
 
 
-def test_a_model_with_literals(server: Running) -> None:
+def test_counters_are_in_the_file_of_weights(server: Running) -> None:
     files = server.client.get("/hf/api/models/catalogue/tiny-resnet/tree/seed-3").json()
-    names = [entry["path"] for entry in files]
-    assert names == [
-        "config.json",
-        "model-00001-of-00002.safetensors",
-        "model-00002-of-00002.safetensors",
-        "model.safetensors.index.json",
-    ]
+    assert [entry["path"] for entry in files] == ["config.json", "model.safetensors"]
+    path = "/hf/catalogue/tiny-resnet/resolve/seed-3-bf16/model.safetensors"
+    content = server.client.get(path, follow_redirects=True).content
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    counter = header["resnet.embedder.embedder.normalization.num_batches_tracked"]
+    assert (counter["dtype"], counter["shape"]) == ("I64", [])
 
 
 def test_a_commit_is_the_same_in_every_process(server: Running) -> None:

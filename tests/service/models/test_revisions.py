@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import cast
+import json
+from typing import Any, cast
 
 import pytest
 import rfc8785
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from fanin import RecipeError
 from fanin.dtypes import DTypeName
 from fanin.recipe import MAX_SEED
+from fanin_service.models import template
 from fanin_service.models.content import Content, content_key
 from fanin_service.models.revisions import DTYPE_CODES, USUAL, Revision, ShardSize, read_commit
 from fanin_service.models.snapshot import Snapshot, generated
 from fanin_service.models.template import Template
+from tests.support import models
 
 MAIN = Revision(7, "BF16")
 KEY = content_key("0" * 64)
@@ -130,3 +134,24 @@ TEMPLATES = [
 
 def test_what_is_usual() -> None:
     assert USUAL.bytes == 5 * 10**9
+
+
+def test_a_recipe_of_tables_is_large_and_its_refusals_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    tensors = {"a": {"shape": [400], "scheme": "rwkv_decay", "high": 1000.0}}
+    text = json.dumps({"dtype": "F32", "tensors": tensors}).encode()
+    put = Content.put({"recipe.json": text}, models.SETTINGS)
+    stored = Content.stored(put.all)
+    assert put.is_large
+    assert stored.is_large
+    assert put.template.work == stored.template.work
+    assert not models.content().is_large
+    read: list[Any] = []
+    from_json = template.from_json
+    monkeypatch.setattr(template, "from_json", lambda document: (read.append(1), from_json(document))[1])
+    errors = set()
+    for _ in range(3):
+        with pytest.raises(RecipeError, match="F8_E4M3") as caught:
+            put.template.typed("F8_E4M3")
+        errors.add(str(caught.value))
+    assert len(errors) == 1
+    assert len(read) == 1

@@ -259,6 +259,17 @@ def read_plan(destination: Destination) -> Plan:
     return plan
 
 
+def read_outline(destination: Destination) -> Outline:
+    """Return the outline of the artifact in a destination. The plan is read for it, and not cached.
+
+    Raises: as `read_plan`.
+    """
+    document = destination.read(PLAN, MOST_BYTES)
+    if document is None:
+        raise NotBegunError(f"{destination.url} has no artifact: {PLAN} does not exist")
+    return _read(destination, document).outline()
+
+
 _lock = threading.Lock()
 _plans: OrderedDict[tuple[str, bytes], Plan] = OrderedDict()
 

@@ -24,7 +24,7 @@ from fanin.backends.composed import Run, runs
 from fanin.backends.matrices import CACHE_BYTES, Complete
 from fanin.backends.packing import Distribution, keys, parameters
 from fanin.backends.source import cuda_source
-from fanin.draws import Draw, Normal, Orthogonal, Plain
+from fanin.draws import Draw, Normal, Orthogonal, Plain, Quantized
 from fanin.dtypes import DTYPES, DType
 from fanin.errors import BackendError, NoDeviceError, NotBuiltError
 from fanin.streams import Stream
@@ -203,8 +203,9 @@ class CudaBackend(Backend):
             return
         count = out.nbytes // dtype.itemsize
         with self._on(out.device.id):
-            # In host memory, because no kernel knows complex numbers or integers, and the cache of matrices is there.
-            needs_host = dtype.name not in DTYPES or isinstance(draw, Orthogonal)
+            # In host memory, because no kernel knows complex numbers, integers or codes, and the cache of matrices is
+            # there.
+            needs_host = dtype.name not in DTYPES or isinstance(draw, Orthogonal | Quantized)
             at = 0
             for run in [Run(None, 0, count)] if needs_host else runs(draw, first, count):
                 if isinstance(run.draw, Plain):

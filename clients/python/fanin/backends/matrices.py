@@ -1,4 +1,4 @@
-"""A cache of orthogonal matrices, whose columns a backend generates by need.
+"""A cache of orthogonal matrices, whose columns a backend generates by need, and of rows of scales.
 
 The columns of a matrix with more columns than rows are its rows here: those of the tall matrix q of SPEC.md section
 6.12.
@@ -13,12 +13,12 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fanin.draws import Orthogonal
+from fanin.draws import Orthogonal, Quantized
 from fanin.dtypes import DType
 from fanin.streams import Stream
 
@@ -52,9 +52,21 @@ class Complete:
         self._make()
 
 
-Begin = Callable[[Orthogonal, Stream, DType, memoryview], Columns]
+class ScaleRow(NamedTuple):
+    """The scales of one row of groups of a quantized tensor. It is cached as a matrix of one row."""
+
+    draw: Quantized
+    """The draw of the scales."""
+    matrix: int
+    row: int
+    rows: int
+    columns: int
+    """Rows and columns of the scales themselves: one row."""
+
+
+Begin = Callable[[Any, Stream, DType, memoryview], Columns]
 """Function that returns what writes the columns of a matrix to memory for the complete matrix."""
-_Key = tuple[Orthogonal, Stream, DType]
+_Key = tuple[Orthogonal | ScaleRow, Stream, DType]
 
 
 class Matrices:
@@ -109,6 +121,10 @@ class Matrices:
         for first, address in zip(firsts.tolist(), addresses.tolist(), strict=True):
             ctypes.memmove(address, source + first * size, count * size)
 
+    def scales(self, begin: Begin, row: ScaleRow, stream: Stream, dtype: DType) -> memoryview:
+        """Return a complete row of scales, from the cache or from `begin`. Nothing may write to it."""
+        return self._written(begin, (row, stream, dtype), (0, 1))
+
     def share(self, draw: Orthogonal, stream: Stream, dtype: DType, first: int, count: int) -> float:
         """Return the work that elements [first, first + count) need, in proportion to that of the complete matrix.
 
@@ -129,7 +145,7 @@ class Matrices:
             self._made.clear()
             self.held = 0
 
-    def _together(self, draw: Orthogonal, dtype: DType) -> int:
+    def _together(self, draw: Orthogonal | ScaleRow, dtype: DType) -> int:
         """Return the number of columns of a group."""
         return self._group_bytes // dtype.compute.itemsize if self._group_bytes else min(draw.rows, draw.columns)
 

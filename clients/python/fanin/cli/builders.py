@@ -38,6 +38,12 @@ def configuration_of(source: str) -> Path:
     return Path(source, "config.json") if Path(source).is_dir() else Path(source)
 
 
+def quantization_of(source: str) -> Mapping[str, Any] | None:
+    """Return the `quantization_config` of a configuration of transformers; None if it has none."""
+    config = json.loads(configuration_of(source).read_bytes())
+    return config.get("quantization_config") if isinstance(config, Mapping) else None
+
+
 def transformer_of(source: str) -> Callable[[], Any]:
     """Return a function that builds the model of a transformers configuration. It runs only the library's code."""
     path = configuration_of(source)
@@ -49,7 +55,8 @@ def transformer_of(source: str) -> Callable[[], Any]:
         raise ValueError(f"{path} is not a configuration of transformers: it has no model_type")
     import transformers
 
-    fields = {key: value for key, value in config.items() if key != "model_type"}
+    # The model is recorded before quantization: its quantized modules would initialize nothing.
+    fields = {key: value for key, value in config.items() if key not in ("model_type", "quantization_config")}
     parsed = transformers.AutoConfig.for_model(config["model_type"], **fields)
     for architecture in config.get("architectures") or []:
         if model := getattr(transformers, architecture, None):

@@ -6,14 +6,16 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from fanin.cli import options as shared
-from fanin.cli.builders import builder_of, configuration_of, module_file_of, transformer_of
+from fanin.cli import overwriting
+from fanin.cli.builders import builder_of, configuration_of, module_file_of, quantization_of, transformer_of
 from fanin.cli.overwriting import check_output
 from fanin.file.atomic import replacing
+from fanin.quantization import FORMATS, GROUP_SIZE, quantize, quantize_as
 from fanin.recipe import Recipe
 from fanin.recipe.formatting import text
 from fanin.recording.literals import file_of
@@ -55,13 +57,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         source.add_argument(
             "--literals", type=Path, metavar="FILE", help="safetensors file for tensors that no recipe describes"
         )
+        source.add_argument(
+            "--quantize", metavar="FORMAT", help="quantize the weights of linear layers; see fanin recipe quantize"
+        )
+        _add_group_size(source)
+    quantized = sources.add_parser("quantize", help="a recipe, with the weights of linear layers quantized")
+    shared.add_recipe(quantized)
+    quantized.add_argument("quantize", metavar="FORMAT", help=", ".join(FORMATS))
+    _add_group_size(quantized)
+    quantized.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", default=Path("-"), help="file to write (standard output)"
+    )
+    quantized.set_defaults(found=None, literals=None)
+
+
+def _add_group_size(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--group-size", type=int, metavar="N", default=GROUP_SIZE, help="columns that share a scale in INT4 (128)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Write the recipe, report what it does not describe, and return the exit code."""
-    found: _Found = options.found(options.source, options.seed)
-    source = configuration_of(options.source) if options.found is _transformer else module_file_of(options.source)
-    inputs = [("the source", source)] if source else []
+    if options.found is None:
+        found = _Found(shared.layout_of(options).recipe, (), None)
+        inputs = overwriting.inputs(options)
+    else:
+        found = options.found(options.source, options.seed)
+        source = configuration_of(options.source) if options.found is _transformer else module_file_of(options.source)
+        inputs = [("the source", source)] if source else []
+    found = replace(found, recipe=_quantized(found.recipe, options))
     check_output("--output", options.output, inputs)
     if options.literals:
         check_output("--literals", options.literals, [*inputs, ("--output", options.output)])
@@ -76,6 +101,14 @@ def run(options: argparse.Namespace) -> int:
     if found.literals is not None and not options.literals:
         print(f"fanin: {_INCOMPLETE}", file=sys.stderr)
     return 0
+
+
+def _quantized(recipe: Recipe, options: argparse.Namespace) -> Recipe:
+    """Return the recipe in the format that the options, or the configuration of transformers, name."""
+    if options.quantize:
+        return quantize(recipe, options.quantize, group_size=options.group_size)
+    config = quantization_of(options.source) if options.found is _transformer else None
+    return quantize_as(recipe, config) if config else recipe
 
 
 def _write(path: Path, content: bytes) -> None:

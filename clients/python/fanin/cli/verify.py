@@ -35,9 +35,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _verify_copy(options: argparse.Namespace, source: BinaryIO) -> int:
+    from fanin.file.atomic import naming
+
     with tempfile.TemporaryDirectory(prefix="fanin-") as folder:
         path = Path(folder, "input")
-        with path.open("wb") as file:
+        with naming(path), path.open("wb") as file:
             shutil.copyfileobj(source, file, 1 << 20)
         return _verify(options, path)
 

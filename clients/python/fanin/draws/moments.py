@@ -24,7 +24,9 @@ from fanin.draws.types import (
     Normal,
     Orthogonal,
     Polar,
+    Quantized,
     Sparse,
+    Stack,
     Table,
     TruncatedNormal,
     Uniform,
@@ -104,6 +106,10 @@ def _moments(draw: Draw, dtype: DType) -> Moments:
             return Moments(*_mapped(draw), _finite(low), _finite(high))
         case Waves():
             return Moments(*_waves(draw), *_within(max(map(abs, draw.amplitudes)), dtype))
+        case Stack(matrix):
+            return _moments(matrix, dtype)
+        case Quantized():
+            raise TypeError("the moments of codes and scales have no formula")
         case Orthogonal(gain, rows, columns):
             # At float64, an element of Q may exceed 1 by its rounding errors. The other types round them away.
             most = gain * (1 + 2.0**-45) if dtype.name == "F64" else gain

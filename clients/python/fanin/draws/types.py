@@ -128,6 +128,18 @@ class Orthogonal:
     """Elements are those of a rows x columns matrix, row by row."""
 
 
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """`count` independent matrices, one after another. Position p is in the one of number first + p div elements.
+
+    Matrix 0 has the random words of the tensor, and every other one separate words.
+    """
+
+    matrix: Orthogonal
+    first: int
+    count: int
+
+
 Function = Literal["log", "inverse_softplus_exp", "inverse_softplus_log", "inverse_softplus_log_8", "log_log", "logit"]
 """Functions of a number u, in this order: ln u, ln(exp(exp u) - 1), ln(exp(-ln(u) / 2) - 1), ln(exp(-ln(u) / 8) - 1),
 ln(-ln(u) / 2), ln(u / (1 - u))."""
@@ -148,7 +160,7 @@ class Mapped:
 class Waves:
     """Rows of waves, amplitude * sin(2 pi (t * frequency + quarter / 4)), in float64.
 
-    Position p has time t = first + (p div columns) mod rows, and column p mod columns.
+    Position p has time t = first + (p div (columns * run)) mod rows, and column p mod columns.
     """
 
     first: int
@@ -159,6 +171,8 @@ class Waves:
     """Phase of each column: 0 is a sine, 1 a cosine, 2 and 3 are their negatives."""
     amplitudes: tuple[float, ...]
     """Amplitude of each row. A single one applies to all rows."""
+    run: int = 1
+    """Number of rows that follow each other with the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +201,57 @@ class Sparse:
     zeros: int
 
 
+Element = Literal["E4M3", "E2M1", "I8", "I4", "U4"]
+"""Numbers that an element is rounded to: F8_E4M3, those of MXFP4, integers of 8 or 4 bits, or of 4 without a sign."""
+ScaleRule = Literal["given", "largest", "power", "two_level", "range"]
+"""How the scale of a group follows: from nothing, from its largest magnitude, or from its least and largest number."""
+Packing = Literal["none", "bytes", "words", "gptq", "awq"]
+"""How codes are stored: each alone, or as 4 bits in bytes or in 32-bit words."""
+QuantizedPart = Literal["data", "scale", "zero_point"]
+
+
+@dataclass(frozen=True, slots=True)
+class Quantized:
+    """One part of a quantized tensor: the codes, the scales or the zero points of the numbers of `draw`.
+
+    The numbers are those of `draw` in float32, in matrices of `rows` x `columns`. Groups of them share a scale.
+    """
+
+    draw: Draw
+    twin: str | None
+    """Last component of the name whose stream `draw` uses. By default it is that of the tensor itself."""
+    rows: int
+    columns: int
+    transposed: bool
+    """True if `draw` has the matrices transposed."""
+    group: tuple[int, int]
+    """Rows and columns of a group. Groups at the end of an axis can be smaller."""
+    element: Element
+    rule: ScaleRule
+    scale: float
+    """The scale of all groups for the rule `given`, the global scale for `two_level`, otherwise 0."""
+    scale_type: Literal["F32", "BF16", "F16"]
+    """Storage type of the scales of the rules `given`, `largest` and `range`."""
+    part: QuantizedPart
+    packing: Packing
+
+    @property
+    def unit(self) -> tuple[int, int]:
+        """Rows and columns of the matrix that one stored element of the part stands for."""
+        rows, columns = (1, 1) if self.part == "data" else self.group
+        packed = {"none": 1, "bytes": 2, "words": 8, "gptq": 8, "awq": 8}[self.packing]
+        if self.part == "data":
+            return (packed, 1) if self.packing == "awq" else (1, packed)
+        return (rows * packed if self.part == "zero_point" else rows, columns)
+
+    @property
+    def is_flipped(self) -> bool:
+        """True if rows of the part are columns of the matrix."""
+        return self.packing in ("gptq", "awq")
+
+
 Plain = Fill | Uniform | Normal | TruncatedNormal
 """A draw that a backend generates directly. An element depends on its random word only."""
-Composed = Blocks | Table | Arange | Mapped | Waves | Polar | Sparse
+Composed = Blocks | Table | Arange | Mapped | Waves | Polar | Sparse | Stack
 """A draw that all backends compute in the same way, from plain draws or without them."""
-Draw = Plain | Composed | Orthogonal
+Draw = Plain | Composed | Orthogonal | Quantized

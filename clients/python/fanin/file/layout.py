@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, overload
 
 from fanin.draws import Draw
+from fanin.draws.quantization import source_bytes
 from fanin.dtypes import STORAGE, DType
 from fanin.errors import Fault, RecipeError
 from fanin.file.order import FileOrder
@@ -223,6 +224,22 @@ class FileLayout:
     def has_composed(self, start: int, stop: int) -> bool:
         """Return whether bytes [start, stop) contain a part of a tensor whose draw is not plain. Those take longer."""
         return self._has(self.composed, start, stop)
+
+    def source_bytes(self, start: int, stop: int) -> int:
+        """Return the bytes of float32 numbers from which quantized tensors in bytes [start, stop) are generated.
+
+        They are many more than those of the file where these are scales.
+        """
+        places, totals = self._order.sources
+        if not places or start >= stop:
+            return 0
+        first, last = self.index_at(start), self.index_at(stop - 1)
+        found = totals[bisect_right(places, last - 1)] - totals[bisect_right(places, first)] if first < last else 0
+        for edge in {first, last}:
+            entry = self.entries[edge]
+            length = min(entry.stop, stop) - max(entry.start, start)
+            found += source_bytes(entry.draw, -(-length // entry.dtype.itemsize))
+        return found
 
     def _has(self, places: Sequence[int], start: int, stop: int) -> bool:
         if not places:

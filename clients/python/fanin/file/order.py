@@ -8,13 +8,15 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Any, NoReturn
 
-from fanin.draws import is_plain, matrix_of
+from fanin.draws import Quantized, is_plain, matrix_of
+from fanin.draws.quantization import source_bytes
 from fanin.dtypes import STORAGE
 from fanin.errors import Fault, RecipeError, pointer
 from fanin.recipe import MAX_HEADER_BYTES, quoted
 from fanin.recipe.tensors import Tensors
 from fanin.schemes.base import Tensor
 from fanin.schemes.blocks import MAX_PARTS, Blocks
+from fanin.schemes.quantized import Quantized as QuantizedScheme
 
 MAX_FILE_BYTES = 2**63 - 1
 """Most bytes of a file: sizes and offsets fit a signed 64-bit integer."""
@@ -28,7 +30,7 @@ class FileOrder:
     Recipes that differ in their seeds share one order. Two threads may both sort, with the same result.
     """
 
-    __slots__ = ("_places", "_sorted", "_special", "behind_seed", "header_bound", "tensors")
+    __slots__ = ("_places", "_sorted", "_sources", "_special", "behind_seed", "header_bound", "tensors")
 
     def __init__(self, tensors: Tensors) -> None:
         """Check the sizes of these tensors.
@@ -39,6 +41,7 @@ class FileOrder:
         self.tensors = tensors
         self._sorted: tuple[tuple[str, ...], tuple[Tensor, ...], array[int]] | None = None
         self._places: dict[str, int] | None = None
+        self._sources: tuple[Sequence[int], Sequence[int]] | None = None
         self._special: tuple[Sequence[int], Sequence[int]] | None = None
         self.behind_seed: dict[str, memoryview] = {}
         """The part of a header behind the seed in it, by the stream version of the recipe, in one of the headers."""
@@ -96,6 +99,20 @@ class FileOrder:
     def composed(self) -> Sequence[int]:
         """Indices of the tensors whose draws are not plain, matrices included, in increasing order."""
         return self._found[1]
+
+    @property
+    def sources(self) -> tuple[Sequence[int], Sequence[int]]:
+        """Indices of the quantized tensors, and the bytes of numbers that all before each of them, or all, are from."""
+        if self._sources is None:
+            sizes = {
+                key: source_bytes(tensor.draw, math.prod(tensor.shape))
+                for key, tensor in self.tensors.distinct.items()
+                if isinstance(tensor.draw, Quantized)
+            }
+            places = self._indices(sizes)
+            tensors = self.sorted_tensors
+            self._sources = places, list(accumulate((sizes[id(tensors[place])] for place in places), initial=0))
+        return self._sources
 
     def header_members(self) -> str:
         """Return the tensors in the JSON of a file's header, each behind a comma."""
@@ -167,6 +184,9 @@ def header_bound(tensors: Tensors) -> int:
 
 
 def _bound_of_text(tensor: Tensor) -> int:
+    if isinstance(tensor, QuantizedScheme):
+        # A twin has 1024 bytes at most, which are written as 8 at most.
+        return 1500 + 60 * len(tensor.shape) + 8 * len(tensor.twin or "") + _bound_of_text(tensor.of)
     return (1500 + 60 * len(tensor.shape)) * (MAX_PARTS + 1 if isinstance(tensor, Blocks) else 1)
 
 

@@ -16,13 +16,14 @@ import numpy as np
 from jax.extend import core
 
 from fanin import draws
-from fanin.dtypes import DTYPES, FLOATING_NAMES, STORAGE
+from fanin.dtypes import DTYPE_NAMES, DTYPES, FLOATING_NAMES, INTEGERS, STORAGE
 from fanin.errors import Fault, RecipeError, RecordError, pointer
 from fanin.jax.initializers import tensor_of
 from fanin.jax.keys import Draws, Keys, followed, is_key, own_name
 from fanin.jax.trees import NUMBERS, is_array, path_of
 from fanin.names import misnamed
 from fanin.recipe import as_recipe
+from fanin.recording import integers
 from fanin.recording.distributions import (
     Constant,
     Distribution,
@@ -130,6 +131,8 @@ def record(build: Callable[[], Any], *, seed: int | str = 0) -> Recording:
             said = _said(value, leaf.shape) if leaf.dtype.name in FLOATING_NAMES else None
             if said is not None:
                 tensors[path] = {"shape": list(leaf.shape), "dtype": FLOATING_NAMES[leaf.dtype.name], **said}
+            elif said := _integers(value, leaf):
+                tensors[path] = said
             elif isinstance(value, np.ndarray):
                 literals[path] = value
             elif isinstance(value, Constant) and leaf.size <= MOST_VALUES:
@@ -250,6 +253,16 @@ def _used(value: _Value, dtype: Any) -> _Value:
     info = jnp.finfo(dtype)  # type: ignore[no-untyped-call]
     is_right = is_held(value, float(info.tiny), float(info.max))
     return value if is_right else Unknown(f"random values that {dtype} cannot hold")
+
+
+def _integers(value: _Value, leaf: Any) -> dict[str, Any] | None:
+    """Return the members of a tensor of equal or evenly spaced integers; `None` for other values and types."""
+    if DTYPE_NAMES.get(leaf.dtype.name) not in INTEGERS:
+        return None
+    if isinstance(value, Constant):
+        number = np.asarray(value.value).astype(leaf.dtype).item()
+        return integers.constant(int(number), leaf.shape, DTYPE_NAMES[leaf.dtype.name])
+    return integers.members(value) if isinstance(value, np.ndarray) else None
 
 
 def _cast(dist: Constant, old: Any, new: Any) -> Constant:

@@ -20,6 +20,7 @@ from fanin.errors import Fault, RecipeError, RecordError, pointer
 from fanin.keras import callers, initializers
 from fanin.names import misnamed
 from fanin.recipe import as_recipe
+from fanin.recording import integers
 from fanin.recording.literals import Recording
 from fanin.recording.patching import Function, Replaced
 from fanin.schemes.blocks import MAX_PARTS
@@ -76,7 +77,11 @@ def record(model: keras.Model | keras.layers.Layer | Callable[[], Any], *, seed:
             elif mode:
                 raise _RefusedError(_QUANTIZED.format(mode))
             else:
-                literals[path] = _called(variable._initializer, variable.shape, dtype)
+                values = _called(variable._initializer, variable.shape, dtype)
+                if whole := integers.members(values):
+                    tensors[path] = {"dialect": "fanin", **whole}
+                else:
+                    literals[path] = values
         except _RefusedError as refusal:
             faults.append(Fault(pointer([path]), str(refusal)))
     faults += [Fault(pointer([path]), reason) for path in literals if (reason := misnamed(path))]

@@ -8,6 +8,7 @@ from fanin.errors import Fault, RecipeError, pointer
 from fanin.recipe import MAX_FAULTS, Recipe
 from fanin.schemes.base import Tensor
 from fanin.schemes.blocks import Blocks
+from fanin.schemes.quantized import Quantized
 
 
 def assumed(recipe: Recipe) -> list[str]:
@@ -20,6 +21,8 @@ def is_assumed(tensor: Tensor) -> bool:
     """Return whether the tensor has the default layout, and the other layout would change or refuse its draw."""
     if isinstance(tensor, Blocks):
         return any(is_assumed(part) for _, part in tensor.tensors)
+    if isinstance(tensor, Quantized):
+        return is_assumed(tensor.of)
     if "layout" not in type(tensor).model_fields or "layout" in tensor.model_fields_set:
         return False
     if getattr(tensor, "in_axes", None) is not None:

@@ -86,4 +86,6 @@ def _with_defaults(tensor: Any, defaults: Mapping[str, Any]) -> Any:
     if "layout" in defaults and "parts" in scheme.model_fields and isinstance(tensor.get("parts"), list | tuple):
         layout = {"layout": defaults["layout"]}
         tensor = {**tensor, "parts": [_with_defaults(part, layout) for part in tensor["parts"]]}
+    if "layout" in defaults and "tensor" in scheme.model_fields and isinstance(tensor.get("tensor"), Mapping):
+        tensor = {**tensor, "tensor": _with_defaults(tensor["tensor"], {"layout": defaults["layout"]})}
     return {**wanted, **tensor}

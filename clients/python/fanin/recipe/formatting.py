@@ -11,13 +11,15 @@ from fanin.names import folded
 from fanin.recipe import STREAM, Recipe
 from fanin.schemes.base import Tensor
 from fanin.schemes.blocks import Blocks
+from fanin.schemes.quantized import Quantized
 
 
 def text(recipe: Recipe) -> str:
     """JSON that spells the recipe, in few lines and in the order of its tensors."""
     counts = Counter[str]()
     for _, tensor, names in recipe.tensors.lines():
-        if tensor.dtype in FLOATING:  # the default is a type that a model can also be served in
+        # The default is a type that a model can also be served in.
+        if tensor.dtype in FLOATING and not isinstance(tensor, Quantized):
             counts[tensor.dtype] += names
     dtype = counts.most_common(1)[0][0] if counts else "F32"
     plain, repeated = folded({name: _json(_said(tensor, dtype)) for name, tensor in recipe.tensors.items()})
@@ -34,6 +36,8 @@ def _member(field: str, tensors: dict[str, str]) -> str:
 
 def _said(tensor: Tensor, dtype: str) -> dict[str, Any]:
     said = {"shape": list(tensor.shape), "scheme": tensor.scheme} | _members(tensor)
+    if isinstance(tensor, Quantized):  # no other type can replace the type of a part
+        return said
     return {field: value for field, value in said.items() if (field, value) != ("dtype", dtype)}
 
 
@@ -45,6 +49,9 @@ def _members(tensor: Tensor) -> dict[str, Any]:
     if isinstance(tensor, Blocks):
         parts = [{"size": size, **_members(part)} for size, part in tensor.tensors]
         members["parts"] = [{key: part[key] for key in part if key not in ("shape", "dtype")} for part in parts]
+    if isinstance(tensor, Quantized):
+        source = _members(tensor.of)
+        members["tensor"] = {field: source[field] for field in source if field != "dtype"}
     return members
 
 

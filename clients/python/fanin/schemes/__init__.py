@@ -18,6 +18,7 @@ from fanin.schemes.distributions import Normal, Sparse, TruncatedNormal, Uniform
 from fanin.schemes.integers import Arange
 from fanin.schemes.matrices import DeltaOrthogonal, Dirac, Eye, Orthogonal
 from fanin.schemes.positions import AlibiSlopes, RetentionDecay, RopeFrequencies
+from fanin.schemes.quantized import Quantized
 from fanin.schemes.recurrences import DtBias, LogitOfUniform, LogUniform, LruNu, RgLru
 from fanin.schemes.scaling import (
     FanUniform,
@@ -80,7 +81,8 @@ AnyTensor = Annotated[
     | HippoLegs
     | S4dInv
     | LruNu
-    | LogitOfUniform,
+    | LogitOfUniform
+    | Quantized,
     Discriminator("scheme"),
 ]
 

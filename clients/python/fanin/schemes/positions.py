@@ -127,11 +127,14 @@ class AlibiSlopes(Tensor):
         if math.prod(self.shape) != heads:
             raise DrawError("shape", "more than one axis is longer than 1")
         below = 1 << max(heads.bit_length() - 1, 0)
-        slopes = [*self._slopes(below), *self._slopes(2 * below)[::2]]
+        # Only slopes that are used: each takes a quarter of a millisecond.
+        others = range(0, 2 * (heads - below), 2)
+        slopes = [*self._slopes(range(below), below), *self._slopes(others, 2 * below)]
         return along([Fraction(self.gain) * slope for slope in slopes[:heads]], dtype)
 
-    def _slopes(self, heads: int) -> list[Fraction]:
-        return [power(Fraction(2), -Fraction(self.max_bias) * (h + 1) / heads) for h in range(heads)]
+    def _slopes(self, numbers: Iterable[int], heads: int) -> list[Fraction]:
+        """Return the slopes of the heads with these numbers, where `heads` is a power of 2."""
+        return [power(Fraction(2), -Fraction(self.max_bias) * (h + 1) / heads) for h in numbers]
 
 
 class RetentionDecay(Tensor):

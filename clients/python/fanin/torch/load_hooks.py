@@ -18,8 +18,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from fanin import backends
+from fanin.errors import RecordError
 from fanin.file.layout import FileLayout
-from fanin.recording.distributions import Constant, Uniform, Unknown, Values
+from fanin.recording.distributions import Constant, Random, Unknown, Values
 from fanin.region import Region
 from fanin.torch.inputs import Given
 from fanin.torch.recorder.pieces import Piece, Stretches, values
@@ -28,8 +29,14 @@ from fanin.torch.recorder.shadow_memory import Memory
 from fanin.torch.recorder.tracer import following
 
 _TORCH = {name: dtype for dtype, name in DTYPES.items()}
-_FOLLOWED = Uniform(0.0, 1.0)
-"""Stands for the elements of a tensor of the recipe. Arithmetic changes it, moves do not."""
+
+
+@dataclass(frozen=True)
+class _Source(Random):
+    """Elements of a tensor of the recipe. Operations can move them, and no other operation has a rule for them.
+
+    With a distribution in its place, an operation that changes none of its numbers, such as a clamp, would be lost.
+    """
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,7 @@ class Derived:
         for run in region.runs():
             for length, dist in whole.part(run.first, run.first + run.count):
                 part = out[at : at + length * self.dtype.itemsize]
-                if isinstance(dist, Uniform):
+                if isinstance(dist, _Source):
                     entry = layout.entry(self.names[dist.draw])
                     made.fill(entry.draw, entry.stream, entry.dtype, dist.place, part.data)
                 else:
@@ -73,7 +80,7 @@ def derived(module: nn.Module, given: Given) -> dict[str, Derived | str]:
     called, because `init_` handles those modules.
 
     Raises:
-        RecordError: a hook reads values.
+        RecordError: a hook reads values, or fails.
     """
     if not any(_hooks(owner) for owner in module.modules()):
         return {}
@@ -103,9 +110,9 @@ class _Loading:
         state = {}
         for name, tensor in given.layout.recipe.tensors.items():
             state[name] = torch.empty(tensor.shape, dtype=_TORCH[tensor.dtype], device="meta")
-            stand = Uniform(_FOLLOWED.low, _FOLLOWED.high)
-            self._names[stand.draw] = name
-            self._memory.write(state[name], [(state[name].numel(), stand)])
+            source = _Source()
+            self._names[source.draw] = name
+            self._memory.write(state[name], [(state[name].numel(), source)])
         for name, literal in given.literals.items():
             state[name] = torch.empty(literal.shape, dtype=literal.dtype, device="meta")
             self._memory.write(state[name], [(literal.numel(), Values(literal.reshape(-1)))])
@@ -120,7 +127,7 @@ class _Loading:
             before, errors = dict(state), list[str]()
             with _Casts(errors):
                 for hook in hooks:
-                    hook(state, prefix, {}, True, [], [], errors)
+                    _call(hook, state, prefix, errors)
             removed = [tensor for name, tensor in before.items() if name not in state]
             sources = tuple(dict.fromkeys(name for each in removed for name in self._sources.get(id(each), ())))
             for name, tensor in state.items():
@@ -147,11 +154,23 @@ class _Loading:
         match dist:
             case Constant() | Values():
                 return ""
-            case Uniform(draw=draw, order=0, falling=False) if dist == _FOLLOWED and draw in self._names:
+            case _Source(draw=draw, order=0) if draw in self._names:
                 return ""
             case Unknown(operation):
                 return f"its load hooks use {operation}"
         return "its load hooks compute or transpose it"
+
+
+def _call(hook: Any, state: dict[str, Any], prefix: str, errors: list[str]) -> None:
+    try:
+        hook(state, prefix, {}, True, [], [], errors)
+    except RecordError:
+        raise
+    except Exception as error:
+        name = repr(prefix.removesuffix(".")) if prefix else "the module"
+        raise RecordError.of(
+            f"a load hook of {name} fails on tensors without memory: {type(error).__name__}: {error}"
+        ) from error
 
 
 class _Casts(TorchDispatchMode):

@@ -92,7 +92,7 @@ def cast(pieces: Iterable[Piece], dtype: torch.dtype) -> list[Piece]:
             case Constant(complex(real=value)) if not dtype.is_complex:
                 return Constant(value)
             case Constant(value) if not dtype.is_floating_point and not dtype.is_complex:
-                return Constant(torch.tensor(value, device="cpu").to(dtype).item())
+                return Constant(rounded(value, dtype))
             case Circular() if dtype.is_complex:
                 return dist
             case Circular(std) if dtype.is_floating_point:
@@ -132,6 +132,8 @@ def rounded(value: complex, dtype: torch.dtype) -> complex:
     if isinstance(value, complex) and not dtype.is_complex:
         value = value.real
     widest = {int: torch.int64, float: torch.float64, complex: torch.complex128}.get(type(value))
+    if isinstance(value, int) and value > torch.iinfo(torch.int64).max:
+        widest = torch.uint64
     held: complex = torch.tensor(value, dtype=widest, device="cpu").to(dtype).item()
     return held
 

@@ -21,6 +21,7 @@ from fanin.file.shards import LITERALS_SEED
 from fanin.names import misnamed
 from fanin.recipe import Recipe, as_recipe
 from fanin.recipe.display import Summary
+from fanin.recording import integers
 from fanin.recording.distributions import Constant, Norms, Random
 from fanin.recording.to_scheme import RefusedError, scheme
 from fanin.torch.recorder.claims import Claims
@@ -254,10 +255,12 @@ class _Reading:
         flat = values(pieces, tensor.dtype)
         if flat is not None and tensor.dtype in FLOATING and (said := table(flat.reshape(tensor.shape))):
             return {"dtype": FLOATING[tensor.dtype], **said}
-        if flat is None and tensor.dtype in DTYPES and isinstance(dists[0], Constant) and len(dists) == 1:
-            # Smaller integer tensors are literals, which models that were recorded before have too.
-            held = Constant(rounded(dists[0].value, tensor.dtype))
-            return {"shape": list(tensor.shape), "dtype": DTYPES[tensor.dtype], **(scheme(held, tensor.shape) or {})}
+        if tensor.dtype in DTYPES.keys() - FLOATING.keys():
+            if len(dists) == 1 and isinstance(dists[0], Constant):
+                value = int(rounded(dists[0].value, tensor.dtype).real)
+                return integers.constant(value, tensor.shape, DTYPES[tensor.dtype])
+            if flat is not None and (said := integers.members(flat.reshape(tensor.shape).numpy())):
+                return said
         if flat is None:
             raise RefusedError(f"it has {tensor.numel()} fixed values; at most {MOST_VALUES} are computed")
         self._literals[name] = flat.reshape(tensor.shape)

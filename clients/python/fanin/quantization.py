@@ -1,0 +1,233 @@
+"""Quantized recipes: the tensors of a checkpoint in a quantized format, from the recipe of the model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fanin.recipe import Recipe, from_json
+from fanin.schemes.base import Tensor
+
+__all__ = ["FORMATS", "quantize", "quantize_as"]
+
+GROUP_SIZE = 128
+"""Default number of columns of a group, where the format has none of a fixed size."""
+_KEPT = re.compile(r"embed|norm|router|conv|^(lm_head|head|score|classifier|wte|wpe|shared|gate|shared_expert_gate)$")
+"""Modules that checkpoints leave as they are: embeddings, heads, norms and routers."""
+_GROUPED = ("int4", "int4_asymmetric", "awq", "gptq")
+
+
+def quantize(
+    recipe: Recipe,
+    format: str,
+    *,
+    group_size: int = GROUP_SIZE,
+    keep: Callable[[str], bool] | None = None,
+) -> Recipe:
+    """Return the recipe of the same model in a quantized format.
+
+    Weights of linear layers become parts: tensors named `weight` with two axes. Embeddings, heads, norms, routers,
+    biases and all others stay as they are. The names of the parts are those of compressed-tensors. For `fp8_block` they
+    are those of DeepSeek-V3, and for `awq` and `gptq` those of AutoAWQ and AutoGPTQ. If the model has stacked experts,
+    `mxfp4` quantizes only them, with the names of gpt-oss.
+
+    Args:
+        recipe: The recipe of the model.
+        format: A format of the scheme `quantized`.
+        group_size: Columns of a group, for `int4`, `int4_asymmetric`, `awq` and `gptq`.
+        keep: Called with the name of a module. If it returns true, its weight stays as it is.
+
+    Raises:
+        ValueError: the format is unknown, or no tensor can be quantized.
+        RecipeError: a tensor cannot be quantized, such as one whose columns are not a multiple of a group.
+    """
+    if format not in _NAMES:
+        raise ValueError(f"unknown format {format!r}: {', '.join(_NAMES)}")
+    found: dict[str, dict[str, Any]] = {"tensors": {}, "repeated": {}}
+    # Repeated names stay repeated, unless `keep` decides about each of them.
+    lines = recipe.tensors.items() if keep else [(name, tensor) for name, tensor, _ in recipe.tensors.lines()]
+    experts = format == "mxfp4" and any(_is_expert(name, tensor) for name, tensor in lines)
+    # Tensors that share one object share their parts, which are then validated once.
+    made: dict[tuple[int, str], list[tuple[str, dict[str, Any]]]] = {}
+    for name, tensor in lines:
+        module, dot, last = name.rpartition(".")
+        field = "tensors" if name in recipe.tensors else "repeated"
+        chosen = _is_expert(name, tensor) if experts else _is_linear(module, last, tensor)
+        if not chosen or (keep and keep(name if experts else module)):
+            found[field][name] = tensor
+            continue
+        if (key := (id(tensor), last)) not in made:
+            parts = _parts(format, tensor, group_size, experts)
+            made[key] = [(last + part.name if experts else part.name, part.document(tensor, last)) for part in parts]
+        found[field].update({module + dot + part: document for part, document in made[key]})
+    if not made:
+        raise ValueError("the recipe has no weights of linear layers to quantize")
+    return from_json({"stream": recipe.stream, "seed": recipe.seed, **found})
+
+
+def _is_linear(module: str, last: str, tensor: Tensor) -> bool:
+    name = module.rpartition(".")[2]
+    return last == "weight" and len(tensor.shape) == 2 and not _KEPT.search(name) and tensor.dtype in _FLOATS
+
+
+def _is_expert(name: str, tensor: Tensor) -> bool:
+    return re.search(r"\.experts\.(gate_up_proj|down_proj)$", name) is not None and len(tensor.shape) == 3
+
+
+_FLOATS = ("F32", "BF16", "F16")
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One part of a quantized tensor."""
+
+    name: str
+    """The last component of its name, or what is added to the name of stacked experts."""
+    format: str
+    part: str
+    shape: tuple[int, ...]
+    dtype: str
+    more: Mapping[str, Any]
+
+    def document(self, tensor: Tensor, twin: str) -> dict[str, Any]:
+        """Return the part as JSON. `twin` is the last component of the name of `tensor`."""
+        source = {field: value for field, value in tensor.canonical().items() if field != "dtype"}
+        own = {"shape": list(self.shape), "dtype": self.dtype, "scheme": "quantized", "format": self.format}
+        named = {} if self.name == twin else {"twin": twin}
+        return {**own, "part": self.part, "tensor": source, **named, **self.more}
+
+
+_NAMES: dict[str, dict[str, str]] = {
+    **{form: {"data": "weight", "scale": "weight_scale"} for form in ("fp8", "fp8_channel", "int8", "mxfp8")},
+    "fp8_block": {"data": "weight", "scale": "weight_scale_inv"},
+    "mxfp4": {"data": "weight_packed", "scale": "weight_scale"},
+    "nvfp4": {"data": "weight_packed", "scale": "weight_scale", "global_scale": "weight_global_scale"},
+    "int4": {"data": "weight_packed", "scale": "weight_scale", "shape": "weight_shape"},
+    "int4_asymmetric": {
+        "data": "weight_packed",
+        "scale": "weight_scale",
+        "zero_point": "weight_zero_point",
+        "shape": "weight_shape",
+    },
+    "awq": {"data": "qweight", "zero_point": "qzeros", "scale": "scales"},
+    "gptq": {"data": "qweight", "zero_point": "qzeros", "scale": "scales", "group_index": "g_idx"},
+}
+"""Names of the parts in the checkpoints of each format."""
+FORMATS = tuple(_NAMES)
+"""The formats that `quantize` takes."""
+
+
+def _parts(format: str, tensor: Tensor, group_size: int, experts: bool) -> Iterator[_Part]:
+    """Yield the parts of a weight."""
+    *lead, rows, columns = tensor.shape
+    if experts:
+        rows, columns = columns, rows
+        more = {"transposed": True}
+        yield _Part("_blocks", format, "data", (*lead, rows, columns // 32, 16), "U8", more)
+        yield _Part("_scales", format, "scale", (*lead, rows, columns // 32), "U8", more)
+        return
+    size = group_size if format in _GROUPED else GROUP_SIZE
+    scale_type = (
+        tensor.dtype if format in ("int4", "int4_asymmetric") else "F16" if format in ("awq", "gptq") else "F32"
+    )
+    more = {"group_size": size, "scale_dtype": scale_type} if format in _GROUPED else {}
+    eighth = -(-rows // 8)
+    data: dict[str, tuple[tuple[int, ...], str]] = {
+        "int8": ((rows, columns), "I8"),
+        "mxfp4": ((rows, columns // 2), "U8"),
+        "nvfp4": ((rows, columns // 2), "U8"),
+        "int4": ((rows, -(-columns // 8)), "I32"),
+        "int4_asymmetric": ((rows, -(-columns // 8)), "I32"),
+        "awq": ((columns, eighth), "I32"),
+        "gptq": ((-(-columns // 8), rows), "I32"),
+    }
+    scales: dict[str, tuple[tuple[int, ...], str]] = {
+        "fp8": ((1,), "F32"),
+        "fp8_block": ((-(-rows // 128), -(-columns // 128)), "F32"),
+        "mxfp8": ((rows, -(-columns // 32)), "U8"),
+        "mxfp4": ((rows, -(-columns // 32)), "U8"),
+        "nvfp4": ((rows, -(-columns // 16)), "F8_E4M3"),
+        **dict.fromkeys(("int4", "int4_asymmetric"), ((rows, -(-columns // size)), scale_type)),
+        **dict.fromkeys(("awq", "gptq"), ((-(-columns // size), rows), scale_type)),
+    }
+    across = -(-columns // size)
+    shapes = {
+        "data": data.get(format, ((rows, columns), "F8_E4M3")),
+        "scale": scales.get(format, ((rows, 1), "F32")),
+        "zero_point": ((eighth, across) if format == "int4_asymmetric" else (across, eighth), "I32"),
+        "global_scale": ((1,), "F32"),
+        "shape": ((2,), "I64"),
+        "group_index": ((columns,), "I32"),
+    }
+    for part, name in _NAMES[format].items():
+        yield _Part(name, format, part, *shapes[part], more)
+
+
+def quantize_as(recipe: Recipe, config: Mapping[str, Any]) -> Recipe:
+    """Return the recipe of the same model in the format of a `quantization_config` of transformers.
+
+    Modules that it names as not converted, or ignored, stay as they are.
+
+    Raises:
+        ValueError: the format is not one of `quantize`.
+        RecipeError: a tensor cannot be quantized.
+    """
+    form, size = _format_of(config)
+    names = [*(config.get("modules_to_not_convert") or []), *(config.get("ignore") or [])]
+    patterns = [_pattern(name) for name in names]
+    return quantize(recipe, form, group_size=size, keep=lambda module: any(each.search(module) for each in patterns))
+
+
+def _pattern(name: str) -> re.Pattern[str]:
+    """Return what matches the modules that an entry of `ignore` or `modules_to_not_convert` names."""
+    if name.startswith("re:"):
+        return re.compile(f"^(?:{name[3:]})")
+    return re.compile(rf"(^|\.){re.escape(name)}($|\.)")
+
+
+def _format_of(config: Mapping[str, Any]) -> tuple[str, int]:
+    """Return the format of a `quantization_config`, and the size of its groups."""
+    method = config.get("quant_method")
+    size = config.get("group_size", GROUP_SIZE)
+    match method:
+        case "fp8" if list(config.get("weight_block_size") or []) == [128, 128]:
+            return "fp8_block", GROUP_SIZE
+        case "mxfp4":
+            return "mxfp4", GROUP_SIZE
+        case "awq" if config.get("bits") == 4 and config.get("zero_point", True) and size > 0:
+            return "awq", size
+        case "gptq" if config.get("bits") == 4 and config.get("sym", True) and not config.get("desc_act") and size > 0:
+            return "gptq", size
+        case "compressed-tensors":
+            weights = [group.get("weights") or {} for group in (config.get("config_groups") or {}).values()]
+            forms = {_FORMATS_OF.get(_key(each)) for each in weights}
+            sizes = {each.get("group_size") or GROUP_SIZE for each in weights}
+            if len(forms) == len(sizes) == 1 and (form := forms.pop()):
+                return form, sizes.pop() if form in _GROUPED else GROUP_SIZE
+    raise ValueError(f"no format of {', '.join(_NAMES)} is that of this quantization_config, {dict(config)!r}"[:500])
+
+
+def _key(weights: Mapping[str, Any]) -> tuple[Any, ...]:
+    strategy, size = weights.get("strategy"), weights.get("group_size")
+    kind, bits = weights.get("type", "int"), weights.get("num_bits", 8)
+    if strategy == "block":
+        size = tuple(weights.get("block_structure") or ())
+    elif kind == "int" and strategy == "group":
+        size = None
+    return kind, bits, strategy, size, weights.get("symmetric", True)
+
+
+_FORMATS_OF = {
+    ("float", 8, "tensor", None, True): "fp8",
+    ("float", 8, "channel", None, True): "fp8_channel",
+    ("float", 8, "block", (128, 128), True): "fp8_block",
+    ("int", 8, "channel", None, True): "int8",
+    ("float", 8, "group", 32, True): "mxfp8",
+    ("float", 4, "group", 32, True): "mxfp4",
+    ("float", 4, "tensor_group", 16, True): "nvfp4",
+    ("int", 4, "group", None, True): "int4",
+    ("int", 4, "group", None, False): "int4_asymmetric",
+}
+"""Formats by the members of `weights` in compressed-tensors: type, bits, strategy, size of groups, symmetry."""

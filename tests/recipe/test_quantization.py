@@ -1,0 +1,184 @@
+"""Recipes of quantized checkpoints: which tensors are quantized, and the names of their parts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fanin
+from fanin import RecipeError, models
+from fanin.cli.main import main
+from fanin.quantization import FORMATS, quantize, quantize_as
+from fanin.recipe.formatting import text
+
+QWEN = "model.layers.1.mlp.down_proj"  # 64 x 128
+
+
+def names_of(recipe: fanin.Recipe, module: str) -> dict[str, tuple[str, tuple[int, ...]]]:
+    return {
+        name.removeprefix(f"{module}."): (tensor.dtype, tensor.shape)
+        for name, tensor in recipe.tensors.items()
+        if name.startswith(f"{module}.")
+    }
+
+
+@pytest.mark.parametrize(
+    ("form", "wanted"),
+    [
+        ("fp8", {"weight": ("F8_E4M3", (64, 128)), "weight_scale": ("F32", (1,))}),
+        ("fp8_channel", {"weight": ("F8_E4M3", (64, 128)), "weight_scale": ("F32", (64, 1))}),
+        ("fp8_block", {"weight": ("F8_E4M3", (64, 128)), "weight_scale_inv": ("F32", (1, 1))}),
+        ("int8", {"weight": ("I8", (64, 128)), "weight_scale": ("F32", (64, 1))}),
+        ("mxfp8", {"weight": ("F8_E4M3", (64, 128)), "weight_scale": ("U8", (64, 4))}),
+        ("mxfp4", {"weight_packed": ("U8", (64, 64)), "weight_scale": ("U8", (64, 4))}),
+        (
+            "nvfp4",
+            {
+                "weight_packed": ("U8", (64, 64)),
+                "weight_scale": ("F8_E4M3", (64, 8)),
+                "weight_global_scale": ("F32", (1,)),
+            },
+        ),
+        (
+            "int4",
+            {"weight_packed": ("I32", (64, 16)), "weight_scale": ("F32", (64, 4)), "weight_shape": ("I64", (2,))},
+        ),
+        (
+            "int4_asymmetric",
+            {
+                "weight_packed": ("I32", (64, 16)),
+                "weight_scale": ("F32", (64, 4)),
+                "weight_zero_point": ("I32", (8, 4)),
+                "weight_shape": ("I64", (2,)),
+            },
+        ),
+        ("awq", {"qweight": ("I32", (128, 8)), "qzeros": ("I32", (4, 8)), "scales": ("F16", (4, 64))}),
+        (
+            "gptq",
+            {
+                "qweight": ("I32", (16, 64)),
+                "qzeros": ("I32", (4, 8)),
+                "scales": ("F16", (4, 64)),
+                "g_idx": ("I32", (128,)),
+            },
+        ),
+    ],
+)
+def test_linear_layers_become_the_parts_of_the_format(form: str, wanted: dict[str, Any]) -> None:
+    plain = models.get("tiny-qwen3").recipe(seed=5)
+    quantized = quantize(plain, form, group_size=32)
+    assert names_of(quantized, QWEN) == wanted
+    for name in ("model.embed_tokens.weight", "lm_head.weight", "model.layers.0.self_attn.q_norm.weight"):
+        assert quantized.tensors[name] == plain.tensors[name]
+    assert quantized.seed == 5
+    # Written in few lines, and equal when read again.
+    written = text(quantized)
+    assert fanin.as_recipe(written) == quantized
+    assert len(written.splitlines()) < 60
+
+
+def test_every_format_has_names() -> None:
+    from fanin.draws import FORMATS as OF_THE_SCHEME
+
+    assert set(FORMATS) == set(OF_THE_SCHEME)
+
+
+def test_a_dequantized_weight_is_that_of_the_plain_recipe() -> None:
+    plain = models.get("tiny-qwen3").recipe(seed=5)
+    name = f"{QWEN}.weight"
+    made = fanin.materialize(quantize(plain, "int8").part([name, f"{name}_scale"]))
+    error = np.abs(made[name] * made[f"{name}_scale"] - fanin.materialize(plain.part([name]))[name])
+    assert np.all(error <= 0.5001 * made[f"{name}_scale"])
+
+
+def test_the_experts_of_gpt_oss_become_blocks_and_scales() -> None:
+    """Names and shapes as in the published checkpoints; attention, router and embeddings stay as they are."""
+    plain = models.get("tiny-gpt-oss").recipe()
+    quantized = quantize(plain, "mxfp4")
+    mlp = "model.layers.0.mlp.experts"
+    assert names_of(quantized, mlp) == {
+        "gate_up_proj_blocks": ("U8", (4, 256, 2, 16)),
+        "gate_up_proj_scales": ("U8", (4, 256, 2)),
+        "gate_up_proj_bias": ("F32", (4, 256)),
+        "down_proj_blocks": ("U8", (4, 64, 4, 16)),
+        "down_proj_scales": ("U8", (4, 64, 4)),
+        "down_proj_bias": ("F32", (4, 64)),
+    }
+    assert "model.layers.0.self_attn.q_proj.weight" in quantized.tensors
+
+
+def test_what_cannot_be_quantized_is_refused() -> None:
+    plain = models.get("tiny-qwen3").recipe()
+    with pytest.raises(RecipeError, match="64 columns are not a multiple of 128"):
+        quantize(plain, "int4")
+    with pytest.raises(ValueError, match="unknown format 'int3': fp8, fp8_channel"):
+        quantize(plain, "int3")
+    with pytest.raises(ValueError, match="no weights of linear layers"):
+        quantize(fanin.as_recipe({"shape": [4], "scheme": "ones"}), "fp8")
+
+
+def _config(**weights: Any) -> dict[str, Any]:
+    return {"quant_method": "compressed-tensors", "config_groups": {"group_0": {"weights": weights}}}
+
+
+@pytest.mark.parametrize(
+    ("config", "form"),
+    [
+        ({"quant_method": "fp8", "weight_block_size": [128, 128], "fmt": "e4m3"}, "fp8_block"),
+        ({"quant_method": "awq", "bits": 4, "group_size": 32, "zero_point": True, "version": "gemm"}, "awq"),
+        ({"quant_method": "gptq", "bits": 4, "group_size": 32, "sym": True, "desc_act": False}, "gptq"),
+        (_config(num_bits=8, type="float", strategy="tensor", symmetric=True), "fp8"),
+        (_config(num_bits=8, type="float", strategy="channel", symmetric=True), "fp8_channel"),
+        (_config(num_bits=8, type="float", strategy="block", block_structure=[128, 128]), "fp8_block"),
+        (_config(num_bits=8, type="int", strategy="channel", symmetric=True), "int8"),
+        (_config(num_bits=4, type="int", strategy="group", group_size=32, symmetric=True), "int4"),
+        (_config(num_bits=4, type="int", strategy="group", group_size=32, symmetric=False), "int4_asymmetric"),
+        (_config(num_bits=4, type="float", strategy="tensor_group", group_size=16), "nvfp4"),
+        (_config(num_bits=4, type="float", strategy="group", group_size=32), "mxfp4"),
+    ],
+)
+def test_a_quantization_config_names_a_format(config: dict[str, Any], form: str) -> None:
+    plain = models.get("tiny-qwen3").recipe()
+    assert quantize_as(plain, config) == quantize(plain, form, group_size=32)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"quant_method": "bitsandbytes", "load_in_4bit": True},
+        {"quant_method": "gptq", "bits": 4, "group_size": 32, "desc_act": True},
+        {"quant_method": "awq", "bits": 8, "group_size": 32},
+        {"quant_method": "fp8", "weight_block_size": [64, 64]},
+        _config(num_bits=4, type="int", strategy="channel", symmetric=True),
+        {},
+    ],
+)
+def test_another_quantization_config_is_refused(config: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"no format of fp8, .* is that of this quantization_config"):
+        quantize_as(models.get("tiny-qwen3").recipe(), config)
+
+
+def test_modules_that_are_not_converted_stay_as_they_are() -> None:
+    plain = models.get("tiny-qwen3").recipe()
+    config = {**_config(num_bits=8, type="int", strategy="channel"), "ignore": ["lm_head", "re:.*self_attn.*"]}
+    kept = quantize_as(plain, config)
+    assert "model.layers.0.self_attn.q_proj.weight_scale" not in kept.tensors
+    assert f"{QWEN}.weight_scale" in kept.tensors
+    named = quantize_as(plain, {**config, "ignore": ["model.layers.1.mlp"]})
+    assert f"{QWEN}.weight_scale" not in named.tensors
+    assert "model.layers.0.mlp.down_proj.weight_scale" in named.tensors
+
+
+def test_the_command_quantizes_a_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipe", "quantize", "tiny-qwen3", "int4", "--group-size", "32", "--seed", "3"]) == 0
+    written = capsys.readouterr().out
+    assert fanin.as_recipe(written) == quantize(models.get("tiny-qwen3").recipe(seed=3), "int4", group_size=32)
+    output = tmp_path / "recipe.json"
+    assert main(["recipe", "quantize", "tiny-qwen3", "fp8", "-o", str(output)]) == 0
+    assert json.loads(output.read_text())["dtype"] == "F32"
+    assert main(["recipe", "quantize", "tiny-qwen3", "int3"]) != 0
+    assert "unknown format 'int3'" in capsys.readouterr().err
