@@ -143,6 +143,8 @@ def distributions_of(tensor: Any) -> int:
             continue
         if isinstance(parts := each.get("parts"), list | tuple):
             level.extend(_shaped(parts, sizes, each.get("axis", 0)))
+        if isinstance(twin := each.get("tensor"), Mapping):
+            level.append(_sized(twin))
         if isinstance(source := each.get("tensor"), Mapping):
             level.append((source, *_measured(source)))
         found += 1
@@ -156,6 +158,13 @@ def _measured(tensor: Any) -> tuple[Sequence[Any], int]:
     shape = tensor.get("shape") if isinstance(tensor, Mapping) else None
     sizes: Sequence[Any] = shape if isinstance(shape, list | tuple) and len(shape) <= MAX_RANK else [None]
     return sizes, _product(sizes)
+
+
+def _sized(tensor: Any) -> tuple[Any, Sequence[Any], int]:
+    """Return a tensor's JSON with its shape and the product of its sizes."""
+    shape = tensor.get("shape") if isinstance(tensor, Mapping) else None
+    sizes: Sequence[Any] = shape if isinstance(shape, list | tuple) and len(shape) <= MAX_RANK else [None]
+    return tensor, sizes, _product(sizes)
 
 
 def _shaped(parts: Sequence[Any], sizes: Sequence[Any], axis: Any) -> Iterator[tuple[Any, Sequence[Any], int]]:
