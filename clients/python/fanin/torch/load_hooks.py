@@ -102,7 +102,7 @@ class _Loading:
         self._sources: dict[int, tuple[str, ...]] = {}
         """Names that a tensor is derived from, by its `id`."""
         self._contents: dict[int, list[Piece]] = {}
-        """What a given tensor had when it was last looked at, by its `id`."""
+        """Content of a given tensor before the last hooks, by its `id`."""
         self._kept: list[Any] = []
         """All tensors with an `id` here, so that no later tensor gets the same one."""
         self.found: dict[str, Derived | str] = {}
