@@ -112,7 +112,7 @@ class _Loading:
         state = {}
         for name, tensor in given.layout.recipe.tensors.items():
             state[name] = torch.empty(tensor.shape, dtype=_TORCH[tensor.dtype], device="meta")
-            source = _Source()
+            source: Any = _Source()
             self._names[source.draw] = name
             self._memory.write(state[name], [(state[name].numel(), source)])
         for name, literal in given.literals.items():
@@ -138,7 +138,7 @@ class _Loading:
             removed = [tensor for name, tensor in before.items() if name not in state]
             sources = tuple(dict.fromkeys(name for each in removed for name in self._sources.get(id(each), ())))
             for name, tensor in state.items():
-                if isinstance(tensor, torch.Tensor) and (before.get(name) is not tensor or self._is_changed(tensor)):
+                if isinstance(tensor, torch.Tensor) and (self._is_changed(tensor) or before.get(name) is not tensor):
                     self._note(plain_name(name), tensor, sources, errors)
         for name, child in module.named_children():
             if any(_hooks(owner) for owner in child.modules()):
