@@ -160,7 +160,9 @@ def test_lightning() -> None:
     recording = fanin.torch.record(build, seed=4)
 
     class Net(lightning.LightningModule):  # type: ignore[misc, name-defined]
-        model: nn.Module | None = None
+        def __init__(self) -> None:
+            super().__init__()
+            self.model: nn.Module | None = None
 
         def configure_model(self) -> None:
             if self.model is None:
