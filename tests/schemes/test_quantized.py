@@ -287,6 +287,16 @@ def test_a_transposed_law_is_quantized_along_its_other_axis() -> None:
     assert np.corrcoef(numbers.reshape(2, 24, 64).transpose(0, 2, 1).ravel(), twin.ravel())[0, 1] > 0.99
 
 
+def test_rows_of_taller_groups_can_be_of_a_transposed_twin() -> None:
+    """Codes of some rows of a row of groups are generated apart from the others."""
+    twin = {"shape": [2, 160, 200], "scheme": "normal", "std": 1}
+    part = {"scheme": "quantized", "format": "fp8_block", "tensor": twin, "transposed": True}
+    recipe = {"tensors": {"w": {**part, "shape": [2, 200, 160], "dtype": "F8_E4M3"}}}
+    whole = fanin.materialize(recipe)["w"].view(np.uint8)
+    for index in (np.s_[0, 3], np.s_[0, 5:9], np.s_[1, 130, 7:99], np.s_[0, 120:140, 150:], np.s_[1, 199:]):
+        np.testing.assert_array_equal(fanin.slice(recipe, "w", index).view(np.uint8), whole[index])
+
+
 def test_scales_are_never_zero() -> None:
     for form, parts in PARTS.items():
         made = fanin.materialize(recipe_of(form, {"scheme": "zeros"}))

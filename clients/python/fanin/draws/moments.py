@@ -26,6 +26,7 @@ from fanin.draws.types import (
     Polar,
     Quantized,
     Sparse,
+    Stack,
     Table,
     TruncatedNormal,
     Uniform,
@@ -105,6 +106,8 @@ def _moments(draw: Draw, dtype: DType) -> Moments:
             return Moments(*_mapped(draw), _finite(low), _finite(high))
         case Waves():
             return Moments(*_waves(draw), *_within(max(map(abs, draw.amplitudes)), dtype))
+        case Stack(matrix):
+            return _moments(matrix, dtype)
         case Quantized():
             raise TypeError("the moments of codes and scales have no formula")
         case Orthogonal(gain, rows, columns):

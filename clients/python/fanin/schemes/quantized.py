@@ -117,7 +117,7 @@ class Quantized(Tensor):
             )
         if dtype.name not in types:
             raise DrawError("dtype", f"{dtype.name} is not the dtype of this part: {_either(types)}")
-        if draws.is_whole(self.of.draw):
+        if draws.is_whole(self.of.draw) or draws.matrix_of(self.of.draw):
             raise DrawError(
                 "tensor",
                 "an orthogonal, sparse or quantized tensor cannot be quantized: its elements depend on each other",
