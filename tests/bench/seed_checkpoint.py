@@ -2,7 +2,7 @@
 
     python -m tests.bench.seed_checkpoint [FLAVOR]    # debugmodel, 1B, 8B; needs pip install --group training
 
-Each command runs once in a directory of its own, on CPUs. The checkpoints are F32, and are removed.
+Each command runs once in a new directory, on CPUs. The checkpoints are F32, and are removed.
 """
 
 from __future__ import annotations
