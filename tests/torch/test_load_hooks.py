@@ -172,6 +172,51 @@ def test_only_moves_are_followed(hook: Callable[[torch.Tensor], torch.Tensor], r
     assert torch.equal(module.weight, hook(torch.from_numpy(fanin.materialize(recipe)["w"])))
 
 
+def _replace_rows(state: dict[str, torch.Tensor], prefix: str) -> None:
+    state[f"{prefix}x"][1:3] = state[f"{prefix}y"][:2]
+
+
+def _double(state: dict[str, torch.Tensor], prefix: str) -> None:
+    state[f"{prefix}x"].mul_(2)
+
+
+def _round(state: dict[str, torch.Tensor], prefix: str) -> None:
+    state[f"{prefix}x"].copy_(state[f"{prefix}y"].half())
+
+
+class Pair(nn.Module):
+    def __init__(self, change: Callable[[dict[str, torch.Tensor], str], None]) -> None:
+        super().__init__()
+        self.x, self.y = (nn.Parameter(torch.empty(4, 4)) for _ in range(2))
+        self.register_load_state_dict_pre_hook(lambda _module, state, prefix, *_: change(state, prefix))
+
+
+def test_hooks_may_write_to_the_tensors_of_a_state_dict() -> None:
+    recipe = {"seed": 7, "tensors": {name: {"shape": [4, 4], "scheme": "normal", "std": 1} for name in "xy"}}
+    wanted = {name: torch.from_numpy(array) for name, array in fanin.materialize(recipe).items()}
+    _replace_rows(wanted, "")
+    module = init_(Pair(_replace_rows), recipe)
+    assert torch.equal(module.x, wanted["x"])
+    assert torch.equal(module.y, wanted["y"])
+    for change, reason in ((_double, "use aten.mul"), (_round, "cast")):
+        with pytest.raises(ModuleError, match=f"/x: its load hooks {reason}"):
+            init_(Pair(change), recipe)
+
+
+def test_a_cast_above_holds_for_the_hooks_below() -> None:
+    def move(state: dict[str, torch.Tensor], prefix: str) -> None:
+        state[f"{prefix}x"] = state.pop(f"{prefix}z")
+
+    def cast(_module: Any, state: dict[str, torch.Tensor], prefix: str, *_: Any) -> None:
+        state[f"{prefix}0.z"] = state.pop(f"{prefix}z").half().float()
+
+    recipe = {"tensors": {name: {"shape": [4, 4], "scheme": "normal", "std": 1} for name in ("z", "0.y")}}
+    module = nn.Sequential(Pair(move))
+    module.register_load_state_dict_pre_hook(cast)
+    with pytest.raises(ModuleError, match=r"/0\.x: its load hooks cast"):
+        init_(module, recipe)
+
+
 def test_a_hook_that_fails_is_named() -> None:
     recipe = {"seed": 7, "tensors": {"0.w": {"shape": [4, 6], "scheme": "normal", "std": 1}}}
     module = nn.Sequential(Hooked(lambda tensor: torch.from_numpy(tensor.numpy())))

@@ -6,7 +6,7 @@ elements are followed, so the place of each element in the recipe is known. Any 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,6 +101,8 @@ class _Loading:
         """Names in the recipe or among the literals, by `id` of the followed tensor."""
         self._sources: dict[int, tuple[str, ...]] = {}
         """Names that a tensor is derived from, by its `id`."""
+        self._contents: dict[int, list[Piece]] = {}
+        """Content of a given tensor before the last hooks, by its `id`."""
         self._kept: list[Any] = []
         """All tensors with an `id` here, so that no later tensor gets the same one."""
         self.found: dict[str, Derived | str] = {}
@@ -118,29 +120,38 @@ class _Loading:
             self._memory.write(state[name], [(literal.numel(), Values(literal.reshape(-1)))])
         self._origins = {id(tensor): name for name, tensor in state.items()}
         self._sources = {id(tensor): (name,) for name, tensor in state.items()}
+        self._contents = {id(tensor): self._memory.read(tensor) for tensor in state.values()}
         self._kept += state.values()
         return state | {alias: state[name] for alias, name in given.tied.items()}
 
-    def visit(self, module: nn.Module, prefix: str, state: dict[str, Any]) -> None:
-        """Call the hooks of a module and of the modules in it. `state` has the names that begin with the prefix."""
+    def visit(self, module: nn.Module, prefix: str, state: dict[str, Any], above: Sequence[str] = ()) -> None:
+        """Call the hooks of a module and of the modules in it. `state` has the names that begin with the prefix.
+
+        `above` are errors of the modules that contain it: they hold for all that its hooks derive.
+        """
+        errors = list(above)
         if hooks := _hooks(module):
-            before, errors = dict(state), list[str]()
+            before = dict(state)
             with _Casts(errors):
                 for hook in hooks:
                     _call(hook, state, prefix, errors)
             removed = [tensor for name, tensor in before.items() if name not in state]
             sources = tuple(dict.fromkeys(name for each in removed for name in self._sources.get(id(each), ())))
             for name, tensor in state.items():
-                if before.get(name) is not tensor and isinstance(tensor, torch.Tensor):
+                if isinstance(tensor, torch.Tensor) and (before.get(name) is not tensor or self._is_changed(tensor)):
                     self._note(plain_name(name), tensor, sources, errors)
         for name, child in module.named_children():
             if any(_hooks(owner) for owner in child.modules()):
                 inner = plain_name(f"{prefix}{name}.")
-                self.visit(child, inner, {key: each for key, each in state.items() if key.startswith(inner)})
+                self.visit(child, inner, {key: each for key, each in state.items() if key.startswith(inner)}, errors)
 
     def _note(self, name: str, tensor: torch.Tensor, sources: tuple[str, ...], errors: list[str]) -> None:
-        """Record a tensor that a hook has added."""
+        """Record a tensor that a hook has added, or has changed in place."""
         self._kept.append(tensor)
+        if self._is_changed(tensor):
+            sources = (*self._sources[id(tensor)], *sources)
+            self._contents[id(tensor)] = self._memory.read(tensor)
+            self._origins.pop(id(tensor), None)
         if id(tensor) in self._origins:
             self.found[name] = self._origins[id(tensor)]
             return
@@ -149,6 +160,11 @@ class _Loading:
         reasons = [*errors, *(reason for _, dist in pieces if (reason := self._reason(dist)))]
         reason = reasons[0] if reasons else ""
         self.found[name] = Derived(tuple(tensor.shape), tensor.dtype, pieces, self._names, sources, reason)
+
+    def _is_changed(self, tensor: torch.Tensor) -> bool:
+        """Return whether a hook has written to a given tensor."""
+        before = self._contents.get(id(tensor))
+        return before is not None and not _are_same(before, self._memory.read(tensor))
 
     def _reason(self, dist: Any) -> str:
         match dist:
@@ -187,6 +203,17 @@ class _Casts(TorchDispatchMode):
         if len(dtypes) > 1:
             self._errors.append(f"its load hooks cast {' and '.join(sorted(map(str, dtypes)))}")
         return result
+
+
+def _are_same(one: list[Piece], other: list[Piece]) -> bool:
+    """Return whether both are the same elements; false also for equal values in other memory."""
+    return len(one) == len(other) and all(
+        length == more
+        and (
+            first.is_same_draw(second) if isinstance(first, Random) and isinstance(second, Random) else first == second
+        )
+        for (length, first), (more, second) in zip(one, other, strict=True)
+    )
 
 
 def _hooks(module: nn.Module) -> list[Any]:
