@@ -111,6 +111,13 @@ def test_the_experts_of_gpt_oss_become_blocks_and_scales() -> None:
     assert "model.layers.0.self_attn.q_proj.weight" in quantized.tensors
 
 
+@pytest.mark.parametrize("names", [("fc.weight", "fc.weight_scale"), ("fc.weight_scale", "fc.weight")])
+def test_no_part_replaces_another_tensor(names: tuple[str, str]) -> None:
+    recipe = fanin.as_recipe({"tensors": {name: {"shape": [32, 64], "scheme": "ones"} for name in names}})
+    with pytest.raises(ValueError, match=r"'fc\.weight_scale' would be both a tensor of the recipe and a part"):
+        quantize(recipe, "fp8")
+
+
 def test_what_cannot_be_quantized_is_refused() -> None:
     plain = models.get("tiny-qwen3").recipe()
     with pytest.raises(RecipeError, match="64 columns are not a multiple of 128"):

@@ -40,7 +40,7 @@ def quantize(
         keep: Called with the name of a module. If it returns true, its weight stays as it is.
 
     Raises:
-        ValueError: the format is unknown, or no tensor can be quantized.
+        ValueError: the format is unknown, no tensor can be quantized, or a part has the name of another tensor.
         RecipeError: a tensor cannot be quantized, such as one whose columns are not a multiple of a group.
     """
     if format not in _NAMES:
@@ -56,15 +56,22 @@ def quantize(
         field = "tensors" if name in recipe.tensors else "repeated"
         chosen = _is_expert(name, tensor) if experts else _is_linear(module, last, tensor)
         if not chosen or (keep and keep(name if experts else module)):
-            found[field][name] = tensor
+            _add(found[field], name, tensor)
             continue
         if (key := (id(tensor), last)) not in made:
             parts = _parts(format, tensor, group_size, experts)
             made[key] = [(last + part.name if experts else part.name, part.document(tensor, last)) for part in parts]
-        found[field].update({module + dot + part: document for part, document in made[key]})
+        for part, document in made[key]:
+            _add(found[field], module + dot + part, document)
     if not made:
         raise ValueError("the recipe has no weights of linear layers to quantize")
     return from_json({"stream": recipe.stream, "seed": recipe.seed, **found})
+
+
+def _add(tensors: dict[str, Any], name: str, tensor: Any) -> None:
+    if name in tensors:
+        raise ValueError(f"{name!r} would be both a tensor of the recipe and a part of a quantized one")
+    tensors[name] = tensor
 
 
 def _is_linear(module: str, last: str, tensor: Tensor) -> bool:
