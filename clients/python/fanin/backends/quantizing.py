@@ -1,4 +1,4 @@
-"""Quantized tensors, from the float32 numbers that a backend generates (SPEC.md section 6.15).
+"""Quantized tensors, from the float32 numbers that a backend generates (SPEC.md section 6.16).
 
 A part is generated in tiles: rectangles of complete groups of the matrix, of about `TILE` elements, or of one group if
 that has more. Codes of a few rows of taller groups need scales of all of their rows. Those are cached.

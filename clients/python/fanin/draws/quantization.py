@@ -1,4 +1,4 @@
-"""Quantized tensors: the formats, and the draws of their parts (SPEC.md section 6.15)."""
+"""Quantized tensors: the formats, and the draws of their parts (SPEC.md section 6.16)."""
 
 from __future__ import annotations
 
