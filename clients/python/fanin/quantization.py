@@ -131,9 +131,9 @@ def _parts(format: str, tensor: Tensor, group_size: int, experts: bool) -> Itera
     *lead, rows, columns = tensor.shape
     if experts:
         rows, columns = columns, rows
-        more = {"transposed": True}
-        yield _Part("_blocks", format, "data", (*lead, rows, columns // 32, 16), "U8", more)
-        yield _Part("_scales", format, "scale", (*lead, rows, columns // 32), "U8", more)
+        turned = {"transposed": True}
+        yield _Part("_blocks", format, "data", (*lead, rows, columns // 32, 16), "U8", turned)
+        yield _Part("_scales", format, "scale", (*lead, rows, columns // 32), "U8", turned)
         return
     size = group_size if format in _GROUPED else GROUP_SIZE
     scale_type = (

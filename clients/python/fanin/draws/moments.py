@@ -217,7 +217,8 @@ def _argument(function: Function, value: Floats) -> Floats:
         case "inverse_softplus_log_8":
             return np.exp(-8 * softplus)
         case "log_log":
-            return np.exp(-2 * np.exp(value))
+            rate: Floats = np.exp(value)
+            return np.exp(-2 * rate)
         case "logit":
             return np.exp(value - softplus)
 
