@@ -13,6 +13,7 @@ import fanin
 from fanin import RecipeError, models
 from fanin.cli.main import main
 from fanin.quantization import FORMATS, quantize, quantize_as
+from fanin.recipe.assumed_layouts import assumed
 from fanin.recipe.formatting import text
 
 QWEN = "model.layers.1.mlp.down_proj"  # 64 x 128
@@ -116,6 +117,30 @@ def test_no_part_replaces_another_tensor(names: tuple[str, str]) -> None:
     recipe = fanin.as_recipe({"tensors": {name: {"shape": [32, 64], "scheme": "ones"} for name in names}})
     with pytest.raises(ValueError, match=r"'fc\.weight_scale' would be both a tensor of the recipe and a part"):
         quantize(recipe, "fp8")
+
+
+@pytest.mark.parametrize("layout", ["keras", "torch"])
+def test_the_twin_has_the_layout_that_was_given(layout: str) -> None:
+    gates = [{"size": 16, "scheme": "lecun_normal"}, {"size": 16, "scheme": "zeros"}]
+    tensors = {
+        "a.weight": {"shape": [32, 64], "scheme": "lecun_normal"},
+        "b.weight": {"shape": [32, 64], "scheme": "blocks", "parts": gates},
+    }
+    assert assumed(fanin.as_recipe({"tensors": tensors})) == [*tensors]
+    assert not assumed(quantize(fanin.as_recipe({"layout": layout, "tensors": tensors}), "fp8"))
+
+
+def test_embeddings_and_heads_in_lists_stay_as_they_are() -> None:
+    law = {"shape": [32, 64], "scheme": "ones"}
+    kept = ["embed_tokens.0", "lm_heads.{2..3}", "classifier.1", "layer.0.SelfAttention.relative_attention_bias"]
+    names = {True: "repeated", False: "tensors"}
+    given: dict[str, dict[str, Any]] = {"tensors": {}, "repeated": {}}
+    for module in (*kept, "mlp.0", "experts.{0..1}"):
+        given[names["{" in module]][f"{module}.weight"] = law
+    quantized = quantize(fanin.as_recipe(given), "fp8").tensors
+    assert {name for name, tensor in quantized.items() if tensor.scheme == "quantized"} == {
+        f"{module}.{part}" for module in ("mlp.0", "experts.0", "experts.1") for part in ("weight", "weight_scale")
+    }
 
 
 def test_what_cannot_be_quantized_is_refused() -> None:

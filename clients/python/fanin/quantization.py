@@ -14,8 +14,13 @@ __all__ = ["FORMATS", "quantize", "quantize_as"]
 
 GROUP_SIZE = 128
 """Default number of columns of a group, where the format has none of a fixed size."""
-_KEPT = re.compile(r"embed|norm|router|conv|^(lm_head|head|score|classifier|wte|wpe|shared|gate|shared_expert_gate)$")
+_KEPT = re.compile(
+    r"embed|norm|router|conv"
+    r"|^(lm_heads?|head|score|classifier|wte|wpe|shared|relative_attention_bias|gate|shared_expert_gate)$"
+)
 """Modules that checkpoints leave as they are: embeddings, heads, norms and routers."""
+_NUMBERS = re.compile(r"(\.(\d+|\{[^{}]*\}))+$")
+"""The numbers of a module in lists, at the end of its name. In a repeated name they can be a pattern."""
 _GROUPED = ("int4", "int4_asymmetric", "awq", "gptq")
 
 
@@ -75,7 +80,7 @@ def _add(tensors: dict[str, Any], name: str, tensor: Any) -> None:
 
 
 def _is_linear(module: str, last: str, tensor: Tensor) -> bool:
-    name = module.rpartition(".")[2]
+    name = _NUMBERS.sub("", module).rpartition(".")[2]
     return last == "weight" and len(tensor.shape) == 2 and not _KEPT.search(name) and tensor.dtype in _FLOATS
 
 
@@ -100,7 +105,8 @@ class _Part:
 
     def document(self, tensor: Tensor, twin: str) -> dict[str, Any]:
         """Return the part as JSON. `twin` is the last component of the name of `tensor`."""
-        source = {field: value for field, value in tensor.canonical().items() if field != "dtype"}
+        # As it was given: a layout that was given is needed even if it is the default.
+        source = {field: value for field, value in tensor.given().items() if field != "dtype"}
         own = {"shape": list(self.shape), "dtype": self.dtype, "scheme": "quantized", "format": self.format}
         named = {} if self.name == twin else {"twin": twin}
         return {**own, "part": self.part, "tensor": source, **named, **self.more}
