@@ -154,7 +154,8 @@ def test_what_cannot_be_quantized_is_refused() -> None:
 
 
 def _config(**weights: Any) -> dict[str, Any]:
-    return {"quant_method": "compressed-tensors", "config_groups": {"group_0": {"weights": weights}}}
+    group = {"targets": ["Linear"], "weights": weights}
+    return {"quant_method": "compressed-tensors", "version": "0.20.1", "config_groups": {"group_0": group}}
 
 
 @pytest.mark.parametrize(
@@ -186,6 +187,17 @@ def test_a_quantization_config_names_a_format(config: dict[str, Any], form: str)
         {"quant_method": "awq", "bits": 8, "group_size": 32},
         {"quant_method": "fp8", "weight_block_size": [64, 64]},
         _config(num_bits=4, type="int", strategy="channel", symmetric=True),
+        {"quant_method": "gptq", "bits": 4, "group_size": 32, "checkpoint_format": "gptq_v2"},
+        {"quant_method": "gptq", "bits": 4, "group_size": 32, "lm_head": True},
+        {"quant_method": "awq", "bits": 4, "group_size": 32, "version": "gemv"},
+        {**_config(num_bits=8, type="int", strategy="channel"), "sparsity_config": {"format": "sparse-24-bitmask"}},
+        _config(num_bits=4, type="int", strategy="group", group_size=32, actorder="group"),
+        {
+            "quant_method": "compressed-tensors",
+            "config_groups": {
+                "a": {"targets": ["re:.*mlp.*"], "weights": {"num_bits": 8, "type": "int", "strategy": "channel"}}
+            },
+        },
         {},
     ],
 )

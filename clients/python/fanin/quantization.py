@@ -184,7 +184,7 @@ def quantize_as(recipe: Recipe, config: Mapping[str, Any]) -> Recipe:
     Modules that it names as not converted, or ignored, stay as they are.
 
     Raises:
-        ValueError: the format is not one of `quantize`.
+        ValueError: the format is not one of `quantize`, or not all linear layers have it.
         RecipeError: a tensor cannot be quantized.
     """
     form, size = _format_of(config)
@@ -204,7 +204,7 @@ def _format_of(config: Mapping[str, Any]) -> tuple[str, int]:
     """Return the format of a `quantization_config`, and the size of its groups."""
     method = config.get("quant_method")
     size = config.get("group_size", GROUP_SIZE)
-    match method:
+    match "" if _is_special(config) else method:
         case "fp8" if list(config.get("weight_block_size") or []) == [128, 128]:
             return "fp8_block", GROUP_SIZE
         case "mxfp4":
@@ -220,6 +220,27 @@ def _format_of(config: Mapping[str, Any]) -> tuple[str, int]:
             if len(forms) == len(sizes) == 1 and (form := forms.pop()):
                 return form, sizes.pop() if form in _GROUPED else GROUP_SIZE
     raise ValueError(f"no format of {', '.join(_NAMES)} is that of this quantization_config, {dict(config)!r}"[:500])
+
+
+def _is_special(config: Mapping[str, Any]) -> bool:
+    """Return whether a checkpoint of this configuration has other weights quantized, or stores them in another way."""
+    match config.get("quant_method"):
+        case "awq":
+            return str(config.get("version") or "gemm").lower() != "gemm"
+        case "gptq":
+            others = ("dynamic", "lm_head", "modules_in_block_to_quantize")
+            # Version 2 has other zero points.
+            return config.get("checkpoint_format", "gptq") != "gptq" or any(config.get(field) for field in others)
+        case "compressed-tensors":
+            groups = [*(config.get("config_groups") or {}).values()]
+            sparsity = (config.get("sparsity_config") or {}).get("format", "dense")
+            return (
+                sparsity != "dense"
+                or config.get("format") == "marlin-24"
+                or any((group.get("targets") or ["Linear"]) != ["Linear"] for group in groups)
+                or any((group.get("weights") or {}).get("actorder") in (True, "group", "dynamic") for group in groups)
+            )
+    return False
 
 
 def _key(weights: Mapping[str, Any]) -> tuple[Any, ...]:
