@@ -88,7 +88,7 @@ class Service:
             tracing,
             admission,
             recipes=RecipeReader.of(settings, threads, admission, metrics, tracing),
-            models=Models(open_store(settings), settings, threads),
+            models=Models(open_store(settings), settings, threads, admission.count_more),
             manifests=Manifests(guarded),
             chunks=ChunkPool(guarded, metrics.generated),
             artifacts=Artifacts(settings, threads, admission, guarded, metrics),

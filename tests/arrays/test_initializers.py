@@ -30,6 +30,16 @@ CALLS: dict[str, dict[str, Any]] = {
     "fixup": {"branches": 3, "layers": 2},
     "sparse": {"std": 1.0, "sparsity": 0.5},
     "blocks": {"parts": [{"size": 1, "scheme": "zeros"}, {"size": 3, "scheme": "ones"}]},
+    "t_fixup": {"layers": 2, "side": "decoder"},
+    "logit_of_uniform": {"low": 0.125, "high": 0.75},
+    "rope_frequencies": {"scaling": "longrope", "factors": (1, 1.5, 2, 3, 5, 8)},
+    "orthogonal": {"spectral": "max", "number": 3},
+    "quantized": {
+        "format": "fp8_channel",
+        "part": "scale",
+        "scale_dtype": "F16",
+        "tensor": {"shape": [4, 32], "scheme": "normal", "std": 0.02},
+    },
     "power_range": {"first": 1.0, "last": 2.0, "exponent": 0.5},
 }
 SHAPES = {
@@ -38,6 +48,8 @@ SHAPES = {
     "bilinear": (3, 3, 2, 2),
     "stft": (8, 1, 5),
     "alibi_slopes": 4,
+    "hippo_legs": (4, 4),
+    "quantized": (4, 1),
 }
 
 

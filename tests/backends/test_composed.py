@@ -62,7 +62,8 @@ def any_draws(draw: st.DrawFn, dtype: DType, depth: int = 3) -> Draw:
         case "waves":
             columns = [(Fraction(draw(st.integers(0, 99)), 7), draw(st.integers(0, 3))) for _ in range(3)]
             sizes = [Fraction(1, 3)] if draw(st.booleans()) else [Fraction(n, 5) for n in range(4)]
-            return draws.waves(columns, draw(st.integers(1, 4)), sizes, dtype, draw(st.integers(0, 9)))
+            run = draw(st.sampled_from([1, 1, 3]))
+            return draws.waves(columns, draw(st.integers(1, 4)), sizes, dtype, draw(st.integers(0, 9)), run)
         case "sparse":
             size, inner = draw(st.integers(1, 30)), draw(st.integers(1, 4))
             return Sparse(Normal(0.0, 1.0), size, inner, draw(st.integers(0, size)))

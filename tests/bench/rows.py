@@ -65,10 +65,10 @@ def growth(found: Found) -> Iterator[Row]:
             times <= 3 and size <= 1000,
             "456 bytes a tensor are objects that stay. Python keeps the rest, which `json.loads` has used",
         )
-        steps = [float(recipes["one line"][name]) for name in ("as_recipe", "layout", "header", "digest", "a name")]
+        steps = [float(recipes["one line"][name]) for name in ("`as_recipe`", "layout", "header", "digest", "a name")]
         yield Row(
             "44,544 tensors in one line",
-            "0.1 s in all",
+            "0.1 s together",
             f"{sum(steps[:2]) * 1e3:.1f} ms, with header, digest and a name {sum(steps) * 1e3:.0f} ms",
             sum(steps) <= 0.1,
             "the header has 5 MB, and its tensors are sorted by name",
@@ -192,7 +192,7 @@ def orthogonal(found: Found) -> Iterator[Row]:
                 f"{share:.3f} of the matrix: their share and the panels",
                 f"{row['ratio']:.3f}",
                 row["ratio"] <= share + ACCURACY,
-                "memory for the complete matrix, which is new for each part",
+                "new memory, and the copy of the rows by one thread",
             )
 
 

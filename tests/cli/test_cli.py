@@ -152,8 +152,8 @@ def test_a_scheme_is_explained_with_an_example_that_works(name: str, capsys: pyt
     assert " ".join(entry["formula"].split()) in words
     assert " ".join(entry["source"].split()) in words
     for parameter, schema in entry["parameters"].items():
-        (line,) = re.findall(rf"^  {parameter} .*", explained, re.MULTILINE)
-        # The default of a long line is on the next one.
+        (line,) = re.findall(rf"^  {parameter} .*(?:\n {{10}} *\S.*)*", explained, re.MULTILINE)
+        # The default of a long line is on one of the next.
         assert "default" in schema or "required" in line
     assert max(map(len, explained.splitlines())) <= 100
     example = re.sub(r"\n    ", " ", explained.partition("fanin show '")[2]).removesuffix("'")

@@ -29,7 +29,7 @@ PROMISED = (
 )
 """Headers that must stay as they were, where they were sent."""
 PROBLEM = "application/problem+json"
-TEXTS = ("description", "formula")
+TEXTS = ("description", "formula", "source")
 """Members of schemes that only people read. No client can depend on their words, which may be corrected and improved.
 Each must still be there. All other members keep their values."""
 

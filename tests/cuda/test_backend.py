@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -96,6 +97,32 @@ def test_types_that_kernels_do_not_know(make: Make, name: str) -> None:
         assert array.dtype == np.uint8
         backend.fill_array(drawn, STREAM, dtype, 3, array)
         assert array.get().tobytes() == expected
+    fake.check_fences()
+
+
+@pytest.mark.parametrize(
+    ("form", "part", "dtype", "shape"),
+    [
+        ("fp8_block", "data", "F8_E4M3", [40, 32]),
+        ("mxfp4", "data", "U8", [40, 16]),
+        ("awq", "data", "I32", [32, 5]),
+        ("fp8_channel", "scale", "F32", [40, 1]),
+    ],
+)
+def test_quantized_parts(make: Make, form: str, part: str, dtype: str, shape: list[int]) -> None:
+    """They are computed in host memory, also for arrays on the GPU, from numbers that kernels generate."""
+    fake, backend = make()
+    source = {"shape": [40, 32], "scheme": "normal", "std": 1}
+    more = {"group_size": 32} if form == "awq" else {}
+    tensor = {"shape": shape, "dtype": dtype, "scheme": "quantized", "format": form, "part": part, "tensor": source}
+    drawn = as_recipe({**tensor, **more}).tensors["weight"].draw
+    count = math.prod(shape) - 3
+    case = Case("", drawn, STORAGE[dtype], STREAM, 3, count)
+    expected = filled(load("reference"), case)
+    assert filled(backend, case, 3) == expected
+    array = backend.empty(count, STORAGE[dtype])
+    backend.fill_array(drawn, STREAM, STORAGE[dtype], 3, array)
+    assert array.get().tobytes() == expected
     fake.check_fences()
 
 

@@ -94,8 +94,8 @@ def stored(value: float, dtype: DType) -> bytes:
 def element(draw: Draw, stream: Stream, dtype: DType, index: int, position: int) -> bytes:
     """A draw of sections 6.7 to 6.11."""
     match draw:
-        case Waves(first, rows, frequencies, quarters, amplitudes):
-            t, column = position // len(frequencies) % rows + first, position % len(frequencies)
+        case Waves(first, rows, frequencies, quarters, amplitudes, run):
+            t, column = position // (len(frequencies) * run) % rows + first, position % len(frequencies)
             exact = Fraction(t * frequencies[column] + quarters[column] * 2**94, 2**32)
             value = amplitudes[t % len(amplitudes)] * sine(math.floor(exact + Fraction(1, 2)) % TURN)
             return stored(value + 0.0, dtype)

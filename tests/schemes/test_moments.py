@@ -92,6 +92,7 @@ TABLES: list[dict[str, Any]] = [
     {"scheme": "alibi_slopes", "shape": [64], "gain": -0.3},
     {"scheme": "retention_decay"},
     {"scheme": "hippo_legs", "shape": [2, 9, 9]},
+    {"scheme": "sinusoidal", "shape": [35, 64], "variant": "mae", "grid": [5, 7]},
     {"scheme": "s4d_inv"},
     {"scheme": "bilinear", "shape": [4, 4, 3, 3]},
     {"scheme": "dirac", "shape": [4, 4, 3, 3]},

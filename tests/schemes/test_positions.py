@@ -127,3 +127,46 @@ def test_decays_of_lightning_attention_are_those_of_transformers(layer: int) -> 
     gain = 1 - layer / (12 - 1 + 1e-5) + 1e-5
     ours = made(shape=list(theirs.shape), scheme="alibi_slopes", gain=gain)
     assert ours == pytest.approx(theirs, rel=1e-6)
+
+
+def image(height: int, width: int, size: int, order: list[str]) -> Any:
+    """Return the table of MAE's util/pos_embed.py, with the quarters of its columns in this order."""
+    x, y = (each.reshape(-1) for each in np.meshgrid(np.arange(width), np.arange(height)))
+    omega = 1 / 10000 ** (np.arange(size // 4) / (size / 4))
+    quarters = {
+        "sin x": np.sin(np.outer(x, omega)),
+        "cos x": np.cos(np.outer(x, omega)),
+        "sin y": np.sin(np.outer(y, omega)),
+        "cos y": np.cos(np.outer(y, omega)),
+    }
+    return np.concatenate([quarters[each] for each in order], 1)
+
+
+IMAGES = {
+    "mae": ["sin x", "cos x", "sin y", "cos y"],
+    "aimv2": ["sin y", "cos y", "sin x", "cos x"],
+    "timm": ["sin y", "sin x", "cos y", "cos x"],
+}
+
+
+@pytest.mark.parametrize("variant", IMAGES)
+def test_positions_in_images(variant: str) -> None:
+    tensor = {"scheme": "sinusoidal", "variant": variant, "grid": [14, 9], "dtype": "F64"}
+    found = made(shape=[2, 126, 24], **tensor)
+    assert np.abs(found - image(14, 9, 24, IMAGES[variant])).max() < 1e-14
+    assert np.array_equal(found[1, 30:32], fanin.slice({"shape": [126, 24], **tensor}, "weight", slice(30, 32)))
+
+
+def test_positions_in_images_are_those_of_transformers_and_timm() -> None:
+    torch = pytest.importorskip("torch")
+    aimv2 = pytest.importorskip("transformers.models.aimv2.modeling_aimv2")
+    theirs = aimv2.build_2d_sinusoidal_position_embedding(5, 7, 32).numpy()
+    ours = made(shape=[35, 32], scheme="sinusoidal", variant="aimv2", grid=[5, 7])
+    assert np.abs(ours - theirs).max() < 1e-6
+    # build_sincos2d_pos_embed of timm: torchvision, which timm imports, is not a dependency of the tests.
+    bands = 1 / 10000 ** (torch.arange(8) / 8)
+    grid = torch.stack(torch.meshgrid(torch.arange(5), torch.arange(7), indexing="ij")).flatten(1).T
+    angles = grid[:, :, None] * bands
+    theirs = torch.stack([angles.sin(), angles.cos()], dim=1).flatten(1).numpy()
+    ours = made(shape=[35, 32], scheme="sinusoidal", variant="timm", grid=[5, 7])
+    assert np.abs(ours - theirs).max() < 1e-6

@@ -21,6 +21,10 @@ PARTS = {
         "millions of draws of every scheme, orthogonal matrices, parameters at their limits",
         ("tests/statistics", "tests/recipe/test_extremes.py"),
     ),
+    "quantized": Part(
+        "quantized tensors of 2^24 elements in every format, beside compressed-tensors and torchao",
+        ("tests/soak/test_quantized.py",),
+    ),
     "dieharder": Part("dieharder on one stream, and on interleaved ones", ("tests/soak/test_dieharder.py",)),
     "storage": Part("all 2^32 values rounded; all vectors by `reference`", ("tests/backends", "tests/golden")),
     "machine-code": Part(

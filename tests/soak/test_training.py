@@ -68,7 +68,7 @@ def test_a_model_of_torchtitan(family: str) -> None:
         assert torch.equal(mine, theirs), name
 
 
-def _assets(folder: Path) -> None:
+def write_assets(folder: Path) -> None:
     """Write a tokenizer of bytes, and a small text."""
     from tokenizers import Tokenizer, models, pre_tokenizers
 
@@ -110,7 +110,7 @@ def test_torchtitan_trains_from_step_0(tmp_path: Path) -> None:
     """One process and two have one loss curve, and another seed has another."""
     pytest.importorskip("torchtitan", reason="needs pip install --group training")
     (tmp_path / "titan.py").write_text(TITAN)
-    _assets(tmp_path)
+    write_assets(tmp_path)
     curves: dict[str, list[float]] = {}
     for name, ranks, seed in (("one", 1, 1), ("two", 2, 1), ("other", 1, 2)):
         command = [sys.executable, "-m", "fanin", "checkpoint", "torch", "titan:build", "--seed", f"{seed}"]
@@ -160,7 +160,9 @@ def test_lightning() -> None:
     recording = fanin.torch.record(build, seed=4)
 
     class Net(lightning.LightningModule):  # type: ignore[misc, name-defined]
-        model: nn.Module | None = None
+        def __init__(self) -> None:
+            super().__init__()
+            self.model: nn.Module | None = None
 
         def configure_model(self) -> None:
             if self.model is None:

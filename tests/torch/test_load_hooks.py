@@ -172,6 +172,88 @@ def test_only_moves_are_followed(hook: Callable[[torch.Tensor], torch.Tensor], r
     assert torch.equal(module.weight, hook(torch.from_numpy(fanin.materialize(recipe)["w"])))
 
 
+def _replace_rows(state: dict[str, torch.Tensor], prefix: str) -> None:
+    state[f"{prefix}x"][1:3] = state[f"{prefix}y"][:2]
+
+
+def _double(state: dict[str, torch.Tensor], prefix: str) -> None:
+    state[f"{prefix}x"].mul_(2)
+
+
+def _round(state: dict[str, torch.Tensor], prefix: str) -> None:
+    state[f"{prefix}x"].copy_(state[f"{prefix}y"].half())
+
+
+class Pair(nn.Module):
+    def __init__(self, change: Callable[[dict[str, torch.Tensor], str], None]) -> None:
+        super().__init__()
+        self.x, self.y = (nn.Parameter(torch.empty(4, 4)) for _ in range(2))
+        self.register_load_state_dict_pre_hook(lambda _module, state, prefix, *_: change(state, prefix))
+
+
+def test_hooks_may_write_to_the_tensors_of_a_state_dict() -> None:
+    recipe = {"seed": 7, "tensors": {name: {"shape": [4, 4], "scheme": "normal", "std": 1} for name in "xy"}}
+    wanted = {name: torch.from_numpy(array) for name, array in fanin.materialize(recipe).items()}
+    _replace_rows(wanted, "")
+    module = init_(Pair(_replace_rows), recipe)
+    assert torch.equal(module.x, wanted["x"])
+    assert torch.equal(module.y, wanted["y"])
+    for change, reason in ((_double, "use aten.mul"), (_round, "cast")):
+        with pytest.raises(ModuleError, match=f"/x: its load hooks {reason}"):
+            init_(Pair(change), recipe)
+
+
+def test_a_cast_above_holds_for_the_hooks_below() -> None:
+    def move(state: dict[str, torch.Tensor], prefix: str) -> None:
+        state[f"{prefix}x"] = state.pop(f"{prefix}z")
+
+    def cast(_module: Any, state: dict[str, torch.Tensor], prefix: str, *_: Any) -> None:
+        state[f"{prefix}0.z"] = state.pop(f"{prefix}z").half().float()
+
+    recipe = {"tensors": {name: {"shape": [4, 4], "scheme": "normal", "std": 1} for name in ("z", "0.y")}}
+    module = nn.Sequential(Pair(move))
+    module.register_load_state_dict_pre_hook(cast)
+    with pytest.raises(ModuleError, match=r"/0\.x: its load hooks cast"):
+        init_(module, recipe)
+
+
+def test_hooks_may_write_to_what_a_hook_above_has_derived() -> None:
+    """The module below gets the tensor that its own hook has changed, under all names that its hook can see."""
+
+    def split(_module: Any, state: dict[str, torch.Tensor], prefix: str, *_: Any) -> None:
+        whole = state.pop(f"{prefix}z")
+        state[f"{prefix}0.x"] = state[f"{prefix}0.y"] = whole[1:5]
+
+    def zero(state: dict[str, torch.Tensor], prefix: str) -> None:
+        state[f"{prefix}y"][2] = 0
+
+    recipe = {"seed": 7, "tensors": {"z": {"shape": [6, 4], "scheme": "normal", "std": 1}}}
+    wanted = torch.from_numpy(fanin.materialize(recipe)["z"])[1:5].clone()
+    wanted[2] = 0
+    module = nn.Sequential(Pair(zero))
+    module.register_load_state_dict_pre_hook(split)
+    init_(module, recipe)
+    assert torch.equal(module[0].x, wanted)
+    assert torch.equal(module[0].y, wanted)
+
+
+def test_a_tensor_that_another_module_writes_to_is_refused() -> None:
+    """Whether it has the old or the new numbers depends on the order of the modules."""
+
+    def share(_module: Any, state: dict[str, torch.Tensor], prefix: str, *_: Any) -> None:
+        for name in ("0.x", "0.y", "1.x", "1.y"):
+            state[f"{prefix}{name}"] = state[f"{prefix}z"]
+        del state[f"{prefix}z"]
+
+    def zero(state: dict[str, torch.Tensor], prefix: str) -> None:
+        state[f"{prefix}x"][0] = 0
+
+    module = nn.Sequential(Pair(lambda *_: None), Pair(zero))
+    module.register_load_state_dict_pre_hook(share)
+    with pytest.raises(ModuleError, match=r"/0\.x: a load hook of another module writes to it"):
+        init_(module, {"tensors": {"z": {"shape": [4, 4], "scheme": "normal", "std": 1}}})
+
+
 def test_a_hook_that_fails_is_named() -> None:
     recipe = {"seed": 7, "tensors": {"0.w": {"shape": [4, 6], "scheme": "normal", "std": 1}}}
     module = nn.Sequential(Hooked(lambda tensor: torch.from_numpy(tensor.numpy())))

@@ -20,6 +20,7 @@ from fanin.draws import (
     Polar,
     Quantized,
     Sparse,
+    Stack,
     Table,
     TruncatedNormal,
     Uniform,
@@ -146,6 +147,8 @@ def formula(draw: Draw) -> str:
             return f"N(0, {_short(scale)}^2) in |z| <= {_short((-math.log1p(-mass)) ** 0.5 * scale)}"
         case Sparse(distribution, size, _, zeros):
             return f"{formula(distribution)}, {zeros} of {size} zero"
+        case Stack(matrix, _, count):
+            return f"{formula(matrix)}, {count} matrices"
         case Quantized(part=part, group=(rows, columns)):
             shared = "" if draw.rule == "given" else f" in groups of {rows} x {columns}"
             return f"{_PARTS[part]} {draw.element} of {formula(draw.draw)}{shared}"

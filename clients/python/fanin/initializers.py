@@ -713,7 +713,10 @@ def orthogonal(
     shape: Shape,
     *,
     gain: float = 1.0,
+    spectral: Literal["ratio", "max", "fan_out"] | None = None,
+    number: int | None = None,
     layout: Literal["keras", "torch"] = "keras",
+    batch_axes: Axes = (),
     seed: Seed = 0,
     name: str = "weight",
     dtype: DTypeLike = "F32",
@@ -723,9 +726,16 @@ def orthogonal(
 
     The matrix is torch's (shape[0], rest) or Keras' and JAX's (rest, shape[-1]), by the layout.
 
-    Distribution of an element: gain Q, Q uniform among the matrices with Q^T Q = I or Q Q^T = I.
+    `batch_axes`, the first ones of the tensor, stack independent matrices: of layers, experts or heads. `spectral`
+    multiplies by sqrt(fan_out / fan_in) (`ratio`, for Muon and Scion), by this or 1 if it is less (`max`), or by
+    sqrt(fan_out) (`fan_out`, for Scion's first layer). A part beside others of `blocks` needs a `number`, and no
+    two matrices of a tensor have the same: a stack of n has n numbers, from `number` on.
 
-    Source: Saxe et al. 2013 (arXiv:1312.6120); Stewart 1980, doi:10.1137/0717034.
+    Distribution of an element: g Q, Q uniform among the matrices with Q^T Q = I or Q Q^T = I; g = gain, times the
+    factor of spectral.
+
+    Source: Saxe et al. 2013 (arXiv:1312.6120); Stewart 1980, doi:10.1137/0717034; Pethick et al. 2025
+    (arXiv:2502.07529) and its code, scion, for spectral.
     """
     return one("orthogonal", locals())
 
@@ -866,8 +876,9 @@ def sinusoidal(
     shape: Shape,
     *,
     base: float = 10000.0,
-    variant: Literal["vaswani", "marian", "fairseq"] = "vaswani",
+    variant: Literal["vaswani", "marian", "fairseq", "mae", "aimv2", "timm"] = "vaswani",
     padding: int | None = None,
+    grid: Axes | None = None,
     seed: Seed = 0,
     name: str = "weight",
     dtype: DTypeLike = "F32",
@@ -879,10 +890,16 @@ def sinusoidal(
     position. `fairseq`, of Whisper and tensor2tensor too, has them one after the other, of base^(-i / (d // 2 -
     1)), and if d is odd a column of zeros at the end. `padding` is the row of a padding token: zeros.
 
+    The other variants are tables of images. Row y width + x has the position (y, x) in a `grid` of a height and a
+    width. The quarters of the columns are sin x, cos x, sin y, cos y in `mae`, of DiT too. They are sin y, cos y,
+    sin x, cos x in `aimv2`, and sin y, sin x, cos y, cos x in `timm`, all of base^(-4 i / d). A row of zeros for a
+    class token is a part of `blocks`.
+
     Distribution of an element: sin(p f_i), cos(p f_i) of row p; f_i = base^(-2 i / d), in fairseq base^(-i / (d // 2 -
     1)).
 
-    Source: Vaswani et al. 2017 (arXiv:1706.03762), section 3.5; fairseq sinusoidal_positional_embedding.py.
+    Source: Vaswani et al. 2017 (arXiv:1706.03762), section 3.5; fairseq sinusoidal_positional_embedding.py;
+    facebookresearch/mae util/pos_embed.py; transformers modeling_aimv2.py; timm/layers/pos_embed_sincos.py.
     """
     return one("sinusoidal", locals())
 

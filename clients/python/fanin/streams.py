@@ -35,6 +35,13 @@ class Stream(NamedTuple):
         k0, k1, h0, h1 = _WORDS.unpack_from(digest.digest())
         return k0, k1, h0, h1
 
+    def of_matrix(self, number: int) -> Stream:
+        """Return the stream of a matrix of this number in the tensor. That of number 0 is the tensor's.
+
+        No tensor's name has the character that this one has.
+        """
+        return self._replace(name=f"{self.name}\0{number}") if number else self
+
 
 def main_keys(streams: Iterable[Stream]) -> bytes:
     """The keys of purpose main of many streams, four little-endian words each: as `key`, in a quarter of its time."""

@@ -131,15 +131,24 @@ class Admission:
             TooManyRequestsError: the limit was exceeded before, by such a recipe.
             LimitsUnavailableError: the shared counters are unreachable.
         """
-        if (limit := self._settings.client_requests_per_minute) is None or work <= LARGE:
+        if work <= LARGE:
             return
-        more = work // LARGE
-        count = await self._counters.add(f"requests:{usage.client}", more, MINUTE)
-        usage.standings[0] = Standing("requests", limit, MINUTE, count.value, count.seconds)
+        if (standing := await self.count_more(usage.client, work // LARGE)) is not None:
+            usage.standings[0] = standing
+
+    async def count_more(self, client: str, more: int) -> Standing | None:
+        """Count a request of this client as this many more. Return its standing; None if nothing limits it.
+
+        Raises: as `count_work`.
+        """
+        if (limit := self._settings.client_requests_per_minute) is None:
+            return None
+        count = await self._counters.add(f"requests:{client}", more, MINUTE)
         if count.value - more > limit:
             raise TooManyRequestsError(
-                f"{limit} requests in a minute are allowed, and large recipes count as several", count.seconds
+                f"{limit} requests in a minute are allowed, and large ones count as several", count.seconds
             )
+        return Standing("requests", limit, MINUTE, count.value, count.seconds)
 
     async def count_failed_login(self, address: str | None) -> None:
         """Count a request with an invalid key or token against its network address.

@@ -22,6 +22,14 @@ RECIPE = {
         "e5m2": {"shape": [61], "scheme": "truncated_normal", "std": 1.0, "dtype": "F8_E5M2"},
         "orthogonal": {"shape": [70, 67], "scheme": "orthogonal", "gain": 2.0, "dtype": "F32"},
         "orthogonal.f64": {"shape": [33, 40], "scheme": "orthogonal", "dtype": "F64"},
+        "stack": {"shape": [3, 5, 7], "scheme": "orthogonal", "batch_axes": [0]},
+        "quantized": {
+            "shape": [9, 32],
+            "dtype": "F8_E4M3",
+            "scheme": "quantized",
+            "format": "fp8_channel",
+            "tensor": {"shape": [9, 32], "scheme": "normal", "std": 0.02},
+        },
         "constant": {"shape": [7], "scheme": "constant", "value": 0.1, "dtype": "F16"},
         "normal.c64": {"shape": [5, 7], "scheme": "he_normal", "dtype": "C64"},
         "uniform.c64": {"shape": [31], "scheme": "uniform", "low": -1.0, "high": 1.0, "dtype": "C64"},
@@ -62,7 +70,7 @@ RECIPE = {
 }
 """A recipe with every kind of draw and every storage type. The sizes are odd, so that every kernel has a partial
 vector."""
-SHA256 = "f31a487066b1c9968986fd18771d555193c0a819357751dc4cf12208555ed0ab"
+SHA256 = "af0428be33b755f9eff55b58c3e9260ed1c1dc3e2066a63ce0770d2029ed5618"
 """SHA-256 of the file of `RECIPE`, in hexadecimal."""
 
 

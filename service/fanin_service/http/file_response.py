@@ -9,7 +9,7 @@ from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
 from fanin import FileLayout
-from fanin.draws import Orthogonal, matrix_of
+from fanin.draws import Orthogonal, Stack, matrix_of
 from fanin_service.context import RequestContext
 from fanin_service.errors import PreconditionFailedError, RangeNotSatisfiableError
 from fanin_service.http.file import File
@@ -142,6 +142,10 @@ def _made_besides(service: Service, layout: FileLayout, part: ByteRange) -> int:
     for edge in {layout.index_at(part.start), layout.index_at(part.stop - 1)}:
         entry = layout.entries[edge]
         matrix, size = matrix_of(entry.draw), entry.stop - entry.start
+        if matrix and isinstance(entry.draw, Stack):
+            # A part cuts at most one matrix at each end.
+            found += max(matrix.rows * matrix.columns * entry.dtype.itemsize - (part.stop - part.start), 0)
+            continue
         start, stop = (min(max(at - entry.start, 0), size) for at in (part.start, part.stop))
         if matrix and 0 < stop - start < size:
             # The draw of a kernel has zeros around its matrix. Their places are not those of the matrix.

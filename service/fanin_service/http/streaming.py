@@ -163,7 +163,7 @@ def _edges(layout: FileLayout, part: ByteRange, pool: ChunkPool) -> Iterator[tup
     start, stop = part.start, min(part.start + FIRST_CHUNK, part.stop)
     while start < part.stop:
         while stop - start > MIN_CHUNK and layout.source_bytes(start, stop) > MAX_SOURCE:
-            stop = start + (stop - start) // 2
+            stop = (start + stop) // 16 * 8  # between two elements: both chunks would generate one that is cut
         yield start, stop
         start, stop = stop, min(stop + (CROWD_CHUNK if pool.streams > CROWD else CHUNK), part.stop)
 

@@ -9,9 +9,9 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TypeVar, TypeVarTuple
+from typing import Any, TypeVar, TypeVarTuple
 from weakref import WeakKeyDictionary
 
 from fanin import FileLayout
@@ -65,13 +65,18 @@ _PER_BATCH, _PER_FILE = 5000, 20
 _SHOWN = 80
 
 
+Charge = Callable[[str, int], Coroutine[Any, Any, object]]
+
+
 class Models:
     """The models of one service. Names are looked up in every request, so that all replicas see an upload at once.
 
     `client` is the client of the request: clients take turns at the threads, and share the caches.
     """
 
-    def __init__(self, store: ModelStore, settings: Settings, threads: Threads) -> None:
+    def __init__(self, store: ModelStore, settings: Settings, threads: Threads, charge: Charge) -> None:
+        """`charge` counts a request of a client as this many more."""
+        self._charge = charge
         self._store, self._settings, self._threads = store, settings, threads
         self._lock = threading.Lock()
         self._changing = tuple(threading.Lock() for _ in range(_CHANGES))
@@ -167,11 +172,16 @@ class Models:
 
         Raises:
             UnknownFileError: the revision has no file with one of the paths.
+            TooManyRequestsError: large models have used up the client's requests of this minute.
         """
         content, revision = snapshot.content.digest, str(snapshot.revision)
         known = {path: self._described.get((content, revision, path)) for path in paths}
         missing = [path for path, found in known.items() if found is None]
-        for batch in _batches(missing, snapshot):
+        batches = [*_batches(missing, snapshot)]
+        if len(batches) > 1:
+            # A batch takes about as long as 50 ms.
+            await self._charge(client, len(batches))
+        for batch in batches:
             files = await self.in_thread(client, snapshot.described, batch, is_large=snapshot.content.is_large)
             for path, file in zip(batch, files, strict=True):
                 known[path] = self._described[content, revision, path] = file

@@ -8,7 +8,7 @@ from typing import Any
 
 from fanin import Fault, FileLayout, Recipe
 from fanin.dialects.keras import KERAS
-from fanin.draws import matrix_of
+from fanin.draws import matrices_of
 from fanin.draws.composed import MAX_TABLE
 from fanin.errors import pointer
 from fanin.names import count
@@ -143,6 +143,8 @@ def distributions_of(tensor: Any) -> int:
             continue
         if isinstance(parts := each.get("parts"), list | tuple):
             level.extend(_shaped(parts, sizes, each.get("axis", 0)))
+        if isinstance(twin := each.get("tensor"), Mapping):
+            level.append(_sized(twin))
         if isinstance(source := each.get("tensor"), Mapping):
             level.append((source, *_measured(source)))
         found += 1
@@ -156,6 +158,13 @@ def _measured(tensor: Any) -> tuple[Sequence[Any], int]:
     shape = tensor.get("shape") if isinstance(tensor, Mapping) else None
     sizes: Sequence[Any] = shape if isinstance(shape, list | tuple) and len(shape) <= MAX_RANK else [None]
     return sizes, _product(sizes)
+
+
+def _sized(tensor: Any) -> tuple[Any, Sequence[Any], int]:
+    """Return a tensor's JSON with its shape and the product of its sizes."""
+    shape = tensor.get("shape") if isinstance(tensor, Mapping) else None
+    sizes: Sequence[Any] = shape if isinstance(shape, list | tuple) and len(shape) <= MAX_RANK else [None]
+    return tensor, sizes, _product(sizes)
 
 
 def _shaped(parts: Sequence[Any], sizes: Sequence[Any], axis: Any) -> Iterator[tuple[Any, Sequence[Any], int]]:
@@ -195,14 +204,13 @@ def _check_ranks(recipe: Recipe, limit: int, short: bool) -> None:
 def _check_matrices(layout: FileLayout, limit: int, short: bool) -> None:
     """Refuse large matrices. Each is generated at once, in memory, by work that grows faster than its size."""
     for entry in (layout.entries[place] for place in layout.matrices):
-        matrix = matrix_of(entry.draw)
-        if matrix is None:
-            continue
-        shorter, longer = sorted((matrix.rows, matrix.columns))
-        if (count := longer * max(shorter, _NARROWEST)) > limit:
-            field = pointer(["shape"] if short else ["tensors", entry.name, "shape"])
-            counted = f", where the shorter side counts as {_NARROWEST}" if shorter < _NARROWEST else ""
-            raise _exceeded(field, f"{count} elements of one matrix{counted}; this service generates at most {limit}")
+        for matrix in matrices_of(entry.draw):
+            shorter, longer = sorted((matrix.rows, matrix.columns))
+            if (count := longer * max(shorter, _NARROWEST)) > limit:
+                field = pointer(["shape"] if short else ["tensors", entry.name, "shape"])
+                counted = f", where the shorter side counts as {_NARROWEST}" if shorter < _NARROWEST else ""
+                detail = f"{count} elements of one matrix{counted}; this service generates at most {limit}"
+                raise _exceeded(field, detail)
 
 
 def _exceeded(field: str, detail: str) -> LimitExceededError:

@@ -87,6 +87,23 @@ def test_large_recipes_count_as_several_requests() -> None:
         refused(client.get(table), 429, "too-many-requests")
 
 
+def test_descriptions_of_large_models_count_as_several_requests() -> None:
+    recipe = json.dumps({"tensors": {}, "repeated": {"a{1..20000}": {"shape": [2], "scheme": "ones"}}}).encode()
+    with limited(client_requests_per_minute=100) as (server, _):
+        client = server.client
+        answer = client.put(
+            "/v1/models/me/x", content=pack({"recipe.json": recipe}), headers={"Content-Type": MEDIA_TYPE}
+        )
+        assert answer.status_code == 201
+        left = [
+            int(HUB_LIMIT.search(client.get(path).headers["RateLimit"])["r"])  # type: ignore[index]
+            for path in ("/livez-not", "/hf/api/models/me/x/tree/seed-1-2kb", "/livez-not") * 2
+        ]
+        # 20,000 tensors in 80 files take five batches of 5,000. The second time they are cached.
+        assert left[0] - left[2] == 2 + 5
+        assert left[3] - left[5] == 2
+
+
 def test_who_a_client_is() -> None:
     with limited(client_requests_per_minute=1, trusted_proxies=("127.0.0.1",)) as (server, _):
 

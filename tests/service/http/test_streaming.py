@@ -26,7 +26,7 @@ from fanin.draws import Draw
 from fanin.dtypes import DType
 from fanin.file.plan import read_into
 from fanin.streams import Stream
-from fanin_service.http import streaming
+from fanin_service.http import file_response, streaming
 from fanin_service.http.ranges import ByteRange
 from fanin_service.server.command import listen
 from fanin_service.settings import Settings
@@ -263,6 +263,30 @@ def test_a_crowd_gets_the_same_in_smaller_chunks(monkeypatch: pytest.MonkeyPatch
             assert connection.recv(16)
             settled(backend)
     assert backend.largest == streaming.CROWD_CHUNK
+
+
+def test_scales_are_generated_in_chunks_by_their_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """1 KiB of scales is generated from 16 MiB of numbers: other clients get their turns between its chunks."""
+    lengths: list[int] = []
+
+    class Watched(CountingBackend):
+        def _generate(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+            lengths.append(len(out))
+            super()._generate(draw, stream, dtype, first, out)
+
+    source = {"shape": [2048, 2048], "scheme": "normal", "std": 1}
+    part = {"shape": [16, 16], "scheme": "quantized", "format": "fp8_block", "part": "scale", "tensor": source}
+    monkeypatch.setattr(file_response, "MAX_SOURCE", 4 << 20)
+    monkeypatch.setattr(streaming, "MAX_SOURCE", 4 << 20)
+    with running(backend=Watched()) as server:
+        lengths.clear()  # those of the known-answer test
+        content = server.client.post("/v1/weights", json=part).content
+    layout = FileLayout.of(part)
+    expected = bytearray(layout.size)
+    read_into(layout, 0, memoryview(expected), backends.get())
+    assert content == expected
+    assert sum(lengths) == 1024
+    assert max(lengths) <= 256
 
 
 def resident() -> int:

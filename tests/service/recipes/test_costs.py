@@ -35,6 +35,9 @@ def _spellings() -> Iterator[dict[str, Any]]:
             yield {"scheme": "blocks", "shape": [4, 128], "parts": [{**part, "size": 1}] * 4}
             nested = {"scheme": "blocks", "axis": 1, "parts": [{**part, "size": 128}]}
             yield {"scheme": "blocks", "shape": [4, 128], "parts": [{**nested, "size": 4}]}
+            twin = {"scheme": "quantized", "format": "int8", "tensor": tensor, "dtype": "I8"}
+            yield {**twin, "shape": shape}
+            yield {"scheme": "blocks", "shape": shape, "dtype": "I8", "parts": [{**twin, "size": shape[0]}]}
 
 
 def test_no_spelling_of_a_table_costs_more_than_it_counts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,3 +74,14 @@ def test_no_spelling_of_a_table_costs_more_than_it_counts(monkeypatch: pytest.Mo
         "stft",
         "STFTInitializer",
     } <= valid
+
+
+def test_the_fields_of_schemes_that_hold_tensors_are_counted() -> None:
+    """A tensor in a field that `distributions_of` does not know would cost nothing."""
+    holders = {
+        field
+        for scheme in SCHEMES.values()
+        for field, info in scheme.model_fields.items()
+        if "dict" in str(info.annotation)
+    }
+    assert holders == {"parts", "tensor"}

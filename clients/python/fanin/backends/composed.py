@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ from fanin.draws import (
     Polar,
     Quantized,
     Sparse,
+    Stack,
     Table,
     Uniform,
     Waves,
@@ -129,6 +131,8 @@ def _elements(
             return _arange(part, positions, dtype)
         case Orthogonal():
             return _picked(backend, part, stream, dtype, positions)
+        case Stack():
+            return _stacked(backend, part, stream, dtype, positions)
         case Waves():
             return _stored(_waves(part, positions), dtype)
         case Mapped(function, center, half_width, low, high):
@@ -146,6 +150,17 @@ def _elements(
             backend.clear_zeros(part, stream, dtype, int(positions[0]), kept.view(np.uint8).data)
             return kept
     return _picked(backend, part, stream, dtype, indices)
+
+
+def _stacked(backend: Backend, draw: Stack, stream: Stream, dtype: DType, positions: Positions) -> Bits:
+    """Return elements of matrices one after another, at increasing positions."""
+    numbers, inside = np.divmod(positions, np.uint64(draw.matrix.rows * draw.matrix.columns))
+    begins = np.flatnonzero(np.diff(numbers, prepend=numbers[:1] + np.uint64(1)))
+    parts = [
+        _picked(backend, draw.matrix, stream.of_matrix(draw.first + int(numbers[start])), dtype, inside[start:stop])
+        for start, stop in pairwise([*begins.tolist(), len(positions)])
+    ]
+    return np.concatenate(parts)
 
 
 def _picked(backend: Backend, draw: Draw, stream: Stream, dtype: DType, indices: Positions) -> Bits:
@@ -184,7 +199,7 @@ _FUNCTIONS: dict[str, Callable[[Doubles], Doubles]] = {
 
 def _waves(draw: Waves, positions: Positions) -> Doubles:
     rows, columns = np.divmod(positions, np.uint64(len(draw.frequencies)))
-    times = np.uint64(draw.first) + rows % np.uint64(draw.rows)
+    times = np.uint64(draw.first) + rows // np.uint64(draw.run) % np.uint64(draw.rows)
     upper = np.array([turns >> 32 for turns in draw.frequencies], np.uint64)[columns]
     lower = np.array([turns & 0xFFFFFFFF for turns in draw.frequencies], np.uint64)[columns]
     quarters = np.array(draw.quarters, np.uint64)[columns] << np.uint64(62)

@@ -1,4 +1,4 @@
-"""Quantized tensors, from the float32 numbers that a backend generates (SPEC.md section 6.15).
+"""Quantized tensors, from the float32 numbers that a backend generates (SPEC.md section 6.16).
 
 A part is generated in tiles: rectangles of complete groups of the matrix, of about `TILE` elements, or of one group if
 that has more. Codes of a few rows of taller groups need scales of all of their rows. Those are cached.
@@ -110,11 +110,9 @@ def _write_rows(backend: Backend, draw: Quantized, stream: Stream, matrix: int, 
     )
     divisors = np.repeat(np.frombuffer(stored, dtype.numpy).astype(np.float32), draw.group[1])[: draw.columns]
     step = max(TILE // draw.columns, 1) * draw.columns
-    first = matrix * draw.rows * draw.columns + start
     for at in range(0, len(target), step):
         part = target[at : at + step]
-        values = np.empty(len(part), np.float32)
-        backend.fill(draw.draw, stream, DTYPES["F32"], first + at, values.view(np.uint8).data)
+        values = _stretch(backend, draw, stream, matrix, start + at, len(part))
         divided = divisors[np.arange(start + at, start + at + len(part)) % draw.columns]
         part[:] = _codes(draw, values, divided, np.zeros(1, np.float32))
 
@@ -190,6 +188,20 @@ def _numbers(
         count = right - left
         backend.fill_runs(draw.draw, stream, DTYPES["F32"], firsts, count, addresses + np.uint64(made.ctypes.data))
     return made.T if draw.transposed else made
+
+
+def _stretch(backend: Backend, draw: Quantized, stream: Stream, matrix: int, start: int, count: int) -> Floats:
+    """Return elements [start, start + count) of a matrix before quantization, in row-major order."""
+    if draw.transposed:
+        top, bottom = start // draw.columns, -(-(start + count) // draw.columns)
+        left = start % draw.columns if bottom - top == 1 else 0
+        right = left + count if bottom - top == 1 else draw.columns
+        made = _numbers(backend, draw, stream, matrix, (top, bottom), (left, right)).reshape(-1)
+        return made[start - top * draw.columns - left :][:count]
+    values = np.empty(count, np.float32)
+    first = matrix * draw.rows * draw.columns + start
+    backend.fill(draw.draw, stream, DTYPES["F32"], first, values.view(np.uint8).data)
+    return values
 
 
 def _padded(values: Floats, tall: int, wide: int) -> Floats:

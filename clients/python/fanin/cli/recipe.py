@@ -79,9 +79,10 @@ def _add_group_size(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the recipe, report what it does not describe, and return the exit code."""
+    inputs: list[tuple[str, str | Path]]
     if options.found is None:
         found = _Found(shared.layout_of(options).recipe, (), None)
-        inputs = overwriting.inputs(options)
+        inputs = list(overwriting.inputs(options))
     else:
         found = options.found(options.source, options.seed)
         source = configuration_of(options.source) if options.found is _transformer else module_file_of(options.source)

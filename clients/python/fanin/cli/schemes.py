@@ -47,6 +47,12 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "power_range": {"shape": [768], "low": -6.0, "high": -1.0, "power": 0.7},
     "sinusoidal": {"shape": [512, 768]},
     "stft": {"shape": [400, 1, 201]},
+    "quantized": {
+        "shape": [256, 512],
+        "dtype": "F8_E4M3",
+        "format": "fp8_channel",
+        "tensor": {"shape": [256, 512], "scheme": "normal", "std": 0.02},
+    },
     "t_fixup": {"shape": [512, 512], "layers": 6, "side": "encoder"},
     "retention_decay": {"shape": [8]},
     "hippo_legs": {"shape": [64, 64]},

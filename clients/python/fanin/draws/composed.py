@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import TypeGuard, get_args
 
@@ -22,6 +22,7 @@ from fanin.draws.types import (
     Plain,
     Quantized,
     Sparse,
+    Stack,
     Table,
     Waves,
 )
@@ -34,6 +35,8 @@ TURN = 2**96
 """Units of frequency in a turn."""
 MAX_ROWS = 2**32
 """Most rows of waves. A sparse line has fewer. Their products with 32-bit words then fit 64 bits."""
+MAX_MATRICES = 2**12
+"""Most matrices of a tensor's stack. Each takes some tens of microseconds even if it is small."""
 MAX_LINES = 2**42
 """Most lines of a sparse tensor. The number of a line is in the upper bits of a block number."""
 
@@ -93,9 +96,17 @@ def mapped(function: Function, low: Fraction, high: Fraction, ends: tuple[Fracti
 
 
 def waves(
-    columns: Sequence[tuple[Fraction, int]], rows: int, amplitudes: Sequence[Fraction], dtype: DType, first: int = 0
+    columns: Sequence[tuple[Fraction, int]],
+    rows: int,
+    amplitudes: Sequence[Fraction],
+    dtype: DType,
+    first: int = 0,
+    run: int = 1,
 ) -> Waves:
-    """Return rows of waves. A column has a frequency in turns per row, and a phase in quarters of a turn."""
+    """Return rows of waves, each repeated `run` times.
+
+    A column has a frequency in turns per row, and a phase in quarters of a turn.
+    """
     check_real(dtype)
     if first + rows > MAX_ROWS:
         raise DrawError("shape", f"there are more than {MAX_ROWS} rows")
@@ -103,7 +114,7 @@ def waves(
         raise too_large("shape", 2 * max(map(abs, amplitudes)), dtype)
     frequencies, quarters = zip(*columns)
     sizes = tuple(scalars.rounded(amplitude, DTYPES["F64"]) for amplitude in amplitudes)
-    return Waves(first, rows, tuple(round(turns * TURN) % TURN for turns in frequencies), quarters, sizes)
+    return Waves(first, rows, tuple(round(turns * TURN) % TURN for turns in frequencies), quarters, sizes, run)
 
 
 def sparse(draw: Plain, size: int, inner: int, lines: int, zeros: int) -> Sparse:
@@ -126,6 +137,17 @@ def orthogonal(gain: Fraction, rows: int, columns: int, dtype: DType) -> Orthogo
     return Orthogonal(scalar("gain", gain, dtype), rows, columns)
 
 
+def stack(matrix: Orthogonal, first: int, count: int) -> Stack:
+    """Return `count` independent matrices, numbered from `first` on.
+
+    Raises:
+        DrawError: they are too many.
+    """
+    if count > MAX_MATRICES:
+        raise DrawError("batch_axes", f"{count} matrices are too many: the maximum is {MAX_MATRICES}")
+    return Stack(matrix, first, count)
+
+
 def is_plain(draw: Draw, dtype: DType) -> TypeGuard[Plain]:
     """Return whether kernels generate the draw at this type: a constant, or real numbers of a type that they know."""
     kind = type(draw)  # a tenth of the time of isinstance(draw, Plain), which small tensors notice
@@ -134,9 +156,27 @@ def is_plain(draw: Draw, dtype: DType) -> TypeGuard[Plain]:
 
 def matrix_of(draw: Draw) -> Orthogonal | None:
     """Return the first orthogonal matrix in the draw, or None."""
+    return next(matrices_of(draw), None)
+
+
+def matrices_of(draw: Draw) -> Iterator[Orthogonal]:
+    """Yield the orthogonal matrices in the draw. Those of a stack are equal draws: it yields one."""
     if isinstance(draw, Blocks):
-        return next((found for part in draw.draws if (found := matrix_of(part))), None)
-    return draw if isinstance(draw, Orthogonal) else None
+        for part in draw.draws:
+            yield from matrices_of(part)
+    elif isinstance(draw, Orthogonal):
+        yield draw
+    elif isinstance(draw, Stack):
+        yield draw.matrix
+
+
+def numbers_of(draw: Draw) -> Iterator[range]:
+    """Yield the numbers of the matrices of each stack in the draw."""
+    if isinstance(draw, Blocks):
+        for part in draw.draws:
+            yield from numbers_of(part)
+    elif isinstance(draw, Stack):
+        yield range(draw.first, draw.first + draw.count)
 
 
 def check_positive(draw: Draw) -> None:
@@ -156,4 +196,4 @@ def is_whole(draw: Draw) -> bool:
     """Return whether a tensor can have only one such draw. Two would be equal, because they use the same words."""
     if isinstance(draw, Blocks):
         return any(map(is_whole, draw.draws))
-    return isinstance(draw, Orthogonal | Sparse | Quantized)
+    return isinstance(draw, Orthogonal | Sparse | Quantized) or (isinstance(draw, Stack) and draw.first == 0)

@@ -26,6 +26,7 @@ from fanin.draws.types import (
     Polar,
     Quantized,
     Sparse,
+    Stack,
     Table,
     TruncatedNormal,
     Uniform,
@@ -105,6 +106,8 @@ def _moments(draw: Draw, dtype: DType) -> Moments:
             return Moments(*_mapped(draw), _finite(low), _finite(high))
         case Waves():
             return Moments(*_waves(draw), *_within(max(map(abs, draw.amplitudes)), dtype))
+        case Stack(matrix):
+            return _moments(matrix, dtype)
         case Quantized():
             raise TypeError("the moments of codes and scales have no formula")
         case Orthogonal(gain, rows, columns):
@@ -214,7 +217,8 @@ def _argument(function: Function, value: Floats) -> Floats:
         case "inverse_softplus_log_8":
             return np.exp(-8 * softplus)
         case "log_log":
-            return np.exp(-2 * np.exp(value))
+            rate: Floats = np.exp(value)
+            return np.exp(-2 * rate)
         case "logit":
             return np.exp(value - softplus)
 

@@ -128,6 +128,18 @@ class Orthogonal:
     """Elements are those of a rows x columns matrix, row by row."""
 
 
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """`count` independent matrices, one after another. Position p is in the one of number first + p div elements.
+
+    Matrix 0 has the random words of the tensor, and every other one separate words.
+    """
+
+    matrix: Orthogonal
+    first: int
+    count: int
+
+
 Function = Literal["log", "inverse_softplus_exp", "inverse_softplus_log", "inverse_softplus_log_8", "log_log", "logit"]
 """Functions of a number u, in this order: ln u, ln(exp(exp u) - 1), ln(exp(-ln(u) / 2) - 1), ln(exp(-ln(u) / 8) - 1),
 ln(-ln(u) / 2), ln(u / (1 - u))."""
@@ -148,7 +160,7 @@ class Mapped:
 class Waves:
     """Rows of waves, amplitude * sin(2 pi (t * frequency + quarter / 4)), in float64.
 
-    Position p has time t = first + (p div columns) mod rows, and column p mod columns.
+    Position p has time t = first + (p div (columns * run)) mod rows, and column p mod columns.
     """
 
     first: int
@@ -159,6 +171,8 @@ class Waves:
     """Phase of each column: 0 is a sine, 1 a cosine, 2 and 3 are their negatives."""
     amplitudes: tuple[float, ...]
     """Amplitude of each row. A single one applies to all rows."""
+    run: int = 1
+    """Number of rows that follow each other with the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +252,6 @@ class Quantized:
 
 Plain = Fill | Uniform | Normal | TruncatedNormal
 """A draw that a backend generates directly. An element depends on its random word only."""
-Composed = Blocks | Table | Arange | Mapped | Waves | Polar | Sparse
+Composed = Blocks | Table | Arange | Mapped | Waves | Polar | Sparse | Stack
 """A draw that all backends compute in the same way, from plain draws or without them."""
 Draw = Plain | Composed | Orthogonal | Quantized

@@ -57,20 +57,20 @@ def _dtype(value: Any) -> str:
     return str(getattr(value, "dtype", ""))
 
 
-def _at_most(limit: int, items: str) -> BeforeValidator:
+def few(limit: int, items: str) -> BeforeValidator:
     """Return a validator of a list or tuple of at most `limit` items. The field itself accepts or rejects `None`.
 
     It runs first: pydantic stores a kilobyte of error for each wrong item, and accepts a set as a tuple.
     """
 
-    def few(value: Any) -> Any:
+    def check(value: Any) -> Any:
         if value is not None and not isinstance(value, list | tuple):
             raise PydanticCustomError("tuple_type", "must be an array of {items}", {"items": items})
         if value is not None and len(value) > limit:
             raise PydanticCustomError("rank", "{count} items; at most {limit}", {"count": len(value), "limit": limit})
         return value
 
-    return BeforeValidator(few)
+    return BeforeValidator(check)
 
 
 def _positive_zero(value: float) -> float:
@@ -96,11 +96,11 @@ Proportion = Annotated[float, Strict(), AllowInfNan(False), Field(ge=0, le=1), _
 Count = Annotated[int, Strict(), Field(ge=1, le=MAX_DIMENSION), BeforeValidator(as_integer)]
 Dimension = Annotated[int, Strict(), Field(ge=0, le=MAX_DIMENSION), BeforeValidator(as_integer)]
 Axis = Annotated[int, Strict(), Field(ge=-MAX_RANK, lt=MAX_RANK), BeforeValidator(as_integer)]
-_FEW = _at_most(MAX_RANK, "integers")
+_FEW = few(MAX_RANK, "integers")
 Axes = Annotated[tuple[Axis, ...], Field(max_length=MAX_RANK), _FEW]
 MAX_FACTORS = 512
 """Maximum number of numbers that a recipe lists for a table: the frequencies of a head of 1024 dimensions."""
-Factors = Annotated[tuple[Positive, ...], Field(max_length=MAX_FACTORS), _at_most(MAX_FACTORS, "numbers")]
+Factors = Annotated[tuple[Positive, ...], Field(max_length=MAX_FACTORS), few(MAX_FACTORS, "numbers")]
 Flag = Annotated[bool, Strict()]
 StorageName = Annotated[
     DTypeName,

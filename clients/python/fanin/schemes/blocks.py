@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import lru_cache
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
@@ -85,7 +86,14 @@ class Blocks(Tensor):
             )
         made = [tensor.draw for _, tensor in parts if math.prod(tensor.shape)]
         if len(made) > 1 and any(map(draws.is_whole, made)):
-            raise DrawError("parts", "an orthogonal or sparse matrix must be the full tensor, not one of several parts")
+            raise DrawError(
+                "parts",
+                "an orthogonal or sparse matrix must be the full tensor, not one of several parts;"
+                " an orthogonal one is allowed with a number",
+            )
+        numbers = sorted((each.start, each.stop) for draw in made for each in draws.numbers_of(draw))
+        if any(stop > start for (_, stop), (start, _) in pairwise(numbers)):
+            raise DrawError("parts", "two orthogonal matrices have one number: give each part another, from 1 on")
         return draws.blocks(
             sum(size for size, _ in parts) * inner, [(size * inner, tensor.draw) for size, tensor in parts]
         )

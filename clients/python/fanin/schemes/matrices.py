@@ -12,7 +12,8 @@ from pydantic import Field
 from fanin import draws
 from fanin.draws import Draw, DrawError
 from fanin.dtypes import DType
-from fanin.schemes.base import Count, Positive, Real, Tensor
+from fanin.scalars import root
+from fanin.schemes.base import Axes, Count, Positive, Real, Tensor
 from fanin.schemes.fans import MAX_KERNEL_RANK, KernelLayout
 
 _ZERO = draws.Fill(0.0)
@@ -84,22 +85,55 @@ class Orthogonal(Tensor):
     """Haar-distributed orthonormal rows, or columns where these are fewer, times `gain`.
 
     The matrix is torch's (shape[0], rest) or Keras' and JAX's (rest, shape[-1]), by the layout.
+
+    `batch_axes`, the first ones of the tensor, stack independent matrices: of layers, experts or heads. `spectral`
+    multiplies by sqrt(fan_out / fan_in) (`ratio`, for Muon and Scion), by this or 1 if it is less (`max`), or by
+    sqrt(fan_out) (`fan_out`, for Scion's first layer). A part beside others of `blocks` needs a `number`, and no two
+    matrices of a tensor have the same: a stack of n has n numbers, from `number` on.
     """
 
-    formula = "gain Q, Q uniform among the matrices with Q^T Q = I or Q Q^T = I"
-    source = "Saxe et al. 2013 (arXiv:1312.6120); Stewart 1980, doi:10.1137/0717034"
+    formula = "g Q, Q uniform among the matrices with Q^T Q = I or Q Q^T = I; g = gain, times the factor of spectral"
+    source = (
+        "Saxe et al. 2013 (arXiv:1312.6120); Stewart 1980, doi:10.1137/0717034;"
+        " Pethick et al. 2025 (arXiv:2502.07529) and its code, scion, for spectral"
+    )
 
     scheme: Literal["orthogonal"]
     size_field = "gain"
     gain: Positive = 1.0
     layout: Annotated[KernelLayout, Field(description="keras: (rest, shape[-1]); torch: (shape[0], rest).")] = "keras"
+    spectral: Annotated[
+        Literal["ratio", "max", "fan_out"] | None, Field(description="The spectral norm follows the fans.")
+    ] = None
+    batch_axes: Annotated[Axes, Field(description="Axes of stacked matrices: the first axes.")] = ()
+    number: Annotated[Count | None, Field(description="Number of the first matrix of a part of blocks.")] = None
 
     def lower(self, dtype: DType) -> Draw:
-        if len(self.shape) < 2:
-            raise DrawError("shape", f"orthogonal needs at least 2 axes, not {len(self.shape)}")
+        shape = self.shape[self._stacked() :]
+        if len(shape) < 2:
+            besides = " besides batch_axes" if self.batch_axes else ""
+            raise DrawError("shape", f"orthogonal needs at least 2 axes{besides}, not {len(shape)}")
         axis = 1 if self.layout == "torch" else -1
-        rows, columns = math.prod(self.shape[:axis]), math.prod(self.shape[axis:])
-        return draws.orthogonal(Fraction(self.gain), rows, columns, dtype)
+        rows, columns = math.prod(shape[:axis]), math.prod(shape[axis:])
+        fan_out, fan_in = (rows or 1, columns or 1) if self.layout == "torch" else (columns or 1, rows or 1)
+        square = {
+            None: Fraction(1),
+            "ratio": Fraction(fan_out, fan_in),
+            "max": max(Fraction(fan_out, fan_in), Fraction(1)),
+            "fan_out": Fraction(fan_out),
+        }[self.spectral]
+        matrix = draws.orthogonal(root(Fraction(self.gain) ** 2 * square, 2), rows, columns, dtype)
+        count = math.prod(self.shape[: self._stacked()])
+        if not math.prod(self.shape) or (count == 1 and self.number is None):
+            return matrix
+        return draws.stack(matrix, self.number or 0, count)
+
+    def _stacked(self) -> int:
+        """Return the number of the first axes that stack matrices."""
+        rank, count = len(self.shape), len(self.batch_axes)
+        if sorted(axis + rank if axis < 0 else axis for axis in self.batch_axes) != list(range(min(count, rank))):
+            raise DrawError("batch_axes", f"batch_axes of orthogonal must be the first axes, such as {[*range(count)]}")
+        return count
 
 
 class DeltaOrthogonal(Tensor):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Annotated, Literal
 
@@ -12,10 +13,17 @@ from fanin import draws
 from fanin.draws import Draw, DrawError
 from fanin.dtypes import DType
 from fanin.scalars import cosine, pi, power, root
-from fanin.schemes.base import Dimension, Flag, Positive, Tensor
+from fanin.schemes.base import Count, Dimension, Flag, Positive, Tensor, few
 
 MOST_TURNS = 2**256
 """Maximum number of turns from one position to the next. With more, 120 digits leave too few for the fraction."""
+
+_IMAGES = {
+    "mae": (("x", 0), ("x", 1), ("y", 0), ("y", 1)),
+    "aimv2": (("y", 0), ("y", 1), ("x", 0), ("x", 1)),
+    "timm": (("y", 0), ("x", 0), ("y", 1), ("x", 1)),
+}
+"""Coordinate and phase of each quarter of the columns, by variant. Phase 0 is a sine, 1 a cosine."""
 
 
 class Sinusoidal(Tensor):
@@ -24,16 +32,27 @@ class Sinusoidal(Tensor):
     `vaswani` has sines and cosines in turn, `marian` all sines before all cosines; both of base^(-2 i / d) for each
     position. `fairseq`, of Whisper and tensor2tensor too, has them one after the other, of base^(-i / (d // 2 - 1)),
     and if d is odd a column of zeros at the end. `padding` is the row of a padding token: zeros.
+
+    The other variants are tables of images. Row y width + x has the position (y, x) in a `grid` of a height and a
+    width. The quarters of the columns are sin x, cos x, sin y, cos y in `mae`, of DiT too. They are sin y, cos y,
+    sin x, cos x in `aimv2`, and sin y, sin x, cos y, cos x in `timm`, all of base^(-4 i / d). A row of zeros for a
+    class token is a part of `blocks`.
     """
 
     formula = "sin(p f_i), cos(p f_i) of row p; f_i = base^(-2 i / d), in fairseq base^(-i / (d // 2 - 1))"
-    source = "Vaswani et al. 2017 (arXiv:1706.03762), section 3.5; fairseq sinusoidal_positional_embedding.py"
+    source = (
+        "Vaswani et al. 2017 (arXiv:1706.03762), section 3.5; fairseq sinusoidal_positional_embedding.py;"
+        " facebookresearch/mae util/pos_embed.py; transformers modeling_aimv2.py; timm/layers/pos_embed_sincos.py"
+    )
 
     scheme: Literal["sinusoidal"]
     size_field = "base"
     base: Positive = 10000.0
-    variant: Literal["vaswani", "marian", "fairseq"] = "vaswani"
+    variant: Literal["vaswani", "marian", "fairseq", "mae", "aimv2", "timm"] = "vaswani"
     padding: Annotated[Dimension | None, Field(description="A row that is zero.")] = None
+    grid: Annotated[
+        tuple[Count, Count] | None, few(2, "integers"), Field(description="For mae, aimv2 and timm: height, width.")
+    ] = None
 
     def lower(self, dtype: DType) -> Draw:
         if len(self.shape) < 2:
@@ -42,6 +61,11 @@ class Sinusoidal(Tensor):
         _check_columns(size)
         if self.padding is not None and self.padding >= rows:
             raise DrawError("padding", f"{self.padding} is out of range: the tensor has {rows} rows")
+        if (self.variant in _IMAGES) != (self.grid is not None):
+            wanted = "needs a grid" if self.grid is None else "has no grid; mae, aimv2 and timm have one"
+            raise DrawError("grid", f"variant {self.variant} {wanted}")
+        if self.grid is not None:
+            return self._image(*self.grid, dtype)
         if not math.prod(self.shape):
             return draws.fill(Fraction(0), dtype)
         columns, one = self._columns(size), [Fraction(1)]
@@ -55,6 +79,34 @@ class Sinusoidal(Tensor):
         ]
         return draws.blocks(rows * size, parts)
 
+    def _image(self, height: int, width: int, dtype: DType) -> Draw:
+        rows, size = self.shape[-2:]
+        if self.padding is not None:
+            raise DrawError("padding", f"variant {self.variant} has no padding row: use a part of blocks")
+        if rows != height * width:
+            raise DrawError("grid", f"a grid of {height} x {width} has {height * width} rows, and the tensor {rows}")
+        if size % 4:
+            raise DrawError("shape", f"the last axis must be divisible by 4, not {size}")
+        quarter = size // 4
+        if not math.prod(self.shape):
+            return draws.fill(Fraction(0), dtype)
+        turns = self._turns([Fraction(-i, quarter) for i in range(quarter)])
+        parts: list[tuple[int, Draw]] = []
+        for side, phase in _IMAGES[self.variant]:
+            count, run = (width, 1) if side == "x" else (height, width)
+            columns = [(each, phase) for each in turns]
+            parts.append((quarter, draws.waves(columns, count, [Fraction(1)], dtype, run=run)))
+        return draws.blocks(size, parts)
+
+    def _turns(self, exponents: Sequence[Fraction]) -> list[Fraction]:
+        """Return the turns from one position to the next, of the base to these powers."""
+        turns = [power(Fraction(self.base), exponent) / (2 * pi()) for exponent in exponents]
+        if max(turns, default=Fraction(0)) > MOST_TURNS:
+            raise DrawError(
+                "base", f"base is too small: a position has more than 2^{MOST_TURNS.bit_length() - 1} turns"
+            )
+        return turns
+
     def _columns(self, size: int) -> list[tuple[Fraction, int]]:
         """Return for each column the turns from one position to the next, and 0 for a sine or 1 for a cosine."""
         half = size // 2
@@ -63,11 +115,7 @@ class Sinusoidal(Tensor):
             still = [(Fraction(0), 0)] * (size % 2)
         else:
             exponents, still = [Fraction(-2 * i, size) for i in range(size - half)], []
-        turns = [power(Fraction(self.base), exponent) / (2 * pi()) for exponent in exponents]
-        if max(turns, default=Fraction(0)) > MOST_TURNS:
-            raise DrawError(
-                "base", f"base is too small: a position has more than 2^{MOST_TURNS.bit_length() - 1} turns"
-            )
+        turns = self._turns(exponents)
         if self.variant == "vaswani":
             return [(turns[j // 2], j % 2) for j in range(size)]
         return [*((each, 0) for each in turns), *((each, 1) for each in turns[:half]), *still]
