@@ -116,14 +116,53 @@ def _blocks(m: Maker) -> Members:
     return {"shape": shape, "axis": axis, "parts": parts}
 
 
+def _orthogonal(m: Maker) -> Members:
+    members: Members = {"shape": [m.size(40), m.size(40), *m.shape(0, 1)]}
+    if m.random.random() < 0.4:
+        members = {"shape": [*m.shape(1, 1), m.size(8), m.size(8)], "batch_axes": [0]}
+    return members | m.some(
+        gain=m.real(-2, 1), layout="torch", spectral=m.pick("ratio", "max", "fan_out"), number=m.size()
+    )
+
+
+def _numbered(m: Maker) -> Members:
+    """Return blocks of orthogonal matrices that are told apart by their numbers."""
+    sizes = [m.size(5), m.size(5), m.size(5)]
+    parts = [{"scheme": "orthogonal", "size": size, "number": n * m.pick(1, 1, 7)} for n, size in enumerate(sizes, 1)]
+    return {
+        "scheme": "blocks",
+        "shape": [sum(sizes), m.size(8)],
+        "axis": 0,
+        "parts": [*parts[:2], m.pick(parts[2], {"scheme": "zeros", "size": sizes[2]})],
+    }
+
+
+def _sinusoidal(m: Maker) -> Members:
+    if m.random.random() < 0.4:
+        grid = [m.size(), m.size()]
+        return {"shape": [grid[0] * grid[1], 4 * m.size(4)], "variant": m.pick("mae", "aimv2", "timm"), "grid": grid}
+    members = {"shape": m.shape(2, 3)}
+    return members | m.some(base=m.real(1, 6), variant=m.pick("marian", "fairseq"), padding=m.random.randrange(3))
+
+
 def _quantized(m: Maker) -> Members:
-    """Return the codes of a tensor, in the storage type of their format."""
+    """Return one part of a tensor, in the storage type of its format."""
     name = m.pick(*FORMATS)
     form = FORMATS[name]
-    rows, columns = m.pick(8, 16), m.pick(128, 256)
-    twin = m.tensor(m.pick("normal", "uniform", "glorot_uniform", "truncated_normal", "zeros"))
-    members: Members = {"scheme": twin["scheme"], "shape": [rows, columns], **m.some(std=0.02)}
-    twin = {**twin, **members} if "in_axes" not in twin else {"scheme": "normal", "std": 0.3, "shape": [rows, columns]}
+    rows, columns = m.pick(8, 16, 136), m.pick(128, 256)
+    is_transposed = m.random.random() < 0.3
+    shape = [columns, rows] if is_transposed else [rows, columns]
+    twin: Members = {
+        "shape": shape,
+        **m.pick(
+            {"scheme": "normal", "std": m.real()},
+            {"scheme": "uniform", "low": -m.real(), "high": m.real()},
+            {"scheme": "glorot_uniform"},
+            {"scheme": "truncated_normal", "std": m.real()},
+            {"scheme": "zeros"},
+            {"scheme": "log_of_uniform"},
+        ),
+    }
     data = {
         "none": [rows, columns],
         "bytes": [rows, columns // 2],
@@ -131,7 +170,13 @@ def _quantized(m: Maker) -> Members:
         "awq": [columns, rows // 8],
         "gptq": [columns // 8, rows],
     }[form.packing]
-    return {"shape": data, "format": name, "tensor": twin, "dtype": form.data_type}
+    members: Members = {"shape": data, "format": name, "tensor": twin, "dtype": form.data_type}
+    if m.random.random() < 0.4 and form.rule != "given":
+        width = form.group[1] or (128 if form.has_group_size else columns)
+        across, down = columns // width, -(-rows // form.group[0])
+        members["shape"] = [across, down] if form.packing in ("awq", "gptq") else [down, across]
+        members |= {"part": "scale", "dtype": form.scale_types[0]}
+    return members | ({"transposed": True} if is_transposed else {}) | m.some(twin="w")
 
 
 SCHEMES: dict[str, Callable[[Maker], Members]] = {
@@ -167,9 +212,7 @@ SCHEMES: dict[str, Callable[[Maker], Members]] = {
         {"shape": m.shape(1, 3), "sparsity": m.pick(0, 0.1, 0.5, 0.93, 1), "std": m.real()}
         | m.some(axis=m.pick(-1, 0, 1))
     ),
-    "orthogonal": lambda m: (
-        {"shape": [m.size(40), m.size(40), *m.shape(0, 1)]} | m.some(gain=m.real(-2, 1), layout="torch")
-    ),
+    "orthogonal": _orthogonal,
     "delta_orthogonal": lambda m: {"shape": m.shape(3, 5)} | m.some(layout="torch"),
     "eye": lambda m: {"shape": m.shape(2, 3)} | m.some(gain=m.signed()),
     "dirac": lambda m: {"shape": m.shape(3, 5)} | m.some(layout="torch", groups=m.pick(1, 2, 3), gain=m.signed()),
@@ -196,10 +239,7 @@ SCHEMES: dict[str, Callable[[Maker], Members]] = {
         "low": m.random.uniform(0, 0.5),
         "high": m.random.uniform(0.5, 1),
     },
-    "sinusoidal": lambda m: (
-        {"shape": m.shape(2, 3)}
-        | m.some(base=m.real(1, 6), variant=m.pick("marian", "fairseq"), padding=m.random.randrange(3))
-    ),
+    "sinusoidal": _sinusoidal,
     "stft": lambda m: (
         {"shape": [m.size(20), 1, m.random.randint(2, 9)]}
         | m.some(
@@ -209,7 +249,7 @@ SCHEMES: dict[str, Callable[[Maker], Members]] = {
             periodic=True,
         )
     ),
-    "blocks": _blocks,
+    "blocks": lambda m: _blocks(m) if m.random.random() < 0.7 else _numbered(m),
     "quantized": _quantized,
 }
 

@@ -9,6 +9,7 @@ import {
   type Orthogonal,
   type Plain,
   type Polar,
+  type Stack,
   type Uniform,
   blockLength,
 } from "./draws/index.js";
@@ -83,6 +84,8 @@ export class Generator {
         out.set(this.matrix(draw, stream, dtype).subarray(from, from + out.length));
         return;
       }
+      case "stack":
+        return this.stack(draw, stream, dtype, position, out);
       case "table":
         return table(draw.values, draw.run, position, dtype, out);
       case "arange":
@@ -129,6 +132,20 @@ export class Generator {
     }
     const from = Number(index - window.first) * dtype.size;
     out.set(window.data.subarray(from, from + out.length));
+  }
+
+  /** Write elements of matrices one after another. Every matrix but that of number 0 has a stream of its own. */
+  private stack(draw: Stack, stream: Stream, dtype: DType, position: bigint, out: Uint8Array): void {
+    const each = BigInt(draw.matrix.rows) * BigInt(draw.matrix.columns);
+    for (let at = 0; at < out.length;) {
+      const number = draw.first + Number(position / each);
+      const inside = position % each;
+      const length = Math.min(Number(each - inside) * dtype.size, out.length - at);
+      const own = number ? { ...stream, name: `${stream.name}\0${number}` } : stream;
+      this.leaf(draw.matrix, own, dtype, inside, inside, out.subarray(at, at + length));
+      at += length;
+      position += BigInt(length / dtype.size);
+    }
   }
 
   /** Return all elements of a matrix, as they are stored. */

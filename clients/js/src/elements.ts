@@ -53,8 +53,10 @@ export function waves(draw: Waves, position: bigint, dtype: DType, out: Uint8Arr
   );
   const first = Number(draw.first),
     rows = Number(draw.rows);
+  const line = position / BigInt(columns);
   let column = Number(position % BigInt(columns)),
-    row = Number((position / BigInt(columns)) % draw.rows);
+    row = Number((line / draw.run) % draw.rows),
+    left = draw.run - (line % draw.run);
   for (let at = 0; at < out.length; at += dtype.size) {
     const time = first + row,
       w2 = words[3 * column]!,
@@ -73,6 +75,8 @@ export function waves(draw: Waves, position: bigint, dtype: DType, out: Uint8Arr
     store(view, at, amplitude * sine(high, low >>> 0) + 0, dtype);
     if (++column === columns) {
       column = 0;
+      if (--left) continue;
+      left = draw.run;
       if (++row === rows) row = 0;
     }
   }

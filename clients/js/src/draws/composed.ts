@@ -5,10 +5,23 @@ import { DrawError } from "../errors.js";
 import { HALF, Rational, TWO, max } from "../rational.js";
 import * as scalars from "../scalars.js";
 import { EXACT, NOTHING, checkRandom, fill, inside, scalar, tooLarge, whole } from "./plain.js";
-import type { Arange, Blocks, Draw, Mapped, MappedFunction, Orthogonal, Plain, Sparse, Table, Waves } from "./types.js";
+import type {
+  Arange,
+  Blocks,
+  Draw,
+  Mapped,
+  MappedFunction,
+  Orthogonal,
+  Plain,
+  Sparse,
+  Stack,
+  Table,
+  Waves,
+} from "./types.js";
 
 export const MAX_TABLE = 4096;
 const MAX_ROWS = 2n ** 32n;
+const MAX_MATRICES = 4096n;
 const MAX_LINES = 2n ** 42n;
 const TURN = TWO.pow(96);
 
@@ -80,6 +93,7 @@ export function waves(
   amplitudes: readonly Rational[],
   dtype: DType,
   first = 0n,
+  run = 1n,
 ): Waves {
   checkRandom(dtype);
   if (first + rows > MAX_ROWS) throw new DrawError("shape", `there are more than ${MAX_ROWS} rows`);
@@ -96,6 +110,7 @@ export function waves(
     frequencies: columns.map(([turns]) => ((turns.mul(TURN).round() % modulus) + modulus) % modulus),
     quarters: columns.map(([, quarter]) => quarter),
     amplitudes: amplitudes.map((each) => scalars.rounded(each, dtypeOf("F64"))),
+    run,
   };
 }
 
@@ -116,6 +131,24 @@ export function orthogonal(gain: Rational, rows: bigint, columns: bigint, dtype:
   return { kind: "orthogonal", gain: scalar("gain", gain, dtype), rows: Number(rows), columns: Number(columns) };
 }
 
+/** Return `count` independent matrices, numbered from `first` on. */
+export function stack(matrix: Orthogonal, first: number, count: bigint): Stack {
+  if (count > MAX_MATRICES) {
+    throw new DrawError("batch_axes", `${count} matrices are too many: the maximum is ${MAX_MATRICES}`);
+  }
+  return { kind: "stack", matrix, first, count: Number(count) };
+}
+
+/** Return whether the draw has an orthogonal matrix. */
+export function hasMatrix(draw: Draw): boolean {
+  return draw.kind === "blocks" ? draw.draws.some(hasMatrix) : draw.kind === "orthogonal" || draw.kind === "stack";
+}
+
+/** Return the stacks in the draw. */
+export function stacksOf(draw: Draw): Stack[] {
+  return draw.kind === "blocks" ? draw.draws.flatMap(stacksOf) : draw.kind === "stack" ? [draw] : [];
+}
+
 /** Return whether the kernels generate the draw at this type. */
 export function isPlain(draw: Draw, dtype: DType): draw is Plain {
   if (draw.kind === "fill") return true;
@@ -133,5 +166,7 @@ export function checkPositive(draw: Draw): void {
 
 /** Return whether a tensor can have only one such draw. Two would be equal, because they use the same words. */
 export function isWhole(draw: Draw): boolean {
-  return draw.kind === "blocks" ? draw.draws.some(isWhole) : ["orthogonal", "sparse", "quantized"].includes(draw.kind);
+  if (draw.kind === "blocks") return draw.draws.some(isWhole);
+  if (draw.kind === "stack") return draw.first === 0;
+  return ["orthogonal", "sparse", "quantized"].includes(draw.kind);
 }

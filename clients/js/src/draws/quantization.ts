@@ -85,7 +85,12 @@ export function quantized(
   let scale = 0;
   if (form.rule === "given") scale = scaleOf(most, largest, scaleType);
   else if (form.rule === "two_level") scale = globalScale(most, largest);
-  else if (form.rule !== "power") scaleOf(form.rule === "range" ? 2 * most : most, largest, scaleType);
+  else if (form.rule !== "power") {
+    if (form.rule === "range" && Rational.fromNumber(2 * most).compare(dtypeOf("F32").largest) > 0) {
+      throw new DrawError("tensor", `numbers up to ${most} are too large: their range may not be one of float32`);
+    }
+    scaleOf(form.rule === "range" ? 2 * most : most, largest, scaleType);
+  }
   if (form.rule === "given" && part === "scale") return { kind: "fill", value: scale };
   const stored = scaleType === "BF16" || scaleType === "F16" ? scaleType : "F32";
   return {

@@ -64,6 +64,13 @@ export interface Orthogonal {
   readonly rows: number;
   readonly columns: number;
 }
+/** `count` independent matrices, one after another. The first one has the number `first`. */
+export interface Stack {
+  readonly kind: "stack";
+  readonly matrix: Orthogonal;
+  readonly first: number;
+  readonly count: number;
+}
 export type MappedFunction =
   "log" | "inverseSoftplusExp" | "inverseSoftplusLog" | "inverseSoftplusLog8" | "logLog" | "logit";
 /** A function of center + halfWidth * v, in float64, clamped to [low, high]. */
@@ -75,7 +82,7 @@ export interface Mapped {
   readonly low: number;
   readonly high: number;
 }
-/** Rows of waves. Position p has time t = first + (p div columns) mod rows. Frequencies are in 2^-96 turns a row. */
+/** Rows of waves. Position p has time t = first + (p div (columns run)) mod rows. Frequencies are in 2^-96 turns a row. */
 export interface Waves {
   readonly kind: "waves";
   readonly first: bigint;
@@ -83,6 +90,8 @@ export interface Waves {
   readonly frequencies: readonly bigint[];
   readonly quarters: readonly number[];
   readonly amplitudes: readonly number[];
+  /** Number of rows that follow each other with the same time. */
+  readonly run: bigint;
 }
 /** Complex numbers (SPEC.md section 6.9). */
 export interface Polar {
@@ -120,4 +129,4 @@ export type Packing = "none" | "bytes" | "words" | "gptq" | "awq";
 
 /** A draw that the kernels generate. An element depends on its random words alone. */
 export type Plain = Fill | Uniform | Normal | TruncatedNormal;
-export type Draw = Plain | Blocks | Table | Arange | Orthogonal | Mapped | Waves | Polar | Sparse | Quantized;
+export type Draw = Plain | Blocks | Table | Arange | Orthogonal | Mapped | Waves | Polar | Sparse | Stack | Quantized;

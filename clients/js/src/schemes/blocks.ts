@@ -58,7 +58,14 @@ function lower(tensor: Tensor, schemes: ReadonlyMap<string, Scheme>): Draw {
     );
   const made = tensor.parts.filter((part) => !part.tensor.isEmpty).map((part) => part.tensor.draw);
   if (made.length > 1 && made.some(draws.isWhole)) {
-    throw new DrawError("parts", "an orthogonal or sparse matrix must be the full tensor, not one of several parts");
+    throw new DrawError(
+      "parts",
+      "an orthogonal or sparse matrix must be the full tensor, or have a number if it is orthogonal",
+    );
+  }
+  const stacks = made.flatMap(draws.stacksOf).sort((a, b) => a.first - b.first);
+  if (stacks.some((each, n) => n > 0 && stacks[n - 1]!.first + stacks[n - 1]!.count > each.first)) {
+    throw new DrawError("parts", "two orthogonal matrices have one number: give each part another, from 1 on");
   }
   const inner = product(shape.slice(axis + 1));
   return draws.blocks(

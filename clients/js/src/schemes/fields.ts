@@ -103,6 +103,15 @@ export const axesOrNull = () => field(orNull(asAxes), null);
 export const factorsOrNull = () =>
   field(orNull(list((json) => asPositive(json, undefined as never) as number, MAX_FACTORS, "numbers")), null);
 
+/** The height and the width of a grid. */
+export const gridOrNull = () =>
+  field((json) => {
+    if (json === null) return null;
+    const found = list(integerFrom(1, MAX_INTEGER), 2, "integers")(json);
+    if (found.length < 2) throw new Invalid("this field is required", [found.length]);
+    return found;
+  }, null);
+
 export const flag = (fallback: boolean) =>
   field((json) => {
     if (typeof json !== "boolean") throw new Invalid("must be true or false");

@@ -4,6 +4,8 @@ import * as draws from "../draws/index.js";
 import { type Draw, NOTHING } from "../draws/index.js";
 import { DrawError } from "../errors.js";
 import { MAX_KERNEL_RANK, product } from "../fans.js";
+import { ONE, Rational, max } from "../rational.js";
+import { root } from "../scalars.js";
 import { LAYOUT, type Scheme, type Tensor } from "./base.js";
 import * as fields from "./fields.js";
 import { scheme } from "./plain.js";
@@ -91,11 +93,48 @@ function dirac(tensor: Tensor): Draw {
 }
 
 function orthogonal(tensor: Tensor): Draw {
-  if (tensor.rank < 2) throw new DrawError("shape", `orthogonal needs at least 2 axes, not ${tensor.rank}`);
-  const axis = tensor.text("layout") === "torch" ? 1 : -1;
-  const rows = product(tensor.shape.slice(0, axis)),
-    columns = product(tensor.shape.slice(axis));
-  return draws.orthogonal(tensor.exact("gain"), rows, columns, tensor.dtype);
+  const first = stackedAxes(tensor);
+  const shape = tensor.shape.slice(first);
+  if (shape.length < 2) {
+    throw new DrawError("shape", `orthogonal needs at least 2 axes besides batch_axes, not ${shape.length}`);
+  }
+  const isTorch = tensor.text("layout") === "torch";
+  const axis = isTorch ? 1 : -1;
+  const rows = product(shape.slice(0, axis)),
+    columns = product(shape.slice(axis));
+  const [fanOut, fanIn] = isTorch ? [rows || 1n, columns || 1n] : [columns || 1n, rows || 1n];
+  const gain = tensor.exact("gain");
+  const square = gain.mul(gain).mul(spectralSquare(tensor.values.spectral as string | null, fanOut, fanIn));
+  const matrix = draws.orthogonal(root(square, 2), rows, columns, tensor.dtype);
+  const count = product(tensor.shape.slice(0, first));
+  const number = tensor.values.number as number | null;
+  return tensor.isEmpty || (count === 1n && number === null) ? matrix : draws.stack(matrix, number ?? 0, count);
+}
+
+/** Return the square of the factor by which `spectral` multiplies the gain. */
+function spectralSquare(spectral: string | null, fanOut: bigint, fanIn: bigint): Rational {
+  const ratio = Rational.of(fanOut, fanIn);
+  switch (spectral) {
+    case "ratio":
+      return ratio;
+    case "max":
+      return max(ratio, ONE);
+    case "fan_out":
+      return Rational.of(fanOut);
+    default:
+      return ONE;
+  }
+}
+
+/** Return the number of the first axes that stack matrices. */
+function stackedAxes(tensor: Tensor): number {
+  const { rank } = tensor;
+  const axes = tensor.list("batch_axes")!.map((axis) => (axis < 0 ? axis + rank : axis));
+  axes.sort((a, b) => a - b);
+  if (axes.length > rank || axes.some((axis, n) => axis !== n)) {
+    throw new DrawError("batch_axes", "batch_axes of orthogonal must be the first axes, such as [0]");
+  }
+  return axes.length;
 }
 
 function deltaOrthogonal(tensor: Tensor): Draw {
@@ -119,6 +158,17 @@ function deltaOrthogonal(tensor: Tensor): Draw {
 export const MATRICES: readonly Scheme[] = [
   scheme("eye", { gain: fields.real(1) }, eye, { aliases: ["identity"] }),
   scheme("dirac", { layout: LAYOUT(), groups: fields.count(1), gain: fields.real(1) }, dirac),
-  scheme("orthogonal", { gain: fields.positive(1), layout: LAYOUT() }, orthogonal, { sizeField: "gain" }),
+  scheme(
+    "orthogonal",
+    {
+      gain: fields.positive(1),
+      layout: LAYOUT(),
+      spectral: fields.wordOrNull(["ratio", "max", "fan_out"], null),
+      batch_axes: fields.axes([]),
+      number: fields.countOrNull(),
+    },
+    orthogonal,
+    { sizeField: "gain" },
+  ),
   scheme("delta_orthogonal", { gain: fields.positive(1), layout: LAYOUT() }, deltaOrthogonal, { sizeField: "gain" }),
 ];

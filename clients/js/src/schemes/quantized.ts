@@ -1,7 +1,7 @@
 /** Quantized tensors: each is one part of a matrix in a quantized format (SPEC.md section 9.12). */
 
 import type { Draw } from "../draws/index.js";
-import { NOTHING, isWhole } from "../draws/index.js";
+import { NOTHING, hasMatrix, isWhole } from "../draws/index.js";
 import { DrawError, Invalid } from "../errors.js";
 import { checkName } from "../names.js";
 import { FORMATS, type Format, globalScaleOf, groupIndex, quantized, shapeTable } from "../draws/quantization.js";
@@ -98,16 +98,18 @@ function lower(tensor: Tensor, of: Tensor): Draw {
   }
   if (!types.includes(tensor.dtype.name))
     throw new DrawError("dtype", `${tensor.dtype.name} is not the dtype of this part: ${types.join(" or ")}`);
-  if (isWhole(of.draw))
+  if (isWhole(of.draw) || hasMatrix(of.draw))
     throw new DrawError(
       "tensor",
       "an orthogonal, sparse or quantized tensor cannot be quantized: its elements depend on each other",
     );
-  if (of.isEmpty) return NOTHING;
+  if (tensor.isEmpty) return NOTHING;
   if (part === "shape") return shapeTable(shape);
   if (part === "group_index") return groupIndex(columns / group[1], group[1]);
   if (part === "global_scale") return globalScaleOf(of.draw, form);
   if (part === "zero_point" && name === "gptq") return { kind: "fill", value: 0x77777777n };
+  // Each row is a group without elements.
+  if (part === "scale" && form.rule !== "given" && !columns) return { kind: "fill", value: 1 };
   const twinName = tensor.values.twin as string | null;
   return quantized(form, part as "data", of.draw, [rows, columns], group, scaleType, twinName, isTransposed);
 }
@@ -122,7 +124,7 @@ function groupOf(tensor: Tensor, name: string, form: Format, rows: number, colum
     throw new DrawError("tensor", `${columns} columns are not a multiple of ${width}, the columns of a group`);
   if ((form.packing === "awq" || form.packing === "gptq") && rows % 8)
     throw new DrawError("tensor", `${rows} rows are not a multiple of 8, the numbers in a word`);
-  if (form.packing === "gptq" && columns % 8)
+  if ((form.packing === "words" || form.packing === "gptq") && columns % 8)
     throw new DrawError("tensor", `${columns} columns are not a multiple of 8, the numbers in a word`);
   return [form.group[0], width || Math.max(columns, 1)];
 }
@@ -152,8 +154,9 @@ function stored(
       return [[isFlipped ? [...lead, across, eighth] : [...lead, eighth, across]], ["I32"]];
     case "scale": {
       if (form.rule === "given") return [[[1], []], [scaleType]];
-      const found = [isFlipped ? [...lead, across, down] : [...lead, down, across]];
-      if (!form.group[1] && !form.hasGroupSize) found.push([...lead, down]);
+      const isRow = !form.group[1] && !form.hasGroupSize; // a group is a row, which may have no element
+      const found = [isFlipped ? [...lead, across, down] : [...lead, down, isRow ? 1 : across]];
+      if (isRow) found.push([...lead, down]);
       return [found, form.rule === "power" ? form.scaleTypes : [scaleType]];
     }
     default:

@@ -10,6 +10,28 @@ import * as fields from "./fields.js";
 import { scheme } from "./plain.js";
 
 type Column = readonly [Rational, number];
+type Quarter = readonly ["x" | "y", number];
+/** Coordinate, and 0 for a sine or 1 for a cosine, of each quarter of the columns. */
+const IMAGES: Readonly<Record<string, readonly Quarter[]>> = {
+  mae: [
+    ["x", 0],
+    ["x", 1],
+    ["y", 0],
+    ["y", 1],
+  ],
+  aimv2: [
+    ["y", 0],
+    ["y", 1],
+    ["x", 0],
+    ["x", 1],
+  ],
+  timm: [
+    ["y", 0],
+    ["x", 0],
+    ["y", 1],
+    ["x", 1],
+  ],
+};
 const MOST_TURNS = TWO.pow(256);
 
 function checkColumns(count: number): void {
@@ -25,6 +47,13 @@ function sinusoidal(tensor: Tensor): Draw {
   checkColumns(size);
   if (padding !== null && padding >= rows)
     throw new DrawError("padding", `${padding} is out of range: the tensor has ${rows} rows`);
+  const grid = tensor.list("grid"),
+    variant = tensor.text("variant");
+  if (Object.hasOwn(IMAGES, variant) !== (grid !== null)) {
+    const wanted = grid === null ? "needs a grid" : "has no grid; mae, aimv2 and timm have one";
+    throw new DrawError("grid", `variant ${variant} ${wanted}`);
+  }
+  if (grid !== null) return image(tensor, IMAGES[variant]!, grid[0]!, grid[1]!);
   if (tensor.isEmpty) return draws.fill(ZERO, dtype);
   const columns = sinusoids(tensor, size),
     one = [ONE];
@@ -39,19 +68,45 @@ function sinusoidal(tensor: Tensor): Draw {
   ]);
 }
 
+/** Return positions in an image: row y width + x of the table has the position (y, x). */
+function image(tensor: Tensor, quarters: readonly Quarter[], height: number, width: number): Draw {
+  const { dtype } = tensor;
+  const [rows, size] = tensor.shape.slice(-2) as [number, number];
+  if (tensor.values.padding !== null) {
+    throw new DrawError("padding", "this variant has no padding row: use a part of blocks");
+  }
+  if (BigInt(height) * BigInt(width) !== BigInt(rows)) {
+    throw new DrawError("grid", `a grid of ${height} x ${width} does not have ${rows} rows`);
+  }
+  if (size % 4) throw new DrawError("shape", `the last axis must be divisible by 4, not ${size}`);
+  if (tensor.isEmpty) return draws.fill(ZERO, dtype);
+  const quarter = size / 4;
+  const turns = turnsOf(tensor, quarter, (n) => Rational.of(-n, quarter));
+  const parts = quarters.map(([side, phase]) => {
+    const [count, run] = side === "x" ? [width, 1] : [height, width];
+    const columns = turns.map((each) => [each, phase] as const);
+    return [BigInt(quarter), draws.waves(columns, BigInt(count), [ONE], dtype, 0n, BigInt(run))] as const;
+  });
+  return draws.blocks(BigInt(size), parts);
+}
+
+/** Return the turns from one row to the next, of the base to these powers. */
+function turnsOf(tensor: Tensor, count: number, exponent: (n: number) => Rational): Rational[] {
+  const turn = pi().mul(TWO);
+  const found = Array.from({ length: count }, (_, n) => quotient(power(tensor.exact("base"), exponent(n)), turn));
+  if (found.reduce(max, ZERO).compare(MOST_TURNS) > 0)
+    throw new DrawError("base", "base is too small: a position has more than 2^256 turns");
+  return found;
+}
+
 /** Return for each column the turns from one row to the next, and 0 for a sine or 1 for a cosine. */
 function sinusoids(tensor: Tensor, size: number): Column[] {
   const half = Math.floor(size / 2),
     variant = tensor.text("variant"),
     isFairseq = variant === "fairseq";
-  const count = isFairseq ? half : size - half,
-    turn = pi().mul(TWO);
-  const turns = Array.from({ length: count }, (_, n) => {
-    const exponent = isFairseq ? Rational.of(-n, Math.max(half - 1, 1)) : Rational.of(-2 * n, size);
-    return quotient(power(tensor.exact("base"), exponent), turn);
-  });
-  if (turns.reduce(max, ZERO).compare(MOST_TURNS) > 0)
-    throw new DrawError("base", "base is too small: a position has more than 2^256 turns");
+  const turns = turnsOf(tensor, isFairseq ? half : size - half, (n) =>
+    isFairseq ? Rational.of(-n, Math.max(half - 1, 1)) : Rational.of(-2 * n, size),
+  );
   if (variant === "vaswani") return Array.from({ length: size }, (_, n) => [turns[Math.floor(n / 2)]!, n % 2] as const);
   const still: Column[] = isFairseq && size % 2 ? [[ZERO, 0]] : [];
   return [
@@ -178,8 +233,9 @@ export const WAVES: readonly Scheme[] = [
     "sinusoidal",
     {
       base: fields.positive(10000),
-      variant: fields.word(["vaswani", "marian", "fairseq"], "vaswani"),
+      variant: fields.word(["vaswani", "marian", "fairseq", "mae", "aimv2", "timm"], "vaswani"),
       padding: fields.dimensionOrNull(),
+      grid: fields.gridOrNull(),
     },
     sinusoidal,
     { sizeField: "base" },
