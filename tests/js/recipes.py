@@ -126,7 +126,7 @@ def _orthogonal(m: Maker) -> Members:
 
 
 def _numbered(m: Maker) -> Members:
-    """Return blocks of orthogonal matrices that are told apart by their numbers."""
+    """Return blocks of orthogonal matrices, most of them with different numbers."""
     sizes = [m.size(5), m.size(5), m.size(5)]
     parts = [{"scheme": "orthogonal", "size": size, "number": n * m.pick(1, 1, 7)} for n, size in enumerate(sizes, 1)]
     return {

@@ -134,7 +134,7 @@ export class Generator {
     out.set(window.data.subarray(from, from + out.length));
   }
 
-  /** Write elements of matrices one after another. Every matrix but that of number 0 has a stream of its own. */
+  /** Write elements of matrices one after another. Every matrix but that of number 0 has a separate stream. */
   private stack(draw: Stack, stream: Stream, dtype: DType, position: bigint, out: Uint8Array): void {
     const each = BigInt(draw.matrix.rows) * BigInt(draw.matrix.columns);
     for (let at = 0; at < out.length;) {
