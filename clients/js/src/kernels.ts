@@ -113,9 +113,14 @@ export class Kernels {
 
   /** Write elements [first, first + n) of a draw, not a constant, at a type that the kernels know. */
   fill(draw: Exclude<Plain, Fill>, stream: Stream, dtype: DType, first: bigint, out: Uint8Array): void {
+    this.fillWith(draw, keysOf(stream, dtype), dtype, first, out);
+  }
+
+  /** The same, with eight words: the key of purpose main, and that of low. */
+  fillWith(draw: Exclude<Plain, Fill>, keys: readonly number[], dtype: DType, first: bigint, out: Uint8Array): void {
     const { base } = this;
     this.bytes(base + SOURCE, 128).set(this.source(draw, dtype));
-    writeKeys(this.view, base + RANGE + 20, stream, dtype);
+    writeKeys(this.view, base + RANGE + 20, keys);
     const most = CHUNK_BYTES / dtype.size,
       count = out.length / dtype.size,
       chunk = base + CHUNK;
@@ -229,7 +234,7 @@ export class Kernels {
     [v, t, x, work, normal].forEach((each, n) => view.setUint32(task + 24 + 4 * n, each, true));
     view.setFloat64(task + 48, draw.gain, true);
     view.setUint32(task + 56, out, true);
-    writeKeys(view, task + 60, stream, dtype);
+    writeKeys(view, task + 60, keysOf(stream, dtype));
     view.setInt32(task + 92, DTYPES[dtype.name]!, true);
     view.setInt32(task + 96, draw.rows < draw.columns ? 1 : 0, true);
     [0, panels, 0, Math.ceil(columns / group)].forEach((each, n) =>
@@ -255,10 +260,14 @@ function roundsOf(first: number): number {
   return found;
 }
 
-/** Write the key of purpose main, and that of low, or zeros if the type needs no low words. */
-function writeKeys(view: DataView, at: number, stream: Stream, dtype: DType): void {
+/** Return the key of purpose main, and that of low, or zeros if the type needs no low words. */
+function keysOf(stream: Stream, dtype: DType): number[] {
   const low = dtype.name === "F64" ? streamKey(stream, "low") : [0, 0, 0, 0];
-  [...streamKey(stream, "main"), ...low].forEach((word, n) => view.setUint32(at + 4 * n, word, true));
+  return [...streamKey(stream, "main"), ...low];
+}
+
+function writeKeys(view: DataView, at: number, keys: readonly number[]): void {
+  keys.forEach((word, n) => view.setUint32(at + 4 * n, word, true));
 }
 
 /** Write the `fanin_draw` of fanin_kernels.h. */

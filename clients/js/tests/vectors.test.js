@@ -1,6 +1,7 @@
 // Every file of clients/vectors. `FANIN_STREAMS=n` takes each n-th vector of streams.json, whose tensors have 2^22 elements.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { FileLayout, Generator, Recipe, RecipeError, loadKernels, rangeOf } from "../dist/index.js";
@@ -90,6 +91,33 @@ all("keys", ({ version, seed, name, purpose, key }) => {
   assert.deepEqual(words, key);
 });
 
+/** The words of a block, from the upper halves of uniform float64 numbers. */
+function wordsOf(generator, key, block) {
+  const out = new Uint8Array(32);
+  const unit = { kind: "uniform", center: 0, halfWidth: 1, low: -1, high: 1 };
+  generator.kernels.fillWith(unit, [...key, 0, 0, 0, 0], dtypeOf("F64"), 4n * block, out);
+  return Array.from(new Float64Array(out.buffer), (value) => {
+    const odd = BigInt(value * 2 ** 53) + 2n ** 53n - 1n;
+    return (odd >> 22n).toString(16).padStart(8, "0");
+  });
+}
+
+all("words", ({ seed, name, purpose, block, words }) => {
+  const key = streamKey({ version: "fanin/1", seed: BigInt(seed), name }, purpose);
+  for (const generator of generators) assert.deepEqual(wordsOf(generator, key, BigInt(block)), words);
+});
+
+test("philox.txt", () => {
+  const lines = readFileSync(new URL("../../vectors/philox.txt", import.meta.url), "utf8").split("\n");
+  const known = lines.filter((line) => line && !line.startsWith("#")).map((line) => line.split(/ +/));
+  assert.equal(known.length, 3);
+  for (const words of known) {
+    const [c0, c1, h0, h1, k0, k1] = words.slice(0, 6).map((word) => parseInt(word, 16));
+    const block = BigInt(c0) + (BigInt(c1) << 32n);
+    for (const generator of generators) assert.deepEqual(wordsOf(generator, [k0, k1, h0, h1], block), words.slice(6));
+  }
+});
+
 all("fans", ({ kernel, fan_in, fan_out }) => {
   const { shape, ...parameters } = kernel;
   const defaults = {
@@ -124,7 +152,7 @@ function number(text) {
   return (sign ? -1 : 1) * significand * 2 ** (Number(exponent) - 4 * part.length);
 }
 
-all("draws", ({ tensor, draw }) => {
+all("draws", ({ tensor, draw, elements: given = [] }) => {
   const found = Recipe.from(tensor).tensors.get("weight").draw;
   const kinds = { Fill: "fill", Uniform: "uniform", Normal: "normal", TruncatedNormal: "truncated" };
   assert.equal(found.kind, kinds[draw.kind]);
@@ -144,7 +172,41 @@ all("draws", ({ tensor, draw }) => {
   }
   if (draw.negative)
     assert.deepEqual([own(found.negative), own(found.positive)], [side(draw.negative), side(draw.positive)]);
+  const dtype = dtypeOf(tensor.dtype);
+  if (dtype.name === "F64") return; // an element has two words there, in streams of one block number
+  for (const [word, bits] of given) {
+    const [c0, c1, h0, h1] = counterOf([parseInt(word, 16), 0, 0, 0]);
+    const block = BigInt(c0) + (BigInt(c1) << 32n);
+    const out = new Uint8Array(dtype.size);
+    for (const { kernels } of generators) {
+      kernels.fillWith(found, [0, 0, h0, h1, 0, 0, 0, 0], dtype, 4n * block, out);
+      assert.deepEqual(bitsOf(out, dtype.size), [bits], word);
+    }
+  }
 });
+
+/** The counter of which Philox4x32-10 makes these words under the key 0: its rounds, undone from the last one on. */
+function counterOf(words) {
+  const M0 = 0xd2511f53n,
+    M1 = 0xcd9e8d57n,
+    MASK = 0xffffffffn;
+  let [x0, x1, x2, x3] = words.map(BigInt);
+  for (let round = 9n; round >= 0n; round--) {
+    const c0 = (x3 * inverse(M0)) & MASK,
+      c2 = (x1 * inverse(M1)) & MASK;
+    const c1 = x0 ^ ((M1 * c2) >> 32n) ^ ((round * 0x9e3779b9n) & MASK);
+    const c3 = x2 ^ ((M0 * c0) >> 32n) ^ ((round * 0xbb67ae85n) & MASK);
+    [x0, x1, x2, x3] = [c0, c1, c2, c3];
+  }
+  return [x0, x1, x2, x3].map(Number);
+}
+
+/** The inverse of an odd number modulo 2^32: each step doubles the number of right bits. */
+function inverse(odd) {
+  let found = odd;
+  for (let step = 0; step < 5; step++) found = (found * (2n - odd * found)) & 0xffffffffn;
+  return found;
+}
 
 /** The bits of elements, the most significant digit first. */
 function bitsOf(data, size) {
