@@ -18,10 +18,12 @@ function factorial(n: number): bigint {
 const series = (count: number, term: (k: number) => Rational) =>
   Array.from({ length: count }, (_, k) => double(term(k)));
 
-const turn = scalars.pi().mul(TWO);
+/** Powers of 2 pi. They are not exact, because this module is evaluated whenever the package is loaded. */
+const powers = [ONE];
+while (powers.length < 20) powers.push(scalars.trimmed(powers.at(-1)!.mul(scalars.pi()).mul(TWO)));
 /** Return (-1)^k (2 pi)^n / n!. */
 const wave = (k: number, n: number) => {
-  const found = turn.pow(n).div(Rational.of(factorial(n)));
+  const found = scalars.quotient(powers[n]!, Rational.of(factorial(n)));
   return k % 2 ? found.neg() : found;
 };
 const LOG = series(11, (k) => Rational.of(2, 2 * k + 1));
