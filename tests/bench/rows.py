@@ -193,7 +193,7 @@ def orthogonal(found: Found) -> Iterator[Row]:
                 f"{share:.3f} of the matrix: their share and the panels",
                 f"{row['ratio']:.3f}",
                 row["ratio"] <= share + ACCURACY,
-                "new memory, and the copy of the rows by one thread",
+                "new memory, and threads that wait: in processor time 0.04, 0.17 and 0.20 of 4096",
             )
 
 
