@@ -13,6 +13,7 @@ import fanin
 from fanin import RecipeError, models
 from fanin.cli.main import main
 from fanin.quantization import FORMATS, configuration, quantize, quantize_as
+from fanin.recipe.assumed_layouts import assumed
 from fanin.recipe.formatting import text
 
 QWEN = "model.layers.1.mlp.down_proj"  # 64 x 128
@@ -111,6 +112,37 @@ def test_the_experts_of_gpt_oss_become_blocks_and_scales() -> None:
     assert "model.layers.0.self_attn.q_proj.weight" in quantized.tensors
 
 
+@pytest.mark.parametrize("names", [("fc.weight", "fc.weight_scale"), ("fc.weight_scale", "fc.weight")])
+def test_no_part_replaces_another_tensor(names: tuple[str, str]) -> None:
+    recipe = fanin.as_recipe({"tensors": {name: {"shape": [32, 64], "scheme": "ones"} for name in names}})
+    with pytest.raises(ValueError, match=r"'fc\.weight_scale' would be both a tensor of the recipe and a part"):
+        quantize(recipe, "fp8")
+
+
+@pytest.mark.parametrize("layout", ["keras", "torch"])
+def test_the_twin_has_the_layout_that_was_given(layout: str) -> None:
+    gates = [{"size": 16, "scheme": "lecun_normal"}, {"size": 16, "scheme": "zeros"}]
+    tensors = {
+        "a.weight": {"shape": [32, 64], "scheme": "lecun_normal"},
+        "b.weight": {"shape": [32, 64], "scheme": "blocks", "parts": gates},
+    }
+    assert assumed(fanin.as_recipe({"tensors": tensors})) == [*tensors]
+    assert not assumed(quantize(fanin.as_recipe({"layout": layout, "tensors": tensors}), "fp8"))
+
+
+def test_embeddings_and_heads_in_lists_stay_as_they_are() -> None:
+    law = {"shape": [32, 64], "scheme": "ones"}
+    kept = ["embed_tokens.0", "lm_heads.{2..3}", "classifier.1", "layer.0.SelfAttention.relative_attention_bias"]
+    names = {True: "repeated", False: "tensors"}
+    given: dict[str, dict[str, Any]] = {"tensors": {}, "repeated": {}}
+    for module in (*kept, "mlp.0", "experts.{0..1}"):
+        given[names["{" in module]][f"{module}.weight"] = law
+    quantized = quantize(fanin.as_recipe(given), "fp8").tensors
+    assert {name for name, tensor in quantized.items() if tensor.scheme == "quantized"} == {
+        f"{module}.{part}" for module in ("mlp.0", "experts.0", "experts.1") for part in ("weight", "weight_scale")
+    }
+
+
 def test_what_cannot_be_quantized_is_refused() -> None:
     plain = models.get("tiny-qwen3").recipe()
     with pytest.raises(RecipeError, match="64 columns are not a multiple of 128"):
@@ -122,7 +154,8 @@ def test_what_cannot_be_quantized_is_refused() -> None:
 
 
 def _config(**weights: Any) -> dict[str, Any]:
-    return {"quant_method": "compressed-tensors", "config_groups": {"group_0": {"weights": weights}}}
+    group = {"targets": ["Linear"], "weights": weights}
+    return {"quant_method": "compressed-tensors", "version": "0.20.1", "config_groups": {"group_0": group}}
 
 
 @pytest.mark.parametrize(
@@ -154,6 +187,17 @@ def test_a_quantization_config_names_a_format(config: dict[str, Any], form: str)
         {"quant_method": "awq", "bits": 8, "group_size": 32},
         {"quant_method": "fp8", "weight_block_size": [64, 64]},
         _config(num_bits=4, type="int", strategy="channel", symmetric=True),
+        {"quant_method": "gptq", "bits": 4, "group_size": 32, "checkpoint_format": "gptq_v2"},
+        {"quant_method": "gptq", "bits": 4, "group_size": 32, "lm_head": True},
+        {"quant_method": "awq", "bits": 4, "group_size": 32, "version": "gemv"},
+        {**_config(num_bits=8, type="int", strategy="channel"), "sparsity_config": {"format": "sparse-24-bitmask"}},
+        _config(num_bits=4, type="int", strategy="group", group_size=32, actorder="group"),
+        {
+            "quant_method": "compressed-tensors",
+            "config_groups": {
+                "a": {"targets": ["re:.*mlp.*"], "weights": {"num_bits": 8, "type": "int", "strategy": "channel"}}
+            },
+        },
         {},
     ],
 )
@@ -202,12 +246,6 @@ def test_there_is_one_configuration_for_one_format() -> None:
     mixed = quantize(quantize(plain, "int8", keep=lambda module: "mlp" in module), "fp8")
     with pytest.raises(ValueError, match="2 formats of quantized tensors"):
         configuration({}, mixed)
-
-
-def test_an_embedding_of_relative_positions_is_not_quantized() -> None:
-    plain = models.get("tiny-t5").recipe()
-    name = "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
-    assert quantize(plain, "int8").tensors[name] == plain.tensors[name]
 
 
 def test_transformers_loads_the_directory_of_a_quantized_model(tmp_path: Path) -> None:

@@ -306,6 +306,26 @@ def test_scales_are_never_zero() -> None:
         assert not made["fc.data"].astype(np.float64).any() or form in ("int4", "gptq")
 
 
+@pytest.mark.parametrize(
+    ("form", "part", "sizes", "shape", "dtype", "wanted"),
+    [
+        ("int4", "shape", [0, 256], [2], "I64", [0, 256]),
+        ("int4_asymmetric", "shape", [2, 8, 0], [3], "I64", [2, 8, 0]),
+        ("gptq", "group_index", [0, 256], [256], "I32", [0] * 128 + [1] * 128),
+        ("fp8", "scale", [0, 32], [1], "F32", [np.float32(5 / 448)]),
+        ("nvfp4", "global_scale", [8, 0], [], "F32", [np.float32(2688 / 5)]),
+        ("int8", "scale", [2, 0], [2, 1], "F32", [1, 1]),
+        ("fp8_channel", "scale", [2, 0], [2], "F32", [1, 1]),
+    ],
+)
+def test_parts_of_a_twin_without_elements_can_have_elements(
+    form: str, part: str, sizes: list[int], shape: list[int], dtype: str, wanted: list[float]
+) -> None:
+    law = {"shape": sizes, "scheme": "uniform", "low": -5, "high": 5}
+    spec = {"shape": shape, "dtype": dtype, "scheme": "quantized", "format": form, "part": part, "tensor": law}
+    assert fanin.materialize(spec)["weight"].reshape(-1).tolist() == wanted
+
+
 def test_scales_of_16_bits_are_rounded_upwards() -> None:
     """So that the code of no number lies beyond the last one of the format."""
     exact = np.asarray(fanin.materialize(recipe_of("int8", LAWS[0]))["fc.scale"])
@@ -393,6 +413,21 @@ def test_a_description_has_no_moments_of_codes() -> None:
             {"format": "mxfp4", "tensor": {"shape": [2, 40], "scheme": "ones"}},
             "/tensor",
             "40 columns are not a multiple of 32",
+        ),
+        (
+            {"format": "int4", "group_size": 4, "tensor": {"shape": [2, 12], "scheme": "ones"}},
+            "/tensor",
+            "12 columns are not a multiple of 8",
+        ),
+        (
+            {
+                "format": "int4_asymmetric",
+                "shape": [2, 16],
+                "dtype": "I32",
+                "tensor": {"shape": [2, 128], "scheme": "constant", "value": 2.0**127},
+            },
+            "/tensor",
+            r"numbers up to 1.70141183e\+38 are too large",
         ),
     ],
 )

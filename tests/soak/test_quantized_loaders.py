@@ -25,6 +25,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
     pytest.mark.filterwarnings("ignore:.*finalize object:pytest.PytestUnraisableExceptionWarning"),  # of gptqmodel
 ]
+# Every size is a multiple of 128, the size of a block and of a group.
 CONFIG = {
     **json.loads(models.get("tiny-qwen3").files()["config.json"]),
     "hidden_size": 256,
@@ -32,7 +33,6 @@ CONFIG = {
     "num_hidden_layers": 1,
     "head_dim": 64,
 }
-"""A model whose sizes are multiples of 128."""
 PARTS = {
     "scale": ("weight_scale", "weight_scale_inv", "scales"),
     "data": ("weight_packed", "weight", "qweight"),

@@ -217,6 +217,49 @@ def test_a_cast_above_holds_for_the_hooks_below() -> None:
         init_(module, recipe)
 
 
+def test_hooks_may_write_to_what_a_hook_above_has_derived() -> None:
+    """The module below gets the tensor that its own hook has changed, under all names that its hook can see."""
+
+    def split(_module: Any, state: dict[str, torch.Tensor], prefix: str, *_: Any) -> None:
+        whole = state.pop(f"{prefix}z")
+        state[f"{prefix}0.x"] = state[f"{prefix}0.y"] = whole[1:5]
+
+    def zero(state: dict[str, torch.Tensor], prefix: str) -> None:
+        state[f"{prefix}y"][2] = 0
+
+    recipe = {"seed": 7, "tensors": {"z": {"shape": [6, 4], "scheme": "normal", "std": 1}}}
+    wanted = torch.from_numpy(fanin.materialize(recipe)["z"])[1:5].clone()
+    wanted[2] = 0
+    module = nn.Sequential(Pair(zero))
+    module.register_load_state_dict_pre_hook(split)
+    init_(module, recipe)
+    assert torch.equal(module[0].x, wanted)
+    assert torch.equal(module[0].y, wanted)
+
+
+def test_a_tensor_that_another_module_writes_to_is_refused() -> None:
+    """Whether it has the old or the new numbers depends on the order of the modules."""
+
+    def share(_module: Any, state: dict[str, torch.Tensor], prefix: str, *_: Any) -> None:
+        for name in ("0.x", "0.y", "1.x", "1.y"):
+            state[f"{prefix}{name}"] = state[f"{prefix}z"]
+        del state[f"{prefix}z"]
+
+    def zero(state: dict[str, torch.Tensor], prefix: str) -> None:
+        state[f"{prefix}x"][0] = 0
+
+    module = nn.Sequential(Pair(lambda *_: None), Pair(zero))
+    module.register_load_state_dict_pre_hook(share)
+    with pytest.raises(ModuleError, match=r"/0\.x: a load hook of another module writes to it"):
+        init_(module, {"tensors": {"z": {"shape": [4, 4], "scheme": "normal", "std": 1}}})
+
+
+def test_names_of_a_recipe_can_have_parts_of_wrappers() -> None:
+    law = {"shape": [4, 4], "scheme": "normal", "std": 1}
+    with pytest.raises(ModuleError, match=r"/_orig_mod\.z: unexpected"):
+        init_(Pair(lambda *_: None), {"tensors": dict.fromkeys(("x", "y", "_orig_mod.z"), law)})
+
+
 def test_a_hook_that_fails_is_named() -> None:
     recipe = {"seed": 7, "tensors": {"0.w": {"shape": [4, 6], "scheme": "normal", "std": 1}}}
     module = nn.Sequential(Hooked(lambda tensor: torch.from_numpy(tensor.numpy())))

@@ -16,9 +16,12 @@ __all__ = ["FORMATS", "configuration", "quantize", "quantize_as"]
 GROUP_SIZE = 128
 """Default number of columns of a group, where the format has none of a fixed size."""
 _KEPT = re.compile(
-    r"embed|norm|router|conv|relative_attention|^(lm_head|head|score|classifier|wte|wpe|shared|gate|shared_expert_gate)$"
+    r"embed|norm|router|conv"
+    r"|^(lm_heads?|head|score|classifier|wte|wpe|shared|relative_attention_bias|gate|shared_expert_gate)$"
 )
 """Modules that checkpoints leave as they are: embeddings, heads, norms and routers."""
+_NUMBERS = re.compile(r"(\.(\d+|\{[^{}]*\}))+$")
+"""The numbers of a module in lists, at the end of its name. In a repeated name they can be a pattern."""
 _GROUPED = ("int4", "int4_asymmetric", "awq", "gptq")
 
 
@@ -43,7 +46,7 @@ def quantize(
         keep: Called with the name of a module. If it returns true, its weight stays as it is.
 
     Raises:
-        ValueError: the format is unknown, or no tensor can be quantized.
+        ValueError: the format is unknown, no tensor can be quantized, or a part has the name of another tensor.
         RecipeError: a tensor cannot be quantized, such as one whose columns are not a multiple of a group.
     """
     if format not in _NAMES:
@@ -59,19 +62,26 @@ def quantize(
         field = "tensors" if name in recipe.tensors else "repeated"
         chosen = _is_expert(name, tensor) if experts else _is_linear(module, last, tensor)
         if not chosen or (keep and keep(name if experts else module)):
-            found[field][name] = tensor
+            _add(found[field], name, tensor)
             continue
         if (key := (id(tensor), last)) not in made:
             parts = _parts(format, tensor, group_size, experts)
             made[key] = [(last + part.name if experts else part.name, part.document(tensor, last)) for part in parts]
-        found[field].update({module + dot + part: document for part, document in made[key]})
+        for part, document in made[key]:
+            _add(found[field], module + dot + part, document)
     if not made:
         raise ValueError("the recipe has no weights of linear layers to quantize")
     return from_json({"stream": recipe.stream, "seed": recipe.seed, **found})
 
 
+def _add(tensors: dict[str, Any], name: str, tensor: Any) -> None:
+    if name in tensors:
+        raise ValueError(f"{name!r} would be both a tensor of the recipe and a part of a quantized one")
+    tensors[name] = tensor
+
+
 def _is_linear(module: str, last: str, tensor: Tensor) -> bool:
-    name = module.rpartition(".")[2]
+    name = _NUMBERS.sub("", module).rpartition(".")[2]
     return last == "weight" and len(tensor.shape) == 2 and not _KEPT.search(name) and tensor.dtype in _FLOATS
 
 
@@ -96,7 +106,8 @@ class _Part:
 
     def document(self, tensor: Tensor, twin: str) -> dict[str, Any]:
         """Return the part as JSON. `twin` is the last component of the name of `tensor`."""
-        source = {field: value for field, value in tensor.canonical().items() if field != "dtype"}
+        # As it was given: a layout that was given is needed even if it is the default.
+        source = {field: value for field, value in tensor.given().items() if field != "dtype"}
         own = {"shape": list(self.shape), "dtype": self.dtype, "scheme": "quantized", "format": self.format}
         named = {} if self.name == twin else {"twin": twin}
         return {**own, "part": self.part, "tensor": source, **named, **self.more}
@@ -174,7 +185,7 @@ def quantize_as(recipe: Recipe, config: Mapping[str, Any]) -> Recipe:
     Modules that it names as not converted, or ignored, stay as they are.
 
     Raises:
-        ValueError: the format is not one of `quantize`.
+        ValueError: the format is not one of `quantize`, or not all linear layers have it.
         RecipeError: a tensor cannot be quantized.
     """
     form, size = _format_of(config)
@@ -194,7 +205,7 @@ def _format_of(config: Mapping[str, Any]) -> tuple[str, int]:
     """Return the format of a `quantization_config`, and the size of its groups."""
     method = config.get("quant_method")
     size = config.get("group_size", GROUP_SIZE)
-    match method:
+    match "" if _is_special(config) else method:
         case "fp8" if list(config.get("weight_block_size") or []) == [128, 128]:
             return "fp8_block", GROUP_SIZE
         case "mxfp4":
@@ -210,6 +221,27 @@ def _format_of(config: Mapping[str, Any]) -> tuple[str, int]:
             if len(forms) == len(sizes) == 1 and (form := forms.pop()):
                 return form, sizes.pop() if form in _GROUPED else GROUP_SIZE
     raise ValueError(f"no format of {', '.join(_NAMES)} is that of this quantization_config, {dict(config)!r}"[:500])
+
+
+def _is_special(config: Mapping[str, Any]) -> bool:
+    """Return whether a checkpoint of this configuration has other weights quantized, or stores them in another way."""
+    match config.get("quant_method"):
+        case "awq":
+            return str(config.get("version") or "gemm").lower() != "gemm"
+        case "gptq":
+            others = ("dynamic", "lm_head", "modules_in_block_to_quantize")
+            # Version 2 has other zero points.
+            return config.get("checkpoint_format", "gptq") != "gptq" or any(config.get(field) for field in others)
+        case "compressed-tensors":
+            groups = [*(config.get("config_groups") or {}).values()]
+            sparsity = (config.get("sparsity_config") or {}).get("format", "dense")
+            return (
+                sparsity != "dense"
+                or config.get("format") == "marlin-24"
+                or any((group.get("targets") or ["Linear"]) != ["Linear"] for group in groups)
+                or any((group.get("weights") or {}).get("actorder") in (True, "group", "dynamic") for group in groups)
+            )
+    return False
 
 
 def _key(weights: Mapping[str, Any]) -> tuple[Any, ...]:

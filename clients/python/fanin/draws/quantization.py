@@ -115,6 +115,8 @@ def quantized(
     elif form.rule == "two_level":
         scale = 1.0 if most < LEAST_RANGE else scalars.rounded(448 * LARGEST[form.element] / Fraction(most), _F32)
     elif form.rule != "power":
+        if form.rule == "range" and 2 * most > _F32.largest:
+            raise DrawError("tensor", f"numbers up to {most:.9g} are too large: their range may not be one of float32")
         _scale(2 * most if form.rule == "range" else most, LARGEST[form.element], scale_type)
     if form.rule == "given" and part == "scale":
         return Fill(scale)

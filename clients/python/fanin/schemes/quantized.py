@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 
@@ -122,7 +121,7 @@ class Quantized(Tensor):
                 "tensor",
                 "an orthogonal, sparse or quantized tensor cannot be quantized: its elements depend on each other",
             )
-        if not math.prod(shape):
+        if 0 in self.shape:
             return draws.Fill(0.0)
         match self.part:
             case "shape":
@@ -133,6 +132,8 @@ class Quantized(Tensor):
                 return quantization.global_scale(self.of.draw, form)
             case "zero_point" if self.format == "gptq":
                 return quantization.gptq_zeros()
+            case "scale" if form.rule != "given" and not columns:  # each row is a group without elements
+                return draws.Fill(1.0)
             case "data" | "scale" | "zero_point" as part:
                 return draws.quantized(
                     *(form, part, self.of.draw, (rows, columns), group, scale_type),
@@ -149,7 +150,7 @@ class Quantized(Tensor):
             raise DrawError("tensor", f"{columns} columns are not a multiple of {width}, the columns of a group")
         if form.packing in ("awq", "gptq") and rows % 8:
             raise DrawError("tensor", f"{rows} rows are not a multiple of 8, the numbers in a word")
-        if form.packing == "gptq" and columns % 8:
+        if form.packing in ("words", "gptq") and columns % 8:
             raise DrawError("tensor", f"{columns} columns are not a multiple of 8, the numbers in a word")
         return form.group[0], width or max(columns, 1)
 
@@ -165,6 +166,7 @@ class Quantized(Tensor):
         """Return the shapes and the storage types that this part can have."""
         lead, (rows, columns) = shape[:-2], shape[-2:]
         down, across = -(-rows // group[0]), -(-columns // group[1])
+        has_rows = not form.group[1] and not form.has_group_size  # a group is a row, which may have no element
         flipped, eighth = form.packing in ("awq", "gptq"), -(-rows // 8)
         match self.part:
             case "shape":
@@ -178,8 +180,8 @@ class Quantized(Tensor):
             case "scale" if form.rule == "given":
                 return [(1,), ()], (scale_type,)
             case "scale":
-                found = [(*lead, across, down) if flipped else (*lead, down, across)]
-                if not form.group[1] and not form.has_group_size:
+                found = [(*lead, across, down) if flipped else (*lead, down, 1 if has_rows else across)]
+                if has_rows:
                     found.append((*lead, down))
                 return found, form.scale_types if form.rule == "power" else (scale_type,)
             case "data":

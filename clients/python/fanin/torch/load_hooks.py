@@ -27,6 +27,7 @@ from fanin.torch.recorder.pieces import Piece, Stretches, values
 from fanin.torch.recorder.recording import DTYPES, plain_name
 from fanin.torch.recorder.shadow_memory import Memory
 from fanin.torch.recorder.tracer import following
+from fanin.torch.writable import plainly
 
 _TORCH = {name: dtype for dtype, name in DTYPES.items()}
 
@@ -88,6 +89,7 @@ def derived(module: nn.Module, given: Given) -> dict[str, Derived | str]:
     with following(memory), torch.no_grad():
         loading = _Loading(memory)
         loading.visit(module, "", loading.state(given))
+        loading.check()
     return loading.found
 
 
@@ -97,12 +99,12 @@ class _Loading:
     def __init__(self, memory: Memory) -> None:
         self._memory = memory
         self._names: dict[int, str] = {}
-        self._origins: dict[int, str] = {}
-        """Names in the recipe or among the literals, by `id` of the followed tensor."""
+        self._origins: dict[int, tuple[str, list[Piece]]] = {}
+        """Name in the recipe or among the literals, and content, by `id` of the followed tensor."""
         self._sources: dict[int, tuple[str, ...]] = {}
         """Names that a tensor is derived from, by its `id`."""
-        self._contents: dict[int, list[Piece]] = {}
-        """Content of a given tensor before the last hooks, by its `id`."""
+        self._noted: dict[str, tuple[torch.Tensor, list[Piece]]] = {}
+        """Tensor of each name in the state dict, and its content behind the last hooks that could see the name."""
         self._kept: list[Any] = []
         """All tensors with an `id` here, so that no later tensor gets the same one."""
         self.found: dict[str, Derived | str] = {}
@@ -118,11 +120,12 @@ class _Loading:
         for name, literal in given.literals.items():
             state[name] = torch.empty(literal.shape, dtype=literal.dtype, device="meta")
             self._memory.write(state[name], [(literal.numel(), Values(literal.reshape(-1)))])
-        self._origins = {id(tensor): name for name, tensor in state.items()}
+        self._origins = {id(tensor): (name, self._memory.read(tensor)) for name, tensor in state.items()}
         self._sources = {id(tensor): (name,) for name, tensor in state.items()}
-        self._contents = {id(tensor): self._memory.read(tensor) for tensor in state.values()}
         self._kept += state.values()
-        return state | {alias: state[name] for alias, name in given.tied.items()}
+        state |= {alias: state[name] for alias, name in given.tied.items()}
+        self._noted = {name: (tensor, self._origins[id(tensor)][1]) for name, tensor in state.items()}
+        return state
 
     def visit(self, module: nn.Module, prefix: str, state: dict[str, Any], above: Sequence[str] = ()) -> None:
         """Call the hooks of a module and of the modules in it. `state` has the names that begin with the prefix.
@@ -138,33 +141,41 @@ class _Loading:
             removed = [tensor for name, tensor in before.items() if name not in state]
             sources = tuple(dict.fromkeys(name for each in removed for name in self._sources.get(id(each), ())))
             for name, tensor in state.items():
-                if isinstance(tensor, torch.Tensor) and (self._is_changed(tensor) or before.get(name) is not tensor):
-                    self._note(plain_name(name), tensor, sources, errors)
+                if isinstance(tensor, torch.Tensor) and (before.get(name) is not tensor or self._is_changed(name)):
+                    self._note(name, tensor, sources, errors)
         for name, child in module.named_children():
             if any(_hooks(owner) for owner in child.modules()):
                 inner = plain_name(f"{prefix}{name}.")
                 self.visit(child, inner, {key: each for key, each in state.items() if key.startswith(inner)}, errors)
 
+    def check(self) -> None:
+        """Give an error to tensors that a hook of a module has written to which does not own their names."""
+        for name, (tensor, pieces) in self._noted.items():
+            found = self.found.get(plain_name(name))
+            if not (isinstance(found, Derived) and found.reason) and self._is_changed(name):
+                reason = "a load hook of another module writes to it"
+                self.found[plain_name(name)] = Derived(
+                    tuple(tensor.shape), tensor.dtype, pieces, self._names, (), reason
+                )
+
     def _note(self, name: str, tensor: torch.Tensor, sources: tuple[str, ...], errors: list[str]) -> None:
         """Record a tensor that a hook has added, or has changed in place."""
         self._kept.append(tensor)
-        if self._is_changed(tensor):
-            sources = (*self._sources[id(tensor)], *sources)
-            self._contents[id(tensor)] = self._memory.read(tensor)
-            self._origins.pop(id(tensor), None)
-        if id(tensor) in self._origins:
-            self.found[name] = self._origins[id(tensor)]
-            return
-        self._sources[id(tensor)] = sources
         pieces = self._memory.read(tensor)
+        self._noted[name] = tensor, pieces
+        origin, given = self._origins.get(id(tensor), ("", []))
+        if origin and _are_same(given, pieces):
+            self.found[plain_name(name)] = origin
+            return
+        sources = self._sources[id(tensor)] = tuple(dict.fromkeys((*self._sources.get(id(tensor), ()), *sources)))
         reasons = [*errors, *(reason for _, dist in pieces if (reason := self._reason(dist)))]
         reason = reasons[0] if reasons else ""
-        self.found[name] = Derived(tuple(tensor.shape), tensor.dtype, pieces, self._names, sources, reason)
+        self.found[plain_name(name)] = Derived(tuple(tensor.shape), tensor.dtype, pieces, self._names, sources, reason)
 
-    def _is_changed(self, tensor: torch.Tensor) -> bool:
-        """Return whether a hook has written to a given tensor."""
-        before = self._contents.get(id(tensor))
-        return before is not None and not _are_same(before, self._memory.read(tensor))
+    def _is_changed(self, name: str) -> bool:
+        """Return whether a hook has written to the tensor of this name since the last hooks that could see it."""
+        tensor, pieces = self._noted[name]
+        return not _are_same(pieces, self._memory.read(tensor))
 
     def _reason(self, dist: Any) -> str:
         match dist:
@@ -206,14 +217,20 @@ class _Casts(TorchDispatchMode):
 
 
 def _are_same(one: list[Piece], other: list[Piece]) -> bool:
-    """Return whether both are the same elements; false also for equal values in other memory."""
+    """Return whether both are the same elements."""
     return len(one) == len(other) and all(
-        length == more
-        and (
-            first.is_same_draw(second) if isinstance(first, Random) and isinstance(second, Random) else first == second
-        )
-        for (length, first), (more, second) in zip(one, other, strict=True)
+        length == more and _is_same(first, second) for (length, first), (more, second) in zip(one, other, strict=True)
     )
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    if isinstance(one, Random) and isinstance(other, Random):
+        return one.is_same_draw(other)
+    if isinstance(one, Values) and isinstance(other, Values):
+        with plainly():  # as bytes, because a NaN is not equal to itself
+            bits, others = (each.tensor.contiguous().view(torch.uint8) for each in (one, other))
+            return one.tensor.dtype == other.tensor.dtype and torch.equal(bits, others)
+    return bool(one == other)
 
 
 def _hooks(module: nn.Module) -> list[Any]:
