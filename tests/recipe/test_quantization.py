@@ -186,12 +186,24 @@ def test_a_quantization_config_names_a_format(config: dict[str, Any], form: str)
         {"quant_method": "gptq", "bits": 4, "group_size": 32, "desc_act": True},
         {"quant_method": "awq", "bits": 8, "group_size": 32},
         {"quant_method": "fp8", "weight_block_size": [64, 64]},
+        {"quant_method": "fp8", "weight_block_size": [128, 128], "scale_fmt": "ue8m0"},
+        {"quant_method": "fp8", "weight_block_size": [128, 128], "activation_scheme": "static"},
+        {**_config(num_bits=8, type="int", strategy="channel"), "kv_cache_scheme": {"num_bits": 8, "type": "float"}},
         _config(num_bits=4, type="int", strategy="channel", symmetric=True),
         {"quant_method": "gptq", "bits": 4, "group_size": 32, "checkpoint_format": "gptq_v2"},
         {"quant_method": "gptq", "bits": 4, "group_size": 32, "lm_head": True},
         {"quant_method": "awq", "bits": 4, "group_size": 32, "version": "gemv"},
         {**_config(num_bits=8, type="int", strategy="channel"), "sparsity_config": {"format": "sparse-24-bitmask"}},
         _config(num_bits=4, type="int", strategy="group", group_size=32, actorder="group"),
+        {
+            "quant_method": "compressed-tensors",
+            "config_groups": {
+                "a": {
+                    "weights": {"num_bits": 8, "type": "float", "strategy": "tensor"},
+                    "input_activations": {"num_bits": 8, "type": "float", "dynamic": False},
+                }
+            },
+        },
         {
             "quant_method": "compressed-tensors",
             "config_groups": {

@@ -224,8 +224,11 @@ def _format_of(config: Mapping[str, Any]) -> tuple[str, int]:
 
 
 def _is_special(config: Mapping[str, Any]) -> bool:
-    """Return whether a checkpoint of this configuration has other weights quantized, or stores them in another way."""
+    """Return whether a checkpoint of this configuration quantizes other weights, or stores other tensors."""
     match config.get("quant_method"):
+        case "fp8":
+            # Scales of "ue8m0" are powers of two.
+            return config.get("activation_scheme", "dynamic") != "dynamic" or "ue8m0" in str(config.get("scale_fmt"))
         case "awq":
             return str(config.get("version") or "gemm").lower() != "gemm"
         case "gptq":
@@ -238,6 +241,8 @@ def _is_special(config: Mapping[str, Any]) -> bool:
             return (
                 sparsity != "dense"
                 or config.get("format") == "marlin-24"
+                or config.get("kv_cache_scheme") is not None
+                or any((group.get("input_activations") or {}).get("dynamic", True) is not True for group in groups)
                 or any((group.get("targets") or ["Linear"]) != ["Linear"] for group in groups)
                 or any((group.get("weights") or {}).get("actorder") in (True, "group", "dynamic") for group in groups)
             )
