@@ -23,9 +23,11 @@ pytestmark = [
     pytest.mark.soak("quantized"),
     pytest.mark.filterwarnings("ignore:You passed `quantization_config`:UserWarning"),
     pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
-    pytest.mark.filterwarnings("ignore:.*finalize object:pytest.PytestUnraisableExceptionWarning"),  # of gptqmodel
+    pytest.mark.filterwarnings(
+        "ignore:.*finalize object:pytest.PytestUnraisableExceptionWarning"
+    ),  # gptqmodel leaves a directory open
 ]
-# Every size is a multiple of 128, the size of a block and of a group.
+# The sizes are multiples of 128, as blocks and groups need.
 CONFIG = {
     **json.loads(models.get("tiny-qwen3").files()["config.json"]),
     "hidden_size": 256,
