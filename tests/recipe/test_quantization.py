@@ -12,7 +12,7 @@ import pytest
 import fanin
 from fanin import RecipeError, models
 from fanin.cli.main import main
-from fanin.quantization import FORMATS, quantize, quantize_as
+from fanin.quantization import FORMATS, configuration, quantize, quantize_as
 from fanin.recipe.assumed_layouts import assumed
 from fanin.recipe.formatting import text
 
@@ -186,12 +186,24 @@ def test_a_quantization_config_names_a_format(config: dict[str, Any], form: str)
         {"quant_method": "gptq", "bits": 4, "group_size": 32, "desc_act": True},
         {"quant_method": "awq", "bits": 8, "group_size": 32},
         {"quant_method": "fp8", "weight_block_size": [64, 64]},
+        {"quant_method": "fp8", "weight_block_size": [128, 128], "scale_fmt": "ue8m0"},
+        {"quant_method": "fp8", "weight_block_size": [128, 128], "activation_scheme": "static"},
+        {**_config(num_bits=8, type="int", strategy="channel"), "kv_cache_scheme": {"num_bits": 8, "type": "float"}},
         _config(num_bits=4, type="int", strategy="channel", symmetric=True),
         {"quant_method": "gptq", "bits": 4, "group_size": 32, "checkpoint_format": "gptq_v2"},
         {"quant_method": "gptq", "bits": 4, "group_size": 32, "lm_head": True},
         {"quant_method": "awq", "bits": 4, "group_size": 32, "version": "gemv"},
         {**_config(num_bits=8, type="int", strategy="channel"), "sparsity_config": {"format": "sparse-24-bitmask"}},
         _config(num_bits=4, type="int", strategy="group", group_size=32, actorder="group"),
+        {
+            "quant_method": "compressed-tensors",
+            "config_groups": {
+                "a": {
+                    "weights": {"num_bits": 8, "type": "float", "strategy": "tensor"},
+                    "input_activations": {"num_bits": 8, "type": "float", "dynamic": False},
+                }
+            },
+        },
         {
             "quant_method": "compressed-tensors",
             "config_groups": {
@@ -215,6 +227,70 @@ def test_modules_that_are_not_converted_stay_as_they_are() -> None:
     named = quantize_as(plain, {**config, "ignore": ["model.layers.1.mlp"]})
     assert f"{QWEN}.weight_scale" not in named.tensors
     assert "model.layers.0.mlp.down_proj.weight_scale" in named.tensors
+
+
+@pytest.mark.parametrize("name", ["tiny-qwen3", "tiny-qwen3-moe", "tiny-gpt-oss", "tiny-roberta", "tiny-t5"])
+def test_the_configuration_names_the_recipe(name: str) -> None:
+    """Read again, it selects the same tensors, so a loader quantizes the layers that the file has quantized."""
+    plain = models.get(name).recipe(seed=4)
+    for form in FORMATS:
+        recipe = quantize(plain, form, group_size=16 if name == "tiny-t5" else 32)
+        config = configuration({"model_type": "some", "dtype": "float32"}, recipe)
+        if form != "gptq":  # its configuration has no list of modules
+            assert quantize_as(plain, config["quantization_config"]) == recipe
+        assert config["model_type"] == "some"
+
+
+@pytest.mark.parametrize(
+    ("name", "output"),
+    [("tiny-bert", "cls.predictions.decoder"), ("tiny-roberta", "lm_head.decoder"), ("tiny-whisper", "proj_out")],
+)
+def test_a_tied_output_layer_is_not_quantized(name: str, output: str) -> None:
+    """It has no tensor in the file, so a loader that quantized it would miss its scale."""
+    config = configuration({}, quantize(models.get(name).recipe(), "int8"))["quantization_config"]
+    assert output in config["ignore"]
+
+
+def test_there_is_one_configuration_for_one_format() -> None:
+    plain = models.get("tiny-qwen3").recipe()
+    with pytest.raises(ValueError, match="0 formats of quantized tensors"):
+        configuration({}, plain)
+    mixed = quantize(quantize(plain, "int8", keep=lambda module: "mlp" in module), "fp8")
+    with pytest.raises(ValueError, match="2 formats of quantized tensors"):
+        configuration({}, mixed)
+
+
+def test_transformers_loads_the_directory_of_a_quantized_model(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    directory = tmp_path / "model"
+    assert main(["catalogue", "tiny-gpt-oss", "--quantize", "mxfp4", "-o", str(directory), "-q"]) == 0
+    recipe = ["make", str(directory / "recipe.json"), "--seed", "1", "-q"]
+    assert main([*recipe, "-o", str(directory / "model.safetensors")]) == 0
+    loaded, report = transformers.AutoModelForCausalLM.from_pretrained(
+        directory, quantization_config=transformers.Mxfp4Config(dequantize=True), output_loading_info=True
+    )
+    assert not any(report.values()), report
+    twins = fanin.materialize(models.get("tiny-gpt-oss").recipe(seed=1))
+    assert loaded.state_dict().keys() == twins.keys()
+    for name, weight in loaded.state_dict().items():
+        twin = twins[name]
+        if name.endswith(("down_proj", "gate_up_proj")):
+            # Groups of 32 along the second axis. A unit is at most 2 scales; what exceeds 6 scales becomes 6.
+            groups = np.abs(twin).reshape(len(twin), -1, 32, twin.shape[2]).max(2, keepdims=True)
+            scale = np.exp2(np.floor(np.log2(groups)) - 2)
+            error = np.abs(weight.float().numpy() - twin).reshape(len(twin), -1, 32, twin.shape[2])
+            assert np.all(error <= np.where(groups > 6 * scale, 2, 1) * scale * 1.001)
+            assert error.mean() < 0.5 * scale.mean()
+        else:
+            assert np.array_equal(weight.float().numpy(), twin)
+    with torch.no_grad():
+        assert loaded(torch.arange(1, 9)[None]).logits.isfinite().all()
+
+
+def test_the_catalogue_quantizes_only_files(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["catalogue", "tiny-qwen3", "--quantize", "int8"]) != 0
+    assert "--quantize needs --output" in capsys.readouterr().err
 
 
 def test_the_command_quantizes_a_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

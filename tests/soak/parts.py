@@ -22,8 +22,8 @@ PARTS = {
         ("tests/statistics", "tests/recipe/test_extremes.py"),
     ),
     "quantized": Part(
-        "quantized tensors of 2^24 elements in every format, beside compressed-tensors and torchao",
-        ("tests/soak/test_quantized.py",),
+        "quantized tensors of 2^24 elements in every format, beside compressed-tensors and torchao; loaded",
+        ("tests/soak/test_quantized.py", "tests/soak/test_quantized_loaders.py"),
     ),
     "dieharder": Part("dieharder on one stream, and on interleaved ones", ("tests/soak/test_dieharder.py",)),
     "storage": Part("all 2^32 values rounded; all vectors by `reference`", ("tests/backends", "tests/golden")),

@@ -254,6 +254,12 @@ def test_a_tensor_that_another_module_writes_to_is_refused() -> None:
         init_(module, {"tensors": {"z": {"shape": [4, 4], "scheme": "normal", "std": 1}}})
 
 
+def test_names_of_a_recipe_can_have_parts_of_wrappers() -> None:
+    law = {"shape": [4, 4], "scheme": "normal", "std": 1}
+    with pytest.raises(ModuleError, match=r"/_orig_mod\.z: unexpected"):
+        init_(Pair(lambda *_: None), {"tensors": dict.fromkeys(("x", "y", "_orig_mod.z"), law)})
+
+
 def test_a_hook_that_fails_is_named() -> None:
     recipe = {"seed": 7, "tensors": {"0.w": {"shape": [4, 6], "scheme": "normal", "std": 1}}}
     module = nn.Sequential(Hooked(lambda tensor: torch.from_numpy(tensor.numpy())))

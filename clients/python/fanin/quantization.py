@@ -9,8 +9,9 @@ from typing import Any
 
 from fanin.recipe import Recipe, from_json
 from fanin.schemes.base import Tensor
+from fanin.schemes.quantized import Quantized
 
-__all__ = ["FORMATS", "quantize", "quantize_as"]
+__all__ = ["FORMATS", "configuration", "quantize", "quantize_as"]
 
 GROUP_SIZE = 128
 """Default number of columns of a group, where the format has none of a fixed size."""
@@ -223,8 +224,11 @@ def _format_of(config: Mapping[str, Any]) -> tuple[str, int]:
 
 
 def _is_special(config: Mapping[str, Any]) -> bool:
-    """Return whether a checkpoint of this configuration has other weights quantized, or stores them in another way."""
+    """Return whether a checkpoint of this configuration quantizes other weights, or stores other tensors."""
     match config.get("quant_method"):
+        case "fp8":
+            # Scales of "ue8m0" are powers of two.
+            return config.get("activation_scheme", "dynamic") != "dynamic" or "ue8m0" in str(config.get("scale_fmt"))
         case "awq":
             return str(config.get("version") or "gemm").lower() != "gemm"
         case "gptq":
@@ -237,6 +241,8 @@ def _is_special(config: Mapping[str, Any]) -> bool:
             return (
                 sparsity != "dense"
                 or config.get("format") == "marlin-24"
+                or config.get("kv_cache_scheme") is not None
+                or any((group.get("input_activations") or {}).get("dynamic", True) is not True for group in groups)
                 or any((group.get("targets") or ["Linear"]) != ["Linear"] for group in groups)
                 or any((group.get("weights") or {}).get("actorder") in (True, "group", "dynamic") for group in groups)
             )
@@ -265,3 +271,103 @@ _FORMATS_OF = {
     ("int", 4, "group", None, False): "int4_asymmetric",
 }
 """Formats by the members of `weights` in compressed-tensors: type, bits, strategy, size of groups, symmetry."""
+
+
+def configuration(config: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
+    """Return the `config.json` of a quantized checkpoint: that of the model, with the `quantization_config`.
+
+    For `mxfp8`, `mxfp4` and `nvfp4` in the names of compressed-tensors `dtype` becomes bfloat16: transformers
+    dequantizes their weights to bfloat16, and no layer can multiply those by numbers of another type.
+
+    Args:
+        config: The `config.json` of the model before quantization.
+        recipe: The recipe that `quantize` returned.
+
+    Raises:
+        ValueError: the recipe has no quantized tensors, or several formats, or several sizes of groups.
+    """
+    parts = [(name, tensor) for name, tensor, _ in recipe.tensors.lines() if isinstance(tensor, Quantized)]
+    found = {(tensor.format, tensor.group_size if tensor.format in _GROUPED else None) for _, tensor in parts}
+    if len(found) != 1:
+        raise ValueError(
+            f"the recipe has {len(found)} formats of quantized tensors, not one: {sorted(map(str, found))}"
+        )
+    ((form, size),) = found
+    experts = any(name.endswith(("_blocks", "_scales")) for name, _ in parts)
+    method = _method(form, size, experts, _kept_modules(recipe))
+    bf16 = {"dtype": "bfloat16"} if method.get("format") in _TO_BF16 else {}
+    return {**config, **bf16, "quantization_config": method}
+
+
+def _kept_modules(recipe: Recipe) -> list[str]:
+    """Return the modules whose weights are not quantized, with an output layer that may be tied to the embeddings."""
+    matrices = [name for name, tensor in recipe.tensors.items() if len(tensor.shape) > 1 and tensor.dtype in _FLOATS]
+    modules = [name.rpartition(".")[0] for name in matrices if name.endswith(".weight") or _STACKED.search(name)]
+    quantized = {name.rpartition(".")[0] for name, tensor in recipe.tensors.items() if isinstance(tensor, Quantized)}
+    tied = [
+        output
+        for output, prefix in _OUTPUTS.items()
+        if any(name.startswith(prefix) for name in recipe.tensors)
+        and not any(_pattern(output).search(module) for module in quantized)
+    ]
+    return list(dict.fromkeys([*(each for each in modules if each not in quantized), *tied]))
+
+
+def _method(form: str, size: int | None, experts: bool, kept: list[str]) -> dict[str, Any]:
+    """Return the `quantization_config` of a format."""
+    if experts:
+        return {"quant_method": "mxfp4", "modules_to_not_convert": kept}
+    common = {"quant_method": form, "bits": 4, "group_size": size}
+    match form:
+        case "fp8_block":
+            block = {"activation_scheme": "dynamic", "fmt": "e4m3", "weight_block_size": [128, 128]}
+            return {"quant_method": "fp8", **block, "modules_to_not_convert": kept}
+        case "awq":
+            return {**common, "zero_point": True, "version": "gemm", "modules_to_not_convert": kept}
+        case "gptq":
+            return {**common, "sym": True, "desc_act": False, "checkpoint_format": "gptq"}
+    key = next(key for key, value in _FORMATS_OF.items() if value == form)
+    kind, bits, strategy, fixed, symmetric = key
+    weights = {"num_bits": bits, "type": kind, "strategy": strategy, "symmetric": symmetric, "dynamic": False}
+    if strategy in ("group", "tensor_group"):
+        weights["group_size"] = fixed or size
+    if form in _SCALE_TYPES:
+        weights["scale_dtype"] = _SCALE_TYPES[form]
+    # With 8 bits a scale for each row, or one for the tensor, engines quantize the activations too, row by row.
+    rows = {"num_bits": 8, "type": kind, "strategy": "token", "symmetric": True, "dynamic": True}
+    activations = rows if form in ("fp8", "fp8_channel", "int8") else None
+    group = {"targets": ["Linear"], "weights": weights, "input_activations": activations, "output_activations": None}
+    return {
+        "quant_method": "compressed-tensors",
+        "format": _STORED[form],
+        "quantization_status": "compressed",
+        "config_groups": {"group_0": group},
+        "ignore": kept,
+    }
+
+
+_OUTPUTS = {
+    "lm_head": "",
+    "lm_head.decoder": "lm_head.",
+    "cls.predictions.decoder": "cls.predictions.",
+    "decoder": "decoder.bias",
+    "vocab_projector": "vocab_projector.",
+    "proj_out": "model.encoder.conv1.",
+}
+"""Output layers of transformers, and the prefix of a tensor that models with one have. A tied weight has no tensor."""
+_STACKED = re.compile(r"\.experts\.[^.]*$")
+_STORED = {
+    "fp8": "float-quantized",
+    "fp8_channel": "float-quantized",
+    "int8": "int-quantized",
+    "mxfp8": "mxfp8-quantized",
+    "mxfp4": "mxfp4-pack-quantized",
+    "nvfp4": "nvfp4-pack-quantized",
+    "int4": "pack-quantized",
+    "int4_asymmetric": "pack-quantized",
+}
+"""Names that compressed-tensors gives the formats."""
+_TO_BF16 = ("mxfp8-quantized", "mxfp4-pack-quantized", "nvfp4-pack-quantized")
+"""Formats of compressed-tensors whose weights are BF16 when they are dequantized."""
+_SCALE_TYPES = {"mxfp8": "torch.uint8", "mxfp4": "torch.uint8", "nvfp4": "torch.float8_e4m3fn"}
+"""Types of scales, as compressed-tensors spells them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -26,6 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="directory to create: recipe.json and config.json, and literals.safetensors if the model has literals",
     )
     shared.add_json(forms)
+    parser.add_argument(
+        "--quantize", metavar="FORMAT", help="with --output: files of a quantized checkpoint; see fanin recipe quantize"
+    )
+    shared.add_group_size(parser)
     shared.add_quiet(parser)
 
 
@@ -38,13 +43,17 @@ def run(options: argparse.Namespace) -> int:
     if options.output is not None:
         if options.name is None:
             raise ValueError("--output needs the NAME of a model")
-        model = models.get(options.name)
+        files = models.get(options.name).files()
+        if options.quantize:
+            files = _quantized(files, options.quantize, options.group_size)
         with replacing_directory(options.output.resolve()) as folder:
-            for name, content in model.files().items():
+            for name, content in files.items():
                 (folder / name).write_bytes(content)
         if not options.quiet:
-            print(f"{options.output}: {', '.join(model.files())}")
+            print(f"{options.output}: {', '.join(files)}")
         return 0
+    if options.quantize:
+        raise ValueError("--quantize needs --output, the directory to create")
     found = [models.get(name) for name in ([options.name] if options.name else models.names())]
     if options.json:
         print(json.dumps([asdict(model) for model in found], indent=2))
@@ -56,3 +65,15 @@ def run(options: argparse.Namespace) -> int:
     head = ("name", "parameters", "BF16", "dtype", "architecture", "reads")
     print("\n".join(table(head, rows, right=frozenset({1, 2}))))
     return 0
+
+
+def _quantized(files: Mapping[str, bytes], form: str, group_size: int) -> dict[str, bytes]:
+    """Return the files of a model, with the recipe and the configuration of a quantized checkpoint."""
+    from fanin.models import CONFIG, RECIPE
+    from fanin.quantization import configuration, quantize
+    from fanin.recipe import as_recipe
+    from fanin.recipe.formatting import text
+
+    recipe = quantize(as_recipe(files[RECIPE]), form, group_size=group_size)
+    config = configuration(json.loads(files[CONFIG]), recipe)
+    return {**files, RECIPE: text(recipe).encode(), CONFIG: json.dumps(config, indent=1).encode()}

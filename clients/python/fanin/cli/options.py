@@ -49,6 +49,13 @@ def add_json(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--json", action="store_true", help="machine-readable output")
 
 
+def add_group_size(parser: argparse._ActionsContainer) -> None:
+    # 128 is GROUP_SIZE of fanin.quantization, whose import would slow down --help.
+    parser.add_argument(
+        "--group-size", type=int, metavar="N", default=128, help="columns that share a scale in INT4 (128)"
+    )
+
+
 def add_backend(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backend",

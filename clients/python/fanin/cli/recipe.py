@@ -15,7 +15,7 @@ from fanin.cli import overwriting
 from fanin.cli.builders import builder_of, configuration_of, module_file_of, quantization_of, transformer_of
 from fanin.cli.overwriting import check_output
 from fanin.file.atomic import replacing
-from fanin.quantization import FORMATS, GROUP_SIZE, quantize, quantize_as
+from fanin.quantization import FORMATS, quantize, quantize_as
 from fanin.recipe import Recipe
 from fanin.recipe.formatting import text
 from fanin.recording.literals import file_of
@@ -60,21 +60,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         source.add_argument(
             "--quantize", metavar="FORMAT", help="quantize the weights of linear layers; see fanin recipe quantize"
         )
-        _add_group_size(source)
+        shared.add_group_size(source)
     quantized = sources.add_parser("quantize", help="a recipe, with the weights of linear layers quantized")
     shared.add_recipe(quantized)
     quantized.add_argument("quantize", metavar="FORMAT", help=", ".join(FORMATS))
-    _add_group_size(quantized)
+    shared.add_group_size(quantized)
     quantized.add_argument(
         "-o", "--output", type=Path, metavar="FILE", default=Path("-"), help="file to write (standard output)"
     )
     quantized.set_defaults(found=None, literals=None)
-
-
-def _add_group_size(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--group-size", type=int, metavar="N", default=GROUP_SIZE, help="columns that share a scale in INT4 (128)"
-    )
 
 
 def run(options: argparse.Namespace) -> int:

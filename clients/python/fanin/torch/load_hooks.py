@@ -142,7 +142,7 @@ class _Loading:
             sources = tuple(dict.fromkeys(name for each in removed for name in self._sources.get(id(each), ())))
             for name, tensor in state.items():
                 if isinstance(tensor, torch.Tensor) and (before.get(name) is not tensor or self._is_changed(name)):
-                    self._note(plain_name(name), tensor, sources, errors)
+                    self._note(name, tensor, sources, errors)
         for name, child in module.named_children():
             if any(_hooks(owner) for owner in child.modules()):
                 inner = plain_name(f"{prefix}{name}.")
@@ -151,10 +151,12 @@ class _Loading:
     def check(self) -> None:
         """Give an error to tensors that a hook of a module has written to which does not own their names."""
         for name, (tensor, pieces) in self._noted.items():
-            found = self.found.get(name)
+            found = self.found.get(plain_name(name))
             if not (isinstance(found, Derived) and found.reason) and self._is_changed(name):
                 reason = "a load hook of another module writes to it"
-                self.found[name] = Derived(tuple(tensor.shape), tensor.dtype, pieces, self._names, (), reason)
+                self.found[plain_name(name)] = Derived(
+                    tuple(tensor.shape), tensor.dtype, pieces, self._names, (), reason
+                )
 
     def _note(self, name: str, tensor: torch.Tensor, sources: tuple[str, ...], errors: list[str]) -> None:
         """Record a tensor that a hook has added, or has changed in place."""
@@ -163,16 +165,16 @@ class _Loading:
         self._noted[name] = tensor, pieces
         origin, given = self._origins.get(id(tensor), ("", []))
         if origin and _are_same(given, pieces):
-            self.found[name] = origin
+            self.found[plain_name(name)] = origin
             return
         sources = self._sources[id(tensor)] = tuple(dict.fromkeys((*self._sources.get(id(tensor), ()), *sources)))
         reasons = [*errors, *(reason for _, dist in pieces if (reason := self._reason(dist)))]
         reason = reasons[0] if reasons else ""
-        self.found[name] = Derived(tuple(tensor.shape), tensor.dtype, pieces, self._names, sources, reason)
+        self.found[plain_name(name)] = Derived(tuple(tensor.shape), tensor.dtype, pieces, self._names, sources, reason)
 
     def _is_changed(self, name: str) -> bool:
         """Return whether a hook has written to the tensor of this name since the last hooks that could see it."""
-        tensor, pieces = self._noted[plain_name(name)]
+        tensor, pieces = self._noted[name]
         return not _are_same(pieces, self._memory.read(tensor))
 
     def _reason(self, dist: Any) -> str:
