@@ -163,7 +163,7 @@ def test_a_page_and_a_worker_make_the_same_files(built: Path, tmp_path: Path, br
         command = [*(part.format(profile=profile) for part in _BROWSERS[browser]), url]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             try:
-                found = told.get(timeout=120)
+                found = told.get(timeout=600)
             finally:
                 process.terminate()
                 server.shutdown()
