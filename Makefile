@@ -110,6 +110,7 @@ rows: $(VENV)/dev
 # failure, and prints the runner's own code, such as `Error 69` without a GPU.
 GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,python3)
 gpu:
+	@$(GPU_PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("make gpu needs Python 3.11 or later: GPU_PYTHON=/path/to/python")'
 	$(GPU_PYTHON) -m tests.gpu
 
 .PHONY: wheel

@@ -11,7 +11,7 @@ Exit codes:
 - 0: all steps passed in full
 - 1: a step failed, had no time, or is incomplete
 - 69: no NVIDIA GPU
-- 78: a Python package is missing
+- 78: a Python package is missing, CuPy cannot use the GPU, or the native kernels were not built
 
 make prints a code other than 0, as in `Error 69`, and exits with 2 itself.
 """
@@ -45,9 +45,10 @@ SHORTEST = 10.0
 NO_GPU, NO_PACKAGE = 69, 78
 PACKAGES = ("fanin", "fanin_lab", "fanin_service", "cupy", "pytest", "hypothesis", "fastapi", "uvicorn")
 INSTALL = f"""\
-    {sys.executable} -m pip install --editable '.[service,cuda12]' pytest hypothesis nvidia-curand-cu12
+    {sys.executable} -m pip install --editable '.[service,cuda12]' 'pytest>=8.2' hypothesis nvidia-curand-cu12
 or, with a driver of CUDA 13,
-    {sys.executable} -m pip install --editable '.[service,cuda13]' pytest hypothesis nvidia-curand
+    {sys.executable} -m pip install --editable '.[service,cuda13]' 'pytest>=8.2' hypothesis nvidia-curand
+with a C compiler, for the kernels to compare with. Another Python: make gpu GPU_PYTHON=/path/to/python.
 Without torch with CUDA and jax[cuda12] or jax[cuda13], steps that use them are incomplete."""
 
 
@@ -62,7 +63,19 @@ class Step(NamedTuple):
 def tests(*names: str) -> list[str]:
     """Return the command that runs these tests. A warning of another package is not an error here."""
     chosen = [f"tests/cuda/test_gpu.py::{name}" for name in names]
-    return [sys.executable, "-m", "pytest", "-vrs", "-p", "no:cacheprovider", "-W", "default", "--tb=short", *chosen]
+    return [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-vrs",
+        "--color=no",
+        "-p",
+        "no:cacheprovider",
+        "-W",
+        "default",
+        "--tb=short",
+        *chosen,
+    ]
 
 
 def bench(what: str, seconds: float) -> list[str]:
@@ -138,7 +151,7 @@ def outcome(code: int | None, output: str) -> dict[str, Any]:
     if found["result"] == "passed" and (reasons or found.get("skipped")):
         # A missing package or an unusable peer must not count as passed.
         found["result"] = "incomplete" if found.get("passed") or rows else "not run"
-    if found["result"] == "failed":
+    if found["result"] in ("failed", "no time"):
         found["output"] = output[-4000:]
     return found
 
@@ -180,13 +193,19 @@ def run(
     document = stored(path)
     document["gpu"] = about
     deadline, passed = time.monotonic() + budget, True
+    interrupt: KeyboardInterrupt | None = None
     for name, step in steps.items():
         started, left = time.monotonic(), deadline - time.monotonic()
         if left < SHORTEST:
             found: dict[str, Any] = {"result": "no time"}
         else:
             say(f"{name}: {step.about}, at most {min(step.seconds, left):.0f} s")
-            found = outcome(*process(step.command, min(step.seconds, left), LOGS / f"{name}.log"))
+            log = LOGS / f"{name}.log"
+            try:
+                found = outcome(*process(step.command, min(step.seconds, left), log))
+            except KeyboardInterrupt as error:
+                interrupt = error
+                found = outcome(None, log.read_text("utf-8", "replace"))
         found |= {
             "seconds": round(time.monotonic() - started, 1),
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -196,6 +215,10 @@ def run(
         if found["result"] != "no time" or "rows" in found or name not in document["steps"]:
             document["steps"][name] = found
             store(path, document)
+            if "rows" in found:  # also where the machine is lost before anyone copies its files
+                say(json.dumps(found["rows"], separators=(",", ":")))
+        if interrupt:
+            raise interrupt
         counts = ", ".join(f"{found[key]} {key}" for key in ("passed", "failed", "skipped") if key in found)
         say(f"{name}: {found['result']} in {found['seconds']} s {counts}".rstrip())
         for line in (
@@ -221,13 +244,15 @@ def main(names: list[str]) -> int:
     if packages := missing():
         print(f"these packages are missing: {', '.join(packages)}. Install them by\n{INSTALL}", file=sys.stderr)
         return NO_PACKAGE
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup ignores SIGHUP
+            signal.signal(number, signal.default_int_handler)
     LOGS.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     code, output = process([sys.executable, "-m", "tests.gpu.probe"], 90, LOGS / "probe.log")
     if code != 0:
-        reason = output.strip().splitlines()[-1:] or ["the driver did not answer in 90 s"]
-        print(f"the `cuda` backend cannot use this GPU: {reason[0]}\nInstall CuPy by\n{INSTALL}", file=sys.stderr)
+        reason = "the driver did not answer in 90 s" if code is None else "\n".join(output.strip().splitlines()[-15:])
+        print(f"this GPU cannot be tested:\n{reason}\nInstall what is missing by\n{INSTALL}", file=sys.stderr)
         return NO_PACKAGE
     about = json.loads(output.splitlines()[-1])
     path = STORE / f"{re.sub('[^a-z0-9]+', '-', about['name'].lower()).strip('-')}.json"
@@ -243,7 +268,7 @@ def main(names: list[str]) -> int:
             subprocess.run([sys.executable, str(PAGE)], cwd=ROOT, timeout=30, check=False)
             # Also where the machine is gone before anyone copies its files.
             print(section(stored(path)), flush=True)
-    print(f"Keep these: git add {path.relative_to(ROOT)} docs/gpu.md; logs are in {LOGS.relative_to(ROOT)}")
+    print(f"{path.relative_to(ROOT)} has everything; python docs/bench/gpu.py writes docs/gpu.md from it")
     return 0 if passed else 1
 
 

@@ -109,6 +109,41 @@ def test_a_step_that_hangs_is_ended_with_its_children_and_keeps_what_it_measured
     pytest.fail("the child runs on")
 
 
+def test_an_interrupted_step_keeps_what_it_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = {"distribution": "normal", "seconds": [1.0]}
+
+    def interrupted(command: Any, seconds: float, log: Path) -> tuple[int | None, str]:
+        log.write_text(json.dumps(row) + "\n")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "process", interrupted)
+    lines: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(ABOUT, {"one": step("pass"), "two": step("pass")}, tmp_path / "gpu.json", 60, lines.append)
+    steps = json.loads((tmp_path / "gpu.json").read_text())["steps"]
+    assert [*steps] == ["one"]
+    assert (steps["one"]["result"], steps["one"]["rows"]) == ("no time", [row])
+    assert json.dumps([row], separators=(",", ":")) in lines
+
+
+def test_torch_is_measured_on_the_stream_of_cupy_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch.cuda.ExternalStream takes another stream in place of the null stream."""
+    types = dict.fromkeys(("float32", "bfloat16", "float16", "float64"))
+    cuda = SimpleNamespace(
+        is_available=lambda: True, ExternalStream=lambda pointer: SimpleNamespace(cuda_stream=pointer or 7)
+    )
+    memory = SimpleNamespace(view=lambda dtype: memory, dtype=SimpleNamespace(itemsize=4))
+    torch = SimpleNamespace(cuda=cuda, from_dlpack=lambda array: array, **types)
+    monkeypatch.setitem(sys.modules, "torch", torch)  # type: ignore[arg-type]
+
+    def cupy(pointer: int) -> Any:
+        return SimpleNamespace(cuda=SimpleNamespace(get_current_stream=lambda: SimpleNamespace(ptr=pointer)))
+
+    assert set(bench.torch_fills(cupy(64), memory, "F32")) == {"uniform", "normal", "truncated"}
+    with pytest.raises(RuntimeError, match="does not use CuPy's stream"):
+        bench.torch_fills(cupy(0), memory, "F32")
+
+
 def test_without_time_earlier_results_stay(tmp_path: Path) -> None:
     path = tmp_path / "gpu.json"
     run({"one": step("pass")}, path)
