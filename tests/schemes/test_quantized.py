@@ -210,8 +210,6 @@ def small_tiles(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize("name", ["native", "reference"])
 @pytest.mark.parametrize("form", PARTS)
 def test_any_range_is_that_of_the_whole(form: str, name: str) -> None:
-    if name not in backends.available():
-        pytest.skip(f"there is no {name} backend")
     backend, layout = backends.load(name), FileLayout.of(recipe_of(form, LAWS[2]))
     # The complete file is that of the fastest backend in large tiles.
     quantizing.TILE, small = 1 << 18, quantizing.TILE

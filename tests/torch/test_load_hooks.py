@@ -238,7 +238,7 @@ def test_hooks_may_write_to_what_a_hook_above_has_derived() -> None:
 
 
 def test_a_tensor_that_another_module_writes_to_is_refused() -> None:
-    """Whether it has the old or the new numbers depends on the order of the modules."""
+    """The order of the modules decides which numbers it has: the old ones or the new."""
 
     def share(_module: Any, state: dict[str, torch.Tensor], prefix: str, *_: Any) -> None:
         for name in ("0.x", "0.y", "1.x", "1.y"):

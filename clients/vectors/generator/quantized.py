@@ -13,7 +13,11 @@ _LAW = {"shape": [8, 64], "scheme": "normal", "std": 0.02}
 _WIDE = {"shape": [130, 129], "scheme": "uniform", "low": -1, "high": 3}
 _STACK = {"shape": [2, 32, 8], "scheme": "truncated_normal", "std": 1}
 _ZEROS = {"shape": [8, 64], "scheme": "zeros"}
-_GATES = {"shape": [8, 64], "scheme": "blocks", "parts": [{"size": 3, "scheme": "zeros"}, {"size": 5, "scheme": "he_normal"}]}  # fmt: skip # noqa: E501
+_GATES = {
+    "shape": [8, 64],
+    "scheme": "blocks",
+    "parts": [{"size": 3, "scheme": "zeros"}, {"size": 5, "scheme": "he_normal"}],
+}
 
 
 def _part(form: str, part: str, dtype: str, shape: list[int], law: Any, **more: Any) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def quantized(
     return Quantized(
         *(draw, twin, rows, columns, transposed, group),
         *(form.element, form.rule, scale),
-        scale_type if scale_type in ("BF16", "F16") else "F32",  # type: ignore[arg-type]
+        "BF16" if scale_type == "BF16" else "F16" if scale_type == "F16" else "F32",
         *(part, form.packing),
     )
 

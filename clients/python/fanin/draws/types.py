@@ -204,9 +204,9 @@ class Sparse:
 Element = Literal["E4M3", "E2M1", "I8", "I4", "U4"]
 """Numbers that an element is rounded to: F8_E4M3, those of MXFP4, integers of 8 or 4 bits, or of 4 without a sign."""
 ScaleRule = Literal["given", "largest", "power", "two_level", "range"]
-"""How the scale of a group follows: from nothing, from its largest magnitude, or from its least and largest number."""
+"""Source of the scale of a group: nothing, its largest magnitude, or its least and largest number."""
 Packing = Literal["none", "bytes", "words", "gptq", "awq"]
-"""How codes are stored: each alone, or as 4 bits in bytes or in 32-bit words."""
+"""Storage of codes: each alone, or 4 bits of each in bytes or in 32-bit words."""
 QuantizedPart = Literal["data", "scale", "zero_point"]
 
 
