@@ -1,4 +1,4 @@
-/** What the window asks the worker, and what it answers. */
+/** The requests of the window to the worker, and their responses. */
 
 import type { Fault } from "../src/errors.js";
 
@@ -47,9 +47,9 @@ export interface Histogram {
   /** Elements beyond the first and the last edge. */
   readonly below: number;
   readonly above: number;
-  /** The law's density, or null if elements have none. */
+  /** The density of the distribution, or null if elements have none. */
   readonly density: readonly (readonly [number, number])[] | null;
-  /** Values that have a probability of their own. */
+  /** Values with a probability above 0, and that probability. */
   readonly atoms: readonly (readonly [number, number])[];
 }
 
@@ -103,7 +103,7 @@ export interface BlockAnswer {
 
 export interface DepthAnswer {
   readonly width: number;
-  /** Why there is no plot, or null. */
+  /** The reason for the missing plot, or null. */
   readonly refusal: string | null;
   /** Mean squares by layer, from layer 1 on: by the recursion for wide layers, and of one simulated network. */
   readonly signal: readonly number[];
@@ -129,7 +129,7 @@ export interface Ends {
   readonly stop: number;
 }
 
-/** The questions: their arguments and their answers. */
+/** The requests: their arguments and their responses. */
 export interface Questions {
   recipe: [{ text: string }, RecipeAnswer];
   seed: [{ seed: string }, { digest: string; seed: string; canonical: string }];
@@ -152,7 +152,7 @@ export interface Asked {
 export interface Answered {
   readonly id: number;
   readonly answer?: unknown;
-  /** A part of the work that is done, from 0 to 1. The answer follows. */
+  /** A part of the work that is done, from 0 to 1. The response follows. */
   readonly progress?: number;
   readonly error?: { readonly message: string; readonly faults?: readonly Fault[]; readonly status?: number | null };
 }

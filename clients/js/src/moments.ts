@@ -229,7 +229,7 @@ function legendre(): readonly [number, number][] {
 }
 
 const TURN = 1n << 96n;
-/** Return an angle of so many 2^-96 turns in radians. Angles are exact integers until a function takes them. */
+/** Return an angle in units of 2^-96 turns in radians. Angles are exact integers until a function takes them. */
 const radians = (angle: bigint) => (Number(angle) / Number(TURN)) * 2 * Math.PI;
 
 /** Return mean and standard deviation of all elements of a table of waves. */

@@ -1,4 +1,4 @@
-/** The histogram of a tensor's elements, with the density of its law. */
+/** The histogram of a tensor's elements, with the density of its distribution. */
 
 import type { Histogram, LookAnswer } from "../protocol.js";
 import { svg } from "../ui/dom.js";
@@ -33,7 +33,7 @@ export function histogramFigure(look: LookAnswer): HTMLElement {
   const text =
     `Histogram of ${count(total)} values from ${number(from)} to ${number(to)}. ` +
     `The highest of ${heights.length} bars is near ${number((found.edges[peak]! + found.edges[peak + 1]!) / 2)}.` +
-    (found.density ? " The line is the density of the law." : "");
+    (found.density ? " The line is the density of the distribution." : "");
   const sentence =
     `${parts} by value: a bar is higher where there are more of them` +
     (found.density ? ", and the line is what the formula predicts. Bars that follow the line show that the tensor has its distribution." : ".") +
@@ -42,7 +42,7 @@ export function histogramFigure(look: LookAnswer): HTMLElement {
   return figure(
     title,
     sentence,
-    [["bar", "elements"], ...(found.density ? [["law", "density of the law"] as const] : [])],
+    [["bar", "elements"], ...(found.density ? [["law", "density of the distribution"] as const] : [])],
     frame.drawn(
       text,
       svg("path", { class: "bar", d: bars.join("") }),

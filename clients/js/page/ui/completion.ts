@@ -12,7 +12,7 @@ interface Parameter {
 interface Choice {
   readonly text: string;
   readonly help: string;
-  /** What is written in place of the string at the caret, and how far before its end the caret goes. */
+  /** The text that replaces the string at the caret, and the distance of the caret from its end. */
   readonly inserted: string;
   readonly back: number;
 }

@@ -3,7 +3,7 @@
 import type { Fault } from "../../src/errors.js";
 import type { Answered, Asked, QuestionName, Questions } from "../protocol.js";
 
-/** The worker could not answer. */
+/** The worker reports an error. */
 export class EngineError extends Error {
   constructor(
     message: string,
@@ -54,7 +54,7 @@ export function ask<Name extends QuestionName>(
   });
 }
 
-/** Runs one task at a time. Of the tasks that come while one runs, only the last one runs. */
+/** Runs one task at a time. While one runs, only the newest other task is kept. */
 export class Latest {
   private isBusy = false;
   private pending: (() => Promise<void>) | null = null;

@@ -13,7 +13,7 @@ export function facts(look: LookAnswer): HTMLElement {
     ["shape", `${shape(look.shape)}, ${count(look.elements)} elements of ${look.dtype}`],
     ["scheme", `${look.scheme}${known ? `: ${known.summary}` : ""}`],
     ...(known ? [["formula", known.formula] as [string, string]] : []),
-    ["law", look.formula],
+    ["distribution", look.formula],
     ...(look.fans ? [["fans", `fan_in ${count(look.fans[0])}, fan_out ${count(look.fans[1])}`] as [string, string]] : []),
     ...(known ? [["source", known.source] as [string, string]] : []),
   ];
@@ -24,7 +24,7 @@ export function facts(look: LookAnswer): HTMLElement {
   );
 }
 
-/** Return the table of moments. Those of the law have the digits of `fanin.describe`. */
+/** Return the table of moments. The exact ones have the digits of `fanin.describe`. */
 export function moments({ exact, measured, sampled, elements }: LookAnswer): HTMLElement {
   const cell = (value: number | null | undefined, digits: number) =>
     value === undefined ? "not known" : value === null ? "none" : number(value, digits);

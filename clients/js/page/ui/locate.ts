@@ -13,7 +13,7 @@ interface Container {
   isAfterColon: boolean;
 }
 
-/** What may be written at a place of the text. */
+/** A place of the text, and the member that belongs there. */
 export interface Place {
   readonly role: "key" | "value";
   /** The object around the place, with its members also behind the place. */
@@ -29,7 +29,7 @@ export interface Located {
   readonly values: ReadonlyMap<string, Span>;
   /** The span of each member's name, by the pointer of its value. */
   readonly names: ReadonlyMap<string, Span>;
-  /** What the caret is at; null outside of objects and within numbers. */
+  /** The place of the caret; null outside of objects and within numbers. */
   readonly place: Place | null;
 }
 

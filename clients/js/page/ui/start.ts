@@ -1,11 +1,11 @@
-/** What the page begins with: the answer of page/start.json, and the recipe in the link. */
+/** The recipe to begin with, from page/start.json or from the link. */
 
 import { EXAMPLES } from "./examples.js";
 import { locate } from "./locate.js";
 import { pretty } from "./pretty.js";
 
 export interface Start {
-  /** Whether /v1 of this origin answers. */
+  /** True if a service serves v1/ of the same folder. */
   readonly hasService: boolean;
   /** Text of the recipe, with all digits of its seed. */
   readonly recipe: string;

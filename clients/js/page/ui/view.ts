@@ -18,7 +18,7 @@ export class View {
     this.element = el("div", { class: "view" }, this.heading, this.message, this.facts, this.plots);
   }
 
-  /** Show a tensor. Of the calls that come while one is answered, the last one counts. */
+  /** Show a tensor. While one is computed, only the newest call is kept. */
   show(subject: Subject, heading: string): void {
     this.heading.textContent = heading;
     this.latest.run(async () => {

@@ -1,6 +1,6 @@
 /** Numbers as people read them. */
 
-/** Return a number with at most so many significant digits. */
+/** Return a number with at most `digits` significant digits. */
 export function number(value: number, digits = 4): string {
   if (!Number.isFinite(value)) return value > 0 ? "infinity" : "-infinity";
   return String(Number(value.toPrecision(digits)));

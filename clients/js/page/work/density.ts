@@ -10,14 +10,14 @@ import * as scalars from "../../src/scalars.js";
 export interface Law {
   /** Probability of a unit of length at x. */
   readonly at: (x: number) => number;
-  /** Values that have a probability of their own, and that probability. */
+  /** Values with a probability above 0, and that probability. */
   readonly atoms: readonly (readonly [number, number])[];
 }
 
 const F64 = dtypeOf("F64");
 const none = () => 0;
 
-/** Return the law of an element; null where elements have no density: tables, waves, codes. */
+/** Return the distribution of an element; null where elements have no density: tables, waves, codes. */
 export function lawOf(draw: Draw, dtype: DType): Law | null {
   switch (draw.kind) {
     case "fill":
@@ -95,7 +95,7 @@ function mixture(all: readonly (readonly [number, Law | null])[]): Law | null {
   return { at: (x) => laws.reduce((sum, [weight, law]) => sum + weight * law.at(x), 0), atoms: [...atoms] };
 }
 
-/** Return the law of one coordinate of a point on the sphere of radius `gain` in n dimensions. */
+/** Return the distribution of one coordinate of a point on the sphere of radius `gain` in n dimensions. */
 function sphere(n: number, gain: number): Law {
   if (n < 2) return { at: none, atoms: [[-gain, 0.5], [gain, 0.5]] }; // prettier-ignore
   const log = logGamma(n / 2) - logGamma((n - 1) / 2) - 0.5 * Math.log(Math.PI) - Math.log(gain);

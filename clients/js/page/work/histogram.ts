@@ -1,4 +1,4 @@
-/** The histogram of a sample beside the density of its law. */
+/** The histogram of a sample beside the density of its distribution. */
 
 import { pow2 } from "../../src/bits.js";
 import type { DType } from "../../src/dtypes.js";
@@ -10,7 +10,7 @@ const BARS = 64;
 const REACH = 4.5;
 const POINTS = 241;
 
-/** Return the ends of the axis: those of the law where it is known, so that a new seed does not move them. */
+/** Return the ends of the axis: those of the distribution where it is known, so that a new seed does not move them. */
 export function rangeOf(exact: Numbers | null, measured: Numbers): [number, number] {
   if (!exact) return [measured.low!, measured.high!];
   const { mean, std, low, high } = exact;

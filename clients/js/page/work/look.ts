@@ -1,4 +1,4 @@
-/** What one tensor is: its law, a sample of its elements, and both beside each other. */
+/** The description of one tensor, and its histogram. */
 
 import { momentsOf } from "../../src/moments.js";
 import { describe } from "../../src/description.js";

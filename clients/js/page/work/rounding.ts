@@ -1,4 +1,4 @@
-/** What rounding to the storage type does to a tensor, beside its unrounded draw. */
+/** The effects of rounding to the storage type, beside the unrounded draw. */
 
 import type { Generator } from "../../src/composed.js";
 import { description } from "./unrounded.js";
