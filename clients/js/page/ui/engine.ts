@@ -54,7 +54,7 @@ export function ask<Name extends QuestionName>(
   });
 }
 
-/** Runs one task at a time. While one runs, only the newest other task is kept. */
+/** Runs one task at a time. While one runs, only the newest other task waits. */
 export class Latest {
   private isBusy = false;
   private pending: (() => Promise<void>) | null = null;

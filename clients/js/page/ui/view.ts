@@ -18,7 +18,7 @@ export class View {
     this.element = el("div", { class: "view" }, this.heading, this.message, this.facts, this.plots);
   }
 
-  /** Show a tensor. While one is computed, only the newest call is kept. */
+  /** Show a tensor. While one is computed, only the newest call waits. */
   show(subject: Subject, heading: string): void {
     this.heading.textContent = heading;
     this.latest.run(async () => {
