@@ -130,7 +130,7 @@ def test_a_second_server_at_its_port_is_refused(server: PageServer) -> None:
 
 
 def test_nothing_of_a_recipe_can_end_the_document() -> None:
-    """The recipe is data of its own response; no HTML contains it."""
+    """The recipe is in a response of JSON; no HTML contains it."""
     text: Any = "</script><img src=x onerror=alert(1)>\u2028"
     file = page.start(service=False, recipe={"tensors": {text: {}}}, title=text)
     assert file.media_type == "application/json"

@@ -36,7 +36,7 @@ _HEADERS = {
 }
 """Headers of the description of the API."""
 _START = page.start(service=True)
-"""What the page reads first. No recipe comes from the service: the link to the page may contain one."""
+"""The page reads this first. No recipe comes from the service: the link to the page may contain one."""
 
 
 def assets() -> dict[str, Path]:

@@ -143,7 +143,7 @@ def recorded(source: str, framework: str | None, seed: str) -> Found:
         seed: The seed of the recipe.
 
     Raises:
-        ValueError: there is no such function, or its module does not show which framework it uses.
+        ValueError: no function has this name, or its module does not show which framework it uses.
         RecordError: no recipe describes the model.
     """
     return _RECORDERS[framework or framework_of(source)](source, seed)
