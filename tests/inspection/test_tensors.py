@@ -255,7 +255,7 @@ def test_faults_of_a_file_without_a_recipe(tmp_path: Path) -> None:
         "block.0.weight": normal(64, 64),
         "hidden.0.weight": np.zeros((64, 64), np.float32),
         "empty.weight": garbage.view(np.float32).reshape(64, 64),
-        "conv.weight": normal(128, 1, 3, 3) * np.float32(np.sqrt(2 / (128 * 9)) / 0.02),
+        "conv.weight": normal(64, 1, 3, 3) * np.float32(np.sqrt(2 / (64 * 9)) / 0.02),
         "attention.qkv.weight": normal(384, 128) * np.float32(np.sqrt(2 / 512) / 0.02),
         "a_log": np.tile(np.log(np.arange(1, 17, dtype=np.float32)), (64, 1)),
         "positions": np.sin(np.arange(64)[:, None] / 100 ** (np.arange(32) / 32)).astype(np.float32),

@@ -115,7 +115,7 @@ def fan_findings(source: Source, found: Statistics, tests: int) -> Iterator[Find
     def gap(other: float) -> float:
         return abs(math.log(std / other))
 
-    # A transposed kernel of fan_out is one whose author asked torch for fan_in.
+    # A transposed kernel of fan_out is one whose author chose fan_in in torch.
     usual = [each for name, _, each in candidates(right) if not (source.role.is_transposed and "fan_out" in name)]
     if any(gap(each) <= allowed for each in usual) or any(
         gap(each) <= NUMBERS * found.std_error + FLOOR for each in FIXED

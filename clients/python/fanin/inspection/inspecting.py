@@ -37,10 +37,10 @@ def inspect(
     in training mode without dropout, and keeps its values, buffers and modes.
 
     Args:
-        source: A recipe in any form that `fanin.as_recipe` takes, the path of a recipe, of a safetensors file or of a
-            directory with such files, a PyTorch module, a Keras model, a pytree of JAX arrays, a mapping of arrays by
-            name, or a function without arguments that returns one of the models. The function shows most: memory that
-            it leaves unwritten is found exactly.
+        source: A recipe in any form that `fanin.as_recipe` takes. Or the path of a recipe, of a safetensors file or of
+            a directory with such files. Or a PyTorch module, a Keras model, a pytree of JAX arrays, or arrays by name.
+            Or a function without arguments that returns one of the models: memory that it leaves unwritten is found
+            exactly.
         inputs: For a PyTorch model, a tensor, a tuple of arguments, a mapping of named ones, or a function that returns
             one of them. By default random ones, as the first layer or the configuration says.
         signal: Whether to run the model.

@@ -40,6 +40,6 @@ def role_of(name: str, shape: Sequence[int]) -> Role:
     """Return the role that a name and a shape of the layout (*k, in, out) suggest."""
     if "kernel" in name.rpartition(".")[2] and 2 <= len(shape) <= 5 and math.prod(shape):
         field = math.prod(shape[:-2])
-        return Role("kernel", Fans(shape[-2] * field, shape[-1] * field))
+        return Role("kernel", Fans(shape[-2] * field, shape[-1] * field), is_output_last=True)
     found = guessed(name, shape)
     return Role(found.kind, text=found.text) if found.kind == "kernel" else found

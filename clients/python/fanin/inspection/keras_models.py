@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from fanin.inspection.roles import Counted, Role
+from fanin.inspection.roles import TRANSPOSED, Counted, Role
 from fanin.inspection.signal_rules import Layer
 from fanin.inspection.sources import Source, of_array
 from fanin.schemes.fans import Fans
@@ -59,17 +59,17 @@ def _role(layer: Any, weight: Any) -> Role:
     field = math.prod(shape[:-2])
     if isinstance(layer, keras.layers.DepthwiseConv1D | keras.layers.DepthwiseConv2D):
         wrong = Counted(Fans(shape[-2] * field, shape[-1] * field), "input channels that a unit does not read")
-        return Role("kernel", Fans(field, shape[-1] * field), (wrong,), "depthwise kernel", "glorot")
+        return Role("kernel", Fans(field, shape[-1] * field), (wrong,), "depthwise kernel", "glorot", True)
     fans = Fans(shape[-2] * field, shape[-1] * field)
     if "Transpose" in type(layer).__name__:
         how = "axes of a convolution that is not transposed: its fan_in is this kernel's fan_out"
-        return Role("kernel", Fans(fans.fan_out, fans.fan_in), (Counted(fans, how),), "transposed kernel", "lecun")
+        return Role("kernel", Fans(fans.fan_out, fans.fan_in), (Counted(fans, how),), TRANSPOSED, "glorot", True)
     groups = getattr(layer, "groups", 1)
     if groups > 1:
         wrong = Counted(fans, "fan_out of all groups, of which an input unit reaches one")
         right = Fans(fans.fan_in, fans.fan_out // groups)
-        return Role("kernel", right, (wrong,), f"kernel of {groups} groups", "glorot")
-    return Role("kernel", fans)
+        return Role("kernel", right, (wrong,), f"kernel of {groups} groups", "glorot", True)
+    return Role("kernel", fans, is_output_last=True)
 
 
 def _signal(model: Any, given: Any) -> list[Layer]:

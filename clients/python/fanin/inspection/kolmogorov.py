@@ -25,7 +25,7 @@ def edges(values: Doubles, dtype: DType) -> tuple[Doubles, Doubles]:
             near = np.nextafter(stored, limit).astype(np.float64)
             # Numbers beyond the largest one are stored as this one, or the draw's bounds exclude them.
             middle = (values + near) / 2
-            # Between neighbours of float64 is no number: the lower edge must still lie below the value.
+            # Float64 has nothing between its neighbours: the lower edge must still lie below the value.
             middle = np.where((middle == values) & (toward < 0), near, middle)
             ends.append(np.where(near == values, toward, middle))
     return ends[0], ends[1]
@@ -65,4 +65,4 @@ def normal_cdf(mean: float, std: float) -> Cdf:
 
 def _erfc(x: Doubles) -> Doubles:
     """Return the complementary error function; NumPy has none."""
-    return np.array([math.erfc(each) for each in np.ravel(x)], np.float64).reshape(np.shape(x))
+    return np.fromiter(map(math.erfc, np.ravel(x).tolist()), np.float64, np.size(x)).reshape(np.shape(x))

@@ -82,7 +82,10 @@ def _meta(source: Source) -> Finding:
 def _report(source: Source, found: Statistics, comparison: Comparison) -> TensorReport:
     shape: Spectrum | None = None
     if source.dtype.is_random and not source.dtype.is_complex:
-        shape = spectrum(found.head, source.shape)
+        sides = source.shape
+        if source.role.is_output_last:
+            sides = (math.prod(sides[:-1]), sides[-1])
+        shape = spectrum(found.head, sides)
     effects: dict[str, Any] = {}
     if source.dtype.is_random and not source.dtype.is_complex and len(source.shape) > 1:
         effects = dict(storage.effects(found.sample, source.dtype))

@@ -5,41 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from html import escape
+from importlib.resources import files
 
 from fanin.inspection.results import Finding, Inspection, LayerReport
 from fanin.inspection.text import LAYER_HEAD, TENSOR_HEAD, layer_row, names, summary, tensor_row
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-_STYLE = """
-:root { --page: #fff; --text: #1b1b1b; --soft: #595959; --line: #d4d4d4; --card: #f6f7f8; --mark: #005a9c;
-  --error: #b00020; --warning: #8a4b00; }
-@media (prefers-color-scheme: dark) {
-  :root { --page: #14171a; --text: #ececec; --soft: #b0b0b0; --line: #44494e; --card: #1d2125; --mark: #7cc0ff;
-    --error: #ff8a9a; --warning: #ffb869; }
-}
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--page); color: var(--text); font: 16px/1.5 system-ui, sans-serif; }
-main { max-width: 90rem; margin: 0 auto; padding: 1.5rem 1rem 4rem; }
-h1 { font-size: 1.8rem; line-height: 1.2; margin: 0 0 .5rem; overflow-wrap: anywhere; }
-h2 { font-size: 1.35rem; margin: 2.5rem 0 .5rem; }
-h3 { font-size: 1rem; margin: 0; overflow-wrap: anywhere; }
-.lead, figcaption, dt { color: var(--soft); }
-article { background: var(--card); border-left: .3rem solid var(--line); padding: .7rem 1rem; margin: .8rem 0; }
-article.error { border-color: var(--error); } article.error b { color: var(--error); }
-article.warning { border-color: var(--warning); } article.warning b { color: var(--warning); }
-dl { display: grid; grid-template-columns: 6rem 1fr; gap: .2rem .8rem; margin: .5rem 0 0; }
-dd { margin: 0; overflow-wrap: anywhere; max-width: 60rem; }
-.scroll { overflow-x: auto; }
-:focus-visible { outline: 3px solid var(--mark); }
-table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--line); text-align: left; white-space: nowrap; }
-td.number { text-align: right; }
-figure { margin: 1rem 0; } svg { width: 100%; max-width: 60rem; height: auto; background: var(--card); }
-svg text { fill: var(--text); font: 12px system-ui, sans-serif; }
-.output { stroke: var(--mark); fill: none; stroke-width: 2; }
-.gradient { stroke: var(--warning); fill: none; stroke-width: 2; stroke-dasharray: 6 4; }
-.grid { stroke: var(--line); }
-"""
 
 
 class Markup(str):
@@ -82,7 +53,7 @@ def html(found: Inspection) -> str:
         Markup(f'<meta http-equiv="Content-Security-Policy" content="{escape(_POLICY)}">'),
         Markup('<meta name="color-scheme" content="light dark">'),
         element("title", title),
-        element("style", Markup(_STYLE)),
+        element("style", Markup(files("fanin.inspection").joinpath("page.css").read_text("utf-8"))),
     )
     return f"<!doctype html>\n{element('html', page_head, element('body', element('main', *parts)), lang='en')}\n"
 

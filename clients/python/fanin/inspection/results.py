@@ -11,7 +11,7 @@ from typing import Any, Literal
 Level = Literal["error", "warning", "note"]
 """`error`: wrong in every model. `warning`: wrong in all but unusual designs. `note`: worth knowing, often intended."""
 LEVELS: tuple[Level, ...] = ("error", "warning", "note")
-_NUMBER = re.compile(r"(?<![^.])\d+(?![^.])")
+_NUMBER = re.compile(r"(?<![^._/])\d+(?![^._/])")
 
 
 def template(name: str) -> str:

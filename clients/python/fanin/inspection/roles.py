@@ -12,10 +12,7 @@ from fanin.schemes.fans import Fans
 
 Kind = Literal["kernel", "embedding", "norm", "bias", "buffer", "other"]
 
-FIXED = (
-    0.001, 0.002, 0.005, 0.006, 0.01, 0.0125, 0.014, 0.015, 0.02, 0.025, 0.03, 0.035, 0.04, 0.041666, 0.05, 0.1, 0.2,
-    0.5, 1.0,
-)  # fmt: skip
+FIXED = (0.001, 0.006, 0.01, 0.014, 0.015, 0.02, 0.03, 0.04, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Standard deviations that published models give as numbers."""
 
 STARTS_AT_ZERO = re.compile(
@@ -51,9 +48,11 @@ class Role:
     wrong: tuple[Counted, ...] = ()
     """Other fans that initializers count for this shape."""
     text: str = ""
-    """What the model does with it, for reports."""
+    """Description for reports."""
     default: str = ""
     """Formula of `FORMULAS` with which the layer's library initializes it; empty if unknown."""
+    is_output_last: bool = False
+    """True if the last axis of a kernel has the outputs, as in Keras and JAX; otherwise the first one has them."""
 
     @property
     def is_transposed(self) -> bool:

@@ -146,7 +146,7 @@ def _dead(layer: Layer, tested: int) -> Iterator[Finding]:
 
 
 def _tail(count: int, least: int) -> float:
-    """Return the probability of at least so many heads among `count` fair coins."""
+    """Return the probability of `least` heads or more among `count` fair coins."""
     return float(sum(math.comb(count, each) for each in range(least, count + 1)) / 2**count)
 
 

@@ -67,7 +67,7 @@ NEAR = 3.0
 
 
 def level(tests: int) -> float:
-    """Return the probability that each of so many tests may err with."""
+    """Return the probability that each of `tests` tests may err with."""
     return ALPHA / max(tests, 1)
 
 
