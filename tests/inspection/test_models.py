@@ -215,3 +215,23 @@ def test_a_trained_model_causes_no_alarm() -> None:
     assert float(loss.detach()) < 0.5
     found = fanin.inspect(model)
     assert found.is_quiet, loud(found)
+
+
+def test_masks_and_caches_are_notes() -> None:
+    class Masked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(8, 8)
+            self.register_buffer("bias", torch.full((8, 8), -torch.inf).triu(1))
+            self.register_buffer("cache", torch.empty(4, 8), persistent=False)
+            self.register_buffer("scale", torch.Tensor(4, 8))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.as_tensor(self.fc(x))
+
+    levels = {each.where: (each.kind, each.level) for each in fanin.inspect(Masked).findings}
+    assert levels == {
+        "bias": ("nonfinite", "note"),
+        "cache": ("uninitialized", "note"),
+        "scale": ("uninitialized", "error"),
+    }

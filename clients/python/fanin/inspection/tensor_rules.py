@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,6 +15,9 @@ from fanin.inspection.roles import STARTS_AT_ZERO
 from fanin.inspection.sources import Source
 from fanin.inspection.statistics import Statistics
 from fanin.inspection.thresholds import COARSE, COLLAPSED, GARBAGE_SHARE, GARBAGE_SPAN, UNDERFLOW
+
+_MASK = re.compile(r"mask|attn_bias|causal", re.IGNORECASE)
+"""Names of tensors in which minus infinity has a meaning."""
 
 
 def tensor_findings(source: Source, found: Statistics, has_signal: bool) -> Iterator[Finding]:
@@ -44,8 +48,9 @@ def tensor_findings(source: Source, found: Statistics, has_signal: bool) -> Iter
 
 def _nonfinite(source: Source, found: Statistics) -> Iterator[Finding]:
     if found.nonfinite:
+        is_mask = source.role.kind == "buffer" or bool(_MASK.search(source.name))
         yield Finding(
-            "error",
+            "note" if is_mask else "error",
             "nonfinite",
             source.name,
             f"{found.nonfinite} of {found.count} elements are NaN or infinite",

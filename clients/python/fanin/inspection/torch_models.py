@@ -34,6 +34,7 @@ def built(build: Callable[[], Any]) -> tuple[Any, list[Finding]]:
         model = build()
     findings = []
     if isinstance(model, nn.Module):
+        stored = set() if _has_lazy(model) else {*model.state_dict(keep_vars=True)}
         for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
             if tensor.is_meta or _is_lazy(tensor) or not tensor.is_floating_point():
                 continue
@@ -41,7 +42,8 @@ def built(build: Callable[[], Any]) -> tuple[Any, list[Finding]]:
             if marked:
                 findings.append(
                     Finding(
-                        "error",
+                        # A buffer that is not stored may be a cache, which is written before it is read.
+                        "error" if name in stored or isinstance(tensor, nn.Parameter) else "note",
                         "uninitialized",
                         name,
                         f"{marked} of {tensor.numel()} elements were never written after their memory was allocated",
@@ -88,6 +90,10 @@ def _marked(tensor: torch.Tensor) -> int:
     if size == 1:
         return int(torch.isnan(tensor.detach().float()).sum())
     return int((_bits(tensor.detach().contiguous()) == _MARKS[size]).sum())
+
+
+def _has_lazy(model: nn.Module) -> bool:
+    return any(_is_lazy(each) for each in [*model.parameters(), *model.buffers()])
 
 
 def _is_lazy(tensor: torch.Tensor) -> bool:

@@ -33,9 +33,11 @@ def measure(model: nn.Module, given: Any = None) -> list[Layer]:
     """
     parameters = [each for each in model.parameters() if each.is_floating_point()]
     dtype = parameters[0].dtype if parameters else torch.float32
-    with _isolated(model), torch.random.fork_rng(devices=[]), torch.enable_grad():
+    device = parameters[0].device if parameters else torch.device("cpu")
+    with _isolated(model), torch.random.fork_rng([device] if device.type == "cuda" else []), torch.enable_grad():
         torch.manual_seed(0)
-        positional, named = inputs_of(model, given, dtype)
+        with device:
+            positional, named = inputs_of(model, given, dtype)
         recorder = _Recorder(model)
         with recorder:
             output = quietly(lambda: model(*positional, **named))
