@@ -35,6 +35,7 @@ prose:
 docs: $(VENV)/dev
 	$(BIN)/python docs/generate.py
 	$(BIN)/python docs/functions.py
+	$(BIN)/python docs/vocabulary.py
 	$(BIN)/python docs/library.py
 	$(BIN)/python docs/commands.py
 	$(BIN)/python docs/examples/recipes.py
@@ -52,7 +53,7 @@ docs: $(VENV)/dev
 # repository), its TypeScript, and its tests with all public vectors. It needs Node 20 and npm.
 js:
 	clients/js/wasm/build.sh
-	cd clients/js && npm ci --no-audit --no-fund && npm run build && npm test
+	cd clients/js && npm ci --no-audit --no-fund && npm run build && npm test && npm run page
 
 .PHONY: catalogue
 # Recipes, configurations and sizes of the catalogue's models, recorded from transformers: a minute or two.

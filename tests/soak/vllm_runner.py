@@ -100,7 +100,7 @@ def main() -> None:
         case = json.loads(line)
         try:
             result = run(case)
-        except Exception as error:  # of the engine: the caller compares it
+        except Exception as error:  # the caller compares the error of the engine
             chain, lowest = [error], error
             while (lowest := lowest.__cause__ or lowest.__context__) is not None:  # type: ignore[assignment]
                 chain.append(lowest)

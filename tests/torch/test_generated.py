@@ -133,7 +133,7 @@ def test_options_of_the_load_format(tmp_path: Path) -> None:
         assert options.layout(str(tmp_path)).recipe == plain
     options, _ = Options.split({"dtype": "BF16"})
     assert {tensor.dtype for tensor in options.layout(str(tmp_path)).recipe.tensors.values()} == {"BF16"}
-    with pytest.raises(ValueError, match=r"'me/tiny' is no directory with a recipe.json"):
+    with pytest.raises(ValueError, match=r"'me/tiny' is not a directory with a recipe.json"):
         options.layout("me/tiny")
     with pytest.raises(ValueError, match="did you mean tiny-qwen3"):
         Options.split({"recipe": "tiny-qwen33"})[0].layout("me/tiny")

@@ -35,7 +35,7 @@ class FaninModelLoader(DefaultModelLoader):  # type: ignore[misc]
         """Yield the tensors of the recipe by name.
 
         Raises:
-            ValueError: there is no recipe, or an option is wrong.
+            ValueError: no recipe is found, or an option is wrong.
         """
         layout = self._options.layout(model_config.model)
         for name in layout.recipe.tensors:

@@ -45,7 +45,7 @@ class Options:
         """Return the layout of the recipe for a model of this name or directory.
 
         Raises:
-            ValueError: there is no recipe, or an option is wrong.
+            ValueError: no recipe is found, or an option is wrong.
             OSError: the file of the recipe cannot be read.
         """
         document = self._document(model)
@@ -60,7 +60,7 @@ class Options:
         path = Path(model, RECIPE) if self.recipe is None else Path(self.recipe)
         if self.recipe is None and not path.exists():
             raise ValueError(
-                f"the model {model!r} is no directory with a {RECIPE}: name one in --model-loader-extra-config"
+                f"the model {model!r} is not a directory with a {RECIPE}: name a recipe in --model-loader-extra-config"
                 ' \'{"recipe": "PATH or name of the catalogue"}\''
             )
         if not path.exists():
