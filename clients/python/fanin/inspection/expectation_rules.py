@@ -124,21 +124,25 @@ def fan_findings(source: Source, found: Statistics, tests: int) -> Iterator[Find
         gap(each) <= NUMBERS * found.std_error + FLOOR for each in FIXED
     ):
         return
-    for counted in source.role.wrong:
-        for name, text, wrong in candidates(counted.fans):
-            intended = math.sqrt(FORMULAS[name][1](right))
-            if gap(wrong) > NEAR * found.std_error + FLOOR or abs(math.log(wrong / intended)) < 2 * allowed:
-                continue
-            is_default = name == source.role.default
-            yield Finding(
-                "note" if is_default else "warning",
-                "wrong-fans",
-                source.name,
-                f"std {std:.4g}, which is {name}, {text}, with fan_in {counted.fans.fan_in} and fan_out"
-                f" {counted.fans.fan_out}",
-                f"std {intended:.4g}, with fan_in {right.fan_in} and fan_out {right.fan_out}",
-                f"the initializer counted {counted.how}; the signal or the gradient changes by {wrong / intended:.3g}"
-                " in this layer" + (", by the default of the library" if is_default else ""),
-                "pass the standard deviation of the right fans, or use a recipe with groups, transposed or blocks",
-            )
-            return
+    matching = [
+        (name != source.role.default, gap(wrong), counted, name, text, wrong)
+        for counted in source.role.wrong
+        for name, text, wrong in candidates(counted.fans)
+        if gap(wrong) <= NEAR * found.std_error + FLOOR
+        and abs(math.log(wrong / math.sqrt(FORMULAS[name][1](right)))) >= 2 * allowed
+    ]
+    if not matching:
+        return
+    # The default of the layer's library explains its deviation best, then the nearest formula.
+    is_other, _, counted, name, text, wrong = min(matching, key=lambda each: each[:2])
+    intended = math.sqrt(FORMULAS[name][1](right))
+    yield Finding(
+        "warning" if is_other else "note",
+        "wrong-fans",
+        source.name,
+        f"std {std:.4g}, which is {name}, {text}, with fan_in {counted.fans.fan_in} and fan_out {counted.fans.fan_out}",
+        f"std {intended:.4g}, with fan_in {right.fan_in} and fan_out {right.fan_out}",
+        f"the initializer counted {counted.how}; the signal or the gradient changes by {wrong / intended:.3g} in this"
+        f" layer{'' if is_other else ', by the default of the library'}",
+        "pass the standard deviation of the right fans, or use a recipe with groups, transposed or blocks",
+    )
