@@ -205,6 +205,15 @@ def fused_xavier(model: Any) -> None:
 
 FAULTS: dict[str, Planted] = {
     "zeros in a hidden layer": Planted(changed(mlp, lambda m: m[4].weight.zero_()), "zero-signal", "4", "4.weight"),
+    "zeros beside biases": Planted(
+        changed(
+            lambda: nn.Sequential(nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 4)),
+            lambda m: m[2].weight.zero_(),
+        ),
+        "constant-signal",
+        "2",
+        "2.weight",
+    ),
     "torch.empty": Planted(Table, "uninitialized", "weight", "4096 of 4096"),
     "torch.empty, half filled": Planted(lambda: Table(32), "uninitialized", "weight", "2048 of 4096"),
     "to_empty": Planted(unwritten, "uninitialized", "0.weight"),

@@ -30,6 +30,11 @@ class Layer:
     gradient: float | None = None
     dead: int | None = None
     units: int | None = None
+    input_varies: bool | None = None
+    """Whether examples of the batch give it different inputs; None if it has no weight itself, or there is one example.
+    """
+    output_varies: bool | None = None
+    """Whether its outputs for them differ."""
     zero_parameters: tuple[str, ...] = field(default=())
     """Names of parameters of zeros."""
 
@@ -48,7 +53,8 @@ class Layer:
 def signal_findings(layers: Sequence[Layer]) -> Iterator[Finding]:
     """Yield the findings about layers, which are in the order of their calls."""
     yield from _nonfinite(layers)
-    yield from _zero(layers)
+    zeros = list(_zero(layers))
+    yield from zeros or _constant(layers)
     yield from _gains(layers)
     tested = [layer for layer in layers if layer.dead is not None]
     for layer in tested:
@@ -108,6 +114,26 @@ def _zero(layers: Sequence[Layer]) -> Iterator[Finding]:
             "initialize the weight; normalizations begin at 1",
         )
         return
+
+
+def _constant(layers: Sequence[Layer]) -> Iterator[Finding]:
+    """Layers whose output is the same for all examples, and the only input of the next layer with a weight.
+
+    Where another signal is added to the output, as in a residual block that starts at zero, the next input varies.
+    """
+    own = [layer for layer in layers if layer.input_varies is not None]
+    for layer, following in pairwise(own):
+        if layer.input_varies and layer.output_varies is False and following.input_varies is False:
+            cause = f"; its parameters of zeros: {', '.join(layer.zero_parameters)}" if layer.zero_parameters else ""
+            yield Finding(
+                "warning",
+                "constant-signal",
+                layer.name,
+                f"its output is the same for every example, its input is not{cause}",
+                f"a signal, which {following.name} needs as its input",
+                "the output of the model does not depend on its input, and the layers before it get no gradient",
+                "initialize the weight",
+            )
 
 
 def _gains(layers: Sequence[Layer]) -> Iterator[Finding]:

@@ -136,6 +136,8 @@ class _Recorder(TorchDispatchMode):
             bool(own) or (children and any(True for _ in module.parameters())),
             _rms(received),
             _rms(returned),
+            input_varies=_varies(received) if own else None,
+            output_varies=_varies(returned) if own else None,
             zero_parameters=tuple(
                 f"{name}.{short}" for short, each in module._parameters.items() if each is not None and not each.any()
             ),
@@ -172,6 +174,14 @@ def _tensors(value: Any) -> Iterator[torch.Tensor]:
     elif isinstance(value, Iterable) and isinstance(value, tuple | list):
         for each in value:
             yield from _tensors(each)
+
+
+def _varies(tensor: torch.Tensor | None) -> bool | None:
+    """Return whether a tensor differs along its first axis, which has the examples; None if that is unknown."""
+    if tensor is None or tensor.is_meta or tensor.ndim < 2 or len(tensor) < 2:
+        return None
+    plain = tensor.detach()
+    return bool((plain != plain[:1]).any())
 
 
 def _rms(tensor: torch.Tensor | None) -> float | None:
