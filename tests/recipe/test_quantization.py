@@ -149,6 +149,8 @@ def test_what_cannot_be_quantized_is_refused() -> None:
         quantize(plain, "int4")
     with pytest.raises(ValueError, match="unknown format 'int3': fp8, fp8_channel"):
         quantize(plain, "int3")
+    with pytest.raises(ValueError, match="group_size is 0, and a group has at least 1 column"):
+        quantize(plain, "int4", group_size=0)
     with pytest.raises(ValueError, match="no weights of linear layers"):
         quantize(fanin.as_recipe({"shape": [4], "scheme": "ones"}), "fp8")
 
@@ -282,6 +284,11 @@ def test_experts_that_a_checkpoint_has_quantized_are_refused() -> None:
 def test_a_malformed_quantization_config_is_refused(members: dict[str, Any], where: str) -> None:
     with pytest.raises(ValueError, match=f"^quantization_config: {where}"):
         quantize_as(models.get("tiny-qwen3").recipe(), {**FP8, **members})
+
+
+def test_a_quantization_config_is_an_object() -> None:
+    with pytest.raises(ValueError, match=r"^quantization_config: Input should be .*, not 'fp8'"):
+        quantize_as(models.get("tiny-qwen3").recipe(), "fp8")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["tiny-qwen3", "tiny-qwen3-moe", "tiny-gpt-oss", "tiny-roberta", "tiny-t5"])

@@ -69,11 +69,11 @@ class _Config(_Member):
 
 def _check(config: Mapping[str, Any]) -> None:
     try:
-        _Config.model_validate(dict(config))
+        _Config.model_validate(dict(config) if isinstance(config, Mapping) else config)
     except ValidationError as error:
         details = error.errors()[0]
-        where = "/".join(map(str, details["loc"]))
-        raise ValueError(f"quantization_config: {where}: {details['msg']}, not {details['input']!r}"[:500]) from None
+        where = "".join(f"{part}: " for part in ["quantization_config", "/".join(map(str, details["loc"]))] if part)
+        raise ValueError(f"{where}{details['msg']}, not {details['input']!r}"[:500]) from None
 
 
 def _kept(config: Mapping[str, Any]) -> Callable[[str], bool]:
