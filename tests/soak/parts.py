@@ -61,6 +61,9 @@ PARTS = {
     "training": Part(
         "torchtitan's models recorded and filled; trainers from a Fanin step 0", ("tests/soak/test_training.py",)
     ),
+    "serving": Part(
+        "vLLM and llama.cpp serve models, from files, a service or neither", ("tests/soak/test_serving.py",)
+    ),
     "artifacts": Part("faults of a real store; memory of large objects", ("tests/artifact",)),
     "images": Part("the images' build steps, their licences and advisories", ("tests/deploy",)),
     **{
