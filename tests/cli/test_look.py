@@ -115,7 +115,7 @@ def test_what_cannot_be_shown(shown: list[dict[str, Any]], capsys: pytest.Captur
     assert main(["look", "other.safetensors"]) == 5
     error = capsys.readouterr().err
     assert "other.safetensors: the header carries no recipe" in error
-    assert "fanin recipe" in error
+    assert "fanin inspect other.safetensors" in error
     Path("list.json").write_text("[1]")
     assert main(["look", "list.json"]) == 3
     assert main(["look", "none.json"]) == 4

@@ -1,14 +1,20 @@
 /** The page: connects the parts. */
 
 import type { RecipeAnswer } from "./protocol.js";
+import { DepthControls } from "./plots/depth.js";
+import { Access } from "./ui/access.js";
+import { Bits } from "./ui/bits.js";
+import { Code } from "./ui/code.js";
+import { Comparison } from "./ui/comparison.js";
 import { append, byId, el } from "./ui/dom.js";
 import { Editor } from "./ui/editor.js";
 import { EngineError, Latest, ask } from "./ui/engine.js";
 import { EXAMPLES } from "./ui/examples.js";
+import { FileControls } from "./ui/file.js";
 import { withSeed } from "./ui/locate.js";
 import { pretty } from "./ui/pretty.js";
 import { SeedControl } from "./ui/seed.js";
-import { ofLink, start } from "./ui/start.js";
+import { type Start, ofLink, start } from "./ui/start.js";
 import { Table } from "./ui/table.js";
 import { followTheme } from "./ui/theme.js";
 import { View } from "./ui/view.js";
@@ -23,12 +29,27 @@ class Page {
   private timer = 0;
   private readonly latest = new Latest();
   private readonly seeds = new Latest();
-  private readonly view = new View();
+  private readonly depth = new DepthControls(() => {
+    this.view.redeepen();
+    this.comparison.view.redeepen();
+  });
+  private readonly view = new View(this.depth);
+  private readonly comparison = new Comparison(this.depth);
   private readonly editor = new Editor(() => this.later());
   private readonly table = new Table((name) => this.choose(name));
   private readonly seed = new SeedControl((seed) => this.reseed(seed));
 
-  constructor() {
+  private readonly access: Access;
+  private readonly bits: Bits;
+  private readonly file: FileControls;
+  private readonly code: Code;
+
+  constructor({ hasService, title }: Start) {
+    this.access = new Access(hasService);
+    this.bits = new Bits(this.access);
+    this.file = new FileControls(this.access, () => ({ text: this.editor.text, tensor: this.chosen }));
+    this.code = new Code(this.access);
+    if (title) byId("title").textContent = title;
     const examples = el(
       "select",
       { id: "example" },
@@ -42,20 +63,23 @@ class Page {
     });
     append(byId("recipe"), el("label", {}, "Example ", examples), this.editor.element);
     append(byId("tensors"), this.table.element);
-    append(byId("tensor"), this.seed.element, this.view.element);
+    append(
+      byId("tensor"),
+      this.seed.element,
+      this.comparison.controls,
+      this.depth.element,
+      el("div", { class: "compared" }, this.view.element, this.comparison.view.element),
+    );
+    append(byId("bits"), this.access.element, this.bits.element);
+    append(byId("file"), this.file.element);
+    append(byId("code"), this.code.element);
     addEventListener("hashchange", () => {
       const { recipe, tensor } = ofLink();
       if (recipe !== null) this.open(recipe, tensor);
     });
   }
 
-  async begin(): Promise<void> {
-    const { recipe, title, tensor } = await start();
-    if (title) byId("title").textContent = title;
-    this.open(recipe, tensor);
-  }
-
-  private open(text: string, tensor: string | null = null): void {
+  open(text: string, tensor: string | null = null): void {
     this.editor.text = text;
     if (tensor !== null) this.chosen = tensor;
     this.read();
@@ -104,7 +128,12 @@ class Page {
   }
 
   private draw(): void {
-    if (this.chosen) this.view.show({ name: this.chosen }, this.chosen);
+    if (!this.answer || !this.chosen) return;
+    this.view.show({ name: this.chosen }, this.chosen);
+    this.comparison.show(this.chosen);
+    this.bits.show(this.answer, this.chosen);
+    this.file.show(this.answer);
+    this.code.show(this.editor.text, this.chosen);
   }
 }
 
@@ -116,4 +145,5 @@ function usual({ names, kinds, kindOf }: RecipeAnswer): string {
 }
 
 followTheme();
-void new Page().begin();
+const begin = await start();
+new Page(begin).open(begin.recipe, begin.tensor);

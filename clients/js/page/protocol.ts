@@ -137,6 +137,7 @@ export interface Questions {
   block: [{ subject: Subject; row: number; column: number }, BlockAnswer];
   depth: [{ subject: Subject; activation: string; layers: number }, DepthAnswer];
   digest: [{ name: string | null; blockSize: number }, DigestAnswer];
+  stopDigest: [Record<string, never>, Record<string, never>];
   serviceDigests: [{ root: string; token: string; name: string }, ServiceDigests];
   open: [{ source: "browser" | "service"; root: string; token: string }, { size: number }];
   read: [Record<string, never>, { chunk: Uint8Array<ArrayBuffer> | null }];

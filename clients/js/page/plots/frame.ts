@@ -42,12 +42,12 @@ export class Frame {
     for (const value of ticks(this.x)) {
       const at = this.atX(value).toFixed(1);
       picture.append(svg("line", { class: "grid", x1: at, x2: at, y1: TOP, y2: bottom }));
-      picture.append(svg("text", { x: at, y: bottom + 14, "text-anchor": "middle" }, number(value, 3)));
+      picture.append(svg("text", { x: at, y: bottom + 14, "text-anchor": "middle" }, tick(value)));
     }
     for (const value of ticks(this.y)) {
       const at = this.atY(value).toFixed(1);
       picture.append(svg("line", { class: "grid", x1: LEFT, x2: WIDTH - RIGHT, y1: at, y2: at }));
-      picture.append(svg("text", { x: LEFT - 5, y: Number(at) + 4, "text-anchor": "end" }, number(value, 3)));
+      picture.append(svg("text", { x: LEFT - 5, y: Number(at) + 4, "text-anchor": "end" }, tick(value)));
     }
     picture.append(
       svg("text", { class: "label", x: (LEFT + WIDTH - RIGHT) / 2, y: HEIGHT - 6, "text-anchor": "middle" }, this.x.label),
@@ -61,6 +61,10 @@ export class Frame {
     return picture;
   }
 }
+
+/** Return the text of a tick: powers of ten far from 1 are short. */
+const tick = (value: number) =>
+  value && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e5) ? value.toExponential().replace("e+", "e") : number(value, 3);
 
 function share({ from, to, isLog }: Axis, value: number): number {
   const found = isLog ? Math.log(value / from) / Math.log(to / from) : (value - from) / (to - from);

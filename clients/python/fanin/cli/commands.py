@@ -56,6 +56,7 @@ COMMANDS: Mapping[str, Command] = {
     "verify": Command("generate a file again from its own header and compare every byte", "fanin.cli.verify"),
     "show": Command("describe a recipe or a file: tensors, formulas, sizes, digest", "fanin.cli.show"),
     "look": Command("show a recipe and its weights in a browser", "fanin.cli.look"),
+    "inspect": Command("statistics of weights, the signal in a model, and findings", "fanin.cli.inspect"),
     "catalogue": Command("list published models whose names stand for a recipe", "fanin.cli.catalogue"),
     "schemes": Command("list the initializers, or explain one", "fanin.cli.schemes"),
     "recipe": Command("write the recipe of a model in PyTorch, Keras, JAX or transformers", "fanin.cli.recipe"),

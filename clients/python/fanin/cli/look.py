@@ -85,8 +85,8 @@ def _document(options: argparse.Namespace) -> Any:
         document, layout = shared.read(options.recipe)
     except FileError as error:
         raise FileError(
-            f"{options.recipe}: {error}. fanin look shows a recipe, or a file that Fanin has written. For the recipe"
-            " of a model, pass package.module:build, or use fanin recipe"
+            f"{options.recipe}: {error}. fanin look shows a recipe, or a file that Fanin has written. Use fanin inspect"
+            f" {options.recipe} for the tensors of another file"
         ) from None
     recipe = layout.recipe if layout else as_recipe(document)
     if options.seed is None and options.dtype is None and layout is None:
