@@ -88,6 +88,17 @@ soak: $(VENV)/dev
 	$(BIN)/python -m pip install --quiet --group machine-code --group model-signing --group ray --group stores
 	$(BIN)/python -m tests.soak $(PARTS)
 
+.PHONY: serving
+# The environment of the soak part `serving`: 4 GB. vLLM's torchvision, torchaudio and torchcodec are built for CUDA, and
+# do not load beside a torch for CPUs. SERVING=DIRECTORY puts it elsewhere; the tests read the same variable.
+SERVING ?= build/serving
+serving:
+	test -x $(SERVING)/bin/python || $(PYTHON) -m venv $(SERVING)
+	$(SERVING)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(SERVING)/bin/python -m pip install --quiet --group serving
+	$(SERVING)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	$(SERVING)/bin/python -m pip install --quiet .
+
 # Speed of generation on this machine beside the frameworks, and of the service.
 bench: $(VENV)/peers
 	mkdir -p build/bench
