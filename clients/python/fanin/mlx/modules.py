@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import mlx.core as mx
-import mlx.nn as nn
 from mlx.utils import tree_flatten, tree_unflatten
 
 from fanin.adapters import matching, slicers
@@ -15,7 +14,8 @@ from fanin.adapters.slicers import Service
 from fanin.file.layout import FileLayoutLike
 from fanin.mlx.arrays import converted
 
-Module = TypeVar("Module", bound=nn.Module)
+Module = TypeVar("Module")
+"""A module of `mlx.nn`."""
 
 
 def init_(
@@ -55,7 +55,8 @@ def init_(
         RecipeError, FileError, OSError: the recipe is wrong or cannot be read.
         BackendError, ServiceError: the tensors cannot be generated, or fetched.
     """
-    parameters: dict[str, mx.array] = tree_flatten(module.parameters(), destination={})
+    model: Any = module
+    parameters: dict[str, Any] = dict(tree_flatten(model.parameters()))
     wanted = {path: Wanted(tuple(each.shape), name_of(each.dtype)) for path, each in parameters.items()}
     found = matching.fit(Given.of(recipe, seed), wanted, names, strict=strict)
     with slicers.slicer(service, backend=backend) as take:
@@ -63,7 +64,7 @@ def init_(
             (path, converted(fit.part(take, [slice(None)] * len(wanted[path].shape)))) for path, fit in found.items()
         ]
     if filled:
-        module.update(tree_unflatten(filled), strict=False)
+        model.update(tree_unflatten(filled), strict=False)
     return module
 
 
