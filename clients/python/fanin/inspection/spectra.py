@@ -65,7 +65,8 @@ def spectrum(head: NDArray[Any], shape: Sequence[int]) -> Spectrum | None:
 
 def _largest(matrix: NDArray[np.float32]) -> float:
     """Return the largest singular value, by power iteration from a fixed random vector."""
-    vector: NDArray[Any] = np.random.Generator(np.random.Philox(0)).standard_normal(matrix.shape[1], np.float32)
+    generator = np.random.Generator(np.random.Philox(0))
+    vector: NDArray[Any] = np.asarray(generator.standard_normal((matrix.shape[1],)), np.float32)
     norm = 0.0
     for _ in range(_STEPS):
         vector = np.asarray(matrix.T @ (matrix @ (vector / np.linalg.norm(vector))))
