@@ -14,7 +14,8 @@ from fanin.schemes.quantized import Quantized
 def quantize_as(recipe: Recipe, config: Mapping[str, Any]) -> Recipe:
     """Return the recipe of the same model in the format of a `quantization_config` of transformers.
 
-    Modules that it names as not converted, or ignored, stay as they are.
+    Modules that it names as not converted, or ignored, stay as they are. If GPTQ's `modules_in_block_to_quantize` names
+    modules, all others do.
 
     Raises:
         ValueError: the format is not one of `quantize`, or not all linear layers have it.
@@ -23,7 +24,20 @@ def quantize_as(recipe: Recipe, config: Mapping[str, Any]) -> Recipe:
     form, size = _format_of(config)
     names = [*(config.get("modules_to_not_convert") or []), *(config.get("ignore") or [])]
     patterns = [_pattern(name) for name in names]
-    return quantize(recipe, form, group_size=size, keep=lambda module: any(each.search(module) for each in patterns))
+    chosen = _in_blocks(config) if form == "gptq" else ()
+
+    def keep(module: str) -> bool:
+        # transformers compares the ends of names in the same way.
+        is_other = bool(chosen) and not module.endswith(chosen)
+        return is_other or any(each.search(module) for each in patterns)
+
+    return quantize(recipe, form, group_size=size, keep=keep)
+
+
+def _in_blocks(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the modules within each layer that GPTQ quantizes; none if it quantizes all linear layers."""
+    groups = config.get(_IN_BLOCKS) or []
+    return tuple(name for group in groups for name in ([group] if isinstance(group, str) else group))
 
 
 def _pattern(name: str) -> re.Pattern[str]:
@@ -64,7 +78,7 @@ def _is_special(config: Mapping[str, Any]) -> bool:
         case "awq":
             return str(config.get("version") or "gemm").lower() != "gemm"
         case "gptq":
-            others = ("dynamic", "lm_head", "modules_in_block_to_quantize")
+            others = ("dynamic", "lm_head")
             # Version 2 has other zero points.
             return config.get("checkpoint_format", "gptq") != "gptq" or any(config.get(field) for field in others)
         case "compressed-tensors":
@@ -116,7 +130,8 @@ def configuration(config: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
         recipe: The recipe that `quantize` returned.
 
     Raises:
-        ValueError: the recipe has no quantized tensors, or several formats, or several sizes of groups.
+        ValueError: the recipe has no quantized tensors, or several formats, or several sizes of groups. Or it is of
+            `gptq`, whose list of modules holds for all layers, and layers differ.
     """
     parts = [(name, tensor) for name, tensor, _ in recipe.tensors.lines() if isinstance(tensor, Quantized)]
     found = {(tensor.format, tensor.group_size if tensor.format in GROUPED else None) for _, tensor in parts}
@@ -127,6 +142,8 @@ def configuration(config: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
     ((form, size),) = found
     experts = any(name.endswith(("_blocks", "_scales")) for name, _ in parts)
     method = _method(form, size, experts, _kept_modules(recipe))
+    if form == "gptq" and (chosen := _chosen_in_blocks(recipe)):
+        method[_IN_BLOCKS] = [chosen]
     bf16 = {"dtype": "bfloat16"} if method.get("format") in _TO_BF16 else {}
     return {**config, **bf16, "quantization_config": method}
 
@@ -143,6 +160,25 @@ def _kept_modules(recipe: Recipe) -> list[str]:
         and not any(_pattern(output).search(module) for module in quantized)
     ]
     return list(dict.fromkeys([*(each for each in modules if each not in quantized), *tied]))
+
+
+def _chosen_in_blocks(recipe: Recipe) -> list[str]:
+    """Return the quantized modules by their names within a layer; none if all modules of each layer are quantized.
+
+    Raises:
+        ValueError: a module is quantized in one layer, and not in another.
+    """
+    found = {name.rpartition(".")[0]: None for name, tensor in recipe.tensors.items() if isinstance(tensor, Quantized)}
+    layers = {each[1] for module in found if (each := _BLOCK.match(module))}
+    kept = [each for each in _kept_modules(recipe) if (in_layer := _BLOCK.match(each)) and in_layer[1] in layers]
+    if not kept:
+        return []
+    chosen = list(dict.fromkeys(each[2] if (each := _BLOCK.match(module)) else module for module in found))
+    if other := next((module for module in kept if module.endswith(tuple(chosen))), None):
+        raise ValueError(
+            f"{other} is not quantized, but the module of this name in another layer is: GPTQ cannot state it"
+        )
+    return chosen
 
 
 def _method(form: str, size: int | None, experts: bool, kept: list[str]) -> dict[str, Any]:
@@ -187,6 +223,9 @@ _OUTPUTS = {
     "proj_out": "model.encoder.conv1.",
 }
 """Output layers of transformers, and the prefix of a tensor that models with one have. A tied weight has no tensor."""
+_IN_BLOCKS = "modules_in_block_to_quantize"
+_BLOCK = re.compile(r"(.+?\.\d+)\.(.+)$")
+"""A module within a layer: the name of the layer, and that of the module in it."""
 _STACKED = re.compile(r"\.experts\.[^.]*$")
 _STORED = {
     "fp8": "float-quantized",

@@ -98,13 +98,13 @@ def _unit(name: str, size: int, seed: int) -> torch.Tensor:
     return torch.nn.functional.normalize(torch.from_numpy(drawn), dim=0)
 
 
-def derived(name: str, statistic: Statistic, whole: Mapping[int, tuple[str, Random, torch.Size]]) -> Derived:
+def derived(name: str, statistic: Statistic, drawn: Mapping[int, tuple[str, Random, torch.Size]]) -> Derived:
     """Return what computes a statistic, the tensor `name`.
 
     Args:
         name: The tensor's name.
         statistic: Its content.
-        whole: Name, distribution and shape of each complete random tensor of the model, by its draw.
+        drawn: Name, distribution and shape of each complete random tensor of the model, by its draw.
 
     Raises:
         RefusedError: the random tensor is not in the model, was changed, or is too large.
@@ -112,7 +112,7 @@ def derived(name: str, statistic: Statistic, whole: Mapping[int, tuple[str, Rand
     if isinstance(statistic, Direction):
         return UnitVector(name)
     assert isinstance(statistic, Norms | Singular)
-    of, dist, shape = whole.get(statistic.draw, ("", None, ()))
+    of, dist, shape = drawn.get(statistic.draw, ("", None, ()))
     if dist != statistic.dist or dist.place or dist.order or shape != statistic.shape:
         raise RefusedError("norms of a random tensor that is not in the model, or was changed afterwards")
     if math.prod(shape) > MOST_NORMED:
