@@ -35,6 +35,7 @@ prose:
 docs: $(VENV)/dev
 	$(BIN)/python docs/generate.py
 	$(BIN)/python docs/functions.py
+	$(BIN)/python docs/vocabulary.py
 	$(BIN)/python docs/library.py
 	$(BIN)/python docs/commands.py
 	$(BIN)/python docs/examples/recipes.py
@@ -52,7 +53,7 @@ docs: $(VENV)/dev
 # repository), its TypeScript, and its tests with all public vectors. It needs Node 20 and npm.
 js:
 	clients/js/wasm/build.sh
-	cd clients/js && npm ci --no-audit --no-fund && npm run build && npm test
+	cd clients/js && npm ci --no-audit --no-fund && npm run build && npm test && npm run page
 
 .PHONY: catalogue
 # Recipes, configurations and sizes of the catalogue's models, recorded from transformers: a minute or two.
@@ -86,6 +87,17 @@ newest:
 soak: $(VENV)/dev
 	$(BIN)/python -m pip install --quiet --group machine-code --group model-signing --group ray --group stores
 	$(BIN)/python -m tests.soak $(PARTS)
+
+.PHONY: serving
+# The environment of the soak part `serving`: 4 GB. vLLM's torchvision, torchaudio and torchcodec are built for CUDA, and
+# do not load beside a torch for CPUs. SERVING=DIRECTORY puts it elsewhere; the tests read the same variable.
+SERVING ?= build/serving
+serving:
+	test -x $(SERVING)/bin/python || $(PYTHON) -m venv $(SERVING)
+	$(SERVING)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(SERVING)/bin/python -m pip install --quiet --group serving
+	$(SERVING)/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	$(SERVING)/bin/python -m pip install --quiet .
 
 # Speed of generation on this machine beside the frameworks, and of the service.
 bench: $(VENV)/peers

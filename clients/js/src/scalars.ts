@@ -248,6 +248,11 @@ export const truncatedStd = cached((low: Bound, high: Bound): Rational => {
   return root(trimmed(ONE.add(lowMoment.sub(highMoment).div(within)).sub(mean.mul(mean))), 2);
 });
 
+/** Return the mean of the standard normal distribution truncated to [low, high]. */
+export const truncatedMean = cached((low: Bound, high: Bound): Rational =>
+  quotient(moments(low)[0].sub(moments(high)[0]), mass(low, high)),
+);
+
 /** Return P(|Z| < high) of the standard complex normal distribution, E|Z|^2 = 1. */
 export function complexMass(high: Rational): Rational {
   return expm1(high.mul(high).neg()).neg();

@@ -81,7 +81,11 @@ def slice(recipe: FileLayoutLike, name: str, index: Index, *, backend: str | Non
     """
     maker = backends.get(backend)
     entry = FileLayout.of(recipe).entry(name)
-    region = Region.of(entry.shape, index)
+    return of_region(entry, Region.of(entry.shape, index), maker)
+
+
+def of_region(entry: Entry, region: Region, maker: Backend) -> Array:
+    """Return the elements of a region of a tensor, as `slice`, in the region's shape."""
     result: Array = maker.empty(region.count, entry.dtype)
     if region.has_runs and not maker.supports_device_arrays:
         strides = strided.dense(region.lengths, entry.dtype.itemsize)

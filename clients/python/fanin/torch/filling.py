@@ -71,16 +71,25 @@ def fill(
             continue
         if take:
             copy_parts(region, view, lambda part: take(layout, name, part.index))
-        elif view.device.type == "cuda" and backend in (None, "cuda") and (gpu := _gpu(view.device.index, backend)):
-            _fill_gpu(entry, region, view, gpu)
-        elif backend == "cuda":
-            raise BackendError(f"the backend cuda fills tensors on a GPU; the tensor of {name!r} is on {view.device}")
-        elif view.device.type == "cpu":
-            strides = [stride * view.itemsize for stride in view.stride()]
-            place(entry, region, address(view), strides, backends.get(backend))
         else:
-            copy_parts(region, view, lambda part: arrays.slice(layout, name, part.index, backend=backend))
+            fill_region(entry, region, view, backend)
     torch.autograd.graph.increment_version(tensor)
+
+
+def fill_region(entry: Entry, region: Region, view: torch.Tensor, backend: str | None = None) -> None:
+    """Write a region without gaps to a view of its shape and type, as `fill`. The view has elements.
+
+    The region may be one of another shape of the tensor that has the same elements in row-major order.
+    """
+    if view.device.type == "cuda" and backend in (None, "cuda") and (gpu := _gpu(view.device.index, backend)):
+        _fill_gpu(entry, region, view, gpu)
+    elif backend == "cuda":
+        raise BackendError(f"the backend cuda fills tensors on a GPU; the tensor of {entry.name!r} is on {view.device}")
+    elif view.device.type == "cpu":
+        strides = [stride * view.itemsize for stride in view.stride()]
+        place(entry, region, address(view), strides, backends.get(backend))
+    else:
+        copy_parts(region, view, lambda part: arrays.of_region(entry, part, backends.get(backend)))
 
 
 def fill_ready(made: Single, stream: Stream, tensor: torch.Tensor) -> None:
@@ -134,7 +143,7 @@ def _bits(view: torch.Tensor) -> torch.Tensor:
     return view.view(_BITS[view.itemsize])
 
 
-def _within(view: torch.Tensor, region: Region, part: Region) -> torch.Tensor:
+def within(view: torch.Tensor, region: Region, part: Region) -> torch.Tensor:
     """Return the view of a part of the region, from the view of the region."""
     for axis, (outer, inner) in enumerate(zip(region.axes, part.axes, strict=True)):
         view = view.narrow(axis, inner.start - outer.start, len(inner))
@@ -152,7 +161,7 @@ def copy_parts(region: Region, view: torch.Tensor, make: Callable[[Region], Arra
     if not view.numel():
         return
     for part in region.parts(lambda part: math.prod(part.lengths) * size <= PIECE):
-        target = _within(view, region, part)
+        target = within(view, region, part)
         made = make(part).reshape(-1).view(f"i{size}" if size > 1 else "u1")
         _bits(target).copy_(torch.from_numpy(made.reshape(part.lengths)))
 
@@ -186,7 +195,7 @@ def _fill_gpu(entry: Entry, region: Region, view: torch.Tensor, gpu: Any) -> Non
     size = entry.dtype.itemsize
     stream = cupy.cuda.ExternalStream(torch.cuda.current_stream(view.device).cuda_stream, view.device.index)
     for part in region.parts(lambda part: _span(part)[1] * size <= PIECE or _is_stretch(part)):
-        target = _within(view, region, part)
+        target = within(view, region, part)
         first, count = _span(part)
         is_direct = _is_stretch(part) and target.is_contiguous()
         memory = _bits(target) if is_direct else torch.empty(count, dtype=_BITS[size], device=view.device)

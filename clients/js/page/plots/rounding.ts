@@ -1,0 +1,54 @@
+/** The effects of the storage type on the elements. */
+
+import type { LookAnswer, Rounding } from "../protocol.js";
+import { el, svg } from "../ui/dom.js";
+import { count, number, percent } from "../ui/words.js";
+import { Frame, figure } from "./frame.js";
+
+/** Points from which on the steps can be seen. */
+const LEAST = 12;
+
+export function roundingFigure({ rounding, dtype, sampled, scheme }: LookAnswer): HTMLElement {
+  const title = "Rounding to the storage type";
+  if (!rounding) {
+    const reason =
+      dtype === "F64" ? "F64 is the type in which elements are computed, so nothing is rounded to it." : `Elements of ${scheme} at ${dtype} have no unrounded draw beside which they could be shown.`;
+    return figure(title, reason, []);
+  }
+  return figure(
+    title,
+    `Each element is drawn in ${rounding.from} and stored as the nearest number of ${dtype}. ` +
+      (rounding.points.length >= LEAST
+        ? `The plot shows a narrow range near one standard deviation: each step is one number that ${dtype} has, and all elements along it become that number.`
+        : `The numbers of ${dtype} are so dense that steps between them cannot be seen.`),
+    [],
+    rounding.points.length >= LEAST && steps(rounding, dtype),
+    table(rounding, dtype, sampled),
+  );
+}
+
+function steps({ points, range: [from, to], from: finer }: Rounding, dtype: string): SVGSVGElement {
+  const frame = new Frame({ from, to, label: `drawn in ${finer}` }, { from, to, label: `stored in ${dtype}` });
+  const marks = points.map(([x, y]) => `M${frame.atX(x).toFixed(1)} ${frame.atY(y).toFixed(1)}h.01`).join("");
+  const levels = new Set(points.map(([, y]) => y)).size;
+  return frame.drawn(
+    `${points.length} elements between ${number(from)} and ${number(to)} are stored as ${levels} different numbers.`,
+    frame.line([[from, from], [to, to]], "grid"), // prettier-ignore
+    svg("path", { class: "dots", d: marks }),
+  );
+}
+
+function table(found: Rounding, dtype: string, sampled: number): HTMLElement {
+  const rows: [string, string, string][] = [
+    ["distinct", "distinct values", `${count(found.distinct)} among ${count(sampled)} elements; ${count(found.possible)} numbers of ${dtype} lie in their range`],
+    ["entropy", "bits used", `${number(found.entropy, 4)} of ${found.bits} (entropy of the stored values; at most ${number(Math.log2(sampled), 4)} for so few elements)`],
+    ["clamped", "clamped", `${count(found.clamped)} (${percent(found.clamped / sampled)}): rounding would have put them beyond a bound`],
+    ["zeros", "rounded to 0", count(found.zeros)],
+    ["error", "error", `${percent(found.error)} of the standard deviation, root of the mean square`],
+  ];
+  return el(
+    "dl",
+    { class: "facts" },
+    ...rows.flatMap(([id, name, text]) => [el("dt", {}, name), el("dd", { "data-rounding": id }, text)]),
+  );
+}

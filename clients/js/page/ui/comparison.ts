@@ -1,0 +1,57 @@
+/** A second scheme beside the one of the recipe. */
+
+import vocabulary from "../vocabulary.json";
+import type { DepthControls } from "../plots/depth.js";
+import type { LookAnswer } from "../protocol.js";
+import { el } from "./dom.js";
+import { ask } from "./engine.js";
+import { View } from "./view.js";
+
+const schemes = vocabulary.schemes as unknown as Record<string, { parameters: Record<string, { default?: unknown }> }>;
+
+export class Comparison {
+  readonly controls: HTMLElement;
+  readonly view: View;
+  private readonly scheme = el("select", { id: "compared" }, el("option", { value: "" }, "nothing"), ...Object.keys(schemes).map((name) => el("option", {}, name)));
+  private readonly members = el("input", { id: "compared-members", size: 44, spellcheck: "false", autocomplete: "off" });
+  private readonly label = el("label", { hidden: true }, "with members ", this.members);
+  private name = "";
+
+  constructor(depth: DepthControls) {
+    this.view = new View(depth);
+    this.view.element.hidden = true;
+    this.controls = el("div", { class: "controls" }, el("label", {}, "Compare with ", this.scheme), this.label);
+    this.scheme.addEventListener("change", () => void this.choose());
+    this.members.addEventListener("change", () => this.show(this.name));
+  }
+
+  /** Show the second scheme of a tensor, if one is chosen. */
+  show(name: string): void {
+    this.name = name;
+    const isOn = this.scheme.value !== "";
+    this.label.hidden = this.view.element.hidden = !isOn;
+    this.view.element.parentElement?.classList.toggle("two", isOn);
+    if (isOn) this.view.show({ name, members: this.members.value }, `${name} as ${this.scheme.value}`);
+  }
+
+  private async choose(): Promise<void> {
+    if (this.scheme.value) {
+      const look = await ask("look", { subject: { name: this.name } }).catch(() => null);
+      this.members.value = JSON.stringify({ scheme: this.scheme.value, ...required(this.scheme.value, look) });
+    }
+    this.show(this.name);
+  }
+}
+
+/** Return values for the parameters that a scheme requires: those of the same standard deviation where they are known. */
+function required(scheme: string, look: LookAnswer | null): Record<string, unknown> {
+  const std = Number((look?.exact?.std || 0.02).toPrecision(6)),
+    half = Number((std * Math.sqrt(3)).toPrecision(6));
+  const usual: Record<string, unknown> = { std, low: -half, high: half, value: std, sparsity: 0.9, layers: 12, width: 1024, fan: Number(look?.fans?.[0] ?? 1024), encoder_layers: 12, side: "only" };
+  const found: Record<string, unknown> = {};
+  for (const [name, { default: value }] of Object.entries(schemes[scheme]!.parameters)) {
+    if (value === undefined) found[name] = usual[name] ?? 1;
+  }
+  if (["deepnorm", "subln"].includes(scheme)) found.encoder_layers = 12;
+  return found;
+}

@@ -1,0 +1,56 @@
+/** The description of one tensor, and its histogram. */
+
+import { momentsOf } from "../../src/moments.js";
+import { describe } from "../../src/description.js";
+import { sharedGenerator } from "../../src/plan.js";
+import type { LookAnswer, Numbers, Subject } from "../protocol.js";
+import { lawOf } from "./density.js";
+import { histogram, rangeOf } from "./histogram.js";
+import { rounding } from "./rounding.js";
+import { sample, sampled } from "./sample.js";
+import { find } from "./subject.js";
+
+/** Return the description of a tensor, its histogram, and what rounding does to it. */
+export async function look(subject: Subject): Promise<LookAnswer> {
+  const { entry, tensor } = find(subject),
+    generator = await sharedGenerator();
+  const { formula, moments, fans } = describe(tensor);
+  const { dtype } = entry;
+  const values = sample(generator, entry);
+  const measured = values.length ? measure(values, dtype.kind === "complex") : null;
+  // C64 is shown by the real and imaginary parts, each with half of the variance.
+  const shown = dtype.kind === "complex" && moments ? { ...moments, std: moments.std / Math.SQRT2 } : moments;
+  const known = shown ?? momentsOf(entry.draw, dtype);
+  return {
+    shape: entry.shape,
+    dtype: dtype.name,
+    scheme: tensor.scheme.name,
+    formula,
+    fans: fans && [String(fans.fanIn), String(fans.fanOut)],
+    exact: moments,
+    measured,
+    elements: String(entry.count),
+    sampled: sampled(entry),
+    histogram: measured && histogram(values, dtype, rangeOf(known, measured), lawOf(entry.draw, dtype)),
+    rounding: measured && rounding(generator, entry, tensor, values, measured),
+  };
+}
+
+/** Return mean, deviation and ends of a sample. Values are scaled first: the square of a large one is infinite. */
+function measure(values: Float64Array, isComplex: boolean): Numbers {
+  let low = Infinity,
+    high = -Infinity;
+  for (const value of values) {
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  const most = Math.max(Math.abs(low), Math.abs(high)) || 1;
+  let total = 0;
+  for (const value of values) total += value / most;
+  const mean = total / values.length;
+  let squares = 0;
+  for (const value of values) squares += (value / most - mean) ** 2;
+  // E|z - mean|^2 is the sum of the variances of both parts.
+  const variance = (squares / values.length) * (isComplex ? 2 : 1);
+  return { mean: mean * most, std: Math.sqrt(variance) * most, low, high };
+}
