@@ -24,7 +24,7 @@ def init_zero3_(
 ) -> torch.nn.Module:
     """Fill the parameters that `deepspeed.zero.Init` has partitioned, and return the module.
 
-    Each rank generates the elements of its own part, and no rank has a full parameter in memory. Call it on every rank
+    Each rank generates the elements of its part, and no rank has a full parameter in memory. Call it on every rank
     before `deepspeed.initialize`, which copies the values to the optimizer. Parameters that are not partitioned, and
     buffers, keep the values of the module's own code.
 
@@ -34,14 +34,14 @@ def init_zero3_(
 
     Args:
         module: The module to fill.
-        recipe: A recipe in any form that `fanin.as_recipe` takes, or its `FileLayout`, or a `Recording`. The layout must
+        recipe: A recipe in any form that `fanin.as_recipe` takes, its `FileLayout`, or a `Recording`. The layout has to
             be given where a distribution depends on it.
         seed: 0 to 2^64 - 1, in place of the recipe's own.
         backend: Name of the backend that generates the parts.
 
     Raises:
-        ModuleError: no parameter is partitioned; or some are missing from the recipe, of another shape or type, gathered,
-            or partitioned in another way. One fault for each. Nothing is written then.
+        ModuleError: no parameter is partitioned, or some are not those of the recipe, gathered, or partitioned in
+            another way; one fault for each. Nothing is written then.
         RecipeError, FileError, OSError: the recipe is wrong or cannot be read.
         BackendError: the backend is unusable here.
     """
@@ -103,5 +103,5 @@ def _obstacle(given: Given, source: str, parameter: Any) -> str:
     if getattr(parameter, "ds_secondary_tensor", None) is not None or part.dim() != 1:
         return "it has a second partition in each node (zero_hpz_partition_size)"
     if not part.numel() * ranks >= parameter.ds_numel > (part.numel() - 1) * ranks:
-        return f"the part of this rank has {part.numel()} of {parameter.ds_numel} elements, which are not {ranks} equal parts"
+        return f"this rank has {part.numel()} of {parameter.ds_numel} elements, which is not one of {ranks} equal parts"
     return ""
