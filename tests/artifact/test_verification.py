@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -259,4 +261,47 @@ def test_damaged_files_are_refused(foreign: Path, damage: Callable[[Path], objec
     damage(foreign)
 
     with pytest.raises(FileError):
+        artifact.compare(foreign, RECIPE)
+
+
+def _shifted(header: str) -> str:
+    return re.sub(
+        r'"data_offsets":\[(\d+),(\d+)\]', lambda m: f'"data_offsets":[{int(m[1]) + 8},{int(m[2]) + 8}]', header
+    )
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda header, data: (re.sub(r'"data_offsets":\[(\d+),(\d+)\]', r'"data_offsets":["\1","\2"]', header), data),
+        lambda header, data: (header.replace('"shape":[100]', '"shape":[100.0]'), data),
+        lambda header, data: (header, data + b"\0"),
+        lambda header, data: (_shifted(header), bytes(8) + data),
+    ],
+    ids=["offsets in strings", "a fraction", "bytes at the end", "a gap"],
+)
+def test_a_file_that_safetensors_cannot_read_is_refused(foreign: Path, damage: Callable[..., Any]) -> None:
+    """Its tensors have the bytes of the recipe, but no loader gets them."""
+    path = foreign / "two.safetensors"
+    content = path.read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    header, data = damage(content[8:end].decode(), content[end:])
+    assert (header, data) != (content[8:end].decode(), content[end:])
+    path.write_bytes(len(header).to_bytes(8, "little") + header.encode() + data)
+    with pytest.raises(safetensors.SafetensorError):
+        safetensors.numpy.load_file(path)
+
+    with pytest.raises(FileError, match=r"two\.safetensors is not a safetensors file"):
+        artifact.compare(foreign, RECIPE)
+
+
+def test_a_name_twice_in_a_header_is_refused(foreign: Path) -> None:
+    """One reader would take the first of its tensors, another the last."""
+    path = foreign / "two.safetensors"
+    content = path.read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = content[8:end].decode().replace("{", '{"c":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},', 1)
+    path.write_bytes(len(header).to_bytes(8, "little") + header.encode() + content[end:])
+
+    with pytest.raises(FileError, match="its header has 'c' twice"):
         artifact.compare(foreign, RECIPE)

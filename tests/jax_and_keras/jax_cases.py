@@ -461,3 +461,17 @@ def test_a_path(tmp_path: Path) -> None:
     filled = fanin.jax.init({"w": jnp.zeros((8, 2))}, tmp_path / "recipe")
     np.testing.assert_array_equal(filled["w"], fanin.materialize(recipe)["w"])
     np.testing.assert_array_equal(fanin.jax.arrays(tmp_path / "recipe")["w"], filled["w"])
+
+
+def test_parameters_are_inspected() -> None:
+    keys = jax.random.split(jax.random.key(0), 3)
+    draw = jax.nn.initializers.he_normal()
+    tree = {f"layer_{n}": {"kernel": draw(keys[n], (64, 48)), "bias": jnp.zeros(48)} for n in range(3)}
+    found = fanin.inspect(tree)
+    assert (found.kind, found.is_quiet) == ("jax", True)
+    assert [each.name for each in found.tensors][:2] == ["layer_0.bias", "layer_0.kernel"]
+    assert found.tensors[1].expected == "normal, he, 2 / fan_in"
+    tree["layer_2"]["kernel"] = tree["layer_1"]["kernel"] + 0
+    assert [each.kind for each in fanin.inspect(lambda: tree).findings] == ["equal-tensors"]
+    shapes = jax.eval_shape(lambda: tree)
+    assert {each.kind for each in fanin.inspect(shapes).findings} == {"meta"}

@@ -181,3 +181,33 @@ def test_complex_weights_are_recorded() -> None:
     recording = fanin.keras.record(layer)
     assert not recording.literals
     assert [(each.scheme, each.dtype) for each in recording.recipe.tensors.values()] == [("ones", "C64")]
+
+
+def test_models_are_inspected() -> None:
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((12, 12, 3)),
+            layers.Conv2D(32, 3, activation="relu", name="first"),
+            layers.BatchNormalization(),
+            layers.DepthwiseConv2D(3),
+            layers.Conv2DTranspose(8, 3),
+            layers.Flatten(),
+            layers.Dense(10, name="last"),
+        ]
+    )
+    found = fanin.inspect(model)
+    assert (found.kind, found.is_quiet) == ("keras", True), found.findings
+    assert [each.name for each in found.layers][-1] == "last"
+    assert all(each.output for each in found.layers)
+    kernel = model.get_layer("first").kernel
+    assert found.tensors[0].mean == pytest.approx(
+        float(np.asarray(keras.ops.convert_to_numpy(kernel)).mean()), rel=1e-4
+    )
+    model.get_layer("first").bias.assign(np.full(32, -9, np.float32))
+    assert [(each.kind, each.where) for each in fanin.inspect(model).findings] == [
+        ("zero-signal", "first"),
+        ("dead-units", "first"),
+    ]
+    assert not fanin.inspect(model, signal=False).layers

@@ -154,6 +154,8 @@ def test_what_cannot_be_quantized_is_refused() -> None:
             ValueError, match=r"h\.\{0\.\.1\}\.attn\.c_attn\.weight is \(in, out\), as the Conv1D layers"
         ):
             quantize(models.get("tiny-gpt2").recipe(), form, group_size=32)
+    with pytest.raises(ValueError, match="group_size is 0, and a group has at least 1 column"):
+        quantize(plain, "int4", group_size=0)
     with pytest.raises(ValueError, match="no weights of linear layers"):
         quantize(fanin.as_recipe({"shape": [4], "scheme": "ones"}), "fp8")
 
@@ -229,9 +231,69 @@ def test_modules_that_are_not_converted_stay_as_they_are() -> None:
     kept = quantize_as(plain, config)
     assert "model.layers.0.self_attn.q_proj.weight_scale" not in kept.tensors
     assert f"{QWEN}.weight_scale" in kept.tensors
-    named = quantize_as(plain, {**config, "ignore": ["model.layers.1.mlp"]})
-    assert f"{QWEN}.weight_scale" not in named.tensors
-    assert "model.layers.0.mlp.down_proj.weight_scale" in named.tensors
+
+
+FP8 = {"quant_method": "fp8", "weight_block_size": [128, 128]}
+
+
+@pytest.mark.parametrize("entry", ["model.layers.*.self_attn", "self_attn", r"model.layers.\d+.self_attn", "q_proj"])
+def test_names_that_are_not_converted_are_those_of_transformers(entry: str) -> None:
+    """gpt-oss has `model.layers.*.self_attn`, which is a pattern."""
+    plain = models.get("tiny-qwen3").recipe()
+    made = quantize_as(plain, {**FP8, "modules_to_not_convert": [entry]}).tensors
+    assert "model.layers.1.self_attn.q_proj.weight_scale_inv" not in made
+    assert f"{QWEN}.weight_scale_inv" in made
+
+
+def test_the_start_of_a_name_ends_at_a_component() -> None:
+    law = {"shape": [128, 128], "scheme": "normal", "std": 1}
+    names = [f"layers.{n}.fc.weight" for n in (1, 11)]
+    plain = fanin.as_recipe({"layout": "torch", "tensors": dict.fromkeys(names, law)})
+    made = quantize_as(plain, {**FP8, "modules_to_not_convert": ["layers.1"]}).tensors
+    assert [made[name].scheme for name in names] == ["normal", "quantized"]
+
+
+def test_compressed_tensors_ignores_complete_names() -> None:
+    """Its loader gives every other module a scale, also one whose name begins or ends with an entry of `ignore`."""
+    plain = models.get("tiny-qwen3").recipe()
+    config = _config(num_bits=8, type="int", strategy="channel")
+    for entry in ("model.layers.1.mlp", "down_proj", "re:mlp"):
+        assert f"{QWEN}.weight_scale" in quantize_as(plain, {**config, "ignore": [entry]}).tensors
+    for entry in (QWEN, "re:.*mlp"):
+        assert f"{QWEN}.weight_scale" not in quantize_as(plain, {**config, "ignore": [entry]}).tensors
+
+
+def test_experts_that_a_checkpoint_has_quantized_are_refused() -> None:
+    plain = models.get("tiny-qwen3-moe").recipe()
+    with pytest.raises(ValueError, match=r"experts\.gate_up_proj' has the weights of several experts, and stays"):
+        quantize_as(plain, FP8)
+    kept = quantize_as(plain, {**FP8, "modules_to_not_convert": ["experts"]})
+    assert kept == quantize(plain, "fp8_block")
+
+
+@pytest.mark.parametrize(
+    ("members", "where"),
+    [
+        ({"ignore": 5}, "ignore"),
+        ({"modules_to_not_convert": "lm_head"}, "modules_to_not_convert"),
+        ({"modules_to_not_convert": [None]}, "modules_to_not_convert/0"),
+        ({"modules_to_not_convert": ["*.mlp"]}, "modules_to_not_convert: .*regular expression"),
+        ({"ignore": ["re:*"]}, "ignore: .*regular expression"),
+        ({"group_size": "128"}, "group_size"),
+        ({"weight_block_size": 128}, "weight_block_size"),
+        ({"config_groups": [1]}, "config_groups"),
+        ({"config_groups": {"a": {"weights": {"num_bits": [8]}}}}, "config_groups/a/weights/num_bits"),
+        ({"sparsity_config": "dense"}, "sparsity_config"),
+    ],
+)
+def test_a_malformed_quantization_config_is_refused(members: dict[str, Any], where: str) -> None:
+    with pytest.raises(ValueError, match=f"^quantization_config: {where}"):
+        quantize_as(models.get("tiny-qwen3").recipe(), {**FP8, **members})
+
+
+def test_a_quantization_config_is_an_object() -> None:
+    with pytest.raises(ValueError, match=r"^quantization_config: Input should be .*, not 'fp8'"):
+        quantize_as(models.get("tiny-qwen3").recipe(), "fp8")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["tiny-qwen3", "tiny-qwen3-moe", "tiny-gpt-oss", "tiny-roberta", "tiny-t5"])

@@ -53,6 +53,6 @@ def _load(names: list[str], tmp_path: Path) -> None:
     with running(Settings(catalogue=True)) as server:
         command = [sys.executable, "-m", "tests.surfaces.catalogue", *names]
         environment = hub.environment(server.url, tmp_path)
-        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=500)
+        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=1500)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == names

@@ -137,5 +137,8 @@ def test_options_of_the_load_format(tmp_path: Path) -> None:
         options.layout("me/tiny")
     with pytest.raises(ValueError, match="did you mean tiny-qwen3"):
         Options.split({"recipe": "tiny-qwen33"})[0].layout("me/tiny")
+    open_layout = {"tensors": {"w": {"shape": [4, 8], "scheme": "he_normal"}}}
+    with pytest.raises(fanin.RecipeError, match="layout"):
+        Options.split({"recipe": open_layout})[0].layout("me/tiny")
     with pytest.raises(ValueError, match="must be a JSON object"):
         Options.split(SimpleNamespace())

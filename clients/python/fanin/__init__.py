@@ -107,6 +107,8 @@ if TYPE_CHECKING:
         xavier_uniform,
         zeros,
     )
+    from fanin.inspection.inspecting import inspect
+    from fanin.inspection.results import Finding, Inspection, LayerReport, TensorReport
     from fanin.recipe import Recipe, as_recipe
     from fanin.schemes import catalogue
 
@@ -128,7 +130,10 @@ __all__ = [
     "Fault",
     "FileError",
     "FileLayout",
+    "Finding",
     "IncompleteError",
+    "Inspection",
+    "LayerReport",
     "Loaded",
     "MismatchError",
     "MissingPackageError",
@@ -139,6 +144,7 @@ __all__ = [
     "RemoteArtifact",
     "ServiceError",
     "SignatureError",
+    "TensorReport",
     "UnavailableError",
     "UnreachableError",
     "Verified",
@@ -168,6 +174,7 @@ __all__ = [
     "he_uniform",
     "hippo_legs",
     "identity",
+    "inspect",
     "kaiming_normal",
     "kaiming_uniform",
     "lecun_normal",
@@ -244,6 +251,8 @@ _HOMES = {
     "file.disk": ("Verified", "save", "verify"),
     "file.layout": ("FileLayout",),
     "file.loading": ("Loaded", "load"),
+    "inspection.inspecting": ("inspect",),
+    "inspection.results": ("Finding", "Inspection", "LayerReport", "TensorReport"),
     "recipe": ("Recipe", "as_recipe"),
     "schemes": ("catalogue",),
 }

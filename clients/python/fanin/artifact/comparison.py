@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import struct
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fanin import backends
 from fanin.artifact.destinations.base import Destination
@@ -128,23 +129,40 @@ def _tensors(place: Destination, key: str, size: int) -> list[_Stored]:
         (length,) = struct.unpack("<Q", place.range(key, 0, 8))
         if length > MAX_HEADER_BYTES:
             raise ValueError(f"its header has {length} bytes; readers allow {MAX_HEADER_BYTES}")
-        header = json.loads(place.range(key, 8, 8 + length))
+        header = json.loads(place.range(key, 8, 8 + length), object_pairs_hook=_without_repetition)
         header.pop("__metadata__", None)
         tensors = []
         for name, entry in header.items():
-            start, stop = (8 + length + int(offset) for offset in entry["data_offsets"])
-            tensors.append(_Stored(name, str(entry["dtype"]), tuple(map(int, entry["shape"])), start, stop))
+            start, stop = (8 + length + offset for offset in _integers(entry["data_offsets"]))
+            tensors.append(_Stored(name, str(entry["dtype"]), _integers(entry["shape"]), start, stop))
         tensors.sort(key=lambda stored: (stored.start, stored.stop))
-        stops = [8 + length, *(stored.stop for stored in tensors)]
-        if any(one > other.start for one, other in zip(stops, tensors)) or any(
-            stored.stop < stored.start for stored in tensors
-        ):
-            raise ValueError("two tensors overlap")
-        if stops[-1] > size:
-            raise ValueError(f"it has {size} bytes, its header says {stops[-1]}")
+        end = 8 + length
+        for stored in tensors:  # safetensors reads no file with a gap or an overlap
+            if stored.start != end or stored.stop < end:
+                raise ValueError(f"the bytes of {stored.name!r} do not follow those before it, which end at {end}")
+            end = stored.stop
+        if end != size:
+            raise ValueError(f"it has {size} bytes, its header says {end}")
     except (LookupError, TypeError, ValueError, OverflowError, AttributeError, struct.error) as error:
         raise FileError(f"{place.url}: {key} is not a safetensors file: {error}") from None
     return tensors
+
+
+def _without_repetition(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """
+    Raises:
+        ValueError: a name occurs twice. Readers differ in which of its tensors they take.
+    """
+    if len(found := dict(members)) < len(members):
+        name = next(name for name, count in Counter(name for name, _ in members).items() if count > 1)
+        raise ValueError(f"its header has {name!r} twice")
+    return found
+
+
+def _integers(values: Any) -> tuple[int, ...]:
+    if not isinstance(values, list) or any(type(value) is not int or value < 0 for value in values):
+        raise ValueError(f"{values!r:.100} are not integers from 0 on")
+    return tuple(values)
 
 
 def _check_tensors(layout: FileLayout, found: dict[str, list[_Stored]], place: Destination) -> None:

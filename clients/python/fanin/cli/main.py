@@ -30,7 +30,10 @@ from fanin.errors import (
 from fanin.terminal import printable
 
 EXIT_CODES: dict[int, tuple[tuple[type[BaseException], ...], str]] = {
-    1: ((MismatchError, SignatureError), "bytes differ from what the recipe or the signature says"),
+    1: (
+        (MismatchError, SignatureError),
+        "bytes differ from what the recipe or the signature says, or inspect has findings",
+    ),
     3: ((RecipeError,), "the recipe is wrong, or no recipe describes the model"),
     2: ((ValueError, TypeError, IndexError), "wrong usage"),
     5: ((FileError,), "the file is damaged, or is not a Fanin file"),

@@ -175,7 +175,7 @@ def _mapped(draw: Mapped) -> tuple[float, float]:
     """Return mean and standard deviation of a clamped function of a uniform number."""
     nodes, weights = _nodes()
     with np.errstate(divide="ignore", over="ignore"):
-        ends = _argument(draw.function, np.array([draw.low, draw.high]))
+        ends = argument_of(draw.function, np.array([draw.low, draw.high]))
     start, stop = np.clip((ends - draw.center) / draw.half_width, -1, 1)
     falls = stop < start
     between = draw.center + draw.half_width * ((start + stop) / 2 + abs(stop - start) / 2 * nodes)
@@ -204,7 +204,7 @@ def _image(function: Function, u: Floats) -> Floats:
             return np.log(u / (1 - u))
 
 
-def _argument(function: Function, value: Floats) -> Floats:
+def argument_of(function: Function, value: Floats) -> Floats:
     """Return the number of which the function has this value."""
     softplus: Floats = np.logaddexp(0, value)
     match function:

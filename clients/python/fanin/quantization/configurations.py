@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fanin.quantization.parts import FLOATS, FORMATS, GROUP_SIZE, GROUPED, quantize
 from fanin.recipe import Recipe
@@ -14,24 +16,66 @@ from fanin.schemes.quantized import Quantized
 def quantize_as(recipe: Recipe, config: Mapping[str, Any]) -> Recipe:
     """Return the recipe of the same model in the format of a `quantization_config` of transformers.
 
-    Modules that it names as not converted, or ignored, stay as they are. If GPTQ's `modules_in_block_to_quantize` names
-    modules, all others do.
+    Modules that it names as not converted, or ignored, stay as they are. The names mean what they mean to the loader.
+    If GPTQ's `modules_in_block_to_quantize` names modules, all others stay as they are too.
 
     Raises:
-        ValueError: the format is not one of `quantize`, or not all linear layers have it.
+        ValueError: the format is not one of `quantize`, not all linear layers have it, a member is malformed, or the
+            model has stacked experts, which `quantize` leaves as they are and the checkpoint has quantized.
         RecipeError: a tensor cannot be quantized.
     """
+    _check(config)
     form, size = _format_of(config)
-    names = [*(config.get("modules_to_not_convert") or []), *(config.get("ignore") or [])]
-    patterns = [_pattern(name) for name in names]
-    chosen = _in_blocks(config) if form == "gptq" else ()
+    is_kept = _kept(config, _in_blocks(config) if form == "gptq" else ())
+    if form != "mxfp4":
+        for name, tensor in recipe.tensors.items():
+            if _STACKED.search(name) and len(tensor.shape) > 2 and not is_kept(name.rpartition(".")[0]):
+                raise ValueError(
+                    f"{name!r} has the weights of several experts, and stays as it is in {form}; checkpoints of this"
+                    " quantization_config have quantized ones. Quantize the recipe by the name of the format"
+                    " (`--quantize`) to keep the experts"
+                )
+    return quantize(recipe, form, group_size=size, keep=is_kept)
 
-    def keep(module: str) -> bool:
-        # transformers compares the ends of names in the same way.
-        is_other = bool(chosen) and not module.endswith(chosen)
-        return is_other or any(each.search(module) for each in patterns)
 
-    return quantize(recipe, form, group_size=size, keep=keep)
+class _Member(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+
+class _Weights(_Member):
+    num_bits: int = 8
+    type: str = "int"
+    strategy: str | None = None
+    symmetric: bool = True
+    group_size: int | None = None
+    block_structure: list[int] | str | None = None
+
+
+class _Group(_Member):
+    targets: list[str] | None = None
+    weights: _Weights | None = None
+    input_activations: dict[str, Any] | None = None
+
+
+class _Config(_Member):
+    """Members that are read here, where a wrong type would be an error of Python."""
+
+    group_size: int = GROUP_SIZE
+    weight_block_size: list[int] | None = None
+    config_groups: dict[str, _Group] | None = None
+    sparsity_config: dict[str, Any] | None = None
+    modules_to_not_convert: list[str] | None = None
+    ignore: list[str] | None = None
+    modules_in_block_to_quantize: list[list[str] | str] | None = None
+
+
+def _check(config: Mapping[str, Any]) -> None:
+    try:
+        _Config.model_validate(dict(config) if isinstance(config, Mapping) else config)
+    except ValidationError as error:
+        details = error.errors()[0]
+        where = "".join(f"{part}: " for part in ["quantization_config", "/".join(map(str, details["loc"]))] if part)
+        raise ValueError(f"{where}{details['msg']}, not {details['input']!r}"[:500]) from None
 
 
 def _in_blocks(config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -40,10 +84,34 @@ def _in_blocks(config: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(name for group in groups for name in ([group] if isinstance(group, str) else group))
 
 
+def _kept(config: Mapping[str, Any], chosen: tuple[str, ...]) -> Callable[[str], bool]:
+    """Return a function that tells by the name of a module whether the configuration leaves it as it is.
+
+    If `chosen` has names, it also leaves modules that do not end with one of them, as transformers does.
+    """
+    alone = {name for name in config.get("ignore") or [] if not name.startswith("re:")}
+    patterns = [(f"ignore: {name}", f"^(?:{name[3:]})") for name in config.get("ignore") or [] if name not in alone]
+    for name in config.get("modules_to_not_convert") or []:
+        # transformers takes an entry as a pattern of the start of a name, or as its end. AutoAWQ looks for it anywhere.
+        named = re.escape(name)
+        pattern = rf"^(?:{name})(?:(?<=\.)|(?=\.|$))|{named}$|(^|\.){named}($|\.)"
+        patterns.append((f"modules_to_not_convert: {name}", pattern))
+    compiled = []
+    for entry, pattern in patterns:
+        try:
+            compiled.append(re.compile(pattern))
+        except re.error as error:
+            raise ValueError(f"quantization_config: {entry} is not a regular expression: {error}") from None
+
+    def is_kept(module: str) -> bool:
+        is_other = bool(chosen) and not module.endswith(chosen)
+        return is_other or module in alone or any(each.search(module) for each in compiled)
+
+    return is_kept
+
+
 def _pattern(name: str) -> re.Pattern[str]:
-    """Return what matches the modules that an entry of `ignore` or `modules_to_not_convert` names."""
-    if name.startswith("re:"):
-        return re.compile(f"^(?:{name[3:]})")
+    """Return what matches a module of this name, or the modules in it, at any depth."""
     return re.compile(rf"(^|\.){re.escape(name)}($|\.)")
 
 

@@ -44,12 +44,14 @@ def quantize(
         keep: Called with the name of a module. If it returns true, its weight stays as it is.
 
     Raises:
-        ValueError: the format is unknown, no tensor can be quantized, or a part has the name of another tensor. Or a
-            weight is one of GPT-2's `Conv1D`, which is (in, out).
+        ValueError: the format is unknown, `group_size` is below 1, no tensor can be quantized, or a part has the name
+            of another tensor. Or a weight is one of GPT-2's `Conv1D`, which is (in, out).
         RecipeError: a tensor cannot be quantized, such as one whose columns are not a multiple of a group.
     """
     if format not in _NAMES:
         raise ValueError(f"unknown format {format!r}: {', '.join(_NAMES)}")
+    if not 1 <= group_size < 1 << 53:
+        raise ValueError(f"group_size is {group_size}, and a group has at least 1 column and fewer than 2^53")
     found: dict[str, dict[str, Any]] = {"tensors": {}, "repeated": {}}
     # Repeated names stay repeated, unless `keep` decides about each of them.
     lines = recipe.tensors.items() if keep else [(name, tensor) for name, tensor, _ in recipe.tensors.lines()]

@@ -14,7 +14,7 @@ from fanin.file.layout import Entry, FileLayout
 from fanin.region import Region
 from fanin.torch.filling import PIECE, fill_region, within
 from fanin.torch.recorder.recording import DTYPES
-from fanin.torch.writable import obstacle
+from fanin.torch.writable import is_distributed, obstacle
 
 _TORCH = {name: dtype for dtype, name in DTYPES.items()}
 _COPY = torch.ops.aten.copy_.default
@@ -91,7 +91,8 @@ class Generated(torch.Tensor):
         if target.is_meta or not target.numel():
             return
         box = _Box.of(self._place, self._entry.count)
-        if box is None or box.region.count != target.numel() or target.shape != self.shape or obstacle(target):
+        is_whole = box is not None and box.region.count == target.numel() and target.shape == self.shape
+        if box is None or not is_whole or is_distributed(target) or obstacle(target):
             target.copy_(self.generated())
             return
         region, strides = box.region, [0] * len(box.region.lengths)

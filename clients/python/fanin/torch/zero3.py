@@ -68,7 +68,7 @@ def init_zero3_(
             values = torch.empty(count, dtype=part.dtype, device="cpu")
             if source in given.layout.places:
                 start = given.layout.entry(source).start + first * part.element_size()
-                read_into(given.layout, start, memoryview(values.view(torch.uint8).numpy()), maker)
+                read_into(given.layout, start, values.view(torch.uint8).numpy().data, maker)
             else:
                 values = given.literals[source].reshape(-1)[first : first + count]
             part[:count].copy_(values)

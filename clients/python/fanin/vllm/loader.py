@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -38,5 +39,6 @@ class FaninModelLoader(DefaultModelLoader):  # type: ignore[misc]
             ValueError: no recipe is found, or an option is wrong.
         """
         layout = self._options.layout(model_config.model)
+        self.counter_before_loading_weights = time.perf_counter()  # vLLM logs the time since then
         for name in layout.recipe.tensors:
             yield name, Generated.of(layout, name, self._options.backend)

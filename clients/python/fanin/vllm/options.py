@@ -10,6 +10,7 @@ from typing import Any, Self
 from fanin import models
 from fanin.file.layout import FileLayout
 from fanin.recipe import as_recipe
+from fanin.recipe.assumed_layouts import refuse_assumed
 from fanin.recipe.strict_json import parse_json
 
 RECIPE = "recipe.json"
@@ -45,25 +46,27 @@ class Options:
         """Return the layout of the recipe for a model of this name or directory.
 
         Raises:
-            ValueError: no recipe is found, or an option is wrong.
+            ValueError: no recipe is found, an option is wrong, or the recipe leaves a layout open.
             OSError: the file of the recipe cannot be read.
         """
-        document = self._document(model)
+        source = self._source(model)
         if self.dtype is not None:
-            document = {**document, "dtype": self.dtype}
-        recipe = as_recipe(document)
+            document = parse_json(source.read_bytes()) if isinstance(source, Path) else source
+            source = {**document, "dtype": self.dtype}
+        recipe = as_recipe(source)
+        refuse_assumed(recipe)
         return FileLayout.of(recipe if self.seed is None else recipe.seeded(self.seed))
 
-    def _document(self, model: str) -> Mapping[str, Any]:
+    def _source(self, model: str) -> Mapping[str, Any] | Path:
         if isinstance(self.recipe, Mapping):
             return self.recipe
-        path = Path(model, RECIPE) if self.recipe is None else Path(self.recipe)
-        if self.recipe is None and not path.exists():
+        if self.recipe is not None:
+            path = Path(self.recipe)
+            return path if path.exists() else models.get(self.recipe).path
+        path = Path(model, RECIPE)
+        if not path.exists():
             raise ValueError(
                 f"the model {model!r} is not a directory with a {RECIPE}: name a recipe in --model-loader-extra-config"
                 ' \'{"recipe": "PATH or name of the catalogue"}\''
             )
-        if not path.exists():
-            path = models.get(str(self.recipe)).path
-        document: Mapping[str, Any] = parse_json(path.read_bytes())
-        return document
+        return path

@@ -1,0 +1,174 @@
+"""Inspection of recipes, files, directories, arrays and models."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from fanin.file.layout import FileLayout
+from fanin.inspection import sources
+from fanin.inspection.measuring import measured
+from fanin.inspection.results import Finding, Inspection, folded
+from fanin.inspection.signal_rules import Layer, signal_findings
+from fanin.inspection.sources import Source
+from fanin.inspection.thresholds import HEAD, SAMPLE
+from fanin.recipe import Recipe
+from fanin.recipe.header import has_weights
+
+
+def inspect(
+    source: Any,
+    *,
+    inputs: Any = None,
+    signal: bool = True,
+    name: str | None = None,
+    backend: str | None = None,
+) -> Inspection:
+    """Return statistics of every tensor, the signal at every layer, and findings with their evidence.
+
+        >>> found = fanin.inspect(model)
+        >>> found.is_quiet
+        True
+
+    A file or a recipe may exceed the memory: tensors are read in blocks. A model runs once forward and once backward,
+    in training mode without dropout, and keeps its values, buffers and modes.
+
+    Args:
+        source: A recipe in any form that `fanin.as_recipe` takes. Or the path of a recipe, of a safetensors file or of
+            a directory with such files. Or a PyTorch module, a Keras model, a pytree of JAX arrays, or arrays by name.
+            Or a function without arguments that returns one of the models: memory that it leaves unwritten is found
+            exactly.
+        inputs: For a PyTorch model, a tensor, a tuple of arguments, a mapping of named ones, or a function that returns
+            one of them. By default random ones, as the first layer or the configuration says.
+        signal: Whether to run the model.
+        name: Name of the source in reports.
+        backend: Name of the backend that generates the tensors of a recipe.
+
+    Raises:
+        TypeError: the source is none of these.
+        RecipeError: the recipe is wrong.
+        FileError: a file is damaged, or a directory has no safetensors file.
+        OSError: a file cannot be read.
+        BackendError: the backend cannot be used here.
+    """
+    if isinstance(source, os.PathLike):
+        return _path(Path(source), name or os.fspath(source), backend)
+    if isinstance(source, str | bytes | Recipe | FileLayout) or _is_recipe(source):
+        layout = FileLayout.of(source)
+        return _tensors(name or f"recipe {layout.recipe.digest}", "recipe", sources.of_recipe(layout, backend), [])
+    framework = _framework(source)
+    if framework is None and callable(source):
+        return _built(source, inputs, signal, name)
+    if framework == "torch":
+        return _torch(source, inputs, signal, name, [])
+    if framework == "keras":
+        from fanin.inspection import keras_models
+
+        tensors, layers, remarks = keras_models.read(source, inputs, signal)
+        return _assembled(name or type(source).__name__, "keras", tensors, layers, [], remarks)
+    if framework == "jax":
+        from fanin.inspection import jax_models
+
+        return _tensors(name or type(source).__name__, "jax", jax_models.read(source), [])
+    if isinstance(source, Mapping):
+        return _tensors(name or "arrays", "arrays", sources.of_arrays(source), [])
+    raise TypeError(
+        f"source must be a recipe, a path, a model, arrays or a function that returns one, not {type(source).__name__}"
+    )
+
+
+def _path(path: Path, name: str, backend: str | None) -> Inspection:
+    if path.is_dir():
+        return _tensors(name, "directory", *sources.of_directory(path))
+    with path.open("rb") as file:
+        stored = has_weights(file)
+    if stored:
+        return _tensors(name, "file", *sources.of_file(path))
+    return _tensors(name, "recipe", sources.of_recipe(FileLayout.of(path), backend), [])
+
+
+def _is_recipe(source: Any) -> bool:
+    """Return whether an object is a recording, or a mapping that is a recipe and not one of arrays."""
+    if isinstance(getattr(source, "recipe", None), Recipe):
+        return True
+    return isinstance(source, Mapping) and ("tensors" in source or "repeated" in source or "scheme" in source)
+
+
+def _framework(source: Any) -> str | None:
+    """Return the framework of a model, without importing one that the program has not imported."""
+    torch, keras, jax = (sys.modules.get(each) for each in ("torch", "keras", "jax"))
+    if keras is not None and hasattr(keras, "Layer") and isinstance(source, keras.Layer):
+        return "keras"
+    if torch is not None and hasattr(torch, "nn") and isinstance(source, torch.nn.Module):
+        return "torch"
+    if jax is not None and hasattr(jax, "tree_util") and not isinstance(source, type):
+        leaves = jax.tree_util.tree_leaves(source)
+        if leaves and all(isinstance(each, jax.Array | jax.ShapeDtypeStruct) for each in leaves):
+            return "jax"
+    return None
+
+
+def _built(build: Callable[[], Any], inputs: Any, signal: bool, name: str | None) -> Inspection:
+    """Inspect the result of a function. Memory that it leaves unwritten is found where torch is installed."""
+    name = name or getattr(build, "__qualname__", type(build).__name__)
+    if "torch" in sys.modules:
+        from fanin.inspection import torch_models
+
+        model, findings = torch_models.built(build)
+        if _framework(model) == "torch":
+            return _torch(model, inputs, signal, name, findings)
+    else:
+        model = build()
+    if callable(model) and _framework(model) is None:
+        raise TypeError(f"{name} returns {type(model).__name__}, which is not a model or arrays")
+    return inspect(model, inputs=inputs, signal=signal, name=name)
+
+
+def _torch(model: Any, inputs: Any, signal: bool, name: str | None, findings: list[Finding]) -> Inspection:
+    from fanin.inspection import torch_models, torch_signals
+
+    tensors, remarks = torch_models.sources(model)
+    unwritten = {each.where for each in findings}
+    layers: list[Layer] = []
+    if not signal:
+        remarks.append("no signal was sent through the model, as requested")
+    elif any(each.is_meta for each in tensors) or unwritten:
+        remarks.append("no signal was sent through the model: some of its tensors have no values")
+    else:
+        try:
+            layers = torch_signals.measure(model, inputs() if callable(inputs) else inputs)
+        except Exception as error:
+            remarks.append(f"no signal was sent through the model: {type(error).__name__}: {error}")
+    return _assembled(name or type(model).__name__, "torch", tensors, layers, findings, remarks)
+
+
+def _tensors(name: str, kind: str, tensors: list[Source], remarks: list[str]) -> Inspection:
+    return _assembled(name, kind, tensors, [], [], remarks)
+
+
+def _assembled(
+    name: str, kind: str, tensors: list[Source], layers: list[Layer], findings: list[Finding], remarks: list[str]
+) -> Inspection:
+    reports, found, tests = measured(tensors, bool(layers))
+    unwritten = {each.where for each in findings}
+    found = [each for each in found if each.where not in unwritten]
+    if layers:
+        findings = [*findings, *signal_findings(layers)]
+    if any(source.count > SAMPLE for source in tensors):
+        remarks.append(
+            f"KS distances, and distinct values in types of 32 and 64 bits, are those of a sample of {SAMPLE} elements"
+        )
+    if any(source.count > HEAD for source in tensors):
+        remarks.append(f"equal rows and singular values are those of the first {HEAD} elements of a tensor")
+    return Inspection(
+        source=name,
+        kind=kind,
+        tensors=tuple(reports),
+        layers=tuple(layer.report() for layer in layers),
+        findings=folded([*findings, *found]),
+        remarks=tuple(remarks),
+        tests=tests,
+    )

@@ -1,0 +1,218 @@
+"""Tensors to inspect, and the readers of recipes, files and directories. Elements are read in blocks."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fanin import backends
+from fanin.dtypes import DTYPE_NAMES, STORAGE, DType
+from fanin.errors import FileError, RecipeError, shown
+from fanin.file.atomic import naming
+from fanin.file.layout import Entry, FileLayout
+from fanin.inspection.distributions import Expected, expected_of
+from fanin.inspection.roles import Role, guessed
+from fanin.inspection.thresholds import BLOCK
+from fanin.recipe import MAX_HEADER_BYTES, METADATA_RECIPE
+from fanin.recipe.strict_json import parse_json
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One tensor: what is known about it, and its elements."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: DType
+    blocks: Callable[[], Iterator[Array]]
+    """Yields the elements in order, in one-dimensional arrays of at most BLOCK elements."""
+    role: Role
+    expected: Expected | None = None
+    """Distribution that a recipe gives."""
+    memory: int | None = None
+    """Identity of the memory that tied tensors share."""
+    is_meta: bool = False
+    """True if the tensor has a shape but no memory."""
+
+    @property
+    def count(self) -> int:
+        return math.prod(self.shape)
+
+
+def of_recipe(layout: FileLayout, backend: str | None = None) -> list[Source]:
+    """Return the tensors of a recipe, which are generated as they are read."""
+    maker = backends.get(backend if backend else None)
+
+    def generated(entry: Entry) -> Iterator[Array]:
+        for first in range(0, entry.count, BLOCK):
+            block = np.empty(min(BLOCK, entry.count - first), entry.dtype.numpy)
+            maker.fill(entry.draw, entry.stream, entry.dtype, first, memoryview(block.view(np.uint8)))
+            yield block
+
+    tensors = layout.recipe.tensors
+    return [
+        Source(
+            entry.name,
+            entry.shape,
+            entry.dtype,
+            lambda entry=entry: generated(entry),  # type: ignore[misc]
+            guessed(entry.name, entry.shape),
+            expected_of(tensors[entry.name]),
+        )
+        for entry in layout.entries
+    ]
+
+
+def of_array(name: str, array: Array, role: Role | None = None, memory: int | None = None) -> Source:
+    """Return an array in memory as a source.
+
+    Raises:
+        ValueError: its type is not a storage type.
+    """
+    if array.dtype.name not in DTYPE_NAMES:
+        raise ValueError(f"{name}: arrays of type {array.dtype} cannot be inspected")
+    dtype = STORAGE[DTYPE_NAMES[array.dtype.name]]
+
+    def blocks() -> Iterator[Array]:
+        flat = np.ascontiguousarray(array).reshape(-1)
+        for first in range(0, len(flat), BLOCK):
+            yield flat[first : first + BLOCK]
+
+    return Source(name, array.shape, dtype, blocks, role or guessed(name, array.shape), memory=memory)
+
+
+def of_file(path: Path) -> tuple[list[Source], list[str]]:
+    """Return the tensors of a safetensors file, and remarks about those that cannot be read.
+
+    Raises:
+        FileError: the header is damaged.
+        OSError: the file cannot be read.
+    """
+    with naming(path), path.open("rb") as file:
+        prefix = file.read(8)
+        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
+        text = file.read(length) if 0 < length <= MAX_HEADER_BYTES else b""
+        if not text or len(text) < length:
+            raise FileError("not a safetensors file: it does not begin with the length of a header, and a header")
+        try:
+            document = parse_json(text)
+        except RecipeError as error:
+            raise FileError(f"not a safetensors file: {error}") from None
+        if not isinstance(document, dict):
+            raise FileError("not a safetensors file: its header is not an object")
+        file.seek(0, 2)
+        size = file.tell() - 8 - length
+        metadata = document.pop("__metadata__", None)
+        recipe = _recipe(metadata)
+        sources, remarks = [], []
+        for name, member in document.items():
+            dtype_name, shape, start = _place(name, member, size)
+            if dtype_name not in STORAGE:
+                remarks.append(f"{name} has the type {dtype_name}, which cannot be inspected")
+                continue
+            dtype = STORAGE[dtype_name]
+            if member["data_offsets"][1] - start != math.prod(shape) * dtype.itemsize:
+                raise FileError(f"not a safetensors file: the offsets of {shown(name)} do not fit its shape")
+            tensor = recipe.tensors.get(name) if recipe else None
+            expected = expected_of(tensor) if tensor is not None and tensor.shape == shape else None
+            blocks = _stored(path, 8 + length + start, math.prod(shape), dtype)
+            sources.append(Source(name, shape, dtype, blocks, guessed(name, shape), expected))
+    return sources, remarks
+
+
+def _recipe(metadata: Any) -> Any:
+    """Return the recipe in a file's metadata; None if it has none, or one that this version cannot read."""
+    from fanin.recipe import as_recipe
+
+    text = metadata.get(METADATA_RECIPE) if isinstance(metadata, dict) else None
+    if not isinstance(text, str):
+        return None
+    try:
+        return as_recipe(text)
+    except RecipeError as error:
+        raise FileError(f"the recipe in the header is wrong: {error}") from None
+
+
+def _place(name: str, member: Any, size: int) -> tuple[str, tuple[int, ...], int]:
+    """Return type, shape and first byte of a tensor of a header.
+
+    Raises:
+        FileError: the header does not give them.
+    """
+    try:
+        dtype, shape, (start, stop) = member["dtype"], member["shape"], member["data_offsets"]
+        integers = [*shape, start, stop]
+        valid = isinstance(dtype, str) and all(type(each) is int and each >= 0 for each in integers)
+    except (TypeError, KeyError, ValueError):
+        valid = False
+    if not valid or not start <= stop <= size:
+        raise FileError(f"not a safetensors file: the header's member {shown(name)} is damaged")
+    return dtype, tuple(shape), start
+
+
+def _stored(path: Path, start: int, count: int, dtype: DType) -> Callable[[], Iterator[Array]]:
+    def blocks() -> Iterator[Array]:
+        with naming(path), path.open("rb") as file:
+            file.seek(start)
+            for first in range(0, count, BLOCK):
+                block = np.empty(min(BLOCK, count - first), dtype.numpy)
+                if file.readinto(memoryview(block.view(np.uint8))) < block.nbytes:
+                    raise FileError("the file ends inside a tensor")
+                yield block
+
+    return blocks
+
+
+def of_directory(path: Path) -> tuple[list[Source], list[str]]:
+    """Return the tensors of a Hugging Face directory: those of all shards that its index, or its files, name.
+
+    Raises:
+        FileError: the directory has no safetensors file, or its index is damaged.
+        OSError: a file cannot be read.
+    """
+    index = path / "model.safetensors.index.json"
+    names = _shards(index) if index.is_file() else sorted(each.name for each in path.glob("*.safetensors"))
+    if not names:
+        raise FileError(f"{path} has no safetensors file")
+    sources: list[Source] = []
+    remarks: list[str] = []
+    for name in names:
+        found, more = of_file(path / name)
+        sources += found
+        remarks += more
+    if not (path / "config.json").is_file():
+        remarks.append("the directory has no config.json")
+    return sources, remarks
+
+
+def _shards(index: Path) -> Sequence[str]:
+    try:
+        document = json.loads(index.read_bytes())
+        places = document["weight_map"].values()
+        names = sorted({str(each) for each in places})
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise FileError(f"{index} is damaged: it has no weight_map") from None
+    for name in names:
+        # A shard lies in the directory: an index from elsewhere names no other file of this machine.
+        if Path(name).name != name:
+            raise FileError(f"{index} names the shard {shown(name)}, which is not in its directory")
+    return names
+
+
+def of_arrays(arrays: Mapping[str, Any]) -> list[Source]:
+    """Return arrays by name as sources.
+
+    Raises:
+        ValueError: the type of an array is not a storage type.
+    """
+    return [of_array(str(name), np.asarray(array)) for name, array in arrays.items()]

@@ -1,0 +1,237 @@
+"""Models with planted faults, which are all found, and sound models, about which the inspection is quiet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import fanin
+from fanin import models
+from fanin.inspection.results import Inspection
+from tests.inspection.faulty_models import FAULTS, Block, mlp
+from tests.inspection.sound_models import CONFIGURATIONS, MODULES, transformer
+
+ALWAYS = ("llama", "qwen2", "gemma2", "gpt2", "opt", "bert", "t5", "vit", "mamba", "resnet", "whisper", "clip")
+"""Configurations that every run inspects; the soak inspects all."""
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Small models are slower on several threads, above all on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def loud(found: Inspection) -> list[tuple[str, str, str]]:
+    """Return the findings that a quiet inspection does not have."""
+    return [(each.kind, each.where, each.measured) for each in found.findings if each.level != "note"]
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_planted_faults_are_found(name: str) -> None:
+    planted = FAULTS[name]
+    found = fanin.inspect(planted.build)
+    assert not found.is_quiet
+    assert [
+        each
+        for each in found.findings
+        if each.level != "note"
+        and each.kind == planted.kind
+        and each.where.startswith(planted.where)
+        and planted.expected in each.measured + each.expected
+    ], found.findings
+    json.dumps(found.to_json(), allow_nan=False)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_sound_modules_cause_no_alarm(name: str) -> None:
+    torch.manual_seed(3)
+    found = fanin.inspect(MODULES[name])
+    assert found.is_quiet, loud(found)
+    assert any(each.output for each in found.layers), found.remarks
+
+
+@pytest.mark.parametrize("name", ALWAYS)
+def test_sound_transformers_cause_no_alarm(name: str) -> None:
+    torch.manual_seed(3)
+    found = fanin.inspect(lambda: transformer(name))
+    assert found.is_quiet, loud(found)
+    assert any(each.gradient for each in found.layers), found.remarks
+
+
+@pytest.mark.soak("inspect")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_no_alarm_at_any_seed(name: str, dtype: torch.dtype) -> None:
+    for seed in range(10):
+        torch.manual_seed(seed)
+        found = fanin.inspect(lambda: transformer(name, dtype))
+        assert found.is_quiet, (seed, loud(found))
+
+
+@pytest.mark.soak("inspect")
+@pytest.mark.parametrize("name", MODULES)
+def test_no_alarm_of_a_module_at_any_seed(name: str) -> None:
+    for seed in range(100):
+        torch.manual_seed(seed)
+        found = fanin.inspect(MODULES[name])
+        assert found.is_quiet, (seed, loud(found))
+
+
+@pytest.mark.soak("inspect")
+@pytest.mark.parametrize("name", [name for name, planted in FAULTS.items() if planted.where])
+def test_faults_are_found_again(name: str) -> None:
+    for _ in range(10):
+        assert FAULTS[name].kind in [each.kind for each in fanin.inspect(FAULTS[name].build).findings]
+
+
+@pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.soak("inspect")) for part in range(1, 8))])
+def test_the_catalogue_causes_no_alarm(part: int) -> None:
+    tiny = [name for name in models.names() if name.startswith("tiny-")]
+    assert len(tiny) > 40
+    for name in tiny[part::8]:
+        found = fanin.inspect(models.get(name).recipe(seed=5))
+        assert found.is_quiet, (name, loud(found))
+
+
+def test_a_model_is_left_as_it_was() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.5)).eval()
+    model[0].weight.requires_grad_(False)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    random = torch.get_rng_state()
+    assert fanin.inspect(model).layers
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert not any(module.training for module in model.modules())
+    assert not model[0].weight.requires_grad
+    assert all(each.grad is None for each in model.parameters())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+def test_the_signal_is_that_of_the_model() -> None:
+    torch.manual_seed(2)
+    model = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 4))
+    x = torch.randn(50, 16)
+    found = {each.name: each for each in fanin.inspect(model, inputs=x).layers if each.type == "Linear"}
+
+    def rms(tensor: torch.Tensor) -> float:
+        return float(tensor.square().mean().sqrt())
+
+    with torch.no_grad():
+        first, output = model[0](x), model(x)
+    assert found["0"].input == pytest.approx(rms(x))
+    assert found["0"].output == pytest.approx(rms(first), rel=1e-6)
+    assert found["2"].gain == pytest.approx(rms(output) / rms(first.relu()), rel=1e-6)
+    # The projection of the output is a standard normal vector: the gradient behind the last layer is N(0, W W^T).
+    last = model[2].weight.detach()
+    expected = float((last.square().sum() / 32).sqrt()) * rms((first > 0).float())
+    assert found["0"].gradient == pytest.approx(expected, rel=0.3)
+    assert found["2"].gradient == pytest.approx(1, rel=0.2)
+
+
+def test_inputs_are_a_tensor_arguments_names_or_a_function_of_them() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(8, 8)
+
+        def forward(self, x: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+            return torch.as_tensor(self.fc(x) * scale)
+
+    x, scale = torch.ones(2, 8), torch.ones(1)
+    for inputs in ((x, scale), {"x": x, "scale": scale}, lambda: (x, scale)):
+        assert [each.input for each in fanin.inspect(Two(), inputs=inputs).layers if each.name == "fc"] == [1.0]
+    found = fanin.inspect(Two())
+    assert not found.layers
+    assert any("TypeError" in remark and "scale" in remark for remark in found.remarks)
+
+
+def test_tied_parameters_are_not_equal_tensors() -> None:
+    model = MODULES["tied"]()
+    assert fanin.inspect(model).is_quiet
+    assert len([each for each in fanin.inspect(model).tensors if each.shape == (200, 64)]) == 1
+    model.head.weight = nn.Parameter(model.embedding.weight.detach().clone())
+    assert ("equal-tensors", "head.weight") in [each[:2] for each in loud(fanin.inspect(model))]
+
+
+def test_a_meta_model_runs_nothing() -> None:
+    with torch.device("meta"):
+        model = mlp()
+    found = fanin.inspect(model)
+    assert {each.kind for each in found.findings} == {"meta"}
+    assert not found.layers
+
+
+def test_equal_layers_share_a_finding() -> None:
+    model = nn.Sequential(*(Block() for _ in range(4)))
+    with torch.no_grad():
+        for block in model:
+            block.up.weight.fill_(0.5)
+    (finding,) = [each for each in fanin.inspect(model).findings if each.kind == "constant-weight"]
+    assert (finding.where, finding.more) == ("0.up.weight", ("1.up.weight", "2.up.weight", "3.up.weight"))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "float64"])
+def test_tensors_of_every_type_are_read(dtype: str) -> None:
+    values = torch.linspace(-1, 1, 96).reshape(8, 12).to(getattr(torch, dtype))
+    module = nn.Module()
+    module.register_parameter("w", nn.Parameter(values, requires_grad=False))
+    (tensor,) = fanin.inspect(module).tensors
+    exact = values.double().numpy()
+    assert (tensor.low, tensor.high, tensor.distinct) == (-1, 1, len(np.unique(exact)))
+    assert tensor.std == pytest.approx(exact.std(), rel=1e-12)
+
+
+def test_something_else_is_refused() -> None:
+    with pytest.raises(TypeError, match="not int"):
+        fanin.inspect(3)
+
+    def build() -> Any:
+        return len
+
+    with pytest.raises(TypeError, match="which is not a model or arrays"):
+        fanin.inspect(build)
+
+
+def test_a_trained_model_causes_no_alarm() -> None:
+    torch.manual_seed(4)
+    model = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), *(Block() for _ in range(4)), nn.Linear(64, 10))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.1)
+    x = torch.randn(256, 32)
+    target = (x @ torch.randn(32, 10)).argmax(1)
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(x), target)
+        loss.backward()
+        optimizer.step()
+    assert float(loss.detach()) < 0.5
+    found = fanin.inspect(model)
+    assert found.is_quiet, loud(found)
+
+
+def test_masks_and_caches_are_notes() -> None:
+    class Masked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(8, 8)
+            self.register_buffer("bias", torch.full((8, 8), -torch.inf).triu(1))
+            self.register_buffer("cache", torch.empty(4, 8), persistent=False)
+            self.register_buffer("scale", torch.Tensor(4, 8))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.as_tensor(self.fc(x))
+
+    levels = {each.where: (each.kind, each.level) for each in fanin.inspect(Masked).findings}
+    assert levels == {
+        "bias": ("nonfinite", "note"),
+        "cache": ("uninitialized", "note"),
+        "scale": ("uninitialized", "error"),
+    }
