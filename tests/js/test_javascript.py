@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from fanin import FileLayout, RecipeError, as_recipe, backends
+from fanin import FileLayout, RecipeError, as_recipe, backends, describe
 from fanin.file.plan import read_into
 from tests.js.recipes import recipes
 
@@ -94,6 +94,36 @@ def test_random_recipes_have_the_same_files(built: Path, runtime: list[str]) -> 
     assert run.returncode == 0, run.stderr
     found = json.loads(run.stdout)
     assert found == {"count": _CASES, "differences": []}
+
+
+def test_descriptions_are_those_of_this_library(built: Path) -> None:
+    texts = [text for text in recipes(3, 2 * _CASES) if _is_valid(text)]
+    run = subprocess.run(
+        [NODE or "", "tests/describe.js"],
+        cwd=built,
+        capture_output=True,
+        text=True,
+        input=json.dumps(texts),
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    for text, found in zip(texts, json.loads(run.stdout), strict=True):
+        for name, tensor in describe(text)["tensors"].items():
+            expected = {key: value for key, value in tensor.items() if key in ("draw", "fan_in", "fan_out")}
+            assert {key: found[name].get(key) for key in expected} == expected, text
+            for key in ("mean", "std", "low", "high"):
+                wanted = tensor[key]
+                # A mean of almost 0 is a difference of larger numbers.
+                margin = 1e-9 * (tensor["std"] or 0)
+                assert found[name].get(key) == (wanted and pytest.approx(wanted, rel=1e-9, abs=margin)), (key, text)
+
+
+def _is_valid(text: str) -> bool:
+    try:
+        FileLayout.of(as_recipe(text))
+    except RecipeError:
+        return False
+    return True
 
 
 class _Pages(SimpleHTTPRequestHandler):

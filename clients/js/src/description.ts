@@ -4,6 +4,8 @@ import type { Draw, MappedFunction } from "./draws/index.js";
 import { type DType, dtypeOf } from "./dtypes.js";
 import { DrawError, Invalid } from "./errors.js";
 import { product } from "./fans.js";
+import type { LayoutLike } from "./file.js";
+import { FileLayout } from "./layout.js";
 import { type Moments, mixture, momentsOf } from "./moments.js";
 import { type Tensor, Tensor as TensorClass, tensorFans } from "./schemes/base.js";
 
@@ -19,8 +21,22 @@ export interface Description {
   readonly fans: { readonly fanIn: bigint; readonly fanOut: bigint } | null;
 }
 
+/** Return the description of each tensor, by name in the order of the file. Nothing is generated. */
+export function describe(recipe: LayoutLike): Map<string, Description> {
+  const { recipe: found, entries } = FileLayout.of(recipe),
+    known = new Map<Tensor, Description>();
+  return new Map(
+    entries.map(({ name }) => {
+      const tensor = found.tensors.get(name)!;
+      const description = known.get(tensor) ?? descriptionOf(tensor);
+      known.set(tensor, description);
+      return [name, description];
+    }),
+  );
+}
+
 /** Return the description of a validated tensor. */
-export function describe(tensor: Tensor): Description {
+export function descriptionOf(tensor: Tensor): Description {
   const hasFans = "depthwise" in tensor.scheme.parameters;
   return { formula: formula(tensor.draw), moments: moments(tensor), fans: hasFans ? tensorFans(tensor) : null };
 }
@@ -112,13 +128,40 @@ function* distributions(draw: Draw): Generator<string> {
   else yield formula(draw);
 }
 
-/** Return the digits of a float32 number that identify it, or those of a float64 number. */
+/** Return the fewest digits that identify a float32 number, or a float64 number, as Python writes them. */
 export function short(value: number | bigint): string {
   if (typeof value === "bigint") return String(value);
-  if (Math.fround(value) !== value) return String(value);
-  for (let digits = 1; digits < 10; digits++) {
-    const text = value.toPrecision(digits);
-    if (Math.fround(Number(text)) === value) return String(Number(text));
+  if (!Number.isFinite(value)) return value > 0 ? "inf" : "-inf";
+  const [digits, power] = shortest(value).split("e") as [string, string];
+  const exponent = Number(power);
+  if (exponent >= -4 && exponent < 16) return decimal(digits, exponent);
+  return `${digits}e${exponent < 0 ? "-" : "+"}${String(Math.abs(exponent)).padStart(2, "0")}`;
+}
+
+/** Return the digits with an exponent, such as 1.5e-3. */
+function shortest(value: number): string {
+  if (Math.fround(value) === value) {
+    for (let places = 0; places < 9; places++) {
+      const text = value.toExponential(places);
+      if (Math.fround(Number(text)) === value) return toEven(value, text, places);
+    }
   }
-  return String(value);
+  return value.toExponential();
+}
+
+/** Return the text, with an even last digit where two texts are equally near. */
+function toEven(value: number, text: string, places: number): string {
+  const [digits, power] = value.toExponential(60).split("e") as [string, string];
+  const cut = digits.length - 60 + places;
+  return /^50*$/.test(digits.slice(cut)) && /[02468]$/.test(digits.slice(0, cut)) ? `${digits.slice(0, cut)}e${power}` : text;
+}
+
+/** Return digits times a power of ten without an exponent. */
+function decimal(digits: string, exponent: number): string {
+  const sign = digits.startsWith("-") ? "-" : "",
+    all = digits.replace(/[-.]/g, "");
+  if (exponent < 0) return `${sign}0.${"0".repeat(-exponent - 1)}${all}`;
+  const whole = all.slice(0, exponent + 1).padEnd(exponent + 1, "0"),
+    rest = all.slice(exponent + 1);
+  return sign + whole + (rest && `.${rest}`);
 }

@@ -1,5 +1,6 @@
 export { type ServiceOptions, Service, fromService } from "./client.js";
 export { Generator } from "./composed.js";
+export { type Description, describe } from "./description.js";
 export type { DTypeName } from "./dtypes.js";
 export {
   type Fault,
@@ -23,6 +24,7 @@ export {
 } from "./file.js";
 export { Kernels, hasSimd, loadKernels } from "./kernels.js";
 export { type Entry, FileLayout } from "./layout.js";
+export type { Moments } from "./moments.js";
 export { type Piece, pieces, rangeOf } from "./plan.js";
 export { Recipe, type RecipeLike, recipeInHeader } from "./recipe.js";
 export { type Index, type TensorData, type TypedArray, numbers } from "./tensors.js";

@@ -139,7 +139,7 @@ function truncated(mean: number, std: number, low: number, high: number): Moment
 
 /** Return a bound in standard deviations from the mean, to 14 digits, at which -2 is -2 again. */
 function standard(bound: number, mean: number, std: number): scalars.Bound {
-  return Number.isFinite(bound) ? Rational.decimal(((bound - mean) / std).toExponential(13)) : null;
+  return Number.isFinite(bound) ? Rational.fromNumber(Number(((bound - mean) / std).toPrecision(14))) : null;
 }
 
 /** Return the moments of numbers whose squares may exceed float64. */

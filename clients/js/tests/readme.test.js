@@ -32,7 +32,7 @@ test("the code of the README runs", async (context) => {
 
   const text = readFileSync(new URL("../README.md", import.meta.url), "utf8");
   const blocks = [...text.matchAll(/```js\n(.*?)```/gs)].map((match) => match[1]);
-  assert.equal(blocks.length, 4);
+  assert.equal(blocks.length, 5);
   const service = `http://127.0.0.1:${server.address().port}`;
   const code = blocks.join("").replace("https://weights.example.org", service).replace('"..."', '"key"');
   assert.match(code, new RegExp(service));

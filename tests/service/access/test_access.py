@@ -39,7 +39,8 @@ from tests.support.servers import Running, running
 RECIPE = {"tensors": {"w": {"shape": [3, 4], "scheme": "he_normal"}}}
 MODEL = archive.pack({"recipe.json": json.dumps(RECIPE).encode()})
 ARTIFACT = {"destination": "here", "recipe": RECIPE}
-PUBLIC = {"/livez", "/readyz", "/", "/docs", "/docs/{asset}"}
+FRONT = {"/", "/page/{file}"}
+PUBLIC = {"/livez", "/readyz", "/docs", "/docs/{asset}", *FRONT}
 WEIGHTS = "/v1/weights?shape=4&scheme=zeros"
 LISTING = {"list-type": "2"}
 
@@ -296,7 +297,7 @@ def test_public_routes(guarded: Guarded, method: str, path: str, right: None) ->
 
 def test_health_and_pages_alone_are_public() -> None:
     app, admin = ({route.path for route in routes_of(app) if right_for(route) is None} for app in both())
-    assert (app, admin) == (PUBLIC, PUBLIC - {"/"})
+    assert (app, admin) == (PUBLIC, PUBLIC - FRONT)
 
 
 def test_the_table_has_every_route() -> None:

@@ -13,6 +13,7 @@ from urllib.parse import urljoin
 
 import pytest
 
+from fanin import page
 from fanin_service.access import keys
 from fanin_service.access.scopes import Right
 from fanin_service.routes import pages
@@ -24,30 +25,72 @@ BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 
 @pytest.mark.parametrize("path", ["/", "/docs"])
 def test_a_page_asks_for_nothing_elsewhere(server: Running, path: str) -> None:
-    page = server.client.get(path)
-    assert page.headers["Content-Type"].startswith("text/html")
-    found = re.findall(r'(?:src|href)="([^"]*)"', page.text)
+    answer = server.client.get(path)
+    assert answer.headers["Content-Type"].startswith("text/html")
+    found = re.findall(r'(?:src|href)="([^"]*)"', answer.text)
     assert len(found) >= 2
     for link in map(html.unescape, found):
         if not link.startswith("data:"):
             assert "//" not in link
             assert (server.client.get(urljoin(path, link)).status_code, link) == (200, link)
-    assert "<script>" not in page.text
-    assert "style=" not in page.text
+    assert "<script>" not in answer.text
+    assert "style=" not in answer.text
 
 
 def test_headers(server: Running) -> None:
-    for path in ("/", "/docs", *(f"/docs/{name}" for name in pages.assets())):
+    own = ["/", "/page/start.json", *(f"/page/{name}" for name in page.files())]
+    for path in (*own, "/docs", *(f"/docs/{name}" for name in pages.assets())):
         for method in ("GET", "HEAD"):
             answer = server.client.request(method, path)
             assert answer.status_code == 200
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
             policy = answer.headers["Content-Security-Policy"]
             assert policy.startswith("default-src 'none';")
-            assert "unsafe" not in policy
+            assert re.findall("[^ ;]*unsafe[^ ;]*", policy) == ["'wasm-unsafe-eval'"] * (path in own)
             assert "http" not in policy
-    assert server.client.get("/docs/pages.py").status_code == 404
-    assert server.client.get("/docs/..%2fapp.py").status_code == 404
+    for path in ("/docs/pages.py", "/docs/..%2fapp.py", "/page/", "/page/nothing", "/page/__init__.py", "/page/a/b"):
+        assert server.client.get(path).status_code == 404
+
+
+def test_files_of_the_page(server: Running) -> None:
+    """The service serves the files of the library's page, compressed for clients that accept that."""
+    for name, file in page.files().items():
+        path = "/" if name == page.INDEX else f"/page/{name}"
+        whole = server.client.get(path, headers={"Accept-Encoding": "identity"})
+        assert whole.content == file.content
+        assert whole.headers["Content-Type"] == file.media_type
+        assert whole.headers["Cache-Control"] == "no-cache"
+        assert "Content-Encoding" not in whole.headers
+        small = server.client.get(path, headers={"Accept-Encoding": "br, gzip"})
+        assert (small.content, small.headers["Content-Encoding"]) == (file.content, "gzip")
+        assert small.num_bytes_downloaded == int(small.headers["Content-Length"])
+        tags = {answer.headers["ETag"] for answer in (whole, small)}
+        assert len(tags) == 2  # different bytes
+        for answer in (whole, small):
+            assert answer.headers["Vary"] == "Accept-Encoding"
+            wanted = {"Accept-Encoding": "gzip" if answer is small else "identity"}
+            again = server.client.get(path, headers={"If-None-Match": answer.headers["ETag"], **wanted})
+            assert (again.status_code, again.content, again.headers["Vary"]) == (304, b"", "Accept-Encoding")
+    start = server.client.get("/page/start.json")
+    assert start.json() == {"service": True, "recipe": None, "title": None}
+
+
+@pytest.mark.parametrize("accepted", ["gzip;q=0", "gzip; q=0.000", "br", "", "*;q=0", "notgzip", ";q=1,,gzi"])
+def test_what_does_not_accept_gzip(server: Running, accepted: str) -> None:
+    answer = server.client.get("/page/page.js", headers={"Accept-Encoding": accepted})
+    assert (answer.status_code, "Content-Encoding" in answer.headers) == (200, False)
+
+
+def test_the_page_is_public_and_its_calls_need_a_key(tmp_path: Path) -> None:
+    key, _ = keys.create(tmp_path / "keys.json", "reader", (Right.RECIPES_READ,))
+    with running(Settings(access="keys", keys_file=tmp_path / "keys.json")) as server:
+        for path in ("/", "/page/start.json", "/page/page.js", "/docs"):
+            for headers in ({}, {"Authorization": "Bearer wrong"}):
+                assert server.client.get(path, headers=headers).status_code == 200
+        for path in ("/v1/schemes", "/openapi.json"):
+            assert server.client.get(path).status_code == 401
+            assert server.client.get(path, headers={"Authorization": f"Bearer {key}"}).status_code == 200
+        assert server.client.get("/page/nothing").status_code == 404
 
 
 def visit(url: str, folder: Path) -> dict[str, Any]:

@@ -45,7 +45,10 @@ export function depthFigure(depth: DepthAnswer, activation: string): HTMLElement
   const layers = depth.signal.length;
   const frame = new Frame({ from: 1, to: layers, label: "layer" }, { from, to, label: "mean square", isLog: true });
   const numbered = (values: readonly number[]) =>
-    values.map((y, n): [number, number] => [n + 1, Math.min(Math.max(y, from / 10), to * 10)]);
+    values.flatMap((y, n): [number, number][] =>
+      // A network that explodes has no numbers in its last layers.
+      Number.isNaN(y) ? [] : [[n + 1, Math.min(Math.max(y, from / 10), to * 10)]],
+    );
   const dots = (values: readonly number[], className: string): Child =>
     svg("path", { class: className, d: numbered(values).map(([x, y]) => `M${frame.atX(x).toFixed(1)} ${frame.atY(y).toFixed(1)}h.01`).join("") });
   const [last, first] = [depth.signal.at(-1)!, depth.gradient[0]!];

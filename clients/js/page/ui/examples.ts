@@ -15,11 +15,15 @@ const llama = {
     "lm_head.weight": { shape: [32000, 2048], scheme: "normal", std: 0.02 },
   },
   repeated: {
-    "model.layers.{0..21}.self_attn.{q,o}_proj.weight": { shape: [2048, 2048], scheme: "normal", std: 0.02 },
-    "model.layers.{0..21}.self_attn.{k,v}_proj.weight": { shape: [256, 2048], scheme: "normal", std: 0.02 },
-    "model.layers.{0..21}.mlp.{gate,up}_proj.weight": { shape: [5632, 2048], scheme: "normal", std: 0.02 },
+    "model.layers.{0..21}.self_attn.q_proj.weight": { shape: [2048, 2048], scheme: "normal", std: 0.02 },
+    "model.layers.{0..21}.self_attn.o_proj.weight": { shape: [2048, 2048], scheme: "normal", std: 0.02 },
+    "model.layers.{0..21}.self_attn.k_proj.weight": { shape: [256, 2048], scheme: "normal", std: 0.02 },
+    "model.layers.{0..21}.self_attn.v_proj.weight": { shape: [256, 2048], scheme: "normal", std: 0.02 },
+    "model.layers.{0..21}.mlp.gate_proj.weight": { shape: [5632, 2048], scheme: "normal", std: 0.02 },
+    "model.layers.{0..21}.mlp.up_proj.weight": { shape: [5632, 2048], scheme: "normal", std: 0.02 },
     "model.layers.{0..21}.mlp.down_proj.weight": { shape: [2048, 5632], scheme: "normal", std: 0.003 },
-    "model.layers.{0..21}.{input,post_attention}_layernorm.weight": { shape: [2048], scheme: "ones" },
+    "model.layers.{0..21}.input_layernorm.weight": { shape: [2048], scheme: "ones" },
+    "model.layers.{0..21}.post_attention_layernorm.weight": { shape: [2048], scheme: "ones" },
   },
 };
 

@@ -56,7 +56,8 @@ export function locate(text: string, caret = -1): Located {
       end = start + token.length;
     if (caret >= 0 && caret <= start && caret >= last && !place) note([caret, caret]);
     const isString = token.startsWith('"');
-    if (isString && caret > start && caret < end + (isClosed(token) ? 0 : 1)) note([start, end]);
+    // An open string is taken up to the caret only: what follows it on the line is not a part of it.
+    if (isString && caret > start && caret < end + (isClosed(token) ? 0 : 1)) note([start, isClosed(token) ? end : caret]);
     last = end;
     if (token === "{" || token === "[") {
       const pointer = here();

@@ -1,6 +1,6 @@
 /** A part of a tensor as a matrix, with its singular values. */
 
-import { describe } from "../../src/description.js";
+import { descriptionOf } from "../../src/description.js";
 import { sharedGenerator } from "../../src/plan.js";
 import type { BlockAnswer, Subject } from "../protocol.js";
 import { matrixOf, part } from "./sample.js";
@@ -26,7 +26,7 @@ export async function block({ subject, row, column }: { subject: Subject; row: n
     shown = isComplex ? values.filter((_, n) => n % 2 === 0) : values;
   let most = 0;
   for (const value of shown) most = Math.max(most, Math.abs(value));
-  const { moments } = describe(tensor);
+  const { moments } = descriptionOf(tensor);
   const isIndependent = ["uniform", "normal", "truncated", "mapped"].includes(entry.draw.kind);
   const hasSpectrum = !isComplex && Math.min(...size) > 1;
   return {

@@ -1,7 +1,7 @@
 /** The mean squares of signal and gradient in a deep network whose layers have the distribution of one tensor. */
 
 import type { Generator } from "../../src/composed.js";
-import { describe, drawAt } from "../../src/description.js";
+import { descriptionOf, drawAt } from "../../src/description.js";
 import type { Draw } from "../../src/draws/index.js";
 import { dtypeOf } from "../../src/dtypes.js";
 import { DrawError } from "../../src/errors.js";
@@ -56,7 +56,7 @@ function gainsOf(tensor: Tensor): Gains | string {
   }
   if (tensor.dtype.kind !== "real" || !["uniform", "normal", "truncated"].includes(draw.kind))
     return "This plot needs a kernel of independent random elements, or an orthogonal matrix.";
-  const { moments, fans } = describe(tensor);
+  const { moments, fans } = descriptionOf(tensor);
   if (!moments || Math.abs(moments.mean) > moments.std / 100) return "This plot needs elements of mean 0.";
   try {
     const { fanIn, fanOut } = fans ?? fansOf(tensor.shape, parametersOf(tensor));

@@ -1,7 +1,7 @@
 /** The description of one tensor, and its histogram. */
 
 import { momentsOf } from "../../src/moments.js";
-import { describe } from "../../src/description.js";
+import { descriptionOf } from "../../src/description.js";
 import { sharedGenerator } from "../../src/plan.js";
 import type { LookAnswer, Numbers, Subject } from "../protocol.js";
 import { lawOf } from "./density.js";
@@ -14,7 +14,7 @@ import { find } from "./subject.js";
 export async function look(subject: Subject): Promise<LookAnswer> {
   const { entry, tensor } = find(subject),
     generator = await sharedGenerator();
-  const { formula, moments, fans } = describe(tensor);
+  const { formula, moments, fans } = descriptionOf(tensor);
   const { dtype } = entry;
   const values = sample(generator, entry);
   const measured = values.length ? measure(values, dtype.kind === "complex") : null;

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+
+FRAMEWORKS: Mapping[str, frozenset[str]] = {
+    "torch": frozenset({"torch", "diffusers", "timm", "transformers"}),
+    "keras": frozenset({"keras"}),
+    "jax": frozenset({"jax", "equinox", "flax", "haiku"}),
+}
+"""Packages whose names in a module show that it builds models of a framework."""
+_SOURCE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
 def builder_of(source: str) -> Callable[[], Any]:
@@ -26,6 +36,37 @@ def builder_of(source: str) -> Callable[[], Any]:
         raise ValueError(f"{source} is not a function, but of type {type(found).__name__}")
     built: Callable[[], Any] = found
     return built
+
+
+def is_builder(source: str) -> bool:
+    """Return whether an argument has the form `package.module:build`, and is not the name of a file."""
+    return _SOURCE.fullmatch(source) is not None and not Path(source).exists()
+
+
+def framework_of(source: str) -> str:
+    """Return the framework of the model that `package.module:build` names: `torch`, `keras` or `jax`.
+
+    A module shows its framework by the packages that it imports, and a class by those of its bases.
+
+    Raises:
+        ValueError: it shows none, or several.
+    """
+    build = builder_of(source)
+    known = [*vars(sys.modules[source.partition(":")[0]]).values(), *getattr(build, "__mro__", ())]
+    packages = {_module_name(each).partition(".")[0] for each in known}
+    if code := getattr(build, "__code__", None):
+        packages.update(name.partition(".")[0] for name in code.co_names)  # imports inside of the function
+    found = [framework for framework, names in FRAMEWORKS.items() if names & packages]
+    if len(found) != 1:
+        shown = " and ".join(found) or "none of torch, keras and jax"
+        raise ValueError(f"the module of {source} uses {shown}: say which one builds the model, with --framework")
+    return found[0]
+
+
+def _module_name(value: object) -> str:
+    """Return the name of a module, or that of the module where a class or function was defined."""
+    name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+    return name if isinstance(name, str) else ""
 
 
 def module_file_of(source: str) -> str | None:

@@ -55,6 +55,7 @@ COMMANDS: Mapping[str, Command] = {
     "slice": Command("generate or fetch a part of one tensor", "fanin.cli.slice"),
     "verify": Command("generate a file again from its own header and compare every byte", "fanin.cli.verify"),
     "show": Command("describe a recipe or a file: tensors, formulas, sizes, digest", "fanin.cli.show"),
+    "look": Command("show a recipe and its weights in a browser", "fanin.cli.look"),
     "inspect": Command("statistics of weights, the signal in a model, and findings", "fanin.cli.inspect"),
     "catalogue": Command("list published models whose names stand for a recipe", "fanin.cli.catalogue"),
     "schemes": Command("list the initializers, or explain one", "fanin.cli.schemes"),

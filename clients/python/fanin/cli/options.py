@@ -20,13 +20,16 @@ if TYPE_CHECKING:
 SERVICE = "http://127.0.0.1:8000"
 
 
-def add_recipe(parser: argparse.ArgumentParser) -> None:
-    """Add a recipe and the options that replace parts of it. `layout_of` reads them."""
+def add_recipe(parser: argparse.ArgumentParser, other: str = "") -> None:
+    """Add a recipe and the options that replace parts of it. `layout_of` reads them.
+
+    `other` describes a further form of the argument, which the command itself reads.
+    """
     parser.add_argument(
         "recipe",
         metavar="RECIPE",
         help="file with a recipe in JSON, a Fanin file, a name of `fanin catalogue`, the JSON itself, or - (standard"
-        " input)",
+        f" input){other and ', '}{other}",
     )
     add_seed(parser)
     parser.add_argument("--dtype", metavar="TYPE", help="storage type of tensors that do not give their own")
@@ -145,7 +148,7 @@ def layout_of(options: argparse.Namespace) -> FileLayout:
     from fanin.file.layout import FileLayout
     from fanin.recipe import as_recipe
 
-    document, layout = _read(options.recipe)
+    document, layout = read(options.recipe)
     if options.dtype is not None:
         recipe = as_recipe({**document, "dtype": options.dtype} if isinstance(document, dict) else document)
         if recipe == as_recipe(document) and options.dtype not in {each.dtype for each in recipe.tensors.values()}:
@@ -158,8 +161,12 @@ def layout_of(options: argparse.Namespace) -> FileLayout:
     return layout or FileLayout.of(recipe)
 
 
-def _read(source: str) -> tuple[Any, FileLayout | None]:
-    """Return the JSON values of a recipe, and the layout if they are from a Fanin file."""
+def read(source: str) -> tuple[Any, FileLayout | None]:
+    """Return the JSON values of the recipe that an argument names, and the layout if they are from a Fanin file.
+
+    Raises:
+        RecipeError, FileError, OSError, ValueError: as `layout_of`.
+    """
     from fanin.file import disk
     from fanin.recipe import parse_json
     from fanin.recipe.header import has_weights

@@ -12,7 +12,14 @@ from typing import Any
 
 from fanin.cli import options as shared
 from fanin.cli import overwriting
-from fanin.cli.builders import builder_of, configuration_of, module_file_of, quantization_of, transformer_of
+from fanin.cli.builders import (
+    builder_of,
+    configuration_of,
+    framework_of,
+    module_file_of,
+    quantization_of,
+    transformer_of,
+)
 from fanin.cli.overwriting import check_output
 from fanin.file.atomic import replacing
 from fanin.quantization import FORMATS, quantize, quantize_as
@@ -28,7 +35,7 @@ _NUMBER = re.compile(r"(?<![^.])\d+(?![^.])")
 
 
 @dataclass(frozen=True)
-class _Found:
+class Found:
     """The recipe of a model, and the facts that the command reports with it."""
 
     recipe: Recipe
@@ -75,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
     """Write the recipe, report what it does not describe, and return the exit code."""
     inputs: list[tuple[str, str | Path]]
     if options.found is None:
-        found = _Found(shared.layout_of(options).recipe, (), None)
+        found = Found(shared.layout_of(options).recipe, (), None)
         inputs = list(overwriting.inputs(options))
     else:
         found = options.found(options.source, options.seed)
@@ -91,11 +98,16 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.write(text(found.recipe))
     else:
         _write(options.output, text(found.recipe).encode())
-    for line in _lines(found.remarks):
-        print(line, file=sys.stderr)
+    print_remarks(found)
     if found.literals is not None and not options.literals:
         print(f"fanin: {_INCOMPLETE}", file=sys.stderr)
     return 0
+
+
+def print_remarks(found: Found) -> None:
+    """Print on standard error what the recipe of a model does not describe."""
+    for line in _lines(found.remarks):
+        print(line, file=sys.stderr)
 
 
 def _quantized(recipe: Recipe, options: argparse.Namespace) -> Recipe:
@@ -122,47 +134,69 @@ def _lines(remarks: Iterable[tuple[str, str]]) -> Iterator[str]:
         yield f"fanin: {group[0][0]} {group[0][1]}{more}"
 
 
-def _torch(source: str, seed: str) -> _Found:
+def recorded(source: str, framework: str | None, seed: str) -> Found:
+    """Return the recipe of the model that `package.module:build` names.
+
+    Args:
+        source: The function, or class.
+        framework: `torch`, `keras` or `jax`; `None` for the one that its module uses.
+        seed: The seed of the recipe.
+
+    Raises:
+        ValueError: no function has this name, or its module does not show which framework it uses.
+        RecordError: no recipe describes the model.
+    """
+    return _RECORDERS[framework or framework_of(source)](source, seed)
+
+
+def _torch(source: str, seed: str) -> Found:
     return _recorded(builder_of(source), seed)
 
 
-def _recorded(build: Callable[[], Any], seed: str) -> _Found:
+def _recorded(build: Callable[[], Any], seed: str) -> Found:
     from fanin.torch.recorder.recording import record
 
     recording = record(build, seed=seed)
     remarks = [
         *((name, f"is tied to {other}") for name, other in recording.tied.items()),
         *((name, f"begins as a copy of {other}; the recipe draws it anew") for name, other in recording.copies.items()),
-        *((name, f"has norms of {norm.of} under this seed: {_LITERAL}") for name, norm in recording.norms.items()),
+        *(
+            (name, f"has {norm.what}, of {norm.of} under this seed: {_LITERAL}")
+            for name, norm in recording.norms.items()
+        ),
         *(
             (name, f"has given values, {str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}: {_LITERAL}")
             for name, tensor in recording.literals.items()
             if name not in recording.norms
         ),
     ]
-    return _Found(recording.recipe, remarks, recording.literals_file())
+    return Found(recording.recipe, remarks, recording.literals_file())
 
 
-def _transformer(source: str, seed: str) -> _Found:
+def _transformer(source: str, seed: str) -> Found:
     return _recorded(transformer_of(source), seed)
 
 
-def _keras(source: str, seed: str) -> _Found:
+def _keras(source: str, seed: str) -> Found:
     from fanin.keras.recording import record
 
     recording = record(builder_of(source), seed=seed)
     return _with_arrays(recording.recipe, recording.literals)
 
 
-def _jax(source: str, seed: str) -> _Found:
+def _jax(source: str, seed: str) -> Found:
     from fanin.jax.recording import record
 
     recording = record(builder_of(source), seed=seed)
     return _with_arrays(recording.recipe, recording.literals)
 
 
-def _with_arrays(recipe: Recipe, literals: Mapping[str, Any]) -> _Found:
+_RECORDERS = {"torch": _torch, "keras": _keras, "jax": _jax}
+"""Functions that return the recipe of a model, by framework."""
+
+
+def _with_arrays(recipe: Recipe, literals: Mapping[str, Any]) -> Found:
     remarks = [
         (name, f"has given values, {value.dtype} {list(value.shape)}: {_LITERAL}") for name, value in literals.items()
     ]
-    return _Found(recipe, remarks, file_of(literals))
+    return Found(recipe, remarks, file_of(literals))

@@ -1,0 +1,187 @@
+"""The page in Chromium: every control, and its figures beside those of this library."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fanin
+from docs import vocabulary
+from fanin import FileLayout, as_recipe, backends
+from fanin.file.plan import read_into
+
+CLIENT = Path(__file__).parents[2] / "clients" / "js"
+BUILT = CLIENT.parent / "python" / "fanin" / "page"
+NODE = shutil.which("node")
+CHROMIUM = shutil.which("chromium")
+_LARGEST_SEED = 2**64 - 1
+_MOST_GZIPPED = 400_000
+_TENSORS: dict[str, dict[str, Any]] = {
+    "normal": {"shape": [64, 48], "scheme": "he_normal", "layout": "torch"},
+    "truncated BF16": {"shape": [96, 64], "scheme": "truncated_normal", "std": 0.02, "dtype": "BF16"},
+    "uniform F8": {"shape": [128, 64], "scheme": "glorot_uniform", "dtype": "F8_E4M3"},
+    "float64": {"shape": [50, 40], "scheme": "lecun_normal", "dtype": "F64"},
+    "constant": {"shape": [7], "scheme": "constant", "value": 0.1},
+    "orthogonal": {"shape": [60, 20], "scheme": "orthogonal", "gain": 1.5},
+    "blocks": {
+        "shape": [40, 6],
+        "scheme": "blocks",
+        "parts": [{"size": 10, "scheme": "zeros"}, {"size": 30, "scheme": "uniform", "low": -1, "high": 2}],
+    },
+    "mapped": {"shape": [500], "scheme": "dt_bias"},
+    "sparse": {"shape": [100, 30], "scheme": "sparse", "sparsity": 0.7, "std": 0.1, "dtype": "F16"},
+    "complex": {"shape": [30, 30], "scheme": "glorot_normal", "dtype": "C64"},
+    "integers": {"shape": [77], "scheme": "arange", "start": -3, "step": 2, "dtype": "I64"},
+    "waves": {"shape": [32, 16], "scheme": "sinusoidal"},
+    "empty": {"shape": [0, 5], "scheme": "he_normal"},
+    "scalar": {"shape": [], "scheme": "ones"},
+}
+
+
+def _hash(data: Any) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _file(recipe: Any) -> bytes:
+    layout = FileLayout.of(as_recipe(recipe))
+    found = bytearray(layout.size)
+    read_into(layout, 0, memoryview(found), backends.get())
+    return bytes(found)
+
+
+def _case(title: str, members: dict[str, Any], seed: int = 7) -> dict[str, Any]:
+    """Return a recipe of one tensor, and what the page must show of it."""
+    name = f"the {title}.weight"
+    recipe = json.dumps({"seed": seed, "tensors": {name: members}})
+    described, array = fanin.describe(recipe), fanin.materialize(recipe)[name]
+    tensor = described["tensors"][name]
+    found = {
+        "title": title,
+        "name": name,
+        "recipe": recipe,
+        "digest": described["digest"],
+        "draw": tensor["draw"],
+        **{key: tensor[key] for key in ("mean", "std", "low", "high")},
+        "sha256": _hash(array.tobytes()),
+        "file": _hash(_file(recipe)),
+    }
+    if array.size and array.dtype.kind != "c":
+        numbers = np.asarray(array, np.float64)
+        found["measured"] = {
+            "mean": numbers.mean(),
+            "std": numbers.std(),
+            "low": numbers.min(),
+            "high": numbers.max(),
+        }
+    if title == "orthogonal":
+        found["spectrum"] = "All 20 singular values of this part are 1.5"
+    if title in ("truncated BF16", "uniform F8"):
+        plain = np.asarray(
+            fanin.materialize({**json.loads(recipe), "tensors": {name: members | {"dtype": "F32"}}})[name]
+        )
+        rounded = plain.astype(array.dtype).astype(np.float64)
+        outside = (rounded < tensor["low"]) | (rounded > tensor["high"])
+        found["rounding"] = {
+            "distinct": len(np.unique(array.astype(np.float64))),
+            "clamped": int(outside.sum()),
+        }
+    return found
+
+
+def _input() -> dict[str, Any]:
+    cases = [_case(title, members, _LARGEST_SEED if title == "normal" else 7) for title, members in _TENSORS.items()]
+    members = {"shape": [300, 200], "scheme": "he_normal", "layout": "torch"}
+    seeded, after = _case("seeded", members, 42), _case("seeded", members, 43)
+    array = fanin.materialize(seeded["recipe"])[seeded["name"]]
+    served = _case("served", members, 8)
+    layout, data = FileLayout.of(as_recipe(served["recipe"])), _file(served["recipe"])
+    start = json.dumps(
+        {"service": True, "recipe": json.loads(cases[0]["recipe"]), "title": "A title <b>of the server</b>"}
+    )
+    return {
+        "chromium": CHROMIUM,
+        "start": start,
+        "cases": cases,
+        "seeded": {**seeded, "next": after, "elements": [float(array[0, 1]), float(array[44, 0])]},
+        "served": {
+            **served,
+            "file": base64.b64encode(data).decode(),
+            "digests": {
+                "block_size": 100_000,
+                "file": _hash(data),
+                "tensors": {
+                    served["name"]: [
+                        _hash(data[at : min(at + 100_000, layout.size)])
+                        for at in range(len(layout.header), layout.size, 100_000)
+                    ]
+                },
+            },
+        },
+    }
+
+
+def _with_packages(*names: str) -> None:
+    missing = [name for name in names if not (CLIENT / "node_modules" / name).exists()]
+    if NODE is None or missing:
+        pytest.skip(f"node or its packages {missing} are not installed: run make js")
+
+
+def test_every_control_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _with_packages("playwright-core", "axe-core")
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed")
+    assert NODE
+    run = subprocess.run(
+        [NODE, "tests/page-driver.js"],
+        cwd=CLIENT,
+        input=json.dumps(_input()),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    report = json.loads(run.stdout)
+    empty = {name: report[name] for name in ("failures", "requests", "violations", "errors", "axe")}
+    assert empty == {"failures": [], "requests": [], "violations": [], "errors": [], "axe": []}
+    assert report["checks"] > 100
+    monkeypatch.chdir(tmp_path)
+    exec(compile(report["snippets"]["python"], "program", "exec"), {})
+    assert fanin.verify("weights.safetensors")
+
+
+def test_the_built_page_is_that_of_the_source(tmp_path: Path) -> None:
+    _with_packages("esbuild")
+    assert NODE
+    subprocess.run([NODE, "page/build.js", tmp_path], cwd=CLIENT, check=True)
+    for file in tmp_path.iterdir():
+        assert file.read_bytes() == (BUILT / file.name).read_bytes(), f"{file.name} is stale: run make js"
+
+
+def test_the_types_are_right() -> None:
+    _with_packages("typescript")
+    run = subprocess.run(
+        [CLIENT / "node_modules" / ".bin" / "tsc", "-p", "page"],
+        cwd=CLIENT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout
+
+
+def test_the_page_is_small() -> None:
+    sizes = [len(gzip.compress(file.read_bytes())) for file in BUILT.iterdir() if file.suffix != ".py"]
+    assert sum(sizes) < _MOST_GZIPPED
+
+
+def test_the_page_knows_the_words_of_the_library() -> None:
+    assert vocabulary.PAGE.read_text("utf-8") == vocabulary.page(), "run docs/vocabulary.py"
