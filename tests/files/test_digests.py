@@ -113,3 +113,14 @@ def test_a_wrong_manifest_is_refused(change: dict[str, object]) -> None:
 def test_no_manifest_is_refused(document: object) -> None:
     with pytest.raises(FileError, match="digests"):
         Manifest.read(document, SMALL)
+
+
+def test_a_step_has_few_small_tensors() -> None:
+    """Others wait for a step. 30,000 tensors of one element have few bytes, and take seconds."""
+    layout = FileLayout.of({"repeated": {"l.{0..4999}": {"shape": [1], "scheme": "log_of_uniform"}}, "tensors": {}})
+    digester = Digester(layout, backends.get())
+    assert digester.step()
+    assert digester.done < layout.size
+    while digester.step():
+        pass
+    assert digester.manifest().file == hashlib.sha256(content_of(layout)).hexdigest()

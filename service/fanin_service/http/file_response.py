@@ -10,11 +10,12 @@ from starlette.types import Receive, Scope, Send
 
 from fanin import FileLayout
 from fanin.draws import Orthogonal, Stack, matrix_of
+from fanin.file.layout import MAX_SOURCE
 from fanin_service.context import RequestContext
 from fanin_service.errors import PreconditionFailedError, RangeNotSatisfiableError
 from fanin_service.http.file import File
 from fanin_service.http.ranges import ByteRange, Conditions, Verdict, select
-from fanin_service.http.streaming import BUFFERED, CHUNK, MAX_SOURCE, FileStream
+from fanin_service.http.streaming import BUFFERED, CHUNK, FileStream
 from fanin_service.service import Service
 
 OCTETS = "application/octet-stream"
@@ -98,7 +99,7 @@ async def _content(
     await service.admission.charge(context.usage, _made_besides(service, layout, part) + source)
     await service.admission.admit(context.usage, length)
     context.part = part
-    if length > CHUNK or source > MAX_SOURCE:
+    if length > CHUNK or layout.is_long(part.start, part.stop, MAX_SOURCE):
         generate = partial(service.generate, context.client, layout)
         headers = {**headers, "Content-Length": str(length)}
         return FileStream(layout, part, service.chunks, generate, status_code=status, headers=headers)

@@ -19,6 +19,7 @@ from fanin.backends import Backend
 from fanin.backends.composed import repeat
 from fanin.draws import Fill
 from fanin.dtypes import DType
+from fanin.file.layout import MAX_SOURCE
 from fanin.file.plan import read_into
 from fanin_service.http.ranges import ByteRange
 
@@ -30,8 +31,6 @@ BUFFERED = 64 << 10
 """Bytes that the server buffers for a connection before a sender has to wait."""
 FIRST_CHUNK = 64 << 10
 """Bytes of the first chunk: a small one lets the client read while the next is generated."""
-MAX_SOURCE = 128 << 20
-"""Bytes of numbers from which a chunk of quantized tensors is generated at most, in about 0.3 s."""
 MIN_CHUNK = 64
 """Bytes that a chunk has at least."""
 AHEAD = 3
@@ -162,7 +161,7 @@ def _edges(layout: FileLayout, part: ByteRange, pool: ChunkPool) -> Iterator[tup
     """Yield the start and stop of each chunk of a part."""
     start, stop = part.start, min(part.start + FIRST_CHUNK, part.stop)
     while start < part.stop:
-        while stop - start > MIN_CHUNK and layout.source_bytes(start, stop) > MAX_SOURCE:
+        while stop - start > MIN_CHUNK and layout.is_long(start, stop, MAX_SOURCE):
             stop = (start + stop) // 16 * 8  # between two elements: both chunks would generate one that is cut
         yield start, stop
         start, stop = stop, min(stop + (CROWD_CHUNK if pool.streams > CROWD else CHUNK), part.stop)

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from types import AsyncGeneratorType
+from types import AsyncGeneratorType, SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from starlette.requests import ClientDisconnect
@@ -24,10 +25,12 @@ from starlette.types import Message
 from fanin import FileLayout, backends
 from fanin.draws import Draw
 from fanin.dtypes import DType
+from fanin.file.layout import MAX_SOURCE
 from fanin.file.plan import read_into
 from fanin.streams import Stream
 from fanin_service.http import file_response, streaming
 from fanin_service.http.ranges import ByteRange
+from fanin_service.http.streaming import ChunkPool
 from fanin_service.server.command import listen
 from fanin_service.settings import Settings
 from tests.support import servers
@@ -287,6 +290,42 @@ def test_scales_are_generated_in_chunks_by_their_work(monkeypatch: pytest.Monkey
     assert content == expected
     assert sum(lengths) == 1024
     assert max(lengths) <= 256
+
+
+SMALL = {"scheme": "orthogonal", "batch_axes": [0]}
+PARTS = [{"size": 1, "scheme": "normal", "std": 1 + n} for n in range(256)]
+
+
+@pytest.mark.parametrize(
+    ("tensor", "names"),
+    [
+        ({"shape": [4096, 1, 1], **SMALL}, 100),
+        ({"shape": [256], "scheme": "blocks", "parts": PARTS}, 100),
+        ({"shape": [1], "scheme": "log_of_uniform"}, 30_000),
+    ],
+    ids=["matrices", "parts", "tensors"],
+)
+def test_chunks_of_many_small_pieces_are_small(tensor: dict[str, Any], names: int) -> None:
+    """A matrix of one element takes as long as 32 KiB of numbers. A full chunk of them would take minutes."""
+    layout = FileLayout.of({"tensors": {}, "repeated": {f"l.{{0..{names - 1}}}": tensor}})
+    part = ByteRange(len(layout.header), layout.size)
+    assert part.stop - part.start < streaming.CHUNK * 2
+    edges = list(streaming._edges(layout, part, cast(ChunkPool, SimpleNamespace(streams=1))))
+    assert [start for start, _ in edges] == [part.start, *(stop for _, stop in edges[:-1])]
+    assert edges[-1][1] == part.stop
+    for start, stop in edges:
+        assert layout.source_bytes(start, stop) <= MAX_SOURCE
+        assert stop - start <= 20_000
+
+
+def test_small_pieces_are_charged_beyond_their_bytes() -> None:
+    stacks = FileLayout.of({"shape": [4096, 2, 2], **SMALL})
+    begin = len(stacks.header)
+    assert stacks.source_bytes(begin, stacks.size) == 4080 * (32 << 10) - (64 << 10)
+    assert stacks.source_bytes(begin + 16, begin + 16 + 32 * 16) == 18 * (32 << 10) - 512
+    for usual in ({"shape": [64, 1024, 1024], **SMALL}, {"shape": [16], "scheme": "blocks", "parts": PARTS[:16]}):
+        layout = FileLayout.of(usual)
+        assert layout.source_bytes(0, layout.size) == 0
 
 
 def resident() -> int:

@@ -25,6 +25,7 @@ from fanin.draws.types import (
     QuantizedPart,
     ScaleRule,
     Sparse,
+    Stack,
     Table,
     TruncatedNormal,
     Uniform,
@@ -67,6 +68,10 @@ class Format:
     """Storage types of the scales. The first is the default."""
 
 
+PIECE = 32 << 10
+"""Bytes of numbers that take about as long as one small matrix of a stack, or one small part of `Blocks`: 70 us."""
+FEW_PIECES = 16
+"""Pieces of one tensor that are not counted. Usual `blocks` have fewer, such as the gates of an LSTM."""
 _POWERS = ("U8", "F8_E8M0")
 FORMATS: dict[str, Format] = {
     "fp8": Format("E4M3", "given", "none", "F8_E4M3", (1, 1)),
@@ -163,12 +168,30 @@ def gptq_zeros() -> Fill:
 
 
 def source_bytes(draw: Draw, count: int) -> int:
-    """Return the bytes of float32 numbers that are generated for `count` elements of a quantized part; 0 for others."""
-    if not isinstance(draw, Quantized) or not count:
+    """Return the bytes of float32 numbers that are generated for `count` elements of a quantized part.
+
+    A matrix of a stack, or a part of `Blocks`, costs as much as `PIECE` bytes, however small it is. With more than
+    `FEW_PIECES` of them it is what they cost beyond the bytes of the elements. It is 0 for other draws.
+    """
+    if not count:
+        return 0
+    if isinstance(draw, Stack | Blocks):
+        pieces = _pieces(draw)
+        if isinstance(draw, Stack):  # the elements may begin and end inside of a matrix
+            pieces = min(pieces, count // (draw.matrix.rows * draw.matrix.columns) + 2)
+        return max((min(pieces, count) - FEW_PIECES) * PIECE - 4 * count, 0)
+    if not isinstance(draw, Quantized):
         return 0
     # Codes of a few rows of a taller group need the other rows too, for the scale. It is then cached.
     twice = 1 + (draw.part == "data" and draw.group[0] > 1)
     return 4 * (math.prod(draw.unit) * count * twice + math.prod(draw.group))
+
+
+def _pieces(draw: Draw) -> int:
+    """Return the number of draws that are generated one after another."""
+    if isinstance(draw, Blocks):
+        return sum(map(_pieces, draw.draws))
+    return draw.count if isinstance(draw, Stack) else 1
 
 
 def bound(draw: Draw) -> float:

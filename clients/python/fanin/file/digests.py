@@ -120,7 +120,7 @@ class Digester:
             else:
                 self._tensors.setdefault(block.tensor, []).append(digest)
             self.done = block.stop
-            if self.done - before >= BLOCK:
+            if self.done - before >= BLOCK or self._layout.is_long(before, self.done):
                 break
         return self.done > before
 

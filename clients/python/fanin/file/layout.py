@@ -22,6 +22,11 @@ from fanin.recipe.display import Summary
 from fanin.schemes.base import Tensor
 from fanin.streams import Stream
 
+MAX_SOURCE = 128 << 20
+"""Bytes of numbers from which quantized tensors are generated in about 0.3 s."""
+MAX_TENSORS = 4096
+"""Number of tensors, however small, that are generated in about 0.3 s if their draws are not plain."""
+
 
 class Header:
     """The bytes of a file before the data of the tensors: length, JSON and padding."""
@@ -228,7 +233,8 @@ class FileLayout:
     def source_bytes(self, start: int, stop: int) -> int:
         """Return the bytes of float32 numbers from which quantized tensors in bytes [start, stop) are generated.
 
-        They are many more than those of the file where these are scales.
+        They are many more than those of the file where these are scales. Stacks of small matrices, and `blocks` with
+        many parts, have an equivalent number of bytes.
         """
         places, totals = self._order.sources
         if not places or start >= stop:
@@ -240,6 +246,12 @@ class FileLayout:
             length = min(entry.stop, stop) - max(entry.start, start)
             found += source_bytes(entry.draw, -(-length // entry.dtype.itemsize))
         return found
+
+    def is_long(self, start: int, stop: int, max_source: int = MAX_SOURCE) -> bool:
+        """Return whether bytes [start, stop) can take more than about 0.3 s, however few they are."""
+        if self.source_bytes(start, stop) > max_source:
+            return True
+        return stop > start and self.tensors_in(start, stop) > MAX_TENSORS and self.has_composed(start, stop)
 
     def _has(self, places: Sequence[int], start: int, stop: int) -> bool:
         if not places:

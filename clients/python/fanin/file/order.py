@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Any, NoReturn
 
-from fanin.draws import Quantized, is_plain, matrix_of
+from fanin.draws import is_plain, matrix_of
 from fanin.draws.quantization import source_bytes
 from fanin.dtypes import STORAGE
 from fanin.errors import Fault, RecipeError, pointer
@@ -102,13 +102,11 @@ class FileOrder:
 
     @property
     def sources(self) -> tuple[Sequence[int], Sequence[int]]:
-        """Indices of the quantized tensors, and the bytes of numbers that all before each of them, or all, are from."""
+        """Indices of tensors with `source_bytes`, and the sums of these bytes before each of them, and of all."""
         if self._sources is None:
-            sizes = {
-                key: source_bytes(tensor.draw, math.prod(tensor.shape))
-                for key, tensor in self.tensors.distinct.items()
-                if isinstance(tensor.draw, Quantized)
-            }
+            distinct = self.tensors.distinct.items()
+            found = {key: source_bytes(tensor.draw, math.prod(tensor.shape)) for key, tensor in distinct}
+            sizes = {key: size for key, size in found.items() if size}
             places = self._indices(sizes)
             tensors = self.sorted_tensors
             self._sources = places, list(accumulate((sizes[id(tensors[place])] for place in places), initial=0))
