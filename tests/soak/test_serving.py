@@ -68,8 +68,6 @@ def config_of(name: str, **changed: Any) -> dict[str, Any]:
 
 
 QWEN = config_of("tiny-qwen3", hidden_size=256, intermediate_size=384, head_dim=64)
-MIXTRAL = config_of("tiny-mixtral", hidden_size=128)
-GPT_OSS = config_of("tiny-gpt-oss", head_dim=64)
 
 
 def directory_of(path: Path, config: dict[str, Any], form: str | None = None) -> Path:
@@ -139,14 +137,18 @@ def test_quantized(tmp_path: Path) -> None:
 
 
 def test_experts(tmp_path: Path) -> None:
-    """Experts that are one tensor for each layer, in high precision and in MXFP4."""
-    plain, packed = directory_of(tmp_path / "mixtral", MIXTRAL), directory_of(tmp_path / "gpt-oss", GPT_OSS, "mxfp4")
-    found = answers([*pair(plain, dtype="float32"), *pair(packed, dtype="bfloat16")])
-    for of_file, generated in zip(found[::2], found[1::2]):
-        assert [generated.get(key) for key in ("digest", "tokens", "error")] == [
-            of_file.get(key) for key in ("digest", "tokens", "error")
-        ]
-    assert found[0]["tokens"] == of_transformers(plain)
+    """Experts are loaded that are one tensor for each layer, but not under the names of transformers' Mixtral."""
+    qwen = directory_of(tmp_path / "qwen3-moe", config_of("tiny-qwen3-moe", head_dim=32))
+    gpt_oss = directory_of(tmp_path / "gpt-oss", config_of("tiny-gpt-oss", head_dim=64), "mxfp4")
+    mixtral = directory_of(tmp_path / "mixtral", config_of("tiny-mixtral", hidden_size=128))
+    cases = [*pair(qwen, dtype="float32"), *pair(gpt_oss, dtype="bfloat16"), *pair(mixtral, dtype="float32")]
+    found = answers(cases)
+    for of_file, generated in (found[:2], found[2:4]):
+        assert of_file["digest"] == generated["digest"]
+        assert of_file["tokens"] == generated["tokens"]
+    assert found[0]["tokens"] == of_transformers(qwen)
+    for refused in found[4:]:
+        assert "no module or parameter named 'layers.0.mlp' in MixtralModel" in refused["error"]
 
 
 def test_tensor_parallel(tmp_path: Path) -> None:

@@ -36,8 +36,8 @@ class Generated(torch.Tensor):
 
     @staticmethod
     def __new__(cls, entry: Entry, place: torch.Tensor, backend: str | None) -> Generated:
-        made: Generated = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
-            cls, place.shape, place.stride(), place.storage_offset(), dtype=place.dtype, device="cpu"
+        made: Generated = torch.Tensor._make_wrapper_subclass(
+            cls, place.shape, place.stride(), place.storage_offset(), dtype=place.dtype, device=torch.device("cpu")
         )
         made._entry, made._place, made._backend = entry, place, backend
         return made
@@ -53,7 +53,7 @@ class Generated(torch.Tensor):
         return cls(entry, torch.empty(entry.shape, dtype=_TORCH[entry.dtype.name], device="meta"), backend)
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override]
         cls, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
@@ -71,7 +71,7 @@ class Generated(torch.Tensor):
         args, kwargs = tree_map_only(cls, cls.generated, (args, kwargs))
         return func(*args, **kwargs)
 
-    def __repr__(self, *, tensor_contents: object = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         return f"Generated({self._entry.name!r}, shape={tuple(self.shape)}, dtype={self.dtype})"
 
     def generated(self) -> torch.Tensor:
@@ -126,7 +126,7 @@ class _Box:
         if not view.numel():
             return cls(Region((0,), (range(0),), (count,)), axes)
         reaching = [axis for axis in range(view.dim()) if view.shape[axis] > 1 and view.stride(axis) > 0]
-        at, room = view.storage_offset(), count
+        at, room = int(view.storage_offset()), count
         sizes, ranges = [], []
         for place, axis in enumerate(sorted(reaching, key=view.stride, reverse=True)):
             size, uneven = divmod(room, view.stride(axis))
