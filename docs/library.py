@@ -24,6 +24,7 @@ GUIDES = {
     "fanin.torch": "[torch.md](torch.md) shows how to use it, and [record.md](record.md) how to record.",
     "fanin.jax": "[jax.md](jax.md) shows how to use it, and [record.md](record.md#jax-and-flax) how to record.",
     "fanin.keras": "[keras.md](keras.md) shows how to use it, and [record.md](record.md#keras) how to record.",
+    "fanin.mlx": "[mlx.md](mlx.md) shows how to use it.",
     "fanin.backends": "[README.md](../README.md#backends) lists the backends.",
 }
 """Public modules, and the pages that show how to use them."""

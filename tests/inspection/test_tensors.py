@@ -338,6 +338,14 @@ def test_nothing_from_a_name_is_html() -> None:
     assert "default-src 'none'" in html(found).replace("&#x27;", "'")
 
 
+def test_names_that_no_recipe_allows_are_shown() -> None:
+    arrays = {f"layers.{'9' * 5000}{n}.weight": np.zeros((8, 8), np.float32) for n in range(2)}
+    assert "and 1 more" in text(fanin.inspect(arrays))
+    assert "layers.{0..1}.weight (2)" in text(
+        fanin.inspect({f"layers.{n}.weight": np.zeros((8, 8), np.float32) for n in range(2)})
+    )
+
+
 def test_a_terminal_gets_no_control_characters() -> None:
     found = fanin.inspect({"a\x1b[31m\nb": np.zeros((8, 8), np.float32)}, name="x\x1b]0;y\x07")
     assert "\x1b" not in text(found)

@@ -206,7 +206,7 @@ def test_models_are_inspected() -> None:
         float(np.asarray(keras.ops.convert_to_numpy(kernel)).mean()), rel=1e-4
     )
     model.get_layer("first").bias.assign(np.full(32, -9, np.float32))
-    assert [(each.kind, each.where) for each in fanin.inspect(model).findings] == [
+    assert [(each.kind, each.where) for each in fanin.inspect(model).findings if each.level == "warning"] == [
         ("zero-signal", "first"),
         ("dead-units", "first"),
     ]

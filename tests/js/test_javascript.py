@@ -161,7 +161,7 @@ _BROWSERS = {
     "chromium": [*_CHROMIUM, "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1", "--user-data-dir={profile}"],
     "firefox-esr": ["firefox-esr", "--headless", "--no-remote", "--profile", "{profile}"],
 }
-_OFFLINE = """
+OFFLINE = """
 user_pref("network.proxy.type", 1);
 user_pref("network.proxy.http", "127.0.0.1");
 user_pref("network.proxy.http_port", 9);
@@ -184,7 +184,7 @@ def test_a_page_and_a_worker_make_the_same_files(built: Path, tmp_path: Path, br
     cases = [_expected(text, source) for text in texts]
     profile = tmp_path / "profile"
     profile.mkdir()
-    (profile / "user.js").write_text(_OFFLINE)
+    (profile / "user.js").write_text(OFFLINE)
     told: Queue[Any] = Queue()
     handler = type("Pages", (_Pages,), {"cases": json.dumps(cases).encode(), "told": told})
     with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(built))) as server:

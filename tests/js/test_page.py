@@ -18,6 +18,7 @@ import fanin
 from docs import vocabulary
 from fanin import FileLayout, as_recipe, backends
 from fanin.file.plan import read_into
+from tests.js.test_javascript import OFFLINE
 
 CLIENT = Path(__file__).parents[2] / "clients" / "js"
 BUILT = CLIENT.parent / "python" / "fanin" / "page"
@@ -25,6 +26,8 @@ NODE = shutil.which("node")
 CHROMIUM = shutil.which("chromium")
 _LARGEST_SEED = 2**64 - 1
 _MOST_GZIPPED = 400_000
+_PATIENCE = 900
+"""Seconds until a browser that hangs is given up."""
 _TENSORS: dict[str, dict[str, Any]] = {
     "normal": {"shape": [64, 48], "scheme": "he_normal", "layout": "torch"},
     "truncated BF16": {"shape": [96, 64], "scheme": "truncated_normal", "std": 0.02, "dtype": "BF16"},
@@ -156,6 +159,28 @@ def test_every_control_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(tmp_path)
     exec(compile(report["snippets"]["python"], "program", "exec"), {})
     assert fanin.verify("weights.safetensors")
+
+
+def test_firefox_shows_the_same(tmp_path: Path) -> None:
+    _with_packages("playwright-core")
+    if shutil.which("firefox-esr") is None:
+        pytest.skip("firefox-esr is not installed")
+    assert NODE
+    (tmp_path / "user.js").write_text(OFFLINE)
+    case = _case("Firefox", {"shape": [30, 20], "scheme": "glorot_normal", "dtype": "BF16"})
+    run = subprocess.run(
+        [NODE, "tests/page-firefox.js"],
+        cwd=CLIENT,
+        input=json.dumps({"recipe": case["recipe"], "profile": str(tmp_path)}),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_PATIENCE,
+    )
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout)
+    assert found.pop("std") == pytest.approx(case["std"], rel=1e-8)
+    assert found == {"tensor": case["sha256"], "file": case["file"], "errors": []}
 
 
 def test_the_built_page_is_that_of_the_source(tmp_path: Path) -> None:

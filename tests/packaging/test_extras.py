@@ -27,6 +27,7 @@ COMMANDS = (
 ADAPTERS = (
     "import fanin.jax",
     "import fanin.keras",
+    "import fanin.mlx",
     "from fanin.torch import init_",
     "from fanin.torch import initializers",
 )
@@ -79,7 +80,7 @@ except AttributeError as error:
 """
     run = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
     lines = run.stdout.splitlines()
-    for name, line in zip(("jax", "keras", "torch", "torch"), lines, strict=False):
+    for name, line in zip(("jax", "keras", "mlx", "torch", "torch"), lines, strict=False):
         words = f"{name} fanin.{name} needs the package {name}, which is not installed; in a checkout of Fanin, run:"
         assert line == f"{words} pip install '.[{name}]'"
-    assert lines[4:] == [lines[0].removeprefix("jax ")]
+    assert lines[5:] == [lines[0].removeprefix("jax ")]

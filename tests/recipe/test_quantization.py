@@ -149,6 +149,11 @@ def test_what_cannot_be_quantized_is_refused() -> None:
         quantize(plain, "int4")
     with pytest.raises(ValueError, match="unknown format 'int3': fp8, fp8_channel"):
         quantize(plain, "int3")
+    for form in ("int8", "gptq"):
+        with pytest.raises(
+            ValueError, match=r"h\.\{0\.\.1\}\.attn\.c_attn\.weight is \(in, out\), as the Conv1D layers"
+        ):
+            quantize(models.get("tiny-gpt2").recipe(), form, group_size=32)
     with pytest.raises(ValueError, match="group_size is 0, and a group has at least 1 column"):
         quantize(plain, "int4", group_size=0)
     with pytest.raises(ValueError, match="no weights of linear layers"):
@@ -298,9 +303,27 @@ def test_the_configuration_names_the_recipe(name: str) -> None:
     for form in FORMATS:
         recipe = quantize(plain, form, group_size=16 if name == "tiny-t5" else 32)
         config = configuration({"model_type": "some", "dtype": "float32"}, recipe)
-        if form != "gptq":  # its configuration has no list of modules
-            assert quantize_as(plain, config["quantization_config"]) == recipe
+        assert quantize_as(plain, config["quantization_config"]) == recipe
         assert config["model_type"] == "some"
+
+
+def test_gptq_lists_the_modules_of_a_layer_that_it_quantizes() -> None:
+    plain = models.get("tiny-qwen3").recipe()
+    assert (
+        "modules_in_block_to_quantize"
+        not in configuration({}, quantize(plain, "gptq", group_size=32))["quantization_config"]
+    )
+    recipe = quantize(plain, "gptq", group_size=32, keep=lambda module: "mlp" in module)
+    config = configuration({}, recipe)["quantization_config"]
+    own = [f"self_attn.{part}_proj" for part in "koqv"]
+    assert [sorted(group) for group in config["modules_in_block_to_quantize"]] == [own]
+    assert quantize_as(plain, config) == recipe
+    flat = quantize_as(plain, {**config, "modules_in_block_to_quantize": own})
+    assert flat == recipe
+    # The list holds for all layers.
+    some = quantize(plain, "gptq", group_size=32, keep=lambda module: module.startswith("model.layers.1.mlp"))
+    with pytest.raises(ValueError, match=r"model\.layers\.1\.mlp\.\w+ is not quantized, .* GPTQ cannot state it"):
+        configuration({}, some)
 
 
 @pytest.mark.parametrize(

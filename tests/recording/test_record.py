@@ -7,7 +7,7 @@ import gc
 import math
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.pool import ThreadPool
 from typing import Any
@@ -144,6 +144,26 @@ def _said(initialize: Callable[[torch.Tensor], Any], shape: tuple[int, ...] = (6
             lambda w: w.uniform_(0.64, 0.98).log_().mul_(0.5).neg_().exp_().sub_(1.0).log_(),
             {"scheme": "rg_lru", "min_radius": 0.8, "max_radius": math.sqrt(0.98)},
         ),
+        (
+            lambda w: w.uniform_(0.8, 0.99).log_().div_(-8).exp_().sub_(1.0).log_(),
+            {"scheme": "rg_lru", "variant": "griffin", "min_radius": 0.8, "max_radius": 0.99},
+        ),
+        (
+            lambda w: w.uniform_().mul_(0.96 - 0.25).add_(0.25).log_().mul_(-0.5).log_(),
+            {"scheme": "lru_nu", "min_radius": 0.5, "max_radius": math.sqrt(0.96)},
+        ),
+        (
+            lambda w: w.uniform_().log_().mul_(-0.5).log_(),
+            {"scheme": "lru_nu", "min_radius": 2**-16.5, "max_radius": math.sqrt(1 - 2**-33)},
+        ),
+        (
+            lambda w: w.copy_(torch.logit(w.uniform_(1 / 64, 63 / 64))),
+            {"scheme": "logit_of_uniform", "low": 1 / 64, "high": 63 / 64},
+        ),
+        (
+            lambda w: w.copy_((lambda u: u.log() - (1 - u).log())(torch.rand(64, 64))),
+            {"scheme": "logit_of_uniform", "low": 2.0**-33, "high": 1 - 2.0**-33},
+        ),
     ],
 )
 def test_arithmetic_is_followed(initialize: Callable[[torch.Tensor], Any], expected: dict[str, Any]) -> None:
@@ -172,6 +192,115 @@ def test_orthogonal_matrices(
     initialize: Callable[[torch.Tensor], Any], shape: tuple[int, ...], expected: dict[str, Any]
 ) -> None:
     assert _said(initialize, shape) == {"scheme": "orthogonal", **expected}
+
+
+def _each(tensors: Iterable[torch.Tensor]) -> None:
+    for tensor in tensors:
+        nn.init.orthogonal_(tensor)
+
+
+def _scheme(part: Mapping[str, Any]) -> Any:
+    """Return the scheme of a part, its size and number, and those of the parts within it."""
+    inner = [_scheme(each) for each in part.get("parts", ())]
+    return (part["scheme"], part.get("size"), part.get("number"), *([part.get("axis", 0), inner] if inner else []))
+
+
+@pytest.mark.parametrize(
+    ("initialize", "shape", "axis", "parts"),
+    [
+        (lambda w: _each(w.chunk(4)), (256, 64), 0, [("orthogonal", 64, n) for n in (1, 2, 3, 4)]),
+        (lambda w: _each(w.chunk(3, 1)), (48, 144), 1, [("orthogonal", 48, n) for n in (1, 2, 3)]),
+        (lambda w: (w.zero_(), nn.init.orthogonal_(w[16:])), (64, 64), 0, [("zeros", 16, None), ("orthogonal", 48, 1)]),
+        (
+            lambda w: _each(part for expert in w for part in expert.chunk(2)),
+            (8, 32, 16),
+            1,
+            [("orthogonal", 16, 1), ("orthogonal", 16, 9)],
+        ),
+        (
+            lambda w: (nn.init.orthogonal_(w[:32]), nn.init.eye_(w[32:64]), w[64:].normal_()),
+            (96, 32),
+            0,
+            [("orthogonal", 32, 1), ("eye", 32, None), ("normal", 32, None)],
+        ),
+        (
+            lambda w: w.copy_(torch.block_diag(*(nn.init.orthogonal_(torch.empty(8, 8)) for _ in range(2)))),
+            (16, 16),
+            0,
+            [
+                ("blocks", 8, None, 1, [("orthogonal", 8, 1), ("zeros", 8, None)]),
+                ("blocks", 8, None, 1, [("zeros", 8, None), ("orthogonal", 8, 2)]),
+            ],
+        ),
+        (
+            lambda w: (w.normal_(), w[:5, 2:9].zero_()),
+            (64, 64),
+            0,
+            [
+                ("blocks", 5, None, 1, [("normal", 2, None), ("zeros", 7, None), ("normal", 55, None)]),
+                ("normal", 59, None),
+            ],
+        ),
+    ],
+    ids=["gates", "columns", "rest", "experts", "kinds", "block-diagonal", "corner"],
+)
+def test_matrices_and_parts_within_a_tensor(
+    initialize: Callable[[torch.Tensor], Any], shape: tuple[int, ...], axis: int, parts: list[Any]
+) -> None:
+    recipe = record(lambda: _initialized(initialize, shape)).recipe
+    said = recipe.tensors["weight"].given()
+    assert (said["scheme"], said["axis"], [_scheme(part) for part in said["parts"]]) == ("blocks", axis, parts)
+    (made,) = fanin.materialize(recipe).values()
+    run = _initialized(initialize, shape).weight.detach().numpy()
+    for each in (made, run):
+        _check_parts(each, said)
+
+
+def _check_parts(values: np.ndarray, said: Mapping[str, Any]) -> None:
+    """Check that the parts of a tensor are orthogonal matrices, identities or zeros, as its scheme says."""
+    ends = np.cumsum([part["size"] for part in said["parts"]])[:-1]
+    for block, part in zip(np.split(values, ends, said.get("axis", 0)), said["parts"], strict=True):
+        stack = block.reshape(-1, *block.shape[-2:])
+        match part["scheme"]:
+            case "blocks":
+                _check_parts(block, part)
+            case "orthogonal":
+                unit = np.broadcast_to(np.eye(block.shape[-1]), (len(stack), block.shape[-1], block.shape[-1]))
+                wide = stack if block.shape[-2] >= block.shape[-1] else stack.transpose(0, 2, 1)
+                np.testing.assert_allclose(
+                    wide.transpose(0, 2, 1) @ wide, unit[:, : wide.shape[-1], : wide.shape[-1]], atol=1e-5
+                )
+            case "eye" | "zeros":
+                assert (block == (np.eye(*block.shape) if part["scheme"] == "eye" else 0)).all()
+
+
+@pytest.mark.parametrize(("shape", "axes"), [((6, 16, 8), (0,)), ((2, 3, 8, 16), (0, 1))])
+def test_experts_are_a_stack_of_matrices(shape: tuple[int, ...], axes: tuple[int, ...]) -> None:
+    build = lambda: _initialized(lambda w: _each(w.view(-1, *w.shape[-2:])), shape)  # noqa: E731
+    recipe = record(build).recipe
+    tensor = recipe.tensors["weight"]
+    assert tensor.given() == {
+        "shape": shape,
+        "dtype": "F32",
+        "scheme": "orthogonal",
+        "gain": 1.0,
+        "layout": "torch",
+        "batch_axes": axes,
+    }
+    (made,) = fanin.materialize(recipe).values()
+    stack = made.reshape(-1, *shape[-2:])
+    tall = stack if shape[-2] >= shape[-1] else stack.transpose(0, 2, 1)
+    np.testing.assert_allclose(tall.transpose(0, 2, 1) @ tall, np.broadcast_to(np.eye(8), (6, 8, 8)), atol=1e-6)
+    assert len({matrix.tobytes() for matrix in stack}) == 6
+
+
+def test_a_draw_and_an_identity_are_blocks_of_a_small_matrix() -> None:
+    build = lambda size: _initialized(lambda w: w.copy_(torch.eye(size) + w.normal_(0, 0.01)), (size, size))  # noqa: E731
+    (made,) = fanin.materialize(record(lambda: build(60)).recipe).values()
+    assert abs(made - np.eye(60)).max() < 0.05 < 0.9 < made.diagonal().min()
+    assert made.std() > 0.009
+    with pytest.raises(RecordError, match="more than 256"):
+        record(lambda: build(128))
 
 
 def _positions(rows: int, size: int, base: float = 10000.0) -> torch.Tensor:
@@ -349,7 +478,14 @@ def test_the_truncated_normal_of_timm_and_tensorflow() -> None:
     [
         (lambda w: w.copy_(torch.linalg.qr(torch.randn(64, 64))[0]), "aten.linalg_qr"),
         (lambda w: w.copy_(torch.linalg.qr(torch.randn(64, 64))[1]), "aten.linalg_qr"),
-        (lambda w: (w.zero_(), nn.init.orthogonal_(w[:32])), "a part of it"),
+        (
+            lambda w: w.copy_(torch.cat([nn.init.orthogonal_(torch.empty(64, 64))[:32], torch.randn(32, 64)])),
+            "a part of",
+        ),
+        (
+            lambda w: w.copy_(torch.cat([torch.randn(32, 64), nn.init.sparse_(torch.empty(32, 64), 0.5)])),
+            "one of several",
+        ),
         (lambda w: w.copy_(nn.init.orthogonal_(torch.empty(32, 128)).view(64, 64)), "in another shape"),
         (lambda w: w.copy_(nn.init.orthogonal_(torch.empty(128, 64))[::2]), "a part of a matrix"),
         (lambda w: w.copy_((lambda u: (u + u.t()).log())(torch.rand(64, 64))), "aten.add"),
@@ -357,7 +493,10 @@ def test_the_truncated_normal_of_timm_and_tensorflow() -> None:
         (lambda w: w.uniform_(1, 16).log_().clamp_(min=1), "aten.log_"),
         (lambda w: w.copy_(nn.init.sparse_(torch.empty(32, 128), 0.5).view(64, 64)), "in another shape"),
         (lambda w: w.normal_().exp_(), "aten.exp_"),
-        (lambda w: (w.normal_(), w[:5, 2:9].zero_()), "blocks along one axis"),
+        (lambda w: w.copy_(torch.randn(64, 64) + torch.arange(4096.0).view(64, 64)), "more than 256"),
+        (lambda w: w.copy_((torch.rand(64, 64) + torch.eye(64)).sqrt()), "aten.sqrt"),
+        (lambda w: w.exponential_(), "aten.exponential_"),
+        (lambda w: w.cauchy_(), "aten.cauchy_"),
         (lambda w: w.normal_().clamp_(-1, 1), "aten.clamp_"),
         (lambda w: w.copy_(torch.randn(64, 64) + torch.randn(64, 64)), "aten.add"),
         (lambda w: w.copy_(torch.randn(64).expand(64, 64)), "expand"),
@@ -411,6 +550,63 @@ def test_magnitudes_of_weight_norm_are_those_of_the_recipe(dim: int | None) -> N
                 lambda w: w.copy_(torch.norm_except_dim(torch.rand(64, 9), 2, 0).expand(64, 64)), (64, 64)
             )
         )
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda norm: norm(nn.Linear(40, 24)),
+        lambda norm: norm(nn.ConvTranspose2d(8, 6, 3)),
+        lambda norm: (layer := norm(nn.Conv1d(8, 6, 3)))(torch.zeros(1, 8, 5)) is None or layer,
+    ],
+    ids=["linear", "transposed", "forward"],
+)
+def test_vectors_of_spectral_norm_are_those_of_the_recipe(layer: Callable[[Any], nn.Module]) -> None:
+    recording = recorded_as_it_runs(lambda: layer(nn.utils.parametrizations.spectral_norm))
+    names = {f"parametrizations.weight.0._{side}" for side in "uv"}
+    assert set(recording.norms) == names
+    for each in (recording, recording.with_seed(3)):
+        module = fanin.torch.init_(layer(nn.utils.parametrizations.spectral_norm), each).eval()
+        # W = weight / u^T original v, so the largest singular value of W is near 1. A wrong vector gives a larger one.
+        weight = module.weight.detach().movedim(module.parametrizations.weight[0].dim, 0).flatten(1)
+        assert 0.98 < torch.linalg.matrix_norm(weight, 2) < 1.25
+        assert all(abs(each.literals[name].norm() - 1) < 1e-5 for name in names)
+
+
+def test_vectors_of_the_older_spectral_norm_are_random_and_have_norm_1() -> None:
+    recording = recorded_as_it_runs(lambda: nn.utils.spectral_norm(nn.Linear(400, 300)))
+    assert set(recording.norms) == {"weight_u", "weight_v"}
+    other = recording.with_seed(1)
+    for name in recording.norms:
+        assert abs(recording.literals[name].norm() - 1) < 1e-5
+        assert abs(recording.literals[name] @ other.literals[name]) < 0.3
+
+
+def test_vectors_of_spectral_norm_of_a_weight_that_was_drawn_again_are_refused() -> None:
+    def build() -> nn.Module:
+        layer = nn.utils.parametrizations.spectral_norm(nn.Linear(4, 6))
+        nn.init.normal_(layer.parametrizations.weight.original)
+        return layer
+
+    with pytest.raises(RecordError, match=r"_u: .* not in the model, or was changed"):
+        record(build)
+
+
+def test_equal_tables_are_stored_once() -> None:
+    class Layer(nn.Module):
+        def __init__(self, base: float) -> None:
+            super().__init__()
+            rates = base ** -torch.linspace(0, 1, 32)
+            self.register_buffer("turns", torch.arange(1000)[:, None] * rates, persistent=False)
+
+    recording = record(lambda: nn.Sequential(*[Layer(base) for base in (1e4, 1e4, 5e5, 1e4)]))
+    places = [recording.buffers[f"{n}.turns"].data_ptr() for n in range(4)]
+    assert places[0] == places[1] == places[3] != places[2]
+    with torch.device("meta"):
+        model = nn.Sequential(*[Layer(1.0) for _ in range(4)])
+    fanin.torch.init_(model, recording, device="cpu")
+    model[0].turns.zero_()
+    assert model[1].turns[1, 0] == 1
 
 
 def _magnitudes(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[], nn.Module]:

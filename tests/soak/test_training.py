@@ -151,6 +151,26 @@ def test_the_trainer_of_transformers(tmp_path: Path) -> None:
     assert curve == losses(AutoModelForCausalLM.from_pretrained(tmp_path / "step-0"))
 
 
+def test_deepspeed() -> None:
+    """Each rank generates its part of the parameters that ZeRO-3 has partitioned; one curve on one rank and on two."""
+    pytest.importorskip("deepspeed", reason="needs pip install --no-build-isolation deepspeed==0.19.8")
+    curves = []
+    for ranks in (1, 2):
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", f"{ranks}"]
+        done = subprocess.run(
+            [*command, "-m", "tests.soak.zero3_worker"],
+            env={**os.environ, "DS_ACCELERATOR": "cpu"},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        assert done.returncode == 0, done.stderr
+        curves.append(json.loads(next(line for line in done.stdout.splitlines() if line.startswith("["))))
+    assert curves[0] == pytest.approx(curves[1], rel=1e-4)  # sums of gradients differ in their last bits
+    assert curves[0][-1] < curves[0][0]
+
+
 def test_lightning() -> None:
     lightning = pytest.importorskip("pytorch_lightning", reason="needs pip install --group training")
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from weakref import WeakValueDictionary
 
 from fanin import models
+from fanin.errors import RecipeError
 from fanin.models import NAMESPACE
 from fanin_service.models.content import Content
 from fanin_service.models.errors import UploadsRefusedError
@@ -21,7 +22,7 @@ _DEFAULTS = Settings.model_construct()
 class StoreWithCatalogue(ModelStore):
     """A model store that also has the catalogue's models, as `catalogue/NAME`.
 
-    Stored models with such a name are hidden.
+    `catalogue/NAME-FORMAT` is a quantized model, which is not listed. Stored models with such a name are hidden.
     """
 
     def __init__(self, objects: Objects, max_bytes: int) -> None:
@@ -41,7 +42,7 @@ class StoreWithCatalogue(ModelStore):
     def main(self, name: str) -> str | None:
         if not _is_in_catalogue(name):
             return super().main(name)
-        if name not in self._digests and _is_known(name):
+        if name not in self._digests:
             self._content(name)
         return self._digests.get(name)
 
@@ -52,13 +53,13 @@ class StoreWithCatalogue(ModelStore):
     def digest_of(self, name: str, key: bytes) -> str | None:
         if not _is_in_catalogue(name):
             return super().digest_of(name, key)
-        content = self._content(name) if _is_known(name) else None
+        content = self._content(name)
         return content.digest if content is not None and content.key == key else None
 
     def get(self, name: str, digest: str) -> Content | None:
         if not _is_in_catalogue(name):
             return super().get(name, digest)
-        content = self._content(name) if _is_known(name) else None
+        content = self._content(name)
         return content if content is not None and content.digest == digest else None
 
     def put(self, name: str, content: Content, check: Callable[[bool], None] = lambda _: None) -> bool:
@@ -69,12 +70,14 @@ class StoreWithCatalogue(ModelStore):
         _check_writable(name)
         return super().delete(name)
 
-    def _content(self, name: str) -> Content:
-        """Return the content of a known model. Creating it takes milliseconds to tens of milliseconds."""
+    def _content(self, name: str) -> Content | None:
+        """Return the content of a model; `None` if there is none. Creating it takes milliseconds to a second."""
         with self._making:
             content = self._contents.get(name)
             if content is None:
-                files = models.get(name).files()
+                files = _files(name)
+                if files is None:
+                    return None
                 content = self._newest = self._contents[name] = Content.put(files, _DEFAULTS)
                 self._digests[name] = content.digest
             return content
@@ -84,8 +87,17 @@ def _is_in_catalogue(name: str) -> bool:
     return name.startswith(NAMESPACE)
 
 
-def _is_known(name: str) -> bool:
-    return name.removeprefix(NAMESPACE) in models.names()
+def _files(name: str) -> dict[str, bytes] | None:
+    """Return the files of a model; `None` if the name is unknown, or the format cannot quantize the model."""
+    if name.removeprefix(NAMESPACE) in models.names():
+        return models.get(name).files()
+    if (found := models.quantized(name)) is None:
+        return None
+    model, form = found
+    try:
+        return model.files(form)
+    except (ValueError, RecipeError):
+        return None
 
 
 def _check_writable(name: str) -> None:

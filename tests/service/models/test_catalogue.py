@@ -73,6 +73,29 @@ def test_a_file_is_the_one_that_the_library_generates(server: Running, tmp_path:
     assert in_bf16.json() == config | {"dtype": "bfloat16"}
 
 
+def test_a_model_is_served_in_a_quantized_format(server: Running, tmp_path: Path) -> None:
+    path = "/hf/catalogue/tiny-qwen3-fp8-block/resolve/seed-7"
+    files = models.get("tiny-qwen3").files("fp8_block")
+    config = server.client.get(f"{path}/config.json", follow_redirects=True).json()
+    assert config == json.loads(files["config.json"])
+    assert config["quantization_config"]["weight_block_size"] == [128, 128]
+    fanin.save(fanin.as_recipe(files["recipe.json"].decode()).seeded(7), tmp_path / "model.safetensors")
+    got = server.client.get(f"{path}/model.safetensors", follow_redirects=True).content
+    assert got == (tmp_path / "model.safetensors").read_bytes()
+    # No format quantizes weights of GPT-2 or ResNet. The last two names do not end with a format.
+    for name in ("tiny-gpt2-int8", "tiny-resnet-fp8", "tiny-qwen3-int3", "tiny-qwen3-fp8_block"):
+        assert server.client.get(f"/v1/models/catalogue/{name}").status_code == 404, name
+    assert put(server.client, "catalogue/tiny-qwen3-fp8").status_code == 403
+
+
+def test_groups_have_32_columns_if_weights_have_no_multiple_of_128() -> None:
+    for name, size in (("tiny-qwen3", 32), ("qwen3-0.6b", 128)):
+        config = json.loads(models.get(name).files("awq")["config.json"])
+        assert config["quantization_config"]["group_size"] == size
+    with pytest.raises(fanin.RecipeError, match="64 columns are not a multiple of 128"):
+        models.get("tiny-qwen3").files("awq", group_size=128)
+
+
 def test_counters_are_in_the_file_of_weights(server: Running) -> None:
     files = server.client.get("/hf/api/models/catalogue/tiny-resnet/tree/seed-3").json()
     assert [entry["path"] for entry in files] == ["config.json", "model.safetensors"]

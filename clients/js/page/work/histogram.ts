@@ -61,8 +61,7 @@ function edgesOf(from: number, to: number, dtype: DType): number[] {
   if (dtype.kind === "scale") return even;
   const found = even.map((edge) => between(edge, dtype));
   // The ends themselves are numbers of the type, and elements may equal them.
-  const gap = found[1]! - found[0]!;
-  if (found[0]! > from) found[0] = from - Math.min(spacing(from, dtype) / 2, gap);
+  if (found[0]! > from) found[0] = from - spacing(from, dtype) / 2;
   if (found[BARS]! < to) found[BARS] = to;
   return [...new Set(found)].sort((a, b) => a - b);
 }

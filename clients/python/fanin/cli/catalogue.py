@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -43,9 +42,7 @@ def run(options: argparse.Namespace) -> int:
     if options.output is not None:
         if options.name is None:
             raise ValueError("--output needs the NAME of a model")
-        files = models.get(options.name).files()
-        if options.quantize:
-            files = _quantized(files, options.quantize, options.group_size)
+        files = models.get(options.name).files(options.quantize, group_size=options.group_size)
         with replacing_directory(options.output.resolve()) as folder:
             for name, content in files.items():
                 (folder / name).write_bytes(content)
@@ -65,15 +62,3 @@ def run(options: argparse.Namespace) -> int:
     head = ("name", "parameters", "BF16", "dtype", "architecture", "reads")
     print("\n".join(table(head, rows, right=frozenset({1, 2}))))
     return 0
-
-
-def _quantized(files: Mapping[str, bytes], form: str, group_size: int) -> dict[str, bytes]:
-    """Return the files of a model, with the recipe and the configuration of a quantized checkpoint."""
-    from fanin.models import CONFIG, RECIPE
-    from fanin.quantization import configuration, quantize
-    from fanin.recipe import as_recipe
-    from fanin.recipe.formatting import text
-
-    recipe = quantize(as_recipe(files[RECIPE]), form, group_size=group_size)
-    config = configuration(json.loads(files[CONFIG]), recipe)
-    return {**files, RECIPE: text(recipe).encode(), CONFIG: json.dumps(config, indent=1).encode()}

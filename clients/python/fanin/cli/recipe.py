@@ -160,7 +160,10 @@ def _recorded(build: Callable[[], Any], seed: str) -> Found:
     remarks = [
         *((name, f"is tied to {other}") for name, other in recording.tied.items()),
         *((name, f"begins as a copy of {other}; the recipe draws it anew") for name, other in recording.copies.items()),
-        *((name, f"has norms of {norm.of} under this seed: {_LITERAL}") for name, norm in recording.norms.items()),
+        *(
+            (name, f"has {norm.what}, of {norm.of} under this seed: {_LITERAL}")
+            for name, norm in recording.norms.items()
+        ),
         *(
             (name, f"has given values, {str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}: {_LITERAL}")
             for name, tensor in recording.literals.items()

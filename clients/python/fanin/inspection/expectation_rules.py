@@ -50,13 +50,13 @@ def _suggested(source: Source, found: Statistics, tests: int) -> Comparison:
         return NOTHING
     if not looks_random(found) or found.mean is None or found.kurtosis is None:
         return NOTHING
-    allowed = _tolerance(found, tests)
+    measured, allowed = found.std, _tolerance(found, tests)
     near = []
     if source.role.fans is not None and source.role.kind == "kernel":
         near = [(f"{name}, {text}", std) for name, text, std in candidates(source.role.fans)]
     near += [(f"std {value:g}", value) for value in FIXED]
-    label, std = min(near, key=lambda each: abs(math.log(found.std / each[1])))
-    if abs(math.log(found.std / std)) > allowed:
+    label, std = min(near, key=lambda each: abs(math.log(measured / each[1])))
+    if abs(math.log(measured / std)) > allowed:
         return NOTHING
     half = math.sqrt(3) * std
     edge = max(abs(found.low or 0.0), abs(found.high or 0.0))

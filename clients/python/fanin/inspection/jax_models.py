@@ -23,7 +23,7 @@ def read(tree: Any) -> list[Source]:
         if isinstance(leaf, jax.ShapeDtypeStruct):
             sources.append(Source(name, leaf.shape, STORAGE["F32"], lambda: iter(()), Role("other"), is_meta=True))
             continue
-        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        if jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             continue
         sources.append(of_array(name, np.asarray(leaf), role_of(name, leaf.shape), id(leaf)))
     return sources
@@ -38,7 +38,7 @@ def _word(key: Any) -> str:
 
 def role_of(name: str, shape: Sequence[int]) -> Role:
     """Return the role that a name and a shape of the layout (*k, in, out) suggest."""
-    if "kernel" in name.rpartition(".")[2] and 2 <= len(shape) <= 5 and math.prod(shape):
+    if "kernel" in name.rpartition(".")[2] and 2 <= len(shape) <= 5 and all(shape):
         field = math.prod(shape[:-2])
         return Role("kernel", Fans(shape[-2] * field, shape[-1] * field), is_output_last=True)
     found = guessed(name, shape)

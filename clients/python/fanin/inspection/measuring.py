@@ -48,7 +48,7 @@ def measured(sources: Sequence[Source], has_signal: bool = False) -> tuple[list[
         findings += fan_findings(source, found, tests)
         known.append(Known.of(source, found))
     findings += group_findings(known, tests)
-    return reports, _without_consequences(findings), tests
+    return reports, list(_without_consequences(findings)), tests
 
 
 def _parts(source: Source) -> Iterable[Array]:

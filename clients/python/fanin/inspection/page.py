@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from html import escape
 from importlib.resources import files
 
@@ -33,9 +33,9 @@ def html(found: Inspection) -> str:
     parts += [_finding(each) for each in found.findings] or [element("p", "None.")]
     if found.layers:
         parts += [element("h2", "Signal by layer"), _chart(found.layers)]
-        parts.append(_table("Signal by layer", LAYER_HEAD, [layer_row(each) for each in found.layers], 2))
+        parts.append(_table("Signal by layer", LAYER_HEAD, [layer_row(each) for each in found.layers], range(2, 7)))
     parts += [element("h2", "Tensors")]
-    parts.append(_table("Tensors", TENSOR_HEAD, [tensor_row(each) for each in found.tensors], 3))
+    parts.append(_table("Tensors", TENSOR_HEAD, [tensor_row(each) for each in found.tensors], (*range(3, 11), 12)))
     storage = [
         (each.name, name, *(f"{values[key]:.3g}" for key in ("distinct", "clamped", "zero", "error")))
         for each in found.tensors
@@ -44,7 +44,7 @@ def html(found: Inspection) -> str:
     if storage:
         parts.append(element("h2", "Stored in a narrower type"))
         head = ("tensor", "type", "distinct", "share clamped", "share zero", "error / std")
-        parts.append(_table("Stored in a narrower type", head, storage, 2))
+        parts.append(_table("Stored in a narrower type", head, storage, range(2, 6)))
     if found.remarks:
         parts += [element("h2", "Method"), element("ul", *(element("li", each) for each in found.remarks))]
     page_head = element(
@@ -65,17 +65,18 @@ def _finding(each: Finding) -> Markup:
     return element("article", head, element("dl", *terms), class_=each.level)
 
 
-def _table(name: str, head: Sequence[str], rows: Iterable[Sequence[str]], first: int) -> Markup:
-    titles = element("tr", *(element("th", each, scope="col") for each in head))
+def _table(name: str, head: Sequence[str], rows: Iterable[Sequence[str]], numbers: Container[int]) -> Markup:
+    """Return a table whose columns `numbers` are aligned to the right."""
+
+    def kind(place: int) -> str:
+        return "number" if place in numbers else ""
+
+    titles = element("tr", *(element("th", each, scope="col", class_=kind(place)) for place, each in enumerate(head)))
     lines = [
         element(
             "tr",
             element("th", row[0], scope="row"),
-            *(
-                element("td", cell, class_="number" if place >= first else "")
-                for place, cell in enumerate(row)
-                if place
-            ),
+            *(element("td", cell, class_=kind(place)) for place, cell in enumerate(row) if place),
         )
         for row in rows
     ]

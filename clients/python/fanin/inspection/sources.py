@@ -56,7 +56,7 @@ def of_recipe(layout: FileLayout, backend: str | None = None) -> list[Source]:
     def generated(entry: Entry) -> Iterator[Array]:
         for first in range(0, entry.count, BLOCK):
             block = np.empty(min(BLOCK, entry.count - first), entry.dtype.numpy)
-            maker.fill(entry.draw, entry.stream, entry.dtype, first, memoryview(block.view(np.uint8)))
+            maker.fill(entry.draw, entry.stream, entry.dtype, first, block.view(np.uint8).data)
             yield block
 
     tensors = layout.recipe.tensors
@@ -166,7 +166,7 @@ def _stored(path: Path, start: int, count: int, dtype: DType) -> Callable[[], It
             file.seek(start)
             for first in range(0, count, BLOCK):
                 block = np.empty(min(BLOCK, count - first), dtype.numpy)
-                if file.readinto(memoryview(block.view(np.uint8))) < block.nbytes:
+                if file.readinto(block.view(np.uint8).data) < block.nbytes:
                     raise FileError("the file ends inside a tensor")
                 yield block
 

@@ -52,7 +52,7 @@ def spectrum(head: NDArray[Any], shape: Sequence[int]) -> Spectrum | None:
     rows, columns = matrix.shape
     if scale == 0:
         return Spectrum(0.0, None, rows, columns)
-    matrix = matrix / np.float32(scale)
+    matrix = np.asarray(matrix / np.float32(scale), np.float32)
     if min(rows, columns) > EXACT_SPECTRUM:
         return Spectrum(_largest(matrix) * scale, None, rows, columns)
     wide = (matrix if rows <= columns else matrix.T).astype(np.float64)
@@ -65,10 +65,11 @@ def spectrum(head: NDArray[Any], shape: Sequence[int]) -> Spectrum | None:
 
 def _largest(matrix: NDArray[np.float32]) -> float:
     """Return the largest singular value, by power iteration from a fixed random vector."""
-    vector = np.random.Generator(np.random.Philox(0)).standard_normal(matrix.shape[1], np.float32)
+    generator = np.random.Generator(np.random.Philox(0))
+    vector: NDArray[Any] = np.asarray(generator.standard_normal((matrix.shape[1],)), np.float32)
     norm = 0.0
     for _ in range(_STEPS):
-        vector = matrix.T @ (matrix @ (vector / np.linalg.norm(vector)))
+        vector = np.asarray(matrix.T @ (matrix @ (vector / np.linalg.norm(vector))))
         norm = math.sqrt(float(np.linalg.norm(vector)))
         if norm == 0:
             return 0.0

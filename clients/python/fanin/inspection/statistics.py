@@ -115,7 +115,7 @@ def statistics(blocks: Iterable[Array], count: int) -> Statistics:
     summary = _Summary()
     at = 0
     for block in blocks:
-        digest.update(block.view(np.uint8))
+        digest.update(block.view(np.uint8).data)
         if at < HEAD:
             head.append(block[: HEAD - at].copy())
         first, last = np.searchsorted(places, (at, at + len(block)))

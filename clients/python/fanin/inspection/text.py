@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from fanin.inspection.results import Finding, Inspection, LayerReport, TensorReport
-from fanin.names import count, folded
+from fanin.names import MAX_NAME_BYTES, count, folded
 from fanin.terminal import printable, table
 
 WIDTH = 110
@@ -84,6 +84,9 @@ def names(each: Finding) -> str:
     """Return the names that a finding is about, with ranges for equal layers."""
     if not each.more:
         return each.where
+    # A file of others may have names that no recipe allows, such as numbers of thousands of digits.
+    if any(len(name) > MAX_NAME_BYTES for name in (each.where, *each.more)):
+        return f"{each.where} and {len(each.more)} more"
     plain, repeated = folded(dict.fromkeys((each.where, *each.more), ""))
     return ", ".join([*plain, *(f"{name} ({count(name)})" for name in repeated)])
 

@@ -30,7 +30,7 @@ def built(build: Callable[[], Any]) -> tuple[Any, list[Finding]]:
     Memory that torch allocates without values is filled with a NaN of fixed bits, so the result depends neither on
     earlier programs nor on luck.
     """
-    with _Marking():
+    with _Marking():  # type: ignore[no-untyped-call]
         model = build()
     findings = []
     if isinstance(model, nn.Module):
@@ -97,7 +97,7 @@ def _has_lazy(model: nn.Module) -> bool:
 
 
 def _is_lazy(tensor: torch.Tensor) -> bool:
-    return isinstance(tensor, nn.parameter.UninitializedTensorMixin)
+    return isinstance(tensor, nn.UninitializedParameter | nn.UninitializedBuffer)
 
 
 def sources(model: nn.Module) -> tuple[list[Source], list[str]]:

@@ -73,7 +73,7 @@ class _Recorder(TorchDispatchMode):
     """Records the signal at every module, and the units of every activation, while a model runs."""
 
     def __init__(self, model: nn.Module) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.layers: list[Layer] = []
         self._names = {module: name or "(model)" for name, module in model.named_modules()}
         self._outputs: list[tuple[Layer, torch.Tensor]] = []
@@ -87,11 +87,11 @@ class _Recorder(TorchDispatchMode):
         for module in self._names:
             self._hooks.callback(module.register_forward_pre_hook(self._before, with_kwargs=True).remove)
             self._hooks.callback(module.register_forward_hook(self._after, with_kwargs=True).remove)
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
         self._hooks.close()
 
     def __torch_dispatch__(

@@ -24,6 +24,7 @@ from fanin.jax.trees import NUMBERS, is_array, path_of
 from fanin.names import misnamed
 from fanin.recipe import as_recipe
 from fanin.recording import integers
+from fanin.recording.arithmetic import affine, clamp, erfinv
 from fanin.recording.distributions import (
     Constant,
     Distribution,
@@ -34,10 +35,7 @@ from fanin.recording.distributions import (
     Random,
     Uniform,
     Unknown,
-    affine,
-    clamp,
     curve,
-    erfinv,
     is_held,
     reordered,
     transposed,

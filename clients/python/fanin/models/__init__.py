@@ -14,10 +14,14 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from fanin.errors import RecipeError
 from fanin.file.shards import LITERALS
+from fanin.quantization import FORMATS, configuration, quantize
+from fanin.quantization.parts import GROUP_SIZE, GROUPED
 from fanin.recipe import Recipe, as_recipe
+from fanin.recipe.formatting import text
 
-__all__ = ["CatalogueModel", "get", "names"]
+__all__ = ["CatalogueModel", "get", "names", "quantized"]
 
 MODELS = Path(__file__).parent / "data"
 """A directory for each model, which `docs/catalogue/generate.py` writes."""
@@ -25,6 +29,8 @@ INDEX = "index.json"
 RECIPE, CONFIG = "recipe.json", "config.json"
 NAMESPACE = "catalogue/"
 """Optional prefix of a name."""
+SMALL_GROUP = 32
+"""Columns of a group in models whose weights have no multiple of 128 columns, such as tiny ones."""
 _NEAR = 5
 """Maximum number of near names in an error."""
 
@@ -58,13 +64,33 @@ class CatalogueModel:
         """
         return as_recipe(self.path).seeded(seed)
 
-    def files(self) -> dict[str, bytes]:
+    def files(self, format: str | None = None, *, group_size: int | None = None) -> dict[str, bytes]:
         """Return the files of the model by name.
 
         These are `recipe.json`, whose seed is left open, `config.json` for transformers, and `literals.safetensors` if
         the model has tensors that no recipe describes.
+
+        Args:
+            format: A format of `fanin.quantization.quantize`, for the files of a quantized checkpoint.
+            group_size: Columns of a group, for formats whose groups have any number of columns. The default is 128, or
+                32 in a model whose weights have no multiple of 128 columns.
+
+        Raises:
+            ValueError: the format is unknown, or the model has no weights that it quantizes.
+            RecipeError: a tensor cannot be quantized.
         """
-        return {path.name: path.read_bytes() for path in sorted(self.path.parent.iterdir())}
+        files = {path.name: path.read_bytes() for path in sorted(self.path.parent.iterdir())}
+        if format is None:
+            return files
+        plain = as_recipe(files[RECIPE])
+        try:
+            recipe = quantize(plain, format, group_size=group_size or GROUP_SIZE)
+        except RecipeError:
+            if group_size is not None or format not in GROUPED:
+                raise
+            recipe = quantize(plain, format, group_size=SMALL_GROUP)
+        config = configuration(json.loads(files[CONFIG]), recipe)
+        return {**files, RECIPE: text(recipe).encode(), CONFIG: json.dumps(config, indent=1).encode()}
 
     def literals(self) -> bytes | None:
         """Return the content of `literals.safetensors`; `None` if the model has none."""
@@ -95,6 +121,22 @@ def get(name: str) -> CatalogueModel:
         more = f"did you mean {' or '.join(similar)}?" if similar else "fanin catalogue lists all names"
         raise ValueError(f"the catalogue has no model {name[:100]!a}; {more}")
     return found
+
+
+def quantized(name: str) -> tuple[CatalogueModel, str] | None:
+    """Return the model and the format that a name with a format at its end stands for; `None` for other names.
+
+    The name of a format has `-` in place of `_`.
+
+    >>> quantized("tiny-qwen3-fp8-block")
+    (CatalogueModel(name='tiny-qwen3', ...), 'fp8_block')
+    """
+    own = name.removeprefix(NAMESPACE)
+    for form in FORMATS:
+        model = own.removesuffix(f"-{form.replace('_', '-')}")
+        if model != own and model in _models():
+            return _models()[model], form
+    return None
 
 
 def near(name: str) -> list[str]:

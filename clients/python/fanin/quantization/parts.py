@@ -45,7 +45,7 @@ def quantize(
 
     Raises:
         ValueError: the format is unknown, `group_size` is below 1, no tensor can be quantized, or a part has the name
-            of another tensor.
+            of another tensor. Or a weight is one of GPT-2's `Conv1D`, which is (in, out).
         RecipeError: a tensor cannot be quantized, such as one whose columns are not a multiple of a group.
     """
     if format not in _NAMES:
@@ -65,6 +65,10 @@ def quantize(
         if not chosen or (keep and keep(name if experts else module)):
             _add(found[field], name, tensor)
             continue
+        if not experts and _is_turned(module, tensor):
+            raise ValueError(
+                f"{name} is (in, out), as the Conv1D layers of GPT-2 store weights: the formats have (out, in)"
+            )
         if (key := (id(tensor), last)) not in made:
             parts = _parts(format, tensor, group_size, experts)
             made[key] = [(last + part.name if experts else part.name, part.document(tensor, last)) for part in parts]
@@ -84,6 +88,14 @@ def _add(tensors: dict[str, Any], name: str, tensor: Any) -> None:
 def _is_linear(module: str, last: str, tensor: Tensor) -> bool:
     name = _NUMBERS.sub("", module).rpartition(".")[2]
     return last == "weight" and len(tensor.shape) == 2 and not _KEPT.search(name) and tensor.dtype in FLOATS
+
+
+def _is_turned(module: str, tensor: Tensor) -> bool:
+    """Return whether a weight is one of a `Conv1D`, by a name of GPT-2 and more columns than rows.
+
+    GPTBigCode has linear layers of these names, which have more rows.
+    """
+    return module.rpartition(".")[2] in ("c_attn", "c_fc") and tensor.shape[1] > tensor.shape[0]
 
 
 def _is_expert(name: str, tensor: Tensor) -> bool:

@@ -40,6 +40,12 @@ def _rounded(value: float) -> float:
     return float(f"{value:.{DIGITS}g}")
 
 
+def _inside(end: float) -> float:
+    """Return an end of [0, 1] as a number inside: half the last place of a draw from it. At 0 and 1, these functions
+    are infinite, and a scheme refuses these ends."""
+    return min(max(end, LAST_PLACE / 2), 1 - LAST_PLACE / 2)
+
+
 _SCHEMES: list[tuple[Callable[[float], float], Callable[[float, float], dict[str, Any]]]] = [
     (
         lambda value: value,
@@ -73,6 +79,31 @@ _SCHEMES: list[tuple[Callable[[float], float], Callable[[float, float], dict[str
             "scheme": "rg_lru",
             "min_radius": _rounded(math.sqrt(low)),
             "max_radius": _rounded(math.sqrt(high)),
+        },
+    ),
+    (
+        lambda value: math.exp(-8 * _softplus(value)),
+        lambda low, high: {
+            "scheme": "rg_lru",
+            "variant": "griffin",
+            "min_radius": _rounded(low),
+            "max_radius": _rounded(high),
+        },
+    ),
+    (
+        lambda value: math.exp(-2 * math.exp(value)),
+        lambda low, high: {
+            "scheme": "lru_nu",
+            "min_radius": _rounded(math.sqrt(_inside(low))),
+            "max_radius": _rounded(math.sqrt(_inside(high))),
+        },
+    ),
+    (
+        lambda value: 1 / (1 + math.exp(-value)),
+        lambda low, high: {
+            "scheme": "logit_of_uniform",
+            "low": _rounded(_inside(low)),
+            "high": _rounded(_inside(high)),
         },
     ),
 ]

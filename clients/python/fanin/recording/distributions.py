@@ -1,9 +1,6 @@
-"""Distributions of tensor elements during the construction of a model, and arithmetic with these distributions.
+"""Distributions of tensor elements during the construction of a model.
 
-The elements of one piece are independent and have one distribution, or they have known values. Every rule is exact.
-An operation without a rule results in `Unknown`, which stores the name of the operation.
-
-The module is long because the rules refer to every kind of distribution.
+The elements of one piece are independent and have one distribution, or they have known values.
 """
 
 from __future__ import annotations
@@ -11,18 +8,17 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass, field, replace
-from statistics import NormalDist
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     import torch
 
-EDGE = 1e-6
-"""Largest difference of equal bounds, as a part of their interval. Models compute bounds in float32."""
 LAST_PLACE = 2.0**-32
 """Smallest probability that matters. A draw has 32 random bits, so rarer values beyond a bound do not occur."""
 REACH = 6.5
 """Standard deviations beyond which no normal draw of 32 random bits falls."""
+WIDE = 1e38
+"""Largest number of a type that holds functions of a draw near a pole: that of float32, about."""
 _draws = itertools.count(1)
 
 
@@ -189,11 +185,22 @@ class Sparse(Matrix):
 
 
 @dataclass(frozen=True)
-class Norms:
-    """Norms of the slices of a random tensor: the magnitudes of `weight_norm`."""
+class Statistic:
+    """A vector that depends on all elements of random tensors. A part of it is `Unknown`."""
 
     draw: int
     """Draw of the tensor."""
+
+    @property
+    def count(self) -> int:
+        """Number of elements."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Norms(Statistic):
+    """Norms of the slices of a random tensor: the magnitudes of `weight_norm`."""
+
     dist: Distribution
     shape: tuple[int, ...]
     power: int
@@ -202,8 +209,37 @@ class Norms:
 
     @property
     def count(self) -> int:
-        """Number of norms."""
         return 1 if self.axis == -1 else self.shape[self.axis]
+
+
+@dataclass(frozen=True)
+class Singular(Statistic):
+    """A vector of norm 1 that the power method computes from a random one."""
+
+    dist: Distribution
+    shape: tuple[int, ...]
+    axis: int
+    """Axis of the rows of the matrix. The others are its columns."""
+    is_left: bool
+    """True for u, which has an element for each row; False for v."""
+    rounds: int
+    """Number of iterations."""
+
+    @property
+    def count(self) -> int:
+        rows = self.shape[self.axis]
+        return rows if self.is_left else math.prod(self.shape) // rows
+
+
+@dataclass(frozen=True)
+class Direction(Statistic):
+    """A vector of independent normals divided by its norm: uniform on the sphere."""
+
+    size: int
+
+    @property
+    def count(self) -> int:
+        return self.size
 
 
 Distribution = (
@@ -224,6 +260,8 @@ Distribution = (
     | Orthogonal
     | Sparse
     | Norms
+    | Singular
+    | Direction
 )
 Drawn = TypeVar("Drawn", bound=Random)
 QUANTILES = tuple(k / 16 for k in range(17))
@@ -255,7 +293,9 @@ def is_held(drawn: Random, tiny: float, largest: float) -> bool:
         case Orthogonal(gain=size):
             ends = (-size, size)
         case Function(values):
-            ends = (min(values), max(values))
+            # An infinite end is a pole: no draw is there. A narrow type could overflow beside it.
+            inner = values if largest < WIDE else tuple(filter(math.isfinite, values))
+            ends = (min(inner, default=math.inf), max(inner, default=math.inf))
             size = max(map(abs, ends))
         case _:
             return True
@@ -278,87 +318,7 @@ def transposed(dist: Matrix) -> Distribution:
     return reordered(replace(dist, by_columns=not dist.by_columns))
 
 
-def displaced(dist: Norms | Diagonal | Signs) -> Unknown:
+def displaced(dist: Statistic | Diagonal | Signs) -> Unknown:
     """Return the distribution of a part of a vector whose elements belong to a matrix, or of another order of it."""
-    is_of_qr = not isinstance(dist, Norms)
+    is_of_qr = not isinstance(dist, Statistic)
     return Unknown("aten.linalg_qr" if is_of_qr else "norms of a random tensor, in part or in another order")
-
-
-def affine(dist: Distribution, scale: float, shift: float, operation: str) -> Distribution:
-    """Return the distribution of scale * x + shift; `Unknown` without a rule."""
-    match dist:
-        case Constant(value):
-            return Constant(scale * value + shift)
-        case Values(tensor):
-            return Values(tensor * scale + shift)
-        case Random() if not (math.isfinite(scale) and math.isfinite(shift)):
-            return Unknown(operation)
-        case Random() if not scale:
-            return Constant(shift)
-        case Uniform(low, high, falling=falling):
-            low, high = sorted((scale * low + shift, scale * high + shift))
-            return replace(dist, low=low, high=high, falling=falling != (scale < 0))
-        case Normal(mean, std, low, high):
-            low, high = sorted((scale * low + shift, scale * high + shift))
-            return replace(dist, mean=scale * mean + shift, std=abs(scale) * std, low=low, high=high)
-        case Function(values):
-            return replace(dist, curve=tuple(scale * value + shift for value in values))
-        case Circular() if not shift:
-            return replace(dist, std=dist.std * abs(scale))
-        case Orthogonal() if not shift:
-            return replace(dist, gain=dist.gain * abs(scale))
-        case Sparse() if not shift:
-            return replace(dist, std=dist.std * abs(scale))
-    return blamed(dist, operation)
-
-
-def clamp(dist: Distribution, low: float, high: float, operation: str) -> Distribution:
-    """Return the distribution of x clamped to [low, high]; `Unknown` unless almost all values are inside."""
-    match dist:
-        case Constant(float() | int() as value):
-            return Constant(min(max(value, low), high))
-        case Uniform():
-            slack = EDGE * (dist.high - dist.low) if math.isfinite(dist.high - dist.low) else 0.0
-            if low <= dist.low + slack and dist.high - slack <= high:
-                return replace(dist, low=max(low, dist.low), high=min(high, dist.high))
-        case Normal() if _is_same_end(dist, low, dist.low) and _is_same_end(dist, -high, -dist.high, -1):
-            # An infinite end stays infinite: the clamp cuts off less than the last place of a draw.
-            return replace(
-                dist,
-                low=max(low, dist.low) if math.isfinite(dist.low) else dist.low,
-                high=min(high, dist.high) if math.isfinite(dist.high) else dist.high,
-            )
-        case Function(values):
-            return replace(dist, curve=tuple(min(max(value, low), high) for value in values))
-    return blamed(dist, operation)
-
-
-def _is_same_end(dist: Normal, bound: float, end: float, sign: int = 1) -> bool:
-    """Return whether a lower bound cuts nothing off. Negate `bound` and `end` and pass sign -1 for an upper bound."""
-    if bound <= end or not dist.std:
-        return bound <= end or bound <= sign * dist.mean
-    below, before = (_below((each - sign * dist.mean) / dist.std) for each in (bound, end))
-    inside = _below((dist.high - dist.mean) / dist.std) - _below((dist.low - dist.mean) / dist.std)
-    return bound - end <= EDGE * dist.std or below - before < LAST_PLACE * inside
-
-
-def _below(z: float) -> float:
-    """Return the probability of the standard normal distribution below z."""
-    return math.erfc(-z / math.sqrt(2)) / 2
-
-
-def erfinv(dist: Distribution, operation: str) -> Distribution:
-    """Return the distribution of erfinv(x): for a uniform x a truncated normal with standard deviation sqrt(1/2)."""
-    if isinstance(dist, Uniform) and -1 <= dist.low < dist.high <= 1:
-        low, high = (_erfinv(end) for end in (dist.low, dist.high))
-        return Normal(0.0, math.sqrt(0.5), low, high, draw=dist.draw, place=dist.place, order=dist.order)
-    return blamed(dist, operation)
-
-
-def _erfinv(value: float) -> float:
-    return math.copysign(math.inf, value) if abs(value) == 1 else NormalDist(0, math.sqrt(0.5)).inv_cdf((1 + value) / 2)
-
-
-def blamed(dist: Distribution, operation: str) -> Distribution:
-    """Return `Unknown` with the cause: the earlier one if the elements are already unset or unknown."""
-    return dist if isinstance(dist, Unset | Unknown) else Unknown(operation)

@@ -57,8 +57,11 @@ def scheme(dist: Distribution, shape: Sequence[int]) -> dict[str, Any] | None:
             return {"scheme": "truncated_normal", "mean": mean, "std": std, **ends, "bounds": "absolute"}
         case Circular(std):
             return {"scheme": "normal", "std": std}
-        case Orthogonal(gain=gain):
-            return {"scheme": "orthogonal", "gain": gain, "layout": _matrix_layout(dist, shape)}
+        case Orthogonal():
+            if said := orthogonal(dist, shape):
+                return said
+            rows, columns = dist.shape
+            raise RefusedError(f"an orthogonal matrix of {rows} x {columns} in another shape")
         case Sparse(_, _, sparsity, std) if dist.shape == tuple(shape):
             return {"scheme": "sparse", "sparsity": sparsity, "std": std, "axis": 1 if dist.by_columns else 0}
         case Sparse():
@@ -105,11 +108,24 @@ def distribution(tensor: Tensor) -> Distribution:
     return Said(json.dumps(members), tensor.shape)
 
 
-def _matrix_layout(dist: Orthogonal, shape: Sequence[int]) -> str:
+def orthogonal(dist: Orthogonal, shape: Sequence[int], count: int = 1) -> dict[str, Any] | None:
+    """Return the scheme of a tensor of this shape that is `count` independent matrices, one after another.
+
+    Returns `None` if the matrices do not have the shape of the last axes.
+    """
+    for axes in range(max(len(shape) - 1, 1)):
+        layout = _matrix_layout(dist, shape[axes:]) if math.prod(shape[:axes]) == count else None
+        if layout:
+            stacked = {"batch_axes": list(range(axes))} if axes else {}
+            return {"scheme": "orthogonal", "gain": dist.gain, "layout": layout, **stacked}
+    return None
+
+
+def _matrix_layout(dist: Orthogonal, shape: Sequence[int]) -> str | None:
     """Return the layout in which this shape is the matrix. A single row and a single column have one distribution."""
     rows, columns = dist.shape
     size = math.prod(shape)
     for layout, first, last in (("torch", shape[0], size // shape[0]), ("keras", size // shape[-1], shape[-1])):
         if (first, last) == (rows, columns) or (1 in (first, last) and 1 in (rows, columns)):
             return layout
-    raise RefusedError(f"an orthogonal matrix of {rows} x {columns} in another shape")
+    return None

@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from fanin.torch.modules import init_
     from fanin.torch.recorder.recording import Recording, record
     from fanin.torch.seeding import seeded
+    from fanin.torch.zero3 import init_zero3_
 
 __all__ = [
     "ModuleError",
     "RecordError",
     "Recording",
     "init_",
+    "init_zero3_",
     "initializers",
     "record",
     "save_checkpoint",
@@ -30,6 +32,7 @@ _HOMES = {
     "fanin.torch.modules": ("init_",),
     "fanin.torch.recorder.recording": ("Recording", "record"),
     "fanin.torch.seeding": ("seeded",),
+    "fanin.torch.zero3": ("init_zero3_",),
 }
 """Module of each public name."""
 

@@ -10,20 +10,20 @@ from dataclasses import replace
 
 import torch
 
+from fanin.recording.arithmetic import affine
 from fanin.recording.distributions import (
     Circular,
     Constant,
     Diagonal,
     Distribution,
     Normal,
-    Norms,
     Partly,
     Random,
     Signs,
+    Statistic,
     Unknown,
     Unset,
     Values,
-    affine,
     displaced,
     is_held,
 )
@@ -73,7 +73,7 @@ class Stretches:
                 dist = Values(dist.tensor[first:last])
             elif isinstance(dist, Partly):
                 dist = partly(dist.tensor[first:last], dist.known[first:last])
-            elif isinstance(dist, Norms | Diagonal | Signs) and last - first < length:
+            elif isinstance(dist, Statistic | Diagonal | Signs) and last - first < length:
                 dist = displaced(dist)
             elif isinstance(dist, Random) and first:
                 dist = replace(dist, place=dist.place + first)

@@ -10,11 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
-import numpy as np
 import safetensors.torch
 import torch
 
-from fanin.arrays import materialize
 from fanin.dtypes import DTYPE_NAMES, FLOATING_NAMES, DTypeName
 from fanin.errors import Fault, RecipeError, RecordError, pointer
 from fanin.file.shards import LITERALS_SEED
@@ -22,14 +20,15 @@ from fanin.names import misnamed
 from fanin.recipe import Recipe, as_recipe
 from fanin.recipe.display import Summary
 from fanin.recording import integers
-from fanin.recording.distributions import Constant, Norms, Random
+from fanin.recording.distributions import Constant, Random, Statistic
 from fanin.recording.to_scheme import RefusedError, scheme
 from fanin.torch.recorder.claims import Claims
 from fanin.torch.recorder.operation import OTHERS
 from fanin.torch.recorder.pieces import MOST_VALUES, Piece, rounded, values
 from fanin.torch.recorder.recognition import table
-from fanin.torch.recorder.runs import blocks, merged
+from fanin.torch.recorder.runs import merged, parts
 from fanin.torch.recorder.shadow_memory import Memory, peculiar
+from fanin.torch.recorder.statistics import Derived, derived
 from fanin.torch.recorder.tracer import following
 from fanin.torch.writable import plainly
 
@@ -43,8 +42,6 @@ WRAPPERS = ("_orig_mod", "_checkpoint_wrapped_module")
 """Parts of module names that torch.compile and activation checkpointing insert."""
 EXTRA_STATE = "_extra_state"
 """Last part of the name of the entry that `get_extra_state` returns."""
-MOST_NORMED = 1 << 25
-"""Maximum number of elements of a tensor whose norms are computed."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -62,8 +59,8 @@ class Recording:
     Large buffers and buffers that depend on random numbers are left out."""
     copies: Mapping[str, str]
     """Tensors that begin as a copy of another in the model. In the recipe they have different random numbers."""
-    norms: Mapping[str, Norm]
-    """Literals that are norms of a tensor of the recipe under the recipe's seed."""
+    norms: Mapping[str, Derived]
+    """Literals that belong to the recipe's seed: norms of a tensor of the recipe, and vectors of `spectral_norm`."""
 
     def __repr__(self) -> str:
         return self._summary().text()
@@ -79,7 +76,7 @@ class Recording:
     def literals_file(self) -> bytes | None:
         """Return a safetensors file of the literals, as `Client.push` sends it; `None` if there are none.
 
-        If some of them are norms, the metadata has the recipe's seed, because the file is valid for that seed alone.
+        If some of them belong to the recipe's seed, the metadata has that seed, because the file is valid for it alone.
         """
         if not self.literals:
             return None
@@ -96,23 +93,6 @@ class Recording:
         recipe = self.recipe.seeded(seed)
         taken = {name: norm.values(recipe, self.literals[name]) for name, norm in self.norms.items()}
         return replace(self, recipe=recipe, literals={**self.literals, **taken})
-
-
-@dataclass(frozen=True)
-class Norm:
-    """Norms of the slices of a tensor: the magnitudes of `weight_norm`."""
-
-    of: str
-    """The name of the tensor in the recipe."""
-    power: int
-    axis: int
-    """Axis that has one norm for each index; -1 for one norm of all elements."""
-
-    def values(self, recipe: Recipe, like: torch.Tensor) -> torch.Tensor:
-        """Return the norms of the tensor that a recipe defines, with the shape and type of another tensor."""
-        (drawn,) = materialize(recipe.part([self.of])).values()
-        taken: torch.Tensor = torch.norm_except_dim(torch.from_numpy(drawn.astype(np.float64)), self.power, self.axis)
-        return taken.to(like.dtype).reshape(like.shape)
 
 
 def record(build: Callable[[], torch.nn.Module], *, seed: int | str = 0) -> Recording:
@@ -179,7 +159,7 @@ class _Reading:
         self._tied: dict[str, str] = {}
         self._copies: dict[str, str] = {}
         self._literals: dict[str, torch.Tensor] = {}
-        self._norms: dict[str, tuple[Norms, torch.Tensor]] = {}
+        self._norms: dict[str, tuple[Statistic, torch.Tensor]] = {}
         self._whole: dict[int, tuple[str, Random, torch.Size]] = {}
 
     def of(self, model: torch.nn.Module, state: Mapping[str, Any]) -> Recording:
@@ -197,10 +177,10 @@ class _Reading:
             if (most := most - literal.nbytes) < 0:
                 held = f"{literal.numel()} fixed values, with which literals have more bytes than the rest of the model"
                 faults.append(Fault(pointer([name]), held))
-        norms: dict[str, Norm] = {}
+        norms: dict[str, Derived] = {}
         for name, (dist, _) in self._norms.items():
             try:
-                norms[name] = Norm(self._normed(dist), dist.power, dist.axis)
+                norms[name] = derived(name, dist, self._whole)
             except RefusedError as refusal:
                 faults.append(Fault(pointer([name]), str(refusal)))
         if faults:
@@ -238,18 +218,18 @@ class _Reading:
         self._note_draws(name, pieces)
         runs = merged(pieces)
         dists = [dist for _, dist in runs]
-        if norms := [dist for dist in dists if isinstance(dist, Norms)]:
+        if norms := [dist for dist in dists if isinstance(dist, Statistic)]:
             if len(dists) > 1 or tensor.numel() != norms[0].count:
                 raise RefusedError("it contains norms of a random tensor, beside other elements or several times")
             self._norms[name] = norms[0], tensor
             return None
         if isinstance(dists[0], Random) and len(pieces) == 1:  # several pieces of one draw can have another order
             self._whole[dists[0].draw] = name, dists[0], tensor.shape
-        said = scheme(dists[0], tensor.shape) if len(dists) == 1 else blocks(runs, tensor.shape)
+        said = scheme(dists[0], tensor.shape) if len(dists) == 1 else parts(tensor, self._memory.read)
         if said is not None and tensor.dtype in FLOATING:
             return {"shape": list(tensor.shape), "dtype": FLOATING[tensor.dtype], **said}
         if any(isinstance(dist, Random) for dist in dists) and len(dists) > 1:
-            raise RefusedError("its parts have different distributions and are not blocks along one axis")
+            raise RefusedError("its parts have different distributions and are not blocks, or more than 256")
         if isinstance(dists[0], Random):
             raise RefusedError(f"{tensor.dtype} is not a storage type of a recipe")
         flat = values(pieces, tensor.dtype)
@@ -274,21 +254,8 @@ class _Reading:
             if name not in state and not peculiar(tensor):
                 flat = values(self._memory.read(tensor), tensor.dtype)
                 if flat is not None:
-                    found[name] = flat.reshape(tensor.shape)
+                    found[name] = self._memory.shared(flat).reshape(tensor.shape)
         return found
-
-    def _normed(self, norms: Norms) -> str:
-        """Return the name of the tensor whose norms these are.
-
-        Raises:
-            RefusedError: the tensor is not in the model, was changed, or is too large.
-        """
-        name, dist, shape = self._whole.get(norms.draw, ("", None, ()))
-        if dist != norms.dist or dist.place or dist.order or shape != norms.shape:
-            raise RefusedError("norms of a random tensor that is not in the model, or was changed afterwards")
-        if math.prod(shape) > MOST_NORMED:
-            raise RefusedError(f"norms of {math.prod(shape)} values; at most {MOST_NORMED} are computed")
-        return name
 
     def _note_draws(self, name: str, pieces: list[Piece]) -> None:
         own: dict[int, Claims] = {}

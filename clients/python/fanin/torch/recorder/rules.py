@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from fanin.recording.arithmetic import affine, clamp, erfinv
 from fanin.recording.distributions import (
     Circular,
     Constant,
@@ -25,10 +26,7 @@ from fanin.recording.distributions import (
     Uniform,
     Unset,
     Values,
-    affine,
-    clamp,
     curve,
-    erfinv,
 )
 from fanin.torch.recorder.operation import Call, line
 from fanin.torch.recorder.pieces import (

@@ -19,9 +19,9 @@ from fanin.recording.distributions import (
     Diagonal,
     Distribution,
     Matrix,
-    Norms,
     Random,
     Signs,
+    Statistic,
     Triangle,
     Unknown,
     Unset,
@@ -43,10 +43,13 @@ from fanin.torch.recorder.pieces import (
     resolved,
     values,
 )
+from fanin.torch.recorder.tables import Tables
 from fanin.torch.recorder.views import View
 
 SWEEP = 1024
 """Number of new storages after which freed storages are removed."""
+SWEEP_BYTES = 1 << 26
+"""Bytes of new tables after which freed storages are removed. Intermediate tables can have gigabytes."""
 GARBAGE = 0xA5
 """Value of unwritten bytes in lent memory. A constant makes reads of it reproducible."""
 
@@ -78,6 +81,8 @@ class Memory:
 
     def __init__(self) -> None:
         self._storages: dict[int, _Storage] = {}
+        self._tables = Tables()
+        self._new_bytes = 0
         self.failure: Exception | None = None
         """Last exception that an operation raised."""
         self.stray = ""
@@ -116,6 +121,18 @@ class Memory:
         if storage.is_lent:
             _show(storage)
 
+    def shared(self, flat: torch.Tensor) -> torch.Tensor:
+        """Return a tensor with these values, an earlier one if there is one. Nothing may write to it."""
+        found = self._tables.shared(flat)
+        self._new_bytes += flat.nbytes if found is flat else 0
+        if self._new_bytes > SWEEP_BYTES:
+            self._sweep()
+        return found
+
+    def _sweep(self) -> None:
+        self._new_bytes = 0
+        self._storages = {key: kept for key, kept in self._storages.items() if not kept.alive.expired()}
+
     def lend(self, tensor: torch.Tensor) -> torch.Tensor | None:
         """Return the tensor in real memory, for code outside of torch to read and write. Later calls detect writes.
 
@@ -144,7 +161,7 @@ class Memory:
         storage = self._storages.get(reference._cdata)
         if storage is None:
             if len(self._storages) % SWEEP == SWEEP - 1:
-                self._storages = {key: kept for key, kept in self._storages.items() if not kept.alive.expired()}
+                self._sweep()
             storage = _Storage(StorageWeakRef(reference), tensor.dtype, [(_count(tensor), Unset())])
             if not tensor.is_meta:
                 flat = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
@@ -251,7 +268,7 @@ def _through(view: View, dist: Distribution, shape: tuple[int, ...]) -> Distribu
             return transposed(dist) if whole else Unknown("a part of a matrix")
         case Random():
             return reordered(dist) if view.dense else None
-        case Norms() | Diagonal() | Signs():
+        case Statistic() | Diagonal() | Signs():
             return displaced(dist)
     return None if hasattr(dist, "tensor") else dist
 

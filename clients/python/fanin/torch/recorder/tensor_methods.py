@@ -15,11 +15,12 @@ import torch
 from torch.overrides import TorchFunctionMode, handle_torch_function
 
 from fanin.errors import RecordError
-from fanin.recording.distributions import Normal, Norms, Sparse, Uniform, Unknown, Unset
+from fanin.recording.distributions import Normal, Sparse, Unknown, Unset
 from fanin.recording.patching import Function, Replaced
 from fanin.torch.recorder.operation import line
 from fanin.torch.recorder.pieces import Piece, values
 from fanin.torch.recorder.shadow_memory import Memory, current, peculiar
+from fanin.torch.recorder.statistics import NOTED, note, noticing_spectral_norm
 from fanin.torch.writable import plainly
 
 Tensor = torch.Tensor
@@ -45,7 +46,12 @@ INDEXING = {Tensor.__getitem__, Tensor.__setitem__}
 @contextmanager
 def pretending(memory: Memory) -> Iterator[None]:
     """Make tensors appear to be on the CPU, with values, inside the block."""
-    with _REPLACED.within(torch.nn.init), _STORAGE.within(torch.UntypedStorage), _Surface(memory):
+    with (
+        _REPLACED.within(torch.nn.init),
+        _STORAGE.within(torch.UntypedStorage),
+        noticing_spectral_norm(),
+        _Surface(memory),
+    ):
         yield
 
 
@@ -139,9 +145,9 @@ class _Surface(TorchFunctionMode):
         if func in INDEXING:
             return func(args[0], _index(args[1]), *args[2:])
         result = func(*args, **kwargs)
-        if func is torch.norm_except_dim:
+        if func in NOTED:
             with plainly():
-                self._note_norms(result, *args, **kwargs)
+                note(self._memory, func, result, args, kwargs)
         return result
 
     def _lent(self, tensor: Tensor, operation: str) -> Tensor:
@@ -154,13 +160,6 @@ class _Surface(TorchFunctionMode):
         if lent is None:
             raise unreadable(self._memory.read(tensor), operation)
         return lent
-
-    def _note_norms(self, result: Tensor, v: Tensor, pow: int = 2, dim: int = 0) -> None:
-        """Record the norms of a tensor whose elements have the order in which they were drawn."""
-        match self._memory.read(v):
-            case [(_, Uniform() | Normal() as dist)] if not dist.place and not dist.order:
-                norms = Norms(dist.draw, dist, tuple(v.shape), pow, dim)
-                self._memory.write(result, [(result.numel(), norms)])
 
 
 def known(memory: Memory, tensor: Tensor, operation: str) -> Tensor:

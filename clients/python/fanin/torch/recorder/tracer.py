@@ -6,6 +6,7 @@ their elements. Small tensors that do not depend on random numbers are computed 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from torch.utils._pytree import tree_iter, tree_map
 from fanin.errors import RecordError
 from fanin.recording.distributions import (
     Circular,
+    Constant,
     Distribution,
     Factor,
     Normal,
@@ -35,7 +37,7 @@ from fanin.torch.recorder.shadow_memory import Memory, peculiar
 from fanin.torch.recorder.tensor_methods import pretending
 from fanin.torch.recorder.threads import noticing
 
-JOINS = {"cat", "stack"}
+JOINS = {"cat", "stack", "block_diag"}
 
 
 @contextmanager
@@ -105,6 +107,16 @@ class _Operations(TorchDispatchMode):
         result: torch.Tensor = call.on_meta()
         if call.name == "stack":
             places = result.unbind(dim)
+        elif call.name == "block_diag":
+            joined = [torch.atleast_2d(tensor) for tensor in joined]
+            ends = itertools.accumulate(
+                (tensor.shape for tensor in joined), lambda at, size: (at[0] + size[0], at[1] + size[1]), initial=(0, 0)
+            )
+            places = tuple(
+                result[row : row + len(tensor), column : column + tensor.shape[1]]
+                for (row, column), tensor in zip(ends, joined, strict=False)
+            )
+            self._memory.write(result, [(result.numel(), Constant(0))])
         else:
             joined = [tensor for tensor in joined if tensor.shape != (0,)]
             places = result.split([tensor.shape[dim] for tensor in joined], dim)
@@ -141,7 +153,7 @@ class _Operations(TorchDispatchMode):
         result = call.on_cpu(known)
         originals = {id(known[id(tensor)]): tensor for tensor in call.written}
         for tensor in call.written:
-            self._memory.write(tensor, [(tensor.numel(), Values(known[id(tensor)].reshape(-1)))])
+            self._memory.write(tensor, [(tensor.numel(), self._table(known[id(tensor)]))])
 
         def kept(leaf: Any) -> Any:
             if not isinstance(leaf, torch.Tensor):
@@ -151,10 +163,13 @@ class _Operations(TorchDispatchMode):
             if peculiar(leaf):
                 return leaf
             twin = torch.empty_like(leaf, device="meta")
-            self._memory.write(twin, [(leaf.numel(), Values(leaf.reshape(-1)))])
+            self._memory.write(twin, [(leaf.numel(), self._table(leaf))])
             return twin
 
         return tree_map(kept, result)
+
+    def _table(self, computed: torch.Tensor) -> Values:
+        return Values(self._memory.shared(computed.reshape(-1)))
 
     def _unknown(self, call: Call) -> Any:
         """Return a result of unknown elements.
