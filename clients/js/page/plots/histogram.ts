@@ -38,7 +38,7 @@ export function histogramFigure(look: LookAnswer): HTMLElement {
     `${parts} by value: a bar is higher where there are more of them` +
     (found.density ? ", and the line is what the formula predicts. Bars that follow the line show that the tensor has its distribution." : ".") +
     (isCut ? ` Bars of single values, such as ${number(found.atoms[0]![0])} (${percent(found.atoms[0]![1])} of elements), are cut.` : "") +
-    (beyond ? ` ${count(beyond)} values beyond the axis are not shown.` : "");
+    (beyond ? ` Not shown, because they lie beyond the axis: ${count(beyond)}.` : "");
   return figure(
     title,
     sentence,

@@ -52,12 +52,13 @@ export class Code {
   private readonly language = el("select", { id: "language" }, ...Object.entries(LANGUAGES).map(([name, { title }]) => el("option", { value: name }, title)));
   private readonly text = el("pre", { id: "snippet", tabindex: 0, role: "region", "aria-label": "Program" });
   private readonly copied = el("span", { class: "fine", role: "status" });
-  private recipe: Recipe | null = null;
+  private recipe: Omit<Recipe, "header"> | null = null;
 
   constructor(private readonly access: Access) {
     const copy = el("button", { type: "button", id: "copy-code", onclick: () => void this.copy() }, "Copy");
     this.element = el("div", { class: "stack" }, el("div", { class: "controls" }, el("label", {}, "Language ", this.language), copy, this.copied), this.text);
     this.language.addEventListener("change", () => this.write());
+    access.element.addEventListener("input", () => this.write());
   }
 
   /** Show the programs for a text that is a valid recipe. */
@@ -70,13 +71,13 @@ export class Code {
       after: isShort ? ` <<'RECIPE'\n${json}\nRECIPE\n` : "\n",
       tensor: JSON.stringify(tensor),
       url: this.access.hasService ? root() : "http://127.0.0.1:8000/",
-      header: this.access.token ? '-H "Authorization: Bearer $FANIN_TOKEN" ' : "",
     };
     this.write();
   }
 
   private write(): void {
-    if (this.recipe) this.text.textContent = LANGUAGES[this.language.value]!.code(this.recipe);
+    const header = this.access.token ? '-H "Authorization: Bearer $FANIN_TOKEN" ' : "";
+    if (this.recipe) this.text.textContent = LANGUAGES[this.language.value]!.code({ ...this.recipe, header });
     this.copied.textContent = "";
   }
 
