@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -19,7 +20,7 @@ import httpx
 import pytest
 
 import fanin
-from fanin import FileLayout
+from fanin import FileLayout, page
 from fanin.file import archive
 from tests.support.backends import CountingBackend
 from tests.support.processes import serving
@@ -34,6 +35,8 @@ ONE = "/v1/weights?shape=784,10&scheme=glorot_uniform&seed=42"
 UNKNOWN = f"/v1/recipes/{'0' * 64}/model.safetensors"
 PROBLEM = "application/problem+json"
 
+TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+"""Directories that nginx writes to."""
 PROGRAMS = {name: shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") for name in ("nginx", "openssl")}
 MISSING = [name for name, found in PROGRAMS.items() if not found]
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
@@ -93,9 +96,7 @@ def nginx_before(folder: Path, ports: list[int], certificate: Path, plain: int) 
         ("user root;\n" if os.geteuid() == 0 else "")
         + f"daemon off;\npid {folder}/pid;\nerror_log {folder}/error.log notice;\nworker_processes 1;\n"
         + "events {}\nhttp {\naccess_log off;\n"
-        + "".join(
-            f"{kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
+        + "".join(f"{kind}_temp_path {folder}/{kind};\n" for kind in TEMPORARY)
         + f"include {folder}/fanin.conf;\n}}\n"
     )
     command = [str(PROGRAMS["nginx"]), "-p", str(folder), "-e", str(folder / "error.log"), "-c", "nginx.conf"]
@@ -357,3 +358,41 @@ def test_a_replica_that_stops_in_mid_stream(tmp_path: Path, monkeypatch: pytest.
         download.join(120)
         assert target.read_bytes() == large
         assert httpx.get(second + path).status_code == 200
+
+
+def test_the_page_through_nginx(nginx: Front) -> None:
+    for name, file in page.files().items():
+        answer = nginx.client.get("/" if name == page.INDEX else f"/page/{name}")
+        assert (answer.content, answer.headers["Content-Type"]) == (file.content, file.media_type)
+        assert answer.headers["Content-Security-Policy"] == page.HEADERS["Content-Security-Policy"]
+        tag = {"If-None-Match": answer.headers["ETag"]}
+        assert nginx.client.get(str(answer.url), headers=tag).status_code == 304
+    assert nginx.client.get("/page/start.json").json()["service"] is True
+
+
+def test_the_page_below_a_path_of_a_proxy(tmp_path: Path) -> None:
+    """The proxy removes the path, and the page knows nothing of it: its links and calls are relative."""
+    port = free_port()
+    with running() as server:
+        (tmp_path / "nginx.conf").write_text(
+            ("user root;\n" if os.geteuid() == 0 else "")
+            + f"daemon off;\npid {tmp_path}/pid;\nevents {{}}\nhttp {{\naccess_log off;\n"
+            + "".join(f"{kind}_temp_path {tmp_path}/{kind};\n" for kind in TEMPORARY)
+            + f"server {{ listen 127.0.0.1:{port}; location /team/weights/ {{ proxy_pass {server.url}/; }} }}\n}}\n"
+        )
+        command = [str(PROGRAMS["nginx"]), "-p", str(tmp_path), "-e", str(tmp_path / "error.log"), "-c", "nginx.conf"]
+        process = subprocess.Popen(command)
+        try:
+            wait_for(lambda: process.poll() is not None or connects(port))
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", follow_redirects=True, timeout=60) as client:
+                front = client.get("/team/weights")  # nginx adds the slash
+                assert str(front.url).endswith("/team/weights/")
+                links = re.findall(r'(?:src|href)="([^"#]+)"', front.text)
+                assert {"page/page.js", "page/page.css", "docs"} <= set(links)
+                for link in (*links, "page/start.json", "page/worker.js"):
+                    if not link.startswith("data:"):
+                        assert client.get(front.url.join(link)).status_code == 200, link
+                assert client.get("/page/page.js").status_code == 404
+        finally:
+            process.terminate()
+            process.wait(300)

@@ -50,6 +50,7 @@ class Page {
     this.file = new FileControls(this.access, () => ({ text: this.editor.text, tensor: this.chosen }));
     this.code = new Code(this.access);
     if (title) byId("title").textContent = title;
+    byId("calls").hidden = !hasService;
     const examples = el(
       "select",
       { id: "example" },
