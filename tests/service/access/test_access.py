@@ -124,6 +124,7 @@ def ask(
         "bucket": "models",
         "key": "tester/tiny/main/model.safetensors",
         "asset": "page.css",
+        "file": "page.js",
         "destination": "here",
         "artifact": "0" * 64 if method == "DELETE" else guarded.artifact,
     }

@@ -3,7 +3,7 @@
 from fanin.errors import ModuleError, needed
 
 try:
-    import mlx.core  # noqa: F401
+    import mlx  # noqa: F401
 except ModuleNotFoundError as error:
     raise needed("mlx", error) from None
 from fanin.mlx import initializers
