@@ -2,7 +2,7 @@
 
     python docs/examples/gguf_file.py tiny-qwen3 7 model.gguf
 
-It needs the package `gguf`. The vocabulary is one of bytes: a model of the catalogue has no tokenizer.
+It needs the package `gguf`. The vocabulary is invented, because a model of the catalogue has no tokenizer.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ def describe(writer: gguf.GGUFWriter, config: dict[str, Any]) -> None:
 
 
 def add_vocabulary(writer: gguf.GGUFWriter, size: int) -> None:
-    """Write a vocabulary of three special tokens, all bytes, and words without a meaning."""
+    """Write a vocabulary of three special tokens, the bytes of ASCII, and words without a meaning."""
     special = [gguf.TokenType.UNKNOWN, gguf.TokenType.CONTROL, gguf.TokenType.CONTROL]
-    words = [f"word{number}" for number in range(size - 259)]
+    words = [f"word{number}" for number in range(size - len(special) - 128)]
     writer.add_tokenizer_model("llama")
-    writer.add_token_list(["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *words])
+    writer.add_token_list(["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(128)), *words])
     writer.add_token_scores([0.0] * size)
-    writer.add_token_types([*special, *[gguf.TokenType.BYTE] * 256, *[gguf.TokenType.NORMAL] * len(words)])
+    writer.add_token_types([*special, *[gguf.TokenType.BYTE] * 128, *[gguf.TokenType.NORMAL] * len(words)])
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
     writer.add_add_bos_token(False)
