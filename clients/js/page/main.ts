@@ -34,7 +34,7 @@ class Page {
     this.comparison.view.redeepen();
   });
   private readonly view = new View(this.depth);
-  private readonly comparison = new Comparison(this.depth);
+  private readonly comparison = new Comparison(this.depth, () => void this.drawViews());
   private readonly editor = new Editor(() => this.later());
   private readonly table = new Table((name) => this.choose(name));
   private readonly seed = new SeedControl((seed) => this.reseed(seed));
@@ -128,10 +128,16 @@ class Page {
     });
   }
 
+  private async drawViews(): Promise<void> {
+    const { chosen } = this,
+      range = await this.comparison.range(chosen);
+    this.view.show({ name: chosen }, chosen, range);
+    this.comparison.show(chosen, range);
+  }
+
   private draw(): void {
     if (!this.answer || !this.chosen) return;
-    this.view.show({ name: this.chosen }, this.chosen);
-    this.comparison.show(this.chosen);
+    void this.drawViews();
     this.bits.show(this.answer, this.chosen);
     this.file.show(this.answer);
     this.code.show(this.editor.text, this.chosen);

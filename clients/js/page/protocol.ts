@@ -73,6 +73,8 @@ export interface Rounding {
   readonly range: readonly [number, number];
 }
 
+export type Range = readonly [number, number];
+
 export interface LookAnswer {
   readonly shape: readonly number[];
   readonly dtype: string;
@@ -133,7 +135,9 @@ export interface Ends {
 export interface Questions {
   recipe: [{ text: string }, RecipeAnswer];
   seed: [{ seed: string }, { digest: string; seed: string; canonical: string }];
-  look: [{ subject: Subject }, LookAnswer];
+  /** The ends of the axis of values; null where only a sample can tell them. */
+  range: [{ subject: Subject }, Range | null];
+  look: [{ subject: Subject; range: Range | null }, LookAnswer];
   block: [{ subject: Subject; row: number; column: number }, BlockAnswer];
   depth: [{ subject: Subject; activation: string; layers: number }, DepthAnswer];
   digest: [{ name: string | null; blockSize: number }, DigestAnswer];

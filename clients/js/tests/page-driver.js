@@ -207,6 +207,12 @@ const steps = {
   async comparison() {
     await page.locator("#compared").selectOption("uniform");
     await until(() => document.querySelectorAll(".view")[1].dataset.shown);
+    const axes = () => page.locator("[data-plot=histogram] svg").evaluateAll((all) => all.map((each) => / from (\S+ to \S+)\. /.exec(each.getAttribute("aria-label"))[1]));
+    await until(() => {
+      const [first, second] = [...document.querySelectorAll("[data-plot=histogram] svg")].map((each) => / from (\S+ to \S+)\. /.exec(each.getAttribute("aria-label"))[1]);
+      return first === second;
+    });
+    check("one axis", new Set(await axes()).size, 1);
     check("two", await page.locator(".view:not([hidden])").count(), 2);
     const second = page.locator(".view").nth(1);
     check("scheme", (await second.locator(".facts").first().textContent()).includes("U["), true);

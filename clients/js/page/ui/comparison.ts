@@ -2,7 +2,7 @@
 
 import vocabulary from "../vocabulary.json";
 import type { DepthControls } from "../plots/depth.js";
-import type { LookAnswer } from "../protocol.js";
+import type { LookAnswer, Range } from "../protocol.js";
 import { el } from "./dom.js";
 import { ask } from "./engine.js";
 import { View } from "./view.js";
@@ -17,29 +17,41 @@ export class Comparison {
   private readonly label = el("label", { hidden: true }, "with members ", this.members);
   private name = "";
 
-  constructor(depth: DepthControls) {
+  constructor(
+    depth: DepthControls,
+    private readonly changed: () => void,
+  ) {
     this.view = new View(depth);
     this.view.element.hidden = true;
     this.controls = el("div", { class: "controls" }, el("label", {}, "Compare with ", this.scheme), this.label);
     this.scheme.addEventListener("change", () => void this.choose());
-    this.members.addEventListener("change", () => this.show(this.name));
+    this.members.addEventListener("change", changed);
+  }
+
+  /** Return the axis of values that both share; null where the first one is alone. */
+  async range(name: string): Promise<Range | null> {
+    this.name = name;
+    if (!this.scheme.value) return null;
+    const subjects = [{ name }, { name, members: this.members.value }];
+    const ranges = await Promise.all(subjects.map((subject) => ask("range", { subject }).catch(() => null)));
+    const [first, second] = ranges as [Range | null, Range | null];
+    return first && second ? [Math.min(first[0], second[0]), Math.max(first[1], second[1])] : null;
   }
 
   /** Show the second scheme of a tensor, if one is chosen. */
-  show(name: string): void {
-    this.name = name;
+  show(name: string, range: Range | null): void {
     const isOn = this.scheme.value !== "";
     this.label.hidden = this.view.element.hidden = !isOn;
     this.view.element.parentElement?.classList.toggle("two", isOn);
-    if (isOn) this.view.show({ name, members: this.members.value }, `${name} as ${this.scheme.value}`);
+    if (isOn) this.view.show({ name, members: this.members.value }, `${name} as ${this.scheme.value}`, range);
   }
 
   private async choose(): Promise<void> {
     if (this.scheme.value) {
-      const look = await ask("look", { subject: { name: this.name } }).catch(() => null);
+      const look = await ask("look", { subject: { name: this.name }, range: null }).catch(() => null);
       this.members.value = JSON.stringify({ scheme: this.scheme.value, ...required(this.scheme.value, look) });
     }
-    this.show(this.name);
+    this.changed();
   }
 }
 

@@ -5,7 +5,7 @@ import { heatFigure } from "../plots/heat.js";
 import { histogramFigure } from "../plots/histogram.js";
 import { roundingFigure } from "../plots/rounding.js";
 import { spectrumFigure } from "../plots/spectrum.js";
-import type { Subject } from "../protocol.js";
+import type { Range, Subject } from "../protocol.js";
 import { el, replace } from "./dom.js";
 import { EngineError, Latest, ask } from "./engine.js";
 import { facts, moments } from "./facts.js";
@@ -31,13 +31,13 @@ export class View {
   }
 
   /** Show a tensor. While one is computed, only the newest call waits. */
-  show(subject: Subject, heading: string): void {
+  show(subject: Subject, heading: string, range: Range | null): void {
     if (this.subject?.name !== subject.name) this.first = [0, 0];
     this.subject = subject;
     this.heading.textContent = heading;
     this.latest.run(() =>
       this.guarded(async () => {
-        const look = await ask("look", { subject });
+        const look = await ask("look", { subject, range });
         this.message.textContent = "";
         replace(this.facts, facts(look), moments(look));
         replace(this.histogram, histogramFigure(look));

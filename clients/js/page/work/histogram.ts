@@ -2,7 +2,7 @@
 
 import { pow2 } from "../../src/bits.js";
 import type { DType } from "../../src/dtypes.js";
-import type { Histogram, Numbers } from "../protocol.js";
+import type { Histogram, Numbers, Range } from "../protocol.js";
 import type { Law } from "./density.js";
 
 const BARS = 64;
@@ -10,15 +10,13 @@ const BARS = 64;
 const REACH = 4.5;
 const POINTS = 241;
 
-/** Return the ends of the axis: those of the distribution where it is known, so that a new seed does not move them. */
-export function rangeOf(exact: Numbers | null, measured: Numbers): [number, number] {
-  if (!exact) return [measured.low!, measured.high!];
-  const { mean, std, low, high } = exact;
+/** Return the ends of the axis. They are those of the distribution, so that a new seed does not move them. */
+export function rangeOf({ mean, std, low, high }: Numbers): Range {
   return [Math.max(mean - REACH * std, low ?? -Infinity), Math.min(mean + REACH * std, high ?? Infinity)];
 }
 
 /** Return the histogram of values. Its edges lie between two numbers of the storage type, so that no bar has too many. */
-export function histogram(values: Float64Array, dtype: DType, [from, to]: [number, number], law: Law | null): Histogram {
+export function histogram(values: Float64Array, dtype: DType, [from, to]: Range, law: Law | null): Histogram {
   const edges = edgesOf(from, to, dtype),
     counts = new Array<number>(edges.length - 1).fill(0);
   const first = edges[0]!,

@@ -1,9 +1,9 @@
 /** The description of one tensor, and its histogram. */
 
-import { momentsOf } from "../../src/moments.js";
 import { descriptionOf } from "../../src/description.js";
 import { sharedGenerator } from "../../src/plan.js";
-import type { LookAnswer, Numbers, Subject } from "../protocol.js";
+import type { Tensor } from "../../src/schemes/base.js";
+import type { LookAnswer, Numbers, Range, Subject } from "../protocol.js";
 import { lawOf } from "./density.js";
 import { histogram, rangeOf } from "./histogram.js";
 import { rounding } from "./rounding.js";
@@ -11,16 +11,13 @@ import { sample, sampled } from "./sample.js";
 import { find } from "./subject.js";
 
 /** Return the description of a tensor, its histogram, and what rounding does to it. */
-export async function look(subject: Subject): Promise<LookAnswer> {
+export async function look({ subject, range }: { subject: Subject; range: Range | null }): Promise<LookAnswer> {
   const { entry, tensor } = find(subject),
     generator = await sharedGenerator();
   const { formula, moments, fans } = descriptionOf(tensor);
   const { dtype } = entry;
   const values = sample(generator, entry);
   const measured = values.length ? measure(values, dtype.kind === "complex") : null;
-  // C64 is shown by the real and imaginary parts, each with half of the variance.
-  const shown = dtype.kind === "complex" && moments ? { ...moments, std: moments.std / Math.SQRT2 } : moments;
-  const known = shown ?? momentsOf(entry.draw, dtype);
   return {
     shape: entry.shape,
     dtype: dtype.name,
@@ -31,9 +28,17 @@ export async function look(subject: Subject): Promise<LookAnswer> {
     measured,
     elements: String(entry.count),
     sampled: sampled(entry),
-    histogram: measured && histogram(values, dtype, rangeOf(known, measured), lawOf(entry.draw, dtype)),
+    histogram: measured && histogram(values, dtype, range ?? axisOf(tensor) ?? [measured.low!, measured.high!], lawOf(entry.draw, dtype)),
     rounding: measured && rounding(generator, entry, tensor, values, measured),
   };
+}
+
+/** Return the ends of the axis of values of a tensor; null where only a sample can tell them. */
+export function axisOf(tensor: Tensor): Range | null {
+  const { moments } = descriptionOf(tensor);
+  // C64 is shown by the real and imaginary parts, each with half of the variance.
+  const parts = tensor.dtype.kind === "complex" ? Math.SQRT2 : 1;
+  return moments && rangeOf({ ...moments, std: moments.std / parts });
 }
 
 /** Return mean, deviation and ends of a sample. Values are scaled first: the square of a large one is infinite. */

@@ -6,8 +6,9 @@ import type { Answered, Asked, QuestionName, Questions } from "../protocol.js";
 import { block } from "./block.js";
 import { depth } from "./depth.js";
 import { digest, serviceDigests, cancelDigest } from "./digest.js";
-import { look } from "./look.js";
+import { axisOf, look } from "./look.js";
 import { overview, reseed } from "./overview.js";
+import { find } from "./subject.js";
 import { close, open, read } from "./transfer.js";
 
 // The kernels are compiled while the window reads the recipe.
@@ -24,7 +25,8 @@ type Handlers = {
 const HANDLERS: Handlers = {
   recipe: ({ text }) => overview(text),
   seed: ({ seed }) => reseed(seed),
-  look: ({ subject }) => look(subject),
+  range: ({ subject }) => axisOf(find(subject).tensor),
+  look,
   block,
   depth,
   digest,
