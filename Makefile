@@ -85,7 +85,7 @@ newest:
 # Hours: long statistics, dieharder, other processors under qemu, memory while streaming. PARTS="load traffic" runs some.
 # On Debian it needs: dieharder gcc-aarch64-linux-gnu gcc-s390x-linux-gnu libc6-dev-arm64-cross libc6-dev-s390x-cross qemu-user
 soak: $(VENV)/dev
-	$(BIN)/python -m pip install --quiet --group machine-code --group model-signing --group ray --group stores
+	$(BIN)/python -m pip install --quiet --group machine-code --group model-signing --group ray --group stores --group quantized
 	$(BIN)/python -m tests.soak $(PARTS)
 
 .PHONY: serving

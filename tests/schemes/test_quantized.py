@@ -154,10 +154,14 @@ def test_dequantized_parts_are_the_draw_of_the_twin(form: str, law: dict[str, An
     numbers, unit = dequantized(form, parts)
     twin = twin_of(law).astype(np.float64)
     if form in ("mxfp4", "mxfp8"):
-        largest = np.abs(numbers) / np.repeat(2.0 ** (parts["scale"].astype(np.float64) - 127), 32, 1)
-        saturated = (largest == (6 if form == "mxfp4" else 448)) & (np.abs(twin) > np.abs(numbers))
-        assert saturated.mean() < 0.05
-        assert np.all(np.abs(twin)[saturated] < np.abs(numbers)[saturated] * (4 / 3 if form == "mxfp4" else 8 / 7))
+        greatest, power = (6, 2) if form == "mxfp4" else (448, 8)
+        exponents = parts["scale"].astype(np.int64) - 127
+        blocks = np.abs(twin).reshape(*exponents.shape, 32).max(-1)
+        rule = np.floor(np.log2(np.where(blocks, blocks, 2.0**power))) - power  # that of OCP; zeros have a scale of 1
+        assert np.array_equal(exponents, rule)
+        limit = np.repeat(greatest * 2.0**exponents, 32, 1)
+        saturated = np.abs(twin) > limit
+        assert np.array_equal(np.abs(numbers)[saturated], limit[saturated])
         unit = np.where(saturated, np.inf, unit)
     assert np.all(np.abs(numbers - twin) <= unit * 0.5001)
     assert np.abs(numbers).max() > 0.5 * np.abs(twin).max()
