@@ -238,9 +238,10 @@ def test_a_directory_is_read_shard_by_shard(tmp_path: Path) -> None:
     index.write_text(json.dumps({"weight_map": {"w": "../secret.safetensors"}}))
     with pytest.raises(fanin.FileError, match="not in its directory"):
         fanin.inspect(tmp_path)
-    index.write_text("[]")
-    with pytest.raises(fanin.FileError, match="weight_map"):
-        fanin.inspect(tmp_path)
+    for damaged in ("[]", "[" * 100_000):
+        index.write_text(damaged)
+        with pytest.raises(fanin.FileError, match="weight_map"):
+            fanin.inspect(tmp_path)
 
 
 def test_faults_of_a_file_without_a_recipe(tmp_path: Path) -> None:
@@ -365,6 +366,8 @@ def test_the_command(stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert document["findings"][0]["kind"] == "recipe"
     assert main(["inspect", str(tmp_path / "absent.safetensors")]) == 4
     assert main(["inspect", '{"shape": [8, 8], "scheme": "he_normal", "layout": "torch"}']) == 0
+    longer_than_a_path = {f"w{i}": {"shape": [2], "scheme": "zeros"} for i in range(200)}
+    assert main(["inspect", json.dumps({"tensors": longer_than_a_path})]) in (0, 1)
     assert main(["inspect", "tests.inspection.faulty_models:mlp"]) == 0
     assert main(["inspect", "tests.inspection.faulty_models:cloned", "--no-signal"]) == 1
     assert main(["inspect", str(stored), "--input", "a:b"]) == 2

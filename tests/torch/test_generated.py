@@ -88,6 +88,7 @@ def test_other_operations_get_the_elements(whole: dict[str, torch.Tensor]) -> No
     target.copy_(made)  # is broadcast
     assert torch.equal(target[1], whole["w"])
     torch.empty(6, 5, 8, device="meta").copy_(made)
+    assert type(torch.nn.Parameter(made).data) is Generated
 
 
 def test_only_what_is_copied_is_generated(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +117,31 @@ def test_only_what_is_copied_is_generated(monkeypatch: pytest.MonkeyPatch) -> No
         assert torch.equal(target, expected.narrow(axis, 3 * length, length))
 
 
-@pytest.mark.parametrize("write", [lambda t: t.add_(1), lambda t: t.view(-1)[3:].fill_(1), lambda t: t[0].copy_(t[1])])
+@pytest.mark.parametrize(
+    "view",
+    [lambda t: t.conj(), lambda t: t[2].mH, lambda t: t.conj().imag, torch._neg_view, lambda t: t[1:].conj().mT],
+    ids=["conjugate", "adjoint", "imaginary", "negative", "transposed"],
+)
+def test_views_with_other_values(view: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    layout = FileLayout.of({"tensors": {"c": {"shape": [4, 3, 2], "dtype": "C64", "scheme": "normal", "std": 1.0}}})
+    expected = view(torch.from_numpy(fanin.materialize(layout)["c"]))
+    made = view(Generated.of(layout, "c"))
+    assert torch.equal(made.clone(), expected)
+    assert torch.equal(torch.empty(expected.shape, dtype=expected.dtype).copy_(made), expected)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda t: t.add_(1),
+        lambda t: t.view(-1)[3:].fill_(1),
+        lambda t: t[0].copy_(t[1]),
+        lambda t: torch.add(torch.ones(6, 5, 8), 1, out=t),
+        lambda t: torch._foreach_add_([t], 1),
+        lambda t: setattr(torch.nn.Parameter(t), "data", torch.zeros(6, 5, 8)),
+    ],
+    ids=["add_", "view", "copy_", "out", "list", "data"],
+)
 def test_writing_to_it_is_an_error(write: Callable[[torch.Tensor], object]) -> None:
     with pytest.raises(RuntimeError, match=r"writes to the tensor 'w', which is generated: clone it"):
         write(Generated.of(LAYOUT, "w"))

@@ -68,14 +68,15 @@ def _inspected(options: argparse.Namespace) -> Inspection:
     given: dict[str, Any] = {"signal": not options.no_signal, "backend": options.backend, "name": source}
     if options.input:
         given["inputs"] = builder_of(options.input)
-    if Path(source).is_dir():
+    is_json = source.lstrip().startswith("{")  # may be longer than any path, which the system then refuses
+    if not is_json and Path(source).is_dir():
         return inspect(Path(source), **given)
     if _FUNCTION.fullmatch(source) and not Path(source).exists():
         build = builder_of(source)
         return inspect(build, **given)
     if options.input:
         raise ValueError(f"--input is for a model, and {source} is not PACKAGE.MODULE:BUILD")
-    if source.lstrip().startswith("{"):
+    if is_json:
         return inspect(source, **{**given, "name": None})
     if source == "-":
         return inspect(sys.stdin.buffer.read(), **{**given, "name": "standard input"})

@@ -200,7 +200,7 @@ def _shards(index: Path) -> Sequence[str]:
         document = json.loads(index.read_bytes())
         places = document["weight_map"].values()
         names = sorted({str(each) for each in places})
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise FileError(f"{index} is damaged: it has no weight_map") from None
     for name in names:
         # A shard lies in the directory: an index from elsewhere names no other file of this machine.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
-from torch.utils._pytree import tree_any, tree_map_only
+from torch.utils._pytree import tree_any, tree_leaves, tree_map_only
 
 from fanin.file.layout import Entry, FileLayout
 from fanin.region import Region
@@ -63,16 +63,32 @@ class Generated(torch.Tensor):
         arguments = func._schema.arguments
         if args and isinstance(args[0], cls) and _is_view(arguments[0]):
             made = func(args[0]._place, *args[1:], **kwargs)
-            if not tree_any(lambda leaf: isinstance(leaf, torch.Tensor) and leaf.dtype != args[0].dtype, made):
+            if not tree_any(lambda leaf: isinstance(leaf, torch.Tensor) and _has_other_values(leaf, args[0]), made):
                 return tree_map_only(torch.Tensor, lambda leaf: cls(args[0]._entry, leaf, args[0]._backend), made)
-        for argument, given in zip(arguments, args):
-            if isinstance(given, cls) and argument.alias_info is not None and argument.alias_info.is_write:
-                raise RuntimeError(f"{func} writes to the tensor {given._entry.name!r}, which is generated: clone it")
+        named = {argument.name: value for argument, value in zip(arguments, args)} | dict(kwargs)
+        for argument in arguments:
+            if argument.alias_info is not None and argument.alias_info.is_write:
+                for leaf in tree_leaves(named.get(argument.name)):
+                    if isinstance(leaf, cls):
+                        raise leaf._refusal(str(func))
         args, kwargs = tree_map_only(cls, cls.generated, (args, kwargs))
         return func(*args, **kwargs)
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         return f"Generated({self._entry.name!r}, shape={tuple(self.shape)}, dtype={self.dtype})"
+
+    @property
+    def data(self) -> torch.Tensor:
+        """The same tensor without gradients."""
+        return self.detach()
+
+    @data.setter
+    def data(self, value: torch.Tensor) -> None:  # noqa: ARG002 (always refused)
+        # torch would change the type of this object, and its elements would still be those of the recipe.
+        raise self._refusal("an assignment to data")
+
+    def _refusal(self, operation: str) -> RuntimeError:
+        return RuntimeError(f"{operation} writes to the tensor {self._entry.name!r}, which is generated: clone it")
 
     def generated(self) -> torch.Tensor:
         """Return a tensor with the elements, in new memory."""
@@ -139,6 +155,11 @@ class _Box:
             room = view.stride(axis)
         ranges.append(range(at, at + 1))
         return cls(Region(tuple(map(len, ranges)), tuple(ranges), (*sizes, room)), axes)
+
+
+def _has_other_values(view: torch.Tensor, of: torch.Tensor) -> bool:
+    """Return whether elements of a view are not elements of the tensor: conjugates, negatives, or parts of them."""
+    return view.dtype != of.dtype or view.is_conj() or view.is_neg()
 
 
 def _is_view(argument: Any) -> bool:
