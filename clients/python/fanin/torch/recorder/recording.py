@@ -246,9 +246,11 @@ class _Reading:
                     return integers.constant(int(held), tensor.shape, dtype)
                 if said := scheme(Constant(held), tensor.shape):  # a power of two in F8_E8M0, but not its NaN
                     return {"shape": list(tensor.shape), "dtype": dtype, **said}
-            # NumPy has no F8_E8M0, whose other tables are literals.
-            known = flat is not None and not tensor.is_floating_point()
-            if known and (said := integers.members(flat.reshape(tensor.shape).numpy())):
+            if (
+                flat is not None
+                and not tensor.is_floating_point()  # NumPy has no F8_E8M0, whose other tables are literals
+                and (said := integers.members(flat.reshape(tensor.shape).numpy()))
+            ):
                 return said
         if flat is None:
             raise RefusedError(f"it has {tensor.numel()} fixed values; at most {MOST_VALUES} are computed")
