@@ -18,7 +18,8 @@ import torch
 from torch import nn
 
 import fanin
-from fanin.torch import RecordError, record
+import fanin.torch
+from fanin.torch import RecordError, Recording, record
 from fanin.torch.recorder import recording, threads
 from fanin.torch.recorder.shadow_memory import Memory
 from tests.recording.comparing import recorded_as_it_runs
@@ -366,6 +367,69 @@ def test_values_near_a_table_of_a_narrow_type_are_kept(dtype: torch.dtype) -> No
     recording = recorded_as_it_runs(build)
     assert list(recording.literals) == ["0", "1"]
     assert [tensor.scheme for tensor in recording.recipe.tensors.values()] == ["log_range", "sinusoidal", "eye"]
+
+
+FLOAT8 = [torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e4m3fnuz, torch.float8_e5m2fnuz]
+
+
+@pytest.mark.parametrize("dtype", FLOAT8)
+def test_fixed_values_in_8_bits_are_recorded(dtype: torch.dtype) -> None:
+    values = {
+        "eye": torch.eye(6) * 0.7,
+        "dirac": nn.init.dirac_(torch.empty(4, 4, 3)),
+        "sinusoidal": _positions(50, 64),
+        "literal": torch.arange(64.0).reshape(8, 8).sin(),
+        "kernel": torch.arange(50.0).reshape(2, 5, 5),
+    }
+    recording = _filled_as_built({name: lambda value=value: value.to(dtype) for name, value in values.items()})
+    assert set(recording.literals) == {"literal", "kernel"}
+    for name in ("eye", "dirac", "sinusoidal"):
+        assert recording.recipe.tensors[name].scheme == name
+
+
+def test_scales_of_powers_of_two_are_recorded() -> None:
+    scale = torch.float8_e8m0fnu
+    recording = _filled_as_built(
+        {
+            "eighth": lambda: torch.full((3,), 0.125).to(scale),
+            "smallest": lambda: torch.zeros(3, dtype=torch.uint8).view(scale),
+            "largest": lambda: torch.full((3,), 2.0**127).to(scale),
+            "nan": lambda: torch.full((3,), float("nan")).to(scale),
+            "mixed": lambda: torch.tensor([[1.0, 2.0, 0.25], [4.0, 8.0, float("nan")]]).to(scale),
+        }
+    )
+    assert set(recording.literals) == {"nan", "mixed"}
+
+
+def _filled_as_built(make: Mapping[str, Callable[[], torch.Tensor]]) -> Recording:
+    """Return the recording of these buffers, after a check that `init_` gives a module the bytes of the builder."""
+
+    def build() -> nn.Module:
+        module = nn.Module()
+        for name, each in make.items():
+            module.register_buffer(name, each())
+        return module
+
+    recording = record(build)
+    module = build()
+    for tensor in module.state_dict().values():
+        tensor.view(torch.uint8).fill_(9)
+    fanin.torch.init_(module, recording)
+    for name, tensor in build().state_dict().items():
+        assert torch.equal(module.state_dict()[name].view(torch.uint8), tensor.view(torch.uint8)), name
+    return recording
+
+
+@pytest.mark.parametrize("name", ["bits8", "uint4", "int4", "float4_e2m1fn_x2"])
+def test_types_that_torch_cannot_fill_are_refused(name: str) -> None:
+    def build() -> nn.Module:
+        module = nn.Module()
+        module.register_buffer("codes", torch.zeros(4, dtype=torch.uint8).view(getattr(torch, name)))
+        module.register_buffer("other", torch.zeros(4, dtype=torch.uint8).view(getattr(torch, name)), persistent=False)
+        return module
+
+    with pytest.raises(RecordError, match=f"/codes: torch.{name} is not a type of single numbers"):
+        record(build)
 
 
 @pytest.mark.parametrize("smallest", [1e-2, 1e-30, 5e-324])

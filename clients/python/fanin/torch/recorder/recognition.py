@@ -31,8 +31,9 @@ def table(tensor: torch.Tensor) -> dict[str, Any] | None:
     """Return shape, scheme and parameters for these values; `None` if no scheme generates them."""
     if not tensor.numel() or not tensor.is_floating_point():
         return None
-    wanted = tensor.double().numpy()
-    for said in _candidates(tensor):
+    wide = tensor.double()  # torch computes neither maxima nor comparisons in 8 bits
+    wanted = wide.numpy()
+    for said in _candidates(wide):
         document = {"shape": list(tensor.shape), "dtype": "F64", **said}
         try:
             (made,) = materialize(document).values()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -209,6 +210,8 @@ class _Reading:
             raise RefusedError("a lazy tensor, which gets its shape at the first call")
         if kind := peculiar(tensor):
             raise RefusedError(f"{kind}; a recipe has only dense tensors")
+        if _packed(tensor):
+            raise RefusedError(f"{tensor.dtype} is not a type of single numbers")
         where = (tensor.untyped_storage()._cdata, tensor.storage_offset(), tuple(tensor.shape), tensor.stride())
         first = self._names.setdefault(where, name)
         if first != name and tensor.numel():
@@ -236,10 +239,18 @@ class _Reading:
         if flat is not None and tensor.dtype in FLOATING and (said := table(flat.reshape(tensor.shape))):
             return {"dtype": FLOATING[tensor.dtype], **said}
         if tensor.dtype in DTYPES.keys() - FLOATING.keys():
+            dtype = DTYPES[tensor.dtype]
             if len(dists) == 1 and isinstance(dists[0], Constant):
-                value = int(rounded(dists[0].value, tensor.dtype).real)
-                return integers.constant(value, tensor.shape, DTYPES[tensor.dtype])
-            if flat is not None and (said := integers.members(flat.reshape(tensor.shape).numpy())):
+                held = rounded(dists[0].value, tensor.dtype).real
+                if not tensor.is_floating_point():
+                    return integers.constant(int(held), tensor.shape, dtype)
+                if said := scheme(Constant(held), tensor.shape):  # a power of two in F8_E8M0, but not its NaN
+                    return {"shape": list(tensor.shape), "dtype": dtype, **said}
+            if (
+                flat is not None
+                and not tensor.is_floating_point()  # NumPy has no F8_E8M0, whose other tables are literals
+                and (said := integers.members(flat.reshape(tensor.shape).numpy()))
+            ):
                 return said
         if flat is None:
             raise RefusedError(f"it has {tensor.numel()} fixed values; at most {MOST_VALUES} are computed")
@@ -251,7 +262,7 @@ class _Reading:
         found = {}
         for name, tensor in model.named_buffers(remove_duplicate=False):
             name = plain_name(name)
-            if name not in state and not peculiar(tensor):
+            if name not in state and not peculiar(tensor) and not _packed(tensor):
                 flat = values(self._memory.read(tensor), tensor.dtype)
                 if flat is not None:
                     found[name] = self._memory.shared(flat).reshape(tensor.shape)
@@ -266,6 +277,11 @@ class _Reading:
                     raise RefusedError("it contains some of its random numbers twice")
                 if other := self._drawn.setdefault(dist.draw, Claims()).claim(dist.place, stop, name):
                     self._copies.setdefault(name, other)
+
+
+def _packed(tensor: torch.Tensor) -> bool:
+    """Return whether the type holds bits or numbers of less than 8 bits. torch cannot fill such a tensor."""
+    return re.fullmatch(r"torch\.(bits\w+|u?int[1-7]|float4\w*)", str(tensor.dtype)) is not None
 
 
 def _state(model: torch.nn.Module) -> dict[str, Any]:
