@@ -277,8 +277,9 @@ def _shifted(header: str) -> str:
         lambda header, data: (header.replace('"shape":[100]', '"shape":[100.0]'), data),
         lambda header, data: (header, data + b"\0"),
         lambda header, data: (_shifted(header), bytes(8) + data),
+        lambda header, data: ("[" * 100_000, data),
     ],
-    ids=["offsets in strings", "a fraction", "bytes at the end", "a gap"],
+    ids=["offsets in strings", "a fraction", "bytes at the end", "a gap", "nested too deeply"],
 )
 def test_a_file_that_safetensors_cannot_read_is_refused(foreign: Path, damage: Callable[..., Any]) -> None:
     """Its tensors have the bytes of the recipe, but no loader gets them."""

@@ -135,6 +135,7 @@ def test_a_recipe_is_not_written_over_its_source(
         (["hf", "empty.json"], 2, "model_type"),
         (["hf", "unknown.json"], 2, "nosuchmodel"),
         (["hf", "recorded_net.py"], 2, "recorded_net.py"),
+        (["hf", "nested.json"], 2, "nested.json is not JSON"),
     ],
 )
 def test_errors(
@@ -142,5 +143,6 @@ def test_errors(
 ) -> None:
     (tmp_path / "empty.json").write_text("{}")
     (tmp_path / "unknown.json").write_text('{"model_type": "nosuchmodel"}')
+    (tmp_path / "nested.json").write_text("[" * 100_000)
     assert main(["recipe", *arguments]) == code
     assert words in capsys.readouterr().err

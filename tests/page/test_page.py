@@ -107,7 +107,9 @@ def test_the_page_learns_where_it_is(server: PageServer) -> None:
     assert json.loads(page.start(service=True).content) == {"service": True, "recipe": None, "title": None}
 
 
-@pytest.mark.parametrize("path", ["/page/", "/page/nothing.js", "/page/../page.js", "/page/__init__.py", "/docs", "*"])
+@pytest.mark.parametrize(
+    "path", ["/page/", "/page/nothing.js", "/page/../page.js", "/page/__init__.py", "/docs", "*", "//["]
+)
 def test_other_paths_are_404(server: PageServer, path: str) -> None:
     assert fetch(server, path)[0].status == 404
 

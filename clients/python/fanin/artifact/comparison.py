@@ -114,7 +114,7 @@ def _files(place: Destination) -> list[tuple[str, int]]:
     if index is not None:
         try:
             names = sorted(set(json.loads(index)["weight_map"].values()))
-        except (ValueError, LookupError, TypeError, AttributeError):
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             raise FileError(f"{place.url}: {shards.INDEX} is damaged") from None
     if not names:
         raise FileError(f"{place.url} has no safetensors file")
@@ -143,7 +143,7 @@ def _tensors(place: Destination, key: str, size: int) -> list[_Stored]:
             end = stored.stop
         if end != size:
             raise ValueError(f"it has {size} bytes, its header says {end}")
-    except (LookupError, TypeError, ValueError, OverflowError, AttributeError, struct.error) as error:
+    except (LookupError, TypeError, ValueError, OverflowError, AttributeError, RecursionError, struct.error) as error:
         raise FileError(f"{place.url}: {key} is not a safetensors file: {error}") from None
     return tensors
 

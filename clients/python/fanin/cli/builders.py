@@ -81,17 +81,14 @@ def configuration_of(source: str) -> Path:
 
 def quantization_of(source: str) -> Mapping[str, Any] | None:
     """Return the `quantization_config` of a configuration of transformers; None if it has none."""
-    config = json.loads(configuration_of(source).read_bytes())
+    config = _read(configuration_of(source))
     return config.get("quantization_config") if isinstance(config, Mapping) else None
 
 
 def transformer_of(source: str) -> Callable[[], Any]:
     """Return a function that builds the model of a transformers configuration. It runs only the library's code."""
     path = configuration_of(source)
-    try:
-        config = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from None
+    config = _read(path)
     if not isinstance(config, Mapping) or "model_type" not in config:
         raise ValueError(f"{path} is not a configuration of transformers: it has no model_type")
     import transformers
@@ -103,3 +100,10 @@ def transformer_of(source: str) -> Callable[[], Any]:
         if model := getattr(transformers, architecture, None):
             return lambda: model._from_config(parsed)
     return lambda: transformers.AutoModel.from_config(parsed)
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not JSON: {error}") from None

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer, ThreadingMixIn
-from urllib.parse import urlsplit
 
 from fanin import page
 from fanin.page import PageFile
@@ -58,7 +57,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get_all("Host", []) not in ([host] for host in self.server.hosts):
             self._refuse(HTTPStatus.MISDIRECTED_REQUEST, f"this server responds at {self.server.url} only")
             return
-        file = self.server.files.get(urlsplit(self.path).path)
+        file = self.server.files.get(self.path.partition("?")[0])
         if file is None:
             self._refuse(HTTPStatus.NOT_FOUND, "the page has no such file")
             return

@@ -94,6 +94,6 @@ def sizes_in(content: bytes) -> dict[str, int]:
         sizes = {name: int(stop) - int(start) for name, (start, stop) in offsets.items()}
         if 8 + length + sum(sizes.values()) != len(content):
             raise ValueError(f"it has {len(content)} bytes, its header says {8 + length + sum(sizes.values())}")
-    except (AttributeError, LookupError, OverflowError, TypeError, ValueError, struct.error) as error:
+    except (AttributeError, LookupError, OverflowError, RecursionError, TypeError, ValueError, struct.error) as error:
         raise FileError(f"the literals are not a safetensors file: {error!r}") from None
     return sizes
