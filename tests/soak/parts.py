@@ -36,7 +36,7 @@ PARTS = {
     ),
     "processors": Part("aarch64, s390x and old x86-64 under qemu", ("tests/soak/test_other_machines.py",)),
     "models": Part(
-        "GPT-2 small; memory while 50 GB are sent; random programs recorded",
+        "GPT-2 small, memory while 50 GB are sent, random programs recorded",
         ("tests/soak/test_whole_models.py", "tests/recording/test_random_programs.py"),
     ),
     "load": Part("1,000 connections, fast, slow and stalled", ("tests/soak/test_load.py",)),
