@@ -230,7 +230,7 @@ const steps = {
   async plots() {
     const label = () => page.locator("[data-plot=depth] svg").first().getAttribute("aria-label");
     const before = await label();
-    check("relu", before.startsWith("In 24 layers the signal becomes 2 times its input"), true);
+    check("relu", before.startsWith("In 24 layers the mean square of the signal becomes 2 times that of the input"), true);
     await page.locator("#activation").selectOption("tanh");
     await until((old) => document.querySelector("[data-plot=depth] svg").getAttribute("aria-label") !== old, before);
     await page.locator("#layers").fill("8");

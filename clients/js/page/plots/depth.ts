@@ -46,17 +46,18 @@ export function depthFigure(depth: DepthAnswer, activation: string): HTMLElement
   const frame = new Frame({ from: 1, to: layers, label: "layer" }, { from, to, label: "mean square", isLog: true });
   const numbered = (values: readonly number[]) =>
     values.flatMap((y, n): [number, number][] =>
-      // A network that explodes has no numbers in its last layers.
-      Number.isNaN(y) ? [] : [[n + 1, Math.min(Math.max(y, from / 10), to * 10)]],
+      // A line ends where it leaves the axis: drawn along the border, it would look level.
+      y >= from && y <= to ? [[n + 1, y]] : [],
     );
   const dots = (values: readonly number[], className: string): Child =>
     svg("path", { class: className, d: numbered(values).map(([x, y]) => `M${frame.atX(x).toFixed(1)} ${frame.atY(y).toFixed(1)}h.01`).join("") });
   const [last, first] = [depth.signal.at(-1)!, depth.gradient[0]!];
-  const facts = `In ${layers} layers the signal becomes ${number(last, 3)} times its input, and the gradient ${number(first, 3)} times that of the last layer.`;
+  const facts = `In ${layers} layers the mean square of the signal becomes ${number(last, 3)} times that of the input. The gradient that arrives at the first layer has ${number(first, 3)} times that of the last.`;
   return figure(
     title,
-    `A network whose layers all have the fans and the distribution of this tensor, with ${ACTIVATIONS[activation]!.title}, without bias and normalization. ` +
-      `Lines: the exact recursion for wide layers. Dots: one network of ${depth.width} units, simulated here with the seed. A level line is good: falling ones vanish, rising ones explode. ${facts}`,
+    `Each layer has the distribution of this tensor and ${ACTIVATIONS[activation]!.title}, without bias, normalization and residual connections, which would steady it. ` +
+      "Read the signal from left to right and the gradient from right to left. A level line is good. One that falls on its way vanishes, one that rises explodes. " +
+      `Lines: the limit of wide layers, in which fan-in scales the signal and fan-out the gradient. Dots: one network of ${depth.width} units with the same scales, simulated with the seed. ${facts}`,
     [
       ["line", "signal, mean square before the activation"],
       ["law", "gradient, mean square"],

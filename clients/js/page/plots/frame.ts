@@ -27,9 +27,9 @@ export class Frame {
   atX = (value: number): number => LEFT + share(this.x, value) * (WIDTH - LEFT - RIGHT);
   atY = (value: number): number => HEIGHT - BOTTOM - share(this.y, value) * (HEIGHT - TOP - BOTTOM);
 
-  /** Return the path of a line through these points. */
+  /** Return the path of a line through these points, empty if there are none. */
   line(points: readonly (readonly [number, number])[], className: string): SVGPathElement {
-    return svg("path", { class: className, d: `M${points.map((point) => this.place(point)).join("L")}` });
+    return svg("path", { class: className, d: points.map((point, n) => (n ? "L" : "M") + this.place(point)).join("") });
   }
   private place([x, y]: readonly [number, number]): string {
     return `${this.atX(x).toFixed(1)} ${this.atY(y).toFixed(1)}`;

@@ -31,7 +31,7 @@ export function heatFigure(block: BlockAnswer, moved: (row: number, column: numb
   const paint = () => draw(canvas, block);
   paint();
   onTheme(() => canvas.isConnected && paint());
-  const readout = el("output", { class: "fine readout" }, `Colours reach ±${number(block.most)}. Point at an element to read it.`);
+  const readout = el("output", { class: "fine readout" }, `The strongest colours are ±${number(block.most)} and beyond. Point at an element to read it.`);
   let at: [number, number] = [0, 0];
   const read = (row: number, column: number) => {
     at = [Math.min(Math.max(row, 0), rows - 1), Math.min(Math.max(column, 0), columns - 1)];

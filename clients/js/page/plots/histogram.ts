@@ -36,9 +36,9 @@ export function histogramFigure(look: LookAnswer): HTMLElement {
     (found.density ? " The line is the density of the distribution." : "");
   const sentence =
     `${parts} by value: a bar is higher where there are more of them` +
-    (found.density ? ", and the line is what the formula predicts. Bars that follow the line show that the tensor has its distribution." : ".") +
+    (found.density ? ", and the line is what the formula predicts. Bars that follow the line show that the tensor has its distribution. Where a coarse type rounds many elements to one number, their bar is high." : ".") +
     (isCut ? ` Bars of single values, such as ${number(found.atoms[0]![0])} (${percent(found.atoms[0]![1])} of elements), are cut.` : "") +
-    (beyond ? ` Not shown, because they lie beyond the axis: ${count(beyond)}.` : "");
+    (beyond ? ` ${count(beyond)} elements lie beyond the axis.` : "");
   return figure(
     title,
     sentence,

@@ -12,14 +12,14 @@ export function roundingFigure({ rounding, dtype, sampled, scheme }: LookAnswer)
   const title = "Rounding to the storage type";
   if (!rounding) {
     const reason =
-      dtype === "F64" ? "F64 is the type in which elements are computed, so nothing is rounded to it." : `Elements of ${scheme} at ${dtype} have no unrounded draw beside which they could be shown.`;
+      dtype === "F64" ? "F64 is the type in which elements are computed, so nothing is rounded to it." : `Elements of ${scheme} at ${dtype} cannot be compared with unrounded ones: they are computed together.`;
     return figure(title, reason, []);
   }
   return figure(
     title,
     `Each element is drawn in ${rounding.from} and stored as the nearest number of ${dtype}. ` +
       (rounding.points.length >= LEAST
-        ? `The plot shows a narrow range near one standard deviation: each step is one number that ${dtype} has, and all elements along it become that number.`
+        ? `The plot shows a range near one standard deviation: each step is one number that ${dtype} has, and all elements along it become that number.`
         : `The numbers of ${dtype} are so dense that steps between them cannot be seen.`),
     [],
     rounding.points.length >= LEAST && steps(rounding, dtype),
@@ -41,8 +41,8 @@ function steps({ points, range: [from, to], from: finer }: Rounding, dtype: stri
 function table(found: Rounding, dtype: string, sampled: number): HTMLElement {
   const rows: [string, string, string][] = [
     ["distinct", "distinct values", `${count(found.distinct)} among ${count(sampled)} elements; ${count(found.possible)} numbers of ${dtype} lie in their range`],
-    ["entropy", "bits used", `${number(found.entropy, 4)} of ${found.bits} (entropy of the stored values; at most ${number(Math.log2(sampled), 4)} for so few elements)`],
-    ["clamped", "clamped", `${count(found.clamped)} (${percent(found.clamped / sampled)}): rounding would have put them beyond a bound`],
+    ["entropy", "bits used", `${number(found.entropy, 4)} of ${found.bits} (entropy of the stored values; ${count(sampled)} elements can show at most ${number(Math.log2(sampled), 4)})`],
+    ["clamped", "clamped", `${count(found.clamped)} (${percent(found.clamped / sampled)}): rounding would have put them beyond a bound, so they have the bound`],
     ["zeros", "rounded to 0", count(found.zeros)],
     ["error", "error", `${percent(found.error)} of the standard deviation, root of the mean square`],
   ];

@@ -31,10 +31,10 @@ export function spectrumFigure({ singular, law, size }: BlockAnswer): HTMLElemen
   });
   return figure(
     title,
-    `How much the part of ${size.join(" × ")} can stretch a vector: one count for each direction. ` +
+    `How much the ${size.join(" × ")} part of the matrix stretches vectors of its singular directions. ` +
       (law
-        ? "The line is what a large matrix of independent elements has (Marchenko and Pastur). Bars beyond its ends would mean a pattern in the matrix. "
-        : "Elements are not independent with mean 0, so there is no line to compare with. ") +
+        ? "The line is what a large matrix of independent elements has (Marchenko and Pastur). In so small a part, bars above and below the line are chance; values far beyond its ends would mean a pattern. "
+        : "There is no line: it holds for independent elements with a mean of 0, and these are not. A part of an orthogonal matrix is not orthogonal. ") +
       facts,
     [["bar", "singular values"], ...(law ? [["law", "Marchenko and Pastur"] as const] : [])],
     frame.drawn(

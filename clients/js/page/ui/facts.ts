@@ -44,14 +44,14 @@ export function moments({ exact, measured, sampled, elements }: LookAnswer): HTM
       "table",
       { class: "moments" },
       el("thead", {}, el("tr", {}, el("td"), el("th", { scope: "col" }, "by the formula"), el("th", { scope: "col" }, "measured"))),
-      el("tbody", {}, row("mean", "mean"), row("standard deviation", "std"), row("lower bound, least", "low"), row("upper bound, greatest", "high")),
+      el("tbody", {}, row("mean", "mean"), row("standard deviation", "std"), row("lower bound; least element", "low"), row("upper bound; greatest element", "high")),
     ),
     el(
       "p",
       { class: "fine" },
       all
         ? `Measured on all ${count(elements)} elements.`
-        : `Measured on ${count(sampled)} of ${count(elements)} elements, in 64 runs that are spread over the tensor.`,
+        : `Measured on ${count(sampled)} of ${count(elements)} elements, taken from 64 places in the tensor. The least and the greatest are those of the sample.`,
     ),
   );
 }
