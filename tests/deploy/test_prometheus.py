@@ -153,7 +153,8 @@ def test_a_server_scrapes_and_evaluates(tmp_path: Path) -> None:
                 httpx.get(url + path, timeout=60).raise_for_status()
             wait_for(lambda: bool(query(client, 'fanin_http_requests_total{route="/v1/weights", status="200"} == 5')))
             assert query(client, "fanin_generated_bytes_total >= 5 * 400000")
-            assert query(client, "fanin_ready == 1")
+            # 0 until the last worker has started and was scraped
+            wait_for(lambda: bool(query(client, "fanin_ready == 1")))
             assert query(client, 'fanin_backend_info{backend="reference"}')
             for expression in dashboard_expressions():
                 expression = expression.replace("$__rate_interval", "5s").replace('=~"$job"', '=~".+"')
