@@ -31,10 +31,10 @@ class Layer:
     dead: int | None = None
     units: int | None = None
     input_varies: bool | None = None
-    """Whether examples of the batch give it different inputs; None if it has no weight itself, or there is one example.
+    """True if examples of the batch give it different inputs; None if it has no weight itself, or there is one example.
     """
     output_varies: bool | None = None
-    """Whether its outputs for them differ."""
+    """True if its outputs for them differ."""
     zero_parameters: tuple[str, ...] = field(default=())
     """Names of parameters of zeros."""
 
