@@ -18,12 +18,13 @@ from scipy import special, stats
 import fanin
 from fanin.cli.main import main
 from fanin.dtypes import DTYPES, FLOATING
-from fanin.inspection import kolmogorov, sources, thresholds
-from fanin.inspection.distributions import cdf_of
-from fanin.inspection.page import html
-from fanin.inspection.spectra import spectrum
-from fanin.inspection.statistics import statistics
-from fanin.inspection.text import text
+from fanin.inspection import sources, thresholds
+from fanin.inspection.measures import kolmogorov
+from fanin.inspection.measures.distributions import cdf_of
+from fanin.inspection.measures.spectra import spectrum
+from fanin.inspection.measures.statistics import statistics
+from fanin.inspection.report.page import html
+from fanin.inspection.report.text import text
 
 SCHEMES: list[dict[str, Any]] = [
     {"scheme": "normal", "std": 0.02},

@@ -44,8 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the inspection, write the page, and return the exit code."""
     from fanin.file.atomic import replacing
-    from fanin.inspection.page import html
-    from fanin.inspection.text import text
+    from fanin.inspection.report.page import html
+    from fanin.inspection.report.text import text
 
     if options.output is not None:
         check_output("--output", options.output, [("the source", options.source)])

@@ -12,7 +12,7 @@ from fanin.file.layout import FileLayout
 from fanin.inspection import sources
 from fanin.inspection.measuring import measured
 from fanin.inspection.results import Finding, Inspection, folded
-from fanin.inspection.signal_rules import Layer, signal_findings
+from fanin.inspection.rules.signals import Layer, signal_findings
 from fanin.inspection.sources import Source
 from fanin.inspection.thresholds import HEAD, SAMPLE
 from fanin.recipe import Recipe
@@ -65,12 +65,12 @@ def inspect(
     if framework == "torch":
         return _torch(source, inputs, signal, name, [])
     if framework == "keras":
-        from fanin.inspection import keras_models
+        from fanin.inspection.models import keras as keras_models
 
         tensors, layers, remarks = keras_models.read(source, inputs, signal)
         return _assembled(name or type(source).__name__, "keras", tensors, layers, [], remarks)
     if framework == "jax":
-        from fanin.inspection import jax_models
+        from fanin.inspection.models import jax as jax_models
 
         return _tensors(name or type(source).__name__, "jax", jax_models.read(source), [])
     if isinstance(source, Mapping):
@@ -115,7 +115,7 @@ def _built(build: Callable[[], Any], inputs: Any, signal: bool, name: str | None
     """Inspect the result of a function. Memory that it leaves unwritten is found where torch is installed."""
     name = name or getattr(build, "__qualname__", type(build).__name__)
     if "torch" in sys.modules:
-        from fanin.inspection import torch_models
+        from fanin.inspection.models import torch as torch_models
 
         model, findings = torch_models.built(build)
         if _framework(model) == "torch":
@@ -128,7 +128,8 @@ def _built(build: Callable[[], Any], inputs: Any, signal: bool, name: str | None
 
 
 def _torch(model: Any, inputs: Any, signal: bool, name: str | None, findings: list[Finding]) -> Inspection:
-    from fanin.inspection import torch_models, torch_signals
+    from fanin.inspection.models import torch as torch_models
+    from fanin.inspection.models import torch_signals
 
     tensors, remarks = torch_models.sources(model)
     unwritten = {each.where for each in findings}

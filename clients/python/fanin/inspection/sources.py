@@ -18,7 +18,7 @@ from fanin.dtypes import DTYPE_NAMES, STORAGE, DType
 from fanin.errors import FileError, RecipeError, shown
 from fanin.file.atomic import naming
 from fanin.file.layout import Entry, FileLayout
-from fanin.inspection.distributions import Expected, expected_of
+from fanin.inspection.measures.distributions import Expected, expected_of
 from fanin.inspection.roles import Role, guessed
 from fanin.inspection.thresholds import BLOCK
 from fanin.recipe import MAX_HEADER_BYTES, METADATA_RECIPE

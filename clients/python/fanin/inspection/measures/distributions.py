@@ -11,7 +11,7 @@ from fanin.description import formula, moments_of
 from fanin.draws import Blocks, Draw, Fill, Mapped, Normal, Quantized, Sparse, TruncatedNormal, Uniform
 from fanin.draws.moments import Moments, argument_of
 from fanin.dtypes import STORAGE, DType
-from fanin.inspection.kolmogorov import Cdf, Doubles, normal_cdf
+from fanin.inspection.measures.kolmogorov import Cdf, Doubles, normal_cdf
 from fanin.schemes.base import Tensor
 
 

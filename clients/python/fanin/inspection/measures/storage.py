@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanin.dtypes import STORAGE, DType
-from fanin.inspection.kolmogorov import edges, normal_cdf
-from fanin.inspection.statistics import Doubles, Statistics
+from fanin.inspection.measures.kolmogorov import edges, normal_cdf
+from fanin.inspection.measures.statistics import Doubles, Statistics
 
 NARROW = ("BF16", "F8_E4M3", "F8_E5M2")
 """Types whose effects on a sample are reported."""

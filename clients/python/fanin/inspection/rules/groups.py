@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from fanin.inspection.patterns import looks_random
+from fanin.inspection.measures.patterns import looks_random
+from fanin.inspection.measures.statistics import Statistics
 from fanin.inspection.results import Finding, template
 from fanin.inspection.sources import Source
-from fanin.inspection.statistics import Statistics
 from fanin.inspection.thresholds import CHAIN, FLOOR, SAME, deviations
 
 _COPY = re.compile(r"teacher|target|momentum|(^|[._])ema([._]|$)|averaged", re.IGNORECASE)

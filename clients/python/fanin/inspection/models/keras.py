@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from fanin.inspection.roles import TRANSPOSED, Counted, Role
-from fanin.inspection.signal_rules import Layer
+from fanin.inspection.rules.signals import Layer
 from fanin.inspection.sources import Source, of_array
 from fanin.schemes.fans import Fans
 
