@@ -137,7 +137,11 @@ def _file(path: Path) -> tuple[list[Source], list[str], list[str]]:
 
 
 def _recipe(metadata: Any) -> Any:
-    """Return the recipe in a file's metadata; None if it has none, or one that this version cannot read."""
+    """Return the recipe in a file's metadata; None if it has none.
+
+    Raises:
+        FileError: it is not one that this version can read.
+    """
     from fanin.recipe import as_recipe
 
     text = metadata.get(METADATA_RECIPE) if isinstance(metadata, dict) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,8 +96,3 @@ def _truncated(mean: float, std: float, low: float, high: float) -> Cdf | None:
         return np.asarray(share if sign > 0 else 1 - share)
 
     return _clamped(cdf, low, high)
-
-
-def is_finite(value: float | None) -> bool:
-    """Return whether a statistic exists and is finite."""
-    return value is not None and math.isfinite(value)

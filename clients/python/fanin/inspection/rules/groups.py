@@ -111,7 +111,7 @@ def _difference(each: Known, others: Sequence[Known], limit: float) -> tuple[str
     values = {other.constant for other in others}
     if len(values) == 1 and None not in values:
         (value,) = values
-        if each.constant == value or not (each.std is not None):
+        if each.constant == value or each.std is None:
             return None
         mine = f"all elements {each.constant:.6g}" if each.constant is not None else f"std {each.std:.4g}"
         return mine, f"all elements {value:.6g}"

@@ -148,9 +148,9 @@ def _coarse(source: Source, found: Statistics) -> Iterator[Finding]:
     factor = expected / len(found.values)
     if expected < 128 or factor < COARSE:
         return
-    narrow = source.dtype.itemsize > 2
+    is_sampled = source.dtype.itemsize > 2
     yield Finding(
-        "warning" if factor >= COLLAPSED and not narrow else "note",
+        "warning" if factor >= COLLAPSED and not is_sampled else "note",
         "coarse",
         source.name,
         f"{len(found.values)} distinct values",
