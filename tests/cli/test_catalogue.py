@@ -81,7 +81,9 @@ def test_a_directory_is_pushed_with_its_files(
         assert main(["push", "me/gpt-oss", "model", "--service", server.url, "--json"]) == 0
         pushed = json.loads(capsys.readouterr().out)
         assert pushed["files"] == ["config.json", "model.safetensors", "vocab/words.txt"]
-        assert pushed["digest"] == fanin.as_recipe(Path("model/recipe.json")).digest
+        served = server.client.get("/s3/models/me/gpt-oss/main/model.safetensors").content
+        fanin.save(Path("model/recipe.json"), "expected.safetensors")
+        assert served == Path("expected.safetensors").read_bytes()
         Path("model/recipe.json").unlink()
         assert main(["push", "me/gpt-oss", "model", "--service", server.url]) == 4
         assert "No such file or directory: 'model/recipe.json'" in capsys.readouterr().err
