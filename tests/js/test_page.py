@@ -74,11 +74,11 @@ _FANS = {
 """A part of what the page says of the fans."""
 
 
-def _hash(data: Any) -> str:
+def sha256_of(data: Any) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _file(recipe: Any) -> bytes:
+def file_of(recipe: Any) -> bytes:
     layout = FileLayout.of(as_recipe(recipe))
     found = bytearray(layout.size)
     read_into(layout, 0, memoryview(found), backends.get())
@@ -136,8 +136,8 @@ def _case(title: str, members: dict[str, Any], seed: int = 7) -> dict[str, Any]:
         "drawn": {key: tensor[key] for key in ("mean", "std")} | _drawn_bounds(members, tensor),
         "stored": {key: tensor[key] for key in ("mean", "std", "low", "high")} | _stored(members, tensor),
         "fans": _FANS[title],
-        "sha256": _hash(array.tobytes()),
-        "file": _hash(_file(recipe)),
+        "sha256": sha256_of(array.tobytes()),
+        "file": sha256_of(file_of(recipe)),
     }
     if array.size and array.dtype.kind != "c":
         numbers = np.asarray(array, np.float64)
@@ -168,7 +168,7 @@ def _input() -> dict[str, Any]:
     seeded, after = _case("seeded", members, 42), _case("seeded", members, 43)
     array = fanin.materialize(seeded["recipe"])[seeded["name"]]
     served = _case("served", members, 8)
-    layout, data = FileLayout.of(as_recipe(served["recipe"])), _file(served["recipe"])
+    layout, data = FileLayout.of(as_recipe(served["recipe"])), file_of(served["recipe"])
     start = json.dumps(
         {"service": True, "recipe": json.loads(cases[0]["recipe"]), "title": "A title <b>of the server</b>"}
     )
@@ -182,10 +182,10 @@ def _input() -> dict[str, Any]:
             "file": base64.b64encode(data).decode(),
             "digests": {
                 "block_size": 100_000,
-                "file": _hash(data),
+                "file": sha256_of(data),
                 "tensors": {
                     served["name"]: [
-                        _hash(data[at : min(at + 100_000, layout.size)])
+                        sha256_of(data[at : min(at + 100_000, layout.size)])
                         for at in range(len(layout.header), layout.size, 100_000)
                     ]
                 },
@@ -194,14 +194,14 @@ def _input() -> dict[str, Any]:
     }
 
 
-def _with_packages(*names: str) -> None:
+def with_packages(*names: str) -> None:
     missing = [name for name in names if not (CLIENT / "node_modules" / name).exists()]
     if NODE is None or missing:
         pytest.skip(f"node or its packages {missing} are not installed: run make js")
 
 
 def test_every_control_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _with_packages("playwright-core", "axe-core")
+    with_packages("playwright-core", "axe-core")
     if CHROMIUM is None:
         pytest.skip("chromium is not installed")
     assert NODE
@@ -224,7 +224,7 @@ def test_every_control_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_firefox_shows_the_same(tmp_path: Path) -> None:
-    _with_packages("playwright-core")
+    with_packages("playwright-core")
     if shutil.which("firefox-esr") is None:
         pytest.skip("firefox-esr is not installed")
     assert NODE
@@ -246,7 +246,7 @@ def test_firefox_shows_the_same(tmp_path: Path) -> None:
 
 
 def test_the_built_page_is_that_of_the_source(tmp_path: Path) -> None:
-    _with_packages("esbuild")
+    with_packages("esbuild")
     assert NODE
     subprocess.run([NODE, "page/build.js", tmp_path], cwd=CLIENT, check=True)
     for file in tmp_path.iterdir():
@@ -254,7 +254,7 @@ def test_the_built_page_is_that_of_the_source(tmp_path: Path) -> None:
 
 
 def test_the_types_are_right() -> None:
-    _with_packages("typescript")
+    with_packages("typescript")
     run = subprocess.run(
         [CLIENT / "node_modules" / ".bin" / "tsc", "-p", "page"],
         cwd=CLIENT,
