@@ -54,7 +54,7 @@ _TENSORS: dict[str, dict[str, Any]] = {
 
 _FANS = {
     "normal": "fan-in 48 (inputs of each output), fan-out 64 (outputs of each input) in the layout torch; n is 48, by",
-    "truncated BF16": "fan-in 96 (inputs of each output), fan-out 64 (outputs of each input) in the layout keras; trunc",
+    "truncated BF16": "fan-in 96 (inputs of each output), fan-out 64 (outputs of each input) in the layout keras;",
     "uniform F8": "fan-in 128 (inputs of each output), fan-out 64 (outputs of each input) in the layout keras",
     "float64": "fan-in 50 ",
     "constant": "none: a tensor of one axis has no inputs and outputs",

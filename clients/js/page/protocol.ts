@@ -40,7 +40,7 @@ export interface Numbers {
   readonly high: number | null;
 }
 
-/** What is known of the elements by formula: a member is missing where it is not computed, and null where there is no bound. */
+/** Moments of the elements by formula. A member is missing if it is not computed; a bound that does not exist is null. */
 export type Expected = Partial<Numbers>;
 
 /** The fans of a tensor, or why its shape has none. */
@@ -52,7 +52,7 @@ export type FansAnswer =
       readonly layout: string | null;
       /** False if the scheme does not use them. */
       readonly isUsed: boolean;
-      /** The fan that the formula calls n, and the mode that selects it; null if there is no mode. */
+      /** The fan that the formula calls n, and the mode that selects it; null without a mode. */
       readonly selected: { readonly mode: string; readonly n: number } | null;
     }
   | { readonly reason: string };
@@ -76,7 +76,7 @@ export interface Rounding {
   readonly distinct: number;
   /** Numbers of the storage type between the least and the greatest element. */
   readonly possible: number;
-  /** Elements that rounding alone would have put beyond a bound; null if there are no bounds. */
+  /** Elements that rounding alone would have put beyond a bound; null without bounds. */
   readonly clamped: number | null;
   /** Entropy of the stored values, in bits, and the bits of the type. */
   readonly entropy: number;

@@ -10,7 +10,7 @@ import { el, replace } from "./dom.js";
 import { EngineError, Latest, ask } from "./engine.js";
 import { facts, moments } from "./facts.js";
 
-/** What the plots show. */
+/** The results that the plots show. */
 interface Found {
   readonly look?: LookAnswer;
   readonly block?: BlockAnswer;

@@ -61,7 +61,7 @@ const NODES: readonly (readonly [number, number])[] = [
 
 /**
  * Return mean and deviation of rounded elements: each number of the type counts with the probability of the interval that
- * is rounded to it. `ends` are those of the law, and `low` and `high` those of stored elements, to which others are clamped.
+ * is rounded to it. `ends` are those of the distribution, and `low` and `high` those of stored elements, to which others are clamped.
  */
 function roundedMoments(
   law: Law,
