@@ -68,25 +68,26 @@ def create_app(settings: Settings, backend: Backend | None = None) -> FastAPI:
         RuntimeError: a route has no access rule.
     """
     routers = _ROUTERS if settings.admin_port is not None else (*_ROUTERS, metrics.router)
-    _check_root_path(settings.root_path, routers)
+    check_root_path(settings)
     service = Service.start(settings, backend)
     return _assemble(
         service, routers, authenticator(settings), settings.cors_origins, _lifespan, root_path=settings.root_path
     )
 
 
-def _check_root_path(root_path: str | None, routers: Sequence[APIRouter]) -> None:
-    """A path that begins like one of the service could not be distinguished from it.
+def check_root_path(settings: Settings) -> None:
+    """Compare the root path with the paths of the service.
 
     Raises:
-        SettingsError: it begins so.
+        SettingsError: it begins like one of them, so that the two could not be distinguished.
     """
-    if root_path is None:
+    if settings.root_path is None:
         return
-    first = root_path.split("/")[1]
-    paths = [route.path for router in routers for route in router.routes if isinstance(route, Route)]
-    if any(path.split("/")[1] == first for path in paths):
-        raise SettingsError([f"{variable('root_path')}: {root_path} begins with /{first}, as paths of the service do"])
+    first = settings.root_path.split("/")[1]
+    routes = [route for router in (*_ROUTERS, metrics.router) for route in router.routes]
+    if any(route.path.split("/")[1] == first for route in routes if isinstance(route, Route)):
+        reason = f"{settings.root_path} begins with /{first}, as paths of the service do"
+        raise SettingsError([f"{variable('root_path')}: {reason}"])
 
 
 def create_admin_app(app: FastAPI) -> FastAPI:
