@@ -201,7 +201,7 @@ def test_readers_of_safetensors(tmp_path: Path) -> None:
     assert fanin.materialize({"tensors": tensors})["w"].tobytes() == arrays["w"].tobytes()
     with safetensors.safe_open(path, "pt") as file:
         assert file.get_slice("w").get_shape() == [30, 4]
-    # What torch writes has the same bytes and the same order.
+    # A file of torch has the same bytes in the same order.
     again = safetensors.torch.save({name: each for name, each in loaded.items() if name != "none"})
     kept = FileLayout.of({"tensors": {name: tensor for name, tensor in tensors.items() if name != "none"}})
     data = [kept.header, made(kept, len(kept.header), kept.size, BACKENDS[0])]
