@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fanin.backends.base import numpy_without_errors
 from fanin.inspection.measures import storage
 from fanin.inspection.measures.spectra import Spectrum, spectrum
 from fanin.inspection.measures.statistics import Statistics, statistics
@@ -21,6 +22,7 @@ TESTS = 8
 """Statistical tests of one tensor, at most: distance and mean against a recipe, fans, and its equals."""
 
 
+@numpy_without_errors()
 def measured(sources: Sequence[Source], has_signal: bool = False) -> tuple[list[TensorReport], list[Finding], int]:
     """Read every tensor once, and return the reports, the findings and the number of statistical tests.
 
