@@ -207,7 +207,7 @@ def test_seed_and_dtype_replace_those_of_the_recipe(tmp_path: Path, capsys: pyte
     assert json.loads(capsys.readouterr().out)["digest"] == fanin.as_recipe({**given, "seed": 3}).digest
     # Its header gives the type of each tensor.
     assert main(["show", str(tmp_path / "file"), "--dtype", "F16"]) == 2
-    assert "--dtype F16 changes nothing" in capsys.readouterr().err
+    assert "the dtype F16 changes nothing" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("where", ["local", "remote"])

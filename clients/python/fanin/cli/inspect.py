@@ -60,6 +60,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _inspected(options: argparse.Namespace) -> Inspection:
     from fanin.cli.builders import builder_of, is_builder
+    from fanin.cli.names import model_of
     from fanin.inspection.inspecting import inspect
 
     source = options.source
@@ -67,7 +68,7 @@ def _inspected(options: argparse.Namespace) -> Inspection:
     if options.input:
         given["inputs"] = builder_of(options.input)
     is_json = source.lstrip().startswith("{")  # may be longer than any path, which the system then refuses
-    if not is_json and Path(source).is_dir():
+    if not is_json and not model_of(source, takes_directory=True) and Path(source).is_dir():
         return inspect(Path(source), **given)
     if not is_json and is_builder(source):
         return inspect(builder_of(source), **given)
