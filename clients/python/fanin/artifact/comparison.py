@@ -109,13 +109,14 @@ def compare(
 def _files(place: Destination) -> list[tuple[str, int]]:
     """Return the key and the size of each file with tensors."""
     sizes = {key: size for key, size in place.objects() if "/" not in key}
-    index = place.read(shards.INDEX) if shards.INDEX in sizes else None
+    path = next((names.index for names in shards.NAMES if names.index in sizes), None)
+    index = None if path is None else place.read(path)
     names = sorted(key for key in sizes if key.endswith(".safetensors"))
     if index is not None:
         try:
             names = sorted(set(json.loads(index)["weight_map"].values()))
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            raise FileError(f"{place.url}: {shards.INDEX} is damaged") from None
+            raise FileError(f"{place.url}: {path} is damaged") from None
     if not names:
         raise FileError(f"{place.url} has no safetensors file")
     if missing := [name for name in names if name not in sizes]:

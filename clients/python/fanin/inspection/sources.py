@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from fanin import backends
 from fanin.dtypes import DTYPE_NAMES, STORAGE, DType
 from fanin.errors import FileError, RecipeError, shown
+from fanin.file import shards
 from fanin.file.atomic import naming
 from fanin.file.layout import Entry, FileLayout
 from fanin.inspection.distributions import Expected, expected_of
@@ -180,8 +181,8 @@ def of_directory(path: Path) -> tuple[list[Source], list[str]]:
         FileError: the directory has no safetensors file, or its index is damaged.
         OSError: a file cannot be read.
     """
-    index = path / "model.safetensors.index.json"
-    names = _shards(index) if index.is_file() else sorted(each.name for each in path.glob("*.safetensors"))
+    index = next((each for names in shards.NAMES if (each := path / names.index).is_file()), None)
+    names = _shards(index) if index is not None else sorted(each.name for each in path.glob("*.safetensors"))
     if not names:
         raise FileError(f"{path} has no safetensors file")
     sources: list[Source] = []
