@@ -195,6 +195,27 @@ def test_files_that_the_index_does_not_have_are_not_compared(foreign: Path) -> N
     assert artifact.compare(foreign, RECIPE).files == 2
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"a": "one.safetensors"}, 'names tensor "a" in one.safetensors, which does not have it'),
+        ({"a": None}, 'does not name tensor "a" in two.safetensors, which has it'),
+        ({"e": "two.safetensors"}, 'names tensor "e" in two.safetensors, which does not have it'),
+    ],
+)
+def test_an_index_that_does_not_describe_its_files_is_refused(
+    foreign: Path, change: dict[str, str | None], message: str
+) -> None:
+    places = {"a": "two.safetensors", "b": "one.safetensors", "c": "two.safetensors", "d": "one.safetensors", **change}
+    kept = {name: file for name, file in places.items() if file}
+    (foreign / "model.safetensors.index.json").write_text(json.dumps({"weight_map": kept}))
+
+    with pytest.raises(MismatchError, match=message) as refused:
+        artifact.compare(foreign, RECIPE)
+
+    assert refused.value.tensor == next(iter(change))
+
+
 def test_an_element_of_a_checkpoint_differs(foreign: Path) -> None:
     altered(*of_tensor(foreign, "b", ELEMENT))
 
@@ -253,6 +274,7 @@ def _with_header(folder: Path, header: str) -> None:
             '{"c":{"dtype":"F32","shape":[100],"data_offsets":[0,400]},"a":{"dtype":"F32","shape":[1],"data_offsets":[396,400]}}',
         ),
         lambda folder: (folder / "model.safetensors.index.json").write_text("[]"),
+        lambda folder: (folder / "model.safetensors.index.json").write_text('{"weight_map":{"a":1}}'),
         lambda folder: (folder / "model.safetensors.index.json").write_text('{"weight_map":{"a":"no.safetensors"}}'),
         lambda folder: [path.unlink() for path in folder.iterdir()],
     ],

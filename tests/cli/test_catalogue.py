@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 import fanin
 from fanin import models
 from fanin.cli.main import main
+from tests.support.servers import running
 
 
 def test_a_name_stands_for_a_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,6 +49,44 @@ def test_a_file_with_the_name_of_a_model_is_not_guessed(
     assert json.loads(capsys.readouterr().out)["parameters"] == 124_439_808
     Path("bert-base").mkdir()
     assert main(["show", "bert-base"]) == 0
+
+
+@pytest.mark.parametrize("command", [["push", "me/x"], ["inspect"]])
+def test_a_directory_with_a_name_of_the_catalogue_is_ambiguous(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["catalogue", "tiny-qwen3", "--quantize", "int8", "-o", "tiny-qwen3"]) == 0
+    assert main([*command, "tiny-qwen3"]) == 2
+    assert "both a directory and a model of the catalogue: use ./tiny-qwen3 or cat" in capsys.readouterr().err
+
+
+def test_a_directory_is_pushed_with_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["catalogue", "tiny-gpt-oss", "--quantize", "mxfp4", "-o", "model"]) == 0
+    for name in (
+        "model.safetensors",
+        "model-00001-of-00002.safetensors",
+        "model.safetensors.index.json",
+        ".git/config",
+    ):
+        Path("model", name).parent.mkdir(exist_ok=True)
+        Path("model", name).write_text("generated, or hidden")
+    Path("model/vocab").mkdir()
+    Path("model/vocab/words.txt").write_text("a")
+    with running() as server:
+        capsys.readouterr()
+        assert main(["push", "me/gpt-oss", "model", "--service", server.url, "--json"]) == 0
+        pushed = json.loads(capsys.readouterr().out)
+        assert pushed["files"] == ["config.json", "model.safetensors", "vocab/words.txt"]
+        served = server.client.get("/s3/models/me/gpt-oss/main/model.safetensors").content
+        fanin.save(Path("model/recipe.json"), "expected.safetensors")
+        assert served == Path("expected.safetensors").read_bytes()
+        Path("model/recipe.json").unlink()
+        assert main(["push", "me/gpt-oss", "model", "--service", server.url]) == 4
+        assert "No such file or directory: 'model/recipe.json'" in capsys.readouterr().err
 
 
 def test_a_wrong_name_lists_near_names(

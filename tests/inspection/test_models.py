@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch import nn
 
 import fanin
 from fanin import models
 from fanin.inspection.results import Inspection
+from fanin.inspection.rules import signals
 from tests.inspection.faulty_models import FAULTS, Block, mlp
 from tests.inspection.sound_models import CONFIGURATIONS, MODULES, transformer
 
@@ -235,3 +239,58 @@ def test_masks_and_caches_are_notes() -> None:
         "cache": ("uninitialized", "note"),
         "scale": ("uninitialized", "error"),
     }
+
+
+def test_a_state_dict_is_read_in_every_type() -> None:
+    model = nn.Sequential(nn.Linear(32, 16), nn.BatchNorm1d(16)).bfloat16()
+    for state in (model.state_dict(), dict(model.named_parameters())):
+        found = fanin.inspect(state)
+        assert [each.name for each in found.tensors] == list(state)
+        assert found.tensors[0].low == float(model[0].weight.detach().min())
+
+
+def test_inputs_that_fail_are_an_error() -> None:
+    with pytest.raises(ValueError, match="RuntimeError: mat1 and mat2 shapes"):
+        fanin.inspect(mlp(), inputs=torch.ones(2, 7))
+    for source in ({"shape": [8, 8], "scheme": "ones"}, {"w": np.ones((8, 8), np.float32)}, lambda: {"w": np.ones(8)}):
+        with pytest.raises(ValueError, match="inputs are for"):
+            fanin.inspect(source, inputs=torch.ones(2, 7))
+
+
+def test_every_distributed_tensor_is_read() -> None:
+    from torch import distributed
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.tensor import Shard, distribute_tensor
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+
+    distributed.init_process_group("fake", store=FakeStore(), rank=0, world_size=2)
+    try:
+        mesh = init_device_mesh("cpu", (2,))
+        weights = {f"{place}.weight": torch.randn(16, 8) for place in range(3)}
+        found = fanin.inspect({name: distribute_tensor(each, mesh, [Shard(0)]) for name, each in weights.items()})
+    finally:
+        distributed.destroy_process_group()
+    assert {each.name: each.high for each in found.tensors} == {
+        name: float(each[:8].max()) for name, each in weights.items()
+    }
+    assert "3 distributed tensors were read in part: that of this rank" in found.remarks
+
+
+def test_a_function_that_imports_torch_itself_is_remarked() -> None:
+    program = """if True:
+        import fanin
+        def build():
+            import torch
+            return torch.nn.Linear(8, 8)
+        print(fanin.inspect(build).remarks)
+        print(fanin.inspect(build).remarks)
+    """
+    first, second = subprocess.check_output([sys.executable, "-c", program], text=True).splitlines()
+    assert "import torch before" in first
+    assert second == "()"
+
+
+@pytest.mark.parametrize(("units", "dead"), [(8, 8), (101, 70), (16_384, 8_400), (16_384, 16_384)])
+def test_the_tail_of_dead_units_is_that_of_fair_coins(units: int, dead: int) -> None:
+    assert signals._tail(units, dead) == pytest.approx(stats.binom.sf(dead - 1, units, 0.5), rel=1e-9, abs=1e-300)
+    assert signals._tail(units, units // 2) == 1  # an upper bound, which is not computed

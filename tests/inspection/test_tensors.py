@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import struct
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,12 +19,13 @@ from scipy import special, stats
 import fanin
 from fanin.cli.main import main
 from fanin.dtypes import DTYPES, FLOATING
-from fanin.inspection import kolmogorov, sources, thresholds
-from fanin.inspection.distributions import cdf_of
-from fanin.inspection.page import html
-from fanin.inspection.spectra import spectrum
-from fanin.inspection.statistics import statistics
-from fanin.inspection.text import text
+from fanin.inspection import sources, thresholds
+from fanin.inspection.measures import kolmogorov
+from fanin.inspection.measures.distributions import cdf_of
+from fanin.inspection.measures.spectra import spectrum
+from fanin.inspection.measures.statistics import statistics
+from fanin.inspection.report.page import html
+from fanin.inspection.report.text import text
 
 SCHEMES: list[dict[str, Any]] = [
     {"scheme": "normal", "std": 0.02},
@@ -238,10 +240,42 @@ def test_a_directory_is_read_shard_by_shard(tmp_path: Path) -> None:
     index.write_text(json.dumps({"weight_map": {"w": "../secret.safetensors"}}))
     with pytest.raises(fanin.FileError, match="not in its directory"):
         fanin.inspect(tmp_path)
-    for damaged in ("[]", "[" * 100_000):
+    for damaged in ("[]", '{"weight_map": []}', "[" * 100_000):
         index.write_text(damaged)
         with pytest.raises(fanin.FileError, match="weight_map"):
             fanin.inspect(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [
+        ({"a": "1.safetensors", "b": "1.safetensors"}, "names the tensor b in 1.safetensors, which does not have it"),
+        ({"a": "1.safetensors", "c": "1.safetensors"}, "names the tensor c in 1.safetensors, which does not have it"),
+        ({"a": "1.safetensors", "b": "2.safetensors", "c": "3.safetensors"}, "both have the tensor a"),
+        (None, "1.safetensors and 3.safetensors both have the tensor a"),
+        ({"a": 1}, "the tensor a in 1, which is not in its directory"),
+        ({"a": ""}, "the tensor a in '', which is not in its directory"),
+    ],
+)
+def test_a_directory_whose_index_and_shards_disagree_is_refused(
+    tmp_path: Path, index: dict[str, Any] | None, message: str
+) -> None:
+    array = np.ones((2, 2), np.float32)
+    for shard, names in (("1", "a"), ("2", "b"), ("3", "ca")):
+        write(tmp_path / f"{shard}.safetensors", dict.fromkeys(names, array))
+    if index is not None:
+        (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
+    with pytest.raises(fanin.FileError, match=re.escape(message)):
+        fanin.inspect(tmp_path)
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_beyond_the_square_root_of_float64_do_not_end_the_program() -> None:
+    array = np.random.default_rng(0).standard_normal((8, 8))
+    with np.errstate(all="raise"):
+        for scale in (1e-200, 1e200):
+            (report,) = fanin.inspect({"w": array * scale}).tensors
+            assert report.high == array.max() * scale
 
 
 def test_faults_of_a_file_without_a_recipe(tmp_path: Path) -> None:

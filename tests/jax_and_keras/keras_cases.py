@@ -211,3 +211,5 @@ def test_models_are_inspected() -> None:
         ("dead-units", "first"),
     ]
     assert not fanin.inspect(model, signal=False).layers
+    with pytest.raises(ValueError, match="cannot be run with these inputs"):
+        fanin.inspect(model, inputs=np.ones((2, 7), np.float32))

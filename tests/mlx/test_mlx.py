@@ -119,6 +119,57 @@ def test_every_difference_is_reported_and_nothing_is_filled() -> None:
     assert bits(module.layers[1].bias) == before["bias"]
 
 
+class Holder(nn.Module):  # type: ignore[misc]
+    """A module with these members."""
+
+    def __init__(self, **members: Any) -> None:
+        super().__init__()
+        for name, member in members.items():
+            setattr(self, name, member)
+
+
+def weights(*names: str) -> dict[str, Any]:
+    return {"layout": "torch", "tensors": {name: {"shape": [2, 3], "scheme": "he_normal"} for name in names}}
+
+
+def linear() -> Any:
+    return nn.Linear(3, 2, bias=False)
+
+
+def test_a_module_that_is_used_twice_is_filled_once() -> None:
+    shared = linear()
+    module = Holder(one=shared, other=[shared])
+    for name in ("one.weight", "other.0.weight"):
+        fanin.mlx.init_(module, weights(name))
+        assert bits(shared.weight) == fanin.materialize(weights(name))[name].tobytes()
+        fanin.mlx.init_(module, weights("x"), names={name: "x"})
+        assert bits(shared.weight) == fanin.materialize(weights("x"))["x"].tobytes()
+    with pytest.raises(ModuleError, match=r"one array for it and other\.0\.weight, the recipe two"):
+        fanin.mlx.init_(module, weights("one.weight", "other.0.weight"))
+    fanin.mlx.init_(module, weights("one.weight", "other.0.weight"), strict=False)
+    assert bits(shared.weight) == fanin.materialize(weights("one.weight"))["one.weight"].tobytes()
+
+
+def test_keys_that_look_like_indices_or_paths_are_filled() -> None:
+    module = Holder(layers={"2": linear(), "0": linear()}, flat={"a.b": linear()})
+    recipe = weights("layers.0.weight", "layers.2.weight", "flat.a.b.weight")
+    fanin.mlx.init_(module, recipe)
+    found = {"layers.0.weight": module.layers["0"], "layers.2.weight": module.layers["2"]}
+    for name, each in {**found, "flat.a.b.weight": module.flat["a.b"]}.items():
+        assert bits(each.weight) == fanin.materialize(recipe)[name].tobytes(), name
+    module = Holder(flat={"a.b": linear(), "a": {"b": linear()}})
+    with pytest.raises(ValueError, match="two arrays of the module have the same path"):
+        fanin.mlx.init_(module, weights("flat.a.b.weight"))
+
+
+def test_booleans_are_filled() -> None:
+    module = Holder(mask=mx.zeros((3,), mx.bool_))
+    fanin.mlx.init_(module, {"tensors": {"mask": {"shape": [3], "dtype": "BOOL", "scheme": "ones"}}})
+    assert (module.mask.dtype, module.mask.tolist()) == (mx.bool_, [True] * 3)
+    with pytest.raises(TypeError, match=r"an mlx\.nn\.Module, not dict"):
+        fanin.mlx.init_({"mask": module.mask}, weights("mask"))
+
+
 def test_a_quantized_layer_is_refused_and_filled_before() -> None:
     """MLX quantizes what a module has. The same weights have the same quantized weights."""
     recipe = {"seed": 1, "tensors": {"layers.0.weight": {"shape": [64, 64], "scheme": "he_normal"}}}

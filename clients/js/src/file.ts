@@ -146,6 +146,7 @@ async function* chunksOf(file: Source): AsyncGenerator<Uint8Array> {
   else if (typeof Response !== "undefined" && file instanceof Response) chunks = file.body ? readable(file.body) : [];
   else chunks = file instanceof ReadableStream ? readable(file) : (file as AsyncIterable<Uint8Array>);
   for await (const chunk of chunks) {
+    if (!ArrayBuffer.isView(chunk)) throw new TypeError(`a file is given as bytes, not as ${typeof chunk}`);
     for (let at = 0; at < chunk.length; at += CHUNK_BYTES) yield chunk.subarray(at, at + CHUNK_BYTES);
   }
 }

@@ -168,7 +168,7 @@ export function toJson(value: unknown): Json {
       Number.isInteger(value) && !Number.isSafeInteger(value) && !/e/.test(text) ? text + "e0" : text,
     );
   }
-  if (Array.isArray(value)) return value.map(toJson);
+  if (Array.isArray(value)) return Array.from(value, toJson); // map would skip holes
   if (value instanceof JsonNumber) return value;
   if (value instanceof Map) return new Map([...value].map(([name, each]) => [String(name), toJson(each)]));
   if (typeof value === "object") {

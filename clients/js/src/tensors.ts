@@ -64,9 +64,10 @@ export function wholeTensor(generator: Generator, entry: Entry): TensorData {
   return { name, shape, dtype: dtype.name, data: typed(bytes, dtype) };
 }
 
-/** Return the elements that an index selects. Axes with a number are gone. Throws `RangeError`. */
+/** Return the elements that an index selects. Axes with a number are gone. Throws `RangeError` and `TypeError`. */
 export function sliceOf(generator: Generator, entry: Entry, index: Index): TensorData {
   const { name, shape, dtype } = entry;
+  if (!Array.isArray(index)) throw new TypeError("an index is an array with an item for each axis");
   if (index.length > shape.length) throw new RangeError(`${index.length} indices for a tensor of rank ${shape.length}`);
   const axes = shape.map((size, axis) => axisOf(size, index[axis] ?? null, axis));
   const kept = axes.filter((axis) => axis.isKept).map((axis) => axis.length);
@@ -82,7 +83,10 @@ function axisOf(size: number, part: Index[number], axis: number): Axis {
       throw new RangeError(`index ${part} is out of bounds for axis ${axis} with size ${size}`);
     return { start: part < 0 ? part + size : part, length: 1, step: 1, size, isKept: false };
   }
-  const [from, to, step = 1] = part ?? [null];
+  const range = part ?? [null];
+  if (!Array.isArray(range) || range.length > 3)
+    throw new TypeError(`the index of axis ${axis} is neither a number, [start, stop, step] nor null`);
+  const [from, to, step = 1] = range as Exclude<typeof part, number | null>;
   if (!Number.isInteger(step) || step < 1)
     throw new RangeError(`the step ${step} of axis ${axis} must be an integer from 1 on`);
   const end = (value: number | null | undefined, missing: number) => {

@@ -102,6 +102,8 @@ test("a slice has the elements of the tensor", async () => {
   }
   await assert.rejects(slice(layout, "a", [5]), RangeError);
   await assert.rejects(slice(layout, "a", [0, 0, 0, 0]), RangeError);
+  for (const index of [0, "0", null, {}, ["1"], [1n], [{}], [[0, 2, 1, 1]]])
+    await assert.rejects(slice(layout, "a", index), TypeError, JSON.stringify(String(index)));
 });
 
 test("a part of a tensor larger than any memory", async () => {
@@ -151,6 +153,7 @@ test("verify accepts the file and finds every change", async () => {
 });
 
 test("a recipe from an object", () => {
+  assert.throws(() => Recipe.from({ shape: Array(2), scheme: "zeros" }), RecipeError);
   assert.equal(Recipe.from({ seed: 2n ** 64n - 1n, shape: [2], scheme: "zeros" }).seed, 2n ** 64n - 1n);
   assert.throws(() => Recipe.from({ seed: 2 ** 60, shape: [2], scheme: "zeros" }), RecipeError); // it may have been rounded
   assert.throws(() => Recipe.from({ shape: [2], scheme: "zeros" }).seeded(-1), RecipeError);

@@ -97,6 +97,14 @@ class Models:
         """Return the names of all models, sorted."""
         return await self.in_thread(client, self._store.names)
 
+    async def has(self, client: str, name: str) -> bool:
+        """Return whether a model has this name, listed by `names` or not.
+
+        Raises:
+            ModelsUnavailableError: the store is unreachable.
+        """
+        return is_model(name) and await self.in_thread(client, self._store.main, name) is not None
+
     async def put(
         self, client: str, name: str, content: bytes, condition: Condition | None = None
     ) -> tuple[Snapshot, bool]:

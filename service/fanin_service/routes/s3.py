@@ -241,6 +241,10 @@ async def _page(models: Models, client: str, asked: Asked) -> Page:
 async def _keys(models: Models, client: str, asked: Asked) -> AsyncIterator[tuple[str, Described | None, int]]:
     """Yield keys in order, each with its file and date. A `main` that is one entry yields only its directory."""
     names = await models.names(client)
+    # Quantized models of the catalogue are too many to be listed, unless the prefix names one.
+    named = SEPARATOR.join(asked.prefix.split(SEPARATOR)[:2])
+    if named not in names and await models.has(client, named):
+        names.append(named)
     for name, revision in _revisions(names, asked.prefix):
         directory = f"{name}/{revision}/"
         if directory < asked.after and not asked.after.startswith(directory):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import httpx
@@ -86,6 +87,23 @@ def test_a_model_is_served_in_a_quantized_format(server: Running, tmp_path: Path
     for name in ("tiny-gpt2-int8", "tiny-resnet-fp8", "tiny-dit-fp8", "tiny-qwen3-int3", "tiny-qwen3-fp8_block"):
         assert server.client.get(f"/v1/models/catalogue/{name}").status_code == 404, name
     assert put(server.client, "catalogue/tiny-qwen3-fp8").status_code == 403
+
+
+@pytest.mark.parametrize("revision", ["main", "seed-7-bf16-7kb"])
+def test_s3_lists_a_quantized_model_that_the_prefix_names(server: Running, revision: str) -> None:
+    name = "catalogue/tiny-qwen3-fp8"
+    files = [each["path"] for each in server.client.get(f"/hf/api/models/{name}/tree/{revision}").json()]
+    assert len(files) > 1
+
+    def listed(prefix: str, element: str) -> list[str]:
+        text = server.client.get(f"/s3/models?list-type=2&prefix={prefix}&delimiter=/").text
+        return re.findall(f"<{element}>([^<]*)</{element}>", text)[element == "Prefix" :]
+
+    assert listed(f"{name}/{revision}/", "Key") == [f"{name}/{revision}/{file}" for file in files]
+    assert listed(f"{name}/", "Prefix") == [f"{name}/main/"]
+    assert listed(name, "Prefix") == [f"{name}/"]
+    assert listed("catalogue/tiny-gpt2-fp8/main/", "Key") == []  # no format quantizes GPT-2
+    assert f"{name}/" not in listed("catalogue/", "Prefix")
 
 
 def test_groups_have_32_columns_if_weights_have_no_multiple_of_128() -> None:

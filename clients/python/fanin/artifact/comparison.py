@@ -62,7 +62,7 @@ def compare(
         >>> fanin.artifact.compare("s3://bucket/step-0", "recipe.json")
 
     Headers, the order of tensors and their distribution over files do not matter. If there is an index, its files are
-    compared, otherwise every safetensors file that is not in a folder.
+    compared, and it must name their tensors. Otherwise every safetensors file is compared that is not in a folder.
 
     Args:
         url: A directory, or a URL s3://, gs:// or az://.
@@ -75,14 +75,19 @@ def compare(
         RecipeError: the recipe is wrong.
         FileError: the checkpoint has no safetensors file, or one is damaged.
         MismatchError: a tensor is missing, or not in the recipe, or differs; the error names the first of each file,
-            and its element.
+            and its element. Or the index does not name the tensors of its files.
         BackendError: the backend cannot be used here.
         OSError: the files cannot be read.
     """
     layout = FileLayout.of(recipe)
     maker = backends.get(backend)
     place = destination(url)
-    found = {key: _tensors(place, key, size) for key, size in _files(place)}
+    sizes = {key: size for key, size in place.objects() if "/" not in key}
+    path = next((names.index for names in shards.NAMES if names.index in sizes), None)
+    index = None if path is None else _index(place, path)
+    found = {key: _tensors(place, key, size) for key, size in _files(place, sizes, index)}
+    if path is not None and index is not None:
+        _check_index(path, index, found, place)
     _check_tensors(layout, found, place)
     total = sum(stored.stop - stored.start for tensors in found.values() for stored in tensors)
     done, lock = 0, threading.Lock()
@@ -106,22 +111,43 @@ def compare(
     return Compared(place.url, layout.recipe.digest, len(found), len(layout.entries), total)
 
 
-def _files(place: Destination) -> list[tuple[str, int]]:
+def _index(place: Destination, path: str) -> dict[str, str]:
+    """Return the file of each tensor that the index at this path names.
+
+    Raises:
+        FileError: it is damaged.
+    """
+    try:
+        found = dict(json.loads(place.read(path) or b"")["weight_map"].items())
+        if all(isinstance(name, str) for name in found.values()):
+            return found
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        pass
+    raise FileError(f"{place.url}: {path} is damaged")
+
+
+def _files(place: Destination, sizes: dict[str, int], index: dict[str, str] | None) -> list[tuple[str, int]]:
     """Return the key and the size of each file with tensors."""
-    sizes = {key: size for key, size in place.objects() if "/" not in key}
-    path = next((names.index for names in shards.NAMES if names.index in sizes), None)
-    index = None if path is None else place.read(path)
-    names = sorted(key for key in sizes if key.endswith(".safetensors"))
-    if index is not None:
-        try:
-            names = sorted(set(json.loads(index)["weight_map"].values()))
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            raise FileError(f"{place.url}: {path} is damaged") from None
+    names = sorted(key for key in sizes if key.endswith(".safetensors")) if index is None else sorted({*index.values()})
     if not names:
         raise FileError(f"{place.url} has no safetensors file")
     if missing := [name for name in names if name not in sizes]:
         raise FileError(f"{place.url}: {missing[0]} is in the index, and does not exist")
     return [(name, sizes[name]) for name in names]
+
+
+def _check_index(path: str, index: dict[str, str], found: dict[str, list[_Stored]], place: Destination) -> None:
+    """Check that the index names each tensor of the files, and nothing else. Readers look up tensors in it.
+
+    Raises:
+        MismatchError: it does not.
+    """
+    stored = {(tensor.name, key) for key, tensors in found.items() for tensor in tensors}
+    for name, key in sorted(stored ^ {*index.items()}):
+        shown = json.dumps(name, ensure_ascii=False)
+        verbs = ("does not name", "has") if (name, key) in stored else ("names", "does not have")
+        detail = f"{path} {verbs[0]} tensor {shown} in {key}, which {verbs[1]} it"
+        raise MismatchError(f"{place.url}: {detail}", tensor=name)
 
 
 def _tensors(place: Destination, key: str, size: int) -> list[_Stored]:

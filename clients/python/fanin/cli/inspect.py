@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,6 @@ HELP = (
 )
 FINDINGS = 1
 """Exit code if there is an error or a warning."""
-_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,8 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the inspection, write the page, and return the exit code."""
     from fanin.file.atomic import replacing
-    from fanin.inspection.page import html
-    from fanin.inspection.text import text
+    from fanin.inspection.report.page import html
+    from fanin.inspection.report.text import text
 
     if options.output is not None:
         check_output("--output", options.output, [("the source", options.source)])
@@ -61,7 +59,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _inspected(options: argparse.Namespace) -> Inspection:
-    from fanin.cli.builders import builder_of
+    from fanin.cli.builders import builder_of, is_builder
+    from fanin.cli.names import model_of
     from fanin.inspection.inspecting import inspect
 
     source = options.source
@@ -69,11 +68,10 @@ def _inspected(options: argparse.Namespace) -> Inspection:
     if options.input:
         given["inputs"] = builder_of(options.input)
     is_json = source.lstrip().startswith("{")  # may be longer than any path, which the system then refuses
-    if not is_json and Path(source).is_dir():
+    if not is_json and not model_of(source, takes_directory=True) and Path(source).is_dir():
         return inspect(Path(source), **given)
-    if _FUNCTION.fullmatch(source) and not Path(source).exists():
-        build = builder_of(source)
-        return inspect(build, **given)
+    if not is_json and is_builder(source):
+        return inspect(builder_of(source), **given)
     if options.input:
         raise ValueError(f"--input is for a model, and {source} is not PACKAGE.MODULE:BUILD")
     if is_json:

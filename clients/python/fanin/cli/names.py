@@ -7,20 +7,22 @@ from pathlib import Path
 from fanin.models import CatalogueModel
 
 
-def model_of(source: str) -> CatalogueModel | None:
+def model_of(source: str, *, takes_directory: bool = False) -> CatalogueModel | None:
     """Return the model of the catalogue that a command's argument names; None if it names none.
 
     Raises:
-        ValueError: the argument is a file, too.
+        ValueError: the argument is a file, too, or a directory if the command takes one.
     """
     from fanin import models
 
     name = source.removeprefix(models.NAMESPACE)
     if name not in models.names():
         return None
-    if Path(source).is_file():
+    path = Path(source)
+    if path.is_file() or (takes_directory and path.is_dir()):
         other = name if name != source else f"{models.NAMESPACE}{name}"
-        raise ValueError(f"{source} is both a file and a model of the catalogue: use ./{source} or {other}")
+        kind = "file" if path.is_file() else "directory"
+        raise ValueError(f"{source} is both a {kind} and a model of the catalogue: use ./{source} or {other}")
     return models.get(name)
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 
 from fanin.cli import options as shared
 
 HELP = "Store a model in a service under a name, in place of an earlier one."
+_GENERATED = re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?", re.ASCII)
+"""Names of the files that the service generates from the recipe."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "recipe",
         metavar="RECIPE",
-        help="its recipe in JSON, or a name of `fanin catalogue`, whose config.json is stored too; the seed is that of"
-        " the revision main",
+        help="its recipe in JSON; or a directory with recipe.json, whose other files are stored too, except hidden ones"
+        " and generated weights; or a name of `fanin catalogue`. The seed is that of the revision main",
     )
     parser.add_argument(
         "files",
@@ -43,9 +46,12 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("two of the files have the same name")
     if options.recipe.lstrip().startswith("{"):
         recipe = options.recipe.encode()
-    elif known := model_of(options.recipe):
+    elif known := model_of(options.recipe, takes_directory=True):
         given = known.files() | given
         recipe = given.pop(RECIPE)
+    elif (directory := Path(options.recipe)).is_dir():
+        recipe = (directory / RECIPE).read_bytes()
+        given = _beside_recipe(directory) | given
     else:
         with shared.opened(options.recipe) as file:
             recipe = file.read()
@@ -57,3 +63,17 @@ def run(options: argparse.Namespace) -> int:
         print(f"{model['name']}: {model['tensors']} tensors, {size_text(model['size'])}, main is {model['main']}")
         print(f"commit {model['commit']}")
     return 0
+
+
+def _beside_recipe(directory: Path) -> dict[str, bytes]:
+    """Return the files of a directory by their paths in it: those that a service stores beside a recipe."""
+    from fanin.models import RECIPE
+
+    paths = {path.relative_to(directory): path for path in sorted(directory.rglob("*")) if path.is_file()}
+    return {
+        name.as_posix(): path.read_bytes()
+        for name, path in paths.items()
+        if not any(part.startswith(".") for part in name.parts)
+        and name != Path(RECIPE)
+        and not _GENERATED.fullmatch(name.as_posix())
+    }

@@ -12,7 +12,7 @@ from fanin.file.layout import FileLayout
 from fanin.inspection import sources
 from fanin.inspection.measuring import measured
 from fanin.inspection.results import Finding, Inspection, folded
-from fanin.inspection.signal_rules import Layer, signal_findings
+from fanin.inspection.rules.signals import Layer, signal_findings
 from fanin.inspection.sources import Source
 from fanin.inspection.thresholds import HEAD, SAMPLE
 from fanin.recipe import Recipe
@@ -38,45 +38,49 @@ def inspect(
 
     Args:
         source: A recipe in any form that `fanin.as_recipe` takes. Or the path of a recipe, of a safetensors file or of
-            a directory with such files. Or a PyTorch module, a Keras model, a pytree of JAX arrays, or arrays by name.
-            Or a function without arguments that returns one of the models: memory that it leaves unwritten is found
-            exactly.
+            a directory with such files. Or a PyTorch module, a Keras model, a pytree of JAX arrays, or a mapping of
+            names to arrays or tensors, such as a `state_dict`. Or a function without arguments that returns one of the
+            models: memory that it leaves unwritten is found exactly.
         inputs: For a PyTorch model, a tensor, a tuple of arguments, a mapping of named ones, or a function that returns
-            one of them. By default random ones, as the first layer or the configuration says.
+            one of them. For a Keras model, what its call takes. By default random ones, as the first layer or the
+            configuration says.
         signal: Whether to run the model.
         name: Name of the source in reports.
         backend: Name of the backend that generates the tensors of a recipe.
 
     Raises:
         TypeError: the source is none of these.
+        ValueError: `inputs` are given for another source than a PyTorch or Keras model, or the model fails with them.
+            Or the elements of an array have a type that no file stores.
         RecipeError: the recipe is wrong.
         FileError: a file is damaged, or a directory has no safetensors file.
         OSError: a file cannot be read.
         BackendError: the backend cannot be used here.
     """
+    framework = _framework(source)
+    is_model = framework in ("torch", "keras") or (framework is None and callable(source))
+    if inputs is not None and not is_model:
+        raise ValueError(f"inputs are for a PyTorch or Keras model, not for {name or type(source).__name__}")
     if isinstance(source, os.PathLike):
         return _path(Path(source), name or os.fspath(source), backend)
     if isinstance(source, str | bytes | Recipe | FileLayout) or _is_recipe(source):
         layout = FileLayout.of(source)
         return _tensors(name or f"recipe {layout.recipe.digest}", "recipe", sources.of_recipe(layout, backend), [])
-    framework = _framework(source)
     if framework is None and callable(source):
         return _built(source, inputs, signal, name)
     if framework == "torch":
-        return _torch(source, inputs, signal, name, [])
+        return _torch(source, inputs, signal, name, [], [])
     if framework == "keras":
-        from fanin.inspection import keras_models
-
-        tensors, layers, remarks = keras_models.read(source, inputs, signal)
-        return _assembled(name or type(source).__name__, "keras", tensors, layers, [], remarks)
+        return _keras(source, inputs, signal, name)
     if framework == "jax":
-        from fanin.inspection import jax_models
+        from fanin.inspection.models import jax as jax_models
 
         return _tensors(name or type(source).__name__, "jax", jax_models.read(source), [])
     if isinstance(source, Mapping):
-        return _tensors(name or "arrays", "arrays", sources.of_arrays(source), [])
+        return _arrays(source, name or "arrays")
     raise TypeError(
-        f"source must be a recipe, a path, a model, arrays or a function that returns one, not {type(source).__name__}"
+        "source must be a recipe, a path, a model, arrays by name or a function that returns one, not"
+        f" {type(source).__name__}"
     )
 
 
@@ -114,35 +118,77 @@ def _framework(source: Any) -> str | None:
 def _built(build: Callable[[], Any], inputs: Any, signal: bool, name: str | None) -> Inspection:
     """Inspect the result of a function. Memory that it leaves unwritten is found where torch is installed."""
     name = name or getattr(build, "__qualname__", type(build).__name__)
+    findings: list[Finding] = []
+    remarks: list[str] = []
     if "torch" in sys.modules:
-        from fanin.inspection import torch_models
+        from fanin.inspection.models import torch as torch_models
 
         model, findings = torch_models.built(build)
-        if _framework(model) == "torch":
-            return _torch(model, inputs, signal, name, findings)
     else:
         model = build()
+        remarks.append("unwritten memory was not marked: import torch before the function that creates the model")
+    if _framework(model) == "torch":
+        return _torch(model, inputs, signal, name, findings, remarks)
     if callable(model) and _framework(model) is None:
         raise TypeError(f"{name} returns {type(model).__name__}, which is not a model or arrays")
     return inspect(model, inputs=inputs, signal=signal, name=name)
 
 
-def _torch(model: Any, inputs: Any, signal: bool, name: str | None, findings: list[Finding]) -> Inspection:
-    from fanin.inspection import torch_models, torch_signals
+def _torch(
+    model: Any, inputs: Any, signal: bool, name: str | None, findings: list[Finding], remarks: list[str]
+) -> Inspection:
+    from fanin.inspection.models import torch as torch_models
+    from fanin.inspection.models import torch_signals
 
-    tensors, remarks = torch_models.sources(model)
+    tensors, more = torch_models.sources(model)
+    remarks = [*remarks, *more]
     unwritten = {each.where for each in findings}
     layers: list[Layer] = []
-    if not signal:
-        remarks.append("no signal was sent through the model, as requested")
-    elif any(each.is_meta for each in tensors) or unwritten:
+    if signal and (any(each.is_meta for each in tensors) or unwritten):
         remarks.append("no signal was sent through the model: some of its tensors have no values")
     else:
-        try:
-            layers = torch_signals.measure(model, inputs() if callable(inputs) else inputs)
-        except Exception as error:
-            remarks.append(f"no signal was sent through the model: {type(error).__name__}: {error}")
+        layers = _signal(torch_signals.measure, model, inputs, signal, remarks)
     return _assembled(name or type(model).__name__, "torch", tensors, layers, findings, remarks)
+
+
+def _keras(model: Any, inputs: Any, signal: bool, name: str | None) -> Inspection:
+    from fanin.inspection.models import keras as keras_models
+
+    tensors, remarks = keras_models.sources(model)
+    layers = _signal(keras_models.measure, model, inputs, signal, remarks)
+    if layers:
+        remarks.append("the signal of a Keras model is measured forward only")
+    return _assembled(name or type(model).__name__, "keras", tensors, layers, [], remarks)
+
+
+def _signal(
+    measure: Callable[[Any, Any], list[Layer]], model: Any, inputs: Any, signal: bool, remarks: list[str]
+) -> list[Layer]:
+    """Return the layers with the signal at each. Without one, add the reason to the remarks.
+
+    Raises:
+        ValueError: the model fails with inputs that the caller gave.
+    """
+    if not signal:
+        remarks.append("no signal was sent through the model, as requested")
+        return []
+    try:
+        return measure(model, inputs() if callable(inputs) else inputs)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        if inputs is not None:
+            raise ValueError(f"the model cannot be run with these inputs: {reason}") from error
+        remarks.append(f"no signal was sent through the model: {reason}")
+        return []
+
+
+def _arrays(source: Mapping[str, Any], name: str) -> Inspection:
+    torch = sys.modules.get("torch")
+    if torch is not None and source and all(isinstance(each, torch.Tensor) for each in source.values()):
+        from fanin.inspection.models import torch as torch_models
+
+        return _tensors(name, "arrays", *torch_models.of_tensors(source))
+    return _tensors(name, "arrays", sources.of_arrays(source), [])
 
 
 def _tensors(name: str, kind: str, tensors: list[Source], remarks: list[str]) -> Inspection:

@@ -8,19 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from fanin.inspection import storage
-from fanin.inspection.expectation_rules import Comparison, compared, fan_findings, recipe_findings
-from fanin.inspection.group_rules import Known, group_findings
+from fanin.backends.base import numpy_without_errors
+from fanin.inspection.measures import storage
+from fanin.inspection.measures.spectra import Spectrum, spectrum
+from fanin.inspection.measures.statistics import Statistics, statistics
 from fanin.inspection.results import Finding, TensorReport
+from fanin.inspection.rules.expectations import Comparison, compared, fan_findings, recipe_findings
+from fanin.inspection.rules.groups import Known, group_findings
+from fanin.inspection.rules.tensors import tensor_findings
 from fanin.inspection.sources import Array, Source
-from fanin.inspection.spectra import Spectrum, spectrum
-from fanin.inspection.statistics import Statistics, statistics
-from fanin.inspection.tensor_rules import tensor_findings
 
 TESTS = 8
 """Statistical tests of one tensor, at most: distance and mean against a recipe, fans, and its equals."""
 
 
+@numpy_without_errors()
 def measured(sources: Sequence[Source], has_signal: bool = False) -> tuple[list[TensorReport], list[Finding], int]:
     """Read every tensor once, and return the reports, the findings and the number of statistical tests.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from fanin.errors import FileError, RecipeError, shown
 from fanin.file import shards
 from fanin.file.atomic import naming
 from fanin.file.layout import Entry, FileLayout
-from fanin.inspection.distributions import Expected, expected_of
+from fanin.inspection.measures.distributions import Expected, expected_of
 from fanin.inspection.roles import Role, guessed
 from fanin.inspection.thresholds import BLOCK
 from fanin.recipe import MAX_HEADER_BYTES, METADATA_RECIPE
@@ -99,6 +99,12 @@ def of_file(path: Path) -> tuple[list[Source], list[str]]:
         FileError: the header is damaged.
         OSError: the file cannot be read.
     """
+    sources, remarks, _ = _file(path)
+    return sources, remarks
+
+
+def _file(path: Path) -> tuple[list[Source], list[str], list[str]]:
+    """As `of_file`. The third list has the names of all tensors of the header."""
     with naming(path), path.open("rb") as file:
         prefix = file.read(8)
         length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
@@ -128,11 +134,15 @@ def of_file(path: Path) -> tuple[list[Source], list[str]]:
             expected = expected_of(tensor) if tensor is not None and tensor.shape == shape else None
             blocks = _stored(path, 8 + length + start, math.prod(shape), dtype)
             sources.append(Source(name, shape, dtype, blocks, guessed(name, shape), expected))
-    return sources, remarks
+    return sources, remarks, list(document)
 
 
 def _recipe(metadata: Any) -> Any:
-    """Return the recipe in a file's metadata; None if it has none, or one that this version cannot read."""
+    """Return the recipe in a file's metadata; None if it has none.
+
+    Raises:
+        FileError: it is not one that this version can read.
+    """
     from fanin.recipe import as_recipe
 
     text = metadata.get(METADATA_RECIPE) if isinstance(metadata, dict) else None
@@ -178,36 +188,49 @@ def of_directory(path: Path) -> tuple[list[Source], list[str]]:
     """Return the tensors of a Hugging Face directory: those of all shards that its index, or its files, name.
 
     Raises:
-        FileError: the directory has no safetensors file, or its index is damaged.
+        FileError: the directory has no safetensors file, its index is damaged or names a tensor that its shard lacks,
+            or two files have a tensor of the same name.
         OSError: a file cannot be read.
     """
     index = next((each for names in shards.NAMES if (each := path / names.index).is_file()), None)
-    names = _shards(index) if index is not None else sorted(each.name for each in path.glob("*.safetensors"))
+    indexed = {} if index is None else _indexed(index)
+    names = sorted(each.name for each in path.glob("*.safetensors")) if index is None else sorted({*indexed.values()})
     if not names:
         raise FileError(f"{path} has no safetensors file")
     sources: list[Source] = []
     remarks: list[str] = []
+    places: dict[str, str] = {}
     for name in names:
-        found, more = of_file(path / name)
+        found, more, tensors = _file(path / name)
         sources += found
         remarks += more
+        for tensor in tensors:
+            if tensor in places:
+                raise FileError(f"{path}: {places[tensor]} and {name} both have the tensor {shown(tensor)}")
+            places[tensor] = name
+    for tensor, name in indexed.items():
+        if places.get(tensor) != name:
+            raise FileError(f"{index} names the tensor {shown(tensor)} in {name}, which does not have it")
     if not (path / "config.json").is_file():
         remarks.append("the directory has no config.json")
     return sources, remarks
 
 
-def _shards(index: Path) -> Sequence[str]:
+def _indexed(index: Path) -> dict[str, str]:
+    """Return the shard of each tensor that an index names.
+
+    Raises:
+        FileError: it is damaged, or names a file outside of its directory.
+    """
     try:
-        document = json.loads(index.read_bytes())
-        places = document["weight_map"].values()
-        names = sorted({str(each) for each in places})
+        found = dict(json.loads(index.read_bytes())["weight_map"].items())
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise FileError(f"{index} is damaged: it has no weight_map") from None
-    for name in names:
+    for tensor, name in found.items():
         # A shard lies in the directory: an index from elsewhere names no other file of this machine.
-        if Path(name).name != name:
-            raise FileError(f"{index} names the shard {shown(name)}, which is not in its directory")
-    return names
+        if not isinstance(name, str) or not name or Path(name).name != name:
+            raise FileError(f"{index} names the tensor {shown(tensor)} in {name!a:.200}, which is not in its directory")
+    return found
 
 
 def of_arrays(arrays: Mapping[str, Any]) -> list[Source]:

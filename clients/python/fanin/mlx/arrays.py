@@ -59,7 +59,7 @@ def type_of(dtype: np.dtype[Any]) -> mx.Dtype:
     Raises:
         TypeError: MLX has none.
     """
-    found = getattr(mx, dtype.name, None)
+    found = getattr(mx, "bool_" if dtype.name == "bool" else dtype.name, None)
     if not isinstance(found, mx.Dtype):
         raise TypeError(f"dtype {DTYPE_NAMES.get(dtype.name, dtype.name)}: MLX has no such type")
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -38,7 +38,7 @@ def built(build: Callable[[], Any]) -> tuple[Any, list[Finding]]:
         for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
             if tensor.is_meta or _is_lazy(tensor) or not tensor.is_floating_point():
                 continue
-            marked = _marked(tensor)
+            marked = _marked(_local(tensor))
             if marked:
                 findings.append(
                     Finding(
@@ -102,23 +102,48 @@ def _is_lazy(tensor: torch.Tensor) -> bool:
 
 def sources(model: nn.Module) -> tuple[list[Source], list[str]]:
     """Return the parameters and floating-point buffers of a model, and remarks about tensors that cannot be read."""
-    found: list[Source] = []
-    remarks: list[str] = []
+    found: list[tuple[str, torch.Tensor, Role]] = []
     for prefix, module in model.named_modules(remove_duplicate=True):
         for short, tensor in _own(module):
             name = f"{prefix}.{short}" if prefix else short
-            is_parameter = short in module._parameters
-            if tensor.is_meta or _is_lazy(tensor):
-                shape = () if _is_lazy(tensor) else tuple(tensor.shape)
-                found.append(Source(name, shape, STORAGE["F32"], lambda: iter(()), Role("other"), is_meta=True))
-                continue
-            role = role_of(module, short, name, tensor) if is_parameter else Role("buffer")
-            array = array_of(tensor)
-            if array is None:
-                remarks.append(f"{name} has the type {tensor.dtype}, which cannot be inspected")
-                continue
-            found.append(of_array(name, array, role, _memory(tensor)))
+            if short in module._buffers:
+                role = Role("buffer")
+            else:
+                role = Role("other") if _is_lazy(tensor) else role_of(module, short, name, tensor)
+            found.append((name, tensor, role))
+    return _read(found)
+
+
+def of_tensors(tensors: Mapping[str, torch.Tensor]) -> tuple[list[Source], list[str]]:
+    """Return tensors by name, such as a `state_dict`, as sources, and remarks as `sources` does."""
+    return _read((name, tensor, guessed(name, tuple(tensor.shape))) for name, tensor in tensors.items())
+
+
+def _read(tensors: Iterable[tuple[str, torch.Tensor, Role]]) -> tuple[list[Source], list[str]]:
+    found: list[Source] = []
+    remarks: list[str] = []
+    parts = 0
+    for name, tensor, role in tensors:
+        if tensor.is_meta or _is_lazy(tensor):
+            shape = () if _is_lazy(tensor) else tuple(tensor.shape)
+            found.append(Source(name, shape, STORAGE["F32"], lambda: iter(()), role, is_meta=True))
+            continue
+        local = _local(tensor)
+        array = array_of(local)
+        if array is None:
+            remarks.append(f"{name} has the type {tensor.dtype}, which cannot be inspected")
+            continue
+        parts += local.shape != tensor.shape
+        found.append(of_array(name, array, role, _memory(local)))
+    if parts:
+        remarks.append(f"{parts} distributed tensors were read in part: that of this rank")
     return found, remarks
+
+
+def _local(tensor: torch.Tensor) -> torch.Tensor:
+    """Return the part of a distributed tensor that this rank has, which alone has memory; other tensors themselves."""
+    local: torch.Tensor = tensor.to_local() if hasattr(tensor, "to_local") else tensor
+    return local
 
 
 def _own(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
@@ -139,8 +164,7 @@ def _memory(tensor: torch.Tensor) -> int | None:
 
 def array_of(tensor: torch.Tensor) -> Array | None:
     """Return the elements of a tensor as a NumPy array; None if NumPy has no such type."""
-    local = tensor.to_local() if hasattr(tensor, "to_local") else tensor
-    plain = local.detach().cpu()
+    plain = tensor.detach().cpu()
     name = str(plain.dtype).removeprefix("torch.")
     if name not in DTYPE_NAMES or plain.layout != torch.strided:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterator, Sequence
 
@@ -43,7 +44,9 @@ def summary(found: Inspection) -> str:
 
 def tensor_row(each: TensorReport) -> tuple[str, ...]:
     """Return the cells of a tensor, in the order of `TENSOR_HEAD`."""
-    distinct = f"{each.distinct}" if each.distinct_of == _count(each) else f"{each.distinct} of {each.distinct_of}"
+    distinct = (
+        f"{each.distinct}" if each.distinct_of == math.prod(each.shape) else f"{each.distinct} of {each.distinct_of}"
+    )
     return (
         each.name,
         each.dtype,
@@ -104,10 +107,3 @@ def _finding(each: Finding) -> Iterator[str]:
 
 def _wrapped(line: str, indent: str) -> Sequence[str]:
     return textwrap.wrap(printable(line), WIDTH, initial_indent=indent, subsequent_indent=indent + "  ") or [indent]
-
-
-def _count(each: TensorReport) -> int:
-    size = 1
-    for length in each.shape:
-        size *= length
-    return size

@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from fanin.inspection.patterns import looks_random
+from fanin.inspection.measures.patterns import looks_random
+from fanin.inspection.measures.statistics import Statistics
 from fanin.inspection.results import Finding, template
 from fanin.inspection.sources import Source
-from fanin.inspection.statistics import Statistics
 from fanin.inspection.thresholds import CHAIN, FLOOR, SAME, deviations
 
 _COPY = re.compile(r"teacher|target|momentum|(^|[._])ema([._]|$)|averaged", re.IGNORECASE)
@@ -111,7 +111,7 @@ def _difference(each: Known, others: Sequence[Known], limit: float) -> tuple[str
     values = {other.constant for other in others}
     if len(values) == 1 and None not in values:
         (value,) = values
-        if each.constant == value or not (each.std is not None):
+        if each.constant == value or each.std is None:
             return None
         mine = f"all elements {each.constant:.6g}" if each.constant is not None else f"std {each.std:.4g}"
         return mine, f"all elements {value:.6g}"

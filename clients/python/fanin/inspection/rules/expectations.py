@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from fanin.inspection.kolmogorov import Cdf, distance, normal_cdf, p_value
-from fanin.inspection.patterns import looks_random
+from fanin.inspection.measures.kolmogorov import Cdf, distance, normal_cdf, p_value
+from fanin.inspection.measures.patterns import looks_random
+from fanin.inspection.measures.statistics import Statistics
 from fanin.inspection.results import Finding
 from fanin.inspection.roles import FIXED, FORMULAS, candidates
 from fanin.inspection.sources import Source
-from fanin.inspection.statistics import Statistics
 from fanin.inspection.thresholds import FEWEST, FLOOR, NEAR, NUMBERS, deviations, level
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanin.dtypes import STORAGE, DType
-from fanin.inspection.kolmogorov import edges, normal_cdf
-from fanin.inspection.statistics import Doubles, Statistics
+from fanin.inspection.measures.kolmogorov import edges, normal_cdf
+from fanin.inspection.measures.statistics import Doubles, Statistics
 
 NARROW = ("BF16", "F8_E4M3", "F8_E5M2")
 """Types whose effects on a sample are reported."""
@@ -55,9 +55,8 @@ def expected_distinct(found: Statistics, dtype: DType) -> float:
     if not std > 0 or not math.isfinite(std):
         return 0.0
     if dtype.itemsize > 2:
-        count = len(found.sample)
-        # The numbers of the type within the middle half bound the values; F32 and F64 have far more than the sample.
-        return float(count)
+        # F32 and F64 have far more numbers in the middle half than the sample has elements: nearly all of these differ.
+        return float(len(found.sample))
     values = _numbers(dtype)
     below, above = edges(values, dtype)
     cdf = normal_cdf(float(middle), std)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fanin.inspection.statistics import Doubles, Statistics, doubles
+from fanin.inspection.measures.statistics import Doubles, Statistics, doubles
 from fanin.inspection.thresholds import ENTROPY_BITS
 
 _SHORTEST = 8

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fanin.inspection import storage
-from fanin.inspection.patterns import equal_rows, looks_random
+from fanin.inspection.measures import storage
+from fanin.inspection.measures.patterns import equal_rows, looks_random
+from fanin.inspection.measures.statistics import Statistics
 from fanin.inspection.results import Finding, Level
 from fanin.inspection.roles import STARTS_AT_ZERO
 from fanin.inspection.sources import Source
-from fanin.inspection.statistics import Statistics
 from fanin.inspection.thresholds import COARSE, COLLAPSED, GARBAGE_SHARE, GARBAGE_SPAN, UNDERFLOW
 
 _MASK = re.compile(r"mask|attn_bias|causal", re.IGNORECASE)
@@ -148,9 +148,9 @@ def _coarse(source: Source, found: Statistics) -> Iterator[Finding]:
     factor = expected / len(found.values)
     if expected < 128 or factor < COARSE:
         return
-    narrow = source.dtype.itemsize > 2
+    is_sampled = source.dtype.itemsize > 2
     yield Finding(
-        "warning" if factor >= COLLAPSED and not narrow else "note",
+        "warning" if factor >= COLLAPSED and not is_sampled else "note",
         "coarse",
         source.name,
         f"{len(found.values)} distinct values",

@@ -7,8 +7,8 @@ from collections.abc import Container, Iterable, Sequence
 from html import escape
 from importlib.resources import files
 
+from fanin.inspection.report.text import LAYER_HEAD, TENSOR_HEAD, layer_row, names, summary, tensor_row
 from fanin.inspection.results import Finding, Inspection, LayerReport
-from fanin.inspection.text import LAYER_HEAD, TENSOR_HEAD, layer_row, names, summary, tensor_row
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
@@ -53,7 +53,7 @@ def html(found: Inspection) -> str:
         Markup(f'<meta http-equiv="Content-Security-Policy" content="{escape(_POLICY)}">'),
         Markup('<meta name="color-scheme" content="light dark">'),
         element("title", title),
-        element("style", Markup(files("fanin.inspection").joinpath("page.css").read_text("utf-8"))),
+        element("style", Markup(files("fanin.inspection.report").joinpath("page.css").read_text("utf-8"))),
     )
     return f"<!doctype html>\n{element('html', page_head, element('body', element('main', *parts)), lang='en')}\n"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +10,7 @@ from fanin.description import formula, moments_of
 from fanin.draws import Blocks, Draw, Fill, Mapped, Normal, Quantized, Sparse, TruncatedNormal, Uniform
 from fanin.draws.moments import Moments, argument_of
 from fanin.dtypes import STORAGE, DType
-from fanin.inspection.kolmogorov import Cdf, Doubles, normal_cdf
+from fanin.inspection.measures.kolmogorov import Cdf, Doubles, normal_cdf
 from fanin.schemes.base import Tensor
 
 
@@ -97,8 +96,3 @@ def _truncated(mean: float, std: float, low: float, high: float) -> Cdf | None:
         return np.asarray(share if sign > 0 else 1 - share)
 
     return _clamped(cdf, low, high)
-
-
-def is_finite(value: float | None) -> bool:
-    """Return whether a statistic exists and is finite."""
-    return value is not None and math.isfinite(value)

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fanin.inspection.signal_rules import Layer
-from fanin.inspection.torch_inputs import inputs_of
-from fanin.inspection.torch_models import LINEAR, quietly
+from fanin.inspection.models.torch import LINEAR, quietly
+from fanin.inspection.models.torch_inputs import inputs_of
+from fanin.inspection.rules.signals import Layer
 
 _ACTIVATIONS = ("aten::relu", "aten::relu_", "aten::hardtanh", "aten::hardtanh_", "aten::gelu", "aten::silu")
 """Operations whose output is 0, or nearly, for negative input."""

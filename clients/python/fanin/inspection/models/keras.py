@@ -9,34 +9,23 @@ import keras
 import numpy as np
 
 from fanin.inspection.roles import TRANSPOSED, Counted, Role
-from fanin.inspection.signal_rules import Layer
+from fanin.inspection.rules.signals import Layer
 from fanin.inspection.sources import Source, of_array
 from fanin.schemes.fans import Fans
 
 _BATCH, _SIDE = 8, 32
 
 
-def read(model: Any, inputs: Any, signal: bool) -> tuple[list[Source], list[Layer], list[str]]:
-    """Return the weights of a Keras model, the layers with their forward signal, and remarks."""
-    sources, remarks = [], []
+def sources(model: Any) -> tuple[list[Source], list[str]]:
+    """Return the weights of a Keras model, and remarks about those that cannot be read."""
+    found, remarks = [], []
     for layer in _leaves(model):
         for weight in layer._trainable_variables + layer._non_trainable_variables:
             try:
-                sources.append(of_array(weight.path, np.asarray(_host(weight)), _role(layer, weight), id(weight)))
+                found.append(of_array(weight.path, np.asarray(_host(weight)), _role(layer, weight), id(weight)))
             except ValueError as error:
                 remarks.append(str(error))
-    layers: list[Layer] = []
-    if not signal:
-        remarks.append("no signal was sent through the model, as requested")
-    elif not isinstance(model, keras.Model) or not getattr(model, "_functional", model).__dict__.get("_operations"):
-        remarks.append("no signal was sent through the model: it is neither functional nor sequential")
-    else:
-        try:
-            layers = _signal(model, inputs() if callable(inputs) else inputs)
-            remarks.append("the signal of a Keras model is measured forward only")
-        except Exception as error:
-            remarks.append(f"no signal was sent through the model: {type(error).__name__}: {error}")
-    return sources, layers, remarks
+    return found, remarks
 
 
 def _host(weight: Any) -> Any:
@@ -72,8 +61,15 @@ def _role(layer: Any, weight: Any) -> Role:
     return Role("kernel", fans, is_output_last=True)
 
 
-def _signal(model: Any, given: Any) -> list[Layer]:
-    """Return the forward signal at every layer of a functional model."""
+def measure(model: Any, given: Any = None) -> list[Layer]:
+    """Return the layers of a functional or sequential model, with the forward signal at each.
+
+    Raises:
+        ValueError: the model is of another kind.
+        Exception: what the model raises.
+    """
+    if not isinstance(model, keras.Model) or not getattr(model, "_functional", model).__dict__.get("_operations"):
+        raise ValueError("it is neither functional nor sequential")
     operations = [each for each in model.layers if not isinstance(each, keras.layers.InputLayer)]
     ends = [(each.input, each.output) for each in operations]
     probe = keras.Model(model.inputs, [tensor for pair in ends for tensor in map(_first, pair)])
