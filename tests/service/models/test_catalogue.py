@@ -106,6 +106,22 @@ def test_s3_lists_a_quantized_model_that_the_prefix_names(server: Running, revis
     assert f"{name}/" not in listed("catalogue/", "Prefix")
 
 
+def test_a_name_that_no_format_quantizes_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+    plain = models.CatalogueModel.files
+
+    def files(model: models.CatalogueModel, format: str | None = None) -> dict[str, bytes]:
+        tried.append(model.name)
+        return plain(model, format)
+
+    monkeypatch.setattr(models.CatalogueModel, "files", files)
+    store = StoreWithCatalogue(DirectoryObjects(), 1 << 20)
+    for _ in range(3):
+        assert store.main("catalogue/tiny-gpt2-int8") is None
+        assert store.main("catalogue/nothing") is None
+    assert tried == ["tiny-gpt2"]
+
+
 def test_groups_have_32_columns_if_weights_have_no_multiple_of_128() -> None:
     for name, size in (("tiny-qwen3", 32), ("qwen3-0.6b", 128)):
         config = json.loads(models.get(name).files("awq")["config.json"])

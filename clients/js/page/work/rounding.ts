@@ -50,7 +50,7 @@ export function rounding(
     possible: place(measured.high!, dtype) - place(measured.low!, dtype) + 1,
     clamped,
     entropy,
-    bits: 8 * dtype.size,
+    bits: dtype.bits,
     zeros,
     error: Math.sqrt(squares / stored.length),
     points,

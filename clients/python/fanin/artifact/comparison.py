@@ -222,7 +222,7 @@ def _check_tensors(layout: FileLayout, found: dict[str, list[_Stored]], place: D
 
 
 class _Part(NamedTuple):
-    """Bytes of a tensor in a file: elements from `first` on."""
+    """Bytes of a tensor in a file: elements, or pairs of them in a byte, from `first` on."""
 
     name: str
     first: int
@@ -244,7 +244,7 @@ def _groups(tensors: list[_Stored]) -> Iterator[list[_Part]]:
 
 def _parts(stored: _Stored) -> Iterator[_Part]:
     # CHUNK is a multiple of the size of every element.
-    itemsize = STORAGE[stored.dtype].itemsize
+    itemsize = STORAGE[stored.dtype].in_file.itemsize
     for start in range(stored.start, stored.stop, CHUNK):
         yield _Part(stored.name, (start - stored.start) // itemsize, start, min(start + CHUNK, stored.stop))
 
@@ -273,10 +273,11 @@ class _Comparison:
         stored = memoryview(self._place.range(key, begin, group[-1].stop))
         for part in group:
             entry = self._layout.entry(part.name)
+            dtype = entry.dtype.in_file
             found = stored[part.start - begin : part.stop - begin]
             wanted = memoryview(bytearray(part.stop - part.start))
-            self._backend.fill(entry.draw, entry.stream, entry.dtype, part.first, wanted)
+            self._backend.fill(entry.draw, entry.stream, dtype, part.first, wanted)
             if found != wanted:
-                at = first_difference(found, wanted)
-                error = mismatch_of(entry, part.first + at // entry.dtype.itemsize, part.start + at)
+                begin, offset = part.first * dtype.itemsize, part.start + first_difference(found, wanted)
+                error = mismatch_of(entry, begin, found, wanted, offset)
                 raise MismatchError(f"{self._place.url}: {key}: {error}", tensor=error.tensor, element=error.element)

@@ -141,5 +141,5 @@ def count_of(tensor: Tensor) -> int:
 
 
 def bytes_of(tensor: Tensor) -> int:
-    """Bytes of a tensor's elements."""
-    return count_of(tensor) * STORAGE[tensor.dtype].itemsize
+    """Bytes of a tensor's elements in a file."""
+    return STORAGE[tensor.dtype].file_bytes(count_of(tensor))
