@@ -17,6 +17,7 @@ from fanin import backends
 from fanin.backends import pairs
 from fanin.dtypes import DTYPE_NAMES, STORAGE, DType
 from fanin.errors import FileError, RecipeError, shown
+from fanin.file import shards
 from fanin.file.atomic import naming
 from fanin.file.layout import Entry, FileLayout
 from fanin.inspection.measures.distributions import Expected, expected_of
@@ -193,11 +194,9 @@ def of_directory(path: Path) -> tuple[list[Source], list[str]]:
             or two files have a tensor of the same name.
         OSError: a file cannot be read.
     """
-    index = path / "model.safetensors.index.json"
-    indexed = _indexed(index) if index.is_file() else {}
-    names = (
-        sorted(set(indexed.values())) if index.is_file() else sorted(each.name for each in path.glob("*.safetensors"))
-    )
+    index = next((each for names in shards.NAMES if (each := path / names.index).is_file()), None)
+    indexed = {} if index is None else _indexed(index)
+    names = sorted(each.name for each in path.glob("*.safetensors")) if index is None else sorted({*indexed.values()})
     if not names:
         raise FileError(f"{path} has no safetensors file")
     sources: list[Source] = []
