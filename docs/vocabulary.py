@@ -54,8 +54,6 @@ def _signature(initializer: Any) -> dict[str, Any]:
     for name, parameter in parameters_of(initializer).items():
         annotation = parameter.annotation
         words = list(get_args(annotation)) if get_origin(annotation) is Literal else []
-        if annotation is bool:
-            words = ["true", "false"]
         each: dict[str, Any] = {"type": "string" if words else "number"}
         if words:
             each["words"] = words

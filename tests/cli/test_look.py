@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import fanin
+from fanin import page
 from fanin.cli import look
 from fanin.cli.main import main
 from fanin.page import local
@@ -133,6 +134,14 @@ def test_the_browser_is_opened_unless_not_wanted(shown: list[dict[str, Any]], mo
     assert opened == []
     assert main(["look", "recipe.json"]) == 0
     assert opened == [_Server.url]
+
+
+def test_a_port_in_use_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "recipe.json").write_text(json.dumps(WRITTEN))
+    with local.PageServer(page.start(service=False)) as server:
+        port = server.server_address[1]
+        assert main(["look", str(tmp_path / "recipe.json"), "--no-browser", "--port", str(port)]) == 4
+    assert f"port {port}: Address already in use; --port chooses another one" in capsys.readouterr().err
 
 
 def test_it_serves_until_it_is_interrupted(tmp_path: Path) -> None:

@@ -120,6 +120,36 @@ def test_a_model_is_left_as_it_was() -> None:
     assert torch.equal(torch.get_rng_state(), random)
 
 
+def test_a_buffer_that_the_model_replaces_is_left_as_it_was() -> None:
+    class Average(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(8, 8)
+            self.register_buffer("average", torch.zeros(8))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.average = 0.9 * self.average + 1
+            return torch.as_tensor(self.fc(x))
+
+    model = Average()
+    before = model.average
+    assert fanin.inspect(model).layers
+    assert model.average is before
+    assert not model.average.any()
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.ReLU6, nn.SiLU, nn.GELU])
+def test_dead_units_of_activations_also_in_place(activation: type[nn.Module]) -> None:
+    given = [{}] if activation is nn.GELU else [{}, {"inplace": True}]
+    for arguments in given:
+        model = nn.Sequential(nn.Linear(8, 16), activation(**arguments))
+        with torch.no_grad():
+            model[0].bias.fill_(10)  # by chance, a unit is negative for all 8 random examples
+            model[0].bias[:3] = -1000
+        (counted,) = [each for each in fanin.inspect(model).layers if each.units]
+        assert (counted.units, counted.dead) == (16, 3)
+
+
 def test_the_signal_is_that_of_the_model() -> None:
     torch.manual_seed(2)
     model = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 4))

@@ -158,6 +158,12 @@ def test_options_of_the_load_format(tmp_path: Path) -> None:
         assert options.layout(str(tmp_path)).recipe == plain
     options, _ = Options.split({"dtype": "BF16"})
     assert {tensor.dtype for tensor in options.layout(str(tmp_path)).recipe.tensors.values()} == {"BF16"}
+    given = {"tensors": {"w": {"shape": [4], "scheme": "ones", "dtype": "F32"}}}
+    with pytest.raises(ValueError, match="the dtype BF16 changes nothing"):
+        Options.split({"recipe": given, "dtype": "BF16"})[0].layout("me/tiny")
+    (tmp_path / "list.json").write_text("[]")
+    with pytest.raises(fanin.RecipeError):
+        Options.split({"recipe": str(tmp_path / "list.json"), "dtype": "BF16"})[0].layout("me/tiny")
     with pytest.raises(ValueError, match=r"'me/tiny' is not a directory with a recipe.json"):
         options.layout("me/tiny")
     with pytest.raises(ValueError, match="did you mean tiny-qwen3"):

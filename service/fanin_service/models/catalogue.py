@@ -34,6 +34,8 @@ class StoreWithCatalogue(ModelStore):
         """Contents in use, by the name of their model."""
         self._newest: Content | None = None
         """The content that was created last. `main` creates it, and `get` returns it next."""
+        self._unquantized: set[str] = set()
+        """Names of known models with a format that cannot quantize them, which takes up to a second to find."""
 
     def names(self) -> list[str]:
         stored = [name for name in super().names() if not _is_in_catalogue(name)]
@@ -75,8 +77,10 @@ class StoreWithCatalogue(ModelStore):
         with self._making:
             content = self._contents.get(name)
             if content is None:
-                files = _files(name)
+                files = None if name in self._unquantized else _files(name)
                 if files is None:
+                    if models.quantized(name):
+                        self._unquantized.add(name)
                     return None
                 content = self._newest = self._contents[name] = Content.put(files, _DEFAULTS)
                 self._digests[name] = content.digest

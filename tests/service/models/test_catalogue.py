@@ -83,8 +83,8 @@ def test_a_model_is_served_in_a_quantized_format(server: Running, tmp_path: Path
     fanin.save(fanin.as_recipe(files["recipe.json"].decode()).seeded(7), tmp_path / "model.safetensors")
     got = server.client.get(f"{path}/model.safetensors", follow_redirects=True).content
     assert got == (tmp_path / "model.safetensors").read_bytes()
-    # No format quantizes weights of GPT-2 or ResNet. The last two names do not end with a format.
-    for name in ("tiny-gpt2-int8", "tiny-resnet-fp8", "tiny-qwen3-int3", "tiny-qwen3-fp8_block"):
+    # No format quantizes weights of GPT-2 or ResNet, and diffusers loads none. The last two names have no format.
+    for name in ("tiny-gpt2-int8", "tiny-resnet-fp8", "tiny-dit-fp8", "tiny-qwen3-int3", "tiny-qwen3-fp8_block"):
         assert server.client.get(f"/v1/models/catalogue/{name}").status_code == 404, name
     assert put(server.client, "catalogue/tiny-qwen3-fp8").status_code == 403
 
@@ -104,6 +104,22 @@ def test_s3_lists_a_quantized_model_that_the_prefix_names(server: Running, revis
     assert listed(name, "Prefix") == [f"{name}/"]
     assert listed("catalogue/tiny-gpt2-fp8/main/", "Key") == []  # no format quantizes GPT-2
     assert f"{name}/" not in listed("catalogue/", "Prefix")
+
+
+def test_a_name_that_no_format_quantizes_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+    plain = models.CatalogueModel.files
+
+    def files(model: models.CatalogueModel, format: str | None = None) -> dict[str, bytes]:
+        tried.append(model.name)
+        return plain(model, format)
+
+    monkeypatch.setattr(models.CatalogueModel, "files", files)
+    store = StoreWithCatalogue(DirectoryObjects(), 1 << 20)
+    for _ in range(3):
+        assert store.main("catalogue/tiny-gpt2-int8") is None
+        assert store.main("catalogue/nothing") is None
+    assert tried == ["tiny-gpt2"]
 
 
 def test_groups_have_32_columns_if_weights_have_no_multiple_of_128() -> None:

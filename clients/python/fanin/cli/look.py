@@ -38,7 +38,11 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError(f"--port {options.port}: a port is a number from 0 to 65535")
     title = _title(options.recipe)
     start = page.start(service=False, recipe=_document(options), title=title)
-    with PageServer(start, options.port) as server:
+    try:
+        server = PageServer(start, options.port)
+    except OSError as error:
+        raise OSError(error.errno, f"port {options.port}: {error.strerror}; --port chooses another one") from None
+    with server:
         print(f"{title or 'the recipe'}: {server.url} (Ctrl-C ends)", flush=True)
         if not options.no_browser:
             # Some browsers return only when the user closes them.

@@ -146,14 +146,11 @@ def layout_of(options: argparse.Namespace) -> FileLayout:
         ValueError: `--dtype` changes nothing, or the argument is neither a file nor a recipe.
     """
     from fanin.file.layout import FileLayout
-    from fanin.recipe import as_recipe
+    from fanin.recipe import as_recipe, with_dtype
 
     document, layout = read(options.recipe)
     if options.dtype is not None:
-        recipe = as_recipe({**document, "dtype": options.dtype} if isinstance(document, dict) else document)
-        if recipe == as_recipe(document) and options.dtype not in {each.dtype for each in recipe.tensors.values()}:
-            raise ValueError(f"--dtype {options.dtype} changes nothing: every tensor of the recipe gives its own dtype")
-        layout = None
+        recipe, layout = with_dtype(document, options.dtype), None
     else:
         recipe = layout.recipe if layout else as_recipe(document)
     if options.seed is not None:

@@ -2,7 +2,7 @@
 
 from fanin.recipe.defaults import DEFAULTS
 from fanin.recipe.header import MAX_HEADER_BYTES, METADATA_RECIPE
-from fanin.recipe.inputs import HasRecipe, RecipeLike, as_recipe
+from fanin.recipe.inputs import HasRecipe, RecipeLike, as_recipe, with_dtype
 from fanin.recipe.members import MAX_FAULTS, MEMBERS, check_sizes, count_tensors, members
 from fanin.recipe.model import MAX_SEED, ONLY_TENSOR, STREAM, Recipe, from_json
 from fanin.recipe.strict_json import parse_json
@@ -27,4 +27,5 @@ __all__ = [
     "members",
     "parse_json",
     "quoted",
+    "with_dtype",
 ]

@@ -67,6 +67,19 @@ def as_recipe(recipe: RecipeLike) -> Recipe:
     return found if isinstance(found, Recipe) else from_json(recipe)
 
 
+def with_dtype(document: Any, dtype: str) -> Recipe:
+    """Return the recipe of JSON values, with another storage type of the tensors that do not give their own.
+
+    Raises:
+        RecipeError: the values are not a recipe, or no storage type has this name.
+        ValueError: every tensor gives its own type, and none has this one.
+    """
+    recipe = as_recipe({**document, "dtype": dtype} if isinstance(document, Mapping) else document)
+    if recipe == as_recipe(document) and dtype not in {each.dtype for each in recipe.tensors.values()}:
+        raise ValueError(f"the dtype {dtype} changes nothing: every tensor of the recipe gives its own dtype")
+    return recipe
+
+
 def read(path: os.PathLike[str]) -> tuple[Recipe, bool]:
     """Return the recipe in a file, and whether that is a Fanin file, whose bytes exist, and not JSON.
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from fanin import models
 from fanin.file.layout import FileLayout
-from fanin.recipe import as_recipe
+from fanin.recipe import as_recipe, with_dtype
 from fanin.recipe.assumed_layouts import refuse_assumed
 from fanin.recipe.strict_json import parse_json
 
@@ -51,9 +51,9 @@ class Options:
         """
         source = self._source(model)
         if self.dtype is not None:
-            document = parse_json(source.read_bytes()) if isinstance(source, Path) else source
-            source = {**document, "dtype": self.dtype}
-        recipe = as_recipe(source)
+            recipe = with_dtype(parse_json(source.read_bytes()) if isinstance(source, Path) else source, self.dtype)
+        else:
+            recipe = as_recipe(source)
         refuse_assumed(recipe)
         return FileLayout.of(recipe if self.seed is None else recipe.seeded(self.seed))
 

@@ -15,8 +15,8 @@ from fanin.inspection.models.torch import LINEAR, quietly
 from fanin.inspection.models.torch_inputs import inputs_of
 from fanin.inspection.rules.signals import Layer
 
-_ACTIVATIONS = ("aten::relu", "aten::relu_", "aten::hardtanh", "aten::hardtanh_", "aten::gelu", "aten::silu")
-"""Operations whose output is 0, or nearly, for negative input."""
+_ACTIVATIONS = ("relu", "hardtanh", "gelu", "silu")
+"""Operations whose output is 0, or nearly, for negative input. Those in place have `_` behind the name."""
 _DEAD = 1e-6
 """Magnitude, relative to the largest input of an activation, below which its output is 0."""
 
@@ -49,7 +49,12 @@ def measure(model: nn.Module, given: Any = None) -> list[Layer]:
 def _isolated(model: nn.Module) -> Iterator[None]:
     """Run the block in training mode without dropout, and restore modes, buffers and requires_grad."""
     modes = [(module, module.training) for module in model.modules()]
-    buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers() if not buffer.is_meta]
+    buffers = [
+        (module, name, buffer, buffer.detach().clone())
+        for module in model.modules()
+        for name, buffer in module._buffers.items()
+        if buffer is not None and not buffer.is_meta
+    ]
     frozen = [each for each in model.parameters() if not each.requires_grad and each.is_floating_point()]
     try:
         model.train()
@@ -65,8 +70,9 @@ def _isolated(model: nn.Module) -> Iterator[None]:
         for each in frozen:
             each.requires_grad_(False)
         with torch.no_grad():
-            for buffer, value in buffers:
+            for owner, name, buffer, value in buffers:
                 buffer.copy_(value)
+                owner._buffers[name] = buffer  # its place may have a new tensor: self.average = 0.9 * self.average
 
 
 class _Recorder(TorchDispatchMode):
@@ -81,7 +87,6 @@ class _Recorder(TorchDispatchMode):
         self._called: set[nn.Module] = set()
         self._convolved = False
         self._hooks = ExitStack()
-        self._inside = False
 
     def __enter__(self) -> _Recorder:
         for module in self._names:
@@ -97,11 +102,12 @@ class _Recorder(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        is_activation = not self._inside and func._schema.name in _ACTIVATIONS
+        name = func._schema.name.removeprefix("aten::").rstrip("_")
+        is_activation = name in _ACTIVATIONS
         scale = float(args[0].detach().abs().max()) if is_activation and args[0].numel() else 0.0
         result = func(*args, **(kwargs or {}))
         if is_activation and scale:
-            self._activation(func._schema.name.removeprefix("aten::").rstrip("_"), result.detach(), scale)
+            self._activation(name, result.detach(), scale)
         return result
 
     def _activation(self, name: str, output: torch.Tensor, scale: float) -> None:
