@@ -15,6 +15,7 @@ from generator.dialects import dialects
 from generator.distributions import draws_at_words, elements_far_out, long_streams, storage, table
 from generator.dtypes import dtypes
 from generator.encoding import lines
+from generator.f4 import f4
 from generator.f8 import f8
 from generator.integers import integers
 from generator.newer import newer
@@ -35,6 +36,7 @@ FILES = {
     "dtypes": dtypes,
     "integers": integers,
     "f8": f8,
+    "f4": f4,
     "newer": newer,
     "quantized": quantized,
     "fans": fans,

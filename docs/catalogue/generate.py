@@ -2,8 +2,8 @@
 
     python -m docs.catalogue.generate
 
-Each recipe is recorded from the model class of transformers, which takes a minute or two for all of them. A model whose
-number of parameters is not the published one is an error. Names on the command line select models.
+Each recipe is recorded from the model class of transformers or diffusers, which takes a minute or two for all of them.
+A model whose number of parameters is not the published one is an error. Names on the command line select models.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import shutil
 import sys
 import warnings
+from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
@@ -35,10 +36,29 @@ def agrees(parameters: int, published: str) -> bool:
 
 def document_of(model: Model) -> dict[str, Any]:
     """Return the config.json of a model."""
+    if model.library == "diffusers":
+        fields = {name: value for name, value in model.config.items() if name != "dtype"}
+        return {"_class_name": model.architecture, **fields}
     import transformers
 
     model_type = getattr(transformers, model.architecture).config_class.model_type
     return {"architectures": [model.architecture], "model_type": model_type, **model.config}
+
+
+def builder_of(model: Model) -> Callable[[], Any]:
+    """Return a function that builds a model in its own storage type."""
+    import torch
+
+    document = document_of(model)
+    if model.library == "diffusers":
+        import diffusers
+
+        built, dtype = getattr(diffusers, model.architecture), getattr(torch, model.config["dtype"])
+        return lambda: torch.nn.Module.to(built.from_config(document), dtype)  # that of diffusers logs a warning
+    import transformers
+
+    config = transformers.AutoConfig.for_model(**{key: document[key] for key in document if key != "architectures"})
+    return lambda: getattr(transformers, model.architecture)._from_config(config)
 
 
 def write(name: str, model: Model, directory: Path) -> dict[str, Any]:
@@ -48,20 +68,17 @@ def write(name: str, model: Model, directory: Path) -> dict[str, Any]:
         ValueError: the number of parameters is not the published one, or literals of the model depend on the seed.
     """
     import torch
-    import transformers
 
-    document = document_of(model)
-    config = transformers.AutoConfig.for_model(**{key: document[key] for key in document if key != "architectures"})
-    built = getattr(transformers, model.architecture)
-    recording = record(lambda: built._from_config(config))
+    build = builder_of(model)
+    recording = record(build)
     if recording.norms:
         raise ValueError(f"{name}: {next(iter(recording.norms))} depends on the seed and is not in the recipe")
     with torch.device("meta"):
-        parameters = sum(parameter.numel() for parameter in built(config).parameters())
+        parameters = sum(parameter.numel() for parameter in build().parameters())
     if model.published and not agrees(parameters, model.published):
         raise ValueError(f"{name}: {parameters} parameters; published are {model.published}")
     directory.mkdir(parents=True)
-    (directory / CONFIG).write_text(json.dumps(document, indent=1) + "\n")
+    (directory / CONFIG).write_text(json.dumps(document_of(model), indent=1) + "\n")
     # The seed is the user's.
     (directory / RECIPE).write_text(formatting.text(recording.recipe).replace('  "seed": "0",\n', "", 1))
     literals = recording.literals_file()
@@ -69,6 +86,7 @@ def write(name: str, model: Model, directory: Path) -> dict[str, Any]:
         (directory / LITERALS).write_bytes(literals)
     recipe = json.loads((directory / RECIPE).read_text())
     return {
+        "library": model.library,
         "architecture": model.architecture,
         "reads": model.kind,
         "parameters": parameters,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from fanin.models import Library
 
 
 @dataclass(frozen=True)
@@ -11,16 +13,19 @@ class Model:
     """One model, of which `docs/catalogue/generate.py` records the recipe."""
 
     architecture: str
-    """Class of transformers."""
+    """Class of the library."""
     published: str
     """Number of parameters as its authors or its page on the Hub give it, such as 8.03B; rounded to these digits. Empty
     for tiny models, which nobody published."""
     kind: str
     """Kind of its inputs."""
     config: dict[str, Any]
-    """Fields of its configuration, by their names in config.json."""
+    """Fields of its configuration, by their names in config.json. For diffusers, whose config.json has no storage type,
+    `dtype` is also here."""
+    library: Library = "transformers"
+    """Library that has the class."""
 
 
 def tiny(model: Model, **fields: Any) -> Model:
     """Return a model of the same architecture with these smaller sizes, in float32."""
-    return Model(model.architecture, "", model.kind, model.config | {"dtype": "float32"} | fields)
+    return replace(model, published="", config=model.config | {"dtype": "float32"} | fields)

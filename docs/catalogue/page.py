@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
-from docs.catalogue import experts, further, others, text
+from docs.catalogue import diffusion, experts, further, others, text
 from docs.catalogue.model import Model
 from docs.catalogue.times import PATH
 from fanin import models
@@ -19,8 +19,10 @@ from fanin.models import CatalogueModel
 from fanin.terminal import size_text
 
 PAGE = Path(__file__).parents[1] / "catalogue.md"
-ALL: dict[str, Model] = text.MODELS | experts.MODELS | further.MODELS | others.MODELS
+ALL: dict[str, Model] = text.MODELS | experts.MODELS | further.MODELS | others.MODELS | diffusion.MODELS
 """All models by name, in the order of `fanin catalogue`."""
+_REST = ("bytes in BF16", "default type", "seconds", "library", "architecture", "reads")
+"""Columns of both tables after the number of parameters."""
 _TABLE = re.compile(r"(<!-- (published|tiny) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -31,14 +33,15 @@ def page() -> str:
 
 
 def _published() -> str:
-    head = ("name", "parameters", "published", "bytes in BF16", "default type", "seconds", "architecture", "reads")
+    head = ("name", "parameters", "published", *_REST)
     return _table(head, (_row(models.get(name), model.published) for name, model in ALL.items() if model.published))
 
 
 def _row(model: CatalogueModel, *more: str) -> tuple[str, ...]:
     size, seconds = size_text(model.bf16_bytes), _seconds().get(model.name)
     taken = "" if seconds is None else f"{seconds:.2g}"
-    return f"`{model.name}`", f"{model.parameters:,}", *more, size, model.dtype, taken, model.architecture, model.reads
+    kind = model.library, model.architecture, model.reads
+    return f"`{model.name}`", f"{model.parameters:,}", *more, size, model.dtype, taken, *kind
 
 
 @cache
@@ -48,8 +51,9 @@ def _seconds() -> dict[str, float]:
 
 
 def _tiny() -> str:
-    head = ("name", "parameters", "bytes in BF16", "default type", "seconds", "architecture", "reads")
-    return _table(head, (_row(models.get(name)) for name, model in ALL.items() if not model.published))
+    return _table(
+        ("name", "parameters", *_REST), (_row(models.get(name)) for name, model in ALL.items() if not model.published)
+    )
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

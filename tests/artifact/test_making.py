@@ -87,6 +87,26 @@ def test_one_safetensors_file(tmp_path: Path) -> None:
     assert artifact.status(tmp_path / "made").is_complete
 
 
+DIFFUSERS = {"config.json": b'{"_class_name": "DiTTransformer2DModel"}'}
+
+
+def test_a_directory_of_diffusers(tmp_path: Path) -> None:
+    """Its loader looks for other names of files, and other readers find the index of these names."""
+    made(tmp_path, files=DIFFUSERS)
+    names = [f"diffusion_pytorch_model-{number:05}-of-00003.safetensors" for number in (1, 2, 3)]
+    index = "diffusion_pytorch_model.safetensors.index.json"
+    assert {name for name in files_of(tmp_path) if "/" not in name} == {*names, index, *DIFFUSERS}
+    assert read_plan(Directory(tmp_path)).options == {"stem": "diffusion_pytorch_model"}
+    (tmp_path / "old.safetensors").write_bytes(b"not a file of weights")
+    assert artifact.compare(tmp_path, RECIPE).files == 3
+    assert len(fanin.inspect(tmp_path).tensors) == 4
+
+
+def test_names_that_the_caller_chooses(tmp_path: Path) -> None:
+    artifact.make(RECIPE, tmp_path, format="safetensors", options={"stem": "adapter_model"})
+    assert {name for name in files_of(tmp_path) if "/" not in name} == {"adapter_model.safetensors"}
+
+
 def test_equal_requests_are_one_artifact(tmp_path: Path) -> None:
     made(tmp_path / "one")
     other = {**RECIPE, "tensors": dict(reversed(RECIPE["tensors"].items()))}
@@ -235,6 +255,8 @@ def test_damaged_claims(tmp_path: Path) -> None:
         ({"files": {"model-00001-of-00003.safetensors": b""}}, "the artifact itself has a file of this name"),
         ({"files": {"model.safetensors": b""}}, "the artifact itself has a file of this name"),
         ({"files": {"model-00004-of-00004.safetensors": b""}}, "the artifact itself has a file of this name"),
+        ({"files": {**DIFFUSERS, "diffusion_pytorch_model.safetensors": b""}}, "has a file of this name"),
+        ({"options": {"stem": "../model"}}, "options/stem is 1 to 100 letters, digits and _, not '../model'"),
         ({"literals": b"", "format": "safetensors"}, "format 'safetensors' has one file"),
     ],
 )

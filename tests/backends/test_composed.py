@@ -89,7 +89,8 @@ def any_draws(draw: st.DrawFn, dtype: DType, depth: int = 3) -> Draw:
 @settings(max_examples=150, deadline=None)
 @given(
     data=st.data(),
-    dtype=st.sampled_from(list(FLOATING.values())),
+    # The numbers of these draws, and random codes in tables, are not those of F4, which test_f4 has.
+    dtype=st.sampled_from([dtype for dtype in FLOATING.values() if dtype.name != "F4"]),
     first=st.integers(0, 2**40),
     count=st.integers(1, 90),
 )
@@ -106,7 +107,7 @@ def test_every_element_is_that_of_the_specification(
     assert out == expected + b"\xa5" * 8
 
 
-@pytest.mark.parametrize("dtype", list(FLOATING))
+@pytest.mark.parametrize("dtype", [name for name in FLOATING if name != "F4"])  # test_f4 has its partitions
 def test_any_partition_is_the_whole(dtype: str) -> None:
     parts = [{"size": 3, "scheme": "normal", "std": 1}, {"size": 90, "scheme": "zeros"}, {"size": 7, "scheme": "eye"}]
     tensors = {

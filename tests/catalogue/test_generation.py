@@ -12,7 +12,7 @@ from docs.catalogue.page import ALL
 from fanin import models
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # warnings of transformers and its dependencies
-FEW = ("gpt-oss-20b", "tiny-resnet")
+FEW = ("gpt-oss-20b", "tiny-resnet", "flux.1-dev")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Models of the catalogue: valid recipes, and tiny models that transformers loads and runs."""
+"""Models of the catalogue: valid recipes, and tiny models that transformers and diffusers load and run."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from fanin.recipe.assumed_layouts import assumed
 from tests.support import catalogue
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # warnings of transformers and its dependencies
-FEW = ("tiny-qwen3", "tiny-qwen3-moe", "tiny-resnet", "tiny-whisper")
-"""Models of the usual run of the tests: a decoder, experts, integers, two inputs. The soak has all."""
+FEW = ("tiny-qwen3", "tiny-qwen3-moe", "tiny-resnet", "tiny-whisper", "tiny-dit", "tiny-flux")
+"""Models of the usual run of the tests: a decoder, experts, integers, two inputs, diffusers. The soak has all."""
 
 
 def each(names: Iterable[str]) -> list[object]:

@@ -90,6 +90,20 @@ def test_slices_are_those_of_numpy(data: st.DataObject, shape: tuple[int, ...]) 
     np.testing.assert_array_equal(found, fanin.materialize(recipe)["weight"][index], strict=True)
 
 
+@settings(max_examples=30, deadline=None)
+@given(data=st.data(), shape=array_shapes(max_dims=3, max_side=5))
+def test_slices_of_elements_that_share_a_byte(data: st.DataObject, shape: tuple[int, ...]) -> None:
+    shape = (*shape[:-1], 2 * shape[-1])
+    index = data.draw(basic_indices(shape, allow_newaxis=False))
+    recipe: dict[str, Any] = {"shape": list(shape), "scheme": "uniform", "low": -6, "high": 6, "dtype": "F4"}
+    with Faulty() as service, Client(service.url, backoff=0, where="remote") as client:
+        found, everything = client.slice(recipe, "weight", index), client.materialize(recipe)["weight"]
+    expected = fanin.materialize(recipe)["weight"]
+    assert (everything.dtype, everything.tobytes()) == (expected.dtype, expected.tobytes())
+    assert (found.dtype, found.shape) == (expected.dtype, expected[index].shape)
+    assert found.tobytes() == expected[index].tobytes()
+
+
 def test_wide_gaps_are_not_fetched(client: Client, service: Faulty) -> None:
     recipe: dict[str, Any] = {"shape": [4, 100_000], "scheme": "normal", "std": 1}
     client.register(recipe)

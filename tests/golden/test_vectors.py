@@ -24,6 +24,8 @@ from fanin.schemes import ALIASES, SCHEMES
 from fanin.streams import Stream
 
 VECTORS = Path(__file__).parents[2] / "clients" / "vectors"
+LATER = ["integers", "f8", "f4", "newer", "quantized"]
+"""Files for clients that have newer types and schemes."""
 BACKENDS = [backends.load(name) for name in backends.available()]
 
 
@@ -58,7 +60,7 @@ def test_words() -> None:
         assert [f"{word:08x}" for word in row] == vector["words"]
 
 
-@pytest.mark.parametrize("name", ["recipes", "repeated", "dialects", "dtypes", "integers", "f8", "newer", "quantized"])
+@pytest.mark.parametrize("name", ["recipes", "repeated", "dialects", "dtypes", *LATER])
 def test_recipes(name: str) -> None:
     for vector in vectors(name):
         if "canonical" not in vector:
@@ -74,7 +76,7 @@ def test_every_alias_has_a_vector() -> None:
     assert all(any(f'"scheme": "{alias}"' in text for text in texts) for alias in ALIASES)
 
 
-@pytest.mark.parametrize("name", ["errors", "repeated", "dialects", "dtypes", "integers", "f8", "newer", "quantized"])
+@pytest.mark.parametrize("name", ["errors", "repeated", "dialects", "dtypes", *LATER])
 def test_errors(name: str) -> None:
     for vector in vectors(name):
         if "canonical" in vector:
@@ -133,7 +135,7 @@ def test_files(backend: backends.Backend) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS, ids=lambda backend: backend.name)
-@pytest.mark.parametrize("name", ["integers", "f8", "newer", "quantized"])
+@pytest.mark.parametrize("name", LATER)
 def test_later_types(name: str, backend: backends.Backend) -> None:
     for vector in vectors(name):
         if vector.get("refused"):

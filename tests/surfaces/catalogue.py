@@ -35,7 +35,9 @@ def check(name: str) -> None:
     for key, array in fanin.materialize(model.recipe(seed=1)).items():
         assert torch.equal(state[key], torch.from_numpy(array)), key
     assert torch.isfinite(catalogue.forward(model, module)).all()
-    in_bf16 = catalogue.loaded(model, f"catalogue/{name}", revision="seed-1-bf16")
+    # transformers reads the type in config.json; a configuration of diffusers has none.
+    options = {"torch_dtype": torch.bfloat16} if model.library == "diffusers" else {}
+    in_bf16 = catalogue.loaded(model, f"catalogue/{name}", revision="seed-1-bf16", **options)
     assert in_bf16.dtype is torch.bfloat16
 
 

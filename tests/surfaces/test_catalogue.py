@@ -15,7 +15,7 @@ from tests.support.servers import running
 from tests.surfaces import hub
 
 pytest.importorskip("transformers", reason="transformers is not installed")
-FEW = ["tiny-qwen3", "tiny-qwen3-moe", "tiny-resnet", "tiny-whisper", "tiny-gpt-oss-mxfp4"]
+FEW = ["tiny-qwen3", "tiny-qwen3-moe", "tiny-resnet", "tiny-whisper", "tiny-gpt-oss-mxfp4", "tiny-dit"]
 TINY = [name for name in models.names() if name.startswith("tiny-")]
 
 

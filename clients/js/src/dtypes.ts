@@ -14,6 +14,7 @@ export type DTypeName =
   | "F8_E4M3FNUZ"
   | "F8_E5M2FNUZ"
   | "F8_E8M0"
+  | "F4"
   | "U64"
   | "I64"
   | "U32"
@@ -26,8 +27,10 @@ export type DTypeName =
 
 export interface DType {
   readonly name: DTypeName;
-  /** Bytes of an element. */
+  /** Bytes of an element in memory. */
   readonly size: number;
+  /** Bits of an element in a file. Below 8, the first of two elements is in the lower half of a byte. */
+  readonly bits: number;
   /** Significand bits, the hidden one included. 0 for integers. */
   readonly precision: number;
   /** Exponent of the smallest normal number. */
@@ -38,6 +41,8 @@ export interface DType {
   readonly kind: "real" | "complex" | "integer" | "scale";
   /** True if kernels do not know the type: elements are generated in F32 and then converted. */
   readonly isConverted: boolean;
+  /** True if a negative number that rounds to zero becomes +0. */
+  readonly hasOneZero: boolean;
 }
 
 const power = (exponent: number) => TWO.pow(exponent);
@@ -48,15 +53,25 @@ function real(
   precision: number,
   minExponent: number,
   largest: Rational,
-  isConverted = false,
 ): DType {
-  return { name, size, precision, minExponent, largest, least: largest.neg(), kind: "real", isConverted };
+  return {
+    name,
+    size,
+    bits: 8 * size,
+    precision,
+    minExponent,
+    largest,
+    least: largest.neg(),
+    kind: "real",
+    isConverted: false,
+    hasOneZero: false,
+  };
 }
 
 function integer(name: DTypeName, size: number, isSigned: boolean, bits = 8 * size): DType {
   const largest = power(isSigned ? bits - 1 : bits).sub(Rational.of(1));
   const least = isSigned ? largest.neg().sub(Rational.of(1)) : Rational.of(0);
-  return { name, size, precision: 0, minExponent: 0, largest, least, kind: "integer", isConverted: false };
+  return { ...real(name, size, 0, 0, largest), least, kind: "integer", hasOneZero: true };
 }
 
 /** Return (2 - 2^(1 - precision)) 2^exponent. */
@@ -66,7 +81,7 @@ const ALL: readonly DType[] = [
   integer("U64", 8, false),
   integer("I64", 8, true),
   real("F64", 8, 53, -1022, finite(53, 1023)),
-  { ...F32, name: "C64", size: 8, kind: "complex" },
+  { ...F32, name: "C64", size: 8, bits: 64, kind: "complex" },
   F32,
   integer("U32", 4, false),
   integer("I32", 4, true),
@@ -74,13 +89,14 @@ const ALL: readonly DType[] = [
   real("F16", 2, 11, -14, Rational.of(65504)),
   integer("U16", 2, false),
   integer("I16", 2, true),
-  real("F8_E5M2FNUZ", 1, 3, -15, Rational.of(57344), true),
-  real("F8_E4M3FNUZ", 1, 4, -7, Rational.of(240), true),
+  { ...real("F8_E5M2FNUZ", 1, 3, -15, Rational.of(57344)), isConverted: true, hasOneZero: true },
+  { ...real("F8_E4M3FNUZ", 1, 4, -7, Rational.of(240)), isConverted: true, hasOneZero: true },
   { ...real("F8_E8M0", 1, 1, -127, power(127)), kind: "scale" },
   real("F8_E4M3", 1, 4, -6, Rational.of(448)),
   real("F8_E5M2", 1, 3, -14, Rational.of(57344)),
   integer("I8", 1, true),
   integer("U8", 1, false),
+  { ...real("F4", 1, 2, 0, Rational.of(6)), bits: 4, isConverted: true },
   integer("BOOL", 1, false, 1),
 ];
 
@@ -106,6 +122,7 @@ const ALIASES = new Map<string, DTypeName>([
   ["float8_e4m3fnuz", "F8_E4M3FNUZ"],
   ["float8_e5m2fnuz", "F8_E5M2FNUZ"],
   ["float8_e8m0fnu", "F8_E8M0"],
+  ["float4_e2m1fn", "F4"],
   ...ALL.map((dtype) => [dtype.name.toLowerCase(), dtype.name] as [string, DTypeName]),
 ]);
 const MODULES = ["torch.", "np.", "numpy.", "jnp.", "jax.numpy.", "ml_dtypes."];
@@ -118,6 +135,9 @@ export function storageName(text: string): DTypeName | undefined {
 }
 
 const VIEW = new DataView(new ArrayBuffer(8));
+
+/** Return the bytes of `count` elements in a file, rounded upwards. */
+export const fileBytes = (dtype: DType, count: bigint): bigint => (count * BigInt(dtype.bits) + 7n) / 8n;
 
 /** Return the bits of a real number that the type holds exactly, or of an integer of the type. */
 export function encoded(value: number | bigint, dtype: DType): bigint {
@@ -135,17 +155,17 @@ export function encoded(value: number | bigint, dtype: DType): bigint {
 export function narrow(value: number, dtype: DType): number {
   const bits = floatBits(value);
   if (dtype.size >= 4) return bits;
-  const { precision, minExponent, size } = dtype;
+  const { precision, minExponent } = dtype;
   const exponent = Math.max(((bits >>> 23) & 255) - 127, minExponent);
   const found =
     roundEven(Math.abs(value) * pow2(precision - 1 - exponent)) + (exponent - minExponent) * (1 << (precision - 1));
-  return bits >>> 31 && (found || !dtype.isConverted) ? found + (1 << (8 * size - 1)) : found;
+  return bits >>> 31 && (found || !dtype.hasOneZero) ? found + (1 << (dtype.bits - 1)) : found;
 }
 
 /** Return the number that bits of a real storage type other than F64 stand for. They are finite. */
 export function widened(bits: number, dtype: DType): number {
   if (dtype.size >= 4) return bitsFloat(bits);
-  const top = 1 << (8 * dtype.size - 1),
+  const top = 1 << (dtype.bits - 1),
     hidden = 1 << (dtype.precision - 1);
   const magnitude = bits % top,
     field = Math.floor(magnitude / hidden),

@@ -95,7 +95,7 @@ export async function verify(file: Source, recipe?: LayoutLike): Promise<FileLay
     if (end > known.size)
       throw new MismatchError(`the file has more than the ${known.size} bytes of its recipe`, null, null);
     const wanted = rangeOf(known, generator, at, end);
-    for (let n = 0; n < chunk.length; n++) if (chunk[n] !== wanted[n]) throw mismatch(known, at + BigInt(n));
+    for (let n = 0; n < chunk.length; n++) if (chunk[n] !== wanted[n]) throw mismatch(known, at + BigInt(n), chunk[n]! ^ wanted[n]!);
     at = end;
   };
   for await (const chunk of chunks) {
@@ -127,14 +127,14 @@ function joined(a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> {
   return found;
 }
 
-function mismatch(layout: FileLayout, offset: bigint): MismatchError {
+/** Return the error that names the element of a byte that differs in these bits. */
+function mismatch(layout: FileLayout, offset: bigint, bits: number): MismatchError {
   const [piece] = pieces(layout, offset, offset + 1n);
   if (!piece?.entry) return new MismatchError(`the header differs at byte ${offset}`, null, null);
-  return new MismatchError(
-    `${piece.entry.name} differs at element ${piece.first}, byte ${offset} of the file`,
-    piece.entry.name,
-    piece.first,
-  );
+  const { name, dtype } = piece.entry,
+    isSecond = dtype.bits < 8 && !(bits & 15),
+    element = piece.first + (isSecond ? 1n : 0n);
+  return new MismatchError(`${name} differs at element ${element}, byte ${offset} of the file`, name, element);
 }
 
 /** Yield the bytes of a file in chunks of at most CHUNK_BYTES. */

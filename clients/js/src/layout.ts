@@ -2,7 +2,7 @@
 
 import { byCodePoints } from "./canonical.js";
 import type { Draw } from "./draws/index.js";
-import { type DType, RANK } from "./dtypes.js";
+import { type DType, RANK, fileBytes } from "./dtypes.js";
 import { RecipeError, pointer } from "./errors.js";
 import { product } from "./fans.js";
 import { Recipe, type RecipeLike, STREAM } from "./recipe.js";
@@ -96,13 +96,17 @@ function offsetsOf(recipe: Recipe, names: readonly string[]): bigint[] {
     const tensor = recipe.tensors.get(name)!;
     let size = sizes.get(tensor);
     if (size === undefined) {
-      const itemsize = BigInt(tensor.dtype.size);
-      if (product(tensor.shape.map((each) => each || 1)) * itemsize > MAX_FILE_BYTES) {
+      const { shape, dtype } = tensor;
+      if (dtype.bits < 8 && (shape.at(-1) ?? 1) % 2) {
+        const detail = `[${shape.join(", ")}]: the last size must be even, because a byte has two elements of ${dtype.name}`;
+        throw new RecipeError([{ pointer: pointer(["tensors", name, "shape"]), detail }]);
+      }
+      if (fileBytes(dtype, product(shape.map((each) => each || 1))) > MAX_FILE_BYTES) {
         throw new RecipeError([
           { pointer: pointer(["tensors", name, "shape"]), detail: "the sizes multiply to 2^63 bytes or more" },
         ]);
       }
-      sizes.set(tensor, (size = product(tensor.shape) * itemsize));
+      sizes.set(tensor, (size = fileBytes(dtype, product(shape))));
     }
     total += size;
     found.push(total);

@@ -30,11 +30,12 @@ export function* pieces(layout: FileLayout, start: bigint, stop: bigint): global
   for (let n = layout.indexAt(start); start < stop && n < layout.entries.length; n++) {
     const entry = layout.entries[n]!,
       end = stop < entry.stop ? stop : entry.stop,
-      size = BigInt(entry.dtype.size);
+      bits = BigInt(entry.dtype.bits);
     if (start === end) continue; // a tensor without elements
-    const first = (start - entry.start) / size,
-      last = (end - entry.start + size - 1n) / size;
-    yield { entry, first, count: last - first, skip: Number((start - entry.start) % size), start, stop: end };
+    const begin = 8n * (start - entry.start),
+      first = begin / bits,
+      last = (8n * (end - entry.start) + bits - 1n) / bits;
+    yield { entry, first, count: last - first, skip: Number(begin % bits) / 8, start, stop: end };
     start = end;
   }
 }
@@ -47,6 +48,10 @@ export function writePiece(layout: FileLayout, generator: Generator, piece: Piec
     return;
   }
   const { size } = entry.dtype;
+  if (entry.dtype.bits < 8) {
+    writePairs(generator, entry, first, out);
+    return;
+  }
   if (!skip && out.length % size === 0) {
     generator.fill(entry.draw, entry.stream, entry.dtype, first, out);
     return;
@@ -64,6 +69,19 @@ export function writePiece(layout: FileLayout, generator: Generator, piece: Piec
   if (head + whole < out.length) {
     generator.fill(entry.draw, entry.stream, entry.dtype, first + count - 1n, element);
     out.set(element.subarray(0, out.length - head - whole), head + whole);
+  }
+}
+
+/** Elements of four bits that are generated at a time, in a byte each. */
+const CODES = 1 << 16;
+
+/** Write elements of four bits, two in a byte, the first of them in its lower half. */
+function writePairs(generator: Generator, entry: Entry, first: bigint, out: Uint8Array): void {
+  const codes = new Uint8Array(Math.min(CODES, 2 * out.length));
+  for (let at = 0; at < out.length; at += CODES / 2) {
+    const part = codes.subarray(0, 2 * (out.length - at));
+    generator.fill(entry.draw, entry.stream, entry.dtype, first + BigInt(2 * at), part);
+    for (let n = 0; n < part.length; n += 2) out[at + n / 2] = part[n]! | (part[n + 1]! << 4);
   }
 }
 

@@ -22,7 +22,7 @@ export interface TensorData {
   readonly name: string;
   readonly shape: readonly number[];
   readonly dtype: DTypeName;
-  /** The elements. C64 has the real and the imaginary part of each. BF16, F16 and the types F8 have bits: see `numbers`. */
+  /** The elements. C64 has the real and the imaginary part of each. BF16, F16, the types F8 and F4 have bits: see `numbers`. */
   readonly data: TypedArray;
 }
 
@@ -59,7 +59,7 @@ function typed(bytes: Uint8Array<ArrayBuffer>, dtype: DType): TypedArray {
 /** Return all elements of a tensor. */
 export function wholeTensor(generator: Generator, entry: Entry): TensorData {
   const { name, shape, dtype } = entry,
-    bytes = new Uint8Array(Number(entry.stop - entry.start));
+    bytes = new Uint8Array(Number(entry.count) * dtype.size);
   if (bytes.length) generator.fill(entry.draw, entry.stream, dtype, 0n, bytes);
   return { name, shape, dtype: dtype.name, data: typed(bytes, dtype) };
 }

@@ -74,6 +74,7 @@ const FILES = [
   "dtypes",
   "integers",
   "f8",
+  "f4",
   "newer",
   "quantized",
   "repeated",

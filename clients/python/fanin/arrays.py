@@ -33,7 +33,7 @@ STRIDED_SPAN = 1 << 16
 def materialize(recipe: FileLayoutLike, *, backend: str | None = None) -> dict[str, Array]:
     """Return every tensor of the recipe as a NumPy array by name, in the recipe's order.
 
-    BF16 and F8 tensors have the NumPy types of `ml_dtypes`. Tensors share allocations of up to 8 MiB. The backend
+    BF16, F8 and F4 tensors have the NumPy types of `ml_dtypes`. Tensors share allocations of up to 8 MiB. The backend
     `cuda` returns CuPy arrays, which stay on the GPU (docs/gpu.md). The literals of a `Recording` are not among them.
 
         >>> fanin.materialize({"shape": [784, 10], "scheme": "glorot_uniform", "seed": 42})["weight"].shape
@@ -52,7 +52,7 @@ def materialize(recipe: FileLayoutLike, *, backend: str | None = None) -> dict[s
     layout, maker = FileLayout.of(recipe), backends.get(backend)
     if maker.supports_device_arrays:
         return {name: _filled(layout.entry(name), maker) for name in layout.recipe.tensors}
-    made, addresses = _empty(layout.entries)
+    made, addresses = _empty(layout.entries, layout.packed)
     maker.fill_tensors(layout.entries, addresses)
     return {name: made[layout.places[name]] for name in layout.recipe.tensors}
 
@@ -104,9 +104,11 @@ def _filled(entry: Entry, maker: Backend) -> Array:
     return array.reshape(entry.shape)
 
 
-def _empty(entries: Entries) -> tuple[list[Array], NDArray[np.uint64]]:
+def _empty(entries: Entries, packed: range) -> tuple[list[Array], NDArray[np.uint64]]:
     """Return an array for each tensor, and the addresses of all. Allocations are shared up to `SHARED` bytes."""
     sizes = [-(-(stop - start) // ALIGNMENT) * ALIGNMENT for start, stop in pairwise(entries.offsets)]
+    for place in packed:  # they take more memory than bytes of the file
+        sizes[place] = -(-entries[place].count // ALIGNMENT) * ALIGNMENT
     cuts, total = [0], 0
     for place, size in enumerate(sizes):
         if total and total + size > SHARED:

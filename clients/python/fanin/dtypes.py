@@ -7,14 +7,14 @@ even, to the storage type (SPEC.md section 7). Integer types take exact integers
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import ml_dtypes
 import numpy as np
 
 DTypeName = Literal[
-    "F64", "C64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "F8_E8M0",
+    "F64", "C64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "F8_E8M0", "F4",
     "U64", "I64", "U32", "I32", "U16", "I16", "I8", "U8", "BOOL",
 ]  # fmt: skip
 DTypeLike = DTypeName | Any
@@ -27,7 +27,7 @@ class DType:
 
     name: DTypeName
     itemsize: int
-    """Bytes of one element."""
+    """Bytes of one item in memory: an element, or two of them if the type `is_packed`."""
     precision: int
     """Significand bits, the hidden one included. 0 for integers."""
     min_exponent: int
@@ -35,7 +35,33 @@ class DType:
     largest: float
     """Largest finite number; an `int` for integers."""
     numpy: np.dtype
-    """Little-endian NumPy type, of `ml_dtypes` where NumPy has none."""
+    """Little-endian NumPy type of an item, of `ml_dtypes` where NumPy has none."""
+    is_packed: bool = False
+    """True if a byte has two elements, the first of them in its lowest bits. Arrays have one element in a byte."""
+
+    @property
+    def bits(self) -> int:
+        """Bits of one element."""
+        return 4 if self.name == "F4" else 8 * self.itemsize
+
+    @property
+    def elements(self) -> int:
+        """Elements of one item."""
+        return 2 if self.is_packed else 1
+
+    @property
+    def in_file(self) -> DType:
+        """The type of the items in a file. It is this one, unless a byte of a file has two elements."""
+        return PACKED.get(self.name, self)
+
+    @property
+    def in_memory(self) -> DType:
+        """The type of the items of an array, which are elements."""
+        return STORAGE[self.name]
+
+    def file_bytes(self, count: int) -> int:
+        """Return the bytes of `count` elements in a file, rounded upwards."""
+        return -(-count * self.bits // 8)
 
     @property
     def is_complex(self) -> bool:
@@ -43,7 +69,7 @@ class DType:
         return self.numpy.kind == "c"
 
     def encoded(self, value: float) -> bytes:
-        """Return the bytes of a real number that the type holds exactly, and that is not -0.0.
+        """Return the bytes of an item whose elements are a real number that the type holds exactly, and not -0.0.
 
         No float operation can return a subnormal number in a thread that flushes them to zero, as `-ffast-math` and
         `torch.set_flush_denormal` make it do.
@@ -61,13 +87,21 @@ class DType:
         significand = numerator << shift if shift >= 0 else numerator >> -shift
         # The hidden bit adds one to the exponent field, which is 0 for subnormal numbers.
         bits = significand + ((exponent - self.min_exponent) << (self.precision - 1)) if numerator else 0
-        size = self.compute.itemsize if self.is_complex else self.itemsize
-        return (bits | (value < 0) << (8 * size - 1)).to_bytes(size, "little").ljust(self.itemsize, b"\0")
+        size = self.compute.bits if self.is_complex else self.bits
+        bits |= (value < 0) << (size - 1)
+        if self.is_packed:
+            bits |= bits << size
+        return bits.to_bytes(self.itemsize, "little")
 
     @property
     def is_integer(self) -> bool:
         """True if elements are integers, or booleans, which are 0 and 1."""
         return self.precision == 0
+
+    @property
+    def has_one_zero(self) -> bool:
+        """True if a negative number that rounds to zero becomes +0."""
+        return self.is_integer or self.name.endswith("FNUZ")
 
     @property
     def is_scale(self) -> bool:
@@ -107,9 +141,12 @@ CONVERTED: dict[str, DType] = {
     for dtype in (
         DType("F8_E5M2FNUZ", 1, 3, -15, 57344.0, np.dtype(ml_dtypes.float8_e5m2fnuz)),
         DType("F8_E4M3FNUZ", 1, 4, -7, 240.0, np.dtype(ml_dtypes.float8_e4m3fnuz)),
+        DType("F4", 1, 2, 0, 6.0, np.dtype(ml_dtypes.float4_e2m1fn)),
     )
 }
-"""Real types that kernels do not know: elements are generated in F32 and then converted. Their zero has one sign."""
+"""Real types that kernels do not know: elements are generated in F32 and then converted."""
+PACKED: dict[str, DType] = {"F4": replace(CONVERTED["F4"], numpy=np.dtype(np.uint8), is_packed=True)}
+"""The types of files that differ from those of arrays, by name."""
 SCALE = DType("F8_E8M0", 1, 1, -127, 2.0**127, np.dtype(ml_dtypes.float8_e8m0fnu))
 """The type of the scales of blocks in microscaling formats (OCP MX): powers of two."""
 FLOATING: dict[str, DType] = {
@@ -134,7 +171,7 @@ INTEGERS: dict[str, DType] = {
     )
 }
 """The integer types."""
-_ORDER = "U64 I64 F64 C64 F32 U32 I32 BF16 F16 U16 I16 F8_E5M2FNUZ F8_E4M3FNUZ F8_E8M0 F8_E4M3 F8_E5M2 I8 U8 BOOL"
+_ORDER = "U64 I64 F64 C64 F32 U32 I32 BF16 F16 U16 I16 F8_E5M2FNUZ F8_E4M3FNUZ F8_E8M0 F8_E4M3 F8_E5M2 I8 U8 F4 BOOL"
 STORAGE: dict[str, DType] = {name: {**FLOATING, **INTEGERS, "F8_E8M0": SCALE}[name] for name in _ORDER.split()}
 """All types, in the order of upstream safetensors, which lays tensors out by descending type."""
 DTYPE_NAMES: dict[str, DTypeName] = {dtype.numpy.name: dtype.name for dtype in STORAGE.values()}

@@ -66,11 +66,13 @@ RECIPE = {
         "e4m3fnuz": {"shape": [63], "scheme": "normal", "std": 1.0, "dtype": "F8_E4M3FNUZ"},
         "e5m2fnuz": {"shape": [61], "scheme": "truncated_normal", "std": 1.0, "dtype": "F8_E5M2FNUZ"},
         "scales": {"shape": [7], "scheme": "constant", "value": 0.125, "dtype": "F8_E8M0"},
+        "e2m1": {"shape": [7, 6], "scheme": "uniform", "low": -6.0, "high": 6.0, "dtype": "F4"},
+        "halves": {"shape": [3, 2], "scheme": "constant", "value": -0.5, "dtype": "F4"},
     },
 }
 """A recipe with every kind of draw and every storage type. The sizes are odd, so that every kernel has a partial
 vector."""
-SHA256 = "af0428be33b755f9eff55b58c3e9260ed1c1dc3e2066a63ce0770d2029ed5618"
+SHA256 = "879ab42e619be6b45ffbd8868ab5186555eeb6b70635f08b1b75b4dd7ddb98cb"
 """SHA-256 of the file of `RECIPE`, in hexadecimal."""
 
 

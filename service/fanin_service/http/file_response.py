@@ -142,17 +142,18 @@ def _made_besides(service: Service, layout: FileLayout, part: ByteRange) -> int:
     found = 0
     for edge in {layout.index_at(part.start), layout.index_at(part.stop - 1)}:
         entry = layout.entries[edge]
+        dtype = entry.dtype.in_file
         matrix, size = matrix_of(entry.draw), entry.stop - entry.start
         if matrix and isinstance(entry.draw, Stack):
             # A part cuts at most one matrix at each end.
-            found += max(matrix.rows * matrix.columns * entry.dtype.itemsize - (part.stop - part.start), 0)
+            found += max(dtype.file_bytes(matrix.rows * matrix.columns) - (part.stop - part.start), 0)
             continue
         start, stop = (min(max(at - entry.start, 0), size) for at in (part.start, part.stop))
         if matrix and 0 < stop - start < size:
             # The draw of a kernel has zeros around its matrix. Their places are not those of the matrix.
-            first, end = start // entry.dtype.itemsize, -(-stop // entry.dtype.itemsize)
+            first, end = start // dtype.itemsize, -(-stop // dtype.itemsize)
             if not isinstance(entry.draw, Orthogonal):
-                first, end = 0, matrix.rows * matrix.columns
-            share = service.backend.matrix_share(matrix, entry.stream, entry.dtype, first, end - first)
+                first, end = 0, matrix.rows * matrix.columns // dtype.elements
+            share = service.backend.matrix_share(matrix, entry.stream, dtype, first, end - first)
             found += max(round(share * size) - (stop - start), 0)
     return found

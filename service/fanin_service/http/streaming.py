@@ -177,8 +177,9 @@ def _constant(layout: FileLayout, start: int, stop: int) -> memoryview | None:
     entry = layout.entries[layout.index_at(start)]
     if stop > entry.stop or not isinstance(entry.draw, Fill):
         return None
-    skip = (start - entry.start) % entry.dtype.itemsize
-    return _constant_chunk(entry.draw, entry.dtype)[skip : skip + stop - start]
+    dtype = entry.dtype.in_file
+    skip = (start - entry.start) % dtype.itemsize
+    return _constant_chunk(entry.draw, dtype)[skip : skip + stop - start]
 
 
 @lru_cache(maxsize=8)

@@ -13,7 +13,7 @@ import rfc8785
 from fanin import Recipe
 from fanin.dtypes import DTypeName
 from fanin.file import shards
-from fanin.file.shards import LITERALS
+from fanin.file.shards import CONFIG, LITERALS, FileNames
 from fanin_service.models import names
 from fanin_service.models.errors import ModelError, UnknownRevisionError
 from fanin_service.models.literals import Literals
@@ -23,13 +23,12 @@ from fanin_service.models.template import Template
 from fanin_service.recipes import limits
 from fanin_service.settings import Settings
 
-FORMAT = "fanin.model/2"
+FORMAT = "fanin.model/3"
 """Version of the way in which the files of a revision follow from content: names, headers, shards, changes in
 config.json. It must change whenever a byte of those files does. Clients would otherwise treat their cached files as
 current."""
 MAX_SHARDS = 1000
 """Maximum number of files of weights in a revision. Each has a separate header, and all are listed together."""
-CONFIG = "config.json"
 MAX_CONFIG_BYTES = 1 << 20
 """Maximum bytes of config.json, which is parsed and rewritten in every request for another storage type."""
 _TORCH_NAMES: dict[str, str] = {
@@ -126,6 +125,11 @@ class Content:
         listing = {name: hashlib.sha256(content).hexdigest() for name, content in self.all.items()}
         return hashlib.sha256(rfc8785.dumps(listing)).hexdigest()
 
+    @cached_property
+    def names(self) -> FileNames:
+        """The names of its files of weights."""
+        return shards.names_for(self.files)
+
     @property
     def key(self) -> bytes:
         """The bytes that represent it in commit ids."""
@@ -164,7 +168,9 @@ class Content:
         return Revision(self.template.seed, self.template.dtype)
 
     def _shards(self, dtype: DTypeName, size: ShardSize) -> dict[str, Sequence[str]]:
-        found = shards.split(self.template.typed(dtype), size.bytes, has_literals=self.literals is not None)
+        found = shards.split(
+            self.template.typed(dtype), size.bytes, has_literals=self.literals is not None, names=self.names
+        )
         if len(found) > MAX_SHARDS:
             detail = f"{len(found)} files of {size}; at most {MAX_SHARDS}: choose a larger size"
             raise UnknownRevisionError(detail)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from fanin.file.shards import INDEX
+from fanin.file import shards
 from fanin_service.models.revisions import is_revision
 
 RECIPE = "recipe.json"
@@ -27,7 +27,6 @@ _VERBS = frozenset(("auth-check", "commits", "paths-info", "raw", "refs", "resol
 """Words that follow a model's name in the Hub's paths: /api/models/x/refs lists the branches of x."""
 _FILE_PART = re.compile(r"[\w.-]{1,100}", re.ASCII)
 _MAX_FILE_NAME = 200
-_WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors", re.ASCII)
 
 
 def is_model(name: str) -> bool:
@@ -59,6 +58,6 @@ def file_fault(name: str) -> str | None:
         _FILE_PART.fullmatch(part) and part.strip(".") for part in name.split("/")
     ):
         return f"a file's name has up to {_MAX_FILE_NAME} letters, digits and ._-, and may be in directories"
-    if name == INDEX or _WEIGHTS.fullmatch(name):
+    if any(names.has(name) for names in shards.NAMES):
         return "this name belongs to a file that is generated from the recipe"
     return None

@@ -12,7 +12,7 @@ from fanin import FileLayout, Recipe, RecipeError
 from fanin.file import shards
 from fanin.schemes.base import Tensor
 from fanin_service.http.file import File
-from fanin_service.models.content import CONFIG, FORMAT, Content
+from fanin_service.models.content import FORMAT, Content
 from fanin_service.models.errors import UnknownFileError, UnknownRevisionError
 from fanin_service.models.revisions import Revision
 
@@ -73,7 +73,7 @@ class Snapshot:
             self.recipe: Recipe = content.template.typed(revision.dtype).seeded(revision.seed)
         except RecipeError as error:
             raise UnknownRevisionError(f"this model cannot be served as {revision.dtype}: {error.faults[0]}") from None
-        self._literals = None if literals is None else shards.literals_name(self._shards)
+        self._literals = None if literals is None else shards.literals_name(self._shards, content.names)
         """Path of the file of literals; None if there are none."""
         self.content = content
         self.revision = revision
@@ -82,7 +82,7 @@ class Snapshot:
     @cached_property
     def paths(self) -> list[str]:
         """The paths of all files, sorted."""
-        index = [shards.INDEX] if self.has_index else []
+        index = [self.content.names.index] if self.has_index else []
         literals = [self._literals] if self._literals else []
         return sorted([*self.content.files, *index, *self._shards, *literals])
 
@@ -117,7 +117,7 @@ class Snapshot:
 
     def tensors_named_in(self, path: str) -> int:
         """Return the number of tensors that the file at this path names; 0 for files that are served unchanged."""
-        return self.tensor_count if path == shards.INDEX else len(self._shards.get(path, ()))
+        return self.tensor_count if path == self.content.names.index else len(self._shards.get(path, ()))
 
     def file(self, path: str) -> File:
         """Return a file that is not generated. The first call takes time for every byte.
@@ -162,13 +162,13 @@ class Snapshot:
         Raises:
             UnknownFileError: the revision has no file with this path.
         """
-        if path == shards.INDEX and self.has_index:
-            return shards.index(self.recipe, self._shards, self._literal_sizes())
+        if path == self.content.names.index and self.has_index:
+            return shards.index(self.recipe, self._shards, self._literal_sizes(), self.content.names)
         if self.content.literals is not None and path == self._literals:
             return self.content.literals.content
         if path not in self.content.files:
             raise UnknownFileError(f"this revision has no file {path[:_SHOWN]!a}; see its list of files")
-        return self.content.config(self.revision.dtype) if path == CONFIG else self.content.files[path]
+        return self.content.config(self.revision.dtype) if path == shards.CONFIG else self.content.files[path]
 
     def _literal_sizes(self) -> dict[str, int]:
         literals = self.content.literals

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from fanin import models
+from fanin.models import Library
 from fanin_service.access.rules import requires
 from fanin_service.access.scopes import Right
 from fanin_service.http.bodies import JSON
@@ -23,7 +24,8 @@ class CatalogueEntry(BaseModel):
     """A model of the catalogue."""
 
     name: str = Field(description="Its name. The service has the model as catalogue/NAME, if it serves the catalogue.")
-    architecture: str = Field(description="Class of transformers.")
+    library: Library = Field(description="Library that loads it.")
+    architecture: str = Field(description="Class of the library.")
     reads: str = Field(description="Kind of its inputs, such as text.")
     parameters: int
     bf16_bytes: int = Field(description="Bytes of all tensors in BF16.")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from fanin.file.shards import CONFIG
 from fanin_service.context import Surface
-from fanin_service.models.content import CONFIG
 from fanin_service.models.revisions import MAIN
 from fanin_service.models.snapshot import Described, Snapshot
 

@@ -38,6 +38,7 @@ from tests.support.backends import CountingBackend, FailingBackend, WaitingBacke
 from tests.support.servers import HUGE, MIXED, Running, running, wait_for
 
 WIDE = {"shape": [2_000_003], "scheme": "constant", "value": 3.0, "dtype": "F16"}
+HALVES = {"shape": [5_000_002], "scheme": "constant", "value": -1.5, "dtype": "F4"}
 IN_FLIGHT = 24 << 20
 """Bytes in flight: more than four chunks here, two in the server, and the kernel's socket buffers on both sides."""
 
@@ -395,7 +396,7 @@ def test_a_buffer_is_free_when_nobody_refers_to_it() -> None:
 
 @pytest.mark.parametrize("skip", [0, 1, 5, 100_001])
 def test_constants_are_cut_where_asked(skip: int) -> None:
-    recipe = {"tensors": {"a": {"shape": [3_000_001], "scheme": "constant", "value": 0.1}, "b": WIDE}}
+    recipe = {"tensors": {"a": {"shape": [3_000_001], "scheme": "constant", "value": 0.1}, "b": WIDE, "c": HALVES}}
     layout = FileLayout.of(recipe)
     expected = bytearray(b"\xca" * (layout.size - skip))
     read_into(layout, skip, memoryview(expected), backends.load("reference"))

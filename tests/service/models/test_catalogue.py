@@ -83,8 +83,8 @@ def test_a_model_is_served_in_a_quantized_format(server: Running, tmp_path: Path
     fanin.save(fanin.as_recipe(files["recipe.json"].decode()).seeded(7), tmp_path / "model.safetensors")
     got = server.client.get(f"{path}/model.safetensors", follow_redirects=True).content
     assert got == (tmp_path / "model.safetensors").read_bytes()
-    # No format quantizes weights of GPT-2 or ResNet. The last two names do not end with a format.
-    for name in ("tiny-gpt2-int8", "tiny-resnet-fp8", "tiny-qwen3-int3", "tiny-qwen3-fp8_block"):
+    # No format quantizes weights of GPT-2 or ResNet, and diffusers loads none. The last two names have no format.
+    for name in ("tiny-gpt2-int8", "tiny-resnet-fp8", "tiny-dit-fp8", "tiny-qwen3-int3", "tiny-qwen3-fp8_block"):
         assert server.client.get(f"/v1/models/catalogue/{name}").status_code == 404, name
     assert put(server.client, "catalogue/tiny-qwen3-fp8").status_code == 403
 

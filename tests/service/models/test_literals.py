@@ -48,11 +48,11 @@ def test_they_are_the_last_shard() -> None:
         snapshot = Snapshot(given, named)
         *parts, last = [path for path in snapshot.paths if path.endswith(".safetensors")]
         assert (len(parts), last) == (drawn, f"model-{drawn + 1:05}-of-{drawn + 1:05}.safetensors")
-        assert shards.WHOLE not in snapshot.paths, "loaders that find it look for no index"
+        assert shards.MODEL.whole not in snapshot.paths, "loaders that find it look for no index"
         assert shards.LITERALS not in snapshot.paths
         found = safetensors.numpy.load(snapshot.given(last))
         assert {name: array.tolist() for name, array in found.items()} == {"counter": 3, "table": [[1] * 3] * 2}
-        index = json.loads(snapshot.given(shards.INDEX))
+        index = json.loads(snapshot.given(shards.MODEL.index))
         assert index["weight_map"].keys() == {*RECIPE["tensors"], "counter", "table"}
         assert {index["weight_map"][name] for name in found} == {last}
         assert index["metadata"]["total_size"] == snapshot.tensor_bytes
@@ -117,8 +117,8 @@ def test_push_sends_those_of_a_recording() -> None:
     with running() as server, fanin.Client(server.url) as client:
         told = client.push("tiny", Recorded(recipe, with_literals()[shards.LITERALS]))
         assert (told["tensors"], told["parameters"], told["size"]) == (6, 2727, 10880 + 8 + 24)
-        assert told["files"][-1] == shards.INDEX
-        assert client.push("tiny", Recorded(recipe, None))["files"] == [shards.WHOLE]
+        assert told["files"][-1] == shards.MODEL.index
+        assert client.push("tiny", Recorded(recipe, None))["files"] == [shards.MODEL.whole]
         with pytest.raises(TypeError, match="push needs a recording"):
             client.push("tiny", recipe)  # type: ignore[arg-type]
 

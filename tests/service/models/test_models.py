@@ -148,6 +148,7 @@ class TestContent:
             ({"é": b""}, "a file's name"),
             ({"x" * 101: b""}, "a file's name"),
             ({"model.safetensors": b""}, "generated from the recipe"),
+            ({"diffusion_pytorch_model-00001-of-00002.safetensors": b""}, "generated from the recipe"),
             ({"model-00001-of-00002.safetensors": b""}, "generated from the recipe"),
             ({"model.safetensors.index.json": b""}, "generated from the recipe"),
             ({"a": b"", "a/b": b""}, "'a': is both a file and a directory"),
@@ -230,7 +231,7 @@ class TestSnapshot:
         assert cut.paths == sorted(
             ["config.json", *files, "model.safetensors.index.json", *FILES.keys() - {"config.json"}]
         )
-        index = json.loads(cut.given(shards.INDEX))
+        index = json.loads(cut.given(shards.MODEL.index))
         weights = fanin.materialize(whole.recipe)
         assert index["metadata"]["total_size"] == sum(array.nbytes for array in weights.values())
         assert index["weight_map"].keys() == weights.keys()
@@ -240,15 +241,30 @@ class TestSnapshot:
                 np.testing.assert_array_equal(array, weights.pop(name))
         assert weights == {}
 
+    def test_shards_of_a_model_of_diffusers(self) -> None:
+        """Its configuration selects the names that diffusers looks for."""
+        given = content(RECIPE, {"config.json": b'{"_class_name": "DiTTransformer2DModel"}'})
+        whole, cut = (
+            Snapshot(given, revision) for revision in map(given.main.named, ("seed-42", "seed-42-5kb")) if revision
+        )
+        assert whole.paths == ["config.json", "diffusion_pytorch_model.safetensors"]
+        files = [f"diffusion_pytorch_model-0000{place}-of-00002.safetensors" for place in (1, 2)]
+        assert cut.paths == ["config.json", *files, "diffusion_pytorch_model.safetensors.index.json"]
+        index = json.loads(cut.given(shards.DIFFUSION.index))
+        assert sorted(set(index["weight_map"].values())) == files
+        assert {name for path in files for name in fanin.materialize(cut.layout(path))} == RECIPE["tensors"].keys()
+        with pytest.raises(UnknownFileError):
+            whole.given(shards.MODEL.whole)
+
     def test_one_shard_is_a_whole(self) -> None:
         assert not snapshot("seed-42-1mb").has_index
         with pytest.raises(UnknownFileError, match=r"this revision has no file 'model\.safetensors\.index\.json'"):
-            snapshot("seed-42-1mb").given(shards.INDEX)
+            snapshot("seed-42-1mb").given(shards.MODEL.index)
 
     def test_a_tensor_larger_than_a_shard(self) -> None:
         found = shards.split(fanin.as_recipe(RECIPE), 1)
         assert [list(names) for names in found.values()] == [[name] for name in RECIPE["tensors"]]
-        assert shards.split(fanin.as_recipe({"tensors": {}}), 1) == {shards.WHOLE: ()}
+        assert shards.split(fanin.as_recipe({"tensors": {}}), 1) == {shards.MODEL.whole: ()}
 
     def test_too_many_shards(self) -> None:
         recipe = {"tensors": {f"{n}": {"shape": [1000], "scheme": "ones"} for n in range(MAX_SHARDS + 1)}}

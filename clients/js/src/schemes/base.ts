@@ -206,6 +206,9 @@ export const FANS: Readonly<Record<string, Field>> = {
   transposed: flag(false),
 };
 
+/** Return whether the scheme of a tensor uses its fans. */
+export const hasFans = (tensor: Tensor): boolean => "depthwise" in tensor.scheme.parameters;
+
 /** Return the fans of a tensor. */
 export function tensorFans(tensor: Tensor): Fans {
   if (tensor.values.in_axes !== null && tensor.given.has("layout")) {

@@ -83,10 +83,11 @@ def compare(
     maker = backends.get(backend)
     place = destination(url)
     sizes = {key: size for key, size in place.objects() if "/" not in key}
-    index = _index(place) if shards.INDEX in sizes else None
+    path = next((names.index for names in shards.NAMES if names.index in sizes), None)
+    index = None if path is None else _index(place, path)
     found = {key: _tensors(place, key, size) for key, size in _files(place, sizes, index)}
-    if index is not None:
-        _check_index(index, found, place)
+    if path is not None and index is not None:
+        _check_index(path, index, found, place)
     _check_tensors(layout, found, place)
     total = sum(stored.stop - stored.start for tensors in found.values() for stored in tensors)
     done, lock = 0, threading.Lock()
@@ -110,19 +111,19 @@ def compare(
     return Compared(place.url, layout.recipe.digest, len(found), len(layout.entries), total)
 
 
-def _index(place: Destination) -> dict[str, str]:
-    """Return the file of each tensor that the index names.
+def _index(place: Destination, path: str) -> dict[str, str]:
+    """Return the file of each tensor that the index at this path names.
 
     Raises:
         FileError: it is damaged.
     """
     try:
-        found = dict(json.loads(place.read(shards.INDEX) or b"")["weight_map"].items())
+        found = dict(json.loads(place.read(path) or b"")["weight_map"].items())
         if all(isinstance(name, str) for name in found.values()):
             return found
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         pass
-    raise FileError(f"{place.url}: {shards.INDEX} is damaged")
+    raise FileError(f"{place.url}: {path} is damaged")
 
 
 def _files(place: Destination, sizes: dict[str, int], index: dict[str, str] | None) -> list[tuple[str, int]]:
@@ -135,7 +136,7 @@ def _files(place: Destination, sizes: dict[str, int], index: dict[str, str] | No
     return [(name, sizes[name]) for name in names]
 
 
-def _check_index(index: dict[str, str], found: dict[str, list[_Stored]], place: Destination) -> None:
+def _check_index(path: str, index: dict[str, str], found: dict[str, list[_Stored]], place: Destination) -> None:
     """Check that the index names each tensor of the files, and nothing else. Readers look up tensors in it.
 
     Raises:
@@ -145,7 +146,7 @@ def _check_index(index: dict[str, str], found: dict[str, list[_Stored]], place: 
     for name, key in sorted(stored ^ {*index.items()}):
         shown = json.dumps(name, ensure_ascii=False)
         verbs = ("does not name", "has") if (name, key) in stored else ("names", "does not have")
-        detail = f"{shards.INDEX} {verbs[0]} tensor {shown} in {key}, which {verbs[1]} it"
+        detail = f"{path} {verbs[0]} tensor {shown} in {key}, which {verbs[1]} it"
         raise MismatchError(f"{place.url}: {detail}", tensor=name)
 
 
@@ -221,7 +222,7 @@ def _check_tensors(layout: FileLayout, found: dict[str, list[_Stored]], place: D
 
 
 class _Part(NamedTuple):
-    """Bytes of a tensor in a file: elements from `first` on."""
+    """Bytes of a tensor in a file: elements, or pairs of them in a byte, from `first` on."""
 
     name: str
     first: int
@@ -243,7 +244,7 @@ def _groups(tensors: list[_Stored]) -> Iterator[list[_Part]]:
 
 def _parts(stored: _Stored) -> Iterator[_Part]:
     # CHUNK is a multiple of the size of every element.
-    itemsize = STORAGE[stored.dtype].itemsize
+    itemsize = STORAGE[stored.dtype].in_file.itemsize
     for start in range(stored.start, stored.stop, CHUNK):
         yield _Part(stored.name, (start - stored.start) // itemsize, start, min(start + CHUNK, stored.stop))
 
@@ -272,10 +273,11 @@ class _Comparison:
         stored = memoryview(self._place.range(key, begin, group[-1].stop))
         for part in group:
             entry = self._layout.entry(part.name)
+            dtype = entry.dtype.in_file
             found = stored[part.start - begin : part.stop - begin]
             wanted = memoryview(bytearray(part.stop - part.start))
-            self._backend.fill(entry.draw, entry.stream, entry.dtype, part.first, wanted)
+            self._backend.fill(entry.draw, entry.stream, dtype, part.first, wanted)
             if found != wanted:
-                at = first_difference(found, wanted)
-                error = mismatch_of(entry, part.first + at // entry.dtype.itemsize, part.start + at)
+                begin, offset = part.first * dtype.itemsize, part.start + first_difference(found, wanted)
+                error = mismatch_of(entry, begin, found, wanted, offset)
                 raise MismatchError(f"{self._place.url}: {key}: {error}", tensor=error.tensor, element=error.element)

@@ -69,7 +69,8 @@ def make(
         literals: A safetensors file with tensors that the recipe does not describe, as `literals_file` of a recording
             returns it.
         options: Further parameters of the format, as JSON values. `dcp` has `tied`: the name of a tensor by each other
-            name of it.
+            name of it. `hf` and `safetensors` have `stem`: what the names of the files begin with, by default `model`,
+            and `diffusion_pytorch_model` if config.json is that of a model of diffusers.
         engine: What writes the items: `threads` of this process, or another engine.
         backend: Name of the backend; by default the fastest one for a CPU, or the one that FANIN_BACKEND names.
         progress: Is called with a `Progress` while the items are written. An exception that it raises ends the work,

@@ -30,7 +30,7 @@ from fanin.artifact.documents import (
     parsed,
 )
 from fanin.artifact.formats import Arrangement, Content, Given, arrangement_of
-from fanin.artifact.formats.safetensors_files import seed_in, sizes_in
+from fanin.artifact.formats.safetensors_files import STEM, options_for, seed_in, sizes_in
 from fanin.errors import ArtifactError, ConflictError, NotBegunError
 from fanin.recipe import Recipe, RecipeLike, as_recipe
 from fanin.recipe.assumed_layouts import refuse_assumed
@@ -129,7 +129,8 @@ class Plan:
         if format == "dcp":
             # torch reads it, and the layout that a recipe without one has is that of Keras.
             refuse_assumed(found)
-        options = json.loads(json.dumps(dict(options or {}), sort_keys=True))
+        implied = options_for(given) if STEM in arrangement_of(format).OPTIONS else {}
+        options = json.loads(json.dumps({**implied, **(options or {})}, sort_keys=True))
         # Arranged first without contents: the path of the literals depends on the number of items.
         arrangement = _arranged(format, Given(found, shard_bytes, literals is not None, options))
         if literals is not None:

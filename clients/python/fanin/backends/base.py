@@ -10,7 +10,7 @@ from typing import Any, Protocol, final
 import numpy as np
 from numpy.typing import NDArray
 
-from fanin.backends import memory, permutations
+from fanin.backends import memory, pairs, permutations
 from fanin.backends.composed import CHUNK, compose, repeat
 from fanin.backends.matrices import CACHE_BYTES, Matrices
 from fanin.draws import Draw, Fill, Orthogonal, Plain, Sparse, is_plain
@@ -66,11 +66,13 @@ class Backend(ABC):
         """Write elements [first, first + n) of a tensor to `out`.
 
         `out` has n * dtype.itemsize writable bytes, at any alignment. Elements are little-endian. `first` is in
-        [0, 2^66).
+        [0, 2^66). A packed type counts its items, which are pairs of elements.
         """
         if not out:
             return
-        if isinstance(draw, Fill):
+        if dtype.is_packed:
+            self._fill_packed(draw, stream, dtype, first, out)
+        elif isinstance(draw, Fill):
             self._fill_constant(draw, stream, dtype, first, out)
         elif is_plain(draw, dtype) and dtype.name not in CONVERTED:
             self._fill_plain(draw, stream, dtype, first, out)
@@ -98,7 +100,7 @@ class Backend(ABC):
     def matrix_share(self, draw: Orthogonal, stream: Stream, dtype: DType, first: int, count: int) -> float:
         """Return the work that elements [first, first + count) of a matrix need now, in proportion to all of it."""
         made = DTYPES["F32"] if dtype.name in CONVERTED else dtype
-        return self.matrices.share(draw, stream, made, first, count)
+        return self.matrices.share(draw, stream, made, first * dtype.elements, count * dtype.elements)
 
     def _fill_constant(self, draw: Fill, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:  # noqa: ARG002
         """Write the constant to all of `out`."""
@@ -112,6 +114,15 @@ class Backend(ABC):
             part = values[: len(target) - at]
             self.fill(draw, stream, DTYPES["F32"], first + at, part.view(np.uint8).data)
             target[at : at + len(part)] = part.astype(dtype.numpy)
+
+    def _fill_packed(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        """Write at least one pair of elements, from elements that `fill` generates in a byte each."""
+        target = np.frombuffer(out, np.uint8)
+        codes = np.empty(2 * min(CHUNK, len(target)), np.uint8)
+        for at in range(0, len(target), CHUNK):
+            part = codes[: 2 * (len(target) - at)]
+            self.fill(draw, stream, dtype.in_memory, 2 * (first + at), part.data)
+            target[at : at + CHUNK] = pairs.packed(part)
 
     def _fill_composed(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
         """Write at least one element of a composed draw, from plain draws and matrices that `fill` generates."""
@@ -186,6 +197,9 @@ class ForwardingBackend(Backend):
         self._generate(draw, stream, dtype, first, out)
 
     def _fill_converted(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
+        self._generate(draw, stream, dtype, first, out)
+
+    def _fill_packed(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
         self._generate(draw, stream, dtype, first, out)
 
     def _fill_composed(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:

@@ -18,7 +18,7 @@ from fanin.backends.base import Backend, numpy_without_errors
 from fanin.backends.matrices import Complete
 from fanin.backends.philox import U32, words
 from fanin.draws import WHOLE_SIDE, Draw, Normal, Orthogonal, Plain, Side, TruncatedNormal, Uniform
-from fanin.dtypes import CONVERTED, DType
+from fanin.dtypes import DType
 from fanin.streams import Stream
 
 Floats = NDArray[Any]  # float32, or float64 for F64
@@ -157,7 +157,7 @@ def store(value: Floats, dtype: DType) -> NDArray[Any]:
     # A carry out of `kept` moves into the exponent field by itself, as does one out of the subnormals.
     hidden = np.uint32(1 << (dtype.precision - 1))
     packed = np.maximum(exponent - dtype.min_exponent, 0).astype(np.uint32) * hidden + kept
-    sign = np.where((packed == 0) & (dtype.name in CONVERTED), np.uint32(0), sign)  # these types have no -0
-    packed |= sign << np.uint32(8 * dtype.itemsize - 1)
+    sign = np.where((packed == 0) & (dtype.has_one_zero), np.uint32(0), sign)
+    packed |= sign << np.uint32(dtype.bits - 1)
     stored: NDArray[Any] = packed.astype(np.dtype(f"<u{dtype.itemsize}")).view(dtype.numpy)
     return stored

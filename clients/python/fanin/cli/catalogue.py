@@ -56,9 +56,17 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps([asdict(model) for model in found], indent=2))
         return 0
     rows = [
-        (each.name, f"{each.parameters:,}", size_text(each.bf16_bytes), each.dtype, each.architecture, each.reads)
+        (
+            each.name,
+            f"{each.parameters:,}",
+            size_text(each.bf16_bytes),
+            each.dtype,
+            each.library,
+            each.architecture,
+            each.reads,
+        )
         for each in found
     ]
-    head = ("name", "parameters", "BF16", "dtype", "architecture", "reads")
+    head = ("name", "parameters", "BF16", "dtype", "library", "architecture", "reads")
     print("\n".join(table(head, rows, right=frozenset({1, 2}))))
     return 0

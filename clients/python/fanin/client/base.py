@@ -14,7 +14,7 @@ import numpy as np
 
 from fanin import arrays
 from fanin.arrays import Array
-from fanin.backends import memory
+from fanin.backends import memory, pairs
 from fanin.client.artifacts import Following, request_of
 from fanin.client.coalesce import spans
 from fanin.client.connection import Connection
@@ -196,12 +196,14 @@ class ClientBase(ABC, Generic[SomeTransport]):
         region = Region.of(entry.shape, index)
 
         async def remote(service: Service) -> Array:
-            size, fetching = entry.dtype.itemsize, self._fetching(service, layout, verify)
-            result = memory.empty(region.count, entry.dtype)
-            for first, stop, members in spans(region, size, service.request_bytes):
-                data = np.empty((stop - first) * size, np.uint8)
-                await fetching.into_array(entry.start + first * size, data)
-                elements = data.view(entry.dtype.numpy)
+            dtype, fetching = entry.dtype, self._fetching(service, layout, verify)
+            result = memory.empty(region.count, dtype)
+            for first, stop, members in spans(region, dtype.itemsize, service.request_bytes):
+                first -= first % dtype.in_file.elements  # the first element of a byte
+                begin, end = dtype.file_bytes(first), dtype.file_bytes(stop)
+                data = np.empty(end - begin, np.uint8)
+                await fetching.into_array(entry.start + begin, data)
+                elements = pairs.unpacked(data, dtype).view(dtype.numpy)
                 for at, run in members:
                     low, high = run.span
                     picked = elements[low - first : high - first : abs(run.step)]
@@ -288,7 +290,7 @@ def _packed(recipe: Mapping[str, Any] | str | bytes | Recorded, files: Mapping[s
 
 def _view(entry: Entry, data: np.ndarray[Any, np.dtype[np.uint8]], start: int) -> Array:
     """Return the tensor in `data`, the file's bytes from `start` on."""
-    return data[entry.start - start : entry.stop - start].view(entry.dtype.numpy).reshape(entry.shape)
+    return entry.array(data[entry.start - start : entry.stop - start])
 
 
 def _is_number(value: object) -> bool:

@@ -173,7 +173,7 @@ def mismatch(layout: FileLayout, start: int, found: bytes | memoryview, wanted: 
     if offset < len(layout.header):
         return MismatchError(f"the header differs at byte {offset}")
     entry = layout.entries[layout.index_at(offset)]
-    return mismatch_of(entry, (offset - entry.start) // entry.dtype.itemsize, offset)
+    return mismatch_of(entry, start - entry.start, found, wanted, offset)
 
 
 def first_difference(found: bytes | memoryview, wanted: bytes | memoryview) -> int:
@@ -183,8 +183,17 @@ def first_difference(found: bytes | memoryview, wanted: bytes | memoryview) -> i
     return int(np.argmax(differs)) if differs.any() else length
 
 
-def mismatch_of(entry: Entry, element: int, offset: int) -> MismatchError:
-    """The error that names an element of a tensor, whose byte at `offset` of a file differs."""
+def mismatch_of(
+    entry: Entry, begin: int, found: bytes | memoryview, wanted: bytes | memoryview, offset: int
+) -> MismatchError:
+    """The error that names the first element in which two versions of the bytes from `begin` on of a tensor differ.
+
+    The byte that differs is at `offset` of a file.
+    """
+    at, dtype = first_difference(found, wanted), entry.dtype.in_file
+    element = (begin + at) // dtype.itemsize * dtype.elements
+    if dtype.is_packed and at < min(len(found), len(wanted)) and (found[at] ^ wanted[at]) & 15 == 0:
+        element += 1
     position = ", ".join(map(str, np.unravel_index(element, entry.shape)))
     where = f"tensor {json.dumps(entry.name, ensure_ascii=False)}, element {element} [{position}]"
     return MismatchError(f"{where} differs at byte {offset} of the file", tensor=entry.name, element=element)

@@ -5,13 +5,18 @@ A layout generates no elements. It encodes the header on first use, because arra
 
 from __future__ import annotations
 
+import math
 import struct
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
+import numpy as np
+from numpy.typing import NDArray
+
+from fanin.backends import pairs
 from fanin.draws import Draw
 from fanin.draws.quantization import source_bytes
 from fanin.dtypes import STORAGE, DType
@@ -63,14 +68,14 @@ class Entry(NamedTuple):
     offset: int
     """Offset of its first byte in the data, which follow the header."""
     nbytes: int
-    """Number of its bytes."""
+    """Number of its bytes in the file."""
     header: Header
     """Header of the file."""
 
     @property
     def count(self) -> int:  # type: ignore[override]  # tuple.count counts items
         """Number of elements."""
-        return self.nbytes // self.dtype.itemsize
+        return math.prod(self.shape)
 
     @property
     def start(self) -> int:
@@ -81,6 +86,11 @@ class Entry(NamedTuple):
     def stop(self) -> int:
         """Offset in the file of the byte after its last byte."""
         return self.start + self.nbytes
+
+    def array(self, content: NDArray[np.uint8]) -> NDArray[Any]:
+        """Return the tensor as an array, from its bytes in the file. It has their memory if the types are the same."""
+        elements: NDArray[Any] = pairs.unpacked(content, self.dtype).view(self.dtype.numpy).reshape(self.shape)
+        return elements
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -133,7 +143,7 @@ class FileLayout:
         """Lay out the file of this recipe. Sort the tensors and encode the header on first use.
 
         Raises:
-            RecipeError: the header or the tensors are too large for the format.
+            RecipeError: the header or the tensors are too large for the format, or a row ends within a byte.
         """
         self._recipe = recipe
         self._order = FileOrder.of(recipe.tensors)
@@ -173,6 +183,11 @@ class FileLayout:
     def places(self) -> Mapping[str, int]:
         """Index of each tensor in `entries`, by name."""
         return self._order.places
+
+    @property
+    def packed(self) -> range:
+        """Indices of the tensors of which a byte of the file has two elements. They follow one another."""
+        return self._order.packed
 
     @property
     def matrices(self) -> Sequence[int]:
@@ -244,7 +259,8 @@ class FileLayout:
         for edge in {first, last}:
             entry = self.entries[edge]
             length = min(entry.stop, stop) - max(entry.start, start)
-            found += source_bytes(entry.draw, -(-length // entry.dtype.itemsize))
+            dtype = entry.dtype.in_file
+            found += source_bytes(entry.draw, -(-length // dtype.itemsize) * dtype.elements)
         return found
 
     def is_long(self, start: int, stop: int, max_source: int = MAX_SOURCE) -> bool:

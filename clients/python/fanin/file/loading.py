@@ -38,7 +38,7 @@ def load(path: str | os.PathLike[str], *, verify: Check = "none", backend: str |
 
         >>> arrays, recipe = load("step-0.safetensors", verify="sample")
 
-    BF16 and F8 tensors have the NumPy types of `ml_dtypes`. The arrays share one allocation.
+    BF16, F8 and F4 tensors have the NumPy types of `ml_dtypes`. The arrays share one allocation, except for F4.
 
     Args:
         path: A file that `save`, a client or a service has written.
@@ -79,7 +79,7 @@ def load(path: str | os.PathLike[str], *, verify: Check = "none", backend: str |
     for name in layout.recipe.tensors:
         entry = layout.entry(name)
         data = memory[entry.start - start : entry.stop - start]
-        arrays[name] = data.view(entry.dtype.numpy).reshape(entry.shape)
+        arrays[name] = entry.array(data)
     return Loaded(arrays, layout.recipe)
 
 

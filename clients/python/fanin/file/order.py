@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Any, NoReturn
 
 from fanin.draws import is_plain, matrix_of
 from fanin.draws.quantization import source_bytes
-from fanin.dtypes import STORAGE
+from fanin.dtypes import PACKED, STORAGE
 from fanin.errors import Fault, RecipeError, pointer
 from fanin.recipe import MAX_HEADER_BYTES, quoted
 from fanin.recipe.tensors import Tensors
@@ -21,6 +22,7 @@ from fanin.schemes.quantized import Quantized as QuantizedScheme
 MAX_FILE_BYTES = 2**63 - 1
 """Most bytes of a file: sizes and offsets fit a signed 64-bit integer."""
 
+_CUT = "the last size must be even, because a byte has two elements of"
 _RANK = {dtype: rank for rank, dtype in enumerate(STORAGE)}
 
 
@@ -30,24 +32,27 @@ class FileOrder:
     Recipes that differ in their seeds share one order. Two threads may both sort, with the same result.
     """
 
-    __slots__ = ("_places", "_sorted", "_sources", "_special", "behind_seed", "header_bound", "tensors")
+    __slots__ = ("_packed", "_places", "_sorted", "_sources", "_special", "behind_seed", "header_bound", "tensors")
 
     def __init__(self, tensors: Tensors) -> None:
         """Check the sizes of these tensors.
 
         Raises:
-            RecipeError: a tensor, or the data, is too large for the format.
+            RecipeError: a tensor, or the data, is too large for the format, or a row of a tensor ends within a byte.
         """
         self.tensors = tensors
         self._sorted: tuple[tuple[str, ...], tuple[Tensor, ...], array[int]] | None = None
         self._places: dict[str, int] | None = None
+        self._packed: range | None = None
         self._sources: tuple[Sequence[int], Sequence[int]] | None = None
         self._special: tuple[Sequence[int], Sequence[int]] | None = None
         self.behind_seed: dict[str, memoryview] = {}
         """The part of a header behind the seed in it, by the stream version of the recipe, in one of the headers."""
         sizes = {key: _nbytes(tensor) for key, tensor in tensors.distinct.items()}
         total = sum(sizes[id(tensor)] * names for _, tensor, names in tensors.lines())
-        if total > MAX_FILE_BYTES - MAX_HEADER_BYTES or any(map(_overflows, tensors.distinct.values())):
+        if total > MAX_FILE_BYTES - MAX_HEADER_BYTES or any(
+            _overflows(tensor) or _is_cut(tensor) for tensor in tensors.distinct.values()
+        ):
             self._refuse(total)
         self.header_bound = header_bound(tensors)
         """At least the bytes of the header."""
@@ -57,7 +62,7 @@ class FileOrder:
         """Return the order of these tensors, which is created once.
 
         Raises:
-            RecipeError: a tensor, or the data, is too large for the format.
+            RecipeError: a tensor, or the data, is too large for the format, or a row of a tensor ends within a byte.
         """
         if tensors.order is None:
             tensors.order = cls(tensors)
@@ -89,6 +94,14 @@ class FileOrder:
         if self._places is None:
             self._places = dict(zip(self.names, range(len(self.names))))
         return self._places
+
+    @property
+    def packed(self) -> range:
+        """Indices of the tensors of which a byte has two elements. They follow one another."""
+        if self._packed is None:
+            ends = min(map(_RANK.__getitem__, PACKED)), max(map(_RANK.__getitem__, PACKED)) + 1
+            self._packed = range(*(bisect_left(self.sorted_tensors, end, key=_rank) for end in ends))
+        return self._packed
 
     @property
     def matrices(self) -> Sequence[int]:
@@ -157,9 +170,11 @@ class FileOrder:
     def _refuse(self, total: int) -> NoReturn:
         for dtype in STORAGE:
             for name in sorted(name for name, tensor in self.tensors.items() if tensor.dtype == dtype):
-                if _overflows(self.tensors[name]):
-                    path = pointer(["tensors", name, "shape"])
+                path, tensor = pointer(["tensors", name, "shape"]), self.tensors[name]
+                if _overflows(tensor):
                     raise RecipeError([Fault(path, "the sizes multiply to 2^63 bytes or more")])
+                if _is_cut(tensor):
+                    raise RecipeError([Fault(path, f"{list(tensor.shape)}: {_CUT} {dtype}")])
         raise RecipeError([Fault("/tensors", f"the tensors take {total} bytes, more than 2^63 allows")])
 
 
@@ -188,10 +203,20 @@ def _bound_of_text(tensor: Tensor) -> int:
     return (1500 + 60 * len(tensor.shape)) * (MAX_PARTS + 1 if isinstance(tensor, Blocks) else 1)
 
 
+def _rank(tensor: Tensor) -> int:
+    return _RANK[tensor.dtype]
+
+
 def _nbytes(tensor: Tensor) -> int:
-    return math.prod(tensor.shape) * STORAGE[tensor.dtype].itemsize
+    return STORAGE[tensor.dtype].file_bytes(math.prod(tensor.shape))
 
 
 def _overflows(tensor: Tensor) -> bool:
     # A reader multiplies the lengths of the axes one after another. Its product overflows even if a later one is 0.
-    return math.prod(size or 1 for size in tensor.shape) * STORAGE[tensor.dtype].itemsize > MAX_FILE_BYTES
+    return STORAGE[tensor.dtype].file_bytes(math.prod(size or 1 for size in tensor.shape)) > MAX_FILE_BYTES
+
+
+def _is_cut(tensor: Tensor) -> bool:
+    """Return whether a row of the tensor ends within a byte."""
+    dtype = STORAGE[tensor.dtype].in_file
+    return math.prod(tensor.shape[-1:]) % dtype.elements > 0

@@ -26,7 +26,8 @@ class Header:
 class Elements:
     """Elements [first, first + count) of a tensor, of which the range needs bytes [skip, skip + length).
 
-    If the range begins or ends within an element, that element is separate, with a count of 1.
+    If the range begins or ends within an element, that element is separate, with a count of 1. Pairs of elements in a
+    byte are counted as elements.
     """
 
     entry: Entry
@@ -54,13 +55,16 @@ def plan(layout: FileLayout, start: int, stop: int) -> Iterator[Piece]:
         yield Header(start, min(stop, len(layout.header)))
         start = len(layout.header)
     index, last = layout.index_at(start), layout.index_at(stop)
+    packed = layout.packed
     while start < stop:
         entry = layout.entries[index]
+        # A backend fills several tensors as arrays, in which a byte has one element.
+        several = index if index in packed else min(last, packed.start) if index < packed.start else last
         # A single tensor takes a third of the time as elements: a backend prepares tables for many of them.
-        if start == entry.start and index + 1 < last:
-            end = layout.entries[last - 1].stop
-            yield Whole(index, last, end - start)
-            index = last
+        if start == entry.start and index + 1 < several:
+            end = layout.entries[several - 1].stop
+            yield Whole(index, several, end - start)
+            index = several
         else:
             end = min(stop, entry.stop)
             yield from _elements(entry, start - entry.start, end - entry.start)
@@ -70,7 +74,7 @@ def plan(layout: FileLayout, start: int, stop: int) -> Iterator[Piece]:
 
 def _elements(entry: Entry, start: int, stop: int) -> Iterator[Elements]:
     """Yield bytes [start, stop) of one tensor: a partial element, full ones, a partial one, each if it exists."""
-    size = entry.dtype.itemsize
+    size = entry.dtype.in_file.itemsize
     first, skip = divmod(start, size)
     if skip:
         length = min(size - skip, stop - start)
@@ -100,13 +104,13 @@ def read_into(layout: FileLayout, start: int, out: memoryview, backend: Backend)
                 length = piece.stop - piece.start
                 out[at : at + length] = layout.header[piece.start : piece.stop]
             case Elements(entry=entry):
-                length = piece.length
-                whole = piece.count * entry.dtype.itemsize
+                length, dtype = piece.length, entry.dtype.in_file
+                whole = piece.count * dtype.itemsize
                 if length == whole:
-                    backend.fill(entry.draw, entry.stream, entry.dtype, piece.first, out[at : at + length])
+                    backend.fill(entry.draw, entry.stream, dtype, piece.first, out[at : at + length])
                 else:
                     element = bytearray(whole)
-                    backend.fill(entry.draw, entry.stream, entry.dtype, piece.first, memoryview(element))
+                    backend.fill(entry.draw, entry.stream, dtype, piece.first, memoryview(element))
                     out[at : at + length] = element[piece.skip : piece.skip + length]
             case Whole(first, last, length):
                 starts = np.array(layout.entries.offsets[first:last], np.uint64)

@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fanin import backends
+from fanin.backends import pairs
 from fanin.dtypes import DTYPE_NAMES, STORAGE, DType
 from fanin.errors import FileError, RecipeError, shown
+from fanin.file import shards
 from fanin.file.atomic import naming
 from fanin.file.layout import Entry, FileLayout
 from fanin.inspection.measures.distributions import Expected, expected_of
@@ -127,7 +129,7 @@ def _file(path: Path) -> tuple[list[Source], list[str], list[str]]:
                 remarks.append(f"{name} has the type {dtype_name}, which cannot be inspected")
                 continue
             dtype = STORAGE[dtype_name]
-            if member["data_offsets"][1] - start != math.prod(shape) * dtype.itemsize:
+            if (member["data_offsets"][1] - start) * 8 != math.prod(shape) * dtype.bits:
                 raise FileError(f"not a safetensors file: the offsets of {shown(name)} do not fit its shape")
             tensor = recipe.tensors.get(name) if recipe else None
             expected = expected_of(tensor) if tensor is not None and tensor.shape == shape else None
@@ -175,10 +177,11 @@ def _stored(path: Path, start: int, count: int, dtype: DType) -> Callable[[], It
         with naming(path), path.open("rb") as file:
             file.seek(start)
             for first in range(0, count, BLOCK):
-                block = np.empty(min(BLOCK, count - first), dtype.numpy)
-                if file.readinto(block.view(np.uint8).data) < block.nbytes:
+                # BLOCK is even: each block begins with a complete byte.
+                content = np.empty(dtype.file_bytes(min(BLOCK, count - first)), np.uint8)
+                if file.readinto(content.data) < len(content):
                     raise FileError("the file ends inside a tensor")
-                yield block
+                yield pairs.unpacked(content, dtype).view(dtype.numpy)
 
     return blocks
 
@@ -191,11 +194,9 @@ def of_directory(path: Path) -> tuple[list[Source], list[str]]:
             or two files have a tensor of the same name.
         OSError: a file cannot be read.
     """
-    index = path / "model.safetensors.index.json"
-    indexed = _indexed(index) if index.is_file() else {}
-    names = (
-        sorted(set(indexed.values())) if index.is_file() else sorted(each.name for each in path.glob("*.safetensors"))
-    )
+    index = next((each for names in shards.NAMES if (each := path / names.index).is_file()), None)
+    indexed = {} if index is None else _indexed(index)
+    names = sorted(each.name for each in path.glob("*.safetensors")) if index is None else sorted({*indexed.values()})
     if not names:
         raise FileError(f"{path} has no safetensors file")
     sources: list[Source] = []

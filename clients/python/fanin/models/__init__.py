@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from fanin.errors import RecipeError
-from fanin.file.shards import LITERALS
+from fanin.file.shards import CONFIG, LITERALS
 from fanin.quantization import FORMATS, configuration, quantize
 from fanin.quantization.parts import GROUP_SIZE, GROUPED
 from fanin.recipe import Recipe, as_recipe
@@ -26,9 +27,10 @@ __all__ = ["CatalogueModel", "get", "names", "quantized"]
 MODELS = Path(__file__).parent / "data"
 """A directory for each model, which `docs/catalogue/generate.py` writes."""
 INDEX = "index.json"
-RECIPE, CONFIG = "recipe.json", "config.json"
+RECIPE = "recipe.json"
 NAMESPACE = "catalogue/"
 """Optional prefix of a name."""
+Library = Literal["transformers", "diffusers"]
 SMALL_GROUP = 32
 """Columns of a group in models whose weights have no multiple of 128 columns, such as tiny ones."""
 _NEAR = 5
@@ -40,8 +42,10 @@ class CatalogueModel:
     """A model of the catalogue."""
 
     name: str
+    library: Library
+    """Library that loads the model."""
     architecture: str
-    """Class of transformers that has the tensors of the recipe."""
+    """Class of the library that has the tensors of the recipe."""
     reads: str
     """Kind of its inputs, such as text."""
     parameters: int
@@ -67,7 +71,7 @@ class CatalogueModel:
     def files(self, format: str | None = None, *, group_size: int | None = None) -> dict[str, bytes]:
         """Return the files of the model by name.
 
-        These are `recipe.json`, whose seed is left open, `config.json` for transformers, and `literals.safetensors` if
+        These are `recipe.json`, whose seed is left open, `config.json` for its library, and `literals.safetensors` if
         the model has tensors that no recipe describes.
 
         Args:
@@ -76,12 +80,15 @@ class CatalogueModel:
                 32 in a model whose weights have no multiple of 128 columns.
 
         Raises:
-            ValueError: the format is unknown, or the model has no weights that it quantizes.
+            ValueError: the format is unknown, the model has no weights that it quantizes, or its library does not load
+                quantized checkpoints of these formats: diffusers.
             RecipeError: a tensor cannot be quantized.
         """
         files = {path.name: path.read_bytes() for path in sorted(self.path.parent.iterdir())}
         if format is None:
             return files
+        if self.library != "transformers":
+            raise ValueError(f"{self.name}: {self.library} loads no quantized checkpoint; only transformers does")
         plain = as_recipe(files[RECIPE])
         try:
             recipe = quantize(plain, format, group_size=group_size or GROUP_SIZE)

@@ -40,6 +40,8 @@ def _fault(details: ErrorDetails, document: Mapping[str, Any], prefix: tuple[str
         case "union_tag_not_found":
             path.append("scheme")
             value = None
+        case "literal_error" if path[-1] == "dtype" and _SIX_BITS.fullmatch(str(value)):
+            detail = f"{value}: {_UNDEFINED}"
         case "literal_error" if path[-1] == "dtype" and (near := _storage_type(value)):
             detail += f"; did you mean {near}?"
         case "int_type" if "shape" in path and re.fullmatch(r"[0-9]+(?:[xX*][0-9]+)+", str(value)):
@@ -54,6 +56,13 @@ def _fault(details: ErrorDetails, document: Mapping[str, Any], prefix: tuple[str
         value = _at(document, path)
     path = path[len(prefix) :] if tuple(path[: len(prefix)]) == prefix else path
     return Fault(pointer(path), detail, shown(value))
+
+
+_SIX_BITS = re.compile(r"(?:\w+\.)*F(?:LOAT)?6_?(?:E2M3|E3M2)(?:FN)?", re.IGNORECASE)
+_UNDEFINED = (
+    "safetensors has a name for this type of 6 bits, but neither an order of its bits in a byte nor a reader;"
+    " for packed data use the type F4, or quantized tensors such as mxfp4, nvfp4 and mxfp8"
+)
 
 
 def unknown_scheme(name: str) -> str:
@@ -73,7 +82,7 @@ def _storage_type(value: Any) -> str | None:
     """The storage type that other software calls `value`, such as `float32`, `torch.bfloat16` or `fp16`."""
     name = str(value).lower().rpartition(".")[2].removesuffix("fn")
     name = re.sub("^(bf|f|c|u?i)(loat|p|omplex|nt)", r"\1", name).removesuffix("ean").upper()
-    name = name.replace("UI", "U")
+    name = re.sub("^F4_E2M1.*", "F4", name.replace("UI", "U"))
     return name if name in STORAGE else None
 
 

@@ -14,6 +14,7 @@ from fanin import backends
 from fanin.artifact import formats
 from fanin.artifact.formats.dcp.archived import Kind
 from fanin.artifact.formats.dcp.literals import literals_file
+from fanin.artifact.formats.safetensors_files import options_for
 from fanin.file import atomic
 from fanin.file.layout import FileLayoutLike
 from fanin.torch.formats import SHARD_BYTES, Format
@@ -49,7 +50,8 @@ def save_checkpoint(
             check. Tied names are left to the model, as transformers does.
         seed: 0 to 2^64 - 1, in place of the recipe's own.
         shard_bytes: Maximum bytes of tensors in a file. `safetensors` has a larger one if one tensor is larger.
-        files: Further files such as config.json, by their names.
+        files: Further files such as config.json, by their names. With the config.json of a model of diffusers, the
+            files of weights have the names that diffusers reads.
         backend: Name of the backend; by default the fastest one for a CPU, or the one that FANIN_BACKEND names.
 
     Raises:
@@ -64,7 +66,7 @@ def save_checkpoint(
         raise ValueError(f"shard_bytes is at least 1, not {shard_bytes}")
     check_eager()
     given = Given.of(recipe, seed)
-    options: dict[str, Any] = {formats.TIED: dict(given.tied)} if format == "dcp" else {}
+    options: dict[str, Any] = {formats.TIED: dict(given.tied)} if format == "dcp" else options_for(files or {})
     request = formats.Given(given.layout.recipe, shard_bytes, bool(given.literals), options)
     arrangement = formats.arrangement_of(_FORMATS[format])(request)
     maker = backends.get(backend)

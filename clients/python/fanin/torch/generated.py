@@ -13,10 +13,9 @@ from torch.utils._pytree import tree_any, tree_leaves, tree_map_only
 from fanin.file.layout import Entry, FileLayout
 from fanin.region import Region
 from fanin.torch.filling import PIECE, fill_region, within
-from fanin.torch.recorder.recording import DTYPES
+from fanin.torch.recorder.recording import type_of
 from fanin.torch.writable import is_distributed, obstacle
 
-_TORCH = {name: dtype for dtype, name in DTYPES.items()}
 _COPY = torch.ops.aten.copy_.default
 
 
@@ -48,9 +47,10 @@ class Generated(torch.Tensor):
 
         Raises:
             KeyError: the recipe has no such tensor.
+            TypeError: torch has no type for its elements, as for F4.
         """
         entry = layout.entry(name)
-        return cls(entry, torch.empty(entry.shape, dtype=_TORCH[entry.dtype.name], device="meta"), backend)
+        return cls(entry, torch.empty(entry.shape, dtype=type_of(entry.dtype.name), device="meta"), backend)
 
     @classmethod
     def __torch_dispatch__(  # type: ignore[override]

@@ -68,7 +68,7 @@ class Given:
 def _tensor(literal: Any) -> torch.Tensor:
     """Return an array of NumPy as a tensor. Types that NumPy lacks are passed as bits."""
     array = np.array(literal)
-    if array.dtype.name not in FLOATING_NAMES:
+    if array.dtype.name not in FLOATING_NAMES or not hasattr(torch, array.dtype.name):
         return torch.from_numpy(array)
     bits = torch.from_numpy(array.reshape(-1).view(np.uint8))
     tensor: torch.Tensor = bits.view(getattr(torch, array.dtype.name)).reshape(array.shape)

@@ -24,12 +24,10 @@ from fanin.recording.distributions import Constant, Random, Unknown, Values
 from fanin.region import Region
 from fanin.torch.inputs import Given
 from fanin.torch.recorder.pieces import Piece, Stretches, values
-from fanin.torch.recorder.recording import DTYPES, plain_name
+from fanin.torch.recorder.recording import plain_name, type_of
 from fanin.torch.recorder.shadow_memory import Memory
 from fanin.torch.recorder.tracer import following
 from fanin.torch.writable import plainly
-
-_TORCH = {name: dtype for dtype, name in DTYPES.items()}
 
 
 @dataclass(frozen=True)
@@ -113,7 +111,7 @@ class _Loading:
         """Return a state dict of the given tensors, without memory."""
         state = {}
         for name, tensor in given.layout.recipe.tensors.items():
-            state[name] = torch.empty(tensor.shape, dtype=_TORCH[tensor.dtype], device="meta")
+            state[name] = torch.empty(tensor.shape, dtype=type_of(tensor.dtype), device="meta")
             source: Any = _Source()
             self._names[source.draw] = name
             self._memory.write(state[name], [(state[name].numel(), source)])

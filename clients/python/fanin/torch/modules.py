@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from fanin.adapters import slicers
 from fanin.adapters.matching import Names, name_and_axes
 from fanin.adapters.slicers import Service
+from fanin.dtypes import PACKED
 from fanin.errors import Fault, ModuleError, pointer
 from fanin.file.layout import FileLayoutLike
 from fanin.torch.dtensors import misplaced
@@ -21,7 +22,7 @@ from fanin.torch.inputs import Given
 from fanin.torch.load_hooks import Derived, derived
 from fanin.torch.named_tensors import Named, named
 from fanin.torch.plans import Plan
-from fanin.torch.recorder.recording import DTYPES, FLOATING
+from fanin.torch.recorder.recording import DTYPES, FLOATING, PAIRS_ONLY
 from fanin.torch.recorder.shadow_memory import current
 from fanin.torch.writable import (
     check_eager,
@@ -294,7 +295,10 @@ def _unfit(place: Named, dense: bool) -> str:
 def _difference(tensor: torch.Tensor, wanted: tuple[str, tuple[int, ...]]) -> str:
     """Return how the tensor's type and shape differ from those of the recipe; empty if they do not."""
     found = _dtype(tensor.dtype), tuple(tensor.shape)
-    return "" if found == wanted else f"{_kind(*found)} in the module, {_kind(*wanted)} in the recipe"
+    if found == wanted:
+        return ""
+    hint = f": {PAIRS_ONLY}" if wanted[0] in PACKED else ""
+    return f"{_kind(*found)} in the module, {_kind(*wanted)} in the recipe{hint}"
 
 
 def _dtype(dtype: torch.dtype) -> str:

@@ -9,13 +9,13 @@ from fanin.file import shards
 
 
 class Files(SafetensorsFiles):
-    """Numbered files with an index; or `model.safetensors` alone, which the manifest completes."""
+    """Numbered files with an index; or one file alone, which the manifest completes."""
 
     NAME = "hf"
 
     @property
     def commit_path(self) -> str | None:
-        return None if self._is_whole else shards.INDEX
+        return None if self._is_whole else self.files.index
 
     def commit(self, read: Callable[[str], bytes]) -> bytes:
         places = {tensor: self.name(number) for number in range(len(self)) for tensor in self.tensors(number)}

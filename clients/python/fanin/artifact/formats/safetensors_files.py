@@ -6,13 +6,17 @@ import json
 import re
 import struct
 from array import array
+from collections.abc import Mapping
+from typing import Any
 
 from fanin.artifact.formats.base import Arrangement, Given, LayoutContent
 from fanin.errors import FileError
 from fanin.file import shards
 from fanin.file.layout import FileLayout
 
-_NUMBERED = re.compile(r"model-(\d{5,})-of-(\d{5,})\.safetensors")
+STEM = "stem"
+"""Option with what the names of the files begin with, `model` by default: `model.safetensors`."""
+_STEM = re.compile(r"\w{1,100}", re.ASCII)
 
 
 class SafetensorsFiles(Arrangement):
@@ -21,10 +25,12 @@ class SafetensorsFiles(Arrangement):
     The order is not that of the caller's recipe, because equal recipes give equal artifacts.
     """
 
+    OPTIONS = (STEM,)
     _OF_TENSORS = ("_recipe", "_names", "_firsts")
 
     def __init__(self, given: Given) -> None:
         self._recipe = given.recipe
+        self.files = shards.FileNames(_stem(given.options))
         tensors = given.recipe.tensors
         self._names = tensors.sorted_names
         nbytes = {key: shards.bytes_of(tensor) for key, tensor in tensors.distinct.items()}
@@ -33,28 +39,27 @@ class SafetensorsFiles(Arrangement):
         self._nbytes = array("Q", (sum(sizes[first:last]) for first, last in zip(self._firsts, self._firsts[1:])))
         self._total = sum(self._nbytes)
         self._is_whole = len(self) <= 1 and not given.has_literals
-        self._files = len(self) + given.has_literals
+        self._count = len(self) + given.has_literals
         if not given.has_literals and not len(self):
             self._firsts, self._nbytes = array("Q", [0, 0]), array("Q", [0])
         if given.has_literals:
-            self.literals_path = shards.numbered(self._files, self._files)
+            self.literals_path = self.files.numbered(self._count, self._count)
 
     def __len__(self) -> int:
         return len(self._nbytes)
 
     def name(self, number: int) -> str:
-        return shards.WHOLE if self._is_whole else shards.numbered(number + 1, self._files)
+        return self.files.whole if self._is_whole else self.files.numbered(number + 1, self._count)
 
     def number(self, name: str) -> int | None:
         if self._is_whole:
-            return 0 if name == shards.WHOLE else None
-        found = _NUMBERED.fullmatch(name)
-        number = int(found[1]) - 1 if found else -1
+            return 0 if name == self.files.whole else None
+        number = (self.files.place(name) or 0) - 1
         return number if 0 <= number < len(self) and self.name(number) == name else None
 
     def is_own(self, path: str) -> bool:
         # A reader that finds a single file ignores the index.
-        return path in (shards.WHOLE, shards.INDEX) or _NUMBERED.fullmatch(path) is not None
+        return self.files.has(path)
 
     def nbytes(self, number: int) -> int:
         return self._nbytes[number]
@@ -68,6 +73,19 @@ class SafetensorsFiles(Arrangement):
 
     def content(self, number: int) -> LayoutContent:
         return LayoutContent(FileLayout(self._recipe.part(self.tensors(number))))
+
+
+def options_for(files: Mapping[str, bytes]) -> dict[str, str]:
+    """Return the options of a model's files, so that its library finds them. `files` are its other files, by path."""
+    names = shards.names_for(files)
+    return {} if names == shards.MODEL else {STEM: names.stem}
+
+
+def _stem(options: Mapping[str, Any]) -> str:
+    stem = options.get(STEM, shards.MODEL.stem)
+    if not isinstance(stem, str) or not _STEM.fullmatch(stem):
+        raise ValueError(f"options/{STEM} is 1 to 100 letters, digits and _, not {stem!r}")
+    return stem
 
 
 def seed_in(content: bytes) -> str | None:

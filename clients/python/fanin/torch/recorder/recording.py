@@ -14,7 +14,7 @@ from unittest.mock import patch
 import safetensors.torch
 import torch
 
-from fanin.dtypes import DTYPE_NAMES, FLOATING_NAMES, DTypeName
+from fanin.dtypes import DTYPE_NAMES, FLOATING_NAMES, PACKED, DTypeName
 from fanin.errors import Fault, RecipeError, RecordError, pointer
 from fanin.file.shards import LITERALS_SEED
 from fanin.names import misnamed
@@ -33,9 +33,18 @@ from fanin.torch.recorder.statistics import Derived, derived
 from fanin.torch.recorder.tracer import following
 from fanin.torch.writable import plainly
 
-DTYPES: dict[torch.dtype, DTypeName] = {getattr(torch, name): dtype for name, dtype in DTYPE_NAMES.items()}
-"""Storage type of each type of torch."""
-FLOATING: dict[torch.dtype, DTypeName] = {getattr(torch, name): dtype for name, dtype in FLOATING_NAMES.items()}
+DTYPES: dict[torch.dtype, DTypeName] = {
+    getattr(torch, name): dtype for name, dtype in DTYPE_NAMES.items() if dtype not in PACKED
+}
+"""Storage type of each type of torch. Its float4_e2m1fn_x2 is missing: an element is a pair, so shapes differ."""
+PAIRS_ONLY = (
+    "torch has no type for its elements, only float4_e2m1fn_x2 for pairs of them;"
+    " save the recipe and load the file with safetensors.torch"
+)
+"""The reason for which torch modules do not take a type of `PACKED`."""
+FLOATING: dict[torch.dtype, DTypeName] = {
+    dtype: name for dtype, name in DTYPES.items() if name in FLOATING_NAMES.values()
+}
 """Storage type of each real or complex type of torch."""
 MOST_LITERALS = 1 << 26
 """Maximum bytes of all literals, in total. If the recipe's tensors have more bytes, their size is the maximum."""
@@ -43,6 +52,18 @@ WRAPPERS = ("_orig_mod", "_checkpoint_wrapped_module")
 """Parts of module names that torch.compile and activation checkpointing insert."""
 EXTRA_STATE = "_extra_state"
 """Last part of the name of the entry that `get_extra_state` returns."""
+
+
+def type_of(dtype: DTypeName) -> torch.dtype:
+    """Return the type of torch for a storage type.
+
+    Raises:
+        TypeError: torch has none.
+    """
+    for found, name in DTYPES.items():
+        if name == dtype:
+            return found
+    raise TypeError(f"dtype {dtype}: {PAIRS_ONLY}")
 
 
 @dataclass(frozen=True, repr=False)

@@ -143,7 +143,7 @@ class Files(Arrangement):
         """Yield the number of the first archive of each tensor, then that of all archives.
 
         Raises:
-            ValueError: there are too many archives.
+            ValueError: there are too many archives, or a tensor has a type that torch does not have.
         """
         count = 0
         yield count
@@ -157,6 +157,11 @@ class Files(Arrangement):
         found = self._kinds.get((tensor.dtype, tensor.shape))
         if found is None:
             dtype = STORAGE[tensor.dtype]
+            if dtype.in_file.is_packed:
+                raise ValueError(
+                    f"{name!r} has dtype {dtype.name}, of which torch has pairs only: format dcp does not have it;"
+                    " format safetensors does"
+                )
             kind = Kind(dtype.numpy.name, dtype.itemsize, tuple(tensor.shape))
             found = self._kinds[tensor.dtype, tensor.shape] = Archived(kind, self._most, _NOTE)
         return found
@@ -218,8 +223,8 @@ class Archives(Content):
         if not 0 <= at < archive.nbytes:
             return MismatchError(f"the archive of tensor {piece.tensor!r} differs at byte {offset} of the file")
         entry = self._layout.entry(piece.tensor)
-        element = piece.archived.boxes[piece.number].first + at // entry.dtype.itemsize
-        return mismatch_of(entry, element, offset)
+        begin = piece.archived.boxes[piece.number].first * entry.dtype.itemsize + at
+        return mismatch_of(entry, begin, found[offset - start :], wanted[offset - start :], offset)
 
 
 class _Chunk:

@@ -9,11 +9,11 @@ import zlib
 from collections.abc import Mapping
 
 from fanin.artifact.formats.dcp.archived import ARCHIVE_BYTES, Archived, Kind
-from fanin.dtypes import STORAGE
+from fanin.dtypes import PACKED, STORAGE
 from fanin.errors import FileError
 
 _BITS = (8, 16, 32, 64)
-TYPES = {name: (dtype.numpy.name, dtype.itemsize) for name, dtype in STORAGE.items()} | {
+TYPES = {name: (dtype.numpy.name, dtype.itemsize) for name, dtype in STORAGE.items() if name not in PACKED} | {
     "BOOL": ("bool", 1),
     "F8_E4M3FNUZ": ("float8_e4m3fnuz", 1),
     "F8_E5M2FNUZ": ("float8_e5m2fnuz", 1),
