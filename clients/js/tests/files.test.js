@@ -159,3 +159,13 @@ test("a recipe from an object", () => {
   assert.throws(() => Recipe.from({ shape: [2], scheme: "zeros" }).seeded(-1), RecipeError);
   assert.equal(Recipe.from({ shape: [2], scheme: "zeros" }).seeded("5").seed, 5n);
 });
+
+test("a small power decides a tie", async () => {
+  // `low` is in the middle of two float32 numbers. A power of 1/2 moves it towards `high`, however small it is.
+  for (const power of [65, 3e9, 2n ** 64n - 1n, 1e300]) {
+    for (const [high, middle] of [[3, 1 + 2 ** -23], [-3, 1]]) { // prettier-ignore
+      const { data } = await tensor({ shape: [3], scheme: "power_range", low: 1 + 2 ** -24, high, power }, "weight");
+      assert.deepEqual([...data], [1, middle, high]);
+    }
+  }
+});
