@@ -41,7 +41,7 @@ export function instead(name: string, known: readonly string[]): string {
 function nearest(name: string, known: readonly string[]): string | null {
   let best: string | null = null,
     least = Math.max(Math.ceil(name.length / 3), 1) + 1;
-  // A long name is no misspelling, and its distances would take long.
+  // Distances of long names would take long.
   if (name.length > 100) return null;
   for (const each of known) {
     const distance = distanceOf(name, each);
