@@ -22,6 +22,7 @@ import pytest
 import fanin
 from fanin import FileLayout, page
 from fanin.file import archive
+from fanin_service.settings import Settings
 from tests.support.backends import CountingBackend
 from tests.support.processes import serving
 from tests.support.servers import Running, running, wait_for
@@ -370,15 +371,19 @@ def test_the_page_through_nginx(nginx: Front) -> None:
     assert nginx.client.get("/page/start.json").json()["service"] is True
 
 
-def test_the_page_below_a_path_of_a_proxy(tmp_path: Path) -> None:
-    """The proxy removes the path, and the page knows nothing of it: its links and calls are relative."""
+@pytest.mark.parametrize(
+    ("root_path", "removed"), [(None, "/"), ("/team/weights", "/"), ("/team/weights", "")], ids=["", "removed", "kept"]
+)
+def test_the_page_below_a_path_of_a_proxy(tmp_path: Path, root_path: str | None, removed: str) -> None:
+    """The links and calls of the page are relative, so it needs no root path. With one, the proxy may forward it."""
     port = free_port()
-    with running() as server:
+    with running(Settings(stall_seconds=30, root_path=root_path)) as server:
+        location = f"location /team/weights/ {{ proxy_pass {server.url}{removed}; }}"
         (tmp_path / "nginx.conf").write_text(
             ("user root;\n" if os.geteuid() == 0 else "")
             + f"daemon off;\npid {tmp_path}/pid;\nevents {{}}\nhttp {{\naccess_log off;\n"
             + "".join(f"{kind}_temp_path {tmp_path}/{kind};\n" for kind in TEMPORARY)
-            + f"server {{ listen 127.0.0.1:{port}; location /team/weights/ {{ proxy_pass {server.url}/; }} }}\n}}\n"
+            + f"server {{ listen 127.0.0.1:{port}; {location} }}\n}}\n"
         )
         command = [str(PROGRAMS["nginx"]), "-p", str(tmp_path), "-e", str(tmp_path / "error.log"), "-c", "nginx.conf"]
         process = subprocess.Popen(command)
@@ -393,6 +398,8 @@ def test_the_page_below_a_path_of_a_proxy(tmp_path: Path) -> None:
                     if not link.startswith("data:"):
                         assert client.get(front.url.join(link)).status_code == 200, link
                 assert client.get("/page/page.js").status_code == 404
+                with fanin.Client(f"http://127.0.0.1:{port}/team/weights") as library:
+                    assert library.slice(LARGE, "w", slice(0, 3)).shape == (3,)
         finally:
             process.terminate()
             process.wait(300)

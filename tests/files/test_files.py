@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +238,29 @@ def test_a_download_that_finishes_meanwhile_is_not_taken_over(tmp_path: Path, mo
     with disk.resuming(path, layout) as (_, have):
         assert have == 0
         assert path.read_bytes() == b"finished elsewhere"
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_download_needs_no_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """Network file systems may have none. Two downloads to one place then use files of different names."""
+    layout = FileLayout.of(MIXED)
+    paths = [tmp_path / "f", tmp_path / "f"]
+
+    def refuse(file: object, operation: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with disk.resuming(paths[0], layout) as (one, have), disk.resuming(paths[1], layout) as (other, _):
+        assert (have, len(list(tmp_path.iterdir()))) == (0, 2)
+        one.write(b"first")
+        other.write(b"second")
+    assert [path.name for path in tmp_path.iterdir()] == ["f"]
+    assert paths[0].read_bytes() == b"first"  # the outer one ends last
+    with suppress(ValueError), disk.resuming(paths[0], layout) as (one, _):
+        one.write(b"some")
+        raise ValueError
+    disk.discard_partial(paths[0], layout)
+    assert [path.name for path in tmp_path.iterdir()] == ["f"]
 
 
 def test_progress_is_quiet_unless_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -306,6 +306,31 @@ def test_every_distributed_tensor_is_read() -> None:
     assert "3 distributed tensors were read in part: that of this rank" in found.remarks
 
 
+@pytest.mark.parametrize(
+    ("make", "layout"),
+    [
+        (lambda: torch.eye(8).to_sparse(), "the layout sparse_coo"),
+        (lambda: torch.eye(8).to_sparse_csr(), "the layout sparse_csr"),
+        (lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]), "the layout nested"),
+        (lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)], layout=torch.jagged), "the layout nested"),
+        (lambda: torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8), "the type torch.qint8"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_tensors_without_an_element_for_each_place_are_remarked(make: Any, layout: str) -> None:
+    def build() -> nn.Module:
+        model = nn.Sequential(nn.Linear(8, 8))
+        model.odd = nn.Parameter(make(), requires_grad=False)
+        return model
+
+    for source in (build, build()):
+        found = fanin.inspect(source, inputs=torch.randn(4, 8))
+        assert f"odd has {layout}, which cannot be inspected" in found.remarks
+        assert "0" in [layer.name for layer in found.layers]
+    found = fanin.inspect({"plain": torch.randn(8, 8), "odd": make()})
+    assert [each.name for each in found.tensors] == ["plain"]
+
+
 def test_a_function_that_imports_torch_itself_is_remarked() -> None:
     program = """if True:
         import fanin

@@ -145,8 +145,14 @@ def test_embeddings_and_heads_in_lists_stay_as_they_are() -> None:
 
 def test_what_cannot_be_quantized_is_refused() -> None:
     plain = models.get("tiny-qwen3").recipe()
-    with pytest.raises(RecipeError, match="64 columns are not a multiple of 128"):
+    with pytest.raises(RecipeError, match="64 columns are not a multiple of 128") as caught:
         quantize(plain, "int4")
+    # One fault for each weight of the recipe that was given, and none for its parts.
+    names = [f"{module}_proj" for module in ("self_attn.q", "self_attn.k", "self_attn.v", "self_attn.o")]
+    names += ["mlp.gate_proj", "mlp.up_proj"]
+    assert [fault.pointer for fault in caught.value.faults] == [
+        f"/repeated/model.layers.{{0..1}}.{name}.weight" for name in names
+    ]
     with pytest.raises(ValueError, match="unknown format 'int3': fp8, fp8_channel"):
         quantize(plain, "int3")
     for form in ("int8", "gptq"):

@@ -18,7 +18,7 @@ import { type Start, ofLink, start } from "./ui/start.js";
 import { Table } from "./ui/table.js";
 import { followTheme } from "./ui/theme.js";
 import { View } from "./ui/view.js";
-import { bytes, count } from "./ui/words.js";
+import { bytes, things } from "./ui/words.js";
 
 /** Milliseconds without a key after which the recipe is read. */
 const PAUSE = 150;
@@ -33,7 +33,7 @@ class Page {
     this.view.redeepen();
     this.comparison.view.redeepen();
   });
-  private readonly view = new View(this.depth);
+  private readonly view = new View(this.depth, this.depth.element);
   private readonly comparison = new Comparison(this.depth, () => void this.drawViews());
   private readonly editor = new Editor(() => this.later());
   private readonly table = new Table((name) => this.choose(name));
@@ -49,6 +49,7 @@ class Page {
     this.bits = new Bits(this.access);
     this.file = new FileControls(this.access, () => ({ text: this.editor.text, tensor: this.chosen }));
     this.code = new Code(this.access);
+    View.pair(this.view, this.comparison.view);
     if (title) byId("title").textContent = title;
     byId("calls").hidden = !hasService;
     const examples = el(
@@ -68,7 +69,6 @@ class Page {
       byId("tensor"),
       this.seed.element,
       this.comparison.controls,
-      this.depth.element,
       el("div", { class: "compared" }, this.view.element, this.comparison.view.element),
     );
     append(byId("bits"), this.access.element, this.bits.element);
@@ -100,14 +100,19 @@ class Page {
       } catch (error) {
         if (!(error instanceof EngineError)) throw error;
         const faults = error.faults.length ? error.faults : [{ pointer: "", detail: error.message }];
-        this.editor.show(faults, "The recipe is not valid. The tensors are those of the last valid one.");
+        this.editor.show(faults, "The recipe is not valid.");
+        this.file.block();
+        const { answer } = this;
+        byId("stale").textContent = `The text of the recipe has a fault. ${answer ? `Everything here is of the last valid recipe, ${answer.digest.slice(0, 12)}.` : "There is nothing to show until it is mended."}`;
+        byId("stale").hidden = false;
       }
     });
   }
 
   private take(answer: RecipeAnswer): void {
     this.answer = answer;
-    this.editor.show([], `${count(answer.names.length)} tensors, ${count(answer.elements)} elements, ${bytes(answer.size)}`);
+    this.editor.show([], `${things(answer.names.length, "tensor")}, ${things(answer.elements, "element")}, ${bytes(answer.size)}`);
+    byId("stale").hidden = true;
     if (!answer.names.includes(this.chosen)) this.chosen = usual(answer);
     this.seed.value = answer.seed;
     this.table.show(answer, this.chosen);

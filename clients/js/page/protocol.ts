@@ -40,6 +40,23 @@ export interface Numbers {
   readonly high: number | null;
 }
 
+/** Moments of the elements by formula. A member is missing if it is not computed; a bound that does not exist is null. */
+export type Expected = Partial<Numbers>;
+
+/** The fans of a tensor, or why its shape has none. */
+export type FansAnswer =
+  | {
+      readonly fanIn: string;
+      readonly fanOut: string;
+      /** The layout by which axes are inputs and outputs; null where the tensor names the axes. */
+      readonly layout: string | null;
+      /** False if the scheme does not use them. */
+      readonly isUsed: boolean;
+      /** The fan that the formula calls n, and the mode that selects it; null without a mode. */
+      readonly selected: { readonly mode: string; readonly n: number } | null;
+    }
+  | { readonly reason: string };
+
 export interface Histogram {
   /** One more than there are bars. */
   readonly edges: readonly number[];
@@ -59,8 +76,8 @@ export interface Rounding {
   readonly distinct: number;
   /** Numbers of the storage type between the least and the greatest element. */
   readonly possible: number;
-  /** Elements that rounding alone would have put beyond a bound. */
-  readonly clamped: number;
+  /** Elements that rounding alone would have put beyond a bound; null without bounds. */
+  readonly clamped: number | null;
   /** Entropy of the stored values, in bits, and the bits of the type. */
   readonly entropy: number;
   readonly bits: number;
@@ -80,8 +97,10 @@ export interface LookAnswer {
   readonly dtype: string;
   readonly scheme: string;
   readonly formula: string;
-  readonly fans: readonly [string, string] | null;
-  readonly exact: Numbers | null;
+  readonly fans: FansAnswer;
+  /** By formula, before and after elements are rounded to the storage type; null for codes and scales. */
+  readonly drawn: Expected | null;
+  readonly stored: Expected | null;
   readonly measured: Numbers | null;
   readonly elements: string;
   readonly sampled: number;

@@ -7,7 +7,7 @@ import { product } from "./fans.js";
 import type { LayoutLike } from "./file.js";
 import { FileLayout } from "./layout.js";
 import { type Moments, mixture, momentsOf } from "./moments.js";
-import { type Tensor, Tensor as TensorClass, tensorFans } from "./schemes/base.js";
+import { type Tensor, Tensor as TensorClass, hasFans, tensorFans } from "./schemes/base.js";
 
 /** Distributions of a tensor of blocks that are written out. */
 const SHOWN = 4;
@@ -37,8 +37,7 @@ export function describe(recipe: LayoutLike): Map<string, Description> {
 
 /** Return the description of a validated tensor. */
 export function descriptionOf(tensor: Tensor): Description {
-  const hasFans = "depthwise" in tensor.scheme.parameters;
-  return { formula: formula(tensor.draw), moments: moments(tensor), fans: hasFans ? tensorFans(tensor) : null };
+  return { formula: formula(tensor.draw), moments: moments(tensor), fans: hasFans(tensor) ? tensorFans(tensor) : null };
 }
 
 /** Return the draw of the tensor at another storage type. Throws `DrawError` or `Invalid` where it has none. */

@@ -100,15 +100,18 @@ const steps = {
       await untilShown(each.name, each.digest);
       await until(() => document.querySelector("#sha-file"));
       for (const key of ["mean", "std", "low", "high"]) {
-        const shown = await text(`[data-exact=${key}]`),
-          wanted = each[key];
-        const isEqual = wanted === null ? /^no/.test(shown) : Math.abs(Number(shown) - wanted) <= 5.1e-9 * Math.abs(wanted) + 1e-300;
-        check(`${each.title} ${key}: ${shown} is ${wanted}`, isEqual, true);
+        for (const place of ["drawn", "stored"]) {
+          const shown = await text(`[data-${place}=${key}]`),
+            wanted = each[place][key];
+          const isEqual = typeof wanted === "number" ? Math.abs(Number(shown) - wanted) <= 5.1e-9 * Math.abs(wanted) + 1e-300 : shown === (wanted === null ? "no bound" : "not computed");
+          check(`${each.title} ${place} ${key}: ${shown} is ${wanted}`, isEqual, true);
+        }
         if (each.measured) {
           const close = Math.abs(Number(await text(`[data-measured=${key}]`)) - each.measured[key]) <= 1e-5 * Math.abs(each.measured[key]) + 1e-7;
           check(`${each.title} measured ${key}`, close, true);
         }
       }
+      check(`${each.title} fans`, (await text(".view .facts")).includes(each.fans), true);
       check(`${each.title} formula`, (await text(".view .facts")).includes(each.draw), true);
       check(`${each.title} tensor`, await text("#sha-tensor"), each.sha256);
       check(`${each.title} file`, await text("#sha-file"), each.file);
@@ -125,6 +128,9 @@ const steps = {
     await untilText("#faults", "/tensors/a.b~1c/std");
     check("invalid", await page.locator("#text").getAttribute("aria-invalid"), "true");
     check("mark", await text(".editor mark"), "-1");
+    check("said", (await text("#stale")).includes(`the last valid recipe, ${input.cases.at(-1).digest.slice(0, 12)}`), true);
+    check("refused", [await page.locator("#download").isDisabled(), await page.locator("#copy-link").isDisabled()], [true, true]);
+    check("reason", (await text("#blocked")).includes("has a fault"), true);
     await page.locator(".fault").first().click();
     const selected = () => document.querySelector("#text").value.slice(document.querySelector("#text").selectionStart, document.querySelector("#text").selectionEnd);
     check("selection", await page.evaluate(selected), "-1");
@@ -213,6 +219,16 @@ const steps = {
       return first === second;
     });
     check("one axis", new Set(await axes()).size, 1);
+    const heights = (plot) => page.locator(`[data-plot=${plot}] svg`).evaluateAll((all) => all.map((each) => [...each.querySelectorAll("text[text-anchor=end]")].map((tick) => tick.textContent).join()));
+    for (const plot of ["histogram", "spectrum", "depth"]) {
+      await until((name) => document.querySelectorAll(`[data-plot=${name}] svg`).length === 2, plot);
+      const found = await heights(plot);
+      check(`one vertical axis of ${plot}`, [found.length, found[0]], [2, found[1]]);
+    }
+    const strongest = await page.locator(".readout").evaluateAll((all) => all.map((each) => /±\S+/.exec(each.textContent)[0]));
+    check("one scale of colours", strongest, [strongest[0], strongest[0]]);
+    const tops = await page.locator("[data-plot=heat] canvas").evaluateAll((all) => all.map((each) => Math.round(each.getBoundingClientRect().top)));
+    check("beside each other", tops[0], tops[1]);
     check("two", await page.locator(".view:not([hidden])").count(), 2);
     const second = page.locator(".view").nth(1);
     check("scheme", (await second.locator(".facts").first().textContent()).includes("U["), true);
@@ -249,6 +265,18 @@ const steps = {
     check("moved", await text(".readout"), `row 44, column 0: ${Number(input.seeded.elements[1].toPrecision(7))}`);
     const labels = await page.locator("svg[role=img]").evaluateAll((all) => all.map((each) => each.getAttribute("aria-label").length > 30));
     check("alternatives", [labels.length >= 3, labels.every(Boolean)], [true, true]);
+  },
+  async columns() {
+    await write('{"shape": [20, 400], "scheme": "arange", "dtype": "I32"}'); // each element is the number of its column
+    await untilShown("weight");
+    await page.locator("[data-first=column]").first().fill("100");
+    await page.locator("[data-first=column]").first().press("Enter");
+    await until(() => document.querySelector("[data-plot=heat] canvas").getAttribute("aria-label").includes("columns 100 to 355"));
+    await page.locator("[data-plot=heat] canvas").first().focus();
+    await page.keyboard.press("ArrowRight");
+    check("element", await text(".readout"), "row 0, column 101: 101");
+    await write(input.seeded.recipe);
+    await untilShown(input.seeded.name, input.seeded.digest);
   },
   async theme() {
     const colour = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);

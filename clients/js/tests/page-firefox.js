@@ -45,7 +45,7 @@ const value = async (expression) => (await call("script.evaluate", { expression,
 const isShown = "Boolean(document.querySelector('.view')?.dataset.shown && document.querySelector('#sha-file'))";
 while (!(await value(isShown))) await new Promise((resolve) => setTimeout(resolve, 200));
 const text = (selector) => value(`document.querySelector(${JSON.stringify(selector)}).textContent`);
-const found = { tensor: await text("#sha-tensor"), file: await text("#sha-file"), std: Number(await text("[data-exact=std]")), errors };
+const found = { tensor: await text("#sha-tensor"), file: await text("#sha-file"), std: Number(await text("[data-drawn=std]")), errors };
 process.stdout.write(JSON.stringify(found));
 socket.close();
 firefox.kill();

@@ -191,7 +191,7 @@ def _lock(descriptor: int) -> None:
                 raise ObjectsError(f"another process has locked {_LOCK} for {_LOCK_SECONDS:g} seconds") from None
             time.sleep(_POLL_SECONDS)
         except OSError as error:
-            if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+            if error.errno not in atomic.NO_LOCKS:
                 raise _failure(error) from error
             return None
 

@@ -30,7 +30,7 @@ from fanin import BackendError, backends
 from fanin.backends import Backend
 from fanin.signals import handle
 from fanin_service.access.authenticator import authenticator
-from fanin_service.app import create_admin_app, create_app
+from fanin_service.app import check_root_path, create_admin_app, create_app
 from fanin_service.artifacts.opening import open_cluster, open_destinations
 from fanin_service.backend.guard import choose
 from fanin_service.models.loading import open_store
@@ -72,6 +72,7 @@ def run(options: argparse.Namespace) -> int:
         # Check these before there are workers, which could only exit with the same error.
         tls.options(settings)
         authenticator(settings)
+        check_root_path(settings)
         open_store(settings)
         open_destinations(settings)
         open_cluster(settings)

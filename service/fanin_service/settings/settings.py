@@ -21,6 +21,7 @@ from fanin_service.settings.types import (
     Port,
     ProviderUrl,
     RedisUrl,
+    RootPath,
     Size,
     StorePlace,
     Text,
@@ -83,6 +84,9 @@ class Settings(BaseSettings):
     are always accepted."""
     cors_origins: CommaSeparated[Origin] = ()
     """Origins whose pages may call the service from a browser, separated by commas. * allows all."""
+    root_path: RootPath | None = None
+    """Path below which a proxy has the service, such as /team/weights, whether the proxy removes it or forwards it. It
+    is in the Location of responses and in the OpenAPI document."""
     tls_cert: Place | None = None
     """Certificate in PEM, with its chain. The service then speaks only HTTPS. Requires FANIN_TLS_KEY."""
     tls_key: Place | None = None

@@ -40,6 +40,13 @@ def _origin(text: str) -> str:
     return text
 
 
+def _root_path(text: str) -> str:
+    names = text.split("/")[1:]
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", text) or {".", ".."} & set(names):
+        raise ValueError("a root path is like /team/weights: slashes, each before a name of A-Z a-z 0-9 . _ ~ -")
+    return text
+
+
 def _network(text: str) -> str:
     if text != "*":
         ip_network(text, strict=False)
@@ -174,6 +181,8 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 CommaSeparated = Annotated[tuple[T, ...], NoDecode, BeforeValidator(_split)]
 Origin = Annotated[str, AfterValidator(_origin)]
 """An origin (RFC 6454 section 6.2), or `*` for all."""
+RootPath = Annotated[str, AfterValidator(_root_path)]
+"""A path that is written as clients see it: percent encoding would have several spellings."""
 Network = Annotated[str, AfterValidator(_network)]
 """A peer whose forwarded headers uvicorn trusts: an address, a network, or `*` for all."""
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]

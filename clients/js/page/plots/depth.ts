@@ -11,6 +11,7 @@ const LEAST = 1e-30,
 
 /** The controls of this plot, which all tensors share. */
 export class DepthControls {
+  /** The controls, which stand below the first of these plots. */
   readonly element: HTMLElement;
   private readonly chosen = el(
     "select",
@@ -20,7 +21,7 @@ export class DepthControls {
   private readonly number = el("input", { id: "layers", type: "number", min: 2, max: 64, value: 24 });
 
   constructor(changed: () => void) {
-    this.element = el("div", { class: "controls" }, el("label", {}, "Activation ", this.chosen), el("label", {}, "layers ", this.number));
+    this.element = el("div", { class: "controls" }, el("label", {}, "Activation between layers ", this.chosen), el("label", {}, "number of layers ", this.number));
     this.chosen.addEventListener("change", changed);
     this.number.addEventListener("change", changed);
   }
@@ -32,10 +33,11 @@ export class DepthControls {
   }
 }
 
-export function depthFigure(depth: DepthAnswer, activation: string): HTMLElement {
+/** Return the plot. Those of `others`, which stand beside it, have the same axes. */
+export function depthFigure(depth: DepthAnswer, others: readonly DepthAnswer[], activation: string): HTMLElement {
   const title = "Signal and gradient by depth";
   if (depth.refusal !== null) return figure(title, depth.refusal, []);
-  const all = [...depth.signal, ...depth.gradient, ...depth.simulatedSignal, ...depth.simulatedGradient];
+  const all = [depth, ...others].flatMap((each) => [each.signal, each.gradient, each.simulatedSignal, each.simulatedGradient].flat());
   const finite = all.filter((each) => each > LEAST && each < MOST);
   const low = Math.min(...finite, 1),
     high = Math.max(...finite, 1);
@@ -61,6 +63,7 @@ export function depthFigure(depth: DepthAnswer, activation: string): HTMLElement
     [
       ["line", "signal, mean square before the activation"],
       ["law", "gradient, mean square"],
+      ["dot", "dots: one simulated network"],
     ],
     frame.drawn(facts, frame.line(numbered(depth.signal), "line"), frame.line(numbered(depth.gradient), "law"), dots(depth.simulatedSignal, "dots"), dots(depth.simulatedGradient, "dots second")),
   );

@@ -3,9 +3,9 @@
 import { type Child, el, svg } from "../ui/dom.js";
 import { number } from "../ui/words.js";
 
-export const WIDTH = 520,
-  HEIGHT = 250;
-const LEFT = 52,
+export const WIDTH = 400,
+  HEIGHT = 220;
+const LEFT = 60,
   RIGHT = 12,
   TOP = 10,
   BOTTOM = 40;

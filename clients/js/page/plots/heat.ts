@@ -11,7 +11,8 @@ const NEGATIVE: Colour = [33, 102, 172],
   POSITIVE: Colour = [200, 60, 20];
 const MIDDLE = { light: [250, 250, 250], dark: [24, 26, 30] } as const;
 
-export function heatFigure(block: BlockAnswer, moved: (row: number, column: number) => void): HTMLElement {
+/** Return the picture. Those of `others`, which stand beside it, have the same colours for the same values. */
+export function heatFigure(block: BlockAnswer, others: readonly BlockAnswer[], moved: (row: number, column: number) => void): HTMLElement {
   const [rows, columns] = block.size,
     [top, left] = block.first;
   const title = "Part of the tensor";
@@ -28,10 +29,11 @@ export function heatFigure(block: BlockAnswer, moved: (row: number, column: numb
   });
   canvas.style.aspectRatio = `${columns} / ${Math.max(rows, columns / 16)}`;
   canvas.style.width = `min(100%, ${Math.max(Math.min((columns / rows) * 400, 640), 60)}px)`;
-  const paint = () => draw(canvas, block);
+  const most = Math.max(block.most, ...others.map((each) => each.most));
+  const paint = () => draw(canvas, block, most);
   paint();
   onTheme(() => canvas.isConnected && paint());
-  const readout = el("output", { class: "fine readout" }, `The strongest colours are ±${number(block.most)} and beyond. Point at an element to read it.`);
+  const readout = el("output", { class: "fine readout" }, `The strongest colours are ±${number(most)} and beyond${others.length ? ", in both pictures" : ""}. Point at an element to read it.`);
   let at: [number, number] = [0, 0];
   const read = (row: number, column: number) => {
     at = [Math.min(Math.max(row, 0), rows - 1), Math.min(Math.max(column, 0), columns - 1)];
@@ -72,7 +74,7 @@ function moves(block: BlockAnswer, moved: (row: number, column: number) => void)
   return el("div", { class: "controls" }, el("label", {}, "First row ", row), el("label", {}, "first column ", column));
 }
 
-function draw(canvas: HTMLCanvasElement, { values, most, size: [rows, columns] }: BlockAnswer): void {
+function draw(canvas: HTMLCanvasElement, { values, size: [rows, columns] }: BlockAnswer, most: number): void {
   const isDark = getComputedStyle(document.body).color.match(/\d+/g)!.map(Number)[0]! > 128;
   const middle = MIDDLE[isDark ? "dark" : "light"],
     context = canvas.getContext("2d")!,

@@ -7,23 +7,40 @@ import { Frame, figure } from "./frame.js";
 
 const BARS = 32;
 
-export function spectrumFigure({ singular, law, size }: BlockAnswer): HTMLElement {
+/** Return whether there is something to draw: single values of different size. */
+const isDrawn = ({ singular }: BlockAnswer) => singular !== null && singular[0]! - singular.at(-1)! > 1e-4 * singular[0]!;
+
+/** Return the heights of the bars between two ends. */
+function heightsOf(singular: readonly number[], from: number, width: number): number[] {
+  const heights = new Array<number>(BARS).fill(0);
+  for (const value of singular) heights[Math.min(Math.floor((value - from) / width), BARS - 1)]! += 1 / (singular.length * width);
+  return heights;
+}
+
+/** Return the histogram of singular values. Those of `others`, which stand beside it, have the same axes. */
+export function spectrumFigure(block: BlockAnswer, others: readonly BlockAnswer[]): HTMLElement {
+  const { singular, law, size } = block;
   const title = "Singular values";
   if (!singular) return figure(title, "Singular values need a real matrix of two rows and two columns or more.", []);
   const greatest = singular[0]!,
     least = singular.at(-1)!;
   const facts = `The greatest is ${number(greatest)}, the least ${number(least)}.`;
   if (!greatest) return figure(title, "All singular values are 0.", []);
-  if (greatest - least <= 1e-4 * greatest)
+  if (!isDrawn(block))
     return figure(title, `All ${singular.length} singular values of this part are ${number(greatest)}: it keeps the length of every vector, times this factor.`, []);
-  const from = Math.min(least, law?.ends[0] ?? least),
-    to = Math.max(greatest, law?.ends[1] ?? greatest);
-  const width = (to - from) / BARS,
-    heights = new Array<number>(BARS).fill(0);
-  for (const value of singular)
-    heights[Math.min(Math.floor((value - from) / width), BARS - 1)]! += 1 / (singular.length * width);
-  const top = Math.max(...heights, ...(law ? law.curve.map(([, y]) => Math.min(y, 2 * Math.max(...heights))) : []));
-  const frame = new Frame({ from, to, label: "singular value" }, { from: 0, to: top * 1.05, label: "density" });
+  const all = [block, ...others].filter(isDrawn);
+  const from = Math.min(...all.map((each) => Math.min(each.singular!.at(-1)!, each.law?.ends[0] ?? Infinity))),
+    to = Math.max(...all.map((each) => Math.max(each.singular![0]!, each.law?.ends[1] ?? 0)));
+  const width = (to - from) / BARS;
+  const top = Math.max(
+    ...all.map((each) => {
+      const most = Math.max(...heightsOf(each.singular!, from, width));
+      // The density of a square matrix has a peak near 0, which would make everything else flat.
+      return Math.max(most, ...(each.law?.curve ?? []).map(([, y]) => Math.min(y, 2 * most)));
+    }),
+  );
+  const heights = heightsOf(singular, from, width);
+  const frame = new Frame({ from, to, label: "singular value" }, { from: 0, to: top * 1.05, label: "part of all, per unit" });
   const zero = frame.atY(0).toFixed(1);
   const bars = heights.map((height, n) => {
     const [a, b] = [frame.atX(from + n * width), frame.atX(from + (n + 1) * width)];

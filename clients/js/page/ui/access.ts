@@ -1,4 +1,4 @@
-/** The key for the service. It is stored in the memory of the page only. */
+/** The key for the service, sent as a header. It is stored in the memory of the page only. */
 
 import { el } from "./dom.js";
 import { EngineError } from "./engine.js";
@@ -6,7 +6,7 @@ import { EngineError } from "./engine.js";
 export class Access {
   readonly element: HTMLElement;
   private readonly field = el("input", { id: "key", type: "password", autocomplete: "off", size: 28 });
-  private readonly message = el("span", { class: "wrong", role: "status" });
+  private readonly message = el("span", { class: "wrong", role: "status", id: "key-message" });
 
   constructor(readonly hasService: boolean) {
     this.element = el("div", { class: "controls", hidden: !hasService }, el("label", {}, "API key, if the service requires one ", this.field), this.message);
@@ -20,7 +20,11 @@ export class Access {
   /** Ask for a key if the service refused a request without a valid one. */
   refused(error: unknown): void {
     if (!(error instanceof EngineError) || (error.status !== 401 && error.status !== 403)) return;
-    this.message.textContent = this.token ? "The service refuses this key." : "The service requires a key.";
+    this.message.textContent = !this.token
+      ? "The service requires a key."
+      : error.status === 401
+        ? "The service does not accept this key."
+        : "The service accepts this key, but not for this.";
     this.field.focus();
   }
 }

@@ -13,8 +13,13 @@ export class Comparison {
   readonly controls: HTMLElement;
   readonly view: View;
   private readonly scheme = el("select", { id: "compared" }, el("option", { value: "" }, "nothing"), ...Object.keys(schemes).map((name) => el("option", {}, name)));
-  private readonly members = el("input", { id: "compared-members", size: 44, spellcheck: "false", autocomplete: "off" });
-  private readonly label = el("label", { hidden: true }, "with members ", this.members);
+  private readonly members = el("input", { id: "compared-members", spellcheck: "false", autocomplete: "off", "aria-describedby": "compared-help" });
+  private readonly second = el(
+    "div",
+    { class: "stack", hidden: true },
+    el("label", {}, "Second tensor, a JSON object ", this.members),
+    el("p", { class: "fine", id: "compared-help" }, "Its shape, seed and layout are those of the first one, and so is its dtype, unless the object has another. Change a number and press Enter."),
+  );
   private name = "";
 
   constructor(
@@ -23,7 +28,7 @@ export class Comparison {
   ) {
     this.view = new View(depth);
     this.view.element.hidden = true;
-    this.controls = el("div", { class: "controls" }, el("label", {}, "Compare with ", this.scheme), this.label);
+    this.controls = el("div", { class: "stack" }, el("label", {}, "Compare with the scheme ", this.scheme), this.second);
     this.scheme.addEventListener("change", () => void this.choose());
     this.members.addEventListener("change", changed);
   }
@@ -41,9 +46,10 @@ export class Comparison {
   /** Show the second scheme of a tensor, if one is chosen. */
   show(name: string, range: Range | null): void {
     const isOn = this.scheme.value !== "";
-    this.label.hidden = this.view.element.hidden = !isOn;
+    this.second.hidden = this.view.element.hidden = !isOn;
     this.view.element.parentElement?.classList.toggle("two", isOn);
-    if (isOn) this.view.show({ name, members: this.members.value }, `${name} as ${this.scheme.value}`, range);
+    if (!isOn) this.view.clear();
+    else this.view.show({ name, members: this.members.value }, `${name} as ${this.scheme.value}`, range);
   }
 
   private async choose(): Promise<void> {
@@ -57,9 +63,9 @@ export class Comparison {
 
 /** Return values for the parameters that a scheme requires: those of the same standard deviation where they are known. */
 function required(scheme: string, look: LookAnswer | null): Record<string, unknown> {
-  const std = Number((look?.exact?.std || 0.02).toPrecision(6)),
+  const std = Number((look?.drawn?.std || 0.02).toPrecision(6)),
     half = Number((std * Math.sqrt(3)).toPrecision(6));
-  const usual: Record<string, unknown> = { std, low: -half, high: half, value: std, sparsity: 0.9, layers: 12, width: 1024, fan: Number(look?.fans?.[0] ?? 1024), encoder_layers: 12, side: "only" };
+  const usual: Record<string, unknown> = { std, low: -half, high: half, value: std, sparsity: 0.9, layers: 12, width: 1024, fan: Number(look && "fanIn" in look.fans ? look.fans.fanIn : 1024), encoder_layers: 12, side: "only" };
   const found: Record<string, unknown> = {};
   for (const [name, { default: value }] of Object.entries(schemes[scheme]!.parameters)) {
     if (value === undefined) found[name] = usual[name] ?? 1;

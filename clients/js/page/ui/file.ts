@@ -22,12 +22,15 @@ type Picker = (options: { suggestedName: string }) => Promise<SaveFile>;
 export class FileControls {
   readonly element = el("div", { class: "stack" });
   private readonly source = el("select", { id: "source" }, el("option", { value: "browser" }, "generated in this browser"));
-  private readonly save = el("button", { type: "button", id: "download", onclick: () => void this.download() }, "Download the file");
+  private readonly save = el("button", { type: "button", id: "download", disabled: true, onclick: () => void this.download() }, "Download the file");
   private readonly stop = el("button", { type: "button", id: "stop", hidden: true, onclick: () => (this.isStopped = true) }, "Stop");
   private readonly bar = el("progress", { max: 1, value: 0, hidden: true, "aria-label": "Download" });
   private readonly status = el("p", { class: "fine", role: "status", id: "download-status" });
   private readonly link = el("input", { id: "link", readonly: true, "aria-label": "Link with the recipe" });
   private readonly copied = el("span", { class: "fine", role: "status" });
+  private readonly copy = el("button", { type: "button", id: "copy-link", disabled: true, onclick: () => void this.makeLink() }, "Make a link");
+  private readonly blocked = el("p", { class: "wrong", role: "status", id: "blocked" });
+  private isFaulty = true;
   private answer: RecipeAnswer | null = null;
   private isStopped = false;
 
@@ -36,26 +39,36 @@ export class FileControls {
     private readonly current: () => { text: string; tensor: string },
   ) {
     if (access.hasService) this.source.prepend(el("option", { value: "service", selected: true }, "from the service"));
-    const copy = el("button", { type: "button", id: "copy-link", onclick: () => void this.copy() }, "Make a link");
     const keep = el("button", { type: "button", id: "save-recipe", onclick: () => this.saveRecipe() }, "Save recipe.json");
     this.element.append(
+      this.blocked,
       el("div", { class: "controls" }, el("label", {}, "File ", this.source), this.save, this.stop, this.bar),
       this.status,
-      el("div", { class: "controls" }, copy, keep, this.copied),
+      el("div", { class: "controls" }, this.copy, keep, this.copied),
       this.link,
       el("p", { class: "fine" }, "The link contains the recipe itself. It is behind the #, which browsers do not send to a server."),
     );
     this.link.hidden = true;
   }
 
+  /** Refuse the file and the link: the text is not a valid recipe. */
+  block(): void {
+    this.isFaulty = true;
+    this.blocked.textContent = "The text of the recipe has a fault, so there is no file of it and no link to it. Mend the text first.";
+    this.enable();
+  }
+
   show(answer: RecipeAnswer): void {
     this.answer = answer;
+    this.isFaulty = false;
+    this.blocked.textContent = "";
+    this.enable();
     if (this.bar.hidden) this.save.textContent = `Download the file, ${bytes(answer.size)}`;
     this.link.hidden = true;
     this.copied.textContent = "";
   }
 
-  private async copy(): Promise<void> {
+  private async makeLink(): Promise<void> {
     const { text, tensor } = this.current();
     const members = new URLSearchParams({ recipe: compact(text), tensor });
     const found = `${location.origin}${location.pathname}#${members}`;
@@ -119,7 +132,12 @@ export class FileControls {
   private busy(isBusy: boolean): void {
     this.bar.value = 0;
     this.bar.hidden = this.stop.hidden = !isBusy;
-    this.save.disabled = isBusy;
+    this.enable();
+  }
+
+  private enable(): void {
+    this.copy.disabled = this.isFaulty;
+    this.save.disabled = this.isFaulty || !this.bar.hidden;
   }
 }
 

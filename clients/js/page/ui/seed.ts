@@ -12,7 +12,12 @@ export class SeedControl {
   private readonly fault = el("span", { id: "seed-fault", class: "wrong", role: "status" });
 
   constructor(changed: (seed: string) => void) {
-    this.element = el("div", { class: "seed" }, el("label", {}, "Seed ", this.field), this.slider, this.fault);
+    this.element = el(
+      "div",
+      {},
+      el("div", { class: "seed" }, el("label", {}, "Seed ", this.field), this.slider, this.fault),
+      el("p", { class: "fine" }, "The seed of the recipe. Another one gives other random numbers of the same distributions. The slider has the seeds from 0 to 1000."),
+    );
     this.slider.addEventListener("input", () => {
       this.field.value = this.slider.value;
       this.check();

@@ -2,7 +2,7 @@
 
 import type { RecipeAnswer } from "../protocol.js";
 import { el, replace } from "./dom.js";
-import { bytes, count, shape } from "./words.js";
+import { bytes, count, shape, things } from "./words.js";
 
 /** Height of a row in pixels, as in page.css. */
 const ROW = 30;
@@ -10,12 +10,12 @@ const BEYOND = 6;
 
 export class Table {
   readonly element: HTMLElement;
-  private readonly filter = el("input", { id: "filter", type: "search", placeholder: "part of a name, type or scheme", autocomplete: "off" });
+  private readonly filter = el("input", { id: "filter", type: "search", placeholder: "part of a name, dtype or scheme", autocomplete: "off" });
   private readonly shown = el("p", { class: "fine", role: "status", id: "shown" });
   private readonly head = el(
     "div",
     { role: "row", class: "row head", "aria-rowindex": 1 },
-    ...["name", "shape", "type", "scheme", "bytes"].map((text) => el("span", { role: "columnheader" }, text)),
+    ...["name", "shape", "dtype", "scheme", "size"].map((text) => el("span", { role: "columnheader" }, text)),
   );
   private readonly body = el("div", { role: "rowgroup", class: "rows" });
   private readonly grid = el("div", { role: "grid", id: "grid", class: "grid-table", tabindex: 0, "aria-label": "Tensors" });
@@ -55,7 +55,7 @@ export class Table {
     this.body.style.height = `${this.places.length * ROW}px`;
     this.shown.textContent =
       this.places.length === names.length
-        ? `${count(names.length)} ${names.length === 1 ? "tensor" : "tensors"}`
+        ? things(names.length, "tensor")
         : `${count(this.places.length)} of ${count(names.length)} tensors`;
     this.paint();
   }

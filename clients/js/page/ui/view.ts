@@ -5,10 +5,18 @@ import { heatFigure } from "../plots/heat.js";
 import { histogramFigure } from "../plots/histogram.js";
 import { roundingFigure } from "../plots/rounding.js";
 import { spectrumFigure } from "../plots/spectrum.js";
-import type { Range, Subject } from "../protocol.js";
+import type { BlockAnswer, DepthAnswer, LookAnswer, Range, Subject } from "../protocol.js";
 import { el, replace } from "./dom.js";
 import { EngineError, Latest, ask } from "./engine.js";
 import { facts, moments } from "./facts.js";
+
+/** The results that the plots show. */
+interface Found {
+  readonly look?: LookAnswer;
+  readonly block?: BlockAnswer;
+  readonly depth?: DepthAnswer;
+}
+const PLOTTED = ["look", "block", "depth"] as const;
 
 export class View {
   readonly element: HTMLElement;
@@ -25,9 +33,23 @@ export class View {
   private readonly below = new Latest();
   private subject: Subject | null = null;
   private first: readonly [number, number] = [0, 0];
+  private found: Found = {};
+  /** The view beside this one. While both show a tensor, their plots have the same axes. */
+  private beside: View | null = null;
 
-  constructor(private readonly controls: DepthControls) {
-    this.element = el("div", { class: "view" }, this.heading, this.message, this.facts, el("div", { class: "plots" }, ...this.plots));
+  /** `below` stands under the plot by depth. */
+  constructor(
+    private readonly controls: DepthControls,
+    below: HTMLElement | null = null,
+  ) {
+    const deep = el("div", {}, this.depth, below);
+    const plots = [this.histogram, this.rounding, this.heat, this.spectrum, deep];
+    this.element = el("div", { class: "view" }, this.heading, this.message, this.facts, el("div", { class: "plots" }, ...plots));
+  }
+
+  /** Let two views stand beside each other. */
+  static pair(first: View, second: View): void {
+    [first.beside, second.beside] = [second, first];
   }
 
   /** Show a tensor. While one is computed, only the newest call waits. */
@@ -40,14 +62,23 @@ export class View {
         const look = await ask("look", { subject, range });
         this.message.textContent = "";
         replace(this.facts, facts(look), moments(look));
-        replace(this.histogram, histogramFigure(look));
         replace(this.rounding, roundingFigure(look));
+        this.take({ look });
         document.documentElement.dataset.drawn ??= String(Math.round(performance.now()));
         await this.block();
         await this.deep();
         this.element.dataset.shown = JSON.stringify(subject);
       }),
     );
+  }
+
+  /** Show nothing, and leave the axes to the view beside this one. */
+  clear(): void {
+    this.subject = null;
+    this.found = {};
+    for (const plot of [this.facts, ...this.plots]) replace(plot);
+    this.element.dataset.shown = "";
+    for (const name of PLOTTED) this.beside?.paint(name);
   }
 
   /** Show the plot by depth again, after a change of its controls. */
@@ -57,22 +88,43 @@ export class View {
 
   private async block(): Promise<void> {
     const [row, column] = this.first;
-    const found = await ask("block", { subject: this.subject!, row, column });
-    const isFocused = this.heat.contains(document.activeElement) && (document.activeElement as HTMLElement).dataset.first;
-    replace(
-      this.heat,
-      heatFigure(found, (...first) => {
-        this.first = first;
-        this.below.run(() => this.guarded(() => this.block()));
-      }),
-    );
-    if (isFocused) this.heat.querySelector<HTMLElement>(`[data-first="${isFocused}"]`)?.focus();
-    replace(this.spectrum, spectrumFigure(found));
+    this.take({ block: await ask("block", { subject: this.subject!, row, column }) });
   }
 
   private async deep(): Promise<void> {
     const { activation, layers } = this.controls;
-    replace(this.depth, depthFigure(await ask("depth", { subject: this.subject!, activation, layers }), activation));
+    this.take({ depth: await ask("depth", { subject: this.subject!, activation, layers }) });
+  }
+
+  private take(found: Found): void {
+    if (!this.subject) return; // cleared while it was computed
+    this.found = { ...this.found, ...found };
+    for (const name of PLOTTED) {
+      if (!(name in found)) continue;
+      this.paint(name);
+      this.beside?.paint(name);
+    }
+  }
+
+  /** Draw what is found, with the axes of both views. */
+  private paint(name: keyof Found): void {
+    const { look, block, depth } = this.found,
+      others = this.beside?.found ?? {};
+    const list = <T>(found: T | undefined): T[] => (found ? [found] : []);
+    if (name === "look" && look) replace(this.histogram, histogramFigure(look, list(others.look)));
+    if (name === "depth" && depth) replace(this.depth, depthFigure(depth, list(others.depth), this.controls.activation));
+    if (name === "block" && block) {
+      const isFocused = this.heat.contains(document.activeElement) && (document.activeElement as HTMLElement).dataset.first;
+      replace(
+        this.heat,
+        heatFigure(block, list(others.block), (...first) => {
+          this.first = first;
+          this.below.run(() => this.guarded(() => this.block()));
+        }),
+      );
+      if (isFocused) this.heat.querySelector<HTMLElement>(`[data-first="${isFocused}"]`)?.focus();
+      replace(this.spectrum, spectrumFigure(block, list(others.block)));
+    }
   }
 
   private async guarded(task: () => Promise<void>): Promise<void> {
@@ -82,8 +134,9 @@ export class View {
       if (!(error instanceof EngineError)) throw error;
       const faults = error.faults.map((each) => `${each.pointer.split("/").slice(3).join("/")}: ${each.detail}`);
       this.message.textContent = faults.join("; ") || error.message;
-      for (const plot of [this.facts, ...this.plots]) replace(plot);
-      this.element.dataset.shown = "";
+      const { subject } = this;
+      this.clear();
+      this.subject = subject;
     }
   }
 }

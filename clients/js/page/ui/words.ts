@@ -8,6 +8,9 @@ export function number(value: number, digits = 4): string {
 
 export const count = (value: number | string | bigint): string => BigInt(value).toLocaleString("en-US");
 
+/** Return a number of things, such as "1 tensor" and "2 tensors". */
+export const things = (value: number, noun: string): string => `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
+
 /** Return a number of bytes in units of 1000. */
 export function bytes(value: number): string {
   const units = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];

@@ -3,6 +3,7 @@
 import { descriptionOf } from "../../src/description.js";
 import { sharedGenerator } from "../../src/plan.js";
 import type { BlockAnswer, Subject } from "../protocol.js";
+import { layoutOf } from "./fans.js";
 import { matrixOf, part } from "./sample.js";
 import { marchenkoPastur, singularValues } from "./spectrum.js";
 import { find } from "./subject.js";
@@ -15,7 +16,7 @@ const LEAST = 8;
 export async function block({ subject, row, column }: { subject: Subject; row: number; column: number }): Promise<BlockAnswer> {
   const { entry, tensor } = find(subject),
     generator = await sharedGenerator();
-  const matrix = matrixOf(entry.shape, tensor.values.layout === "torch");
+  const matrix = matrixOf(entry.shape, layoutOf(tensor) === "torch");
   const from = (at: number, size: number) => Math.max(Math.min(at, size - MOST), 0);
   const first: [number, number] = [from(row, matrix[0]), from(column, matrix[1])];
   const size: [number, number] = [Math.min(MOST, matrix[0]), Math.min(MOST, matrix[1])];

@@ -5,12 +5,12 @@ import { descriptionOf, drawAt } from "../../src/description.js";
 import type { Draw } from "../../src/draws/index.js";
 import { dtypeOf } from "../../src/dtypes.js";
 import { DrawError } from "../../src/errors.js";
-import { fansOf } from "../../src/fans.js";
 import { sharedGenerator } from "../../src/plan.js";
 import type { Tensor } from "../../src/schemes/base.js";
 import type { Stream } from "../../src/streams.js";
 import { ACTIVATIONS, type Activation } from "../activations.js";
 import type { DepthAnswer, Subject } from "../protocol.js";
+import { fansFor } from "./fans.js";
 import { find } from "./subject.js";
 
 /** Width of the simulated network, and the number of its random inputs. */
@@ -56,10 +56,10 @@ function gainsOf(tensor: Tensor): Gains | string {
   }
   if (tensor.dtype.kind !== "real" || !["uniform", "normal", "truncated"].includes(draw.kind))
     return "This plot needs a kernel of independent random elements, or an orthogonal matrix.";
-  const { moments, fans } = descriptionOf(tensor);
+  const { moments } = descriptionOf(tensor);
   if (!moments || Math.abs(moments.mean) > moments.std / 100) return "This plot needs elements of mean 0.";
   try {
-    const { fanIn, fanOut } = fans ?? fansOf(tensor.shape, parametersOf(tensor));
+    const { fanIn, fanOut } = fansFor(tensor);
     const variance = moments.std * moments.std;
     return { forward: Number(fanIn) * variance, backward: Number(fanOut) * variance, std: moments.std };
   } catch (error) {
@@ -67,16 +67,6 @@ function gainsOf(tensor: Tensor): Gains | string {
     throw error;
   }
 }
-
-const parametersOf = (tensor: Tensor) => ({
-  layout: tensor.defaults.layout === "torch" ? ("torch" as const) : ("keras" as const),
-  in_axes: null,
-  out_axes: null,
-  batch_axes: [],
-  groups: 1,
-  depthwise: false,
-  transposed: false,
-});
 
 /** Return the mean squares by layer of a network of infinite width. */
 function recursion({ forward, backward }: Gains, { at, slope }: Activation, layers: number): [number[], number[]] {

@@ -1,9 +1,9 @@
 /** The histogram of a sample beside the density of its distribution. */
 
-import { pow2 } from "../../src/bits.js";
 import type { DType } from "../../src/dtypes.js";
 import type { Histogram, Numbers, Range } from "../protocol.js";
 import type { Law } from "./density.js";
+import { spacing } from "./grid.js";
 
 const BARS = 64;
 /** Standard deviations from the mean that are shown. */
@@ -62,12 +62,6 @@ function edgesOf(from: number, to: number, dtype: DType): number[] {
   if (found[0]! > from) found[0] = from - spacing(from, dtype) / 2;
   if (found[BARS]! < to) found[BARS] = to;
   return [...new Set(found)].sort((a, b) => a - b);
-}
-
-/** Return the distance of neighbours among the numbers of the type near x. */
-export function spacing(x: number, dtype: DType): number {
-  const exponent = x === 0 ? dtype.minExponent : Math.max(Math.floor(Math.log2(Math.abs(x))), dtype.minExponent);
-  return pow2(exponent - dtype.precision + 1);
 }
 
 /** Return the middle of two numbers of the type that x lies between. */

@@ -5,6 +5,8 @@ import { sharedGenerator } from "../../src/plan.js";
 import type { Tensor } from "../../src/schemes/base.js";
 import type { LookAnswer, Numbers, Range, Subject } from "../protocol.js";
 import { lawOf } from "./density.js";
+import { expected } from "./expected.js";
+import { fansAnswer } from "./fans.js";
 import { histogram, rangeOf } from "./histogram.js";
 import { rounding } from "./rounding.js";
 import { sample, sampled } from "./sample.js";
@@ -14,7 +16,8 @@ import { find } from "./subject.js";
 export async function look({ subject, range }: { subject: Subject; range: Range | null }): Promise<LookAnswer> {
   const { entry, tensor } = find(subject),
     generator = await sharedGenerator();
-  const { formula, moments, fans } = descriptionOf(tensor);
+  const { formula } = descriptionOf(tensor),
+    known = expected(tensor);
   const { dtype } = entry;
   const values = sample(generator, entry);
   const measured = values.length ? measure(values, dtype.kind === "complex") : null;
@@ -23,8 +26,9 @@ export async function look({ subject, range }: { subject: Subject; range: Range 
     dtype: dtype.name,
     scheme: tensor.scheme.name,
     formula,
-    fans: fans && [String(fans.fanIn), String(fans.fanOut)],
-    exact: moments,
+    fans: fansAnswer(tensor),
+    drawn: known && known.drawn,
+    stored: known && known.stored,
     measured,
     elements: String(entry.count),
     sampled: sampled(entry),

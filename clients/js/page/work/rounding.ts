@@ -6,7 +6,7 @@ import { type DType, narrow, widened } from "../../src/dtypes.js";
 import type { Entry } from "../../src/layout.js";
 import type { Tensor } from "../../src/schemes/base.js";
 import type { Numbers, Rounding } from "../protocol.js";
-import { spacing } from "./histogram.js";
+import { place, spacing } from "./grid.js";
 import { sample } from "./sample.js";
 
 /** Numbers of the storage type that the plot of single elements shows on each side of its middle. */
@@ -48,7 +48,7 @@ export function rounding(
     from: finer.dtype.name,
     distinct: tally.size,
     possible: place(measured.high!, dtype) - place(measured.low!, dtype) + 1,
-    clamped,
+    clamped: Number.isFinite(finer.low) || Number.isFinite(finer.high) ? clamped : null,
     entropy,
     bits: dtype.bits,
     zeros,
@@ -61,10 +61,4 @@ export function rounding(
 function isBeyond(value: number, low: number, high: number, dtype: DType): boolean {
   const rounded = widened(narrow(Math.fround(value), dtype), dtype);
   return rounded < low || rounded > high;
-}
-
-/** Return the place of a number of the type among all of them; 0 for 0. */
-function place(value: number, dtype: DType): number {
-  const magnitude = narrow(Math.abs(value), dtype);
-  return value < 0 ? -magnitude : magnitude;
 }

@@ -23,6 +23,7 @@ export async function read(): Promise<{ chunk: Uint8Array<ArrayBuffer> | null }>
 export async function close(): Promise<Record<string, never>> {
   const open = reader;
   reader = null;
-  await open?.cancel();
+  // A stream that failed repeats its error here. It was reported when it failed, and the next file is another one.
+  await open?.cancel().catch(() => undefined);
   return {};
 }

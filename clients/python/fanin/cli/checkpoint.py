@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from fanin.cli import options as shared
-from fanin.models import CONFIG
+from fanin.file.shards import CONFIG
 from fanin.terminal import size_text
 from fanin.torch.formats import SHARD_BYTES, Format
 

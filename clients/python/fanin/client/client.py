@@ -200,7 +200,8 @@ class Client(ClientBase[Transport]):
     ) -> None:
         """Write the recipe's file to `path`, complete or not at all.
 
-        The bytes of an interrupted download stay beside `path`, and the next call resumes from there.
+        The bytes of an interrupted download stay beside `path`, and the next call resumes from there, unless the file
+        system has no locks.
 
         Raises:
             BlockingIOError: another process is downloading the same file to the same place.

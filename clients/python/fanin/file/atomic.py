@@ -18,6 +18,8 @@ LONG_NAME = 150
 """Bytes of a file name that leave room for what is added to it while the file is not complete."""
 _OF_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 """Errors of reading and writing an open file. Python knows no path then, so that they name none."""
+NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}
+"""Errors of `flock` on a file system that has no locks, as network file systems may."""
 
 
 def real(path: str | os.PathLike[str]) -> Path:
@@ -89,6 +91,9 @@ def replacing_directory(path: Path) -> Iterator[Path]:
 def locked(partial: Path) -> Iterator[tuple[BinaryIO, Path]]:
     """Yield the open file `partial`, which is created where it is absent, and its path; for this process alone.
 
+    On a file system without locks it is a new file under another name, which is removed if it still has that name at
+    the end. Another process could write to `partial` at the same time.
+
     Raises:
         BlockingIOError: another process has it.
     """
@@ -98,6 +103,12 @@ def locked(partial: Path) -> Iterator[tuple[BinaryIO, Path]]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise BlockingIOError(error.errno, "another process is downloading it", str(partial)) from None
+            except OSError as error:
+                if error.errno not in NO_LOCKS:
+                    raise
+                if not os.fstat(file.fileno()).st_size:
+                    partial.unlink(missing_ok=True)
+                break
             # Between opening and locking, another process may have finished and renamed it.
             try:
                 is_same = os.path.samestat(os.fstat(file.fileno()), partial.stat())
@@ -106,6 +117,12 @@ def locked(partial: Path) -> Iterator[tuple[BinaryIO, Path]]:
             if is_same:
                 yield file, partial
                 return
+    own = partial.with_name(f".{uuid.uuid4().hex}.partial")
+    try:
+        with own.open("x+b") as file:
+            yield file, own
+    finally:
+        own.unlink(missing_ok=True)
 
 
 def beside(path: Path, mark: str) -> Path:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import mlx.core as mx
-from mlx.nn import Module as MLXModule
+from mlx.nn.layers.base import Module as MLXModule
 
 from fanin.adapters import matching, slicers
 from fanin.adapters.inputs import Given

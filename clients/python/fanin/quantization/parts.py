@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
+from fanin.errors import Fault, RecipeError, pointer
 from fanin.recipe import Recipe, from_json
 from fanin.schemes.base import Tensor
 
@@ -48,7 +49,8 @@ def quantize(
     Raises:
         ValueError: the format is unknown, `group_size` is below 1, no tensor can be quantized, or a part has the name
             of another tensor. Or a weight is one of GPT-2's `Conv1D`, which is (in, out).
-        RecipeError: a tensor cannot be quantized, such as one whose columns are not a multiple of a group.
+        RecipeError: a tensor cannot be quantized, such as one whose columns are not a multiple of a group. The faults
+            point to tensors of `recipe`.
     """
     if format not in _NAMES:
         raise ValueError(f"unknown format {format!r}: {', '.join(_NAMES)}")
@@ -60,6 +62,7 @@ def quantize(
     experts = format == "mxfp4" and any(_is_expert(name, tensor) for name, tensor in lines)
     # Tensors that share one object share their parts, which are then validated once.
     made: dict[tuple[int, str], list[tuple[str, dict[str, Any]]]] = {}
+    weights: dict[str, str] = {}
     for name, tensor in lines:
         module, dot, last = name.rpartition(".")
         field = "tensors" if name in recipe.tensors else "repeated"
@@ -77,9 +80,23 @@ def quantize(
             made[key] = [(last + part.name if experts else part.name, part.document(tensor, last)) for part in parts]
         for part, document in made[key]:
             _add(found[field], module + dot + part, document)
+            weights[pointer([field, module + dot + part])] = pointer([field, name])
     if not made:
         raise ValueError("the recipe has no weights of linear layers to quantize")
-    return from_json({"stream": recipe.stream, "seed": recipe.seed, **found})
+    try:
+        return from_json({"stream": recipe.stream, "seed": recipe.seed, **found})
+    except RecipeError as error:
+        raise RecipeError(_of_weights(error.faults, weights)) from None
+
+
+def _of_weights(faults: Iterable[Fault], weights: Mapping[str, str]) -> list[Fault]:
+    """Return the faults of parts as those of their weights, once each. `weights` has the pointers by those of parts."""
+    found = {}
+    for fault in faults:
+        part = "/".join(fault.pointer.split("/")[:3])
+        moved = replace(fault, pointer=weights.get(part, fault.pointer))
+        found.setdefault((moved.pointer, moved.detail), moved)
+    return list(found.values())
 
 
 def _add(tensors: dict[str, Any], name: str, tensor: Any) -> None:

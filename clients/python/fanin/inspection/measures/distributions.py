@@ -23,8 +23,8 @@ class Expected:
     """None for codes and scales of a quantized tensor."""
     cdf: Cdf | None
     """Distribution function before rounding; None if elements depend on each other or are given values."""
-    is_random: bool
-    """True if elements are random numbers."""
+    is_varied: bool
+    """False if the recipe gives all elements one value."""
     draw: Draw
 
 

@@ -85,7 +85,7 @@ def _mark(tensor: torch.Tensor) -> None:
 def _marked(tensor: torch.Tensor) -> int:
     """Return the number of elements of a tensor that still have the mark."""
     size = tensor.element_size()
-    if size not in _MARKS or not tensor.numel():
+    if not is_dense(tensor) or size not in _MARKS or not tensor.numel():
         return 0
     if size == 1:
         return int(torch.isnan(tensor.detach().float()).sum())
@@ -100,6 +100,11 @@ def _is_lazy(tensor: torch.Tensor) -> bool:
     return isinstance(tensor, nn.UninitializedParameter | nn.UninitializedBuffer)
 
 
+def is_dense(tensor: torch.Tensor) -> bool:
+    """Return whether a tensor has memory for each of its elements, unlike a sparse or a nested one."""
+    return tensor.layout == torch.strided and not tensor.is_nested
+
+
 def sources(model: nn.Module) -> tuple[list[Source], list[str]]:
     """Return the parameters and floating-point buffers of a model, and remarks about tensors that cannot be read."""
     found: list[tuple[str, torch.Tensor, Role]] = []
@@ -109,14 +114,18 @@ def sources(model: nn.Module) -> tuple[list[Source], list[str]]:
             if short in module._buffers:
                 role = Role("buffer")
             else:
-                role = Role("other") if _is_lazy(tensor) else role_of(module, short, name, tensor)
+                has_shape = not _is_lazy(tensor) and not tensor.is_nested
+                role = role_of(module, short, name, tensor) if has_shape else Role("other")
             found.append((name, tensor, role))
     return _read(found)
 
 
 def of_tensors(tensors: Mapping[str, torch.Tensor]) -> tuple[list[Source], list[str]]:
     """Return tensors by name, such as a `state_dict`, as sources, and remarks as `sources` does."""
-    return _read((name, tensor, guessed(name, tuple(tensor.shape))) for name, tensor in tensors.items())
+    roles = {
+        name: Role("other") if each.is_nested else guessed(name, tuple(each.shape)) for name, each in tensors.items()
+    }
+    return _read((name, tensor, roles[name]) for name, tensor in tensors.items())
 
 
 def _read(tensors: Iterable[tuple[str, torch.Tensor, Role]]) -> tuple[list[Source], list[str]]:
@@ -129,6 +138,10 @@ def _read(tensors: Iterable[tuple[str, torch.Tensor, Role]]) -> tuple[list[Sourc
             found.append(Source(name, shape, STORAGE["F32"], lambda: iter(()), role, is_meta=True))
             continue
         local = _local(tensor)
+        if not is_dense(local):
+            kind = "nested" if local.is_nested else str(local.layout).removeprefix("torch.")
+            remarks.append(f"{name} has the layout {kind}, which cannot be inspected")
+            continue
         array = array_of(local)
         if array is None:
             remarks.append(f"{name} has the type {tensor.dtype}, which cannot be inspected")
@@ -166,7 +179,7 @@ def array_of(tensor: torch.Tensor) -> Array | None:
     """Return the elements of a tensor as a NumPy array; None if NumPy has no such type."""
     plain = tensor.detach().cpu()
     name = str(plain.dtype).removeprefix("torch.")
-    if name not in DTYPE_NAMES or plain.layout != torch.strided:
+    if name not in DTYPE_NAMES:
         return None
     dtype = STORAGE[DTYPE_NAMES[name]]
     if dtype.numpy.kind == "V" or name.startswith("float8"):

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fanin.inspection.models.torch import LINEAR, quietly
+from fanin.inspection.models.torch import LINEAR, is_dense, quietly
 from fanin.inspection.models.torch_inputs import inputs_of
 from fanin.inspection.rules.signals import Layer
 
@@ -145,7 +145,9 @@ class _Recorder(TorchDispatchMode):
             input_varies=_varies(received) if own else None,
             output_varies=_varies(returned) if own else None,
             zero_parameters=tuple(
-                f"{name}.{short}" for short, each in module._parameters.items() if each is not None and not each.any()
+                f"{name}.{short}"
+                for short, each in module._parameters.items()
+                if each is not None and _is_readable(each) and not each.any()
             ),
         )
         # A module of modules may receive zeros for a part that adds them; a layer with a weight multiplies them.
@@ -182,9 +184,14 @@ def _tensors(value: Any) -> Iterator[torch.Tensor]:
             yield from _tensors(each)
 
 
+def _is_readable(tensor: torch.Tensor) -> bool:
+    """Return whether the elements of a tensor can be computed with."""
+    return is_dense(tensor) and not tensor.is_meta and not tensor.is_quantized
+
+
 def _varies(tensor: torch.Tensor | None) -> bool | None:
     """Return whether a tensor differs along its first axis, which has the examples; None if that is unknown."""
-    if tensor is None or tensor.is_meta or tensor.ndim < 2 or len(tensor) < 2:
+    if tensor is None or not _is_readable(tensor) or tensor.ndim < 2 or len(tensor) < 2:
         return None
     plain = tensor.detach()
     return bool((plain != plain[:1]).any())
@@ -192,7 +199,7 @@ def _varies(tensor: torch.Tensor | None) -> bool | None:
 
 def _rms(tensor: torch.Tensor | None) -> float | None:
     """Return the root mean square of a tensor; NaN or infinity if an element is, None for None."""
-    if tensor is None or tensor.is_meta:
+    if tensor is None or not _is_readable(tensor):
         return None
     with torch.no_grad():
         plain = tensor.detach().double()

@@ -34,7 +34,7 @@ def compared(source: Source, found: Statistics, tests: int) -> Comparison:
     if expected is None:
         return _suggested(source, found, tests)
     std = None if expected.moments is None else expected.moments.std
-    if expected.cdf is None or not expected.is_random or not len(found.sample):
+    if expected.cdf is None or not expected.is_varied or not len(found.sample):
         return Comparison(expected.text, std, None, None)
     return _measured(expected.text, std, expected.cdf, source, found)
 

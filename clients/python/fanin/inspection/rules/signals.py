@@ -182,7 +182,7 @@ def _tail(count: int, least: int) -> float:
     for heads in range(least, count):
         term = term * (count - heads) // (heads + 1)
         total += term
-    return total / 2**count
+    return total / (1 << count)
 
 
 def _trend(chain: Sequence[Layer], direction: str) -> Iterator[Finding]:

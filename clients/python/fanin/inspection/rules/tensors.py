@@ -33,7 +33,7 @@ def tensor_findings(source: Source, found: Statistics, has_signal: bool) -> Iter
         return
     yield from _garbage(source, found)
     yield from _constant(source, found, has_signal)
-    if source.expected is not None and not source.expected.is_random:
+    if source.expected is not None and not source.expected.is_varied:
         return
     yield from _repeated(source, found)
     if looks_random(found):
