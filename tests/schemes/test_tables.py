@@ -102,6 +102,15 @@ def test_powers() -> None:
     assert made(shape=[1], scheme="power_range").tolist() == [-5]
 
 
+@pytest.mark.parametrize("power", [65, 3e9, 2**64 - 1, 1e300])
+@pytest.mark.parametrize(("high", "expected"), [(3, 1 + 2**-23), (-3, 1)])
+def test_a_small_power_decides_a_tie(power: float, high: float, expected: float) -> None:
+    """`low` is in the middle of two float32 numbers. A power of 1/2 moves it towards `high`, however small it is."""
+    low = 1 + 2**-24
+    assert made(shape=[3], scheme="power_range", low=low, high=high, power=power).tolist() == [1, expected, high]
+    assert made(shape=[3], scheme="power_range", low=-low, high=-high, power=power).tolist() == [-1, -expected, -high]
+
+
 @pytest.mark.parametrize(
     ("layout", "shape"),
     [("keras", [3, 4, 5, 7]), ("torch", [7, 5, 4, 3]), ("keras", [2, 1, 1, 5, 5]), ("torch", [9, 2, 3])],

@@ -3,6 +3,7 @@
 import { ServiceError } from "./errors.js";
 import { type LayoutLike, type Part, ends, readable } from "./file.js";
 import { FileLayout } from "./layout.js";
+import { type TensorData, ofFileBytes } from "./tensors.js";
 
 /** A status that may pass: too many requests, or a server that is overloaded or unavailable. */
 const BUSY = [429, 502, 503, 504];
@@ -65,7 +66,7 @@ export class Service {
   }
 
   /** Return bytes [start, stop) of the file. */
-  async range(recipe: LayoutLike, start: number | bigint, stop: number | bigint): Promise<Uint8Array> {
+  async range(recipe: LayoutLike, start: number | bigint, stop: number | bigint): Promise<Uint8Array<ArrayBuffer>> {
     const layout = FileLayout.of(recipe),
       [first, last] = ends(layout, { start, stop });
     const found = new Uint8Array(Number(last - first));
@@ -75,6 +76,13 @@ export class Service {
       at += chunk.length;
     }
     return found;
+  }
+
+  /** Return one tensor. Only its bytes are requested. Throws `RangeError` where the recipe does not have it. */
+  async tensor(recipe: LayoutLike, name: string): Promise<TensorData> {
+    const layout = FileLayout.of(recipe),
+      entry = layout.entry(name);
+    return ofFileBytes(entry, await this.range(layout, entry.start, entry.stop));
   }
 
   /** Return the file, or a part of it, as a stream. After a lost connection the download resumes. */
@@ -152,7 +160,7 @@ export class Service {
       }
     } catch (error) {
       this.options.signal?.throwIfAborted();
-      throw new Unavailable(`${where}: the connection ended: ${error}`);
+      throw new Unavailable(`${where}: the connection ended: ${withCause(error)}`);
     }
   }
 
@@ -204,11 +212,21 @@ export class Service {
       });
     } catch (error) {
       signal?.throwIfAborted();
-      throw new Unavailable(`${where}: no response: ${error}`);
+      throw new Unavailable(`${where}: no response: ${withCause(error)}`);
     }
     if (response.ok) return response;
     throw await refusal(response, where);
   }
+}
+
+/** Return the text of an error with that of its cause: `fetch failed` alone does not say what failed. */
+function withCause(error: unknown): string {
+  const { cause } = error as { cause?: { message?: string; code?: string; errors?: readonly Error[] } };
+  if (!cause) return String(error);
+  // A name with several addresses has an error for each.
+  const texts = (cause.errors ?? [cause]).map((each) => (each as Error).message || String(each));
+  const code = cause.code && !texts.some((text) => text.includes(cause.code!)) ? [cause.code] : [];
+  return `${error} (${[...code, ...texts].join("; ")})`;
 }
 
 /** Return the error of a refusal, from problem+json (RFC 9457) if the service sent it. */

@@ -144,7 +144,14 @@ async function* chunksOf(file: Source): AsyncGenerator<Uint8Array> {
   else if (file instanceof ArrayBuffer) chunks = [new Uint8Array(file)];
   else if (file instanceof Blob) chunks = readable(file.stream());
   else if (typeof Response !== "undefined" && file instanceof Response) chunks = file.body ? readable(file.body) : [];
-  else chunks = file instanceof ReadableStream ? readable(file) : (file as AsyncIterable<Uint8Array>);
+  else if (file instanceof ReadableStream) chunks = readable(file);
+  else if (typeof file === "object" && file !== null && Symbol.asyncIterator in file) chunks = file;
+  else
+    throw new TypeError(
+      `verify takes the bytes of a file: a Uint8Array, an ArrayBuffer, a Blob or File, a Response, a ReadableStream, or an ` +
+        `asynchronous iterable of Uint8Array, not ${typeof file === "string" ? "a path" : `a value of the type ${typeof file}`}. ` +
+        `In Node, createReadStream(path) of node:fs reads a file.`,
+    );
   for await (const chunk of chunks) {
     if (!ArrayBuffer.isView(chunk)) throw new TypeError(`a file is given as bytes, not as ${typeof chunk}`);
     for (let at = 0; at < chunk.length; at += CHUNK_BYTES) yield chunk.subarray(at, at + CHUNK_BYTES);

@@ -1,3 +1,4 @@
+export { type ParameterInfo, type SchemeInfo, schemes } from "./catalogue.js";
 export { type ServiceOptions, Service, fromService } from "./client.js";
 export { Generator } from "./composed.js";
 export { type Description, describe } from "./description.js";

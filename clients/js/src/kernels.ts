@@ -83,8 +83,9 @@ export class Kernels {
   private readonly base: number;
   private readonly sources = new WeakMap<Plain, Map<DTypeName, Uint8Array>>();
 
-  constructor(private readonly module: WebAssembly.Module) {
-    this.exports = new WebAssembly.Instance(module).exports as unknown as Exports;
+  /** `module` is a `WebAssembly.Module`. Programs without the types of the DOM do not have that type. */
+  constructor(private readonly module: object) {
+    this.exports = new WebAssembly.Instance(module as WebAssembly.Module).exports as unknown as Exports;
     if (this.exports.fanin_abi() !== ABI) throw new FaninError("the kernels belong to another version of this package");
     this.exports.fanin_has_level(0);
     this.base = align(this.exports.__heap_base.value as number);

@@ -9,6 +9,7 @@ import { MAX_NAMES, checkName, checkRepeated, countNames, writtenOut } from "./n
 import { type Defaults, type Tensor, asDType, tensorOf } from "./schemes/base.js";
 import { SCHEMES } from "./schemes/index.js";
 import { sha256 } from "./sha256.js";
+import { instead } from "./suggestions.js";
 
 export const STREAM = "fanin/1";
 const ONLY_TENSOR = "weight";
@@ -125,7 +126,7 @@ function read(document: JsonObject, faults: Invalid[]): Recipe | null {
       return json;
     };
   for (const name of document.keys())
-    if (!MEMBERS.includes(name)) faults.push(new Invalid("a recipe has no such member", [name]));
+    if (!MEMBERS.includes(name)) faults.push(new Invalid(`a recipe has no such member${instead(name, MEMBERS)}`, [name]));
   member("stream", STREAM, oneOf(STREAM));
   const seed = member("seed", 0n, asSeed);
   const dtype = member<DType | undefined>("dtype", undefined, asDType);

@@ -27,7 +27,7 @@ export interface TensorData {
 }
 
 /** One index for each axis: a number, `[start, stop]`, `[start, stop, step]`, or null for all. Negative ones count from the end. */
-export type Index = readonly (number | null | readonly [number | null, (number | null)?, number?])[];
+export type Index = readonly (number | null | readonly (number | null)[])[];
 
 interface Axis {
   readonly start: number;
@@ -64,6 +64,12 @@ export function wholeTensor(generator: Generator, entry: Entry): TensorData {
   return { name, shape, dtype: dtype.name, data: typed(bytes, dtype) };
 }
 
+/** Return a tensor from its bytes in a file, as a service sends them. */
+export function ofFileBytes({ name, shape, dtype, count }: Entry, bytes: Uint8Array<ArrayBuffer>): TensorData {
+  const data = dtype.bits < 8 ? Uint8Array.from({ length: Number(count) }, (_, n) => (bytes[n >> 1]! >> (4 * (n & 1))) & 15) : bytes;
+  return { name, shape, dtype: dtype.name, data: typed(data, dtype) };
+}
+
 /** Return the elements that an index selects. Axes with a number are gone. Throws `RangeError` and `TypeError`. */
 export function sliceOf(generator: Generator, entry: Entry, index: Index): TensorData {
   const { name, shape, dtype } = entry;
@@ -84,10 +90,10 @@ function axisOf(size: number, part: Index[number], axis: number): Axis {
     return { start: part < 0 ? part + size : part, length: 1, step: 1, size, isKept: false };
   }
   const range = part ?? [null];
-  if (!Array.isArray(range) || range.length > 3)
-    throw new TypeError(`the index of axis ${axis} is neither a number, [start, stop, step] nor null`);
-  const [from, to, step = 1] = range as Exclude<typeof part, number | null>;
-  if (!Number.isInteger(step) || step < 1)
+  if (!Array.isArray(range) || range.length < 1 || range.length > 3)
+    throw new TypeError(`the index of axis ${axis} is neither a number, [start], [start, stop], [start, stop, step] nor null`);
+  const [from, to, step = 1] = range as readonly (number | null)[];
+  if (step === null || !Number.isInteger(step) || step < 1)
     throw new RangeError(`the step ${step} of axis ${axis} must be an integer from 1 on`);
   const end = (value: number | null | undefined, missing: number) => {
     if (value === null || value === undefined) return missing;

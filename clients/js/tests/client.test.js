@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { after, test } from "node:test";
 
-import { FileLayout, Recipe, ServiceError, fromService, range, verify } from "../dist/index.js";
+import { FileLayout, Recipe, ServiceError, fromService, range, tensor, verify } from "../dist/index.js";
 
 const recipe = Recipe.from({ seed: 5, tensors: { w: { shape: [300, 100], scheme: "normal", std: 1 } } });
 const layout = FileLayout.of(recipe),
@@ -121,4 +121,31 @@ test("registering returns the digest, and an aborted request is not tried again"
   await assert.rejects(own.range(recipe, 0, 10), { name: "AbortError" });
   assert.equal(requests.length, 0);
   assert.throws(() => fromService("http://a:b@127.0.0.1/"), TypeError);
+});
+
+test("one tensor alone is requested, also of a type of four bits", async () => {
+  known.clear();
+  requests = [];
+  const { start, stop } = layout.entry("w");
+  const { data } = await service.tensor(recipe, "w");
+  assert.deepEqual(new Uint8Array(data.buffer), file.slice(Number(start)));
+  assert.deepEqual([data.constructor, data.length], [Float32Array, 30000]);
+  assert.ok(requests.filter((each) => each.startsWith("GET")).every((each) => each.includes(`bytes=${start}-${stop - 1n}`)), requests.join());
+  await assert.rejects(service.tensor(recipe, "v"), RangeError);
+  const small = FileLayout.of({ shape: [3, 4], scheme: "normal", std: 0.3, dtype: "F4" });
+  const entry = small.entry("weight");
+  const bytes = await range(small, entry.start, entry.stop);
+  const fetched = await fromService("http://127.0.0.1/", {
+    fetch: async () => new Response(bytes, { status: 206, headers: { "Content-Range": `bytes ${entry.start}-${entry.stop - 1n}/${small.size}` } }),
+  }).tensor(small, "weight");
+  assert.deepEqual(fetched, await tensor(small, "weight"));
+});
+
+test("a request that gets no response says why", async () => {
+  const idle = createServer();
+  await new Promise((resolve) => idle.listen(0, "127.0.0.1", resolve));
+  const { port } = idle.address();
+  await new Promise((resolve) => idle.close(resolve));
+  const failed = fromService(`http://127.0.0.1:${port}`, { attempts: 0 }).register(recipe);
+  await assert.rejects(failed, (error) => error instanceof ServiceError && error.message.includes(`ECONNREFUSED 127.0.0.1:${port}`));
 });

@@ -159,3 +159,51 @@ test("a recipe from an object", () => {
   assert.throws(() => Recipe.from({ shape: [2], scheme: "zeros" }).seeded(-1), RecipeError);
   assert.equal(Recipe.from({ shape: [2], scheme: "zeros" }).seeded("5").seed, 5n);
 });
+
+test("a small power decides a tie", async () => {
+  // `low` is in the middle of two float32 numbers. A power of 1/2 moves it towards `high`, however small it is.
+  for (const power of [65, 3e9, 2n ** 64n - 1n, 1e300]) {
+    for (const [high, middle] of [[3, 1 + 2 ** -23], [-3, 1]]) { // prettier-ignore
+      const { data } = await tensor({ shape: [3], scheme: "power_range", low: 1 + 2 ** -24, high, power }, "weight");
+      assert.deepEqual([...data], [1, middle, high]);
+    }
+  }
+});
+
+test("what cannot be verified is named, with what can", async () => {
+  for (const [file, said] of [["model.safetensors", /a path.*createReadStream/], [7, /a value of the type number/], [null, /createReadStream/]])
+    await assert.rejects(verify(file), (error) => error instanceof TypeError && said.test(error.message));
+});
+
+test("a wrong name is refused with the names that exist", () => {
+  const cases = [
+    [{ shape: [2], scheme: "he_norml" }, "/scheme", "unknown scheme; did you mean he_normal?"],
+    [{ shape: [2], scheme: "HeNormal" }, "/scheme", 'unknown scheme; did you mean he_normal, or HeNormal with "dialect": "keras"?'],
+    [{ shape: [2], scheme: "trunc_normal_" }, "/scheme", 'unknown scheme; did you mean trunc_normal_ with "dialect": "torch"?'],
+    [{ shape: [2], scheme: "qqqqqqqqq" }, "/scheme", "unknown scheme; schemes() lists all"],
+    [{ shape: [2], scheme: "normal", stdd: 1, std: 1 }, "/stdd", "normal has no such member; did you mean std?"],
+    [{ shape: [2], scheme: "zeros", deviation: 1 }, "/deviation", "zeros has no such member; there are scheme, shape, dtype"],
+    [{ shape: [2], scheme: "xavier_uniform", dialect: "torch", gian: 2 }, "/gian", "the initializer has no such parameter; did you mean gain?"],
+  ];
+  for (const [wrong, pointer, detail] of cases) assert.deepEqual(faultsOf(wrong), [{ pointer, detail }]);
+  const [{ detail }] = faultsOf({ shape: [2], scheme: "zeros", dtype: "fp16" });
+  assert.match(detail, /^unknown storage type; there are U64, .*BOOL; did you mean F16\?$/);
+  assert.deepEqual(faultsOf({ sead: 1, tensors: {} }), [{ pointer: "/sead", detail: "a recipe has no such member; did you mean seed?" }]);
+});
+
+function faultsOf(wrong) {
+  try {
+    Recipe.from(wrong);
+  } catch (error) {
+    assert.ok(error instanceof RecipeError);
+    return error.faults;
+  }
+  return assert.fail("it was accepted");
+}
+
+test("an index may be any array", async () => {
+  const index = [[0, 2], null];
+  const found = await slice({ shape: [3, 2], scheme: "ones" }, "weight", index);
+  assert.deepEqual(found.shape, [2, 2]);
+  for (const wrong of [[[]], [[0, 1, 1, 1]], [[0, 1, null]]]) await assert.rejects(slice({ shape: [3, 2], scheme: "ones" }, "weight", wrong));
+});

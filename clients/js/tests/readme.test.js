@@ -33,19 +33,21 @@ test("the code of the README runs", async (context) => {
 
   const text = readFileSync(new URL("../README.md", import.meta.url), "utf8");
   const blocks = [...text.matchAll(/```js\n(.*?)```/gs)].map((match) => match[1]);
-  assert.equal(blocks.length, 5);
+  assert.equal(blocks.length, 6);
   const service = `http://127.0.0.1:${server.address().port}`;
   const code = blocks.join("").replace("https://weights.example.org", service).replace('"..."', '"key"').replaceAll('"model.safetensors"', JSON.stringify(fileURLToPath(new URL("model.safetensors", folder))));
   assert.match(code, new RegExp(service));
   // A module below the package's folder may import the package by its name.
   mkdirSync(folder, { recursive: true });
-  writeFileSync(new URL("readme.js", folder), `${code}\nexport { weight, rows, column, every, header, bytes };\n`);
+  writeFileSync(new URL("readme.js", folder), `${code}\nexport { weight, rows, column, every, header, bytes, served, normal };\n`);
   const found = await import(new URL("readme.js", folder));
   assert.deepEqual(
     [found.weight.shape, found.rows.shape, found.column.shape, found.every.shape],
     [[784, 10], [10, 10], [784], [392]],
   );
   assert.deepEqual(found.rows.data, found.weight.data.slice(1000, 1100));
-  assert.deepEqual(found.bytes, new Uint8Array(found.weight.data.buffer));
+  assert.deepEqual(found.served, found.weight);
+  assert.deepEqual(found.bytes, found.header);
+  assert.deepEqual(found.normal.parameters, { mean: { isRequired: false, default: 0 }, std: { isRequired: true } });
   assert.equal(found.header.length, 100);
 });

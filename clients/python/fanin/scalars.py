@@ -31,6 +31,9 @@ FAR = Fraction(13)
 _EXACT_POWER = 64
 """Largest integer exponent of an exact power. Larger powers have too many digits to be fast."""
 
+_LEAST_POWER = Decimal("1e-700")
+"""Least value of a power: far below the difference of any two numbers of a storage type, also times any float64."""
+
 Bound = Fraction | None
 """A bound in standard deviations; `None` where there is none."""
 Rounding = Literal["nearest", "down", "up"]
@@ -97,7 +100,9 @@ def power(base: Fraction, exponent: Fraction) -> Fraction:
 
 @_in_decimal
 def _power(base: Fraction, exponent: Fraction) -> Decimal:
-    return _decimal(base) ** _decimal(exponent)
+    # A power is above 0, which decides a tie that it is added to. A smaller one decides the same, and would take a
+    # fraction of a million digits, or underflow to 0.
+    return max(_decimal(base) ** _decimal(exponent), _LEAST_POWER)
 
 
 @_in_decimal

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fanin import RecipeError
+from fanin.file import archive
 from fanin_service.models import names
 from fanin_service.models.away import GuardedObjects
 from fanin_service.models.catalogue import StoreWithCatalogue
@@ -50,7 +51,7 @@ def _objects(place: str | None) -> Objects:
 
 def _ship(directory: Path, store: ModelStore, settings: Settings) -> None:
     """Store the models of this directory. A model's name is the path of its directory: `name` or `namespace/name`."""
-    recipes = sorted([*directory.glob(f"*/{RECIPE}"), *directory.glob(f"*/*/{RECIPE}")])
+    recipes = sorted([*directory.glob(f"[!.]*/{RECIPE}"), *directory.glob(f"[!.]*/[!.]*/{RECIPE}")])
     if not recipes:
         raise SettingsError([f"{variable('models')}: {directory} has no namespace/name/{RECIPE}"])
     for recipe in recipes:
@@ -58,15 +59,6 @@ def _ship(directory: Path, store: ModelStore, settings: Settings) -> None:
         try:
             if fault := names.new_fault(name):
                 raise ModelError(fault)
-            store.put(name, Content.put(_read(recipe.parent), settings))
+            store.put(name, Content.put(archive.files_of_model(recipe.parent), settings))
         except (ModelError, UploadsRefusedError, RecipeError, OSError) as error:
             raise SettingsError([f"{variable('models')}: {recipe.parent}: {error}"]) from None
-
-
-def _read(directory: Path) -> dict[str, bytes]:
-    """Return the files of a directory, by their paths in it."""
-    return {
-        path.relative_to(directory).as_posix(): path.read_bytes()
-        for path in sorted(directory.rglob("*"))
-        if path.is_file()
-    }

@@ -651,6 +651,25 @@ class TestShipped:
             assert server.client.get("/v1/models").json() == {"models": ["gpt", "me/tiny"]}
             assert server.client.get("/v1/models/me/tiny").json()["files"] == ["config.json", "model.safetensors"]
 
+    @pytest.mark.parametrize("model", ["tiny", "me/tiny"])
+    def test_a_config_map_of_kubernetes_is_the_same_model_at_each_mount(self, tmp_path: Path, model: str) -> None:
+        """Its files are links to a hidden directory, whose name has the time of the mount. Generated files are not
+        read."""
+        commits = set()
+        for time in ("1", "2"):
+            directory = tmp_path / time / model
+            self.ship(tmp_path / time, f"{model}/..2026_11_30_{time}", **{"config.json": FILES["config.json"]})
+            (directory / "..data").symlink_to(f"..2026_11_30_{time}")
+            for name in ("recipe.json", "config.json"):
+                (directory / name).symlink_to(f"..data/{name}")
+            (directory / "model.safetensors").write_bytes(time.encode())
+            with running(Settings(models=tmp_path / time)) as server:
+                assert server.client.get("/v1/models").json() == {"models": [model]}
+                described = server.client.get(f"/v1/models/{model}").json()
+            assert described["files"] == ["config.json", "model.safetensors"]
+            commits.add(described["commit"])
+        assert len(commits) == 1
+
     def test_models_that_do_not_change(self, tmp_path: Path) -> None:
         (tmp_path / "me" / "tiny").mkdir(parents=True)
         (tmp_path / "me" / "tiny" / "recipe.json").write_text(json.dumps(RECIPE))
@@ -669,9 +688,9 @@ class TestShipped:
             return str(caught.value)
 
         assert complaint() == f"FANIN_MODELS: {tmp_path} has no namespace/name/recipe.json"
-        self.ship(tmp_path, "me/tiny", **{"model.safetensors": b""})
-        assert "me/tiny: 'model.safetensors': this name belongs to a file that is generated" in complaint()
-        (tmp_path / "me" / "tiny" / "model.safetensors").unlink()
+        self.ship(tmp_path, "me/tiny", **{"a b": b""})
+        assert "me/tiny: 'a b': a file's name has up to 200 letters" in complaint()
+        (tmp_path / "me" / "tiny" / "a b").unlink()
         (tmp_path / "me" / "tiny" / "recipe.json").write_text("{}")
         assert "me/tiny: /tensors: this field is required" in complaint()
         (tmp_path / "me").rename(tmp_path / "a--b")

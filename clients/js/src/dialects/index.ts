@@ -6,9 +6,11 @@ import { type Json, JsonNumber, type JsonObject, toJson } from "../json.js";
 import { JAX } from "./jax.js";
 import { KERAS } from "./keras.js";
 import type { Initializer, Library, Values } from "./library.js";
+import { instead } from "../suggestions.js";
 import { TORCH } from "./torch.js";
 
-const DIALECTS: ReadonlyMap<string, Library> = new Map([
+/** The initializers of each library, by its name. */
+export const DIALECTS: ReadonlyMap<string, Library> = new Map([
   ["torch", TORCH],
   ["keras", KERAS],
   ["jax", JAX],
@@ -56,7 +58,7 @@ export function translated(tensor: JsonObject, dialect: string): JsonObject {
   const name = tensor.get("scheme"),
     library = DIALECTS.get(dialect)!;
   const initializer = typeof name === "string" ? library.get(name) : undefined;
-  if (!initializer) throw new Invalid(`${dialect} has no such initializer`, ["scheme"]);
+  if (!initializer) throw new Invalid(`${dialect} has no such initializer${typeof name === "string" ? instead(name, [...library.keys()]) : ""}`, ["scheme"]);
   const found: JsonObject = new Map();
   for (const field of ["shape", "dtype"]) if (tensor.has(field)) found.set(field, tensor.get(field)!);
   const given = tensor.get("shape");
@@ -73,7 +75,7 @@ function valuesOf(tensor: JsonObject, initializer: Initializer): Values {
   const found: Values = {};
   for (const field of tensor.keys()) {
     if (!SHARED.includes(field) && !Object.hasOwn(initializer.parameters, field))
-      throw new Invalid("the initializer has no such parameter", [field]);
+      throw new Invalid(`the initializer has no such parameter${instead(field, Object.keys(initializer.parameters))}`, [field]);
   }
   for (const [field, parameter] of Object.entries(initializer.parameters)) {
     if (tensor.has(field)) {

@@ -8,6 +8,7 @@ import { DrawError, Invalid } from "../errors.js";
 import { type FanParameters, type Fans, type Mode, fansOf, squared } from "../fans.js";
 import type { Json, JsonObject } from "../json.js";
 import { ONE, Rational, TWO, ZERO } from "../rational.js";
+import { instead, unknownScheme, unknownType } from "../suggestions.js";
 import { complexTruncatedStd, quotient, root, truncatedStd } from "../scalars.js";
 import { type Field, type Value, asShape, axes, axesOrNull, count, flag, word } from "./fields.js";
 
@@ -124,7 +125,7 @@ export function tensorOf(
   const name = members.get("scheme");
   const scheme = typeof name === "string" ? schemes.get(name) : undefined;
   if (!scheme) {
-    faults.push(new Invalid(members.has("scheme") ? "unknown scheme" : "this field is required", ["scheme"]));
+    faults.push(new Invalid(members.has("scheme") ? unknownScheme(name, schemes.keys()) : "this field is required", ["scheme"]));
     return null;
   }
   const before = faults.length;
@@ -169,7 +170,7 @@ export function tensorOf(
     else read(nested, required);
   }
   for (const field of members.keys()) {
-    if (!known.has(field)) faults.push(new Invalid(`${scheme.name} has no such member`, [field]));
+    if (!known.has(field)) faults.push(new Invalid(`${scheme.name} has no such member${instead(field, [...known])}`, [field]));
   }
   if (faults.length > before) return null;
   try {
@@ -188,7 +189,7 @@ export function tensorOf(
 
 export function asDType(json: Json): DType {
   const name = typeof json === "string" ? storageName(json) : undefined;
-  if (name === undefined) throw new Invalid("unknown storage type");
+  if (name === undefined) throw new Invalid(unknownType(typeof json === "string" ? json : ""));
   return dtypeOf(name);
 }
 

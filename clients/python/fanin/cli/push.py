@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from pathlib import Path
 
 from fanin.cli import options as shared
 
 HELP = "Store a model in a service under a name, in place of an earlier one."
-_GENERATED = re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?", re.ASCII)
-"""Names of the files that the service generates from the recipe."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Store the model; return the exit code."""
     from fanin.cli.names import model_of
+    from fanin.file.archive import files_of_model
     from fanin.models import RECIPE
     from fanin.terminal import size_text
 
@@ -50,8 +48,9 @@ def run(options: argparse.Namespace) -> int:
         given = known.files() | given
         recipe = given.pop(RECIPE)
     elif (directory := Path(options.recipe)).is_dir():
-        recipe = (directory / RECIPE).read_bytes()
-        given = _beside_recipe(directory) | given
+        stored = files_of_model(directory)
+        recipe = stored.pop(RECIPE, None) or (directory / RECIPE).read_bytes()
+        given = stored | given
     else:
         with shared.opened(options.recipe) as file:
             recipe = file.read()
@@ -63,17 +62,3 @@ def run(options: argparse.Namespace) -> int:
         print(f"{model['name']}: {model['tensors']} tensors, {size_text(model['size'])}, main is {model['main']}")
         print(f"commit {model['commit']}")
     return 0
-
-
-def _beside_recipe(directory: Path) -> dict[str, bytes]:
-    """Return the files of a directory by their paths in it: those that a service stores beside a recipe."""
-    from fanin.models import RECIPE
-
-    paths = {path.relative_to(directory): path for path in sorted(directory.rglob("*")) if path.is_file()}
-    return {
-        name.as_posix(): path.read_bytes()
-        for name, path in paths.items()
-        if not any(part.startswith(".") for part in name.parts)
-        and name != Path(RECIPE)
-        and not _GENERATED.fullmatch(name.as_posix())
-    }

@@ -10,6 +10,9 @@ import io
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+
+from fanin.file import shards
 
 MEDIA_TYPE = "application/x-tar"
 MAX_EXTENDED_BYTES = 64 << 10
@@ -24,6 +27,23 @@ _PAX, _PAX_GLOBAL, _LONG_NAME, _LONG_LINK = b"x", b"g", b"L", b"K"
 _SPARSE = "GNU.sparse"
 """Prefix of the pax keywords of a sparse file."""
 _EXTENDED = (_PAX, _PAX_GLOBAL, _LONG_NAME, _LONG_LINK)
+
+
+def files_of_model(directory: Path) -> dict[str, bytes]:
+    """Return the files of a model's directory, by their paths in it.
+
+    Hidden ones are left out, such as those of Git and of Kubernetes, which mounts a ConfigMap as links to a hidden
+    directory whose name has the time. So are files of weights, which are generated from the recipe.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    return {
+        name.as_posix(): (directory / name).read_bytes()
+        for name in sorted(path.relative_to(directory) for path in directory.rglob("*") if path.is_file())
+        if not any(part.startswith(".") for part in name.parts)
+        and not any(names.has(name.as_posix()) for names in shards.NAMES)
+    }
 
 
 def pack(files: Mapping[str, bytes]) -> bytes:
