@@ -238,6 +238,13 @@ def test_a_size_that_gives_too_many_archives_is_refused(count: int) -> None:
         artifact.Plan.of({"layout": "torch", "tensors": tensors}, format="dcp", shard_bytes=64)
 
 
+def test_a_type_that_torch_does_not_have_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match=r"'w' has dtype F4, of which torch has pairs only: .* format safetensors does"
+    ):
+        artifact.Plan.of({"tensors": {"w": {"shape": [4, 2], "scheme": "zeros", "dtype": "F4"}}}, format="dcp")
+
+
 def test_wrong_options_and_literals(tmp_path: Path) -> None:
     for tied, message in (
         ({"new": "absent"}, "'new' is another name of 'absent', which is not a tensor"),

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
+import safetensors.torch
+import torch
 
 import fanin
 from fanin import artifact
@@ -284,6 +286,28 @@ def test_damaged_files_are_refused(foreign: Path, damage: Callable[[Path], objec
 
     with pytest.raises(FileError):
         artifact.compare(foreign, RECIPE)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "no.safetensors"])
+def test_an_index_that_names_no_file_is_refused(foreign: Path, name: str) -> None:
+    (foreign / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": name}}))
+    with pytest.raises(FileError, match=re.escape(f"weight_map of the index names {name!r}, which is not a file")):
+        artifact.compare(foreign, RECIPE)
+
+
+def test_elements_that_share_a_byte(tmp_path: Path) -> None:
+    """A difference names the element, which is the first or the second of its byte."""
+    recipe = fanin.as_recipe({"shape": [6, 4], "scheme": "constant", "value": 1, "dtype": "F4"})
+    safetensors.torch.save_file(
+        {"weight": torch.full((6, 2), 0x22, dtype=torch.uint8).view(torch.float4_e2m1fn_x2)}, tmp_path / "a.safetensors"
+    )
+    assert artifact.compare(tmp_path, recipe).bytes == 12
+    content = (tmp_path / "a.safetensors").read_bytes()
+    for bits, element in ((0x01, 20), (0x10, 21)):
+        (tmp_path / "a.safetensors").write_bytes(content[:-2] + bytes([content[-2] ^ bits]) + content[-1:])
+        with pytest.raises(MismatchError) as caught:
+            artifact.compare(tmp_path, recipe)
+        assert caught.value.element == element
 
 
 def _shifted(header: str) -> str:

@@ -255,6 +255,7 @@ def test_a_directory_is_read_shard_by_shard(tmp_path: Path) -> None:
         (None, "1.safetensors and 3.safetensors both have the tensor a"),
         ({"a": 1}, "the tensor a in 1, which is not in its directory"),
         ({"a": ""}, "the tensor a in '', which is not in its directory"),
+        ({"a": ".."}, "the tensor a in '..', which is not in its directory: name a file beside the index"),
     ],
 )
 def test_a_directory_whose_index_and_shards_disagree_is_refused(

@@ -147,6 +147,14 @@ def test_writing_to_it_is_an_error(write: Callable[[torch.Tensor], object]) -> N
         write(Generated.of(LAYOUT, "w"))
 
 
+def test_a_type_that_torch_does_not_have_is_refused() -> None:
+    layout = FileLayout.of({"shape": [4, 2], "scheme": "zeros", "dtype": "F4"})
+    with pytest.raises(
+        TypeError, match="dtype F4: torch has no type for its elements, only float4_e2m1fn_x2 for pairs"
+    ):
+        Generated.of(layout, "weight")
+
+
 def test_options_of_the_load_format(tmp_path: Path) -> None:
     """A recipe is an object, a file, a name of the catalogue, or the file in the directory of the model."""
     plain = models.get("tiny-qwen3").recipe(seed=5)

@@ -132,7 +132,9 @@ def _files(place: Destination, sizes: dict[str, int], index: dict[str, str] | No
     if not names:
         raise FileError(f"{place.url} has no safetensors file")
     if missing := [name for name in names if name not in sizes]:
-        raise FileError(f"{place.url}: {missing[0]} is in the index, and does not exist")
+        raise FileError(
+            f"{place.url}: weight_map of the index names {missing[0]!a:.200}, which is not a file beside it"
+        )
     return [(name, sizes[name]) for name in names]
 
 

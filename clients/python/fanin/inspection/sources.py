@@ -230,8 +230,9 @@ def _indexed(index: Path) -> dict[str, str]:
         raise FileError(f"{index} is damaged: it has no weight_map") from None
     for tensor, name in found.items():
         # A shard lies in the directory: an index from elsewhere names no other file of this machine.
-        if not isinstance(name, str) or not name or Path(name).name != name:
-            raise FileError(f"{index} names the tensor {shown(tensor)} in {name!a:.200}, which is not in its directory")
+        if not isinstance(name, str) or Path(name).name != name or name in ("", ".."):
+            where = f"{index}: weight_map names the tensor {shown(tensor)} in {name!a:.200}"
+            raise FileError(f"{where}, which is not in its directory: name a file beside the index")
     return found
 
 

@@ -24,7 +24,8 @@ class Generated(torch.Tensor):
 
     Views (`narrow`, `select`, `t`, `view`, `chunk`) generate nothing. `copy_` of a view writes the view's elements into
     the target and generates no others. Any other operation gets a tensor with the generated elements. An operation
-    that would write to this tensor is an error.
+    that would write to this tensor is an error. Do not assign it to `data` of another tensor: torch does not ask this
+    class, and that tensor then has no memory. Use `copy_`, or assign a `clone`.
     """
 
     _entry: Entry
