@@ -73,6 +73,16 @@ def test_recipes_follow_themselves(dtype: str) -> None:
     assert min(each.ks_p for each in compared if each.ks_p is not None) > 1e-4
 
 
+@pytest.mark.parametrize("dtype", ["F64", "F32", "BF16", "F8_E4M3", "F8_E5M2", "F8_E5M2FNUZ", "F4"])
+@pytest.mark.parametrize(("low", "high"), [(-2, 2), (1, None), (None, -1), (-1.5, 9), (-0.5, 3)])
+def test_truncated_normals_follow_themselves_at_coarse_bounds(dtype: str, low: float | None, high: float | None) -> None:
+    """Bounds are rounded inwards to the type: at F4, 0.8 becomes 0.5. The distribution is that of 0.8, clamped."""
+    tensor = {"shape": [300, 300], "scheme": "truncated_normal", "std": 0.4, "low": low, "high": high, "dtype": dtype}
+    found = fanin.inspect({"seed": 3, "tensors": {"w": tensor}})
+    assert not [each for each in found.findings if each.kind == "recipe"]
+    assert found.tensors[0].ks_p is not None
+
+
 @settings(max_examples=20)
 @given(
     st.sampled_from(["F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"]),

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from fanin import scalars
 from fanin.draws.composed import TURN
-from fanin.draws.plain import fill
+from fanin.draws.plain import WORDS, fill
 from fanin.draws.types import (
     Arange,
     Blocks,
@@ -25,6 +26,7 @@ from fanin.draws.types import (
     Orthogonal,
     Polar,
     Quantized,
+    Side,
     Sparse,
     Stack,
     Table,
@@ -74,7 +76,7 @@ def _moments(draw: Draw, dtype: DType) -> Moments:
         case TruncatedNormal(low=low, high=high) if low == high:  # the only number of the type between the bounds
             return Moments(low, 0.0, low, high)
         case TruncatedNormal(mean, std, low, high):
-            start, stop = _standard(low, mean, std), _standard(high, mean, std)
+            start, stop = (_exact(end, dtype) for end in truncation(draw, dtype))
             if start is not None and start == stop:  # too narrow for a difference in density
                 return Moments(low + (high - low) / 2, (high - low) / math.sqrt(12), low, high)
             centre, spread = _truncated(start, stop)
@@ -146,11 +148,6 @@ def _truncated(low: Fraction | None, high: Fraction | None) -> tuple[float, floa
     Narrow intervals, and those in a tail, need the 120 digits of `scalars`, which take a millisecond.
     """
     a, b = -math.inf if low is None else float(low), math.inf if high is None else float(high)
-    # A bound that was rounded inwards can lie beyond every number of the draw. Then all are clamped to it.
-    if a > scalars.FAR:
-        return a, 0.0
-    if b < -scalars.FAR:
-        return b, 0.0
     if a > 2 or b < -2 or b - a < 0.5:
         return float(scalars.truncated_mean(low, high)), float(scalars.truncated_std(low, high))
     mass = (math.erf(b / math.sqrt(2)) - math.erf(a / math.sqrt(2))) / 2
@@ -160,9 +157,34 @@ def _truncated(low: Fraction | None, high: Fraction | None) -> tuple[float, floa
     return mean, math.sqrt(1 + moment / mass - mean * mean)
 
 
-def _standard(bound: float, mean: float, std: float) -> Fraction | None:
-    """Return a bound in standard deviations from the mean, to 14 digits, at which -2 is -2 again."""
-    return Fraction(f"{(bound - mean) / std:.14g}") if math.isfinite(bound) else None
+def truncation(draw: TruncatedNormal, dtype: DType) -> tuple[float, float]:
+    """Return the interval of a draw in standard deviations from its mean, to the digits of its compute type.
+
+    Its bounds are rounded inwards to numbers of the storage type, and elements are clamped to them: they say nothing of
+    the interval if the type has few numbers.
+    """
+    (near_below, below), (near_above, above) = (_ends(side, dtype) for side in (draw.negative, draw.positive))
+    return -below if draw.negative.count else near_above, above if draw.positive.count else -near_below
+
+
+def _ends(side: Side, dtype: DType) -> tuple[float, float]:
+    """Return the distances from 0 at which a side begins and ends."""
+    step = side.step * WORDS if dtype.compute.name == "F64" else side.step
+    width = side.count * step
+    near = _quantile(side.central_offset, side.tail_offset + width)
+    return near, _quantile(side.central_offset + width, side.tail_offset)
+
+
+def _quantile(centre: float, tail: float) -> float:
+    """Return z >= 0 with P(|Z| < z) = centre and P(|Z| > z) = tail, by the smaller of them: it has more digits."""
+    if centre < tail:
+        return NormalDist().inv_cdf(0.5 + centre / 2)
+    return -NormalDist().inv_cdf(tail / 2) if tail > 0 else math.inf
+
+
+def _exact(end: float, dtype: DType) -> Fraction | None:
+    """Return an end of an interval, to the digits at which -2 is -2 again."""
+    return Fraction(f"{end:.{14 if dtype.compute.name == 'F64' else 6}g}") if math.isfinite(end) else None
 
 
 def _statistics(values: Floats) -> tuple[float, float]:

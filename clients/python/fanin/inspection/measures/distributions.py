@@ -8,7 +8,7 @@ import numpy as np
 
 from fanin.description import formula, moments_of
 from fanin.draws import Blocks, Draw, Fill, Mapped, Normal, Quantized, Sparse, TruncatedNormal, Uniform
-from fanin.draws.moments import Moments, argument_of
+from fanin.draws.moments import Moments, argument_of, truncation
 from fanin.dtypes import STORAGE, DType
 from fanin.inspection.measures.kolmogorov import Cdf, Doubles, normal_cdf
 from fanin.schemes.base import Tensor
@@ -49,7 +49,7 @@ def cdf_of(draw: Draw, dtype: DType) -> Cdf | None:
         case Normal(mean, std) if std > 0:
             return normal_cdf(mean, std)
         case TruncatedNormal(mean, std, low, high) if std > 0 and low < high:
-            return _truncated(mean, std, low, high)
+            return _truncated(mean, std, truncation(draw, dtype), low, high)
         case Mapped(function, center, half, low, high):
             rises = bool(np.all(argument_of(function, np.array([1.0])) > argument_of(function, np.array([-1.0]))))
 
@@ -79,17 +79,19 @@ def _clamped(cdf: Cdf, low: float, high: float) -> Cdf:
     return lambda x: np.where(x < low, 0.0, np.where(x >= high, 1.0, cdf(x)))
 
 
-def _truncated(mean: float, std: float, low: float, high: float) -> Cdf | None:
+def _truncated(mean: float, std: float, interval: tuple[float, float], low: float, high: float) -> Cdf | None:
     """Return the distribution function of a truncated normal distribution; None for one far in a tail.
 
-    The difference of two probabilities near 1 would lose the digits of a tail, so the nearer tail is used.
+    The interval is in standard deviations from the mean, `low` and `high` clamp the elements. The difference of two
+    probabilities near 1 would lose the digits of a tail, so the nearer tail is used.
     """
-    sign = -1.0 if low > mean else 1.0
-    near, far = (low, high) if sign > 0 else (-high, -low)
-    plain = normal_cdf(sign * mean, std)
-    first, last = (float(plain(np.array([each]))[0]) for each in (near, far))
+    start, stop = interval
+    sign = -1.0 if start > 0 else 1.0
+    near, far = (start, stop) if sign > 0 else (-stop, -start)
+    first, last = normal_cdf(0.0, 1.0)(np.array([near, far])).tolist()
     if not last - first > 1e-12:
         return None
+    plain = normal_cdf(sign * mean, std)
 
     def cdf(x: Doubles) -> Doubles:
         share = np.clip((plain(sign * np.asarray(x)) - first) / (last - first), 0, 1)
