@@ -332,6 +332,35 @@ def test_gptq_lists_the_modules_of_a_layer_that_it_quantizes() -> None:
         configuration({}, some)
 
 
+def test_gptq_leaves_what_is_outside_of_the_layers() -> None:
+    """Its loader converts modules of one list of layers alone, so others have no tensors of GPTQ in a file."""
+    plain = models.get("tiny-roberta").recipe()
+    recipe = quantize(plain, "gptq", group_size=32)
+    assert "lm_head.dense.weight" in recipe.tensors
+    assert "roberta.encoder.layer.0.attention.self.query.qweight" in recipe.tensors
+    # optimum does not know this list, and raises without its name.
+    config = configuration({}, recipe)["quantization_config"]
+    assert config["block_name_to_quantize"] == "roberta.encoder.layer"
+    assert "lm_head.dense.weight" not in quantize(plain, "awq", group_size=32).tensors
+
+
+def test_gptq_names_the_modules_of_two_lists() -> None:
+    """One name of a list cannot be that of an encoder and a decoder, and every name begins with the empty one."""
+    recipe = quantize(models.get("tiny-t5").recipe(), "gptq", group_size=16)
+    config = configuration({}, recipe)["quantization_config"]
+    assert config["block_name_to_quantize"] == ""
+    assert "layer.1.EncDecAttention.q" in config["modules_in_block_to_quantize"][0]
+
+
+def test_the_list_of_layers_that_a_configuration_of_gptq_names() -> None:
+    plain = models.get("tiny-bart").recipe()
+    config = {"quant_method": "gptq", "bits": 4, "group_size": 32}
+    decoder = quantize_as(plain, config)
+    assert {"model.encoder.layers.0.fc1.weight", "model.decoder.layers.0.fc1.qweight"} <= decoder.tensors.keys()
+    encoder = quantize_as(plain, {**config, "block_name_to_quantize": "model.encoder.layers"})
+    assert {"model.encoder.layers.0.fc1.qweight", "model.decoder.layers.0.fc1.weight"} <= encoder.tensors.keys()
+
+
 @pytest.mark.parametrize(
     ("name", "output"),
     [("tiny-bert", "cls.predictions.decoder"), ("tiny-roberta", "lm_head.decoder"), ("tiny-whisper", "proj_out")],

@@ -1,6 +1,6 @@
 """Trainers that begin from a step 0 that Fanin generates.
 
-They need `pip install --group training`.
+They need `pip install --group training`, and `pip install --no-build-isolation --group deepspeed` after it.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def test_the_trainer_of_transformers(tmp_path: Path) -> None:
 
 def test_deepspeed() -> None:
     """Each rank generates its part of the parameters that ZeRO-3 has partitioned; one curve on one rank and on two."""
-    pytest.importorskip("deepspeed", reason="needs pip install --no-build-isolation deepspeed==0.19.8")
+    pytest.importorskip("deepspeed", reason="needs pip install --no-build-isolation --group deepspeed")
     curves = []
     for ranks in (1, 2):
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", f"{ranks}"]
@@ -166,7 +166,8 @@ def test_deepspeed() -> None:
             timeout=600,
         )
         assert done.returncode == 0, done.stderr
-        curves.append(json.loads(next(line for line in done.stdout.splitlines() if line.startswith("["))))
+        (losses,) = re.findall(r"^losses (\[.*\])$", done.stdout, re.MULTILINE)
+        curves.append(json.loads(losses))
     assert curves[0] == pytest.approx(curves[1], rel=1e-4)  # sums of gradients differ in their last bits
     assert curves[0][-1] < curves[0][0]
 

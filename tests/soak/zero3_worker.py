@@ -2,7 +2,7 @@
 
     DS_ACCELERATOR=cpu torchrun --nproc_per_node 2 -m tests.soak.zero3_worker
 
-Rank 0 prints the losses as JSON.
+Rank 0 prints the losses as JSON, in a line that begins with `losses`, because DeepSpeed prints its log too.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def main() -> None:
         torch.distributed.all_reduce(total)
         losses.append(float(total) / ranks)
     if rank == 0:
-        print(json.dumps(losses))
+        print(f"losses {json.dumps(losses)}")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from fanin.quantization import gptq
 from fanin.quantization.parts import FLOATS, FORMATS, GROUP_SIZE, GROUPED, quantize
 from fanin.recipe import Recipe
 from fanin.schemes.quantized import Quantized
@@ -17,7 +18,8 @@ def quantize_as(recipe: Recipe, config: Mapping[str, Any]) -> Recipe:
     """Return the recipe of the same model in the format of a `quantization_config` of transformers.
 
     Modules that it names as not converted, or ignored, stay as they are. The names mean what they mean to the loader.
-    If GPTQ's `modules_in_block_to_quantize` names modules, all others stay as they are too.
+    GPTQ quantizes one list of layers, that of `block_name_to_quantize` or the one that optimum finds without it. If
+    `modules_in_block_to_quantize` names modules, all others stay as they are too.
 
     Raises:
         ValueError: the format is not one of `quantize`, not all linear layers have it, a member is malformed, or the
@@ -26,7 +28,7 @@ def quantize_as(recipe: Recipe, config: Mapping[str, Any]) -> Recipe:
     """
     _check(config)
     form, size = _format_of(config)
-    is_kept = _kept(config, _in_blocks(config) if form == "gptq" else ())
+    is_kept = gptq.keeping(config, recipe) if form == "gptq" else _kept(config)
     if form != "mxfp4":
         for name, tensor in recipe.tensors.items():
             if _STACKED.search(name) and len(tensor.shape) > 2 and not is_kept(name.rpartition(".")[0]):
@@ -67,6 +69,7 @@ class _Config(_Member):
     modules_to_not_convert: list[str] | None = None
     ignore: list[str] | None = None
     modules_in_block_to_quantize: list[list[str] | str] | None = None
+    block_name_to_quantize: str | None = None
 
 
 def _check(config: Mapping[str, Any]) -> None:
@@ -78,17 +81,8 @@ def _check(config: Mapping[str, Any]) -> None:
         raise ValueError(f"{where}{details['msg']}, not {details['input']!r}"[:500]) from None
 
 
-def _in_blocks(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the modules within each layer that GPTQ quantizes; none if it quantizes all linear layers."""
-    groups = config.get(_IN_BLOCKS) or []
-    return tuple(name for group in groups for name in ([group] if isinstance(group, str) else group))
-
-
-def _kept(config: Mapping[str, Any], chosen: tuple[str, ...]) -> Callable[[str], bool]:
-    """Return a function that tells by the name of a module whether the configuration leaves it as it is.
-
-    If `chosen` has names, it also leaves modules that do not end with one of them, as transformers does.
-    """
+def _kept(config: Mapping[str, Any]) -> Callable[[str], bool]:
+    """Return a function that tells by the name of a module whether the configuration leaves it as it is."""
     alone = {name for name in config.get("ignore") or [] if not name.startswith("re:")}
     patterns = [(f"ignore: {name}", f"^(?:{name[3:]})") for name in config.get("ignore") or [] if name not in alone]
     for name in config.get("modules_to_not_convert") or []:
@@ -104,8 +98,7 @@ def _kept(config: Mapping[str, Any], chosen: tuple[str, ...]) -> Callable[[str],
             raise ValueError(f"quantization_config: {entry} is not a regular expression: {error}") from None
 
     def is_kept(module: str) -> bool:
-        is_other = bool(chosen) and not module.endswith(chosen)
-        return is_other or module in alone or any(each.search(module) for each in compiled)
+        return module in alone or any(each.search(module) for each in compiled)
 
     return is_kept
 
@@ -210,8 +203,8 @@ def configuration(config: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
     ((form, size),) = found
     experts = any(name.endswith(("_blocks", "_scales")) for name, _ in parts)
     method = _method(form, size, experts, _kept_modules(recipe))
-    if form == "gptq" and (chosen := _chosen_in_blocks(recipe)):
-        method[_IN_BLOCKS] = [chosen]
+    if form == "gptq":
+        method |= gptq.members(recipe, _kept_modules(recipe))
     bf16 = {"dtype": "bfloat16"} if method.get("format") in _TO_BF16 else {}
     return {**config, **bf16, "quantization_config": method}
 
@@ -228,25 +221,6 @@ def _kept_modules(recipe: Recipe) -> list[str]:
         and not any(_pattern(output).search(module) for module in quantized)
     ]
     return list(dict.fromkeys([*(each for each in modules if each not in quantized), *tied]))
-
-
-def _chosen_in_blocks(recipe: Recipe) -> list[str]:
-    """Return the quantized modules by their names within a layer; none if all modules of each layer are quantized.
-
-    Raises:
-        ValueError: a module is quantized in one layer, and not in another.
-    """
-    found = {name.rpartition(".")[0]: None for name, tensor in recipe.tensors.items() if isinstance(tensor, Quantized)}
-    layers = {each[1] for module in found if (each := _BLOCK.match(module))}
-    kept = [each for each in _kept_modules(recipe) if (in_layer := _BLOCK.match(each)) and in_layer[1] in layers]
-    if not kept:
-        return []
-    chosen = list(dict.fromkeys(each[2] if (each := _BLOCK.match(module)) else module for module in found))
-    if other := next((module for module in kept if module.endswith(tuple(chosen))), None):
-        raise ValueError(
-            f"{other} is not quantized, but the module of this name in another layer is: GPTQ cannot state it"
-        )
-    return chosen
 
 
 def _method(form: str, size: int | None, experts: bool, kept: list[str]) -> dict[str, Any]:
@@ -291,9 +265,6 @@ _OUTPUTS = {
     "proj_out": "model.encoder.conv1.",
 }
 """Output layers of transformers, and the prefix of a tensor that models with one have. A tied weight has no tensor."""
-_IN_BLOCKS = "modules_in_block_to_quantize"
-_BLOCK = re.compile(r"(.+?\.\d+)\.(.+)$")
-"""A module within a layer: the name of the layer, and that of the module in it."""
 _STACKED = re.compile(r"\.experts\.[^.]*$")
 _STORED = {
     "fp8": "float-quantized",

@@ -20,6 +20,8 @@ _KEPT = re.compile(
 """Modules that checkpoints leave as they are: embeddings, heads, norms and routers."""
 _NUMBERS = re.compile(r"(\.(\d+|\{[^{}]*\}))+$")
 """The numbers of a module in lists, at the end of its name. In a repeated name they can be a pattern."""
+IN_LAYER = re.compile(r"(?P<layer>(?P<list>.+?)\.(?:\d+|\{[^{}]*\}))\.(?P<module>.+)$")
+"""A module within one of repeated layers: the names of their list, of the layer, and of the module in the layer."""
 GROUPED = ("int4", "int4_asymmetric", "awq", "gptq")
 """Formats whose groups can have any number of columns."""
 
@@ -34,9 +36,9 @@ def quantize(
     """Return the recipe of the same model in a quantized format.
 
     Weights of linear layers become parts: tensors named `weight` with two axes. Embeddings, heads, norms, routers,
-    biases and all others stay as they are. The names of the parts are those of compressed-tensors. For `fp8_block` they
-    are those of DeepSeek-V3, and for `awq` and `gptq` those of AutoAWQ and AutoGPTQ. If the model has stacked experts,
-    `mxfp4` quantizes only them, with the names of gpt-oss.
+    biases and all others stay as they are. `gptq` also leaves weights outside of repeated layers. The names of the
+    parts are those of compressed-tensors. For `fp8_block` they are those of DeepSeek-V3, and for `awq` and `gptq` those
+    of AutoAWQ and AutoGPTQ. If the model has stacked experts, `mxfp4` quantizes only them, with the names of gpt-oss.
 
     Args:
         recipe: The recipe of the model.
@@ -65,6 +67,7 @@ def quantize(
         module, dot, last = name.rpartition(".")
         field = "tensors" if name in recipe.tensors else "repeated"
         chosen = _is_expert(name, tensor) if experts else _is_linear(module, last, tensor)
+        chosen = chosen and (format != "gptq" or IN_LAYER.match(module) is not None)
         if not chosen or (keep and keep(name if experts else module)):
             _add(found[field], name, tensor)
             continue
@@ -88,7 +91,7 @@ def quantize(
 
 def _of_weights(faults: Iterable[Fault], weights: Mapping[str, str]) -> list[Fault]:
     """Return the faults of parts as those of their weights, once each. `weights` has the pointers by those of parts."""
-    found = {}
+    found: dict[tuple[str, str], Fault] = {}
     for fault in faults:
         part = "/".join(fault.pointer.split("/")[:3])
         moved = replace(fault, pointer=weights.get(part, fault.pointer))
