@@ -108,7 +108,16 @@ def test_the_catalogue_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["catalogue"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[2:]] == models.names()
-    assert lines[2].split() == ["llama-3.1-8b", "8,030,261,248", "16.1", "GB", "BF16", "LlamaForCausalLM", "text"]
+    assert lines[2].split() == [
+        "llama-3.1-8b",
+        "8,030,261,248",
+        "16.1",
+        "GB",
+        "BF16",
+        "transformers",
+        "LlamaForCausalLM",
+        "text",
+    ]
     assert main(["catalogue", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
     assert [each["name"] for each in listed] == models.names()

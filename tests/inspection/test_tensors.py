@@ -279,6 +279,17 @@ def test_numbers_beyond_the_square_root_of_float64_do_not_end_the_program() -> N
             assert report.high == array.max() * scale
 
 
+@pytest.mark.parametrize("scheme", ["uniform", "normal"])
+def test_a_suggested_distribution_is_of_the_family_of_the_elements(scheme: str) -> None:
+    """Few elements do not tell the families apart, and get none."""
+    half = 0.02 * 3**0.5
+    parameters = {"low": -half, "high": half} if scheme == "uniform" else {"std": 0.02}
+    for count, families in ((64, {""}), (256, {f"{scheme}, "})):
+        tensors = {f"b{number}": {"shape": [count], "scheme": scheme, **parameters} for number in range(40)}
+        found = fanin.inspect(dict(fanin.materialize({"seed": 1, "tensors": tensors}))).tensors
+        assert {each.expected.partition("std")[0] for each in found if each.expected} == families
+
+
 def test_faults_of_a_file_without_a_recipe(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
 

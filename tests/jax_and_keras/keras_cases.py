@@ -170,6 +170,33 @@ def test_a_recording_and_a_seed() -> None:
     np.testing.assert_array_equal(fanin.materialize(recording)["net/dense/bias"], np.zeros(3, np.float32))
 
 
+@pytest.mark.parametrize(
+    ("dtype", "storage"), [("uint16", "U16"), ("uint32", "U32"), ("int16", "I16"), ("bool", "BOOL")]
+)
+def test_integers_are_recorded_in_the_type_of_their_variable(dtype: str, storage: str) -> None:
+    """On torch, Keras keeps unsigned integers in wider types."""
+
+    class Odd(keras.layers.Layer):  # type: ignore[misc]
+        def build(self, shape: Any) -> None:
+            self.add_weight(shape=(3,), initializer=self.first, dtype=dtype, trainable=False, name="odd")
+
+        def first(self, shape: Any, dtype: Any = None) -> Any:
+            return keras.ops.ones(shape, dtype)
+
+        def call(self, values: Any) -> Any:
+            return values
+
+    def build() -> keras.Model:
+        return keras.Sequential([keras.Input((2,)), Odd(name="layer")], name="net")
+
+    recording = fanin.keras.record(build, seed=1)
+    assert {name: tensor.dtype for name, tensor in recording.recipe.tensors.items()} == {"net/layer/odd": storage}
+    model = build()
+    model.weights[0].assign(keras.ops.zeros((3,), dtype))
+    fanin.keras.init_(model, recording)
+    assert values(model.weights[0]).tolist() == [1, 1, 1]
+
+
 def test_complex_weights_are_recorded() -> None:
     class Spectral(keras.layers.Layer):
         def build(self, shape: Any) -> None:

@@ -57,7 +57,7 @@ def _node(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([NODE, *arguments], cwd=folder, capture_output=True, text=True, check=False, env=environment)
 
 
-@pytest.mark.parametrize("name", ["vectors", "files", "client", "readme"])
+@pytest.mark.parametrize("name", ["vectors", "files", "client", "readme", "vocabulary"])
 def test_its_own_tests_pass(built: Path, name: str) -> None:
     run = _node(built, "--test", "--test-reporter=tap", f"tests/{name}.test.js")
     assert run.returncode == 0, run.stdout[-8000:]

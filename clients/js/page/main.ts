@@ -52,6 +52,7 @@ class Page {
     View.pair(this.view, this.comparison.view);
     if (title) byId("title").textContent = title;
     byId("calls").hidden = !hasService;
+    byId("calls").dataset.known = "";
     const examples = el(
       "select",
       { id: "example" },

@@ -37,12 +37,13 @@ export class View {
   /** The view beside this one. While both show a tensor, their plots have the same axes. */
   private beside: View | null = null;
 
-  /** `below` stands under the plot by depth. */
+  /** `footer` stands under the plot by depth, and appears with it. */
   constructor(
     private readonly controls: DepthControls,
-    below: HTMLElement | null = null,
+    private readonly footer: HTMLElement | null = null,
   ) {
-    const deep = el("div", {}, this.depth, below);
+    if (footer) footer.hidden = true;
+    const deep = el("div", {}, this.depth, footer);
     const plots = [this.histogram, this.rounding, this.heat, this.spectrum, deep];
     this.element = el("div", { class: "view" }, this.heading, this.message, this.facts, el("div", { class: "plots" }, ...plots));
   }
@@ -112,7 +113,10 @@ export class View {
       others = this.beside?.found ?? {};
     const list = <T>(found: T | undefined): T[] => (found ? [found] : []);
     if (name === "look" && look) replace(this.histogram, histogramFigure(look, list(others.look)));
-    if (name === "depth" && depth) replace(this.depth, depthFigure(depth, list(others.depth), this.controls.activation));
+    if (name === "depth" && depth) {
+      replace(this.depth, depthFigure(depth, list(others.depth), this.controls.activation));
+      if (this.footer) this.footer.hidden = false;
+    }
     if (name === "block" && block) {
       const isFocused = this.heat.contains(document.activeElement) && (document.activeElement as HTMLElement).dataset.first;
       replace(

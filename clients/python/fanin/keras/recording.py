@@ -77,7 +77,10 @@ def record(model: keras.Model | keras.layers.Layer | Callable[[], Any], *, seed:
             elif mode:
                 raise _RefusedError(_QUANTIZED.format(mode))
             else:
-                values = _called(variable._initializer, variable.shape, dtype)
+                made = _called(variable._initializer, variable.shape, dtype)
+                values = made.astype(dtype)  # the backend of torch has wider types in place of uint16 and uint32
+                if not np.array_equal(values, made):
+                    raise _RefusedError(f"its initial values are not numbers of its type, {dtype}")
                 if whole := integers.members(values):
                     tensors[path] = {"dialect": "fanin", **whole}
                 else:

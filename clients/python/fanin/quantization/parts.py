@@ -91,7 +91,7 @@ def quantize(
 
 def _of_weights(faults: Iterable[Fault], weights: Mapping[str, str]) -> list[Fault]:
     """Return the faults of parts as those of their weights, once each. `weights` has the pointers by those of parts."""
-    found = {}
+    found: dict[tuple[str, str], Fault] = {}
     for fault in faults:
         part = "/".join(fault.pointer.split("/")[:3])
         moved = replace(fault, pointer=weights.get(part, fault.pointer))
