@@ -109,12 +109,19 @@ def test_torch_loads_every_type_cut_anywhere(tmp_path: Path, size: int, count: i
 
 
 def test_torch_loads_the_later_types(tmp_path: Path) -> None:
-    tensors = {name: {"shape": [7, 2], "dtype": name, "scheme": "ones"} for name in STORAGE.keys() - set(KINDS)}
+    tensors = {name: {"shape": [7, 2], "dtype": name, "scheme": "ones"} for name in STORAGE.keys() - {*KINDS, "F4"}}
     artifact.make({"tensors": tensors}, tmp_path / "made", format="dcp", shard_bytes=9)
     state = {name: torch.zeros(7, 2, dtype=getattr(torch, STORAGE[name].numpy.name)) for name in tensors}
     load(state, checkpoint_id=tmp_path / "made", no_dist=True)
     for name, tensor in state.items():
         assert octets(tensor) == np.ones(14, STORAGE[name].numpy).tobytes(), name
+
+
+def test_torch_has_no_type_of_4_bits(tmp_path: Path) -> None:
+    recipe = {"tensors": {"w": {"shape": [7, 2], "dtype": "F4", "scheme": "ones"}}}
+    with pytest.raises(ValueError, match="'w' has dtype F4, of which torch has pairs only"):
+        artifact.make(recipe, tmp_path / "made", format="dcp")
+    assert not (tmp_path / "made").exists()
 
 
 def test_metadata_is_as_torch_writes_it(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_recipes_follow_themselves(dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["F64", "F32", "BF16", "F8_E4M3", "F8_E5M2", "F8_E5M2FNUZ", "F4"])
 @pytest.mark.parametrize(("low", "high"), [(-2, 2), (1, None), (None, -1), (-1.5, 9), (-0.5, 3)])
-def test_truncated_normals_follow_themselves_at_coarse_bounds(dtype: str, low: float | None, high: float | None) -> None:
+def test_truncated_normals_follow_themselves_when_clamped(dtype: str, low: float | None, high: float | None) -> None:
     """Bounds are rounded inwards to the type: at F4, 0.8 becomes 0.5. The distribution is that of 0.8, clamped."""
     tensor = {"shape": [300, 300], "scheme": "truncated_normal", "std": 0.4, "low": low, "high": high, "dtype": dtype}
     found = fanin.inspect({"seed": 3, "tensors": {"w": tensor}})
@@ -287,6 +287,17 @@ def test_numbers_beyond_the_square_root_of_float64_do_not_end_the_program() -> N
         for scale in (1e-200, 1e200):
             (report,) = fanin.inspect({"w": array * scale}).tensors
             assert report.high == array.max() * scale
+
+
+@pytest.mark.parametrize("scheme", ["uniform", "normal"])
+def test_a_suggested_distribution_is_of_the_family_of_the_elements(scheme: str) -> None:
+    """Few elements do not tell the families apart, and get none."""
+    half = 0.02 * 3**0.5
+    parameters = {"low": -half, "high": half} if scheme == "uniform" else {"std": 0.02}
+    for count, families in ((64, {""}), (256, {f"{scheme}, "})):
+        tensors = {f"b{number}": {"shape": [count], "scheme": scheme, **parameters} for number in range(40)}
+        found = fanin.inspect(dict(fanin.materialize({"seed": 1, "tensors": tensors}))).tensors
+        assert {each.expected.partition("std")[0] for each in found if each.expected} == families
 
 
 def test_faults_of_a_file_without_a_recipe(tmp_path: Path) -> None:

@@ -15,6 +15,13 @@ class Part(NamedTuple):
 SWEEPS = {"transformers": 16, "timm": 16, "torchvision": 2, "diffusers": 2, "torch.nn": 1, "ordinary-code": 1}
 """Collections of models that `record` is tried on, and into how many parts each is divided."""
 
+DIEHARDER = {
+    "stream": "one stream",
+    "names": "the interleaved streams of 1,000 adjacent names",
+    "seeds": "the interleaved streams of 1,000 adjacent seeds",
+}
+"""Streams that dieharder reads. One run of all its tests takes half an hour."""
+
 PARTS = {
     "statistics": Part("2^26 draws of every distribution and storage type", ("tests/soak/test_statistics.py",)),
     "schemes": Part(
@@ -25,7 +32,10 @@ PARTS = {
         "quantized tensors of 2^24 elements in every format, beside compressed-tensors and torchao; loaded",
         ("tests/soak/test_quantized.py", "tests/soak/test_quantized_loaders.py"),
     ),
-    "dieharder": Part("dieharder on one stream, and on interleaved ones", ("tests/soak/test_dieharder.py",)),
+    **{
+        f"dieharder-{name}": Part(f"dieharder on {about}", ("tests/soak/test_dieharder.py",))
+        for name, about in DIEHARDER.items()
+    },
     "storage": Part("all 2^32 values rounded; all vectors by `reference`", ("tests/backends", "tests/golden")),
     "machine-code": Part(
         "the CUDA kernels as assembled for four architectures; runs on no GPU", ("tests/soak/test_machine_code.py",)

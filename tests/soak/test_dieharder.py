@@ -14,8 +14,7 @@ import pytest
 from fanin.backends import native, philox
 from fanin.recipe import STREAM
 from fanin.streams import Key, Stream
-
-pytestmark = pytest.mark.soak("dieharder")
+from tests.soak.parts import DIEHARDER
 
 HERE = Path(__file__).parent
 CSRC = Path(native.__file__).with_name("csrc")
@@ -41,10 +40,13 @@ def _keys(seeds: range, names: list[str]) -> list[Key]:
 
 
 STREAMS = {
-    "one stream": _keys(range(1), ["weight"]),
-    "1000 adjacent names": _keys(range(1), [f"layers.{n}.weight" for n in range(1000)]),
-    "1000 adjacent seeds": _keys(range(1000), ["weight"]),
+    "stream": _keys(range(1), ["weight"]),
+    "names": _keys(range(1), [f"layers.{n}.weight" for n in range(1000)]),
+    "seeds": _keys(range(1000), ["weight"]),
 }
+EACH = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.soak(f"dieharder-{name}")) for name in DIEHARDER]
+)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return program
 
 
-@pytest.mark.parametrize("name", STREAMS)
+@EACH
 def test_dieharder(words: Path, name: str) -> None:
     report = _dieharder(words, STREAMS[name], "-a", "-k", "1")
     weak = [verdict for verdict in report if verdict.assessment == "WEAK"]
@@ -65,7 +67,7 @@ def test_dieharder(words: Path, name: str) -> None:
     assert len(weak) <= MOST_WEAK
 
 
-@pytest.mark.parametrize("name", STREAMS)
+@EACH
 def test_streams_are_interleaved(words: Path, name: str) -> None:
     """dieharder is fed what the keys say, and its report is understood."""
     keys = STREAMS[name]
@@ -78,6 +80,7 @@ def test_streams_are_interleaved(words: Path, name: str) -> None:
     assert (verdict.test, verdict.assessment) == ("diehard_birthdays", "PASSED")
 
 
+@pytest.mark.soak("dieharder-stream")
 def test_a_poor_generator_fails() -> None:
     poor = (np.arange(1 << 25, dtype=np.uint32) * np.uint32(69069)).tobytes()
     report = _report(lambda command: subprocess.run(command, input=poor, stdout=subprocess.PIPE, check=True), "-d", "0")

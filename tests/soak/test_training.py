@@ -151,14 +151,21 @@ def test_the_trainer_of_transformers(tmp_path: Path) -> None:
     assert curve == losses(AutoModelForCausalLM.from_pretrained(tmp_path / "step-0"))
 
 
-def test_deepspeed() -> None:
-    """Each rank generates its part of the parameters that ZeRO-3 has partitioned; one curve on one rank and on two."""
-    pytest.importorskip("deepspeed", reason="needs pip install --no-build-isolation --group deepspeed")
+@pytest.mark.parametrize(
+    ("package", "worker", "reason"),
+    [
+        ("deepspeed", "zero3_worker", "needs pip install --no-build-isolation --group deepspeed"),
+        ("modalities", "modalities_worker", "needs an environment with pip install --group modalities"),
+    ],
+)
+def test_one_curve_on_one_rank_and_on_two(package: str, worker: str, reason: str) -> None:
+    """Each rank generates its part: of parameters that ZeRO-3 has partitioned, or FSDP2 of Modalities has sharded."""
+    pytest.importorskip(package, reason=reason)
     curves = []
     for ranks in (1, 2):
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", f"{ranks}"]
         done = subprocess.run(
-            [*command, "-m", "tests.soak.zero3_worker"],
+            [*command, "-m", f"tests.soak.{worker}"],
             env={**os.environ, "DS_ACCELERATOR": "cpu"},
             cwd=ROOT,
             capture_output=True,
@@ -170,6 +177,20 @@ def test_deepspeed() -> None:
         curves.append(json.loads(losses))
     assert curves[0] == pytest.approx(curves[1], rel=1e-4)  # sums of gradients differ in their last bits
     assert curves[0][-1] < curves[0][0]
+
+
+def test_megatron() -> None:
+    """`init_` fills a model of Megatron-core with the values of its recipe."""
+    pytest.importorskip("megatron.core", reason="needs an environment with pip install --group megatron")
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.soak.megatron_worker"],
+        env={**os.environ, "TORCHDYNAMO_DISABLE": "1"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_lightning() -> None:

@@ -95,7 +95,9 @@ export async function verify(file: Source, recipe?: LayoutLike): Promise<FileLay
     if (end > known.size)
       throw new MismatchError(`the file has more than the ${known.size} bytes of its recipe`, null, null);
     const wanted = rangeOf(known, generator, at, end);
-    for (let n = 0; n < chunk.length; n++) if (chunk[n] !== wanted[n]) throw mismatch(known, at + BigInt(n), chunk[n]! ^ wanted[n]!);
+    for (let n = 0; n < chunk.length; n++) {
+      if (chunk[n] !== wanted[n]) throw mismatch(known, at + BigInt(n), chunk[n]! ^ wanted[n]!);
+    }
     at = end;
   };
   for await (const chunk of chunks) {

@@ -152,6 +152,37 @@ test("verify accepts the file and finds every change", async () => {
   await assert.rejects(verify(header, recipe), (error) => error instanceof MismatchError && error.tensor === null);
 });
 
+test("elements of F4, two in a byte", async () => {
+  const halves = { shape: [40_000, 6], scheme: "uniform", low: -6, high: 6, dtype: "F4", seed: 3 };
+  const known = FileLayout.of(halves),
+    start = known.header.length,
+    content = await range(known, 0, Number(known.size));
+  assert.equal(content.length, start + 120_000);
+  const { data, shape } = await tensor(known, "weight");
+  assert.deepEqual(shape, [40_000, 6]);
+  for (let n = 0; n < data.length; n += 2) assert.equal(content[start + n / 2], data[n] + 16 * data[n + 1]);
+  assert.deepEqual([...new Set(numbers({ name: "weight", shape, dtype: "F4", data }))].sort((a, b) => a - b), [
+    -6, -4, -3, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2, 3, 4, 6,
+  ]);
+  const part = await slice(known, "weight", [
+    [7, 9],
+    [1, 4],
+  ]);
+  assert.deepEqual([...part.data], [...data.slice(43, 46), ...data.slice(49, 52)]);
+  assert.deepEqual(await range(known, start + 77, start + 99_999), content.subarray(start + 77, start + 99_999));
+  for (const [bits, element] of [
+    [0x01, 20n],
+    [0x10, 21n],
+    [0x11, 20n],
+  ]) {
+    const damaged = content.slice();
+    damaged[start + 10] ^= bits;
+    await assert.rejects(verify(damaged), (error) => error instanceof MismatchError && error.element === element);
+  }
+  for (const odd of [[], [3], [2, 5], [0, 1]])
+    assert.throws(() => FileLayout.of({ shape: odd, scheme: "zeros", dtype: "F4" }), /the last size must be even/);
+});
+
 test("a recipe from an object", () => {
   assert.throws(() => Recipe.from({ shape: Array(2), scheme: "zeros" }), RecipeError);
   assert.equal(Recipe.from({ seed: 2n ** 64n - 1n, shape: [2], scheme: "zeros" }).seed, 2n ** 64n - 1n);

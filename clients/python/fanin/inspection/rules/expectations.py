@@ -12,7 +12,7 @@ from fanin.inspection.measures.statistics import Statistics
 from fanin.inspection.results import Finding
 from fanin.inspection.roles import FIXED, FORMULAS, candidates
 from fanin.inspection.sources import Source
-from fanin.inspection.thresholds import FEWEST, FLOOR, NEAR, NUMBERS, deviations, level
+from fanin.inspection.thresholds import FAMILY, FEWEST, FLOOR, NEAR, NUMBERS, deviations, level
 
 
 class Comparison(NamedTuple):
@@ -45,10 +45,10 @@ def _measured(text: str, std: float | None, cdf: Cdf, source: Source, found: Sta
 
 
 def _suggested(source: Source, found: Statistics, tests: int) -> Comparison:
-    """Return the nearest formula whose standard deviation the tensor has, and the family that its kurtosis has."""
+    """Return the nearest formula whose standard deviation the tensor has, and its family: uniform or normal."""
     if not source.dtype.is_random or source.dtype.is_complex or found.count < FEWEST or not found.std:
         return NOTHING
-    if not looks_random(found) or found.mean is None or found.kurtosis is None:
+    if not looks_random(found) or found.mean is None:
         return NOTHING
     measured, allowed = found.std, _tolerance(found, tests)
     near = []
@@ -58,9 +58,10 @@ def _suggested(source: Source, found: Statistics, tests: int) -> Comparison:
     label, std = min(near, key=lambda each: abs(math.log(measured / each[1])))
     if abs(math.log(measured / std)) > allowed:
         return NOTHING
-    half = math.sqrt(3) * std
-    edge = max(abs(found.low or 0.0), abs(found.high or 0.0))
-    if found.kurtosis < 2.1 and edge < half * 1.05:
+    if found.count < FAMILY:
+        return Comparison(label, std, None, None)
+    if max(abs(found.low or 0.0), abs(found.high or 0.0)) < 1.9 * measured:
+        half = math.sqrt(3) * std
         return _measured(f"uniform, {label}", std, lambda x: ((x + half) / (2 * half)).clip(0, 1), source, found)
     return _measured(f"normal, {label}", std, normal_cdf(0.0, std), source, found)
 
