@@ -48,8 +48,10 @@ export type FansAnswer =
   | {
       readonly fanIn: string;
       readonly fanOut: string;
-      /** The layout by which axes are inputs and outputs; null where the tensor names the axes. */
+      /** The layout by which axes are inputs and outputs; null where the tensor names the axes, or where none matters. */
       readonly layout: string | null;
+      /** Whether the recipe states no layout. */
+      readonly isAssumed: boolean;
       /** False if the scheme does not use them. */
       readonly isUsed: boolean;
       /** The fan that the formula calls n, and the mode that selects it; null without a mode. */
@@ -102,6 +104,8 @@ export interface LookAnswer {
   readonly drawn: Expected | null;
   readonly stored: Expected | null;
   readonly measured: Numbers | null;
+  /** Standard errors of the measured mean and deviation; null where elements are not independent. */
+  readonly chance: { readonly mean: number; readonly std: number } | null;
   readonly elements: string;
   readonly sampled: number;
   readonly histogram: Histogram | null;
@@ -120,10 +124,15 @@ export interface BlockAnswer {
   readonly singular: readonly number[] | null;
   /** The density of Marchenko and Pastur for singular values, and its ends; null where elements are not independent. */
   readonly law: { readonly curve: readonly (readonly [number, number])[]; readonly ends: readonly [number, number] } | null;
+  /** Least and greatest singular value that the complete matrix has by its distribution; null if this is it, or unknown. */
+  readonly whole: readonly [number, number] | null;
+  readonly isOrthogonal: boolean;
 }
 
 export interface DepthAnswer {
   readonly width: number;
+  /** Fan-out divided by fan-in; 1 for orthogonal matrices. */
+  readonly ratio: number;
   /** The reason for the missing plot, or null. */
   readonly refusal: string | null;
   /** Mean squares by layer, from layer 1 on: by the recursion for wide layers, and of one simulated network. */

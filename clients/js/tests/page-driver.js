@@ -246,12 +246,12 @@ const steps = {
   async plots() {
     const label = () => page.locator("[data-plot=depth] svg").first().getAttribute("aria-label");
     const before = await label();
-    check("relu", before.startsWith("In 24 layers the mean square of the signal becomes 2 times that of the input"), true);
+    check("relu", before.startsWith("From layer 1 to 24 the mean square of the signal is multiplied by 1, "), true);
     await page.locator("#activation").selectOption("tanh");
     await until((old) => document.querySelector("[data-plot=depth] svg").getAttribute("aria-label") !== old, before);
     await page.locator("#layers").fill("8");
     await page.locator("#layers").press("Enter");
-    await until(() => document.querySelector("[data-plot=depth] svg").getAttribute("aria-label").startsWith("In 8 layers"));
+    await until(() => document.querySelector("[data-plot=depth] svg").getAttribute("aria-label").startsWith("From layer 1 to 8 "));
     await page.locator("[data-plot=heat] canvas").first().focus();
     await page.keyboard.press("ArrowRight");
     check("element", await text(".readout"), `row 0, column 1: ${Number(input.seeded.elements[0].toPrecision(7))}`);

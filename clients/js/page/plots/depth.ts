@@ -3,7 +3,7 @@
 import { ACTIVATIONS } from "../activations.js";
 import type { DepthAnswer } from "../protocol.js";
 import { type Child, el, svg } from "../ui/dom.js";
-import { number } from "../ui/words.js";
+import { number, things } from "../ui/words.js";
 import { Frame, figure } from "./frame.js";
 
 const LEAST = 1e-30,
@@ -21,9 +21,12 @@ export class DepthControls {
   private readonly number = el("input", { id: "layers", type: "number", min: 2, max: 64, value: 24 });
 
   constructor(changed: () => void) {
-    this.element = el("div", { class: "controls" }, el("label", {}, "Activation between layers ", this.chosen), el("label", {}, "number of layers ", this.number));
+    this.element = el("div", { class: "controls" }, el("label", {}, "Activation between layers ", this.chosen), el("label", {}, "number of layers, 2 to 64 ", this.number));
     this.chosen.addEventListener("change", changed);
-    this.number.addEventListener("change", changed);
+    this.number.addEventListener("change", () => {
+      this.number.value = String(this.layers);
+      changed();
+    });
   }
   get activation(): string {
     return this.chosen.value;
@@ -53,17 +56,21 @@ export function depthFigure(depth: DepthAnswer, others: readonly DepthAnswer[], 
     );
   const dots = (values: readonly number[], className: string): Child =>
     svg("path", { class: className, d: numbered(values).map(([x, y]) => `M${frame.atX(x).toFixed(1)} ${frame.atY(y).toFixed(1)}h.01`).join("") });
-  const [last, first] = [depth.signal.at(-1)!, depth.gradient[0]!];
-  const facts = `In ${layers} layers the mean square of the signal becomes ${number(last, 3)} times that of the input. The gradient that arrives at the first layer has ${number(first, 3)} times that of the last.`;
+  const hidden = all.filter((each) => each < from || each > to).length;
+  const change = depth.signal.at(-1)! / depth.signal[0]!;
+  const facts = `From layer 1 to ${layers} the mean square of the signal is multiplied by ${number(change, 3)}, and from layer ${layers} to 1 that of the gradient by ${number(depth.gradient[0]!, 3)}.`;
   return figure(
     title,
-    `Each layer has the distribution of this tensor and ${ACTIVATIONS[activation]!.title}, without bias, normalization and residual connections, which would steady it. ` +
-      "Read the signal from left to right and the gradient from right to left. A level line is good. One that falls on its way vanishes, one that rises explodes. " +
-      `Lines: the limit of wide layers, in which fan-in scales the signal and fan-out the gradient. Dots: one network of ${depth.width} units with the same scales, simulated with the seed. ${facts}`,
+    `If ${layers} layers had weights of this scale and ${ACTIVATIONS[activation]!.title} between them, without bias, normalization and residual connections, which would steady it. ` +
+      "Your network need not be built so: the plot judges the scale alone, and a head or an embedding is one layer. " +
+      "Read the signal from left to right and the gradient from right to left. A line that falls on its way vanishes, one that rises explodes. Both must be level; an activation that saturates, such as tanh, keeps the signal level by itself. " +
+      (Math.abs(depth.ratio - 1) > 0.005 ? `Fan-out is ${number(depth.ratio, 3)} times fan-in, so that both cannot be level: fan-in scales the signal, fan-out the gradient. ` : "") +
+      `Lines: the limit of wide layers. Dots: one network of ${depth.width} units with the same scales, simulated with the seed. ${facts}` +
+      (hidden ? ` ${things(hidden, "value")} beyond the axis ${hidden === 1 ? "is" : "are"} not shown.` : ""),
     [
       ["line", "signal, mean square before the activation"],
       ["law", "gradient, mean square"],
-      ["dot", "dots: one simulated network"],
+      ["dot", "dots of either colour: one simulated network"],
     ],
     frame.drawn(facts, frame.line(numbered(depth.signal), "line"), frame.line(numbered(depth.gradient), "law"), dots(depth.simulatedSignal, "dots"), dots(depth.simulatedGradient, "dots second")),
   );

@@ -55,12 +55,20 @@ export function heatFigure(block: BlockAnswer, others: readonly BlockAnswer[], m
   });
   return figure(
     title,
-    `Each cell is one element: blue below 0, red above. Random elements look like noise. A stripe or a repeated pattern means that elements depend on each other. The tensor is shown as a matrix of ${block.matrix.join(" × ")}.`,
+    `Each cell is one element: blue below 0, red above. Random elements look like noise. A stripe or a repeated pattern means that elements depend on each other. ${rangesOf(block)}`,
     [],
     canvas,
     readout,
     (block.matrix[0] > rows || block.matrix[1] > columns) && moves(block, moved),
   );
+}
+
+/** Return which rows and columns are shown. */
+function rangesOf({ matrix, first, size }: BlockAnswer): string {
+  const name = `the tensor as a matrix of ${matrix.join(" × ")}`;
+  if (size[0] === matrix[0] && size[1] === matrix[1]) return `It is all of ${name}.`;
+  const [rows, columns] = ([0, 1] as const).map((axis) => `${first[axis]} to ${first[axis] + size[axis] - 1}`);
+  return `It is rows ${rows} and columns ${columns} of ${name}.`;
 }
 
 function moves(block: BlockAnswer, moved: (row: number, column: number) => void): HTMLElement {

@@ -8,11 +8,15 @@ import { Frame, figure } from "./frame.js";
 /** Points from which on the steps can be seen. */
 const LEAST = 12;
 
-export function roundingFigure({ rounding, dtype, sampled, scheme }: LookAnswer): HTMLElement {
+export function roundingFigure({ rounding, dtype, sampled, scheme, measured }: LookAnswer): HTMLElement {
   const title = "Rounding to the storage type";
   if (!rounding) {
     const reason =
-      dtype === "F64" ? "F64 is the type in which elements are computed, so nothing is rounded to it." : `Elements of ${scheme} at ${dtype} cannot be compared with unrounded ones: they are computed together.`;
+      dtype === "F64"
+        ? "F64 is the type in which elements are computed, so nothing is rounded to it."
+        : measured && measured.low === measured.high
+          ? "Every element is the same number. The table above has it before and after rounding."
+          : `Elements of ${scheme} are computed together at ${dtype}, so that there are no unrounded ones to compare with.`;
     return figure(title, reason, []);
   }
   return figure(
@@ -41,9 +45,9 @@ function steps({ points, range: [from, to], from: finer }: Rounding, dtype: stri
 function table(found: Rounding, dtype: string, sampled: number): HTMLElement {
   const rows: [string, string, string][] = [
     ["distinct", "distinct values", `${count(found.distinct)} among ${count(sampled)} elements; ${count(found.possible)} numbers of ${dtype} lie in their range`],
-    ["entropy", "bits used", `${number(found.entropy, 4)} of ${found.bits} (entropy of the stored values; ${count(sampled)} elements can show at most ${number(Math.log2(sampled), 4)})`],
+    ["entropy", "bits used", `${number(found.entropy, 4)} of ${found.bits}: entropy of the stored values${found.entropy > Math.log2(sampled) - 0.5 ? `, as much as ${count(sampled)} elements can show` : ""}`],
     ["clamped", "clamped", found.clamped === null ? "none: the distribution has no bounds" : `${count(found.clamped)} (${percent(found.clamped / sampled)}): rounding would have put them beyond a bound, so they have the bound`],
-    ["zeros", "rounded to 0", count(found.zeros)],
+    ["zeros", "rounded to 0", `${count(found.zeros)} (${percent(found.zeros / sampled)})`],
     ["error", "error", `${percent(found.error)} of the standard deviation, root of the mean square`],
   ];
   return el(

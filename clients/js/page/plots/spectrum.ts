@@ -10,6 +10,14 @@ const BARS = 32;
 /** Return whether there is something to draw: single values of different size. */
 const isDrawn = ({ singular }: BlockAnswer) => singular !== null && singular[0]! - singular.at(-1)! > 1e-4 * singular[0]!;
 
+/** Return what is known of the singular values of the complete matrix. */
+function wholeOf({ matrix, whole }: BlockAnswer): string {
+  if (!whole) return "";
+  const [least, greatest] = whole,
+    name = `complete ${matrix.join(" × ")} matrix`;
+  return least === greatest ? ` All of the ${name} are ${number(greatest)}.` : ` Those of the ${name} lie between about ${number(least, 3)} and ${number(greatest, 3)}.`;
+}
+
 /** Return the heights of the bars between two ends. */
 function heightsOf(singular: readonly number[], from: number, width: number): number[] {
   const heights = new Array<number>(BARS).fill(0);
@@ -19,12 +27,13 @@ function heightsOf(singular: readonly number[], from: number, width: number): nu
 
 /** Return the histogram of singular values. Those of `others`, which stand beside it, have the same axes. */
 export function spectrumFigure(block: BlockAnswer, others: readonly BlockAnswer[]): HTMLElement {
-  const { singular, law, size } = block;
+  const { singular, law, size, matrix } = block;
+  const isWhole = size[0] === matrix[0] && size[1] === matrix[1];
   const title = "Singular values";
   if (!singular) return figure(title, "Singular values need a real matrix of two rows and two columns or more.", []);
   const greatest = singular[0]!,
     least = singular.at(-1)!;
-  const facts = `The greatest is ${number(greatest)}, the least ${number(least)}.`;
+  const facts = `The greatest ${isWhole ? "" : "of this part "}is ${number(greatest)}, the least ${number(least)}.${wholeOf(block)}`;
   if (!greatest) return figure(title, "All singular values are 0.", []);
   if (!isDrawn(block))
     return figure(title, `All ${singular.length} singular values of this part are ${number(greatest)}: it keeps the length of every vector, times this factor.`, []);
@@ -48,10 +57,12 @@ export function spectrumFigure(block: BlockAnswer, others: readonly BlockAnswer[
   });
   return figure(
     title,
-    `How much the ${size.join(" × ")} part of the matrix stretches vectors of its singular directions. ` +
+    `How much ${isWhole ? "the matrix" : `a part of ${size.join(" × ")} of the matrix`} stretches vectors of its singular directions. ` +
       (law
-        ? "The line is what a large matrix of independent elements has (Marchenko and Pastur). In so small a part, bars above and below the line are chance; values far beyond its ends would mean a pattern. "
-        : "There is no line: it holds for independent elements with a mean of 0, and these are not. A part of an orthogonal matrix is not orthogonal. ") +
+        ? "The line is what a large matrix of independent elements has (Marchenko and Pastur). In so small a matrix, bars above and below the line are chance; values far beyond its ends would mean a pattern. "
+        : block.isOrthogonal && !isWhole
+          ? "A part of an orthogonal matrix is not orthogonal. "
+          : "There is no line: it holds for independent elements with a mean of 0, and these are not. ") +
       facts,
     [["bar", "singular values"], ...(law ? [["law", "Marchenko and Pastur"] as const] : [])],
     frame.drawn(

@@ -27,7 +27,7 @@ export class Bits {
 
   constructor(private readonly access: Access) {
     this.element.append(
-      el("p", { class: "fine" }, "Fanin makes the same bits everywhere. The SHA-256 of the bytes shows it: compare it with that of the Python library or of the service."),
+      el("p", { class: "fine" }, "Fanin makes the same bits everywhere. The SHA-256 of the bytes shows it: the Python program below prints the same ones."),
       this.list,
       el("div", { class: "controls" }, this.compute, ...(access.hasService ? [this.compare] : []), this.bar),
       this.status,
@@ -116,7 +116,7 @@ export class Bits {
 
   private renew(): void {
     const names: Record<string, string> = {
-      recipe: "digest of the recipe",
+      recipe: "digest of the recipe in its canonical form",
       tensor: "SHA-256 of the tensor, computed here",
       service: "SHA-256 of the tensor, from the service",
       file: "SHA-256 of the file, computed here",

@@ -13,7 +13,7 @@ interface Language {
   readonly code: (recipe: Recipe) => string;
 }
 interface Recipe {
-  /** The text between r""" and """ in Python, or the name of a file. */
+  /** The text of the recipe, as an expression of Python. */
   readonly python: string;
   /** The data argument of curl, and what follows the command. */
   readonly data: string;
@@ -21,19 +21,21 @@ interface Recipe {
   /** The chosen tensor, as a literal of Python. */
   readonly tensor: string;
   readonly url: string;
+  /** A comment where this page has no service. */
+  readonly before: string;
   readonly header: string;
 }
 
 const LANGUAGES: Readonly<Record<string, Language>> = {
   curl: {
     title: "curl",
-    code: ({ url, header, data, after }) =>
-      `curl -fo weights.safetensors -H 'Content-Type: application/json' ${header}--data-binary ${data} '${url}v1/weights'${after}`,
+    code: ({ before, url, header, data, after }) =>
+      `${before}curl -fo weights.safetensors -H 'Content-Type: application/json' ${header}--data-binary ${data} '${url}v1/weights'${after}`,
   },
   python: {
     title: "Python",
     code: ({ python, tensor }) =>
-      `import fanin\n\nrecipe = ${python}\nweights = fanin.materialize(recipe)  # NumPy arrays by name\nprint(weights[${tensor}])\nfanin.save(recipe, "weights.safetensors")\n`,
+      `import hashlib\n\nimport fanin\n\nrecipe = ${python}\nweights = fanin.materialize(recipe)  # NumPy arrays by name\nprint(weights[${tensor}])\nfanin.save(recipe, "weights.safetensors")\n\n# The same digests as on this page:\nprint(fanin.as_recipe(recipe).digest)\nprint(hashlib.sha256(weights[${tensor}].tobytes()).hexdigest())\nwith open("weights.safetensors", "rb") as file:\n    print(hashlib.file_digest(file, "sha256").hexdigest())\n`,
   },
   torch: {
     title: "PyTorch",
@@ -66,11 +68,12 @@ export class Code {
     const json = compact(text),
       isShort = json.length <= LONGEST;
     this.recipe = {
-      python: isShort ? `r"""${json}"""` : `"recipe.json"  # the recipe, saved under this name`,
+      python: isShort ? `r"""${json}"""` : `open("recipe.json").read()  # the recipe, saved under this name`,
       data: isShort ? "@-" : "@recipe.json",
       after: isShort ? ` <<'RECIPE'\n${json}\nRECIPE\n` : "\n",
       tensor: JSON.stringify(tensor),
       url: this.access.hasService ? root() : "http://127.0.0.1:8000/",
+      before: this.access.hasService ? "" : "# A service must run at this address: fanin serve\n",
     };
     this.write();
   }

@@ -35,14 +35,14 @@ function boundsNote({ drawn, stored, dtype }: LookAnswer): string {
 
 function fans(found: FansAnswer, scheme: string): string {
   if ("reason" in found) return `none: ${found.reason}`;
-  const { fanIn, fanOut, layout, isUsed, selected } = found;
-  const axes = layout ? ` in the layout ${layout}` : "";
+  const { fanIn, fanOut, layout, isAssumed, isUsed, selected } = found;
+  const axes = layout ? ` in the layout ${layout}${isAssumed ? ", which a recipe has that states none" : ""}` : "";
   const use = !isUsed ? `; ${scheme} does not use them` : selected ? `; n is ${number(selected.n, 9)}, by the mode ${selected.mode}` : "";
   return `fan-in ${count(fanIn)} (inputs of each output), fan-out ${count(fanOut)} (outputs of each input)${axes}${use}`;
 }
 
 /** Return the table of moments. Those by formula have the digits of `fanin.describe`. */
-export function moments({ drawn, stored, measured, sampled, elements, dtype }: LookAnswer): HTMLElement {
+export function moments({ drawn, stored, measured, chance, sampled, elements, dtype }: LookAnswer): HTMLElement {
   const cell = (value: number | null | undefined, digits: number) =>
     value === undefined ? "not computed" : value === null ? "no bound" : number(value, digits);
   const row = (name: string, key: keyof Expected) =>
@@ -76,6 +76,7 @@ export function moments({ drawn, stored, measured, sampled, elements, dtype }: L
       all
         ? `Measured on all ${count(elements)} elements.`
         : `Measured on ${count(sampled)} of ${count(elements)} elements, taken from 64 places in the tensor. The least and the greatest are those of the sample.`,
+      chance && ` Chance alone moves the mean by about ${number(chance.mean, 2)} and the standard deviation by about ${number(chance.std, 2)}.`,
     ),
   );
 }

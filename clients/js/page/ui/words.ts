@@ -3,7 +3,8 @@
 /** Return a number with at most `digits` significant digits. */
 export function number(value: number, digits = 4): string {
   if (!Number.isFinite(value)) return value > 0 ? "infinity" : "-infinity";
-  return String(Number(value.toPrecision(digits)));
+  const rounded = Number(value.toPrecision(digits));
+  return Math.abs(rounded) < 1e6 ? String(rounded) : rounded.toExponential().replace("e+", "e");
 }
 
 export const count = (value: number | string | bigint): string => BigInt(value).toLocaleString("en-US");

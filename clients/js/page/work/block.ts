@@ -30,6 +30,10 @@ export async function block({ subject, row, column }: { subject: Subject; row: n
   const { moments } = descriptionOf(tensor);
   const isIndependent = ["uniform", "normal", "truncated", "mapped"].includes(entry.draw.kind);
   const hasSpectrum = !isComplex && Math.min(...size) > 1;
+  const isWhole = size[0] === matrix[0] && size[1] === matrix[1];
+  const hasLaw = hasSpectrum && isIndependent && moments && Math.abs(moments.mean) < moments.std / 100;
+  const { draw } = entry,
+    isOrthogonal = draw.kind === "orthogonal" && Math.min(draw.rows, draw.columns) === Math.min(...matrix);
   return {
     matrix,
     first,
@@ -37,9 +41,14 @@ export async function block({ subject, row, column }: { subject: Subject; row: n
     values: Array.from(shown),
     most: moments?.std ? Math.min(most, Math.abs(moments.mean) + 3 * moments.std) : most,
     singular: hasSpectrum ? singularValues(shown, ...size) : null,
-    law:
-      hasSpectrum && isIndependent && moments && Math.min(...size) >= LEAST && Math.abs(moments.mean) < moments.std / 100
-        ? marchenkoPastur(...size, moments.std)
-        : null,
+    law: hasLaw && Math.min(...size) >= LEAST ? marchenkoPastur(...size, moments.std) : null,
+    whole: isWhole
+      ? null
+      : isOrthogonal
+        ? [draw.gain, draw.gain]
+        : hasLaw && Math.min(...matrix) >= LEAST
+          ? marchenkoPastur(...matrix, moments.std).ends
+          : null,
+    isOrthogonal,
   };
 }

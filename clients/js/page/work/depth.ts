@@ -40,11 +40,11 @@ export async function depth({
     chosen = ACTIVATIONS[activation]!;
   const gains = gainsOf(tensor);
   if (typeof gains === "string")
-    return { width: 0, refusal: gains, signal: [], gradient: [], simulatedSignal: [], simulatedGradient: [] };
+    return { width: 0, ratio: 1, refusal: gains, signal: [], gradient: [], simulatedSignal: [], simulatedGradient: [] };
   const [signal, gradient] = recursion(gains, chosen, layers);
   const generator = await sharedGenerator();
   const [simulatedSignal, simulatedGradient] = simulate(generator, drawAt(tensor, F32), entry.stream, gains, chosen, layers);
-  return { width: WIDTH, refusal: null, signal, gradient, simulatedSignal, simulatedGradient };
+  return { width: WIDTH, ratio: gains.backward / gains.forward, refusal: null, signal, gradient, simulatedSignal, simulatedGradient };
 }
 
 /** Return the gains of a layer, or why it has none. */
@@ -63,7 +63,7 @@ function gainsOf(tensor: Tensor): Gains | string {
     const variance = moments.std * moments.std;
     return { forward: Number(fanIn) * variance, backward: Number(fanOut) * variance, std: moments.std };
   } catch (error) {
-    if (error instanceof DrawError) return "This plot needs the kernel of a layer: a tensor with inputs and outputs.";
+    if (error instanceof DrawError) return `This plot needs the inputs and outputs of a layer: ${error.message}.`;
     throw error;
   }
 }

@@ -12,11 +12,21 @@ export function layoutOf(tensor: Tensor): "keras" | "torch" {
   return (tensor.values.layout ?? tensor.defaults.layout) === "torch" ? "torch" : "keras";
 }
 
-/** Return the fans of a tensor. Throws `DrawError` where its shape has none. */
+/** Return whether the recipe states no layout for the tensor. */
+const isAssumed = (tensor: Tensor): boolean => !tensor.given.has("layout") && tensor.defaults.layout === undefined;
+
+/**
+ * Return the fans of a tensor. Throws `DrawError` where its shape has none, and where they depend on a layout that neither
+ * the recipe states nor the distribution uses: it may be that of another framework.
+ */
 export function fansFor(tensor: Tensor): Fans {
   if (hasFans(tensor)) return tensorFans(tensor);
-  const layout = layoutOf(tensor);
-  return fansOf(tensor.shape, { layout, in_axes: null, out_axes: null, batch_axes: [], groups: 1, depthwise: false, transposed: false });
+  const of = (layout: "keras" | "torch") =>
+    fansOf(tensor.shape, { layout, in_axes: null, out_axes: null, batch_axes: [], groups: 1, depthwise: false, transposed: false });
+  const found = of(layoutOf(tensor));
+  if (isAssumed(tensor) && found.fanIn !== of("torch").fanIn)
+    throw new DrawError("layout", 'the recipe does not say which axes are inputs. Add "layout": "torch" or "layout": "keras" to it; these weights stay the same');
+  return found;
 }
 
 /** Return the fans as the page shows them. */
@@ -30,7 +40,8 @@ export function fansAnswer(tensor: Tensor): FansAnswer {
     return {
       fanIn: String(fans.fanIn),
       fanOut: String(fans.fanOut),
-      layout: (in_axes ?? null) === null ? layoutOf(tensor) : null,
+      layout: (in_axes ?? null) === null && (hasFans(tensor) || !isAssumed(tensor)) ? layoutOf(tensor) : null,
+      isAssumed: isAssumed(tensor),
       isUsed: hasFans(tensor),
       selected: typeof mode === "string" ? { mode, n: Math.sqrt(rounded(squared(fans, mode as Mode), dtypeOf("F64"))) } : null,
     };

@@ -12,6 +12,12 @@ import { rounding } from "./rounding.js";
 import { sample, sampled } from "./sample.js";
 import { find } from "./subject.js";
 
+/** Draws of independent elements, of at most the kurtosis of a normal distribution. */
+const SPREAD = ["uniform", "normal", "truncated"];
+
+/** Return the standard errors of mean and deviation, those of normal elements. */
+const errorsOf = (std: number, count: number) => ({ mean: std / Math.sqrt(count), std: std / Math.sqrt(2 * count) });
+
 /** Return the description of a tensor, its histogram, and what rounding does to it. */
 export async function look({ subject, range }: { subject: Subject; range: Range | null }): Promise<LookAnswer> {
   const { entry, tensor } = find(subject),
@@ -30,6 +36,7 @@ export async function look({ subject, range }: { subject: Subject; range: Range 
     drawn: known && known.drawn,
     stored: known && known.stored,
     measured,
+    chance: measured && SPREAD.includes(entry.draw.kind) && dtype.kind === "real" ? errorsOf(measured.std, values.length) : null,
     elements: String(entry.count),
     sampled: sampled(entry),
     histogram: measured && histogram(values, dtype, range ?? axisOf(tensor) ?? [measured.low!, measured.high!], lawOf(entry.draw, dtype)),
