@@ -48,7 +48,7 @@ export function depthFigure(depth: DepthAnswer, others: readonly DepthAnswer[], 
   const from = 10 ** Math.min(Math.floor(Math.log10(low)), -2),
     to = 10 ** Math.max(Math.ceil(Math.log10(high)), 2);
   const layers = depth.signal.length;
-  const frame = new Frame({ from: 1, to: layers, label: "layer" }, { from, to, label: "mean square", isLog: true });
+  const frame = new Frame({ from: 1, to: layers, label: "layer" }, { from, to, label: "mean square, logarithmic", isLog: true });
   const numbered = (values: readonly number[]) =>
     values.flatMap((y, n): [number, number][] =>
       // A line ends where it leaves the axis: drawn along the border, it would look level.
@@ -63,9 +63,9 @@ export function depthFigure(depth: DepthAnswer, others: readonly DepthAnswer[], 
     title,
     `If ${layers} layers had weights of this scale and ${ACTIVATIONS[activation]!.title} between them, without bias, normalization and residual connections, which would steady it. ` +
       "Your network need not be built so: the plot judges the scale alone, and a head or an embedding is one layer. " +
-      "Read the signal from left to right and the gradient from right to left. A line that falls on its way vanishes, one that rises explodes. Both must be level; an activation that saturates, such as tanh, keeps the signal level by itself. " +
-      (Math.abs(depth.ratio - 1) > 0.005 ? `Fan-out is ${number(depth.ratio, 3)} times fan-in, so that both cannot be level: fan-in scales the signal, fan-out the gradient. ` : "") +
-      `Lines: the limit of wide layers. Dots: one network of ${depth.width} units with the same scales, simulated with the seed. ${facts}` +
+      "Read the signal from left to right and the gradient from right to left. A line that falls on its way vanishes, one that rises explodes. A good scale keeps both level. An activation that saturates, such as tanh, settles the signal whatever the scale, so look at the gradient. " +
+      (Math.abs(depth.ratio - 1) > 0.005 ? `Fan-out is ${number(depth.ratio, 3)} times fan-in here: fan-in scales the signal and fan-out the gradient, so that no scale keeps both level. ` : "") +
+      `Lines: the limit of wide layers. Dots: one network of ${depth.width} units with the same scales, simulated with the seed. By the lines: ${facts}` +
       (hidden ? ` ${things(hidden, "value")} beyond the axis ${hidden === 1 ? "is" : "are"} not shown.` : ""),
     [
       ["line", "signal, mean square before the activation"],

@@ -46,7 +46,7 @@ function table(found: Rounding, dtype: string, sampled: number): HTMLElement {
   const rows: [string, string, string][] = [
     ["distinct", "distinct values", `${count(found.distinct)} among ${count(sampled)} elements; ${count(found.possible)} numbers of ${dtype} lie in their range`],
     ["entropy", "bits used", `${number(found.entropy, 4)} of ${found.bits}: entropy of the stored values${found.entropy > Math.log2(sampled) - 0.5 ? `, as much as ${count(sampled)} elements can show` : ""}`],
-    ["clamped", "clamped", found.clamped === null ? "none: the distribution has no bounds" : `${count(found.clamped)} (${percent(found.clamped / sampled)}): rounding would have put them beyond a bound, so they have the bound`],
+    ["clamped", "clamped", found.clamped === null ? "none: the distribution has no bounds" : `${count(found.clamped)} (${percent(found.clamped / sampled)}): elements that rounding would have put beyond a bound have the bound instead`],
     ["zeros", "rounded to 0", `${count(found.zeros)} (${percent(found.zeros / sampled)})`],
     ["error", "error", `${percent(found.error)} of the standard deviation, root of the mean square`],
   ];

@@ -15,7 +15,7 @@ function wholeOf({ matrix, whole }: BlockAnswer): string {
   if (!whole) return "";
   const [least, greatest] = whole,
     name = `complete ${matrix.join(" × ")} matrix`;
-  return least === greatest ? ` All of the ${name} are ${number(greatest)}.` : ` Those of the ${name} lie between about ${number(least, 3)} and ${number(greatest, 3)}.`;
+  return least === greatest ? ` All of the ${name} are ${number(greatest)}, but for the rounding of its elements.` : ` By its distribution, those of the ${name} lie between about ${number(least, 3)} and ${number(greatest, 3)}: a part has smaller ones.`;
 }
 
 /** Return the heights of the bars between two ends. */

@@ -27,7 +27,7 @@ export class Bits {
 
   constructor(private readonly access: Access) {
     this.element.append(
-      el("p", { class: "fine" }, "Fanin makes the same bits everywhere. The SHA-256 of the bytes shows it: the Python program below prints the same ones."),
+      el("p", { class: "fine" }, 'Fanin makes the same bits everywhere. Compare the SHA-256: the Python program under "Code" prints the same ones.'),
       this.list,
       el("div", { class: "controls" }, this.compute, ...(access.hasService ? [this.compare] : []), this.bar),
       this.status,

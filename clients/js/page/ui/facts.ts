@@ -76,7 +76,7 @@ export function moments({ drawn, stored, measured, chance, sampled, elements, dt
       all
         ? `Measured on all ${count(elements)} elements.`
         : `Measured on ${count(sampled)} of ${count(elements)} elements, taken from 64 places in the tensor. The least and the greatest are those of the sample.`,
-      chance && ` Chance alone moves the mean by about ${number(chance.mean, 2)} and the standard deviation by about ${number(chance.std, 2)}.`,
+      chance && ` By chance alone the mean is off by about ${number(chance.mean, 2)} and the standard deviation by about ${number(chance.std, 2)} (one standard error; twice as much is common).`,
     ),
   );
 }

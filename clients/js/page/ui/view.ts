@@ -115,7 +115,7 @@ export class View {
     if (name === "look" && look) replace(this.histogram, histogramFigure(look, list(others.look)));
     if (name === "depth" && depth) {
       replace(this.depth, depthFigure(depth, list(others.depth), this.controls.activation));
-      if (this.footer) this.footer.hidden = false;
+      if (this.footer) this.footer.hidden = [depth, ...list(others.depth)].every(({ refusal }) => refusal !== null);
     }
     if (name === "block" && block) {
       const isFocused = this.heat.contains(document.activeElement) && (document.activeElement as HTMLElement).dataset.first;
