@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from fanin.dtypes import DTYPES
-from fanin.report_tables import piped
 from fanin_lab.bench import pairs
+from fanin_lab.tables import piped
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "gpu.md"

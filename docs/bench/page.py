@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from fanin.report_tables import dumps, piped
 from fanin_lab.bench import history, report
 from fanin_lab.bench.pairs import Summary
+from fanin_lab.tables import dumps, piped
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "performance.md"

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import vl_convert
 
-from fanin.report_tables import Table, piped
 from fanin_lab.compare import charts, report
 from fanin_lab.compare.figures import Figures
 from fanin_lab.compare.findings import findings
 from fanin_lab.compare.networks import NETWORKS
+from fanin_lab.tables import Table, piped
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "compare.md"

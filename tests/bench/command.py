@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fanin.report_tables import dumps
 from fanin_lab.bench import machine
+from fanin_lab.tables import dumps
 
 
 def parser(text: str | None, parts: Sequence[str], repeats: int | None) -> argparse.ArgumentParser:

@@ -10,10 +10,10 @@ from typing import Any
 from tqdm import tqdm
 
 from fanin.cli.overwriting import check_output
-from fanin.report_tables import dumps
 from fanin_lab.bench import machine, pairs, plot, report
 from fanin_lab.bench.makers import DISTRIBUTIONS, chosen
 from fanin_lab.bench.measure import Settings, measure
+from fanin_lab.tables import dumps
 
 HELP = "How fast this machine generates elements: Fanin's backends beside the frameworks that are installed."
 SCHEMA = 2

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fanin.report_tables import Table
 from fanin_lab.bench.machine import rounded
 from fanin_lab.bench.pairs import Summary
+from fanin_lab.tables import Table
 
 Release = dict[str, Any]
 """Version, date, name of the machine, and figures: by name, the ratio and its interval. A larger figure is better."""

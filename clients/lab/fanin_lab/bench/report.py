@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from fanin.report_tables import Table, aligned, piped
 from fanin_lab.bench import pairs
+from fanin_lab.tables import Table, aligned, piped
 
 Document = dict[str, Any]
 Row = dict[str, Any]

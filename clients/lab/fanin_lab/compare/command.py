@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, TypeVar
 from tqdm import tqdm
 
 from fanin.file.atomic import replacing
-from fanin.report_tables import dumps
 from fanin_lab.compare import report
 from fanin_lab.compare.networks import ACTIVATIONS, NETWORKS
 from fanin_lab.compare.schemes import SCHEMES
+from fanin_lab.tables import dumps
 
 if TYPE_CHECKING:
     from fanin_lab.compare.study import Case, Settings

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fanin.report_tables import Table, aligned
 from fanin_lab.compare.figures import LEARNT, Document, Figures, Setting, accuracy, listed
 from fanin_lab.compare.findings import findings
 from fanin_lab.compare.networks import NETWORKS
+from fanin_lab.tables import Table, aligned
 
 
 def text(document: Document) -> str:
