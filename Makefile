@@ -70,7 +70,7 @@ site: $(VENV)/dev
 # unless pip knows an index with CPU builds. Run it every month, and before you raise a bound.
 NEWEST := build/newest
 NEWEST_PACKAGES ?= fastapi flax httptools jax keras limits numpy pydantic redis starlette torch transformers uvicorn uvloop
-NEWEST_TESTS ?= tests/golden tests/torch tests/jax_and_keras tests/recording/test_record.py tests/recording/test_jax.py \
+NEWEST_TESTS ?= tests/golden tests/torch tests/jax_and_keras tests/recording/test_record*.py tests/recording/test_jax.py \
     tests/recording/test_keras.py tests/service/server/test_protocol.py tests/service/server/test_lifecycle.py tests/service/server/test_workers.py
 .PHONY: newest
 newest:

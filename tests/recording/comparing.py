@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from scipy import stats
+from torch import nn
 
 import fanin
 from fanin.torch import Recording, record
@@ -71,3 +73,21 @@ def assert_one_distribution(name: str, ours: np.ndarray, theirs: np.ndarray) -> 
     assert (same == constant).all() or flat, name
     sample, other = (values[~same].ravel()[: 1 << 16] for values in (ours, theirs))
     assert stats.ks_2samp(sample, other).pvalue > MIN_P, name
+
+
+def initialized(initialize: Callable[[torch.Tensor], Any], shape: tuple[int, ...] = (64, 64)) -> nn.Module:
+    """Return a module with one parameter, to which `initialize` was applied."""
+    module = nn.Module()
+    module.weight = nn.Parameter(torch.empty(shape))
+    with torch.no_grad():
+        returned = initialize(module.weight)
+        if isinstance(returned, nn.Parameter):
+            module.weight = returned
+    return module
+
+
+def members_of(initialize: Callable[[torch.Tensor], Any], shape: tuple[int, ...] = (64, 64)) -> dict[str, Any]:
+    """Return the recipe's members for one tensor, without its shape, after a comparison with a run."""
+    recording = recorded_as_it_runs(lambda: initialized(initialize, shape))
+    said = recording.recipe.tensors["weight"].model_dump(exclude_defaults=True)
+    return {field: value for field, value in said.items() if field != "shape"}
