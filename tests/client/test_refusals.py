@@ -1,4 +1,4 @@
-"""The client: errors of the service, repeated or told."""
+"""The client: errors of the service, and what is tried again."""
 
 from __future__ import annotations
 
