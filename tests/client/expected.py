@@ -1,4 +1,4 @@
-"""What the client should return."""
+"""Expected results of the client."""
 
 from __future__ import annotations
 
