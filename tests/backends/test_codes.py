@@ -24,7 +24,7 @@ LIMITS = {"E4M3": 900.0, "E2M1": 9.0, "I8": 300.0, "I4": 12.0, "U4": 40.0}
 
 @pytest.fixture(autouse=True)
 def _poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fill the memory that the kernels write to with a pattern that is no result."""
+    """Fill the memory that the kernels write to with a pattern, so that a test sees what they leave out."""
     empty = np.empty
 
     def poisoned(*args: Any, **options: Any) -> Any:

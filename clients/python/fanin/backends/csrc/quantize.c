@@ -20,7 +20,7 @@ static void steps(void *context)
 
 void fanin_quantize_steps(const fanin_level *level, const fanin_groups *task, int threads)
 {
-    const uint64_t elements = task->codes ? task->columns : task->tall * task->wide; /* of a step */
+    const uint64_t elements = task->codes ? task->columns : task->tall * task->wide; /* elements of a step */
     stepping all = {
         .step = task->codes ? level->codes_of_row : level->group_magnitudes,
         .task = task,
