@@ -143,7 +143,7 @@ export class Service {
     } else if (contentRange && !contentRange.endsWith(`/${layout.size}`)) {
       problem = `the file has not the ${layout.size} bytes of its recipe`;
     } else if (!hasLength(response, isWhole ? layout.size : lengthOf(contentRange))) {
-      // A proxy can put the complete file below the head of a range. Its first bytes would be taken for the range.
+      // A proxy can put the complete file below the head of a range. Its first bytes would be treated as the range.
       problem = `Content-Length ${response.headers.get("content-length")} is not that of the bytes requested`;
     }
     if (problem || !response.body) {

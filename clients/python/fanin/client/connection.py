@@ -186,7 +186,7 @@ def _offset(response: AsyncResponse, position: int, where: str) -> int:
             f" {content_range[:80]!r}",
             status=response.status,
         )
-    # A proxy can put the complete file below the head of a range. The file's first bytes would be taken for the range.
+    # A proxy can put the complete file below the head of a range. Its first bytes would be treated as the range.
     length = response.headers.get("content-length")
     if length is not None and length != str(_part(content_range)):
         raise ConnectionLostError(
