@@ -121,7 +121,9 @@ async def get_object(bucket: str, key: str, request: Request) -> Response:
         "Cache-Control": IMMUTABLE if is_commit(revision) else "no-cache",
         **_asked_headers(request.query_params),
     }
-    return await respond(context, service, replace(file, tag=s3.tag(file), headers=headers, modified=modified))
+    # Clients expect a Last-Modified also where no date is known, as of the catalogue. A condition must not use that date:
+    # the content may change with the version of the service.
+    return await respond(context, service, replace(file, tag=s3.tag(file), headers=headers, modified=modified or None))
 
 
 def _check_part(request: Request) -> None:
