@@ -17,8 +17,8 @@ _DIGEST_HEADERS = ("Content-Digest", "Repr-Digest", "Digest")
 """Headers with digests of a body by algorithm: RFC 9530, and its predecessor RFC 3230. A complete body without an
 encoding is the representation."""
 _DIGEST = re.compile(r"(?<![A-Za-z0-9-])([A-Za-z0-9-]+)=:?([A-Za-z0-9+/]+=*)")
-"""Pattern of one digest. It begins only at the first letter of a name: searching again from each letter of a long header
-would stop the event loop for seconds."""
+"""Pattern of one digest. It begins only where a name begins: searching again from each letter of a long header would
+stop the event loop for seconds."""
 _HASHES = {"md5": "md5", "sha-256": "sha256", "sha-512": "sha512"}
 """Names of algorithms in these headers, and in hashlib. Digests by other algorithms are ignored."""
 
