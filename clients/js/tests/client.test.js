@@ -52,6 +52,11 @@ const server = createServer((request, response) => {
       response.writeHead(200, headers).end(file);
       return;
     }
+    if (step === "misplace") {
+      response.writeHead(206, { ...headers, "Content-Range": `bytes ${first}-${last}/${file.length}`, "Content-Length": file.length });
+      response.end(file);
+      return;
+    }
     response.writeHead(206, {
       ...headers,
       "Content-Length": body.length,
@@ -94,6 +99,14 @@ test("a download goes on behind lost connections, resets and a busy service", as
 test("a response of the whole file has the range in it", async () => {
   begin("whole");
   assert.deepEqual(await service.range(recipe, 700, 1800), file.slice(700, 1800));
+});
+
+test("a whole file below the head of a range is refused", async () => {
+  begin("misplace");
+  await assert.rejects(
+    service.range(recipe, 700, 1800),
+    (error) => error instanceof ServiceError && error.message.includes(`Content-Length ${file.length}`),
+  );
 });
 
 test("another version, a refusal and a service that stays busy are errors", async () => {

@@ -71,6 +71,12 @@ async def respond(context: RequestContext, service: Service, file: File) -> Resp
             raise RangeNotSatisfiableError(f"the file has {size} bytes", {"Content-Range": f"bytes */{size}"})
 
 
+def is_selected(context: RequestContext, file: File) -> bool:
+    """Return whether the conditions of a request select the file: the response is then neither 304 nor 412."""
+    verdict = select(context.method, _conditions(context), file.etag, file.size, file.modified)
+    return verdict not in (Verdict.NOT_MODIFIED, Verdict.PRECONDITION_FAILED)
+
+
 def _conditions(context: RequestContext) -> Conditions:
     found: dict[str, list[str]] = {}
     for header, value in context.headers:
