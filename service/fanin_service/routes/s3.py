@@ -121,7 +121,7 @@ async def get_object(bucket: str, key: str, request: Request) -> Response:
         "Cache-Control": IMMUTABLE if is_commit(revision) else "no-cache",
         **_asked_headers(request.query_params),
     }
-    # Clients expect a Last-Modified also where no date is known, as in the catalogue. Conditions must not use it then: the
+    # Clients expect a Last-Modified also where no date is known, as in the catalogue. Conditions then ignore it: the
     # content may change with the version of the service.
     file = replace(file, tag=s3.tag(file), headers=headers, modified=modified or None)
     # Conditions come first, as for Range: 416 would tell a client that its version of a replaced object has one part.
