@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import httpx
+
+from fanin.file import archive
 from fanin_service.models.content import Content
+from fanin_service.models.snapshot import Snapshot
 from fanin_service.settings import Settings
 
 RECIPE: dict[str, Any] = {
@@ -37,3 +41,15 @@ SETTINGS = Settings()
 def content(recipe: Any = RECIPE, files: dict[str, bytes] | None = None) -> Content:
     given = FILES if files is None else files
     return Content.put({**given, "recipe.json": json.dumps(recipe).encode()}, SETTINGS)
+
+
+def snapshot(revision: str, recipe: Any = RECIPE) -> Snapshot:
+    found = content(recipe)
+    chosen = found.main.named(revision)
+    assert chosen is not None
+    return Snapshot(found, chosen)
+
+
+def put_model(client: httpx.Client, name: str, files: dict[str, bytes]) -> httpx.Response:
+    headers = {"Content-Type": archive.MEDIA_TYPE}
+    return client.put(f"/v1/models/{name}", content=archive.pack(files), headers=headers)

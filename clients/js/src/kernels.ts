@@ -6,7 +6,7 @@ import { type DType, type DTypeName, computeType, encoded } from "./dtypes.js";
 import { FaninError, NotSupportedError } from "./errors.js";
 import { type Stream, streamKey } from "./streams.js";
 
-const ABI = 8;
+const ABI = 9;
 /** `fanin_dtype` of native.h. */
 const DTYPES: Partial<Record<DTypeName, number>> = { F64: 0, F32: 1, BF16: 2, F16: 3, F8_E4M3: 4, F8_E5M2: 5 };
 /** `fanin_distribution` of native.h. */

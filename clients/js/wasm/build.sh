@@ -14,7 +14,7 @@ build() {
     $clang --target=wasm32 -mbulk-memory "$@" -O3 -std=c11 -ffp-contract=off -ffreestanding -fno-builtin-malloc \
         -fvisibility=hidden -nostdlib -I include -I "$csrc" -Wl,--no-entry -Wl,--strip-all -Wl,-z,stack-size=262144 \
         $(printf -- '-Wl,--export=%s ' $exports) -Wl,--export=__heap_base \
-        "$csrc/baseline.c" "$csrc/native.c" "$csrc/orthogonal.c" "$csrc/sparse.c" shims.c -o "$out/$target"
+        "$csrc/baseline.c" "$csrc/native.c" "$csrc/orthogonal.c" "$csrc/quantize.c" "$csrc/sparse.c" shims.c -o "$out/$target"
 }
 build kernels.simd.wasm -msimd128
 build kernels.plain.wasm

@@ -6,21 +6,22 @@ import json
 import re
 from pathlib import Path
 
-import httpx
 import pytest
 
 import fanin
 from fanin import models
-from fanin.file import archive
 from fanin_service.app import create_app
 from fanin_service.models.catalogue import StoreWithCatalogue
 from fanin_service.models.objects import DirectoryObjects
 from fanin_service.settings import Settings, SettingsError
-from tests.support.models import FILES
+from tests.support.models import FILES, put_model
 from tests.support.servers import Running, running
 
 ARCHIVED = {**FILES, "recipe.json": b'{"shape": [3], "scheme": "zeros"}'}
 NAMES = sorted(f"catalogue/{name}" for name in models.names())
+
+
+EPOCH = "Thu, 01 Jan 1970 00:00:00 GMT"
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +32,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> object:
         yield server
 
 
-def put(client: httpx.Client, name: str) -> httpx.Response:
-    headers = {"Content-Type": archive.MEDIA_TYPE}
-    return client.put(f"/v1/models/{name}", content=archive.pack(ARCHIVED), headers=headers)
-
-
 def test_the_list(server: Running) -> None:
     document = server.client.get("/v1/catalogue").json()
     assert document["served"] is True
@@ -44,6 +40,16 @@ def test_the_list(server: Running) -> None:
     assert server.client.get("/v1/models").json() == {"models": NAMES}
     found = server.client.get("/hf/api/models?author=catalogue&search=tiny-qwen3").json()
     assert [entry["id"] for entry in found] == ["catalogue/tiny-qwen3", "catalogue/tiny-qwen3-moe"]
+
+
+def test_a_condition_on_a_date_is_ignored_where_none_is_known(server: Running) -> None:
+    """The content may differ in another version of the service, at the same date."""
+    path = "/s3/models/catalogue/tiny-qwen3/main/config.json"
+    whole = server.client.get(path)
+    assert whole.headers["Last-Modified"] == EPOCH
+    found = server.client.get(path, headers={"If-Modified-Since": EPOCH})
+    assert (found.status_code, found.content) == (200, whole.content)
+    assert server.client.get(path, headers={"If-None-Match": whole.headers["ETag"]}).status_code == 304
 
 
 def test_a_service_without_the_setting_lists_the_catalogue_alone() -> None:
@@ -86,7 +92,7 @@ def test_a_model_is_served_in_a_quantized_format(server: Running, tmp_path: Path
     # No format quantizes weights of GPT-2 or ResNet, and diffusers loads none. The last two names have no format.
     for name in ("tiny-gpt2-int8", "tiny-resnet-fp8", "tiny-dit-fp8", "tiny-qwen3-int3", "tiny-qwen3-fp8_block"):
         assert server.client.get(f"/v1/models/catalogue/{name}").status_code == 404, name
-    assert put(server.client, "catalogue/tiny-qwen3-fp8").status_code == 403
+    assert put_model(server.client, "catalogue/tiny-qwen3-fp8", ARCHIVED).status_code == 403
 
 
 @pytest.mark.parametrize("revision", ["main", "seed-7-bf16-7kb"])
@@ -159,7 +165,7 @@ def test_an_unknown_name_is_not_found(server: Running) -> None:
 
 
 def test_the_models_are_read_only(server: Running) -> None:
-    answers = [put(server.client, name) for name in ("catalogue/gpt2", "catalogue/mine")]
+    answers = [put_model(server.client, name, ARCHIVED) for name in ("catalogue/gpt2", "catalogue/mine")]
     answers.append(server.client.delete("/v1/models/catalogue/gpt2"))
     for answer in answers:
         assert answer.status_code == 403
@@ -170,8 +176,8 @@ def test_the_models_are_read_only(server: Running) -> None:
 
 def test_other_models_are_stored_as_before(tmp_path: Path) -> None:
     with running(Settings(model_store=str(tmp_path))) as server:
-        assert put(server.client, "catalogue/mine").status_code == 201
-        assert put(server.client, "me/tiny").status_code == 201
+        assert put_model(server.client, "catalogue/mine", ARCHIVED).status_code == 201
+        assert put_model(server.client, "me/tiny", ARCHIVED).status_code == 201
     with running(Settings(model_store=str(tmp_path), catalogue=True)) as server:
         assert server.client.get("/v1/models").json() == {"models": sorted([*NAMES, "me/tiny"])}
         assert server.client.get("/v1/models/catalogue/mine").status_code == 404

@@ -10,10 +10,12 @@ from typing import Any, Protocol, final
 import numpy as np
 from numpy.typing import NDArray
 
-from fanin.backends import memory, pairs, permutations
+from fanin.backends import codes, memory, pairs, permutations
+from fanin.backends.codes import Floats
 from fanin.backends.composed import CHUNK, compose, repeat
 from fanin.backends.matrices import CACHE_BYTES, Matrices
 from fanin.draws import Draw, Fill, Orthogonal, Plain, Sparse, is_plain
+from fanin.draws.types import Element
 from fanin.dtypes import CONVERTED, DTYPES, DType
 from fanin.streams import Stream
 
@@ -113,7 +115,17 @@ class Backend(ABC):
         for at in range(0, len(target), CHUNK):
             part = values[: len(target) - at]
             self.fill(draw, stream, DTYPES["F32"], first + at, part.view(np.uint8).data)
-            target[at : at + len(part)] = part.astype(dtype.numpy)
+            target[at : at + len(part)] = self._converted(part, dtype)
+
+    def _converted(self, values: Floats, dtype: DType) -> NDArray[Any]:
+        """Return float32 numbers at a type that kernels of draws do not know."""
+        made: NDArray[Any]
+        if dtype.name == "F4":
+            row = values[np.newaxis]
+            made = self.codes("E2M1", row, row.shape, np.ones((1, 1), np.float32), None)[0].view(dtype.numpy)
+        else:
+            made = values.astype(dtype.numpy)
+        return made
 
     def _fill_packed(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
         """Write at least one pair of elements, from elements that `fill` generates in a byte each."""
@@ -135,6 +147,16 @@ class Backend(ABC):
             part = elements[at : at + CHUNK]
             positions = np.uint64(first + at) + np.arange(len(part), dtype=np.uint64)
             part[permutations.zeros(draw, stream.key("sparse"), positions)] = 0
+
+    def magnitudes(self, values: Floats, group: tuple[int, int]) -> tuple[Floats, Floats]:
+        """Return what `codes.magnitudes` returns."""
+        return codes.magnitudes(values, group)
+
+    def codes(
+        self, element: Element, values: Floats, group: tuple[int, int], divisors: Floats, zeros: Floats | None
+    ) -> NDArray[np.uint8]:
+        """Return what `codes.codes` returns."""
+        return codes.codes(element, values, group, divisors, zeros)
 
     def fill_tensors(self, tensors: Sequence[Tensor], addresses: NDArray[np.uint64], first: int = 0) -> None:
         """Write the complete tensors [first, first + n) of `tensors`, one to each of n addresses.

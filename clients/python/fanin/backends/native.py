@@ -18,15 +18,18 @@ from numpy.typing import NDArray
 
 from fanin.backends import permutations
 from fanin.backends.base import Backend, Filler, Tensor
+from fanin.backends.codes import Floats
 from fanin.backends.matrices import CACHE_BYTES
+from fanin.backends.native_codes import CodesKernel
 from fanin.backends.native_orthogonal import OrthogonalKernel
 from fanin.backends.packing import RANGE, PackedTensors, keys, source
 from fanin.draws import Draw, Fill, Orthogonal, Plain, Sparse, is_plain
+from fanin.draws.types import Element
 from fanin.dtypes import CONVERTED, DType
 from fanin.errors import BackendError, NotBuiltError
 from fanin.streams import Stream
 
-ABI = 8
+ABI = 9
 """Version of the functions of the library that this module calls."""
 LEVELS = ("baseline", "avx2", "avx512")
 """Levels of instructions, the simplest first. All generate the same bits."""
@@ -92,6 +95,7 @@ class NativeBackend(Backend):
         self._level = LEVELS.index(self.level)
         self._packed: WeakKeyDictionary[Sequence[Tensor], PackedTensors] = WeakKeyDictionary()
         self._orthogonal = OrthogonalKernel(kernels, self._level, self.threads)
+        self._codes = CodesKernel(kernels, self._level, self._fill_threads)
         super().__init__(matrix_bytes, self._orthogonal.group_bytes)
         self._clear_zeros = kernels.fanin_clear_zeros
         self._clear_zeros.restype = None
@@ -140,6 +144,14 @@ class NativeBackend(Backend):
             *stream.key("sparse"),
         )
         self._clear_zeros(task, self._level, self.threads)
+
+    def magnitudes(self, values: Floats, group: tuple[int, int]) -> tuple[Floats, Floats]:
+        return self._codes.magnitudes(values, group)
+
+    def codes(
+        self, element: Element, values: Floats, group: tuple[int, int], divisors: Floats, zeros: Floats | None
+    ) -> NDArray[np.uint8]:
+        return self._codes.codes(element, values, group, divisors, zeros)
 
     def fill_runs(
         self,

@@ -9,15 +9,14 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import ml_dtypes
 import numpy as np
-from numpy.typing import NDArray
 
+from fanin.backends import codes
+from fanin.backends.codes import Codes, Floats
 from fanin.backends.matrices import Complete, ScaleRow
 from fanin.draws import Quantized
-from fanin.draws.quantization import LARGEST, LEAST_RANGE
 from fanin.dtypes import DTYPES, STORAGE, DType
 from fanin.streams import Stream
 
@@ -26,13 +25,6 @@ if TYPE_CHECKING:
 
 TILE = 1 << 18
 """Elements of the matrix that are quantized at a time."""
-_AWQ_ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
-"""The number of a group of eight that AWQ stores in each 4 bits of a word, from the lowest."""
-_LEAST_E4M3 = 2.0**-9
-_E4M3, _E2M1 = np.dtype(ml_dtypes.float8_e4m3fn), np.dtype(ml_dtypes.float4_e2m1fn)
-
-Floats = NDArray[np.float32]
-Codes = NDArray[Any]
 
 
 def write(backend: Backend, draw: Quantized, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
@@ -114,7 +106,7 @@ def _write_rows(backend: Backend, draw: Quantized, stream: Stream, matrix: int, 
         part = target[at : at + step]
         values = _stretch(backend, draw, stream, matrix, start + at, len(part))
         divided = divisors[np.arange(start + at, start + at + len(part)) % draw.columns]
-        part[:] = _codes(draw, values, divided, np.zeros(1, np.float32))
+        part[:] = backend.codes(draw.element, values[None], (1, 1), divided[None], None)[0]
 
 
 def _write_scales(backend: Backend, key: ScaleRow, stream: Stream, dtype: DType, out: memoryview) -> None:
@@ -155,19 +147,19 @@ def _tile(
     down, across = draw.unit
     top, left = rows[0] * down, columns[0] * across
     bottom, right = min(rows[1] * down, draw.rows), min(columns[1] * across, draw.columns)
-    values = _numbers(backend, draw, stream, matrix, (top, bottom), (left, right))
-    tall, wide = min(draw.group[0], bottom - top), min(draw.group[1], right - left)
-    grouped = _padded(values, tall, wide)
-    grouped = grouped.reshape(grouped.shape[0] // tall, tall, grouped.shape[1] // wide, wide)
-    scales, divisors, zeros = _scales(draw, grouped)
-    if draw.part == "scale":
-        found = scales
-    elif draw.part == "zero_point":
-        found = zeros
+    group = min(draw.group[0], bottom - top), min(draw.group[1], right - left)
+    values = _padded(_numbers(backend, draw, stream, matrix, (top, bottom), (left, right)), *group)
+    found: Codes
+    if draw.rule == "given":  # all elements have one scale, which is a constant of the recipe
+        one = np.full((1, 1), draw.scale, np.float32)
+        found = backend.codes(draw.element, values, (len(values), values.shape[1]), one, None)
     else:
-        codes = _codes(draw, grouped, divisors[:, None, :, None], zeros[:, None, :, None])
-        found = codes.reshape(grouped.shape[0] * tall, -1)[: bottom - top, : right - left]
-    packed = _packed(draw, found)
+        scales, divisors, zeros = codes.scales(draw, *backend.magnitudes(values, group))
+        if draw.part == "data":
+            found = backend.codes(draw.element, values, group, divisors, zeros)[: bottom - top, : right - left]
+        else:
+            found = scales if zeros is None or draw.part == "scale" else zeros
+    packed = codes.packed(draw, found)
     return np.ascontiguousarray(packed.T) if draw.is_flipped else packed
 
 
@@ -208,74 +200,3 @@ def _padded(values: Floats, tall: int, wide: int) -> Floats:
     """Return the numbers with zeros behind them, so that all groups are complete."""
     down, across = -len(values) % tall, -values.shape[1] % wide
     return np.pad(values, ((0, down), (0, across))) if down or across else np.ascontiguousarray(values)
-
-
-def _scales(draw: Quantized, grouped: Floats) -> tuple[Codes, Floats, NDArray[np.float32]]:
-    """Return the stored scale of each group, the number by which it is divided, and its zero point."""
-    if draw.rule == "given":
-        given = np.full((1, 1), draw.scale, np.float32)
-        return given, given, np.zeros_like(given)
-    low, high = grouped.min(axis=(1, 3)), grouped.max(axis=(1, 3))
-    most = np.maximum(-low, high)
-    zeros = np.zeros_like(most)
-    largest = np.float32(LARGEST[draw.element])
-    match draw.rule:
-        case "power":
-            emax = np.int32(math.frexp(largest)[1] - 1)
-            exponents = np.where(most < LEAST_RANGE, emax, (most.view(np.int32) >> 23) - 127) - emax
-            return (exponents + 127).astype(np.uint8), ((exponents + 127) << 23).astype("<i4").view(np.float32), zeros
-        case "two_level":
-            local = np.float32(draw.scale) * (most / largest)
-            stored = np.clip(local, np.float32(_LEAST_E4M3), np.float32(448)).astype(_E4M3)
-            return stored.view(np.uint8), stored.astype(np.float32) / np.float32(draw.scale), zeros
-        case "range":
-            low, high = np.minimum(low, np.float32(0)), np.maximum(high, np.float32(0))
-            stored, scale = _rounded_up(high - low, largest, draw)
-            return stored, scale, np.clip(np.rint(-low / scale), np.float32(0), np.float32(15))
-        case _:
-            return *_rounded_up(most, largest, draw), zeros
-
-
-def _rounded_up(most: Floats, largest: np.float32, draw: Quantized) -> tuple[Codes, Floats]:
-    """Return `most / largest`, rounded to float32 and then up to the type of the scale, as stored and as a number."""
-    scale = np.where(most < LEAST_RANGE, np.float32(1), most / largest)
-    dtype = STORAGE[draw.scale_type]
-    bits = np.ascontiguousarray(scale.astype(dtype.numpy)).view(f"<u{dtype.itemsize}")
-    # Positive numbers are in the order of their bits.
-    stored = bits + (bits.view(dtype.numpy).astype(np.float32) < scale).astype(bits.dtype)
-    return stored, stored.view(dtype.numpy).astype(np.float32)
-
-
-def _codes(draw: Quantized, values: Floats, divisors: Floats, zeros: Floats) -> Codes:
-    """Return the codes of these numbers."""
-    scaled = values / divisors
-    made: Codes
-    match draw.element:
-        case "E4M3":
-            made = np.clip(scaled, np.float32(-448), np.float32(448)).astype(_E4M3).view(np.uint8)
-        case "E2M1":
-            made = scaled.astype(_E2M1).view(np.uint8)
-        case "I8":
-            made = np.clip(np.rint(scaled), np.float32(-128), np.float32(127)).astype(np.int8).view(np.uint8)
-        case "I4":
-            made = (np.clip(np.rint(scaled), np.float32(-8), np.float32(7)) + np.float32(8)).astype(np.uint8)
-        case "U4":
-            made = np.clip(np.rint(scaled) + zeros, np.float32(0), np.float32(15)).astype(np.uint8)
-    return made
-
-
-def _packed(draw: Quantized, found: Codes) -> Codes:
-    """Return codes, or zero points, in the words that store them. Scales remain as they are."""
-    if draw.part == "scale" or draw.packing == "none":
-        return found
-    if draw.packing == "bytes":
-        both: Codes = found[:, 0::2] | found[:, 1::2] << np.uint8(4)
-        return both
-    along_rows = draw.part == "zero_point" or draw.packing == "awq"
-    order = _AWQ_ORDER if draw.packing == "awq" else range(8)
-    codes = found.astype(np.uint32).T if along_rows else found.astype(np.uint32)
-    codes = np.pad(codes, ((0, 0), (0, -codes.shape[1] % 8)))
-    words = np.zeros((len(codes), codes.shape[1] // 8), np.uint32)
-    for place, number in enumerate(order):
-        words |= codes[:, number::8] << np.uint32(4 * place)
-    return words.T if along_rows else words

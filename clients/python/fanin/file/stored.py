@@ -39,8 +39,8 @@ class Header(NamedTuple):
 def headers_of(sizes: Mapping[str, int], read: Callable[[str, int, int], bytes]) -> dict[str, Header]:
     """Return the header of each file of a checkpoint, in the order of their names.
 
-    The files are those that the index names, or every safetensors file if the directory lacks an index. The index must name each
-    tensor of its files, and nothing else: readers look up tensors in it.
+    The files are those that the index names, or every safetensors file if the directory lacks an index. The index must
+    name each tensor of its files, and nothing else: readers look up tensors in it.
 
     Args:
         sizes: The bytes of each file of the directory, by name.

@@ -297,6 +297,7 @@ FANIN_FUNCTION double fanin_standard_normal64(const fanin_draw *draw, uint32_t w
 #define FANIN_F16_FORMAT 11, -14, 2
 #define FANIN_F8_E4M3_FORMAT 4, -6, 1
 #define FANIN_F8_E5M2_FORMAT 3, -14, 1
+#define FANIN_F4_FORMAT 2, 0, 1 /* for magnitudes: the sign of F4 is bit 3, not 7 */
 
 /* Returns `value` rounded to nearest even, as bits of a format of `size` bytes. The format has `precision` significand
    bits, including the hidden one, and its smallest normal number is 2^min_exponent. The result must be finite. */

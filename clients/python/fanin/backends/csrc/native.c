@@ -6,7 +6,7 @@
 #include <pthread.h>
 
 /* Changes with the meaning of any argument, so that Python refuses a library of another version. */
-FANIN_EXPORT int fanin_abi(void) { return 8; }
+FANIN_EXPORT int fanin_abi(void) { return 9; }
 
 /* Sizes that the caller allocates memory by. */
 FANIN_EXPORT int fanin_panel(void) { return FANIN_PANEL; }
@@ -187,3 +187,9 @@ FANIN_EXPORT void fanin_orthogonal(const fanin_matrix *matrix, int level, int th
 
 /* Writes the zeros of a sparse tensor over its elements, in up to `threads` threads. */
 FANIN_EXPORT void fanin_clear_zeros(const fanin_sparse *task, int level, int threads) { fanin_clear(levels[level], task, threads); }
+
+/* Writes magnitudes of groups, or codes, in up to `threads` threads. */
+FANIN_EXPORT void fanin_quantize(const fanin_groups *task, int level, int threads)
+{
+    fanin_quantize_steps(levels[level], task, threads);
+}

@@ -65,6 +65,24 @@ typedef struct {
     uint32_t key[4];
 } fanin_sparse;
 
+/* ---- quantized tensors ------------------------------------------------------------------------------------------- */
+
+/* Numbers that backends/native_codes.py has too. */
+typedef enum { FANIN_E4M3, FANIN_E2M1, FANIN_I8, FANIN_I4, FANIN_U4 } fanin_element;
+
+/* A row-major matrix, divided into groups of `tall` rows and `wide` columns, which divide `rows` and `columns`. Arrays of
+   groups are row-major too. If `codes` is NULL, a call writes two arrays. `below` gets the largest magnitude of the negative
+   numbers of each group, `above` that of the others; either is 0 if there are none. If not, it writes the code of each element divided by the divisor
+   of its group. `zeros` has the zero points, for FANIN_U4. */
+typedef struct {
+    const float *values;
+    uint64_t rows, columns, tall, wide;
+    float *below, *above;
+    const float *divisors, *zeros;
+    unsigned char *codes;
+    int32_t element; /* fanin_element */
+} fanin_groups;
+
 /* ---- levels ----------------------------------------------------------------------------------------------------- */
 
 /* One level of instructions. */
@@ -82,6 +100,9 @@ typedef struct {
        Householder vectors, and writes T and X. `columns` then computes one group of columns, once the panels up to its last column are done. */
     void (*reflect[2])(uint64_t rows, uint64_t padded, int count, void *panel, void *t, double *x);
     void (*columns[2])(const fanin_matrix *matrix, uint64_t group, void *work);
+    /* Steps of quantized tensors: one group, and one row. */
+    void (*group_magnitudes)(const fanin_groups *task, uint64_t group);
+    void (*codes_of_row)(const fanin_groups *task, uint64_t row);
 } fanin_level;
 
 /* Degrees of the float64 polynomials whose coefficients are not zero in every row. */
@@ -92,6 +113,7 @@ extern const fanin_level fanin_baseline, fanin_avx2, fanin_avx512;
 
 void fanin_make_orthogonal(const fanin_level *level, const fanin_matrix *matrix, int threads);
 void fanin_clear(const fanin_level *level, const fanin_sparse *task, int threads);
+void fanin_quantize_steps(const fanin_level *level, const fanin_groups *task, int threads);
 
 /* The parts of Philox rounds that all blocks of a call share: they depend on the key and the upper half of the block
    number only. These are half of each of the first two rounds, and one word of the third. */
