@@ -147,7 +147,7 @@ def one(scheme: str, given: Mapping[str, Any]) -> Array:
     members = {
         field: given[field]
         for field, default in defaults.items()
-        if field in given and (default is PydanticUndefined or given[field] != default)
+        if field in given and not _is_default(given[field], default)
     }
     made, stream = single(given["seed"], given["name"], given["shape"], given["dtype"], scheme=scheme, **members)
     maker = backends.get(given["backend"])
@@ -157,6 +157,11 @@ def one(scheme: str, given: Mapping[str, Any]) -> Array:
     else:
         made.filler(maker)(stream, made.count, array.ctypes.data)
     return array.reshape(made.tensor.shape)
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    """Return whether a value is the default itself. One of another type is validated, such as True or an array."""
+    return type(value) is type(default) and bool(value == default)
 
 
 @lru_cache
