@@ -91,6 +91,26 @@ def test_a_range_with_the_status_of_a_full_file_is_refused(client: Client, servi
         client.materialize(BIG)
 
 
+def test_a_whole_file_below_the_head_of_a_range_is_refused(client: Client, service: Faulty, tmp_path: Path) -> None:
+    """Its first bytes are not those of the range, and nothing else compares them without `verify`."""
+    content = whole(tmp_path)
+
+    def misplaced(handler: Handler) -> bool:
+        if "Range" not in handler.headers:
+            return False
+        first, last = map(int, re.findall(r"\d+", handler.headers["Range"]))
+        headers = {"Content-Range": f"bytes {first}-{last}/{len(content)}", "ETag": f'"{LAYOUT.recipe.digest}"'}
+        handler.answer(206, headers, content)
+        return True
+
+    client.register(MIXED)
+    service.faults = [misplaced] * 100
+    with pytest.raises(ServiceError, match=f"Content-Range 'bytes .* with Content-Length '{len(content)}'"):
+        client.tensor(MIXED, "tiny")
+    service.faults = [misplaced]  # once: the next attempt fetches the range
+    assert client.tensor(MIXED, "tiny").tobytes() == fanin.materialize(MIXED)["tiny"].tobytes()
+
+
 def test_another_representation_is_refused(client: Client, service: Faulty) -> None:
     service.layouts[LAYOUT.recipe.digest] = FileLayout.of(BIG)
     with pytest.raises(ServiceError, match="the service sent"):

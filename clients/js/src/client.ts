@@ -142,6 +142,9 @@ export class Service {
       problem = `the service sent the version ${tag.slice(0, 80)}, not that of the recipe`;
     } else if (contentRange && !contentRange.endsWith(`/${layout.size}`)) {
       problem = `the file has not the ${layout.size} bytes of its recipe`;
+    } else if (!hasLength(response, isWhole ? layout.size : lengthOf(contentRange))) {
+      // A proxy can put the complete file below the head of a range. Its first bytes would be treated as the range.
+      problem = `Content-Length ${response.headers.get("content-length")} is not that of the bytes requested`;
     }
     if (problem || !response.body) {
       await response.body?.cancel();
@@ -219,6 +222,18 @@ export class Service {
   }
 }
 
+/** Return whether a response announces this many bytes. One without Content-Length, or with a coding, may have any. */
+function hasLength(response: Response, size: bigint | null): boolean {
+  const length = response.headers.get("content-length");
+  return length === null || response.headers.has("content-encoding") || length === String(size);
+}
+
+/** Return how many bytes Content-Range announces; null if it is malformed (RFC 9110 section 14.4). */
+function lengthOf(contentRange: string): bigint | null {
+  const found = /^bytes ([0-9]+)-([0-9]+)\/[0-9]+$/.exec(contentRange);
+  return found ? BigInt(found[2]!) - BigInt(found[1]!) + 1n : null;
+}
+
 /** Return the text of an error with that of its cause: `fetch failed` alone does not say what failed. */
 function withCause(error: unknown): string {
   const { cause } = error as { cause?: { message?: string; code?: string; errors?: readonly Error[] } };
@@ -288,7 +303,22 @@ class Retries {
     const growth = Math.min(this.backoff * 2 ** (this.failures - 1), MAX_BACKOFF) * (1 + Math.random() / 2);
     const seconds = error.retryAfter ?? growth;
     if ((performance.now() - this.since) / 1000 + seconds > this.patience) throw error;
-    await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
-    this.signal?.throwIfAborted();
+    await pause(seconds, this.signal);
   }
+}
+
+/** Wait for this many seconds. Throws the reason of the signal as soon as it is aborted. */
+function pause(seconds: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    const end = () => {
+      clearTimeout(timer);
+      reject(signal?.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", end);
+      resolve();
+    }, seconds * 1000);
+    signal?.addEventListener("abort", end, { once: true });
+  });
 }

@@ -31,6 +31,10 @@ const server = createServer((request, response) => {
       response.writeHead(503, { "Retry-After": "0" }).end();
       return;
     }
+    if (step === "busy for a minute") {
+      response.writeHead(503, { "Retry-After": "60" }).end();
+      return;
+    }
     if (step === "refuse") {
       response
         .writeHead(403, { "Content-Type": "application/problem+json" })
@@ -50,6 +54,11 @@ const server = createServer((request, response) => {
     const headers = { ETag: step === "other" ? '"x"' : `"${recipe.digest}"` };
     if (step === "whole") {
       response.writeHead(200, headers).end(file);
+      return;
+    }
+    if (step === "misplace") {
+      response.writeHead(206, { ...headers, "Content-Range": `bytes ${first}-${last}/${file.length}`, "Content-Length": file.length });
+      response.end(file);
       return;
     }
     response.writeHead(206, {
@@ -96,6 +105,14 @@ test("a response of the whole file has the range in it", async () => {
   assert.deepEqual(await service.range(recipe, 700, 1800), file.slice(700, 1800));
 });
 
+test("a whole file below the head of a range is refused", async () => {
+  begin("misplace");
+  await assert.rejects(
+    service.range(recipe, 700, 1800),
+    (error) => error instanceof ServiceError && error.message.includes(`Content-Length ${file.length}`),
+  );
+});
+
 test("another version, a refusal and a service that stays busy are errors", async () => {
   begin("other");
   await assert.rejects(
@@ -121,6 +138,18 @@ test("registering returns the digest, and an aborted request is not tried again"
   await assert.rejects(own.range(recipe, 0, 10), { name: "AbortError" });
   assert.equal(requests.length, 0);
   assert.throws(() => fromService("http://a:b@127.0.0.1/"), TypeError);
+});
+
+test("a wait for a busy service ends with the signal", { timeout: 20_000 }, async () => {
+  const controller = new AbortController(),
+    own = fromService(`http://127.0.0.1:${server.address().port}/`, { signal: controller.signal });
+  begin("busy for a minute");
+  const waiting = own.range(recipe, 0, 10);
+  while (!requests.length) await new Promise((resolve) => setTimeout(resolve, 5));
+  await new Promise((resolve) => setTimeout(resolve, 50)); // the response arrives, and the wait begins
+  controller.abort();
+  await assert.rejects(waiting, { name: "AbortError" });
+  assert.equal(requests.length, 1);
 });
 
 test("one tensor alone is requested, also of a type of four bits", async () => {

@@ -71,6 +71,12 @@ async def respond(context: RequestContext, service: Service, file: File) -> Resp
             raise RangeNotSatisfiableError(f"the file has {size} bytes", {"Content-Range": f"bytes */{size}"})
 
 
+def is_selected(context: RequestContext, file: File) -> bool:
+    """Return whether the conditions of a request select the file: the response is then neither 304 nor 412."""
+    verdict = select(context.method, _conditions(context), file.etag, file.size, file.modified)
+    return verdict not in (Verdict.NOT_MODIFIED, Verdict.PRECONDITION_FAILED)
+
+
 def _conditions(context: RequestContext) -> Conditions:
     found: dict[str, list[str]] = {}
     for header, value in context.headers:
@@ -96,8 +102,7 @@ async def _content(
     layout = file.body
     service.require_ready()
     source = layout.source_bytes(part.start, part.stop)
-    await service.admission.charge(context.usage, _made_besides(service, layout, part) + source)
-    await service.admission.admit(context.usage, length)
+    await service.admission.admit(context.usage, length, _made_besides(service, layout, part) + source)
     context.part = part
     if length > CHUNK or layout.is_long(part.start, part.stop, MAX_SOURCE):
         generate = partial(service.generate, context.client, layout)

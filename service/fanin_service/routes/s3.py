@@ -20,7 +20,7 @@ from fanin_service.access.scopes import Right
 from fanin_service.context import context_of
 from fanin_service.errors import RangeNotSatisfiableError
 from fanin_service.http.bodies import JSON
-from fanin_service.http.file_response import IMMUTABLE, OCTETS, in_pieces, respond
+from fanin_service.http.file_response import IMMUTABLE, OCTETS, in_pieces, is_selected, respond
 from fanin_service.models.errors import UnknownBucketError, UnknownFileError, UnknownModelError, UnknownRevisionError
 from fanin_service.models.models import Models
 from fanin_service.models.revisions import MAIN, is_commit
@@ -108,7 +108,7 @@ async def get_object(bucket: str, key: str, request: Request) -> Response:
         raise HTTPException(400, f"{', '.join(sorted(others))}: only the bytes of an object are available")
     if (version := request.query_params.get("versionId", "null")) != "null":
         raise UnknownRevisionError(f"versionId {version[:80]!a}: objects have one version, null")
-    _check_part(request)
+    part = _part(request)
     service, context = service_of(request), context_of(request.scope)
     models, client = service.models, context.client
     snapshot, modified, path = await _find(models, client, key)
@@ -121,23 +121,27 @@ async def get_object(bucket: str, key: str, request: Request) -> Response:
         "Cache-Control": IMMUTABLE if is_commit(revision) else "no-cache",
         **_asked_headers(request.query_params),
     }
-    return await respond(context, service, replace(file, tag=s3.tag(file), headers=headers, modified=modified))
+    # Clients expect a Last-Modified also where no date is known, as in the catalogue. Conditions then ignore it: the
+    # content may change with the version of the service.
+    file = replace(file, tag=s3.tag(file), headers=headers, modified=modified or None)
+    # Conditions come first, as for Range: 416 would tell a client that its version of a replaced object has one part.
+    if part > 1 and is_selected(context, file):
+        raise RangeNotSatisfiableError(f"partNumber {part}: an object has one part")
+    return await respond(context, service, file)
 
 
-def _check_part(request: Request) -> None:
-    """Check that the request names the only part of an object.
+def _part(request: Request) -> int:
+    """Return the number of the part that the request names, from 1 to 10,000; 1 if it names none.
 
     Raises:
         HTTPException: the number is invalid, or combined with a range.
-        RangeNotSatisfiableError: the request names another part than the first.
     """
     part = request.query_params.get("partNumber", "1")
-    if not (part.isascii() and part.isdecimal() and 1 <= int(part[:6]) <= 10_000):
+    if not (re.fullmatch("[0-9]{1,5}", part) and 1 <= int(part) <= 10_000):
         raise HTTPException(400, f"partNumber {part[:80]!a}: must be a number from 1 to 10000")
-    if int(part[:6]) != 1:
-        raise RangeNotSatisfiableError(f"partNumber {part}: an object has one part")
     if "partNumber" in request.query_params and "range" in request.headers:
         raise HTTPException(400, "partNumber: cannot be combined with a Range header")
+    return int(part)
 
 
 def _asked_headers(query: Mapping[str, str]) -> dict[str, str]:

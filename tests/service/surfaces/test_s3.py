@@ -141,7 +141,7 @@ def test_what_a_listing_cannot_be_asked_for(server: Running, query: str) -> None
     assert b"<Code>InvalidArgument</Code>" in answer.content
 
 
-@pytest.mark.parametrize("part", ["0", "-1", "x", "", "10001", "9" * 5000, "\u0661"])
+@pytest.mark.parametrize("part", ["0", "-1", "x", "", "10001", "0000012", "9" * 5000, "\u0661"])
 def test_parts(server: Running, part: str) -> None:
     assert server.client.get(KEY, params={"partNumber": part}).status_code == 400
 
@@ -150,6 +150,20 @@ def test_parts_of_an_object(server: Running) -> None:
     whole = server.client.get(KEY).content
     assert server.client.get(KEY, params={"partNumber": "1"}).content == whole
     assert server.client.get(KEY, params={"partNumber": "10000"}).status_code == 416
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_conditions_come_before_the_part(server: Running, method: str) -> None:
+    """A client that fetches the parts of an object notices by If-Match that the object was replaced."""
+    etag = server.client.head(KEY).headers["ETag"]
+    for headers, status in (
+        ({"If-Match": '"old"'}, 412),
+        ({"If-Match": etag}, 416),
+        ({"If-None-Match": etag}, 304),
+    ):
+        answer = server.client.request(method, KEY, params={"partNumber": "2"}, headers=headers)
+        assert answer.status_code == status
+    assert server.client.request(method, f"{KEY}.none", params={"partNumber": "2"}).status_code == 404
 
 
 def test_no_encoding_is_claimed(server: Running) -> None:

@@ -186,7 +186,20 @@ def _offset(response: AsyncResponse, position: int, where: str) -> int:
             f" {content_range[:80]!r}",
             status=response.status,
         )
+    # A proxy can put the complete file below the head of a range. Its first bytes would be treated as the range.
+    length = response.headers.get("content-length")
+    if length is not None and length != str(_part(content_range)):
+        raise ConnectionLostError(
+            f"{where}: the head of the response is cut or wrong: Content-Range {content_range[:80]!r} with"
+            f" Content-Length {length[:80]!r}"
+        )
     return 0
+
+
+def _part(content_range: str) -> int | None:
+    """Return how many bytes Content-Range announces; None if it is malformed (RFC 9110 section 14.4)."""
+    found = re.fullmatch(r"bytes ([0-9]{1,19})-([0-9]{1,19})/(?:[0-9]{1,19}|\*)", content_range)
+    return int(found[2]) - int(found[1]) + 1 if found else None
 
 
 def _size(response: AsyncResponse) -> int | None:
