@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic_core import PydanticUndefined
 
 from fanin import backends, strided
 from fanin.backends import Backend
@@ -166,6 +165,6 @@ def _is_default(value: Any, default: Any) -> bool:
 
 @lru_cache
 def _defaults(scheme: str) -> dict[str, Any]:
-    """Return the default of each parameter of a scheme; `PydanticUndefined` for a required one."""
+    """Return the default of each parameter of a scheme; pydantic's `PydanticUndefined` for a required one."""
     fields = SCHEMES[scheme].model_fields.items()
     return {name: field.default for name, field in fields if name not in Tensor.model_fields}
