@@ -58,7 +58,7 @@ def test_a_list_is_encoded_item_by_item(monkeypatch: pytest.MonkeyPatch) -> None
         encoded.append(value)
         return encode(value, **options)
 
-    monkeypatch.setattr(hub_api.json, "dumps", dumps)
+    monkeypatch.setattr(json, "dumps", dumps)
     content = hub_api._encoded(given)
     assert content == encode(given, ensure_ascii=False, separators=(",", ":")).encode()
     assert encoded == [given[0], 1, 2.5, None, "x"]
