@@ -299,6 +299,10 @@ def test_numbers_beyond_the_square_root_of_float64_do_not_end_the_program() -> N
         for scale in (1e-200, 1e200):
             (report,) = fanin.inspect({"w": array * scale}).tensors
             assert report.high == array.max() * scale
+        blocks = np.repeat([0.0, 1.0], 1 << 16)  # each is read on its own
+        for scale, std in ((1e200, None), (1e80, 5e79)):  # the square of the first one, the fourth power of both
+            (report,) = fanin.inspect({"w": blocks * scale}).tensors
+            assert (report.mean, report.std) == (scale / 2, std)
 
 
 @pytest.mark.parametrize("scheme", ["uniform", "normal"])
