@@ -91,3 +91,9 @@ def test_functions_have_the_defaults_of_the_short_form() -> None:
     assert {fault.pointer for fault in caught.value.faults} == {"/seed", "/tensors/weight/mode"}
     with pytest.raises(TypeError, match="std"):
         fanin.normal(6)
+
+
+@pytest.mark.parametrize("gain", [True, np.array([1.0, 1.0])], ids=["flag", "array"])
+def test_a_value_that_equals_a_default_is_validated(gain: Any) -> None:
+    with pytest.raises(fanin.RecipeError, match="/tensors/weight/gain"):
+        fanin.orthogonal((2, 2), gain=gain)

@@ -135,7 +135,7 @@ def test_literals(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "model.safetensors.index.json").read_bytes()) == index
     with pytest.raises(ValueError, match="the literals have the tensor 'head', which the recipe has too"):
         made(tmp_path / "twice", literals=safetensors.numpy.save({"head": np.zeros(1)}))
-    with pytest.raises(fanin.FileError, match="the literals are not a safetensors file"):
+    with pytest.raises(fanin.FileError, match="the literals: not a safetensors file"):
         made(tmp_path / "broken", literals=content[:-1])
 
 

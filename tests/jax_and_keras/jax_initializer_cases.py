@@ -218,6 +218,8 @@ ENDS: dict[str, Any] = {
     "delta_orthogonal(0)": lambda of: of.delta_orthogonal(0.0),
     "infinite": lambda of: of.constant(jnp.inf),
     "array": lambda of: of.constant(jnp.arange(200.0)),
+    "array of NumPy": lambda of: of.constant(np.arange(200.0)),
+    "axes of NumPy": lambda of: of.variance_scaling(1.0, "fan_in", "normal", np.array([0, 1]), 2),
     "flag": lambda of: of.constant(True),
 }
 

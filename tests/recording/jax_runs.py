@@ -127,6 +127,7 @@ def refused() -> Any:
         "namesake": jax.jit(_uniform)(key, -1.0, 1.0),
         "stretched": normal * jnp.arange(4.0),
         "part": nnx.initializers.orthogonal()(key, (4, 8)).reshape(8, 4),
+        "shuffled": nnx.initializers.orthogonal()(key, (8, 2)).reshape(4, 4).T.reshape(2, 8),
         "cut": jnp.clip(normal, -1, 1),
         "twice": jnp.concatenate([normal, normal]),
         "one_key": jnp.concatenate([normal, jax.random.normal(key, (30, 4))]),

@@ -59,6 +59,7 @@ def test_what_no_scheme_says_is_refused_by_name(told: Any) -> None:
         "/overflow": "no scheme describes the result of random values that float16 cannot hold",
         "/own": "no scheme describes the result of draws with equal keys",
         "/part": "an orthogonal matrix of 4 x 8 in another shape",
+        "/shuffled": "no scheme describes the result of transpose",
         "/split_twice": "no scheme describes the result of draws with equal keys",
         "/square": "no scheme describes the result of integer_pow",
         "/stretched": "no scheme describes the result of mul",

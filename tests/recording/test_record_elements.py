@@ -200,6 +200,12 @@ def test_the_truncated_normal_of_timm_and_tensorflow() -> None:
         (lambda w: w.copy_((lambda u: (u + u.t()).log())(torch.rand(64, 64))), "aten.add"),
         (lambda w: w.uniform_(1, 2).sqrt_(), "aten.sqrt_"),
         (lambda w: w.uniform_(1, 16).log_().clamp_(min=1), "aten.log_"),
+        # Steps and periods that meet a straight line at multiples of 1/16.
+        (lambda w: w.uniform_(0, 16).floor_(), "aten.floor_"),
+        (lambda w: w.copy_(torch.rand(64, 64).mul(32).trunc().div(32)), "aten.trunc"),
+        (lambda w: w.uniform_(0, 48).round_().add_(1).log_(), "aten.round_"),
+        (lambda w: w.uniform_(0, 16).frac_(), "aten.frac_"),
+        (lambda w: w.uniform_(0, 16).remainder_(1), "aten.remainder_"),
         (lambda w: w.copy_(nn.init.sparse_(torch.empty(32, 128), 0.5).view(64, 64)), "in another shape"),
         (lambda w: w.normal_().exp_(), "aten.exp_"),
         (lambda w: w.copy_(torch.randn(64, 64) + torch.arange(4096.0).view(64, 64)), "more than 256"),

@@ -182,6 +182,24 @@ def test_the_surface_of_a_path(path: str, surface: Surface) -> None:
     assert Surface.of(path) is surface
 
 
+def test_a_long_path_is_cut_in_the_header_of_an_error() -> None:
+    """Proxies reject a long head of a response."""
+    with running() as server:
+        answer = server.client.get("/hf/" + "x" * 20_000)
+        assert answer.status_code == 404
+        assert len(answer.headers["X-Error-Message"]) == 1000
+        assert len(answer.json()["error"]) > 20_000
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/livez", "/v1/schemes", "/v1/models/me/tiny", "/s3/models", "/page/x"])
+def test_a_path_that_ends_with_a_newline_is_another_one(path: str) -> None:
+    """A proxy that blocks /metrics must not let /metrics%0A pass."""
+    with running() as server:
+        answer = server.client.get(f"{path}%0A")
+        assert answer.status_code == 404
+        assert "nothing is at" in answer.text
+
+
 def test_each_surface_states_the_same_error_once(guarded: tuple[Running, str]) -> None:
     server, _ = guarded
     client = server.client

@@ -303,7 +303,22 @@ class Retries {
     const growth = Math.min(this.backoff * 2 ** (this.failures - 1), MAX_BACKOFF) * (1 + Math.random() / 2);
     const seconds = error.retryAfter ?? growth;
     if ((performance.now() - this.since) / 1000 + seconds > this.patience) throw error;
-    await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
-    this.signal?.throwIfAborted();
+    await pause(seconds, this.signal);
   }
+}
+
+/** Wait for this many seconds. Throws the reason of the signal as soon as it is aborted. */
+function pause(seconds: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    const end = () => {
+      clearTimeout(timer);
+      reject(signal?.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", end);
+      resolve();
+    }, seconds * 1000);
+    signal?.addEventListener("abort", end, { once: true });
+  });
 }

@@ -31,6 +31,10 @@ const server = createServer((request, response) => {
       response.writeHead(503, { "Retry-After": "0" }).end();
       return;
     }
+    if (step === "busy for a minute") {
+      response.writeHead(503, { "Retry-After": "60" }).end();
+      return;
+    }
     if (step === "refuse") {
       response
         .writeHead(403, { "Content-Type": "application/problem+json" })
@@ -134,6 +138,18 @@ test("registering returns the digest, and an aborted request is not tried again"
   await assert.rejects(own.range(recipe, 0, 10), { name: "AbortError" });
   assert.equal(requests.length, 0);
   assert.throws(() => fromService("http://a:b@127.0.0.1/"), TypeError);
+});
+
+test("a wait for a busy service ends with the signal", { timeout: 20_000 }, async () => {
+  const controller = new AbortController(),
+    own = fromService(`http://127.0.0.1:${server.address().port}/`, { signal: controller.signal });
+  begin("busy for a minute");
+  const waiting = own.range(recipe, 0, 10);
+  while (!requests.length) await new Promise((resolve) => setTimeout(resolve, 5));
+  await new Promise((resolve) => setTimeout(resolve, 50)); // the response arrives, and the wait begins
+  controller.abort();
+  await assert.rejects(waiting, { name: "AbortError" });
+  assert.equal(requests.length, 1);
 });
 
 test("one tensor alone is requested, also of a type of four bits", async () => {

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic_core import PydanticUndefined
 
 from fanin import backends, strided
 from fanin.backends import Backend
@@ -147,7 +146,7 @@ def one(scheme: str, given: Mapping[str, Any]) -> Array:
     members = {
         field: given[field]
         for field, default in defaults.items()
-        if field in given and (default is PydanticUndefined or given[field] != default)
+        if field in given and not _is_default(given[field], default)
     }
     made, stream = single(given["seed"], given["name"], given["shape"], given["dtype"], scheme=scheme, **members)
     maker = backends.get(given["backend"])
@@ -159,8 +158,13 @@ def one(scheme: str, given: Mapping[str, Any]) -> Array:
     return array.reshape(made.tensor.shape)
 
 
+def _is_default(value: Any, default: Any) -> bool:
+    """Return whether a value is the default itself. One of another type is validated, such as True or an array."""
+    return type(value) is type(default) and bool(value == default)
+
+
 @lru_cache
 def _defaults(scheme: str) -> dict[str, Any]:
-    """Return the default of each parameter of a scheme; `PydanticUndefined` for a required one."""
+    """Return the default of each parameter of a scheme; pydantic's `PydanticUndefined` for a required one."""
     fields = SCHEMES[scheme].model_fields.items()
     return {name: field.default for name, field in fields if name not in Tensor.model_fields}

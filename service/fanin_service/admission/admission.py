@@ -200,8 +200,10 @@ class Admission:
             if count.value >= quota:
                 raise _over_quota(usage, quota, count.value, left)
 
-    async def admit(self, usage: Usage, size: int) -> None:
+    async def admit(self, usage: Usage, size: int, besides: int = 0) -> None:
         """Admit a response of `size` bytes to this request.
+
+        `besides` are bytes of weights that are generated for it and not sent. They are charged if it is admitted.
 
         Raises:
             LimitExceededError: the response is larger than the limits ever allow.
@@ -215,10 +217,12 @@ class Admission:
         # would never be refunded. `leave` runs also if this method raises an error.
         usage.grant = self._ledger.take(usage.client, size)
         if (quota := usage.bytes_per_day) is not None:
-            key, count, left = await self._add_to_day(usage, size)
+            key, count, left = await self._add_to_day(usage, size + besides)
             usage.charge = key, count
             if count.value > quota:
-                raise _over_quota(usage, quota, count.value - size, left)
+                if besides:
+                    await count.store.take_back(key, besides)
+                raise _over_quota(usage, quota, count.value - size - besides, left)
             usage.standings.append(_day(quota, count.value, left))
 
     async def afford(self, usage: Usage, size: int, begun: int = 0) -> None:

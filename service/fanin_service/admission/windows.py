@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
 from typing import Protocol
 
 from fanin_service.admission.errors import LimitsUnavailableError
@@ -15,8 +14,8 @@ from fanin_service.admission.errors import LimitsUnavailableError
 PROBE_SECONDS = 1.0
 """Seconds between two attempts to reach shared counters that are unreachable."""
 MAX_COUNTS = 100_000
-"""Maximum number of counts in a process, some 20 MB. The oldest are then discarded, since clients can invent addresses.
-"""
+"""Maximum number of counts in a process, some 20 MB. Those that expire first are then discarded: clients can invent
+addresses, whose counts of a minute must not replace a client's bytes of the day."""
 
 _log = logging.getLogger(__name__)
 
@@ -79,8 +78,9 @@ class LocalCounters:
 
     def _sweep(self, now: float) -> None:
         self._counts = {key: count for key, count in self._counts.items() if count[1] > now}
-        for key in list(islice(self._counts, max(0, len(self._counts) - MAX_COUNTS // 2))):
-            del self._counts[key]
+        if (surplus := len(self._counts) - MAX_COUNTS // 2) > 0:
+            for key in sorted(self._counts, key=lambda key: self._counts[key][1])[:surplus]:
+                del self._counts[key]
         self._sweep_at = max(1024, 2 * len(self._counts))
 
 

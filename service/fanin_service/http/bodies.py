@@ -16,7 +16,9 @@ JSON = "application/json"
 _DIGEST_HEADERS = ("Content-Digest", "Repr-Digest", "Digest")
 """Headers with digests of a body by algorithm: RFC 9530, and its predecessor RFC 3230. A complete body without an
 encoding is the representation."""
-_DIGEST = re.compile(r"([A-Za-z0-9-]+)=:?([A-Za-z0-9+/]+=*)")
+_DIGEST = re.compile(r"(?<![A-Za-z0-9-])([A-Za-z0-9-]+)=:?([A-Za-z0-9+/]+=*)")
+"""Pattern of one digest. It begins only where a name begins: searching again from each letter of a long header would
+stop the event loop for seconds."""
 _HASHES = {"md5": "md5", "sha-256": "sha256", "sha-512": "sha512"}
 """Names of algorithms in these headers, and in hashlib. Digests by other algorithms are ignored."""
 
@@ -87,6 +89,11 @@ def _digests(request: Request) -> Iterator[tuple[str, str, str]]:
         yield "Content-MD5", "md5", value.strip()
     for header in _DIGEST_HEADERS:
         for line in request.headers.getlist(header):
-            for algorithm, digest in _DIGEST.findall(line):
-                if (name := algorithm.lower()) in _HASHES:
-                    yield header, name, digest
+            for name, digest in digests_in(line):
+                yield header, name, digest
+
+
+def digests_in(line: str) -> list[tuple[str, str]]:
+    """Return the known algorithms, in lower case, and the base64 texts in a line of a header with digests."""
+    found = [(algorithm.lower(), digest) for algorithm, digest in _DIGEST.findall(line)]
+    return [(name, digest) for name, digest in found if name in _HASHES]

@@ -102,8 +102,7 @@ async def _content(
     layout = file.body
     service.require_ready()
     source = layout.source_bytes(part.start, part.stop)
-    await service.admission.charge(context.usage, _made_besides(service, layout, part) + source)
-    await service.admission.admit(context.usage, length)
+    await service.admission.admit(context.usage, length, _made_besides(service, layout, part) + source)
     context.part = part
     if length > CHUNK or layout.is_long(part.start, part.stop, MAX_SOURCE):
         generate = partial(service.generate, context.client, layout)

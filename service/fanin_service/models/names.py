@@ -18,7 +18,11 @@ NEW_RULE = (
     "the second part of a new name must not be a revision, or one of auth-check, commits, paths-info, raw, refs,"
     " resolve, revision and tree: in URLs it would mean something about the model that the first part names"
 )
+LONG_RULE = "a new name has at most 255 characters, where a capital letter and the slash count as two"
 
+_MAX_GROUP = 255
+"""Maximum length of a file's name on Linux."""
+_UPPER, _ESCAPED = re.compile("[A-Z]"), re.compile("!([a-z])")
 _PART = re.compile(r"\w(?:[\w.-]{0,94}\w)?", re.ASCII)
 _NO_NAMESPACES = ("api", "datasets", "kernels", "spaces")
 """Names that cannot be namespaces. In the Hugging Face Hub's paths they mark other repositories: datasets/x is the data
@@ -44,12 +48,28 @@ def new_fault(name: str) -> str | None:
     """
     if not is_model(name):
         return RULE
+    if len(group_of(name)) > _MAX_GROUP:
+        return LONG_RULE
     second = name.partition("/")[2]
     return NEW_RULE if second in _VERBS or is_revision(second) else None
 
 
 def _is_special(part: str) -> bool:
     return "--" in part or ".." in part or part.endswith(".git")
+
+
+def group_of(name: str) -> str:
+    """Return the group of objects of a model: one part for two. It is unique, since no part of a name has two hyphens.
+
+    `A` is written `!a`. If a file system ignores case, `Me/x` and `me/x` would otherwise be one model, and a key for
+    the one could replace the other.
+    """
+    return _UPPER.sub(lambda letter: f"!{letter[0].lower()}", name.replace("/", "--"))
+
+
+def name_of(group: str) -> str:
+    """Return the name of the model with this group of objects."""
+    return _ESCAPED.sub(lambda letter: letter[1].upper(), group.replace("--", "/"))
 
 
 def file_fault(name: str) -> str | None:

@@ -21,6 +21,8 @@ _PARTIAL_SECONDS = 3600
 """Seconds after which an incomplete file is deleted: its process has ended."""
 _LOCK, _LOCK_SECONDS, _POLL_SECONDS = ".lock", 10.0, 0.01
 """Name of the file that is locked for a swap, maximum seconds for the lock, and seconds between two tries."""
+_ABSENT = (errno.ENOENT, errno.ENAMETOOLONG)
+"""Errors of a file that does not exist, or cannot: its name is too long for the file system."""
 
 
 class ObjectsError(Exception):
@@ -82,9 +84,9 @@ class DirectoryObjects:
             return None
         try:
             return (self._directory / key).read_bytes()
-        except FileNotFoundError:
-            return None
         except OSError as error:
+            if error.errno in _ABSENT:
+                return None
             raise _failure(error) from error
 
     def put(self, key: str, content: bytes) -> None:
@@ -120,9 +122,9 @@ class DirectoryObjects:
             return None
         try:
             return (self._directory / key).stat().st_mtime
-        except FileNotFoundError:
-            return None
         except OSError as error:
+            if error.errno in _ABSENT:
+                return None
             raise _failure(error) from error
 
     def sizes(self, group: str | None = None) -> dict[str, int]:
@@ -170,9 +172,9 @@ class DirectoryObjects:
         try:
             with os.scandir(self._directory / folder) as entries:
                 return list(entries)
-        except (FileNotFoundError, NotADirectoryError):
-            return []
         except OSError as error:
+            if error.errno in (*_ABSENT, errno.ENOTDIR):
+                return []
             raise _failure(error) from error
 
 

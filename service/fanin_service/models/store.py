@@ -20,10 +20,10 @@ from collections.abc import Callable
 from fanin.file import archive
 from fanin_service.models.content import Content, content_key
 from fanin_service.models.errors import ModelError
+from fanin_service.models.names import group_of, name_of
 from fanin_service.models.objects import Objects, ObjectsError
 
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
-_UPPER, _ESCAPED = re.compile("[A-Z]"), re.compile("!([a-z])")
 _POINTER = "main"
 _TRIES = 100
 """Maximum number of tries to change a name that other processes change at the same time."""
@@ -50,11 +50,11 @@ class ModelStore:
 
     def names(self) -> list[str]:
         """Return the names of all models, sorted."""
-        return sorted(_name(group) for group in self._objects.groups(_POINTER) if group == group.lower())
+        return sorted(name_of(group) for group in self._objects.groups(_POINTER) if group == group.lower())
 
     def main(self, name: str) -> str | None:
         """Return the digest of the current content of a name; None if there is none."""
-        pointer = self._objects.get(f"{_group(name)}/{_POINTER}")
+        pointer = self._objects.get(f"{group_of(name)}/{_POINTER}")
         digest = _digest(pointer)
         if pointer is not None and digest is None:
             _log.warning("the model store has a damaged name; upload the model again: %s", name)
@@ -65,11 +65,11 @@ class ModelStore:
 
         The time is in seconds since 1970; None if the name or the content does not exist.
         """
-        return self._objects.modified(_key(name, digest) if digest else f"{_group(name)}/{_POINTER}")
+        return self._objects.modified(_key(name, digest) if digest else f"{group_of(name)}/{_POINTER}")
 
     def digest_of(self, name: str, key: bytes) -> str | None:
         """Return the digest of the content that these bytes of a commit id represent; None if the name has none."""
-        digests = (object_.partition("/")[2].removesuffix(_SUFFIX) for object_ in self._objects.sizes(_group(name)))
+        digests = (object_.partition("/")[2].removesuffix(_SUFFIX) for object_ in self._objects.sizes(group_of(name)))
         return next((digest for digest in digests if _DIGEST.fullmatch(digest) and content_key(digest) == key), None)
 
     def get(self, name: str, digest: str) -> Content | None:
@@ -95,7 +95,7 @@ class ModelStore:
         Raises:
             ModelError: the store has reached its limit, or another content of the name has the same commit ids.
         """
-        pointer, is_new = f"{_group(name)}/{_POINTER}", False
+        pointer, is_new = f"{group_of(name)}/{_POINTER}", False
         for _ in range(_TRIES):
             before = self._objects.get(pointer)
             digest = _digest(before)
@@ -131,8 +131,8 @@ class ModelStore:
 
     def delete(self, name: str) -> bool:
         """Delete a model with all contents of its name. Return true if it existed."""
-        pointer = f"{_group(name)}/{_POINTER}"
-        keys = self._objects.sizes(_group(name))
+        pointer = f"{group_of(name)}/{_POINTER}"
+        keys = self._objects.sizes(group_of(name))
         # Delete the pointer first: it must not refer to a deleted content.
         for key in sorted(keys, key=lambda key: key != pointer):
             self._objects.delete(key)
@@ -173,18 +173,5 @@ def _digest(pointer: bytes | None) -> str | None:
     return digest if _DIGEST.fullmatch(digest) else None
 
 
-def _group(name: str) -> str:
-    """Return the group of a model: one part for two. The result is unique, since no part of a name has two hyphens.
-
-    `A` is written `!a`. If a file system ignores case, `Me/x` and `me/x` would otherwise be one model, and a key for
-    the one could replace the other.
-    """
-    return _UPPER.sub(lambda letter: f"!{letter[0].lower()}", name.replace("/", "--"))
-
-
-def _name(group: str) -> str:
-    return _ESCAPED.sub(lambda letter: letter[1].upper(), group.replace("--", "/"))
-
-
 def _key(name: str, digest: str) -> str:
-    return f"{_group(name)}/{digest}{_SUFFIX}"
+    return f"{group_of(name)}/{digest}{_SUFFIX}"

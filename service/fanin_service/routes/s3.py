@@ -5,6 +5,7 @@ All models are in one bucket. A key is a model's name, a revision and a path: me
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
@@ -49,6 +50,8 @@ _RESPONSE = {
     for name in (*("Cache-Control", "Content-Disposition", "Content-Language", "Content-Type", "Expires"),)
 }
 """The response header that each query parameter sets."""
+_TURN = 250
+"""Number of models in a list after which other requests get a turn: about a millisecond."""
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]{1,1000}")
 
 
@@ -121,7 +124,9 @@ async def get_object(bucket: str, key: str, request: Request) -> Response:
         "Cache-Control": IMMUTABLE if is_commit(revision) else "no-cache",
         **_asked_headers(request.query_params),
     }
-    file = replace(file, tag=s3.tag(file), headers=headers, modified=modified)
+    # Clients expect a Last-Modified also where no date is known, as in the catalogue. Conditions then ignore it: the
+    # content may change with the version of the service.
+    file = replace(file, tag=s3.tag(file), headers=headers, modified=modified or None)
     # Conditions come first, as for Range: 416 would tell a client that its version of a replaced object has one part.
     if part > 1 and is_selected(context, file):
         raise RangeNotSatisfiableError(f"partNumber {part}: an object has one part")
@@ -247,7 +252,10 @@ async def _keys(models: Models, client: str, asked: Asked) -> AsyncIterator[tupl
     named = SEPARATOR.join(asked.prefix.split(SEPARATOR)[:2])
     if named not in names and await models.has(client, named):
         names.append(named)
-    for name, revision in _revisions(names, asked.prefix):
+    found = await models.in_thread(client, _revisions, names, asked.prefix)
+    for number, (name, revision) in enumerate(found):
+        if number % _TURN == 0:
+            await asyncio.sleep(0)
         directory = f"{name}/{revision}/"
         if directory < asked.after and not asked.after.startswith(directory):
             continue

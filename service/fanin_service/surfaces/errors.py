@@ -40,6 +40,9 @@ _S3_CODES = {
 }
 """Error code by problem. Clients of S3 choose their exceptions by it."""
 
+_MAX_MESSAGE = 1000
+"""Maximum length of an error in a header. It may contain a path, and proxies reject a long head of a response."""
+
 
 def _render_hub(failure: Failure, _request_id: str) -> Response:
     """Return a response with this failure for clients of the Hub.
@@ -53,7 +56,7 @@ def _render_hub(failure: Failure, _request_id: str) -> Response:
     # A path may contain a control character, which is not allowed in a header.
     headers = {
         **failure.headers,
-        "X-Error-Message": "".join(each if each.isprintable() else " " for each in ascii_),
+        "X-Error-Message": "".join(each if each.isprintable() else " " for each in ascii_[:_MAX_MESSAGE]),
         **({"X-Error-Code": code} if (code := _HUB_CODES.get(failure.kind.name)) else {}),
     }
     if status == HTTPStatus.SERVICE_UNAVAILABLE:

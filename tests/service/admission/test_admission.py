@@ -270,6 +270,17 @@ def test_a_cut_stream_is_charged_what_was_sent_of_it() -> None:
         assert quota - cuts * (64 << 20) < remaining(server) < quota - cuts
 
 
+def test_a_refused_part_of_a_matrix_is_not_charged() -> None:
+    """The complete matrix would be generated for it, and is charged too."""
+    quota, part = 10_000_000, "/v1/weights?shape=512,512&scheme=orthogonal"
+    with limited(client_bytes_per_day=quota, client_in_flight_bytes=3) as (server, _):
+        assert server.client.get(part, headers={"Range": "bytes=2000-2003"}).status_code == 422
+        assert remaining(server) == quota - 1
+    with limited(client_bytes_per_day=10_000) as (server, _):
+        refused(server.client.get(part, headers={"Range": "bytes=2000-2003"}), 429, "quota-exceeded")
+        assert remaining(server) == 10_000 - 1
+
+
 def test_keys_have_their_own_bytes_a_day(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     rich, poor = (

@@ -81,10 +81,12 @@ def test_local_counts_end_and_are_bounded(monkeypatch: pytest.MonkeyPatch, clock
 
     async def fill() -> None:
         kept = LocalCounters()
+        await kept.add("bytes of the day", 5, 2 * 86_400)
         for number in range(20_000):
             await kept.add(f"key {number}", 1, 60)
         assert len(kept._counts) <= 4000
         assert (await kept.add("key 19999", 1, 60)).value == 2
+        assert (await kept.add("bytes of the day", 1, 2 * 86_400)).value == 6
         clocks.pass_by(61)
         for number in range(5000):
             await kept.add(f"other {number}", 1, 60)

@@ -13,6 +13,7 @@ import pytest
 from fanin import RecipeError
 from fanin.names import count
 from fanin_service.access.aws import as_bearer
+from fanin_service.http.bodies import digests_in
 from fanin_service.http.ranges import Conditions, select
 from fanin_service.models.errors import ModelError
 from fanin_service.models.literals import Literals
@@ -56,6 +57,7 @@ CASES: dict[str, tuple[Callable[..., object], Callable[[int], object], int]] = {
     "table": (limits.distributions_of, lambda n: {"shape": [1 << 62] * n, "scheme": "stft"}, 500),
     "literals": (read_literals, literals, 500),
     "tags": (tag_list, lambda n: '"", ' * n + "x", 300),
+    "digests": (digests_in, lambda n: "a" * n, 500),
     "hub path": (
         lambda path: revision_and_path(path, "/hf/a/b/resolve"),
         lambda n: b"/hf/a/b/resolve%2Fx" + b"/" * n,

@@ -21,6 +21,9 @@ ARCHIVED = {**FILES, "recipe.json": b'{"shape": [3], "scheme": "zeros"}'}
 NAMES = sorted(f"catalogue/{name}" for name in models.names())
 
 
+EPOCH = "Thu, 01 Jan 1970 00:00:00 GMT"
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> object:
     # The limits are for recipes of clients. The store has no room.
@@ -37,6 +40,16 @@ def test_the_list(server: Running) -> None:
     assert server.client.get("/v1/models").json() == {"models": NAMES}
     found = server.client.get("/hf/api/models?author=catalogue&search=tiny-qwen3").json()
     assert [entry["id"] for entry in found] == ["catalogue/tiny-qwen3", "catalogue/tiny-qwen3-moe"]
+
+
+def test_a_condition_on_a_date_is_ignored_where_none_is_known(server: Running) -> None:
+    """The content may differ in another version of the service, at the same date."""
+    path = "/s3/models/catalogue/tiny-qwen3/main/config.json"
+    whole = server.client.get(path)
+    assert whole.headers["Last-Modified"] == EPOCH
+    found = server.client.get(path, headers={"If-Modified-Since": EPOCH})
+    assert (found.status_code, found.content) == (200, whole.content)
+    assert server.client.get(path, headers={"If-None-Match": whole.headers["ETag"]}).status_code == 304
 
 
 def test_a_service_without_the_setting_lists_the_catalogue_alone() -> None:

@@ -11,7 +11,7 @@ from fanin import RecipeError
 from fanin.file import archive
 from fanin_service.models.content import Content
 from fanin_service.models.errors import ModelError
-from fanin_service.models.names import NEW_RULE, RULE, is_model, new_fault
+from fanin_service.models.names import LONG_RULE, NEW_RULE, RULE, is_model, new_fault
 from fanin_service.models.revisions import ShardSize
 from fanin_service.models.snapshot import Snapshot
 from tests.support.models import FILES, RECIPE, SETTINGS, content, snapshot
@@ -126,6 +126,10 @@ class TestContent:
         assert [name for name in bad if is_model(name)] == []
         assert [name for name in good if new_fault(name)] == []
         assert {new_fault(name) for name in bad} == {RULE}
+
+    def test_names_that_no_directory_can_have(self) -> None:
+        longest = "A" * 96 + "/" + "A" * 30 + "a"
+        assert (new_fault(longest), new_fault(longest + "a")) == (None, LONG_RULE)
 
     def test_names_that_mean_something_about_another_model(self) -> None:
         verbs = ("auth-check", "commits", "paths-info", "raw", "refs", "resolve", "revision", "tree")

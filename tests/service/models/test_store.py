@@ -119,6 +119,13 @@ class TestStore:
         assert store.delete("me/tiny")
         assert store.get("Me/TinY", first.digest) is not None
 
+    def test_a_name_that_is_too_long_for_the_disk_is_not_there(self, tmp_path: Path) -> None:
+        store = ModelStore(DirectoryObjects(tmp_path), 1 << 20)
+        store.put("tiny", content())
+        name = "A" * 96 + "/" + "B" * 96
+        assert (store.main(name), store.modified(name), store.digest_of(name, b"x")) == (None, None, None)
+        assert not store.delete(name)
+
     def test_a_disk_that_fails(self, tmp_path: Path) -> None:
         (tmp_path / "models").write_text("a file")
         store = ModelStore(DirectoryObjects(tmp_path / "models"), 1 << 20)

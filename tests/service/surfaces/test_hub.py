@@ -49,6 +49,21 @@ RESOLVE = "/hf/me/tiny/resolve/seed-42"
 API = "/hf/api/models/me/tiny"
 
 
+def test_a_list_is_encoded_item_by_item(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One call of the encoder lets no other thread run."""
+    given = [{"id": "é", "tags": ["a", "b"]}, [], [1, [2.5, None]], "x"]
+    encode, encoded = json.dumps, []
+
+    def dumps(value: Any, **options: Any) -> str:
+        encoded.append(value)
+        return encode(value, **options)
+
+    monkeypatch.setattr(json, "dumps", dumps)
+    content = hub_api._encoded(given)
+    assert content == encode(given, ensure_ascii=False, separators=(",", ":")).encode()
+    assert encoded == [given[0], 1, 2.5, None, "x"]
+
+
 def put(client: httpx.Client, name: str = "me/tiny", recipe: Any = RECIPE, **headers: str) -> None:
     packed = archive.pack({**FILES, "recipe.json": json.dumps(recipe).encode()})
     headers = {"Content-Type": archive.MEDIA_TYPE, **headers}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 from xml.etree import ElementTree
 
@@ -19,8 +19,11 @@ from fanin_service.access import aws
 from fanin_service.admission.admission import Admission, Usage
 from fanin_service.http.file_response import PIECE, in_pieces
 from fanin_service.models.content import Content
+from fanin_service.models.models import Models
 from fanin_service.models.revisions import Revision
 from fanin_service.models.snapshot import Snapshot
+from fanin_service.routes import s3 as s3_routes
+from fanin_service.surfaces.s3 import Asked
 from tests.support.servers import Running
 
 RECIPE = {"tensors": {"w": {"shape": [3, 4], "scheme": "he_normal"}}}
@@ -35,6 +38,29 @@ def model(server: Running) -> Iterator[None]:
     assert server.client.put("/v1/models/s3/tiny", content=content, headers=headers).status_code == 201
     yield
     server.client.delete("/v1/models/s3/tiny")
+
+
+class ManyModels:
+    """Models of one namespace. Its calls wait for nothing."""
+
+    async def names(self, client: str) -> list[str]:
+        return [f"me/model-{number:05}" for number in range(2000)]
+
+    async def has(self, client: str, name: str) -> bool:
+        return False
+
+    async def in_thread(self, client: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        return function(*arguments)
+
+
+def test_other_requests_get_turns_during_a_long_list() -> None:
+    asked = Asked(prefix="", delimiter="/", after="", limit=1000)
+    page = s3_routes._page(cast(Models, ManyModels()), "client", asked)
+    for _ in range(8):
+        page.send(None)
+    with pytest.raises(StopIteration) as end:
+        page.send(None)
+    assert [*end.value.value.groups] == ["me/"]
 
 
 @pytest.mark.parametrize("character", ["\0", "\1", "\x0b", "\x1f", "\r", "\ufffe", "\uffff"])

@@ -149,7 +149,7 @@ def _plain(name: str, value: Any) -> Any:
     """Return a parameter as a recipe has it: a number of NumPy or JAX as Python's, an infinite bound as `None`."""
     if isinstance(value, np.generic | np.ndarray | jax.Array) and value.ndim == 0:
         value = value.item()
-    return None if _INFINITE.get(name) == value else value
+    return None if isinstance(value, float) and _INFINITE.get(name) == value else value
 
 
 if TYPE_CHECKING:

@@ -309,7 +309,9 @@ def _by_rule(
         case "tile" if set(params["reps"]) <= {1}:
             return dist
         case "transpose" if isinstance(dist, Matrix):
-            return transposed(dist) if params["permutation"] == (1, 0) else Unknown(name)
+            # A reshape before it may have given the elements rows that are not those of the matrix.
+            is_matrix = params["permutation"] == (1, 0) and output.shape[::-1] == dist.shape
+            return transposed(dist) if is_matrix else Unknown(name)
         case "transpose":
             return reordered(dist)
         case "concatenate" | "stack" if len(dists) == len(given) and not isinstance(dist, Matrix):

@@ -264,7 +264,8 @@ Distribution = (
     | Direction
 )
 Drawn = TypeVar("Drawn", bound=Random)
-QUANTILES = tuple(k / 16 for k in range(17))
+QUANTILES = (0.0, *sorted(k * (math.sqrt(5) - 1) / 2 % 1 for k in range(1, 16)), 1.0)
+"""Both ends, and multiples of the golden ratio: `floor(16 * u)` would be a straight line at multiples of 1/16."""
 
 
 def curve(dist: Uniform | Function) -> tuple[float, ...]:

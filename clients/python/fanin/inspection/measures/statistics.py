@@ -46,23 +46,24 @@ class Moments:
         return cls(count, mean, *powers)
 
     def merged(self, other: Moments) -> Moments:
-        """Return those of both (Pebay 2008, equations 1.4, 1.5 and 2.1)."""
+        """Return those of both (Pebay 2008, equations 1.4, 1.5 and 2.1). Sums beyond float64 are infinite or NaN."""
         if not self.count or not other.count:
             return self if self.count else other
         a, b, n = self.count, other.count, self.count + other.count
         gap = other.mean - self.mean
-        second = self.second + other.second + gap**2 * a * b / n
+        square = gap * gap  # `**` raises an OverflowError where a product is infinite
+        second = self.second + other.second + square * a * b / n
         third = (
             self.third
             + other.third
-            + gap**3 * a * b * (a - b) / n**2
+            + square * gap * a * b * (a - b) / n**2
             + 3 * gap * (a * other.second - b * self.second) / n
         )
         fourth = (
             self.fourth
             + other.fourth
-            + gap**4 * a * b * (a * a - a * b + b * b) / n**3
-            + 6 * gap**2 * (a * a * other.second + b * b * self.second) / n**2
+            + square * square * a * b * (a * a - a * b + b * b) / n**3
+            + 6 * square * (a * a * other.second + b * b * self.second) / n**2
             + 4 * gap * (a * other.third - b * self.third) / n
         )
         return Moments(n, self.mean + gap * b / n, second, third, fourth)
@@ -195,11 +196,7 @@ class _Summary:
                 low, high = float(values.min()), float(values.max())
             self._low, self._high = min(self._low, low), max(self._high, high)
             self._zeros += len(values) - int(np.count_nonzero(values))
-            try:
-                self._moments = self._moments.merged(Moments.of(values))
-            except OverflowError:  # numbers whose powers exceed float64
-                count = self._moments.count + len(values)
-                self._moments = Moments(count, self._moments.mean, math.inf, math.inf, math.inf)
+            self._moments = self._moments.merged(Moments.of(values))
 
     @property
     def moments(self) -> Moments:
