@@ -135,7 +135,7 @@ def test_literals(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "model.safetensors.index.json").read_bytes()) == index
     with pytest.raises(ValueError, match="the literals have the tensor 'head', which the recipe has too"):
         made(tmp_path / "twice", literals=safetensors.numpy.save({"head": np.zeros(1)}))
-    with pytest.raises(fanin.FileError, match="the literals are not a safetensors file"):
+    with pytest.raises(fanin.FileError, match="the literals: not a safetensors file"):
         made(tmp_path / "broken", literals=content[:-1])
 
 
@@ -442,6 +442,10 @@ def test_symbolic_links_in_a_directory(tmp_path: Path) -> None:
     (tmp_path / "broken" / "config.json").symlink_to(tmp_path / "absent")
     with pytest.raises(ConflictError, match=r"it has no artifact, but config\.json"):
         made(tmp_path / "broken")
+
+    (tmp_path / "dangling").symlink_to(tmp_path / "absent")
+    with pytest.raises(NotADirectoryError, match=r"nor a symbolic link to one that exists: .*dangling"):
+        made(tmp_path / "dangling")
 
 
 @pytest.mark.parametrize("path", ["../secret", "/secret", ".fanin/secret"])

@@ -212,10 +212,8 @@ def test_an_index_that_does_not_describe_its_files_is_refused(
     kept = {name: file for name, file in places.items() if file}
     (foreign / "model.safetensors.index.json").write_text(json.dumps({"weight_map": kept}))
 
-    with pytest.raises(MismatchError, match=message) as refused:
+    with pytest.raises(FileError, match=f"model.safetensors.index.json: weight_map {message}"):
         artifact.compare(foreign, RECIPE)
-
-    assert refused.value.tensor == next(iter(change))
 
 
 def test_an_element_of_a_checkpoint_differs(foreign: Path) -> None:
@@ -253,7 +251,7 @@ def test_tensors_of_a_checkpoint_differ(foreign: Path) -> None:
 def test_a_tensor_in_two_files_is_refused(foreign: Path) -> None:
     safetensors.numpy.save_file({"c": np.zeros(100, np.float32)}, foreign / "three.safetensors")
 
-    with pytest.raises(MismatchError, match=r'tensor "c" is in three.safetensors and in two'):
+    with pytest.raises(FileError, match=r'three\.safetensors and two\.safetensors both have tensor "c"'):
         artifact.compare(foreign, RECIPE)
 
 
@@ -291,7 +289,9 @@ def test_damaged_files_are_refused(foreign: Path, damage: Callable[[Path], objec
 @pytest.mark.parametrize("name", ["", ".", "..", "no.safetensors"])
 def test_an_index_that_names_no_file_is_refused(foreign: Path, name: str) -> None:
     (foreign / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": name}}))
-    with pytest.raises(FileError, match=re.escape(f"weight_map of the index names {name!r}, which is not a file")):
+    with pytest.raises(
+        FileError, match=re.escape(f'weight_map names tensor "a" in {name!r}, which is not a file beside')
+    ):
         artifact.compare(foreign, RECIPE)
 
 
@@ -338,7 +338,7 @@ def test_a_file_that_safetensors_cannot_read_is_refused(foreign: Path, damage: C
     with pytest.raises(safetensors.SafetensorError):
         safetensors.numpy.load_file(path)
 
-    with pytest.raises(FileError, match=r"two\.safetensors is not a safetensors file"):
+    with pytest.raises(FileError, match=r"two\.safetensors: not a safetensors file"):
         artifact.compare(foreign, RECIPE)
 
 
@@ -350,5 +350,5 @@ def test_a_name_twice_in_a_header_is_refused(foreign: Path) -> None:
     header = content[8:end].decode().replace("{", '{"c":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},', 1)
     path.write_bytes(len(header).to_bytes(8, "little") + header.encode() + content[end:])
 
-    with pytest.raises(FileError, match="its header has 'c' twice"):
+    with pytest.raises(FileError, match=r"two\.safetensors: .* its header: /c: this name is twice"):
         artifact.compare(foreign, RECIPE)

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fanin import Client, FaninError, FileLayout
+from fanin import Client, FaninError, FileLayout, ServiceError
+from fanin.client.messages import Request, Response
 from fanin.file import disk
 from tests.support.hostile import ANSWERS, RECIPE, answering
 
@@ -48,6 +49,31 @@ def test_every_answer_is_an_error(name: str, tmp_path: Path) -> None:
     assert peak < MEMORY
     assert not (tmp_path / "file").exists()
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_a_document_of_single_bytes_ends(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte arrives within the timeout, so only the rate of the document ends the call."""
+    clock = [0.0]
+    monkeypatch.setattr("fanin.client.connection.time.monotonic", lambda: clock[0])
+
+    class Dripping:
+        def send(self, _: Request) -> Response:
+            return Response(status, {"content-type": "application/problem+json"}, self.read)
+
+        def read(self) -> bytes:
+            clock[0] += 20.0
+            return b" "
+
+        def close(self) -> None:
+            pass
+
+    with (
+        Client("http://weights.test", transport=Dripping(), where="remote", retries=0) as client,
+        pytest.raises(ServiceError),
+    ):
+        client.register(RECIPE)
+    assert clock[0] == 40.0
 
 
 @pytest.mark.soak("requests")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fanin import RecipeError
 from fanin.file import archive
 from fanin_service.models import names
 from fanin_service.models.away import GuardedObjects
@@ -60,5 +59,5 @@ def _ship(directory: Path, store: ModelStore, settings: Settings) -> None:
             if fault := names.new_fault(name):
                 raise ModelError(fault)
             store.put(name, Content.put(archive.files_of_model(recipe.parent), settings))
-        except (ModelError, UploadsRefusedError, RecipeError, OSError) as error:
+        except (ModelError, UploadsRefusedError, ValueError, OSError) as error:
             raise SettingsError([f"{variable('models')}: {recipe.parent}: {error}"]) from None

@@ -291,3 +291,33 @@ class TestPush:
             assert main(["push", "tiny", "recipe.json", "--service", server.url]) == 3
             with pytest.raises(RecipeError):
                 client.push("tiny", {"tensors": 1})
+
+    def test_links_out_of_a_directory(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A link may lead to a file of the directory, or from a snapshot of the Hub's cache to its blobs."""
+        monkeypatch.chdir(tmp_path)
+        files = {"recipe.json": json.dumps(RECIPE).encode(), "config.json": FILES["config.json"]}
+        for folder in ("model/..data", "models--me--tiny/blobs", "secrets/blobs"):
+            Path(folder).mkdir(parents=True)
+            for name, content in files.items():
+                (tmp_path / folder / name).write_bytes(content)
+        snapshot = Path("models--me--tiny/snapshots/0123")
+        snapshot.mkdir(parents=True)
+        for name in files:
+            (tmp_path / "model" / name).symlink_to(f"..data/{name}")
+            (snapshot / name).symlink_to(f"../../blobs/{name}")
+        Path("link").symlink_to("model")
+        with running() as server:
+            for directory in ("model", "link", str(snapshot)):
+                assert main(["push", "me/tiny", directory, "--service", server.url]) == 0
+                assert "config.json" in server.client.get("/v1/models/me/tiny").json()["files"]
+                assert server.client.delete("/v1/models/me/tiny").status_code == 204
+            capsys.readouterr()
+            outside = (tmp_path / "secrets/blobs/config.json").resolve()
+            for directory in ("model", str(snapshot)):
+                link = Path(directory, "key.json")
+                link.symlink_to(outside)
+                assert main(["push", "me/secret", directory, "--service", server.url]) == 2
+                assert f"{link} is a symbolic link out of the directory, to {outside}" in capsys.readouterr().err
+            assert server.client.get("/v1/models/me/secret").status_code == 404

@@ -63,7 +63,11 @@ class TestShipped:
             return str(caught.value)
 
         assert complaint() == f"FANIN_MODELS: {tmp_path} has no namespace/name/recipe.json"
-        self.ship(tmp_path, "me/tiny", **{"a b": b""})
+        self.ship(tmp_path, "me/tiny")
+        (tmp_path / "me" / "tiny" / "config.json").symlink_to("/etc/hostname")
+        assert "me/tiny/config.json is a symbolic link out of the directory, to /etc/hostname" in complaint()
+        (tmp_path / "me" / "tiny" / "config.json").unlink()
+        (tmp_path / "me" / "tiny" / "a b").write_bytes(b"")
         assert "me/tiny: 'a b': a file's name has up to 200 letters" in complaint()
         (tmp_path / "me" / "tiny" / "a b").unlink()
         (tmp_path / "me" / "tiny" / "recipe.json").write_text("{}")

@@ -22,6 +22,9 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_REDIRECTS = 10
 MAX_DOCUMENT_BYTES = 1 << 20
 """Maximum size of a JSON document from the service, in bytes."""
+DOCUMENT_RATE = 1 << 10
+"""Minimum bytes per second of a JSON document, averaged since its head, once `DOCUMENT_SECONDS` have passed."""
+DOCUMENT_SECONDS = 30.0
 
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*", re.ASCII)
 
@@ -76,7 +79,7 @@ class Connection:
         response = await self._send(method, path, {"Content-Type": media_type} if body is not None else {}, body)
         where = f"{method} {urljoin(self.url, path)}"
         try:
-            content = await _content(response, limit)
+            content = await _content(response, limit, where)
             document = json.loads(content)
         except (ValueError, RecursionError) as error:
             raise ServiceError(f"{where}: the response is not JSON: {error}", status=response.status) from error
@@ -154,7 +157,7 @@ class Connection:
             raise ServiceError(f"{where}: more than {MAX_REDIRECTS} redirects", status=response.status)
         try:
             if response.status >= 300:
-                raise await _refusal(response)
+                raise await _refusal(response, where)
             if (coding := response.headers.get("content-encoding", "identity").lower()) != "identity":
                 raise ServiceError(f"{where}: the response is encoded ({coding[:80]})", status=response.status)
         except BaseException:
@@ -163,11 +166,20 @@ class Connection:
         return response
 
 
-async def _content(response: AsyncResponse, limit: int) -> bytes:
-    """Return the body. At most `limit` bytes are read."""
+async def _content(response: AsyncResponse, limit: int, where: str) -> bytes:
+    """Return the body. At most `limit` bytes are read.
+
+    Raises:
+        ConnectionLostError: the connection ended, or the body is slower than `DOCUMENT_RATE`.
+    """
     content = bytearray()
+    since = time.monotonic()
     while len(content) < limit and (chunk := await response.read()):
         content += chunk
+        # `timeout` limits the wait for the next bytes only. A service that sends single bytes would hold the call.
+        seconds = time.monotonic() - since
+        if seconds > DOCUMENT_SECONDS and len(content) < DOCUMENT_RATE * seconds:
+            raise ConnectionLostError(f"{where}: {len(content)} bytes of the response in {seconds:.0f} s")
     return bytes(content[:limit])
 
 
@@ -209,12 +221,12 @@ def _size(response: AsyncResponse) -> int | None:
     return int(text) if re.fullmatch(r"[0-9]{1,19}", text) else None
 
 
-async def _refusal(response: AsyncResponse) -> ServiceError:
+async def _refusal(response: AsyncResponse, where: str) -> ServiceError:
     """Return the error of a refusal, from problem+json (RFC 9457) if the service sent it."""
     problem: dict[str, Any] = {}
     if response.headers.get("content-type", "").startswith("application/problem+json"):
         try:
-            document = json.loads(await _content(response, MAX_DOCUMENT_BYTES))
+            document = json.loads(await _content(response, MAX_DOCUMENT_BYTES, where))
             problem = document if isinstance(document, dict) else {}
         except (ConnectionLostError, ValueError, RecursionError):
             pass  # the status is enough

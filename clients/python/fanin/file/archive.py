@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,14 +36,33 @@ def files_of_model(directory: Path) -> dict[str, bytes]:
     directory whose name has the time. So are files of weights, which are generated from the recipe.
 
     Raises:
+        ValueError: a symbolic link leads out of the directory.
         OSError: a file cannot be read.
     """
+    # huggingface_hub's upload_folder follows every link, so that a link to ~/.ssh in a directory from elsewhere
+    # publishes a key. Here a link may lead to a file of the directory, as in a ConfigMap. In the Hub's cache, a
+    # snapshot is a directory of links to ../../blobs, and users push the directory that snapshot_download returns.
+    root = directory.resolve()
+    allowed = [root, *([root.parents[1] / "blobs"] if root.parent.name == "snapshots" else [])]
     return {
-        name.as_posix(): (directory / name).read_bytes()
+        name.as_posix(): _read_within(directory / name, allowed)
         for name in sorted(path.relative_to(directory) for path in directory.rglob("*") if path.is_file())
         if not any(part.startswith(".") for part in name.parts)
         and not any(names.has(name.as_posix()) for names in shards.NAMES)
     }
+
+
+def _read_within(path: Path, allowed: Sequence[Path]) -> bytes:
+    """Return the content of a file.
+
+    Raises:
+        ValueError: a symbolic link leads out of the allowed directories.
+        OSError: the file cannot be read.
+    """
+    target = path.resolve()
+    if not any(target.is_relative_to(each) for each in allowed):
+        raise ValueError(f"{path} is a symbolic link out of the directory, to {target}: put a copy in its place")
+    return target.read_bytes()
 
 
 def pack(files: Mapping[str, bytes]) -> bytes:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
-import struct
 from array import array
 from collections.abc import Mapping
 from typing import Any
 
 from fanin.artifact.formats.base import Arrangement, Given, LayoutContent
-from fanin.errors import FileError
 from fanin.file import shards
 from fanin.file.layout import FileLayout
+from fanin.file.stored import Header, header_of, prefixed
 
 STEM = "stem"
 """Option with what the names of the files begin with, `model` by default: `model.safetensors`."""
@@ -93,9 +91,7 @@ def seed_in(content: bytes) -> str | None:
 
     `content` is a file that `sizes_in` accepts.
     """
-    (length,) = struct.unpack_from("<Q", content)
-    seed: str | None = (json.loads(content[8 : 8 + length]).get("__metadata__") or {}).get(shards.LITERALS_SEED)
-    return seed
+    return _header(content).metadata.get(shards.LITERALS_SEED)
 
 
 def sizes_in(content: bytes) -> dict[str, int]:
@@ -104,14 +100,9 @@ def sizes_in(content: bytes) -> dict[str, int]:
     Raises:
         FileError: it is not a safetensors file.
     """
-    try:
-        (length,) = struct.unpack_from("<Q", content)
-        header = json.loads(content[8 : 8 + length])
-        header.pop("__metadata__", None)
-        offsets = {name: entry["data_offsets"] for name, entry in header.items()}
-        sizes = {name: int(stop) - int(start) for name, (start, stop) in offsets.items()}
-        if 8 + length + sum(sizes.values()) != len(content):
-            raise ValueError(f"it has {len(content)} bytes, its header says {8 + length + sum(sizes.values())}")
-    except (AttributeError, LookupError, OverflowError, RecursionError, TypeError, ValueError, struct.error) as error:
-        raise FileError(f"the literals are not a safetensors file: {error!r}") from None
-    return sizes
+    return {stored.name: stored.stop - stored.start for stored in _header(content).tensors}
+
+
+def _header(content: bytes) -> Header:
+    with prefixed("the literals"):
+        return header_of(lambda start, stop: content[start:stop], len(content))
