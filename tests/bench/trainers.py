@@ -2,9 +2,9 @@
 
     python -m tests.bench.trainers [WAY ...]    # needs pip install --group training, --group deepspeed
 
-Each way runs in new processes, in turns with its counterpart. The model is a Llama of 217 million float32 parameters, 868
-MB. Seconds are from the imported packages to the filled model, without the recording; the peak is the resident memory of
-a process beyond that after the imports. With two ranks it is the larger one.
+Each way runs in new processes, in turns with its counterpart. The model is a Llama of 217 million float32 parameters,
+868 MB. Seconds are from the imported packages to the filled model, without the recording. The peak is the resident
+memory of a process beyond that after the imports. With two ranks it is the larger one.
 """
 
 from __future__ import annotations
