@@ -16,7 +16,7 @@ def mean_of_ranks(loss: torch.Tensor) -> float:
 
 
 def report(losses: list[float]) -> None:
-    """Print the losses as JSON on rank 0, in a line of its own, because trainers print their log too."""
+    """Print the losses as JSON on rank 0, in a separate line, because trainers print their log too."""
     if torch.distributed.get_rank() == 0:
         print(f"losses {json.dumps(losses)}")
 
