@@ -273,7 +273,7 @@ def test_wrong_options_and_literals(tmp_path: Path) -> None:
     with pytest.raises(fanin.FileError, match="literal 'x' has type 'F4'"):
         made(tmp_path, options={}, literals=len(header).to_bytes(8, "little") + header + b"ab")
     header = json.dumps({"x": {"dtype": "I8", "shape": [4], "data_offsets": [0, 2]}}).encode()
-    with pytest.raises(fanin.FileError, match="literal 'x' has 2 bytes, not 4 elements of 1"):
+    with pytest.raises(fanin.FileError, match=r'literals: .* the offsets of "x" do not fit its shape'):
         made(tmp_path, options={}, literals=len(header).to_bytes(8, "little") + header + b"ab")
     assert list(tmp_path.iterdir()) == []
 

@@ -443,6 +443,10 @@ def test_symbolic_links_in_a_directory(tmp_path: Path) -> None:
     with pytest.raises(ConflictError, match=r"it has no artifact, but config\.json"):
         made(tmp_path / "broken")
 
+    (tmp_path / "dangling").symlink_to(tmp_path / "absent")
+    with pytest.raises(NotADirectoryError, match=r"nor a symbolic link to one that exists: .*dangling"):
+        made(tmp_path / "dangling")
+
 
 @pytest.mark.parametrize("path", ["../secret", "/secret", ".fanin/secret"])
 def test_a_claim_names_no_file_elsewhere(path: str, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from http.client import HTTPConnection, HTTPResponse
@@ -98,6 +99,21 @@ def test_each_file_has_its_type_and_is_revalidated(server: PageServer) -> None:
             answer, nothing = fetch(server, path, If_None_Match=known)
             assert (answer.status, nothing, answer.headers["ETag"]) == (304, b"", headers["ETag"])
         assert fetch(server, path, If_None_Match='"x"')[1] == content
+
+
+def test_a_request_with_a_body_ends_its_connection(server: PageServer) -> None:
+    """The body is not read, so that a further request would begin inside it."""
+    host = server.url.split("/")[2]
+    for body in (b"Content-Length: 5\r\n\r\nGET /", b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"):
+        with socket.create_connection(server.server_address[:2], timeout=30) as connection:  # type: ignore[arg-type]
+            request = f"GET /nothing HTTP/1.1\r\nHost: {host}\r\n".encode()
+            connection.sendall(request + body)
+            received = b""
+            while part := connection.recv(1 << 16):  # until the server closes it
+                received += part
+        assert received.startswith(b"HTTP/1.1 404 ")
+        assert received.count(b"HTTP/1.1") == 1
+        assert b"Connection: close\r\n" in received
 
 
 def test_the_page_learns_where_it_is(server: PageServer) -> None:

@@ -139,6 +139,7 @@ def refused() -> Any:
         "mapped_seeds": jax.vmap(lambda seed: jax.random.normal(jax.random.key(seed), (4,)))(jnp.array([7, 7])),
         "own": jnp.concatenate([initializers.normal(1.0)(key, (4,)) for _ in range(2)]),
         "overflow": (normal * 1e6).astype(jnp.float16).astype(jnp.float32),
+        "coarse": (normal * 1e-3 + 1).astype(jnp.bfloat16).astype(jnp.float32),
         "underflow": (normal * 1e-9).astype(jnp.float16).astype(jnp.float32) * 1e9,
         "exponential": jax.random.exponential(key, (4,)),
         "branch": jax.lax.cond(True, lambda: jax.random.normal(jax.random.key(1), (4,)), lambda: jnp.zeros(4)),

@@ -62,6 +62,7 @@ def custom() -> keras.Model:
             layers.Dense(
                 4, name="ramp", kernel_initializer=lambda shape, dtype: keras.ops.reshape(keras.ops.arange(16.0), shape)
             ),
+            layers.Dense(4, name="nan", kernel_initializer=lambda shape, dtype: keras.ops.full(shape, np.nan, dtype)),
             layers.Dense(4, name="half", kernel_initializer=lambda shape, dtype: keras.ops.full(shape, 0.5, dtype)),
         ],
         name="custom",

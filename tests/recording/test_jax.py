@@ -45,6 +45,7 @@ def test_what_no_scheme_says_is_refused_by_name(told: Any) -> None:
     refused = dict(told["refused"])
     assert refused == {
         "/branch": "no scheme describes the result of cond",
+        "/coarse": "no scheme describes the result of random values that bfloat16 cannot hold",
         "/cut": "no scheme describes the result of max",
         "/exponential": "no scheme describes the result of _exponential",
         "/folded_twice": "no scheme describes the result of draws with equal keys",

@@ -44,13 +44,14 @@ def test_an_lstm_forgets_little(runs: Path) -> None:
 
 
 def test_what_no_scheme_says_is_refused_by_name(told: Any) -> None:
-    assert len(told["custom"]) == 3
+    assert len(told["custom"]) == 4
     for fault, (pointer, words) in zip(
         told["custom"],
         [
             ("/custom~1class~1kernel", "__main__.Halves"),
             ("/custom~1random~1kernel", "random function custom.<locals>.<lambda>"),
-            ("/custom~1ramp~1kernel", "function custom.<locals>.<lambda>"),
+            ("/custom~1ramp~1kernel", "no scheme describes the function custom.<locals>.<lambda>"),
+            ("/custom~1nan~1kernel", "no scheme has the NaN or infinite values of custom.<locals>.<lambda>"),
         ],
         strict=True,
     ):

@@ -7,7 +7,6 @@ Rank 0 prints the losses as JSON, in a line that begins with `losses`.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import torch
@@ -22,6 +21,7 @@ from torch.distributed.device_mesh import init_device_mesh
 
 import fanin
 import fanin.torch
+from tests.soak.losses import mean_of_ranks, report
 
 NORM = {"norm_type": "rms_norm", "config": {"ndim": 128, "bias": False, "epsilon": 1e-5}}
 ROTARY = {"n_embd": 128, "n_head": 4, "seq_length_dim": -2, "base_freq": 10000}
@@ -95,11 +95,8 @@ def main() -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        total = loss.detach().clone()
-        torch.distributed.all_reduce(total)
-        losses.append(float(total) / ranks)
-    if rank == 0:
-        print(f"losses {json.dumps(losses)}")
+        losses.append(mean_of_ranks(loss))
+    report(losses)
 
 
 if __name__ == "__main__":

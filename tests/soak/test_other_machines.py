@@ -105,7 +105,7 @@ def _built(compiler: str, options: list[str], folder: Path, source: str = "vecto
             *(compiler, *FLAGS, *options, "-static", "-pthread", f"-I{CSRC}"),
             *(
                 HERE / source,
-                *(CSRC / f"{name}.c" for name in ("orthogonal", "sparse", "baseline")),
+                *(CSRC / f"{name}.c" for name in ("orthogonal", "quantize", "sparse", "baseline")),
                 "-o",
                 runner,
                 "-lm",

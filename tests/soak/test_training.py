@@ -20,6 +20,7 @@ from torch import nn
 
 import fanin
 import fanin.torch
+from tests.soak.losses import reported
 
 pytestmark = [pytest.mark.soak("training"), pytest.mark.filterwarnings("ignore")]  # warnings of the trainers
 ROOT = Path(__file__).parents[2]
@@ -151,6 +152,20 @@ def test_the_trainer_of_transformers(tmp_path: Path) -> None:
     assert curve == losses(AutoModelForCausalLM.from_pretrained(tmp_path / "step-0"))
 
 
+def _run(*module: str, **environment: str) -> str:
+    """Run a module of Python with arguments, and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", *module],
+        env={**os.environ, **environment},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 @pytest.mark.parametrize(
     ("package", "worker", "reason"),
     [
@@ -163,18 +178,8 @@ def test_one_curve_on_one_rank_and_on_two(package: str, worker: str, reason: str
     pytest.importorskip(package, reason=reason)
     curves = []
     for ranks in (1, 2):
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", f"{ranks}"]
-        done = subprocess.run(
-            [*command, "-m", f"tests.soak.{worker}"],
-            env={**os.environ, "DS_ACCELERATOR": "cpu"},
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
-        assert done.returncode == 0, done.stderr
-        (losses,) = re.findall(r"^losses (\[.*\])$", done.stdout, re.MULTILINE)
-        curves.append(json.loads(losses))
+        launcher = ["torch.distributed.run", "--standalone", "--nproc_per_node", f"{ranks}", "-m"]
+        curves.append(reported(_run(*launcher, f"tests.soak.{worker}", DS_ACCELERATOR="cpu")))
     assert curves[0] == pytest.approx(curves[1], rel=1e-4)  # sums of gradients differ in their last bits
     assert curves[0][-1] < curves[0][0]
 
@@ -182,15 +187,7 @@ def test_one_curve_on_one_rank_and_on_two(package: str, worker: str, reason: str
 def test_megatron() -> None:
     """`init_` fills a model of Megatron-core with the values of its recipe."""
     pytest.importorskip("megatron.core", reason="needs an environment with pip install --group megatron")
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.soak.megatron_worker"],
-        env={**os.environ, "TORCHDYNAMO_DISABLE": "1"},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr
+    _run("tests.soak.megatron_worker", TORCHDYNAMO_DISABLE="1")
 
 
 def test_lightning() -> None:

@@ -7,14 +7,13 @@ Rank 0 prints the losses as JSON, in a line that begins with `losses`, because D
 
 from __future__ import annotations
 
-import json
-
 import deepspeed
 import torch
 from torch import nn
 
 import fanin
 import fanin.torch
+from tests.soak.losses import mean_of_ranks, report
 
 CONFIG = {
     "train_batch_size": 4,
@@ -48,11 +47,8 @@ def main() -> None:
         loss = (engine(x).squeeze(-1) - x.sum(-1)).square().mean()
         engine.backward(loss)
         engine.step()
-        total = loss.detach().clone()
-        torch.distributed.all_reduce(total)
-        losses.append(float(total) / ranks)
-    if rank == 0:
-        print(f"losses {json.dumps(losses)}")
+        losses.append(mean_of_ranks(loss))
+    report(losses)
 
 
 if __name__ == "__main__":

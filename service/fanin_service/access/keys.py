@@ -24,7 +24,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from fanin.file.atomic import replacing
+from fanin.file.atomic import NO_LOCKS, replacing
 from fanin_service.access.errors import UnauthenticatedError
 from fanin_service.access.principal import Principal
 from fanin_service.access.scopes import check_scope
@@ -228,11 +228,16 @@ def _locked(path: Path) -> Iterator[None]:
     """Hold the lock for changes of the key file.
 
     The lock is a separate file. The key file is replaced at each change, and a lock on it would be lost with the old
-    one.
+    one. On a file system without locks there is none: then the later of two changes at the same time replaces the
+    earlier one.
     """
     descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
         yield
     finally:
         os.close(descriptor)

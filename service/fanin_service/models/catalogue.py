@@ -9,6 +9,7 @@ from weakref import WeakValueDictionary
 from fanin import models
 from fanin.errors import RecipeError
 from fanin.models import NAMESPACE
+from fanin.quantization import FORMATS
 from fanin_service.models.content import Content
 from fanin_service.models.errors import UploadsRefusedError
 from fanin_service.models.objects import Objects
@@ -40,6 +41,17 @@ class StoreWithCatalogue(ModelStore):
     def names(self) -> list[str]:
         stored = [name for name in super().names() if not _is_in_catalogue(name)]
         return sorted([*stored, *(f"{NAMESPACE}{name}" for name in models.names())])
+
+    def advice(self, name: str) -> str:
+        if not _is_in_catalogue(name):
+            return super().advice(name)
+        if found := models.quantized(name):
+            model, form = found
+            return f"the format {form} does not apply to {model.name}, which is {NAMESPACE}{model.name}"
+        similar = " or ".join(f"{NAMESPACE}{each}" for each in models.near(name))
+        formats = ", ".join(each.replace("_", "-") for each in FORMATS)
+        known = f"did you mean {similar}?" if similar else "GET /v1/catalogue lists the names."
+        return f"{known} {NAMESPACE}NAME-FORMAT is a quantized model; FORMAT is one of {formats}"
 
     def main(self, name: str) -> str | None:
         if not _is_in_catalogue(name):

@@ -247,14 +247,17 @@ class Models:
 
     def _delete(self, name: str, condition: Condition | None) -> None:
         if not is_model(name):
-            raise _unknown(name)
+            raise self._unknown(name)
         with self._change(name):
             _check(name, condition, self._store.main(name) is not None)
             if not self._store.delete(name):
-                raise _unknown(name)
+                raise self._unknown(name)
             with self._lock:
                 for key in [key for key in self._contents if key[0] == name]:
                     self._contents.pop(key)
+
+    def _unknown(self, name: str) -> UnknownModelError:
+        return UnknownModelError(f"no model has the name {name[:_SHOWN]!a}; {self._store.advice(name)}")
 
     def _snapshot(self, client: str, name: str, text: str) -> Snapshot | tuple[Content, Revision]:
         """Return a revision. If the content is large, return what the revision is created from."""
@@ -263,19 +266,19 @@ class Models:
 
     def _found(self, client: str, name: str, text: str) -> tuple[Content, Revision]:
         if not is_model(name):
-            raise _unknown(name)
+            raise self._unknown(name)
         if is_commit(text):
             commit = read_commit(text)
             content = None if commit is None else self._content(client, name, commit[0])
             if commit is None or content is None:
                 if self._store.main(name) is None:
-                    raise _unknown(name)
+                    raise self._unknown(name)
                 raise UnknownRevisionError(f"{name} has no commit {text}, or had it before its files were replaced")
             return content, commit[1]
         digest = self._store.main(name)
         content = None if digest is None else self._content(client, name, content_key(digest), digest)
         if content is None:
-            raise _unknown(name)
+            raise self._unknown(name)
         revision = content.main.named(text)
         if revision is None:
             raise UnknownRevisionError(f"{name} has no revision {text[:_SHOWN]!a}: {RULE}")
@@ -362,7 +365,3 @@ def _layout(snapshot: Snapshot, path: str) -> tuple[FileLayout, int]:
     """Return a layout, and the bytes of memory that it takes."""
     layout = snapshot.layout(path)
     return layout, layout_bytes(layout)
-
-
-def _unknown(name: str) -> UnknownModelError:
-    return UnknownModelError(f"no model has the name {name[:_SHOWN]!a}; PUT it to /v1/models/{{namespace}}/{{name}}")

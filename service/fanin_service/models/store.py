@@ -52,6 +52,10 @@ class ModelStore:
         """Return the names of all models, sorted."""
         return sorted(name_of(group) for group in self._objects.groups(_POINTER) if group == group.lower())
 
+    def advice(self, name: str) -> str:  # noqa: ARG002 (the catalogue's depends on it)
+        """Return what to do about a name that is of no model."""
+        return "PUT it to /v1/models/{namespace}/{name}"
+
     def main(self, name: str) -> str | None:
         """Return the digest of the current content of a name; None if there is none."""
         pointer = self._objects.get(f"{group_of(name)}/{_POINTER}")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import json
+import os
 import stat
 import threading
 from datetime import UTC, datetime, timedelta
@@ -140,6 +143,21 @@ def test_edits_at_the_same_time(path: Path) -> None:
     for thread in threads:
         thread.join()
     assert {each.name for each in keys.read(path)} == {f"n{n}" for n in range(16)}
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks(path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert main(["keys", "create", "--name", "ci"]) == 0
+    assert main(["keys", "create", "--name", "other"]) == 0
+    assert main(["keys", "revoke", "ci"]) == 0
+    assert [each.name for each in keys.read(path) if each.revoked is None] == ["other"]
+
+    code = errno.EIO
+    assert main(["keys", "create", "--name", "third"]) == 4
 
 
 def test_a_damaged_file_is_kept_as_it_is(path: Path, capsys: pytest.CaptureFixture[str]) -> None:

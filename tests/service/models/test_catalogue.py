@@ -95,6 +95,28 @@ def test_a_model_is_served_in_a_quantized_format(server: Running, tmp_path: Path
     assert put_model(server.client, "catalogue/tiny-qwen3-fp8", ARCHIVED).status_code == 403
 
 
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("tiny-gpt2-int8", "the format int8 does not apply to tiny-gpt2, which is catalogue/tiny-gpt2"),
+        ("tiny-qwen3-int3", "did you mean catalogue/tiny-qwen3"),
+        (
+            "tiny-qwen3-fp8_block",
+            "catalogue/NAME-FORMAT is a quantized model; FORMAT is one of",
+        ),
+        ("zzzz", "GET /v1/catalogue lists the names. catalogue/NAME-FORMAT"),
+    ],
+)
+def test_an_unknown_name_of_the_catalogue_gets_no_advice_that_is_refused(
+    server: Running, name: str, advice: str
+) -> None:
+    for path in (f"/v1/models/catalogue/{name}", f"/hf/api/models/catalogue/{name}"):
+        text = server.client.get(path).text
+        assert advice in text
+        assert "PUT" not in text
+    assert "PUT it to /v1/models/" in server.client.get("/v1/models/me/absent").text
+
+
 @pytest.mark.parametrize("revision", ["main", "seed-7-bf16-7kb"])
 def test_s3_lists_a_quantized_model_that_the_prefix_names(server: Running, revision: str) -> None:
     name = "catalogue/tiny-qwen3-fp8"

@@ -154,7 +154,7 @@ function choicesAt({ role, container, key }: Place): Choice[] {
     const own = isRecipe && !container.members.has("scheme") ? RECIPE : SHARED;
     const all = [
       ...Object.entries(own).map(([name, help]) => member(name, help, likeOf(name))),
-      ...Object.entries(parameters).map(([name, each]) => member(name, helpOf(each), each.words ? '""' : "")),
+      ...Object.entries(parameters).map(([name, each]) => member(name, helpOf(each), each.words?.some(isText) ? '""' : "")),
     ];
     return all.filter((choice) => !container.members.has(choice.text) || choice.text === key);
   }
@@ -169,8 +169,11 @@ function choicesAt({ role, container, key }: Place): Choice[] {
   if (key === "dialect") return ["fanin", ...Object.keys(dialects)].map((name) => value(name));
   if (key === "layout" && isRecipe) return ["keras", "torch"].map((name) => value(name));
   const words = (key && parameters[key]?.words) || [];
-  return words.map((word) => (word === "true" || word === "false" ? { ...value(word), inserted: word } : value(word)));
+  return words.map((word) => (isText(word) ? value(word) : { ...value(word), inserted: word }));
 }
+
+/** Return whether a word is written in quotation marks. */
+const isText = (word: string) => word !== "true" && word !== "false";
 
 const nameOf = (scheme: string) =>
   scheme in schemes ? scheme : (Object.keys(schemes).find((name) => schemes[name]!.aliases.includes(scheme)) ?? "");

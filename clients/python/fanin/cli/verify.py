@@ -48,6 +48,7 @@ def _verify(options: argparse.Namespace, path: Path) -> int:
     from fanin import backends
     from fanin.file import disk
     from fanin.recipe.header import has_weights
+    from fanin.terminal import size_text
 
     with path.open("rb") as file:
         if not has_weights(file) and file.peek(64)[:64].lstrip().startswith(b"{"):
@@ -57,7 +58,7 @@ def _verify(options: argparse.Namespace, path: Path) -> int:
             )
     started = time.perf_counter()
     verified = disk.verify(path, backend=options.backend, progress=False if options.quiet else None)
-    speed = verified.size / (time.perf_counter() - started) / 1e9
+    speed = size_text(round(verified.size / (time.perf_counter() - started)))
     backend = backends.get(options.backend).name
     if options.json:
         document = {"recipe": verified.digest, "tensors": verified.tensors, "size": verified.size, "backend": backend}
@@ -65,6 +66,6 @@ def _verify(options: argparse.Namespace, path: Path) -> int:
     elif not options.quiet:
         print(
             f"{options.file}: {shared.counted(verified.tensors)}, {verified.size} bytes,"
-            f" all as recipe {verified.digest} says ({speed:.2f} GB/s, {backend})"
+            f" all as recipe {verified.digest} says ({speed}/s, {backend})"
         )
     return 0

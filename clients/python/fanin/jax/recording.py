@@ -245,11 +245,11 @@ def _equation(equation: Any, given: list[_Value], drawn: Draws) -> Sequence[_Val
 
 
 def _used(value: _Value, dtype: Any) -> _Value:
-    """Return an operand of this type; `Unknown` if random elements are infinite or zero in the type."""
+    """Return an operand of this type; `Unknown` if random elements are infinite, zero or equal in the type."""
     if not isinstance(value, Random):
         return value
     info = jnp.finfo(dtype)  # type: ignore[no-untyped-call]
-    is_right = is_held(value, float(info.tiny), float(info.max))
+    is_right = is_held(value, float(info.tiny), float(info.max), float(info.eps))
     return value if is_right else Unknown(f"random values that {dtype} cannot hold")
 
 

@@ -210,6 +210,8 @@ def _said(initializer: Any, shape: tuple[int, ...], dtype: str) -> dict[str, Any
     if np.iscomplexobj(values) and values.imag.any():
         raise _RefusedError(f"no scheme describes the complex values of {_function(initializer)}")
     flat = values.real.astype(np.float64).ravel()
+    if not np.isfinite(flat).all():
+        raise _RefusedError(f"no scheme has the NaN or infinite values of {_function(initializer)}")
     runs = [(value, len(list(run))) for value, run in itertools.groupby(flat.tolist())]
     match runs:
         case []:
@@ -245,7 +247,7 @@ def _called(initializer: Callable[..., Any], shape: tuple[int, ...], dtype: str)
         first, second = np.zeros(1), np.ones(1)
     except Exception as error:
         raise _RefusedError(f"the function {_function(initializer)} fails: {error}") from error
-    if not np.array_equal(first, second):
+    if not np.array_equal(first, second, equal_nan=True):
         raise _RefusedError(f"no scheme describes the random function {_function(initializer)}")
     return np.asarray(first)
 

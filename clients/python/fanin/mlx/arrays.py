@@ -65,6 +65,11 @@ def type_of(dtype: np.dtype[Any]) -> mx.Dtype:
     return found
 
 
+def name_of(dtype: mx.Dtype) -> str:
+    """Return NumPy's name of a type of MLX."""
+    return str(dtype).rpartition(".")[2]
+
+
 def converted(values: Array) -> mx.array:
     """Return a copy of a NumPy array as an array of MLX, with the same bits.
 

@@ -16,8 +16,7 @@ from typing import Any, Literal
 import mlx.core as mx
 
 from fanin.dtypes import FLOATING_NAMES
-from fanin.mlx.arrays import array
-from fanin.mlx.modules import name_of
+from fanin.mlx.arrays import array, name_of
 from fanin.recipe import ONLY_TENSOR
 
 __all__ = [

@@ -15,7 +15,7 @@ from fanin.adapters.matching import Names, Wanted
 from fanin.adapters.slicers import Service
 from fanin.errors import Fault, ModuleError, pointer
 from fanin.file.layout import FileLayoutLike
-from fanin.mlx.arrays import converted
+from fanin.mlx.arrays import converted, name_of
 
 Module = TypeVar("Module")
 """A module of `mlx.nn`."""
@@ -133,8 +133,3 @@ def _chosen(places: list[_Place], given: Given, names: Names, *, strict: bool) -
     if faults:
         raise ModuleError(faults)
     return chosen
-
-
-def name_of(dtype: mx.Dtype) -> str:
-    """Return NumPy's name of a type of MLX."""
-    return str(dtype).rpartition(".")[2]

@@ -77,6 +77,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in (page.HEADERS | headers).items():
             self.send_header(name, value)
+        # The body of a GET has no meaning. It is not read, and the next request would begin inside it.
+        if self.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in self.headers:
+            self.send_header("Connection", "close")
         if file is not None:
             self.send_header("Content-Type", file.media_type)
             self.send_header("Content-Length", str(len(file.content)))

@@ -276,18 +276,21 @@ def curve(dist: Uniform | Function) -> tuple[float, ...]:
     return tuple(begin + (end - begin) * q for q in QUANTILES)
 
 
-def is_held(drawn: Random, tiny: float, largest: float) -> bool:
-    """Return whether a storage type keeps the elements: few of them become zero, and none becomes infinite.
+def is_held(drawn: Random, tiny: float, largest: float, eps: float) -> bool:
+    """Return whether a storage type keeps the elements.
 
-    `tiny` and `largest` are the smallest normal and the largest finite number of the type.
+    Few of them become zero, none becomes infinite, and neighbours in the type are at most half a standard deviation
+    apart. Rounding then adds at most one percent to the deviation. `tiny` and `largest` are the smallest normal and the
+    largest finite number of the type, `eps` is the distance from 1 to the next number.
     """
+    spread = math.inf
     match drawn:
         case Normal(mean, std, low, high):
             ends = (max(low, mean - REACH * std), min(high, mean + REACH * std))
-            size = max(abs(mean), std)
+            size, spread = max(abs(mean), std), std
         case Uniform(low, high):
             ends = (low, high)
-            size = max(map(abs, ends))
+            size, spread = max(map(abs, ends)), (high - low) / math.sqrt(12)
         case Circular(std) | Sparse(std=std):
             ends = (-REACH * std, REACH * std)
             size = std
@@ -297,10 +300,10 @@ def is_held(drawn: Random, tiny: float, largest: float) -> bool:
             # An infinite end is a pole: no draw is there. A narrow type could overflow beside it.
             inner = values if largest < WIDE else tuple(filter(math.isfinite, values))
             ends = (min(inner, default=math.inf), max(inner, default=math.inf))
-            size = max(map(abs, ends))
+            size, spread = max(map(abs, ends)), (ends[1] - ends[0]) / math.sqrt(12)
         case _:
             return True
-    return size >= tiny and max(map(abs, ends)) <= largest
+    return size >= tiny and max(map(abs, ends)) <= largest and not 0 < spread < 2 * eps * size
 
 
 def reordered(dist: Drawn) -> Drawn:

@@ -26,8 +26,11 @@ class Replaced:
         """Replace the functions. Threads may enter and leave in any order; the last to leave restores the originals."""
         with self._lock:
             if not self._users:
-                for name, replacement in self._replacements.items():
-                    self._patches.enter_context(patch.object(module, name, replacement(getattr(module, name))))
+                # All names or none: without the inner block, an error at one name would leave those before it replaced.
+                with ExitStack() as patches:
+                    for name, replacement in self._replacements.items():
+                        patches.enter_context(patch.object(module, name, replacement(getattr(module, name))))
+                    self._patches = patches.pop_all()
             self._users += 1
         try:
             yield

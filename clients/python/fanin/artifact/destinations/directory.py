@@ -131,7 +131,11 @@ class Directory(Destination):
 def _locked(partial: Path) -> BinaryIO:
     """Return a new, locked file, in a folder that another process may remove while it is empty."""
     while True:
-        partial.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            partial.parent.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            detail = "not a directory, nor a symbolic link to one that exists"
+            raise NotADirectoryError(errno.ENOTDIR, detail, error.filename) from None
         with suppress(FileNotFoundError):
             file = partial.open("xb")
             # A file system without locks refuses: then nobody sweeps. Else only a sweep has the lock, for a moment.

@@ -119,12 +119,12 @@ def recast(pieces: Iterable[Piece], old: torch.dtype, new: torch.dtype) -> list[
 def used(dist: Distribution, dtype: torch.dtype) -> Distribution:
     """Return the distribution of elements of a tensor of this type, for another operation.
 
-    It is `Unknown` if elements became infinite or zero in the type, since no later operation restores them.
+    It is `Unknown` if elements became infinite, zero or equal in the type, since no later operation restores them.
     """
     if not isinstance(dist, Random):
         return dist
     info = torch.finfo(dtype)
-    return dist if is_held(dist, info.tiny, info.max) else Unknown(f"random values that {dtype} cannot hold")
+    return dist if is_held(dist, info.tiny, info.max, info.eps) else Unknown(f"random values that {dtype} cannot hold")
 
 
 def rounded(value: complex, dtype: torch.dtype) -> complex:
