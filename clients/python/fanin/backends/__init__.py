@@ -21,8 +21,8 @@ ENVIRONMENT = "FANIN_BACKEND"
 """Environment variable that names the backend to use where the caller names none."""
 
 SLOW = (
-    "the compiled backend is not installed, so NumPy generates the weights: the same bytes, many times slower. Install"
-    f" a C compiler, then Fanin again; or set {ENVIRONMENT}=reference to end this warning"
+    "the compiled backend is absent or of another version, so NumPy generates the weights: the same bytes, many times"
+    f" slower. Install Fanin again, with a C compiler; or set {ENVIRONMENT}=reference to end this warning"
 )
 """Warning for a user who did not request the reference backend."""
 
