@@ -208,7 +208,7 @@ def _equation(equation: Any, given: list[_Value], drawn: Draws) -> Sequence[_Val
     name, outputs = equation.primitive.name, [place.aval for place in equation.outvars]
     if name in CALLS:
         inner = equation.params[CALLS[name]]
-        if isinstance(inner, core.Jaxpr):
+        if not hasattr(inner, "consts"):  # From JAX 0.12 every program has its constants.
             inner = core.ClosedJaxpr(inner, ())
         called = own_name(inner.jaxpr)
         if drawn_distribution := drawn.called(called, equation, given[:1], [_number(value) for value in given[1:]]):
@@ -231,7 +231,7 @@ def _equation(equation: Any, given: list[_Value], drawn: Draws) -> Sequence[_Val
     if name == "convert_element_type" and isinstance(given[0], Constant):
         return [_cast(given[0], equation.invars[0].aval.dtype, outputs[0].dtype)]
     if (keys := followed(equation.primitive, given, equation.params)) is not None:
-        return [keys]
+        return keys
     if name == "convert_element_type" or name not in KEEPS_DISTRIBUTION:
         given = [_used(value, place.aval.dtype) for value, place in zip(given, equation.invars, strict=True)]
     if len(outputs) == 1 and (dist := _by_rule(name, equation.params, given, outputs[0], drawn)) is not None:
