@@ -138,7 +138,8 @@ def test_a_large_tensor_whose_sample_has_no_finite_element(dtype: str) -> None:
     sampled = statistics([np.arange(len(values), dtype=np.float64)], len(values)).sample.astype(int)
     places = np.setdiff1d(np.arange(4000), sampled)
     values[places] = np.random.default_rng(0).standard_normal(len(places))
-    found = fanin.inspect({"layer.weight": values.astype(np.dtype(STORAGE[DTYPE_NAMES[dtype]].numpy)).reshape(1024, -1)})
+    stored = values.astype(STORAGE[DTYPE_NAMES[dtype]].numpy)
+    found = fanin.inspect({"layer.weight": stored.reshape(1024, -1)})
     assert [each.kind for each in found.findings] == ["nonfinite"]
     assert found.tensors[0].nonfinite == len(values) - len(places)
 
