@@ -136,9 +136,9 @@ class Plan:
                 raise ValueError(f"the literals have the tensor {twice[0]!r}, which the recipe has too")
             if (seed := seed_in(literals)) not in (None, str(found.seed)):
                 raise ValueError(f"the values of the literals belong to seed {seed}, the recipe has {found.seed}")
-            assert arrangement.literals_path is not None
         check_paths(given, arrangement)
         if literals is not None:
+            assert arrangement.literals_path is not None
             given[arrangement.literals_path] = arrangement.literals(literals)
         digests = {path: (len(content), hashlib.sha256(content).hexdigest()) for path, content in given.items()}
         return cls(
