@@ -39,7 +39,7 @@ def _published() -> str:
 
 def _row(model: CatalogueModel, *more: str) -> tuple[str, ...]:
     size, seconds = size_text(model.bf16_bytes), _seconds().get(model.name)
-    taken = "" if seconds is None else f"{seconds:.2g}"
+    taken = "" if seconds is None else "< 0.001" if seconds < 0.001 else f"{seconds:.2g}"
     kind = model.library, model.architecture, model.reads
     return f"`{model.name}`", f"{model.parameters:,}", *more, size, model.dtype, taken, *kind
 

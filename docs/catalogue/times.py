@@ -17,7 +17,7 @@ from fanin import FileLayout, models
 from fanin.file.disk import chunks
 
 PATH = Path(__file__).with_name("times.json")
-MAX_BYTES = 10**9
+MAX_BYTES = 20 * 10**9
 """Maximum size of a file that is measured."""
 
 

@@ -246,7 +246,17 @@ def test_damaged_claims(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         ({"format": "pickle"}, "format is one of dcp, hf, safetensors, not 'pickle'"),
-        ({"shard_bytes": 0}, "shard_bytes is from 1 to"),
+        ({"shard_bytes": 0}, "shard_bytes is an integer from 1 to"),
+        ({"shard_bytes": 1e6}, r"shard_bytes is an integer from 1 to 2\^63 - 1, not 1000000\.0"),
+        ({"shard_bytes": True}, "shard_bytes is an integer"),
+        ({"files": {"a": b"", "a/b/c": b""}}, "file 'a/b/c': 'a' is a file, and cannot be a folder too"),
+        ({"files": {"model.safetensors/x": b""}}, "'model.safetensors' is a file, and cannot be a folder too"),
+        ({"files": {"model.sig/x": b""}}, "'model.sig' is a file, and cannot be a folder too"),
+        ({"files": {"a\0b": b""}}, "without .., .* and control characters"),
+        ({"files": {"a\nb": b""}}, "without .., .* and control characters"),
+        ({"files": {"\udc80": b""}}, r"file '\\udc80': a path is relative, in UTF-8"),
+        ({"files": {"é" * 128: b""}}, "at most 1024 bytes, each name in it 255"),
+        ({"files": {"/".join(["abc"] * 257): b""}}, "at most 1024 bytes, each name in it 255"),
         ({"engine": "hamster"}, "engine is one of .*threads.*, not 'hamster'"),
         ({"files": {"../config.json": b""}}, r"file '\.\./config\.json': a path is relative"),
         ({"files": {"/config.json": b""}}, "a path is relative"),
@@ -264,6 +274,12 @@ def test_wrong_arguments(arguments: dict[str, Any], message: str, tmp_path: Path
     with pytest.raises(ValueError, match=message):
         made(tmp_path, **arguments)
     assert files_of(tmp_path) == {}
+
+
+def test_names_of_the_greatest_length(tmp_path: Path) -> None:
+    files = {"é" * 127 + "a": b"1", "a/é": b"2"}
+    made(tmp_path, files=files)
+    assert {path: files_of(tmp_path)[path] for path in files} == files
 
 
 def test_urls_of_files(tmp_path: Path) -> None:

@@ -348,12 +348,15 @@ class Array:
 
         self._fake._current().add(copy)
 
-    def reshape(self, shape: tuple[int, ...]) -> Array:
+    def reshape(self, shape: int | tuple[int, ...]) -> Array:
         return Array(self._fake, self._memory.reshape(shape))
+
+    def view(self, dtype: Any) -> Array:
+        return Array(self._fake, self._memory.view(dtype))
 
     def set(self, value: NDArray[Any]) -> None:
         """As CuPy's from pageable memory: the value is taken before it returns."""
-        assert value.dtype == self.dtype
+        assert (value.dtype, value.shape) == (self.dtype, self.shape)
         target, taken = self._memory, value.copy()
 
         def copy() -> None:

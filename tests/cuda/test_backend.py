@@ -235,6 +235,28 @@ def test_the_way_to_torch(dtype: DType) -> None:
     assert (tensor.double().numpy() == array.astype(np.float64)).all()
 
 
+@pytest.mark.parametrize("host", [64 << 20, 48])
+def test_arrays_of_several_axes(make: Make, host: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also those that are written in host memory, in parts of any length."""
+    monkeypatch.setattr("fanin.backends.cuda.HOST", host)
+    fake, backend = make()
+    parts = [{"size": 1, "scheme": "normal", "std": 1.0}, {"size": 5, "scheme": "arange"}]
+    for dtype, members in (
+        ("F32", {"scheme": "normal", "std": 1.0}),
+        ("F32", {"scheme": "orthogonal"}),
+        ("F32", {"scheme": "blocks", "axis": 1, "parts": [{"size": 2, "scheme": "ones"}, {**parts[0], "size": 4}]}),
+        ("I64", {"scheme": "blocks", "axis": 1, "parts": [{"size": 1, "scheme": "ones"}, parts[1]]}),
+        ("C64", {"scheme": "normal", "std": 1.0}),
+        ("F8_E5M2FNUZ", {"scheme": "normal", "std": 1.0}),
+    ):
+        entry = FileLayout.of({"shape": [4, 6], "dtype": dtype, **members}).entries[0]
+        expected = fanin.materialize({"shape": [4, 6], "dtype": dtype, **members}, backend="reference")["weight"]
+        array = backend.empty(24, entry.dtype).reshape((4, 6))
+        backend.fill_array(entry.draw, entry.stream, entry.dtype, 0, array)
+        assert array.get().tobytes() == expected.tobytes(), (dtype, members)
+    fake.check_fences()
+
+
 def test_an_array_must_be_contiguous(make: Make) -> None:
     _, backend = make()
     array = backend.empty(8, DTYPES["F32"])

@@ -18,7 +18,7 @@ from scipy import special, stats
 
 import fanin
 from fanin.cli.main import main
-from fanin.dtypes import DTYPES, FLOATING
+from fanin.dtypes import DTYPE_NAMES, DTYPES, FLOATING, STORAGE
 from fanin.inspection import sources, thresholds
 from fanin.inspection.measures import kolmogorov
 from fanin.inspection.measures.distributions import cdf_of
@@ -129,6 +129,26 @@ def test_elements_that_are_not_finite_are_counted_apart() -> None:
     found = statistics([np.array([1e300, -1e300, 2.0])], 3)
     assert (found.low, found.high) == (-1e300, 1e300)
     assert found.std is None or np.isinf(found.std) or found.std == pytest.approx(8.16e299, rel=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "float8_e5m2"])
+def test_a_large_tensor_whose_sample_has_no_finite_element(dtype: str) -> None:
+    """Types of 16 bits and fewer know their finite elements all the same."""
+    values = np.full(1 << 20, np.nan, np.float32)
+    sampled = statistics([np.arange(len(values), dtype=np.float64)], len(values)).sample.astype(int)
+    places = np.setdiff1d(np.arange(4000), sampled)
+    values[places] = np.random.default_rng(0).standard_normal(len(places))
+    stored = values.astype(STORAGE[DTYPE_NAMES[dtype]].numpy)
+    found = fanin.inspect({"layer.weight": stored.reshape(1024, -1)})
+    assert [each.kind for each in found.findings] == ["nonfinite"]
+    assert found.tensors[0].nonfinite == len(values) - len(places)
+
+
+@pytest.mark.parametrize("dtype", ["<c8", ">c8", ">f4", ">f2", ">i4", ">f8"])
+def test_arrays_of_either_byte_order(dtype: str) -> None:
+    (found,) = fanin.inspect({"w": np.arange(8).reshape(2, 4).astype(dtype)}).tensors
+    assert (found.low, found.high, found.zeros) == (0, 7, 9 if dtype.endswith("c8") else 1)
+    assert found.mean == (1.75 if dtype.endswith("c8") else 3.5)
 
 
 @pytest.mark.parametrize("count", [50, 1000, 60_000])
@@ -368,6 +388,8 @@ def test_faults_of_a_file_without_a_recipe(tmp_path: Path) -> None:
                 b' "w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}',
                 b'{"v": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]},'
                 b' "w": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}}',
+                b'{"w\\ud800": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}',
+                b'{"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}, "__metadata__": {"a": "\\uDFFF"}}',
             )
         ),
     ],

@@ -163,7 +163,22 @@ def test_what_cannot_be_quantized_is_refused() -> None:
     with pytest.raises(ValueError, match="group_size is 0, and a group has at least 1 column"):
         quantize(plain, "int4", group_size=0)
     with pytest.raises(ValueError, match="no weights of linear layers"):
-        quantize(fanin.as_recipe({"shape": [4], "scheme": "ones"}), "fp8")
+        quantize({"shape": [4], "scheme": "ones"}, "fp8")
+    with pytest.raises(ValueError, match="no weights of linear layers within repeated layers"):
+        quantize({"tensors": {"fc.weight": {"shape": [128, 128], "scheme": "ones"}}}, "gptq")
+
+
+def test_every_form_of_a_recipe_is_quantized(tmp_path: Path) -> None:
+    document = {"seed": 3, "tensors": {"fc.weight": {"shape": [8, 128], "scheme": "normal", "std": 0.02}}}
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps(document), "utf-8")
+    wanted = quantize(fanin.as_recipe(document), "int8")
+    for form in (document, path, json.dumps(document)):
+        assert quantize(form, "int8") == wanted
+        assert quantize_as(form, {"quant_method": "fp8", "weight_block_size": [128, 128]}) == quantize(
+            form, "fp8_block"
+        )
+    assert configuration({}, wanted.canonical) == configuration({}, wanted)
 
 
 def _config(**weights: Any) -> dict[str, Any]:

@@ -56,6 +56,26 @@ def test_vectors_of_spectral_norm_are_those_of_the_recipe(layer: Callable[[Any],
         assert all(abs(each.literals[name].norm() - 1) < 1e-5 for name in names)
 
 
+def test_vectors_of_spectral_norm_have_its_least_divisor() -> None:
+    """Their norm is less than 1 if the product of the matrix and a vector is shorter than `eps`."""
+    recording = record(lambda: nn.utils.parametrizations.spectral_norm(nn.Linear(30, 20), eps=10.0))
+    for each in (recording, recording.with_seed(3)):
+        weight = torch.from_numpy(fanin.materialize(each.recipe)["parametrizations.weight.original"])
+        u, v = (each.literals[f"parametrizations.weight.0._{side}"] for side in "uv")
+        assert torch.allclose(v, weight.T @ u / 10, rtol=1e-4, atol=0)
+        assert v.norm() < 1e-6
+
+
+def test_vectors_of_spectral_norm_of_a_complex_weight_are_refused() -> None:
+    class Complex(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(6, 5, dtype=torch.complex64))
+
+    with pytest.raises(RecordError, match=r"_u: no scheme describes"):
+        record(lambda: nn.utils.parametrizations.spectral_norm(Complex()))
+
+
 def test_vectors_of_the_older_spectral_norm_are_random_and_have_norm_1() -> None:
     recording = recorded_as_it_runs(lambda: nn.utils.spectral_norm(nn.Linear(400, 300)))
     assert set(recording.norms) == {"weight_u", "weight_v"}
@@ -63,6 +83,18 @@ def test_vectors_of_the_older_spectral_norm_are_random_and_have_norm_1() -> None
     for name in recording.norms:
         assert abs(recording.literals[name].norm() - 1) < 1e-5
         assert abs(recording.literals[name] @ other.literals[name]) < 0.3
+
+
+@pytest.mark.parametrize("eps", [1e-12, 1e-4, 1.0, 100.0])
+def test_vectors_of_the_older_spectral_norm_that_may_be_shorter_are_refused(eps: float) -> None:
+    def build() -> nn.Module:
+        return nn.utils.spectral_norm(nn.Linear(40, 30), eps=eps)
+
+    if eps < 1:
+        assert set(record(build).norms) == {"weight_u", "weight_v"}
+        return
+    with pytest.raises(RecordError, match="/weight_u: no scheme describes"):
+        record(build)
 
 
 def test_vectors_of_spectral_norm_of_a_weight_that_was_drawn_again_are_refused() -> None:

@@ -1,14 +1,14 @@
 /** Files of a Fanin service: ranges, retries, and the registration of recipes (docs/service.md). */
 
 import { ServiceError } from "./errors.js";
-import { type LayoutLike, type Part, ends, readable } from "./file.js";
+import { Exchange } from "./exchange.js";
+import { type LayoutLike, type Part, ends } from "./file.js";
 import { FileLayout } from "./layout.js";
+import { Retries, Unavailable } from "./retries.js";
 import { type TensorData, ofFileBytes } from "./tensors.js";
 
 /** A status that may pass: too many requests, or a server that is overloaded or unavailable. */
 const BUSY = [429, 502, 503, 504];
-const UNKNOWN = 404;
-const MAX_BACKOFF = 10;
 
 export interface ServiceOptions {
   /** The API key. It is sent as `Authorization: Bearer`. */
@@ -19,6 +19,8 @@ export interface ServiceOptions {
   readonly backoff?: number;
   /** Seconds without progress after which no attempt begins; 120 by default. */
   readonly patience?: number;
+  /** Seconds to wait for a response, and for each next byte of it; 30 by default. */
+  readonly timeout?: number;
   /** Function to use in place of `fetch`. */
   readonly fetch?: typeof globalThis.fetch;
   /** Aborts all requests. */
@@ -30,17 +32,12 @@ export function fromService(url: string | URL, options: ServiceOptions = {}): Se
   return new Service(url, options);
 }
 
-/** A failure after which another attempt may succeed. */
-class Unavailable extends ServiceError {
-  override name = "ServiceError";
-  retryAfter: number | null = null;
-}
-
 export class Service {
   private readonly root: string;
   private readonly attempts: number;
   private readonly backoff: number;
   private readonly patience: number;
+  private readonly timeout: number;
 
   constructor(
     url: string | URL,
@@ -56,6 +53,8 @@ export class Service {
     this.attempts = options.attempts ?? 5;
     this.backoff = options.backoff ?? 0.2;
     this.patience = options.patience ?? 120;
+    this.timeout = options.timeout ?? 30;
+    if (!(this.timeout > 0)) throw new RangeError(`timeout is a number of seconds above 0, not ${this.timeout}`);
   }
 
   /** Register a recipe, and return its digest. Throws `ServiceError`, also where the service computes another digest. */
@@ -130,7 +129,22 @@ export class Service {
     start: bigint,
     stop: bigint,
   ): AsyncGenerator<Uint8Array, void, undefined> {
-    const response = await this.send("GET", path, { Range: `bytes=${start}-${stop - 1n}` });
+    const exchange = new Exchange(this.timeout, this.options.signal);
+    try {
+      yield* this.received(exchange, layout, path, start, stop);
+    } finally {
+      exchange.end();
+    }
+  }
+
+  private async *received(
+    exchange: Exchange,
+    layout: FileLayout,
+    path: string,
+    start: bigint,
+    stop: bigint,
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    const response = await this.send(exchange, "GET", path, { Range: `bytes=${start}-${stop - 1n}` });
     const where = `GET ${this.root}${path}`,
       contentRange = response.headers.get("content-range") ?? "",
       tag = response.headers.get("etag");
@@ -150,10 +164,13 @@ export class Service {
       await response.body?.cancel();
       throw new ServiceError(`${where}: ${problem || "the response has no body"}`, response.status);
     }
+    const reader = response.body.getReader();
     let skip = isWhole ? start : 0n,
       left = stop - start;
     try {
-      for await (const chunk of readable(response.body)) {
+      for (;;) {
+        const { done, value: chunk } = await exchange.wait(where, reader.read());
+        if (done) return;
         const from = skip < BigInt(chunk.length) ? Number(skip) : chunk.length;
         skip -= BigInt(from);
         const wanted = chunk.subarray(from, left < BigInt(chunk.length - from) ? from + Number(left) : chunk.length);
@@ -163,29 +180,33 @@ export class Service {
       }
     } catch (error) {
       this.options.signal?.throwIfAborted();
+      if (error instanceof Unavailable) throw error;
       throw new Unavailable(`${where}: the connection ended: ${withCause(error)}`);
+    } finally {
+      // Not awaited: the source of a stream that sends nothing may not respond to this either.
+      reader.cancel().catch(() => undefined);
     }
   }
 
   private async registerOnce(layout: FileLayout): Promise<void> {
-    const response = await this.send(
-      "POST",
-      "v1/recipes",
-      { "Content-Type": "application/json" },
-      layout.recipe.canonical,
-    );
-    let found: { digest?: unknown };
+    const exchange = new Exchange(this.timeout, this.options.signal),
+      where = `POST ${this.root}v1/recipes`,
+      { canonical, digest } = layout.recipe;
     try {
-      found = (await response.json()) as { digest?: unknown };
-    } catch (error) {
-      this.options.signal?.throwIfAborted();
-      throw new ServiceError(`POST ${this.root}v1/recipes: the response is not JSON: ${error}`, response.status);
-    }
-    if (found?.digest !== layout.recipe.digest) {
-      throw new ServiceError(
-        `the service calls the recipe ${String(found?.digest)}, not ${layout.recipe.digest}`,
-        response.status,
-      );
+      const response = await this.send(exchange, "POST", "v1/recipes", { "Content-Type": "application/json" }, canonical);
+      let found: { digest?: unknown };
+      try {
+        found = (await exchange.wait(where, response.json())) as { digest?: unknown };
+      } catch (error) {
+        this.options.signal?.throwIfAborted();
+        if (error instanceof Unavailable) throw error;
+        throw new ServiceError(`${where}: the response is not JSON: ${error}`, response.status);
+      }
+      if (found?.digest !== digest) {
+        throw new ServiceError(`the service calls the recipe ${String(found?.digest)}, not ${digest}`, response.status);
+      }
+    } finally {
+      exchange.end();
     }
   }
 
@@ -201,24 +222,32 @@ export class Service {
   }
 
   /** Send a request, and return the response if it is a success. */
-  private async send(method: string, path: string, headers: Record<string, string>, body?: string): Promise<Response> {
+  private async send(
+    exchange: Exchange,
+    method: string,
+    path: string,
+    headers: Record<string, string>,
+    body?: string,
+  ): Promise<Response> {
     const { token, signal } = this.options,
       call = this.options.fetch ?? globalThis.fetch,
       where = `${method} ${this.root}${path}`;
     let response: Response;
     try {
-      response = await call(this.root + path, {
+      const sent = call(this.root + path, {
         method,
         headers: { ...headers, ...(token && { Authorization: `Bearer ${token}` }) },
         ...(body !== undefined && { body }),
-        ...(signal && { signal }),
+        signal: exchange.signal,
       });
+      response = await exchange.wait(where, sent);
     } catch (error) {
       signal?.throwIfAborted();
+      if (error instanceof Unavailable) throw error;
       throw new Unavailable(`${where}: no response: ${withCause(error)}`);
     }
     if (response.ok) return response;
-    throw await refusal(response, where);
+    throw await exchange.wait(where, refusal(response, where));
   }
 }
 
@@ -267,58 +296,4 @@ function retryAfter(text: string | null): number | null {
   if (/^[0-9]+$/.test(text)) return Number(text);
   const time = Date.parse(text);
   return Number.isNaN(time) ? null : Math.max(0, (time - Date.now()) / 1000);
-}
-
-/** The failures of one call, and when to try again. */
-class Retries {
-  private failures = 0;
-  private registrations = 0;
-  private since = performance.now();
-
-  constructor(
-    private readonly attempts: number,
-    private readonly backoff: number,
-    private readonly patience: number,
-    private readonly signal?: AbortSignal,
-  ) {}
-
-  /** Note that bytes arrived. */
-  moved(): void {
-    this.failures = this.registrations = 0;
-    this.since = performance.now();
-  }
-
-  /** Return when another attempt may begin, after the recipe was registered if it is missing; throw `error` if none helps. */
-  async wait(error: unknown, register: (() => Promise<void>) | null): Promise<void> {
-    if (!(error instanceof ServiceError)) throw error;
-    if (error.status === UNKNOWN && register && this.registrations <= this.attempts) {
-      this.registrations++;
-      try {
-        return await register();
-      } catch (failure) {
-        return this.wait(failure, null);
-      }
-    }
-    if (!(error instanceof Unavailable) || ++this.failures > this.attempts) throw error;
-    const growth = Math.min(this.backoff * 2 ** (this.failures - 1), MAX_BACKOFF) * (1 + Math.random() / 2);
-    const seconds = error.retryAfter ?? growth;
-    if ((performance.now() - this.since) / 1000 + seconds > this.patience) throw error;
-    await pause(seconds, this.signal);
-  }
-}
-
-/** Wait for this many seconds. Throws the reason of the signal as soon as it is aborted. */
-function pause(seconds: number, signal?: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    signal?.throwIfAborted();
-    const end = () => {
-      clearTimeout(timer);
-      reject(signal?.reason);
-    };
-    const timer = setTimeout(() => {
-      signal?.removeEventListener("abort", end);
-      resolve();
-    }, seconds * 1000);
-    signal?.addEventListener("abort", end, { once: true });
-  });
 }

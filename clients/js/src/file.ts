@@ -3,7 +3,7 @@
 import { MismatchError } from "./errors.js";
 import { FileLayout } from "./layout.js";
 import { pieces, rangeOf, sharedGenerator } from "./plan.js";
-import { type RecipeLike, recipeInHeader } from "./recipe.js";
+import { MAX_HEADER_BYTES, type RecipeLike, recipeInHeader } from "./recipe.js";
 import { type Index, type TensorData, sliceOf, wholeTensor } from "./tensors.js";
 
 export type LayoutLike = RecipeLike | FileLayout;
@@ -87,7 +87,8 @@ export async function verify(file: Source, recipe?: LayoutLike): Promise<FileLay
   const generator = await sharedGenerator(),
     chunks = chunksOf(file);
   let layout = recipe === undefined ? null : FileLayout.of(recipe),
-    held = new Uint8Array(0),
+    held: Uint8Array[] = [],
+    missing = 8,
     at = 0n;
   const check = (chunk: Uint8Array): void => {
     const known = layout!,
@@ -105,27 +106,35 @@ export async function verify(file: Source, recipe?: LayoutLike): Promise<FileLay
       check(chunk);
       continue;
     }
-    held = joined(held, chunk);
-    if (!hasHeader(held)) continue;
-    layout = FileLayout.of(recipeInHeader(held));
-    check(held);
+    held.push(chunk);
+    missing -= chunk.length;
+    if (missing > 0) continue;
+    const start = joined(held);
+    held = [start];
+    missing = headerBytes(start) - start.length;
+    if (missing > 0) continue;
+    layout = FileLayout.of(recipeInHeader(start));
+    check(start);
   }
-  layout ??= FileLayout.of(recipeInHeader(held)); // throws: the header is not complete
+  layout ??= FileLayout.of(recipeInHeader(joined(held))); // throws: the header is not complete
   if (at !== layout.size)
     throw new MismatchError(`the file has ${at} bytes, and its recipe ${layout.size}`, null, null);
   return layout;
 }
 
-function hasHeader(start: Uint8Array): boolean {
-  if (start.length < 8) return false;
+/** Return the length of a file's header, and of the number before it; 8 if it is longer than any. */
+function headerBytes(start: Uint8Array): number {
   const length = new DataView(start.buffer, start.byteOffset).getBigUint64(0, true);
-  return length > 100_000_000n || BigInt(start.length) >= 8n + length;
+  return length > MAX_HEADER_BYTES ? 8 : 8 + Number(length);
 }
 
-function joined(a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> {
-  const found = new Uint8Array(a.length + b.length);
-  found.set(a);
-  found.set(b, a.length);
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const found = new Uint8Array(parts.reduce((total, part) => total + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    found.set(part, at);
+    at += part.length;
+  }
   return found;
 }
 
@@ -142,7 +151,7 @@ function mismatch(layout: FileLayout, offset: bigint, bits: number): MismatchErr
 /** Yield the bytes of a file in chunks of at most CHUNK_BYTES. */
 async function* chunksOf(file: Source): AsyncGenerator<Uint8Array> {
   let chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
-  if (file instanceof Uint8Array) chunks = [file];
+  if (ArrayBuffer.isView(file)) chunks = [file as Uint8Array];
   else if (file instanceof ArrayBuffer) chunks = [new Uint8Array(file)];
   else if (file instanceof Blob) chunks = readable(file.stream());
   else if (typeof Response !== "undefined" && file instanceof Response) chunks = file.body ? readable(file.body) : [];
@@ -156,7 +165,9 @@ async function* chunksOf(file: Source): AsyncGenerator<Uint8Array> {
     );
   for await (const chunk of chunks) {
     if (!ArrayBuffer.isView(chunk)) throw new TypeError(`a file is given as bytes, not as ${typeof chunk}`);
-    for (let at = 0; at < chunk.length; at += CHUNK_BYTES) yield chunk.subarray(at, at + CHUNK_BYTES);
+    const { buffer, byteOffset, byteLength } = chunk,
+      bytes = new Uint8Array(buffer, byteOffset, byteLength);
+    for (let at = 0; at < byteLength; at += CHUNK_BYTES) yield bytes.subarray(at, at + CHUNK_BYTES);
   }
 }
 

@@ -159,7 +159,8 @@ export function parseJson(text: string | Uint8Array): Json {
  * Return a JavaScript value as JSON. Integers may be `bigint`. A number beyond 2^53 - 1 counts as a real, since it may
  * have been rounded.
  */
-export function toJson(value: unknown): Json {
+export function toJson(value: unknown, depth = 0): Json {
+  if (depth > MAX_DEPTH) throw new RecipeError([{ pointer: "", detail: "the recipe is nested too deeply" }]);
   if (value === null || typeof value === "boolean" || typeof value === "string") return value;
   if (typeof value === "bigint") return new JsonNumber(String(value));
   if (typeof value === "number") {
@@ -168,14 +169,14 @@ export function toJson(value: unknown): Json {
       Number.isInteger(value) && !Number.isSafeInteger(value) && !/e/.test(text) ? text + "e0" : text,
     );
   }
-  if (Array.isArray(value)) return Array.from(value, toJson); // map would skip holes
+  if (Array.isArray(value)) return Array.from(value, (each) => toJson(each, depth + 1)); // map would skip holes
   if (value instanceof JsonNumber) return value;
-  if (value instanceof Map) return new Map([...value].map(([name, each]) => [String(name), toJson(each)]));
+  if (value instanceof Map) return new Map([...value].map(([name, each]) => [String(name), toJson(each, depth + 1)]));
   if (typeof value === "object") {
     return new Map(
       Object.entries(value)
         .filter(([, each]) => each !== undefined)
-        .map(([name, each]) => [name, toJson(each)]),
+        .map(([name, each]) => [name, toJson(each, depth + 1)]),
     );
   }
   throw new RecipeError([{ pointer: "", detail: `a recipe has no values of type ${typeof value}` }]);

@@ -5,11 +5,10 @@ import type { Draw } from "./draws/index.js";
 import { type DType, RANK, fileBytes } from "./dtypes.js";
 import { RecipeError, pointer } from "./errors.js";
 import { product } from "./fans.js";
-import { Recipe, type RecipeLike, STREAM } from "./recipe.js";
+import { MAX_HEADER_BYTES, Recipe, type RecipeLike, STREAM } from "./recipe.js";
 import type { Tensor } from "./schemes/base.js";
 import type { Stream } from "./streams.js";
 
-const MAX_HEADER_BYTES = 100_000_000;
 const MAX_FILE_BYTES = 2n ** 63n - 1n;
 
 /** One tensor in the file. */

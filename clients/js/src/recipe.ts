@@ -15,6 +15,8 @@ export const STREAM = "fanin/1";
 const ONLY_TENSOR = "weight";
 const SEED = /^(?:0|[1-9][0-9]{0,19})$/;
 const MAX_FAULTS = 100;
+/** Most bytes of a header's JSON that the official reader of safetensors accepts. */
+export const MAX_HEADER_BYTES = 100_000_000;
 const MEMBERS = ["stream", "seed", "dtype", "layout", "dialect", "tensors", "repeated"];
 
 /** Anything that stands for a recipe: its text, its UTF-8 bytes, an object, or a `Recipe`. */
@@ -228,7 +230,7 @@ function dialectMember(json: JsonObject): string {
 /** Return the recipe in the header of a Fanin file. `start` has at least the header. */
 export function recipeInHeader(start: Uint8Array): Recipe {
   const length = start.length >= 8 ? new DataView(start.buffer, start.byteOffset).getBigUint64(0, true) : -1n;
-  if (length < 2n || length > 100_000_000n || BigInt(start.length) < 8n + length) {
+  if (length < 2n || length > MAX_HEADER_BYTES || BigInt(start.length) < 8n + length) {
     throw new FileError("the file is not a safetensors file, or its header is not complete");
   }
   let header: Json;

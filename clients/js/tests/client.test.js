@@ -178,3 +178,34 @@ test("a request that gets no response says why", async () => {
   const failed = fromService(`http://127.0.0.1:${port}`, { attempts: 0 }).register(recipe);
   await assert.rejects(failed, (error) => error instanceof ServiceError && error.message.includes(`ECONNREFUSED 127.0.0.1:${port}`));
 });
+
+test("a service that sends nothing is not waited for", async () => {
+  const bytes = await range(layout, 0, 1000),
+    head = { status: 206, headers: { "Content-Range": `bytes 0-999/${layout.size}` } };
+  const silent = () => new Promise(() => {});
+  const stops = new ReadableStream({ start: (controller) => controller.enqueue(bytes.slice(0, 10)), cancel: silent });
+  const cases = [silent, async () => new Response(stops, head), async () => ({ ok: false, status: 500, headers: new Headers({ "Content-Type": "application/problem+json" }), json: silent })];
+  for (const answer of cases) {
+    let signal;
+    const fetch = (_, options) => ((signal = options.signal), answer());
+    const failed = fromService("http://127.0.0.1/", { fetch, timeout: 0.05, attempts: 0 }).range(layout, 0, 1000);
+    await assert.rejects(failed, (error) => error instanceof ServiceError && /nothing arrived for 0.05 seconds$/.test(error.message));
+    assert.ok(signal.aborted);
+  }
+  const calls = [];
+  const fetch = (_, { headers }) => (calls.push(headers.Range), calls.length === 1 ? silent() : Promise.resolve(new Response(bytes, head)));
+  const found = await fromService("http://127.0.0.1/", { fetch, timeout: 0.5, backoff: 0 }).range(layout, 0, 1000);
+  assert.deepEqual([found, calls], [bytes, ["bytes=0-999", "bytes=0-999"]]);
+  assert.throws(() => fromService("http://127.0.0.1/", { timeout: 0 }), RangeError);
+  const slow = async () => new Response(new ReadableStream({ pull: (controller) => new Promise((resolve) => setTimeout(resolve, 20)).then(() => controller.enqueue(bytes.slice(0, 100))) }), head);
+  await fromService("http://127.0.0.1/", { fetch: slow, timeout: 1 }).range(layout, 0, 1000);
+});
+
+test("a request is aborted with the reason of the caller's signal", async () => {
+  const control = new AbortController(),
+    fetch = (_, { signal }) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+  const failed = fromService("http://127.0.0.1/", { fetch, signal: control.signal }).register(recipe);
+  control.abort(new Error("enough"));
+  await assert.rejects(failed, /enough/);
+  await assert.rejects(fromService("http://127.0.0.1/", { fetch: globalThis.fetch, signal: control.signal }).register(recipe), /enough/);
+});

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import {
+  FileError,
   FileLayout,
   MismatchError,
   Recipe,
@@ -237,4 +238,32 @@ test("an index may be any array", async () => {
   const found = await slice({ shape: [3, 2], scheme: "ones" }, "weight", index);
   assert.deepEqual(found.shape, [2, 2]);
   for (const wrong of [[[]], [[0, 1, 1, 1]], [[0, 1, null]]]) await assert.rejects(slice({ shape: [3, 2], scheme: "ones" }, "weight", wrong));
+});
+
+test("a file of any chunks, and of views of any type, is verified", async () => {
+  for (const length of [1, 7, 8, 9, 100, 4096]) {
+    async function* parts() {
+      for (let at = 0; at < size; at += length) yield file.subarray(at, at + length);
+    }
+    assert.equal((await verify(parts())).size, layout.size);
+  }
+  const even = file.slice(0, size - (size % 8)).buffer,
+    rest = file.slice(size - (size % 8));
+  for (const view of [new Float64Array(even), new Int8Array(even), new DataView(even), Buffer.from(even)]) {
+    async function* parts() {
+      yield view;
+      yield rest;
+    }
+    assert.equal((await verify(parts())).size, layout.size);
+  }
+  assert.equal((await verify(new Int8Array(file.buffer, file.byteOffset, size))).size, layout.size);
+  await assert.rejects(verify(file.subarray(0, 5)), FileError);
+  await assert.rejects(verify(file.subarray(0, 50)), FileError);
+  await assert.rejects(verify(new Uint8Array(50).fill(255)), FileError);
+});
+
+test("an object that contains itself is not a recipe", () => {
+  const around = { shape: [2], scheme: "blocks", parts: [] };
+  around.parts.push(around);
+  assert.throws(() => Recipe.from(around), (error) => error instanceof RecipeError && /nested too deeply/.test(error.message));
 });

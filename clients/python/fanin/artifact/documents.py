@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, TypeGuard
 
 VERSION = 1
 OWN = ".fanin/"
@@ -36,7 +36,7 @@ def parsed(document: bytes) -> Any:
         raise ValueError("it is nested too deeply") from None
 
 
-def is_integer(value: object) -> bool:
+def is_integer(value: object) -> TypeGuard[int]:
     """Return whether a value of JSON is an integer from 0 on. Booleans are integers in Python, and not in JSON."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 

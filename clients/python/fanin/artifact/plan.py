@@ -11,7 +11,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -22,7 +21,6 @@ from fanin.artifact.documents import (
     OWN,
     PLAN,
     RECIPE,
-    SIGNATURE,
     VERSION,
     canonical,
     difference,
@@ -31,6 +29,7 @@ from fanin.artifact.documents import (
 )
 from fanin.artifact.formats import Arrangement, Content, Given, arrangement_of
 from fanin.artifact.formats.safetensors_files import STEM, options_for, seed_in, sizes_in
+from fanin.artifact.paths import check_path, check_paths
 from fanin.errors import ArtifactError, ConflictError, NotBegunError
 from fanin.recipe import Recipe, RecipeLike, as_recipe
 from fanin.recipe.assumed_layouts import refuse_assumed
@@ -123,8 +122,7 @@ class Plan:
             FileError: `literals` is not a safetensors file.
             RecipeError: the recipe is wrong.
         """
-        if not 1 <= shard_bytes < 2**63:
-            raise ValueError(f"shard_bytes is from 1 to 2^63 - 1, not {shard_bytes}")
+        _check_shard_bytes(shard_bytes)
         found, given = as_recipe(recipe), {path: bytes(content) for path, content in (files or {}).items()}
         if format == "dcp":
             # torch reads it, and the layout that a recipe without one has is that of Keras.
@@ -138,15 +136,10 @@ class Plan:
                 raise ValueError(f"the literals have the tensor {twice[0]!r}, which the recipe has too")
             if (seed := seed_in(literals)) not in (None, str(found.seed)):
                 raise ValueError(f"the values of the literals belong to seed {seed}, the recipe has {found.seed}")
+        check_paths(given, arrangement)
+        if literals is not None:
             assert arrangement.literals_path is not None
-            _check_path(arrangement.literals_path, given)
             given[arrangement.literals_path] = arrangement.literals(literals)
-        for path in given:
-            if path == arrangement.literals_path:
-                continue
-            _check_path(path, ())
-            if arrangement.is_own(path) or path == SIGNATURE:
-                raise ValueError(f"file {path!r}: the artifact itself has a file of this name")
         digests = {path: (len(content), hashlib.sha256(content).hexdigest()) for path, content in given.items()}
         return cls(
             found,
@@ -322,10 +315,9 @@ def _check_members(said: Mapping[str, Any]) -> None:
     """
     if not isinstance(said["format"], str) or not isinstance(said["options"], dict):
         raise ValueError("format is a text, and options is an object")
-    if not is_integer(said["shard_bytes"]) or not 1 <= said["shard_bytes"] < 2**63:
-        raise ValueError(f"shard_bytes is from 1 to 2^63 - 1, not {said['shard_bytes']!r}")
+    _check_shard_bytes(said["shard_bytes"])
     for path, file in said["files"].items():
-        _check_path(path, ())
+        check_path(path)
         if not is_integer(file["size"]) or not isinstance(file["sha256"], str):
             raise ValueError(f"file {path!r}: size is an integer, and sha256 is a text")
 
@@ -338,9 +330,6 @@ def _arranged(format: str, given: Given) -> Arrangement:
     return kind(given)
 
 
-def _check_path(path: str, others: Mapping[str, bytes] | tuple[()]) -> None:
-    if path in others:
-        raise ValueError(f"file {path!r}: the artifact itself has a file of this name")
-    parts = PurePosixPath(path).parts
-    if not parts or str(PurePosixPath(*parts)) != path or parts[0] in ("/", OWN[:-1]) or ".." in parts or "\\" in path:
-        raise ValueError(f"file {path!r}: a path is relative, without .. and \\, and not in {OWN}")
+def _check_shard_bytes(shard_bytes: object) -> None:
+    if not is_integer(shard_bytes) or not 1 <= shard_bytes < 2**63:
+        raise ValueError(f"shard_bytes is an integer from 1 to 2^63 - 1, not {shard_bytes!r}")

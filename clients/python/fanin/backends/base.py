@@ -67,9 +67,14 @@ class Backend(ABC):
     def fill(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: memoryview) -> None:
         """Write elements [first, first + n) of a tensor to `out`.
 
-        `out` has n * dtype.itemsize writable bytes, at any alignment. Elements are little-endian. `first` is in
-        [0, 2^66). A packed type counts its items, which are pairs of elements.
+        `out` is contiguous memory of n * dtype.itemsize writable bytes, at any alignment. Elements are little-endian.
+        `first` is in [0, 2^66). A packed type counts its items, which are pairs of elements.
+
+        Raises:
+            TypeError: `out` is not contiguous.
         """
+        if out.itemsize != 1 or out.ndim != 1:  # its length is not the number of its bytes
+            out = out.cast("B")
         if not out:
             return
         if dtype.is_packed:
@@ -196,8 +201,12 @@ class Backend(ABC):
         return memory.empty(count, dtype)
 
     def fill_array(self, draw: Draw, stream: Stream, dtype: DType, first: int, out: Any) -> None:
-        """Write elements [first, first + n) to `out`, a contiguous one-dimensional array of n elements."""
-        self.fill(draw, stream, dtype, first, out.view(np.uint8).data)
+        """Write elements [first, first + n) to `out`, a C-contiguous array of n * dtype.itemsize bytes.
+
+        Raises:
+            TypeError: `out` is not contiguous.
+        """
+        self.fill(draw, stream, dtype, first, memoryview(out.view(f"u{out.dtype.itemsize}")))
 
 
 class ForwardingBackend(Backend):

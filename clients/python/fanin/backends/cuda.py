@@ -31,6 +31,8 @@ from fanin.streams import Stream
 
 SLAB = 2 << 20
 """Bytes generated and copied at a time: long enough to hide a launch, short enough for a first copy to begin early."""
+HOST = 64 << 20
+"""Bytes of an array on the GPU that are generated in host memory at a time, if no kernel can generate them."""
 LANES = 8
 """Host fills that the GPU works on at once; more wait. Each has two slabs, on the GPU and in pinned memory."""
 THREADS = 256
@@ -201,7 +203,7 @@ class CudaBackend(Backend):
             raise ValueError("the array must be C-contiguous")
         if not out.nbytes:
             return
-        count = out.nbytes // dtype.itemsize
+        count, octets = out.nbytes // dtype.itemsize, out.reshape(-1).view(np.uint8)
         with self._on(out.device.id):
             # In host memory, because no kernel knows complex numbers, integers or codes, and the cache of matrices is
             # there.
@@ -212,9 +214,13 @@ class CudaBackend(Backend):
                     address = out.data.ptr + at * dtype.itemsize
                     self._launch(run.draw, stream, dtype, first + at, run.length, address)
                 else:
-                    host = bytearray(run.length * dtype.itemsize)
-                    self.fill(draw, stream, dtype, first + at, memoryview(host))
-                    out[at : at + run.length].set(np.frombuffer(host, out.dtype))
+                    # The cache of matrices would hold one whose parts are requested.
+                    most = run.length if isinstance(run.draw or draw, Orthogonal) else HOST // dtype.itemsize
+                    for start in range(at, at + run.length, most):
+                        length = min(most, at + run.length - start)
+                        host = np.empty(length * dtype.itemsize, np.uint8)
+                        self.fill(draw, stream, dtype, first + start, host.data)
+                        octets[start * dtype.itemsize : (start + length) * dtype.itemsize].set(host)
                 at += run.length
 
     # ---- both -------------------------------------------------------------------------------------------------------

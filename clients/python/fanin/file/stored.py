@@ -132,10 +132,15 @@ def header_of(read: Callable[[int, int], bytes], size: int) -> Header:
         raise _wrong(
             f"it does not begin with the length of a header, of at most {MAX_HEADER_BYTES} bytes, and that header"
         )
+    text = read(8, 8 + length)
     try:
-        document = parse_json(read(8, 8 + length))
+        document = parse_json(text)
+        if b"\\u" in text:
+            json.dumps(document, ensure_ascii=False).encode()
     except RecipeError as error:
         raise _wrong(f"its header: {error}") from None
+    except UnicodeEncodeError:
+        raise _wrong("its header: a text has lone surrogates, which are not Unicode") from None
     if not isinstance(document, dict):
         raise _wrong("its header is not an object")
     metadata = document.pop("__metadata__", None)

@@ -85,7 +85,8 @@ def of_array(name: str, array: Array, role: Role | None = None, memory: int | No
     dtype = STORAGE[DTYPE_NAMES[array.dtype.name]]
 
     def blocks() -> Iterator[Array]:
-        flat = np.ascontiguousarray(array).reshape(-1)
+        # Little-endian: the parts of a complex number are read from its bytes.
+        flat = np.ascontiguousarray(array, dtype.numpy).reshape(-1)
         for first in range(0, len(flat), BLOCK):
             yield flat[first : first + BLOCK]
 

@@ -38,9 +38,11 @@ FOLLOWED = MADE_OF_NUMBERS | {
     "random_unwrap",
     "reshape",
     "slice",
+    "split",
     "squeeze",
     "stack",
     "transpose",
+    "unstack",
 }
 """Operations that create keys from keys. The results of all other operations depend on random numbers."""
 
@@ -62,14 +64,14 @@ def is_key(array: Any) -> bool:
     return hasattr(array, "dtype") and bool(jnp.issubdtype(array.dtype, jax.dtypes.extended))
 
 
-def followed(primitive: Any, given: Sequence[Any], params: Mapping[str, Any]) -> Keys | None:
-    """Return the keys that an operation creates from known keys or integers; None for another operation."""
+def followed(primitive: Any, given: Sequence[Any], params: Mapping[str, Any]) -> list[Keys] | None:
+    """Return the outputs of an operation that creates keys from known keys or integers; None for another operation."""
     if primitive.name not in FOLLOWED or not all(isinstance(value, Keys | np.ndarray) for value in given):
         return None
     if primitive.name not in MADE_OF_NUMBERS and not any(isinstance(value, Keys) for value in given):
         return None
     made = primitive.bind(*(value.array if isinstance(value, Keys) else value for value in given), **params)
-    return Keys(made[0] if primitive.multiple_results else made)
+    return [Keys(each) for each in (made if primitive.multiple_results else [made])]
 
 
 def own_name(jaxpr: Any) -> str:

@@ -230,7 +230,7 @@ def _equation(equation: Any, given: list[_Value], drawn: Draws) -> Sequence[_Val
     if name == "convert_element_type" and isinstance(given[0], Constant):
         return [_cast(given[0], equation.invars[0].aval.dtype, outputs[0].dtype)]
     if (keys := followed(equation.primitive, given, equation.params)) is not None:
-        return [keys]
+        return keys
     if name == "scan" and (_makes_keys(equation) or not all(isinstance(value, np.ndarray) for value in given)):
         inner = _closed(equation.params["jaxpr"])
 
@@ -253,8 +253,8 @@ def _equation(equation: Any, given: list[_Value], drawn: Draws) -> Sequence[_Val
 
 
 def _closed(program: Any) -> Any:
-    """Return an inner program with its constants."""
-    return core.ClosedJaxpr(program, ()) if isinstance(program, core.Jaxpr) else program
+    """Return an inner program with its constants. From JAX 0.12 every program has them."""
+    return program if hasattr(program, "consts") else core.ClosedJaxpr(program, ())
 
 
 def _without_said(values: Sequence[_Value]) -> list[_Value]:

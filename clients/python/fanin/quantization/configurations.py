@@ -10,11 +10,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fanin.quantization import gptq
 from fanin.quantization.parts import FLOATS, FORMATS, GROUP_SIZE, GROUPED, quantize
-from fanin.recipe import Recipe
+from fanin.recipe import Recipe, RecipeLike, as_recipe
 from fanin.schemes.quantized import Quantized
 
 
-def quantize_as(recipe: Recipe, config: Mapping[str, Any]) -> Recipe:
+def quantize_as(recipe: RecipeLike, config: Mapping[str, Any]) -> Recipe:
     """Return the recipe of the same model in the format of a `quantization_config` of transformers.
 
     Modules that it names as not converted, or ignored, stay as they are. The names mean what they mean to the loader.
@@ -27,6 +27,7 @@ def quantize_as(recipe: Recipe, config: Mapping[str, Any]) -> Recipe:
         RecipeError: a tensor cannot be quantized.
     """
     _check(config)
+    recipe = as_recipe(recipe)
     form, size = _format_of(config)
     is_kept = gptq.keeping(config, recipe) if form == "gptq" else _kept(config)
     if form != "mxfp4":
@@ -180,7 +181,7 @@ _FORMATS_OF = {
 """Formats by the members of `weights` in compressed-tensors: type, bits, strategy, size of groups, symmetry."""
 
 
-def configuration(config: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
+def configuration(config: Mapping[str, Any], recipe: RecipeLike) -> dict[str, Any]:
     """Return the `config.json` of a quantized checkpoint: that of the model, with the `quantization_config`.
 
     For `mxfp8`, `mxfp4` and `nvfp4` in the names of compressed-tensors `dtype` becomes bfloat16: transformers
@@ -194,6 +195,7 @@ def configuration(config: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
         ValueError: the recipe has no quantized tensors, or several formats, or several sizes of groups. Or it is of
             `gptq`, whose list of modules holds for all layers, and layers differ.
     """
+    recipe = as_recipe(recipe)
     parts = [(name, tensor) for name, tensor, _ in recipe.tensors.lines() if isinstance(tensor, Quantized)]
     found = {(tensor.format, tensor.group_size if tensor.format in GROUPED else None) for _, tensor in parts}
     if len(found) != 1:

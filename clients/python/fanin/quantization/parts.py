@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fanin.errors import Fault, RecipeError, pointer
-from fanin.recipe import Recipe, from_json
+from fanin.recipe import Recipe, RecipeLike, as_recipe, from_json
 from fanin.schemes.base import Tensor
 
 GROUP_SIZE = 128
@@ -27,7 +27,7 @@ GROUPED = ("int4", "int4_asymmetric", "awq", "gptq")
 
 
 def quantize(
-    recipe: Recipe,
+    recipe: RecipeLike,
     format: str,
     *,
     group_size: int = GROUP_SIZE,
@@ -52,6 +52,7 @@ def quantize(
         RecipeError: a tensor cannot be quantized, such as one whose columns are not a multiple of a group. The faults
             point to tensors of `recipe`.
     """
+    recipe = as_recipe(recipe)
     if format not in _NAMES:
         raise ValueError(f"unknown format {format!r}: {', '.join(_NAMES)}")
     if not 1 <= group_size < 1 << 53:
@@ -82,7 +83,8 @@ def quantize(
             _add(found[field], module + dot + part, document)
             weights[pointer([field, module + dot + part])] = pointer([field, name])
     if not made:
-        raise ValueError("the recipe has no weights of linear layers to quantize")
+        within = " within repeated layers, such as layers.0.up_proj.weight," if format == "gptq" else ""
+        raise ValueError(f"the recipe has no weights of linear layers{within} to quantize")
     try:
         return from_json({"stream": recipe.stream, "seed": recipe.seed, **found})
     except RecipeError as error:

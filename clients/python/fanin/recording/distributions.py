@@ -214,7 +214,7 @@ class Norms(Statistic):
 
 @dataclass(frozen=True)
 class Singular(Statistic):
-    """A vector of norm 1 that the power method computes from a random one."""
+    """A vector that the power method computes from a random one."""
 
     dist: Distribution
     shape: tuple[int, ...]
@@ -222,6 +222,8 @@ class Singular(Statistic):
     """Axis of the rows of the matrix. The others are its columns."""
     is_left: bool
     """True for u, which has an element for each row; False for v."""
+    eps: float
+    """Least number by which the vector is divided. Its norm is 1 if that of the product is not less."""
     rounds: int
     """Number of iterations."""
 

@@ -23,9 +23,10 @@ _AUTOCORRELATION = 6.0
 def looks_random(found: Statistics) -> bool:
     """Return whether elements look like independent draws: many values, and no correlation of neighbours.
 
-    Tables, such as positions, frequencies and masks, are correlated along their rows.
+    Tables, such as positions, frequencies and masks, are correlated along their rows. A tensor whose sample has no
+    finite element shows nothing, although it may have finite elements elsewhere.
     """
-    if len(found.values) < 3 or found.count * math.log2(len(found.values)) < ENTROPY_BITS:
+    if not len(found.sample) or len(found.values) < 3 or found.count * math.log2(len(found.values)) < ENTROPY_BITS:
         return False
     row = doubles(found.head[: 1 << 16])
     row = row[np.isfinite(row)]

@@ -24,12 +24,12 @@ from fanin.recording import integers
 from fanin.recording.distributions import Constant, Random, Statistic
 from fanin.recording.to_scheme import RefusedError, scheme
 from fanin.torch.recorder.claims import Claims
+from fanin.torch.recorder.derived import Derived, derived
 from fanin.torch.recorder.operation import OTHERS
 from fanin.torch.recorder.pieces import MOST_VALUES, Piece, rounded, values
 from fanin.torch.recorder.recognition import table
 from fanin.torch.recorder.runs import merged, parts
 from fanin.torch.recorder.shadow_memory import Memory, peculiar
-from fanin.torch.recorder.statistics import Derived, derived
 from fanin.torch.recorder.tracer import following
 from fanin.torch.writable import plainly
 
