@@ -162,7 +162,7 @@ def test_experts(tmp_path: Path) -> None:
 
 
 def test_deepseek(tmp_path: Path) -> None:
-    """The load format. The CPU build runs the experts in BF16 only, and attention with keys of 320, 512 or 576 numbers."""
+    """The load format. The CPU build runs experts in BF16 only, and attention with keys of 320, 512 or 576 numbers."""
     sizes = {"hidden_size": 128, "kv_lora_rank": 256, "qk_nope_head_dim": 64, "qk_rope_head_dim": 64, "v_head_dim": 64}
     # Published, and unknown to the configuration of transformers: without it, vLLM has no bias of the router.
     router = {"tiny-deepseek-v2": {}, "tiny-deepseek-v3": {"topk_method": "noaux_tc"}}
