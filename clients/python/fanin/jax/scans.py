@@ -62,7 +62,7 @@ def _stacked(parts: Sequence[Any], drawn: Draws) -> Any:
     if all(isinstance(each, Keys) for each in parts):
         return Keys(jnp.stack([each.array for each in parts]))
     if all(isinstance(each, np.ndarray) for each in parts):
-        # Integers stay an array, from which keys may be made.
+        # Integers stay an array, since a later operation may create keys from them.
         is_one = first.size and first.dtype.kind not in "biu" and all((each == first.flat[0]).all() for each in parts)
         return Constant(first.flat[0].item()) if is_one else np.stack(parts)
     if isinstance(first, Constant) and all(each == first for each in parts):
