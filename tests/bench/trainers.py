@@ -1,6 +1,7 @@
 """Time and peak memory from nothing to a filled model: the trainer's own initialization, and Fanin's.
 
     python -m tests.bench.trainers [WAY ...]    # needs pip install --group training, --group deepspeed
+    python -m tests.bench.trainers maxtext    # needs an environment with pip install --group maxtext
 
 Each way runs in new processes, in turns with its counterpart. The model is a Llama of 217 million float32 parameters,
 868 MB. Seconds are from the imported packages to the filled model, without the recording. The peak is the resident
@@ -117,10 +118,57 @@ def flax_fanin() -> Callable[[], object]:
     return fill
 
 
+def maxtext_model() -> tuple[Any, Any]:
+    """Return the function that initializes the model, and the model without memory."""
+    import maxtext
+    from flax.linen import logical_axis_rules
+    from maxtext.configs import pyconfig
+    from maxtext.utils.maxtext_utils import get_mesh_from_config
+    from maxtext.utils.model_creation_utils import create_nnx_abstract_model
+
+    (package,) = maxtext.__path__
+    sizes = {
+        "base_emb_dim": SIZES["hidden_size"],
+        "base_mlp_dim": SIZES["intermediate_size"],
+        "base_num_decoder_layers": SIZES["num_hidden_layers"],
+        "vocab_size": SIZES["vocab_size"],
+        "base_num_query_heads": 16,
+        "base_num_kv_heads": 16,
+        "head_dim": 64,
+        "hardware": "cpu",
+        "skip_jax_distributed_system": True,
+        "log_config": False,
+    }
+    config = pyconfig.initialize(["maxtext", f"{package}/configs/decoupled_base_test.yml"], **sizes)
+    with logical_axis_rules(config.logical_axis_rules):
+        return create_nnx_abstract_model(config, get_mesh_from_config(config))
+
+
+def maxtext_own() -> Callable[[], object]:
+    import jax
+    from flax import nnx
+    from maxtext.utils.maxtext_utils_nnx import create_nnx_sharded_model
+
+    create, abstract = maxtext_model()
+    return lambda: jax.block_until_ready(nnx.state(create_nnx_sharded_model(abstract, create), nnx.Param))
+
+
+def maxtext_fanin() -> Callable[[], object]:
+    import jax
+    from flax import nnx
+
+    import fanin.jax
+
+    create, abstract = maxtext_model()
+    recording = fanin.jax.record(lambda: nnx.state(create(), nnx.Param), seed=1)
+    return lambda: jax.block_until_ready(fanin.jax.init(nnx.state(abstract, nnx.Param), recording))
+
+
 WAYS: dict[str, dict[str, Callable[[], Callable[[], object]]]] = {
     "transformers": {"own": transformers_own, "fanin": transformers_fanin},
     "deepspeed": {"own": lambda: zero3(fill=False), "fanin": lambda: zero3(fill=True)},
     "flax": {"own": flax_own, "fanin": flax_fanin},
+    "maxtext": {"own": maxtext_own, "fanin": maxtext_fanin},
 }
 
 
@@ -139,14 +187,14 @@ def run(way: str, side: str) -> tuple[float, int]:
     if way == "deepspeed":
         launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
         command[1:2] = launch
-    environment = {**os.environ, "DS_ACCELERATOR": "cpu", "JAX_PLATFORMS": "cpu"}
+    environment = {**os.environ, "DS_ACCELERATOR": "cpu", "JAX_PLATFORMS": "cpu", "DECOUPLE_GCLOUD": "TRUE"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=900)
     found = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("measured ")]
     return max(float(seconds) for seconds, _ in found), max(int(size) for _, size in found)
 
 
 def main(chosen: list[str]) -> None:
-    for way in chosen or WAYS:
+    for way in chosen or [way for way in WAYS if way != "maxtext"]:
         turns = [{side: run(way, side) for side in ("own", "fanin")} for _ in range(TURNS)]
         print(json.dumps({way: turns}), flush=True)
         for side in ("own", "fanin"):

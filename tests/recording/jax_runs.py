@@ -79,14 +79,38 @@ def joined() -> Any:
     }
 
 
+def scanned() -> Any:
+    """Return arrays that loops make: of keys, of the number of the step, of a key that the loop carries."""
+
+    def of_keys(carry: Any, key: Any) -> Any:
+        one, other = jax.random.split(key)
+        return carry, {"kernel": jax.random.normal(one, (300,)) * 3, "bias": jax.random.uniform(other, (300,))}
+
+    def of_number(carry: Any, number: Any) -> Any:
+        key = jax.random.fold_in(jax.random.key(1), number)
+        return carry, (initializers.normal(2.0)(key, (300,), jnp.float32), jnp.full(3, 0.5))
+
+    def of_carry(key: Any, _: Any) -> Any:
+        key, own = jax.random.split(key)
+        return key, jax.random.truncated_normal(own, -1.0, 1.0, (300,))
+
+    keys = jax.random.split(jax.random.key(0), 6).reshape(2, 3)
+    _, nested = jax.lax.scan(lambda carry, each: jax.lax.scan(of_keys, carry, each), 0, keys)
+    _, (numbered, half) = jax.lax.scan(of_number, 0, jnp.arange(3), reverse=True)
+    _, carried = jax.lax.scan(of_carry, jax.random.key(2), None, length=3)
+    layers = Stack().init(jax.random.key(0), jnp.zeros((1, 20)))
+    return {
+        "nested": nested,
+        "numbered": jnp.moveaxis(numbered, 0, 1),
+        "half": half,
+        "carried": carried,
+        "layers": layers,
+    }
+
+
 def _uniform(key: Any, low: float, high: float) -> Any:
     """Has the name of a function of JAX, and another distribution."""
     return jax.random.uniform(key, (4,), minval=low, maxval=high) ** 2
-
-
-def _row(carry: Any, number: Any) -> Any:
-    """Return random numbers although the operands are known: the function creates a key."""
-    return carry, jax.random.normal(jax.random.fold_in(jax.random.PRNGKey(0), number), (4,))
 
 
 @jax.jit
@@ -114,12 +138,12 @@ class Stack(linen.Module):
 class _Layer(linen.Module):
     @linen.compact
     def __call__(self, x: Any, _: Any) -> Any:
-        return linen.Dense(4)(x), None
+        return linen.Dense(20)(x), None
 
 
 def refused() -> Any:
     key = jax.random.key(0)
-    normal = jax.random.normal(key, (30, 4))
+    normal, pair = jax.random.normal(key, (30, 4)), jax.random.split(key)
     return {
         "gamma": jax.random.gamma(key, 3.0, (4,)),
         "key": key,
@@ -143,7 +167,13 @@ def refused() -> Any:
         "underflow": (normal * 1e-9).astype(jnp.float16).astype(jnp.float32) * 1e9,
         "exponential": jax.random.exponential(key, (4,)),
         "branch": jax.lax.cond(True, lambda: jax.random.normal(jax.random.key(1), (4,)), lambda: jnp.zeros(4)),
-        "loop": jax.lax.scan(_row, 0, jnp.arange(3))[1],
+        "loop": jax.lax.scan(lambda carry, _: (carry, jax.random.normal(key, (4,))), 0, None, length=3)[1],
+        "loop_of_draws": jax.lax.scan(lambda carry, row: (carry, row * 2), 0, normal)[1],
+        "loop_of_kinds": jax.lax.scan(lambda last, each: (jax.random.normal(each, (4,)), last), jnp.zeros(4), pair)[1],
+        "sum_of_loop": jax.lax.scan(lambda last, each: (last + jax.random.normal(each, (4,)), 0), jnp.zeros(4), pair)[
+            0
+        ],
+        "while": jax.lax.while_loop(lambda x: x.max() < 1, lambda x: x + 1, normal),
     }
 
 
@@ -170,7 +200,7 @@ def refusals(build: Callable[[], Any]) -> list[tuple[str, str]]:
 
 def main(directory: Path) -> None:
     programs: dict[str, Callable[[], Any]] = {"nnx": nnx_state, "linen": linen_parameters}
-    programs |= {"old_key": old_key, "joined": joined}
+    programs |= {"old_key": old_key, "joined": joined, "scanned": scanned}
     for name, build in programs.items():
         recipe = record(build, seed=5).recipe
         (directory / f"{name}.json").write_text(text(recipe))
@@ -181,7 +211,6 @@ def main(directory: Path) -> None:
         assert jax.tree.map(jnp.shape, filled) == jax.tree.map(jnp.shape, made)
     told: dict[str, Any] = {
         "refused": refusals(refused),
-        "scan": refusals(lambda: Stack().init(jax.random.key(0), jnp.zeros((1, 4)))),
         "one path": refusals(lambda: {"a": {"b": jnp.ones(3)}, "a/b": jnp.zeros(4)}),
         "reserved": refusals(lambda: {"__metadata__": jnp.arange(3)}),
     }

@@ -33,7 +33,9 @@ def sequences() -> keras.Model:
     tokens = keras.Input((12,), dtype="int32", name="tokens")
     x = keras.layers.Embedding(100, 32, name="embedding")(tokens)
     x = keras.layers.Bidirectional(keras.layers.LSTM(24, return_sequences=True), name="lstm")(x)
-    x = keras.layers.GRU(32, return_sequences=True, recurrent_initializer="identity", name="gru")(x)
+    x = keras.layers.GRU(32, return_sequences=True, recurrent_initializer=keras.initializers.Identity(0.5), name="gru")(
+        x
+    )
     x = keras.layers.MultiHeadAttention(4, 8, name="attention")(x, x)
     x = keras.layers.LayerNormalization(name="norm")(x)
     x = keras.layers.Dropout(0.1, name="dropout")(x)

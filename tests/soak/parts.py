@@ -69,7 +69,8 @@ PARTS = {
     "signatures": Part("signatures of artifacts by model-signing 1.1.1 and by us", ("tests/soak/test_signatures.py",)),
     "inspect": Part("fanin inspect: sound models at many seeds and types, planted faults again", ("tests/inspection",)),
     "training": Part(
-        "torchtitan's models recorded and filled; trainers from a Fanin step 0", ("tests/soak/test_training.py",)
+        "torchtitan's models recorded and filled; trainers from a Fanin step 0",
+        ("tests/soak/test_training.py", "tests/soak/test_maxtext.py"),
     ),
     "serving": Part(
         "vLLM and llama.cpp serve models, from files, a service or neither", ("tests/soak/test_serving.py",)

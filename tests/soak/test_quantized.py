@@ -1,11 +1,14 @@
 """Quantized tensors of 2^24 elements: dequantized, they are the draw of their twin; reads of any range equal the file.
 
-The comparison with compressed-tensors and torchao is skipped without them: pip install --group quantized.
+The comparison with compressed-tensors and torchao is skipped without them: pip install --group quantized. That with
+AutoAWQ needs pip install --no-deps autoawq==0.2.9.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import random
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -111,3 +114,25 @@ def test_compressed_tensors_and_torchao_make_the_same_bytes() -> None:
         scale, codes = mx.to_mx(weight, dtype, 32)
         assert equal(part(form, "scale", [1024, 32], "U8"), scale)
         assert equal(part(form, "data", shape, name), codes)
+
+
+@pytest.mark.parametrize("law", LAWS, ids=["normal", "uniform", "truncated"])
+def test_autoawq_unpacks_the_draw_of_the_twin(law: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """AutoAWQ dequantizes the parts to the numbers of the twin within half a unit, for 2^24 elements."""
+    package = importlib.util.find_spec("awq")
+    if package is None or not package.submodule_search_locations:
+        pytest.skip("needs pip install --no-deps autoawq==0.2.9")
+    torch = pytest.importorskip("torch")
+    # By its file, because the package imports modules that transformers 5 lacks.
+    path = Path(package.submodule_search_locations[0], "utils", "packing_utils.py")
+    spec = importlib.util.spec_from_file_location("packing_utils", path)
+    assert spec
+    assert spec.loader
+    packing = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(packing)
+    enlarged(monkeypatch)
+    made = fanin.materialize(small.recipe_of("awq", law))
+    data, scale, zeros = (torch.from_numpy(np.array(made[f"fc.{part}"])) for part in ("data", "scale", "zero_point"))
+    numbers = packing.dequantize_gemm(data, zeros, scale.float(), 4, 128).numpy().T
+    unit = np.repeat(scale.float().numpy(), 128, 0).T
+    assert np.all(np.abs(numbers - small.twin_of(law)) <= 0.5001 * unit)

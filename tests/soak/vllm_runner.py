@@ -72,11 +72,10 @@ def measured(result: dict[str, Any]) -> Iterator[None]:
         loader.load_model, base_loader.process_weights_after_loading = load, process
 
 
-def run(case: dict[str, Any]) -> dict[str, Any]:
-    """Return the result of one case."""
+def run(case: dict[str, Any], result: dict[str, Any]) -> None:
+    """Note the result of one case. An error of the engine leaves what was noted before it."""
     from vllm import LLM, SamplingParams
 
-    result: dict[str, Any] = {}
     with measured(result):
         clock = time.perf_counter()
         engine = LLM(skip_tokenizer_init=True, enforce_eager=True, max_model_len=64, max_num_seqs=4, **case)
@@ -84,7 +83,6 @@ def run(case: dict[str, Any]) -> dict[str, Any]:
         parameters = SamplingParams(temperature=0, max_tokens=COUNT, detokenize=False, ignore_eos=True)
         answers = engine.generate([{"prompt_token_ids": prompt} for prompt in PROMPTS], parameters, use_tqdm=False)
         result["tokens"] = [list(answer.outputs[0].token_ids) for answer in answers]
-    return result
 
 
 def main() -> None:
@@ -98,13 +96,14 @@ def main() -> None:
 
     for line in sys.stdin:
         case = json.loads(line)
+        result: dict[str, Any] = {}
         try:
-            result = run(case)
+            run(case, result)
         except Exception as error:  # the caller compares the error of the engine
             chain, lowest = [error], error
             while (lowest := lowest.__cause__ or lowest.__context__) is not None:  # type: ignore[assignment]
                 chain.append(lowest)
-            result = {"error": " <- ".join(f"{type(each).__name__}: {each}"[:600] for each in chain)}
+            result["error"] = " <- ".join(f"{type(each).__name__}: {each}"[:600] for each in chain)
             lowest = error = None  # type: ignore[assignment]
         print("RESULT", json.dumps({"case": case, **result}), flush=True)
         cleanup_dist_env_and_memory()

@@ -20,6 +20,7 @@ from fanin.dtypes import DTYPE_NAMES, DTYPES, FLOATING_NAMES, INTEGERS, STORAGE
 from fanin.errors import Fault, RecipeError, RecordError, pointer
 from fanin.jax.initializers import tensor_of
 from fanin.jax.keys import Draws, Keys, followed, is_key, own_name
+from fanin.jax.scans import scanned
 from fanin.jax.trees import NUMBERS, is_array, path_of
 from fanin.names import misnamed
 from fanin.recipe import as_recipe
@@ -207,9 +208,7 @@ def _equation(equation: Any, given: list[_Value], drawn: Draws) -> Sequence[_Val
     """Return the outputs of one operation."""
     name, outputs = equation.primitive.name, [place.aval for place in equation.outvars]
     if name in CALLS:
-        inner = equation.params[CALLS[name]]
-        if not hasattr(inner, "consts"):  # From JAX 0.12 every program has its constants.
-            inner = core.ClosedJaxpr(inner, ())
+        inner = _closed(equation.params[CALLS[name]])
         called = own_name(inner.jaxpr)
         if drawn_distribution := drawn.called(called, equation, given[:1], [_number(value) for value in given[1:]]):
             return [drawn_distribution]
@@ -227,11 +226,20 @@ def _equation(equation: Any, given: list[_Value], drawn: Draws) -> Sequence[_Val
         return [Said(tensor, elements)]
     if name in KEEPS_DISTRIBUTION and isinstance(said := given[0], Said) and said.is_kept_in(outputs[0].dtype):
         return [said]
-    given = [value.dist if isinstance(value, Said) else value for value in given]
+    given = _without_said(given)
     if name == "convert_element_type" and isinstance(given[0], Constant):
         return [_cast(given[0], equation.invars[0].aval.dtype, outputs[0].dtype)]
     if (keys := followed(equation.primitive, given, equation.params)) is not None:
         return keys
+    if name == "scan" and (_makes_keys(equation) or not all(isinstance(value, np.ndarray) for value in given)):
+        inner = _closed(equation.params["jaxpr"])
+
+        def step(operands: list[Any]) -> list[Any]:
+            return _without_said(_run(inner.jaxpr, inner.consts, operands, drawn))
+
+        if (results := scanned(equation.params, given, step, drawn)) is not None:
+            is_large = [isinstance(each, np.ndarray) and each.size > MOST_VALUES for each in results]
+            return [Unknown(name) if large else each for each, large in zip(results, is_large, strict=True)]
     if name == "convert_element_type" or name not in KEEPS_DISTRIBUTION:
         given = [_used(value, place.aval.dtype) for value, place in zip(given, equation.invars, strict=True)]
     if len(outputs) == 1 and (dist := _by_rule(name, equation.params, given, outputs[0], drawn)) is not None:
@@ -242,6 +250,16 @@ def _equation(equation: Any, given: list[_Value], drawn: Draws) -> Sequence[_Val
         return [np.asarray(each) for each in (made if equation.primitive.multiple_results else [made])]
     blame = next((value for value in given if isinstance(value, Unknown) and value != _KEY), Unknown(name))
     return [_KEY if is_key(output) else blame for output in outputs]
+
+
+def _closed(program: Any) -> Any:
+    """Return an inner program with its constants. From JAX 0.12 every program has them."""
+    return program if hasattr(program, "consts") else core.ClosedJaxpr(program, ())
+
+
+def _without_said(values: Sequence[_Value]) -> list[_Value]:
+    """Return values with the distribution of each array that an initializer of `fanin.jax.initializers` returned."""
+    return [value.dist if isinstance(value, Said) else value for value in values]
 
 
 def _used(value: _Value, dtype: Any) -> _Value:

@@ -168,7 +168,17 @@ def _uncompiled(compile_from_config: Function) -> Function:
     return either
 
 
+def _with_gain(get_config: Function) -> Function:
+    """Keep the gain of an identity in a model that is recorded. Keras omits it, and would create a gain of 1."""
+
+    def either(identity: keras.initializers.Identity) -> dict[str, Any]:
+        return {**({"gain": identity.gain} if callers.recording.get() else {}), **get_config(identity)}
+
+    return either
+
+
 _COMPILED = Replaced({"compile_from_config": _uncompiled})
+_CONFIGURED = Replaced({"get_config": _with_gain})
 
 
 def _again(model: keras.layers.Layer) -> keras.layers.Layer:
@@ -180,7 +190,7 @@ def _again(model: keras.layers.Layer) -> keras.layers.Layer:
     if not model.built:
         return model
     try:
-        with _COMPILED.within(Trainer):
+        with _COMPILED.within(Trainer), _CONFIGURED.within(keras.initializers.Identity):
             again = (
                 keras.models.clone_model(model)
                 if isinstance(model, keras.Model)

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from vllm.model_executor.model_loader.default_loader import DefaultModelLoader
 
-from fanin.torch.generated import Generated
 from fanin.vllm.options import Options
 from fanin.vllm.published_names import published
 
@@ -41,6 +40,4 @@ class FaninModelLoader(DefaultModelLoader):  # type: ignore[misc]
         """
         layout = self._options.layout(model_config.model)
         self.counter_before_loading_weights = time.perf_counter()  # vLLM logs the time since then
-        for name in layout.recipe.tensors:
-            tensor = Generated.of(layout, name, self._options.backend)
-            yield from published(model_config.hf_config.model_type, name, tensor)
+        yield from published(model_config, layout, self._options.backend)

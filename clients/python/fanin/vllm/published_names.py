@@ -1,30 +1,45 @@
-"""Names of published files, for architectures that vLLM reads under those only."""
+"""Names of published files, which vLLM reads. They are those that transformers writes for a model class."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 
+from fanin.file.layout import FileLayout
+from fanin.torch.generated import Generated
 
-def published(model_type: str, name: str, tensor: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
-    """Yield a tensor of transformers' model class under the names of the published files.
 
-    Mixtral's published files have three matrices for each expert: w1 and w3 are the halves of `gate_up_proj`, and w2 is
-    `down_proj`. The matrices are views, so they generate nothing. Other architectures keep their names.
+class _Part(Generated):
+    """A tensor without memory whose parts stay so: transformers makes each part contiguous, which would generate it."""
+
+    def contiguous(self, *_: Any, **__: Any) -> _Part:
+        return self
+
+
+def published(model: Any, layout: FileLayout, backend: str | None) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield the tensors of a recipe, without memory, under the names of the published files.
+
+    A model class of transformers may have other names than the published files, and one tensor for all experts of a
+    layer. transformers has rules that revert this when it saves a model, which are used here. An architecture that
+    transformers does not have keeps its names.
+
+    Args:
+        model: The `ModelConfig` of vLLM.
+        layout: The layout of the recipe.
+        backend: The backend that generates the elements.
     """
-    if model_type != "mixtral":
-        yield name, tensor
-        return
-    stem, found, last = name.replace(".mlp.", ".block_sparse_moe.").rpartition(".experts.")
-    if not found:
-        yield last, tensor
-    elif last == "gate_up_proj":
-        for number, expert in enumerate(tensor):
-            for matrix, half in zip(("w1", "w3"), expert.chunk(2)):
-                yield f"{stem}.experts.{number}.{matrix}.weight", half
-    elif last == "down_proj":
-        for number, expert in enumerate(tensor):
-            yield f"{stem}.experts.{number}.w2.weight", expert
-    else:
-        yield f"{stem}.experts.{last}", tensor
+    import transformers
+    from transformers.core_model_loading import revert_weight_conversion
+
+    tensors: dict[str, torch.Tensor] = {name: _Part.of(layout, name, backend) for name in layout.recipe.tensors}
+    for architecture in model.hf_config.architectures or []:
+        if kind := getattr(transformers, architecture, None):
+            # Read again: vLLM changes its own copy, such as DeepSeek's type of positions.
+            source = model.hf_config_path or model.model
+            configuration = transformers.AutoConfig.from_pretrained(source, revision=model.revision)
+            with torch.device("meta"):
+                tensors = revert_weight_conversion(kind(configuration), tensors)
+            break
+    yield from tensors.items()
