@@ -154,7 +154,7 @@ def _members(archive: bytes, limit: int) -> Iterator[_Member]:
             own |= _records(content)
         elif member.type == _LONG_NAME:
             own["path"] = _text(content)
-    # A tar program that is stopped writes whole blocks, so the rest of its archive looks complete but for its end.
+    # A tar program that is stopped has written complete blocks: only the missing end shows that members are missing.
     if len(block) < _BLOCK:
         raise _failure("it ends without the block of zeros that ends every archive, so it may have been cut")
     if is_pending:
