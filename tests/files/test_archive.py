@@ -17,6 +17,10 @@ NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
 )
 
 
+END = bytes(512)
+"""The least that ends an archive. Programs write two such blocks, and then fill a record of 10 KiB."""
+
+
 def header(kind: bytes, content: bytes, name: str = "x") -> bytes:
     """A member as any program may write it."""
     member = tarfile.TarInfo(name)
@@ -50,10 +54,10 @@ def test_what_programs_write_is_read() -> None:
         long = tarfile.TarInfo("./d/" + "n" * 200)
         long.size, long.pax_headers, long.mtime = 3, {"SCHILY.xattr.user": "some\nthing"}, 1.5
         made.addfile(long, io.BytesIO(b"abc"))
-    # Base 256, as GNU tar writes large numbers, and no zero blocks at the end.
+    # Base 256, as GNU tar writes large numbers, and one block of zeros at the end.
     gnu = tarfile.TarInfo("g")
     gnu.size, gnu.uid = 2, 2**40
-    content = gnu.tobuf(tarfile.GNU_FORMAT) + b"hi".ljust(512, b"\0")
+    content = gnu.tobuf(tarfile.GNU_FORMAT) + b"hi".ljust(512, b"\0") + END
     assert archive.unpack(buffer.getvalue(), 5) == {"d/" + "n" * 200: b"abc"}
     assert archive.unpack(content, 5) == {"g": b"hi"}
 
@@ -70,10 +74,14 @@ def test_what_programs_write_is_read() -> None:
         (header(b"x", b"0 a=b\n"), "a pax header has a record of a wrong length"),
         (header(b"x", b"6 abc\n"), "a pax header has a record without ="),
         (header(b"x", b"13 size=\xd9\xa1\xd9\xa2\n") + header(b"0", b""), "is not a number"),
-        (header(b"x", b"6 a=b\n"), "it ends behind an extended header"),
+        (header(b"x", b"6 a=b\n") + END, "it ends behind an extended header"),
         (header(b"x", b"6 a=b\n") * 3_000 + header(b"0", b""), "it has more than 176 headers"),
         (header(b"5", b"", "d") * 3_000, "it has more than 176 headers"),
-        (header(b"0", b"abc")[:515], None),
+        (header(b"0", b"abc") + END, None),
+        # Cut behind the first file: all that is missing are the files after it.
+        (header(b"0", b"abc"), "it ends without the block of zeros that ends every archive"),
+        (header(b"0", b"abc")[:515], "it ends without the block of zeros that ends every archive"),
+        (header(b"0", b"abc") + END[:-1], "it ends without the block of zeros that ends every archive"),
         (header(b"0", b"abc")[:514], "it ends within a member"),
         (header(b"0", b"abc")[:300], "it ends within a header"),
         (header(b"0", b"abc").replace(b"ustar", b"Ustar"), "a header has a wrong checksum"),
@@ -101,11 +109,11 @@ def test_what_each_member_costs_does_not_grow_with_global_headers(monkeypatch: p
     monkeypatch.setattr(archive, "_read", counted)
     headers = [header(b"g", b"".join(b"11 %06d=\n" % (5000 * n + k) for k in range(5000))) for n in range(3)]
     directories = [header(b"5", b"", f"d{n}/") for n in range(50)]
-    assert archive.unpack(b"".join([*headers, *directories, header(b"0", b"abc", "f")]), 10) == {"f": b"abc"}
+    assert archive.unpack(b"".join([*headers, *directories, header(b"0", b"abc", "f"), END]), 10) == {"f": b"abc"}
     assert len(sizes) == 54
     assert max(sizes) == 0
     # Used fields still apply.
-    named = header(b"g", b"10 path=p\n"), header(b"0", b"abc")
+    named = header(b"g", b"10 path=p\n"), header(b"0", b"abc"), END
     assert archive.unpack(b"".join(named), 10) == {"p": b"abc"}
     sparse = header(b"g", b"22 GNU.sparse.major=1\n"), header(b"0", b"abc")
     with pytest.raises(ValueError, match="not a plain file"):

@@ -48,15 +48,15 @@ def paths_of_json(body: bytes) -> tuple[list[str], bool]:
     bytes.
 
     Raises:
-        HTTPException: the list of paths is missing or too long.
+        HTTPException: the list of paths is missing or too long, or has other values than texts.
         RecipeError: the body is not JSON.
     """
     document = parse_json(body)
     paths, expand = (document.get("paths"), document.get("expand")) if isinstance(document, dict) else (None, None)
-    if not isinstance(paths, list):
+    if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
         raise HTTPException(400, "paths: must be a list of texts")
     _check_count(len(paths))
-    return [path for path in paths if isinstance(path, str)], expand is True
+    return paths, expand is True
 
 
 def paths_of_form(body: bytes) -> tuple[list[str], bool]:

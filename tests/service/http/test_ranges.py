@@ -100,6 +100,12 @@ MATRIX = [
     ("GET", Conditions(if_match=['"other"']), Verdict.PRECONDITION_FAILED),
     ("GET", Conditions(if_match=["0123abcd"]), Verdict.PRECONDITION_FAILED),
     ("GET", Conditions(if_match=[""]), Verdict.PRECONDITION_FAILED),
+    # Empty elements of a list are ignored.
+    ("GET", Conditions(if_match=[f', "other", , {ETAG},']), Verdict.WHOLE),
+    ("GET", Conditions(if_match=["", ETAG]), Verdict.WHOLE),
+    ("GET", Conditions(if_none_match=[f'"other",,{ETAG}']), Verdict.NOT_MODIFIED),
+    ("GET", Conditions(if_none_match=[", ,"]), Verdict.WHOLE),
+    ("GET", Conditions(if_none_match=[f'"other" {ETAG}']), Verdict.WHOLE),
     # If-None-Match compares weakly.
     ("GET", Conditions(if_none_match=["*"]), Verdict.NOT_MODIFIED),
     ("HEAD", Conditions(if_none_match=[ETAG]), Verdict.NOT_MODIFIED),

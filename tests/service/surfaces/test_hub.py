@@ -376,6 +376,12 @@ def test_no_list_is_made_on_the_event_loop(hub: Running, monkeypatch: pytest.Mon
     assert {name.rpartition("_")[0] for name in threads.values()} == {"fanin-models"}
 
 
+@pytest.mark.parametrize("paths", [None, "vocab", {"vocab": 1}, [1], ["vocab", None]])
+def test_paths_that_are_no_list_of_texts_are_refused(hub: Running, paths: object) -> None:
+    answer = hub.client.post(f"{API}/paths-info/seed-5", json={"paths": paths})
+    assert (answer.status_code, answer.json()) == (400, {"error": "paths: must be a list of texts"})
+
+
 def test_files_of_other_seeds_share_their_order(hub: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     tensor = {"shape": [256], "scheme": "normal", "std": 0.02}
     put(hub.client, "me/many", {"tensors": {f"{n}": tensor for n in range(60)}})

@@ -132,10 +132,7 @@ def _members(archive: bytes, limit: int) -> Iterator[_Member]:
     own: dict[str, str] = {}
     is_pending = False
     position = count = 0
-    while position < len(archive):
-        block = archive[position : position + _BLOCK]
-        if not any(block):
-            break
+    while any(block := archive[position : position + _BLOCK]):
         count += 1
         if count > limit:
             raise _failure(f"it has more than {limit} headers")
@@ -157,6 +154,9 @@ def _members(archive: bytes, limit: int) -> Iterator[_Member]:
             own |= _records(content)
         elif member.type == _LONG_NAME:
             own["path"] = _text(content)
+    # A tar program that is stopped has written complete blocks: only the missing end shows that members are missing.
+    if len(block) < _BLOCK:
+        raise _failure("it ends without the block of zeros that ends every archive, so it may have been cut")
     if is_pending:
         raise _failure("it ends behind an extended header")
 
